@@ -1,0 +1,210 @@
+# backpropd - see `make help`. V=1 shows the commands; SANITIZER=address|undefined|thread builds into a directory of its own.
+
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory -r
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+PYTHON ?= /usr/bin/python3
+
+SANITIZER ?=
+ifeq ($(SANITIZER),)
+  B := build
+  SANFLAGS :=
+else ifeq ($(SANITIZER),address)
+  B := build/asan
+  SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+else ifeq ($(SANITIZER),undefined)
+  B := build/ubsan
+  SANFLAGS := -fsanitize=undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+else ifeq ($(SANITIZER),thread)
+  B := build/tsan
+  SANFLAGS := -fsanitize=thread -fno-omit-frame-pointer -O1
+else
+  $(error SANITIZER is "$(SANITIZER)": expected address, undefined or thread)
+endif
+
+VERSION := 0.1.0
+ifeq ($(origin CC),default)
+  CC := gcc
+endif
+AR := ar
+WERROR ?=
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
+CFLAGS ?= -O3 -g
+DEPEND = -MMD -MP -MF $(@:.o=.d) -MT $@
+BASE = -std=c11 -D_GNU_SOURCE $(DEPEND) $(WARN) -fno-math-errno -fvisibility=hidden $(CFLAGS) $(SANFLAGS)
+
+.PHONY: all
+all: $(B)/backpropd
+
+# ---- engine: libengine.a in float32, libengine_f64.a in double with bp_ renamed bp64_ ------------------------------
+ENGINE_SRC := $(filter-out engine/gradcheck.c engine/kernels/vector.c,$(wildcard engine/*.c engine/*/*.c))
+ENGINE_CFLAGS = $(BASE) -Iengine -Wconversion -ffp-contract=off
+X86 := $(filter x86_64,$(shell uname -m))
+ISA := base $(if $(X86),avx2 avx512)
+ISA_base :=
+ISA_avx2 := -mavx2 -mfma -ffp-contract=fast
+ISA_avx512 := -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma -mprefer-vector-width=512 -ffp-contract=fast
+ENGINE_OBJ := $(ENGINE_SRC:%.c=$(B)/f32/%.o) $(ISA:%=$(B)/f32/engine/kernels/vector_%.o)
+ENGINE64_OBJ := $(ENGINE_SRC:%.c=$(B)/f64/%.o) $(B)/f64/engine/gradcheck.o $(B)/f64/engine/kernels/vector_base.o
+
+$(B)/f32/engine/kernels/vector_%.o: engine/kernels/vector.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ENGINE_CFLAGS) $(ISA_$*) -DBP_KERNELS=bp_kernels_$* -DBP_KERNELS_NAME='"$*"' -c $< -o $@
+$(B)/f64/engine/kernels/vector_%.o: engine/kernels/vector.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ENGINE_CFLAGS) -DBP_DOUBLE -DBP_KERNELS=bp_kernels_$* -DBP_KERNELS_NAME='"$*"' -c $< -o $@.raw
+	$(Q)$(RENAME64)
+$(B)/f32/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ENGINE_CFLAGS) -c $< -o $@
+# The one place where the double build's symbols are renamed: every bp_x becomes bp64_x, defined or used.
+RENAME64 = nm $@.raw | awk '$$NF ~ /bp_/ { n = $$NF; sub(/bp_/, "bp64_", n); print $$NF, n }' | sort -u >$@.syms && objcopy --redefine-syms=$@.syms $@.raw $@
+$(B)/f64/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ENGINE_CFLAGS) -DBP_DOUBLE -c $< -o $@.raw
+	$(Q)$(RENAME64)
+$(B)/libengine.a: $(ENGINE_OBJ)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+$(B)/libengine_f64.a: $(ENGINE64_OBJ)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+
+.PHONY: engine
+engine: $(B)/libengine.a $(B)/libengine_f64.a
+
+
+# ---- generated: migrations and the OpenAPI document as C headers ---------------------------------------------------
+GEN := $(B)/gen
+$(B)/yaml2json: schema/tools/yaml2json.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O1 $< -o $@ -lyaml -ljansson
+$(GEN)/openapi.h: schema/openapi.yaml $(B)/yaml2json
+	@mkdir -p $(@D)
+	$(Q)$(B)/yaml2json --header openapi_json $< >$@.tmp && mv $@.tmp $@
+$(GEN)/migrations.h: schema/migrations/embed.sh $(wildcard schema/migrations/*.sql)
+	@mkdir -p $(@D)
+	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
+
+# ---- schema and server: each sees only the rooms below it ----------------------------------------------------------
+SCHEMA_SRC := $(wildcard schema/*.c schema/formats/*.c)
+SCHEMA_OBJ := $(SCHEMA_SRC:%.c=$(B)/%.o)
+SCHEMA_INC := -Iengine -Ischema -Ischema/formats
+SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
+SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o)
+SERVER_INC := $(SCHEMA_INC) -Iserver -Iserver/store -Iserver/http -Iserver/routes -Iserver/jobs -Iserver/commands -I$(GEN) -DBACKPROPD_VERSION='"$(VERSION)"'
+LIBS := -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lnettle -lz -lpthread -lm
+
+$(B)/schema/%.o: schema/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(SCHEMA_INC) -c $< -o $@
+$(B)/server/%.o: server/%.c | $(GEN)/openapi.h $(GEN)/migrations.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(SERVER_INC) -c $< -o $@
+$(B)/libschema.a: $(SCHEMA_OBJ)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+$(B)/libserver.a: $(SERVER_OBJ)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+ROOMS := $(B)/libserver.a $(B)/libschema.a $(B)/libengine_f64.a $(B)/libengine.a
+$(B)/backpropd: $(B)/server/main.o $(ROOMS)
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+
+# ---- tests ----------------------------------------------------------------------------------------------------------
+TEST_CFLAGS = -std=c11 -D_GNU_SOURCE $(DEPEND) -Wall -Wextra -Wshadow -g -O1 $(SANFLAGS)
+TEST_INC := $(SERVER_INC) -Itests -Itests/engine -Itests/schema -Itests/server/store -Itests/fuzz
+TEST_LIBS := -lcheck -lsubunit -lrt $(LIBS)
+T := $(B)/check
+$(B)/tests/%.o: tests/%.c | $(GEN)/openapi.h $(GEN)/migrations.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) $(TEST_INC) -DFIXTURES='"tests/fixtures"' -c $< -o $@
+
+ENGINE_TESTS := $(filter-out %/main_f64.c %/test_gradcheck.c,$(wildcard tests/engine/*.c))
+$(T)/engine_f64: $(patsubst %,$(B)/tests/engine/%.o,main_f64 support test_gradcheck) $(B)/libengine.a $(B)/libengine_f64.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
+$(T)/engine: $(ENGINE_TESTS:%.c=$(B)/%.o) $(B)/libengine_f64.a $(B)/libengine.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
+SCHEMA_TESTS := $(wildcard tests/schema/*.c)
+$(T)/schema: $(SCHEMA_TESTS:%.c=$(B)/%.o) $(ROOMS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
+SERVER_TESTS := $(wildcard tests/server/*.c tests/server/*/*.c)
+$(T)/server: $(SERVER_TESTS:%.c=$(B)/%.o) $(ROOMS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+$(T)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/standalone.o $(ROOMS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
+TEST_PROGRAMS := $(T)/engine $(T)/engine_f64 $(T)/schema $(T)/server $(FUZZERS:%=$(T)/%)
+
+.PHONY: tests test sanitize fuzz bench
+tests: $(B)/backpropd $(TEST_PROGRAMS)
+test:
+	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST)
+	$(Q)$(MAKE) tests
+	$(Q)PYTHON=$(PYTHON) tests/run.sh $(B)
+sanitize:
+	$(Q)$(MAKE) test SANITIZER=address
+	$(Q)$(MAKE) test SANITIZER=thread
+# libFuzzer, FUZZ_SECONDS each
+FUZZ_SECONDS ?= 60
+fuzz:
+	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS)
+bench: $(B)/backpropd
+	$(Q)PYTHON=$(PYTHON) tests/bench/run.sh $(B)
+
+# ---- lint and format -------------------------------------------------------------------------------------------------
+C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+.PHONY: lint format
+lint: $(B)/backpropd
+	$(Q)PYTHON=$(PYTHON) tests/lint/lint.sh $(B)
+format:
+	$(Q)clang-format -i $(C_FILES)
+
+# ---- for people --------------------------------------------------------------------------------------------------------
+.PHONY: help deps demo install docker docs clean coverage
+help:
+	@echo "make            build $(B)/backpropd"
+	@echo "make deps       install the Debian packages that building, testing and the demo need"
+	@echo "make demo       build, start a server, train on real data over HTTP, predict (KEEP=1 leaves the server running)"
+	@echo "make test       all tests, ends with 'N passed, N failed' (SANITIZER=address|undefined|thread)"
+	@echo "make lint       format, arrows between rooms, banned functions, warnings as errors"
+	@echo "make bench      speed as ratios against floor and peers, table in tests/bench/README.md"
+	@echo "make fuzz       libFuzzer on every reader, FUZZ_SECONDS=60 each"
+	@echo "make sanitize   the tests under AddressSanitizer and ThreadSanitizer"
+	@echo "make coverage   lines that the tests reach"
+	@echo "make format     clang-format"
+	@echo "make docs       the reference of layers, losses, ... as printed by the program"
+	@echo "make docker     the image backpropd:$(VERSION)"
+	@echo "make install    to DESTDIR/PREFIX/bin (PREFIX=/usr/local)"
+	@echo "make clean      remove build/"
+	@echo "V=1 shows the commands."
+
+# The one list of packages.
+DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev nettle-dev libyaml-dev zlib1g-dev
+DEPS_DEMO := curl python3-minimal
+DEPS_TEST := check python3 python3-pytest python3-jsonschema
+DEPS_LINT := clang clang-format shellcheck
+DEPS := $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST) $(DEPS_LINT)
+deps:
+	@tests/deps.sh $(DEPS)
+print-deps:
+	@echo $(DEPS)
+print-deps-build:
+	@echo $(DEPS_BUILD)
+
+demo:
+	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO)
+	@$(MAKE) all
+	@KEEP=$(KEEP) clients/examples/demo.sh $(B)/backpropd
+
+PREFIX ?= /usr/local
+install: $(B)/backpropd
+	install -D -m 755 $< $(DESTDIR)$(PREFIX)/bin/backpropd
+docker:
+	docker build -t backpropd:$(VERSION) .
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,20 @@
+/* activation.h - the contract of an activation function: one file in activations/, one line in activations.def. */
+#ifndef BP_ACTIVATION_H
+#define BP_ACTIVATION_H
+
+#include "registry.h"
+
+struct bp_activation_ops {
+    struct bp_entry entry; /* at most 4 parameters, all numbers */
+    bool needs_z;          /* the derivative needs the pre-activation z; else a alone is enough */
+    bool kinked;           /* not differentiable everywhere: finite differences keep away from the kinks */
+    bool rectifies;        /* of relu's kind: the default initializer is He's, else Glorot's */
+    /* a = f(z) for `rows` rows of `width` (softmax works on rows; the others on all numbers alike). a may be z itself. */
+    void (*forward)(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a);
+    /* d_z = d_a * f'(z), d_z may be d_a. z is NULL unless needs_z. */
+    void (*backward)(const double *numbers, size_t rows, size_t width, const bp_real *z, const bp_real *a, const bp_real *d_a, bp_real *d_z);
+    /* Optional: a = f(z + b), b (width), in one pass over memory; a may be z. NULL: the bias is added first. */
+    void (*forward_bias)(const double *numbers, size_t rows, size_t width, const bp_real *b, const bp_real *z, bp_real *a);
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* base.h - what every file of the engine stands on: the number type, limits, shapes, errors.
+ *
+ * The engine is built twice from the same sources: in float32 (libengine.a), which trains and serves, and with
+ * -DBP_DOUBLE in float64 (libengine_f64.a), where gradients are checked. In the double build every symbol bp_* is
+ * renamed bp64_* after compilation (one rule of the Makefile), so that both live in one program. */
+#ifndef BP_BASE_H
+#define BP_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef BP_DOUBLE
+typedef double bp_real;
+#else
+typedef float bp_real;
+#endif
+
+enum {
+    BP_RANK_MAX = 4,    /* dimensions of a sample, the batch dimension not counted */
+    BP_NAME_MAX = 64,   /* bytes of a name of a layer or input, with its final NUL */
+    BP_INPUTS_MAX = 16, /* inputs of one layer */
+    BP_TENSORS_MAX = 8, /* weight tensors of one layer */
+    BP_VALUES_MAX = 16, /* parameters of one layer, loss or optimizer */
+    BP_ALIGNMENT = 64   /* bytes: one cache line, one AVX-512 register */
+};
+
+/* An error as a person will read it. The caller owns it and clears it (= {0}); it is set where the error is detected
+ * and never overwritten, so the first cause survives. */
+struct bp_error {
+    char pointer[192]; /* JSON pointer of the value at fault, "" when there is none */
+    char message[512]; /* what was got, what was expected, what to do; "" means no error */
+};
+
+/* Sets error unless it is already set (error may be NULL). Always returns -1, so that `return bp_error_set(...)` reads well. */
+int bp_error_set(struct bp_error *error, const char *pointer, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The shape of one sample. rank -1: nothing is known. A dimension of 0: that dimension is not known. */
+struct bp_shape {
+    int32_t rank;
+    int32_t dims[BP_RANK_MAX];
+};
+
+/* Numbers in one sample: the product of the dimensions (1 for rank 0); 0 when unknown or too large for int32. */
+int64_t bp_shape_size(const struct bp_shape *shape);
+bool bp_shape_equal(const struct bp_shape *a, const struct bp_shape *b);
+/* Writes "(28, 28, 1)" ("?" for unknown) into text and returns it. */
+const char *bp_shape_text(const struct bp_shape *shape, char *text, size_t size);
+
+/* n reals, aligned to BP_ALIGNMENT and zeroed; NULL when there is no memory or n overflows. Free with free(). */
+bp_real *bp_reals_new(size_t n);
+/* n rounded up so that the next buffer starts aligned. */
+size_t bp_reals_round(size_t n);
+
+/* Sets flush-to-zero and denormals-are-zero for the calling thread. Every computing thread calls it first: without it
+ * Adam's moments of dead units turn subnormal and a step becomes ten times slower. */
+void bp_flush_denormals(void);
+
+#endif

@@ -1,0 +1,205 @@
+/* gradcheck.c - backpropagation against central differences, in double.
+ *
+ * With f the loss of a random batch and h a small step along one number, D(h) = (f(+h) - f(-h)) / 2h and, extrapolated,
+ * (4 D(h/2) - D(h)) / 3, wrong by order h^4. A kink (of relu, of an absolute value) within the step shows: either D changes from
+ * h to h/2, or S(h) = (f(+h) - 2 f(0) + f(-h)) / h does not halve. Such an entry is left out and counted.
+ * The graph comes from the float32 side of the program: its ops are replaced by those of the same name here, first of all. */
+#include "gradcheck.h"
+
+#include "network.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEP 1e-4
+#define KINK 1e-7 /* of the largest entry */
+
+/* What one check works with. */
+struct check {
+    struct bp_layer *layers;
+    struct bp_graph graph;
+    struct bp_network *net;
+    struct bp_workspace *ws;
+    int32_t batch, target_width;
+    bp_real *weights, *gradient, *targets;
+    bp_real *inputs[BP_INPUTS_MAX];
+    double *analytic, *numeric, *kink; /* [entries of one tensor] */
+    struct bp_draw draw;
+};
+
+/* ---- the double side of a graph ---------------------------------------------------------------------------------- */
+
+static void resolve_values(const struct bp_entry *entry, struct bp_value *values) {
+    for (int32_t i = 0; i < entry->params_count; i++)
+        if (values[i].entry) values[i].entry = bp_family_find(entry->params[i].family, values[i].entry->name);
+}
+
+static int resolve_graph(struct check *check, const struct bp_graph *graph, struct bp_error *error) {
+    check->graph = *graph;
+    check->layers = calloc((size_t)graph->layers_count, sizeof *check->layers);
+    if (!check->layers) return bp_error_set(error, "", "no memory for a gradient check");
+    memcpy(check->layers, graph->layers, (size_t)graph->layers_count * sizeof *check->layers);
+    check->graph.layers = check->layers;
+    for (int32_t i = 0; i < graph->layers_count; i++) {
+        struct bp_layer *layer = &check->layers[i];
+        const struct bp_entry *entry = bp_family_find(&bp_layers, layer->ops->entry.name);
+        if (!entry) return bp_error_set(error, "/layers", "there is no layer %s in double precision", layer->ops->entry.name);
+        layer->ops = (const struct bp_layer_ops *)entry;
+        resolve_values(&layer->ops->entry, layer->values);
+    }
+    check->graph.loss = graph->loss ? (const struct bp_loss_ops *)bp_family_find(&bp_losses, graph->loss->entry.name) : NULL;
+    if (!check->graph.loss) return bp_error_set(error, "/loss", "a gradient check needs a loss");
+    resolve_values(&check->graph.loss->entry, check->graph.loss_values);
+    return 0;
+}
+
+/* ---- the random batch -------------------------------------------------------------------------------------------- */
+
+static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_error *error) {
+    if (bp_network_plan(&check->graph, &check->net, error) || bp_workspace_new(check->net, batch, true, &check->ws, error)) return -1;
+    const struct bp_network *net = check->net;
+    const int32_t width = (int32_t)bp_shape_size(&net->output_shape);
+    const bool classes = net->loss->target == BP_TARGET_CLASS;
+    struct bp_random random = bp_random_open(seed, BP_STREAM_USER, 0);
+    check->batch = batch;
+    check->target_width = classes ? 1 : width;
+    check->draw = (struct bp_draw){.seed = seed};
+    check->weights = bp_reals_new(net->weights_count);
+    check->gradient = bp_reals_new(net->weights_count);
+    check->targets = bp_reals_new((size_t)batch * (size_t)check->target_width);
+    if (!check->weights || !check->gradient || !check->targets) return bp_error_set(error, "", "no memory for a gradient check");
+    bp_network_initialize(net, seed, check->weights);
+    for (int32_t i = 0; i < net->nodes_count; i++)
+        for (int32_t t = 0; t < net->nodes[i].tensors_count; t++) {
+            const struct bp_tensor *tensor = &net->nodes[i].tensors[t];
+            for (int64_t k = 0; k < bp_shape_size(&tensor->shape); k++) /* away from zeros, where kinks are at home */
+                check->weights[tensor->offset + (size_t)k] += 0.05 * bp_random_normal(&random);
+        }
+    for (int32_t i = 0; i < net->inputs_count; i++) {
+        const size_t n = (size_t)batch * (size_t)bp_shape_size(&net->nodes[i].out);
+        check->inputs[i] = bp_workspace_input(check->ws, i);
+        for (size_t k = 0; k < n; k++) check->inputs[i][k] = bp_random_normal(&random);
+    }
+    for (int32_t k = 0; k < batch * check->target_width; k++)
+        check->targets[k] = classes ? (double)bp_random_below(&random, width == 1 ? 2 : (uint64_t)width) : bp_random_normal(&random);
+    return 0;
+}
+
+/* Mean loss of the batch, always with the same dropout masks. */
+static double loss_of(struct check *check, bool gradients) {
+    struct bp_loss_call call = {.batch = check->batch, .y = check->targets, .scale = 1.0 / check->batch};
+    return bp_loss_forward(check->net, check->weights, check->ws, &check->draw, &call, gradients) / check->batch;
+}
+
+/* ---- one tensor -------------------------------------------------------------------------------------------------- */
+
+static double at_offset(struct check *check, bp_real *x, double h) {
+    const bp_real held = *x;
+    *x = held + h;
+    const double loss = loss_of(check, false);
+    *x = held;
+    return loss;
+}
+
+static void differ(struct check *check, bp_real *x, double centre, double *numeric, double *kink) {
+    const double up = at_offset(check, x, STEP), down = at_offset(check, x, -STEP);
+    const double up_half = at_offset(check, x, STEP / 2), down_half = at_offset(check, x, -STEP / 2);
+    const double slope = (up - down) / (2 * STEP), slope_half = (up_half - down_half) / STEP;
+    const double bend = (up - 2 * centre + down) / STEP, bend_half = (up_half - 2 * centre + down_half) / (STEP / 2);
+    *numeric = (4 * slope_half - slope) / 3;
+    *kink = fmax(fabs(slope - slope_half), fabs(bend - 2 * bend_half));
+}
+
+/* entries of x[0..n) that are compared: all, or `most` evenly spread. */
+static void check_tensor(struct check *check, bp_real *x, const bp_real *gradient, int64_t n, int64_t most, struct bp_gradcheck_tensor *out) {
+    const int64_t count = most > 0 && most < n ? most : n;
+    const double centre = loss_of(check, false);
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t at = (int64_t)((double)i * (double)n / (double)count);
+        check->analytic[i] = gradient[at];
+        differ(check, &x[at], centre, &check->numeric[i], &check->kink[i]);
+        out->largest = fmax(out->largest, fmax(fabs(check->analytic[i]), check->kink[i] > 1e-3 ? 0 : fabs(check->numeric[i])));
+    }
+    const double floor = out->largest > 1e-9 ? out->largest : 1e-9; /* a gradient of zero: compared absolutely */
+    double worst = -1;
+    for (int64_t i = 0; i < count; i++) {
+        if (check->kink[i] > fmax(KINK * floor, 1e-10)) {
+            out->skipped++;
+            continue;
+        }
+        const double error = fabs(check->analytic[i] - check->numeric[i]) / floor;
+        out->checked++;
+        if (!(error <= worst)) {
+            worst = error;
+            out->analytic = check->analytic[i];
+            out->numeric = check->numeric[i];
+        }
+    }
+    out->error = worst < 0 ? 0 : worst;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------------- */
+
+static int make_room(struct check *check, struct bp_gradcheck_report *report, int64_t entries_max, struct bp_error *error) {
+    const struct bp_network *net = check->net;
+    int64_t largest = 1;
+    int32_t tensors = net->inputs_count;
+    for (int32_t i = 0; i < net->nodes_count; i++) {
+        const struct bp_node *node = &net->nodes[i];
+        if (!node->ops && bp_shape_size(&node->out) * check->batch > largest) largest = bp_shape_size(&node->out) * check->batch;
+        for (int32_t t = 0; t < node->tensors_count; t++, tensors++)
+            if (bp_shape_size(&node->tensors[t].shape) > largest) largest = bp_shape_size(&node->tensors[t].shape);
+    }
+    if (entries_max > 0 && entries_max < largest) largest = entries_max;
+    check->analytic = calloc((size_t)largest, sizeof *check->analytic);
+    check->numeric = calloc((size_t)largest, sizeof *check->numeric);
+    check->kink = calloc((size_t)largest, sizeof *check->kink);
+    report->tensors = calloc((size_t)tensors, sizeof *report->tensors);
+    if (!check->analytic || !check->numeric || !check->kink || !report->tensors) return bp_error_set(error, "", "no memory for a gradient check");
+    return 0;
+}
+
+static void check_all(struct check *check, struct bp_gradcheck_report *report, int64_t entries_max) {
+    const struct bp_network *net = check->net;
+    loss_of(check, true);
+    bp_loss_backward(net, check->weights, check->ws, check->gradient, false, true);
+    for (int32_t i = 0; i < net->nodes_count; i++) {
+        const struct bp_node *node = &net->nodes[i];
+        for (int32_t t = 0; t < node->tensors_count; t++) {
+            const struct bp_tensor *tensor = &node->tensors[t];
+            struct bp_gradcheck_tensor *out = &report->tensors[report->count++];
+            snprintf(out->name, sizeof out->name, "%s/%s", node->name, tensor->name);
+            check_tensor(check, check->weights + tensor->offset, check->gradient + tensor->offset, bp_shape_size(&tensor->shape), entries_max, out);
+        }
+        if (!node->ops) {
+            struct bp_gradcheck_tensor *out = &report->tensors[report->count++];
+            snprintf(out->name, sizeof out->name, "%s", node->name);
+            check_tensor(check, check->inputs[i], bp_workspace_input_gradient(check->ws, i), bp_shape_size(&node->out) * check->batch, entries_max,
+                         out);
+        }
+    }
+    for (int32_t i = 0; i < report->count; i++)
+        if (!(report->tensors[i].error <= report->error)) report->error = report->tensors[i].error;
+}
+
+int bp64_gradcheck(const struct bp_graph *graph, int32_t batch, uint64_t seed, int64_t entries_max, struct bp_gradcheck_report *report,
+                   struct bp_error *error) {
+    struct check check = {.batch = batch};
+    memset(report, 0, sizeof *report);
+    int result = resolve_graph(&check, graph, error);
+    if (!result) result = prepare(&check, batch, seed, error);
+    if (!result) result = make_room(&check, report, entries_max, error);
+    if (!result) check_all(&check, report, entries_max);
+    bp_workspace_free(check.ws);
+    bp_network_free(check.net);
+    free(check.layers);
+    free(check.weights);
+    free(check.gradient);
+    free(check.targets);
+    free(check.analytic);
+    free(check.numeric);
+    free(check.kink);
+    return result;
+}

@@ -1,0 +1,17 @@
+/* initializer.h - the contract of an initializer: one file in initializers/, one line in initializers.def. */
+#ifndef BP_INITIALIZER_H
+#define BP_INITIALIZER_H
+
+#include "layer.h"
+#include "random.h"
+
+struct bp_initializer_ops {
+    struct bp_entry entry;
+    /* Fills W[0..n) of the tensor. Values are drawn in double and rounded once. */
+    void (*fill)(const struct bp_tensor *tensor, struct bp_random *random, bp_real *W, size_t n);
+};
+
+/* For plan: the initializer asked for, or what "auto" (or NULL) stands for before that activation (NULL: linear). In initializers/auto.c. */
+const struct bp_initializer_ops *bp_initializer_resolve(const struct bp_entry *asked, const struct bp_entry *activation);
+
+#endif

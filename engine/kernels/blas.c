@@ -1,0 +1,69 @@
+/* blas.c - the one door to matrix products: bp_gemm sends each to our own kernels or to the BLAS.
+ *
+ * The choice depends on the shape, the table of kernels and the BLAS's own kernels, never on timing, so the same product has
+ * the same bits each time. Batch 1 never goes to GEMM (ten times slower on AVX2 kernels). Small products stay at home, where no call, no
+ * check and no packing of A is paid. So do all of them on a CPU with AVX-512 whose BLAS does not use it: OpenBLAS 0.3.21 takes
+ * CPUs newer than itself for a Haswell, and is then half as fast as vector_gemm.h (Zen 5: 115 against 200-240 GFLOP/s). */
+#include "kernels/kernels.h"
+
+#include <cblas.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+extern char *openblas_get_config(void);
+extern char *openblas_get_corename(void);
+
+enum {
+    FEW_ROWS = 4,              /* up to here packing for the BLAS costs more than it gives */
+    SMALL_WORK = 64 * 64 * 64, /* multiplications of a product that stays at home with vectors of 8 lanes or more */
+    TINY_WORK = 2048,          /* ... with shorter ones */
+    NARROW = 16,               /* columns: 16 lanes beat the BLAS's wider tiles */
+    FLAT = 16,
+    LARGE = 65536 /* k below the one, C above the other: bound by memory, where the BLAS writes better */
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static char name[160];
+static bool blas_has_avx512;
+
+static void describe(void) {
+    static const char *const cores[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
+    char config[112];
+    snprintf(config, sizeof config, "%s", openblas_get_config());
+    size_t used = strlen(config);
+    while (used && config[used - 1] == ' ') config[--used] = 0;
+    snprintf(name, sizeof name, "%s (%s)", config, openblas_get_corename());
+    for (size_t i = 0; i < sizeof cores / sizeof *cores; i++) blas_has_avx512 = blas_has_avx512 || !strcmp(cores[i], openblas_get_corename());
+}
+
+const char *bp_blas_name(void) {
+    pthread_once(&once, describe);
+    return name;
+}
+
+static bool stays_home(const struct bp_gemm *call) {
+    const int64_t work = (int64_t)call->m * call->n * call->k;
+    const int lanes = bp_kernels()->lanes;
+    if (call->m <= FEW_ROWS || work <= TINY_WORK) return true;
+    if (lanes < 8 || (call->k < FLAT && (int64_t)call->m * call->n > LARGE)) return false;
+    if (work <= SMALL_WORK || lanes < 16) return work <= SMALL_WORK;
+    pthread_once(&once, describe);
+    return !blas_has_avx512 || (call->n <= NARROW && call->k <= 1024);
+}
+
+void bp_gemm_blas(const struct bp_gemm *call) {
+    const enum CBLAS_TRANSPOSE a = call->transpose_a ? CblasTrans : CblasNoTrans, b = call->transpose_b ? CblasTrans : CblasNoTrans;
+    const bp_real beta = call->add ? 1 : 0;
+#ifdef BP_DOUBLE
+    cblas_dgemm(CblasRowMajor, a, b, call->m, call->n, call->k, 1, call->A, call->lda, call->B, call->ldb, beta, call->C, call->ldc);
+#else
+    cblas_sgemm(CblasRowMajor, a, b, call->m, call->n, call->k, 1, call->A, call->lda, call->B, call->ldb, beta, call->C, call->ldc);
+#endif
+}
+
+void bp_gemm(const struct bp_gemm *call) {
+    if (call->m == 1) bp_kernels()->gemv(call);
+    else if (stays_home(call)) bp_kernels()->gemm(call);
+    else bp_gemm_blas(call);
+}

@@ -1,0 +1,111 @@
+/* kernels.h - the inner loops of the engine and the door to matrix products.
+ *
+ * One table of loops per instruction set (base, avx2, avx512), compiled from the same plain C in vector.c; the best one this CPU has is
+ * chosen once, by an explicit list, never by timing. Matrix products go through bp_gemm (blas.c), which knows when a
+ * BLAS call would cost more than the work.
+ * Dimensions: n numbers; (rows, width) row-major. Thread rules: everything here may be called from any thread at once. */
+#ifndef BP_KERNELS_KERNELS_H
+#define BP_KERNELS_KERNELS_H
+
+#include "base.h"
+
+/* C (m, n) = A (m, k) B (k, n), or C += when add. Row-major; A is stored (k, m) when transpose_a, B (n, k) when transpose_b.
+ * lda, ldb, ldc: reals from one stored row to the next. */
+struct bp_gemm {
+    bool transpose_a, transpose_b, add;
+    int32_t m, n, k;
+    const bp_real *A, *B;
+    bp_real *C;
+    int32_t lda, ldb, ldc;
+};
+
+/* Softmax and cross-entropy of (rows, width) pre-activations z, replaced by probabilities; see loss.h for the rest. */
+struct bp_softmax_loss {
+    size_t rows, width;
+    bp_real *z;             /* (rows, width) */
+    const bp_real *y;       /* (rows) class numbers */
+    const bp_real *weights; /* (rows) or NULL */
+    bp_real scale;
+    bp_real *d_z; /* (rows, width) or NULL */
+};
+
+/* One update of n weights; each optimizer uses the members its formula names. */
+struct bp_step {
+    size_t n;
+    const bp_real *g;
+    bp_real *W, *first, *second; /* state: moments, momentum buffer (NULL when there is none) */
+    bp_real learning_rate;       /* with Adam's correction of the first moment, lr / (1 - beta_1^t) */
+    bp_real beta_1, beta_2;      /* decay of first and second; rmsprop: rho is beta_2; momentum: beta_1 */
+    bp_real fresh_1, fresh_2;    /* 1 - beta_1, 1 - beta_2 */
+    bp_real root;                /* Adam: 1 / sqrt(1 - beta_2^t) */
+    bp_real epsilon;
+    bp_real shrink; /* AdamW: 1 - lr weight_decay, else 1 */
+    bool nesterov;
+};
+
+/* mask[i] = word i of the Philox stream from block `counter` on is below threshold ? 0 : value. */
+struct bp_dropout_mask {
+    uint64_t seed, stream, counter;
+    uint32_t threshold;
+    bp_real value;
+    size_t n;
+    bp_real *mask;
+};
+
+struct bp_kernels {
+    const char *name;
+    int lanes; /* reals in one of its vectors */
+    /* y[i] = f(x[i]); y may be x. In float32 within about 2 units in the last place, in double libm's. */
+    void (*exp)(size_t n, const bp_real *x, bp_real *y);
+    void (*erf)(size_t n, const bp_real *x, bp_real *y);
+    void (*sigmoid)(size_t n, const bp_real *x, bp_real *y);
+    void (*tanh)(size_t n, const bp_real *x, bp_real *y);
+    void (*softmax)(size_t rows, size_t width, const bp_real *z, bp_real *a);
+    /* Returns the loss sum, in double. */
+    double (*softmax_loss)(const struct bp_softmax_loss *call);
+    void (*add_bias)(size_t rows, size_t width, const bp_real *b, bp_real *a); /* a[i][j] += b[j] */
+    /* a = z + b where positive (or not a number), slope (z + b) elsewhere; b may be NULL, a may be z. */
+    void (*rectify)(size_t rows, size_t width, bp_real slope, const bp_real *b, const bp_real *z, bp_real *a);
+    /* d_z = d_a where a > 0, slope d_a elsewhere; d_z may be d_a. */
+    void (*rectify_backward)(size_t n, bp_real slope, const bp_real *a, const bp_real *d_a, bp_real *d_z);
+    void (*column_sums)(size_t rows, size_t width, const bp_real *d, bp_real *sums, bool keep); /* sums[j] (+)= sum over i of d[i][j] */
+    void (*multiply)(size_t n, const bp_real *x, const bp_real *mask, bp_real *y, bool keep);   /* y (+)= x mask */
+    void (*scaled_add)(size_t n, bp_real scale, const bp_real *x, bp_real *y);                  /* y += scale x */
+    void (*scale)(size_t n, bp_real scale, bp_real *x);
+    double (*sum_squares)(size_t n, const bp_real *x);
+    bool (*finite)(size_t n, const bp_real *x);
+    void (*dropout_mask)(const struct bp_dropout_mask *call);
+    void (*sgd)(const struct bp_step *step);
+    void (*adam)(const struct bp_step *step);
+    void (*rmsprop)(const struct bp_step *step);
+    void (*gemm)(const struct bp_gemm *call); /* for small shapes, and m of a few rows */
+    void (*gemv)(const struct bp_gemm *call); /* m is 1 */
+};
+
+/* Chooses kernels and tells the BLAS to use one thread. Called by whatever needs it; calling it again does nothing. */
+void bp_engine_start(void);
+/* The table in use. */
+const struct bp_kernels *bp_kernels(void);
+/* The table of that name when this CPU can run it, else NULL: "base", "avx2", "avx512". */
+const struct bp_kernels *bp_kernels_find(const char *name);
+/* Uses that table from now on (NULL: the best). To be called before work starts. -1: unknown, or not for this CPU. */
+int bp_kernels_force(const char *name);
+/* "avx512" */
+const char *bp_kernels_name(void);
+/* "OpenBLAS 0.3.21 ... (Haswell)" */
+const char *bp_blas_name(void);
+
+/* The one door to matrix products. Same bits for the same shape on every call. */
+void bp_gemm(const struct bp_gemm *call);
+/* The BLAS itself, whatever the shape: for the self-test. */
+void bp_gemm_blas(const struct bp_gemm *call);
+/* The plain C reference: no blocking, sums in double. Tests and the self-test compare with it. */
+void bp_gemm_reference(const struct bp_gemm *call);
+
+/* GEMM and GEMV on some twenty odd shapes against the reference, in under 2 ms: a BLAS that chose wrong kernels for this CPU is found out
+ * before it spoils a model. -1 and an error that names the shape on a mismatch. */
+int bp_blas_selftest(struct bp_error *error);
+/* Makes the next self-tests fail, to test what the program does then. */
+void bp_blas_selftest_fault(bool fault);
+
+#endif

@@ -1,0 +1,319 @@
+/* vector.c - the kernels: plain C that GCC and clang turn into vector code at -O3. Compiled once per instruction set, with
+ * -DBP_KERNELS=<the table's symbol> -DBP_KERNELS_NAME="<its name>"; chosen between at run time by kernels.c.
+ * Sums are kept in a fixed number of lanes and added in a fixed order: the same call gives the same bits.
+ * Order: elementwise functions, softmax, bias and rectifiers, sums, dropout, optimizers, the table. */
+#include "kernels/kernels.h"
+#include "kernels/vector_gemm.h"
+#include "kernels/vector_math.h"
+
+enum { SUM_LANES = 16, ROW_BLOCK = 32 };
+
+/* ---- elementwise functions --------------------------------------------------------------------------------------- */
+
+#define ELEMENTWISE(function)                                                                                                                        \
+    static void map_##function(size_t n, const bp_real *x, bp_real *y) {                                                                             \
+        for (size_t i = 0; i < n; i++) y[i] = function##_one(x[i]);                                                                                  \
+    }
+
+ELEMENTWISE(exp)
+ELEMENTWISE(erf)
+ELEMENTWISE(sigmoid)
+ELEMENTWISE(tanh)
+
+/* ---- softmax ----------------------------------------------------------------------------------------------------- */
+
+static bp_real row_max(size_t n, const bp_real *x) {
+    bp_real top = x[0];
+    size_t i = 1;
+    if (n >= 2 * SUM_LANES) {
+        bp_real lanes[SUM_LANES];
+        memcpy(lanes, x, sizeof lanes);
+        for (i = SUM_LANES; i + SUM_LANES <= n; i += SUM_LANES)
+            for (size_t l = 0; l < SUM_LANES; l++) lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
+        for (size_t l = 0; l < SUM_LANES; l++) top = lanes[l] > top ? lanes[l] : top;
+    }
+    for (; i < n; i++) top = x[i] > top ? x[i] : top;
+    return top;
+}
+
+static bp_real row_sum(size_t n, const bp_real *x) {
+    bp_real sum = 0;
+    size_t i = 0;
+    if (n >= 2 * SUM_LANES) {
+        bp_real lanes[SUM_LANES] = {0};
+        for (; i + SUM_LANES <= n; i += SUM_LANES)
+            for (size_t l = 0; l < SUM_LANES; l++) lanes[l] += x[i + l];
+        for (size_t l = 0; l < SUM_LANES; l++) sum += lanes[l];
+    }
+    for (; i < n; i++) sum += x[i];
+    return sum;
+}
+
+static void softmax(size_t rows, size_t width, const bp_real *z, bp_real *a) {
+    for (size_t i = 0; i < rows; i++) {
+        const bp_real top = row_max(width, z + i * width);
+        for (size_t j = i * width; j < (i + 1) * width; j++) a[j] = z[j] - top;
+    }
+    map_exp(rows * width, a, a);
+    for (size_t i = 0; i < rows; i++) {
+        const bp_real share = 1 / row_sum(width, a + i * width);
+        for (size_t j = i * width; j < (i + 1) * width; j++) a[j] *= share;
+    }
+}
+
+/* z[class] of a row, not a number when there is no such class: a wrong target must not go unnoticed. */
+static bp_real picked(const bp_real *z, size_t width, bp_real y, size_t *class) {
+    *class = 0;
+    if (!(y >= 0 && y < (bp_real)width)) return (bp_real)NAN;
+    *class = (size_t)y;
+    return z[*class];
+}
+
+/* Per row: loss = ln(sum of e^(z - max)) - (z[y] - max), dz = weight scale (p - onehot y). Rows go in blocks, so that one call of exp and (for
+ * equal weights) one logarithm, of the product of the rows' sums, serve many of them: the sums lie in 1..width, so
+ * 32 of them stay far below the largest double. */
+static double softmax_loss(const struct bp_softmax_loss *call) {
+    const size_t width = call->width;
+    double loss = 0;
+    for (size_t first = 0; first < call->rows; first += ROW_BLOCK) {
+        const size_t rows = call->rows - first < ROW_BLOCK ? call->rows - first : ROW_BLOCK;
+        bp_real *z = call->z + first * width, truth[ROW_BLOCK];
+        size_t classes[ROW_BLOCK];
+        for (size_t i = 0; i < rows; i++) {
+            const bp_real top = row_max(width, z + i * width);
+            for (size_t j = i * width; j < (i + 1) * width; j++) z[j] -= top;
+            truth[i] = picked(z + i * width, width, call->y[first + i], &classes[i]);
+        }
+        map_exp(rows * width, z, z);
+        double product = 1;
+        for (size_t i = 0; i < rows; i++) {
+            bp_real *p = z + i * width;
+            const bp_real sum = row_sum(width, p), share = 1 / sum;
+            const bp_real weight = call->weights ? call->weights[first + i] : 1;
+            for (size_t j = 0; j < width; j++) p[j] *= share;
+            if (call->weights) {
+                loss += (double)weight * (log((double)sum) - (double)truth[i]);
+            } else {
+                product *= (double)sum;
+                loss -= (double)truth[i];
+            }
+            if (call->d_z) {
+                bp_real *d_z = call->d_z + (first + i) * width;
+                const bp_real factor = weight * call->scale;
+                for (size_t j = 0; j < width; j++) d_z[j] = p[j] * factor;
+                d_z[classes[i]] -= factor;
+            }
+        }
+        if (!call->weights) loss += log(product);
+    }
+    return loss;
+}
+
+/* ---- bias and rectifiers ----------------------------------------------------------------------------------------- */
+
+static void add_bias(size_t rows, size_t width, const bp_real *restrict b, bp_real *restrict a) {
+    for (size_t i = 0; i < rows; i++, a += width)
+        for (size_t j = 0; j < width; j++) a[j] += b[j];
+}
+
+static inline void rectify_row(size_t n, bp_real slope, const bp_real *z, bp_real *a) {
+    if (slope == 0) /* 0 * -infinity is not a number: relu has a loop of its own */
+        for (size_t j = 0; j < n; j++) a[j] = z[j] < 0 ? 0 : z[j];
+    else
+        for (size_t j = 0; j < n; j++) a[j] = z[j] < 0 ? slope * z[j] : z[j];
+}
+
+static void rectify(size_t rows, size_t width, bp_real slope, const bp_real *b, const bp_real *z, bp_real *a) {
+    if (!b) {
+        rectify_row(rows * width, slope, z, a);
+        return;
+    }
+    if (z != a) memcpy(a, z, rows * width * sizeof *a);
+    bp_real *restrict row = a;
+    const bp_real *restrict bias = b;
+    for (size_t i = 0; i < rows; i++, row += width) {
+        if (slope == 0)
+            for (size_t j = 0; j < width; j++) {
+                const bp_real sum = row[j] + bias[j];
+                row[j] = sum < 0 ? 0 : sum;
+            }
+        else
+            for (size_t j = 0; j < width; j++) {
+                const bp_real sum = row[j] + bias[j];
+                row[j] = sum < 0 ? slope * sum : sum;
+            }
+    }
+}
+
+/* d_a is read whether it is wanted or not: a conditional read would not vectorise without masks. */
+static void rectify_backward(size_t n, bp_real slope, const bp_real *a, const bp_real *d_a, bp_real *d_z) {
+    if (slope == 0)
+        for (size_t i = 0; i < n; i++) {
+            const bp_real d = d_a[i];
+            d_z[i] = a[i] > 0 ? d : 0;
+        }
+    else
+        for (size_t i = 0; i < n; i++) {
+            const bp_real d = d_a[i];
+            d_z[i] = a[i] > 0 ? d : slope * d;
+        }
+}
+
+/* ---- sums -------------------------------------------------------------------------------------------------------- */
+
+static void column_sums(size_t rows, size_t width, const bp_real *restrict d, bp_real *restrict sums, bool keep) {
+    if (!keep) memset(sums, 0, width * sizeof *sums);
+    size_t i = 0;
+    for (; i + 4 <= rows; i += 4, d += 4 * width)
+        for (size_t j = 0; j < width; j++) sums[j] += (d[j] + d[width + j]) + (d[2 * width + j] + d[3 * width + j]);
+    for (; i < rows; i++, d += width)
+        for (size_t j = 0; j < width; j++) sums[j] += d[j];
+}
+
+static void multiply(size_t n, const bp_real *x, const bp_real *mask, bp_real *y, bool keep) {
+    if (keep)
+        for (size_t i = 0; i < n; i++) y[i] += x[i] * mask[i];
+    else
+        for (size_t i = 0; i < n; i++) y[i] = x[i] * mask[i];
+}
+
+static void scaled_add(size_t n, bp_real scale, const bp_real *restrict x, bp_real *restrict y) {
+    for (size_t i = 0; i < n; i++) y[i] += scale * x[i];
+}
+
+static void scale_by(size_t n, bp_real scale, bp_real *x) {
+    for (size_t i = 0; i < n; i++) x[i] *= scale;
+}
+
+static double sum_squares(size_t n, const bp_real *x) {
+    double lanes[SUM_LANES] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + SUM_LANES <= n; i += SUM_LANES)
+        for (size_t l = 0; l < SUM_LANES; l++) lanes[l] += (double)x[i + l] * (double)x[i + l];
+    for (; i < n; i++) sum += (double)x[i] * (double)x[i];
+    for (size_t l = 0; l < SUM_LANES; l++) sum += lanes[l];
+    return sum;
+}
+
+/* x * 0 is 0 for a finite x, not a number for any other. */
+static bool all_finite(size_t n, const bp_real *x) {
+    bp_real lanes[SUM_LANES] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + SUM_LANES <= n; i += SUM_LANES)
+        for (size_t l = 0; l < SUM_LANES; l++) lanes[l] += x[i + l] * 0;
+    for (; i < n; i++) sum += x[i] * 0;
+    for (size_t l = 0; l < SUM_LANES; l++) sum += lanes[l];
+    return sum == 0;
+}
+
+/* ---- dropout ----------------------------------------------------------------------------------------------------- */
+
+/* Philox 4x32-10 as in random.c, sixteen blocks side by side. */
+static void dropout_mask(const struct bp_dropout_mask *call) {
+    uint64_t counter = call->counter;
+    for (size_t done = 0; done < call->n; done += 4 * SUM_LANES, counter += SUM_LANES) {
+        uint32_t words[4][SUM_LANES];
+        for (size_t l = 0; l < SUM_LANES; l++) {
+            words[0][l] = (uint32_t)(counter + l);
+            words[1][l] = (uint32_t)((counter + l) >> 32);
+            words[2][l] = (uint32_t)call->stream;
+            words[3][l] = (uint32_t)(call->stream >> 32);
+        }
+        uint32_t k0 = (uint32_t)call->seed, k1 = (uint32_t)(call->seed >> 32);
+        for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
+            for (size_t l = 0; l < SUM_LANES; l++) {
+                const uint64_t p0 = (uint64_t)0xD2511F53u * words[0][l], p1 = (uint64_t)0xCD9E8D57u * words[2][l];
+                words[0][l] = (uint32_t)(p1 >> 32) ^ words[1][l] ^ k0;
+                words[2][l] = (uint32_t)(p0 >> 32) ^ words[3][l] ^ k1;
+                words[1][l] = (uint32_t)p1;
+                words[3][l] = (uint32_t)p0;
+            }
+        const size_t left = call->n - done < 4 * SUM_LANES ? call->n - done : 4 * SUM_LANES;
+        for (size_t i = 0; i < left; i++) call->mask[done + i] = words[i & 3][i >> 2] < call->threshold ? 0 : call->value;
+    }
+}
+
+/* ---- optimizers -------------------------------------------------------------------------------------------------- */
+
+static void sgd(const struct bp_step *step) {
+    const bp_real *restrict g = step->g;
+    bp_real *restrict W = step->W, *restrict v = step->first;
+    const bp_real rate = step->learning_rate, momentum = step->beta_1;
+    if (!v)
+        for (size_t i = 0; i < step->n; i++) W[i] -= rate * g[i];
+    else if (step->nesterov)
+        for (size_t i = 0; i < step->n; i++) {
+            v[i] = momentum * v[i] + g[i];
+            W[i] -= rate * (g[i] + momentum * v[i]);
+        }
+    else
+        for (size_t i = 0; i < step->n; i++) {
+            v[i] = momentum * v[i] + g[i];
+            W[i] -= rate * v[i];
+        }
+}
+
+#ifdef BP_DOUBLE
+#define ROOT sqrt
+#else
+#define ROOT sqrtf
+#endif
+
+static void adam(const struct bp_step *step) {
+    const bp_real *restrict g = step->g;
+    bp_real *restrict W = step->W, *restrict m = step->first, *restrict v = step->second;
+    const bp_real rate = step->learning_rate, root = step->root, epsilon = step->epsilon, shrink = step->shrink;
+    const bp_real beta_1 = step->beta_1, beta_2 = step->beta_2, fresh_1 = step->fresh_1, fresh_2 = step->fresh_2;
+    for (size_t i = 0; i < step->n; i++) {
+        m[i] = beta_1 * m[i] + fresh_1 * g[i];
+        v[i] = beta_2 * v[i] + fresh_2 * (g[i] * g[i]);
+        W[i] = shrink * W[i] - rate * m[i] / (ROOT(v[i]) * root + epsilon);
+    }
+}
+
+static void rmsprop(const struct bp_step *step) {
+    const bp_real *restrict g = step->g;
+    bp_real *restrict W = step->W, *restrict momentum = step->first, *restrict v = step->second;
+    const bp_real rate = step->learning_rate, epsilon = step->epsilon;
+    const bp_real beta_1 = step->beta_1, rho = step->beta_2, fresh = step->fresh_2;
+    if (momentum)
+        for (size_t i = 0; i < step->n; i++) {
+            v[i] = rho * v[i] + fresh * (g[i] * g[i]);
+            momentum[i] = beta_1 * momentum[i] + g[i] / (ROOT(v[i]) + epsilon);
+            W[i] -= rate * momentum[i];
+        }
+    else
+        for (size_t i = 0; i < step->n; i++) {
+            v[i] = rho * v[i] + fresh * (g[i] * g[i]);
+            W[i] -= rate * (g[i] / (ROOT(v[i]) + epsilon));
+        }
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------------- */
+
+extern const struct bp_kernels BP_KERNELS;
+const struct bp_kernels BP_KERNELS = {
+    .name = BP_KERNELS_NAME,
+    .lanes = LANES,
+    .exp = map_exp,
+    .erf = map_erf,
+    .sigmoid = map_sigmoid,
+    .tanh = map_tanh,
+    .softmax = softmax,
+    .softmax_loss = softmax_loss,
+    .add_bias = add_bias,
+    .rectify = rectify,
+    .rectify_backward = rectify_backward,
+    .column_sums = column_sums,
+    .multiply = multiply,
+    .scaled_add = scaled_add,
+    .scale = scale_by,
+    .sum_squares = sum_squares,
+    .finite = all_finite,
+    .dropout_mask = dropout_mask,
+    .sgd = sgd,
+    .adam = adam,
+    .rmsprop = rmsprop,
+    .gemm = gemm,
+    .gemv = gemv,
+};

@@ -1,0 +1,254 @@
+/* vector_gemm.h - matrix products of small shapes, on the registers of one instruction set. Only vector.c includes it.
+ *
+ * A tile of up to 8 rows by 2 vectors of C stays in registers while it walks k; A is read number by number where it lies (transposed
+ * or not is only a matter of strides), B vector by vector: where it lies when it is row-major and wide enough, else from a
+ * packed panel of at most K_BLOCK rows on the stack, padded with zeros. Vectors are GCC's (clang's too) `vector_size`. */
+#ifndef BP_KERNELS_VECTOR_GEMM_H
+#define BP_KERNELS_VECTOR_GEMM_H
+
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+enum { LANES = VECTOR_BYTES / sizeof(bp_real), PANEL = 2 * LANES, K_BLOCK = 256, REUSE = 32 /* rows from which a copy of B pays */ };
+#if defined(__AVX512F__) || defined(__aarch64__)
+enum { TILE_ROWS = 8 }; /* 32 registers: 16 sums, 2 of B, 1 of A */
+#else
+enum { TILE_ROWS = 6 }; /* 16 registers: 12 sums, 2 of B, 1 of A */
+#endif
+
+typedef bp_real vector __attribute__((vector_size(VECTOR_BYTES)));
+typedef bp_real vector_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(bp_real)), may_alias));
+
+static inline vector load(const bp_real *x) {
+    return *(const vector_unaligned *)x;
+}
+static inline void store(bp_real *x, vector v) {
+    *(vector_unaligned *)x = v;
+}
+
+struct tile {
+    const bp_real *a, *b;
+    size_t a_row, a_step, b_step; /* reals from row to row of the tile, and from one k to the next */
+    int32_t k;
+    bp_real *c;
+    size_t c_row;
+    bool add;
+};
+
+#define ROWS1(X) X(0)
+#define ROWS2(X) ROWS1(X) X(1)
+#define ROWS4(X) ROWS2(X) X(2) X(3)
+#define ROWS6(X) ROWS4(X) X(4) X(5)
+#define ROWS8(X) ROWS6(X) X(6) X(7)
+
+#define SUMS1(i) vector s##i = {0};
+#define WALK1(i) s##i += a[i * a_row] * b0;
+#define KEEP1(i) store(&c[i * c_row], tile->add ? load(&c[i * c_row]) + s##i : s##i);
+#define SUMS2(i) vector s##i = {0}, t##i = {0};
+#define WALK2(i)                                                                                                                                     \
+    s##i += a[i * a_row] * b0;                                                                                                                       \
+    t##i += a[i * a_row] * b1;
+#define KEEP2(i) KEEP1(i) store(&c[i * c_row + LANES], tile->add ? load(&c[i * c_row + LANES]) + t##i : t##i);
+
+#define TILE(rows)                                                                                                                                   \
+    static void tile_##rows##x1(const struct tile *tile) {                                                                                           \
+        const bp_real *restrict a = tile->a, *restrict b = tile->b;                                                                                  \
+        const size_t a_row = tile->a_row, a_step = tile->a_step, b_step = tile->b_step, c_row = tile->c_row;                                         \
+        bp_real *c = tile->c;                                                                                                                        \
+        (void)a_row, (void)c_row;                                                                                                                    \
+        ROWS##rows(SUMS1) for (int32_t p = 0; p < tile->k; p++, a += a_step, b += b_step) {                                                          \
+            vector b0 = load(b);                                                                                                                     \
+            ROWS##rows(WALK1)                                                                                                                        \
+        }                                                                                                                                            \
+        ROWS##rows(KEEP1)                                                                                                                            \
+    }                                                                                                                                                \
+    static void tile_##rows##x2(const struct tile *tile) {                                                                                           \
+        const bp_real *restrict a = tile->a, *restrict b = tile->b;                                                                                  \
+        const size_t a_row = tile->a_row, a_step = tile->a_step, b_step = tile->b_step, c_row = tile->c_row;                                         \
+        bp_real *c = tile->c;                                                                                                                        \
+        (void)a_row, (void)c_row;                                                                                                                    \
+        ROWS##rows(SUMS2) for (int32_t p = 0; p < tile->k; p++, a += a_step, b += b_step) {                                                          \
+            vector b0 = load(b), b1 = load(b + LANES);                                                                                               \
+            ROWS##rows(WALK2)                                                                                                                        \
+        }                                                                                                                                            \
+        ROWS##rows(KEEP2)                                                                                                                            \
+    }
+
+TILE(1)
+TILE(2)
+TILE(4)
+TILE(6)
+TILE(8)
+
+/* Tiles by number of rows, 1 and 2 vectors wide. */
+static void (*const tiles[9][2])(const struct tile *) = {
+    [1] = {tile_1x1, tile_1x2}, [2] = {tile_2x1, tile_2x2}, [4] = {tile_4x1, tile_4x2}, [6] = {tile_6x1, tile_6x2}, [8] = {tile_8x1, tile_8x2},
+};
+
+static inline int32_t tile_rows(int32_t left) {
+    return left >= TILE_ROWS ? TILE_ROWS : left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+typedef bp_real quad __attribute__((vector_size(4 * sizeof(bp_real))));
+typedef bp_real quad_unaligned __attribute__((vector_size(4 * sizeof(bp_real)), aligned(sizeof(bp_real)), may_alias));
+
+/* to (4 rows, `width` apart) = from (4 rows, `ld` apart), transposed. */
+static inline void transpose_quad(const bp_real *from, size_t ld, bp_real *to, size_t width) {
+    const quad a = *(const quad_unaligned *)from, b = *(const quad_unaligned *)(from + ld);
+    const quad c = *(const quad_unaligned *)(from + 2 * ld), d = *(const quad_unaligned *)(from + 3 * ld);
+    const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(quad_unaligned *)to = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(quad_unaligned *)(to + width) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(quad_unaligned *)(to + 2 * width) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+    *(quad_unaligned *)(to + 3 * width) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+}
+
+/* panel[p][j] = rows[j][p]: `columns` rows of B, k long and ldb apart. */
+static void pack_transposed(const bp_real *rows, size_t ldb, bp_real *restrict panel, const size_t size[2], size_t width) {
+    const size_t k = size[0], columns = size[1];
+    size_t j = 0;
+    for (; j + 4 <= columns; j += 4) {
+        const bp_real *from = rows + j * ldb;
+        size_t p = 0;
+        for (; p + 4 <= k; p += 4) transpose_quad(from + p, ldb, panel + p * width + j, width);
+        for (; p < k; p++)
+            for (size_t l = 0; l < 4; l++) panel[p * width + j + l] = from[l * ldb + p];
+    }
+    for (; j < columns; j++)
+        for (size_t p = 0; p < k; p++) panel[p * width + j] = rows[j * ldb + p];
+}
+
+/* panel (k, width) = rows p0.. and columns j0.. of B; columns beyond `columns` are zero. */
+static void pack(const struct bp_gemm *call, bp_real *restrict panel, const int32_t from[2], const int32_t size[2], int32_t width) {
+    const size_t p0 = (size_t)from[0], j0 = (size_t)from[1], k = (size_t)size[0], columns = (size_t)size[1], stride = (size_t)width;
+    const size_t ldb = (size_t)call->ldb;
+    if (columns < stride) memset(panel, 0, k * stride * sizeof *panel);
+    if (call->transpose_b) pack_transposed(call->B + j0 * ldb + p0, ldb, panel, (const size_t[]){k, columns}, stride);
+    else if (columns == PANEL)
+        for (size_t p = 0; p < k; p++) memcpy(panel + p * PANEL, call->B + (p0 + p) * ldb + j0, PANEL * sizeof *panel);
+    else
+        for (size_t p = 0; p < k; p++) memcpy(panel + p * stride, call->B + (p0 + p) * ldb + j0, columns * sizeof *panel);
+}
+
+/* All rows of C, columns j.. (`columns` of them), one block of k. */
+static void walk_panel(const struct bp_gemm *call, struct tile tile, int32_t columns, int32_t width) {
+    bp_real edge[8 * PANEL];
+    const size_t a_row = tile.a_row;
+    const bp_real *a = tile.a;
+    bp_real *c = tile.c;
+    for (int32_t i = 0, rows; i < call->m; i += rows) {
+        rows = tile_rows(call->m - i);
+        tile.a = a + (size_t)i * a_row;
+        tile.c = c + (size_t)i * (size_t)call->ldc;
+        if (columns == width) {
+            tiles[rows][width / LANES - 1](&tile);
+            continue;
+        }
+        struct tile cut = tile;
+        cut.c = edge;
+        cut.c_row = (size_t)width;
+        cut.add = false;
+        tiles[rows][width / LANES - 1](&cut);
+        for (int32_t r = 0; r < rows; r++)
+            for (int32_t j = 0; j < columns; j++) {
+                bp_real *out = &tile.c[(size_t)r * tile.c_row + (size_t)j], sum = edge[r * width + j];
+                *out = tile.add ? *out + sum : sum;
+            }
+    }
+}
+
+static void gemm(const struct bp_gemm *call) {
+    bp_real panel[K_BLOCK * PANEL] __attribute__((aligned(BP_ALIGNMENT)));
+    const size_t lda = (size_t)call->lda;
+    for (int32_t p = 0; p < call->k; p += K_BLOCK) {
+        const int32_t k = call->k - p < K_BLOCK ? call->k - p : K_BLOCK;
+        for (int32_t j = 0; j < call->n; j += PANEL) {
+            const int32_t columns = call->n - j < PANEL ? call->n - j : PANEL;
+            const int32_t width = columns > LANES ? PANEL : LANES;
+            struct tile tile = {.a = call->A + (call->transpose_a ? (size_t)p * lda : (size_t)p),
+                                .a_row = call->transpose_a ? 1 : lda,
+                                .a_step = call->transpose_a ? lda : 1,
+                                .k = k,
+                                .c = call->C + j,
+                                .c_row = (size_t)call->ldc,
+                                .add = call->add || p > 0};
+            if (call->transpose_b || columns < width || (call->m >= REUSE && call->ldb > K_BLOCK)) {
+                pack(call, panel, (const int32_t[]){p, j}, (const int32_t[]){k, columns}, width);
+                tile.b = panel;
+                tile.b_step = (size_t)width;
+            } else {
+                tile.b = call->B + (size_t)p * (size_t)call->ldb + (size_t)j;
+                tile.b_step = (size_t)call->ldb;
+            }
+            walk_panel(call, tile, columns, width);
+        }
+    }
+}
+
+/* ---- batch 1 ----------------------------------------------------------------------------------------------------- */
+
+/* c[j] (+)= sum over p of a[p] B[j][p]: one dot product a column, summed in 4 vectors. */
+static void gemv_dots(const struct bp_gemm *call) {
+    const size_t k = (size_t)call->k;
+    for (int32_t j = 0; j < call->n; j++) {
+        const bp_real *b = call->B + (size_t)j * (size_t)call->ldb, *a = call->A;
+        vector s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        size_t p = 0;
+        for (; p + 4 * LANES <= k; p += 4 * LANES) {
+            s0 += load(a + p) * load(b + p);
+            s1 += load(a + p + LANES) * load(b + p + LANES);
+            s2 += load(a + p + 2 * LANES) * load(b + p + 2 * LANES);
+            s3 += load(a + p + 3 * LANES) * load(b + p + 3 * LANES);
+        }
+        for (; p + LANES <= k; p += LANES) s0 += load(a + p) * load(b + p);
+        s0 = (s0 + s1) + (s2 + s3);
+        bp_real sum = 0;
+        for (; p < k; p++) sum += a[p] * b[p];
+        for (int l = 0; l < LANES; l++) sum += s0[l];
+        call->C[j] = call->add ? call->C[j] + sum : sum;
+    }
+}
+
+/* c (+)= sum over p of a[p] B[p]: rows of B added up, eight at a time, in stretches of C that stay in the first cache. */
+static void gemv_rows(const struct bp_gemm *call) {
+    enum { STRETCH = 1024 };
+    const size_t k = (size_t)call->k, n = (size_t)call->n, ldb = (size_t)call->ldb;
+    const bp_real *a = call->A;
+    for (size_t from = 0; from < n; from += STRETCH) {
+        const size_t width = n - from < STRETCH ? n - from : STRETCH;
+        bp_real *restrict c = call->C + from;
+        if (!call->add) memset(c, 0, width * sizeof *c);
+        size_t p = 0;
+        for (; p + 8 <= k; p += 8) {
+            const bp_real *restrict b0 = call->B + p * ldb + from, *restrict b1 = b0 + ldb, *restrict b2 = b1 + ldb;
+            const bp_real *restrict b3 = b2 + ldb, *restrict b4 = b3 + ldb, *restrict b5 = b4 + ldb;
+            const bp_real *restrict b6 = b5 + ldb, *restrict b7 = b6 + ldb;
+            const bp_real a0 = a[p], a1 = a[p + 1], a2 = a[p + 2], a3 = a[p + 3];
+            const bp_real a4 = a[p + 4], a5 = a[p + 5], a6 = a[p + 6], a7 = a[p + 7];
+            for (size_t j = 0; j < width; j++)
+                c[j] += ((a0 * b0[j] + a1 * b1[j]) + (a2 * b2[j] + a3 * b3[j])) + ((a4 * b4[j] + a5 * b5[j]) + (a6 * b6[j] + a7 * b7[j]));
+        }
+        for (; p < k; p++) {
+            const bp_real *restrict b = call->B + p * ldb + from;
+            const bp_real one = a[p];
+            for (size_t j = 0; j < width; j++) c[j] += one * b[j];
+        }
+    }
+}
+
+static void gemv(const struct bp_gemm *call) {
+    if (call->transpose_a && call->lda != 1) gemm(call); /* A is a strided column: rare, and not worth a loop of its own */
+    else if (call->transpose_b) gemv_dots(call);
+    else gemv_rows(call);
+}
+
+#endif

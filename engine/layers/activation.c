@@ -1,0 +1,63 @@
+/* activation.c - an activation function as a layer of its own: a = f(x), x and a (B, ...). */
+#include "activation.h"
+#include "layer.h"
+
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+enum { ACTIVATION, PARAMS };
+
+extern const struct bp_activation_ops bp_activation_linear;
+
+static int plan(struct bp_node *node, struct bp_error *error) {
+    (void)error;
+    const struct bp_value *value = &node->values[ACTIVATION];
+    if (value->entry && value->entry != &bp_activation_linear.entry) {
+        node->activation = value->entry;
+        memcpy(node->activation_numbers, value->entry_numbers, sizeof node->activation_numbers);
+    }
+    node->out = node->in[0];
+    node->scratch = (size_t)bp_shape_size(&node->out); /* of backward, when it must add */
+    return 0;
+}
+
+/* Rows along the last axis; a function that does not work on rows does not mind. */
+static void rows_of(const struct bp_node *node, const struct bp_pass *pass, size_t *rows, size_t *width) {
+    const size_t total = (size_t)pass->batch * (size_t)bp_shape_size(&node->out);
+    *width = node->out.rank ? (size_t)node->out.dims[node->out.rank - 1] : 1;
+    *rows = total / *width;
+}
+
+static const struct bp_activation_ops *function_of(const struct bp_node *node) {
+    return node->activation ? (const struct bp_activation_ops *)node->activation : &bp_activation_linear;
+}
+
+static void forward(const struct bp_node *node, const struct bp_pass *pass) {
+    size_t rows, width;
+    rows_of(node, pass, &rows, &width);
+    function_of(node)->forward(node->activation_numbers, rows, width, pass->x[0], pass->a);
+}
+
+static void backward(const struct bp_node *node, const struct bp_pass *pass) {
+    if (!pass->d_x[0]) return;
+    size_t rows, width;
+    rows_of(node, pass, &rows, &width);
+    bp_real *d_x = pass->keep_x[0] ? pass->scratch : pass->d_x[0]; /* (B, ...) */
+    function_of(node)->backward(node->activation_numbers, rows, width, pass->x[0], pass->a, pass->d_a, d_x);
+    if (pass->keep_x[0]) bp_kernels()->scaled_add(rows * width, 1, d_x, pass->d_x[0]);
+}
+
+static const struct bp_param params[PARAMS] = {
+    [ACTIVATION] = {.name = "activation", .type = BP_PARAM_ENTRY, .help = "The function", .flags = BP_PARAM_REQUIRED, .family = &bp_activations},
+};
+
+extern const struct bp_layer_ops bp_layer_activation;
+const struct bp_layer_ops bp_layer_activation = {
+    .entry = {.name = "activation", .summary = "An activation function on its own", .params = params, .params_count = PARAMS},
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .plan = plan,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,144 @@
+/* dense.c - a = f(x W + b) along the last axis: x (B, ..., in), W (in, units), b (units), a (B, ..., units).
+ * W lies as in Keras, so that batch 1 adds up rows of W. rows = B times the sizes of the axes between. */
+#include "activation.h"
+#include "initializer.h"
+#include "kernels/kernels.h"
+#include "layer.h"
+
+#include <string.h>
+
+enum { UNITS, ACTIVATION, USE_BIAS, KERNEL_INITIALIZER, BIAS_INITIALIZER, PARAMS };
+enum { KERNEL, BIAS };
+
+extern const struct bp_activation_ops bp_activation_linear;
+
+static int plan(struct bp_node *node, struct bp_error *error) {
+    const struct bp_shape *in = &node->in[0];
+    const int32_t units = (int32_t)node->values[UNITS].number;
+    const struct bp_value *activation = &node->values[ACTIVATION];
+    if (activation->entry && activation->entry != &bp_activation_linear.entry) {
+        node->activation = activation->entry;
+        memcpy(node->activation_numbers, activation->entry_numbers, sizeof node->activation_numbers);
+    }
+    node->out = *in;
+    if (in->rank < 0) return 0;
+    if (in->rank == 0) return bp_error_set(error, "", "dense needs an input of at least one axis, but got a single number ()");
+    node->out.dims[in->rank - 1] = units;
+    const int32_t width = in->dims[in->rank - 1];
+    if (width <= 0) return 0;
+    if ((int64_t)width * units > INT32_MAX)
+        return bp_error_set(error, "/units", "a kernel of %d x %d has more than 2^31 - 1 numbers; use fewer units or a smaller input", (int)width,
+                            (int)units);
+    struct bp_tensor *kernel = bp_node_tensor(node, "kernel", 2, (const int32_t[]){width, units});
+    kernel->initializer = bp_initializer_resolve(node->values[KERNEL_INITIALIZER].entry, node->activation);
+    kernel->fan_in = width;
+    kernel->fan_out = units;
+    kernel->penalised = true;
+    if (node->values[USE_BIAS].number != 0) {
+        struct bp_tensor *bias = bp_node_tensor(node, "bias", 1, (const int32_t[]){units});
+        bias->initializer = bp_initializer_resolve(node->values[BIAS_INITIALIZER].entry, node->activation);
+        bias->fan_in = width;
+        bias->fan_out = units;
+    }
+    if (node->activation && ((const struct bp_activation_ops *)node->activation)->needs_z) node->memo = (size_t)bp_shape_size(&node->out);
+    return 0;
+}
+
+struct sizes {
+    size_t rows, units;
+    struct bp_gemm gemm;
+};
+
+static struct sizes sizes_of(const struct bp_node *node, const struct bp_pass *pass) {
+    const int32_t in = node->in[0].dims[node->in[0].rank - 1], units = node->out.dims[node->out.rank - 1];
+    int32_t rows = pass->batch;
+    for (int32_t i = 0; i < node->in[0].rank - 1; i++) rows *= node->in[0].dims[i];
+    return (struct sizes){
+        .rows = (size_t)rows, .units = (size_t)units, .gemm = {.m = rows, .n = units, .k = in, .lda = in, .ldb = units, .ldc = units}};
+}
+
+/* Where z is kept for the backward pass: apart from a when the derivative needs it. */
+static bp_real *z_of(const struct bp_node *node, const struct bp_pass *pass) {
+    return node->memo && pass->memo && node->activation ? pass->memo : pass->a;
+}
+
+static void forward(const struct bp_node *node, const struct bp_pass *pass) {
+    struct sizes s = sizes_of(node, pass);
+    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const bp_real *b = node->tensors_count > BIAS ? pass->W[BIAS] : NULL; /* (units) */
+    bp_real *z = z_of(node, pass);                                        /* (B, ..., units) */
+    s.gemm.A = pass->x[0];
+    s.gemm.B = pass->W[KERNEL];
+    s.gemm.C = z;
+    bp_gemm(&s.gemm);
+    if (f && b && f->forward_bias) {
+        f->forward_bias(node->activation_numbers, s.rows, s.units, b, z, pass->a);
+        return;
+    }
+    if (b) bp_kernels()->add_bias(s.rows, s.units, b, z);
+    if (f) f->forward(node->activation_numbers, s.rows, s.units, z, pass->a);
+}
+
+/* dz = da f'(z); db = column sums of dz; dW = x^T dz; dx = dz W^T. */
+static void backward(const struct bp_node *node, const struct bp_pass *pass) {
+    const struct sizes s = sizes_of(node, pass);
+    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    bp_real *d_z = pass->d_a; /* (B, ..., units) */
+    if (f) f->backward(node->activation_numbers, s.rows, s.units, f->needs_z ? z_of(node, pass) : NULL, pass->a, pass->d_a, d_z);
+    if (node->tensors_count > BIAS) bp_kernels()->column_sums(s.rows, s.units, d_z, pass->d_W[BIAS], pass->keep_W);
+    const struct bp_gemm kernel = {.transpose_a = true,
+                                   .add = pass->keep_W,
+                                   .m = s.gemm.k,
+                                   .n = s.gemm.n,
+                                   .k = s.gemm.m,
+                                   .A = pass->x[0],
+                                   .lda = s.gemm.k,
+                                   .B = d_z,
+                                   .ldb = s.gemm.n,
+                                   .C = pass->d_W[KERNEL],
+                                   .ldc = s.gemm.n};
+    bp_gemm(&kernel);
+    if (!pass->d_x[0]) return;
+    const struct bp_gemm input = {.transpose_b = true,
+                                  .add = pass->keep_x[0],
+                                  .m = s.gemm.m,
+                                  .n = s.gemm.k,
+                                  .k = s.gemm.n,
+                                  .A = d_z,
+                                  .lda = s.gemm.n,
+                                  .B = pass->W[KERNEL],
+                                  .ldb = s.gemm.n,
+                                  .C = pass->d_x[0],
+                                  .ldc = s.gemm.k};
+    bp_gemm(&input);
+}
+
+static const struct bp_param params[PARAMS] = {
+    [UNITS] = {.name = "units", .type = BP_PARAM_INTEGER, .help = "Outputs", .min = 1, .max = 65536, .flags = BP_PARAM_REQUIRED},
+    [ACTIVATION] = {.name = "activation",
+                    .type = BP_PARAM_ENTRY,
+                    .help = "Activation applied to the outputs",
+                    .family = &bp_activations,
+                    .preset_name = "linear"},
+    [USE_BIAS] = {.name = "use_bias", .type = BP_PARAM_BOOLEAN, .help = "Add a trained number to each output", .preset = 1},
+    [KERNEL_INITIALIZER] = {.name = "kernel_initializer",
+                            .type = BP_PARAM_ENTRY,
+                            .help = "First values of the kernel",
+                            .family = &bp_initializers,
+                            .preset_name = "auto"},
+    [BIAS_INITIALIZER] =
+        {.name = "bias_initializer", .type = BP_PARAM_ENTRY, .help = "First values of the bias", .family = &bp_initializers, .preset_name = "zeros"},
+};
+
+extern const struct bp_layer_ops bp_layer_dense;
+const struct bp_layer_ops bp_layer_dense = {
+    .entry = {.name = "dense",
+              .summary = "Every output is a weighted sum of all inputs along the last axis",
+              .params = params,
+              .params_count = PARAMS},
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .plan = plan,
+    .forward = forward,
+    .backward = backward,
+};

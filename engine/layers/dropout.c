@@ -1,0 +1,71 @@
+/* dropout.c - in training each number becomes 0 with probability rate, and the others are divided by 1 - rate; else a = x.
+ * The mask is a pure function of (seed, update, layer, position of the sample in the mini-batch), so it does not depend on shards:
+ * one Philox block at (seed, layer, update) gives the key, under which sample s reads the stream s. */
+#include "kernels/kernels.h"
+#include "layer.h"
+#include "random.h"
+
+#include <string.h>
+
+enum { RATE, PARAMS };
+
+static int plan(struct bp_node *node, struct bp_error *error) {
+    (void)error;
+    node->out = node->in[0];
+    node->memo = (size_t)bp_shape_size(&node->out); /* the mask */
+    node->draws = true;
+    return 0;
+}
+
+static void draw_mask(const struct bp_node *node, const struct bp_pass *pass, size_t size) {
+    const double rate = node->values[RATE].number;
+    uint32_t block[4];
+    bp_random_block(pass->seed, (uint64_t)BP_STREAM_DROPOUT << 32 | node->index, pass->step, block);
+    struct bp_dropout_mask call = {
+        .seed = (uint64_t)block[0] << 32 | block[1], .threshold = (uint32_t)(rate * 0x1p32), .value = (bp_real)(1 / (1 - rate)), .n = size};
+    for (int32_t i = 0; i < pass->batch; i++) {
+        call.stream = (uint64_t)(pass->first + i);
+        call.mask = pass->memo + (size_t)i * size;
+        bp_kernels()->dropout_mask(&call);
+    }
+}
+
+static void forward(const struct bp_node *node, const struct bp_pass *pass) {
+    const size_t size = (size_t)bp_shape_size(&node->out), n = size * (size_t)pass->batch;
+    if (!pass->training || !pass->memo) {
+        memcpy(pass->a, pass->x[0], n * sizeof *pass->a);
+        return;
+    }
+    draw_mask(node, pass, size);
+    bp_kernels()->multiply(n, pass->x[0], pass->memo, pass->a, false);
+}
+
+static void backward(const struct bp_node *node, const struct bp_pass *pass) {
+    const size_t n = (size_t)bp_shape_size(&node->out) * (size_t)pass->batch;
+    if (!pass->d_x[0]) return;
+    if (pass->training) bp_kernels()->multiply(n, pass->d_a, pass->memo, pass->d_x[0], pass->keep_x[0]);
+    else if (pass->keep_x[0]) bp_kernels()->scaled_add(n, 1, pass->d_a, pass->d_x[0]);
+    else memcpy(pass->d_x[0], pass->d_a, n * sizeof *pass->d_a);
+}
+
+static const struct bp_param params[PARAMS] = {
+    [RATE] = {.name = "rate",
+              .type = BP_PARAM_NUMBER,
+              .help = "Share of the numbers that become 0",
+              .min = 0,
+              .max = 1,
+              .flags = BP_PARAM_REQUIRED | BP_PARAM_MAX_OPEN},
+};
+
+extern const struct bp_layer_ops bp_layer_dropout;
+const struct bp_layer_ops bp_layer_dropout = {
+    .entry = {.name = "dropout",
+              .summary = "Sets a random share of its input to 0 in training, against overfitting",
+              .params = params,
+              .params_count = PARAMS},
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .plan = plan,
+    .forward = forward,
+    .backward = backward,
+};

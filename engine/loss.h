@@ -1,0 +1,36 @@
+/* loss.h - the contract of a loss: one file in losses/, one line in losses.def.
+ *
+ * A loss that fuses a head activation (cross_entropy: softmax; binary_cross_entropy: sigmoid) is computed from the pre-activation z,
+ * stably, and leaves the activation's values in its place. The others get the network's output as it is. */
+#ifndef BP_LOSS_H
+#define BP_LOSS_H
+
+#include "registry.h"
+
+enum bp_target {
+    BP_TARGET_VALUES, /* y: (B, width) numbers, shaped like the output (one-hot for classes) */
+    BP_TARGET_CLASS   /* y: (B, 1) the number of the class, 0.. */
+};
+
+struct bp_loss_call {
+    int32_t batch, width;   /* B, numbers per sample of the output */
+    bp_real *z;             /* (B, width) in: output (pre-activation when fused); out: predictions */
+    const bp_real *y;       /* targets as `target` says */
+    const bp_real *weights; /* (B) weight of each sample, or NULL for 1 */
+    double scale;           /* gradients are multiplied by it: 1 / sum of weights of the mini-batch */
+    bp_real *d_z;           /* (B, width) stored; NULL: only the loss is wanted */
+};
+
+struct bp_loss_ops {
+    struct bp_entry entry;
+    enum bp_target target;
+    const char *head; /* activation it fuses, or NULL */
+    bool kinked;
+    /* Optional: whether an output of that shape (all of it known) suits; an error says what does. */
+    int (*check)(const struct bp_shape *output, struct bp_error *error);
+    /* Returns the sum over the batch of weight x loss of a sample (a mean over the sample's numbers, as in Keras and
+     * PyTorch), in double, not multiplied by scale. */
+    double (*evaluate)(const struct bp_value *values, const struct bp_loss_call *call);
+};
+
+#endif

@@ -1,0 +1,39 @@
+/* binary_cross_entropy.c - -ln p of the true class out of two, p = sigmoid(z) the probability of class 1; z, y (B, 1).
+ * loss = max(z, 0) - z y + ln(1 + e^-|z|), which neither overflows nor cancels; dz = p - y. */
+#include "kernels/kernels.h"
+#include "loss.h"
+
+#include <math.h>
+
+static int check(const struct bp_shape *output, struct bp_error *error) {
+    char text[64];
+    if (bp_shape_size(output) != 1)
+        return bp_error_set(error, "",
+                            "binary_cross_entropy needs a single output, the probability of the second class, but the output has the shape %s; "
+                            "use 1 unit, or cross_entropy with one unit per class",
+                            bp_shape_text(output, text, sizeof text));
+    return 0;
+}
+
+static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
+    (void)values;
+    double loss = 0;
+    for (int32_t i = 0; i < call->batch; i++) {
+        const double z = (double)call->z[i], y = (double)call->y[i], weight = call->weights ? (double)call->weights[i] : 1;
+        const double one = y == 0 || y == 1 ? (z > 0 ? z : 0) - z * y + log1p(exp(-fabs(z))) : (double)NAN;
+        loss += weight * one;
+    }
+    bp_kernels()->sigmoid((size_t)call->batch, call->z, call->z);
+    for (int32_t i = 0; call->d_z && i < call->batch; i++)
+        call->d_z[i] = (call->z[i] - call->y[i]) * (bp_real)(call->scale * (call->weights ? (double)call->weights[i] : 1));
+    return loss;
+}
+
+extern const struct bp_loss_ops bp_loss_binary_cross_entropy;
+const struct bp_loss_ops bp_loss_binary_cross_entropy = {
+    .entry = {.name = "binary_cross_entropy", .summary = "Cross-entropy of sigmoid, for two classes and a single output"},
+    .target = BP_TARGET_CLASS,
+    .head = "sigmoid",
+    .check = check,
+    .evaluate = evaluate,
+};

@@ -1,0 +1,32 @@
+/* metric.h - the contract of a metric: one file in metrics/, one line in metrics.def. Streaming, in double, exact over
+ * all samples it has seen. */
+#ifndef BP_METRIC_H
+#define BP_METRIC_H
+
+#include "registry.h"
+
+enum bp_metric_kind { BP_METRIC_CLASSIFICATION = 1, BP_METRIC_REGRESSION = 2 };
+
+struct bp_metric_call {
+    int32_t batch, width; /* predictions (B, width): probabilities of the classes, of class 1 when width is 1, or values */
+    int32_t classes;      /* classification: number of classes, at least 2; else 0 */
+    const bp_real *predictions;
+    const bp_real *y;       /* (B, 1) class numbers, or (B, width) values */
+    const bp_real *weights; /* (B) or NULL */
+    double unit, origin;    /* regression: a value v of the network means v * unit + origin in the target's own unit */
+};
+
+struct bp_metric_ops {
+    struct bp_entry entry;
+    unsigned kinds; /* bp_metric_kind, or'ed */
+    bool higher_is_better;
+    /* Doubles of state for that many classes and outputs; state is zeroed by the caller. */
+    int32_t (*state_size)(int32_t classes, int32_t width);
+    void (*update)(double *state, const struct bp_metric_call *call);
+    double (*result)(const double *state, int32_t classes, int32_t width); /* NaN when undefined */
+};
+
+/* For classification: the predicted class of sample i: the largest probability, or p >= 0.5 when width is 1. */
+int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i);
+
+#endif

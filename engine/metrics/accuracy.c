@@ -1,0 +1,32 @@
+/* accuracy.c - the share of samples whose class is predicted rightly. State: weight of the right ones, of all. */
+#include "metric.h"
+
+#include <math.h>
+
+static int32_t state_size(int32_t classes, int32_t width) {
+    (void)classes, (void)width;
+    return 2;
+}
+
+static void update(double *state, const struct bp_metric_call *call) {
+    for (int32_t i = 0; i < call->batch; i++) {
+        const double weight = call->weights ? (double)call->weights[i] : 1;
+        state[0] += bp_metric_class(call, i) == (int32_t)call->y[i] ? weight : 0;
+        state[1] += weight;
+    }
+}
+
+static double result(const double *state, int32_t classes, int32_t width) {
+    (void)classes, (void)width;
+    return state[1] > 0 ? state[0] / state[1] : (double)NAN;
+}
+
+extern const struct bp_metric_ops bp_metric_accuracy;
+const struct bp_metric_ops bp_metric_accuracy = {
+    .entry = {.name = "accuracy", .summary = "Share of samples whose class is predicted rightly"},
+    .kinds = BP_METRIC_CLASSIFICATION,
+    .higher_is_better = true,
+    .state_size = state_size,
+    .update = update,
+    .result = result,
+};

@@ -1,0 +1,42 @@
+/* counts.c - see counts.h; and the class a prediction stands for. */
+#include "metrics/counts.h"
+
+#include <math.h>
+
+int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i) {
+    const bp_real *p = call->predictions + (size_t)i * (size_t)call->width; /* (width) */
+    if (call->width == 1) return p[0] >= (bp_real)0.5;
+    int32_t best = 0;
+    for (int32_t j = 1; j < call->width; j++)
+        if (p[j] > p[best]) best = j;
+    return best;
+}
+
+int32_t bp_counts_size(int32_t classes, int32_t width) {
+    (void)width;
+    return BP_COUNTS * classes;
+}
+
+void bp_counts_update(double *state, const struct bp_metric_call *call) {
+    for (int32_t i = 0; i < call->batch; i++) {
+        const double weight = call->weights ? (double)call->weights[i] : 1;
+        const int32_t truth = (int32_t)call->y[i], guess = bp_metric_class(call, i);
+        if (truth >= 0 && truth < call->classes) state[BP_COUNTS * truth + BP_COUNT_TRUE] += weight;
+        if (guess < call->classes) state[BP_COUNTS * guess + BP_COUNT_PREDICTED] += weight;
+        if (guess == truth && truth < call->classes) state[BP_COUNTS * truth + BP_COUNT_BOTH] += weight;
+    }
+}
+
+double bp_counts_result(const double *state, int32_t classes, double (*ratio)(const double counts[BP_COUNTS])) {
+    if (classes == 2) return ratio(state + BP_COUNTS);
+    double sum = 0;
+    int32_t seen = 0;
+    for (int32_t c = 0; c < classes; c++) {
+        const double *counts = state + BP_COUNTS * c;
+        if (counts[BP_COUNT_TRUE] == 0 && counts[BP_COUNT_PREDICTED] == 0) continue;
+        const double value = ratio(counts);
+        sum += isnan(value) ? 0 : value;
+        seen++;
+    }
+    return seen ? sum / seen : (double)NAN;
+}

@@ -1,0 +1,50 @@
+/* r2.c - 1 - (squares left over) / (squares about the mean), the mean of it over the outputs. State per output: weight, mean, sum of
+ * squares about it (updated as by Welford 1962 and West 1979), sum of squared errors. Not a number for a constant target. */
+#include "metric.h"
+
+#include <math.h>
+
+enum { WEIGHT, MEAN, SQUARES, ERRORS, PARTS };
+
+static int32_t state_size(int32_t classes, int32_t width) {
+    (void)classes;
+    return PARTS * width;
+}
+
+static void update(double *state, const struct bp_metric_call *call) {
+    for (int32_t i = 0; i < call->batch; i++) {
+        const double weight = call->weights ? (double)call->weights[i] : 1;
+        for (int32_t j = 0; weight > 0 && j < call->width; j++) {
+            const size_t at = (size_t)i * (size_t)call->width + (size_t)j;
+            double *s = state + PARTS * j;
+            const double y = (double)call->y[at] * call->unit + call->origin;
+            const double error = ((double)call->predictions[at] - (double)call->y[at]) * call->unit;
+            const double delta = y - s[MEAN];
+            s[WEIGHT] += weight;
+            s[MEAN] += delta * weight / s[WEIGHT];
+            s[SQUARES] += weight * delta * (y - s[MEAN]);
+            s[ERRORS] += weight * error * error;
+        }
+    }
+}
+
+static double result(const double *state, int32_t classes, int32_t width) {
+    (void)classes;
+    double sum = 0;
+    for (int32_t j = 0; j < width; j++) {
+        const double *s = state + PARTS * j;
+        if (!(s[SQUARES] > 0)) return (double)NAN;
+        sum += 1 - s[ERRORS] / s[SQUARES];
+    }
+    return width > 0 ? sum / width : (double)NAN;
+}
+
+extern const struct bp_metric_ops bp_metric_r2;
+const struct bp_metric_ops bp_metric_r2 = {
+    .entry = {.name = "r2", .summary = "Coefficient of determination: 1 is perfect, 0 no better than the mean"},
+    .kinds = BP_METRIC_REGRESSION,
+    .higher_is_better = true,
+    .state_size = state_size,
+    .update = update,
+    .result = result,
+};

@@ -1,0 +1,37 @@
+/* rmse.c - root of the mean squared error, in the target's own unit. State: weighted sum, weight. */
+#include "metric.h"
+
+#include <math.h>
+
+static int32_t state_size(int32_t classes, int32_t width) {
+    (void)classes, (void)width;
+    return 2;
+}
+
+static void update(double *state, const struct bp_metric_call *call) {
+    for (int32_t i = 0; i < call->batch; i++) {
+        const double weight = call->weights ? (double)call->weights[i] : 1;
+        double sum = 0;
+        for (int32_t j = 0; j < call->width; j++) {
+            const size_t at = (size_t)i * (size_t)call->width + (size_t)j;
+            const double error = ((double)call->predictions[at] - (double)call->y[at]) * call->unit;
+            sum += error * error;
+        }
+        state[0] += weight * sum / call->width;
+        state[1] += weight;
+    }
+}
+
+static double result(const double *state, int32_t classes, int32_t width) {
+    (void)classes, (void)width;
+    return state[1] > 0 ? sqrt(state[0] / state[1]) : (double)NAN;
+}
+
+extern const struct bp_metric_ops bp_metric_rmse;
+const struct bp_metric_ops bp_metric_rmse = {
+    .entry = {.name = "rmse", .summary = "Root of the mean squared error, in the target's own unit"},
+    .kinds = BP_METRIC_REGRESSION,
+    .state_size = state_size,
+    .update = update,
+    .result = result,
+};

@@ -1,0 +1,93 @@
+/* network.h - a graph of layers: defined, planned, run forward and backward.
+ *
+ * A definition (struct bp_graph) names inputs, layers and what each layer reads. bp_network_plan settles all shapes,
+ * sizes and errors and gives a constant struct bp_network, which any number of threads may use at once. Weights are one buffer
+ * (net->weights_count reals) that the caller owns; activations and gradients live in a workspace, one per thread. */
+#ifndef BP_NETWORK_H
+#define BP_NETWORK_H
+
+#include "activation.h"
+#include "initializer.h"
+#include "layer.h"
+#include "loss.h"
+
+struct bp_input {
+    char name[BP_NAME_MAX];
+    struct bp_shape shape;
+};
+
+struct bp_layer {
+    const struct bp_layer_ops *ops;
+    char name[BP_NAME_MAX]; /* "" : the network names it type_number ("dense_1"); chosen names are unique */
+    struct bp_value values[BP_VALUES_MAX];
+    int32_t inputs_count; /* 0: the layer before it (the first: the only input) */
+    char inputs[BP_INPUTS_MAX][BP_NAME_MAX];
+};
+
+/* What a user defined. All arrays are the caller's. */
+struct bp_graph {
+    int32_t inputs_count, layers_count;
+    const struct bp_input *inputs;
+    const struct bp_layer *layers;
+    char output[BP_NAME_MAX];       /* name of the output layer; "": the last */
+    const struct bp_loss_ops *loss; /* NULL: not known yet, nothing is fused */
+    struct bp_value loss_values[BP_VALUES_MAX];
+};
+
+struct bp_network {
+    int32_t inputs_count;
+    int32_t nodes_count; /* inputs first (ops NULL), then layers in an order where each comes after what it reads */
+    struct bp_node *nodes;
+    int32_t *layer_of; /* layer_of[node]: index in graph->layers, -1 for an input */
+    int32_t output;    /* node number */
+    struct bp_shape output_shape;
+    const struct bp_loss_ops *loss;
+    struct bp_value loss_values[BP_VALUES_MAX];
+    /* The head: an activation taken off the output layer because the loss fuses it. NULL: none. */
+    const struct bp_activation_ops *head;
+    bool head_implied;    /* the output layer was linear and the loss implies its head (logits) */
+    bool complete;        /* all shapes are known: it can be run */
+    size_t weights_count; /* reals, with the padding between tensors */
+    int64_t parameters;   /* trainable numbers, without padding */
+};
+
+/* Plans the graph. On success *network is the caller's (bp_network_free). Errors: unknown names, a cycle, shapes that do not
+ * fit (both layers and both shapes are named), a loss that does not suit the output, no memory. error->pointer is like "/layers/3/units". */
+int bp_network_plan(const struct bp_graph *graph, struct bp_network **network, struct bp_error *error);
+void bp_network_free(struct bp_network *network);
+
+/* Initial weights by seed: the same on every machine. weights: (weights_count). */
+void bp_network_initialize(const struct bp_network *network, uint64_t seed, bp_real *weights);
+
+/* Buffers for one thread: activations of up to batch_max samples and, when training, their gradients. */
+struct bp_workspace;
+int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool training, struct bp_workspace **workspace, struct bp_error *error);
+void bp_workspace_free(struct bp_workspace *workspace);
+int32_t bp_workspace_batch_max(const struct bp_workspace *workspace);
+/* Bytes such a workspace takes. */
+size_t bp_workspace_bytes(const struct bp_network *network, int32_t batch_max, bool training);
+
+/* Where to write the samples of input i before a forward pass: (batch_max, shape). Borrowed. */
+bp_real *bp_workspace_input(struct bp_workspace *workspace, int32_t input);
+/* The gradient of the loss in input i after a backward pass with input gradients: (B, shape). Borrowed. */
+const bp_real *bp_workspace_input_gradient(const struct bp_workspace *workspace, int32_t input);
+
+/* Which random numbers a training pass draws. */
+struct bp_draw {
+    uint64_t seed, step;
+    int64_t first;
+};
+
+/* Inference: the network's output with its head applied, (batch, output_shape). Borrowed, valid until the next pass. */
+const bp_real *bp_predict(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch);
+
+/* One forward pass and the loss. call supplies batch, y, weights, scale; z, d_z and width are filled in. draw NULL: as in inference.
+ * Returns the loss sum (see loss.h). call->z then points to the predictions. gradients: also prepare the backward pass. */
+double bp_loss_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, const struct bp_draw *draw,
+                       struct bp_loss_call *call, bool gradients);
+/* The backward pass after bp_loss_forward(gradients = true). gradient: (weights_count), stored, or added to when keep.
+ * input_gradients: also compute those of the inputs. */
+void bp_loss_backward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, bp_real *gradient, bool keep,
+                      bool input_gradients);
+
+#endif

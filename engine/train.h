@@ -1,0 +1,101 @@
+/* train.h - the training loop: mini-batches, validation, metrics, early stopping, state that can be saved and restored.
+ *
+ * The caller drives it one mini-batch at a time, so cancelling, checkpoints and reports need no callbacks:
+ *
+ *     while ((event = bp_trainer_step(trainer)) != BP_TRAIN_DONE && event != BP_TRAIN_DIVERGED)
+ *         if (event == BP_TRAIN_EPOCH) report(trainer);
+ *
+ * Everything that decides the bits of the result is in struct bp_trainer_state: a run that is saved after any step and restored in
+ * another process ends with the same weights as one that was never stopped. */
+#ifndef BP_TRAIN_H
+#define BP_TRAIN_H
+
+#include "metric.h"
+#include "network.h"
+#include "optimizer.h"
+
+enum { BP_METRICS_MAX = 16 };
+
+/* Where a batch goes. Shapes: inputs[i] (n, input shape), targets (n, target width), weights (n). */
+struct bp_batch {
+    bp_real *inputs[BP_INPUTS_MAX];
+    bp_real *targets;
+    bp_real *weights; /* NULL unless source->weighted */
+};
+
+/* A source of samples. fill writes samples rows[0..n) and is called by several threads at once: context is constant. */
+struct bp_source {
+    const void *context;
+    int64_t rows;
+    bool weighted;
+    void (*fill)(const void *context, const int64_t *rows, int32_t n, const struct bp_batch *batch);
+};
+
+struct bp_train_options {
+    int32_t epochs, batch_size, threads;
+    uint64_t seed;
+    const struct bp_optimizer_ops *optimizer;
+    struct bp_value optimizer_values[BP_VALUES_MAX];
+    double l2;                 /* adds l2 * sum of squares of the kernels to the loss (Keras's l2); reported losses are without it */
+    double gradient_clip_norm; /* 0: no clipping; else the gradient is scaled down to this L2 norm */
+    const struct bp_metric_ops *metrics[BP_METRICS_MAX];
+    int32_t metrics_count;
+    bool stop_early;
+    char stop_metric[BP_NAME_MAX]; /* "loss", "val_loss", a metric's name, or "val_" and a metric's name */
+    int32_t stop_patience;
+    double stop_min_delta;
+    int32_t classes;                   /* classification: at least 2, regression: 0 */
+    double target_unit, target_origin; /* regression: see metric.h */
+};
+
+enum bp_train_event {
+    BP_TRAIN_STEP,    /* a mini-batch was trained or validated */
+    BP_TRAIN_EPOCH,   /* ... and it was the last of its epoch: metrics are ready */
+    BP_TRAIN_DONE,    /* nothing is left to do: all epochs trained or stopped early */
+    BP_TRAIN_DIVERGED /* the loss is not finite; the state is that after the last finite step and is not to be used */
+};
+
+/* What a checkpoint must hold. Buffers are borrowed from the trainer on saving, and the caller's on restoring. */
+struct bp_trainer_state {
+    int64_t epoch;      /* finished epochs */
+    int64_t position;   /* samples of the current epoch already trained on */
+    int64_t updates;    /* optimizer steps so far */
+    int64_t best_epoch; /* 0: none yet */
+    double best_value;
+    int64_t waited; /* epochs without improvement */
+    bool stopped;   /* early stopping has ended the run */
+    int32_t slots_count;
+    int32_t accumulators_count;
+    size_t weights_count;
+    bp_real *weights;             /* (weights_count) */
+    bp_real *best;                /* (weights_count), NULL unless stop_early */
+    bp_real *slots[BP_SLOTS_MAX]; /* (weights_count) each */
+    double *accumulators;         /* (accumulators_count) of the epoch under way: loss, weight, metric states */
+};
+
+struct bp_trainer;
+
+/* The network must be complete and have a loss. Validation reads max(batch_size, 64) samples a step. train and validation are borrowed until
+ * bp_trainer_free; validation may be NULL. Errors: a metric that does not exist or suit, no rows, no memory. */
+int bp_trainer_new(const struct bp_network *network, const struct bp_train_options *options, const struct bp_source *train,
+                   const struct bp_source *validation, struct bp_trainer **trainer, struct bp_error *error);
+void bp_trainer_free(struct bp_trainer *trainer);
+
+enum bp_train_event bp_trainer_step(struct bp_trainer *trainer);
+
+/* The state to save. During validation it is that of the end of the epoch's training, so validation starts over on resuming. */
+void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state);
+/* Copies a saved state in. Error: its counts do not match this trainer's. */
+int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state *state, struct bp_error *error);
+
+/* The metrics of the last finished epoch: "loss", "val_loss", "accuracy", "val_accuracy", ... NaN when undefined. */
+int32_t bp_trainer_metrics_count(const struct bp_trainer *trainer);
+const char *bp_trainer_metric_name(const struct bp_trainer *trainer, int32_t i);
+double bp_trainer_metric_value(const struct bp_trainer *trainer, int32_t i);
+
+/* The weights a version keeps: the best when early stopping is on and has seen an epoch, else the current ones. Borrowed. */
+const bp_real *bp_trainer_result(const struct bp_trainer *trainer);
+/* Bytes that such a trainer allocates. */
+size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_options *options, bool validation);
+
+#endif

@@ -1,0 +1,80 @@
+/* train_state.c - what a trainer shows: the state that a checkpoint holds, its metrics, its result. */
+#include "trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state) {
+    *state = (struct bp_trainer_state){
+        .epoch = trainer->epoch,
+        .position = trainer->position,
+        .updates = trainer->updates,
+        .best_epoch = trainer->best_epoch,
+        .best_value = trainer->best_value,
+        .waited = trainer->waited,
+        .stopped = trainer->stopped,
+        .slots_count = trainer->slots_count,
+        .accumulators_count = trainer->accumulators_count,
+        .weights_count = trainer->weights_count,
+        .weights = trainer->weights,
+        .best = trainer->best,
+        .accumulators = trainer->accumulators,
+    };
+    memcpy(state->slots, trainer->slots, sizeof state->slots);
+}
+
+static int check_state(const struct bp_trainer *trainer, const struct bp_trainer_state *state, struct bp_error *error) {
+    if (state->weights_count != trainer->weights_count)
+        return bp_error_set(error, "", "the saved state has %zu weights, this network %zu: it belongs to another definition", state->weights_count,
+                            trainer->weights_count);
+    if (state->slots_count != trainer->slots_count)
+        return bp_error_set(error, "", "the saved state has %d optimizer buffers, this optimizer needs %d", (int)state->slots_count,
+                            (int)trainer->slots_count);
+    if (state->accumulators_count != trainer->accumulators_count)
+        return bp_error_set(error, "", "the saved state has %d accumulators, these metrics need %d", (int)state->accumulators_count,
+                            (int)trainer->accumulators_count);
+    if (state->epoch < 0 || state->updates < 0 || state->position < 0 || state->position > trainer->train.rows)
+        return bp_error_set(error, "", "the saved state is at row %lld of epoch %lld, but there are %lld rows", (long long)state->position,
+                            (long long)state->epoch, (long long)trainer->train.rows);
+    bool lacking = !state->weights || !state->accumulators || (trainer->best && state->best_epoch && !state->best);
+    for (int32_t i = 0; i < trainer->slots_count; i++) lacking = lacking || !state->slots[i];
+    return lacking ? bp_error_set(error, "", "the saved state lacks a buffer") : 0;
+}
+
+int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state *state, struct bp_error *error) {
+    const size_t bytes = trainer->weights_count * sizeof *trainer->weights;
+    if (check_state(trainer, state, error)) return -1;
+    trainer->epoch = state->epoch;
+    trainer->position = state->position;
+    trainer->updates = state->updates;
+    trainer->best_epoch = state->best_epoch;
+    trainer->best_value = state->best_value;
+    trainer->waited = state->waited;
+    trainer->stopped = state->stopped;
+    memcpy(trainer->weights, state->weights, bytes);
+    if (trainer->best && state->best) memcpy(trainer->best, state->best, bytes);
+    for (int32_t i = 0; i < trainer->slots_count; i++) memcpy(trainer->slots[i], state->slots[i], bytes);
+    memcpy(trainer->accumulators, state->accumulators, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
+    memset(trainer->validation_sums, 0, (size_t)trainer->accumulators_count * sizeof *trainer->validation_sums);
+    for (int32_t i = 0; i < trainer->values_count; i++) trainer->values[i] = (double)NAN;
+    trainer->validated = 0;
+    trainer->order_epoch = -1;
+    trainer->diverged = false;
+    return 0;
+}
+
+int32_t bp_trainer_metrics_count(const struct bp_trainer *trainer) {
+    return trainer->values_count;
+}
+
+const char *bp_trainer_metric_name(const struct bp_trainer *trainer, int32_t i) {
+    return trainer->names[i];
+}
+
+double bp_trainer_metric_value(const struct bp_trainer *trainer, int32_t i) {
+    return trainer->values[i];
+}
+
+const bp_real *bp_trainer_result(const struct bp_trainer *trainer) {
+    return trainer->best && trainer->best_epoch ? trainer->best : trainer->weights;
+}

@@ -1,0 +1,125 @@
+/* workspace.c - sizes first, one allocation, pointers into it. A view (flatten, reshape) uses its input's buffers, except at
+ * the output, which the loss overwrites with predictions. */
+#include "workspace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The node whose memory `node` shows: itself unless it is a view. */
+static int32_t owner_of(const struct bp_network *net, int32_t node) {
+    while (node != net->output && net->nodes[node].ops && net->nodes[node].ops->view) node = net->nodes[node].inputs[0];
+    return node;
+}
+
+static size_t node_reals(const struct bp_network *net, int32_t node, int32_t batch_max) {
+    return bp_reals_round((size_t)batch_max * (size_t)bp_shape_size(&net->nodes[node].out));
+}
+
+static size_t scratch_reals(const struct bp_network *net, int32_t batch_max) {
+    size_t most = 0;
+    for (int32_t i = 0; i < net->nodes_count; i++) most = net->nodes[i].scratch > most ? net->nodes[i].scratch : most;
+    return bp_reals_round((size_t)batch_max * most);
+}
+
+/* Reals of all buffers. */
+static size_t total_reals(const struct bp_network *net, int32_t batch_max, bool training) {
+    size_t total = scratch_reals(net, batch_max);
+    for (int32_t i = 0; i < net->nodes_count; i++) {
+        if (owner_of(net, i) == i) total += node_reals(net, i, batch_max) * (training ? 2 : 1);
+        if (training) total += bp_reals_round((size_t)batch_max * net->nodes[i].memo);
+    }
+    return total;
+}
+
+static size_t table_bytes(const struct bp_network *net) {
+    return (size_t)net->nodes_count * (sizeof(struct bp_pass) + 2 * sizeof(bp_real *) + sizeof(int32_t) + 2 * sizeof(bool));
+}
+
+size_t bp_workspace_bytes(const struct bp_network *network, int32_t batch_max, bool training) {
+    return total_reals(network, batch_max, training) * sizeof(bp_real) + table_bytes(network) + sizeof(struct bp_workspace);
+}
+
+static bp_real *take(bp_real **free_reals, size_t n) {
+    bp_real *taken = *free_reals;
+    *free_reals += n;
+    return taken;
+}
+
+static void lay_out(struct bp_workspace *ws) {
+    const struct bp_network *net = ws->network;
+    bp_real *reals = ws->reals, *scratch = take(&reals, scratch_reals(net, ws->batch_max));
+    for (int32_t i = 0; i < net->nodes_count; i++) {
+        const struct bp_node *node = &net->nodes[i];
+        const int32_t owner = ws->owner[i] = owner_of(net, i);
+        if (owner == i) {
+            ws->a[i] = take(&reals, node_reals(net, i, ws->batch_max));
+            if (ws->training) ws->d[i] = take(&reals, node_reals(net, i, ws->batch_max));
+        } else {
+            ws->a[i] = ws->a[owner];
+            ws->d[i] = ws->d[owner];
+        }
+        struct bp_pass *pass = &ws->passes[i];
+        pass->a = ws->a[i];
+        pass->d_a = ws->d[i];
+        pass->scratch = scratch;
+        if (ws->training && node->memo) pass->memo = take(&reals, bp_reals_round((size_t)ws->batch_max * node->memo));
+        ws->learns[i] = node->tensors_count > 0;
+        for (int32_t k = 0; k < node->inputs_count; k++) {
+            pass->x[k] = ws->a[node->inputs[k]];
+            ws->learns[i] = ws->learns[i] || ws->learns[node->inputs[k]];
+        }
+    }
+}
+
+int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool training, struct bp_workspace **workspace, struct bp_error *error) {
+    *workspace = NULL;
+    if (!network->complete) return bp_error_set(error, "", "the network cannot be run: the shape of an input is not known");
+    for (int32_t i = 0; i < network->nodes_count; i++)
+        if (batch_max < 1 || bp_shape_size(&network->nodes[i].out) * batch_max > INT32_MAX)
+            return bp_error_set(error, "",
+                                "a batch of %d samples is too large: layer \"%s\" would give more than 2^31 - 1 numbers; use a smaller batch",
+                                (int)batch_max, network->nodes[i].name);
+    const size_t nodes = (size_t)network->nodes_count;
+    struct bp_workspace *ws = calloc(1, sizeof *ws);
+    if (!ws) goto no_memory;
+    *ws = (struct bp_workspace){.network = network, .batch_max = batch_max, .training = training};
+    ws->passes = calloc(nodes, sizeof *ws->passes);
+    ws->a = calloc(nodes, sizeof *ws->a);
+    ws->d = calloc(nodes, sizeof *ws->d);
+    ws->owner = calloc(nodes, sizeof *ws->owner);
+    ws->learns = calloc(nodes, sizeof *ws->learns);
+    ws->written = calloc(nodes, sizeof *ws->written);
+    ws->reals = bp_reals_new(total_reals(network, batch_max, training));
+    if (!ws->passes || !ws->a || !ws->d || !ws->owner || !ws->learns || !ws->written || !ws->reals) goto no_memory;
+    lay_out(ws);
+    *workspace = ws;
+    return 0;
+no_memory:
+    bp_workspace_free(ws);
+    return bp_error_set(error, "", "no memory: a workspace for %d samples takes %zu bytes; use a smaller batch", (int)batch_max,
+                        bp_workspace_bytes(network, batch_max, training));
+}
+
+void bp_workspace_free(struct bp_workspace *workspace) {
+    if (!workspace) return;
+    free(workspace->passes);
+    free(workspace->a);
+    free(workspace->d);
+    free(workspace->owner);
+    free(workspace->learns);
+    free(workspace->written);
+    free(workspace->reals);
+    free(workspace);
+}
+
+int32_t bp_workspace_batch_max(const struct bp_workspace *workspace) {
+    return workspace->batch_max;
+}
+
+bp_real *bp_workspace_input(struct bp_workspace *workspace, int32_t input) {
+    return workspace->a[input];
+}
+
+const bp_real *bp_workspace_input_gradient(const struct bp_workspace *workspace, int32_t input) {
+    return workspace->d[input];
+}

@@ -1,0 +1,20 @@
+/* workspace.h - private to workspace.c and pass.c: one thread's buffers, and the calls of every layer, made ready once. */
+#ifndef BP_WORKSPACE_H
+#define BP_WORKSPACE_H
+
+#include "network.h"
+
+struct bp_workspace {
+    const struct bp_network *network;
+    int32_t batch_max;
+    bool training;
+    struct bp_pass *passes; /* [nodes] pointers settled; batch, weights and flags are set per call */
+    bp_real **a;            /* [nodes] activations (B, out...) */
+    bp_real **d;            /* [nodes] their gradients, NULL unless training */
+    int32_t *owner;         /* [nodes] the node whose buffers it uses: itself, or what a view looks at */
+    bool *learns;           /* [nodes] weights lie at it or before it: its gradient is wanted */
+    bool *written;          /* [nodes] during a backward pass: the gradient buffer of this owner holds something */
+    bp_real *reals;         /* the one allocation behind a, d, memo and scratch */
+};
+
+#endif

@@ -1,0 +1,149 @@
+#!/usr/bin/python3
+"""Golden values from PyTorch, in double: forward, gradients of inputs and parameters, ten steps of each optimizer.
+
+Run with Debian's python3-torch to renew the fixture; test_golden.c compares. Format, one item a line:
+  net <layers in the notation of support.h>
+  loss <name>             shape <sample's dimensions>
+  tensor <name> <n> <numbers>   x, y, weights (optional), loss, a (predictions), dx, W <layer/tensor>, dW <layer/tensor>
+  optimizer <name> <param=value ...>   followed by tensors W, g (10 n), after (10 n)
+  end
+"""
+import sys
+import torch
+
+torch.manual_seed(20240517)
+torch.set_default_dtype(torch.float64)
+out = open(sys.argv[1] if len(sys.argv) > 1 else "tests/fixtures/golden/engine.txt", "w")
+
+
+def single(t):
+    """Rounded to what float32 holds, so that both sides start from the same numbers."""
+    return t.to(torch.float32).to(torch.float64)
+
+
+def tensor(name, t):
+    t = t.detach().reshape(-1)
+    print("tensor", name, t.numel(), *["%.9g" % v for v in t.tolist()], file=out)
+
+
+F = torch.nn.functional
+ACTIVATIONS = {
+    "linear": lambda z: z,
+    "relu": F.relu,
+    "leaky_relu": lambda z: F.leaky_relu(z, 0.3),
+    "leaky_relu:0.1": lambda z: F.leaky_relu(z, 0.1),
+    "elu": F.elu,
+    "elu:0.5": lambda z: F.elu(z, 0.5),
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "gelu:1": lambda z: F.gelu(z, approximate="tanh"),
+    "silu": F.silu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softplus": F.softplus,
+    "softmax": lambda z: torch.softmax(z, -1),
+}
+LOSSES = {  # per sample, predictions
+    "mse": lambda z, y: (((z - y) ** 2).flatten(1).mean(1), z),
+    "mae": lambda z, y: ((z - y).abs().flatten(1).mean(1), z),
+    "cross_entropy": lambda z, y: (F.cross_entropy(z, y.long().flatten(), reduction="none"), torch.softmax(z, -1)),
+    "binary_cross_entropy": lambda z, y: (
+        F.binary_cross_entropy_with_logits(z, y, reduction="none").flatten(1).mean(1), torch.sigmoid(z)),
+}
+
+
+def net(spec, loss, shape, batch=6, weighted=False, scale=1.0):
+    print("net", spec, file=out)
+    print("loss", loss, file=out)
+    print("shape", *shape, file=out)
+    x = single(torch.randn(batch, *shape) * scale).requires_grad_()
+    a, counts, parameters = x, {}, []
+    layers = [item.split() for item in spec.split(";")]
+    for number, (kind, *params) in enumerate(layers):
+        given = dict(p.split("=") for p in params)
+        counts[kind] = counts.get(kind, 0) + 1
+        f = ACTIVATIONS[given.get("activation", "linear")]
+        # softmax, sigmoid at the output are fused by the loss: PyTorch's losses take pre-activations
+        fused = number + 1 == len(layers) and loss.endswith("cross_entropy")
+        if kind == "dense":
+            units, fan = int(given["units"]), a.shape[-1]
+            W = single(torch.randn(fan, units) * (scale / fan ** 0.5)).requires_grad_()
+            parameters.append(("%s_%d/kernel" % (kind, counts[kind]), W))
+            a = a @ W
+            if given.get("use_bias", "1") == "1":
+                b = single(torch.randn(units) * 0.3).requires_grad_()
+                parameters.append(("%s_%d/bias" % (kind, counts[kind]), b))
+                a = a + b
+        elif kind == "flatten":
+            a = a.flatten(1)
+        elif kind == "reshape":
+            a = a.reshape(batch, *[int(v) for v in given["target_shape"].split(",")])
+        if not fused:
+            a = f(a)
+    if loss == "cross_entropy":
+        y = torch.randint(0, a.shape[-1], (batch, 1)).to(torch.float64)
+    elif loss == "binary_cross_entropy":
+        y = torch.randint(0, 2, (batch, 1)).to(torch.float64)
+    else:
+        y = single(torch.randn(a.shape))
+    weights = single(torch.rand(batch) * 2) if weighted else torch.ones(batch)
+    per_sample, predictions = LOSSES[loss](a, y)
+    value = (per_sample * weights).sum()
+    (value / weights.sum()).backward()
+    tensor("x", x)
+    tensor("y", y)
+    if weighted:
+        tensor("weights", weights)
+    tensor("loss", value)
+    tensor("a", predictions)
+    tensor("dx", x.grad)
+    for name, p in parameters:
+        tensor("W " + name, p)
+        tensor("dW " + name, p.grad)
+    print("end", file=out)
+
+
+for name in ACTIVATIONS:
+    net("dense units=5 activation=%s" % name, "mse", [4], scale=1.7)
+    net("dense units=4; activation activation=%s; dense units=2" % name, "mse", [3], scale=1.7)
+net("dense units=3 use_bias=0", "mse", [7])
+net("dense units=17 activation=relu; dense units=9 activation=tanh; dense units=1", "mse", [15], batch=33)
+net("dense units=5 activation=tanh; dense units=2", "mse", [3, 4])
+net("dense units=3 activation=softmax", "mse", [2, 3, 4], batch=3)
+net("flatten; dense units=6 activation=silu; reshape target_shape=2,3; dense units=2", "mse", [2, 2, 3])
+net("dense units=3; flatten", "mse", [2, 4])
+net("dense units=4 activation=relu; dense units=3", "mae", [5], weighted=True)
+net("dense units=4 activation=relu; dense units=3", "mse", [5], weighted=True)
+net("dense units=8 activation=relu; dense units=3 activation=softmax", "cross_entropy", [4], batch=40)
+net("dense units=8 activation=relu; dense units=40", "cross_entropy", [4], batch=9, weighted=True)
+net("dense units=3; activation activation=softmax", "cross_entropy", [4], scale=4.0)
+net("dense units=8 activation=tanh; dense units=1 activation=sigmoid", "binary_cross_entropy", [4], batch=20)
+net("dense units=1", "binary_cross_entropy", [4], batch=9, weighted=True, scale=4.0)
+
+
+def optimizer(name, params, make):
+    n, steps = 17, 10
+    W = single(torch.randn(n)).requires_grad_()
+    print("optimizer", name, params, file=out)
+    tensor("W", W)
+    g = single(torch.randn(steps, n) * torch.logspace(-3, 1, n))
+    made, after = make([W]), []
+    for step in range(steps):
+        W.grad = g[step].clone()
+        made.step()
+        after.append(W.detach().clone())
+    tensor("g", g)
+    tensor("after", torch.stack(after))
+    print("end", file=out)
+
+
+O = torch.optim
+optimizer("sgd", "learning_rate=0.05", lambda p: O.SGD(p, lr=0.05))
+optimizer("sgd", "learning_rate=0.05 momentum=0.9", lambda p: O.SGD(p, lr=0.05, momentum=0.9))
+optimizer("sgd", "learning_rate=0.05 momentum=0.9 nesterov=1", lambda p: O.SGD(p, lr=0.05, momentum=0.9, nesterov=True))
+optimizer("adam", "", lambda p: O.Adam(p))
+optimizer("adam", "learning_rate=0.1 beta_1=0.8 beta_2=0.95 epsilon=0.001", lambda p: O.Adam(p, 0.1, (0.8, 0.95), 0.001))
+optimizer("adamw", "", lambda p: O.AdamW(p))
+optimizer("adamw", "learning_rate=0.1 weight_decay=0.2", lambda p: O.AdamW(p, 0.1, weight_decay=0.2))
+optimizer("rmsprop", "", lambda p: O.RMSprop(p, 0.001, alpha=0.9))
+optimizer("rmsprop", "learning_rate=0.01 rho=0.99 momentum=0.9", lambda p: O.RMSprop(p, 0.01, alpha=0.99, momentum=0.9))

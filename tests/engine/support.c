@@ -1,0 +1,178 @@
+/* support.c - see support.h. */
+#include "support.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- networks from text ------------------------------------------------------------------------------------------ */
+
+static void set_value(const struct bp_param *param, struct bp_value *value, char *text) {
+    value->given = true;
+    if (param->type == BP_PARAM_ENTRY) {
+        char *colon = strchr(text, ':');
+        if (colon) *colon = 0;
+        value->entry = bp_family_find(param->family, text);
+        ck_assert_msg(value->entry != NULL, "no %s %s", param->family->noun, text);
+        for (int32_t k = 0; k < value->entry->params_count; k++) value->entry_numbers[k] = value->entry->params[k].preset;
+        if (colon) value->entry_numbers[0] = strtod(colon + 1, NULL);
+    } else if (param->type == BP_PARAM_INTEGERS) {
+        value->integers_count = 0;
+        for (char *end = text; *end; text = *end ? end + 1 : end) value->integers[value->integers_count++] = (int32_t)strtol(text, &end, 10);
+    } else {
+        value->number = strtod(text, NULL);
+    }
+}
+
+void test_values(const struct bp_entry *entry, struct bp_value *values, char *text) {
+    char *state = NULL;
+    for (char *word = strtok_r(text, " ", &state); word; word = strtok_r(NULL, " ", &state)) {
+        char *equals = strchr(word, '=');
+        ck_assert_msg(equals != NULL, "no = in %s", word);
+        *equals = 0;
+        int32_t i = 0;
+        while (i < entry->params_count && strcmp(entry->params[i].name, word)) i++;
+        ck_assert_msg(i < entry->params_count, "%s has no parameter %s", entry->name, word);
+        set_value(&entry->params[i], &values[i], equals + 1);
+    }
+}
+
+/* Takes name=... and in=... out of the words; what is left goes to test_values. */
+static void set_layer(struct bp_layer *layer, char *text) {
+    char rest[256] = "", *state = NULL, *word = strtok_r(text, " ", &state);
+    layer->ops = (const struct bp_layer_ops *)bp_family_find(&bp_layers, word);
+    ck_assert_msg(layer->ops != NULL, "no layer %s", word);
+    bp_values_preset(&layer->ops->entry, layer->values);
+    while ((word = strtok_r(NULL, " ", &state)) != NULL) {
+        if (!strncmp(word, "name=", 5)) {
+            snprintf(layer->name, sizeof layer->name, "%s", word + 5);
+        } else if (!strncmp(word, "in=", 3)) {
+            char *names = NULL;
+            for (char *name = strtok_r(word + 3, ",", &names); name; name = strtok_r(NULL, ",", &names))
+                snprintf(layer->inputs[layer->inputs_count++], BP_NAME_MAX, "%s", name);
+        } else {
+            strncat(rest, word, sizeof rest - strlen(rest) - 2);
+            strncat(rest, " ", 2);
+        }
+    }
+    test_values(&layer->ops->entry, layer->values, rest);
+}
+
+void test_graph(struct test_graph *graph, const char *text, const char *loss, struct bp_shape shape) {
+    char copy[1024], *state = NULL;
+    memset(graph, 0, sizeof *graph);
+    snprintf(copy, sizeof copy, "%s", text);
+    snprintf(graph->inputs[0].name, BP_NAME_MAX, "x");
+    graph->inputs[0].shape = shape;
+    graph->graph.inputs = graph->inputs;
+    graph->graph.layers = graph->layers;
+    graph->graph.inputs_count = 1;
+    for (char *layer = strtok_r(copy, ";", &state); layer; layer = strtok_r(NULL, ";", &state))
+        set_layer(&graph->layers[graph->graph.layers_count++], layer);
+    if (!loss || !*loss) return;
+    graph->graph.loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, loss);
+    ck_assert_msg(graph->graph.loss != NULL, "no loss %s", loss);
+    bp_values_preset(&graph->graph.loss->entry, graph->graph.loss_values);
+}
+
+struct bp_network *test_network(const char *text, const char *loss, struct bp_shape shape) {
+    struct test_graph graph;
+    struct bp_network *net = NULL;
+    struct bp_error error = {{0}, {0}};
+    test_graph(&graph, text, loss, shape);
+    ck_assert_msg(bp_network_plan(&graph.graph, &net, &error) == 0, "%s: %s", text, error.message);
+    return net;
+}
+
+void test_plan_fails(const struct test_graph *graph, struct bp_error *error) {
+    struct bp_network *net = NULL;
+    memset(error, 0, sizeof *error);
+    ck_assert_int_eq(bp_network_plan(&graph->graph, &net, error), -1);
+    ck_assert_ptr_null(net);
+    ck_assert_str_ne(error->message, "");
+}
+
+double test_distance(const bp_real *got, const double *expected, size_t n) {
+    double largest = 0, worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = fabs((double)got[i] - expected[i]);
+        largest = fmax(largest, fabs(expected[i]));
+        if (!(d <= worst)) worst = d;
+    }
+    return worst == 0 ? 0 : worst / (largest > 0 ? largest : 1);
+}
+
+/* ---- counted allocations ----------------------------------------------------------------------------------------- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+
+long test_allocations(void) {
+    return -1;
+}
+
+long test_live_blocks(void) {
+    return 0;
+}
+
+void test_allocations_fail(long nth) {
+    (void)nth;
+}
+
+#else
+
+/* glibc lets a program bring its own malloc; these count and pass on to glibc's. */
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+extern void __libc_free(void *);
+
+static atomic_long calls, live, fail_in;
+
+static bool refused(void) {
+    atomic_fetch_add(&calls, 1);
+    if (atomic_load(&fail_in) <= 0 || atomic_fetch_sub(&fail_in, 1) != 1) return false;
+    errno = ENOMEM;
+    return true;
+}
+
+static void *counted(void *block) {
+    atomic_fetch_add(&live, block != NULL);
+    return block;
+}
+
+void *malloc(size_t n) {
+    return refused() ? NULL : counted(__libc_malloc(n));
+}
+
+void *calloc(size_t n, size_t size) {
+    return refused() ? NULL : counted(__libc_calloc(n, size));
+}
+
+void *realloc(void *p, size_t n) {
+    if (refused()) return NULL;
+    return p ? __libc_realloc(p, n) : counted(__libc_realloc(NULL, n));
+}
+
+void *aligned_alloc(size_t alignment, size_t n) {
+    return refused() ? NULL : counted(__libc_memalign(alignment, n));
+}
+
+void free(void *p) {
+    atomic_fetch_sub(&live, p != NULL);
+    __libc_free(p);
+}
+
+long test_allocations(void) {
+    return atomic_load(&calls);
+}
+
+long test_live_blocks(void) {
+    return atomic_load(&live);
+}
+
+void test_allocations_fail(long nth) {
+    atomic_store(&fail_in, nth);
+}
+
+#endif

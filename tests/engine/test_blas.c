@@ -1,0 +1,122 @@
+/* test_blas.c - engine/kernels/blas.c, vector_gemm.h, selftest.c: products of every small shape and transposition on every
+ * instruction set against the reference; the self-test passes, and fails when it should. */
+#include "support.h"
+
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const isas[] = {"base", "avx2", "avx512"};
+static const int32_t sizes[] = {1, 2, 3, 7, 16, 31, 33, 127};
+enum { SIZES = 8, MOST = 300 };
+
+static bp_real A[MOST * MOST], B[MOST * MOST], C[MOST * MOST], expected[MOST * MOST];
+
+static void fill(bp_real *x, size_t n, uint32_t index) {
+    struct bp_random random = bp_random_open(12, BP_STREAM_USER, index);
+    for (size_t i = 0; i < n; i++) x[i] = (bp_real)(2 * bp_random_uniform(&random) - 1);
+}
+
+/* Rows of A, B and C are `slack` longer than needed; what lies between must not be touched. */
+static void compare(int32_t m, int32_t n, int32_t k, unsigned flags, int32_t slack, void (*product)(const struct bp_gemm *)) {
+    struct bp_gemm call = {
+        .transpose_a = flags & 1, .transpose_b = flags & 2, .add = flags & 4, .m = m, .n = n, .k = k, .A = A, .B = B, .C = C, .ldc = n + slack};
+    call.lda = (call.transpose_a ? m : k) + slack;
+    call.ldb = (call.transpose_b ? k : n) + slack;
+    const size_t count = (size_t)m * (size_t)call.ldc;
+    fill(C, count, 3);
+    memcpy(expected, C, count * sizeof *C);
+    product(&call);
+    call.C = expected;
+    bp_gemm_reference(&call);
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs((double)(C[i] - expected[i])) <= 1e-6 * (4 + k)))
+            ck_abort_msg("(%d, %d, %d) flags %u slack %d: at %zu got %g, expected %g", m, n, k, flags, slack, i, (double)C[i], (double)expected[i]);
+}
+
+START_TEST(every_shape_on_every_isa) {
+    const struct bp_kernels *kernels = bp_kernels_find(isas[_i]);
+    if (!kernels) return;
+    fill(A, MOST * MOST, 1);
+    fill(B, MOST * MOST, 2);
+    for (int m = 0; m < SIZES; m++)
+        for (int n = 0; n < SIZES; n++)
+            for (int k = 0; k < SIZES; k++)
+                for (unsigned flags = 0; flags < 8; flags++) {
+                    compare(sizes[m], sizes[n], sizes[k], flags, (int32_t)(flags + (unsigned)n) % 3, kernels->gemm);
+                    if (sizes[m] == 1) compare(1, sizes[n], sizes[k], flags, n % 2, kernels->gemv);
+                }
+    compare(9, 70, 299, 0, 0, kernels->gemm); /* more than one block of k */
+    compare(9, 37, 290, 7, 1, kernels->gemm);
+    compare(1, 299, 299, 0, 0, kernels->gemv);
+}
+END_TEST
+
+START_TEST(door_on_every_isa) {
+    if (!bp_kernels_find(isas[_i])) return;
+    ck_assert_int_eq(bp_kernels_force(isas[_i]), 0);
+    fill(A, MOST * MOST, 1);
+    fill(B, MOST * MOST, 2);
+    static const int32_t shapes[][3] = {{1, 290, 290},  {4, 200, 200},  {5, 200, 200},  {64, 64, 64},    {65, 65, 65},
+                                        {128, 10, 256}, {128, 17, 256}, {200, 100, 99}, {130, 300, 290}, {290, 290, 7}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (unsigned flags = 0; flags < 8; flags++) {
+            compare(shapes[s][0], shapes[s][1], shapes[s][2], flags, 0, bp_gemm);
+            bp_real *first = malloc(sizeof C);
+            memcpy(first, C, sizeof C);
+            compare(shapes[s][0], shapes[s][1], shapes[s][2], flags, 0, bp_gemm);
+            ck_assert_mem_eq(first, C, sizeof(bp_real) * (size_t)shapes[s][0] * (size_t)shapes[s][1]); /* the same bits again */
+            free(first);
+        }
+}
+END_TEST
+
+START_TEST(not_a_number_comes_through) {
+    if (!bp_kernels_find(isas[_i])) return;
+    ck_assert_int_eq(bp_kernels_force(isas[_i]), 0);
+    for (int32_t m = 1; m <= 96; m += 19) {
+        fill(A, MOST * MOST, 1);
+        fill(B, MOST * MOST, 2);
+        A[(m - 1) * 96 + 5] = NAN;
+        const struct bp_gemm call = {.m = m, .n = 96, .k = 96, .A = A, .B = B, .C = C, .lda = 96, .ldb = 96, .ldc = 96};
+        bp_gemm(&call);
+        for (int j = 0; j < 96; j++) ck_assert(isnan(C[(m - 1) * 96 + j]) && (m == 1 || !isnan(C[j])));
+    }
+}
+END_TEST
+
+START_TEST(selftest_passes) {
+    struct bp_error error = {{0}, {0}};
+    if (!bp_kernels_find(isas[_i])) return;
+    ck_assert_int_eq(bp_kernels_force(isas[_i]), 0);
+    ck_assert_msg(bp_blas_selftest(&error) == 0, "%s", error.message);
+}
+END_TEST
+
+START_TEST(selftest_finds_a_fault) {
+    struct bp_error error = {{0}, {0}};
+    bp_blas_selftest_fault(true);
+    ck_assert_int_eq(bp_blas_selftest(&error), -1);
+    ck_contains(error.message, "matrix product");
+    ck_contains(error.message, "OPENBLAS_CORETYPE");
+    bp_blas_selftest_fault(false);
+    ck_assert_int_eq(bp_blas_selftest(NULL), 0);
+    ck_contains(bp_blas_name(), "OpenBLAS");
+}
+END_TEST
+
+Suite *suite_blas(void);
+Suite *suite_blas(void) {
+    Suite *suite = suite_create("blas");
+    TCase *tests = tcase_create("blas");
+    tcase_set_timeout(tests, 120);
+    tcase_add_loop_test(tests, every_shape_on_every_isa, 0, 3);
+    tcase_add_loop_test(tests, door_on_every_isa, 0, 3);
+    tcase_add_loop_test(tests, not_a_number_comes_through, 0, 3);
+    tcase_add_loop_test(tests, selftest_passes, 0, 3);
+    tcase_add_test(tests, selftest_finds_a_fault);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,232 @@
+/* test_golden.c - forward, gradients and optimizer steps against PyTorch: reads tests/fixtures/golden/engine.txt, which golden.py writes.
+ * The path is taken from BP_GOLDEN when set, else from the project's root. */
+#include "support.h"
+
+#include "activation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOLERANCE 1e-5 /* of the largest entry */
+enum { TENSORS = 32 };
+
+struct tensor {
+    char name[64];
+    size_t n;
+    double *numbers;
+};
+
+struct item {
+    char kind[16], text[512], loss[64];
+    struct bp_shape shape;
+    struct tensor tensors[TENSORS];
+    int count;
+};
+
+static FILE *fixture(void) {
+    const char *path = getenv("BP_GOLDEN");
+    FILE *file = fopen(path ? path : "tests/fixtures/golden/engine.txt", "r");
+    ck_assert_msg(file != NULL, "no tests/fixtures/golden/engine.txt; run from the project's root, or set BP_GOLDEN");
+    return file;
+}
+
+static void read_tensor(struct item *item, char *line) {
+    struct tensor *t = &item->tensors[item->count++];
+    char *state = NULL, *word = strtok_r(line, " \n", &state), *end;
+    ck_assert_int_le(item->count, TENSORS);
+    snprintf(t->name, sizeof t->name, "%s", word);
+    word = strtok_r(NULL, " \n", &state);
+    t->n = strtoul(word, &end, 10);
+    if (*end) { /* "W dense_1/kernel": the name has two words */
+        snprintf(t->name + strlen(t->name), sizeof t->name - strlen(t->name), " %s", word);
+        t->n = strtoul(strtok_r(NULL, " \n", &state), NULL, 10);
+    }
+    t->numbers = calloc(t->n, sizeof *t->numbers);
+    for (size_t i = 0; i < t->n; i++) t->numbers[i] = strtod(strtok_r(NULL, " \n", &state), NULL);
+}
+
+/* The next item; false at the end. */
+static bool read_item(FILE *file, struct item *item) {
+    char *line = NULL;
+    size_t room = 0;
+    bool got = false;
+    for (int i = 0; i < item->count; i++) free(item->tensors[i].numbers);
+    memset(item, 0, sizeof *item);
+    while (getline(&line, &room, file) > 0 && strcmp(line, "end\n")) {
+        char *rest = strchr(line, ' ');
+        got = true;
+        *rest++ = 0;
+        if (strcmp(line, "tensor")) rest[strcspn(rest, "\n")] = 0;
+        if (!strcmp(line, "tensor")) read_tensor(item, rest);
+        else if (!strcmp(line, "loss")) snprintf(item->loss, sizeof item->loss, "%s", rest);
+        else if (!strcmp(line, "shape"))
+            for (char *end = rest; *rest; rest = end) item->shape.dims[item->shape.rank++] = (int32_t)strtol(rest, &end, 10);
+        else {
+            snprintf(item->kind, sizeof item->kind, "%s", line);
+            snprintf(item->text, sizeof item->text, "%s", rest);
+        }
+    }
+    free(line);
+    return got;
+}
+
+static const struct tensor *find(const struct item *item, const char *name) {
+    for (int i = 0; i < item->count; i++)
+        if (!strcmp(item->tensors[i].name, name)) return &item->tensors[i];
+    return NULL;
+}
+
+static void load(bp_real *to, const struct tensor *from) {
+    for (size_t i = 0; from && i < from->n; i++) to[i] = (bp_real)from->numbers[i];
+}
+
+static void compare(const struct item *item, const bp_real *got, const char *name) {
+    const struct tensor *t = find(item, name);
+    ck_assert_msg(t != NULL, "%s: the fixture has no %s", item->text, name);
+    const double distance = test_distance(got, t->numbers, t->n);
+    ck_assert_msg(distance <= TOLERANCE, "%s, %s: %s is off by %g of its largest entry", item->text, item->loss, name, distance);
+}
+
+/* ---- networks ---------------------------------------------------------------------------------------------------- */
+
+static void each_tensor(const struct item *item, const struct bp_network *net, bp_real *buffer, bool compared) {
+    char name[160];
+    for (int32_t i = 0; i < net->nodes_count; i++)
+        for (int32_t t = 0; t < net->nodes[i].tensors_count; t++) {
+            const struct bp_tensor *tensor = &net->nodes[i].tensors[t];
+            snprintf(name, sizeof name, "%s %s/%s", compared ? "dW" : "W", net->nodes[i].name, tensor->name);
+            if (compared) {
+                compare(item, buffer + tensor->offset, name);
+                continue;
+            }
+            ck_assert_msg(find(item, name) && find(item, name)->n == (size_t)bp_shape_size(&tensor->shape), "%s: %s", item->text, name);
+            load(buffer + tensor->offset, find(item, name));
+        }
+}
+
+static void check_net(const struct item *item) {
+    struct bp_network *net = test_network(item->text, item->loss, item->shape);
+    struct bp_workspace *ws = NULL;
+    const struct tensor *x = find(item, "x"), *y = find(item, "y"), *w = find(item, "weights");
+    const int32_t batch = (int32_t)((int64_t)x->n / bp_shape_size(&item->shape));
+    bp_real *weights = bp_reals_new(net->weights_count), *gradient = bp_reals_new(net->weights_count);
+    bp_real *targets = bp_reals_new(y->n), *sample_weights = bp_reals_new((size_t)batch);
+    ck_assert_int_eq(bp_workspace_new(net, batch, true, &ws, NULL), 0);
+    load(bp_workspace_input(ws, 0), x);
+    load(targets, y);
+    load(sample_weights, w);
+    each_tensor(item, net, weights, false);
+    double total = w ? 0 : batch;
+    for (size_t i = 0; w && i < w->n; i++) total += w->numbers[i];
+    struct bp_loss_call call = {.batch = batch, .y = targets, .weights = w ? sample_weights : NULL, .scale = 1 / total};
+    const bp_real loss = (bp_real)bp_loss_forward(net, weights, ws, NULL, &call, true);
+    compare(item, &loss, "loss");
+    compare(item, call.z, "a");
+    bp_loss_backward(net, weights, ws, gradient, false, true);
+    compare(item, bp_workspace_input_gradient(ws, 0), "dx");
+    each_tensor(item, net, gradient, true);
+    load(bp_workspace_input(ws, 0), x);
+    compare(item, bp_predict(net, weights, ws, batch), "a");
+    bp_workspace_free(ws);
+    bp_network_free(net);
+    free(weights);
+    free(gradient);
+    free(targets);
+    free(sample_weights);
+}
+
+START_TEST(networks) {
+    struct item item = {.count = 0};
+    FILE *file = fixture();
+    int checked = 0;
+    while (read_item(file, &item))
+        if (!strcmp(item.kind, "net")) {
+            check_net(&item);
+            checked++;
+        }
+    fclose(file);
+    ck_assert_int_ge(checked, 40);
+}
+END_TEST
+
+START_TEST(every_activation_and_loss_is_in_the_fixture) {
+    struct item item = {.count = 0};
+    bool activation[64] = {false}, loss[64] = {false}, optimizer[64] = {false};
+    FILE *file = fixture();
+    while (read_item(file, &item)) {
+        for (int32_t i = 0; i < bp_activations.count; i++) {
+            char text[80];
+            snprintf(text, sizeof text, "activation=%s", bp_activations.entries[i]->name);
+            activation[i] = activation[i] || strstr(item.text, text);
+        }
+        for (int32_t i = 0; i < bp_losses.count; i++) loss[i] = loss[i] || !strcmp(item.loss, bp_losses.entries[i]->name);
+        for (int32_t i = 0; i < bp_optimizers.count; i++)
+            optimizer[i] =
+                optimizer[i] || (!strcmp(item.kind, "optimizer") && !strncmp(item.text, bp_optimizers.entries[i]->name, strcspn(item.text, " ")));
+    }
+    fclose(file);
+    for (int32_t i = 0; i < bp_activations.count; i++) ck_assert_msg(activation[i], "%s", bp_activations.entries[i]->name);
+    for (int32_t i = 0; i < bp_losses.count; i++) ck_assert_msg(loss[i], "%s", bp_losses.entries[i]->name);
+    for (int32_t i = 0; i < bp_optimizers.count; i++) ck_assert_msg(optimizer[i], "%s", bp_optimizers.entries[i]->name);
+}
+END_TEST
+
+/* ---- optimizers -------------------------------------------------------------------------------------------------- */
+
+static void check_optimizer(struct item *item) {
+    char *values_text = item->text + strcspn(item->text, " ");
+    char copy[512], name[64];
+    snprintf(name, sizeof name, "%.*s", (int)(values_text - item->text), item->text);
+    snprintf(copy, sizeof copy, "%s", values_text);
+    const struct bp_optimizer_ops *optimizer = (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, name);
+    struct bp_value values[BP_VALUES_MAX];
+    bp_values_preset(&optimizer->entry, values);
+    test_values(&optimizer->entry, values, copy);
+    const size_t n = find(item, "W")->n, steps = find(item, "g")->n / n;
+    bp_real *W = bp_reals_new(n), *g = bp_reals_new(n * steps), *slots[BP_SLOTS_MAX];
+    for (int i = 0; i < BP_SLOTS_MAX; i++) slots[i] = bp_reals_new(n);
+    load(W, find(item, "W"));
+    load(g, find(item, "g"));
+    ck_assert_uint_eq(steps, 10);
+    for (size_t t = 0; t < steps; t++) {
+        const struct bp_update update = {.values = values,
+                                         .learning_rate = values[0].number,
+                                         .step = t + 1,
+                                         .n = n,
+                                         .g = g + t * n,
+                                         .W = W,
+                                         .slots = {slots[0], slots[1], slots[2], slots[3]}};
+        optimizer->update(&update);
+        const double distance = test_distance(W, find(item, "after")->numbers + t * n, n);
+        ck_assert_msg(distance <= TOLERANCE, "%s, step %zu: off by %g of the largest entry", item->text, t + 1, distance);
+    }
+    free(W);
+    free(g);
+    for (int i = 0; i < BP_SLOTS_MAX; i++) free(slots[i]);
+}
+
+START_TEST(optimizers) {
+    struct item item = {.count = 0};
+    FILE *file = fixture();
+    int checked = 0;
+    while (read_item(file, &item))
+        if (!strcmp(item.kind, "optimizer")) {
+            check_optimizer(&item);
+            checked++;
+        }
+    fclose(file);
+    ck_assert_int_eq(checked, 9);
+}
+END_TEST
+
+Suite *suite_golden(void);
+Suite *suite_golden(void) {
+    Suite *suite = suite_create("golden");
+    TCase *tests = tcase_create("golden");
+    tcase_add_test(tests, networks);
+    tcase_add_test(tests, every_activation_and_loss_is_in_the_fixture);
+    tcase_add_test(tests, optimizers);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,138 @@
+/* test_gradcheck.c - backpropagation of every layer, activation and loss against finite differences in double, by walking the
+ * registries; and that the check itself finds what is wrong and avoids kinks. */
+#include "support.h"
+
+#include "gradcheck.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOLERANCE 1e-6
+
+static void check_text(const char *text, const char *loss, struct bp_shape shape) {
+    struct test_graph graph;
+    struct bp_gradcheck_report report;
+    struct bp_error error = {{0}, {0}};
+    test_graph(&graph, text, loss, shape);
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        ck_assert_msg(bp64_gradcheck(&graph.graph, 5, seed, 0, &report, &error) == 0, "%s, %s: %s", text, loss, error.message);
+        ck_assert_int_gt(report.count, 0);
+        for (int32_t i = 0; i < report.count; i++) {
+            const struct bp_gradcheck_tensor *t = &report.tensors[i];
+            ck_assert_msg(t->error <= TOLERANCE, "%s, %s, seed %d: %s is off by %g (backward %.9g, differences %.9g)", text, loss, (int)seed, t->name,
+                          t->error, t->analytic, t->numeric);
+            ck_assert_msg(t->checked > 0 && t->skipped <= (t->checked + t->skipped) / 10 + 1, "%s, %s: %s: %d checked, %d skipped", text, loss,
+                          t->name, (int)t->checked, (int)t->skipped);
+        }
+        ck_assert(report.error <= TOLERANCE);
+        free(report.tensors);
+    }
+}
+
+START_TEST(every_activation) {
+    char text[256];
+    for (int32_t i = 0; i < bp_activations.count; i++) {
+        const struct bp_entry *entry = bp_activations.entries[i];
+        snprintf(text, sizeof text, "dense units=4 activation=%s; dense units=3", entry->name);
+        check_text(text, "mse", (struct bp_shape){1, {5}});
+        snprintf(text, sizeof text, "dense units=4; activation activation=%s; dense units=3", entry->name);
+        check_text(text, "mse", (struct bp_shape){2, {2, 3}});
+        for (int32_t p = 0; p < entry->params_count && p < 1; p++) {
+            snprintf(text, sizeof text, "dense units=4 activation=%s:%g; dense units=3", entry->name,
+                     entry->params[p].type == BP_PARAM_BOOLEAN ? 1 : 0.7);
+            check_text(text, "mse", (struct bp_shape){1, {5}});
+        }
+    }
+}
+END_TEST
+
+/* A network in which each layer of the registry stands; a new one must be added here. */
+START_TEST(every_layer) {
+    static const struct {
+        const char *name, *text;
+        struct bp_shape shape;
+    } networks[] = {
+        {"activation", "dense units=3; activation activation=tanh; activation activation=softmax; dense units=2", {1, {4}}},
+        {"dense", "dense units=7 activation=gelu; dense units=6 activation=silu use_bias=0; dense units=1", {1, {4}}},
+        {"dense", "dense units=4 activation=tanh; dense units=3", {3, {2, 2, 3}}},
+        {"dropout", "dense units=9 activation=tanh; dropout rate=0.4; dense units=3", {1, {4}}},
+        {"flatten", "dense units=3 activation=tanh; flatten; dense units=2", {2, {3, 2}}},
+        {"reshape", "dense units=6 activation=tanh; reshape target_shape=2,-1; dense units=2; reshape target_shape=4", {1, {3}}},
+    };
+    for (int32_t i = 0; i < bp_layers.count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < sizeof networks / sizeof *networks; k++)
+            if (!strcmp(networks[k].name, bp_layers.entries[i]->name)) {
+                check_text(networks[k].text, "mse", networks[k].shape);
+                found = true;
+            }
+        ck_assert_msg(found, "the layer %s has no gradient check", bp_layers.entries[i]->name);
+    }
+}
+END_TEST
+
+START_TEST(every_loss) {
+    for (int32_t i = 0; i < bp_losses.count; i++) {
+        const struct bp_loss_ops *loss = (const struct bp_loss_ops *)bp_losses.entries[i];
+        const bool single = loss->head && !strcmp(loss->head, "sigmoid");
+        check_text(single ? "dense units=5 activation=tanh; dense units=1" : "dense units=5 activation=tanh; dense units=3", loss->entry.name,
+                   (struct bp_shape){1, {4}});
+        if (!loss->head)
+            check_text("dense units=5 activation=tanh; dense units=3 activation=sigmoid", loss->entry.name, (struct bp_shape){2, {2, 4}});
+        else
+            check_text(single ? "dense units=1 activation=sigmoid; flatten" : "dense units=3; activation activation=softmax; flatten",
+                       loss->entry.name, (struct bp_shape){1, {4}});
+    }
+}
+END_TEST
+
+/* Weights of 0 put every unit of relu exactly on its kink: all entries but the last bias are left out, none is wrong. */
+START_TEST(kinks_are_left_out) {
+    struct test_graph graph;
+    struct bp_gradcheck_report report;
+    test_graph(&graph, "activation activation=relu; dense units=3", "mse", (struct bp_shape){1, {1000}});
+    ck_assert_int_eq(bp64_gradcheck(&graph.graph, 20, 1, 0, &report, NULL), 0);
+    int64_t skipped = 0;
+    for (int32_t i = 0; i < report.count; i++) skipped += report.tensors[i].skipped;
+    ck_assert_int_ge(skipped, 1); /* of 20,000 normal numbers about two lie within 1e-4 of 0 */
+    ck_assert_int_le(skipped, 20);
+    ck_assert_double_le(report.error, TOLERANCE);
+    free(report.tensors);
+}
+END_TEST
+
+START_TEST(report_names_and_counts) {
+    struct test_graph graph;
+    struct bp_gradcheck_report report;
+    struct bp_error error = {{0}, {0}};
+    test_graph(&graph, "dense units=5 name=hidden activation=tanh; dense units=2", "cross_entropy", (struct bp_shape){1, {30}});
+    ck_assert_int_eq(bp64_gradcheck(&graph.graph, 4, 1, 7, &report, &error), 0);
+    ck_assert_int_eq(report.count, 5);
+    ck_assert_str_eq(report.tensors[0].name, "x");
+    ck_assert_str_eq(report.tensors[1].name, "hidden/kernel");
+    ck_assert_str_eq(report.tensors[4].name, "dense_1/bias");
+    ck_assert_int_eq(report.tensors[1].checked, 7);
+    ck_assert_int_eq(report.tensors[4].checked, 2);
+    ck_assert(report.tensors[1].largest > 0 && report.tensors[1].analytic != 0);
+    free(report.tensors);
+    graph.graph.loss = NULL;
+    ck_assert_int_eq(bp64_gradcheck(&graph.graph, 4, 1, 7, &report, &error), -1);
+    ck_contains(error.message, "needs a loss");
+    ck_assert_ptr_null(report.tensors);
+}
+END_TEST
+
+Suite *suite_gradcheck(void);
+Suite *suite_gradcheck(void) {
+    Suite *suite = suite_create("gradcheck");
+    TCase *tests = tcase_create("gradcheck");
+    tcase_set_timeout(tests, 120);
+    tcase_add_test(tests, every_activation);
+    tcase_add_test(tests, every_layer);
+    tcase_add_test(tests, every_loss);
+    tcase_add_test(tests, kinks_are_left_out);
+    tcase_add_test(tests, report_names_and_counts);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

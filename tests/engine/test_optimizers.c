@@ -1,0 +1,128 @@
+/* test_optimizers.c - engine/optimizers/ on every instruction set against their formulas in plain double, step by step. */
+#include "support.h"
+
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const isas[] = {"base", "avx2", "avx512"};
+enum { N = 127, STEPS = 12 };
+
+/* One number's state and its formula, as the papers (and PyTorch's manual) write it. */
+struct plain {
+    double W, m, v;
+};
+
+static void plain_sgd(struct plain *p, double g, int t, const struct bp_value *o) {
+    (void)t;
+    p->m = o[1].number * p->m + g;
+    p->W -= o[0].number * (o[2].number != 0 ? g + o[1].number * p->m : p->m);
+}
+
+static void plain_adam(struct plain *p, double g, int t, const struct bp_value *o) {
+    p->m = o[1].number * p->m + (1 - o[1].number) * g;
+    p->v = o[2].number * p->v + (1 - o[2].number) * g * g;
+    const double m = p->m / (1 - pow(o[1].number, t)), v = p->v / (1 - pow(o[2].number, t));
+    p->W -= o[0].number * m / (sqrt(v) + o[3].number);
+}
+
+static void plain_adamw(struct plain *p, double g, int t, const struct bp_value *o) {
+    p->W -= o[0].number * o[4].number * p->W;
+    plain_adam(p, g, t, o);
+}
+
+static void plain_rmsprop(struct plain *p, double g, int t, const struct bp_value *o) {
+    (void)t;
+    p->v = o[1].number * p->v + (1 - o[1].number) * g * g;
+    p->m = o[2].number * p->m + g / (sqrt(p->v) + o[3].number);
+    p->W -= o[0].number * p->m;
+}
+
+static const struct {
+    const char *name, *values;
+    void (*plain)(struct plain *, double, int, const struct bp_value *);
+    int32_t slots;
+} cases[] = {
+    {"adam", "", plain_adam, 2},
+    {"adam", "learning_rate=0.1 beta_1=0 beta_2=0.5 epsilon=0.1", plain_adam, 2},
+    {"adamw", "learning_rate=0.1 weight_decay=0.3", plain_adamw, 2},
+    {"rmsprop", "", plain_rmsprop, 1},
+    {"rmsprop", "momentum=0.5 rho=0.99", plain_rmsprop, 2},
+    {"sgd", "", plain_sgd, 0},
+    {"sgd", "momentum=0.9", plain_sgd, 1},
+    {"sgd", "momentum=0.9 nesterov=1 learning_rate=0.3", plain_sgd, 1},
+};
+
+static void run_case(size_t c) {
+    const struct bp_optimizer_ops *optimizer = (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, cases[c].name);
+    struct bp_value values[BP_VALUES_MAX];
+    struct bp_random random = bp_random_open(3, BP_STREAM_USER, 0);
+    struct plain plain[N] = {{0, 0, 0}};
+    bp_real W[N + 1], g[N + 1], slots[2][N + 1] = {{0}};
+    char text[128];
+    memcpy(text, cases[c].values, strlen(cases[c].values) + 1);
+    bp_values_preset(&optimizer->entry, values);
+    test_values(&optimizer->entry, values, text);
+    ck_assert_int_eq(optimizer->slots(values), cases[c].slots);
+    for (int i = 0; i < N; i++) plain[i].W = (double)(W[1 + i] = (bp_real)bp_random_normal(&random));
+    W[0] = 99;
+    for (int t = 1; t <= STEPS; t++) {
+        double expected[N];
+        for (int i = 0; i < N; i++) {
+            g[1 + i] = (bp_real)(bp_random_normal(&random) * exp(3 * bp_random_normal(&random)));
+            cases[c].plain(&plain[i], (double)g[1 + i], t, values);
+            expected[i] = plain[i].W;
+        }
+        struct bp_update update = {.values = values, .learning_rate = values[0].number, .step = (uint64_t)t, .n = N, .g = g + 1, .W = W + 1};
+        for (int32_t s = 0; s < cases[c].slots; s++) update.slots[s] = slots[s] + 1;
+        optimizer->update(&update);
+        ck_assert_msg(test_distance(W + 1, expected, N) < 2e-6, "%s %s, step %d: %g", cases[c].name, cases[c].values, t,
+                      test_distance(W + 1, expected, N));
+    }
+    ck_assert(W[0] == 99 && slots[0][0] == 0 && slots[1][0] == 0);
+}
+
+START_TEST(formulas) {
+    if (!bp_kernels_find(isas[_i])) return;
+    bp_kernels_force(isas[_i]);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) run_case(c);
+}
+END_TEST
+
+START_TEST(every_optimizer_has_a_case) {
+    for (int32_t i = 0; i < bp_optimizers.count; i++) {
+        bool found = false;
+        for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) found = found || !strcmp(cases[c].name, bp_optimizers.entries[i]->name);
+        ck_assert_msg(found, "%s", bp_optimizers.entries[i]->name);
+    }
+}
+END_TEST
+
+/* Padding between tensors has gradient 0 and weight 0, and must stay so: it is saved and compared. */
+START_TEST(nothing_comes_from_nothing) {
+    for (int32_t i = 0; i < bp_optimizers.count; i++) {
+        const struct bp_optimizer_ops *optimizer = (const struct bp_optimizer_ops *)bp_optimizers.entries[i];
+        struct bp_value values[BP_VALUES_MAX];
+        bp_values_preset(&optimizer->entry, values);
+        bp_real W[16] = {0}, g[16] = {0}, slots[BP_SLOTS_MAX][16] = {{0}};
+        for (uint64_t t = 1; t < 4; t++) {
+            const struct bp_update update = {
+                .values = values, .learning_rate = 0.1, .step = t, .n = 16, .g = g, .W = W, .slots = {slots[0], slots[1], slots[2], slots[3]}};
+            optimizer->update(&update);
+        }
+        for (int k = 0; k < 16; k++) ck_assert(W[k] == 0);
+    }
+}
+END_TEST
+
+Suite *suite_optimizers(void);
+Suite *suite_optimizers(void) {
+    Suite *suite = suite_create("optimizers");
+    TCase *tests = tcase_create("optimizers");
+    tcase_add_loop_test(tests, formulas, 0, 3);
+    tcase_add_test(tests, every_optimizer_has_a_case);
+    tcase_add_test(tests, nothing_comes_from_nothing);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,290 @@
+/* test_vector.c - engine/kernels/vector.c: the kernels of every instruction set this CPU has against plain C, on odd sizes, unaligned, with
+ * infinities and NaN; and the error of exp, tanh, sigmoid and erf over all magnitudes. */
+#include "support.h"
+
+#include "kernels/kernels.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const isas[] = {"base", "avx2", "avx512"};
+static const size_t sizes[] = {1, 2, 3, 7, 31, 33, 127};
+enum { SIZES = 7, ROOM = 1024 };
+
+/* The table of loop number _i; NULL when this CPU cannot run it. */
+static const struct bp_kernels *table(int i) {
+    return bp_kernels_find(isas[i]);
+}
+
+static void fill(bp_real *x, size_t n, uint32_t index, double scale) {
+    struct bp_random random = bp_random_open(11, BP_STREAM_USER, index);
+    for (size_t i = 0; i < n; i++) x[i] = (bp_real)(scale * bp_random_normal(&random));
+}
+
+/* ---- functions of one number ------------------------------------------------------------------------------------- */
+
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
+/* Largest error in units in the last place of the float result, for |x| from 2^-30 to `most`, 3000 numbers an octave. */
+static double worst_ulp(void (*map)(size_t, const bp_real *, bp_real *), double (*exact)(double), double least, double most) {
+    double worst = 0;
+    for (double octave = 0x1p-30; octave < 2 * fmax(most, -least); octave *= 2)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            bp_real x[3000], y[3000];
+            for (int i = 0; i < 3000; i++) x[i] = (bp_real)(sign * octave * (1 + i / 3000.0));
+            map(3000, x, y);
+            for (int i = 0; i < 3000; i++) {
+                const double truth = exact((double)x[i]);
+                if ((double)x[i] > most || (double)x[i] < least || fabs(truth) < FLT_MIN) continue;
+                const double ulp = (double)(nextafterf((float)fabs(truth), INFINITY) - (float)fabs(truth));
+                const double error = fabs((double)y[i] - truth) / ulp;
+                worst = error > worst || isnan(error) ? error : worst;
+            }
+        }
+    return worst;
+}
+
+START_TEST(functions_are_accurate) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    ck_assert_double_lt(worst_ulp(k->exp, exp, -87, 88.7), 2.0);
+    ck_assert_double_lt(worst_ulp(k->tanh, tanh, -20, 20), 2.5);
+    ck_assert_double_lt(worst_ulp(k->sigmoid, sigmoid, -87, 87), 3.0);
+    ck_assert_double_lt(worst_ulp(k->erf, erf, -6, 6), 3.0);
+}
+END_TEST
+
+START_TEST(functions_at_the_ends) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    const bp_real x[6] = {INFINITY, -INFINITY, NAN, 1000, -1000, 0};
+    bp_real y[6];
+    k->exp(6, x, y);
+    ck_assert(isinf(y[0]) && y[0] > 0 && y[1] == 0 && isnan(y[2]) && isinf(y[3]) && y[4] == 0 && y[5] == 1);
+    k->tanh(6, x, y);
+    ck_assert(y[0] == 1 && y[1] == -1 && isnan(y[2]) && y[3] == 1 && y[4] == -1 && y[5] == 0);
+    k->sigmoid(6, x, y);
+    ck_assert(y[0] == 1 && y[1] == 0 && isnan(y[2]) && y[3] == 1 && y[4] == 0 && y[5] == 0.5f);
+    k->erf(6, x, y);
+    ck_assert(y[0] == 1 && y[1] == -1 && isnan(y[2]) && y[3] == 1 && y[4] == -1 && y[5] == 0);
+}
+END_TEST
+
+/* Any length, any alignment, in place: the same numbers as one at a time. */
+START_TEST(functions_do_not_depend_on_position) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    void (*const maps[])(size_t, const bp_real *, bp_real *) = {k->exp, k->tanh, k->sigmoid, k->erf};
+    bp_real room[ROOM], y[ROOM];
+    for (size_t f = 0; f < 4; f++)
+        for (size_t s = 0; s < SIZES; s++)
+            for (size_t shift = 0; shift < 3; shift++) {
+                fill(room, ROOM, (uint32_t)s, 3);
+                memset(y, 0x55, sizeof y);
+                maps[f](sizes[s], room + shift, y + 1);
+                for (size_t i = 0; i < sizes[s]; i++) {
+                    bp_real one;
+                    maps[f](1, &room[shift + i], &one);
+                    ck_assert_double_eq_tol((double)one, (double)y[1 + i], 3e-7 * (1 + fabs((double)one)));
+                }
+                ck_assert_mem_eq(&y[0], "\x55\x55\x55\x55", 4);
+                ck_assert_mem_eq(&y[1 + sizes[s]], "\x55\x55\x55\x55", 4);
+                maps[f](sizes[s], room + shift, room + shift);
+                ck_assert_mem_eq(room + shift, y + 1, sizes[s] * sizeof *y);
+            }
+}
+END_TEST
+
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
+
+START_TEST(softmax_loss_matches_its_formula) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    for (size_t s = 1; s < SIZES; s++)
+        for (int weighted = 0; weighted < 2; weighted++) {
+            const size_t width = sizes[s], rows = 37; /* more than one block of rows */
+            bp_real *z = bp_reals_new(rows * width), *raw = bp_reals_new(rows * width), *d = bp_reals_new(rows * width);
+            bp_real y[37], weights[37];
+            fill(raw, rows * width, 5, 4);
+            memcpy(z, raw, rows * width * sizeof *z);
+            for (size_t i = 0; i < rows; i++) {
+                y[i] = (bp_real)(i * 7 % width);
+                weights[i] = (bp_real)(0.25 * (double)(i % 5));
+            }
+            const struct bp_softmax_loss call = {rows, width, z, y, weighted ? weights : NULL, 0.5f, d};
+            const double loss = k->softmax_loss(&call);
+            double expected = 0;
+            for (size_t i = 0; i < rows; i++) {
+                double sum = 0, w = weighted ? (double)weights[i] : 1;
+                for (size_t j = 0; j < width; j++) sum += exp((double)raw[i * width + j]);
+                for (size_t j = 0; j < width; j++) {
+                    const double p = exp((double)raw[i * width + j]) / sum;
+                    ck_assert_double_eq_tol((double)z[i * width + j], p, 2e-6);
+                    ck_assert_double_eq_tol((double)d[i * width + j], 0.5 * w * (p - (j == (size_t)y[i])), 2e-6);
+                }
+                expected += w * (log(sum) - (double)raw[i * width + (size_t)y[i]]);
+            }
+            ck_assert_double_eq_tol(loss, expected, 1e-5 * expected);
+            memcpy(z, raw, rows * width * sizeof *z);
+            k->softmax(rows, width, z, z);
+            double first = 0;
+            for (size_t j = 0; j < width; j++) first += exp((double)raw[j]);
+            ck_assert_double_eq_tol((double)z[0], exp((double)raw[0]) / first, 2e-6);
+            free(z);
+            free(raw);
+            free(d);
+        }
+}
+END_TEST
+
+START_TEST(softmax_loss_is_stable_and_honest) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    bp_real z[6] = {1000, -1000, 0, -1000, 1000, 0}, d[6], y[2] = {1, 1};
+    const struct bp_softmax_loss far = {2, 3, z, y, NULL, 1, d};
+    ck_assert_double_eq_tol(k->softmax_loss(&far), 2000, 1e-3);
+    ck_assert(z[0] == 1 && z[1] == 0 && d[1] == -1 && d[4] == 0);
+    const bp_real wrong[] = {-1, 3, NAN, INFINITY};
+    for (int i = 0; i < 4; i++) {
+        bp_real one[3] = {1, 2, 3};
+        const struct bp_softmax_loss call = {1, 3, one, &wrong[i], NULL, 1, NULL};
+        ck_assert(isnan(k->softmax_loss(&call)));
+    }
+    bp_real nan[3] = {1, NAN, 3};
+    const struct bp_softmax_loss call = {1, 3, nan, y, NULL, 1, NULL};
+    ck_assert(isnan(k->softmax_loss(&call)));
+}
+END_TEST
+
+START_TEST(bias_and_rectifiers) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    for (size_t s = 0; s < SIZES; s++)
+        for (int slope = 0; slope < 2; slope++) {
+            const size_t width = sizes[s], rows = 5, n = rows * width;
+            bp_real z[ROOM], b[ROOM], a[ROOM], d_a[ROOM], d_z[ROOM];
+            const bp_real leak = slope ? 0.25f : 0;
+            fill(z, n + 1, 1, 1);
+            fill(b, width, 2, 1);
+            fill(d_a, n, 3, 1);
+            k->rectify(rows, width, leak, b, z + 1, a + 1);
+            for (size_t i = 0; i < n; i++) {
+                const bp_real sum = z[1 + i] + b[i % width];
+                ck_assert(a[1 + i] == (sum < 0 ? leak * sum : sum));
+            }
+            k->rectify_backward(n, leak, a + 1, d_a, d_z);
+            for (size_t i = 0; i < n; i++) ck_assert(d_z[i] == (a[1 + i] > 0 ? d_a[i] : leak * d_a[i]));
+            k->add_bias(rows, width, b, z + 1);
+            k->rectify(rows, width, leak, NULL, z + 1, z + 1);
+            ck_assert_mem_eq(z + 1, a + 1, n * sizeof *z);
+        }
+    bp_real ends[3] = {NAN, INFINITY, -INFINITY};
+    k->rectify(1, 3, 0, NULL, ends, ends);
+    ck_assert(isnan(ends[0]) && isinf(ends[1]) && ends[2] == 0);
+}
+END_TEST
+
+/* ---- sums -------------------------------------------------------------------------------------------------------- */
+
+START_TEST(sums_and_products) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    for (size_t s = 0; s < SIZES; s++) {
+        const size_t width = sizes[s], rows = 7, n = rows * width;
+        bp_real d[ROOM], sums[ROOM], mask[ROOM], y[ROOM];
+        fill(d, n, 1, 1);
+        for (int keep = 0; keep < 2; keep++) {
+            for (size_t j = 0; j <= width; j++) sums[j] = 100;
+            k->column_sums(rows, width, d, sums, keep);
+            for (size_t j = 0; j < width; j++) {
+                double sum = keep ? 100 : 0;
+                for (size_t i = 0; i < rows; i++) sum += (double)d[i * width + j];
+                ck_assert_double_eq_tol((double)sums[j], sum, 2e-5);
+            }
+            ck_assert(sums[width] == 100);
+        }
+        double squares = 0;
+        for (size_t i = 0; i < n; i++) {
+            squares += (double)d[i] * (double)d[i];
+            mask[i] = i % 3 ? 2 : 0;
+            y[i] = 1;
+        }
+        ck_assert_double_eq_tol(k->sum_squares(n, d), squares, 1e-9 * squares);
+        k->multiply(n, d, mask, y, true);
+        for (size_t i = 0; i < n; i++) ck_assert_double_eq_tol((double)y[i], 1 + (double)(d[i] * mask[i]), 1e-6);
+        k->multiply(n, d, mask, y, false);
+        k->scaled_add(n, -2, d, y);
+        for (size_t i = 0; i < n; i++) ck_assert_double_eq_tol((double)y[i], i % 3 ? 0 : -2 * (double)d[i], 1e-6);
+        k->scale(n, 3, y);
+        ck_assert_double_eq_tol((double)y[0], -6 * (double)d[0], 1e-5);
+        ck_assert(k->finite(n, d));
+        for (size_t i = 0; i < n; i += 13) {
+            const bp_real held = d[i];
+            d[i] = i % 2 ? NAN : INFINITY;
+            ck_assert(!k->finite(n, d));
+            d[i] = held;
+        }
+    }
+}
+END_TEST
+
+START_TEST(dropout_mask_is_philox) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    for (size_t s = 0; s < SIZES; s++) {
+        bp_real mask[ROOM];
+        mask[sizes[s]] = 77;
+        const struct bp_dropout_mask call = {.seed = UINT64_C(0x123456789abcdef0),
+                                             .stream = UINT64_C(0xfedcba9876543210),
+                                             .counter = UINT32_MAX - 2u,
+                                             .threshold = 0x40000000u,
+                                             .value = 4,
+                                             .n = sizes[s],
+                                             .mask = mask};
+        k->dropout_mask(&call);
+        for (size_t i = 0; i < sizes[s]; i++) {
+            uint32_t block[4];
+            bp_random_block(call.seed, call.stream, call.counter + i / 4, block);
+            ck_assert(mask[i] == (block[i % 4] < call.threshold ? 0 : 4));
+        }
+        ck_assert(mask[sizes[s]] == 77);
+    }
+}
+END_TEST
+
+START_TEST(tables_are_what_they_say) {
+    ck_assert_ptr_nonnull(bp_kernels_find("base"));
+    ck_assert_ptr_null(bp_kernels_find("sse9"));
+    ck_assert_int_eq(bp_kernels_force("sse9"), -1);
+    for (int i = 0; i < 3; i++)
+        if (table(i)) {
+            ck_assert_str_eq(table(i)->name, isas[i]);
+            ck_assert_int_eq(bp_kernels_force(isas[i]), 0);
+            ck_assert_str_eq(bp_kernels_name(), isas[i]);
+        }
+    ck_assert_int_eq(bp_kernels_force(NULL), 0);
+    ck_assert_str_eq(bp_kernels_name(), table(2) ? "avx512" : table(1) ? "avx2" : "base");
+}
+END_TEST
+
+Suite *suite_vector(void);
+Suite *suite_vector(void) {
+    Suite *suite = suite_create("vector");
+    TCase *tests = tcase_create("vector");
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, functions_are_accurate, 0, 3);
+    tcase_add_loop_test(tests, functions_at_the_ends, 0, 3);
+    tcase_add_loop_test(tests, functions_do_not_depend_on_position, 0, 3);
+    tcase_add_loop_test(tests, softmax_loss_matches_its_formula, 0, 3);
+    tcase_add_loop_test(tests, softmax_loss_is_stable_and_honest, 0, 3);
+    tcase_add_loop_test(tests, bias_and_rectifiers, 0, 3);
+    tcase_add_loop_test(tests, sums_and_products, 0, 3);
+    tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
+    tcase_add_test(tests, tables_are_what_they_say);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

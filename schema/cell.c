@@ -1,0 +1,167 @@
+/* cell.c - what cells say, arrays in cells, and the buffer of the first megabyte. */
+#include "cell.h"
+
+#include "number_scan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- what a text says ---- */
+
+static bool says(const char *text, size_t size, const char *word) {
+    return size == strlen(word) && strncasecmp(text, word, size) == 0;
+}
+
+bool schema_cell_is_missing(const char *text, size_t size) {
+    switch (size) {
+    case 0: return true;
+    case 1: return *text == '?';
+    case 2: return says(text, size, "na");
+    case 3: return says(text, size, "nan") || says(text, size, "n/a");
+    case 4: return says(text, size, "null");
+    default: return false;
+    }
+}
+
+int schema_cell_boolean(const char *text, size_t size) {
+    return says(text, size, "true") ? 1 : says(text, size, "false") ? 0 : -1;
+}
+
+size_t schema_cell_character(const char *text, size_t n) {
+    const unsigned char *p = (const unsigned char *)text;
+    if (p[0] < 0x80) return p[0] != 0;
+    if (p[0] < 0xC2 || p[0] > 0xF4) return 0;
+    size_t length = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    if (n < length) return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((p[i] & 0xC0) != 0x80) return 0;
+    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F)) return 0;
+    return length;
+}
+
+size_t schema_cell_utf8(const char *text, size_t size) {
+    const unsigned char *p = (const unsigned char *)text;
+    size_t i = 0;
+    while (i < size) {
+        if (p[i] - 1u < 0x7F) { /* ASCII without NUL */
+            i++;
+            continue;
+        }
+        size_t length = schema_cell_character(text + i, size - i);
+        if (length == 0) return i;
+        i += length;
+    }
+    return size;
+}
+
+/* ---- arrays ---- */
+
+struct array_walk {
+    struct bp_shape shape;
+    int64_t counts[BP_RANK_MAX]; /* members so far of the open array at each depth */
+    bool closed[BP_RANK_MAX];    /* an array at this depth has been closed: its length is known */
+    int32_t depth, rank;         /* rank: depth at which numbers stand, 0: not known yet */
+};
+
+static const char *blanks(const char *p, const char *end) {
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) p++;
+    return p;
+}
+
+/* Closes the array at the current depth; its length must be that of its sisters. */
+static const char *close_array(struct array_walk *w) {
+    int32_t d = --w->depth;
+    if (w->counts[d] == 0) return "an array in it is empty";
+    if (w->closed[d] && w->counts[d] != w->shape.dims[d]) return "its rows differ in length";
+    if (w->counts[d] > INT32_MAX) return "it is too large";
+    w->closed[d] = true, w->shape.dims[d] = (int32_t)w->counts[d];
+    return NULL;
+}
+
+const char *schema_cell_array(const char *text, size_t size, float *out, int64_t room, struct bp_shape *shape, int64_t *count) {
+    struct array_walk w = {.depth = 0};
+    const char *p = blanks(text, text + size), *end = text + size;
+    int64_t n = 0;
+    if (p == end || *p != '[') return "it is not an array";
+    bool value_next = true; /* a value must come; else a comma or a bracket */
+    do {
+        p = blanks(p, end);
+        if (p == end) return "its brackets do not match";
+        if (value_next && *p == '[') {
+            if (w.depth == BP_RANK_MAX) return "it is nested deeper than 4 levels";
+            if (w.rank && w.depth == w.rank) return "it mixes numbers and arrays";
+            if (w.depth > 0) w.counts[w.depth - 1]++;
+            w.counts[w.depth++] = 0;
+            p = blanks(p + 1, end);
+            if (p < end && *p == ']') return "an array in it is empty";
+        } else if (value_next) {
+            double value;
+            p = schema_number_scan(p, end, true, &value);
+            if (!p) return "it holds something that is not a number";
+            if (w.rank == 0) w.rank = w.depth;
+            if (w.rank != w.depth) return "it mixes numbers and arrays";
+            float narrow = (float)value;
+            if (!isfinite(narrow)) return "it holds a number too large for float32";
+            if (out && n < room) out[n] = narrow;
+            n++, w.counts[w.depth - 1]++;
+            value_next = false;
+        } else if (*p == ',') {
+            p++;
+            value_next = true;
+        } else if (*p == ']') {
+            p++;
+            const char *wrong = close_array(&w);
+            if (wrong) return wrong;
+        } else return "it is not written as JSON";
+    } while (w.depth > 0);
+    if (blanks(p, end) != end) return "something follows its last bracket";
+    w.shape.rank = w.rank;
+    if (n > INT32_MAX / 8) return "it is too large";
+    *shape = w.shape, *count = n;
+    return NULL;
+}
+
+/* ---- buffer ---- */
+
+struct packed {
+    double number;
+    uint32_t size;
+    int32_t column;
+    uint32_t kind, zero;
+};
+
+int schema_cells_put(struct schema_cells *cells, const struct schema_cell *cell) {
+    size_t need = sizeof(struct packed) + ((cell->size + 7) & ~(size_t)7);
+    if (cells->size + need > cells->room) {
+        size_t room = cells->room * 2 > cells->size + need ? cells->room * 2 : cells->size + need + 65536;
+        char *bytes = realloc(cells->bytes, room);
+        if (!bytes) return -1;
+        cells->bytes = bytes, cells->room = room;
+    }
+    struct packed packed = {.number = cell->number, .size = (uint32_t)cell->size, .column = cell->column, .kind = (uint32_t)cell->kind};
+    memcpy(cells->bytes + cells->size, &packed, sizeof packed);
+    if (cell->size) memcpy(cells->bytes + cells->size + sizeof packed, cell->text, cell->size);
+    cells->size += need;
+    cells->input += (int64_t)cell->size + 1;
+    return 0;
+}
+
+bool schema_cells_next(const struct schema_cells *cells, size_t *at, struct schema_cell *cell) {
+    if (*at >= cells->size) return false;
+    struct packed packed;
+    memcpy(&packed, cells->bytes + *at, sizeof packed);
+    *cell = (struct schema_cell){.kind = (enum schema_cell_kind)packed.kind,
+                                 .column = packed.column,
+                                 .text = cells->bytes + *at + sizeof packed,
+                                 .size = packed.size,
+                                 .number = packed.number};
+    *at += sizeof packed + ((packed.size + 7u) & ~(size_t)7);
+    return true;
+}
+
+void schema_cells_clear(struct schema_cells *cells) {
+    free(cells->bytes);
+    memset(cells, 0, sizeof *cells);
+}

@@ -1,0 +1,56 @@
+/* cell.h - one cell of an upload before its column has a type, and a buffer of such cells. Private to schema/. */
+#ifndef SCHEMA_CELL_H
+#define SCHEMA_CELL_H
+
+#include "base.h"
+
+enum schema_cell_kind {
+    CELL_MISSING, /* null, an absent key */
+    CELL_TEXT,    /* text of unknown type: a cell of CSV */
+    CELL_STRING,  /* JSON string: a number in it makes it no number, unless the user says so */
+    CELL_NUMBER,  /* JSON number: text as written, and its value */
+    CELL_BOOLEAN, /* JSON true or false: text */
+    CELL_ARRAY,   /* JSON array: its text */
+    CELL_ROW      /* not a cell: the end of a row; number is its place */
+};
+
+struct schema_cell {
+    enum schema_cell_kind kind;
+    int32_t column;
+    const char *text;
+    size_t size;
+    double number;
+};
+
+/* ---- what a text says ---- */
+
+/* NULL, NA, N/A, NaN in any case, `?`, or nothing. */
+bool schema_cell_is_missing(const char *text, size_t size);
+/* 1 true, 0 false (in any case), -1 neither. */
+int schema_cell_boolean(const char *text, size_t size);
+/* Valid UTF-8 without NUL. Returns the offset of the first bad byte, size when all is well. */
+size_t schema_cell_utf8(const char *text, size_t size);
+/* Bytes of the UTF-8 character at text[0..size), size > 0; 0 when it is none (overlong, a surrogate, beyond U+10FFFF, cut, NUL). */
+size_t schema_cell_character(const char *text, size_t size);
+
+/* ---- arrays ---- */
+
+/* Reads a JSON array of numbers, nested evenly, from text[0..size). Writes the first `room` numbers to out (may be NULL), sets shape and the count of
+ * numbers. Returns NULL, or what is wrong with it ("its rows differ in length"). */
+const char *schema_cell_array(const char *text, size_t size, float *out, int64_t room, struct bp_shape *shape, int64_t *count);
+
+/* ---- buffer ---- */
+
+struct schema_cells {
+    char *bytes;
+    size_t size, room;
+    int64_t input; /* bytes of cells put in, as the user sent them */
+};
+
+/* Keeps a copy; -1 without memory. */
+int schema_cells_put(struct schema_cells *cells, const struct schema_cell *cell);
+/* Walks the cells: start with *at = 0; false at the end. text is borrowed from the buffer. */
+bool schema_cells_next(const struct schema_cells *cells, size_t *at, struct schema_cell *cell);
+void schema_cells_clear(struct schema_cells *cells);
+
+#endif

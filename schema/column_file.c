@@ -1,0 +1,359 @@
+/* column_file.c - writes column files; the layout is described in column_file.h.
+ * In this order: the arithmetic of the layout (shared with the reader), narrowing, groups, footer. */
+#include "column_file.h"
+
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+/* ---- layout ---- */
+
+size_t column_kind_bytes(enum block_kind kind) {
+    static const uint8_t bytes[BLOCK_KINDS] = {
+        [BLOCK_U8] = 1, [BLOCK_I8] = 1, [BLOCK_U16] = 2, [BLOCK_I16] = 2, [BLOCK_U32] = 4, [BLOCK_I32] = 4, [BLOCK_F32] = 4, [BLOCK_F64] = 8};
+    return bytes[kind];
+}
+
+static size_t align(size_t n, size_t to) {
+    return (n + to - 1) / to * to;
+}
+
+size_t column_block_size(enum block_kind kind, bool bitmap, int64_t rows, int64_t per_cell) {
+    size_t values = column_kind_bytes(kind) * (size_t)rows * (size_t)per_cell;
+    return bitmap ? align(values, 8) + (size_t)(rows + 7) / 8 : values;
+}
+
+size_t column_block_start(size_t end, size_t size) {
+    return align(end, size >= 64 ? 64 : 8);
+}
+
+bool column_kind_fits(enum schema_type type, enum block_kind kind) {
+    switch (type) {
+    case SCHEMA_NUMERIC: return kind != BLOCK_U32;
+    case SCHEMA_CATEGORICAL: return kind == BLOCK_NONE || kind == BLOCK_U8 || kind == BLOCK_U16 || kind == BLOCK_U32;
+    case SCHEMA_BOOLEAN: return kind == BLOCK_NONE || kind == BLOCK_U8;
+    case SCHEMA_TENSOR: return kind == BLOCK_NONE || kind == BLOCK_U8 || kind == BLOCK_F32;
+    }
+    return false;
+}
+
+/* The largest a group of that many rows can become. */
+static size_t group_size_max(const struct column_values *columns, int32_t count, int64_t rows) {
+    size_t end = (size_t)count * sizeof(struct column_block);
+    for (int32_t c = 0; c < count; c++) {
+        size_t size = 0, narrow;
+        switch (columns[c].type) {
+        case SCHEMA_NUMERIC:
+            size = column_block_size(BLOCK_F64, false, rows, 1);
+            narrow = column_block_size(BLOCK_I32, true, rows, 1);
+            if (narrow > size) size = narrow;
+            break;
+        case SCHEMA_CATEGORICAL: size = column_block_size(BLOCK_U32, false, rows, 1); break;
+        case SCHEMA_BOOLEAN: size = column_block_size(BLOCK_U8, false, rows, 1); break;
+        case SCHEMA_TENSOR: size = column_block_size(BLOCK_F32, true, rows, columns[c].per_cell); break;
+        }
+        end = column_block_start(end, size) + size;
+        if (end > (size_t)GROUP_BYTES_MAX * 2) break;
+    }
+    return end;
+}
+
+int64_t column_file_rows_per_group(const struct column_values *columns, int32_t count) {
+    int64_t low = 1, high = GROUP_BYTES_MAX / 4;
+    while (low < high) {
+        int64_t middle = low + (high - low + 1) / 2;
+        if (group_size_max(columns, count, middle) <= GROUP_BYTES_MAX) low = middle;
+        else high = middle - 1;
+    }
+    return low >= 128 ? low / 64 * 64 : low;
+}
+
+/* ---- narrowing ---- */
+
+static uint64_t bits_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* Compared by bits, so that -0 is not an integer and flush-to-zero changes nothing. */
+static bool fits_integer(double v) {
+    return v >= INT32_MIN && v <= INT32_MAX && bits_of((double)(int32_t)v) == bits_of(v);
+}
+static bool fits_float(double v) {
+    return v == 0 ? bits_of(v) << 1 == 0 : fabs(v) >= (double)FLT_MIN && fabs(v) <= (double)FLT_MAX && (double)(float)v == v;
+}
+
+static enum block_kind narrowest(const double *x, int64_t n, bool *missing) {
+    bool integer = true, single = true;
+    int64_t absent = 0;
+    double min = INFINITY, max = -INFINITY;
+    for (int64_t i = 0; i < n; i++) {
+        double v = x[i];
+        if (isnan(v)) {
+            absent++;
+            continue;
+        }
+        min = v < min ? v : min;
+        max = v > max ? v : max;
+        if (integer) integer = fits_integer(v);
+        if (!integer && single) single = fits_float(v);
+        if (!integer && !single && absent) break;
+    }
+    *missing = absent > 0;
+    if (absent == n) return BLOCK_NONE;
+    if (integer) {
+        if (min >= 0 && max <= UINT8_MAX) return BLOCK_U8;
+        if (min >= INT8_MIN && max <= INT8_MAX) return BLOCK_I8;
+        if (min >= 0 && max <= UINT16_MAX) return BLOCK_U16;
+        if (min >= INT16_MIN && max <= INT16_MAX) return BLOCK_I16;
+        return BLOCK_I32;
+    }
+    /* `single` was only watched from the first non-integer on */
+    for (int64_t i = 0; single && i < n; i++) single = isnan(x[i]) || fits_float(x[i]);
+    return single ? BLOCK_F32 : BLOCK_F64;
+}
+
+static enum block_kind narrowest_codes(const uint32_t *codes, int64_t n) {
+    uint32_t max = 0;
+    for (int64_t i = 0; i < n; i++) max = codes[i] > max ? codes[i] : max;
+    return max == 0 ? BLOCK_NONE : max <= UINT8_MAX ? BLOCK_U8 : max <= UINT16_MAX ? BLOCK_U16 : BLOCK_U32;
+}
+
+static enum block_kind narrowest_tensors(const struct column_values *v, int64_t rows, bool *missing) {
+    int64_t absent = 0;
+    for (int64_t i = 0; i < rows; i++) absent += v->absent[i];
+    *missing = absent > 0;
+    if (absent == rows) return BLOCK_NONE;
+    for (int64_t i = 0; i < rows; i++) {
+        if (v->absent[i]) continue;
+        const float *x = v->tensors + i * v->per_cell;
+        for (int64_t k = 0; k < v->per_cell; k++)
+            if (!(x[k] >= 0 && x[k] <= 255) || x[k] != (float)(uint8_t)x[k] || signbit(x[k])) return BLOCK_F32;
+    }
+    return BLOCK_U8;
+}
+
+#define NARROW(T)                                                                                                                                    \
+    for (int64_t i = 0; i < n; i++) {                                                                                                                \
+        double v = x[i];                                                                                                                             \
+        ((T *)out)[i] = isnan(v) ? 0 : (T)v;                                                                                                         \
+    }
+
+static void put_numbers(const double *x, int64_t n, enum block_kind kind, void *out) {
+    switch (kind) {
+    case BLOCK_U8: NARROW(uint8_t) break;
+    case BLOCK_I8: NARROW(int8_t) break;
+    case BLOCK_U16: NARROW(uint16_t) break;
+    case BLOCK_I16: NARROW(int16_t) break;
+    case BLOCK_I32: NARROW(int32_t) break;
+    case BLOCK_F32:
+        for (int64_t i = 0; i < n; i++) ((float *)out)[i] = (float)x[i];
+        break;
+    case BLOCK_F64: memcpy(out, x, (size_t)n * sizeof *x); break;
+    default: break;
+    }
+}
+
+static void put_codes(const uint32_t *codes, int64_t n, enum block_kind kind, void *out) {
+    for (int64_t i = 0; i < n; i++) {
+        if (kind == BLOCK_U8) ((uint8_t *)out)[i] = (uint8_t)codes[i];
+        else if (kind == BLOCK_U16) ((uint16_t *)out)[i] = (uint16_t)codes[i];
+        else if (kind == BLOCK_U32) ((uint32_t *)out)[i] = codes[i];
+    }
+}
+
+static void put_tensors(const struct column_values *v, int64_t rows, enum block_kind kind, void *out) {
+    for (int64_t i = 0; i < rows; i++) {
+        if (v->absent[i]) continue; /* stays zero */
+        const float *x = v->tensors + i * v->per_cell;
+        if (kind == BLOCK_F32) memcpy((float *)out + i * v->per_cell, x, (size_t)v->per_cell * sizeof *x);
+        else if (kind == BLOCK_U8)
+            for (int64_t k = 0; k < v->per_cell; k++) ((uint8_t *)out)[i * v->per_cell + k] = (uint8_t)x[k];
+    }
+}
+
+/* ---- writing ---- */
+
+struct column_file {
+    int fd;
+    uint64_t end; /* where the next byte goes */
+    int32_t columns_count;
+    int64_t rows_per_group, rows;
+    struct column_file_group *groups;
+    int64_t groups_count, groups_room;
+    bool *floats;          /* per column: a tensor that needed f32 in some group */
+    unsigned char *buffer; /* the group or footer being put together */
+    size_t buffer_size, buffer_room;
+};
+
+static int no_memory(struct bp_error *error) {
+    return bp_error_set(error, "", "out of memory while writing the dataset");
+}
+
+static int write_all(struct column_file *file, const void *bytes, size_t size, struct bp_error *error) {
+    const char *p = bytes;
+    while (size > 0) {
+        ssize_t n = pwrite(file->fd, p, size, (off_t)file->end);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0)
+            return bp_error_set(error, "", "cannot write the dataset: %s; free space in the data folder and send it again",
+                                strerror(n < 0 ? errno : ENOSPC));
+        p += n, size -= (size_t)n, file->end += (uint64_t)n;
+    }
+    return 0;
+}
+
+/* Makes room for `size` more bytes in the buffer. */
+static int reserve(struct column_file *file, size_t size, struct bp_error *error) {
+    size_t need = file->buffer_size + size;
+    if (need < size) return no_memory(error);
+    if (need <= file->buffer_room) return 0;
+    size_t room = file->buffer_room * 2 > need ? file->buffer_room * 2 : need;
+    unsigned char *grown = realloc(file->buffer, room);
+    if (!grown) return no_memory(error);
+    file->buffer = grown, file->buffer_room = room;
+    return 0;
+}
+
+static int append(struct column_file *file, const void *bytes, size_t size, struct bp_error *error) {
+    if (reserve(file, size, error)) return -1;
+    if (size) memcpy(file->buffer + file->buffer_size, bytes, size);
+    file->buffer_size += size;
+    return 0;
+}
+
+static uint32_t checksum(const void *bytes, size_t size) {
+    return (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, size);
+}
+
+int column_file_create(int fd, int32_t columns_count, int64_t rows_per_group, struct column_file **file, struct bp_error *error) {
+    struct column_file *f = calloc(1, sizeof *f);
+    if (!f) return no_memory(error);
+    f->fd = fd, f->columns_count = columns_count, f->rows_per_group = rows_per_group;
+    f->floats = calloc((size_t)columns_count + 1, sizeof *f->floats);
+    if (!f->floats) {
+        column_file_free(f);
+        return no_memory(error);
+    }
+    struct column_file_header header = {.magic = COLUMN_FILE_MAGIC, .version = COLUMN_FILE_VERSION};
+    if (write_all(f, &header, sizeof header, error)) {
+        column_file_free(f);
+        return -1;
+    }
+    *file = f;
+    return 0;
+}
+
+/* Puts one column's block behind what the buffer holds; the buffer's new bytes are zero. */
+static int put_block(struct column_file *file, const struct column_values *v, int64_t rows, struct column_block *block, struct bp_error *error) {
+    bool bitmap = false;
+    enum block_kind kind;
+    if (v->type == SCHEMA_NUMERIC) kind = narrowest(v->numbers, rows, &bitmap);
+    else if (v->type == SCHEMA_TENSOR) kind = narrowest_tensors(v, rows, &bitmap);
+    else kind = narrowest_codes(v->codes, rows);
+    if (kind == BLOCK_NONE || (v->type == SCHEMA_NUMERIC && kind >= BLOCK_F32)) bitmap = false;
+    size_t size = column_block_size(kind, bitmap, rows, v->per_cell), start = column_block_start(file->buffer_size, size);
+    size_t grow = start + size - file->buffer_size;
+    if (start / 8 > UINT32_MAX) return bp_error_set(error, "", "a row is too large to be stored");
+    if (reserve(file, grow, error)) return -1;
+    memset(file->buffer + file->buffer_size, 0, grow);
+    unsigned char *out = file->buffer + start;
+    if (v->type == SCHEMA_NUMERIC) put_numbers(v->numbers, rows, kind, out);
+    else if (v->type == SCHEMA_TENSOR) put_tensors(v, rows, kind, out);
+    else put_codes(v->codes, rows, kind, out);
+    if (bitmap) {
+        unsigned char *bits = out + size - (size_t)(rows + 7) / 8;
+        for (int64_t i = 0; i < rows; i++)
+            if (v->type == SCHEMA_NUMERIC ? isnan(v->numbers[i]) : v->absent[i]) bits[i / 8] |= (unsigned char)(1u << (i % 8));
+    }
+    file->buffer_size = start + size;
+    *block = (struct column_block){.offset = (uint32_t)(start / 8), .kind = (uint8_t)kind, .bitmap = bitmap};
+    return 0;
+}
+
+int column_file_group(struct column_file *file, const struct column_values *columns, int64_t rows, struct bp_error *error) {
+    static const char zeros[64];
+    if (write_all(file, zeros, align(file->end, 64) - file->end, error)) return -1;
+    if (file->groups_count == file->groups_room) {
+        int64_t room = file->groups_room ? file->groups_room * 2 : 64;
+        struct column_file_group *grown = realloc(file->groups, (size_t)room * sizeof *grown);
+        if (!grown) return no_memory(error);
+        file->groups = grown, file->groups_room = room;
+    }
+    size_t directory = (size_t)file->columns_count * sizeof(struct column_block);
+    file->buffer_size = 0;
+    if (reserve(file, directory, error)) return -1;
+    file->buffer_size = directory;
+    for (int32_t c = 0; c < file->columns_count; c++) {
+        struct column_block block = {0};
+        if (put_block(file, &columns[c], rows, &block, error)) return -1;
+        memcpy(file->buffer + (size_t)c * sizeof block, &block, sizeof block);
+        if (block.kind == BLOCK_F32) file->floats[c] = true;
+    }
+    file->groups[file->groups_count++] = (struct column_file_group){.offset = file->end,
+                                                                    .size = file->buffer_size,
+                                                                    .directory_crc = checksum(file->buffer, directory),
+                                                                    .crc = checksum(file->buffer, file->buffer_size)};
+    file->rows += rows;
+    return write_all(file, file->buffer, file->buffer_size, error);
+}
+
+static int put_column(struct column_file *file, const struct schema_column *c, bool floats, struct bp_error *error) {
+    struct column_file_column fixed = {.name_size = (uint32_t)strlen(c->name),
+                                       .type = (uint8_t)c->type,
+                                       .bytes = c->type == SCHEMA_TENSOR && !floats,
+                                       .integral = c->integral,
+                                       .rank = (uint8_t)c->shape.rank,
+                                       .distinct_count = c->distinct_count,
+                                       .categories_count = c->categories_count,
+                                       .missing = c->missing,
+                                       .min = c->min,
+                                       .max = c->max,
+                                       .mean = c->mean,
+                                       .std = c->std};
+    for (int32_t d = 0; d < c->shape.rank; d++) fixed.dims[d] = c->shape.dims[d];
+    int32_t distinct = c->distinct_count <= SCHEMA_DISTINCT_MAX ? c->distinct_count : 0;
+    if (append(file, &fixed, sizeof fixed, error) || append(file, c->name, fixed.name_size + 1, error) ||
+        append(file, c->distinct, (size_t)distinct * sizeof *c->distinct, error))
+        return -1;
+    for (int32_t i = 0; i < c->categories_count; i++) {
+        uint32_t size = (uint32_t)strlen(c->categories[i].value);
+        if (append(file, &c->categories[i].count, 8, error) || append(file, &size, 4, error) || append(file, c->categories[i].value, size + 1, error))
+            return -1;
+    }
+    return 0;
+}
+
+int column_file_finish(struct column_file *file, const struct schema_column *columns, int64_t rows, struct bp_error *error) {
+    static const char zeros[64];
+    struct column_file_counts counts = {
+        .rows = rows, .rows_per_group = file->rows_per_group, .groups = file->groups_count, .columns = file->columns_count};
+    file->buffer_size = 0;
+    if (write_all(file, zeros, align(file->end, 64) - file->end, error) || append(file, &counts, sizeof counts, error)) return -1;
+    for (int32_t c = 0; c < file->columns_count; c++)
+        if (put_column(file, &columns[c], file->floats[c], error)) return -1;
+    if (append(file, file->groups, (size_t)file->groups_count * sizeof *file->groups, error)) return -1;
+    struct column_file_trailer trailer = {.footer_offset = file->end,
+                                          .footer_size = file->buffer_size,
+                                          .file_size = file->end + file->buffer_size + sizeof trailer,
+                                          .footer_crc = checksum(file->buffer, file->buffer_size),
+                                          .version = COLUMN_FILE_VERSION,
+                                          .magic = COLUMN_FILE_MAGIC};
+    trailer.crc = checksum(&trailer, offsetof(struct column_file_trailer, crc));
+    if (write_all(file, file->buffer, file->buffer_size, error) || write_all(file, &trailer, sizeof trailer, error)) return -1;
+    if (fsync(file->fd) && errno != EINVAL && errno != EROFS) return bp_error_set(error, "", "cannot make the dataset durable: %s", strerror(errno));
+    return 0;
+}
+
+void column_file_free(struct column_file *file) {
+    if (!file) return;
+    free(file->groups);
+    free(file->floats);
+    free(file->buffer);
+    free(file);
+}

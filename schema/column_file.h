@@ -1,0 +1,105 @@
+/* column_file.h - the layout of a column file, and its writer. The reader is dataset.c. Private to schema/.
+ *
+ *     header    64 bytes: magic, version
+ *     groups    each starts at a multiple of 64; every group but the last holds rows_per_group rows:
+ *                   directory   one struct column_block per column, 8 bytes each
+ *                   blocks      per column its values, then, when `bitmap`, a bit per row (1: missing); see column_block_size
+ *     footer    counts, columns with statistics and dictionaries, then per group: offset, size, checksum of the directory, of the whole
+ *     trailer   64 bytes: where the footer is, its checksum, the size of the file, version, magic
+ *
+ * Little-endian throughout. A block of 64 bytes or more starts at a multiple of 64, a smaller one at a multiple of 8. Given the kinds, the layout
+ * follows: the reader computes it again and refuses anything else, so no offset of a damaged file is ever trusted.
+ * Each block is in the narrowest type that holds its values exactly. Missing values: NaN in f32 and f64, bitmap with the integers and tensors,
+ * 0 in codes (which count from 1). A group holds at most GROUP_BYTES_MAX bytes, unless a single row is larger. */
+#ifndef SCHEMA_COLUMN_FILE_H
+#define SCHEMA_COLUMN_FILE_H
+
+#include "dataset.h"
+
+#define COLUMN_FILE_MAGIC "backpropd data\n" /* 16 bytes with its NUL */
+
+enum { COLUMN_FILE_VERSION = 1, COLUMN_FILE_EDGE = 64, GROUP_BYTES_MAX = 4 << 20 };
+
+enum block_kind { BLOCK_NONE, BLOCK_U8, BLOCK_I8, BLOCK_U16, BLOCK_I16, BLOCK_U32, BLOCK_I32, BLOCK_F32, BLOCK_F64, BLOCK_KINDS };
+
+struct column_block {
+    uint32_t offset; /* from the start of the group, in units of 8 bytes */
+    uint8_t kind;    /* enum block_kind; BLOCK_NONE: every row is missing */
+    uint8_t bitmap;  /* 1: a bitmap of missing rows follows the values, at the next multiple of 8 */
+    uint8_t zero[2];
+};
+
+struct column_file_header {
+    char magic[16];
+    uint32_t version;
+    uint8_t zero[44];
+};
+
+struct column_file_trailer {
+    uint64_t footer_offset, footer_size, file_size;
+    uint32_t footer_crc, version;
+    uint8_t zero[12];
+    uint32_t crc; /* of the 44 bytes before it */
+    char magic[16];
+};
+
+/* Starts the footer; then come the columns and the groups, see column_file.c. */
+struct column_file_counts {
+    int64_t rows, rows_per_group, groups;
+    int32_t columns;
+    uint32_t zero;
+};
+
+/* The fixed part of a column in the footer; then: name, NUL, distinct values, per category: count (i64), size (u32), text, NUL. */
+struct column_file_column {
+    uint32_t name_size;
+    uint8_t type, bytes, integral, rank;
+    int32_t dims[BP_RANK_MAX];
+    int32_t distinct_count, categories_count;
+    int64_t missing;
+    double min, max, mean, std;
+};
+
+struct column_file_group {
+    uint64_t offset, size;
+    uint32_t directory_crc, crc;
+};
+
+_Static_assert(sizeof(struct column_block) == 8 && sizeof(struct column_file_header) == 64 && sizeof(struct column_file_trailer) == 64 &&
+                   sizeof(struct column_file_counts) == 32 && sizeof(struct column_file_column) == 72 && sizeof(struct column_file_group) == 24,
+               "the column file has no padding");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the column file is little-endian");
+
+/* Bytes of one value. */
+size_t column_kind_bytes(enum block_kind kind);
+/* Bytes of a block: values, padding and bitmap. per_cell: numbers in one cell. */
+size_t column_block_size(enum block_kind kind, bool bitmap, int64_t rows, int64_t per_cell);
+/* Where a block of `size` bytes starts when the group is filled up to `end`. */
+size_t column_block_start(size_t end, size_t size);
+/* Whether a column of that type may hold blocks of that kind. */
+bool column_kind_fits(enum schema_type type, enum block_kind kind);
+
+/* ---- writer ---- */
+
+/* The values of one column in the group being written. */
+struct column_values {
+    enum schema_type type;
+    int64_t per_cell;      /* TENSOR: numbers in one cell, else 1 */
+    const double *numbers; /* NUMERIC: NaN is missing */
+    const uint32_t *codes; /* CATEGORICAL, BOOLEAN: 0 is missing */
+    const float *tensors;  /* TENSOR */
+    const uint8_t *absent; /* TENSOR: 1 is missing */
+};
+
+struct column_file;
+
+/* Rows per group so that a group of these columns stays within GROUP_BYTES_MAX whatever the values; at least 1. */
+int64_t column_file_rows_per_group(const struct column_values *columns, int32_t count);
+/* Writes to fd from offset 0 on. rows_per_group as computed above. */
+int column_file_create(int fd, int32_t columns_count, int64_t rows_per_group, struct column_file **file, struct bp_error *error);
+int column_file_group(struct column_file *file, const struct column_values *columns, int64_t rows, struct bp_error *error);
+/* Writes the footer from columns (as the reader will return them; `bytes` is found out here) and makes everything durable. */
+int column_file_finish(struct column_file *file, const struct schema_column *columns, int64_t rows, struct bp_error *error);
+void column_file_free(struct column_file *file);
+
+#endif

@@ -1,0 +1,76 @@
+/* dataset.h - a dataset version as it lies on disk: one immutable, memory-mapped column file. Reading only; ingest.h writes.
+ *
+ * Once opened it is constant: any number of threads and processes read it at once. Numbers come out as double, exactly
+ * as they were given; nothing is scaled here. */
+#ifndef SCHEMA_DATASET_H
+#define SCHEMA_DATASET_H
+
+#include "base.h"
+#include <jansson.h>
+
+enum schema_type { SCHEMA_NUMERIC, SCHEMA_CATEGORICAL, SCHEMA_BOOLEAN, SCHEMA_TENSOR };
+const char *schema_type_name(enum schema_type type); /* "numeric", ... */
+bool schema_type_parse(const char *name, enum schema_type *type);
+
+enum { SCHEMA_DISTINCT_MAX = 20 };
+
+struct schema_category {
+    char *value; /* UTF-8, as spelt at its first appearance */
+    int64_t count;
+};
+
+struct schema_column {
+    char *name;
+    enum schema_type type;
+    struct bp_shape shape; /* TENSOR: of one cell; else rank 0 */
+    bool bytes;            /* TENSOR: held as u8 (all values are integers 0..255), else as f32 */
+    int64_t missing;
+    double min, max, mean, std;           /* NUMERIC and TENSOR, over what is not missing; std of the population; NaN when nothing is there */
+    bool integral;                        /* NUMERIC: every value is an integer */
+    int32_t distinct_count;               /* NUMERIC: number of distinct values, SCHEMA_DISTINCT_MAX + 1 when there are more */
+    double distinct[SCHEMA_DISTINCT_MAX]; /* ascending; valid when distinct_count <= SCHEMA_DISTINCT_MAX */
+    int32_t categories_count;             /* CATEGORICAL: dictionary in order of appearance. BOOLEAN: always 2, false then true, as spelt */
+    struct schema_category *categories;
+};
+
+struct schema_dataset {
+    int64_t rows, bytes; /* bytes: size of the file */
+    int32_t columns_count;
+    struct schema_column *columns;
+    struct schema_dataset_map *map; /* private */
+};
+
+/* Maps the column file behind fd (which may be closed afterwards) and checks its header, sizes and checksums of everything but the row
+ * groups' contents. The result is the caller's. Errors: not a column file, damaged, cut short, a newer format. */
+int schema_dataset_open(int fd, struct schema_dataset **dataset, struct bp_error *error);
+void schema_dataset_free(struct schema_dataset *dataset);
+/* Checks the checksums of all row groups. */
+int schema_dataset_verify(const struct schema_dataset *dataset, struct bp_error *error);
+
+/* Index of the column of that name, -1 when there is none. */
+int32_t schema_dataset_find(const struct schema_dataset *dataset, const char *name);
+/* NUMERIC: the number; BOOLEAN: 0 or 1; NaN when missing. */
+double schema_dataset_number(const struct schema_dataset *dataset, int32_t column, int64_t row);
+/* The same for rows first..first+n, faster. */
+void schema_dataset_numbers(const struct schema_dataset *dataset, int32_t column, int64_t first, int64_t n, double *out);
+/* CATEGORICAL or BOOLEAN: index into categories, -1 when missing. */
+int32_t schema_dataset_code(const struct schema_dataset *dataset, int32_t column, int64_t row);
+/* TENSOR: writes the cell's numbers; all NaN when missing. */
+void schema_dataset_tensor(const struct schema_dataset *dataset, int32_t column, int64_t row, float *out);
+
+/* The `columns` array of GET /v1/datasets/{name}: [{name,type,shape,missing,min,max,mean,std,categories:[{value,count}]}]; shape only for tensors,
+ * min..std only for numbers and tensors, categories (the 100 most frequent, with "categories_count") only for categorical and boolean. */
+json_t *schema_dataset_columns_json(const struct schema_dataset *dataset);
+/* A row for the preview: an object by column name; missing cells are null; floats with at most 17 digits; tensors nested arrays. */
+json_t *schema_dataset_row_json(const struct schema_dataset *dataset, int64_t row);
+
+/* A number as text as in categories and labels: integers without a point, else the shortest that reads back exactly. size >= 32. */
+const char *schema_number_text(double number, char *text, size_t size);
+/* What categories are compared by: `6`, `6.0` and `6e0` have the same key "6". Returns text itself, or key when it is a number of at most
+ * 15 significant digits (longer ones, such as ids, compare as text); *size is the key's. Not NUL-terminated when it is text. */
+const char *schema_category_key(const char *text, size_t *size, char key[static 32]);
+/* CATEGORICAL or BOOLEAN: the code of a value given later (in a prediction), compared by its key (booleans: true/false in any case); -1 when unseen.
+ */
+int32_t schema_dataset_category(const struct schema_column *column, const char *text, size_t size);
+
+#endif

@@ -1,0 +1,39 @@
+/* definition.h - a model definition: {"layers":[...], "inputs"?, "loss"?, "metrics"?, "outputs"?} to and from engine structs. */
+#ifndef SCHEMA_DEFINITION_H
+#define SCHEMA_DEFINITION_H
+
+#include "metric.h"
+#include "network.h"
+#include "problems.h"
+#include "train.h"
+
+enum { SCHEMA_LAYERS_MAX = 1000 };
+
+struct schema_definition {
+    int32_t inputs_count, layers_count;
+    struct bp_input *inputs; /* as given under "inputs"; none is common */
+    struct bp_layer *layers;
+    char output[BP_NAME_MAX];       /* "": the last layer */
+    const struct bp_loss_ops *loss; /* NULL: chosen by the task */
+    struct bp_value loss_values[BP_VALUES_MAX];
+    bool metrics_given;
+    int32_t metrics_count;
+    const struct bp_metric_ops *metrics[BP_METRICS_MAX];
+};
+
+/* Decodes a definition; members named in `others` are the caller's ("name"). pointer: where the object stands in the request. NULL with problems.
+ * Checks names, parameters, wiring, and shapes as far as the definition alone tells them. */
+struct schema_definition *schema_definition_decode(const json_t *json, const char *pointer, const char *const *others,
+                                                   struct schema_problems *problems);
+void schema_definition_free(struct schema_definition *definition);
+/* Everything spelt out, defaults too; decoding it again gives the same definition. */
+json_t *schema_definition_encode(const struct schema_definition *definition);
+/* Appends a dense layer (the output that was left out). 0, or -1 without memory. */
+int schema_definition_append_dense(struct schema_definition *definition, int32_t units, const char *activation);
+/* The engine's view; borrowed from the definition. inputs replaces the definition's own when given. */
+struct bp_graph schema_definition_graph(const struct schema_definition *definition, const struct bp_input *inputs, int32_t inputs_count);
+/* The layers' shapes and parameters: [{"name","type","inputs":[...],"output_shape":[...],"parameters":n}]. */
+json_t *schema_network_layers_json(const struct bp_network *network);
+json_t *schema_shape_json(const struct bp_shape *shape);
+
+#endif

@@ -1,0 +1,338 @@
+/* csv.c - comma-separated values as RFC 4180 writes them and as people write them.
+ *
+ * The first line that is not blank names the columns. Separator: the comma; a semicolon or tab when the header has no comma but has those.
+ * Fields may be in double quotes, quotes inside doubled, newlines allowed; blanks around a field and around its quotes are not part of it. Lines end
+ * in LF or CRLF. Blank lines are skipped. Line numbers are physical and count the newlines within quotes.
+ *
+ * Two steps per record: find its end (memchr when it has no quote, else the state machine `scan`, which goes on over pieces of any
+ * size), then split it, whole in memory. Only a record that straddles pieces is copied. */
+#include "ingest_sink.h"
+#include "number.h"
+#include "number_scan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where a scan within a record stands. A quote only opens a field at its start. */
+enum scan_state { SCAN_START, SCAN_PLAIN, SCAN_QUOTED, SCAN_CLOSED /* after a quote within quotes: the end, or the first of two */ };
+
+struct csv {
+    char *held; /* the beginning of a record whose end has not come yet */
+    size_t held_size, held_room;
+    enum scan_state scan;
+    int64_t line;        /* of the next byte */
+    int64_t record_line; /* where the record began */
+    char separator;      /* '\0' until the header is read: any of , ; tab */
+    bool begun;          /* the byte order mark is behind us */
+    char *field;         /* a field with its doubled quotes undone */
+    size_t field_room;
+};
+
+/* A field of a record, its quotes and blanks removed. */
+struct field {
+    const char *text;
+    size_t size;
+};
+
+static int csv_open(struct schema_ingest *ingest, void **state, struct schema_problems *problems) {
+    (void)ingest;
+    struct csv *csv = calloc(1, sizeof *csv);
+    if (!csv) return schema_ingest_no_memory(problems);
+    csv->line = csv->record_line = 1;
+    *state = csv;
+    return 0;
+}
+
+static void csv_close(void *state) {
+    struct csv *csv = state;
+    free(csv->held);
+    free(csv->field);
+    free(csv);
+}
+
+/* ---- fields ---- */
+
+static bool is_separator(const struct csv *csv, char c) {
+    return csv->separator ? c == csv->separator : c == ',' || c == ';' || c == '\t';
+}
+static bool is_blank(const struct csv *csv, char c) {
+    return c == ' ' || (c == '\t' && csv->separator != '\t' && csv->separator);
+}
+
+static int broken(const struct csv *csv, struct schema_problems *problems, const char *value, size_t size, const char *detail) {
+    return schema_problem_cell(problems, csv->record_line, NULL, value, size, "%s", detail);
+}
+
+static int bad_text(const struct csv *csv, struct schema_problems *problems, const char *text, size_t size, size_t at) {
+    if (text[at] == '\0') return broken(csv, problems, text, size, "there is a NUL byte; is this a text file in UTF-8?");
+    char detail[200];
+    snprintf(detail, sizeof detail,
+             "byte 0x%02X is not valid UTF-8; save the file as UTF-8 (for example: iconv -f latin1 -t utf-8 old.csv > new.csv)",
+             (unsigned)(unsigned char)text[at]);
+    return broken(csv, problems, text, size, detail);
+}
+
+/* The text between the quotes at *p, doubled ones undone; *p is left behind the closing one. */
+static int quoted(struct csv *csv, const char **p, const char *end, struct field *field, struct schema_problems *problems) {
+    const char *from = *p + 1, *close = memchr(from, '"', (size_t)(end - from));
+    *field = (struct field){from, close ? (size_t)(close - from) : 0};
+    if (close && (close + 1 == end || close[1] != '"')) {
+        *p = close + 1;
+        return 0;
+    }
+    if ((size_t)(end - from) > csv->field_room) {
+        char *grown = realloc(csv->field, (size_t)(end - from));
+        if (!grown) return schema_ingest_no_memory(problems);
+        csv->field = grown, csv->field_room = (size_t)(end - from);
+    }
+    size_t n = 0;
+    while (close) {
+        memcpy(csv->field + n, from, (size_t)(close - from));
+        n += (size_t)(close - from);
+        if (close + 1 == end || close[1] != '"') break;
+        csv->field[n++] = '"';
+        from = close + 2;
+        close = memchr(from, '"', (size_t)(end - from));
+    }
+    if (!close) return broken(csv, problems, *p, (size_t)(end - *p), "a quote is opened and not closed");
+    *field = (struct field){csv->field, n};
+    *p = close + 1;
+    return 0;
+}
+
+/* The field at *p; *p is left at the separator or the end. */
+static int take_field(struct csv *csv, const char **p, const char *end, struct field *field, struct schema_problems *problems) {
+    const char *s = *p, *start = s;
+    while (s < end && is_blank(csv, *s)) s++;
+    if (s < end && *s == '"') {
+        if (quoted(csv, &s, end, field, problems)) return -1;
+        while (s < end && is_blank(csv, *s)) s++;
+        if (s < end && !is_separator(csv, *s))
+            return broken(csv, problems, start, (size_t)(end - start),
+                          "text follows a closing quote; a quote inside a quoted field is written twice");
+        size_t bad = schema_cell_utf8(field->text, field->size);
+        if (bad != field->size) return bad_text(csv, problems, field->text, field->size, bad);
+        *p = s;
+        return 0;
+    }
+    const char *after;
+    if (csv->separator) {
+        after = memchr(s, csv->separator, (size_t)(end - s));
+        if (!after) after = end;
+    } else
+        for (after = s; after < end && !is_separator(csv, *after);) after++;
+    *p = after;
+    while (after > s && is_blank(csv, after[-1])) after--;
+    *field = (struct field){s, (size_t)(after - s)};
+    size_t bad = schema_cell_utf8(s, field->size);
+    if (bad != field->size) return bad_text(csv, problems, s, field->size, bad);
+    if (field->size && memchr(s, '\r', field->size))
+        return broken(csv, problems, s, field->size, "there is a carriage return without a newline; lines must end in LF or CRLF");
+    return 0;
+}
+
+/* ---- records ---- */
+
+/* The separator of a header: the comma if there is one outside quotes, else the more frequent of semicolon and tab, else the comma. */
+static char separator_of(const char *text, size_t size) {
+    int64_t commas = 0, semicolons = 0, tabs = 0;
+    bool inside = false;
+    for (size_t i = 0; i < size; i++) {
+        inside ^= text[i] == '"';
+        if (inside) continue;
+        commas += text[i] == ',', semicolons += text[i] == ';', tabs += text[i] == '\t';
+    }
+    return commas || (!semicolons && !tabs) ? ',' : semicolons >= tabs ? ';' : '\t';
+}
+
+static int header(struct schema_ingest *ingest, struct csv *csv, const char *text, size_t size, struct schema_problems *problems) {
+    if ((unsigned char)*text >= 0xFE)
+        return broken(csv, problems, NULL, 0, "the file seems to be in UTF-16; save it as UTF-8"); /* its byte order mark */
+    csv->separator = separator_of(text, size);
+    ingest->place = csv->record_line;
+    const char *p = text, *end = text + size;
+    bool all_numbers = true;
+    int failed = 0;
+    for (;;) {
+        struct field field;
+        double number;
+        if (take_field(csv, &p, end, &field, problems)) return -1;
+        if (schema_ingest_column(ingest, field.text, field.size, problems) < 0) {
+            failed = -1;
+            if (ingest->problems_found == 0 || ingest->problems_found >= SCHEMA_PROBLEMS_MAX) break;
+        }
+        all_numbers = all_numbers && schema_number_cell(field.text, field.size, &number);
+        if (p == end) break;
+        p++;
+    }
+    if (!failed && all_numbers)
+        schema_ingest_warn(
+            ingest, "the first line is always taken as the names of the columns, but here it is all numbers; add a line of names if it is data");
+    return failed;
+}
+
+static int64_t count_fields(struct csv *csv, const char *p, const char *end) {
+    struct schema_problems ignored = {0};
+    struct field field;
+    int64_t n = 0;
+    for (;; p++) {
+        n++;
+        if (take_field(csv, &p, end, &field, &ignored)) break;
+        if (p == end) break;
+    }
+    schema_problems_clear(&ignored);
+    return n;
+}
+
+static int ragged(struct schema_ingest *ingest, struct csv *csv, const char *text, const char *end, struct schema_problems *problems) {
+    return schema_ingest_problem(ingest, -1, text, (size_t)(end - text), problems,
+                                 "the line has %lld cells, the header names %d columns; put text with a separator in double quotes",
+                                 (long long)count_fields(csv, text, end), ingest->columns_count);
+}
+
+/* Splits a record into cells. Numbers of numeric columns go straight into the group. */
+static int record(struct schema_ingest *ingest, struct csv *csv, const char *text, size_t size, struct schema_problems *problems) {
+    const char *p = text, *end = text + size;
+    const char separator = csv->separator;
+    const int32_t count = ingest->columns_count;
+    if (schema_ingest_row_begin(ingest, csv->record_line, problems)) return -1;
+    for (int32_t c = 0; c < count; c++) {
+        double number;
+        double *numbers = ingest->numbers ? ingest->numbers[c] : NULL;
+        const char *after = numbers ? schema_number_scan(p, end, false, &number) : NULL;
+        if (after && (after == end || *after == separator) && number - number == 0) {
+            numbers[ingest->group_row] = number;
+            p = after;
+        } else {
+            struct field field;
+            if (take_field(csv, &p, end, &field, problems)) return -1;
+            struct schema_cell cell = {.kind = CELL_TEXT, .column = c, .text = field.text, .size = field.size};
+            if (schema_ingest_cell(ingest, &cell, problems)) return -1;
+        }
+        if (p == end ? c + 1 < count : c + 1 == count) return ragged(ingest, csv, text, end, problems);
+        p++;
+    }
+    return schema_ingest_row_end(ingest, problems);
+}
+
+/* A whole record, without its newline. */
+static int take_record(struct schema_ingest *ingest, struct csv *csv, const char *text, size_t size, struct schema_problems *problems) {
+    if (size > 0 && text[size - 1] == '\r') size--;
+    size_t blank = 0;
+    while (blank < size && (text[blank] == ' ' || text[blank] == '\t')) blank++;
+    if (blank == size) return 0;
+    if (size > INGEST_RECORD_MAX)
+        return broken(csv, problems, text, size, "the record is longer than 16 MiB, the limit; is a quote opened and not closed?");
+    return csv->separator ? record(ingest, csv, text, size, problems) : header(ingest, csv, text, size, problems);
+}
+
+/* ---- pieces ---- */
+
+/* Goes on to the end of the current record: returns the byte of its newline, or NULL when it is not in this piece. Counts lines within quotes. */
+static const char *scan(struct csv *csv, const char *p, const char *end) {
+    for (; p < end; p++) {
+        char c = *p;
+        if (csv->scan == SCAN_QUOTED) {
+            p = memchr(p, '"', (size_t)(end - p));
+            if (!p) return NULL;
+            csv->scan = SCAN_CLOSED;
+        } else if (c == '\n') return p;
+        else if (c == '"' && (csv->scan == SCAN_START || csv->scan == SCAN_CLOSED)) csv->scan = SCAN_QUOTED;
+        else if (is_separator(csv, c)) csv->scan = SCAN_START;
+        else if (csv->scan == SCAN_START && !is_blank(csv, c)) csv->scan = SCAN_PLAIN;
+        else if (csv->scan == SCAN_CLOSED) csv->scan = SCAN_PLAIN;
+    }
+    return NULL;
+}
+
+static int64_t newlines(const char *p, const char *end) {
+    int64_t n = 0;
+    while ((p = memchr(p, '\n', (size_t)(end - p)))) n++, p++;
+    return n;
+}
+
+/* Keeps bytes of a record that is not complete. */
+static int hold(struct csv *csv, const char *bytes, size_t size, struct schema_problems *problems) {
+    if (csv->held_size + size > INGEST_RECORD_MAX + 2)
+        return broken(csv, problems, csv->held, csv->held_size, "the record is longer than 16 MiB, the limit; is a quote opened and not closed?");
+    if (csv->held_size + size >= csv->held_room) {
+        size_t room = csv->held_room * 2 > csv->held_size + size ? csv->held_room * 2 : csv->held_size + size + 4096;
+        char *grown = realloc(csv->held, room);
+        if (!grown) return schema_ingest_no_memory(problems);
+        csv->held = grown, csv->held_room = room;
+    }
+    memcpy(csv->held + csv->held_size, bytes, size);
+    csv->held_size += size;
+    return 0;
+}
+
+/* The end of the record that starts at p, nothing of it being held: mostly there is no quote in it. */
+static const char *record_end(struct csv *csv, const char *p, const char *end) {
+    csv->scan = SCAN_START;
+    const char *newline = memchr(p, '\n', (size_t)(end - p));
+    if (newline && !memchr(p, '"', (size_t)(newline - p))) return newline;
+    return scan(csv, p, end);
+}
+
+/* Skips a byte order mark; false while it may still be coming. */
+static bool begin(struct csv *csv, const char **p, const char *end) {
+    static const char mark[] = "\xEF\xBB\xBF";
+    while (csv->held_size < 3) {
+        if (*p == end) return false;
+        if (**p != mark[csv->held_size]) break;
+        csv->held[csv->held_size++] = *(*p)++;
+    }
+    if (csv->held_size == 3) csv->held_size = 0;
+    return true;
+}
+
+static int csv_feed(struct schema_ingest *ingest, void *state, const char *bytes, size_t size, struct schema_problems *problems) {
+    struct csv *csv = state;
+    const char *p = bytes, *end = bytes + size;
+    if (!csv->begun) {
+        if (!csv->held && hold(csv, bytes, 0, problems)) return -1;
+        if (!begin(csv, &p, end)) return 0;
+        csv->begun = true;
+        if (csv->held_size) csv->scan = SCAN_PLAIN;
+    }
+    while (p < end) {
+        bool whole = csv->held_size == 0;
+        const char *newline = whole ? record_end(csv, p, end) : scan(csv, p, end);
+        if (!newline) return hold(csv, p, (size_t)(end - p), problems);
+        const char *text = p;
+        size_t length = (size_t)(newline - p);
+        if (!whole) {
+            if (hold(csv, p, length, problems)) return -1;
+            text = csv->held, length = csv->held_size;
+        }
+        if (take_record(ingest, csv, text, length, problems)) return -1;
+        csv->line += newlines(text, text + length) + 1;
+        csv->record_line = csv->line;
+        csv->held_size = 0;
+        csv->scan = SCAN_START;
+        p = newline + 1;
+    }
+    return 0;
+}
+
+static int csv_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
+    struct csv *csv = state;
+    if (csv->scan == SCAN_QUOTED && csv->held_size)
+        return broken(csv, problems, csv->held, csv->held_size, "a quote is opened in this record and not closed before the end of the file");
+    if (csv->held_size && take_record(ingest, csv, csv->held, csv->held_size, problems)) return -1;
+    if (!csv->separator) return schema_problem_add(problems, NULL, "the file is empty; expected a line of column names and at least one row");
+    if (ingest->rows == 0 && ingest->problems_found == 0)
+        return schema_problem_add(problems, NULL, "the file has a line of column names and no rows; at least one is needed");
+    return 0;
+}
+
+extern const struct schema_format_ops schema_format_csv;
+const struct schema_format_ops schema_format_csv = {
+    .entry = {.name = "csv", .summary = "Comma-separated values with a header line; semicolons and tabs are recognised"},
+    .content_type = "text/csv",
+    .open = csv_open,
+    .feed = csv_feed,
+    .finish = csv_finish,
+    .close = csv_close,
+};

@@ -1,0 +1,414 @@
+/* ingest.c - the life of an upload: columns and rows come in from a format, groups go out to the column file.
+ * In this order: small things, columns, groups, rows, open to close. What a cell becomes is in ingest_store.c, types are settled in ingest_infer.c.
+ */
+#include "ingest_sink.h"
+#include "number.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COLUMNS_MAX = 100000, CATEGORIES_MAX = 100000 };
+
+/* ---- small things ---- */
+
+const char *schema_ingest_short(const char *name, size_t size, char text[static 64]) {
+    size_t n = size < 56 ? size : 56;
+    while (n < size && n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80) n--;
+    if (n) memcpy(text, name, n);
+    memcpy(text + n, n < size ? "..." : "", n < size ? 4 : 1);
+    return text;
+}
+
+void schema_ingest_pointer(char *pointer, size_t size, const char *part, size_t part_size) {
+    size_t n = strlen(pointer);
+    if (n + 1 < size) pointer[n++] = '/';
+    for (size_t i = 0; i < part_size && n + 3 < size; i++) {
+        bool escaped = part[i] == '~' || part[i] == '/';
+        if (escaped) pointer[n++] = '~';
+        pointer[n++] = !escaped ? part[i] : part[i] == '~' ? '0' : '1';
+    }
+    if (n == size) n--;
+    pointer[schema_cell_utf8(pointer, n)] = '\0'; /* no half character at the cut */
+}
+
+int schema_ingest_no_memory(struct schema_problems *problems) {
+    problems->internal = true;
+    return schema_problem_add(problems, NULL, "out of memory while reading the data");
+}
+
+static int disk_problem(struct schema_problems *problems, const struct bp_error *error) {
+    problems->internal = true;
+    return schema_problem_add(problems, NULL, "%s", error->message);
+}
+
+int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const char *value, size_t size, struct schema_problems *problems,
+                          const char *format, ...) {
+    char detail[600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    int32_t before = problems->count;
+    const char *name = column >= 0 ? ingest->columns[column].name : NULL;
+    schema_problem_cell(problems, ingest->locate ? 0 : ingest->place, name, value, size, "%s", detail);
+    if (ingest->locate && problems->count > before) {
+        char pointer[512] = "";
+        ingest->locate(ingest, column, ingest->place, pointer, sizeof pointer);
+        problems->items[before].pointer = strdup(pointer);
+    }
+    return ++ingest->problems_found >= SCHEMA_PROBLEMS_MAX ? -1 : 0;
+}
+
+void schema_ingest_warn(struct schema_ingest *ingest, const char *format, ...) {
+    if (ingest->warnings_total++ >= INGEST_WARNINGS_MAX) return;
+    char text[600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    json_array_append_new(ingest->warnings, json_string(text));
+}
+
+/* ---- columns ---- */
+
+/* A problem of the header: by line, or with the pointer of the column. */
+static int column_problem(struct schema_ingest *ingest, const char *name, size_t size, struct schema_problems *problems, const char *what) {
+    char shown[64];
+    schema_ingest_problem(ingest, -1, name, size, problems, "column %d%s%s%s %s", ingest->columns_count + 1, size ? " \"" : "",
+                          size ? schema_ingest_short(name, size, shown) : "", size ? "\"" : "", what);
+    return -1;
+}
+
+int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, size_t size, struct schema_problems *problems) {
+    if (size == 0) return column_problem(ingest, "", 0, problems, "has no name; every column needs one (from pandas: to_csv(..., index=False))");
+    if (size > INGEST_NAME_MAX) return column_problem(ingest, name, size, problems, "has a name longer than 1024 bytes");
+    if (schema_cell_utf8(name, size) != size)
+        return column_problem(ingest, name, size, problems, "has a name that is not valid UTF-8; save the data as UTF-8");
+    int32_t max = ingest->options.columns_max > 0 ? ingest->options.columns_max : COLUMNS_MAX;
+    if (ingest->columns_count >= max) {
+        problems->too_large = true;
+        return schema_problem_add(problems, NULL, "there are more than %d columns, the limit; leave some out", max);
+    }
+    if (schema_dictionary_find(&ingest->names, name, size) >= 0)
+        return column_problem(ingest, name, size, problems, "has the name of an earlier column; names must be distinct");
+    if (ingest->columns_count == ingest->columns_room) {
+        int32_t room = ingest->columns_room ? ingest->columns_room * 2 : 16;
+        struct ingest_column *grown = realloc(ingest->columns, (size_t)room * sizeof *grown);
+        if (!grown) return schema_ingest_no_memory(problems);
+        ingest->columns = grown, ingest->columns_room = room;
+    }
+    struct ingest_column *c = &ingest->columns[ingest->columns_count];
+    memset(c, 0, sizeof *c);
+    c->name = strndup(name, size), c->name_size = size;
+    if (!c->name || schema_dictionary_add(&ingest->names, name, size, name, size) < 0) {
+        free(c->name);
+        return schema_ingest_no_memory(problems);
+    }
+    return ingest->columns_count++;
+}
+
+static void column_clear(struct ingest_column *c) {
+    free(c->name);
+    free(c->numbers);
+    free(c->codes);
+    free(c->tensors);
+    free(c->absent);
+    free(c->counts);
+    free(c->scratch);
+    schema_dictionary_clear(&c->dictionary);
+}
+
+/* ---- groups ---- */
+
+static struct column_values values_of(const struct ingest_column *c) {
+    return (struct column_values){.type = c->type,
+                                  .per_cell = c->type == SCHEMA_TENSOR ? bp_shape_size(&c->shape) : 1,
+                                  .numbers = c->numbers,
+                                  .codes = c->codes,
+                                  .tensors = c->tensors,
+                                  .absent = c->absent};
+}
+
+/* Room for one group in every column. */
+static bool allocate_groups(struct schema_ingest *ingest) {
+    size_t rows = (size_t)ingest->rows_per_group;
+    for (int32_t i = 0; i < ingest->columns_count; i++) {
+        struct ingest_column *c = &ingest->columns[i];
+        size_t size = c->type == SCHEMA_TENSOR ? (size_t)bp_shape_size(&c->shape) : 1;
+        if (c->type == SCHEMA_NUMERIC) c->numbers = malloc(rows * sizeof *c->numbers);
+        else if (c->type == SCHEMA_TENSOR) c->tensors = malloc(rows * size * sizeof *c->tensors), c->absent = malloc(rows);
+        else c->codes = malloc(rows * sizeof *c->codes);
+        if (c->turned) c->scratch = malloc(size * sizeof *c->scratch);
+        if (!(c->numbers || c->codes || (c->tensors && c->absent)) || (c->turned && !c->scratch)) return false;
+        ingest->numbers[i] = c->numbers;
+        schema_statistics_start(&c->statistics);
+    }
+    return true;
+}
+
+/* Types are settled: opens the file. */
+static int start_groups(struct schema_ingest *ingest, struct schema_problems *problems) {
+    size_t count = (size_t)ingest->columns_count;
+    ingest->values = calloc(count + 1, sizeof *ingest->values);
+    ingest->numbers = calloc(count + 1, sizeof *ingest->numbers);
+    if (!ingest->values || !ingest->numbers) return schema_ingest_no_memory(problems);
+    for (size_t i = 0; i < count; i++) ingest->values[i] = values_of(&ingest->columns[i]);
+    ingest->rows_per_group = column_file_rows_per_group(ingest->values, ingest->columns_count);
+    ingest->dense = malloc((size_t)ingest->rows_per_group * sizeof *ingest->dense);
+    if (!ingest->dense || !allocate_groups(ingest)) return schema_ingest_no_memory(problems);
+    for (size_t i = 0; i < count; i++) ingest->values[i] = values_of(&ingest->columns[i]);
+    struct bp_error error = {{0}, {0}};
+    if (column_file_create(ingest->fd, ingest->columns_count, ingest->rows_per_group, &ingest->file, &error)) return disk_problem(problems, &error);
+    return 0;
+}
+
+static void count_numbers(struct schema_ingest *ingest, struct ingest_column *c, int64_t rows) {
+    const double *x = c->numbers;
+    int64_t n = 0;
+    while (n < rows && !isnan(x[n])) n++;
+    if (n < rows) {
+        memcpy(ingest->dense, x, (size_t)n * sizeof *x);
+        for (int64_t i = n; i < rows; i++) {
+            ingest->dense[n] = x[i];
+            n += !isnan(x[i]);
+        }
+        x = ingest->dense;
+    }
+    c->missing += rows - n;
+    schema_statistics_add(&c->statistics, x, n);
+}
+
+static void count_tensors(struct ingest_column *c, int64_t rows) {
+    int64_t size = bp_shape_size(&c->shape), from = 0;
+    for (int64_t i = 0; i <= rows; i++) { /* runs of cells that are there */
+        if (i < rows && !c->absent[i]) continue;
+        schema_statistics_add_floats(&c->statistics, c->tensors + from * size, (i - from) * size);
+        c->missing += i < rows;
+        from = i + 1;
+    }
+}
+
+static void count_codes(struct ingest_column *c, int64_t rows) {
+    for (int64_t i = 0; i < rows; i++) {
+        if (c->codes[i] == 0) c->missing++;
+        else if (c->type == SCHEMA_BOOLEAN) c->boolean_counts[c->codes[i] - 1]++;
+        else c->counts[c->codes[i] - 1]++;
+    }
+}
+
+static int flush_group(struct schema_ingest *ingest, struct schema_problems *problems) {
+    int64_t rows = ingest->group_row;
+    if (rows == 0) return 0;
+    for (int32_t i = 0; i < ingest->columns_count; i++) {
+        struct ingest_column *c = &ingest->columns[i];
+        if (c->type == SCHEMA_NUMERIC) count_numbers(ingest, c, rows);
+        else if (c->type == SCHEMA_TENSOR) count_tensors(c, rows);
+        else count_codes(c, rows);
+    }
+    struct bp_error error = {{0}, {0}};
+    int failed = column_file_group(ingest->file, ingest->values, rows, &error);
+    ingest->group_row = 0;
+    return failed ? disk_problem(problems, &error) : 0;
+}
+
+/* ---- rows ---- */
+
+/* Until cells say otherwise, a row is missing everywhere. */
+static void blank_row(struct schema_ingest *ingest) {
+    int64_t row = ingest->group_row;
+    for (int32_t i = 0; i < ingest->columns_count; i++) {
+        struct ingest_column *c = &ingest->columns[i];
+        if (c->numbers) c->numbers[row] = NAN;
+        else if (c->codes) c->codes[row] = 0;
+        else c->absent[row] = 1;
+    }
+}
+
+int schema_ingest_row_begin(struct schema_ingest *ingest, int64_t place, struct schema_problems *problems) {
+    ingest->place = place;
+    if (!ingest->buffering) {
+        if (ingest->sparse) blank_row(ingest);
+        return 0;
+    }
+    struct schema_cell row = {.kind = CELL_ROW, .text = "", .number = (double)place};
+    return schema_cells_put(&ingest->sample, &row) ? schema_ingest_no_memory(problems) : 0;
+}
+
+static void sample_cell(struct ingest_column *c, const struct schema_cell *cell) {
+    double number;
+    bool text = false;
+    switch (cell->kind) {
+    case CELL_NUMBER: c->sample_numbers++; break;
+    case CELL_BOOLEAN: c->sample_booleans++; break;
+    case CELL_ARRAY:
+        c->sample_arrays++;
+        if (c->cell_shape.rank == 0) {
+            int64_t count;
+            if (schema_cell_array(cell->text, cell->size, NULL, 0, &c->cell_shape, &count)) c->cell_shape.rank = 0;
+        }
+        break;
+    case CELL_TEXT:
+    case CELL_STRING:
+        if (cell->size == 0) break;
+        if (schema_cell_is_missing(cell->text, cell->size)) c->sample_tokens++;
+        else if (cell->kind == CELL_TEXT && schema_number_cell(cell->text, cell->size, &number)) c->sample_numbers++;
+        else if (cell->kind == CELL_TEXT && schema_cell_boolean(cell->text, cell->size) >= 0) c->sample_booleans++;
+        else text = true;
+        break;
+    default: break;
+    }
+    if (text && c->sample_texts++ == 0) schema_ingest_short(cell->text, cell->size, c->odd);
+}
+
+int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems) {
+    if (cell->kind != CELL_ARRAY && cell->size > INGEST_CELL_MAX)
+        return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems, "the cell has %zu bytes; the limit is 1 MiB",
+                                     cell->size),
+               -1;
+    if (!ingest->buffering) return schema_ingest_store(ingest, cell, problems);
+    sample_cell(&ingest->columns[cell->column], cell);
+    return schema_cells_put(&ingest->sample, cell) ? schema_ingest_no_memory(problems) : 0;
+}
+
+static int finish_row(struct schema_ingest *ingest, struct schema_problems *problems) {
+    ingest->rows++;
+    return ++ingest->group_row == ingest->rows_per_group ? flush_group(ingest, problems) : 0;
+}
+
+/* Settles the types and plays the sample again, this time into groups. */
+static int settle(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (schema_ingest_infer(ingest, problems)) return -1;
+    if (start_groups(ingest, problems)) return -1;
+    ingest->buffering = false;
+    ingest->sample_rows = ingest->rows, ingest->rows = 0;
+    struct schema_cell cell;
+    bool open = false;
+    for (size_t at = 0; schema_cells_next(&ingest->sample, &at, &cell);) {
+        if (cell.kind == CELL_ROW) {
+            if (open && finish_row(ingest, problems)) return -1;
+            open = true;
+            if (schema_ingest_row_begin(ingest, (int64_t)cell.number, problems)) return -1;
+        } else if (schema_ingest_store(ingest, &cell, problems)) return -1;
+    }
+    if (open && finish_row(ingest, problems)) return -1;
+    schema_cells_clear(&ingest->sample);
+    return 0;
+}
+
+int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (ingest->options.rows_max > 0 && ingest->rows >= ingest->options.rows_max) {
+        problems->too_large = true;
+        return schema_problem_add(problems, NULL, "there are more than %lld rows, the limit; send fewer", (long long)ingest->options.rows_max);
+    }
+    if (!ingest->buffering) return finish_row(ingest, problems);
+    ingest->rows++;
+    return ingest->sample.input >= INGEST_SAMPLE ? settle(ingest, problems) : 0;
+}
+
+/* ---- open to close ---- */
+
+int schema_ingest_open(const struct schema_format_ops *format, const struct schema_ingest_options *options, int fd, struct schema_ingest **ingest,
+                       struct schema_problems *problems) {
+    struct schema_ingest *i = calloc(1, sizeof *i);
+    if (!i) return schema_ingest_no_memory(problems);
+    i->format = format, i->fd = fd, i->buffering = true;
+    if (options) i->options = *options;
+    if (i->options.categories_max <= 0) i->options.categories_max = CATEGORIES_MAX;
+    i->warnings = json_array();
+    if (!i->warnings || format->open(i, &i->state, problems)) {
+        if (!i->warnings) schema_ingest_no_memory(problems);
+        schema_ingest_close(i);
+        return -1;
+    }
+    *ingest = i;
+    return 0;
+}
+
+int schema_ingest_feed(struct schema_ingest *ingest, const void *bytes, size_t size, struct schema_problems *problems) {
+    if (ingest->failed || ingest->finished) return -1;
+    if (size == 0) return 0;
+    ingest->failed = ingest->format->feed(ingest, ingest->state, bytes, size, problems) != 0;
+    return ingest->failed ? -1 : 0;
+}
+
+/* What the footer says of a column; its categories are allocated. */
+static bool describe(struct ingest_column *c, struct schema_column *out) {
+    out->name = c->name, out->type = c->type, out->missing = c->missing;
+    if (c->type == SCHEMA_TENSOR) out->shape = c->shape;
+    schema_statistics_finish(&c->statistics, out);
+    if (c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN) return true;
+    out->categories_count = c->type == SCHEMA_BOOLEAN ? 2 : c->dictionary.count;
+    out->categories = calloc((size_t)out->categories_count + 1, sizeof *out->categories);
+    if (!out->categories) return false;
+    for (int32_t i = 0; i < out->categories_count; i++) {
+        bool boolean = c->type == SCHEMA_BOOLEAN;
+        if (boolean && !*c->spelt[i]) memcpy(c->spelt[i], i ? "true" : "false", i ? 5 : 6);
+        out->categories[i].value = boolean ? c->spelt[i] : c->dictionary.bytes + c->dictionary.entries[i].value_at;
+        out->categories[i].count = boolean ? c->boolean_counts[i] : c->counts[i];
+    }
+    return true;
+}
+
+static int write_footer(struct schema_ingest *ingest, struct schema_problems *problems) {
+    struct schema_column *columns = calloc((size_t)ingest->columns_count + 1, sizeof *columns);
+    bool described = columns != NULL;
+    for (int32_t i = 0; described && i < ingest->columns_count; i++) described = describe(&ingest->columns[i], &columns[i]);
+    struct bp_error error = {{0}, {0}};
+    int failed = described ? column_file_finish(ingest->file, columns, ingest->rows, &error) : 0;
+    for (int32_t i = 0; columns && i < ingest->columns_count; i++) free(columns[i].categories);
+    free(columns);
+    if (!described) return schema_ingest_no_memory(problems);
+    return failed ? disk_problem(problems, &error) : 0;
+}
+
+static int complete(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (ingest->format->finish(ingest, ingest->state, problems)) return -1;
+    if (ingest->rows == 0 && ingest->problems_found) return -1;
+    if (ingest->rows == 0 || ingest->columns_count == 0)
+        return schema_problem_add(problems, NULL, ingest->columns_count ? "the data has no rows; at least one is needed" : "the data has no columns");
+    if (ingest->buffering && settle(ingest, problems)) return -1;
+    if (flush_group(ingest, problems) || ingest->problems_found) return -1;
+    if (write_footer(ingest, problems)) return -1;
+    schema_ingest_review(ingest);
+    return 0;
+}
+
+int schema_ingest_finish(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (ingest->failed || ingest->finished) return -1;
+    ingest->failed = complete(ingest, problems) != 0;
+    ingest->finished = !ingest->failed;
+    return ingest->failed ? -1 : 0;
+}
+
+void schema_ingest_close(struct schema_ingest *ingest) {
+    if (!ingest) return;
+    if (ingest->state) ingest->format->close(ingest->state);
+    for (int32_t i = 0; i < ingest->columns_count; i++) column_clear(&ingest->columns[i]);
+    free(ingest->columns);
+    free(ingest->numbers);
+    free(ingest->values);
+    free(ingest->dense);
+    free(ingest->name);
+    schema_column_types_free(ingest->types, ingest->types_count);
+    schema_dictionary_clear(&ingest->names);
+    schema_cells_clear(&ingest->sample);
+    column_file_free(ingest->file);
+    json_decref(ingest->warnings);
+    free(ingest);
+}
+
+const char *schema_ingest_name(const struct schema_ingest *ingest) {
+    return ingest->name;
+}
+
+json_t *schema_ingest_warnings(const struct schema_ingest *ingest) {
+    json_t *list = json_copy(ingest->warnings);
+    if (!list || ingest->warnings_total <= INGEST_WARNINGS_MAX) return list;
+    char more[64];
+    snprintf(more, sizeof more, "and %lld more warnings", (long long)(ingest->warnings_total - INGEST_WARNINGS_MAX + 1));
+    json_array_set_new(list, INGEST_WARNINGS_MAX - 1, json_string(more));
+    return list;
+}

@@ -1,0 +1,69 @@
+/* ingest.h - uploads become column files: a format decodes bytes as they arrive, types are inferred from the first megabyte, rows go to disk with
+ * bounded memory.
+ *
+ *     ingest = open(format, options, fd)      fd: a new file under a temporary name
+ *     feed(ingest, piece, n) ...              as pieces of the body arrive, of any size
+ *     finish(ingest)                          writes dictionaries, statistics, checksums; fsyncs
+ *     close(ingest)                           always; the caller renames or unlinks the file
+ *
+ * Every function that can fail adds to `problems` and returns -1; after that only close is allowed. A problem of a row names
+ * line, column, value and what to do; the first SCHEMA_PROBLEMS_MAX are collected before giving up where that makes sense (cells), one is enough
+ * where the structure is broken (an open quote, JSON syntax). */
+#ifndef SCHEMA_INGEST_H
+#define SCHEMA_INGEST_H
+
+#include "dataset.h"
+#include "problems.h"
+#include "registry.h"
+
+struct schema_ingest;
+
+/* The type a user gives a column. */
+struct schema_column_type {
+    char *name;
+    enum schema_type type;
+    struct bp_shape shape; /* TENSOR: may be given; rank 0: as the data is */
+    bool hwc;              /* "layout": "hwc" (the default) */
+};
+
+struct schema_ingest_options {
+    const struct schema_column_type *types; /* borrowed until close */
+    int32_t types_count;
+    int64_t rows_max;       /* 0: no limit */
+    int32_t columns_max;    /* 0: 100,000 */
+    int32_t categories_max; /* distinct values of one categorical column; 0: 100,000 */
+};
+
+/* A data format: one file in formats/, one line in formats.def. */
+struct schema_format_ops {
+    struct bp_entry entry;    /* name: "csv", "json" */
+    const char *content_type; /* "text/csv", without parameters */
+    int (*open)(struct schema_ingest *ingest, void **state, struct schema_problems *problems);
+    int (*feed)(struct schema_ingest *ingest, void *state, const char *bytes, size_t size, struct schema_problems *problems);
+    int (*finish)(struct schema_ingest *ingest, void *state, struct schema_problems *problems);
+    void (*close)(void *state);
+};
+
+extern const struct bp_family schema_formats;
+/* The format for a Content-Type (parameters such as "; charset=utf-8" are ignored), or NULL. */
+const struct schema_format_ops *schema_format_for(const char *content_type);
+
+int schema_ingest_open(const struct schema_format_ops *format, const struct schema_ingest_options *options, int fd, struct schema_ingest **ingest,
+                       struct schema_problems *problems);
+int schema_ingest_feed(struct schema_ingest *ingest, const void *bytes, size_t size, struct schema_problems *problems);
+int schema_ingest_finish(struct schema_ingest *ingest, struct schema_problems *problems);
+void schema_ingest_close(struct schema_ingest *ingest);
+
+/* After finish. The "name" of a JSON upload, NULL when it had none or the format has no place for one. Borrowed. */
+const char *schema_ingest_name(const struct schema_ingest *ingest);
+/* After finish: what the user should know (types guessed with doubt, empty columns, ...), a JSON array of at most 20 strings. The caller's. */
+json_t *schema_ingest_warnings(const struct schema_ingest *ingest);
+
+/* Parses "col:categorical,col2:numeric" (a column name with a comma or colon in double quotes) or the JSON object `types`; adds problems
+ * with the pointer or parameter at fault. *types is the caller's (schema_column_types_free). */
+int schema_column_types_parse(const char *text, struct schema_column_type **types, int32_t *count, struct schema_problems *problems);
+int schema_column_types_decode(json_t *object, const char *pointer, struct schema_column_type **types, int32_t *count,
+                               struct schema_problems *problems);
+void schema_column_types_free(struct schema_column_type *types, int32_t count);
+
+#endif

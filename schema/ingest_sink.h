@@ -1,0 +1,108 @@
+/* ingest_sink.h - what a format sees of an ingest: it names columns, then gives cells row by row. Private to schema/.
+ *
+ *     column ...                              before the first row; while `buffering` also later, when `sparse`
+ *     row_begin; cell ...; row_end            cells in any order, one per column; when `sparse` at most one: columns without are missing
+ *
+ * Cells of the first megabyte are kept; then types are inferred, the rows so far replayed, and from there on cells go straight into the
+ * row group being filled. All functions return -1 when the upload cannot go on; a cell that does not fit is noted and the upload goes on, until there
+ * are SCHEMA_PROBLEMS_MAX of them (finish refuses it in the end). */
+#ifndef SCHEMA_INGEST_SINK_H
+#define SCHEMA_INGEST_SINK_H
+
+#include "cell.h"
+#include "cell_dictionary.h"
+#include "column_file.h"
+#include "ingest.h"
+#include "statistics.h"
+
+enum {
+    INGEST_SAMPLE = 1 << 20,             /* bytes of cells from which types are inferred */
+    INGEST_CELL_MAX = 1 << 20,           /* bytes of a cell's text */
+    INGEST_RECORD_MAX = 16 << 20,        /* bytes of a record */
+    INGEST_NAME_MAX = 1024,              /* bytes of a column's name */
+    INGEST_DICTIONARIES_MAX = 256 << 20, /* bytes of all categories */
+    INGEST_WARNINGS_MAX = 20
+};
+
+struct ingest_column {
+    char *name;
+    size_t name_size;
+    enum schema_type type;
+    const struct schema_column_type *given; /* what the user said, or NULL */
+    /* the sample: how many cells are numbers, true/false, NA and the like, other text, arrays */
+    int64_t sample_numbers, sample_booleans, sample_tokens, sample_texts, sample_arrays;
+    char odd[64]; /* the first other text, shortened */
+    /* the group being filled; which one depends on the type */
+    double *numbers;
+    uint32_t *codes;
+    float *tensors;
+    uint8_t *absent;
+    int64_t missing;
+    struct schema_statistics statistics;
+    struct schema_dictionary dictionary; /* CATEGORICAL */
+    int64_t *counts;                     /* per category */
+    int32_t counts_room;
+    int64_t kept;     /* NA and the like kept as a category */
+    char spelt[2][8]; /* BOOLEAN: false, true as they first appeared */
+    int64_t boolean_counts[2];
+    struct bp_shape cell_shape, shape; /* TENSOR: as cells come, as it is stored (H, W, C) */
+    bool turned;                       /* cells come as (C, H, W) */
+    float *scratch;
+};
+
+struct schema_ingest {
+    const struct schema_format_ops *format;
+    void *state;
+    struct schema_ingest_options options;
+    int fd;
+    struct column_file *file;
+    struct ingest_column *columns;
+    int32_t columns_count, columns_room;
+    struct schema_dictionary names;
+    bool buffering; /* types are not inferred yet */
+    bool failed, finished;
+    bool sparse;            /* set by the format: rows may lack cells */
+    int64_t problems_found; /* cells and rows that do not fit */
+    struct schema_cells sample;
+    int64_t sample_rows, rows, rows_per_group, group_row;
+    int64_t place;                /* of the current row: its line, or its index */
+    double **numbers;             /* per column: the numbers of the group, NULL when it is not numeric or while buffering */
+    struct column_values *values; /* per column: the group as the column file takes it */
+    double *dense;                /* scratch: the numbers of one column that are there */
+    size_t dictionaries_size;
+    char *name;                       /* from the body */
+    struct schema_column_type *types; /* from the body */
+    int32_t types_count;
+    json_t *warnings;
+    int64_t warnings_total;
+    /* JSON: writes the pointer of a cell (column -1: of the row); NULL: problems name lines */
+    void (*locate)(const struct schema_ingest *ingest, int32_t column, int64_t place, char *pointer, size_t size);
+};
+
+/* ---- for formats ---- */
+
+/* Adds a column; returns its index, or -1 after adding a problem (empty, too long, not UTF-8, doubled, too many). */
+int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, size_t size, struct schema_problems *problems);
+int schema_ingest_row_begin(struct schema_ingest *ingest, int64_t place, struct schema_problems *problems);
+int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
+int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *problems);
+/* Notes a problem of the current row or cell (column -1: the row); returns -1 when there are enough of them, else 0. */
+int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const char *value, size_t size, struct schema_problems *problems,
+                          const char *format, ...) __attribute__((format(printf, 6, 7)));
+void schema_ingest_warn(struct schema_ingest *ingest, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int schema_ingest_no_memory(struct schema_problems *problems);
+
+/* ---- between the files of ingest ---- */
+
+/* Settles every column's type from the sample and the user's word. */
+int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *problems);
+/* Puts a cell into the group being filled. */
+int schema_ingest_store(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
+/* The warnings that can only be told at the end. */
+void schema_ingest_review(struct schema_ingest *ingest);
+/* name cut to a readable length between characters; text holds at least 64 bytes. */
+const char *schema_ingest_short(const char *name, size_t size, char text[static 64]);
+/* Appends /part to a JSON pointer, escaped, cut where there is no room. */
+void schema_ingest_pointer(char *pointer, size_t size, const char *part, size_t part_size);
+
+#endif

@@ -1,0 +1,156 @@
+/* ingest_store.c - puts one cell of a settled column into the row group being filled, or says why it does not fit. */
+#include "ingest_sink.h"
+#include "number.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How to ask for another type: types=age:categorical in the query of CSV, a member of the body in JSON. */
+static void override_text(const struct schema_ingest *ingest, const struct ingest_column *c, const char *type, char *text, size_t size) {
+    char name[64];
+    schema_ingest_short(c->name, c->name_size, name);
+    const char *quote = strpbrk(name, ",:\"") ? "\"" : "";
+    if (ingest->locate) snprintf(text, size, "\"types\":{\"%s\":\"%s\"}", name, type);
+    else snprintf(text, size, "types=%s%s%s:%s", quote, name, quote, type);
+}
+
+static int misfit(struct schema_ingest *ingest, const struct schema_cell *cell, const char *expected, struct schema_problems *problems) {
+    const struct ingest_column *c = &ingest->columns[cell->column];
+    char hint[200], why[160];
+    override_text(ingest, c, "categorical", hint, sizeof hint);
+    if (c->given) snprintf(why, sizeof why, "the column was given the type %s", schema_type_name(c->type));
+    else snprintf(why, sizeof why, "the column was taken as %s from the first %lld rows", schema_type_name(c->type), (long long)ingest->sample_rows);
+    if (cell->kind == CELL_ARRAY)
+        return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems,
+                                     "expected %s, got an array; %s. In a tensor column every cell is an array of numbers of one shape, or missing",
+                                     expected, why);
+    return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems,
+                                 "expected %s; %s. Correct the value, leave it empty if it is missing, or send the data again with %s", expected, why,
+                                 hint);
+}
+
+static int store_number(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
+    double number = NAN;
+    bool fits = true;
+    switch (cell->kind) {
+    case CELL_MISSING: break;
+    case CELL_NUMBER: number = cell->number; break;
+    case CELL_TEXT:
+    case CELL_STRING:
+        if (schema_cell_is_missing(cell->text, cell->size)) break;
+        fits = (cell->kind == CELL_TEXT || c->given) && schema_number_cell(cell->text, cell->size, &number);
+        break;
+    default: fits = false;
+    }
+    c->numbers[ingest->group_row] = fits ? number : NAN;
+    return fits ? 0 : misfit(ingest, cell, "a number", problems);
+}
+
+static int store_boolean(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
+    uint32_t *slot = &c->codes[ingest->group_row];
+    *slot = 0;
+    bool text = cell->kind == CELL_TEXT || cell->kind == CELL_STRING;
+    if (cell->kind == CELL_MISSING || (text && schema_cell_is_missing(cell->text, cell->size))) return 0;
+    int value = cell->kind == CELL_BOOLEAN || cell->kind == CELL_TEXT || (cell->kind == CELL_STRING && c->given)
+                    ? schema_cell_boolean(cell->text, cell->size)
+                    : -1;
+    if (value < 0) return misfit(ingest, cell, "true or false", problems);
+    if (!*c->spelt[value]) memcpy(c->spelt[value], cell->text, cell->size);
+    *slot = (uint32_t)value + 1;
+    return 0;
+}
+
+/* A category not seen before. */
+static int32_t add_category(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, const char *key, size_t size,
+                            struct schema_problems *problems) {
+    char name[64];
+    schema_ingest_short(c->name, c->name_size, name);
+    if (c->dictionary.count >= ingest->options.categories_max)
+        return schema_problem_add(problems, NULL,
+                                  "column \"%s\" has more than %d distinct values, too many for a categorical column; leave the column out", name,
+                                  ingest->options.categories_max);
+    size_t before = c->dictionary.bytes_size;
+    int32_t code = schema_dictionary_add(&c->dictionary, key, size, cell->text, cell->size);
+    ingest->dictionaries_size += c->dictionary.bytes_size - before;
+    if (ingest->dictionaries_size > INGEST_DICTIONARIES_MAX)
+        return schema_problem_add(problems, NULL, "the distinct texts take more than 256 MiB; leave out columns of free text, such as \"%s\"", name);
+    if (code >= c->counts_room) {
+        int32_t room = c->counts_room ? c->counts_room * 2 : 16;
+        int64_t *grown = realloc(c->counts, (size_t)room * sizeof *grown);
+        if (!grown) code = -1;
+        else c->counts = grown, c->counts_room = room;
+    }
+    if (code < 0) return schema_ingest_no_memory(problems);
+    c->counts[code] = 0;
+    return code;
+}
+
+static int store_category(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
+    uint32_t *slot = &c->codes[ingest->group_row];
+    *slot = 0;
+    if (cell->kind == CELL_MISSING || cell->size == 0) return 0;
+    if (cell->kind == CELL_ARRAY) return misfit(ingest, cell, "a text or number", problems);
+    if (cell->size <= 4 && schema_cell_is_missing(cell->text, cell->size)) c->kept++;
+    char buffer[32];
+    size_t size = cell->size;
+    const char *key = schema_category_key(cell->text, &size, buffer);
+    int32_t code = schema_dictionary_find(&c->dictionary, key, size);
+    if (code < 0) code = add_category(ingest, c, cell, key, size, problems);
+    if (code < 0) return -1;
+    *slot = (uint32_t)code + 1;
+    return 0;
+}
+
+/* An array of shape `got` fits a cell of shape `want` when they are equal but for dimensions of 1, or `got` is flat. */
+static bool shape_fits(const struct bp_shape *got, const struct bp_shape *want) {
+    int32_t g = 0, w = 0;
+    if (got->rank == 1 && got->dims[0] == bp_shape_size(want)) return true;
+    for (;;) {
+        while (g < got->rank && got->dims[g] == 1) g++;
+        while (w < want->rank && want->dims[w] == 1) w++;
+        if (g == got->rank || w == want->rank) return g == got->rank && w == want->rank;
+        if (got->dims[g++] != want->dims[w++]) return false;
+    }
+}
+
+/* (C, H, W) to (H, W, C). */
+static void turn(const float *from, const struct bp_shape *chw, float *to) {
+    int64_t C = chw->dims[0], H = chw->dims[1], W = chw->dims[2];
+    for (int64_t c = 0; c < C; c++)
+        for (int64_t i = 0; i < H * W; i++) to[i * C + c] = from[c * H * W + i];
+}
+
+static int store_tensor(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
+    int64_t row = ingest->group_row, size = bp_shape_size(&c->shape), count = 0;
+    c->absent[row] = 1;
+    bool text = cell->kind == CELL_TEXT || cell->kind == CELL_STRING;
+    if (cell->kind == CELL_MISSING || (text && schema_cell_is_missing(cell->text, cell->size))) return 0;
+    if (cell->kind != CELL_ARRAY && !text) return misfit(ingest, cell, "an array of numbers", problems);
+    struct bp_shape shape = {.rank = 0};
+    float *out = c->tensors + row * size;
+    const char *wrong = schema_cell_array(cell->text, cell->size, c->turned ? c->scratch : out, size, &shape, &count);
+    char got[64], want[64];
+    if (wrong)
+        return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems, "expected an array of numbers of shape %s, but %s",
+                                     bp_shape_text(&c->cell_shape, want, sizeof want), wrong);
+    if (!shape_fits(&shape, &c->cell_shape))
+        return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems, "the array has shape %s, expected %s%s",
+                                     bp_shape_text(&shape, got, sizeof got), bp_shape_text(&c->cell_shape, want, sizeof want),
+                                     c->given ? " as given in types" : " as in the first row");
+    if (c->turned) turn(c->scratch, &c->cell_shape, out);
+    c->absent[row] = 0;
+    return 0;
+}
+
+int schema_ingest_store(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems) {
+    struct ingest_column *c = &ingest->columns[cell->column];
+    switch (c->type) {
+    case SCHEMA_NUMERIC: return store_number(ingest, c, cell, problems);
+    case SCHEMA_CATEGORICAL: return store_category(ingest, c, cell, problems);
+    case SCHEMA_BOOLEAN: return store_boolean(ingest, c, cell, problems);
+    case SCHEMA_TENSOR: return store_tensor(ingest, c, cell, problems);
+    }
+    return -1;
+}

@@ -1,0 +1,247 @@
+/* instances_decode.c - the patient reader of predict bodies, on jansson: every layout, every problem with its place. */
+#include "predictor.h"
+
+#include "number.h"
+#include "values.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum { POINTER_MAX = 400, TEXT_MAX = 1 << 20 };
+
+static bool missing_text(const char *text) {
+    return !*text || strcasecmp(text, "na") == 0 || strcasecmp(text, "n/a") == 0 || strcasecmp(text, "nan") == 0 || strcmp(text, "?") == 0;
+}
+
+/* Numbers of nested arrays into out, at most room of them; false on anything else. Counts into *n. */
+static bool flatten(const json_t *json, float *out, int64_t room, int64_t *n, int depth) {
+    if (depth > BP_RANK_MAX) return false;
+    for (size_t i = 0; i < json_array_size(json); i++) {
+        const json_t *item = json_array_get(json, i);
+        if (json_is_array(item)) {
+            if (!flatten(item, out, room, n, depth + 1)) return false;
+        } else {
+            if (!json_is_number(item) && !json_is_null(item)) return false;
+            if (*n < room) out[*n] = json_is_null(item) ? NAN : (float)json_number_value(item);
+            ++*n;
+        }
+    }
+    return true;
+}
+
+/* Do the nested arrays have exactly this shape? */
+static bool follows(const json_t *json, const struct bp_shape *shape, int32_t level) {
+    if (level == shape->rank) return !json_is_array(json);
+    if (!json_is_array(json) || json_array_size(json) != (size_t)shape->dims[level]) return false;
+    for (size_t i = 0; i < json_array_size(json); i++)
+        if (!follows(json_array_get(json, i), shape, level + 1)) return false;
+    return true;
+}
+
+static int decode_tensor(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    char shape[64], got[80];
+    float *out = p->tensors + p->tensor_at[i];
+    int64_t size = bp_shape_size(&f->shape), n = 0;
+    bp_shape_text(&f->shape, shape, sizeof shape);
+    if (!json_is_array(json))
+        return schema_problem_add(problems, pointer, "column \"%.60s\" wants nested arrays of numbers of the shape %s, got %s", f->name, shape,
+                                  schema_json_text(json, got, sizeof got));
+    if (!flatten(json, out, size, &n, 1))
+        return schema_problem_add(problems, pointer, "column \"%.60s\" wants numbers only, nested as %s", f->name, shape);
+    bool flat = !json_is_array(json_array_get(json, 0));
+    if (n != size || (!flat && !follows(json, &f->shape, 0)))
+        return schema_problem_add(problems, pointer, "column \"%.60s\" wants %lld numbers of the shape %s (nested, or in one flat list), got %lld%s",
+                                  f->name, (long long)size, shape, (long long)n, n == size ? " in another nesting" : "");
+    p->cells[i].kind = SCHEMA_CELL_TENSOR;
+    p->cells[i].tensor = out;
+    return 0;
+}
+
+static int decode_boolean(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    const char *text = json_string_value(json);
+    char got[80];
+    double v = json_is_true(json)                       ? 1
+               : json_is_false(json)                    ? 0
+               : json_is_number(json)                   ? json_number_value(json)
+               : text && strcasecmp(text, "true") == 0  ? 1
+               : text && strcasecmp(text, "false") == 0 ? 0
+                                                        : -1;
+    if (text && missing_text(text)) return 0;
+    if (v != 0 && v != 1)
+        return schema_problem_add(problems, pointer, "column \"%.60s\" wants true or false, got %s", f->name,
+                                  schema_json_text(json, got, sizeof got));
+    p->cells[i].kind = SCHEMA_CELL_NUMBER;
+    p->cells[i].number = v;
+    return 0;
+}
+
+static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    struct schema_cell *cell = &p->cells[i];
+    char got[80], number[40];
+    cell->kind = SCHEMA_CELL_MISSING;
+    if (!json || json_is_null(json)) return 0;
+    if (f->type == SCHEMA_TENSOR) return decode_tensor(p, i, json, pointer, problems);
+    if (f->type == SCHEMA_BOOLEAN) return decode_boolean(p, i, json, pointer, problems);
+    if (f->type == SCHEMA_NUMERIC) {
+        const char *text = json_string_value(json);
+        if (text && missing_text(text)) return 0;
+        if (!json_is_number(json))
+            return schema_problem_add(problems, pointer, "column \"%.60s\" wants a number, got %s%s", f->name,
+                                      schema_json_text(json, got, sizeof got),
+                                      text && schema_number_cell(text, strlen(text), &cell->number) ? "; send it without quotes" : "");
+        cell->kind = SCHEMA_CELL_NUMBER;
+        cell->number = json_number_value(json);
+        return 0;
+    }
+    if (json_is_string(json)) {
+        if (json_string_length(json) > 0) schema_predictor_category(p, i, json_string_value(json), json_string_length(json));
+        return 0;
+    }
+    if (json_is_number(json) || json_is_boolean(json)) {
+        const char *text = json_is_true(json)    ? "true"
+                           : json_is_false(json) ? "false"
+                                                 : schema_number_text(json_number_value(json), number, sizeof number);
+        schema_predictor_category(p, i, text, strlen(text));
+        return 0;
+    }
+    return schema_problem_add(problems, pointer, "column \"%.60s\" wants a text, got %s", f->name, schema_json_text(json, got, sizeof got));
+}
+
+static void decode_object(struct schema_predictor *p, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    char place[POINTER_MAX];
+    size_t used = 0;
+    for (int32_t i = 0; i < pre->features_count; i++) {
+        const json_t *cell = json_object_get(json, pre->features[i].name);
+        used += cell != NULL;
+        decode_cell(p, i, cell, schema_pointer(pointer, pre->features[i].name, place, sizeof place), problems);
+    }
+    if (used == json_object_size(json)) return;
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)json, name, value) {
+        bool known = false;
+        for (int32_t i = 0; i < pre->features_count && !known; i++) known = strcmp(pre->features[i].name, name) == 0;
+        if (!known) schema_predictor_ignored(p, name, strlen(name));
+    }
+    if (used == 0)
+        schema_problem_add(problems, pointer, "none of its keys is a feature of this model; the features are \"%.60s\"%s%.60s%s",
+                           pre->features[0].name, pre->features_count > 1 ? ", \"" : "", pre->features_count > 1 ? pre->features[1].name : "",
+                           pre->features_count > 2   ? "\", ..."
+                           : pre->features_count > 1 ? "\""
+                                                     : "");
+}
+
+static void decode_instance(struct schema_predictor *p, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    char place[POINTER_MAX], got[80];
+    bool tensor_only = pre->features_count == 1 && pre->features[0].type == SCHEMA_TENSOR;
+    if (json_is_object(json)) {
+        decode_object(p, json, pointer, problems);
+    } else if (tensor_only) {
+        decode_cell(p, 0, json, pointer, problems);
+    } else if (json_is_array(json)) {
+        if (json_array_size(json) != (size_t)pre->features_count) {
+            schema_problem_add(problems, pointer, "this instance has %zu values, the model has %d features (in order: \"%.60s\"%s)",
+                               json_array_size(json), pre->features_count, pre->features[0].name, pre->features_count > 1 ? ", ..." : "");
+            return;
+        }
+        for (int32_t i = 0; i < pre->features_count; i++)
+            decode_cell(p, i, json_array_get(json, (size_t)i), schema_pointer_index(pointer, (size_t)i, place, sizeof place), problems);
+    } else {
+        schema_problem_add(problems, pointer, "an instance must be an object by column name or an array in the order of the features, got %s",
+                           schema_json_text(json, got, sizeof got));
+    }
+}
+
+static int decode_instances(struct schema_predictor *p, const json_t *list, int64_t rows_max, struct schema_problems *problems) {
+    char place[POINTER_MAX], got[80];
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        return schema_problem_add(problems, "/instances", "instances must be a list with at least one instance, got %s",
+                                  schema_json_text(list, got, sizeof got));
+    if ((int64_t)json_array_size(list) > rows_max) {
+        problems->too_large = true;
+        return schema_problem_add(problems, "/instances", "%zu instances in one request; the limit is %lld", json_array_size(list),
+                                  (long long)rows_max);
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        decode_instance(p, json_array_get(list, i), schema_pointer_index("/instances", i, place, sizeof place), problems);
+        if (problems->total == 0) schema_predictor_row(p);
+    }
+    return problems->total ? -1 : 0;
+}
+
+/* {"inputs":{"col":[...], ...}}: columns of the same length. */
+static int decode_columns(struct schema_predictor *p, const json_t *columns, int64_t rows_max, struct schema_problems *problems) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    char place[POINTER_MAX], deeper[POINTER_MAX], got[80];
+    if (!json_is_object(columns) || json_object_size(columns) == 0)
+        return schema_problem_add(problems, "/inputs", "inputs must be an object of columns, like {\"age\":[31,47]}, got %s",
+                                  schema_json_text(columns, got, sizeof got));
+    size_t rows = 0, used = 0;
+    const char *name, *first = NULL;
+    json_t *column;
+    json_object_foreach((json_t *)columns, name, column) {
+        schema_pointer("/inputs", name, place, sizeof place);
+        bool known = false;
+        for (int32_t i = 0; i < pre->features_count && !known; i++) known = strcmp(pre->features[i].name, name) == 0;
+        if (!known) {
+            schema_predictor_ignored(p, name, strlen(name));
+            continue;
+        }
+        used++;
+        if (!json_is_array(column) || json_array_size(column) == 0)
+            schema_problem_add(problems, place, "a column must be a list with at least one value, got %s", schema_json_text(column, got, sizeof got));
+        else if (first && json_array_size(column) != rows)
+            schema_problem_add(problems, place, "column \"%.60s\" has %zu values, \"%.60s\" has %zu", name, json_array_size(column), first, rows);
+        else if (!first) first = name, rows = json_array_size(column);
+    }
+    if (used == 0)
+        schema_problem_add(problems, "/inputs", "none of its columns is a feature of this model (the first feature is \"%.60s\")",
+                           pre->features[0].name);
+    if ((int64_t)rows > rows_max) {
+        problems->too_large = true;
+        schema_problem_add(problems, "/inputs", "%zu rows in one request; the limit is %lld", rows, (long long)rows_max);
+    }
+    if (problems->total) return -1;
+    for (size_t row = 0; row < rows; row++) {
+        for (int32_t i = 0; i < pre->features_count; i++) {
+            schema_pointer("/inputs", pre->features[i].name, place, sizeof place);
+            decode_cell(p, i, json_array_get(json_object_get(columns, pre->features[i].name), row),
+                        schema_pointer_index(place, row, deeper, sizeof deeper), problems);
+        }
+        if (problems->total == 0) schema_predictor_row(p);
+    }
+    return problems->total ? -1 : 0;
+}
+
+int schema_instances_decode(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max, struct schema_problems *problems) {
+    static const struct bp_entry entry = {.name = "a prediction request"};
+    static const char *const known[] = {"instances", "inputs", NULL};
+    json_error_t where;
+    json_t *json = json_loadb(body, size, JSON_REJECT_DUPLICATES, &where);
+    char got[80];
+    if (!json) {
+        struct schema_problem *last = problems->count < SCHEMA_PROBLEMS_MAX ? &problems->items[problems->count] : NULL;
+        schema_problem_add(problems, NULL, "the body is not JSON: %s (line %d, column %d)", where.text, where.line, where.column);
+        if (last) last->line = where.line;
+        return -1;
+    }
+    struct bp_value none[1];
+    const json_t *instances = json_object_get(json, "instances"), *inputs = json_object_get(json, "inputs");
+    if (!json_is_object(json))
+        schema_problem_add(problems, "", "the body must be an object like {\"instances\":[...]}, got %s", schema_json_text(json, got, sizeof got));
+    else if (schema_values_decode(json, "", &entry, known, none, problems) != 0) (void)0;
+    else if (instances && inputs) schema_problem_add(problems, "", "send either \"instances\" or \"inputs\", not both");
+    else if (inputs) decode_columns(p, inputs, rows_max, problems);
+    else if (instances) decode_instances(p, instances, rows_max, problems);
+    else
+        schema_problem_add(problems, "", "the body needs \"instances\": a list of objects by column name, or of arrays in the order of the features");
+    json_decref(json);
+    return problems->total ? -1 : 0;
+}

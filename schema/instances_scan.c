@@ -1,0 +1,178 @@
+/* instances_scan.c - the one-pass reader of predict bodies: {"instances":[ [..] | {..}, ... ]} with numbers written straight where they
+ * belong. Whatever it does not expect - escapes, odd types, other layouts, errors - makes it give up, and the jansson reader decides. It therefore
+ * never accepts what jansson refuses; a fuzzer compares the two. */
+#include "predictor.h"
+
+#include "number.h"
+
+#include <math.h>
+#include <string.h>
+
+struct scan {
+    struct schema_predictor *p;
+    const char *at, *end;
+};
+
+static void blanks(struct scan *s) {
+    while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\t' || *s->at == '\r')) s->at++;
+}
+
+/* Skips blanks, then takes c if it is there. */
+static bool take(struct scan *s, char c) {
+    blanks(s);
+    if (s->at == s->end || *s->at != c) return false;
+    s->at++;
+    return true;
+}
+
+static bool take_word(struct scan *s, const char *word) {
+    size_t n = strlen(word);
+    if ((size_t)(s->end - s->at) < n || memcmp(s->at, word, n) != 0) return false;
+    s->at += n;
+    return true;
+}
+
+/* A string of plain ASCII without escapes. */
+static bool take_string(struct scan *s, const char **text, size_t *size) {
+    if (!take(s, '"')) return false;
+    const char *start = s->at;
+    while (s->at < s->end && *s->at != '"') {
+        unsigned char c = (unsigned char)*s->at;
+        if (c < 0x20 || c >= 0x80 || c == '\\') return false;
+        s->at++;
+    }
+    if (s->at == s->end) return false;
+    *text = start;
+    *size = (size_t)(s->at - start);
+    s->at++;
+    return true;
+}
+
+static bool take_number(struct scan *s, double *number) {
+    size_t n = schema_number_json(s->at, (size_t)(s->end - s->at), number);
+    if (n == 0 || !isfinite(*number)) return false;
+    /* 16 digits without a point are an integer to jansson, which has its own limit: let it decide about long ones. */
+    if (n > 18) return false;
+    s->at += n;
+    return true;
+}
+
+/* Nested arrays of numbers that follow the shape, or one flat list of all of them. */
+static bool take_tensor(struct scan *s, const struct bp_shape *shape, int32_t level, float **out) {
+    if (!take(s, '[')) return false;
+    int32_t count = shape->dims[level];
+    for (int32_t i = 0; i < count; i++) {
+        if (i > 0 && !take(s, ',')) return false;
+        if (level + 1 < shape->rank) {
+            if (!take_tensor(s, shape, level + 1, out)) return false;
+            continue;
+        }
+        double v;
+        blanks(s);
+        if (!take_number(s, &v)) return false;
+        *(*out)++ = (float)v;
+    }
+    return take(s, ']');
+}
+
+static bool take_cell(struct scan *s, int32_t i) {
+    const struct schema_feature *f = &s->p->preprocessing->features[i];
+    struct schema_cell *cell = &s->p->cells[i];
+    const char *text;
+    size_t size;
+    blanks(s);
+    if (s->at == s->end) return false;
+    if (*s->at == 'n') {
+        cell->kind = SCHEMA_CELL_MISSING;
+        return take_word(s, "null");
+    }
+    switch (f->type) {
+    case SCHEMA_NUMERIC: cell->kind = SCHEMA_CELL_NUMBER; return take_number(s, &cell->number);
+    case SCHEMA_CATEGORICAL:
+        if (!take_string(s, &text, &size) || size == 0) return false;
+        schema_predictor_category(s->p, i, text, size);
+        return true;
+    case SCHEMA_BOOLEAN:
+        cell->kind = SCHEMA_CELL_NUMBER;
+        cell->number = *s->at == 't';
+        return take_word(s, *s->at == 't' ? "true" : "false");
+    case SCHEMA_TENSOR: {
+        float *out = s->p->tensors + s->p->tensor_at[i];
+        cell->kind = SCHEMA_CELL_TENSOR;
+        cell->tensor = out;
+        return take_tensor(s, &f->shape, 0, &out);
+    }
+    }
+    return false;
+}
+
+static bool take_array(struct scan *s) {
+    int32_t count = s->p->preprocessing->features_count;
+    s->at++;
+    for (int32_t i = 0; i < count; i++) {
+        if (i > 0 && !take(s, ',')) return false;
+        if (!take_cell(s, i)) return false;
+    }
+    return take(s, ']');
+}
+
+/* The feature of that name; keys mostly come in the same order, so the one after the last is tried first. -1: none. */
+static int32_t feature_of(const struct schema_preprocessing *pre, const char *name, size_t size, int32_t guess) {
+    for (int32_t k = 0; k < pre->features_count; k++) {
+        int32_t i = (guess + k) % pre->features_count;
+        if (strncmp(pre->features[i].name, name, size) == 0 && pre->features[i].name[size] == '\0') return i;
+    }
+    return -1;
+}
+
+static bool take_object(struct scan *s) {
+    const struct schema_preprocessing *pre = s->p->preprocessing;
+    const char *name, *text;
+    size_t size, text_size;
+    double number;
+    int32_t guess = 0, seen = 0;
+    uint64_t given = 0; /* keys already met: duplicates are for jansson to refuse */
+    s->at++;
+    for (int32_t i = 0; i < pre->features_count; i++) s->p->cells[i].kind = SCHEMA_CELL_MISSING;
+    if (pre->features_count > 64) return false;
+    if (take(s, '}')) return true;
+    do {
+        if (!take_string(s, &name, &size) || !take(s, ':')) return false;
+        int32_t i = feature_of(pre, name, size, guess);
+        if (i >= 0) {
+            if (given >> i & 1) return false;
+            given |= UINT64_C(1) << i;
+            if (!take_cell(s, i)) return false;
+            guess = (i + 1) % pre->features_count;
+        } else {
+            if (seen++) return false; /* two ignored keys might be the same one twice */
+            schema_predictor_ignored(s->p, name, size);
+            blanks(s);
+            if (s->at == s->end) return false;
+            if (*s->at == '"' ? !take_string(s, &text, &text_size)
+                              : !take_word(s, "null") && !take_word(s, "true") && !take_word(s, "false") && !take_number(s, &number))
+                return false;
+        }
+    } while (take(s, ','));
+    return (given || !seen) && take(s, '}'); /* nothing but unknown keys is a mistake to tell */
+}
+
+int schema_instances_scan(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max) {
+    struct scan s = {p, body, body + size};
+    const char *name;
+    size_t name_size;
+    bool tensor_only = p->preprocessing->features_count == 1 && p->preprocessing->features[0].type == SCHEMA_TENSOR;
+    if (!take(&s, '{') || !take_string(&s, &name, &name_size) || name_size != 9 || memcmp(name, "instances", 9) != 0 || !take(&s, ':') ||
+        !take(&s, '['))
+        return -1;
+    do {
+        blanks(&s);
+        if (s.at == s.end || p->rows == rows_max) return -1;
+        bool good = *s.at == '{' ? take_object(&s) : *s.at != '[' ? false : tensor_only ? take_cell(&s, 0) : take_array(&s);
+        if (!good) return -1;
+        schema_predictor_row(p);
+    } while (take(&s, ','));
+    if (!take(&s, ']') || !take(&s, '}')) return -1;
+    blanks(&s);
+    return s.at == s.end ? 0 : -1;
+}

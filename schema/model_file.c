@@ -1,0 +1,216 @@
+/* model_file.c - models and checkpoints as safetensors. */
+#include "model_file.h"
+
+#include "safetensors.h"
+#include "text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char model_format[] = "backpropd-model/1", checkpoint_format[] = "backpropd-checkpoint/1";
+
+/* ---- models ------------------------------------------------------------------------------------------------------------ */
+
+/* One entry per weight tensor of the network; data points into weights. */
+static struct schema_tensor *list_tensors(const struct bp_network *network, const bp_real *weights, int32_t *count) {
+    int32_t n = 0;
+    for (int32_t i = network->inputs_count; i < network->nodes_count; i++) n += network->nodes[i].tensors_count;
+    struct schema_tensor *tensors = calloc((size_t)n + 1, sizeof *tensors);
+    n = 0;
+    for (int32_t i = network->inputs_count; tensors && i < network->nodes_count; i++) {
+        const struct bp_node *node = &network->nodes[i];
+        for (int32_t k = 0; k < node->tensors_count; k++) {
+            struct schema_tensor *t = &tensors[n++];
+            snprintf(t->name, sizeof t->name, "%s/%s", node->name, node->tensors[k].name);
+            t->dtype = SCHEMA_F32;
+            t->rank = node->tensors[k].shape.rank;
+            for (int32_t d = 0; d < t->rank; d++) t->dims[d] = node->tensors[k].shape.dims[d];
+            t->data = weights ? weights + node->tensors[k].offset : NULL;
+            t->bytes = (size_t)bp_shape_size(&node->tensors[k].shape) * sizeof(float);
+        }
+    }
+    *count = n;
+    return tensors;
+}
+
+int schema_model_write(const struct schema_training *training, const json_t *document, const bp_real *weights, char **bytes, size_t *size,
+                       struct bp_error *error) {
+    int32_t count = 0;
+    struct schema_tensor *tensors = list_tensors(training->network, weights, &count);
+    char *text = json_dumps(document, JSON_COMPACT);
+    json_t *metadata = text ? json_pack("{s:s, s:s}", "format", model_format, "document", text) : NULL;
+    int failed = tensors && metadata ? schema_safetensors_write(tensors, count, metadata, bytes, size, error)
+                                     : bp_error_set(error, "", "no memory to write the model");
+    json_decref(metadata);
+    free(text);
+    free(tensors);
+    return failed;
+}
+
+static int read_weights(struct schema_model *model, const struct schema_tensor *held, int32_t held_count, struct bp_error *error) {
+    int32_t count = 0, failed = 0;
+    const struct bp_network *network = model->training->network;
+    model->weights = bp_reals_new(network->weights_count);
+    struct schema_tensor *wanted = model->weights ? list_tensors(network, model->weights, &count) : NULL;
+    if (!wanted) return bp_error_set(error, "", "no memory for the weights");
+    for (int32_t i = 0; i < count && !failed; i++) {
+        const struct schema_tensor *t = schema_safetensors_find(held, held_count, wanted[i].name);
+        if (!t || t->dtype != SCHEMA_F32 || t->bytes != wanted[i].bytes)
+            failed = bp_error_set(error, "", "the model file has no fitting tensor \"%s\"", wanted[i].name);
+        else memcpy((char *)model->weights + ((const char *)wanted[i].data - (const char *)model->weights), t->data, t->bytes);
+    }
+    free(wanted);
+    return failed;
+}
+
+static int escape_labels(struct schema_model *model) {
+    const struct schema_target *target = &model->training->preprocessing->target;
+    model->labels_json = calloc((size_t)target->labels_count + 1, sizeof *model->labels_json);
+    for (int32_t i = 0; model->labels_json && i < target->labels_count; i++) {
+        struct schema_text text = {.limit = 1 << 24};
+        schema_text_json_string(&text, target->labels[i]);
+        if (text.failed) return -1;
+        model->labels_json[i] = text.bytes;
+    }
+    return model->labels_json ? 0 : -1;
+}
+
+struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error) {
+    struct schema_tensor *tensors = NULL;
+    int32_t count = 0;
+    json_t *metadata = NULL;
+    if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return NULL;
+    struct schema_model *model = calloc(1, sizeof *model);
+    const char *format = json_string_value(json_object_get(metadata, "format")), *text = json_string_value(json_object_get(metadata, "document"));
+    bool good = model && format && text && strcmp(format, model_format) == 0;
+    if (!good) bp_error_set(error, "", "this tensor file is not a model of backpropd (%s)", format ? format : "it has no format note");
+    if (good) good = (model->document = json_loads(text, 0, NULL)) && (model->training = schema_training_decode(model->document, error));
+    good = good && read_weights(model, tensors, count, error) == 0 && escape_labels(model) == 0;
+    json_decref(metadata);
+    free(tensors);
+    if (good) return model;
+    bp_error_set(error, "", "the model file is damaged");
+    schema_model_free(model);
+    return NULL;
+}
+
+void schema_model_free(struct schema_model *model) {
+    if (!model) return;
+    for (int32_t i = 0; model->labels_json && i < model->training->preprocessing->target.labels_count; i++) free(model->labels_json[i]);
+    free(model->labels_json);
+    free(model->weights);
+    schema_training_free(model->training);
+    json_decref(model->document);
+    free(model);
+}
+
+size_t schema_model_bytes(const struct schema_model *model) {
+    return model->training->network->weights_count * sizeof(bp_real) + 64 * 1024;
+}
+
+/* ---- checkpoints ---------------------------------------------------------------------------------------------------------- */
+
+static int write_all(int fd, const void *bytes, size_t size, struct bp_error *error) {
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t n = write(fd, at, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return bp_error_set(error, "", "could not write the checkpoint: %s", n < 0 ? strerror(errno) : "nothing was written");
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static struct schema_tensor flat(const char *name, enum schema_dtype dtype, const void *data, size_t n) {
+    struct schema_tensor t = {.dtype = dtype, .rank = 1, .dims = {(int64_t)n}, .data = data, .bytes = n * (dtype == SCHEMA_F64 ? 8 : 4)};
+    snprintf(t.name, sizeof t.name, "%s", name);
+    return t;
+}
+
+int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const json_t *notes, struct bp_error *error) {
+    struct schema_tensor tensors[BP_SLOTS_MAX + 3];
+    int32_t count = 0;
+    tensors[count++] = flat("accumulators", SCHEMA_F64, state->accumulators, (size_t)state->accumulators_count); /* first: 8-byte aligned */
+    tensors[count++] = flat("weights", SCHEMA_F32, state->weights, state->weights_count);
+    if (state->best) tensors[count++] = flat("best", SCHEMA_F32, state->best, state->weights_count);
+    for (int32_t i = 0; i < state->slots_count; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "slot_%d", i);
+        tensors[count++] = flat(name, SCHEMA_F32, state->slots[i], state->weights_count);
+    }
+    char best[64];
+    snprintf(best, sizeof best, "%a", state->best_value);
+    json_t *counters = json_pack("{s:I, s:I, s:I, s:I, s:s, s:I, s:b}", "epoch", (json_int_t)state->epoch, "position", (json_int_t)state->position,
+                                 "updates", (json_int_t)state->updates, "best_epoch", (json_int_t)state->best_epoch, "best_value", best, "waited",
+                                 (json_int_t)state->waited, "stopped", state->stopped);
+    char *counters_text = json_dumps(counters, JSON_COMPACT), *notes_text = json_dumps(notes, JSON_COMPACT), *header = NULL;
+    json_t *metadata =
+        counters_text && notes_text ? json_pack("{s:s, s:s, s:s}", "format", checkpoint_format, "state", counters_text, "notes", notes_text) : NULL;
+    size_t header_size = 0;
+    int failed = metadata ? schema_safetensors_header(tensors, count, metadata, &header, &header_size, error)
+                          : bp_error_set(error, "", "no memory to write a checkpoint");
+    if (!failed) failed = write_all(fd, header, header_size, error);
+    for (int32_t i = 0; i < count && !failed; i++) failed = write_all(fd, tensors[i].data, tensors[i].bytes, error);
+    if (!failed && fsync(fd) != 0) failed = bp_error_set(error, "", "could not write the checkpoint to disk: %s", strerror(errno));
+    free(header);
+    json_decref(metadata);
+    json_decref(counters);
+    free(counters_text);
+    free(notes_text);
+    return failed;
+}
+
+static void *buffer(const struct schema_tensor *tensors, int32_t count, const char *name, enum schema_dtype dtype, size_t *n) {
+    const struct schema_tensor *t = schema_safetensors_find(tensors, count, name);
+    if (!t || t->dtype != dtype || t->rank != 1) return NULL;
+    *n = (size_t)t->dims[0];
+    return (void *)(uintptr_t)t->data;
+}
+
+static int take_state(const struct schema_tensor *tensors, int32_t count, const json_t *counters, struct bp_trainer_state *state) {
+    size_t n = 0, m = 0;
+    state->weights = buffer(tensors, count, "weights", SCHEMA_F32, &n);
+    state->weights_count = n;
+    state->best = buffer(tensors, count, "best", SCHEMA_F32, &m);
+    bool good = state->weights && (!state->best || m == n);
+    for (int32_t i = 0; good && i < BP_SLOTS_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "slot_%d", i);
+        if (!(state->slots[i] = buffer(tensors, count, name, SCHEMA_F32, &m))) break;
+        state->slots_count++;
+        good = m == n;
+    }
+    state->accumulators = buffer(tensors, count, "accumulators", SCHEMA_F64, &m);
+    state->accumulators_count = (int32_t)m;
+    state->epoch = json_integer_value(json_object_get(counters, "epoch"));
+    state->position = json_integer_value(json_object_get(counters, "position"));
+    state->updates = json_integer_value(json_object_get(counters, "updates"));
+    state->best_epoch = json_integer_value(json_object_get(counters, "best_epoch"));
+    const char *best = json_string_value(json_object_get(counters, "best_value"));
+    state->best_value = best ? strtod(best, NULL) : 0;
+    state->waited = json_integer_value(json_object_get(counters, "waited"));
+    state->stopped = json_is_true(json_object_get(counters, "stopped"));
+    return good && state->accumulators && best ? 0 : -1;
+}
+
+int schema_checkpoint_read(const void *bytes, size_t size, struct bp_trainer_state *state, json_t **notes, struct bp_error *error) {
+    struct schema_tensor *tensors = NULL;
+    int32_t count = 0;
+    json_t *metadata = NULL;
+    memset(state, 0, sizeof *state);
+    if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return -1;
+    const char *format = json_string_value(json_object_get(metadata, "format")), *text = json_string_value(json_object_get(metadata, "state"));
+    const char *notes_text = json_string_value(json_object_get(metadata, "notes"));
+    json_t *counters = text ? json_loads(text, 0, NULL) : NULL;
+    int failed = format && strcmp(format, checkpoint_format) == 0 && counters ? take_state(tensors, count, counters, state) : -1;
+    if (failed) bp_error_set(error, "", "this is not a checkpoint of backpropd, or it is damaged");
+    else *notes = notes_text ? json_loads(notes_text, 0, NULL) : NULL;
+    json_decref(counters);
+    json_decref(metadata);
+    free(tensors);
+    return failed;
+}

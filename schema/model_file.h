@@ -1,0 +1,32 @@
+/* model_file.h - a trained model as bytes (a version in the store, a .bpd file) and checkpoints: the same container.
+ *
+ * A model file holds one tensor per weight tensor ("dense_1/kernel") and, in its metadata, the document: everything needed to predict and to
+ * understand where it came from. A checkpoint holds the trainer's state in flat buffers. */
+#ifndef SCHEMA_MODEL_FILE_H
+#define SCHEMA_MODEL_FILE_H
+
+#include "train.h"
+#include "training.h"
+
+/* A loaded model: constant, shared by any number of threads. */
+struct schema_model {
+    struct schema_training *training;
+    json_t *document;
+    bp_real *weights;
+    char **labels_json; /* classification: each label as a JSON string with its quotes */
+};
+
+/* document: the training's JSON with whatever else is to be kept (metrics, dataset, job). *bytes is the caller's. */
+int schema_model_write(const struct schema_training *training, const json_t *document, const bp_real *weights, char **bytes, size_t *size,
+                       struct bp_error *error);
+struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error);
+void schema_model_free(struct schema_model *model);
+/* Bytes it holds in memory, roughly. */
+size_t schema_model_bytes(const struct schema_model *model);
+
+/* Writes a checkpoint into fd (an empty file) and fsyncs it. notes: an object kept with it. */
+int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const json_t *notes, struct bp_error *error);
+/* Reads a checkpoint from memory: state's buffers point into bytes, which must be writable-lived as long as state is used. *notes is the caller's. */
+int schema_checkpoint_read(const void *bytes, size_t size, struct bp_trainer_state *state, json_t **notes, struct bp_error *error);
+
+#endif

@@ -1,0 +1,118 @@
+/* options.c - training options from JSON and back, from tables of parameters like everything else. */
+#include "options.h"
+
+#include "values.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EPOCHS, BATCH_SIZE, SEED, THREADS, L2, GRADIENT_CLIP_NORM, CHECKPOINT_EVERY_EPOCHS };
+static const struct bp_param params[] = {
+    [EPOCHS] = {"epochs", BP_PARAM_INTEGER, "passes over the training rows", .preset = 100, .min = 1, .max = 1e6},
+    [BATCH_SIZE] = {"batch_size", BP_PARAM_INTEGER, "rows of one mini-batch", .preset = 32, .min = 1, .max = 65536},
+    [SEED] = {"seed", BP_PARAM_INTEGER, "decides weights, split and shuffling; chosen and told when not given", .preset = 0, .min = 0,
+              .max = 9007199254740991.0},
+    [THREADS] = {"threads", BP_PARAM_INTEGER, "threads that share each mini-batch", .preset = 1, .min = 1, .max = 64},
+    [L2] = {"l2", BP_PARAM_NUMBER, "adds l2 x the sum of squared kernel weights to the loss", .preset = 0, .min = 0, .max = 1e6},
+    [GRADIENT_CLIP_NORM] = {"gradient_clip_norm", BP_PARAM_NUMBER, "scales the gradient down to this L2 norm; 0 never", .preset = 0, .min = 0,
+                            .max = 1e9},
+    [CHECKPOINT_EVERY_EPOCHS] = {"checkpoint_every_epochs", BP_PARAM_INTEGER, "epochs between checkpoints", .preset = 10, .min = 1, .max = 1e6},
+};
+static const struct bp_entry options_entry = {"a job", "training options", params, sizeof params / sizeof *params};
+
+static const struct bp_param validation_params[] = {
+    {"fraction", BP_PARAM_NUMBER, "share of the rows held back for validation, 0 for none", .preset = 0.2, .min = 0, .max = 0.9},
+};
+static const struct bp_entry validation_entry = {"validation", "which rows are held back", validation_params, 1};
+
+enum { PATIENCE, MIN_DELTA };
+static const struct bp_param stopping_params[] = {
+    [PATIENCE] = {"patience", BP_PARAM_INTEGER, "epochs without improvement before it stops", .preset = 10, .min = 0, .max = 1e6},
+    [MIN_DELTA] = {"min_delta", BP_PARAM_NUMBER, "what counts as an improvement", .preset = 0, .min = 0, .max = 1e9},
+};
+static const struct bp_entry stopping_entry = {"early_stopping", "when to stop", stopping_params, 2};
+
+const char *const schema_options_names[] = {
+    "epochs",     "batch_size", "seed",           "threads", "l2", "gradient_clip_norm", "checkpoint_every_epochs",
+    "validation", "optimizer",  "early_stopping", NULL};
+
+static void decode_stopping(const json_t *json, const char *pointer, struct schema_options *options, struct schema_problems *problems) {
+    static const char *const others[] = {"metric", NULL};
+    struct bp_value values[2];
+    char place[256], got[80];
+    if (json_is_null(json) || json_is_false(json)) return;
+    if (!json_is_object(json)) {
+        schema_problem_add(problems, pointer, "early_stopping must be an object like {\"metric\":\"val_loss\",\"patience\":20}, got %s",
+                           schema_json_text(json, got, sizeof got));
+        return;
+    }
+    options->stop_early = true;
+    schema_values_decode(json, pointer, &stopping_entry, others, values, problems);
+    options->stop_patience = (int32_t)values[PATIENCE].number;
+    options->stop_min_delta = values[MIN_DELTA].number;
+    const json_t *metric = json_object_get(json, "metric");
+    if (!metric) return;
+    if (!json_is_string(metric) || strlen(json_string_value(metric)) >= BP_NAME_MAX)
+        schema_problem_add(problems, schema_pointer(pointer, "metric", place, sizeof place),
+                           "metric must be the name of a metric like \"val_loss\", got %s", schema_json_text(metric, got, sizeof got));
+    else snprintf(options->stop_metric, BP_NAME_MAX, "%s", json_string_value(metric));
+}
+
+int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
+                          struct schema_problems *problems) {
+    int64_t before = problems->total;
+    const char *known[32] = {"validation", "optimizer", "early_stopping"};
+    char place[256], got[80];
+    for (int32_t i = 0; others && others[i] && i < 28; i++) known[3 + i] = others[i];
+    struct bp_value values[sizeof params / sizeof *params];
+    memset(options, 0, sizeof *options);
+    schema_values_decode(object, pointer, &options_entry, known, values, problems);
+    options->epochs = (int32_t)values[EPOCHS].number;
+    options->batch_size = (int32_t)values[BATCH_SIZE].number;
+    options->threads = (int32_t)values[THREADS].number;
+    options->seed = (uint64_t)values[SEED].number;
+    options->seed_given = values[SEED].given;
+    options->l2 = values[L2].number;
+    options->gradient_clip_norm = values[GRADIENT_CLIP_NORM].number;
+    options->checkpoint_every_epochs = (int32_t)values[CHECKPOINT_EVERY_EPOCHS].number;
+    options->checkpoint_every_given = values[CHECKPOINT_EVERY_EPOCHS].given;
+    const json_t *validation = json_object_get(object, "validation"), *optimizer = json_object_get(object, "optimizer");
+    const json_t *stopping = json_object_get(object, "early_stopping");
+    options->validation_fraction = 0.2;
+    if (validation) {
+        schema_pointer(pointer, "validation", place, sizeof place);
+        struct bp_value fraction[1];
+        if (!json_is_object(validation))
+            schema_problem_add(problems, place, "validation must be an object like {\"fraction\":0.2}, got %s",
+                               schema_json_text(validation, got, sizeof got));
+        else if (schema_values_decode(validation, place, &validation_entry, NULL, fraction, problems) == 0)
+            options->validation_fraction = fraction[0].number;
+    }
+    json_t *adam = optimizer ? NULL : json_string("adam");
+    options->optimizer =
+        (const struct bp_optimizer_ops *)schema_entry_decode(optimizer ? optimizer : adam, schema_pointer(pointer, "optimizer", place, sizeof place),
+                                                             &bp_optimizers, NULL, options->optimizer_values, problems);
+    json_decref(adam);
+    if (stopping) decode_stopping(stopping, schema_pointer(pointer, "early_stopping", place, sizeof place), options, problems);
+    return problems->total == before ? 0 : -1;
+}
+
+json_t *schema_options_encode(const struct schema_options *o) {
+    json_t *json = json_object();
+    json_object_set_new(json, "epochs", json_integer(o->epochs));
+    json_object_set_new(json, "batch_size", json_integer(o->batch_size));
+    json_object_set_new(json, "seed", json_integer((json_int_t)o->seed));
+    json_object_set_new(json, "threads", json_integer(o->threads));
+    json_object_set_new(json, "validation", json_pack("{s:o}", "fraction", schema_number_encode(o->validation_fraction)));
+    json_object_set_new(json, "optimizer", schema_entry_encode(&o->optimizer->entry, o->optimizer_values));
+    if (o->stop_early)
+        json_object_set_new(json, "early_stopping",
+                            json_pack("{s:s, s:i, s:o}", "metric", o->stop_metric, "patience", o->stop_patience, "min_delta",
+                                      schema_number_encode(o->stop_min_delta)));
+    else json_object_set_new(json, "early_stopping", json_null());
+    json_object_set_new(json, "l2", schema_number_encode(o->l2));
+    json_object_set_new(json, "gradient_clip_norm", schema_number_encode(o->gradient_clip_norm));
+    json_object_set_new(json, "checkpoint_every_epochs", json_integer(o->checkpoint_every_epochs));
+    return json;
+}

@@ -1,0 +1,33 @@
+/* options.h - the training options of a job: the members of POST /v1/jobs that say how to train. */
+#ifndef SCHEMA_OPTIONS_H
+#define SCHEMA_OPTIONS_H
+
+#include "optimizer.h"
+#include "problems.h"
+#include "train.h"
+
+struct schema_options {
+    int32_t epochs, batch_size, threads, checkpoint_every_epochs;
+    bool checkpoint_every_given;
+    uint64_t seed;
+    bool seed_given;
+    double validation_fraction;
+    const struct bp_optimizer_ops *optimizer;
+    struct bp_value optimizer_values[BP_VALUES_MAX];
+    double l2, gradient_clip_norm;
+    bool stop_early;
+    char stop_metric[BP_NAME_MAX]; /* "": val_loss, or loss without validation */
+    int32_t stop_patience;
+    double stop_min_delta;
+};
+
+/* The members that schema_options_decode takes, NULL-terminated: whoever decodes the same object must let them pass. */
+extern const char *const schema_options_names[];
+
+/* Decodes them from a job request; members named in `others` are the caller's. A seed that is not given is left 0 with seed_given false. */
+int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
+                          struct schema_problems *problems);
+/* Everything spelt out; decoding it again gives the same. */
+json_t *schema_options_encode(const struct schema_options *options);
+
+#endif

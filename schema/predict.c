@@ -1,0 +1,231 @@
+/* predict.c - the predictor: rows gathered into batches, the forward pass, predictions as JSON, warnings in words. */
+#include "predictor.h"
+
+#include "values.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a predictor --------------------------------------------------------------------------------------------------------- */
+
+struct schema_predictor *schema_predictor_new(const struct schema_model *model, struct bp_error *error) {
+    const struct schema_preprocessing *pre = model->training->preprocessing;
+    struct schema_predictor *p = calloc(1, sizeof *p);
+    if (!p) goto memory;
+    p->model = model;
+    p->preprocessing = pre;
+    p->width = (int32_t)bp_shape_size(&model->training->network->output_shape);
+    p->batch_max = SCHEMA_PREDICT_BATCH;
+    /* Large networks: fewer rows at a time, so that a predictor stays below some 64 MB. */
+    while (p->batch_max > 16 && bp_workspace_bytes(model->training->network, p->batch_max, false) > 64u << 20) p->batch_max /= 2;
+    size_t features = (size_t)pre->features_count + 1, tensors = 0;
+    p->cells = calloc(features, sizeof *p->cells);
+    p->tensor_at = calloc(features, sizeof *p->tensor_at);
+    p->missing = calloc(features, sizeof *p->missing);
+    p->unseen = calloc(features, sizeof *p->unseen);
+    p->unseen_first = calloc(features, sizeof *p->unseen_first);
+    for (int32_t i = 0; p->tensor_at && i < pre->features_count; i++) {
+        p->tensor_at[i] = tensors;
+        if (pre->features[i].type == SCHEMA_TENSOR) tensors += (size_t)bp_shape_size(&pre->features[i].shape);
+    }
+    p->tensors = malloc((tensors + 1) * sizeof *p->tensors);
+    for (int32_t i = 0; i < pre->inputs_count; i++) p->input_sizes[i] = bp_shape_size(&pre->inputs[i].shape);
+    if (!p->cells || !p->tensor_at || !p->missing || !p->unseen || !p->unseen_first || !p->tensors) goto memory;
+    if (bp_workspace_new(model->training->network, p->batch_max, false, &p->workspace, error) != 0) goto failed;
+    return p;
+memory:
+    bp_error_set(error, "", "no memory to predict");
+failed:
+    schema_predictor_free(p);
+    return NULL;
+}
+
+void schema_predictor_free(struct schema_predictor *p) {
+    if (!p) return;
+    bp_workspace_free(p->workspace);
+    free(p->cells);
+    free(p->tensors);
+    free(p->tensor_at);
+    free(p->missing);
+    free(p->unseen);
+    free(p->unseen_first);
+    free(p);
+}
+
+static void reset(struct schema_predictor *p, struct schema_text *out) {
+    size_t features = (size_t)p->preprocessing->features_count;
+    p->out = out;
+    p->filled = 0;
+    p->rows = 0;
+    p->ignored_count = 0;
+    p->ignored_rows = 0;
+    memset(p->missing, 0, features * sizeof *p->missing);
+    memset(p->unseen, 0, features * sizeof *p->unseen);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------------ */
+
+static void input_rows(struct schema_predictor *p, int32_t row, float **at) {
+    for (int32_t k = 0; k < p->preprocessing->inputs_count; k++) at[k] = bp_workspace_input(p->workspace, k) + row * p->input_sizes[k];
+}
+
+void schema_predictor_row(struct schema_predictor *p) {
+    float *at[BP_INPUTS_MAX];
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++)
+        if (p->cells[i].kind == SCHEMA_CELL_MISSING) p->missing[i]++;
+    input_rows(p, p->filled, at);
+    schema_transform(p->preprocessing, p->cells, at);
+    p->rows++;
+    if (++p->filled == p->batch_max) schema_predictor_flush(p);
+}
+
+void schema_predictor_category(struct schema_predictor *p, int32_t i, const char *text, size_t size) {
+    int32_t category = schema_feature_category(&p->preprocessing->features[i], text, size);
+    p->cells[i].kind = SCHEMA_CELL_CATEGORY;
+    p->cells[i].category = category;
+    if (category >= 0) return;
+    if (p->unseen[i]++ == 0) {
+        size_t n = size < 40 ? size : 40;
+        while (n < size && n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
+        snprintf(p->unseen_first[i], sizeof p->unseen_first[i], "%.*s%s", (int)n, text, n < size ? "..." : "");
+    }
+}
+
+void schema_predictor_ignored(struct schema_predictor *p, const char *name, size_t size) {
+    size_t n = size < 60 ? size : 60;
+    while (n < size && n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80) n--;
+    for (int32_t i = 0; i < p->ignored_count; i++)
+        if (strlen(p->ignored[i]) == n && memcmp(p->ignored[i], name, n) == 0) return;
+    if (p->ignored_count == 5) return;
+    memcpy(p->ignored[p->ignored_count], name, n);
+    p->ignored[p->ignored_count++][n] = '\0';
+}
+
+/* ---- predictions ------------------------------------------------------------------------------------------------------------- */
+
+static void write_class(struct schema_predictor *p, const float *y) {
+    const struct schema_target *target = &p->preprocessing->target;
+    char **labels = p->model->labels_json;
+    int32_t best = 0;
+    float pair[2] = {1 - y[0], y[0]};
+    const float *probabilities = p->width == 1 ? pair : y;
+    for (int32_t c = 1; c < target->labels_count; c++)
+        if (probabilities[c] > probabilities[best]) best = c;
+    if (p->width == 1) best = y[0] >= 0.5f;
+    schema_text_string(p->out, "{\"label\":");
+    schema_text_string(p->out, labels[best]);
+    schema_text_string(p->out, ",\"probabilities\":{");
+    for (int32_t c = 0; c < target->labels_count; c++) {
+        if (c) schema_text_add(p->out, ",", 1);
+        schema_text_string(p->out, labels[c]);
+        schema_text_add(p->out, ":", 1);
+        schema_text_json_float(p->out, probabilities[c]);
+    }
+    schema_text_string(p->out, "}}");
+}
+
+static void write_prediction(struct schema_predictor *p, const float *y) {
+    const struct schema_target *target = &p->preprocessing->target;
+    if (target->classification) {
+        write_class(p, y);
+        return;
+    }
+    schema_text_string(p->out, "{\"value\":");
+    schema_text_json_float(p->out, (float)((double)y[0] * target->std + target->mean));
+    schema_text_add(p->out, "}", 1);
+}
+
+void schema_predictor_flush(struct schema_predictor *p) {
+    if (p->filled == 0) return;
+    const float *y = bp_predict(p->model->training->network, p->model->weights, p->workspace, p->filled);
+    for (int32_t i = 0; i < p->filled; i++) {
+        if (p->out->bytes[p->out->size - 1] != '[') schema_text_add(p->out, ",", 1);
+        write_prediction(p, y + (int64_t)i * p->width);
+    }
+    p->filled = 0;
+}
+
+static void write_warnings(struct schema_predictor *p) {
+    char text[400];
+    int32_t count = 0;
+    schema_text_string(p->out, ",\"warnings\":[");
+    for (int32_t i = 0; i < p->preprocessing->features_count && count < 20; i++) {
+        const struct schema_feature *f = &p->preprocessing->features[i];
+        const char *fate = f->type == SCHEMA_CATEGORICAL ? "taken as unseen"
+                           : f->type == SCHEMA_TENSOR    ? "taken as average"
+                           : f->indicator                ? "taken as missing"
+                                                         : "replaced by the mean";
+        if (p->missing[i] > 0) {
+            snprintf(text, sizeof text, "column \"%.60s\": %lld of %lld values are missing and were %s", f->name, (long long)p->missing[i],
+                     (long long)p->rows, fate);
+            if (count++) schema_text_add(p->out, ",", 1);
+            schema_text_json_string(p->out, text);
+        }
+        if (p->unseen[i] > 0 && count < 20) {
+            snprintf(text, sizeof text,
+                     "column \"%.60s\": %lld of %lld values were not in the training rows (the first: \"%s\") and went to the unseen bucket", f->name,
+                     (long long)p->unseen[i], (long long)p->rows, p->unseen_first[i]);
+            if (count++) schema_text_add(p->out, ",", 1);
+            schema_text_json_string(p->out, text);
+        }
+    }
+    for (int32_t i = 0; i < p->ignored_count && count < 20; i++) {
+        snprintf(text, sizeof text, "column \"%s\" is not a feature of this model and was ignored", p->ignored[i]);
+        if (count++) schema_text_add(p->out, ",", 1);
+        schema_text_json_string(p->out, text);
+    }
+    schema_text_add(p->out, "]", 1);
+}
+
+int schema_predict_body(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max, struct schema_text *out,
+                        struct schema_problems *problems) {
+    size_t start = out->size;
+    reset(p, out);
+    schema_text_string(out, "\"predictions\":[");
+    if (schema_instances_scan(p, body, size, rows_max) != 0) {
+        out->size = start;
+        reset(p, out);
+        schema_text_string(out, "\"predictions\":[");
+        if (schema_instances_decode(p, body, size, rows_max, problems) != 0) return -1;
+    }
+    schema_predictor_flush(p);
+    schema_text_add(out, "]", 1);
+    write_warnings(p);
+    if (!out->failed) return 0;
+    problems->too_large = true;
+    return schema_problem_add(problems, "/instances", "the answer would be larger than %zu bytes; send fewer instances at a time", out->limit);
+}
+
+/* ---- rows of a dataset ------------------------------------------------------------------------------------------------------------ */
+
+static void gather(struct schema_predictor *p, const struct schema_view *view, int64_t first, int32_t n) {
+    for (int32_t i = 0; i < n; i++) {
+        float *at[BP_INPUTS_MAX];
+        input_rows(p, i, at);
+        schema_view_row(view, first + i, p->cells, p->tensors, at);
+    }
+}
+
+int schema_predict_rows(struct schema_predictor *p, const struct schema_view *view, int64_t first, int64_t n, const char *separator,
+                        struct schema_text *out) {
+    p->out = out;
+    for (int64_t done = 0; done < n;) {
+        int32_t some = n - done < p->batch_max ? (int32_t)(n - done) : p->batch_max;
+        gather(p, view, first + done, some);
+        const float *y = bp_predict(p->model->training->network, p->model->weights, p->workspace, some);
+        for (int32_t i = 0; i < some; i++) {
+            write_prediction(p, y + (int64_t)i * p->width);
+            schema_text_string(out, separator);
+        }
+        done += some;
+    }
+    return out->failed ? -1 : 0;
+}
+
+const float *schema_predict_numbers(struct schema_predictor *p, const struct schema_view *view, int64_t first, int32_t n) {
+    if (n > p->batch_max) n = p->batch_max;
+    gather(p, view, first, n);
+    return bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
+}

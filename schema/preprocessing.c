@@ -1,0 +1,350 @@
+/* preprocessing.c - fitting, the transform of a row, the JSON form. preprocessing_view.c reads datasets through it. */
+#include "preprocessing.h"
+
+#include "values.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CATEGORIES_MAX = 20000, WIDTH_MAX = 1 << 20 };
+
+/* ---- categories ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t hash_of(const char *text, size_t size) {
+    uint32_t h = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < size; i++) h = (h ^ (unsigned char)text[i]) * 16777619u;
+    return h;
+}
+
+int32_t schema_feature_category(const struct schema_feature *f, const char *text, size_t size) {
+    char number[32], other[32];
+    size_t n = size;
+    const char *key = schema_category_key(text, &n, number);
+    if (f->hash_size == 0) return -1;
+    for (uint32_t at = hash_of(key, n) & (f->hash_size - 1); f->hash[at] >= 0; at = (at + 1) & (f->hash_size - 1)) {
+        const char *category = f->categories[f->hash[at]];
+        size_t m = strlen(category);
+        const char *known = schema_category_key(category, &m, other);
+        if (n == m && memcmp(key, known, n) == 0) return f->hash[at];
+    }
+    return -1;
+}
+
+static int build_hash(struct schema_feature *f) {
+    uint32_t size = 4;
+    while (size < 2u * (uint32_t)f->categories_count) size *= 2;
+    f->hash = malloc(size * sizeof *f->hash);
+    if (!f->hash) return -1;
+    f->hash_size = size;
+    for (uint32_t i = 0; i < size; i++) f->hash[i] = -1;
+    for (int32_t c = 0; c < f->categories_count; c++) {
+        char number[32];
+        size_t n = strlen(f->categories[c]);
+        const char *key = schema_category_key(f->categories[c], &n, number);
+        uint32_t at = hash_of(key, n) & (size - 1);
+        while (f->hash[at] >= 0) at = (at + 1) & (size - 1);
+        f->hash[at] = c;
+    }
+    return 0;
+}
+
+/* ---- layout ------------------------------------------------------------------------------------------------------------ */
+
+/* Offsets, the width of "features", the network's inputs. */
+static int lay_out(struct schema_preprocessing *p, struct bp_error *error) {
+    int64_t width = 0;
+    int32_t tensors = 0;
+    for (int32_t i = 0; i < p->features_count; i++) {
+        struct schema_feature *f = &p->features[i];
+        if (f->type == SCHEMA_TENSOR) {
+            f->width = 0;
+            tensors++;
+            continue;
+        }
+        f->width = f->type == SCHEMA_CATEGORICAL ? f->categories_count + 1 : 1 + f->indicator;
+        f->offset = (int32_t)width;
+        width += f->width;
+        if (width > WIDTH_MAX)
+            return bp_error_set(error, "/features", "the features make more than %d inputs; leave out columns with many categories", WIDTH_MAX);
+    }
+    if (tensors + (width > 0) > BP_INPUTS_MAX) return bp_error_set(error, "/features", "more than %d tensor columns as features", BP_INPUTS_MAX - 1);
+    p->width = (int32_t)width;
+    p->inputs_count = 0;
+    if (width > 0) {
+        struct bp_input *in = &p->inputs[p->inputs_count++];
+        snprintf(in->name, sizeof in->name, "features");
+        in->shape = (struct bp_shape){.rank = 1, .dims = {(int32_t)width}};
+    }
+    for (int32_t i = 0; i < p->features_count; i++) {
+        struct schema_feature *f = &p->features[i];
+        if (f->type != SCHEMA_TENSOR) continue;
+        if (strlen(f->name) >= BP_NAME_MAX)
+            return bp_error_set(error, "/features", "the tensor column \"%.80s\" has a name of more than %d bytes: it cannot be an input", f->name,
+                                BP_NAME_MAX - 1);
+        f->offset = p->inputs_count;
+        struct bp_input *in = &p->inputs[p->inputs_count++];
+        snprintf(in->name, sizeof in->name, "%s", f->name);
+        in->shape = f->shape;
+    }
+    return 0;
+}
+
+/* ---- fitting ------------------------------------------------------------------------------------------------------------- */
+
+/* Mean and standard deviation of the population by Welford's recurrence; 0 and 1 where there is nothing or no spread. */
+struct moments {
+    double n, mean, m2;
+};
+static void moments_add(struct moments *m, double v) {
+    m->n += 1;
+    double d = v - m->mean;
+    m->mean += d / m->n;
+    m->m2 += d * (v - m->mean);
+}
+static void moments_result(const struct moments *m, double *mean, double *std) {
+    *mean = m->n > 0 ? m->mean : 0;
+    double s = m->n > 0 ? sqrt(m->m2 / m->n) : 0;
+    *std = s > 1e-12 * fabs(*mean) && s > 0 && isfinite(s) ? s : 1;
+}
+
+static int fit_categories(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,
+                          struct bp_error *error) {
+    const struct schema_column *c = &d->columns[column];
+    bool *seen = calloc((size_t)c->categories_count + 1, 1);
+    f->categories = calloc((size_t)c->categories_count + 1, sizeof *f->categories);
+    if (!seen || !f->categories) {
+        free(seen);
+        return bp_error_set(error, "", "no memory for %d categories", c->categories_count);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int32_t code = schema_dataset_code(d, column, rows[i]);
+        if (code >= 0) seen[code] = true;
+    }
+    for (int32_t k = 0; k < c->categories_count; k++)
+        if (seen[k] && (f->categories[f->categories_count] = strdup(c->categories[k].value))) f->categories_count++;
+    free(seen);
+    if (f->categories_count > CATEGORIES_MAX)
+        return bp_error_set(error, "/features",
+                            "column \"%.80s\" has %d different values in the training rows, more than %d: leave it out of features", c->name,
+                            f->categories_count, CATEGORIES_MAX);
+    return build_hash(f);
+}
+
+static int fit_tensor(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,
+                      struct bp_error *error) {
+    f->shape = d->columns[column].shape;
+    int64_t size = bp_shape_size(&f->shape);
+    float *cell = malloc((size_t)size * sizeof *cell);
+    if (!cell) return bp_error_set(error, "", "no memory for a tensor of %lld numbers", (long long)size);
+    struct moments m = {0};
+    for (int64_t i = 0; i < n; i++) {
+        schema_dataset_tensor(d, column, rows[i], cell);
+        for (int64_t k = 0; k < size; k++)
+            if (isfinite(cell[k])) moments_add(&m, cell[k]);
+    }
+    free(cell);
+    moments_result(&m, &f->mean, &f->std);
+    return 0;
+}
+
+static int fit_feature(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,
+                       struct bp_error *error) {
+    f->name = strdup(d->columns[column].name);
+    f->type = d->columns[column].type;
+    f->std = 1;
+    if (!f->name) return bp_error_set(error, "", "out of memory");
+    if (f->type == SCHEMA_CATEGORICAL) return fit_categories(f, d, column, rows, n, error);
+    if (f->type == SCHEMA_TENSOR) return fit_tensor(f, d, column, rows, n, error);
+    struct moments m = {0};
+    for (int64_t i = 0; i < n; i++) {
+        double v = schema_dataset_number(d, column, rows[i]);
+        if (isnan(v)) f->indicator = true;
+        else moments_add(&m, v);
+    }
+    moments_result(&m, &f->mean, &f->std);
+    if (f->type == SCHEMA_BOOLEAN) f->std = 1;
+    return 0;
+}
+
+struct schema_preprocessing *schema_preprocessing_fit(const struct schema_dataset *d, const int32_t *columns, int32_t columns_count, int32_t target,
+                                                      char *const *labels, int32_t labels_count, const int64_t *rows, int64_t n,
+                                                      struct bp_error *error) {
+    struct schema_preprocessing *p = calloc(1, sizeof *p);
+    if (!p || !(p->features = calloc((size_t)columns_count + 1, sizeof *p->features)) || !(p->target.name = strdup(d->columns[target].name)))
+        goto memory;
+    for (int32_t i = 0; i < columns_count; i++) {
+        p->features_count++;
+        if (fit_feature(&p->features[i], d, columns[i], rows, n, error) != 0) goto failed;
+    }
+    p->target.classification = labels_count > 0;
+    p->target.std = 1;
+    if (labels_count > 0) {
+        if (!(p->target.labels = calloc((size_t)labels_count, sizeof *p->target.labels))) goto memory;
+        for (int32_t i = 0; i < labels_count; i++)
+            if (!(p->target.labels[p->target.labels_count++] = strdup(labels[i]))) goto memory;
+    } else {
+        struct moments m = {0};
+        for (int64_t i = 0; i < n; i++) {
+            double v = schema_dataset_number(d, target, rows[i]);
+            if (!isnan(v)) moments_add(&m, v);
+        }
+        moments_result(&m, &p->target.mean, &p->target.std);
+    }
+    if (lay_out(p, error) == 0) return p;
+    goto failed;
+memory:
+    bp_error_set(error, "", "out of memory");
+failed:
+    schema_preprocessing_free(p);
+    return NULL;
+}
+
+void schema_preprocessing_free(struct schema_preprocessing *p) {
+    if (!p) return;
+    for (int32_t i = 0; i < p->features_count; i++) {
+        for (int32_t k = 0; k < p->features[i].categories_count; k++) free(p->features[i].categories[k]);
+        free(p->features[i].categories);
+        free(p->features[i].hash);
+        free(p->features[i].name);
+    }
+    free(p->features);
+    for (int32_t i = 0; i < p->target.labels_count; i++) free(p->target.labels[i]);
+    free(p->target.labels);
+    free(p->target.name);
+    free(p);
+}
+
+/* ---- the transform --------------------------------------------------------------------------------------------------------- */
+
+void schema_transform(const struct schema_preprocessing *p, const struct schema_cell *cells, float *const *inputs) {
+    for (int32_t i = 0; i < p->features_count; i++) {
+        const struct schema_feature *f = &p->features[i];
+        const struct schema_cell *cell = &cells[i];
+        if (f->type == SCHEMA_TENSOR) {
+            float *out = inputs[f->offset];
+            int64_t size = bp_shape_size(&f->shape);
+            if (cell->kind != SCHEMA_CELL_TENSOR) {
+                memset(out, 0, (size_t)size * sizeof *out);
+                continue;
+            }
+            for (int64_t k = 0; k < size; k++) {
+                double v = ((double)cell->tensor[k] - f->mean) / f->std;
+                out[k] = isfinite(v) ? (float)v : 0.0f;
+            }
+            continue;
+        }
+        float *out = inputs[0] + f->offset;
+        if (f->type == SCHEMA_CATEGORICAL) {
+            memset(out, 0, (size_t)f->width * sizeof *out);
+            bool known = cell->kind == SCHEMA_CELL_CATEGORY && cell->category >= 0;
+            out[known ? cell->category : f->categories_count] = 1.0f;
+            continue;
+        }
+        bool missing = cell->kind != SCHEMA_CELL_NUMBER;
+        double v = missing ? f->mean : cell->number;
+        out[0] = f->type == SCHEMA_BOOLEAN ? (float)v : (float)((v - f->mean) / f->std);
+        if (f->indicator) out[1] = missing ? 1.0f : 0.0f;
+    }
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------------------------------------- */
+
+static json_t *strings_encode(char *const *strings, int32_t count) {
+    json_t *list = json_array();
+    for (int32_t i = 0; i < count; i++) json_array_append_new(list, json_string(strings[i]));
+    return list;
+}
+
+json_t *schema_preprocessing_encode(const struct schema_preprocessing *p) {
+    json_t *features = json_array(), *target;
+    for (int32_t i = 0; i < p->features_count; i++) {
+        const struct schema_feature *f = &p->features[i];
+        json_t *item = json_pack("{s:s, s:s}", "name", f->name, "type", schema_type_name(f->type));
+        if (f->type == SCHEMA_CATEGORICAL) {
+            json_object_set_new(item, "encode", json_string("one_hot"));
+            json_object_set_new(item, "categories", strings_encode(f->categories, f->categories_count));
+            json_object_set_new(item, "unseen", json_string("bucket"));
+        } else {
+            json_object_set_new(item, "scale", json_string(f->type == SCHEMA_BOOLEAN ? "none" : "standard"));
+            json_object_set_new(item, "mean", json_real(f->mean));
+            json_object_set_new(item, "std", json_real(f->std));
+            json_object_set_new(item, "missing", json_string(f->type == SCHEMA_TENSOR ? "zero" : f->indicator ? "mean_and_indicator" : "mean"));
+        }
+        if (f->type == SCHEMA_TENSOR) {
+            json_t *dims = json_array();
+            for (int32_t k = 0; k < f->shape.rank; k++) json_array_append_new(dims, json_integer(f->shape.dims[k]));
+            json_object_set_new(item, "shape", dims);
+        }
+        json_array_append_new(features, item);
+    }
+    if (p->target.classification)
+        target = json_pack("{s:s, s:s, s:o}", "name", p->target.name, "task", "classification", "labels",
+                           strings_encode(p->target.labels, p->target.labels_count));
+    else target = json_pack("{s:s, s:s, s:f, s:f}", "name", p->target.name, "task", "regression", "mean", p->target.mean, "std", p->target.std);
+    return json_pack("{s:o, s:o}", "features", features, "target", target);
+}
+
+static char **strings_decode(const json_t *list, int32_t *count) {
+    size_t n = json_array_size(list);
+    char **strings = calloc(n + 1, sizeof *strings);
+    for (size_t i = 0; strings && i < n; i++) {
+        const char *s = json_string_value(json_array_get(list, i));
+        if (!s || !(strings[*count] = strdup(s))) break;
+        ++*count;
+    }
+    return strings;
+}
+
+static int decode_feature(const json_t *json, struct schema_feature *f, struct bp_error *error) {
+    const char *name = json_string_value(json_object_get(json, "name")), *type = json_string_value(json_object_get(json, "type"));
+    if (!name || !type || !schema_type_parse(type, &f->type) || !(f->name = strdup(name)))
+        return bp_error_set(error, "/preprocessing/features", "a feature without name or type");
+    f->mean = json_number_value(json_object_get(json, "mean"));
+    f->std = f->type == SCHEMA_CATEGORICAL ? 1 : json_number_value(json_object_get(json, "std"));
+    const char *missing = json_string_value(json_object_get(json, "missing"));
+    f->indicator = missing && strcmp(missing, "mean_and_indicator") == 0;
+    if (!isfinite(f->mean) || !isfinite(f->std) || f->std <= 0)
+        return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable mean and std", name);
+    if (f->type == SCHEMA_TENSOR) {
+        const json_t *dims = json_object_get(json, "shape");
+        f->shape.rank = (int32_t)json_array_size(dims);
+        if (f->shape.rank < 1 || f->shape.rank > BP_RANK_MAX)
+            return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable shape", name);
+        for (int32_t i = 0; i < f->shape.rank; i++) {
+            json_int_t dim = json_integer_value(json_array_get(dims, (size_t)i));
+            f->shape.dims[i] = dim > 0 && dim < INT32_MAX ? (int32_t)dim : 0;
+        }
+        if (bp_shape_size(&f->shape) <= 0) return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable shape", name);
+    }
+    if (f->type != SCHEMA_CATEGORICAL) return 0;
+    f->categories = strings_decode(json_object_get(json, "categories"), &f->categories_count);
+    if (!f->categories || (size_t)f->categories_count != json_array_size(json_object_get(json, "categories")))
+        return bp_error_set(error, "/preprocessing/features", "the categories of feature \"%.60s\" are damaged", name);
+    return build_hash(f);
+}
+
+struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, struct bp_error *error) {
+    const json_t *features = json_object_get(json, "features"), *target = json_object_get(json, "target");
+    const char *name = json_string_value(json_object_get(target, "name")), *task = json_string_value(json_object_get(target, "task"));
+    struct schema_preprocessing *p = calloc(1, sizeof *p);
+    if (!p || !name || !task || !(p->features = calloc(json_array_size(features) + 1, sizeof *p->features)) || !(p->target.name = strdup(name)))
+        goto damaged;
+    for (size_t i = 0; i < json_array_size(features); i++) {
+        p->features_count++;
+        if (decode_feature(json_array_get(features, i), &p->features[i], error) != 0) goto damaged;
+    }
+    p->target.classification = strcmp(task, "classification") == 0;
+    p->target.mean = json_number_value(json_object_get(target, "mean"));
+    p->target.std = p->target.classification ? 1 : json_number_value(json_object_get(target, "std"));
+    if (p->target.classification) {
+        p->target.labels = strings_decode(json_object_get(target, "labels"), &p->target.labels_count);
+        if (p->target.labels_count < 2) goto damaged;
+    }
+    if (lay_out(p, error) == 0) return p;
+damaged:
+    bp_error_set(error, "/preprocessing", "the preprocessing of this model is damaged");
+    schema_preprocessing_free(p);
+    return NULL;
+}

@@ -1,0 +1,92 @@
+/* preprocessing.h - from columns to the network's inputs, and from its output back to labels and units.
+ *
+ * Fitted once, on the training rows only; part of the model version; the same code turns a row into numbers in training,
+ * validation and predict, so the bits are the same. Numbers stay double until they are scaled.
+ *
+ * Features are laid out in job order. Columns that are not tensors are concatenated into the input "features":
+ *   numeric      (v - mean) / std; a missing value becomes the mean, with one more number 0/1 that says so when
+ *                training rows had missing values
+ *   boolean      0 or 1, missing as for numeric
+ *   categorical  one-hot over the categories of the training rows, and a last bucket for unseen and missing ones
+ * Each tensor column is an input of its own name: (v - mean) / std over all its numbers; missing numbers become 0. */
+#ifndef SCHEMA_PREPROCESSING_H
+#define SCHEMA_PREPROCESSING_H
+
+#include "dataset.h"
+#include "network.h"
+
+struct schema_feature {
+    char *name;
+    enum schema_type type;
+    double mean, std;         /* NUMERIC, BOOLEAN (0 and 1), TENSOR */
+    bool indicator;           /* NUMERIC, BOOLEAN: a number for "missing" follows */
+    int32_t categories_count; /* CATEGORICAL, as spelt in the data */
+    char **categories;
+    int32_t *hash; /* CATEGORICAL: open-addressing table over normalised texts */
+    uint32_t hash_size;
+    struct bp_shape shape; /* TENSOR */
+    int32_t width, offset; /* numbers in "features", from offset; TENSOR: 0 and its input number */
+};
+
+struct schema_target {
+    char *name;
+    bool classification;
+    int32_t labels_count; /* classification: in sorted order, numbers by value */
+    char **labels;
+    double mean, std; /* regression: standardised inside */
+};
+
+struct schema_preprocessing {
+    int32_t features_count;
+    struct schema_feature *features;
+    struct schema_target target;
+    int32_t width;        /* of the input "features", 0 when there is none */
+    int32_t inputs_count; /* inputs of the network: "features" first when it exists, then the tensors in order */
+    struct bp_input inputs[BP_INPUTS_MAX];
+};
+
+/* One cell of a row, decoded from a dataset or a request. */
+struct schema_cell {
+    enum { SCHEMA_CELL_MISSING, SCHEMA_CELL_NUMBER, SCHEMA_CELL_CATEGORY, SCHEMA_CELL_TENSOR } kind;
+    double number;       /* NUMBER */
+    int32_t category;    /* CATEGORY: index, or -1 for unseen */
+    const float *tensor; /* TENSOR: shape numbers */
+};
+
+/* Fits on rows[0..n) of the dataset: columns[] are the features in job order, target the target column. labels: the classes (the function copies
+ * them); labels_count 0 for regression. The result is the caller's; NULL with error set. */
+struct schema_preprocessing *schema_preprocessing_fit(const struct schema_dataset *dataset, const int32_t *columns, int32_t columns_count,
+                                                      int32_t target, char *const *labels, int32_t labels_count, const int64_t *rows, int64_t n,
+                                                      struct bp_error *error);
+void schema_preprocessing_free(struct schema_preprocessing *preprocessing);
+
+/* As it stands in the model, readable; reading it back gives the same bits. */
+json_t *schema_preprocessing_encode(const struct schema_preprocessing *preprocessing);
+struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, struct bp_error *error);
+
+/* Transforms one row: cells[features_count] into inputs[0..inputs_count), each the start of that row's numbers. */
+void schema_transform(const struct schema_preprocessing *preprocessing, const struct schema_cell *cells, float *const *inputs);
+/* Index of a category by its text (numbers normalised: "6.0" is "6"), -1 when it was not in the training rows. */
+int32_t schema_feature_category(const struct schema_feature *feature, const char *text, size_t size);
+
+/* ---- a dataset seen through a fitted preprocessing ---- */
+/* Which column each feature is, and what its dictionary codes mean. */
+struct schema_view {
+    const struct schema_preprocessing *preprocessing;
+    const struct schema_dataset *dataset;
+    int32_t *columns;     /* (features_count), -1: the dataset has no such column (predicting) */
+    int32_t **categories; /* per feature: category of each dictionary code, NULL unless categorical */
+    int32_t target;       /* column, -1 when absent */
+    int32_t *classes;     /* class of each dictionary code of the target, NULL unless coded */
+    size_t tensor_size;   /* numbers of all tensor cells of a row */
+};
+/* With `strict`, every feature and the target must be there with fitting types. */
+struct schema_view *schema_view_new(const struct schema_preprocessing *preprocessing, const struct schema_dataset *dataset, bool strict,
+                                    struct bp_error *error);
+void schema_view_free(struct schema_view *view);
+/* Inputs of one row. tensors: room for view->tensor_size floats. */
+void schema_view_row(const struct schema_view *view, int64_t row, struct schema_cell *cells, float *tensors, float *const *inputs);
+/* Target of one row as the network wants it: a class number, or the standardised value; NaN when missing or not a known label. */
+double schema_view_target(const struct schema_view *view, int64_t row);
+
+#endif

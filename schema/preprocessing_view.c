@@ -1,0 +1,120 @@
+/* preprocessing_view.c - a dataset seen through a fitted preprocessing: rows to network inputs, targets to classes or units. */
+#include "preprocessing.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int32_t class_of(const struct schema_target *target, const char *text) {
+    for (int32_t i = 0; i < target->labels_count; i++)
+        if (strcmp(target->labels[i], text) == 0) return i;
+    return -1;
+}
+
+static int bind_feature(struct schema_view *view, int32_t i, bool strict, struct bp_error *error) {
+    const struct schema_feature *f = &view->preprocessing->features[i];
+    int32_t column = schema_dataset_find(view->dataset, f->name);
+    view->columns[i] = column;
+    if (column < 0) return strict ? bp_error_set(error, "/features", "the dataset has no column \"%.80s\"", f->name) : 0;
+    const struct schema_column *c = &view->dataset->columns[column];
+    if (c->type != f->type && !(c->type == SCHEMA_NUMERIC && c->missing == view->dataset->rows))
+        return bp_error_set(error, "/features", "column \"%.80s\" is %s, the model wants %s", f->name, schema_type_name(c->type),
+                            schema_type_name(f->type));
+    if (f->type == SCHEMA_TENSOR && c->type == SCHEMA_TENSOR) {
+        char got[64], want[64];
+        if (!bp_shape_equal(&c->shape, &f->shape))
+            return bp_error_set(error, "/features", "column \"%.80s\" has the shape %s, the model wants %s", f->name,
+                                bp_shape_text(&c->shape, got, sizeof got), bp_shape_text(&f->shape, want, sizeof want));
+        view->tensor_size += (size_t)bp_shape_size(&f->shape);
+    }
+    if (f->type == SCHEMA_CATEGORICAL && c->type == SCHEMA_CATEGORICAL) {
+        view->categories[i] = malloc(((size_t)c->categories_count + 1) * sizeof **view->categories);
+        if (!view->categories[i]) return bp_error_set(error, "", "out of memory");
+        for (int32_t k = 0; k < c->categories_count; k++)
+            view->categories[i][k] = schema_feature_category(f, c->categories[k].value, strlen(c->categories[k].value));
+    }
+    return 0;
+}
+
+struct schema_view *schema_view_new(const struct schema_preprocessing *p, const struct schema_dataset *dataset, bool strict, struct bp_error *error) {
+    struct schema_view *view = calloc(1, sizeof *view);
+    if (!view) goto memory;
+    view->preprocessing = p;
+    view->dataset = dataset;
+    view->columns = calloc((size_t)p->features_count + 1, sizeof *view->columns);
+    view->categories = calloc((size_t)p->features_count + 1, sizeof *view->categories);
+    if (!view->columns || !view->categories) goto memory;
+    for (int32_t i = 0; i < p->features_count; i++)
+        if (bind_feature(view, i, strict, error) != 0) goto failed;
+    view->target = schema_dataset_find(dataset, p->target.name);
+    if (view->target < 0 && strict) {
+        bp_error_set(error, "/target", "the dataset has no column \"%.80s\"", p->target.name);
+        goto failed;
+    }
+    if (view->target >= 0 && p->target.classification && dataset->columns[view->target].type != SCHEMA_NUMERIC) {
+        const struct schema_column *c = &dataset->columns[view->target];
+        if (!(view->classes = malloc(((size_t)c->categories_count + 1) * sizeof *view->classes))) goto memory;
+        for (int32_t k = 0; k < c->categories_count; k++) view->classes[k] = class_of(&p->target, c->categories[k].value);
+    }
+    return view;
+memory:
+    bp_error_set(error, "", "out of memory");
+failed:
+    schema_view_free(view);
+    return NULL;
+}
+
+void schema_view_free(struct schema_view *view) {
+    if (!view) return;
+    for (int32_t i = 0; view->categories && i < view->preprocessing->features_count; i++) free(view->categories[i]);
+    free(view->categories);
+    free(view->columns);
+    free(view->classes);
+    free(view);
+}
+
+void schema_view_row(const struct schema_view *view, int64_t row, struct schema_cell *cells, float *tensors, float *const *inputs) {
+    const struct schema_preprocessing *p = view->preprocessing;
+    for (int32_t i = 0; i < p->features_count; i++) {
+        int32_t column = view->columns[i];
+        struct schema_cell *cell = &cells[i];
+        cell->kind = SCHEMA_CELL_MISSING;
+        if (column < 0 || view->dataset->columns[column].type != p->features[i].type) continue;
+        switch (p->features[i].type) {
+        case SCHEMA_CATEGORICAL: {
+            int32_t code = schema_dataset_code(view->dataset, column, row);
+            if (code < 0) break;
+            cell->kind = SCHEMA_CELL_CATEGORY;
+            cell->category = view->categories[i][code];
+            break;
+        }
+        case SCHEMA_TENSOR:
+            schema_dataset_tensor(view->dataset, column, row, tensors);
+            cell->kind = SCHEMA_CELL_TENSOR;
+            cell->tensor = tensors;
+            tensors += bp_shape_size(&p->features[i].shape);
+            break;
+        default:
+            cell->number = schema_dataset_number(view->dataset, column, row);
+            if (!isnan(cell->number)) cell->kind = SCHEMA_CELL_NUMBER;
+        }
+    }
+    schema_transform(p, cells, inputs);
+}
+
+double schema_view_target(const struct schema_view *view, int64_t row) {
+    const struct schema_target *t = &view->preprocessing->target;
+    if (view->target < 0) return NAN;
+    if (!t->classification) return (schema_dataset_number(view->dataset, view->target, row) - t->mean) / t->std;
+    int32_t class = -1;
+    if (view->classes) {
+        int32_t code = schema_dataset_code(view->dataset, view->target, row);
+        class = code < 0 ? -1 : view->classes[code];
+    } else {
+        char text[40];
+        double v = schema_dataset_number(view->dataset, view->target, row);
+        if (!isnan(v)) class = class_of(t, schema_number_text(v, text, sizeof text));
+    }
+    return class < 0 ? NAN : class;
+}

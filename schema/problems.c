@@ -1,0 +1,97 @@
+/* problems.c - the list of everything wrong with a request. */
+#include "problems.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VALUE_SHOWN = 60, DETAIL_MAX = 600 };
+
+static struct schema_problem *next(struct schema_problems *problems) {
+    problems->total++;
+    return problems->count < SCHEMA_PROBLEMS_MAX ? &problems->items[problems->count++] : NULL;
+}
+
+/* At most VALUE_SHOWN bytes of it, cut between characters, invalid UTF-8 shown as "?", with "..." when cut. */
+static char *shortened(const char *value, size_t size) {
+    size_t n = size < VALUE_SHOWN ? size : VALUE_SHOWN;
+    while (n < size && n > 0 && ((unsigned char)value[n] & 0xC0) == 0x80) n--;
+    char *text = malloc(n + 4);
+    if (!text) return NULL;
+    for (size_t i = 0; i < n; i++) text[i] = value[i] == '\0' ? '?' : value[i];
+    memcpy(text + n, n < size ? "..." : "", n < size ? 4 : 1);
+    json_t *valid = json_string(text);
+    if (!valid)
+        for (char *c = text; *c; c++)
+            if ((unsigned char)*c >= 0x80) *c = '?';
+    json_decref(valid);
+    return text;
+}
+
+int schema_problem_add(struct schema_problems *problems, const char *pointer, const char *format, ...) {
+    struct schema_problem *p = next(problems);
+    if (!p) return -1;
+    char detail[DETAIL_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    p->pointer = pointer ? strdup(pointer) : NULL;
+    p->detail = strdup(detail);
+    return -1;
+}
+
+int schema_problem_cell(struct schema_problems *problems, int64_t line, const char *column, const char *value, size_t value_size, const char *format,
+                        ...) {
+    struct schema_problem *p = next(problems);
+    if (!p) return -1;
+    char detail[DETAIL_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    p->line = line;
+    p->column = column ? shortened(column, strlen(column)) : NULL;
+    p->value = value ? shortened(value, value_size) : NULL;
+    p->detail = strdup(detail);
+    return -1;
+}
+
+void schema_problems_clear(struct schema_problems *problems) {
+    for (int32_t i = 0; i < problems->count; i++) {
+        free(problems->items[i].pointer);
+        free(problems->items[i].column);
+        free(problems->items[i].value);
+        free(problems->items[i].detail);
+    }
+    memset(problems, 0, sizeof *problems);
+}
+
+/* A JSON string of text that may be cut inside a character. */
+static json_t *text_json(const char *text) {
+    json_t *s = json_string(text);
+    if (s) return s;
+    char *copy = strdup(text);
+    if (!copy) return json_null();
+    for (char *c = copy; *c; c++)
+        if ((unsigned char)*c >= 0x80) *c = '?';
+    s = json_string(copy);
+    free(copy);
+    return s ? s : json_null();
+}
+
+json_t *schema_problems_json(const struct schema_problems *problems) {
+    json_t *list = json_array();
+    for (int32_t i = 0; i < problems->count; i++) {
+        const struct schema_problem *p = &problems->items[i];
+        json_t *item = json_object();
+        if (p->pointer) json_object_set_new(item, "pointer", text_json(p->pointer));
+        if (p->line > 0) json_object_set_new(item, "line", json_integer(p->line));
+        if (p->column) json_object_set_new(item, "column", text_json(p->column));
+        if (p->value) json_object_set_new(item, "value", text_json(p->value));
+        json_object_set_new(item, "detail", text_json(p->detail ? p->detail : "out of memory"));
+        json_array_append_new(list, item);
+    }
+    return list;
+}

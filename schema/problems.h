@@ -1,0 +1,36 @@
+/* problems.h - everything that is wrong with a request, told at once: a bounded list of problems with their places. */
+#ifndef SCHEMA_PROBLEMS_H
+#define SCHEMA_PROBLEMS_H
+
+#include "base.h"
+#include <jansson.h>
+
+enum { SCHEMA_PROBLEMS_MAX = 20 };
+
+struct schema_problem {
+    char *pointer; /* JSON pointer into the request, or NULL */
+    int64_t line;  /* physical line of a text upload, from 1, header included; 0: does not apply */
+    char *column;  /* column name, or NULL */
+    char *value;   /* what was got, shortened, or NULL */
+    char *detail;  /* what was expected and what to do */
+};
+
+/* Zero-initialise; free with schema_problems_clear. Beyond the first SCHEMA_PROBLEMS_MAX only `total` grows. */
+struct schema_problems {
+    int32_t count;
+    int64_t total;
+    struct schema_problem items[SCHEMA_PROBLEMS_MAX];
+    bool too_large; /* the problem is size: answered with 413 */
+    bool internal;  /* not the sender's fault (disk, memory): answered with 500/507 */
+};
+
+/* Both always return -1. pointer may be NULL. */
+int schema_problem_add(struct schema_problems *problems, const char *pointer, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* For a cell or record of an upload. column and value may be NULL; value is cut to a readable length. */
+int schema_problem_cell(struct schema_problems *problems, int64_t line, const char *column, const char *value, size_t value_size, const char *format,
+                        ...) __attribute__((format(printf, 6, 7)));
+void schema_problems_clear(struct schema_problems *problems);
+/* The `errors` array of an answer: [{"pointer"|"line","column","value","detail"}]. */
+json_t *schema_problems_json(const struct schema_problems *problems);
+
+#endif

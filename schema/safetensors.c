@@ -1,0 +1,131 @@
+/* safetensors.c - writing and reading the container of tensors. */
+#include "safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEADER_MAX = 100 << 20, ALIGNMENT = 64, TENSORS_MAX = 100000 };
+static const char *const dtype_names[] = {"F32", "F64"};
+static const size_t dtype_sizes[] = {4, 8};
+
+int schema_safetensors_header(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **header, size_t *size,
+                              struct bp_error *error) {
+    json_t *json = json_object();
+    size_t offset = 0;
+    if (metadata) json_object_set(json, "__metadata__", (json_t *)metadata);
+    for (int32_t i = 0; i < count; i++) {
+        json_t *shape = json_array();
+        for (int32_t k = 0; k < tensors[i].rank; k++) json_array_append_new(shape, json_integer(tensors[i].dims[k]));
+        json_object_set_new(json, tensors[i].name,
+                            json_pack("{s:s, s:o, s:[I,I]}", "dtype", dtype_names[tensors[i].dtype], "shape", shape, "data_offsets",
+                                      (json_int_t)offset, (json_int_t)(offset + tensors[i].bytes)));
+        offset += tensors[i].bytes;
+    }
+    char *text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    size_t length = text ? strlen(text) : 0, padded = (8 + length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    char *out = text ? malloc(padded) : NULL;
+    if (!out) {
+        free(text);
+        return bp_error_set(error, "", "no memory for the header of a tensor file");
+    }
+    uint64_t stated = padded - 8;
+    for (int i = 0; i < 8; i++) out[i] = (char)(stated >> (8 * i));
+    memcpy(out + 8, text, length);
+    memset(out + 8 + length, ' ', padded - 8 - length);
+    free(text);
+    *header = out;
+    *size = padded;
+    return 0;
+}
+
+int schema_safetensors_write(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **bytes, size_t *size,
+                             struct bp_error *error) {
+    char *header;
+    size_t header_size, total;
+    if (schema_safetensors_header(tensors, count, metadata, &header, &header_size, error) != 0) return -1;
+    total = header_size;
+    for (int32_t i = 0; i < count; i++) total += tensors[i].bytes;
+    char *out = realloc(header, total);
+    if (!out) {
+        free(header);
+        return bp_error_set(error, "", "no memory for a tensor file of %zu bytes", total);
+    }
+    char *at = out + header_size;
+    for (int32_t i = 0; i < count; i++) {
+        memcpy(at, tensors[i].data, tensors[i].bytes);
+        at += tensors[i].bytes;
+    }
+    *bytes = out;
+    *size = total;
+    return 0;
+}
+
+static int read_tensor(const char *name, const json_t *json, const char *data, size_t data_size, struct schema_tensor *out, struct bp_error *error) {
+    const char *dtype = json_string_value(json_object_get(json, "dtype"));
+    const json_t *shape = json_object_get(json, "shape"), *offsets = json_object_get(json, "data_offsets");
+    json_int_t begin = json_integer_value(json_array_get(offsets, 0)), end = json_integer_value(json_array_get(offsets, 1));
+    int32_t kind = 0;
+    while (dtype && kind < 2 && strcmp(dtype, dtype_names[kind]) != 0) kind++;
+    if (!dtype || kind == 2 || strlen(name) >= sizeof out->name || json_array_size(shape) > BP_RANK_MAX || json_array_size(offsets) != 2)
+        return bp_error_set(error, "", "tensor \"%.60s\" has a type, shape or offsets that this program does not read", name);
+    uint64_t bytes = dtype_sizes[kind];
+    for (size_t k = 0; k < json_array_size(shape); k++) {
+        json_int_t dim = json_integer_value(json_array_get(shape, k));
+        if (dim < 0 || (dim > 0 && bytes > data_size / (uint64_t)dim))
+            return bp_error_set(error, "", "tensor \"%.60s\" is larger than its file", name);
+        bytes *= (uint64_t)dim;
+        out->dims[k] = dim;
+    }
+    if (begin < 0 || end < begin || (uint64_t)end > data_size || (uint64_t)(end - begin) != bytes)
+        return bp_error_set(error, "", "tensor \"%.60s\" has offsets that do not fit its shape or the file", name);
+    snprintf(out->name, sizeof out->name, "%s", name);
+    out->dtype = (enum schema_dtype)kind;
+    out->rank = (int32_t)json_array_size(shape);
+    out->data = data + begin;
+    out->bytes = (size_t)bytes;
+    return 0;
+}
+
+int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor **tensors, int32_t *count, json_t **metadata,
+                            struct bp_error *error) {
+    const unsigned char *b = bytes;
+    uint64_t length = 0;
+    if (size < 8) return bp_error_set(error, "", "this is not a tensor file: only %zu bytes", size);
+    for (int i = 7; i >= 0; i--) length = length << 8 | b[i];
+    if (length > HEADER_MAX || length > size - 8) return bp_error_set(error, "", "this is not a tensor file, or it is cut short");
+    json_error_t where;
+    json_t *json = json_loadb((const char *)b + 8, (size_t)length, JSON_REJECT_DUPLICATES, &where);
+    if (!json_is_object(json) || json_object_size(json) > TENSORS_MAX) {
+        json_decref(json);
+        return bp_error_set(error, "", "the header of this tensor file is damaged");
+    }
+    struct schema_tensor *out = calloc(json_object_size(json) + 1, sizeof *out);
+    int32_t n = 0;
+    int failed = out ? 0 : bp_error_set(error, "", "out of memory");
+    const char *name;
+    json_t *item;
+    *metadata = NULL;
+    json_object_foreach(json, name, item) {
+        if (failed) break;
+        if (strcmp(name, "__metadata__") == 0) *metadata = json_incref(item);
+        else failed = read_tensor(name, item, (const char *)b + 8 + length, size - 8 - (size_t)length, &out[n++], error);
+    }
+    json_decref(json);
+    if (failed) {
+        free(out);
+        json_decref(*metadata);
+        *metadata = NULL;
+        return -1;
+    }
+    *tensors = out;
+    *count = n;
+    return 0;
+}
+
+const struct schema_tensor *schema_safetensors_find(const struct schema_tensor *tensors, int32_t count, const char *name) {
+    for (int32_t i = 0; i < count; i++)
+        if (strcmp(tensors[i].name, name) == 0) return &tensors[i];
+    return NULL;
+}

@@ -1,0 +1,33 @@
+/* safetensors.h - the container of weights and checkpoints: 8 bytes of header length, a JSON header, raw little-endian tensors.
+ * Format: https://github.com/huggingface/safetensors (its README). Nothing is executed on reading, every offset is checked. */
+#ifndef SCHEMA_SAFETENSORS_H
+#define SCHEMA_SAFETENSORS_H
+
+#include "base.h"
+#include <jansson.h>
+
+enum schema_dtype { SCHEMA_F32, SCHEMA_F64 };
+
+struct schema_tensor {
+    char name[160];
+    enum schema_dtype dtype;
+    int32_t rank;
+    int64_t dims[BP_RANK_MAX];
+    const void *data; /* borrowed */
+    size_t bytes;
+};
+
+/* The header of a file with these tensors, in their order, padded so that the data is aligned to 64 bytes; metadata: an object of strings. *header is
+ * the caller's. The file is the header followed by the tensors' bytes without gaps. */
+int schema_safetensors_header(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **header, size_t *size,
+                              struct bp_error *error);
+/* The whole file in memory; the caller's. */
+int schema_safetensors_write(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **bytes, size_t *size,
+                             struct bp_error *error);
+/* Reads a file in memory: the tensors point into bytes. *tensors and *metadata are the caller's. */
+int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor **tensors, int32_t *count, json_t **metadata,
+                            struct bp_error *error);
+/* The tensor of that name, or NULL. */
+const struct schema_tensor *schema_safetensors_find(const struct schema_tensor *tensors, int32_t count, const char *name);
+
+#endif

@@ -1,0 +1,30 @@
+/* source.h - rows of a dataset as a source of batches for the trainer, and the split into training and validation rows. */
+#ifndef SCHEMA_SOURCE_H
+#define SCHEMA_SOURCE_H
+
+#include "preprocessing.h"
+#include "train.h"
+
+struct schema_split {
+    int64_t train_count, validation_count;
+    int64_t *train, *validation; /* row numbers, ascending; one allocation, freed with schema_split_free */
+};
+
+/* Splits rows[0..n) by seed: `fraction` of them for validation. classes (n): class of each row for a stratified split, NULL for a plain one. Every
+ * class keeps at least one training row; with a fraction above 0 and at least two rows, validation has at least one. A pure function of its
+ * arguments. */
+int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, int32_t classes_count, double fraction, uint64_t seed,
+                      struct schema_split *split, struct bp_error *error);
+void schema_split_free(struct schema_split *split);
+
+/* Batches from rows of a view. Up to SCHEMA_SOURCE_MEMORY bytes the transformed inputs are kept in memory; beyond that each batch is transformed from
+ * the mapped file as it is needed: by the same code, to the same bits. rows are copied. one_hot: targets are class_count wide. */
+enum { SCHEMA_SOURCE_MEMORY = 64 << 20 };
+struct schema_source;
+int schema_source_new(const struct schema_view *view, const int64_t *rows, int64_t n, bool one_hot, size_t memory_max, struct schema_source **source,
+                      struct bp_error *error);
+void schema_source_free(struct schema_source *source);
+/* For the trainer; borrowed from the source. */
+struct bp_source schema_source_batches(const struct schema_source *source);
+
+#endif

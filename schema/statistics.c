@@ -1,0 +1,101 @@
+/* statistics.c - statistics in one pass over blocks of numbers.
+ *
+ * Within a block the mean comes first, then the squared differences from it; blocks are joined by
+ *     d = mean_b - mean_a;  mean = mean_a + d n_b / n;  M2 = M2_a + M2_b + d^2 n_a n_b / n
+ * (Chan, Golub, LeVeque 1979), which is Welford's method for blocks: as stable, and four sums run side by side. The order of the additions is
+ * fixed. Numbers so large that a sum overflows are done again in long double. */
+#include "statistics.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BLOCK = 4096 };
+
+void schema_statistics_start(struct schema_statistics *s) {
+    memset(s, 0, sizeof *s);
+    s->integral = true;
+    s->min = INFINITY, s->max = -INFINITY;
+}
+
+static double sum(const double *x, int64_t n) {
+    double s[4] = {0, 0, 0, 0};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++) s[k] += x[i + k];
+    for (; i < n; i++) s[0] += x[i];
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+static double squares(const double *x, int64_t n, double mean) {
+    double s[4] = {0, 0, 0, 0};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++) s[k] += (x[i + k] - mean) * (x[i + k] - mean);
+    for (; i < n; i++) s[0] += (x[i] - mean) * (x[i] - mean);
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+static void join(struct schema_statistics *s, const double *x, int64_t n) {
+    long double mean = (long double)sum(x, n) / (long double)n, m2 = squares(x, n, (double)mean);
+    if (!isfinite(mean) || !isfinite(m2)) {
+        mean = 0, m2 = 0;
+        for (int64_t i = 0; i < n; i++) mean += (long double)x[i] / (long double)n;
+        for (int64_t i = 0; i < n; i++) m2 += ((long double)x[i] - mean) * ((long double)x[i] - mean);
+    }
+    long double total = (long double)(s->count + n), d = mean - s->mean;
+    s->mean += d * (long double)n / total;
+    s->m2 += m2 + d * d * ((long double)s->count * (long double)n / total);
+    s->count += n;
+    double min = s->min, max = s->max;
+    for (int64_t i = 0; i < n; i++) {
+        min = x[i] < min ? x[i] : min;
+        max = x[i] > max ? x[i] : max;
+    }
+    s->min = min, s->max = max;
+}
+
+static bool is_integer(double v) {
+    return fabs(v) >= 9007199254740992.0 || (double)(int64_t)v == v;
+}
+
+/* Keeps the distinct values in ascending order until there are too many. */
+static void distinct(struct schema_statistics *s, const double *x, int64_t n) {
+    double last = NAN;
+    for (int64_t i = 0; i < n && s->distinct_count <= SCHEMA_DISTINCT_MAX; i++) {
+        if (x[i] == last) continue;
+        last = x[i];
+        int32_t at = 0;
+        while (at < s->distinct_count && s->distinct[at] < last) at++;
+        if (at < s->distinct_count && s->distinct[at] == last) continue;
+        if (s->distinct_count++ == SCHEMA_DISTINCT_MAX) return;
+        memmove(s->distinct + at + 1, s->distinct + at, (size_t)(s->distinct_count - 1 - at) * sizeof *s->distinct);
+        s->distinct[at] = last == 0 ? 0 : last;
+    }
+}
+
+void schema_statistics_add(struct schema_statistics *s, const double *x, int64_t n) {
+    distinct(s, x, n);
+    for (int64_t i = 0; i < n && s->integral; i++) s->integral = is_integer(x[i]);
+    for (int64_t i = 0; i < n; i += BLOCK) join(s, x + i, n - i < BLOCK ? n - i : BLOCK);
+}
+
+void schema_statistics_add_floats(struct schema_statistics *s, const float *x, int64_t n) {
+    double block[BLOCK];
+    for (int64_t i = 0; i < n; i += BLOCK) {
+        int64_t m = n - i < BLOCK ? n - i : BLOCK;
+        for (int64_t k = 0; k < m; k++) block[k] = (double)x[i + k];
+        join(s, block, m);
+    }
+}
+
+void schema_statistics_finish(const struct schema_statistics *s, struct schema_column *column) {
+    bool empty = s->count == 0;
+    column->min = empty ? NAN : s->min;
+    column->max = empty ? NAN : s->max;
+    bool constant = !empty && s->min == s->max; /* exact, whatever the sums rounded to */
+    column->mean = empty ? NAN : constant ? s->min : (double)s->mean;
+    column->std = empty ? NAN : constant ? 0 : (double)sqrtl(s->m2 / (long double)s->count);
+    column->integral = s->integral && !empty && column->type == SCHEMA_NUMERIC;
+    column->distinct_count = column->type == SCHEMA_NUMERIC ? s->distinct_count : 0;
+    memcpy(column->distinct, s->distinct, sizeof s->distinct);
+}

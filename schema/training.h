@@ -1,0 +1,52 @@
+/* training.h - a job resolved: which columns are the features, what the task is, which output layer and loss fit it, everything checked
+ * against the data. The server does it when a job is submitted and hands the result to the job process as JSON. */
+#ifndef SCHEMA_TRAINING_H
+#define SCHEMA_TRAINING_H
+
+#include "definition.h"
+#include "options.h"
+#include "source.h"
+
+struct schema_training {
+    struct schema_definition *definition; /* with output layer, loss and metrics filled in */
+    struct schema_options options;
+    struct schema_preprocessing *preprocessing; /* fitted on the training rows */
+    struct bp_network *network;
+    json_t *warnings; /* array of strings, at most 20 */
+};
+
+/* What the request says besides definition and options. */
+struct schema_training_request {
+    const char *target;
+    const char *task;               /* NULL: inferred */
+    const json_t *features;         /* array of column names, NULL: all other columns */
+    const char *pointer;            /* where the job object stands: "" */
+    const char *definition_pointer; /* where the definition stands: "/model" or "" */
+};
+
+/* Decodes "target", "task", "features" out of a job object. 0, or -1 with problems. */
+int schema_training_request_decode(const json_t *object, const char *pointer, struct schema_training_request *request,
+                                   struct schema_problems *problems);
+
+/* Resolves. definition is taken over (also on failure); options are copied, a missing seed is drawn. NULL with problems. */
+struct schema_training *schema_training_resolve(struct schema_definition *definition, const struct schema_options *options,
+                                                const struct schema_dataset *dataset, const struct schema_training_request *request,
+                                                struct schema_problems *problems);
+void schema_training_free(struct schema_training *training);
+
+/* {"definition","options","preprocessing","features","target","task","layers","parameters"}: the heart of a spec, a version's document and a model
+ * file. */
+json_t *schema_training_encode(const struct schema_training *training);
+struct schema_training *schema_training_decode(const json_t *json, struct bp_error *error);
+
+/* The rows of the dataset with a usable target, and their split. */
+int schema_training_split(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
+/* The engine's options for it. */
+struct bp_train_options schema_training_options(const struct schema_training *training);
+/* Bytes a job process needs, roughly: for limits and for people. */
+int64_t schema_training_bytes(const struct schema_training *training, int64_t rows);
+
+/* A definition for data whose shape of network nobody chose: hidden layers by the number of inputs and rows. Tensor columns are flattened. */
+struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target);
+
+#endif

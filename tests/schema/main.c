@@ -1,0 +1,20 @@
+/* main.c - runs the suites of schema/; the exit status follows the result. CK_RUN_SUITE picks one. */
+#include <check.h>
+#include <stdlib.h>
+
+#define SUITES(X) X(csv) X(dataset) X(definition) X(ingest) X(json) X(model_file) X(number) X(predict) X(preprocessing) X(source) X(text) X(training)
+
+#define X(name) Suite *suite_schema_##name(void);
+SUITES(X)
+#undef X
+
+int main(void) {
+    SRunner *runner = srunner_create(NULL);
+#define X(name) srunner_add_suite(runner, suite_schema_##name());
+    SUITES(X)
+#undef X
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

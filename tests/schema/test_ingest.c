@@ -1,0 +1,168 @@
+/* test_ingest.c - what users are warned of, the types they give, the order of calls, the table of formats. */
+#include "ingest_support.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+Suite *suite_schema_ingest(void);
+
+#define CSV_WARNS(text, warnings) check_warnings(load_csv(text, NULL), warnings, __LINE__)
+
+START_TEST(warnings) {
+    CSV_WARNS("a,b\n1,x\n2,y\n3,x\n", "[]");
+    CSV_WARNS("a,b\n1,\n2,NA\n", "[\"column \\\"b\\\" is empty: every value is missing; it is taken as numeric\"]");
+    CSV_WARNS("a,b,c,d\n1,7,x,true\n2,7,x,true\n",
+              "[\"column \\\"b\\\" is constant\",\"column \\\"c\\\" is constant\",\"column \\\"d\\\" is constant\"]");
+    CSV_WARNS("a,b\n1,x\n2,NA\n3,?\n4,x\n5,\n", "[\"column \\\"b\\\": 2 cells such as NA, NaN or ? are kept as categories, because the column holds "
+                                                "text; leave such cells empty if they are missing\"]");
+    CSV_WARNS("a\n1\n2\n3\nabc\n", "[\"column \\\"a\\\" is taken as categorical: most of its values are numbers, but not all (\\\"abc\\\")\"]");
+    CSV_WARNS("a;b\n1,5;1\n2,5;2\n",
+              "[\"column \\\"a\\\" is taken as categorical: its numbers seem to have a decimal comma (\\\"1,5\\\"); write a point\"]");
+    CSV_WARNS("1,2\n3,4\n4,3\n",
+              "[\"the first line is always taken as the names of the columns, but here it is all numbers; add a line of names if it is data\"]");
+}
+END_TEST
+
+START_TEST(identifiers) {
+    char text[2000] = "id\n";
+    for (int i = 0; i < 50; i++) sprintf(text + strlen(text), "k%d\n", i);
+    check_warnings(load_csv(text, NULL), "[]", __LINE__);
+    strcat(text, "last\n");
+    check_warnings(load_csv(text, NULL),
+                   "[\"column \\\"id\\\" looks like an identifier: all its 51 values are different; leave it out of the features\"]", __LINE__);
+}
+END_TEST
+
+START_TEST(at_most_twenty_warnings) {
+    char text[2000] = "";
+    for (int i = 0; i < 30; i++) sprintf(text + strlen(text), "%sc%d", i ? "," : "", i);
+    for (int row = 0; row < 2; row++)
+        for (int i = 0; i < 30; i++) strcat(text, i ? ",1" : "\n1");
+    struct loaded loaded = load_csv(text, NULL);
+    ck_assert_int_eq(20, (int)json_array_size(loaded.warnings));
+    ck_assert_str_eq("column \"c18\" is constant", json_string_value(json_array_get(loaded.warnings, 18)));
+    ck_assert_str_eq("and 11 more warnings", json_string_value(json_array_get(loaded.warnings, 19)));
+    loaded_clear(&loaded);
+}
+END_TEST
+
+START_TEST(types_in_a_query) {
+    struct schema_problems problems = {0};
+    struct schema_column_type *types = NULL;
+    int32_t count = 0;
+    ck_assert_int_eq(0, schema_column_types_parse(" a:categorical, \"b,\"\"c:d\"\" \": numeric ,caf\xC3\xA9:boolean", &types, &count, &problems));
+    ck_assert_int_eq(3, count);
+    ck_assert_str_eq("a", types[0].name);
+    ck_assert_int_eq(SCHEMA_CATEGORICAL, types[0].type);
+    ck_assert(types[0].hwc);
+    ck_assert_str_eq("b,\"c:d\" ", types[1].name);
+    ck_assert_int_eq(SCHEMA_NUMERIC, types[1].type);
+    ck_assert_str_eq("caf\xC3\xA9", types[2].name);
+    schema_column_types_free(types, count);
+    ck_assert_int_eq(0, schema_column_types_parse("", &types, &count, &problems));
+    ck_assert_int_eq(0, count);
+    static const struct {
+        const char *text, *detail;
+    } bad[] = {{"a", "types: expected column:type,column:type, got \"a\"; a column name with a comma or colon goes in double quotes"},
+               {":numeric", "types: expected column:type,column:type, got \"\"; a column name with a comma or colon goes in double quotes"},
+               {"a:categorial",
+                "\"categorial\" is no column type (column \"a\"), did you mean \"categorical\"? Types are numeric, categorical, boolean and tensor"},
+               {"a:numeric,a:boolean", "types names the column \"a\" twice"},
+               {"a:", "\"\" is no column type (column \"a\"). Types are numeric, categorical, boolean and tensor"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_int_eq(-1, schema_column_types_parse(bad[i].text, &types, &count, &problems));
+        ck_assert_str_eq(bad[i].detail, problems.items[0].detail);
+        ck_assert_ptr_null(types);
+        schema_problems_clear(&problems);
+    }
+}
+END_TEST
+
+START_TEST(types_in_json) {
+    struct schema_problems problems = {0};
+    struct schema_column_type *types = NULL;
+    int32_t count = 0;
+    json_t *object =
+        json_loads("{\"a\":\"numeric\",\"t\":{\"type\":\"tensor\",\"shape\":[3,4,5],\"layout\":\"chw\"},\"u\":{\"type\":\"tensor\"}}", 0, NULL);
+    ck_assert_int_eq(0, schema_column_types_decode(object, "/types", &types, &count, &problems));
+    ck_assert_int_eq(3, count);
+    ck_assert_int_eq(3, types[1].shape.rank);
+    ck_assert_int_eq(5, types[1].shape.dims[2]);
+    ck_assert(!types[1].hwc && types[2].hwc && types[2].shape.rank == 0);
+    schema_column_types_free(types, count);
+    json_decref(object);
+    object = json_loads("{\"a/b\":{\"type\":\"numeric\",\"shape\":[3]},\"t\":{\"type\":\"tensor\",\"layout\":\"hcw\"}}", 0, NULL);
+    ck_assert_int_eq(-1, schema_column_types_decode(object, "/dataset/types", &types, &count, &problems));
+    ck_assert_int_eq(2, problems.count);
+    ck_assert_str_eq("/dataset/types/a~1b", problems.items[0].pointer);
+    ck_assert_str_eq("shape and layout belong to the type tensor", problems.items[0].detail);
+    ck_assert_str_eq("layout is \"hwc\" (height, width, channels) or \"chw\"", problems.items[1].detail);
+    schema_problems_clear(&problems);
+    json_decref(object);
+}
+END_TEST
+
+START_TEST(formats) {
+    ck_assert_ptr_nonnull(schema_format_for("text/csv"));
+    ck_assert_ptr_eq(schema_format_for("text/csv"), schema_format_for(" Text/CSV; charset=utf-8"));
+    ck_assert_str_eq("json", schema_format_for("application/json ;x=y")->entry.name);
+    ck_assert_ptr_null(schema_format_for("text/plain"));
+    ck_assert_ptr_null(schema_format_for("text/csvx"));
+    ck_assert_ptr_null(schema_format_for(""));
+    ck_assert_ptr_null(schema_format_for(NULL));
+    for (int32_t i = 0; i < schema_formats.count; i++) {
+        ck_assert_ptr_nonnull(schema_formats.entries[i]->summary);
+        if (i) ck_assert_int_lt(strcmp(schema_formats.entries[i - 1]->name, schema_formats.entries[i]->name), 0);
+    }
+}
+END_TEST
+
+/* After an error only close is allowed, and everything else says so quietly. */
+START_TEST(after_an_error) {
+    struct schema_problems problems = {0};
+    struct schema_ingest *ingest = NULL;
+    int fd = nameless_file();
+    ck_assert_int_eq(0, schema_ingest_open(schema_format_for("text/csv"), NULL, fd, &ingest, &problems));
+    ck_assert_int_eq(-1, schema_ingest_feed(ingest, "a,a\n1,2\n", 8, &problems));
+    ck_assert_int_eq(1, problems.count);
+    ck_assert_int_eq(-1, schema_ingest_feed(ingest, "3,4\n", 4, &problems));
+    ck_assert_int_eq(-1, schema_ingest_finish(ingest, &problems));
+    ck_assert_int_eq(1, problems.count);
+    schema_ingest_close(ingest);
+    schema_ingest_close(NULL);
+    schema_problems_clear(&problems);
+    close(fd);
+}
+END_TEST
+
+START_TEST(given_up_in_the_middle) {
+    static const char *const types[] = {"text/csv", "application/json"};
+    for (int i = 0; i < 2; i++) {
+        struct schema_problems problems = {0};
+        struct schema_ingest *ingest = NULL;
+        int fd = nameless_file();
+        ck_assert_int_eq(0, schema_ingest_open(schema_format_for(types[i]), NULL, fd, &ingest, &problems));
+        ck_assert_int_eq(0, schema_ingest_feed(ingest, "{\"a", 3, &problems));
+        schema_ingest_close(ingest);
+        close(fd);
+    }
+}
+END_TEST
+
+Suite *suite_schema_ingest(void) {
+    Suite *suite = suite_create("schema ingest");
+    TCase *tests = tcase_create("ingest");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, warnings);
+    tcase_add_test(tests, identifiers);
+    tcase_add_test(tests, at_most_twenty_warnings);
+    tcase_add_test(tests, types_in_a_query);
+    tcase_add_test(tests, types_in_json);
+    tcase_add_test(tests, formats);
+    tcase_add_test(tests, after_an_error);
+    tcase_add_test(tests, given_up_in_the_middle);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

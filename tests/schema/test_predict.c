@@ -1,0 +1,218 @@
+/* test_predict.c - predict bodies: the one-pass reader and the patient one agree, values and labels are right, problems stand at their place. */
+#include "predictor.h"
+#include "training_support.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+Suite *suite_schema_predict(void);
+
+struct rig {
+    struct resolved resolved;
+    struct schema_model *model;
+    struct schema_predictor *predictor;
+};
+
+static struct rig open_rig(struct resolved resolved) {
+    struct rig rig = {.resolved = resolved};
+    struct bp_error error = {0};
+    char *bytes = NULL;
+    size_t size;
+    ck_assert_msg(resolved.training != NULL, "%s", first_problem(&resolved));
+    bp_real *weights = bp_reals_new(resolved.training->network->weights_count);
+    bp_network_initialize(resolved.training->network, 3, weights);
+    json_t *document = schema_training_encode(resolved.training);
+    ck_assert_int_eq(schema_model_write(resolved.training, document, weights, &bytes, &size, &error), 0);
+    rig.model = schema_model_read(bytes, size, &error);
+    ck_assert_msg(rig.model != NULL, "%s", error.message);
+    rig.predictor = schema_predictor_new(rig.model, &error);
+    json_decref(document);
+    free(bytes);
+    free(weights);
+    return rig;
+}
+
+static struct rig colours_rig(void) {
+    return open_rig(resolve_text(colours_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"tanh\"}]}",
+                                 "{\"target\":\"label\",\"seed\":1,\"validation\":{\"fraction\":0}}"));
+}
+
+static void close_rig(struct rig *rig) {
+    schema_predictor_free(rig->predictor);
+    schema_model_free(rig->model);
+    resolved_clear(&rig->resolved);
+}
+
+/* The answer's text, or the problems as "pointer: detail" lines with a "!" before. The caller's. */
+static char *ask(struct rig *rig, const char *body) {
+    struct schema_text out = {.limit = 1 << 20};
+    struct schema_problems problems = {0};
+    if (schema_predict_body(rig->predictor, body, strlen(body), 100, &out, &problems) == 0) return out.bytes;
+    struct schema_text said = {.limit = 1 << 20};
+    for (int32_t i = 0; i < problems.count; i++)
+        schema_text_format(&said, "!%s: %s\n", problems.items[i].pointer ? problems.items[i].pointer : "", problems.items[i].detail);
+    free(out.bytes);
+    schema_problems_clear(&problems);
+    return said.bytes;
+}
+
+/* Sends the body through each reader alone. Returns whether the one-pass reader took it. */
+static bool both(struct rig *rig, const char *body) {
+    struct schema_text whole = {.limit = 1 << 20}, patient = {.limit = 1 << 20};
+    struct schema_problems problems = {0};
+    schema_predict_body(rig->predictor, body, strlen(body), 100, &whole, &problems);
+    schema_problems_clear(&problems);
+    rig->predictor->out = &patient;
+    rig->predictor->filled = 0;
+    rig->predictor->rows = 0;
+    schema_text_string(&patient, "[");
+    int refused = schema_instances_decode(rig->predictor, body, strlen(body), 100, &problems);
+    if (!refused) schema_predictor_flush(rig->predictor);
+    schema_problems_clear(&problems);
+    struct schema_text quick = {.limit = 1 << 20};
+    rig->predictor->out = &quick;
+    rig->predictor->filled = 0;
+    rig->predictor->rows = 0;
+    schema_text_string(&quick, "[");
+    bool taken = schema_instances_scan(rig->predictor, body, strlen(body), 100) == 0;
+    if (taken) {
+        schema_predictor_flush(rig->predictor);
+        ck_assert_msg(!refused, "the one-pass reader took what the patient one refuses: %s", body);
+        ck_assert_str_eq(quick.bytes, patient.bytes);
+    }
+    free(whole.bytes);
+    free(patient.bytes);
+    free(quick.bytes);
+    return taken;
+}
+
+START_TEST(the_readers_agree) {
+    struct rig rig = colours_rig();
+    ck_assert(both(&rig, "{\"instances\":[[1.5,\"red\"]]}"));
+    ck_assert(both(&rig, " {\n\"instances\" : [ [ 1.5e0 , \"red\" ] , {\"colour\":\"blue\",\"x\":-7} ,{\"x\":null},{\"x\":1,\"id\":17}]\t}\r\n"));
+    ck_assert(both(&rig, "{\"instances\":[{}]}"));
+    ck_assert(!both(&rig, "{\"instances\":[[1.5,\"r\\u0065d\"]]}"));
+    ck_assert(!both(&rig, "{\"instances\":[[1.5,\"red\"],]}"));
+    ck_assert(!both(&rig, "{\"instances\":[[1.5,\"red\"]]"));
+    ck_assert(!both(&rig, "{\"instances\":[[1.5,\"red\"]]} x"));
+    ck_assert(!both(&rig, "{\"instances\":[[01,\"red\"]]}"));
+    ck_assert(!both(&rig, "{\"instances\":[[1.,\"red\"]]}"));
+    ck_assert(!both(&rig, "{\"instances\":[[NaN,\"red\"]]}"));
+    ck_assert(!both(&rig, "{\"instances\":[[1e999,\"red\"]]}"));
+    ck_assert(!both(&rig, "{\"instances\":[{\"x\":1,\"x\":2}]}"));
+    ck_assert(!both(&rig, "{\"instances\":[]}"));
+    ck_assert(!both(&rig, ""));
+    close_rig(&rig);
+}
+END_TEST
+
+START_TEST(layouts_give_the_same_prediction) {
+    struct rig rig = colours_rig();
+    char *a = ask(&rig, "{\"instances\":[[1.5,\"red\"]]}"), *b = ask(&rig, "{\"instances\":[{\"colour\":\"red\",\"x\":1.5}]}"),
+         *c = ask(&rig, "{\"inputs\":{\"x\":[1.5],\"colour\":[\"r\\u0065d\"]}}");
+    ck_assert_ptr_nonnull(strstr(a, "\"predictions\":[{\"label\":\""));
+    ck_assert_str_eq(a, b);
+    ck_assert_str_eq(a, c);
+    ck_assert_ptr_nonnull(strstr(a, "\"warnings\":[]"));
+    free(a);
+    free(b);
+    free(c);
+    close_rig(&rig);
+}
+END_TEST
+
+START_TEST(warnings_in_words) {
+    struct rig rig = colours_rig();
+    char *a = ask(&rig, "{\"instances\":[{\"colour\":\"mauve\",\"y\":3},{\"x\":2,\"colour\":\"red\"}]}");
+    ck_assert_ptr_nonnull(strstr(a, "column \\\"x\\\": 1 of 2 values are missing"));
+    ck_assert_ptr_nonnull(strstr(a, "(the first: \\\"mauve\\\") and went to the unseen bucket"));
+    ck_assert_ptr_nonnull(strstr(a, "column \\\"y\\\" is not a feature of this model and was ignored"));
+    free(a);
+    close_rig(&rig);
+}
+END_TEST
+
+static void said(struct rig *rig, const char *body, const char *expected) {
+    char *text = ask(rig, body);
+    ck_assert_msg(strstr(text, expected) != NULL, "%s\nsaid %s\nexpected %s", body, text, expected);
+    free(text);
+}
+
+START_TEST(problems_at_their_place) {
+    struct rig rig = colours_rig();
+    said(&rig, "{\"instances\":[[1,\"red\"],[\"2\",\"red\"]]}",
+         "!/instances/1/0: column \"x\" wants a number, got the string \"2\"; send it without quotes");
+    said(&rig, "{\"instances\":[{\"x\":[1]}]}", "!/instances/0/x: column \"x\" wants a number, got an array of 1");
+    said(&rig, "{\"instances\":[{\"x\":1,\"colour\":{}}]}", "!/instances/0/colour: column \"colour\" wants a text, got an object");
+    said(&rig, "{\"instances\":[[1]]}", "!/instances/0: this instance has 1 values, the model has 2 features");
+    said(&rig, "{\"instances\":[5]}", "!/instances/0: an instance must be an object by column name or an array");
+    said(&rig, "{\"instances\":[]}", "!/instances: instances must be a list with at least one instance");
+    said(&rig, "{\"instance\":[[1,\"red\"]]}", "!/instance: unknown field \"instance\", did you mean \"instances\"?");
+    said(&rig, "{}", "!: the body needs \"instances\"");
+    said(&rig, "[]", "!: the body must be an object");
+    said(&rig, "{\"instances\":[[1,\"red\"]", "!: the body is not JSON");
+    said(&rig, "{\"instances\":[{\"z\":1}]}", "!/instances/0: none of its keys is a feature of this model");
+    said(&rig, "{\"inputs\":{\"x\":[1,2],\"colour\":[\"red\"]}}", "!/inputs/colour: column \"colour\" has 1 values, \"x\" has 2");
+    said(&rig, "{\"inputs\":{\"x\":1}}", "!/inputs/x: a column must be a list");
+    close_rig(&rig);
+}
+END_TEST
+
+START_TEST(too_many_instances) {
+    struct rig rig = colours_rig();
+    struct schema_text body = {.limit = 1 << 20}, out = {.limit = 1 << 20};
+    struct schema_problems problems = {0};
+    schema_text_string(&body, "{\"instances\":[");
+    for (int i = 0; i < 101; i++) schema_text_format(&body, "%s[%d,\"red\"]", i ? "," : "", i);
+    schema_text_string(&body, "]}");
+    ck_assert_int_eq(schema_predict_body(rig.predictor, body.bytes, body.size, 100, &out, &problems), -1);
+    ck_assert(problems.too_large);
+    schema_problems_clear(&problems);
+    free(body.bytes);
+    free(out.bytes);
+    close_rig(&rig);
+}
+END_TEST
+
+START_TEST(values_in_their_own_unit) {
+    struct rig rig = open_rig(resolve_text("a,y\n0,100\n0,300\n0,100\n0,300\n", "{\"layers\":[]}",
+                                           "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
+    memset(rig.model->weights, 0, rig.model->training->network->weights_count * sizeof(bp_real));
+    char *text = ask(&rig, "{\"instances\":[[5]]}"); /* a network that says 0 says the mean */
+    ck_assert_str_eq(text, "\"predictions\":[{\"value\":200}],\"warnings\":[]");
+    free(text);
+    close_rig(&rig);
+}
+END_TEST
+
+START_TEST(tensors_nested_or_flat) {
+    struct rig rig = open_rig(resolve_json("{\"x\":[[[0,1],[2,3]],[[4,5],[6,7]],[[1,1],[1,1]],[[9,9],[0,0]]],\"y\":[\"a\",\"b\",\"a\",\"b\"]}",
+                                           "{\"layers\":[\"flatten\"]}", "{\"target\":\"y\",\"validation\":{\"fraction\":0}}"));
+    ck_assert(both(&rig, "{\"instances\":[[[0,1],[2,3]]]}"));
+    char *a = ask(&rig, "{\"instances\":[[[0,1],[2,3]]]}"), *b = ask(&rig, "{\"instances\":[[0,1,2,3]]}"),
+         *c = ask(&rig, "{\"instances\":[{\"x\":[[0,1],[2,3]]}]}");
+    ck_assert_str_eq(a, b);
+    ck_assert_str_eq(a, c);
+    free(a);
+    free(b);
+    free(c);
+    said(&rig, "{\"instances\":[[[0,1],[2]]]}", "!/instances/0: column \"x\" wants 4 numbers of the shape (2, 2)");
+    said(&rig, "{\"instances\":[[[0,1,2,3]]]}", "in another nesting");
+    close_rig(&rig);
+}
+END_TEST
+
+Suite *suite_schema_predict(void) {
+    Suite *suite = suite_create("schema/predict");
+    TCase *tests = tcase_create("predict");
+    tcase_add_test(tests, the_readers_agree);
+    tcase_add_test(tests, layouts_give_the_same_prediction);
+    tcase_add_test(tests, warnings_in_words);
+    tcase_add_test(tests, problems_at_their_place);
+    tcase_add_test(tests, too_many_instances);
+    tcase_add_test(tests, values_in_their_own_unit);
+    tcase_add_test(tests, tensors_nested_or_flat);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

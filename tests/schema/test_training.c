@@ -1,0 +1,151 @@
+/* test_training.c - a job resolved against its data: features, task, labels, the output layer that was left out, the loss. */
+#include "training_support.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+Suite *suite_schema_training(void);
+
+#define HIDDEN "{\"layers\":[{\"type\":\"dense\",\"units\":8,\"activation\":\"relu\"}]}"
+
+static void output_is(const char *csv, const char *definition, const char *job, int32_t layers, int32_t width, const char *loss, const char *head) {
+    struct resolved r = resolve_text(csv, definition, job);
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    ck_assert_int_eq(r.training->definition->layers_count, layers);
+    ck_assert_int_eq(bp_shape_size(&r.training->network->output_shape), width);
+    ck_assert_str_eq(r.training->network->loss->entry.name, loss);
+    ck_assert_str_eq(r.training->network->head ? r.training->network->head->entry.name : "none", head);
+    resolved_clear(&r);
+}
+
+static void refused(const char *csv, const char *definition, const char *job, const char *said) {
+    struct resolved r = resolve_text(csv, definition, job);
+    ck_assert_ptr_null(r.training);
+    ck_assert_msg(strstr(first_problem(&r), said) != NULL, "%s\nlacks %s", first_problem(&r), said);
+    resolved_clear(&r);
+}
+
+static const char numbers_csv[] = "a,b,y\n1,2,3.5\n2,1,4.5\n3,5,1.25\n4,4,8\n5,0,2\n6,1,3\n7,2,1\n8,3,0\n";
+static const char three_csv[] = "a,k\n1,u\n2,v\n3,w\n4,u\n5,v\n6,w\n7,u\n8,v\n";
+
+START_TEST(the_output_layer_follows_from_the_target) {
+    output_is(colours_csv, HIDDEN, "{\"target\":\"label\"}", 2, 1, "binary_cross_entropy", "sigmoid");
+    output_is(three_csv, HIDDEN, "{\"target\":\"k\"}", 2, 3, "cross_entropy", "softmax");
+    output_is(numbers_csv, HIDDEN, "{\"target\":\"y\"}", 2, 1, "mse", "none");
+    output_is(three_csv, "{\"layers\":[]}", "{\"target\":\"k\"}", 1, 3, "cross_entropy", "softmax");
+}
+END_TEST
+
+START_TEST(a_given_output_layer_is_taken) {
+    output_is(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":3,\"activation\":\"softmax\"}]}", "{\"target\":\"k\"}", 1, 3, "cross_entropy",
+              "softmax");
+    output_is(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":3}]}", "{\"target\":\"k\"}", 1, 3, "cross_entropy", "softmax");
+    output_is(colours_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":1,\"activation\":\"sigmoid\"}]}", "{\"target\":\"label\"}", 1, 1,
+              "binary_cross_entropy", "sigmoid");
+    output_is(colours_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":2,\"activation\":\"softmax\"}]}", "{\"target\":\"label\"}", 1, 2,
+              "cross_entropy", "softmax");
+    output_is(numbers_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":1}]}", "{\"target\":\"y\"}", 1, 1, "mse", "none");
+    output_is(numbers_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"tanh\"}],\"loss\":\"mae\"}", "{\"target\":\"y\"}", 2, 1,
+              "mae", "none");
+    output_is(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":3,\"activation\":\"softmax\"}],\"loss\":\"mse\"}", "{\"target\":\"k\"}", 1, 3,
+              "mse", "none");
+    output_is(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":3,\"activation\":\"relu\"}]}", "{\"target\":\"k\"}", 2, 3, "cross_entropy",
+              "softmax");
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_refused) {
+    refused(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"softmax\"}]}", "{\"target\":\"k\"}",
+            "/model/layers/0: the output layer gives 4 numbers, but \"k\" has 3 classes");
+    refused(numbers_csv, "{\"layers\":[],\"loss\":\"cross_entropy\"}", "{\"target\":\"y\"}", "/model/loss: the loss cross_entropy is for classes");
+    refused(numbers_csv, "{\"layers\":[],\"metrics\":[\"accuracy\"]}", "{\"target\":\"y\"}",
+            "/model/metrics/0: the metric \"accuracy\" is for classification");
+    refused(numbers_csv, HIDDEN, "{\"target\":\"yy\"}", "/target: the dataset has no column \"yy\", did you mean \"y\"?");
+    refused(numbers_csv, HIDDEN, "{\"target\":\"y\",\"features\":[\"a\",\"a\"]}", "/features/1: column \"a\" is listed twice");
+    refused(numbers_csv, HIDDEN, "{\"target\":\"y\",\"features\":[\"y\"]}", "/features/0: column \"y\" is the target");
+    refused(numbers_csv, HIDDEN, "{\"target\":\"y\",\"features\":[]}", "/features: features must name at least one column");
+    refused(numbers_csv, HIDDEN, "{\"target\":\"y\",\"features\":[3]}", "/features/0: a feature is the name of a column, got 3");
+    refused(three_csv, HIDDEN, "{\"target\":\"k\",\"task\":\"regression\"}", "/task: column \"k\" is categorical: it cannot be regressed");
+    refused(three_csv, HIDDEN, "{\"target\":\"k\",\"task\":\"cluster\"}", "/task: task must be \"classification\" or \"regression\"");
+    refused("a,k\n1,u\n2,u\n", HIDDEN, "{\"target\":\"k\"}", "/target: column \"k\" has only one value, \"u\"");
+    refused(three_csv, HIDDEN, "{\"target\":\"k\",\"early_stopping\":{\"metric\":\"val_acuracy\"}}",
+            "/early_stopping/metric: this job has no metric \"val_acuracy\", did you mean \"val_accuracy\"?");
+    refused(three_csv, HIDDEN, "{\"target\":\"k\",\"validation\":{\"fraction\":0},\"early_stopping\":{\"metric\":\"val_loss\"}}",
+            "needs validation rows");
+    refused(three_csv, HIDDEN, "{\"epochs\":3}", ": a job needs \"target\"");
+}
+END_TEST
+
+START_TEST(the_task_is_inferred) {
+    struct resolved r = resolve_text("a,k\n1,10\n2,2\n3,10\n4,2\n5,3\n6,3\n", HIDDEN, "{\"target\":\"k\"}");
+    ck_assert_ptr_nonnull(r.training);
+    const struct schema_target *t = &r.training->preprocessing->target;
+    ck_assert(t->classification);
+    ck_assert_int_eq(t->labels_count, 3);
+    ck_assert_str_eq(t->labels[0], "2"); /* numbers sort by value, not as text */
+    ck_assert_str_eq(t->labels[1], "3");
+    ck_assert_str_eq(t->labels[2], "10");
+    ck_assert_uint_eq(json_array_size(r.training->warnings), 1);
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(r.training->warnings, 0)), "\"task\":\"regression\""));
+    resolved_clear(&r);
+    r = resolve_text("a,k\n1,10\n2,2\n3,10\n4,2\n5,3\n6,3\n", HIDDEN, "{\"target\":\"k\",\"task\":\"regression\"}");
+    ck_assert(!r.training->preprocessing->target.classification);
+    ck_assert_uint_eq(json_array_size(r.training->warnings), 0);
+    resolved_clear(&r);
+}
+END_TEST
+
+START_TEST(a_spec_gives_the_same_training) {
+    struct bp_error error = {0};
+    struct resolved r =
+        resolve_text(colours_csv, HIDDEN, "{\"target\":\"label\",\"seed\":4,\"epochs\":7,\"l2\":0.125,\"early_stopping\":{\"patience\":3}}");
+    ck_assert_ptr_nonnull(r.training);
+    json_t *once = schema_training_encode(r.training);
+    char *text = json_dumps(once, JSON_COMPACT);
+    json_t *read = json_loads(text, 0, NULL);
+    struct schema_training *again = schema_training_decode(read, &error);
+    ck_assert_msg(again != NULL, "%s", error.message);
+    json_t *twice = schema_training_encode(again);
+    ck_assert(json_equal(once, twice));
+    ck_assert_int_eq(again->options.epochs, 7);
+    ck_assert_double_eq(again->options.l2, 0.125);
+    ck_assert_str_eq(again->options.stop_metric, "val_loss");
+    schema_training_free(again);
+    json_decref(once);
+    json_decref(twice);
+    json_decref(read);
+    free(text);
+    resolved_clear(&r);
+}
+END_TEST
+
+START_TEST(ids_are_left_out_unless_named) {
+    char csv[4000] = "id,x,y\n";
+    for (int i = 0; i < 80; i++) {
+        size_t n = strlen(csv);
+        snprintf(csv + n, sizeof csv - n, "row-%d,%d,%s\n", i, i, i % 2 ? "p" : "q");
+    }
+    struct resolved r = resolve_text(csv, HIDDEN, "{\"target\":\"y\"}");
+    ck_assert_int_eq(r.training->preprocessing->features_count, 1);
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(r.training->warnings, 0)), "column \"id\" is left out"));
+    resolved_clear(&r);
+    r = resolve_text(csv, HIDDEN, "{\"target\":\"y\",\"features\":[\"id\",\"x\"]}");
+    ck_assert_int_eq(r.training->preprocessing->features_count, 2);
+    resolved_clear(&r);
+}
+END_TEST
+
+Suite *suite_schema_training(void) {
+    Suite *suite = suite_create("schema/training");
+    TCase *tests = tcase_create("training");
+    tcase_add_test(tests, the_output_layer_follows_from_the_target);
+    tcase_add_test(tests, a_given_output_layer_is_taken);
+    tcase_add_test(tests, what_does_not_fit_is_refused);
+    tcase_add_test(tests, the_task_is_inferred);
+    tcase_add_test(tests, a_spec_gives_the_same_training);
+    tcase_add_test(tests, ids_are_left_out_unless_named);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

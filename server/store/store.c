@@ -1,0 +1,209 @@
+/* store.c - opening and closing the data folder: its lock, its directories, its files; paths; the readiness check.
+ *
+ *     backpropd.db     everything but the large immutable files (SQLite, WAL)
+ *     datasets/        one column file per dataset version
+ *     checkpoints/     safetensors files of unfinished and finished jobs
+ *     lock             held while a server uses the folder; its text is the server's process id */
+#include "sqlite.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- directories and lock ---- */
+
+/* fsync of a directory: names made in it are on disk. */
+static int directory_sync(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -1;
+    int code = fsync(fd);
+    close(fd);
+    return code;
+}
+
+static enum store_result folder_make(const char *folder, struct bp_error *error) {
+    if (mkdir(folder, 0700) == 0) {
+        char parent[4096];
+        const char *slash = strrchr(folder, '/');
+        snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - folder) : 1, slash ? folder : ".");
+        directory_sync(parent[0] ? parent : "/");
+        return STORE_OK;
+    }
+    if (errno == EEXIST) return STORE_OK; /* if it is no directory, what follows says so */
+    bp_error_set(error, "", "Cannot create the data folder %.200s: %s; create its parent folder, or choose another with --data-dir", folder,
+                 strerror(errno));
+    return STORE_FAILED;
+}
+
+static enum store_result directory_open(struct store *store, const char *name, int *fd, struct bp_error *error) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", store->folder, name);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) goto fail;
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0) goto fail;
+    return STORE_OK;
+
+fail:
+    bp_error_set(error, "", "Cannot use %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
+    return STORE_FAILED;
+}
+
+/* An open-file-description lock: unlike a classic POSIX one it is not dropped when some other descriptor of the file is closed. The process
+ * id in the file is for people. */
+static enum store_result lock_take(struct store *store, struct bp_error *error) {
+    char path[4096], holder[32] = "";
+    snprintf(path, sizeof path, "%s/lock", store->folder);
+    store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (store->lock < 0) {
+        bp_error_set(error, "", "Cannot open %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
+        return STORE_FAILED;
+    }
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(store->lock, F_OFD_SETLK, &lock) != 0) {
+        int cause = errno;
+        ssize_t n = cause == EAGAIN || cause == EACCES ? pread(store->lock, holder, sizeof holder - 1, 0) : 0;
+        holder[strspn(holder, "0123456789")] = '\0';
+        if (cause == EAGAIN || cause == EACCES)
+            bp_error_set(error, "",
+                         "The data folder %.200s is in use by another server (process %s): stop it, or choose another folder with --data-dir",
+                         store->folder, n > 0 && holder[0] ? holder : "unknown");
+        else
+            bp_error_set(error, "", "Cannot lock %.200s: %s; the data folder must be on a file system with locks (a local disk)", path,
+                         strerror(cause));
+        return STORE_FAILED;
+    }
+    int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (ftruncate(store->lock, 0) != 0 || pwrite(store->lock, holder, (size_t)length, 0) != length) {
+        bp_error_set(error, "", "Cannot write %.200s: %s; free space on its disk", path, strerror(errno));
+        return STORE_FAILED;
+    }
+    return STORE_OK;
+}
+
+/* SQLite would make it readable for all; -wal and -shm follow the modes of the database. Before any connection to it exists. */
+static void database_make_private(const struct store *store) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/backpropd.db", store->folder);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0) close(fd);
+}
+
+/* ---- files ---- */
+
+void store_path(const struct store *store, const char *kind, const char *file, char *path, size_t size) {
+    snprintf(path, size, "%s/%s/%s", store->folder, kind, file);
+}
+
+enum store_result store_file_settle(struct store *store, const char *kind, const char *file, struct bp_error *error) {
+    int directory = strcmp(kind, "datasets") == 0 ? store->datasets : store->checkpoints;
+    struct stat status;
+    if (!file[0] || strchr(file, '/') || fstatat(directory, file, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) {
+        bp_error_set(error, "", "The file \"%s\" is not in %.200s/%s: it must be in place before it is recorded", file, store->folder, kind);
+        return STORE_FAILED;
+    }
+    if (fsync(directory) != 0) {
+        bp_error_set(error, "", "Cannot bring %.200s/%s to disk: %s; check the disk, then try again", store->folder, kind, strerror(errno));
+        return STORE_FAILED;
+    }
+    return STORE_OK;
+}
+
+static enum store_result orphans_remove_in(struct connection *c, int directory, const char *sql, struct bp_error *error) {
+    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    enum store_result result = STORE_OK;
+    if (!entries) {
+        bp_error_set(error, "", "Cannot list a directory of the data folder %.200s: %s", c->folder, strerror(errno));
+        if (fd >= 0) close(fd);
+        return STORE_FAILED;
+    }
+    for (struct dirent *entry; result == STORE_OK && (entry = readdir(entries));) {
+        int64_t known;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        result = db_integer(c, sql, WITH(text(entry->d_name)), &known, error);
+        if (result == STORE_NOT_FOUND) {
+            unlinkat(directory, entry->d_name, 0); /* what cannot be removed does no harm */
+            result = STORE_OK;
+        }
+    }
+    closedir(entries);
+    return result;
+}
+
+enum store_result store_orphans_remove(struct store *store, struct connection *c, struct bp_error *error) {
+    c->what = "look for files without a row";
+    enum store_result result = orphans_remove_in(c, store->datasets, "SELECT 1 FROM datasets WHERE file = ?", error);
+    return result == STORE_OK ? orphans_remove_in(c, store->checkpoints, "SELECT 1 FROM checkpoints WHERE file = ?", error) : result;
+}
+
+/* ---- open and close ---- */
+
+enum store_result store_open(const char *folder, const struct store_options *options, struct store **out, struct bp_error *error) {
+    enum store_result result = STORE_FAILED;
+    struct connection *c;
+    *out = NULL;
+    struct store *store = calloc(1, sizeof *store);
+    if (!store) return out_of_memory(error);
+    store->lock = store->datasets = store->checkpoints = -1;
+    store->options = *options;
+    readers_init(&store->readers);
+    store->folder = strdup(folder);
+    if (!store->folder) {
+        result = out_of_memory(error);
+        goto fail;
+    }
+    for (size_t n = strlen(store->folder); n > 1 && store->folder[n - 1] == '/'; n--) store->folder[n - 1] = '\0';
+
+    if ((result = folder_make(store->folder, error)) != STORE_OK || (result = lock_take(store, error)) != STORE_OK ||
+        (result = directory_open(store, "datasets", &store->datasets, error)) != STORE_OK ||
+        (result = directory_open(store, "checkpoints", &store->checkpoints, error)) != STORE_OK)
+        goto fail;
+    database_make_private(store);
+    store->writer = writer_new(store, error);
+    if (!store->writer) {
+        result = STORE_FAILED;
+        goto fail;
+    }
+    c = writer_connection(store->writer);
+    if ((result = migrate(c, error)) != STORE_OK || (result = store_orphans_remove(store, c, error)) != STORE_OK) goto fail;
+    directory_sync(store->folder); /* the names just made; a file system that cannot has nothing to lose by it */
+    if ((result = writer_start(store->writer, error)) != STORE_OK) goto fail;
+    *out = store;
+    return STORE_OK;
+
+fail:
+    store_close(store);
+    return result;
+}
+
+void store_close(struct store *store) {
+    if (!store) return;
+    writer_stop(store->writer); /* first: its checkpoints hold the readers */
+    readers_close(&store->readers);
+    writer_free(store->writer);
+    if (store->datasets >= 0) close(store->datasets);
+    if (store->checkpoints >= 0) close(store->checkpoints);
+    if (store->lock >= 0) close(store->lock);
+    free(store->folder);
+    free(store);
+}
+
+static enum store_result ping(struct writer *writer, void *argument, struct bp_error *error) {
+    struct connection *c = writer_connection(writer);
+    int64_t now = store_now(), read = 0;
+    (void)argument;
+    enum store_result result = db_run(c, "UPDATE pings SET at = ?", WITH(integer(now)), error);
+    if (result == STORE_OK) result = db_integer(c, "SELECT at FROM pings", NONE, &read, error);
+    if (result == STORE_OK && read == now) return STORE_OK;
+    bp_error_set(error, "", "The database does not give back what was written: restore the data folder from a backup");
+    return STORE_FAILED;
+}
+
+enum store_result store_ping(struct store *store, struct bp_error *error) {
+    return writer_run(store, "write and read", ping, NULL, error);
+}

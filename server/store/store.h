@@ -1,0 +1,313 @@
+/* store.h - the only door to what is kept: datasets, models and their versions, jobs, events, checkpoints, answers to
+ * repeated requests. No SQL outside this folder, no query language through this header.
+ *
+ * Verbs that change something are executed by one writer thread, many callers to a transaction, and return when it is committed
+ * (durable: synchronous=FULL). Verbs that read run in the caller's thread on a connection of their own. Every verb may be called by any
+ * thread. Documents (definitions, options, metrics, ...) travel as JSON text that the store does not look into.
+ *
+ * Invariants (each has a test):
+ *  1. When store_job_create has returned STORE_OK the job is on disk.
+ *  2. A job in `running` or `cancelling` has an owner; store_recover gives the jobs of a dead server back.
+ *  3. A report carries its attempt; that of a stale attempt, or for a job that is not running, changes nothing (STORE_STALE).
+ *     Metrics are unique by (job, epoch): a repeated epoch replaces nothing and adds nothing.
+ *  4. Version, last metrics, final status and the end event commit in one transaction.
+ *  5. Every change of status adds its `status` event in the same transaction; a final status adds `end` too.
+ *  6. Version numbers of a model or dataset only grow, also after deletions. */
+#ifndef SERVER_STORE_H
+#define SERVER_STORE_H
+
+#include "base.h" /* struct bp_error */
+
+enum store_result {
+    STORE_OK,
+    STORE_NOT_FOUND,
+    STORE_EXISTS,   /* the name is taken */
+    STORE_IN_USE,   /* an unfinished job or a version needs it: error->message says which */
+    STORE_STALE,    /* report of an attempt that is no longer the job's */
+    STORE_CONFLICT, /* the job's status does not allow it: error->message says */
+    STORE_FULL,     /* the queue of jobs is full */
+    STORE_FAILED    /* disk, memory, a damaged file: error->message says */
+};
+
+enum { STORE_ID_SIZE = 40, STORE_NAME_SIZE = 64, STORE_FILE_SIZE = 96, STORE_LIST_MAX = 1000 };
+
+struct store;
+
+struct store_options {
+    int64_t queue_max; /* jobs in `queued` at most */
+    /* Called by the writer thread after a commit, once per job with new events or a new status; must not block, nor call a verb that changes
+     * something. Callers of the verbs have been woken by then. May be NULL. */
+    void (*committed)(void *context, const char *job_id);
+    void *context;
+};
+
+/* Opens (creates) the data folder: backpropd.db, datasets/, checkpoints/, lock. Removes files in datasets/ and checkpoints/ that no row
+ * names. Errors: another server holds the lock, the database is newer than this program, the folder cannot be written. */
+enum store_result store_open(const char *folder, const struct store_options *options, struct store **store, struct bp_error *error);
+/* Finishes what is queued, closes. NULL is fine. */
+void store_close(struct store *store);
+/* Absolute or relative path of a file of the data folder: kind is "datasets" or "checkpoints". */
+void store_path(const struct store *store, const char *kind, const char *file, char *path, size_t size);
+/* A write and a read through the writer thread: for readiness. */
+enum store_result store_ping(struct store *store, struct bp_error *error);
+
+/* ---- ids and times ---- */
+/* "job_" + 26 characters that sort by time; prefix without underscore ("job", "ckp"). */
+void store_new_id(const char *prefix, char id[STORE_ID_SIZE]);
+int64_t store_now(void);                         /* milliseconds since 1970, UTC */
+void store_time_text(int64_t ms, char text[32]); /* RFC 3339, UTC, milliseconds; "" for 0 */
+
+/* ---- repeated requests ---- */
+struct store_idempotency {
+    const char *key;      /* text of the Idempotency-Key header, joined with method and path by the caller */
+    const char *hash;     /* of the request body, hex */
+    int status;           /* of the answer */
+    const char *location; /* path of what was created */
+};
+/* Given to a creating verb, it is recorded in the same transaction. A key that is there already (a twin of this request came first) gives
+ * STORE_CONFLICT and creates nothing: look the answer up again, or answer 409. */
+struct store_answer {
+    char hash[65];
+    int status;
+    char *location; /* owned */
+    char *body;     /* owned; NULL: not kept (the server died in between): render `location` */
+};
+enum store_result store_answer_get(struct store *store, const char *key, struct store_answer *answer, struct bp_error *error);
+enum store_result store_answer_body(struct store *store, const char *key, const char *body, struct bp_error *error);
+void store_answer_free(struct store_answer *answer);
+/* Removes answers older than 24 h. */
+enum store_result store_answers_expire(struct store *store, struct bp_error *error);
+
+/* ---- datasets ---- */
+struct store_dataset {
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    int64_t rows, bytes;
+    int64_t created_at;
+    char file[STORE_FILE_SIZE]; /* in datasets/ */
+    bool hidden;                /* belongs to one job, which bears its name; not listed */
+    char *description;          /* JSON: columns with statistics, warnings */
+};
+struct store_datasets {
+    int32_t count;
+    bool has_more;
+    struct store_dataset *items;
+};
+
+/* Makes version 1 of a new name (of a name deleted before: one more than its last), or with `replace` the next version. dataset->version and
+ * created_at are set. Its file must be in place, fsynced, under a name never used before; its directory is fsynced here. When this fails the
+ * file is still the caller's to remove. STORE_EXISTS also for a name that is hidden: it belongs to a job. */
+enum store_result store_dataset_create(struct store *store, struct store_dataset *dataset, bool replace, const struct store_idempotency *idempotency,
+                                       struct bp_error *error);
+/* version 0: the latest. */
+enum store_result store_dataset_get(struct store *store, const char *name, int64_t version, struct store_dataset *dataset, struct bp_error *error);
+/* By name, the latest version of each; after: NULL or a name. Hidden ones are left out. */
+enum store_result store_dataset_list(struct store *store, const char *after, int32_t limit, struct store_datasets *list, struct bp_error *error);
+/* version 0: all of them. STORE_IN_USE when an unfinished job has pinned one. Files are removed and disk space returned. */
+enum store_result store_dataset_delete(struct store *store, const char *name, int64_t version, struct bp_error *error);
+void store_dataset_free(struct store_dataset *dataset);
+void store_datasets_free(struct store_datasets *list);
+
+/* ---- models and versions ---- */
+struct store_model {
+    char name[STORE_NAME_SIZE];
+    int64_t created_at, updated_at;
+    int64_t latest;   /* latest version that exists, 0: none */
+    int64_t versions; /* how many exist */
+    bool hidden;
+    char *definition; /* JSON */
+};
+struct store_models {
+    int32_t count;
+    bool has_more;
+    struct store_model *items;
+};
+struct store_version {
+    char model[STORE_NAME_SIZE];
+    int64_t version;
+    int64_t created_at;
+    char job[STORE_ID_SIZE];
+    int64_t bytes;
+    char *document; /* JSON: definition, options, dataset, metrics, columns, parameters... as made by the job */
+};
+struct store_versions {
+    int32_t count;
+    bool has_more;
+    struct store_version *items;
+};
+
+/* Creates or replaces the definition; *created says which. STORE_EXISTS for the name of a hidden model: it belongs to a job. */
+enum store_result store_model_put(struct store *store, const char *name, const char *definition, bool *created,
+                                  const struct store_idempotency *idempotency, struct bp_error *error);
+enum store_result store_model_get(struct store *store, const char *name, struct store_model *model, struct bp_error *error);
+enum store_result store_model_list(struct store *store, const char *after, int32_t limit, struct store_models *list, struct bp_error *error);
+/* With all its versions. STORE_IN_USE while an unfinished job trains it. */
+enum store_result store_model_delete(struct store *store, const char *name, struct bp_error *error);
+void store_model_free(struct store_model *model);
+void store_models_free(struct store_models *list);
+/* version 0: the latest. */
+enum store_result store_version_get(struct store *store, const char *model, int64_t version, struct store_version *out, struct bp_error *error);
+/* Newest first; after: 0 or a version number (older ones follow). */
+enum store_result store_version_list(struct store *store, const char *model, int64_t after, int32_t limit, struct store_versions *list,
+                                     struct bp_error *error);
+/* The model file of a version; *bytes is the caller's (free). */
+enum store_result store_version_blob(struct store *store, const char *model, int64_t version, void **bytes, size_t *size, struct bp_error *error);
+void store_version_free(struct store_version *version);
+void store_versions_free(struct store_versions *list);
+
+/* ---- jobs ---- */
+enum store_status {
+    STORE_QUEUED,
+    STORE_RUNNING,
+    STORE_PAUSING,
+    STORE_PAUSED,
+    STORE_CANCELLING,
+    STORE_CANCELLED,
+    STORE_SUCCEEDED,
+    STORE_FAILED_JOB,
+    STORE_STATUS_COUNT
+};
+const char *store_status_name(enum store_status status); /* "queued", ... */
+bool store_status_parse(const char *name, enum store_status *status);
+bool store_status_final(enum store_status status);
+
+struct store_job {
+    char id[STORE_ID_SIZE];
+    enum store_status status;
+    char model[STORE_NAME_SIZE];
+    char dataset[STORE_NAME_SIZE];
+    int64_t dataset_version;
+    int64_t created_at, started_at, finished_at; /* 0: not yet */
+    int64_t queue_position;                      /* 1: next; 0: not queued. Filled on reading */
+    int64_t attempt;                             /* grows with every claim: the fencing token */
+    int64_t failures;                            /* crashes since the last checkpoint */
+    int64_t attempts_max;
+    int64_t resumed_from_epoch; /* -1: never resumed */
+    int64_t model_version;      /* 0: none yet */
+    char *spec;                 /* JSON: all that the job process needs; never changes */
+    char *view;                 /* JSON object: target, task, options, features..., shown as they are; never changes */
+    char *metadata;             /* JSON object of strings */
+    char *progress;             /* JSON object */
+    char *metrics;              /* JSON object: latest epoch, or the version's when it has succeeded */
+    char *best;                 /* JSON object or "null" */
+    char *error;                /* JSON object or "null" */
+    char *warnings;             /* JSON array */
+};
+struct store_jobs {
+    int32_t count;
+    bool has_more;
+    struct store_job *items;
+};
+
+/* Files a new job. The caller fills id, model, dataset, dataset_version, attempts_max, spec, view, metadata, progress, warnings. new_dataset and
+ * new_definition (each may be NULL) are stored in the same transaction, under job->dataset and job->model; a hidden dataset or model bears
+ * the job's id as its name and goes with the job. For a named new_dataset `replace` is as in store_dataset_create and
+ * job->dataset_version is set. STORE_NOT_FOUND when dataset@version, or the model (without new_definition), is gone. When it fails, the file of
+ * new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its documents are left as they are. */
+struct store_job_new {
+    struct store_job *job;
+    struct store_dataset *new_dataset;
+    bool replace_dataset;
+    const char *new_definition;
+    bool hidden_model;
+    const struct store_idempotency *idempotency;
+};
+enum store_result store_job_create(struct store *store, const struct store_job_new *request, struct bp_error *error);
+enum store_result store_job_get(struct store *store, const char *id, struct store_job *job, struct bp_error *error);
+struct store_job_filter {
+    const enum store_status *status; /* NULL: any */
+    const char *model;               /* NULL: any */
+    const char *metadata_key, *metadata_value;
+    const char *after; /* id; older jobs follow */
+    int32_t limit;
+};
+/* Newest first. */
+enum store_result store_job_list(struct store *store, const struct store_job_filter *filter, struct store_jobs *list, struct bp_error *error);
+/* queued: cancelled at once; running: cancelling; final or cancelling: nothing changes. *status is the status after it. */
+enum store_result store_job_cancel(struct store *store, const char *id, enum store_status *status, struct bp_error *error);
+/* Only in a final status (else STORE_CONFLICT). Takes its events, checkpoints, hidden dataset and hidden model along. */
+enum store_result store_job_delete(struct store *store, const char *id, struct bp_error *error);
+void store_job_free(struct store_job *job);
+void store_jobs_free(struct store_jobs *list);
+/* Jobs by status, for /v1/server. */
+enum store_result store_job_counts(struct store *store, int64_t counts[STORE_STATUS_COUNT], struct bp_error *error);
+
+/* ---- jobs, for the supervisor ---- */
+struct store_event {
+    int64_t id; /* grows over all jobs */
+    char job[STORE_ID_SIZE];
+    char type[16]; /* status metrics checkpoint log end */
+    char level[8]; /* info warning error */
+    int64_t created_at;
+    int64_t attempt;
+    int64_t epoch; /* metrics: the epoch; else 0 */
+    char *message; /* may be NULL */
+    char *data;    /* JSON object; may be NULL */
+};
+struct store_events {
+    int32_t count;
+    bool has_more;
+    struct store_event *items;
+};
+
+/* Gives everything that was running back to the queue (cancelling: cancelled; pausing: paused), without counting a failure. At start-up. */
+enum store_result store_recover(struct store *store, struct bp_error *error);
+/* The oldest queued job becomes running with attempt + 1 and this owner, started_at set at the first claim. STORE_NOT_FOUND: none. */
+enum store_result store_job_claim(struct store *store, const char *owner, int64_t lease_ms, struct store_job *job, struct bp_error *error);
+/* What a running attempt has to say. NULL fields: unchanged. Event ids, times, attempt are set by the store; type, level ("": info), epoch,
+ * message, data are the caller's. Types status and end are the store's own: a report with one is refused. */
+struct store_report {
+    const char *progress, *metrics, *best, *warnings;
+    int64_t resumed_from_epoch; /* -1: unchanged */
+    const struct store_event *events;
+    int32_t events_count;
+};
+enum store_result store_job_report(struct store *store, const char *id, int64_t attempt, const struct store_report *report, struct bp_error *error);
+/* Gives a running job back to the queue: `failure` says whether this counts. With failures == attempts_max it becomes failed with `error_document`
+ * instead. A cancelling one becomes cancelled. error_document (may be NULL) is told in the status event. */
+enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, bool failure, const char *error_document,
+                                      struct bp_error *error);
+/* The end of a running job. status: STORE_SUCCEEDED (with version), STORE_FAILED_JOB (with error_document) or STORE_CANCELLED. A cancelling job may
+ * still succeed when its result came first; *version_number is set then. */
+struct store_ending {
+    enum store_status status;
+    const char *error_document;        /* JSON object */
+    const struct store_report *report; /* last metrics; may be NULL */
+    const char *version_document;      /* JSON, for succeeded */
+    const void *blob;                  /* the model file */
+    size_t blob_size;
+};
+enum store_result store_job_end(struct store *store, const char *id, int64_t attempt, const struct store_ending *ending, int64_t *version_number,
+                                struct bp_error *error);
+
+/* ---- events ---- */
+/* job NULL: of all jobs. Oldest first, id > after. type NULL: any. */
+enum store_result store_event_list(struct store *store, const char *job, const char *type, int64_t after, int32_t limit, struct store_events *list,
+                                   struct bp_error *error);
+enum store_result store_event_last(struct store *store, int64_t *id, struct bp_error *error);
+void store_events_free(struct store_events *list);
+
+/* ---- checkpoints ---- */
+struct store_checkpoint {
+    char id[STORE_ID_SIZE];
+    char job[STORE_ID_SIZE];
+    int64_t attempt, epoch, step;
+    int64_t created_at, bytes;
+    bool best;                  /* of the best epoch so far */
+    char file[STORE_FILE_SIZE]; /* in checkpoints/ */
+};
+struct store_checkpoints {
+    int32_t count;
+    bool has_more;
+    struct store_checkpoint *items;
+};
+/* id "" and created_at 0 are filled in. file: a name never used before (two checkpoints of one name are refused).
+ * Records a file that is in place under its final name, with a `checkpoint` event, and resets `failures`. The last checkpoint and the last one
+ * flagged best are kept: rows and files of the others are removed. STORE_STALE as for reports. */
+enum store_result store_checkpoint_add(struct store *store, struct store_checkpoint *checkpoint, struct bp_error *error);
+enum store_result store_checkpoint_last(struct store *store, const char *job, struct store_checkpoint *checkpoint, struct bp_error *error);
+/* Newest first. */
+enum store_result store_checkpoint_list(struct store *store, const char *job, struct store_checkpoints *list, struct bp_error *error);
+void store_checkpoints_free(struct store_checkpoints *list);
+
+#endif

@@ -1,0 +1,14 @@
+/* commands.h - the subcommands of the program; each returns the exit status. */
+#ifndef SERVER_COMMANDS_H
+#define SERVER_COMMANDS_H
+
+int command_serve(int argc, char **argv);
+int command_train(int argc, char **argv);
+int command_predict(int argc, char **argv);
+int command_gradcheck(int argc, char **argv);
+int command_doctor(int argc, char **argv);
+int command_help(int argc, char **argv);
+int command_version(int argc, char **argv);
+int command_job(int argc, char **argv); /* not for people */
+
+#endif

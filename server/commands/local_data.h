@@ -1,0 +1,18 @@
+/* local_data.h - a CSV (or JSON) file of this machine as a dataset, and command-line flags: shared by train and predict. */
+#ifndef SERVER_LOCAL_DATA_H
+#define SERVER_LOCAL_DATA_H
+
+#include "dataset.h"
+#include "ingest.h"
+
+/* Reads path ("-": standard input) into a temporary column file that vanishes with the process. Tells problems on stderr. NULL on failure. */
+struct schema_dataset *local_dataset(const char *command, const char *path, const struct schema_column_type *types, int32_t types_count);
+/* Whole file as text; the caller's. NULL with a message on stderr. */
+char *local_text(const char *command, const char *path);
+/* Tells problems on stderr, one a line, and clears them. */
+void local_problems(const char *command, const char *file, struct schema_problems *problems);
+
+/* --name VALUE pairs: fills values[i] for names[i] (NULL-terminated); flags[] take no value and get "". -1 with a message that names the nearest. */
+int local_flags(const char *command, int argc, char **argv, const char *const *names, const char *const *flags, const char **values);
+
+#endif

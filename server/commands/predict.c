@@ -1,0 +1,114 @@
+/* predict.c - `backpropd predict`: rows of a file through a model file. */
+#include "commands.h"
+
+#include "kernels/kernels.h"
+#include "local_data.h"
+#include "predict.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MODEL, DATA, FORMAT, FLAGS_COUNT };
+static const char *const names[] = {"model", "data", "format", NULL};
+static const char *const switches[] = {NULL};
+
+static struct schema_model *load(const char *path) {
+    struct bp_error error = {0};
+    FILE *in = fopen(path, "re");
+    struct schema_text bytes = {.limit = (size_t)8 << 30};
+    char piece[65536];
+    size_t n;
+    if (!in) {
+        fprintf(stderr, "backpropd predict: cannot read the model file %s\n", path);
+        return NULL;
+    }
+    while ((n = fread(piece, 1, sizeof piece, in)) > 0) schema_text_add(&bytes, piece, n);
+    fclose(in);
+    struct schema_model *model = bytes.failed ? NULL : schema_model_read(bytes.bytes ? bytes.bytes : "", bytes.size, &error);
+    if (!model) fprintf(stderr, "backpropd predict: %s: %s\n", path, error.message[0] ? error.message : "out of memory");
+    free(bytes.bytes);
+    return model;
+}
+
+/* The columns that the model knows have the types it was trained with, whatever these rows look like; only those in the file may be named. */
+static struct schema_column_type *types_of(const struct schema_model *model, int32_t *count) {
+    const struct schema_preprocessing *p = model->training->preprocessing;
+    struct schema_column_type *types = calloc((size_t)p->features_count + 1, sizeof *types);
+    for (int32_t i = 0; types && i < p->features_count; i++)
+        types[i] = (struct schema_column_type){.name = p->features[i].name, .type = p->features[i].type, .shape = p->features[i].shape};
+    *count = p->features_count;
+    return types;
+}
+
+static void print_csv(const struct schema_model *model, const float *y, int32_t width) {
+    const struct schema_target *t = &model->training->preprocessing->target;
+    if (!t->classification) {
+        printf("%.9g\n", (double)(float)((double)y[0] * t->std + t->mean));
+        return;
+    }
+    int32_t best = 0;
+    for (int32_t c = 1; c < width; c++)
+        if (y[c] > y[best]) best = c;
+    float p = y[best];
+    if (width == 1) {
+        best = y[0] >= 0.5f;
+        p = best ? y[0] : 1 - y[0];
+    }
+    bool quoted = strpbrk(t->labels[best], ",\"\r\n") != NULL;
+    if (!quoted) printf("%s,%.9g\n", t->labels[best], (double)p);
+    else {
+        putchar('"');
+        for (const char *c = t->labels[best]; *c; c++) {
+            if (*c == '"') putchar('"');
+            putchar(*c);
+        }
+        printf("\",%.9g\n", (double)p);
+    }
+}
+
+static int predict(const struct schema_model *model, const struct schema_dataset *dataset, bool json) {
+    struct bp_error error = {0};
+    struct schema_view *view = schema_view_new(model->training->preprocessing, dataset, false, &error);
+    struct schema_predictor *predictor = view ? schema_predictor_new(model, &error) : NULL;
+    int32_t width = (int32_t)bp_shape_size(&model->training->network->output_shape);
+    int failed = predictor ? 0 : -1;
+    if (failed) fprintf(stderr, "backpropd predict: %s\n", error.message);
+    if (!failed && !json) printf(model->training->preprocessing->target.classification ? "label,probability\n" : "value\n");
+    for (int64_t row = 0; !failed && row < dataset->rows; row += 16) {
+        int32_t n = dataset->rows - row < 16 ? (int32_t)(dataset->rows - row) : 16;
+        if (json) {
+            struct schema_text out = {.limit = 1 << 30};
+            failed = schema_predict_rows(predictor, view, row, n, "\n", &out);
+            fputs(out.bytes ? out.bytes : "", stdout);
+            free(out.bytes);
+            continue;
+        }
+        const float *y = schema_predict_numbers(predictor, view, row, n);
+        for (int32_t i = 0; i < n; i++) print_csv(model, y + (int64_t)i * width, width);
+    }
+    schema_predictor_free(predictor);
+    schema_view_free(view);
+    return failed;
+}
+
+int command_predict(int argc, char **argv) {
+    const char *values[FLAGS_COUNT] = {0};
+    int32_t types_count = 0;
+    if (local_flags("predict", argc, argv, names, switches, values) != 0) return 2;
+    if (!values[MODEL] || !values[DATA] || (values[FORMAT] && strcmp(values[FORMAT], "csv") != 0 && strcmp(values[FORMAT], "json") != 0)) {
+        fprintf(stderr,
+                "backpropd predict: --model FILE.bpd and --data FILE.csv (or -) are needed, --format is csv or json; see `backpropd help predict`\n");
+        return 2;
+    }
+    bp_engine_start();
+    bp_flush_denormals();
+    struct schema_model *model = load(values[MODEL]);
+    struct schema_column_type *types = model ? types_of(model, &types_count) : NULL;
+    struct schema_dataset *dataset = types ? local_dataset("predict", values[DATA], types, types_count) : NULL;
+    int failed = dataset ? predict(model, dataset, values[FORMAT] && strcmp(values[FORMAT], "json") == 0) : -1;
+    schema_dataset_free(dataset);
+    free(types);
+    schema_model_free(model);
+    return failed ? 1 : 0;
+}

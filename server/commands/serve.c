@@ -1,0 +1,111 @@
+/* serve.c - `backpropd serve`: start-up in order (settings, engine, store, models, HTTP, jobs), signals, shutdown in reverse. */
+#include "commands.h"
+
+#include "http.h"
+#include "hub.h"
+#include "kernels/kernels.h"
+#include "loaded_models.h"
+#include "log.h"
+#include "server.h"
+#include "supervisor.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The store exists before the hub and outlives it. */
+static void on_commit(void *context, const char *job) {
+    struct hub *hub = atomic_load((struct hub * _Atomic *)context);
+    if (hub) hub_publish(hub, job);
+}
+
+static int read_key(struct server *server, struct bp_error *error) {
+    const char *path = server->settings.api_key_file;
+    char line[512];
+    struct stat info;
+    if (!*path) return 0;
+    FILE *file = fopen(path, "re");
+    if (!file) return bp_error_set(error, "", "cannot read --api-key-file %s: %s", path, strerror(errno));
+    bool got = fgets(line, sizeof line, file) != NULL;
+    bool open_to_others = fstat(fileno(file), &info) == 0 && (info.st_mode & (S_IRWXO | S_IWGRP));
+    fclose(file);
+    line[got ? strcspn(line, "\r\n") : 0] = '\0';
+    if (strlen(line) < 16)
+        return bp_error_set(error, "",
+                            "the first line of %s must be a key of at least 16 characters; make one with: head -c 24 /dev/urandom | base64", path);
+    if (open_to_others) log_line(LOG_WARNING, "key_file_readable", "file", path, "advice", "chmod 600", NULL);
+    server->api_key = strdup(line);
+    return server->api_key ? 0 : -1;
+}
+
+static int wait_for_signal(void) {
+    sigset_t signals;
+    int signal_number = 0;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    while (sigwait(&signals, &signal_number) != 0) continue;
+    return signal_number;
+}
+
+static void block_signals(void) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int run(struct server *server, struct hub *_Atomic *hub, struct bp_error *error) {
+    struct store_options options = {.queue_max = server->settings.queue_max, .committed = on_commit, .context = hub};
+    if (strcmp(server->settings.kernels, "auto") != 0 && bp_kernels_force(server->settings.kernels) != 0)
+        return bp_error_set(error, "", "--kernels %s: this processor does not have them, or there are none of that name (auto, base, avx2, avx512)",
+                            server->settings.kernels);
+    bp_engine_start();
+    bp_flush_denormals();
+    if (read_key(server, error) != 0) return -1;
+    if (store_open(server->settings.data_dir, &options, &server->store, error) != STORE_OK) return -1;
+    if (store_recover(server->store, error) != STORE_OK || store_answers_expire(server->store, error) != STORE_OK) return -1;
+    if (!(server->registry = registry_new(server->store, server->settings.models_memory_max))) return bp_error_set(error, "", "out of memory");
+    if (http_start(server, error) != 0) return -1;
+    atomic_store(hub, http_hub(server->http));
+    if (supervisor_start(server, error) != 0) return -1;
+    printf("backpropd listening on http://%s\n", server->address);
+    fflush(stdout);
+    log_line(LOG_INFO, "started", "address", server->address, "data_dir", server->settings.data_dir, "kernels", bp_kernels_name(), "blas",
+             bp_blas_name(), NULL);
+    int number = wait_for_signal();
+    log_line(LOG_INFO, "stopping", "signal", strsignal(number), NULL);
+    return 0;
+}
+
+int command_serve(int argc, char **argv) {
+    struct server server = {.started_at = store_now()};
+    struct hub *_Atomic hub = NULL;
+    struct bp_error error = {0};
+    char message[600];
+    if (server_settings_read(&server.settings, argc, argv, message, sizeof message) != 0) {
+        fprintf(stderr, "backpropd serve: %s\n", message);
+        return 2;
+    }
+    block_signals();
+    int failed = run(&server, &hub, &error);
+    if (failed) fprintf(stderr, "backpropd serve: %s\n", error.message);
+    atomic_store(&server.draining, true);
+    supervisor_stop(server.supervisor);
+    http_stop(server.http);
+    registry_free(server.registry);
+    store_close(server.store);
+    hub_free(atomic_load(&hub));
+    free(server.api_key);
+    server_settings_clear(&server.settings);
+    if (!failed) log_line(LOG_INFO, "stopped", NULL);
+    return failed ? 1 : 0;
+}

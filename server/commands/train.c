@@ -1,0 +1,258 @@
+/* train.c - `backpropd train`: one training in this process, with a progress bar; the same engine and the same resolution as a job. */
+#include "commands.h"
+
+#include "kernels/kernels.h"
+#include "local_data.h"
+#include "run.h"
+#include "values.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    DATA,
+    TARGET,
+    DEFINITION,
+    OPTIONS,
+    OUT,
+    TYPES,
+    EPOCHS,
+    BATCH_SIZE,
+    SEED,
+    THREADS,
+    LEARNING_RATE,
+    VALIDATION,
+    PATIENCE,
+    TASK,
+    QUIET,
+    FLAGS_COUNT
+};
+static const char *const names[] = {"data", "target",  "definition",    "options",    "out",      "types", "epochs", "batch-size",
+                                    "seed", "threads", "learning-rate", "validation", "patience", "task",  NULL};
+static const char *const switches[] = {"quiet", NULL};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- what is to be done ------------------------------------------------------------------------------------------------------------ */
+
+/* A flag's number into the options object, as if it stood there. */
+static void put_number(json_t *object, const char *name, const char *text) {
+    char *end;
+    if (!text) return;
+    double v = strtod(text, &end);
+    json_object_set_new(object, name, *text && !*end ? schema_number_encode(v) : json_string(text));
+}
+
+/* The job object that flags and --options make. The caller's; NULL with a message. */
+static json_t *job_object(const char **values) {
+    json_t *object = json_object();
+    if (values[OPTIONS]) {
+        json_error_t where;
+        char *text = local_text("train", values[OPTIONS]);
+        json_t *given = text ? json_loads(text, JSON_REJECT_DUPLICATES, &where) : NULL;
+        if (text && !json_is_object(given))
+            fprintf(stderr, "backpropd train: %s is not a JSON object: %s (line %d)\n", values[OPTIONS], given ? "something else" : where.text,
+                    given ? 1 : where.line);
+        free(text);
+        json_decref(object);
+        if (!json_is_object(given)) return json_decref(given), NULL;
+        object = given;
+    }
+    if (!json_object_get(object, "epochs")) json_object_set_new(object, "epochs", json_integer(200));
+    put_number(object, "epochs", values[EPOCHS]);
+    put_number(object, "batch_size", values[BATCH_SIZE]);
+    put_number(object, "seed", values[SEED]);
+    put_number(object, "threads", values[THREADS]);
+    if (values[VALIDATION]) {
+        json_t *validation = json_object();
+        put_number(validation, "fraction", values[VALIDATION]);
+        json_object_set_new(object, "validation", validation);
+    }
+    if (values[LEARNING_RATE]) {
+        json_t *optimizer = json_object_get(object, "optimizer");
+        if (!json_is_object(optimizer))
+            json_object_set_new(object, "optimizer", json_pack("{s:s}", "type", optimizer ? json_string_value(optimizer) : "adam"));
+        put_number(json_object_get(object, "optimizer"), "learning_rate", values[LEARNING_RATE]);
+    }
+    if (values[PATIENCE] || !json_object_get(object, "early_stopping")) {
+        json_t *stopping = json_pack("{s:i}", "patience", 20);
+        put_number(stopping, "patience", values[PATIENCE]);
+        json_object_set_new(object, "early_stopping", stopping);
+    }
+    json_object_set_new(object, "target", json_string(values[TARGET]));
+    if (values[TASK]) json_object_set_new(object, "task", json_string(values[TASK]));
+    return object;
+}
+
+static struct schema_definition *definition_of(const char **values, const struct schema_dataset *dataset) {
+    static const char *const others[] = {"name", NULL};
+    struct schema_problems problems = {0};
+    if (!values[DEFINITION]) return schema_definition_default(dataset, values[TARGET]);
+    char *text = local_text("train", values[DEFINITION]);
+    json_error_t where;
+    json_t *json = text ? json_loads(text, JSON_REJECT_DUPLICATES, &where) : NULL;
+    if (text && !json) fprintf(stderr, "backpropd train: %s is not JSON: %s (line %d)\n", values[DEFINITION], where.text, where.line);
+    struct schema_definition *definition = json ? schema_definition_decode(json, "", others, &problems) : NULL;
+    if (problems.total) local_problems("train", values[DEFINITION], &problems);
+    json_decref(json);
+    free(text);
+    return definition;
+}
+
+static struct schema_training *resolve(const char **values, const struct schema_dataset *dataset) {
+    static const char *const others[] = {"target", "task", "features", NULL};
+    struct schema_problems problems = {0};
+    struct schema_options options;
+    struct schema_training_request request;
+    struct schema_training *training = NULL;
+    json_t *object = job_object(values);
+    if (!object) return NULL;
+    struct schema_definition *definition = definition_of(values, dataset);
+    if (definition && schema_options_decode(object, "", others, &options, &problems) == 0 &&
+        schema_training_request_decode(object, "", &request, &problems) == 0) {
+        request.definition_pointer = "";
+        training = schema_training_resolve(definition, &options, dataset, &request, &problems);
+        definition = NULL;
+    }
+    schema_definition_free(definition);
+    if (problems.total) local_problems("train", NULL, &problems);
+    json_decref(object);
+    return training;
+}
+
+static void tell_plan(const struct schema_training *t, const struct schema_dataset *dataset, bool chosen) {
+    fprintf(stderr, "%lld rows, %d features -> %s \"%s\"", (long long)dataset->rows, t->preprocessing->features_count,
+            t->preprocessing->target.classification ? "classes of" : "numbers of", t->preprocessing->target.name);
+    if (t->preprocessing->target.classification) fprintf(stderr, " (%d)", t->preprocessing->target.labels_count);
+    fprintf(stderr, "\nnetwork%s: %d inputs", chosen ? " (chosen by size of the data; --definition sets another)" : "", t->preprocessing->width);
+    for (int32_t i = t->network->inputs_count; i < t->network->nodes_count; i++) {
+        char shape[64];
+        const struct bp_node *node = &t->network->nodes[i];
+        fprintf(stderr, " -> %s%s", node->ops->entry.name, bp_shape_text(&node->out, shape, sizeof shape));
+    }
+    fprintf(stderr, ", %lld parameters, loss %s\n", (long long)t->network->parameters, t->network->loss->entry.name);
+    json_t *definition = schema_definition_encode(t->definition);
+    char *text = json_dumps(definition, JSON_COMPACT);
+    if (chosen) fprintf(stderr, "definition: %s\n", text ? text : "");
+    free(text);
+    json_decref(definition);
+    for (size_t i = 0; i < json_array_size(t->warnings); i++) fprintf(stderr, "note: %s\n", json_string_value(json_array_get(t->warnings, i)));
+    fprintf(stderr, "seed %llu, %s, batch %d, at most %d epochs, kernels %s\n", (unsigned long long)t->options.seed, t->options.optimizer->entry.name,
+            t->options.batch_size, t->options.epochs, bp_kernels_name());
+}
+
+/* ---- progress -------------------------------------------------------------------------------------------------------------------------- */
+
+static void bar(const struct run *run, int64_t epoch, const json_t *metrics, double started, bool final) {
+    int64_t epochs = run->options.epochs;
+    double fraction = (double)epoch / (double)epochs, elapsed = now() - started, left = fraction > 0 ? elapsed * (1 - fraction) / fraction : 0;
+    bool terminal = isatty(STDERR_FILENO);
+    char text[31];
+    for (int i = 0; i < 30; i++) text[i] = i < (int)(fraction * 30 + 0.5) ? '#' : '.';
+    text[30] = '\0';
+    const json_t *validation = json_object_get(metrics, "val_loss");
+    fprintf(stderr, "%sepoch %lld/%lld [%s] loss %.4f", terminal ? "\r" : "", (long long)epoch, (long long)epochs, text,
+            json_number_value(json_object_get(metrics, "loss")));
+    if (validation) fprintf(stderr, "  val_loss %.4f", json_number_value(validation));
+    if (!final) fprintf(stderr, "  ETA %.0f s ", ceil(left));
+    else fprintf(stderr, "  %.2f s    ", elapsed);
+    if (!terminal || final) fprintf(stderr, "\n");
+}
+
+/* 0 when trained; tells what ended it. *epochs: trained ones; *metrics: the last epoch's, the caller's. */
+static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics) {
+    double started = now(), shown = 0, pause = isatty(STDERR_FILENO) ? 0.1 : 1.0;
+    for (;;) {
+        enum bp_train_event event = bp_trainer_step(run->trainer);
+        if (event == BP_TRAIN_DONE) break;
+        if (event == BP_TRAIN_DIVERGED) {
+            fprintf(stderr,
+                    "\nbackpropd train: the loss is not finite any more in epoch %lld; try a smaller --learning-rate, or look for extreme values in "
+                    "the data\n",
+                    (long long)*epochs + 1);
+            return -1;
+        }
+        if (event != BP_TRAIN_EPOCH) continue;
+        bool improved;
+        json_decref(*metrics);
+        *metrics = run_epoch(run, ++*epochs, &improved);
+        if (quiet || (now() - shown<pause && * epochs> 1)) continue;
+        shown = now();
+        bar(run, *epochs, *metrics, started, false);
+    }
+    if (!quiet && *metrics) bar(run, *epochs, *metrics, started, true);
+    if (!quiet && run->options.stop_early && *epochs < run->options.epochs)
+        fprintf(stderr, "stopped early: %s has not improved for %d epochs; the weights of epoch %lld are kept\n", run->best_metric,
+                run->options.stop_patience, (long long)run->best_epoch);
+    return 0;
+}
+
+static int save(const struct run *run, const json_t *metrics, int64_t epochs, const char *path) {
+    struct bp_error error = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    json_t *document = run_document(run, metrics, epochs);
+    const char *name;
+    json_t *value;
+    int failed = schema_model_write(run->training, document, bp_trainer_result(run->trainer), &bytes, &size, &error);
+    FILE *out = failed ? NULL : fopen(path, "we");
+    if (!failed && (!out || fwrite(bytes, 1, size, out) != size)) failed = bp_error_set(&error, "", "cannot write %s: %s", path, strerror(errno));
+    if (out && fclose(out) != 0 && !failed) failed = bp_error_set(&error, "", "cannot write %s: %s", path, strerror(errno));
+    if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
+    else {
+        fprintf(stderr, "epoch %lld kept:", (long long)json_integer_value(json_object_get(document, "epoch")));
+        json_object_foreach(json_object_get(document, "metrics"), name, value) fprintf(stderr, " %s %.4g", name, json_number_value(value));
+        fprintf(stderr, "\nwrote %s (%zu bytes); predict with: backpropd predict --model %s --data FILE.csv\n", path, size, path);
+    }
+    json_decref(document);
+    free(bytes);
+    return failed;
+}
+
+int command_train(int argc, char **argv) {
+    const char *values[FLAGS_COUNT] = {0};
+    struct schema_problems problems = {0};
+    struct schema_column_type *types = NULL;
+    int32_t types_count = 0;
+    struct bp_error error = {0};
+    if (local_flags("train", argc, argv, names, switches, values) != 0) return 2;
+    if (!values[DATA] || !values[TARGET]) {
+        fprintf(stderr, "backpropd train: --data FILE.csv and --target COLUMN are needed; see `backpropd help train`\n");
+        return 2;
+    }
+    if (values[TYPES] && schema_column_types_parse(values[TYPES], &types, &types_count, &problems) != 0) {
+        local_problems("train", "--types", &problems);
+        return 2;
+    }
+    bp_engine_start();
+    bp_flush_denormals();
+    struct schema_dataset *dataset = local_dataset("train", values[DATA], types, types_count);
+    struct schema_training *training = dataset ? resolve(values, dataset) : NULL;
+    struct run run = {0};
+    json_t *metrics = NULL;
+    int64_t epochs = 0;
+    int failed = training ? 0 : -1;
+    if (!failed) {
+        if (!values[QUIET]) tell_plan(training, dataset, !values[DEFINITION]);
+        failed = run_open(&run, training, dataset, &error);
+        if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
+    }
+    if (!failed) failed = train(&run, values[QUIET] != NULL, &epochs, &metrics);
+    if (!failed) failed = save(&run, metrics, epochs, values[OUT] ? values[OUT] : "model.bpd");
+    json_decref(metrics);
+    run_close(&run);
+    schema_training_free(training);
+    schema_dataset_free(dataset);
+    schema_column_types_free(types, types_count);
+    return failed ? 1 : 0;
+}

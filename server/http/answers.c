@@ -1,0 +1,219 @@
+/* answers.c - what handlers say: JSON, problems, lists, and what they ask of a request. */
+#include "http.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *code;
+    int status;
+    const char *title;
+} problems_table[] = {
+#define PROBLEM(code, status, title) {#code, status, title},
+#include "problems.def"
+#undef PROBLEM
+};
+
+/* ---- answers ------------------------------------------------------------------------------------------------------------------ */
+
+void answer_bytes(struct request *r, int status, const char *content_type, char *bytes, size_t size) {
+    free(r->answer);
+    r->status = status;
+    r->content_type = content_type;
+    r->answer = bytes;
+    r->answer_size = size;
+}
+
+void answer_json(struct request *r, int status, json_t *json) {
+    char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    json_decref(json);
+    if (text) answer_bytes(r, status, "application/json", text, strlen(text));
+    else answer_problem(r, PROBLEM_internal, "no memory to write the answer");
+}
+
+void answer_header(struct request *r, const char *name, const char *value) {
+    if (r->headers_count == ANSWER_HEADERS_MAX) return;
+    r->headers[r->headers_count].name = name;
+    r->headers[r->headers_count].value = strdup(value);
+    if (r->headers[r->headers_count].value) r->headers_count++;
+}
+
+int problem_status(enum problem code) {
+    return problems_table[code].status;
+}
+
+json_t *problem_json(const struct request *r, enum problem code, const char *detail, json_t *errors) {
+    char type[80];
+    snprintf(type, sizeof type, "urn:backpropd:problem:%s", problems_table[code].code);
+    json_t *text = json_string(detail);
+    json_t *json = json_pack("{s:s, s:s, s:i, s:o, s:s, s:s, s:s}", "type", type, "title", problems_table[code].title, "status",
+                             problems_table[code].status, "detail", text ? text : json_string("(the detail is not valid UTF-8)"), "instance",
+                             r->path ? r->path : "", "code", problems_table[code].code, "request_id", r->id);
+    if (!json)
+        json = json_pack("{s:s, s:i, s:s, s:s}", "type", type, "status", problems_table[code].status, "code", problems_table[code].code, "request_id",
+                         r->id);
+    if (errors) json_object_set_new(json, "errors", errors);
+    return json;
+}
+
+static void answer_with(struct request *r, enum problem code, const char *detail, json_t *errors) {
+    json_t *json = problem_json(r, code, detail, errors);
+    char *text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    answer_bytes(r, problems_table[code].status, "application/problem+json", text, text ? strlen(text) : 0);
+    if (problems_table[code].status == 503 || problems_table[code].status == 429) answer_header(r, "Retry-After", "1");
+}
+
+void answer_problem(struct request *r, enum problem code, const char *format, ...) {
+    char detail[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    answer_with(r, code, detail, NULL);
+}
+
+void answer_problems(struct request *r, struct schema_problems *problems) {
+    char detail[900];
+    enum problem code = problems->internal ? PROBLEM_storage : problems->too_large ? PROBLEM_too_large : PROBLEM_invalid;
+    const struct schema_problem *first = &problems->items[0];
+    if (problems->total == 1 && first->pointer && *first->pointer)
+        snprintf(detail, sizeof detail, "%.200s: %.600s", first->pointer, first->detail ? first->detail : "");
+    else if (problems->total == 1) snprintf(detail, sizeof detail, "%.800s", first->detail ? first->detail : "");
+    else snprintf(detail, sizeof detail, "%lld problems; the first: %.700s", (long long)problems->total, first->detail ? first->detail : "");
+    answer_with(r, code, detail, schema_problems_json(problems));
+    schema_problems_clear(problems);
+}
+
+void answer_store(struct request *r, enum store_result result, const struct bp_error *error, const char *format, ...) {
+    char what[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    const char *message = error->message;
+    switch (result) {
+    case STORE_NOT_FOUND: answer_problem(r, PROBLEM_not_found, "there is no %s%s%s", what, *message ? ": " : "", message); break;
+    case STORE_EXISTS: answer_problem(r, PROBLEM_exists, "%s exists already%s%s", what, *message ? "; " : "", message); break;
+    case STORE_IN_USE: answer_problem(r, PROBLEM_in_use, "%s is in use: %s", what, message); break;
+    case STORE_STALE:
+    case STORE_CONFLICT: answer_problem(r, PROBLEM_conflict, "%s: %s", what, message); break;
+    case STORE_FULL:
+        answer_problem(r, PROBLEM_queue_full, "%s", *message ? message : "the queue of jobs is full; try again when some have ended");
+        break;
+    default: answer_problem(r, PROBLEM_storage, "%s", *message ? message : "the store failed");
+    }
+}
+
+/* ---- questions to a request ------------------------------------------------------------------------------------------------------- */
+
+const char *request_query(const struct request *r, const char *name) {
+    const char *value = NULL;
+    size_t size = 0;
+    if (MHD_lookup_connection_value_n(r->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value, &size) != MHD_YES) return NULL;
+    return value ? value : "";
+}
+
+const char *request_header(const struct request *r, const char *name) {
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+bool request_paging(struct request *r, int32_t *limit, const char **after) {
+    const char *text = request_query(r, "limit");
+    *limit = 20;
+    *after = request_query(r, "after");
+    if (*after && !**after) *after = NULL;
+    if (!text) return true;
+    char *end;
+    long v = strtol(text, &end, 10);
+    if (!*text || *end || v < 1 || v > STORE_LIST_MAX) {
+        answer_problem(r, PROBLEM_invalid, "limit must be a whole number from 1 to %d, got \"%.40s\"", STORE_LIST_MAX, text);
+        return false;
+    }
+    *limit = (int32_t)v;
+    return true;
+}
+
+/* jansson's own limit of nesting is 2048; people need a few. */
+static bool too_deep(const char *body, size_t size, int limit) {
+    int depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < size; i++) {
+        char c = body[i];
+        if (quoted) {
+            if (c == '\\') i++;
+            else if (c == '"') quoted = false;
+        } else if (c == '"') quoted = true;
+        else if (c == '{' || c == '[') {
+            if (++depth > limit) return true;
+        } else if (c == '}' || c == ']') depth--;
+    }
+    return false;
+}
+
+json_t *request_json(struct request *r) {
+    json_error_t where;
+    if (r->body.size == 0) {
+        answer_problem(r, PROBLEM_bad_request, "the body is empty: a JSON object is expected");
+        return NULL;
+    }
+    if (too_deep(r->body.bytes, r->body.size, 64)) {
+        answer_problem(r, PROBLEM_bad_request, "the JSON is nested deeper than 64 levels");
+        return NULL;
+    }
+    json_t *json = json_loadb(r->body.bytes, r->body.size, JSON_REJECT_DUPLICATES, &where);
+    if (!json) {
+        answer_problem(r, PROBLEM_bad_request, "the body is not JSON: %s (line %d, column %d)", where.text, where.line, where.column);
+        return NULL;
+    }
+    if (json_is_object(json)) return json;
+    json_decref(json);
+    answer_problem(r, PROBLEM_invalid, "the body must be a JSON object");
+    return NULL;
+}
+
+bool request_name(struct request *r, const char *text, char name[STORE_NAME_SIZE], int64_t *version) {
+    const char *at = strchr(text, '@');
+    size_t size = at ? (size_t)(at - text) : strlen(text);
+    *version = 0;
+    if (size < STORE_NAME_SIZE) {
+        memcpy(name, text, size);
+        name[size] = '\0';
+        char *end = NULL;
+        if (at) *version = strtoll(at + 1, &end, 10);
+        bool good_version = !at || (at[1] >= '1' && at[1] <= '9' && !*end && *version > 0 && *version < INT64_MAX);
+        if (schema_name_valid(name) && good_version) return true;
+    }
+    answer_problem(r, PROBLEM_not_found, "\"%.80s\" is not a name: names are ^[a-z0-9][a-z0-9._-]{0,62}$, with @n for version n", text);
+    return false;
+}
+
+bool version_param(struct request *r, const char *text, int64_t *version) {
+    char *end;
+    *version = 0;
+    if (strcmp(text, "latest") == 0) return true;
+    *version = strtoll(text, &end, 10);
+    if (text[0] >= '1' && text[0] <= '9' && !*end && *version > 0) return true;
+    answer_problem(r, PROBLEM_not_found, "there is no version \"%.60s\": a version is a number or latest", text);
+    return false;
+}
+
+/* ---- pieces of answers ---------------------------------------------------------------------------------------------------------------- */
+
+json_t *list_json(json_t *data, const char *first_id, const char *last_id, bool has_more) {
+    return json_pack("{s:s, s:o, s:s?, s:s?, s:b}", "object", "list", "data", data, "first_id", first_id, "last_id", last_id, "has_more", has_more);
+}
+
+json_t *time_json(int64_t ms) {
+    char text[32];
+    if (ms <= 0) return json_null();
+    store_time_text(ms, text);
+    return json_string(text);
+}
+
+json_t *document_json(const char *text) {
+    json_t *json = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    return json ? json : json_null();
+}

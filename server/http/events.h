@@ -1,0 +1,9 @@
+/* events.h - an event of the store as JSON: the same object in lists and in streams. */
+#ifndef SERVER_EVENTS_H
+#define SERVER_EVENTS_H
+
+#include "http.h"
+
+json_t *event_json(const struct store_event *event);
+
+#endif

@@ -1,0 +1,97 @@
+/* run.c - setting a training up and keeping its best epoch. */
+#include "run.h"
+
+#include "version.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void choose_best_metric(struct run *run) {
+    const struct schema_training *t = run->training;
+    const char *name = t->options.stop_early ? t->options.stop_metric : run->split.validation_count > 0 ? "val_loss" : "loss";
+    const char *bare = strncmp(name, "val_", 4) == 0 ? name + 4 : name;
+    run->best_metric = name;
+    for (int32_t i = 0; i < t->definition->metrics_count; i++)
+        if (strcmp(t->definition->metrics[i]->entry.name, bare) == 0) run->best_higher = t->definition->metrics[i]->higher_is_better;
+}
+
+int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, struct bp_error *error) {
+    memset(run, 0, sizeof *run);
+    run->training = training;
+    run->dataset = dataset;
+    run->options = schema_training_options(training);
+    bool one_hot = training->preprocessing->target.classification && training->network->loss->target == BP_TARGET_VALUES;
+    if (!(run->view = schema_view_new(training->preprocessing, dataset, true, error))) return -1;
+    if (schema_training_split(training, run->view, &run->split, error) != 0) return -1;
+    if (schema_source_new(run->view, run->split.train, run->split.train_count, one_hot, SCHEMA_SOURCE_MEMORY, &run->train, error) != 0) return -1;
+    run->train_batches = schema_source_batches(run->train);
+    if (run->split.validation_count > 0) {
+        if (schema_source_new(run->view, run->split.validation, run->split.validation_count, one_hot, SCHEMA_SOURCE_MEMORY, &run->validation,
+                              error) != 0)
+            return -1;
+        run->validation_batches = schema_source_batches(run->validation);
+    }
+    choose_best_metric(run);
+    return bp_trainer_new(training->network, &run->options, &run->train_batches, run->validation ? &run->validation_batches : NULL, &run->trainer,
+                          error);
+}
+
+void run_close(struct run *run) {
+    bp_trainer_free(run->trainer);
+    schema_source_free(run->train);
+    schema_source_free(run->validation);
+    schema_split_free(&run->split);
+    schema_view_free(run->view);
+    json_decref(run->best_metrics);
+    memset(run, 0, sizeof *run);
+}
+
+/* As it is told: 9 digits, as float32 has. */
+static json_t *rounded(double value) {
+    char text[40];
+    if (!isfinite(value)) return json_null();
+    snprintf(text, sizeof text, "%.9g", value);
+    return json_real(strtod(text, NULL));
+}
+
+json_t *run_epoch(struct run *run, int64_t epoch, bool *improved) {
+    json_t *metrics = json_object();
+    double value = NAN;
+    for (int32_t i = 0; i < bp_trainer_metrics_count(run->trainer); i++) {
+        const char *name = bp_trainer_metric_name(run->trainer, i);
+        json_object_set_new(metrics, name, rounded(bp_trainer_metric_value(run->trainer, i)));
+        if (strcmp(name, run->best_metric) == 0) value = bp_trainer_metric_value(run->trainer, i);
+    }
+    double least = run->training->options.stop_early ? run->training->options.stop_min_delta : 0;
+    *improved = isfinite(value) && (run->best_epoch == 0 || (run->best_higher ? value > run->best_value + least : value < run->best_value - least));
+    if (*improved) {
+        run->best_epoch = epoch;
+        run->best_value = value;
+        json_decref(run->best_metrics);
+        run->best_metrics = json_incref(metrics);
+    }
+    return metrics;
+}
+
+json_t *run_best_json(const struct run *run) {
+    if (run->best_epoch == 0) return json_null();
+    return json_pack("{s:I, s:s, s:o}", "epoch", (json_int_t)run->best_epoch, "metric", run->best_metric, "value", rounded(run->best_value));
+}
+
+json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t epochs) {
+    json_t *document = schema_training_encode(run->training);
+    bool best = run->training->options.stop_early && run->best_metrics;
+    json_object_set(document, "metrics", best ? run->best_metrics : (json_t *)last_metrics);
+    json_object_set_new(document, "epoch", json_integer(best ? run->best_epoch : epochs));
+    json_object_set_new(document, "epochs_trained", json_integer(epochs));
+    json_object_set_new(document, "rows_trained", json_integer(run->split.train_count));
+    json_object_set_new(document, "rows_validated", json_integer(run->split.validation_count));
+    json_object_set_new(document, "program", json_string("backpropd " BACKPROPD_VERSION));
+    return document;
+}
+
+int64_t run_steps_per_epoch(const struct run *run) {
+    return (run->split.train_count + run->options.batch_size - 1) / run->options.batch_size;
+}

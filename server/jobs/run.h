@@ -1,0 +1,37 @@
+/* run.h - one training set up from its parts: what the job process and `backpropd train` share. */
+#ifndef SERVER_RUN_H
+#define SERVER_RUN_H
+
+#include "model_file.h"
+#include "training.h"
+
+struct run {
+    struct schema_training *training;     /* borrowed */
+    const struct schema_dataset *dataset; /* borrowed */
+    struct schema_view *view;
+    struct schema_split split;
+    struct schema_source *train, *validation;
+    struct bp_source train_batches, validation_batches;
+    struct bp_train_options options;
+    struct bp_trainer *trainer;
+    /* the best epoch so far, by the early-stopping metric, else val_loss, else loss */
+    const char *best_metric;
+    bool best_higher;
+    int64_t best_epoch; /* 0: none */
+    double best_value;
+    json_t *best_metrics; /* metrics of that epoch */
+};
+
+int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, struct bp_error *error);
+void run_close(struct run *run);
+
+/* After BP_TRAIN_EPOCH: the epoch's metrics with 9 digits, NaN as null: {"loss":0.5,"val_loss":...}. Updates best; *improved says so. The caller's.
+ */
+json_t *run_epoch(struct run *run, int64_t epoch, bool *improved);
+/* {"epoch","metric","value"} or null. The caller's. */
+json_t *run_best_json(const struct run *run);
+/* The document of the trained model: training, metrics, best, epochs. metrics: those of the last epoch. The caller's. */
+json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t epochs);
+int64_t run_steps_per_epoch(const struct run *run);
+
+#endif

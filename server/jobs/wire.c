@@ -1,0 +1,79 @@
+/* wire.c - frames over a stream socket. */
+#include "wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static int send_all(int fd, const void *bytes, size_t size) {
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t n = send(fd, at, size, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return -1;
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int wire_send_text(int fd, const char *text, size_t size) {
+    unsigned char length[4] = {(unsigned char)size, (unsigned char)(size >> 8), (unsigned char)(size >> 16), (unsigned char)(size >> 24)};
+    if (size > WIRE_FRAME_MAX || send_all(fd, length, 4) != 0) return -1;
+    return send_all(fd, text, size);
+}
+
+int wire_send(int fd, const json_t *json) {
+    char *text = json_dumps(json, JSON_COMPACT);
+    int failed = text ? wire_send_text(fd, text, strlen(text)) : -1;
+    free(text);
+    return failed;
+}
+
+static int receive_all(int fd, void *bytes, size_t size) {
+    char *at = bytes;
+    while (size > 0) {
+        ssize_t n = recv(fd, at, size, 0);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return -1;
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static size_t frame_length(const unsigned char *b) {
+    return b[0] | (size_t)b[1] << 8 | (size_t)b[2] << 16 | (size_t)b[3] << 24;
+}
+
+json_t *wire_receive(int fd) {
+    unsigned char length[4];
+    if (receive_all(fd, length, 4) != 0) return NULL;
+    size_t size = frame_length(length);
+    char *text = size <= WIRE_FRAME_MAX ? malloc(size + 1) : NULL;
+    json_t *json = text && receive_all(fd, text, size) == 0 ? json_loadb(text, size, 0, NULL) : NULL;
+    free(text);
+    return json;
+}
+
+int wire_read(int fd, struct schema_text *buffer) {
+    char piece[65536];
+    for (;;) {
+        ssize_t n = recv(fd, piece, sizeof piece, MSG_DONTWAIT);
+        if (n > 0) schema_text_add(buffer, piece, (size_t)n);
+        else if (n < 0 && errno == EINTR) continue;
+        else return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && !buffer->failed ? 0 : -1;
+        if (buffer->failed) return -1;
+    }
+}
+
+json_t *wire_take(struct schema_text *buffer) {
+    if (buffer->size < 4) return NULL;
+    size_t size = frame_length((const unsigned char *)buffer->bytes);
+    if (buffer->size - 4 < size) return NULL;
+    json_t *json = json_loadb(buffer->bytes + 4, size, 0, NULL);
+    buffer->size -= 4 + size;
+    memmove(buffer->bytes, buffer->bytes + 4 + size, buffer->size);
+    return json ? json : json_object();
+}

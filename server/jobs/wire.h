@@ -1,0 +1,23 @@
+/* wire.h - framed JSON between the supervisor and a job process: 4 bytes of length, little-endian, then the text.
+ *
+ * supervisor → process: first {"spec","job","attempt","dataset","folder","resume","kernels"}, later {"command":"cancel"} or {"command":"stop"}.
+ * process → supervisor: {"kind":"report"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; supervisor.c says what each holds. */
+#ifndef SERVER_WIRE_H
+#define SERVER_WIRE_H
+
+#include "text.h"
+#include <jansson.h>
+
+enum { WIRE_FRAME_MAX = 256 << 20, WIRE_SOCKET = 3, WIRE_DATASET = 4, WIRE_CHECKPOINT = 5 };
+
+/* Writes one frame; blocks. -1 when the other side is gone. */
+int wire_send(int fd, const json_t *json);
+int wire_send_text(int fd, const char *text, size_t size);
+/* Reads one frame; blocks. NULL when the other side is gone or talks nonsense. */
+json_t *wire_receive(int fd);
+/* Reads what is there into buffer without blocking: -1 when the other side is gone. */
+int wire_read(int fd, struct schema_text *buffer);
+/* Takes the first whole frame out of buffer; NULL: none yet. */
+json_t *wire_take(struct schema_text *buffer);
+
+#endif

@@ -1,0 +1,68 @@
+/* main.c - the program: finds the subcommand and runs it. Nothing else. */
+#include "commands.h"
+
+#include "kernels/kernels.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    bool computes;
+} commands[] = {
+    {"doctor", command_doctor, true},   {"gradcheck", command_gradcheck, true}, {"help", command_help, false},  {"job", command_job, true},
+    {"predict", command_predict, true}, {"serve", command_serve, true},         {"train", command_train, true}, {"version", command_version, false},
+};
+enum { COUNT = sizeof commands / sizeof *commands };
+
+static const char *name_at(const void *context, int32_t i) {
+    (void)context;
+    return strcmp(commands[i].name, "job") == 0 ? "" : commands[i].name;
+}
+
+/* Starts this program again with one more variable in the environment. Returns only when that fails. */
+static void restart_with(char **argv, const char *name, const char *value) {
+    setenv(name, value, 1);
+    execv("/proc/self/exe", argv);
+}
+
+/* OpenBLAS reads its environment when it is loaded, before main: one thread per caller, and other kernels when its own choice computes wrongly
+ * on this processor (OpenBLAS 0.3.21 does on some that are newer than itself). */
+static int prepare_blas(char **argv) {
+    struct bp_error error = {0};
+    if (!getenv("OPENBLAS_NUM_THREADS")) restart_with(argv, "OPENBLAS_NUM_THREADS", "1");
+    bool restarted = getenv("BACKPROPD_BLAS_RESTARTED") != NULL;
+    bp_blas_selftest_fault(getenv("BACKPROPD_FAULT_BLAS") != NULL && !restarted);
+    if (bp_blas_selftest(&error) == 0) return 0;
+    if (!restarted) {
+        fprintf(stderr, "backpropd: %s; starting again with OpenBLAS's safe kernels\n", error.message);
+        setenv("BACKPROPD_BLAS_RESTARTED", "1", 1);
+        restart_with(argv, "OPENBLAS_CORETYPE", "Haswell");
+    }
+    fprintf(stderr, "backpropd: %s, also with OPENBLAS_CORETYPE=%s; this machine's OpenBLAS cannot be trusted\n", error.message,
+            getenv("OPENBLAS_CORETYPE"));
+    return -1;
+}
+
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "help";
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) name = "version";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
+    for (int i = 0; i < COUNT; i++) {
+        if (strcmp(commands[i].name, name) != 0) continue;
+        if (argc > 2 && strcmp(name, "help") != 0 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+            char *help[] = {argv[0], argv[1], NULL};
+            return command_help(2, help);
+        }
+        if (commands[i].computes && prepare_blas(argv) != 0) return 1;
+        return commands[i].run(argc - 1, argv + 1);
+    }
+    char hint[80];
+    fprintf(stderr, "backpropd: there is no command \"%s\"%s; see `backpropd help`\n", name,
+            schema_did_you_mean(schema_nearest(name, name_at, NULL, COUNT), hint, sizeof hint));
+    return 2;
+}

@@ -1,0 +1,153 @@
+/* datasets.c - POST|GET /v1/datasets, GET|DELETE /v1/datasets/{name}, GET .../rows. */
+#include "upload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *dataset_json(const struct store_dataset *d) {
+    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "object", "dataset", "name", d->name, "version", (json_int_t)d->version, "rows",
+                             (json_int_t)d->rows, "bytes", (json_int_t)d->bytes, "created_at", time_json(d->created_at));
+    json_t *description = document_json(d->description);
+    if (json_is_object(description)) json_object_update(json, description);
+    json_decref(description);
+    return json;
+}
+
+static bool truthy(const char *text) {
+    return text && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0 || *text == '\0');
+}
+
+static void create(struct request *r) {
+    struct schema_problems problems = {0};
+    struct store_dataset row = {0};
+    struct schema_dataset *dataset = NULL;
+    struct bp_error error = {0};
+    char location[128];
+    if (upload_finish(r->upload, &row, &dataset, &problems) != 0) {
+        answer_problems(r, &problems);
+        goto done;
+    }
+    const char *query = request_query(r, "name"), *inside = schema_ingest_name(r->upload->ingest), *name = inside ? inside : query;
+    if (!name || !schema_name_valid(name)) {
+        if (!name)
+            answer_problem(r, PROBLEM_invalid, "a dataset needs a name: ?name=penguins in the URL%s",
+                           inside || query ? "" : ", or \"name\" in a JSON body");
+        else
+            answer_problem(
+                r, PROBLEM_invalid,
+                "\"%.80s\" is not a name for a dataset: lower-case letters, digits, \".\", \"_\", \"-\", starting with a letter or digit, at most 63",
+                name);
+        goto done;
+    }
+    if (inside && query && strcmp(inside, query) != 0) {
+        answer_problem(r, PROBLEM_invalid, "the URL names the dataset \"%.63s\", the body \"%.63s\"", query, inside);
+        goto done;
+    }
+    snprintf(row.name, sizeof row.name, "%s", name);
+    snprintf(location, sizeof location, "/v1/datasets/%s", name);
+    struct store_idempotency record;
+    enum store_result result =
+        store_dataset_create(r->server->store, &row, truthy(request_query(r, "replace")), request_idempotency(r, &record, 201, location), &error);
+    if (result == STORE_OK) {
+        upload_keep(r->upload);
+        struct store_dataset stored = {0};
+        if (store_dataset_get(r->server->store, row.name, row.version, &stored, &error) == STORE_OK) {
+            answer_header(r, "Location", location);
+            answer_json(r, 201, dataset_json(&stored));
+            store_dataset_free(&stored);
+        } else {
+            answer_problem(r, PROBLEM_conflict, "dataset \"%s\" was stored and deleted again meanwhile", row.name);
+        }
+    } else if (result == STORE_EXISTS) {
+        answer_problem(r, PROBLEM_exists, "dataset \"%s\" exists already; add ?replace=1 to store this as its next version", row.name);
+    } else {
+        answer_store(r, result, &error, "dataset \"%s\"", row.name);
+    }
+done:
+    schema_dataset_free(dataset);
+    free(row.description);
+}
+
+static void list(struct request *r) {
+    int32_t limit;
+    const char *after;
+    struct store_datasets found = {0};
+    struct bp_error error = {0};
+    if (!request_paging(r, &limit, &after)) return;
+    enum store_result result = store_dataset_list(r->server->store, after, limit, &found, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "datasets");
+        return;
+    }
+    json_t *data = json_array();
+    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, dataset_json(&found.items[i]));
+    answer_json(r, 200,
+                list_json(data, found.count ? found.items[0].name : NULL, found.count ? found.items[found.count - 1].name : NULL, found.has_more));
+    store_datasets_free(&found);
+}
+
+static void get(struct request *r) {
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    struct store_dataset d = {0};
+    struct bp_error error = {0};
+    if (!request_name(r, r->params[0], name, &version)) return;
+    enum store_result result = store_dataset_get(r->server->store, name, version, &d, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+        return;
+    }
+    answer_json(r, 200, dataset_json(&d));
+    store_dataset_free(&d);
+}
+
+static void delete (struct request *r) {
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    struct bp_error error = {0};
+    if (!request_name(r, r->params[0], name, &version)) return;
+    enum store_result result = store_dataset_delete(r->server->store, name, version, &error);
+    if (result != STORE_OK) answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+    else answer_bytes(r, 204, NULL, NULL, 0);
+}
+
+static void rows(struct request *r) {
+    char name[STORE_NAME_SIZE], first[24], last[24];
+    int64_t version, from = 0;
+    int32_t limit;
+    const char *after;
+    struct store_dataset d = {0};
+    struct schema_dataset *dataset = NULL;
+    struct bp_error error = {0};
+    if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
+    if (after) {
+        char *end;
+        from = strtoll(after, &end, 10) + 1;
+        if (*end || from < 1) {
+            answer_problem(r, PROBLEM_invalid, "after must be the number of a row, from 0, got \"%.40s\"", after);
+            return;
+        }
+    }
+    enum store_result result = dataset_open(r->server->store, name, version, &d, &dataset, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+        return;
+    }
+    int64_t count = dataset->rows - from < limit ? dataset->rows - from : limit;
+    if (count < 0) count = 0;
+    json_t *data = json_array();
+    for (int64_t i = 0; i < count; i++) json_array_append_new(data, schema_dataset_row_json(dataset, from + i));
+    snprintf(first, sizeof first, "%lld", (long long)from);
+    snprintf(last, sizeof last, "%lld", (long long)(from + count - 1));
+    answer_json(r, 200, list_json(data, count ? first : NULL, count ? last : NULL, from + count < dataset->rows));
+    schema_dataset_free(dataset);
+    store_dataset_free(&d);
+}
+
+const struct route route_create_dataset = {"create_dataset",     "POST", "/v1/datasets", ROUTE_DATASET, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+                                           "name,types,replace", create};
+const struct route route_list_datasets = {"list_datasets", "GET", "/v1/datasets", ROUTE_NO_BODY, 0, "limit,after", list};
+const struct route route_get_dataset = {"get_dataset", "GET", "/v1/datasets/{name}", ROUTE_NO_BODY, 0, "", get};
+const struct route route_delete_dataset = {"delete_dataset", "DELETE", "/v1/datasets/{name}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
+const struct route route_list_rows = {"list_rows", "GET", "/v1/datasets/{name}/rows", ROUTE_NO_BODY, ROUTE_SLOW, "limit,after", rows};

@@ -1,0 +1,112 @@
+/* events.c - GET /v1/jobs/{id}/events and /v1/events, as a list or a stream; GET .../checkpoints. */
+#include "events.h"
+
+#include "hub.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+json_t *event_json(const struct store_event *e) {
+    char id[24];
+    snprintf(id, sizeof id, "%lld", (long long)e->id);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:s?, s:o}", "object", "event", "id", id, "job", e->job, "type", e->type, "created_at",
+                     time_json(e->created_at), "attempt", (json_int_t)e->attempt, "level", e->level, "message", e->message, "data",
+                     document_json(e->data));
+}
+
+static bool wants_stream(const struct request *r) {
+    const char *accept = request_header(r, "Accept");
+    return accept && strstr(accept, "text/event-stream");
+}
+
+/* Where a stream starts: Last-Event-ID, else the preset. false: answered. */
+static bool last_event(struct request *r, int64_t preset, int64_t *after) {
+    const char *text = request_header(r, "Last-Event-ID");
+    char *end;
+    *after = preset;
+    if (!text || !*text) return true;
+    *after = strtoll(text, &end, 10);
+    if (!*end && *after >= 0) return true;
+    answer_problem(r, PROBLEM_invalid, "Last-Event-ID must be the id of an event, or 0, got \"%.40s\"", text);
+    return false;
+}
+
+static void list_of(struct request *r, const char *job) {
+    int32_t limit;
+    const char *after;
+    char first[24], last[24], *end = NULL;
+    struct store_events found = {0};
+    struct bp_error error = {0};
+    if (!request_paging(r, &limit, &after)) return;
+    int64_t from = after ? strtoll(after, &end, 10) : 0;
+    if (end && (*end || from < 0)) {
+        answer_problem(r, PROBLEM_invalid, "after must be the id of an event, got \"%.40s\"", after);
+        return;
+    }
+    enum store_result result = store_event_list(r->server->store, job, request_query(r, "type"), from, limit, &found, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "events");
+        return;
+    }
+    json_t *data = json_array();
+    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, event_json(&found.items[i]));
+    if (found.count) {
+        snprintf(first, sizeof first, "%lld", (long long)found.items[0].id);
+        snprintf(last, sizeof last, "%lld", (long long)found.items[found.count - 1].id);
+    }
+    answer_json(r, 200, list_json(data, found.count ? first : NULL, found.count ? last : NULL, found.has_more));
+    store_events_free(&found);
+}
+
+/* false: answered with 404. */
+static bool job_exists(struct request *r) {
+    struct store_job job = {0};
+    struct bp_error error = {0};
+    enum store_result result = store_job_get(r->server->store, r->params[0], &job, &error);
+    store_job_free(&job);
+    if (result != STORE_OK) answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
+    return result == STORE_OK;
+}
+
+static void job_events(struct request *r) {
+    int64_t after;
+    if (!job_exists(r)) return;
+    if (!wants_stream(r)) list_of(r, r->params[0]);
+    else if (last_event(r, 0, &after)) hub_stream(http_hub(r->server->http), r, r->params[0], after);
+}
+
+static void all_events(struct request *r) {
+    int64_t after, newest = 0;
+    struct bp_error error = {0};
+    if (!wants_stream(r)) {
+        list_of(r, NULL);
+        return;
+    }
+    store_event_last(r->server->store, &newest, &error);
+    if (last_event(r, newest, &after)) hub_stream(http_hub(r->server->http), r, NULL, after);
+}
+
+static void checkpoints(struct request *r) {
+    struct store_checkpoints found = {0};
+    struct bp_error error = {0};
+    if (!job_exists(r)) return;
+    enum store_result result = store_checkpoint_list(r->server->store, r->params[0], &found, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "checkpoints");
+        return;
+    }
+    json_t *data = json_array();
+    for (int32_t i = 0; i < found.count; i++) {
+        const struct store_checkpoint *c = &found.items[i];
+        json_array_append_new(data, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:o}", "object", "checkpoint", "id", c->id, "job", c->job,
+                                              "attempt", (json_int_t)c->attempt, "epoch", (json_int_t)c->epoch, "step", (json_int_t)c->step, "bytes",
+                                              (json_int_t)c->bytes, "best", c->best, "created_at", time_json(c->created_at)));
+    }
+    answer_json(r, 200, list_json(data, found.count ? found.items[0].id : NULL, found.count ? found.items[found.count - 1].id : NULL, false));
+    store_checkpoints_free(&found);
+}
+
+const struct route route_list_job_events = {"list_job_events", "GET", "/v1/jobs/{id}/events", ROUTE_NO_BODY, 0, "limit,after,type", job_events};
+const struct route route_list_events = {"list_events", "GET", "/v1/events", ROUTE_NO_BODY, 0, "limit,after,type", all_events};
+const struct route route_list_checkpoints = {"list_checkpoints", "GET", "/v1/jobs/{id}/checkpoints", ROUTE_NO_BODY, 0, "", checkpoints};

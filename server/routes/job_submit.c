@@ -1,0 +1,270 @@
+/* job_submit.c - POST /v1/jobs: names or inline objects become one durable job.
+ *
+ * Order: decode all of the request; the dataset (stored, or ingested now); the definition; resolve them against each other; one transaction; wake the
+ * supervisor. Nothing is stored unless everything is right. */
+#include "job_view.h"
+#include "supervisor.h"
+#include "training.h"
+#include "upload.h"
+#include "values.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a submission gathers. */
+struct submission {
+    struct request *request;
+    json_t *body;
+    struct schema_problems problems;
+    struct store_job job;
+    struct schema_options options;
+    struct schema_training_request asked;
+    /* dataset */
+    struct store_dataset row;
+    struct schema_dataset *dataset;
+    struct upload *upload; /* inline */
+    bool replace;
+    /* model */
+    struct schema_definition *definition;
+    char *new_definition; /* inline */
+    bool hidden_model;
+};
+
+static bool inline_name(struct submission *s, const json_t *object, const char *pointer, const char *noun, char out[STORE_NAME_SIZE]) {
+    const json_t *name = json_object_get(object, "name");
+    char got[80];
+    if (!name) {
+        snprintf(out, STORE_NAME_SIZE, "%s", s->job.id);
+        return false;
+    }
+    if (!json_is_string(name) || !schema_name_valid(json_string_value(name)))
+        schema_problem_add(
+            &s->problems, pointer,
+            "the name of a %s has lower-case letters, digits, \".\", \"_\", \"-\", starts with a letter or digit, and at most 63 of them; got %s",
+            noun, schema_json_text(name, got, sizeof got));
+    else snprintf(out, STORE_NAME_SIZE, "%s", json_string_value(name));
+    return true;
+}
+
+/* "name", "name@3": false with a problem. */
+static bool reference(struct submission *s, const char *text, const char *pointer, const char *noun, char name[STORE_NAME_SIZE], int64_t *version) {
+    const char *at = strchr(text, '@');
+    size_t size = at ? (size_t)(at - text) : strlen(text);
+    char *end = NULL;
+    *version = 0;
+    if (size < STORE_NAME_SIZE) {
+        snprintf(name, STORE_NAME_SIZE, "%.*s", (int)size, text);
+        if (at) *version = strtoll(at + 1, &end, 10);
+        if (schema_name_valid(name) && (!at || (at[1] >= '1' && at[1] <= '9' && !*end))) return true;
+    }
+    schema_problem_add(&s->problems, pointer, "\"%.80s\" is not the name of a %s", text, noun);
+    return false;
+}
+
+/* ---- the dataset --------------------------------------------------------------------------------------------------------------- */
+
+static void stored_dataset(struct submission *s, const char *text) {
+    struct bp_error error = {0};
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    if (!reference(s, text, "/dataset", "dataset", name, &version)) return;
+    enum store_result result = dataset_open(s->request->server->store, name, version, &s->row, &s->dataset, &error);
+    if (result == STORE_NOT_FOUND)
+        schema_problem_add(&s->problems, "/dataset", "there is no dataset \"%.80s\"; upload it first with POST /v1/datasets, or send it inline",
+                           text);
+    else if (result != STORE_OK) {
+        s->problems.internal = true;
+        schema_problem_add(&s->problems, "/dataset", "%s", error.message);
+    } else {
+        snprintf(s->job.dataset, sizeof s->job.dataset, "%s", s->row.name);
+        s->job.dataset_version = s->row.version;
+    }
+}
+
+static void inline_dataset(struct submission *s, const json_t *object) {
+    struct schema_problems found = {0};
+    bool named = inline_name(s, object, "/dataset/name", "dataset", s->job.dataset);
+    if (s->problems.total) return;
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (text && (s->upload = upload_open(s->request->server, "application/json", NULL, &found))) {
+        upload_bytes(s->upload, text, strlen(text));
+        upload_finish(s->upload, &s->row, &s->dataset, &found);
+    }
+    free(text);
+    for (int32_t i = 0; i < found.count; i++) { /* places inside the inline object */
+        char place[400];
+        snprintf(place, sizeof place, "/dataset%s", found.items[i].pointer ? found.items[i].pointer : "");
+        free(found.items[i].pointer);
+        found.items[i].pointer = strdup(place);
+        found.items[i].line = 0;
+    }
+    if (found.total) {
+        schema_problems_clear(&s->problems);
+        s->problems = found;
+        return;
+    }
+    snprintf(s->row.name, sizeof s->row.name, "%s", s->job.dataset);
+    s->row.hidden = !named;
+    s->replace = named;
+}
+
+/* ---- the model ------------------------------------------------------------------------------------------------------------------ */
+
+static void stored_model(struct submission *s, const char *text) {
+    struct bp_error error = {0};
+    struct store_model m = {0};
+    struct store_version v = {0};
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    if (!reference(s, text, "/model", "model", name, &version)) return;
+    enum store_result result = version ? store_version_get(s->request->server->store, name, version, &v, &error)
+                                       : store_model_get(s->request->server->store, name, &m, &error);
+    json_t *json = NULL;
+    if (result == STORE_NOT_FOUND)
+        schema_problem_add(&s->problems, "/model", "there is no model \"%.80s\"; define it first with POST /v1/models, or send it inline", text);
+    else if (result != STORE_OK) schema_problem_add(&s->problems, "/model", "%s", error.message);
+    else if (version) {
+        json_t *document = document_json(v.document);
+        json = json_incref(json_object_get(document, "definition"));
+        json_decref(document);
+    } else {
+        json = document_json(m.definition);
+    }
+    if (json) s->definition = schema_definition_decode(json, "/model", NULL, &s->problems);
+    json_decref(json);
+    snprintf(s->job.model, sizeof s->job.model, "%s", name);
+    store_model_free(&m);
+    store_version_free(&v);
+}
+
+static void inline_model(struct submission *s, const json_t *object) {
+    static const char *const others[] = {"name", NULL};
+    s->hidden_model = !inline_name(s, object, "/model/name", "model", s->job.model);
+    s->definition = schema_definition_decode(object, "/model", others, &s->problems);
+    json_t *copy = json_copy((json_t *)object);
+    json_object_del(copy, "name");
+    s->new_definition = json_dumps(copy, JSON_COMPACT);
+    json_decref(copy);
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------------------------ */
+
+static void decode(struct submission *s) {
+    static const char *const others[] = {"model", "dataset", "target", "task", "features", "metadata", NULL};
+    const json_t *model = json_object_get(s->body, "model"), *dataset = json_object_get(s->body, "dataset"),
+                 *metadata = json_object_get(s->body, "metadata");
+    char got[80];
+    schema_options_decode(s->body, "", others, &s->options, &s->problems);
+    if (!json_object_get(s->body, "threads")) s->options.threads = (int32_t)s->request->server->settings.threads_per_job;
+    schema_training_request_decode(s->body, "", &s->asked, &s->problems);
+    if (metadata) {
+        const char *key;
+        json_t *value;
+        if (!json_is_object(metadata))
+            schema_problem_add(&s->problems, "/metadata", "metadata must be an object of texts, got %s", schema_json_text(metadata, got, sizeof got));
+        json_object_foreach((json_t *)metadata, key, value) {
+            char place[300];
+            if (!json_is_string(value))
+                schema_problem_add(&s->problems, schema_pointer("/metadata", key, place, sizeof place), "metadata values are texts, got %s",
+                                   schema_json_text(value, got, sizeof got));
+        }
+        if (json_object_size(metadata) > 32)
+            schema_problem_add(&s->problems, "/metadata", "metadata has at most 32 entries, got %zu", json_object_size(metadata));
+        s->job.metadata = json_dumps(metadata, JSON_COMPACT);
+    }
+    if (json_is_string(model)) stored_model(s, json_string_value(model));
+    else if (json_is_object(model)) inline_model(s, model);
+    else
+        schema_problem_add(&s->problems, model ? "/model" : "",
+                           model ? "model must be the name of a model or an inline definition, got %s"
+                                 : "a job needs \"model\": the name of a model or an inline definition%.0s",
+                           schema_json_text(model, got, sizeof got));
+    if (json_is_string(dataset)) stored_dataset(s, json_string_value(dataset));
+    else if (json_is_object(dataset)) inline_dataset(s, dataset);
+    else
+        schema_problem_add(&s->problems, dataset ? "/dataset" : "",
+                           dataset ? "dataset must be the name of a dataset or an inline object, got %s"
+                                   : "a job needs \"dataset\": the name of a dataset or an inline object%.0s",
+                           schema_json_text(dataset, got, sizeof got));
+}
+
+/* The spec for the job process and the view for people, out of the resolved training. */
+static void describe(struct submission *s, const struct schema_training *t) {
+    json_t *spec = schema_training_encode(t), *view = json_object();
+    static const char *const shown[] = {"target", "task", "features", "options", "definition", "layers", "parameters"};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) json_object_set(view, shown[i], json_object_get(spec, shown[i]));
+    json_object_set_new(view, "loss_unit", json_string(t->preprocessing->target.classification ? "nats" : "standardised target"));
+    json_object_set_new(spec, "job", json_string(s->job.id));
+    json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
+    json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));
+    int64_t rows = s->dataset->rows, held = (int64_t)((double)rows * t->options.validation_fraction + 0.5), batch = t->options.batch_size;
+    json_t *progress = json_pack("{s:i, s:i, s:i, s:I, s:f, s:n, s:n}", "epoch", 0, "epochs", t->options.epochs, "step", 0, "steps_per_epoch",
+                                 (json_int_t)((rows - held + batch - 1) / batch), "fraction", 0.0, "samples_per_second", "eta_seconds");
+    s->job.spec = json_dumps(spec, JSON_COMPACT);
+    s->job.view = json_dumps(view, JSON_COMPACT);
+    s->job.progress = json_dumps(progress, JSON_COMPACT);
+    s->job.warnings = json_dumps(t->warnings, JSON_COMPACT);
+    json_decref(spec);
+    json_decref(view);
+    json_decref(progress);
+}
+
+static void store(struct submission *s) {
+    struct bp_error error = {0};
+    struct store_idempotency record;
+    char location[128];
+    struct request *r = s->request;
+    snprintf(location, sizeof location, "/v1/jobs/%s", s->job.id);
+    struct store_job_new new = {.job = &s->job,
+                                .new_dataset = s->upload ? &s->row : NULL,
+                                .replace_dataset = s->replace,
+                                .new_definition = s->new_definition,
+                                .hidden_model = s->hidden_model,
+                                .idempotency = request_idempotency(r, &record, 202, location)};
+    enum store_result result = store_job_create(r->server->store, &new, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "dataset or model of this job");
+        return;
+    }
+    if (s->upload) upload_keep(s->upload);
+    supervisor_poke(r->server->supervisor);
+    struct store_job stored = {0};
+    answer_header(r, "Location", location);
+    result = store_job_get(r->server->store, s->job.id, &stored, &error);
+    if (result == STORE_OK) answer_json(r, 202, job_json(&stored));
+    else answer_store(r, result, &error, "job \"%s\"", s->job.id);
+    store_job_free(&stored);
+}
+
+static void create(struct request *r) {
+    struct submission s = {.request = r};
+    if (!(s.body = request_json(r))) return;
+    store_new_id("job", s.job.id);
+    s.job.attempts_max = r->server->settings.attempts_max;
+    decode(&s);
+    if (s.problems.total == 0) {
+        struct schema_training *t = schema_training_resolve(s.definition, &s.options, s.dataset, &s.asked, &s.problems);
+        s.definition = NULL;
+        int64_t need = t ? schema_training_bytes(t, s.dataset->rows) : 0;
+        if (t && need > r->server->settings.job_memory_max)
+            schema_problem_add(&s.problems, "/model",
+                               "this training needs about %lld MB, the limit is %lld MB (setting job_memory_max); use fewer units or a smaller batch",
+                               (long long)(need >> 20), (long long)(r->server->settings.job_memory_max >> 20));
+        if (t && s.problems.total == 0) {
+            describe(&s, t);
+            store(&s);
+        }
+        schema_training_free(t);
+    }
+    if (s.problems.total) answer_problems(r, &s.problems);
+    schema_definition_free(s.definition);
+    schema_dataset_free(s.dataset);
+    upload_free(s.upload);
+    store_dataset_free(&s.row);
+    free(s.new_definition);
+    store_job_free(&s.job);
+    json_decref(s.body);
+}
+
+const struct route route_create_job = {"create_job", "POST", "/v1/jobs", ROUTE_JSON, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY, "", create};

@@ -1,0 +1,269 @@
+/* jobs.c - GET /v1/jobs, GET|DELETE /v1/jobs/{id}, POST .../cancel, GET .../metrics. Submission is in job_submit.c. */
+#include "job_view.h"
+
+#include "hub.h"
+#include "loaded_models.h"
+#include "supervisor.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { WAIT_MAX_S = 300, POINTS_PRESET = 1000 };
+
+/* ---- a job as people see it ----------------------------------------------------------------------------------------------------- */
+
+json_t *job_json(const struct store_job *j) {
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:I}}", "object", "job", "id", j->id, "status", store_status_name(j->status), "model",
+                             j->model, "dataset", "name", j->dataset, "version", (json_int_t)j->dataset_version);
+    json_t *view = document_json(j->view);
+    static const char *const first[] = {"target", "task", "features", "options"};
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+        if (json_object_get(view, first[i])) json_object_set(json, first[i], json_object_get(view, first[i]));
+    json_object_set_new(json, "created_at", time_json(j->created_at));
+    json_object_set_new(json, "started_at", time_json(j->started_at));
+    json_object_set_new(json, "finished_at", time_json(j->finished_at));
+    json_object_set_new(json, "queue_position", j->queue_position > 0 ? json_integer(j->queue_position) : json_null());
+    json_object_set_new(json, "attempt", json_integer(j->attempt));
+    json_object_set_new(json, "attempts_max", json_integer(j->attempts_max));
+    json_object_set_new(json, "resumed_from_epoch", j->resumed_from_epoch >= 0 ? json_integer(j->resumed_from_epoch) : json_null());
+    json_object_set_new(json, "progress", document_json(j->progress));
+    json_object_set_new(json, "metrics", document_json(j->metrics));
+    json_object_set_new(json, "best", document_json(j->best));
+    json_object_set_new(json, "model_version", j->model_version > 0 ? json_integer(j->model_version) : json_null());
+    json_object_set_new(json, "error", document_json(j->error));
+    json_object_set_new(json, "warnings", document_json(j->warnings));
+    json_object_set_new(json, "metadata", document_json(j->metadata));
+    json_object_update_missing(json, view);
+    json_decref(view);
+    return json;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Seconds of "Prefer: wait=30", 0 without. */
+static int64_t wait_wanted(const struct request *r) {
+    const char *prefer = request_header(r, "Prefer");
+    while (prefer && *prefer) {
+        prefer += strspn(prefer, " ,;\t");
+        if (strncasecmp(prefer, "wait=", 5) == 0) {
+            long s = strtol(prefer + 5, NULL, 10);
+            return s < 0 ? 0 : s > WAIT_MAX_S ? WAIT_MAX_S : s;
+        }
+        prefer += strcspn(prefer, ",;");
+    }
+    return 0;
+}
+
+static void get(struct request *r) {
+    struct store_job job = {0};
+    struct bp_error error = {0};
+    enum store_result result = store_job_get(r->server->store, r->params[0], &job, &error);
+    if (result == STORE_OK && !r->waiter && wait_wanted(r) > 0) hub_wait_begin(http_hub(r->server->http), r, job.id, job.status, wait_wanted(r));
+    if (result == STORE_OK && r->waiter && job.status == hub_wait_status(r) && !store_status_final(job.status)) {
+        store_job_free(&job);
+        if (hub_wait(r)) return;
+        memset(&job, 0, sizeof job);
+        result = store_job_get(r->server->store, r->params[0], &job, &error);
+    }
+    hub_wait_end(r);
+    if (result == STORE_OK) answer_json(r, 200, job_json(&job));
+    else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
+    store_job_free(&job);
+}
+
+static enum MHD_Result find_metadata(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+    struct store_job_filter *filter = context;
+    (void)kind;
+    if (strncmp(name, "metadata.", 9) == 0) {
+        filter->metadata_key = name + 9;
+        filter->metadata_value = value ? value : "";
+    }
+    return MHD_YES;
+}
+
+static void list(struct request *r) {
+    struct store_job_filter filter = {0};
+    struct store_jobs found = {0};
+    struct bp_error error = {0};
+    enum store_status status;
+    if (!request_paging(r, &filter.limit, &filter.after)) return;
+    const char *text = request_query(r, "status");
+    if (text) {
+        if (!store_status_parse(text, &status)) {
+            answer_problem(r, PROBLEM_invalid,
+                           "there is no status \"%.40s\"; statuses: queued running pausing paused cancelling cancelled succeeded failed", text);
+            return;
+        }
+        filter.status = &status;
+    }
+    filter.model = request_query(r, "model");
+    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, find_metadata, &filter);
+    enum store_result result = store_job_list(r->server->store, &filter, &found, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "jobs");
+        return;
+    }
+    json_t *data = json_array();
+    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, job_json(&found.items[i]));
+    answer_json(r, 200,
+                list_json(data, found.count ? found.items[0].id : NULL, found.count ? found.items[found.count - 1].id : NULL, found.has_more));
+    store_jobs_free(&found);
+}
+
+/* ---- cancel, delete --------------------------------------------------------------------------------------------------------------------- */
+
+static void cancel(struct request *r) {
+    struct store_job job = {0};
+    struct bp_error error = {0};
+    enum store_status status;
+    enum store_result result = store_job_cancel(r->server->store, r->params[0], &status, &error);
+    supervisor_poke(r->server->supervisor);
+    if (result == STORE_OK) result = store_job_get(r->server->store, r->params[0], &job, &error);
+    if (result == STORE_OK) answer_json(r, 200, job_json(&job));
+    else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
+    store_job_free(&job);
+}
+
+static void delete (struct request *r) {
+    struct bp_error error = {0};
+    enum store_result result = store_job_delete(r->server->store, r->params[0], &error);
+    registry_changed(r->server->registry); /* a hidden model goes with its job */
+    if (result == STORE_OK) hub_publish(http_hub(r->server->http), r->params[0]);
+    if (result == STORE_OK) answer_bytes(r, 204, NULL, NULL, 0);
+    else if (result == STORE_CONFLICT)
+        answer_problem(r, PROBLEM_conflict, "%s; cancel it first with POST /v1/jobs/%.60s/cancel",
+                       *error.message ? error.message : "the job has not ended", r->params[0]);
+    else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
+}
+
+/* ---- the history of metrics ---------------------------------------------------------------------------------------------------------------- */
+
+struct history {
+    json_t **points; /* data objects of the metrics events, in order of epochs */
+    size_t count, capacity;
+};
+
+static enum store_result read_history(struct request *r, struct history *h, struct bp_error *error) {
+    int64_t after = 0;
+    for (bool more = true; more;) {
+        struct store_events events = {0};
+        enum store_result result = store_event_list(r->server->store, r->params[0], "metrics", after, STORE_LIST_MAX, &events, error);
+        if (result != STORE_OK) return result;
+        if (h->count + (size_t)events.count > h->capacity) {
+            h->capacity = (h->count + (size_t)events.count) * 2;
+            json_t **points = realloc(h->points, h->capacity * sizeof *points);
+            if (!points) {
+                store_events_free(&events);
+                bp_error_set(error, "", "out of memory");
+                return STORE_FAILED;
+            }
+            h->points = points;
+        }
+        for (int32_t i = 0; i < events.count; i++) {
+            h->points[h->count++] = document_json(events.items[i].data);
+            after = events.items[i].id;
+        }
+        more = events.has_more;
+        store_events_free(&events);
+    }
+    return STORE_OK;
+}
+
+/* Keeps the first, the last and, in each of as many equal stretches as fit, the smallest and the largest of every series. */
+static void thin(const struct history *h, const json_t *names, size_t max_points, bool *keep) {
+    size_t series = json_array_size(names), stretches = series && max_points > 2 ? (max_points - 2) / (2 * series) : 0;
+    keep[0] = keep[h->count - 1] = true;
+    if (stretches < 1) stretches = 1;
+    for (size_t s = 0; s < stretches; s++) {
+        size_t from = h->count * s / stretches, to = h->count * (s + 1) / stretches;
+        for (size_t k = 0; k < series; k++) {
+            size_t low = from, high = from;
+            double least = INFINITY, most = -INFINITY;
+            for (size_t i = from; i < to; i++) {
+                const json_t *v = json_object_get(h->points[i], json_string_value(json_array_get(names, k)));
+                if (!json_is_number(v)) continue;
+                if (json_number_value(v) < least) least = json_number_value(v), low = i;
+                if (json_number_value(v) > most) most = json_number_value(v), high = i;
+            }
+            if (least <= most) keep[low] = keep[high] = true;
+        }
+    }
+}
+
+/* The wanted names out of ?names=a,b, or all that the last point has. NULL: answered. */
+static json_t *wanted_names(struct request *r, const struct history *h) {
+    json_t *names = json_array();
+    const char *text = request_query(r, "names"), *key;
+    json_t *value;
+    if (h->count == 0) return names;
+    if (!text) {
+        json_object_foreach(h->points[h->count - 1], key, value) if (strcmp(key, "epoch") != 0) json_array_append_new(names, json_string(key));
+        return names;
+    }
+    while (*text) {
+        char name[100];
+        size_t n = strcspn(text, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(n < 99 ? n : 99), text);
+        text += n + (text[n] == ',');
+        if (!*name) continue;
+        if (!json_object_get(h->points[h->count - 1], name)) {
+            answer_problem(r, PROBLEM_invalid, "this job has no metric \"%s\"", name);
+            json_decref(names);
+            return NULL;
+        }
+        json_array_append_new(names, json_string(name));
+    }
+    return names;
+}
+
+static void metrics(struct request *r) {
+    struct store_job job = {0};
+    struct bp_error error = {0};
+    struct history h = {0};
+    const char *text = request_query(r, "max_points");
+    char *end = NULL;
+    long max_points = text ? strtol(text, &end, 10) : POINTS_PRESET;
+    if (text && (!*text || *end || max_points < 2 || max_points > 100000)) {
+        answer_problem(r, PROBLEM_invalid, "max_points must be a whole number from 2 to 100000, got \"%.40s\"", text);
+        return;
+    }
+    enum store_result result = store_job_get(r->server->store, r->params[0], &job, &error);
+    store_job_free(&job);
+    if (result == STORE_OK) result = read_history(r, &h, &error);
+    json_t *names = result == STORE_OK ? wanted_names(r, &h) : NULL;
+    bool *keep = names ? calloc(h.count + 1, sizeof *keep) : NULL;
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
+    } else if (keep) {
+        json_t *data = json_array();
+        if (h.count > (size_t)max_points) thin(&h, names, (size_t)max_points, keep);
+        else memset(keep, 1, h.count);
+        for (size_t i = 0; i < h.count; i++) {
+            if (!keep[i]) continue;
+            json_t *point = json_object();
+            json_object_set(point, "epoch", json_object_get(h.points[i], "epoch"));
+            for (size_t k = 0; k < json_array_size(names); k++) {
+                const char *name = json_string_value(json_array_get(names, k));
+                json_t *v = json_object_get(h.points[i], name);
+                json_object_set(point, name, v ? v : json_null());
+            }
+            json_array_append_new(data, point);
+        }
+        answer_json(r, 200,
+                    json_pack("{s:s, s:s, s:O, s:I, s:o}", "object", "metrics", "job", r->params[0], "names", names, "epochs_kept",
+                              (json_int_t)h.count, "data", data));
+    }
+    free(keep);
+    json_decref(names);
+    for (size_t i = 0; i < h.count; i++) json_decref(h.points[i]);
+    free(h.points);
+}
+
+const struct route route_list_jobs = {"list_jobs", "GET", "/v1/jobs", ROUTE_NO_BODY, 0, "status,model,limit,after,metadata.*", list};
+const struct route route_get_job = {"get_job", "GET", "/v1/jobs/{id}", ROUTE_NO_BODY, 0, "", get};
+const struct route route_delete_job = {"delete_job", "DELETE", "/v1/jobs/{id}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
+const struct route route_cancel_job = {"cancel_job", "POST", "/v1/jobs/{id}/cancel", ROUTE_NO_BODY, ROUTE_SLOW, "", cancel};
+const struct route route_list_metrics = {"list_metrics", "GET", "/v1/jobs/{id}/metrics", ROUTE_NO_BODY, ROUTE_SLOW, "names,max_points", metrics};

@@ -1,0 +1,269 @@
+/* models.c - POST|GET /v1/models, POST /v1/models/validate, GET|DELETE /v1/models/{model}, GET .../versions[/{version}]. */
+#include "upload.h"
+
+#include "loaded_models.h"
+#include "training.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *model_json(const struct store_model *m) {
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "object", "model", "name", m->name, "definition", document_json(m->definition),
+                     "latest_version", m->latest ? json_integer(m->latest) : json_null(), "created_at", time_json(m->created_at), "updated_at",
+                     time_json(m->updated_at), "versions", (json_int_t)m->versions);
+}
+
+static json_t *version_json(const struct store_version *v) {
+    json_t *json = json_pack("{s:s, s:s, s:I, s:o, s:s, s:I}", "object", "version", "model", v->model, "version", (json_int_t)v->version,
+                             "created_at", time_json(v->created_at), "job", v->job, "bytes", (json_int_t)v->bytes);
+    json_t *document = document_json(v->document);
+    if (json_is_object(document)) json_object_update_missing(json, document);
+    json_decref(document);
+    return json;
+}
+
+static void create(struct request *r) {
+    static const char *const others[] = {"name", NULL};
+    struct schema_problems problems = {0};
+    struct bp_error error = {0};
+    json_t *body = request_json(r);
+    if (!body) return;
+    const char *name = json_string_value(json_object_get(body, "name"));
+    if (!name) schema_problem_add(&problems, "/name", "a model needs a \"name\", a text like \"penguins\"");
+    else if (!schema_name_valid(name))
+        schema_problem_add(
+            &problems, "/name",
+            "\"%.80s\" is not a name for a model: lower-case letters, digits, \".\", \"_\", \"-\", starting with a letter or digit, at most 63",
+            name);
+    struct schema_definition *definition = schema_definition_decode(body, "", others, &problems);
+    schema_definition_free(definition);
+    if (problems.total) {
+        answer_problems(r, &problems);
+        json_decref(body);
+        return;
+    }
+    char location[128], held[STORE_NAME_SIZE];
+    snprintf(held, sizeof held, "%s", name);
+    snprintf(location, sizeof location, "/v1/models/%s", held);
+    json_object_del(body, "name");
+    char *text = json_dumps(body, JSON_COMPACT);
+    bool created = false;
+    struct store_idempotency record;
+    enum store_result result = store_model_put(r->server->store, held, text, &created, request_idempotency(r, &record, 201, location), &error);
+    struct store_model m = {0};
+    if (result == STORE_OK) result = store_model_get(r->server->store, held, &m, &error);
+    if (result == STORE_OK) {
+        answer_header(r, "Location", location);
+        answer_json(r, created ? 201 : 200, model_json(&m));
+        store_model_free(&m);
+    } else {
+        answer_store(r, result, &error, "model \"%s\"", held);
+    }
+    free(text);
+    json_decref(body);
+}
+
+static void list(struct request *r) {
+    int32_t limit;
+    const char *after;
+    struct store_models found = {0};
+    struct bp_error error = {0};
+    if (!request_paging(r, &limit, &after)) return;
+    enum store_result result = store_model_list(r->server->store, after, limit, &found, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "models");
+        return;
+    }
+    json_t *data = json_array();
+    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, model_json(&found.items[i]));
+    answer_json(r, 200,
+                list_json(data, found.count ? found.items[0].name : NULL, found.count ? found.items[found.count - 1].name : NULL, found.has_more));
+    store_models_free(&found);
+}
+
+static void get_version_of(struct request *r, const char *name, int64_t version) {
+    struct store_version v = {0};
+    struct bp_error error = {0};
+    enum store_result result = store_version_get(r->server->store, name, version, &v, &error);
+    if (result != STORE_OK) {
+        if (version) answer_store(r, result, &error, "version %lld of model \"%s\"", (long long)version, name);
+        else answer_store(r, result, &error, "version of model \"%s\"", name);
+        return;
+    }
+    answer_json(r, 200, version_json(&v));
+    store_version_free(&v);
+}
+
+static void get(struct request *r) {
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    struct store_model m = {0};
+    struct bp_error error = {0};
+    if (!request_name(r, r->params[0], name, &version)) return;
+    if (version) {
+        get_version_of(r, name, version);
+        return;
+    }
+    enum store_result result = store_model_get(r->server->store, name, &m, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "model \"%s\"", name);
+        return;
+    }
+    answer_json(r, 200, model_json(&m));
+    store_model_free(&m);
+}
+
+static void delete (struct request *r) {
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    struct bp_error error = {0};
+    if (!request_name(r, r->params[0], name, &version)) return;
+    if (version) {
+        answer_problem(r, PROBLEM_invalid, "a single version cannot be deleted; DELETE /v1/models/%s deletes the model with all its versions", name);
+        return;
+    }
+    enum store_result result = store_model_delete(r->server->store, name, &error);
+    registry_changed(r->server->registry);
+    if (result != STORE_OK) answer_store(r, result, &error, "model \"%s\"", name);
+    else answer_bytes(r, 204, NULL, NULL, 0);
+}
+
+static void list_versions(struct request *r) {
+    char name[STORE_NAME_SIZE], first[24], last[24], *end = NULL;
+    int64_t version;
+    int32_t limit;
+    const char *after;
+    struct store_versions found = {0};
+    struct store_model m = {0};
+    struct bp_error error = {0};
+    if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
+    int64_t from = after ? strtoll(after, &end, 10) : 0;
+    if (end && (*end || from < 1)) {
+        answer_problem(r, PROBLEM_invalid, "after must be the number of a version, got \"%.40s\"", after);
+        return;
+    }
+    enum store_result result = store_model_get(r->server->store, name, &m, &error);
+    store_model_free(&m);
+    if (result == STORE_OK) result = store_version_list(r->server->store, name, from, limit, &found, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "model \"%s\"", name);
+        return;
+    }
+    json_t *data = json_array();
+    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, version_json(&found.items[i]));
+    if (found.count) {
+        snprintf(first, sizeof first, "%lld", (long long)found.items[0].version);
+        snprintf(last, sizeof last, "%lld", (long long)found.items[found.count - 1].version);
+    }
+    answer_json(r, 200, list_json(data, found.count ? first : NULL, found.count ? last : NULL, found.has_more));
+    store_versions_free(&found);
+}
+
+static void get_version(struct request *r) {
+    char name[STORE_NAME_SIZE];
+    int64_t ignored, version;
+    if (request_name(r, r->params[0], name, &ignored) && version_param(r, r->params[1], &version)) get_version_of(r, name, version);
+}
+
+/* ---- validate ------------------------------------------------------------------------------------------------------------------- */
+
+static json_t *valid_json(const struct bp_network *network, int64_t memory) {
+    return json_pack("{s:s, s:b, s:b, s:o, s:o, s:o}", "object", "validation", "valid", 1, "complete", network->complete, "layers",
+                     schema_network_layers_json(network), "parameters", network->complete ? json_integer(network->parameters) : json_null(),
+                     "memory_bytes", memory > 0 ? json_integer(memory) : json_null());
+}
+
+static void validate_alone(struct request *r, struct schema_definition *definition, struct schema_problems *problems) {
+    struct bp_input unknown = {.name = "features", .shape = {.rank = -1}};
+    struct bp_graph graph = schema_definition_graph(definition, definition->inputs_count ? NULL : &unknown, 1);
+    struct bp_network *network = NULL;
+    struct bp_error error = {0};
+    if (definition->layers_count == 0)
+        answer_json(
+            r, 200,
+            json_pack("{s:s, s:b, s:b, s:[], s:n, s:n}", "object", "validation", "valid", 1, "complete", 0, "layers", "parameters", "memory_bytes"));
+    else if (bp_network_plan(&graph, &network, &error) != 0) {
+        char place[300];
+        snprintf(place, sizeof place, "/definition%s", error.pointer);
+        schema_problem_add(problems, place, "%s", error.message);
+    } else {
+        answer_json(r, 200, valid_json(network, 0));
+    }
+    bp_network_free(network);
+}
+
+static void validate_with_data(struct request *r, const json_t *body, struct schema_definition *definition, struct schema_problems *problems) {
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    struct store_dataset row = {0};
+    struct schema_dataset *dataset = NULL;
+    struct bp_error error = {0};
+    struct schema_options options;
+    struct schema_training_request request;
+    json_t *none = json_object();
+    schema_options_decode(none, "", NULL, &options, problems);
+    json_decref(none);
+    const char *text = json_string_value(json_object_get(body, "dataset"));
+    if (schema_training_request_decode(body, "", &request, problems) != 0 || !text) {
+        if (!text) schema_problem_add(problems, "/dataset", "dataset must be the name of a stored dataset");
+        schema_definition_free(definition);
+        return;
+    }
+    request.definition_pointer = "/definition";
+    if (!request_name(r, text, name, &version)) {
+        schema_definition_free(definition);
+        return;
+    }
+    enum store_result result = dataset_open(r->server->store, name, version, &row, &dataset, &error);
+    if (result != STORE_OK) {
+        schema_problem_add(problems, "/dataset", "there is no dataset \"%.80s\"", text);
+        schema_definition_free(definition);
+        return;
+    }
+    struct schema_training *training = schema_training_resolve(definition, &options, dataset, &request, problems);
+    if (training) {
+        json_t *json = valid_json(training->network, schema_training_bytes(training, dataset->rows));
+        json_object_set(json, "warnings", training->warnings);
+        json_object_set_new(json, "definition", schema_definition_encode(training->definition));
+        answer_json(r, 200, json);
+    }
+    schema_training_free(training);
+    schema_dataset_free(dataset);
+    store_dataset_free(&row);
+}
+
+static void validate(struct request *r) {
+    static const char *const known[] = {"name", NULL};
+    static const char *const fields[] = {"definition", "dataset", "target", "task", "features"};
+    struct schema_problems problems = {0};
+    json_t *body = request_json(r);
+    if (!body) return;
+    const char *field;
+    json_t *value;
+    json_object_foreach(body, field, value) {
+        bool is_known = false;
+        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) is_known = is_known || strcmp(fields[i], field) == 0;
+        if (!is_known)
+            schema_problem_add(&problems, "", "unknown field \"%.60s\"; this request knows definition, dataset, target, task, features", field);
+    }
+    const json_t *definition_json = json_object_get(body, "definition");
+    if (!definition_json) schema_problem_add(&problems, "", "this request needs \"definition\": a model definition");
+    struct schema_definition *definition = definition_json ? schema_definition_decode(definition_json, "/definition", known, &problems) : NULL;
+    if (problems.total == 0 && json_object_get(body, "dataset")) {
+        validate_with_data(r, body, definition, &problems);
+    } else {
+        if (problems.total == 0) validate_alone(r, definition, &problems);
+        schema_definition_free(definition);
+    }
+    if (problems.total) answer_problems(r, &problems);
+    json_decref(body);
+}
+
+const struct route route_create_model = {"create_model", "POST", "/v1/models", ROUTE_JSON, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY, "", create};
+const struct route route_list_models = {"list_models", "GET", "/v1/models", ROUTE_NO_BODY, 0, "limit,after", list};
+const struct route route_validate_model = {"validate_model", "POST", "/v1/models/validate", ROUTE_JSON, ROUTE_SLOW, "", validate};
+const struct route route_get_model = {"get_model", "GET", "/v1/models/{model}", ROUTE_NO_BODY, 0, "", get};
+const struct route route_delete_model = {"delete_model", "DELETE", "/v1/models/{model}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
+const struct route route_list_versions = {"list_versions", "GET", "/v1/models/{model}/versions", ROUTE_NO_BODY, 0, "limit,after", list_versions};
+const struct route route_get_version = {"get_version", "GET", "/v1/models/{model}/versions/{version}", ROUTE_NO_BODY, 0, "", get_version};

@@ -1,0 +1,59 @@
+/* system.c - GET /livez, /readyz, /openapi.json, /v1/catalog, /v1/server. */
+#include "http.h"
+
+#include "hub.h"
+#include "kernels/kernels.h"
+#include "openapi.h" /* generated from schema/openapi.yaml */
+#include "supervisor.h"
+#include "values.h"
+#include "version.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void livez(struct request *r) {
+    answer_json(r, 200, json_pack("{s:s}", "status", "alive"));
+}
+
+static void readyz(struct request *r) {
+    struct bp_error error = {0};
+    if (atomic_load(&r->server->draining)) answer_problem(r, PROBLEM_overloaded, "the server is stopping");
+    else if (store_ping(r->server->store, &error) != STORE_OK) answer_problem(r, PROBLEM_overloaded, "the store does not answer: %s", error.message);
+    else answer_json(r, 200, json_pack("{s:s}", "status", "ready"));
+}
+
+static void openapi(struct request *r) {
+    char *copy = malloc(sizeof openapi_json);
+    if (copy) memcpy(copy, openapi_json, sizeof openapi_json);
+    answer_bytes(r, 200, "application/json", copy, copy ? sizeof openapi_json - 1 : 0);
+}
+
+static void catalog(struct request *r) {
+    answer_json(r, 200, schema_catalog());
+}
+
+static void server(struct request *r) {
+    const struct server_settings *s = &r->server->settings;
+    struct bp_error error = {0};
+    int64_t counts[STORE_STATUS_COUNT] = {0};
+    store_job_counts(r->server->store, counts, &error);
+    json_t *jobs = json_object();
+    for (int i = 0; i < STORE_STATUS_COUNT; i++) json_object_set_new(jobs, store_status_name((enum store_status)i), json_integer(counts[i]));
+    json_t *limits =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "body_max", s->body_max, "upload_max", s->upload_max, "rows_max", s->rows_max,
+                  "instances_max", s->instances_max, "connections_max", s->connections_max, "streams_max", s->streams_max, "queue_max", s->queue_max,
+                  "job_memory_max", s->job_memory_max, "request_timeout", s->request_timeout, "attempts_max", s->attempts_max);
+    json_object_set_new(limits, "json_depth", json_integer(64));
+    json_t *json = json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:{s:i, s:i}, s:I, s:o, s:o}", "object", "server", "version", BACKPROPD_VERSION,
+                             "started_at", time_json(r->server->started_at), "uptime_seconds",
+                             (json_int_t)((store_now() - r->server->started_at) / 1000), "kernels", bp_kernels_name(), "blas", bp_blas_name(),
+                             "workers", "slots", supervisor_slots(r->server->supervisor), "running", supervisor_running(r->server->supervisor),
+                             "streams", (json_int_t)hub_streams(http_hub(r->server->http)), "jobs", jobs, "limits", limits);
+    answer_json(r, 200, json);
+}
+
+const struct route route_livez = {"livez", "GET", "/livez", ROUTE_NO_BODY, ROUTE_OPEN, "", livez};
+const struct route route_readyz = {"readyz", "GET", "/readyz", ROUTE_NO_BODY, ROUTE_OPEN | ROUTE_SLOW, "", readyz};
+const struct route route_openapi = {"openapi", "GET", "/openapi.json", ROUTE_NO_BODY, 0, "", openapi};
+const struct route route_catalog = {"catalog", "GET", "/v1/catalog", ROUTE_NO_BODY, 0, "", catalog};
+const struct route route_server = {"server", "GET", "/v1/server", ROUTE_NO_BODY, 0, "", server};

@@ -1,0 +1,35 @@
+/* upload.h - a body becoming a dataset: a column file under a temporary name, then in place, then its row. */
+#ifndef SERVER_UPLOAD_H
+#define SERVER_UPLOAD_H
+
+#include "dataset.h"
+#include "http.h"
+#include "ingest.h"
+
+struct upload {
+    struct store *store;
+    struct schema_ingest *ingest;
+    struct schema_column_type *types;
+    int32_t types_count;
+    struct schema_problems problems;
+    bool failed;
+    int fd;
+    char temporary[4200];       /* path, "" when it is gone or in place */
+    char file[STORE_FILE_SIZE]; /* final name in datasets/ */
+    char path[4200];            /* final path, "" until it is in place */
+};
+
+/* A new upload with its file. types text: the query parameter, or NULL. NULL with problems. */
+struct upload *upload_open(const struct server *server, const char *content_type, const char *types, struct schema_problems *problems);
+/* All bytes at once, for datasets inside a job. */
+void upload_bytes(struct upload *upload, const char *bytes, size_t size);
+/* Ends the ingest, puts the file in place, opens it, fills row (file, rows, bytes, description). The dataset is the caller's. -1 with problems. */
+int upload_finish(struct upload *upload, struct store_dataset *row, struct schema_dataset **dataset, struct schema_problems *problems);
+/* The row is committed: the file stays. Without this upload_free removes it. */
+void upload_keep(struct upload *upload);
+
+/* The column file of a stored dataset, opened. The caller's. */
+enum store_result dataset_open(struct store *store, const char *name, int64_t version, struct store_dataset *row, struct schema_dataset **dataset,
+                               struct bp_error *error);
+
+#endif

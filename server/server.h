@@ -1,0 +1,21 @@
+/* server.h - the parts of a running server, for whoever needs several of them. Made by commands/serve.c, in the order of the members. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "settings.h"
+
+#include <stdatomic.h>
+
+struct server {
+    struct server_settings settings;
+    struct store *store;
+    struct registry *registry;     /* models loaded for predictions */
+    struct supervisor *supervisor; /* runs the jobs */
+    struct http *http;
+    char *api_key; /* NULL: none */
+    int64_t started_at;
+    char address[128];    /* "127.0.0.1:8080", as bound */
+    atomic_bool draining; /* SIGTERM came: not ready, nothing new is started */
+};
+
+#endif

@@ -1,0 +1,233 @@
+/* settings.c - reading settings from three places by one table. */
+#include "settings.h"
+
+#include "text.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum kind { TEXT, LIST, INTEGER, SIZE, FLAG };
+
+static const struct setting {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    const char *preset;
+    int64_t low, high;
+    const char *help;
+} table[] = {
+#define SETTING(kind, name, preset, low, high, help) {#name, kind, offsetof(struct server_settings, name), preset, low, high, help},
+#include "settings.def"
+#undef SETTING
+};
+enum { COUNT = sizeof table / sizeof *table };
+
+static const char *name_at(const void *context, int32_t i) {
+    (void)context;
+    return table[i].name;
+}
+
+/* Finds by name, "-" and "_" alike. */
+static const struct setting *find(const char *name, size_t size) {
+    for (int i = 0; i < COUNT; i++) {
+        if (strlen(table[i].name) != size) continue;
+        size_t k = 0;
+        while (k < size && (name[k] == table[i].name[k] || (name[k] == '-' && table[i].name[k] == '_'))) k++;
+        if (k == size) return &table[i];
+    }
+    return NULL;
+}
+
+static bool parse_number(const struct setting *s, const char *text, int64_t *out) {
+    char *end;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    if (end == text || errno) return false;
+    if (s->kind == SIZE && *end) {
+        int shift = *end == 'K' || *end == 'k' ? 10 : *end == 'M' || *end == 'm' ? 20 : *end == 'G' || *end == 'g' ? 30 : 0;
+        if (!shift || v > INT64_MAX >> shift) return false;
+        v <<= shift;
+        end++;
+        if (*end == 'i') end++;
+        if (*end == 'B') end++;
+    }
+    *out = v;
+    return *end == '\0' && v >= s->low && v <= s->high;
+}
+
+static int set(struct server_settings *settings, const struct setting *s, const char *value, const char *where, bool append, char *error,
+               size_t error_size) {
+    void *member = (char *)settings + s->offset;
+    int64_t number = 0;
+    switch (s->kind) {
+    case TEXT:
+    case LIST: {
+        char **text = member, *joined = NULL;
+        if (append && s->kind == LIST && *text && **text) {
+            if (asprintf(&joined, "%s,%s", *text, value) < 0) joined = NULL;
+        } else {
+            joined = strdup(value);
+        }
+        free(*text);
+        *text = joined;
+        return joined ? 0 : -1;
+    }
+    case FLAG:
+        if (strcasecmp(value, "true") == 0 || strcmp(value, "1") == 0 || strcasecmp(value, "yes") == 0) *(bool *)member = true;
+        else if (strcasecmp(value, "false") == 0 || strcmp(value, "0") == 0 || strcasecmp(value, "no") == 0) *(bool *)member = false;
+        else return snprintf(error, error_size, "%s must be true or false, got \"%s\"", where, value), -1;
+        return 0;
+    default:
+        if (!parse_number(s, value, &number))
+            return snprintf(error, error_size, "%s must be a whole number from %lld to %lld%s, got \"%s\"", where, (long long)s->low,
+                            (long long)s->high, s->kind == SIZE ? " (K, M, G may follow)" : "", value),
+                   -1;
+        *(int64_t *)member = number;
+        return 0;
+    }
+}
+
+/* ---- flags ----------------------------------------------------------------------------------------------------------------- */
+
+static int unknown_flag(const char *flag, char *error, size_t error_size) {
+    char name[64], hint[96] = "";
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(flag, "="), flag);
+    for (char *c = name; *c; c++)
+        if (*c == '-') *c = '_';
+    const char *nearest = schema_nearest(name, name_at, NULL, COUNT);
+    if (nearest) {
+        snprintf(hint, sizeof hint, ", did you mean --%s?", nearest);
+        for (char *c = hint + 16; *c; c++)
+            if (*c == '_') *c = '-';
+    }
+    snprintf(error, error_size, "unknown flag --%.*s%s", (int)strcspn(flag, "="), flag, nearest ? hint : "; `backpropd help serve` lists them");
+    return -1;
+}
+
+static int read_flags(struct server_settings *settings, int argc, char **argv, bool *seen, const char **config, char *error, size_t error_size) {
+    for (int i = 1; i < argc; i++) {
+        const char *flag = argv[i];
+        if (strncmp(flag, "--", 2) != 0) return snprintf(error, error_size, "unexpected argument \"%s\": flags start with --", flag), -1;
+        flag += 2;
+        size_t size = strcspn(flag, "=");
+        const char *value = flag[size] == '=' ? flag + size + 1 : NULL;
+        bool is_config = size == 6 && strncmp(flag, "config", 6) == 0;
+        const struct setting *s = is_config ? NULL : find(flag, size);
+        if (!s && !is_config) return unknown_flag(flag, error, error_size);
+        if (!value && s && s->kind == FLAG) value = "true";
+        if (!value && i + 1 < argc) value = argv[++i];
+        if (!value) return snprintf(error, error_size, "--%s needs a value", flag), -1;
+        if (is_config) {
+            *config = value;
+            continue;
+        }
+        char where[80];
+        snprintf(where, sizeof where, "--%.*s", (int)size, flag);
+        if (set(settings, s, value, where, seen[s - table], error, error_size) != 0) return -1;
+        seen[s - table] = true;
+    }
+    return 0;
+}
+
+/* ---- environment and file ------------------------------------------------------------------------------------------------------ */
+
+static int read_environment(struct server_settings *settings, bool *seen, char *error, size_t error_size) {
+    for (int i = 0; i < COUNT; i++) {
+        char name[64] = "BACKPROPD_";
+        for (size_t k = 0; table[i].name[k]; k++) {
+            name[10 + k] = (char)(table[i].name[k] >= 'a' ? table[i].name[k] - 32 : table[i].name[k]);
+            name[11 + k] = '\0';
+        }
+        const char *value = getenv(name);
+        if (!value || !*value || seen[i]) continue;
+        if (set(settings, &table[i], value, name, false, error, error_size) != 0) return -1;
+        seen[i] = true;
+    }
+    return 0;
+}
+
+static char *trimmed(char *text) {
+    text += strspn(text, " \t\r\n");
+    size_t n = strlen(text);
+    while (n > 0 && strchr(" \t\r\n", text[n - 1])) text[--n] = '\0';
+    if (n >= 2 && text[0] == '"' && text[n - 1] == '"') {
+        text[n - 1] = '\0';
+        text++;
+    }
+    return text;
+}
+
+static int read_file(struct server_settings *settings, const char *path, bool *seen, char *error, size_t error_size) {
+    FILE *file = fopen(path, "re");
+    if (!file) return snprintf(error, error_size, "cannot read the config file %s: %s", path, strerror(errno)), -1;
+    char line[4096];
+    int number = 0, failed = 0;
+    while (!failed && fgets(line, sizeof line, file)) {
+        number++;
+        char *text = trimmed(line), *equals = strchr(text, '=');
+        if (!*text || *text == '#') continue;
+        if (!equals) {
+            failed = (snprintf(error, error_size, "%s line %d: expected `name = value`", path, number), -1);
+            break;
+        }
+        *equals = '\0';
+        char *name = trimmed(text), *value = trimmed(equals + 1), where[200];
+        const struct setting *s = find(name, strlen(name));
+        if (!s) {
+            char hint[96];
+            const char *nearest = schema_nearest(name, name_at, NULL, COUNT);
+            snprintf(error, error_size, "%s line %d: unknown setting \"%.60s\"%s", path, number, name,
+                     schema_did_you_mean(nearest, hint, sizeof hint));
+            failed = -1;
+            break;
+        }
+        snprintf(where, sizeof where, "%.120s line %d: %s", path, number, s->name);
+        if (!seen[s - table]) failed = set(settings, s, value, where, false, error, error_size);
+        seen[s - table] = true;
+    }
+    fclose(file);
+    return failed;
+}
+
+int server_settings_read(struct server_settings *settings, int argc, char **argv, char *error, size_t error_size) {
+    bool seen[COUNT] = {0};
+    const char *config = NULL;
+    memset(settings, 0, sizeof *settings);
+    for (int i = 0; i < COUNT; i++)
+        if (set(settings, &table[i], table[i].preset, table[i].name, false, error, error_size) != 0) return -1;
+    if (read_flags(settings, argc, argv, seen, &config, error, error_size) != 0) return -1;
+    if (!config) config = getenv("BACKPROPD_CONFIG");
+    if (read_environment(settings, seen, error, error_size) != 0) return -1;
+    return config && *config ? read_file(settings, config, seen, error, error_size) : 0;
+}
+
+void server_settings_clear(struct server_settings *settings) {
+    for (int i = 0; i < COUNT; i++)
+        if (table[i].kind == TEXT || table[i].kind == LIST) free(*(char **)(void *)((char *)settings + table[i].offset));
+    memset(settings, 0, sizeof *settings);
+}
+
+void server_settings_help(FILE *out) {
+    for (int i = 0; i < COUNT; i++) {
+        char flag[40];
+        snprintf(flag, sizeof flag, "--%s", table[i].name);
+        for (char *c = flag; *c; c++)
+            if (*c == '_') *c = '-';
+        fprintf(out, "  %-22s %s%s%s%s\n", flag, table[i].help, *table[i].preset ? " [" : "", table[i].preset, *table[i].preset ? "]" : "");
+    }
+    fprintf(out, "  %-22s %s\n", "--config", "file with lines `name = value`");
+}
+
+bool server_list_has(const char *list, const char *item) {
+    size_t size = strlen(item);
+    for (const char *at = list; at && *at;) {
+        at += strspn(at, ", ");
+        size_t n = strcspn(at, ", ");
+        if (n == size && strncasecmp(at, item, n) == 0) return true;
+        at += n;
+    }
+    return false;
+}

@@ -1,0 +1,30 @@
+/* settings.h - the settings of `serve`: from flags, environment and a config file, in this precedence, by one table (settings.def). */
+#ifndef SERVER_SETTINGS_H
+#define SERVER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* One member per row of settings.def: texts for TEXT and LIST, numbers for INTEGER and SIZE, a bool for FLAG. */
+struct server_settings {
+#define SETTING(kind, name, preset, low, high, help) SETTING_MEMBER_##kind name;
+#define SETTING_MEMBER_TEXT                          char *
+#define SETTING_MEMBER_LIST                          char *
+#define SETTING_MEMBER_INTEGER                       int64_t
+#define SETTING_MEMBER_SIZE                          int64_t
+#define SETTING_MEMBER_FLAG                          bool
+#include "settings.def"
+#undef SETTING
+};
+
+/* Reads flags argv[1..argc), then the environment, then --config FILE. 0, or -1 with a message in error ("unknown flag --lisen, did you mean
+ * --listen?"). */
+int server_settings_read(struct server_settings *settings, int argc, char **argv, char *error, size_t error_size);
+void server_settings_clear(struct server_settings *settings);
+/* The table for people: flags, defaults, help. */
+void server_settings_help(FILE *out);
+/* Is `item` one of the comma-separated entries of a LIST? */
+bool server_list_has(const char *list, const char *item);
+
+#endif

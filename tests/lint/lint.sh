@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# lint.sh BUILD_DIR - what the compiler does not hold: arrows between rooms, the engine's symbols, banned functions, a file without a row, headers that
+# compile alone, warnings as errors with both compilers, format. Tells every fault; exit status 1 when there was one.
+set -u
+build=$1
+faults=0
+fault() { printf 'lint: %s\n' "$*"; faults=$((faults + 1)); }
+list() { git ls-files -- "$@"; }
+
+# 1. Arrows: server -> schema -> engine. The include paths of the Makefile hold our own headers back; these are the libraries'.
+grep -nE '#include <(jansson|microhttpd|sqlite3|yaml|nettle|zlib|stdio_ext|dlfcn|fcntl|sys/)' $(list 'engine/*.[ch]') /dev/null && fault "the engine may use libc, libm, CBLAS and pthreads only"
+grep -nE '#include <(microhttpd|sqlite3|pthread)' $(list 'schema/*.[ch]' 'schema/formats/*.[ch]') /dev/null && fault "schema may not see HTTP, SQL or threads"
+grep -nE '#include <sqlite3' $(list 'server/*.[ch]' | grep -v -e '^server/store/' -e '^server/commands/help.c') /dev/null && fault "SQLite stays behind store.h"
+grep -nE '\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|PRAGMA) ' $(list 'server/*.[ch]' | grep -v '^server/store/') /dev/null && fault "SQL stays in server/store/"
+grep -rnE 'server/|schema/' $(list 'engine/*.[ch]') /dev/null | grep '#include' && fault "the engine looks up"
+
+# 2. The engine calls nothing that prints, opens files or ends the process.
+for library in libengine.a libengine_f64.a; do
+    bad=$(nm -u "$build/$library" 2>/dev/null | awk '{print $NF}' | sort -u |
+        grep -xE '(v?f?printf|puts|putchar|fputs|fopen|fdopen|open|openat|read|write|fread|fwrite|exit|_exit|abort|system|popen|socket|dlopen|getenv|__printf_chk|__fprintf_chk)')
+    [ -z "$bad" ] || fault "$library uses $(echo "$bad" | tr '\n' ' ')"
+done
+
+# 3. Banned functions, and variable-length arrays by another name.
+sources=$(list 'engine/*.[ch]' 'schema/*.[ch]' 'server/*.[ch]' 'tests/*.[ch]')
+grep -nE '(^|[^_[:alnum:]])(atoi|atol|atof|strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|tmpnam|mktemp)[[:space:]]*\(' $sources && fault "a banned function"
+grep -nE '(^|[^_[:alnum:]])malloc[[:space:]]*\([^;]*[[:alnum:]_)] \* [[:alnum:](][^;]*\* ' $(list 'engine/*.c' 'schema/*.c' 'server/*.c') && fault "malloc of a product of three: overflow"
+grep -nwE 'TODO|FIXME|XXX' $sources && fault "unfinished by its own word"
+
+# 4. One file, one row.
+for family in activations initializers layers losses metrics optimizers; do
+    for file in $(list "engine/$family/*.c"); do
+        name=$(basename "$file" .c)
+        grep -q "^static.*entry\|\.entry\|const struct bp_.*_ops" "$file" || continue
+        grep -qE "\b$name\b" "engine/$family.def" || { grep -q "_ops bp_" "$file" && fault "$file has no row in engine/$family.def"; }
+    done
+done
+for file in $(list 'schema/formats/*.c'); do
+    name=$(basename "$file" .c)
+    grep -q "struct schema_format_ops schema_format_$name\b" "$file" || continue
+    grep -qE "\b$name\b" schema/formats.def schema/formats/formats.def 2>/dev/null || fault "$file has no row in formats.def"
+done
+for name in $(grep -hoE '^const struct route route_[a-z_]+' $(list 'server/routes/*.c') | sed 's/.*route_//'); do
+    grep -q "^ROUTE($name)$" server/routes/routes.def || fault "route $name has no row in server/routes/routes.def"
+done
+for def in $(list '*.def'); do
+    awk -F'[(,)]' '/^[A-Z]+\(/ {print ($1 == "SETTING" ? $3 : $2)}' "$def" | tr -d ' ' >/tmp/lint.$$
+    if [ "$def" != server/routes/routes.def ] && ! LC_ALL=C sort -c /tmp/lint.$$ 2>/dev/null; then fault "$def is not in alphabetical order"; fi
+    rm -f /tmp/lint.$$
+done
+
+# 5. Headers compile alone.
+includes="-Iengine -Ischema -Ischema/formats -Iserver -Iserver/store -Iserver/http -Iserver/routes -Iserver/jobs -Iserver/commands -I$build/gen"
+for header in $(list 'engine/*.h' 'schema/*.h' 'server/*.h'); do
+    case $header in engine/kernels/vector_*.h) continue ;; esac
+    # shellcheck disable=SC2086
+    echo "#include \"$header\"" | gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only $includes -I. -x c - || fault "$header does not compile alone"
+done
+
+# 6. No warning with either compiler.
+make -s -j2 WERROR=1 CFLAGS='-O1' SANITIZER=undefined >/tmp/lint.$$ 2>&1 || { tail -n 20 /tmp/lint.$$; fault "gcc warns"; }
+if command -v clang >/dev/null 2>&1; then
+    for source in $(list 'engine/*.c' 'schema/*.c' 'server/*.c'); do
+        # shellcheck disable=SC2086
+        clang -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wno-unknown-warning-option -Werror -fsyntax-only -DBP_KERNELS=bp_kernels_base -DBP_KERNELS_NAME='"base"' $includes "$source" || fault "clang warns about $source"
+    done
+fi
+rm -f /tmp/lint.$$
+
+# 7. Scripts and format.
+# shellcheck disable=SC2046
+if command -v shellcheck >/dev/null 2>&1; then shellcheck -S warning $(list '*.sh') .ci/run || fault "shellcheck"; fi
+for script in $(list '*.py'); do "${PYTHON:-/usr/bin/python3}" -m py_compile "$script" || fault "$script does not compile"; done
+if command -v clang-format >/dev/null 2>&1; then
+    # shellcheck disable=SC2046
+    clang-format --dry-run -Werror $(list '*.c' '*.h') 2>/tmp/lint.$$ || { grep -oE '^[^:]+' /tmp/lint.$$ | sort | uniq -c | head; fault "format: run make format"; }
+    rm -f /tmp/lint.$$
+fi
+
+# 8. The top level.
+extra=$(list | cut -d/ -f1 | sort -u | grep -vxE 'Makefile|server|engine|schema|tests|clients|Dockerfile|README.md|CONTRIBUTING.md|LICENSE|\..*')
+[ -z "$extra" ] || fault "at the top level, but not of the house: $extra"
+for room in engine schema server clients tests; do [ -s "$room/README.md" ] || fault "$room has no README on its door"; done
+
+[ "$faults" -eq 0 ] && echo "lint: no fault"
+[ "$faults" -eq 0 ]

@@ -138,7 +138,7 @@ int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const 
     tensors[count++] = flat("weights", SCHEMA_F32, state->weights, state->weights_count);
     if (state->best) tensors[count++] = flat("best", SCHEMA_F32, state->best, state->weights_count);
     for (int32_t i = 0; i < state->slots_count; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "slot_%d", i);
         tensors[count++] = flat(name, SCHEMA_F32, state->slots[i], state->weights_count);
     }
@@ -178,7 +178,7 @@ static int take_state(const struct schema_tensor *tensors, int32_t count, const 
     state->best = buffer(tensors, count, "best", SCHEMA_F32, &m);
     bool good = state->weights && (!state->best || m == n);
     for (int32_t i = 0; good && i < BP_SLOTS_MAX; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "slot_%d", i);
         if (!(state->slots[i] = buffer(tensors, count, name, SCHEMA_F32, &m))) break;
         state->slots_count++;

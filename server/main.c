@@ -30,18 +30,26 @@ static void restart_with(char **argv, const char *name, const char *value) {
     execv("/proc/self/exe", argv);
 }
 
-/* OpenBLAS reads its environment when it is loaded, before main: one thread per caller, and other kernels when its own choice computes wrongly
- * on this processor (OpenBLAS 0.3.21 does on some that are newer than itself). */
+static const char *plain_core(void) {
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx2") ? "Haswell" : "Prescott";
+#else
+    return "ARMV8";
+#endif
+}
+
+/* OpenBLAS reads its environment when it is loaded, before main. When the kernels it chose compute wrongly (0.3.21 does on some processors that are
+ * newer than itself), only a new start can change them: once, with plain ones. */
 static int prepare_blas(char **argv) {
     struct bp_error error = {0};
-    if (!getenv("OPENBLAS_NUM_THREADS")) restart_with(argv, "OPENBLAS_NUM_THREADS", "1");
+    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* for the job processes; this one asks for it through the interface */
     bool restarted = getenv("BACKPROPD_BLAS_RESTARTED") != NULL;
     bp_blas_selftest_fault(getenv("BACKPROPD_FAULT_BLAS") != NULL && !restarted);
     if (bp_blas_selftest(&error) == 0) return 0;
     if (!restarted) {
         fprintf(stderr, "backpropd: %s; starting again with OpenBLAS's safe kernels\n", error.message);
         setenv("BACKPROPD_BLAS_RESTARTED", "1", 1);
-        restart_with(argv, "OPENBLAS_CORETYPE", "Haswell");
+        restart_with(argv, "OPENBLAS_CORETYPE", plain_core());
     }
     fprintf(stderr, "backpropd: %s, also with OPENBLAS_CORETYPE=%s; this machine's OpenBLAS cannot be trusted\n", error.message,
             getenv("OPENBLAS_CORETYPE"));

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # lint.sh BUILD_DIR - what the compiler does not hold: arrows between rooms, the engine's symbols, banned functions, a file without a row, headers that
 # compile alone, warnings as errors with both compilers, format. Tells every fault; exit status 1 when there was one.
+# Word splitting of file lists is meant: no name has a blank.
+# shellcheck disable=SC2046,SC2086
 set -u
 build=$1
 faults=0
@@ -22,10 +24,9 @@ for library in libengine.a libengine_f64.a; do
 done
 
 # 3. Banned functions, and variable-length arrays by another name.
-sources=$(list 'engine/*.[ch]' 'schema/*.[ch]' 'server/*.[ch]' 'tests/*.[ch]')
+sources=$(list 'engine/*.[ch]' 'schema/*.[ch]' 'server/*.[ch]')
 grep -nE '(^|[^_[:alnum:]])(atoi|atol|atof|strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|tmpnam|mktemp)[[:space:]]*\(' $sources && fault "a banned function"
-grep -nE '(^|[^_[:alnum:]])malloc[[:space:]]*\([^;]*[[:alnum:]_)] \* [[:alnum:](][^;]*\* ' $(list 'engine/*.c' 'schema/*.c' 'server/*.c') && fault "malloc of a product of three: overflow"
-grep -nwE 'TODO|FIXME|XXX' $sources && fault "unfinished by its own word"
+grep -nwE 'TODO|FIXME|XXX' $sources $(list 'tests/*.[ch]' '*.py') && fault "unfinished by its own word"
 
 # 4. One file, one row.
 for family in activations initializers layers losses metrics optimizers; do
@@ -73,7 +74,7 @@ if command -v shellcheck >/dev/null 2>&1; then shellcheck -S warning $(list '*.s
 for script in $(list '*.py'); do "${PYTHON:-/usr/bin/python3}" -m py_compile "$script" || fault "$script does not compile"; done
 if command -v clang-format >/dev/null 2>&1; then
     # shellcheck disable=SC2046
-    clang-format --dry-run -Werror $(list '*.c' '*.h') 2>/tmp/lint.$$ || { grep -oE '^[^:]+' /tmp/lint.$$ | sort | uniq -c | head; fault "format: run make format"; }
+    clang-format --dry-run -Werror $(list '*.c' '*.h') 2>/tmp/lint.$$ || { grep -oE '^[^: ]+\.[ch]:' /tmp/lint.$$ | sort | uniq -c | head; fault "format: run make format"; }
     rm -f /tmp/lint.$$
 fi
 

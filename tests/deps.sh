@@ -26,7 +26,13 @@ else
 fi
 echo "Installing Debian packages:$missing"
 # Package lists that are not there, or old, are fetched first.
-DEBIAN_FRONTEND=noninteractive $as_root apt-get update -q >/dev/null
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 # shellcheck disable=SC2086
-DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing >/dev/null
+if ! $as_root apt-get update -q >"$log" 2>&1 || ! $as_root apt-get install -y -q --no-install-recommends $missing >>"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "Installing the packages failed; what apt said stands above." >&2
+    exit 1
+fi
 echo "Installed."

@@ -26,9 +26,7 @@ run() {
     answer=$(curl -sS "$@")
     if [ ${#answer} -gt 420 ]; then printf '%s ...\n' "${answer:0:420}"; else printf '%s\n' "$answer"; fi
 }
-field() { python3 -c 'import json,sys; v=json.load(sys.stdin)
-for k in sys.argv[1].split("."): v=v[int(k)] if isinstance(v,list) else v[k]
-print(v)' "$1" <<<"$answer"; }
+field() { jq -r ".$1" <<<"$answer"; }
 
 say "1. Start the server"
 printf '%s$ backpropd serve --data-dir %s --listen 127.0.0.1:0%s\n' "$dim" "$work/data" "$plain"
@@ -65,48 +63,35 @@ id=$(field id)
 
 say "5. Watch the loss fall"
 printf '%s$ curl -N -H '\''Accept: text/event-stream'\'' %s/v1/jobs/%s/events%s\n' "$dim" "$url" "$id" "$plain"
-curl -sN -H 'Accept: text/event-stream' "$url/v1/jobs/$id/events" | python3 -c '
-import json, sys
-top = None
-for line in sys.stdin:
-    if not line.startswith("data: "): continue
-    event = json.loads(line[6:])
-    data = event["data"] or {}
-    if event["type"] == "metrics":
-        top = top or data["loss"]
-        e = data["epoch"]
-        if e <= 3 or e % 6 == 0:
-            bar = "#" * max(1, round(48 * data["loss"] / top))
-            print("  epoch %3d  loss %.4f  val_loss %.4f  %s" % (e, data["loss"], data["val_loss"], bar), flush=True)
-    elif event["type"] == "end":
-        print("  %s" % data["status"])
-'
+top=
+curl -sN -H 'Accept: text/event-stream' "$url/v1/jobs/$id/events" | sed -un 's/^data: //p' |
+    jq --unbuffered -r 'select(.type == "metrics" or .type == "end") | [.type, .data.epoch // .data.status, .data.loss // 0, .data.val_loss // 0] | @tsv' |
+    while IFS=$'\t' read -r type epoch loss val_loss; do
+        if [ "$type" = end ]; then printf '  %s\n' "$epoch"; break; fi
+        top=${top:-$loss}
+        if [ "$epoch" -le 3 ] || [ $((epoch % 6)) -eq 0 ]; then
+            awk -v e="$epoch" -v l="$loss" -v v="$val_loss" -v t="$top" 'BEGIN {
+                bar = ""; n = int(48 * l / t + 0.5); if (n < 1) n = 1
+                for (i = 0; i < n; i++) bar = bar "#"
+                printf "  epoch %3d  loss %.4f  val_loss %.4f  %s\n", e, l, v, bar }'
+        fi
+    done
 run "curl $url/v1/jobs/$id" "$url/v1/jobs/$id"
 [ "$(field status)" = succeeded ]
 
 say "6. Predict the rows held back"
-python3 - "$work/test.csv" "$work/request.json" "$work/truth" <<'PY'
-import csv, json, sys
-rows = list(csv.DictReader(open(sys.argv[1])))
-numbers = {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"}
-instances = [{k: (float(v) if k in numbers else v) if v else None for k, v in r.items() if k != "species"} for r in rows]
-json.dump({"instances": instances}, open(sys.argv[2], "w"))
-open(sys.argv[3], "w").write("\n".join(r["species"] for r in rows))
-PY
+# The CSV as instances: numbers as numbers, empty cells as null, without the answer.
+jq -Rn '[inputs | split(",")] | .[0] as $names | {instances: [.[1:][] | [$names, .] | transpose | map(select(.[0] != "species") | {key: .[0], value: (.[1] | tonumber? // if . == "" then null else . end)}) | from_entries]}' \
+    "$work/test.csv" >"$work/request.json"
 run "curl $url/v1/models/penguins/predict -H 'Content-Type: application/json' -d @request.json" "$url/v1/models/penguins/predict" -H 'Content-Type: application/json' -d "@$work/request.json"
 printf '%s' "$answer" >"$work/answer.json"
-python3 - "$work/answer.json" "$work/truth" "$work/request.json" "$green" "$plain" <<'PY'
-import json, sys
-predictions = json.load(open(sys.argv[1]))["predictions"]
-truth = open(sys.argv[2]).read().split("\n")
-instances = json.load(open(sys.argv[3]))["instances"]
-right = sum(p["label"] == t for p, t in zip(predictions, truth))
-print("\n%sAccuracy on the %d rows held back: %.1f%%%s" % (sys.argv[4], len(truth), 100 * right / len(truth), sys.argv[5]))
-for i in (0, len(truth) // 2, len(truth) - 1):
-    p = predictions[i]
-    x = instances[i]
-    print("  bill %s x %s mm, %s g, %s: %s (%.1f%%), it is %s" % (x["bill_length_mm"], x["bill_depth_mm"], x["body_mass_g"], x["island"], p["label"], 100 * p["probabilities"][p["label"]], truth[i]))
-PY
+cut -d, -f1 "$work/test.csv" | tail -n +2 | jq -Rn '[inputs]' >"$work/truth.json"
+# Each prediction beside its row and the truth.
+jq -n --slurpfile answer "$work/answer.json" --slurpfile truth "$work/truth.json" --slurpfile request "$work/request.json" \
+    '[[$answer[0].predictions, $truth[0], $request[0].instances] | transpose[] | {label: .[0].label, p: .[0].probabilities[.[0].label], truth: .[1], row: .[2]}]' >"$work/checked.json"
+printf '\n%sAccuracy on the %s rows held back: %s%%%s\n' "$green" "$(jq length "$work/checked.json")" \
+    "$(jq '[.[] | select(.label == .truth)] as $right | 1000 * ($right | length) / length | round / 10' "$work/checked.json")" "$plain"
+jq -r '[.[1], .[length / 2 | floor], .[length - 1]][] | "  bill \(.row.bill_length_mm) x \(.row.bill_depth_mm) mm, \(.row.body_mass_g) g, \(.row.island): \(.label) (\(.p * 1000 | round / 10)%), it is \(.truth)"' "$work/checked.json"
 if [ "${KEEP:-}" = 1 ]; then
     say "The server goes on at $url (process $server, data in $work/data); end it with: kill $server"
 else

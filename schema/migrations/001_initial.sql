@@ -143,6 +143,7 @@ CREATE INDEX answers_by_time ON answers (created_at);
 -- One row that the readiness check writes and reads.
 CREATE TABLE pings (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    at INTEGER NOT NULL
+    at INTEGER NOT NULL,
+    count INTEGER NOT NULL
 ) STRICT;
-INSERT INTO pings (id, at) VALUES (1, 0);
+INSERT INTO pings (id, at, count) VALUES (1, 0, 0);

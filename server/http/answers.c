@@ -47,10 +47,10 @@ int problem_status(enum problem code) {
 json_t *problem_json(const struct request *r, enum problem code, const char *detail, json_t *errors) {
     char type[80];
     snprintf(type, sizeof type, "urn:backpropd:problem:%s", problems_table[code].code);
-    json_t *text = json_string(detail);
-    json_t *json = json_pack("{s:s, s:s, s:i, s:o, s:s, s:s, s:s}", "type", type, "title", problems_table[code].title, "status",
+    json_t *text = json_string(detail), *path = json_string(r->path ? r->path : "");
+    json_t *json = json_pack("{s:s, s:s, s:i, s:o, s:o, s:s, s:s}", "type", type, "title", problems_table[code].title, "status",
                              problems_table[code].status, "detail", text ? text : json_string("(the detail is not valid UTF-8)"), "instance",
-                             r->path ? r->path : "", "code", problems_table[code].code, "request_id", r->id);
+                             path ? path : json_string(""), "code", problems_table[code].code, "request_id", r->id);
     if (!json)
         json = json_pack("{s:s, s:i, s:s, s:s}", "type", type, "status", problems_table[code].status, "code", problems_table[code].code, "request_id",
                          r->id);

@@ -108,7 +108,7 @@ bool guard_body(struct request *r, int64_t *length) {
         r->body_limit = 0;
         if (*length == 0 || *length == -1) return true;
         if (*length > 1 << 20) {
-            answer_problem(r, PROBLEM_too_large, "%s %s takes no body", r->method, r->path);
+            answer_problem(r, PROBLEM_bad_request, "%s %s takes no body", r->method, r->path);
             return false;
         }
         return true;

@@ -185,7 +185,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
     r->body_seen += (int64_t)size;
     if (r->stage == REQUEST_REFUSED) return r->body_seen > r->body_limit + DRAIN_MAX && r->body_seen > 2 * DRAIN_MAX ? MHD_NO : MHD_YES;
     if (r->body_seen > r->body_limit) {
-        if (r->body_limit == 0) answer_problem(r, PROBLEM_too_large, "%s %s takes no body", r->method, r->path);
+        if (r->body_limit == 0) answer_problem(r, PROBLEM_bad_request, "%s %s takes no body", r->method, r->path);
         else
             answer_problem(r, PROBLEM_too_large, "the body is larger than the limit here, %lld bytes (setting %s)", (long long)r->body_limit,
                            r->route->body == ROUTE_DATASET ? "upload_max" : "body_max");
@@ -264,11 +264,11 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
     struct request *r = *state;
     if (!r) return;
     if (r->drain_on_close && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) drain(connection);
-    if (http->server->settings.access_log) {
+    if (http->server->settings.access_log || r->status >= 500) {
         char status[16], ms[32];
         snprintf(status, sizeof status, "%d", r->status);
         snprintf(ms, sizeof ms, "%.3f", (double)(now_ns() - r->started_ns) / 1e6);
-        log_line(LOG_INFO, "request", "request_id", r->id, "method", r->method, "path", r->path, "status", status, "ms", ms, NULL);
+        log_line(r->status >= 500 ? LOG_WARNING : LOG_INFO, "request", "request_id", r->id, "method", r->method, "path", r->path, "status", status, "ms", ms, NULL);
     }
     hub_wait_end(r);
     upload_free(r->upload);
@@ -344,6 +344,13 @@ static void stop_workers(struct http *http) {
     for (int i = 0; i < http->workers_count; i++) pthread_join(http->workers[i], NULL);
 }
 
+/* A NUL would cut the text short, "penguins%00x" would be "penguins": such a text stays as it was written. */
+static size_t unescape(void *context, struct MHD_Connection *connection, char *text) {
+    (void)context;
+    (void)connection;
+    return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
+}
+
 int http_start(struct server *server, struct bp_error *error) {
     struct http *http = calloc(1, sizeof *http);
     if (!http) return bp_error_set(error, "", "out of memory");
@@ -364,7 +371,7 @@ int http_start(struct server *server, struct bp_error *error) {
                          MHD_OPTION_EXTERNAL_LOGGER, daemon_log, NULL, MHD_OPTION_LISTEN_SOCKET, http->listener, MHD_OPTION_THREAD_POOL_SIZE,
                          threads > 1 ? threads : 0u, MHD_OPTION_CONNECTION_LIMIT, connections < threads ? threads : connections,
                          MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)server->settings.request_timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384,
-                         MHD_OPTION_NOTIFY_COMPLETED, completed, http, MHD_OPTION_END);
+                         MHD_OPTION_NOTIFY_COMPLETED, completed, http, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
     if (http->daemon) return 0;
     bp_error_set(error, "", "cannot start the HTTP daemon: %s", strerror(errno));
 failed:

@@ -176,7 +176,7 @@ static void fetch(struct waiter *w) {
     }
     for (int32_t i = 0; i < events.count; i++) {
         json_t *json = event_json(&events.items[i]);
-        char *text = json_dumps(json, JSON_COMPACT);
+        char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
         json_decref(json);
         schema_text_format(&w->buffer, "id: %lld\nevent: %s\ndata: %s\n\n", (long long)events.items[i].id, events.items[i].type, text ? text : "{}");
         free(text);

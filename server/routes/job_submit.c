@@ -243,7 +243,7 @@ static void create(struct request *r) {
     store_new_id("job", s.job.id);
     s.job.attempts_max = r->server->settings.attempts_max;
     decode(&s);
-    if (s.problems.total == 0) {
+    if (s.dataset && s.asked.target) { /* with problems already: what else is wrong with the columns is told too */
         struct schema_training *t = schema_training_resolve(s.definition, &s.options, s.dataset, &s.asked, &s.problems);
         s.definition = NULL;
         int64_t need = t ? schema_training_bytes(t, s.dataset->rows) : 0;

@@ -74,12 +74,18 @@ static void get(struct request *r) {
     store_job_free(&job);
 }
 
+struct metadata_wanted {
+    struct store_job_filter *filter;
+    int count;
+};
+
 static enum MHD_Result find_metadata(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
-    struct store_job_filter *filter = context;
+    struct metadata_wanted *wanted = context;
     (void)kind;
     if (strncmp(name, "metadata.", 9) == 0) {
-        filter->metadata_key = name + 9;
-        filter->metadata_value = value ? value : "";
+        wanted->count++;
+        wanted->filter->metadata_key = name + 9;
+        wanted->filter->metadata_value = value ? value : "";
     }
     return MHD_YES;
 }
@@ -100,7 +106,12 @@ static void list(struct request *r) {
         filter.status = &status;
     }
     filter.model = request_query(r, "model");
-    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, find_metadata, &filter);
+    struct metadata_wanted wanted = {.filter = &filter};
+    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, find_metadata, &wanted);
+    if (wanted.count > 1) {
+        answer_problem(r, PROBLEM_invalid, "only one metadata.KEY=value at a time can be asked for, got %d", wanted.count);
+        return;
+    }
     enum store_result result = store_job_list(r->server->store, &filter, &found, &error);
     if (result != STORE_OK) {
         answer_store(r, result, &error, "jobs");

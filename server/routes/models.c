@@ -3,6 +3,7 @@
 
 #include "loaded_models.h"
 #include "training.h"
+#include "values.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,11 +212,10 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
         return;
     }
     request.definition_pointer = "/definition";
-    if (!request_name(r, text, name, &version)) {
-        schema_definition_free(definition);
-        return;
-    }
-    enum store_result result = dataset_open(r->server->store, name, version, &row, &dataset, &error);
+    const char *at = strchr(text, '@');
+    bool named = snprintf(name, sizeof name, "%.*s", at ? (int)(at - text) : (int)strlen(text), text) < (int)sizeof name && schema_name_valid(name);
+    version = at ? atoll(at + 1) : 0;
+    enum store_result result = named && (!at || version > 0) ? dataset_open(r->server->store, name, version, &row, &dataset, &error) : STORE_NOT_FOUND;
     if (result != STORE_OK) {
         schema_problem_add(problems, "/dataset", "there is no dataset \"%.80s\"", text);
         schema_definition_free(definition);
@@ -235,18 +235,13 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
 
 static void validate(struct request *r) {
     static const char *const known[] = {"name", NULL};
-    static const char *const fields[] = {"definition", "dataset", "target", "task", "features"};
+    static const char *const fields[] = {"definition", "dataset", "target", "task", "features", NULL};
+    static const struct bp_entry entry = {.name = "a request to validate"};
     struct schema_problems problems = {0};
     json_t *body = request_json(r);
     if (!body) return;
-    const char *field;
-    json_t *value;
-    json_object_foreach(body, field, value) {
-        bool is_known = false;
-        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) is_known = is_known || strcmp(fields[i], field) == 0;
-        if (!is_known)
-            schema_problem_add(&problems, "", "unknown field \"%.60s\"; this request knows definition, dataset, target, task, features", field);
-    }
+    struct bp_value none[1];
+    schema_values_decode(body, "", &entry, fields, none, &problems);
     const json_t *definition_json = json_object_get(body, "definition");
     if (!definition_json) schema_problem_add(&problems, "", "this request needs \"definition\": a model definition");
     struct schema_definition *definition = definition_json ? schema_definition_decode(definition_json, "/definition", known, &problems) : NULL;

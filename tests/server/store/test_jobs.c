@@ -196,6 +196,17 @@ START_TEST(queue_positions_count_older_jobs) {
         ck_assert_int_eq(list.items[i].queue_position, expected[i]);
     }
     store_jobs_free(&list);
+
+    /* A list that shows not every queued job counts the others still. */
+    char hidden[STORE_ID_SIZE];
+    hidden_job(hidden);
+    hidden_job(hidden);
+    job_new(claimed, 5);
+    filter.model = "m";
+    OK(store_job_list(store, &filter, &list, &error));
+    const int64_t filtered[] = {5, 2, 0, 1, 0};
+    for (int i = 0; i < 5; i++) ck_assert_int_eq(list.items[i].queue_position, filtered[i]);
+    store_jobs_free(&list);
 }
 END_TEST
 

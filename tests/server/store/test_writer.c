@@ -180,6 +180,26 @@ START_TEST(a_lost_transaction_is_told_to_all_in_it) {
 }
 END_TEST
 
+/* Its savepoint is gone: what it did cannot be undone alone. */
+static enum store_result fail_beyond_undoing(struct writer *writer, void *name, struct bp_error *e) {
+    add(writer, name, e);
+    db_run(writer_connection(writer), "RELEASE operation", NONE, e);
+    bp_error_set(e, "", "half done");
+    return STORE_FAILED;
+}
+
+START_TEST(what_cannot_be_undone_is_not_committed) {
+    struct caller callers[3];
+    group_of_three(callers, fail_beyond_undoing);
+    ck_assert_int_eq(callers[0].result, STORE_FAILED);
+    ck_assert_str_eq(callers[0].error.message, "half done");
+    ck_assert_int_eq(callers[1].result, STORE_FAILED);
+    ck_assert_int_eq(callers[2].result, STORE_OK);
+    ck_assert_int_eq(number("SELECT count(*) FROM models WHERE name = 'third'"), 1);
+    ck_assert_int_eq(number("SELECT count(*) FROM models"), 1);
+}
+END_TEST
+
 /* The third commit: after that of the operation that sets the hook and that of the one that holds the writer comes the group's. */
 static int refuse(void *counter) {
     return ++*(int *)counter == 3;
@@ -258,6 +278,7 @@ Suite *suite_store_writer(void) {
     tcase_add_test(tests, nothing_is_lost_among_threads);
     tcase_add_test(tests, a_failing_operation_leaves_its_neighbours);
     tcase_add_test(tests, a_lost_transaction_is_told_to_all_in_it);
+    tcase_add_test(tests, what_cannot_be_undone_is_not_committed);
     tcase_add_test(tests, a_failing_commit_fails_its_whole_group);
     tcase_add_test(tests, a_failing_commit_removes_no_file);
     tcase_add_test(tests, each_job_is_told_once_per_commit);

@@ -93,18 +93,11 @@ void answer_store(struct request *r, enum store_result result, const struct bp_e
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    const char *message = error->message;
-    switch (result) {
-    case STORE_NOT_FOUND: answer_problem(r, PROBLEM_not_found, "there is no %s%s%s", what, *message ? ": " : "", message); break;
-    case STORE_EXISTS: answer_problem(r, PROBLEM_exists, "%s exists already%s%s", what, *message ? "; " : "", message); break;
-    case STORE_IN_USE: answer_problem(r, PROBLEM_in_use, "%s is in use: %s", what, message); break;
-    case STORE_STALE:
-    case STORE_CONFLICT: answer_problem(r, PROBLEM_conflict, "%s: %s", what, message); break;
-    case STORE_FULL:
-        answer_problem(r, PROBLEM_queue_full, "%s", *message ? message : "the queue of jobs is full; try again when some have ended");
-        break;
-    default: answer_problem(r, PROBLEM_storage, "%s", *message ? message : "the store failed");
-    }
+    static const enum problem codes[] = {
+        [STORE_NOT_FOUND] = PROBLEM_not_found, [STORE_EXISTS] = PROBLEM_exists,   [STORE_IN_USE] = PROBLEM_in_use, [STORE_STALE] = PROBLEM_conflict,
+        [STORE_CONFLICT] = PROBLEM_conflict,   [STORE_FULL] = PROBLEM_queue_full, [STORE_FAILED] = PROBLEM_storage};
+    if (*error->message) answer_problem(r, codes[result], "%s", error->message); /* the store says it in a sentence */
+    else answer_problem(r, codes[result], "%s: %s", what, problems_table[codes[result]].title);
 }
 
 /* ---- questions to a request ------------------------------------------------------------------------------------------------------- */

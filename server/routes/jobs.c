@@ -144,9 +144,6 @@ static void delete (struct request *r) {
     registry_changed(r->server->registry); /* a hidden model goes with its job */
     if (result == STORE_OK) hub_publish(http_hub(r->server->http), r->params[0]);
     if (result == STORE_OK) answer_bytes(r, 204, NULL, NULL, 0);
-    else if (result == STORE_CONFLICT)
-        answer_problem(r, PROBLEM_conflict, "%s; cancel it first with POST /v1/jobs/%.60s/cancel",
-                       *error.message ? error.message : "the job has not ended", r->params[0]);
     else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
 }
 

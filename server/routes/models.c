@@ -215,7 +215,8 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
     const char *at = strchr(text, '@');
     bool named = snprintf(name, sizeof name, "%.*s", at ? (int)(at - text) : (int)strlen(text), text) < (int)sizeof name && schema_name_valid(name);
     version = at ? atoll(at + 1) : 0;
-    enum store_result result = named && (!at || version > 0) ? dataset_open(r->server->store, name, version, &row, &dataset, &error) : STORE_NOT_FOUND;
+    enum store_result result =
+        named && (!at || version > 0) ? dataset_open(r->server->store, name, version, &row, &dataset, &error) : STORE_NOT_FOUND;
     if (result != STORE_OK) {
         schema_problem_add(problems, "/dataset", "there is no dataset \"%.80s\"", text);
         schema_definition_free(definition);

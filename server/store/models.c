@@ -61,8 +61,11 @@ struct put {
 
 static enum store_result put(struct writer *writer, void *argument, struct bp_error *error) {
     struct put *what = argument;
-    enum store_result result = answer_add(writer, what->idempotency, error);
-    return result == STORE_OK ? model_set(writer, what->name, what->definition, false, &what->created, error) : result;
+    enum store_result result = model_set(writer, what->name, what->definition, false, &what->created, error);
+    if (result != STORE_OK || !what->idempotency) return result;
+    struct store_idempotency record = *what->idempotency;
+    record.status = what->created ? 201 : 200;
+    return answer_add(writer, &record, error);
 }
 
 enum store_result store_model_put(struct store *store, const char *name, const char *definition, bool *created,

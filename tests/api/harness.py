@@ -1,16 +1,23 @@
 """The server as a stranger meets it: a process with a data folder, spoken to over HTTP with the standard library only.
 
-Every answer that goes through Server.request is checked against schema/openapi.yaml (as the running server tells it at /openapi.json), and the
-route is noted, so that test_zz_routes.py can say which routes no test has exercised."""
+Every answer that goes through Server.request is checked against schema/openapi.yaml (as the running server tells it at /openapi.json): status,
+headers, Content-Type, body; so is every JSON body that was accepted. The route is noted, so that test_zz_routes.py can say which routes no test has
+exercised. No answer may be a 5xx but the 503 of a limit."""
 import http.client
+import itertools
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import socket
+import sqlite3
+import struct
 import subprocess
 import tempfile
 import time
+import urllib.parse
 
 import jsonschema
 
@@ -20,6 +27,13 @@ BACKPROPD = os.environ.get("BACKPROPD", str(ROOT / "build" / "backpropd"))
 FINAL = ("succeeded", "failed", "cancelled")
 exercised = set()
 _contract = None
+_validators = {}
+_numbers = itertools.count(1)
+
+
+def unique(prefix):
+    """A name that no other test uses."""
+    return "%s-%d" % (prefix, next(_numbers))
 
 
 class Answer:
@@ -31,7 +45,7 @@ class Answer:
         return json.loads(self.body)
 
     def __repr__(self):
-        return "<%d %s>" % (self.status, self.body[:400])
+        return "<%d %s>" % (self.status, self.body[:1500])
 
 
 def _operation(contract, method, path):
@@ -43,33 +57,71 @@ def _operation(contract, method, path):
     return None, None
 
 
-def _check_contract(contract, method, path, answer):
+def _validate(contract, schema, value, what):
+    key = json.dumps(schema, sort_keys=True)
+    if key not in _validators:
+        _validators[key] = jsonschema.Draft202012Validator({**schema, "components": contract["components"]})
+    fault = jsonschema.exceptions.best_match(_validators[key].iter_errors(value))
+    assert fault is None, "%s is not as the contract says: %s at %s" % (what, fault.message[:600], list(fault.absolute_path))
+
+
+def check_component(server, name, value):
+    _validate(server.contract(), {"$ref": "#/components/schemas/" + name}, value, name)
+
+
+def _check_contract(contract, method, path, answer, sent):
     template, operation = _operation(contract, method, path.split("?")[0])
+    what = "the answer %d of %s %s" % (answer.status, method, template or path)
+    assert answer.status < 500 or answer.status == 503, "%s: %r" % (what, answer)
     if operation is None:
         assert answer.status in (400, 403, 404, 405), "%s %s is not in the contract and answered %r" % (method, path, answer)
         return
     exercised.add(operation["operationId"])
     responses = operation["responses"]
     described = responses.get(str(answer.status)) or responses.get("default")
-    assert described, "%s %s answered %d, which the contract does not know" % (method, template, answer.status)
-    while "$ref" in described:
-        described = _resolve(contract, described["$ref"])
+    assert described, what + " is not in the contract"
+    described = _resolve(contract, described)
+    for name, header in described.get("headers", {}).items():
+        header = _resolve(contract, header)
+        if name in answer.headers:
+            _validate(contract, header["schema"], answer.headers[name], what + ": the header " + name)
+        else:
+            assert not header.get("required"), what + " has no header " + name
     content = described.get("content", {})
     kind = answer.headers.get("Content-Type", "").split(";")[0]
-    if not answer.body:
-        return
-    assert kind in content, "%s %s answered %d with %s, the contract says %s" % (method, template, answer.status, kind, list(content))
-    if kind.endswith("json"):
-        schema = dict(content[kind]["schema"])
-        schema["components"] = contract["components"]
-        jsonschema.Draft202012Validator(schema).validate(answer.json)
+    if answer.body:
+        assert kind in content, "%s has the type %s, the contract says %s" % (what, kind, list(content))
+    if answer.body and kind.endswith("json"):
+        _validate(contract, content[kind]["schema"], answer.json, what)
+    if sent is not None and answer.status < 300:
+        body = _resolve(contract, operation["requestBody"])
+        _validate(contract, body["content"]["application/json"]["schema"], sent, "the accepted body of %s %s" % (method, template))
 
 
-def _resolve(contract, reference):
-    node = contract
-    for part in reference.lstrip("#/").split("/"):
-        node = node[part]
+def _resolve(contract, node):
+    while "$ref" in node:
+        place = node["$ref"].lstrip("#/").split("/")
+        node = contract
+        for part in place:
+            node = node[part]
     return node
+
+
+def run(*arguments, stdin=None, seconds=120, env=None, cwd=None):
+    """The program to its end: a CompletedProcess with texts."""
+    return subprocess.run([BACKPROPD, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=seconds, cwd=cwd,
+                          env={**os.environ, **(env or {})})
+
+
+def until(condition, seconds=60, what="it"):
+    """Polls until the condition gives something true, and returns that."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        got = condition()
+        if got:
+            return got
+        time.sleep(0.005)
+    raise AssertionError("%s did not happen within %d s" % (what, seconds))
 
 
 class Server:
@@ -80,7 +132,8 @@ class Server:
         self.start()
 
     def start(self):
-        self.log = open(os.path.join(self.folder, "..", os.path.basename(self.folder) + ".log"), "ab")
+        self.log_path = self.folder.rstrip("/") + ".log"
+        self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [BACKPROPD, "serve", "--listen", "127.0.0.1:0", "--data-dir", self.folder, *self.flags],
             stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **self.env})
@@ -98,6 +151,19 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
+
+    def remove(self):
+        """Ends it, if it still runs, and removes all it left."""
+        if self.process.poll() is None:
+            self.kill()
+        self.process.stdout.close()
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if os.path.exists(self.log_path):
+            os.unlink(self.log_path)
+
+    def log_text(self):
+        return pathlib.Path(self.log_path).read_text()
 
     def restart(self, kill=False):
         if kill:
@@ -127,8 +193,46 @@ class Server:
             body = json.dumps(json_body).encode()
             headers.setdefault("Content-Type", "application/json")
         answer = self.raw(method, path, body, headers, timeout)
-        _check_contract(self.contract(), method, path, answer)
+        _check_contract(self.contract(), method, path, answer, json_body)
         return answer
+
+    def plain(self, data, seconds=20):
+        """Bytes as they are over a socket of their own; all that comes back until the server closes it or says nothing more."""
+        with socket.create_connection((self.host, self.port), timeout=seconds) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            got = b""
+            while True:
+                piece = connection.recv(65536)
+                if not piece:
+                    return got
+                got += piece
+
+    def stream(self, path, last=None, seconds=60, headers=None):
+        """Server-sent events as (id, type, data) as they come. Each is checked against the contract."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=seconds)
+        try:
+            sent = {"Accept": "text/event-stream", **({} if last is None else {"Last-Event-ID": str(last)}), **(headers or {})}
+            connection.request("GET", path, headers=sent)
+            response = connection.getresponse()
+            assert response.status == 200, response.read()
+            assert response.headers["Content-Type"].startswith("text/event-stream")
+            fields = {}
+            for line in response:
+                line = line.decode().rstrip("\n")
+                if line.startswith(":"):
+                    continue
+                if line:
+                    name, _, value = line.partition(": ")
+                    fields[name] = value
+                elif fields:
+                    data = json.loads(fields["data"])
+                    check_component(self, "Event", data)
+                    assert data["id"] == fields["id"] and data["type"] == fields["event"]
+                    yield int(fields["id"]), fields["event"], data
+                    fields = {}
+        finally:
+            connection.close()
 
     def get(self, path, **more):
         return self.request("GET", path, **more)
@@ -142,7 +246,17 @@ class Server:
     # -- what many tests do --
     def upload(self, name, csv, query=""):
         text = csv.read_bytes() if isinstance(csv, pathlib.Path) else csv.encode() if isinstance(csv, str) else csv
-        answer = self.request("POST", "/v1/datasets?name=%s%s" % (name, query), body=text, headers={"Content-Type": "text/csv"})
+        answer = self.post_csv(name, text, query)
+        assert answer.status == 201, answer
+        return answer.json
+
+    def post_csv(self, name, text, query=""):
+        path = "/v1/datasets?name=%s%s" % (urllib.parse.quote(name), query)
+        return self.post(path, body=text.encode() if isinstance(text, str) else text, headers={"Content-Type": "text/csv"})
+
+    def post_json(self, name, **dataset):
+        """A dataset as JSON: the 201's body."""
+        answer = self.post("/v1/datasets", {"name": name, **dataset})
         assert answer.status == 201, answer
         return answer.json
 
@@ -172,8 +286,39 @@ class Server:
         return answer.json["predictions"]
 
     def children(self):
-        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout
-        return [int(pid) for pid in found.split()]
+        """The ids of the job processes. The supervisor thread is their parent's, so all threads are looked at."""
+        found = []
+        for task in pathlib.Path("/proc/%d/task" % self.process.pid).glob("*/children"):
+            try:
+                found += [int(pid) for pid in task.read_text().split()]
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        return found
+
+    def all_pages(self, path, limit=1000):
+        """Every item of a list, page by page."""
+        items, after = [], None
+        while True:
+            query = ("&" if "?" in path else "?") + "limit=%d" % limit + ("&after=" + urllib.parse.quote(after) if after else "")
+            page = self.get(path + query).json
+            assert len(page["data"]) <= limit
+            items += page["data"]
+            if not page["has_more"]:
+                return items
+            assert page["data"]
+            after = page["last_id"]
+
+    def weights(self, model, version=None):
+        """The data section of a version's safetensors file, straight out of the data folder."""
+        with sqlite3.connect("file:%s?mode=ro" % os.path.join(self.folder, "backpropd.db"), uri=True) as database:
+            (blob,) = database.execute("SELECT blob FROM versions WHERE model = ? AND (version = ? OR ? IS NULL) ORDER BY version DESC LIMIT 1",
+                                       (model, version, version)).fetchone()
+        database.close()
+        (size,) = struct.unpack("<Q", blob[:8])
+        header = json.loads(blob[8:8 + size])
+        tensors = {name: blob[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]] for name, t in header.items() if name != "__metadata__"}
+        assert tensors and all(tensors.values())
+        return tensors
 
 
 def problem(answer, status, code):
@@ -185,3 +330,19 @@ def problem(answer, status, code):
     assert body["request_id"] == answer.headers["X-Request-Id"]
     assert body["detail"]
     return body
+
+
+def pointers(answer):
+    """{pointer: detail} of a 422."""
+    return {e["pointer"]: e["detail"] for e in problem(answer, 422, "invalid")["errors"]}
+
+
+DIGITS = {"model": {"layers": [{"type": "dense", "units": 128, "activation": "relu"}]}, "dataset": "digits", "target": "digit"}
+ENDLESS = {**DIGITS, "epochs": 1000000}
+
+
+def xor(**more):
+    """The smallest job there is, everything inline."""
+    return {"model": {"layers": [{"type": "dense", "units": 4, "activation": "tanh"}]},
+            "dataset": {"x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": ["no", "yes", "yes", "no"]},
+            "target": "y", "epochs": 2, "batch_size": 4, "seed": 1, "validation": {"fraction": 0}, **more}

@@ -48,7 +48,9 @@ START_TEST(sizes_lists_and_switches) {
 END_TEST
 
 START_TEST(mistakes_name_themselves) {
-    static const struct { const char *a, *b, *expected; } cases[] = {
+    static const struct {
+        const char *a, *b, *expected;
+    } cases[] = {
         {"--lisen", "x", "unknown flag --lisen, did you mean --listen?"},
         {"--body_maxx=1", NULL, "unknown flag --body_maxx, did you mean --body-max?"},
         {"--queue-max", "0", "--queue-max must be a whole number from 1 to 10000000, got \"0\""},

@@ -207,4 +207,17 @@ docker:
 clean:
 	rm -rf build
 
+# The unit tests and the fuzzers' corpora in a build of their own; the API tests are other processes and do not count here.
+COVERAGE := build/coverage
+coverage:
+	@tests/deps.sh $(DEPS_BUILD) $(DEPS_TEST)
+	$(Q)$(MAKE) tests B=$(COVERAGE) CFLAGS='-Og -g' SANFLAGS='--coverage -fprofile-update=atomic'
+	$(Q)find $(COVERAGE) -name '*.gcda' -delete
+	$(Q)export CK_DEFAULT_TIMEOUT=600 OPENBLAS_NUM_THREADS=1; for suite in engine engine_f64 schema server; do \
+	    $(COVERAGE)/check/$$suite >$(COVERAGE)/$$suite.log 2>&1 || echo "coverage: $$suite failed, see $(COVERAGE)/$$suite.log"; done; \
+	    for name in $(FUZZERS:fuzz_%=%); do $(COVERAGE)/check/fuzz_$$name tests/fuzz/corpus/$$name >/dev/null || echo "coverage: fuzz_$$name failed"; done
+	$(Q)$(PYTHON) tests/coverage.py $(COVERAGE)
+docs: $(B)/backpropd
+	$(Q)$(PYTHON) clients/guides/reference.py $< $(B)/reference.md
+
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

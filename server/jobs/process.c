@@ -61,6 +61,9 @@ static void confine(const json_t *order) {
     struct rlimit none = {0, 0};
     json_int_t memory = json_integer_value(json_object_get(json_object_get(order, "spec"), "memory_max"));
     setrlimit(RLIMIT_CORE, &none);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    memory = 0; /* the sanitizers map terabytes of shadow memory */
+#endif
     if (memory > 0) {
         rlim_t bytes = (rlim_t)memory + (256u << 20); /* stacks and the buffers of the BLAS come on top */
         struct rlimit data = {bytes, bytes};

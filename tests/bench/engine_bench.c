@@ -1,6 +1,6 @@
 /* engine_bench.c - the dense workloads of workloads.json (tiny, tab, mnist, wide) through the engine, without a server: one step = forward, loss,
  * backward, Adam, in float32 on data in memory, and one forward pass of a single sample. One JSON line a workload, as floor_gemm.c and the peers
- * print. THREADS=2 cuts mini-batches into shards; SECONDS is the time of each of the five measures (0.5); KERNELS=base forces a table; ONLY=mnist
+ * print. THREADS=2 cuts mini-batches into shards; MEASURE_SECONDS is the time of each of the five measures (0.5); KERNELS=base forces a table; ONLY=mnist
  * runs one workload. Built and run by bench.py; only ratios taken side by side mean anything. */
 #include "kernels/kernels.h"
 #include "train.h"
@@ -142,7 +142,7 @@ static int run(const struct workload *w, int32_t threads) {
 int main(void) {
     const char *threads = getenv("THREADS"), *kernels = getenv("KERNELS"), *only = getenv("ONLY");
     int failed = 0;
-    if (getenv("SECONDS")) seconds = strtod(getenv("SECONDS"), NULL);
+    if (getenv("MEASURE_SECONDS")) seconds = strtod(getenv("MEASURE_SECONDS"), NULL);
     if (kernels && bp_kernels_force(kernels)) {
         fprintf(stderr, "KERNELS=%s: not for this CPU\n", kernels);
         return 2;

@@ -1,6 +1,6 @@
 /* floor_gemm.c - the floor of training: only the three matrix products that a dense step cannot avoid (forward, dW, dX) through the
  * BLAS, nothing else. engine_bench.c is measured beside it, on the same machine at the same moment. One JSON line a workload; THREADS=n gives the
- * BLAS n threads, SECONDS is the time of each of the five measures (0.3), OPENBLAS_CORETYPE chooses the BLAS's kernels. */
+ * BLAS n threads, MEASURE_SECONDS is the time of each of the five measures (0.3), OPENBLAS_CORETYPE chooses the BLAS's kernels. */
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ static void run(const char *name, const int *s, int layers, int batch) {
     }
 }
 int main(void) {
-    if (getenv("SECONDS")) seconds = strtod(getenv("SECONDS"), NULL);
+    if (getenv("MEASURE_SECONDS")) seconds = strtod(getenv("MEASURE_SECONDS"), NULL);
     openblas_set_num_threads(getenv("THREADS") ? (int)strtol(getenv("THREADS"), NULL, 10) : 1);
     run("tiny", (int[]){4, 16, 3}, 2, 16);
     run("tab", (int[]){30, 64, 32, 2}, 3, 32);

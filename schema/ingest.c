@@ -201,6 +201,7 @@ static void count_codes(struct ingest_column *c, int64_t rows) {
 
 static int flush_group(struct schema_ingest *ingest, struct schema_problems *problems) {
     int64_t rows = ingest->group_row;
+    if (problems->total > 0) ingest->group_row = rows = 0; /* nothing of a faulty upload is kept, and refused cells left their places as they were */
     if (rows == 0) return 0;
     for (int32_t i = 0; i < ingest->columns_count; i++) {
         struct ingest_column *c = &ingest->columns[i];

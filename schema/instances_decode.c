@@ -55,7 +55,7 @@ static int decode_tensor(struct schema_predictor *p, int32_t i, const json_t *js
     if (n != size || (!flat && !follows(json, &f->shape, 0)))
         return schema_problem_add(problems, pointer, "column \"%.60s\" wants %lld numbers of the shape %s (nested, or in one flat list), got %lld%s",
                                   f->name, (long long)size, shape, (long long)n, n == size ? " in another nesting" : "");
-    p->cells[i].kind = SCHEMA_CELL_TENSOR;
+    p->cells[i].kind = SCHEMA_VALUE_TENSOR;
     p->cells[i].tensor = out;
     return 0;
 }
@@ -74,16 +74,16 @@ static int decode_boolean(struct schema_predictor *p, int32_t i, const json_t *j
     if (v != 0 && v != 1)
         return schema_problem_add(problems, pointer, "column \"%.60s\" wants true or false, got %s", f->name,
                                   schema_json_text(json, got, sizeof got));
-    p->cells[i].kind = SCHEMA_CELL_NUMBER;
+    p->cells[i].kind = SCHEMA_VALUE_NUMBER;
     p->cells[i].number = v;
     return 0;
 }
 
 static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
     const struct schema_feature *f = &p->preprocessing->features[i];
-    struct schema_cell *cell = &p->cells[i];
+    struct schema_feature_value *cell = &p->cells[i];
     char got[80], number[40];
-    cell->kind = SCHEMA_CELL_MISSING;
+    cell->kind = SCHEMA_VALUE_MISSING;
     if (!json || json_is_null(json)) return 0;
     if (f->type == SCHEMA_TENSOR) return decode_tensor(p, i, json, pointer, problems);
     if (f->type == SCHEMA_BOOLEAN) return decode_boolean(p, i, json, pointer, problems);
@@ -94,7 +94,7 @@ static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json
             return schema_problem_add(problems, pointer, "column \"%.60s\" wants a number, got %s%s", f->name,
                                       schema_json_text(json, got, sizeof got),
                                       text && schema_number_cell(text, strlen(text), &cell->number) ? "; send it without quotes" : "");
-        cell->kind = SCHEMA_CELL_NUMBER;
+        cell->kind = SCHEMA_VALUE_NUMBER;
         cell->number = json_number_value(json);
         return 0;
     }

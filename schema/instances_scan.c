@@ -77,28 +77,28 @@ static bool take_tensor(struct scan *s, const struct bp_shape *shape, int32_t le
 
 static bool take_cell(struct scan *s, int32_t i) {
     const struct schema_feature *f = &s->p->preprocessing->features[i];
-    struct schema_cell *cell = &s->p->cells[i];
+    struct schema_feature_value *cell = &s->p->cells[i];
     const char *text;
     size_t size;
     blanks(s);
     if (s->at == s->end) return false;
     if (*s->at == 'n') {
-        cell->kind = SCHEMA_CELL_MISSING;
+        cell->kind = SCHEMA_VALUE_MISSING;
         return take_word(s, "null");
     }
     switch (f->type) {
-    case SCHEMA_NUMERIC: cell->kind = SCHEMA_CELL_NUMBER; return take_number(s, &cell->number);
+    case SCHEMA_NUMERIC: cell->kind = SCHEMA_VALUE_NUMBER; return take_number(s, &cell->number);
     case SCHEMA_CATEGORICAL:
         if (!take_string(s, &text, &size) || size == 0) return false;
         schema_predictor_category(s->p, i, text, size);
         return true;
     case SCHEMA_BOOLEAN:
-        cell->kind = SCHEMA_CELL_NUMBER;
+        cell->kind = SCHEMA_VALUE_NUMBER;
         cell->number = *s->at == 't';
         return take_word(s, *s->at == 't' ? "true" : "false");
     case SCHEMA_TENSOR: {
         float *out = s->p->tensors + s->p->tensor_at[i];
-        cell->kind = SCHEMA_CELL_TENSOR;
+        cell->kind = SCHEMA_VALUE_TENSOR;
         cell->tensor = out;
         return take_tensor(s, &f->shape, 0, &out);
     }
@@ -133,7 +133,7 @@ static bool take_object(struct scan *s) {
     int32_t guess = 0, seen = 0;
     uint64_t given = 0; /* keys already met: duplicates are for jansson to refuse */
     s->at++;
-    for (int32_t i = 0; i < pre->features_count; i++) s->p->cells[i].kind = SCHEMA_CELL_MISSING;
+    for (int32_t i = 0; i < pre->features_count; i++) s->p->cells[i].kind = SCHEMA_VALUE_MISSING;
     if (pre->features_count > 64) return false;
     if (take(s, '}')) return true;
     do {

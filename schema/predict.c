@@ -74,7 +74,7 @@ static void input_rows(struct schema_predictor *p, int32_t row, float **at) {
 void schema_predictor_row(struct schema_predictor *p) {
     float *at[BP_INPUTS_MAX];
     for (int32_t i = 0; i < p->preprocessing->features_count; i++)
-        if (p->cells[i].kind == SCHEMA_CELL_MISSING) p->missing[i]++;
+        if (p->cells[i].kind == SCHEMA_VALUE_MISSING) p->missing[i]++;
     input_rows(p, p->filled, at);
     schema_transform(p->preprocessing, p->cells, at);
     p->rows++;
@@ -83,7 +83,7 @@ void schema_predictor_row(struct schema_predictor *p) {
 
 void schema_predictor_category(struct schema_predictor *p, int32_t i, const char *text, size_t size) {
     int32_t category = schema_feature_category(&p->preprocessing->features[i], text, size);
-    p->cells[i].kind = SCHEMA_CELL_CATEGORY;
+    p->cells[i].kind = SCHEMA_VALUE_CATEGORY;
     p->cells[i].category = category;
     if (category >= 0) return;
     if (p->unseen[i]++ == 0) {

@@ -11,11 +11,11 @@ struct schema_predictor {
     int32_t batch_max;
     int32_t width; /* numbers of one prediction */
     int64_t input_sizes[BP_INPUTS_MAX];
-    struct schema_cell *cells; /* (features_count) of the row being read */
-    float *tensors;            /* room for the tensor cells of a row */
-    size_t *tensor_at;         /* where each tensor feature's room starts */
-    int32_t filled;            /* rows waiting in the workspace */
-    int64_t rows;              /* rows seen in this call */
+    struct schema_feature_value *cells; /* (features_count) of the row being read */
+    float *tensors;                     /* room for the tensor cells of a row */
+    size_t *tensor_at;                  /* where each tensor feature's room starts */
+    int32_t filled;                     /* rows waiting in the workspace */
+    int64_t rows;                       /* rows seen in this call */
     struct schema_text *out;
     /* for warnings */
     int64_t *missing, *unseen; /* (features_count) */

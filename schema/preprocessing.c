@@ -218,14 +218,14 @@ void schema_preprocessing_free(struct schema_preprocessing *p) {
 
 /* ---- the transform --------------------------------------------------------------------------------------------------------- */
 
-void schema_transform(const struct schema_preprocessing *p, const struct schema_cell *cells, float *const *inputs) {
+void schema_transform(const struct schema_preprocessing *p, const struct schema_feature_value *cells, float *const *inputs) {
     for (int32_t i = 0; i < p->features_count; i++) {
         const struct schema_feature *f = &p->features[i];
-        const struct schema_cell *cell = &cells[i];
+        const struct schema_feature_value *cell = &cells[i];
         if (f->type == SCHEMA_TENSOR) {
             float *out = inputs[f->offset];
             int64_t size = bp_shape_size(&f->shape);
-            if (cell->kind != SCHEMA_CELL_TENSOR) {
+            if (cell->kind != SCHEMA_VALUE_TENSOR) {
                 memset(out, 0, (size_t)size * sizeof *out);
                 continue;
             }
@@ -238,11 +238,11 @@ void schema_transform(const struct schema_preprocessing *p, const struct schema_
         float *out = inputs[0] + f->offset;
         if (f->type == SCHEMA_CATEGORICAL) {
             memset(out, 0, (size_t)f->width * sizeof *out);
-            bool known = cell->kind == SCHEMA_CELL_CATEGORY && cell->category >= 0;
+            bool known = cell->kind == SCHEMA_VALUE_CATEGORY && cell->category >= 0;
             out[known ? cell->category : f->categories_count] = 1.0f;
             continue;
         }
-        bool missing = cell->kind != SCHEMA_CELL_NUMBER;
+        bool missing = cell->kind != SCHEMA_VALUE_NUMBER;
         double v = missing ? f->mean : cell->number;
         out[0] = f->type == SCHEMA_BOOLEAN ? (float)v : (float)((v - f->mean) / f->std);
         if (f->indicator) out[1] = missing ? 1.0f : 0.0f;

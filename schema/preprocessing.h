@@ -46,8 +46,8 @@ struct schema_preprocessing {
 };
 
 /* One cell of a row, decoded from a dataset or a request. */
-struct schema_cell {
-    enum { SCHEMA_CELL_MISSING, SCHEMA_CELL_NUMBER, SCHEMA_CELL_CATEGORY, SCHEMA_CELL_TENSOR } kind;
+struct schema_feature_value {
+    enum { SCHEMA_VALUE_MISSING, SCHEMA_VALUE_NUMBER, SCHEMA_VALUE_CATEGORY, SCHEMA_VALUE_TENSOR } kind;
     double number;       /* NUMBER */
     int32_t category;    /* CATEGORY: index, or -1 for unseen */
     const float *tensor; /* TENSOR: shape numbers */
@@ -65,7 +65,7 @@ json_t *schema_preprocessing_encode(const struct schema_preprocessing *preproces
 struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, struct bp_error *error);
 
 /* Transforms one row: cells[features_count] into inputs[0..inputs_count), each the start of that row's numbers. */
-void schema_transform(const struct schema_preprocessing *preprocessing, const struct schema_cell *cells, float *const *inputs);
+void schema_transform(const struct schema_preprocessing *preprocessing, const struct schema_feature_value *cells, float *const *inputs);
 /* Index of a category by its text (numbers normalised: "6.0" is "6"), -1 when it was not in the training rows. */
 int32_t schema_feature_category(const struct schema_feature *feature, const char *text, size_t size);
 
@@ -85,7 +85,7 @@ struct schema_view *schema_view_new(const struct schema_preprocessing *preproces
                                     struct bp_error *error);
 void schema_view_free(struct schema_view *view);
 /* Inputs of one row. tensors: room for view->tensor_size floats. */
-void schema_view_row(const struct schema_view *view, int64_t row, struct schema_cell *cells, float *tensors, float *const *inputs);
+void schema_view_row(const struct schema_view *view, int64_t row, struct schema_feature_value *cells, float *tensors, float *const *inputs);
 /* Target of one row as the network wants it: a class number, or the standardised value; NaN when missing or not a known label. */
 double schema_view_target(const struct schema_view *view, int64_t row);
 

@@ -97,7 +97,7 @@ struct schema_source {
 
 /* Cells and tensors of one row, on the stack for ordinary rows. */
 struct row_room {
-    struct schema_cell small[256], *cells;
+    struct schema_feature_value small[256], *cells;
     float small_tensors[1024], *tensors;
 };
 

@@ -151,10 +151,21 @@ START_TEST(given_up_in_the_middle) {
 }
 END_TEST
 
+/* The cells of a refused row were never written: nothing may count them (found by sending garbage under the sanitizer). */
+START_TEST(a_faulty_row_of_codes_is_not_counted) {
+    struct loaded loaded = load_csv("flag,kind,x\ntrue,u,1\nfalse\ntrue,v,2\n", NULL);
+    ck_assert_int_eq(loaded.failed, -1);
+    ck_assert_int_eq(loaded.problems.total, 1);
+    ck_assert_int_eq(loaded.problems.items[0].line, 3);
+    loaded_clear(&loaded);
+}
+END_TEST
+
 Suite *suite_schema_ingest(void) {
     Suite *suite = suite_create("schema ingest");
     TCase *tests = tcase_create("ingest");
     tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, a_faulty_row_of_codes_is_not_counted);
     tcase_add_test(tests, warnings);
     tcase_add_test(tests, identifiers);
     tcase_add_test(tests, at_most_twenty_warnings);

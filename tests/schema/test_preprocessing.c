@@ -31,14 +31,14 @@ START_TEST(numbers_by_hand) {
     ck_assert_str_eq(p->features[1].categories[1], "green");
     ck_assert_int_eq(p->width, 5); /* x, is x missing, red, green, unseen */
     float out[5], *at[] = {out};
-    struct schema_cell cells[2] = {{.kind = SCHEMA_CELL_NUMBER, .number = 4.5}, {.kind = SCHEMA_CELL_CATEGORY, .category = 1}};
+    struct schema_feature_value cells[2] = {{.kind = SCHEMA_VALUE_NUMBER, .number = 4.5}, {.kind = SCHEMA_VALUE_CATEGORY, .category = 1}};
     schema_transform(p, cells, at);
     ck_assert_mem_eq(out, ((float[]){2.5f, 0, 0, 1, 0}), sizeof out);
-    cells[0].kind = SCHEMA_CELL_MISSING;
+    cells[0].kind = SCHEMA_VALUE_MISSING;
     cells[1].category = -1;
     schema_transform(p, cells, at);
     ck_assert_mem_eq(out, ((float[]){0, 1, 0, 0, 1}), sizeof out);
-    cells[1].kind = SCHEMA_CELL_MISSING;
+    cells[1].kind = SCHEMA_VALUE_MISSING;
     schema_transform(p, cells, at);
     ck_assert_mem_eq(out, ((float[]){0, 1, 0, 0, 1}), sizeof out);
     schema_preprocessing_free(p);
@@ -76,7 +76,7 @@ START_TEST(read_back_to_the_same_bits) {
     struct schema_view *u = schema_view_new(p, loaded.data, true, &error), *v = schema_view_new(q, loaded.data, true, &error);
     for (int64_t row = 0; row < loaded.data->rows; row++) {
         float a[8] = {0}, b[8] = {0}, *at_a[] = {a}, *at_b[] = {b};
-        struct schema_cell cells[2];
+        struct schema_feature_value cells[2];
         schema_view_row(u, row, cells, NULL, at_a);
         schema_view_row(v, row, cells, NULL, at_b);
         ck_assert_mem_eq(a, b, sizeof a);

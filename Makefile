@@ -221,3 +221,4 @@ docs: $(B)/backpropd
 	$(Q)$(PYTHON) clients/guides/reference.py $< $(B)/reference.md
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+.SECONDARY:

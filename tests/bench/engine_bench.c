@@ -1,7 +1,7 @@
 /* engine_bench.c - the dense workloads of workloads.json (tiny, tab, mnist, wide) through the engine, without a server: one step = forward, loss,
  * backward, Adam, in float32 on data in memory, and one forward pass of a single sample. One JSON line a workload, as floor_gemm.c and the peers
- * print. THREADS=2 cuts mini-batches into shards; MEASURE_SECONDS is the time of each of the five measures (0.5); KERNELS=base forces a table; ONLY=mnist
- * runs one workload. Built and run by bench.py; only ratios taken side by side mean anything. */
+ * print. THREADS=2 cuts mini-batches into shards; MEASURE_SECONDS is the time of each of the five measures (0.5); KERNELS=base forces a table;
+ * ONLY=mnist runs one workload. Built and run by bench.py; only ratios taken side by side mean anything. */
 #include "kernels/kernels.h"
 #include "train.h"
 

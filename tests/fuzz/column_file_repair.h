@@ -19,7 +19,8 @@ static inline void column_file_repair(char *bytes, size_t size) {
         char *footer = bytes + trailer.footer_offset;
         trailer.footer_size = (uint64_t)(end - footer);
         memcpy(&counts, footer, sizeof counts);
-        if (counts.groups >= 0 && counts.columns >= 0 && counts.groups <= (int64_t)(trailer.footer_size - sizeof counts) / (int64_t)sizeof(struct column_file_group))
+        if (counts.groups >= 0 && counts.columns >= 0 &&
+            counts.groups <= (int64_t)(trailer.footer_size - sizeof counts) / (int64_t)sizeof(struct column_file_group))
             for (int64_t g = 1; g <= counts.groups; g++) {
                 struct column_file_group group;
                 char *at = end - (size_t)g * sizeof group;

@@ -13,16 +13,16 @@
 
 struct fuzz_outcome {
     int failed;
-    char *text;   /* the problems, or the file */
+    char *text; /* the problems, or the file */
     size_t size;
 };
 
-#define FUZZ_REQUIRE(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            abort(); \
-        } \
+#define FUZZ_REQUIRE(condition)                                                                                                                      \
+    do {                                                                                                                                             \
+        if (!(condition)) {                                                                                                                          \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                                          \
+            abort();                                                                                                                                 \
+        }                                                                                                                                            \
     } while (0)
 
 /* Reads every cell; numbers are never infinite. */
@@ -47,7 +47,8 @@ static inline struct fuzz_outcome fuzz_ingest(const char *content_type, const ui
     struct schema_ingest *ingest = NULL;
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     int failed = schema_ingest_open(schema_format_for(content_type), NULL, fd, &ingest, &problems);
-    for (size_t at = 0; at < size && !failed; at += piece) failed = schema_ingest_feed(ingest, bytes + at, size - at < piece ? size - at : piece, &problems);
+    for (size_t at = 0; at < size && !failed; at += piece)
+        failed = schema_ingest_feed(ingest, bytes + at, size - at < piece ? size - at : piece, &problems);
     if (!failed) failed = schema_ingest_finish(ingest, &problems);
     outcome.failed = failed;
     FUZZ_REQUIRE((problems.count > 0) == (failed != 0));

@@ -1,0 +1,379 @@
+"""bench.py BUILD_DIR - runs floor, backpropd and peers side by side: every program in turn, several short rounds, medians; then the server against the
+HTTP floor. Prints a table of ratios and writes it between the markers in README.md. Called by run.sh, which builds what it runs; ends what it starts.
+
+Only ratios taken in one run mean anything: the machine's other load falls on all of them alike."""
+import datetime
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+BUILD = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve()
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+MEASURE = os.environ.get("MEASURE_SECONDS", "0.06")
+UPLOAD = int(os.environ.get("UPLOAD_MB", "50")) << 20
+AVX512_CORES = ("SkylakeX", "Cooperlake", "SapphireRapids")
+INHERITED = "inherited"
+started = []
+
+
+def median(values):
+    return statistics.median(values) if values else None
+
+
+def log(text):
+    print("bench: " + text, file=sys.stderr, flush=True)
+
+
+def cpu():
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+    name = re.search(r"model name\s*:\s*(.*)", text)
+    return (name.group(1) if name else os.uname().machine), " avx512f " in text
+
+
+def spawn(*command, **more):
+    process = subprocess.Popen([str(c) for c in command], **more)
+    started.append(process)
+    return process
+
+
+def end(process, how=signal.SIGTERM):
+    if process.poll() is None:
+        process.send_signal(how)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    started.remove(process)
+
+
+# ---- training ------------------------------------------------------------------------------------------------------------------
+
+def environment(core):
+    """This environment without what it says of OpenBLAS (core None), or with these kernels; core INHERITED: as it is."""
+    env = {k: v for k, v in os.environ.items() if core == INHERITED or not k.startswith("OPENBLAS_")}
+    if core not in (None, INHERITED):
+        env["OPENBLAS_CORETYPE"] = core
+    return env
+
+
+def run(command, threads=1, core=None):
+    """{workload: its JSON line} of one run; {} when the program is not there or fails."""
+    env = dict(environment(core), THREADS=str(threads), MEASURE_SECONDS=MEASURE)
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        env[name] = str(threads)
+    process = spawn(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        end(process)
+    if process.returncode != 0:
+        log("%s failed and is left out: %s" % (command[-1], err.strip().splitlines()[-1:] or process.returncode))
+        return {}
+    return {line["workload"]: line for line in map(json.loads, out.splitlines())}
+
+
+def blas_core(core):
+    return next(iter(run([BUILD / "bench" / "floor_gemm"], core=core).values()))["core"]
+
+
+def choose_cores():
+    """(setting for all programs, its kernels, kernels that this environment alone would give). An OPENBLAS_CORETYPE in the environment, or an OpenBLAS
+    that does not know the CPU, would make floor and peers slower than they need to be: all run with kernels that use what the CPU has."""
+    fair, detected = None, blas_core(None)
+    if cpu()[1] and detected not in AVX512_CORES:
+        fair = "SkylakeX"
+    return fair, blas_core(fair) if fair else detected, blas_core(INHERITED)
+
+
+def training(fair, core, plain_core):
+    floor, ours = [BUILD / "bench" / "floor_gemm"], [BUILD / "bench" / "engine_bench"]
+    names = list(run(ours, 1, fair)) or sys.exit("bench: engine_bench printed nothing")
+    torch, sklearn = [sys.executable, HERE / "peer_torch.py", *names], [sys.executable, HERE / "peer_sklearn.py", *names]
+    programs = []  # (column, command, threads, BLAS setting, rounds)
+    for threads in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
+        programs.append((("floor", threads), floor, threads, fair, ROUNDS))
+        programs.append((("backpropd", threads), ours, threads, fair, ROUNDS))
+        if plain_core != core:
+            programs.append((("floor " + plain_core, threads), floor, threads, INHERITED, ROUNDS))
+            programs.append((("backpropd " + plain_core, threads), ours, threads, INHERITED, ROUNDS))
+        programs.append((("PyTorch", threads), torch, threads, fair, ROUNDS if threads == 1 else 1))
+    programs.append((("scikit-learn", 1), sklearn, 1, fair, 1))
+    if (BUILD / "bench" / "peer_fann").exists():
+        programs.append((("FANN", 1), [BUILD / "bench" / "peer_fann"], 1, fair, ROUNDS))
+    steps, singles, kernels = {}, {}, ""
+    dead = set()  # what failed once is not tried again
+    for number in range(ROUNDS):
+        log("training, round %d of %d" % (number + 1, ROUNDS))
+        for column, command, threads, setting, rounds in programs:
+            if number >= rounds or column[0] in dead:
+                continue
+            lines = run(command, threads, setting)
+            if not lines:
+                dead.add(column[0])
+            for workload, line in lines.items():
+                steps.setdefault((workload, *column), []).append(line["us_per_step"])
+                if "us_predict_batch1" in line:
+                    singles.setdefault((workload, *column), []).append(line["us_predict_batch1"])
+                kernels = line.get("kernels", kernels)
+    return names, {k: median(v) for k, v in steps.items()}, {k: median(v) for k, v in singles.items()}, kernels
+
+
+# ---- the server ----------------------------------------------------------------------------------------------------------------
+
+class Server:
+    def __init__(self, *flags):
+        self.folder = tempfile.mkdtemp(prefix="backpropd-bench-")
+        self.log = open(os.path.join(self.folder, "log"), "wb")
+        begin = time.perf_counter()
+        self.process = spawn(BUILD / "backpropd", "serve", "--listen", "127.0.0.1:0", "--data-dir", os.path.join(self.folder, "data"), *flags,
+                             stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.process.stdout.readline()
+        if "listening on" not in line:
+            sys.exit("bench: the server did not start, see %s" % self.log.name)
+        self.port = int(line.rsplit(":", 1)[1])
+        assert self.request("GET", "/readyz")[0] == 200
+        self.ready_ms = (time.perf_counter() - begin) * 1e3
+
+    def request(self, method, path, body=None, kind="application/json"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        try:
+            connection.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body).encode(), {"Content-Type": kind})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read() or b"null")
+        finally:
+            connection.close()
+
+    def expect(self, status, *what):
+        got = self.request(*what)
+        if got[0] != status:
+            raise RuntimeError("%s %s: %r" % (what[0], what[1], got))
+        return got[1]
+
+    def train(self, **job):
+        made = self.expect(202, "POST", "/v1/jobs", job)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            job = self.expect(200, "GET", "/v1/jobs/" + made["id"])
+            if job["status"] in ("succeeded", "failed", "cancelled"):
+                if job["status"] != "succeeded":
+                    raise RuntimeError("a job %s: %r" % (job["status"], job))
+                return job
+            time.sleep(0.02)
+        raise RuntimeError("a job did not end within a minute")
+
+    def first_epoch_ms(self, job):
+        """From the first byte of the POST to the first epoch on the event stream."""
+        begin = time.perf_counter()
+        made = self.expect(202, "POST", "/v1/jobs", job)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("GET", "/v1/jobs/%s/events" % made["id"], headers={"Accept": "text/event-stream"})
+        answer = connection.getresponse()
+        for line in iter(answer.readline, b""):
+            if line.strip() == b"event: metrics":
+                took = (time.perf_counter() - begin) * 1e3
+                connection.close()
+                return took
+        raise RuntimeError("the stream ended without an epoch")
+
+    def rss_mb(self):
+        return int(re.search(r"VmRSS:\s*(\d+)", pathlib.Path("/proc/%d/status" % self.process.pid).read_text()).group(1)) / 1024
+
+    def stop(self):
+        end(self.process)
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def wrk(url, script, connections=32, seconds=2):
+    out = subprocess.run(["wrk", "-t1", "-c%d" % connections, "-d%ds" % seconds, "-s", str(HERE / script), url], capture_output=True, text=True,
+                         timeout=60).stdout
+    if "Non-2xx" in out or "Requests/sec" not in out:
+        raise RuntimeError("wrk %s: %s" % (url, out))
+    return float(re.search(r"Requests/sec:\s*([\d.]+)", out).group(1))
+
+
+def predictions(server):
+    """{script: [(connections, floor's rate, our rate)]}, alternating."""
+    dense = lambda *units: [{"type": "dense", "units": u, "activation": "relu"} for u in units]
+    server.train(model={"name": "x30", "layers": dense(64, 32)}, dataset="breast_cancer", target="class", epochs=3)
+    rows = [[(i * j % 97) / 97 for j in range(784)] for i in range(100)]
+    server.train(model={"name": "x784", "layers": dense(512, 256)}, dataset={"name": "images", "x": rows, "y": ["c%d" % (i % 10) for i in range(100)]},
+                 target="y", epochs=1)
+    if not shutil.which("wrk"):
+        log("wrk is not here: the rate of predictions is left out")
+        return {}
+    floor = spawn(BUILD / "bench" / "floor_http", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        floor_url = "http://127.0.0.1:%d/" % int(floor.stdout.readline())
+        found = {}
+        for number in range(ROUNDS):
+            log("predictions, round %d of %d" % (number + 1, ROUNDS))
+            for script, model in (("post30.lua", "x30"), ("post784.lua", "x784")):
+                url = "http://127.0.0.1:%d/v1/models/%s/predict" % (server.port, model)
+                for connections in (1, 32):
+                    found.setdefault((script, connections), []).append((wrk(floor_url, script, connections), wrk(url, script, connections)))
+        return {k: (median([a for a, _ in v]), median([b for _, b in v]), median([b / a for a, b in v])) for k, v in found.items()}
+    finally:
+        floor.stdin.close()
+        end(floor)
+
+
+def upload_rates(server):
+    """MB/s of one upload each."""
+    numbers = ",".join("%.4f" % (10 + i * 0.37) for i in range(30))
+    lines = "".join("%s,%s\n" % (numbers, "ab"[i % 2]) for i in range(1000)).encode()
+    csv = (",".join("f%d" % i for i in range(30)) + ",y\n").encode() + lines * (UPLOAD // len(lines) + 1)
+    row = ("[%s]," % numbers).encode()
+    count = UPLOAD // (len(row) + 4)
+    document = b'{"name":"big_json","x":[' + (row * count)[:-1] + b'],"y":[' + (b'"a","b",' * (count // 2 + 1))[:count * 4 - 1] + b"]}"
+    rates = {}
+    for name, path, body, kind in (("CSV", "/v1/datasets?name=big_csv", csv, "text/csv"), ("JSON", "/v1/datasets", document, "application/json")):
+        begin = time.perf_counter()
+        server.expect(201, "POST", path, body, kind)
+        rates[name] = len(body) / 1e6 / (time.perf_counter() - begin)
+        server.request("DELETE", "/v1/datasets/big_" + name.lower())
+    return rates
+
+
+def serving():
+    figures = {}
+    times = []
+    for _ in range(10):
+        server = Server()
+        times.append(server.ready_ms)
+        server.stop()
+    figures["ready"] = median(times)
+    server = Server()
+    try:
+        time.sleep(1)
+        figures["rss"] = server.rss_mb()
+        server.expect(201, "POST", "/v1/datasets?name=breast_cancer", (ROOT / "tests/fixtures/data/breast_cancer.csv").read_bytes(), "text/csv")
+        job = dict(model={"layers": [{"type": "dense", "units": 16, "activation": "relu"}]}, dataset="breast_cancer", target="class", epochs=2)
+        parts = {"epoch": lambda: median([server.first_epoch_ms(job) for _ in range(10)]), "upload": lambda: upload_rates(server),
+                 "predict": lambda: predictions(server)}
+        for name, measure in parts.items():
+            log("server: " + name)
+            try:
+                figures[name] = measure()
+            except (OSError, RuntimeError, http.client.HTTPException, subprocess.TimeoutExpired) as error:
+                log("%s is left out: %s" % (name, error))
+        figures["rss_after"] = server.rss_mb()
+    finally:
+        server.stop()
+    return figures
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------------------
+
+def number(value):
+    if value is None:
+        return "-"
+    return "%.2f" % value if value < 10 else "%.1f" % value if value < 100 else "{:,.0f}".format(value)
+
+
+def ratio(a, b, form="%.2fx"):
+    return form % (a / b) if a and b else "-"
+
+
+def training_table(names, steps, singles, core, plain_core):
+    lines = ["| µs a step, 1 thread | backpropd | floor | PyTorch | scikit-learn | FANN | of the floor | faster than PyTorch | than scikit-learn | than FANN |",
+             "|" + "---|" * 10]
+    for w in names:
+        ours, floor = steps.get((w, "backpropd", 1)), steps.get((w, "floor", 1))
+        peers = [steps.get((w, p, 1)) for p in ("PyTorch", "scikit-learn", "FANN")]
+        lines.append("| %s | " % w + " | ".join(number(n) for n in [ours, floor, *peers]) + " | %s | " % ratio(ours, floor)
+                     + " | ".join(ratio(p, ours, "%.1fx") for p in peers) + " |")
+    if plain_core != core:
+        ours, floor = "backpropd " + plain_core, "floor " + plain_core
+        lines += ["", "| with %s kernels in the BLAS | backpropd | floor | of this floor | of the floor with %s |" % (plain_core, core), "|" + "---|" * 5]
+        for w in names:
+            a, b = steps.get((w, ours, 1)), steps.get((w, floor, 1))
+            lines.append("| %s | %s | %s | %s | %s |" % (w, number(a), number(b), ratio(a, b), ratio(a, steps.get((w, "floor", 1)))))
+    if any(k[2] == 2 for k in steps):
+        columns = ["backpropd", "floor", "PyTorch"] + (["backpropd " + plain_core, "floor " + plain_core] if plain_core != core else [])
+        lines += ["", "| two threads' time as a share of one's | " + " | ".join(columns) + " |", "|" + "---|" * (1 + len(columns))]
+        for w in ("mnist", "wide"):
+            lines.append("| %s | " % w + " | ".join(ratio(steps.get((w, c, 2)), steps.get((w, c, 1)), "%.2f") for c in columns) + " |")
+    lines += ["", "| forward of one sample, µs | backpropd | PyTorch | share |", "|---|---|---|---|"]
+    for w in names:
+        ours, torch = singles.get((w, "backpropd", 1)), singles.get((w, "PyTorch", 1))
+        lines.append("| %s | %s | %s | %s |" % (w, number(ours), number(torch), ratio(ours, torch)))
+    return lines
+
+
+def serving_table(f):
+    lines = ["| server | measured |", "|---|---|",
+             "| start to ready (first 200 of /readyz), median of 10 | %.1f ms |" % f["ready"],
+             "| resident memory, idle | %.1f MB |" % f["rss"],
+             "| resident memory after all of this | %.1f MB |" % f["rss_after"],
+             "| submit to first epoch on the stream, median of 10 | %s ms |" % number(f.get("epoch"))]
+    lines += ["| upload of %d MB of %s | %.0f MB/s |" % (UPLOAD >> 20, kind, rate) for kind, rate in f.get("upload", {}).items()]
+    if f.get("predict"):
+        lines += ["", "| predictions a second | connections | backpropd | HTTP floor | share of the floor |", "|---|---|---|---|---|"]
+        for (script, connections), (floor, ours, share) in sorted(f["predict"].items()):
+            lines.append("| %s numbers | %d | %s | %s | %.2f |" % (re.sub(r"\D", "", script), connections, number(ours), number(floor), share))
+    return lines
+
+
+def version_of(command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip().splitlines()[0]
+    except (OSError, IndexError, subprocess.TimeoutExpired):
+        return "none"
+
+
+def heading(fair, core, plain_core, kernels, load):
+    python = lambda module: version_of([sys.executable, "-c", "import %s; print(%s.__version__)" % (module, module)])
+    package = lambda name: version_of(["dpkg-query", "-W", "-f", "${Version}", name])
+    said = " ".join("%s=%s" % i for i in sorted(os.environ.items()) if i[0].startswith("OPENBLAS_") and i[0] != "OPENBLAS_NUM_THREADS")
+    lines = ["%s; %s, %d cores, load %.1f before the run. BLAS kernels %s%s; own kernels %s." % (
+        datetime.date.today().isoformat(), cpu()[0], os.cpu_count(), load, core, " (asked for: left alone, OpenBLAS does not see AVX-512)" if fair else "",
+        kernels)]
+    if plain_core != core:
+        lines.append("As this machine is set up%s, OpenBLAS would take %s kernels: measured too." % (" (%s)" % said if said else "", plain_core))
+    if load >= 1:
+        lines.append("The machine was busy with other things: the ratios are rough, those of two threads worth little.")
+    return lines + ["%s; OpenBLAS %s, libmicrohttpd %s, PyTorch %s, scikit-learn %s, FANN %s, gcc %s." % (
+        version_of([str(BUILD / "backpropd"), "--version"]).split(" (")[0], package("libopenblas0-pthread"), package("libmicrohttpd12"), python("torch"),
+        python("sklearn"), package("libfann2"), version_of(["gcc", "-dumpfullversion"])), ""]
+
+
+def write(lines):
+    readme = HERE / "README.md"
+    text = readme.read_text()
+    begin, finish = "<!-- bench:begin -->", "<!-- bench:end -->"
+    if begin not in text or finish not in text:
+        sys.exit("bench: README.md has lost its markers %s and %s" % (begin, finish))
+    readme.write_text(text[:text.index(begin) + len(begin)] + "\n" + "\n".join(lines) + "\n" + text[text.index(finish):])
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    load = os.getloadavg()[0]
+    begin = time.monotonic()
+    try:
+        fair, core, plain_core = choose_cores()
+        names, steps, singles, kernels = training(fair, core, plain_core)
+        figures = serving()
+    finally:
+        for process in list(started):
+            end(process, signal.SIGKILL)
+    lines = heading(fair, core, plain_core, kernels, load) + training_table(names, steps, singles, core, plain_core) + [""] + serving_table(figures)
+    print("\n".join(lines))
+    write(lines)
+    log("done in %.0f s; the table stands in tests/bench/README.md" % (time.monotonic() - begin))
+
+
+main()

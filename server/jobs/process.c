@@ -46,7 +46,7 @@ struct process {
     int64_t started_ms, started_samples;
     int64_t last_emitted; /* epoch of the last metrics event */
     /* checkpoints */
-    int64_t checkpoint_ms, checkpoint_epoch, checkpoint_cost_ms;
+    int64_t checkpoint_ms, checkpoint_epoch, checkpoint_cost_ms, checkpoints;
 };
 
 static int64_t now_ms(void) {
@@ -144,7 +144,8 @@ static void save_checkpoint(struct process *p) {
     struct stat info;
     char path[4300];
     int64_t began = now_ms();
-    snprintf(path, sizeof path, "%s/%s.%lld.ckpt.tmp", p->folder, p->job, (long long)p->attempt);
+    /* A name of its own: the supervisor may not have taken the one before yet, and must not find this one in its place. */
+    snprintf(path, sizeof path, "%s/%s.%lld.%lld.tmp", p->folder, p->job, (long long)p->attempt, (long long)++p->checkpoints);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bp_trainer_state(p->run.trainer, &state);
     json_t *notes = json_pack("{s:s, s:s, s:o, s:O?, s:I}", "kernels", bp_kernels_name(), "blas", bp_blas_name(), "best", run_best_json(&p->run),

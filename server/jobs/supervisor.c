@@ -15,6 +15,7 @@
 #include "log.h"
 #include "wire.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -389,13 +390,13 @@ static void crashed(struct supervisor *s, struct slot *slot, int status) {
 }
 
 static void remove_leftovers(struct supervisor *s, const struct slot *slot) {
-    static const char *const kinds[] = {"ckpt", "model"};
-    for (int i = 0; i < 2; i++) {
-        char name[STORE_FILE_SIZE], path[4200];
-        snprintf(name, sizeof name, "%s.%lld.%s.tmp", slot->job, (long long)slot->attempt, kinds[i]);
-        store_path(s->server->store, "checkpoints", name, path, sizeof path);
-        unlink(path);
-    }
+    char prefix[STORE_FILE_SIZE], path[4200];
+    int n = snprintf(prefix, sizeof prefix, "%s.%lld.", slot->job, (long long)slot->attempt);
+    store_path(s->server->store, "checkpoints", "", path, sizeof path);
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        if (strncmp(entry->d_name, prefix, (size_t)n) == 0) unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder) closedir(folder);
 }
 
 static void reap(struct supervisor *s, struct slot *slot) {

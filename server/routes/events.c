@@ -34,7 +34,7 @@ static bool last_event(struct request *r, int64_t preset, int64_t *after) {
 
 static void list_of(struct request *r, const char *job) {
     int32_t limit;
-    const char *after;
+    const char *after, *type = request_query(r, "type");
     char first[24], last[24], *end = NULL;
     struct store_events found = {0};
     struct bp_error error = {0};
@@ -44,7 +44,12 @@ static void list_of(struct request *r, const char *job) {
         answer_problem(r, PROBLEM_invalid, "after must be the id of an event, got \"%.40s\"", after);
         return;
     }
-    enum store_result result = store_event_list(r->server->store, job, request_query(r, "type"), from, limit, &found, &error);
+    if (type && strcmp(type, "status") != 0 && strcmp(type, "metrics") != 0 && strcmp(type, "checkpoint") != 0 && strcmp(type, "log") != 0 &&
+        strcmp(type, "end") != 0) {
+        answer_problem(r, PROBLEM_invalid, "there is no type of event \"%.40s\"; types: status metrics checkpoint log end", type);
+        return;
+    }
+    enum store_result result = store_event_list(r->server->store, job, type, from, limit, &found, &error);
     if (result != STORE_OK) {
         answer_store(r, result, &error, "events");
         return;

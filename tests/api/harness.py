@@ -23,7 +23,7 @@ import jsonschema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "fixtures" / "data"
-BACKPROPD = os.environ.get("BACKPROPD", str(ROOT / "build" / "backpropd"))
+BACKPROPD = os.path.abspath(os.environ.get("BACKPROPD", ROOT / "build" / "backpropd"))
 FINAL = ("succeeded", "failed", "cancelled")
 exercised = set()
 _contract = None

@@ -1,0 +1,410 @@
+"""Goal: every way in for data works, types and statistics are right, and every wrong input gets a clear 4xx with its place."""
+import http.client
+import json
+import math
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import harness
+from harness import problem, unique
+
+
+def columns_of(dataset):
+    return {c["name"]: c for c in dataset["columns"]}
+
+
+def rows_of(server, name, **query):
+    return server.get("/v1/datasets/%s/rows?%s" % (name, "&".join("%s=%s" % i for i in query.items()))).json["data"]
+
+
+# ---- CSV ----
+
+def test_csv_types_statistics_and_missing_cells(server):
+    name = unique("types")
+    dataset = server.upload(name, "n,c,b,empty,num_missing\n1,red,true,,1\n2.5,blue,False,,NA\n-3e2,red,TRUE,,n/a\n,,,,?\n4,,false,,NaN\n")
+    got = columns_of(dataset)
+    assert [c["name"] for c in dataset["columns"]] == ["n", "c", "b", "empty", "num_missing"]
+    assert (dataset["rows"], dataset["version"]) == (5, 1)
+    n = got["n"]
+    assert (n["type"], n["missing"], n["min"], n["max"]) == ("numeric", 1, -300, 4)
+    values = [1, 2.5, -300, 4]
+    mean = sum(values) / 4
+    assert n["mean"] == pytest.approx(mean) and n["std"] == pytest.approx(math.sqrt(sum((v - mean) ** 2 for v in values) / 4))
+    assert (got["c"]["type"], got["c"]["missing"], got["c"]["categories_count"]) == ("categorical", 2, 2)
+    assert got["c"]["categories"] == [{"value": "red", "count": 2}, {"value": "blue", "count": 1}]
+    assert (got["b"]["type"], got["b"]["missing"]) == ("boolean", 1)
+    assert sum(c["count"] for c in got["b"]["categories"]) == 4
+    assert (got["empty"]["type"], got["empty"]["missing"], got["empty"]["mean"]) == ("numeric", 5, None)
+    assert any('"empty"' in w for w in dataset["warnings"])
+    assert (got["num_missing"]["type"], got["num_missing"]["missing"]) == ("numeric", 4)
+    assert rows_of(server, name)[2] == {"n": -300, "c": "red", "b": True, "empty": None, "num_missing": None}
+    assert server.get("/v1/datasets/" + name).json == dataset
+
+
+def test_csv_quotes_newlines_crlf_bom_unicode(server):
+    name = unique("rfc4180")
+    text = '\ufeff"größe, cm","say ""hi""",日本\r\n1,"two\r\nlines","a,b"\r\n2,"""q""", padded \r\n\r\n3,🐧,"last"'
+    dataset = server.upload(name, text)
+    assert [c["name"] for c in dataset["columns"]] == ["größe, cm", 'say "hi"', "日本"]
+    assert rows_of(server, name) == [{"größe, cm": 1, 'say "hi"': "two\r\nlines", "日本": "a,b"},
+                                     {"größe, cm": 2, 'say "hi"': '"q"', "日本": "padded"},
+                                     {"größe, cm": 3, 'say "hi"': "🐧", "日本": "last"}]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_csv_other_separators(server, separator):
+    name = unique("separator")
+    server.upload(name, "a,b\n1,x\n2,y\n".replace(",", separator))
+    assert rows_of(server, name) == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+
+
+def test_csv_types_override(server):
+    name = unique("override")
+    answer = server.post_csv(name, 'code,"odd, name",t\n1,2,"[[1,2],[3,4]]"\n2,2.0,"[[5,6],[7,8]]"\n1.0,3,\n',
+                             "&types=code:categorical,%22odd%2C%20name%22:categorical,t:tensor")
+    assert answer.status == 201, answer
+    got = columns_of(answer.json)
+    assert got["code"]["categories"] == [{"value": "1", "count": 2}, {"value": "2", "count": 1}]  # 1 and 1.0 are one category
+    assert got["odd, name"]["categories_count"] == 2
+    assert (got["t"]["type"], got["t"]["shape"], got["t"]["missing"]) == ("tensor", [2, 2], 1)
+    assert rows_of(server, name)[1]["t"] == [[5, 6], [7, 8]]
+
+
+def test_csv_numbers_in_all_spellings(server):
+    name = unique("numbers")
+    server.upload(name, "v\n1\n+2\n-0.5\n.25\n5.\n1e3\n1E-2\n00012\n  7  \n123456789012345\n")
+    assert [r["v"] for r in rows_of(server, name)] == [1, 2, -0.5, 0.25, 5, 1000, 0.01, 12, 7, 123456789012345]
+
+
+def test_text_among_numbers_makes_a_category_and_a_warning(server):
+    dataset = server.upload(unique("mixed"), "v\n1\n2\nthree\n4\nNA\n")
+    assert columns_of(dataset)["v"]["type"] == "categorical"
+    assert any("NA" in w for w in dataset["warnings"]) and any("three" in w for w in dataset["warnings"])
+
+
+def test_decimal_comma_is_warned_of(server):
+    dataset = server.upload(unique("comma"), "v;w\n1,5;x\n2,25;y\n")
+    assert any("decimal comma" in w for w in dataset["warnings"])
+
+
+def test_header_of_numbers_is_warned_of(server):
+    assert any("names of the columns" in w for w in server.upload(unique("header"), "1,2\n3,4\n")["warnings"])
+
+
+def test_misfit_after_the_first_megabyte_names_its_line(server):
+    text = "a,b\n" + "1.5,2.5\n" * 150000 + "1,oops\n" + "3,4\n"
+    errors = problem(server.post_csv(unique("late"), text), 422, "invalid")["errors"]
+    assert errors == [{"line": 150002, "column": "b", "value": "oops", "detail": errors[0]["detail"]}]
+    assert "types=b:categorical" in errors[0]["detail"] and "number" in errors[0]["detail"]
+
+
+def test_all_misfits_at_once_with_their_lines(server):
+    text = "a,b\n1,2\nx,4\n5,y\n7,8,9\n10\n"
+    errors = problem(server.post_csv(unique("misfits"), text, "&types=a:numeric,b:numeric"), 422, "invalid")["errors"]
+    assert sorted((e["line"], e.get("column"), e["value"]) for e in errors if "column" in e) == [(3, "a", "x"), (4, "b", "y")]
+    assert sorted(e["line"] for e in errors if "column" not in e) == [5, 6]
+
+
+@pytest.mark.parametrize("text, line, words", [
+    ("a,b\n1,2\n3,4,5\n", 3, "3 cells"),
+    ("a,b\n1,2\n3\n", 3, "1 cells"),
+    ('a,b\n"1\n\n\n",2\n3,4,5\n', 6, "3 cells"),
+    ('a,b\n1,"open\n2,3\n', 2, "not closed"),
+    ('a,b\n1,"x"y\n', 2, "closing quote"),
+    (b"a,b\n1,\xff\xfe\n", 2, "UTF-8"),
+    (b"a,b\n1,\x00\n", 2, "NUL"),
+    ("a,a\n1,2\n", 1, "distinct"),
+    ("a,\n1,2\n", 1, "no name"),
+    ("a\r1\r2\r", 1, "LF or CRLF"),
+    (b"\xff\xfea\x00,\x00b\x00\n\x00", 1, "UTF-16"),
+], ids=["long", "short", "newlines-in-quotes", "open-quote", "after-quote", "latin1", "nul", "twice", "unnamed", "cr-only", "utf16"])
+def test_broken_csv_names_its_line(server, text, line, words):
+    error = problem(server.post_csv(unique("broken"), text), 422, "invalid")["errors"][0]
+    assert error["line"] == line and words in error["detail"], error
+
+
+@pytest.mark.parametrize("text, words", [("", "empty"), ("\n\n", "empty"), ("a,b\n", "no rows"), ("a,b\n\n  \n", "no rows")])
+def test_csv_without_rows(server, text, words):
+    assert words in problem(server.post_csv(unique("none"), text), 422, "invalid")["detail"]
+
+
+def test_binary_noise_is_refused(server):
+    state, noise = 1, bytearray()
+    for _ in range(20000):
+        state = state * 1103515245 + 12345 & 0x7fffffff
+        noise.append(state >> 16 & 255)
+    for kind in ("text/csv", "application/json"):
+        answer = server.post("/v1/datasets?name=" + unique("noise"), body=bytes(noise), headers={"Content-Type": kind})
+        assert answer.status in (400, 422) and answer.json["detail"], answer
+
+
+@pytest.mark.parametrize("types, words", [
+    ("a:numbr", "numeric"), ("aa:numeric", "did you mean"), ("a", "column:type"), ("a:numeric,a:numeric", "twice"), ("b:numeric", "number"), ("a:tensor", "tensor"), (":numeric", "column:type"),
+])
+def test_wrong_types_override(server, types, words):
+    answer = server.post_csv(unique("wrong"), "a,b\n1,x\n2,y\n", "&types=" + types)
+    assert words in json.dumps(problem(answer, 422, "invalid"))
+
+
+# ---- JSON ----
+
+RECORDS = [{"a": 1, "b": "x", "c": True}, {"a": 2.5, "b": "y", "c": False}, {"a": None, "b": None, "c": None}]
+
+
+def test_json_layouts_are_alike(server):
+    by_records, by_columns = unique("records"), unique("columns")
+    server.post_json(by_records, records=RECORDS)
+    server.post_json(by_columns, columns={k: [r[k] for r in RECORDS] for k in RECORDS[0]})
+    assert rows_of(server, by_records) == rows_of(server, by_columns) == RECORDS
+    assert [c["type"] for c in server.get("/v1/datasets/" + by_records).json["columns"]] == ["numeric", "categorical", "boolean"]
+
+
+def test_json_absent_keys_are_missing(server):
+    name = unique("absent")
+    server.post_json(name, records=[{"a": 1}, {"b": 2}, {"a": 3, "b": 4}])
+    assert rows_of(server, name) == [{"a": 1, "b": None}, {"a": None, "b": 2}, {"a": 3, "b": 4}]
+
+
+@pytest.mark.parametrize("x, y, expected", [
+    ([[1, 2], [3, 4]], ["p", "q"], [{"x0": 1, "x1": 2, "y": "p"}, {"x0": 3, "x1": 4, "y": "q"}]),
+    ([1, 2], [3, 4], [{"x0": 1, "y": 3}, {"x0": 2, "y": 4}]),
+    ([[1], [2]], [[3, 5], [4, 6]], [{"x0": 1, "y0": 3, "y1": 5}, {"x0": 2, "y0": 4, "y1": 6}]),
+    ([[[1, 2]], [[3, 4]]], [True, False], [{"x": [[1, 2]], "y": True}, {"x": [[3, 4]], "y": False}]),
+], ids=["rows", "plain", "several-y", "tensor"])
+def test_json_x_and_y(server, x, y, expected):
+    name = unique("xy")
+    server.post_json(name, x=x, y=y)
+    assert rows_of(server, name) == expected
+
+
+def test_json_tensor_types(server):
+    """A tensor column given with a shape and channels first is kept as height, width, channels."""
+    name = unique("chw")
+    image = [[[1, 2], [3, 4]], [[5, 6], [7, 8]], [[9, 10], [11, 12]]]  # 3 channels of 2 x 2
+    dataset = server.post_json(name, records=[{"i": image, "t": 1}], types={"i": {"type": "tensor", "shape": [3, 2, 2], "layout": "chw"}, "t": "categorical"})
+    assert columns_of(dataset)["i"]["shape"] == [2, 2, 3]
+    assert rows_of(server, name) == [{"i": [[[1, 5, 9], [2, 6, 10]], [[3, 7, 11], [4, 8, 12]]], "t": "1"}]
+
+
+def test_json_strings_are_text_and_numbers_are_numbers(server):
+    dataset = server.post_json(unique("strings"), records=[{"a": "1", "b": 1}, {"a": "2", "b": 2}])
+    assert [c["type"] for c in dataset["columns"]] == ["categorical", "numeric"]
+
+
+def test_json_unicode_names_and_escapes(server):
+    name = unique("escapes")
+    server.post("/v1/datasets", body=('{"name":"%s","records":[{"\\u00e9\\ud83d\\udc27":"\\"\\n\\u0041"}]}' % name).encode(), headers={"Content-Type": "application/json; charset=utf-8"})
+    assert rows_of(server, name) == [{"é🐧": '"\nA'}]
+
+
+@pytest.mark.parametrize("body, words", [
+    ("", "empty"), ("{", "ends"), ('{"name":"q","records":[{"a":1}', "ends"), ('{"name":"q","records":[{"a":NaN}]}', ""), ('{"name":"q","records":[{"a":Infinity}]}', ""),
+    ('{"name":"q","records":[{"a":1},]}', ""), ('{"name":"q","records":[{"a":01}]}', ""), ('{"name":"q","records":[{"a":"\\ud800"}]}', ""), ("[" * 100000, "nested"),
+    ('{"name":"q","records":[{"a":1}]} x', ""), ("nonsense", ""), ('{"name":"q","records":[{\'a\':1}]}', ""), ('{"name":"q","records":[{"a":1e999}]}', ""),
+])
+def test_broken_json(server, body, words):
+    answer = server.post("/v1/datasets", body=body.encode(), headers={"Content-Type": "application/json"})
+    assert answer.status in (400, 422), answer
+    assert words in json.dumps(answer.json), answer
+
+
+@pytest.mark.parametrize("dataset, pointer, words", [
+    ({}, None, "records"),
+    ({"records": [{"a": 1}], "columns": {"a": [1]}}, None, "one of"),
+    ({"records": []}, "/records", "rows"),
+    ({"records": {}}, "/records", "array"),
+    ({"records": [1]}, "/records/0", "object"),
+    ({"records": [{"a": {"b": 1}}]}, "/records/0/a", "object"),
+    ({"records": [{"a": 1}, {"a": [1, 2]}]}, "/records/0/a", ""),
+    ({"records": [{"a": [1, 2]}, {"a": [1, 2, 3]}]}, "/records/1/a", "2"),
+    ({"records": [{"a": [1, "x"]}]}, "/records/0/a", "number"),
+    ({"records": [{"": 1}]}, "/records/0", "name"),
+    ({"columns": {"a": [1, 2], "b": [1]}}, "/columns/a", "2 values"),
+    ({"columns": {"a": 1}}, "/columns/a", "array"),
+    ({"columns": {}}, "/columns", ""),
+    ({"columns": {"a": []}}, None, "no rows"),
+    ({"x": [[1, 2], [3]], "y": [1, 2]}, "/x/1", "2"),
+    ({"x": [[1], [2]], "y": [1]}, "/y", "2"),
+    ({"x": [[1], [2]]}, "/y", "y is missing"),
+    ({"y": [1]}, "/x", "x is missing"),
+    ({"recrods": [{"a": 1}]}, "/recrods", "records"),
+    ({"records": [{"a": 1}], "types": {"b": "numeric"}}, "/types/b", "column"),
+    ({"records": [{"a": 1}], "types": {"a": "numerc"}}, "/types/a", "numeric"),
+    ({"records": [{"a": "x"}], "types": {"a": "numeric"}}, "/records/0/a", "number"),
+    ({"records": [{"a": [1]}], "types": {"a": {"type": "tensor", "shpae": [1]}}}, "/types/a/shpae", "shape"),
+    ({"records": [{"a": [1]}], "types": {"a": {"type": "tensor", "shape": [0]}}}, "/types/a/shape", "1"),
+    ({"records": [{"a": 1}], "types": []}, "/types", "object"),
+], ids=str)
+def test_wrong_json_dataset_names_its_place(server, dataset, pointer, words):
+    answer = server.post("/v1/datasets", {"name": unique("wrong"), **dataset})
+    body = problem(answer, 422, "invalid")
+    assert words in json.dumps(body), body
+    if pointer is not None:
+        assert any(e.get("pointer", "").startswith(pointer) for e in body["errors"]), body
+
+
+def test_duplicate_keys_are_refused(server):
+    for text in ('{"name":"dup","records":[{"a":1,"a":2}]}', '{"name":"dup","columns":{"a":[1],"a":[2]}}', '{"name":"dup","name":"dup","records":[{"a":1}]}'):
+        answer = server.post("/v1/datasets", body=text.encode(), headers={"Content-Type": "application/json"})
+        assert answer.status in (400, 422), answer
+        assert "twice" in answer.json["detail"] or "distinct" in answer.json["detail"], answer
+    assert server.get("/v1/datasets/dup").status == 404
+
+
+# ---- names, versions, lists ----
+
+@pytest.mark.parametrize("name", ["Upper", "-x", ".x", "a" * 64, "a b", "a/b", "ü", "a@1", "", "..", "a%00b"])
+def test_invalid_names(server, name):
+    assert problem(server.post_csv(name, "a\n1\n"), 422, "invalid")["detail"]
+    assert problem(server.post("/v1/datasets", {"name": name, "records": [{"a": 1}]}), 422, "invalid")["detail"]
+
+
+def test_name_is_needed_and_must_agree(server):
+    text = {"Content-Type": "text/csv"}
+    assert "?name=" in problem(server.post("/v1/datasets", body=b"a\n1\n", headers=text), 422, "invalid")["detail"]
+    answer = server.request("POST", "/v1/datasets?name=" + unique("one"), {"name": unique("other"), "records": [{"a": 1}]})
+    assert problem(answer, 422, "invalid")
+    same = unique("same")
+    assert server.request("POST", "/v1/datasets?name=" + same, {"name": same, "records": [{"a": 1}]}).status == 201
+
+
+def test_longest_name(server):
+    name = "n" * 63
+    assert server.upload(name, "a\n1\n")["name"] == name
+    assert server.delete("/v1/datasets/" + name).status == 204
+
+
+def test_taken_name_and_next_version(server):
+    name = unique("versions")
+    server.upload(name, "a\n1\n")
+    assert "replace=1" in problem(server.post_csv(name, "a\n2\n"), 409, "exists")["detail"]
+    assert rows_of(server, name) == [{"a": 1}]
+    assert server.upload(name, "a\n2\n", "&replace=1")["version"] == 2
+    assert rows_of(server, name) == rows_of(server, name + "@2") == [{"a": 2}]
+    assert rows_of(server, name + "@1") == [{"a": 1}]
+    assert server.get("/v1/datasets/%s@1" % name).json["version"] == 1
+    for missing in (name + "@3", name + "@0", name + "@", name + "@-1", name + "@1x", name + "@99999999999999999999", unique("nothing"), "Nothing"):
+        problem(server.get("/v1/datasets/" + missing), 404, "not_found")
+    assert server.delete("/v1/datasets/%s@2" % name).status == 204
+    assert server.get("/v1/datasets/" + name).json["version"] == 1
+    assert server.upload(name, "a\n3\n", "&replace=1")["version"] == 3  # numbers are never given again
+    assert server.delete("/v1/datasets/" + name).status == 204
+    problem(server.get("/v1/datasets/" + name), 404, "not_found")
+    problem(server.delete("/v1/datasets/" + name), 404, "not_found")
+    assert server.upload(name, "a\n4\n")["version"] == 4
+
+
+def test_list_and_preview_paging(fresh):
+    server = fresh()
+    names = sorted("set-%02d" % i for i in range(7))
+    for name in reversed(names):
+        server.upload(name, "a\n" + "".join("%d\n" % i for i in range(25)))
+    assert [d["name"] for d in server.all_pages("/v1/datasets", limit=3)] == names
+    first = server.get("/v1/datasets?limit=3").json
+    assert (first["first_id"], first["last_id"], first["has_more"]) == (names[0], names[2], True)
+    assert server.get("/v1/datasets?limit=3&after=" + names[4]).json["has_more"] is False
+    assert server.get("/v1/datasets?after=zzz").json == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    assert [r["a"] for r in server.all_pages("/v1/datasets/set-00/rows", limit=4)] == list(range(25))
+    page = server.get("/v1/datasets/set-00/rows?limit=2&after=3").json
+    assert (page["data"], page["first_id"], page["last_id"]) == ([{"a": 4}, {"a": 5}], "4", "5")
+    assert len(server.get("/v1/datasets/set-00/rows").json["data"]) == 20
+    assert server.get("/v1/datasets/set-00/rows?after=24").json["data"] == []
+    for query in ("after=x", "after=-2", "limit=0", "limit=1001", "limit=x", "limit=1x", "limit="):
+        problem(server.get("/v1/datasets/set-00/rows?" + query), 422, "invalid")
+
+
+def test_used_dataset_cannot_be_deleted(server):
+    name = unique("used")
+    server.upload(name, harness.DATA / "iris.csv")
+    job = server.submit(model={"layers": [{"type": "dense", "units": 4}]}, dataset=name, target="class", epochs=1000000)["id"]
+    body = problem(server.delete("/v1/datasets/" + name), 409, "in_use")
+    assert job in body["detail"]
+    problem(server.delete("/v1/datasets/%s@1" % name), 409, "in_use")
+    server.post("/v1/jobs/%s/cancel" % job)
+    server.wait(job)
+    assert server.delete("/v1/datasets/" + name).status == 204
+
+
+# ---- the body ----
+
+def test_wrong_content_type_tells_the_flags(server):
+    for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/csvx"}, {"Content-Type": "multipart/form-data"}):
+        body = problem(server.post("/v1/datasets?name=q", body=b"a\n1\n", headers=headers), 415, "unsupported_media_type")
+        assert "--data-binary @file.csv -H 'Content-Type: text/csv'" in body["detail"]
+    answer = server.post("/v1/datasets?name=q", body=b"a\n1\n", headers={"Content-Type": "text/csv", "Content-Encoding": "gzip"})
+    assert "gzip" in problem(answer, 415, "unsupported_media_type")["detail"]
+
+
+def test_charset_and_case_of_content_type(server):
+    for kind in ("text/csv; charset=utf-8", "TEXT/CSV", "text/csv;charset=UTF-8"):
+        assert server.post("/v1/datasets?name=" + unique("charset"), body=b"a\n1\n", headers={"Content-Type": kind}).status == 201
+
+
+def chunked(server, path, pieces, kind="text/csv"):
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+    try:
+        connection.request("POST", path, body=iter(pieces), headers={"Content-Type": kind}, encode_chunked=True)
+        response = connection.getresponse()
+        return harness.Answer(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
+
+
+def test_chunked_upload(server):
+    """The same rows in pieces of every small size, cut within fields, quotes and characters."""
+    text = 'a,"b ü"\n1,"x\ny"\n2,"é""é"\n'.encode()
+    name = unique("whole")
+    server.upload(name, text)
+    expected = rows_of(server, name)
+    assert len(expected) == 2
+    for size in (1, 2, 3, 7):
+        name = unique("chunked")
+        answer = chunked(server, "/v1/datasets?name=" + name, [text[i:i + size] for i in range(0, len(text), size)])
+        assert answer.status == 201, answer
+        assert rows_of(server, name) == expected
+
+
+def test_too_large_upload_is_told(fresh):
+    server = fresh("--upload-max", "1K", "--body-max", "2K", "--rows-max", "10")
+    rows = "a\n" + "1\n" * 4
+    assert server.post_csv("fits", rows).status == 201
+    for size in (2000, 600000):
+        body = problem(server.post_csv("big", "a\n" + "1\n" * (size // 2)), 413, "too_large")
+        assert "1024" in body["detail"]
+    early = server.plain(b"POST /v1/datasets?name=big HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 5000000\r\n\r\na\n1\n")
+    assert b" 413 " in early and b'"too_large"' in early  # before the body is read
+    answer = chunked(server, "/v1/datasets?name=big", [b"a\n"] + [b"1\n" * 500] * 100)
+    assert answer.status == 413 and answer.json["code"] == "too_large"
+    assert problem(server.post_csv("rows", "a\n" + "1\n" * 11), 413, "too_large")
+    assert problem(server.post("/v1/models", {"name": "x" * 3000, "layers": []}), 413, "too_large")
+    assert server.get("/v1/datasets").json["data"][0]["name"] == "fits"
+    limits = server.get("/v1/server").json["limits"]
+    assert (limits["upload_max"], limits["body_max"], limits["rows_max"]) == (1024, 2048, 10)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_curl_can_read_why_an_upload_was_refused(fresh, tmp_path):
+    server = fresh("--upload-max", "1K")
+    file = tmp_path / "big.csv"
+    for size in (10000, 900000, 20000000):
+        file.write_text("a\n" + "1\n" * (size // 2))
+        done = subprocess.run(["curl", "-s", "-X", "POST", "--data-binary", "@%s" % file, "-H", "Content-Type: text/csv", server.url + "/v1/datasets?name=big"],
+                              capture_output=True, text=True, timeout=60)
+        assert json.loads(done.stdout)["code"] == "too_large", (size, done)
+
+
+def test_broken_uploads_leave_nothing_behind(fresh):
+    server = fresh()
+    for text in ("a,b\n1\n", "", "a\n" + "1\n" * 200000 + "x\n"):
+        assert server.post_csv("gone", text, "&types=a:numeric" if text else "").status == 422
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+    connection.putrequest("POST", "/v1/datasets?name=gone")
+    connection.putheader("Content-Type", "text/csv")
+    connection.putheader("Content-Length", "1000000")
+    connection.endheaders(b"a\n1\n")
+    connection.close()  # half an upload
+    harness.until(lambda: os.listdir(os.path.join(server.folder, "datasets")) == [], what="the removal of half an upload")
+    assert server.get("/v1/datasets").json["data"] == []

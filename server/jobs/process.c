@@ -43,16 +43,21 @@ struct process {
     int64_t resumed_from; /* -1: told already, or never */
     int64_t reported_ms;
     int64_t epoch, position; /* finished epochs, samples into the current one */
-    int64_t started_ms, started_samples;
+    double started;          /* seconds, monotonic */
+    int64_t started_samples;
     int64_t last_emitted; /* epoch of the last metrics event */
     /* checkpoints */
     int64_t checkpoint_ms, checkpoint_epoch, checkpoint_cost_ms, checkpoints;
 };
 
-static int64_t now_ms(void) {
+static double seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int64_t now_ms(void) {
+    return (int64_t)(seconds() * 1000);
 }
 
 /* ---- the process's own limits ---------------------------------------------------------------------------------------------------- */
@@ -97,8 +102,8 @@ static void add_event(struct process *p, const char *type, const char *level, in
 
 static json_t *progress(const struct process *p) {
     int64_t epochs = p->training->options.epochs, rows = p->run.split.train_count, batch = p->training->options.batch_size;
-    int64_t samples = p->epoch * rows + p->position, total = epochs * rows, elapsed = now_ms() - p->started_ms;
-    double rate = elapsed > 0 ? (double)(samples - p->started_samples) * 1000.0 / (double)elapsed : 0;
+    int64_t samples = p->epoch * rows + p->position, total = epochs * rows;
+    double elapsed = seconds() - p->started, rate = elapsed > 0 ? (double)(samples - p->started_samples) / elapsed : 0;
     return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "epoch", (json_int_t)p->epoch, "epochs", (json_int_t)epochs, "step",
                      (json_int_t)((p->position + batch - 1) / batch), "steps_per_epoch", (json_int_t)run_steps_per_epoch(&p->run), "fraction",
                      json_real(total ? (double)samples / (double)total : 0), "samples_per_second", rate > 0 ? json_real(round(rate)) : json_null(),
@@ -330,7 +335,8 @@ static int set_up(struct process *p) {
     if (run_open(&p->run, p->training, p->dataset, &error) != 0)
         return fail(p, strstr(error.message, "memory") ? "out_of_memory" : "invalid", "%s", error.message);
     resume(p);
-    p->started_ms = p->checkpoint_ms = now_ms();
+    p->started = seconds();
+    p->checkpoint_ms = now_ms();
     p->started_samples = p->epoch * p->run.split.train_count + p->position;
     return 0;
 }

@@ -8,7 +8,7 @@ def routes_of_the_source():
     names = set(re.findall(r"^ROUTE\((\w+)\)", (harness.ROOT / "server/routes/routes.def").read_text(), re.M))
     table = {}
     for source in (harness.ROOT / "server/routes").glob("*.c"):
-        for name, method, path in re.findall(r'const struct route route_(\w+) = \{"\w+", "(\w+)", "([^"]+)"', source.read_text()):
+        for name, method, path in re.findall(r'const struct route route_(\w+) = \{\s*"\w+",\s*"(\w+)",\s*"([^"]+)"', source.read_text()):
             table[name] = (method, path)
     assert set(table) == names
     return table
@@ -18,6 +18,8 @@ def test_contract_and_routes_agree(server):
     described = {}
     for path, operations in server.contract()["paths"].items():
         for method, operation in operations.items():
+            if method == "parameters":
+                continue
             described[operation["operationId"]] = (method.upper(), path)
     assert described == routes_of_the_source()
 

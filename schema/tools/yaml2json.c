@@ -57,7 +57,9 @@ static json_t *value(yaml_event_t *e) {
 }
 
 static void print_header(const char *name, const char *text) {
-    printf("/* Generated from %s. */\n#pragma GCC diagnostic push\n#pragma GCC diagnostic ignored \"-Woverlength-strings\"\nstatic const char %s[] =\n    \"", path, name);
+    printf("/* Generated from %s. */\n#pragma GCC diagnostic push\n#pragma GCC diagnostic ignored \"-Woverlength-strings\"\nstatic const char %s[] "
+           "=\n    \"",
+           path, name);
     int column = 0;
     for (const char *c = text; *c; c++) {
         if (*c == '"' || *c == '\\') putchar('\\');

@@ -268,7 +268,8 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
         char status[16], ms[32];
         snprintf(status, sizeof status, "%d", r->status);
         snprintf(ms, sizeof ms, "%.3f", (double)(now_ns() - r->started_ns) / 1e6);
-        log_line(r->status >= 500 ? LOG_WARNING : LOG_INFO, "request", "request_id", r->id, "method", r->method, "path", r->path, "status", status, "ms", ms, NULL);
+        log_line(r->status >= 500 ? LOG_WARNING : LOG_INFO, "request", "request_id", r->id, "method", r->method, "path", r->path, "status", status,
+                 "ms", ms, NULL);
     }
     hub_wait_end(r);
     upload_free(r->upload);
@@ -294,7 +295,8 @@ static bool is_loopback(const struct sockaddr *address) {
 static int listen_on(struct server *server, struct bp_error *error) {
     const char *text = server->settings.listen, *colon = strrchr(text, ':');
     char host[200] = "", port[16];
-    if (!colon || (size_t)(colon - text) >= sizeof host || strlen(colon + 1) >= sizeof port)
+    bool good = colon && (size_t)(colon - text) < sizeof host && colon[1] && strlen(colon + 1) < sizeof port;
+    if (!good || colon[1 + strspn(colon + 1, "0123456789")] || strtol(colon + 1, NULL, 10) > 65535)
         return bp_error_set(error, "", "--listen wants address:port, like 127.0.0.1:8080, got \"%s\"", text);
     snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
     snprintf(port, sizeof port, "%s", colon + 1);

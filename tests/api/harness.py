@@ -196,11 +196,10 @@ class Server:
         _check_contract(self.contract(), method, path, answer, json_body)
         return answer
 
-    def plain(self, data, seconds=20):
-        """Bytes as they are over a socket of their own; all that comes back until the server closes it or says nothing more."""
+    def plain(self, data, seconds=60):
+        """Bytes as they are over a socket of their own; all that comes back until the server closes it, which it must."""
         with socket.create_connection((self.host, self.port), timeout=seconds) as connection:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
             got = b""
             while True:
                 piece = connection.recv(65536)

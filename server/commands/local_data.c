@@ -16,10 +16,10 @@ void local_problems(const char *command, const char *file, struct schema_problem
         const struct schema_problem *p = &problems->items[i];
         fprintf(stderr, "backpropd %s: %s", command, file ? file : "");
         if (p->line > 0) fprintf(stderr, " line %lld", (long long)p->line);
-        if (p->pointer && *p->pointer) fprintf(stderr, " %s", p->pointer);
+        if (p->pointer && *p->pointer) fprintf(stderr, "%s%s", file ? " " : "", p->pointer);
         if (p->column) fprintf(stderr, " column \"%s\"", p->column);
         if (p->value) fprintf(stderr, " value \"%s\"", p->value);
-        fprintf(stderr, "%s%s\n", file || p->line ? ": " : "", p->detail ? p->detail : "");
+        fprintf(stderr, "%s%s\n", file || p->line > 0 || (p->pointer && *p->pointer) ? ": " : "", p->detail ? p->detail : "");
     }
     if (problems->total > problems->count) fprintf(stderr, "backpropd %s: and %lld more\n", command, (long long)(problems->total - problems->count));
     schema_problems_clear(problems);

@@ -81,6 +81,8 @@ void answer_problems(struct request *r, struct schema_problems *problems) {
     const struct schema_problem *first = &problems->items[0];
     if (problems->total == 1 && first->pointer && *first->pointer)
         snprintf(detail, sizeof detail, "%.200s: %.600s", first->pointer, first->detail ? first->detail : "");
+    else if (problems->total == 1 && first->line > 0)
+        snprintf(detail, sizeof detail, "line %lld: %.700s", (long long)first->line, first->detail ? first->detail : "");
     else if (problems->total == 1) snprintf(detail, sizeof detail, "%.800s", first->detail ? first->detail : "");
     else snprintf(detail, sizeof detail, "%lld problems; the first: %.700s", (long long)problems->total, first->detail ? first->detail : "");
     answer_with(r, code, detail, schema_problems_json(problems));

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,22 +45,42 @@ static int read_key(struct server *server, struct bp_error *error) {
     return server->api_key ? 0 : -1;
 }
 
-static int wait_for_signal(void) {
-    sigset_t signals;
-    int signal_number = 0;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    while (sigwait(&signals, &signal_number) != 0) continue;
-    return signal_number;
+/* A handler and an eventfd, not sigwait: OpenBLAS makes threads before main that block nothing, and until sigwait is reached a signal would go to one of
+ * them and end the process. */
+static int stop_fd = -1;
+static volatile sig_atomic_t stop_signal;
+
+static void on_stop_signal(int number) {
+    int kept = errno;
+    uint64_t one = 1;
+    stop_signal = number;
+    ssize_t ignored = write(stop_fd, &one, sizeof one);
+    (void)ignored;
+    errno = kept;
 }
 
-static void block_signals(void) {
+static void mask_signals(int how) {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    pthread_sigmask(how, &signals, NULL);
+}
+
+static int wait_for_signal(void) {
+    uint64_t count;
+    mask_signals(SIG_UNBLOCK);
+    while (read(stop_fd, &count, sizeof count) < 0 && errno == EINTR) continue;
+    return stop_signal;
+}
+
+/* For all threads that are made from here on; they are never interrupted. */
+static void block_signals(void) {
+    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+    stop_fd = eventfd(0, EFD_CLOEXEC);
+    mask_signals(SIG_BLOCK);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 

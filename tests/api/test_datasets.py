@@ -397,7 +397,7 @@ def test_curl_can_read_why_an_upload_was_refused(fresh, tmp_path):
 
 
 def test_broken_uploads_leave_nothing_behind(fresh):
-    server = fresh()
+    server = fresh("--request-timeout", "1")
     for text in ("a,b\n1\n", "", "a\n" + "1\n" * 200000 + "x\n"):
         assert server.post_csv("gone", text, "&types=a:numeric" if text else "").status == 422
     connection = http.client.HTTPConnection(server.host, server.port, timeout=60)

@@ -430,10 +430,14 @@ def test_sigterm_drains(fresh):
     server.wait(job)
 
 
-def test_sigint_is_like_sigterm(fresh):
-    server = fresh()
-    server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(60) == 0
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_right_after_the_start(fresh, number):
+    """Whichever thread it meets, and however early."""
+    for _ in range(10):
+        server = fresh()
+        server.process.send_signal(number)
+        assert server.process.wait(60) == 0
+        assert "stopped" in server.log_text().splitlines()[-1]
 
 
 def test_a_second_server_on_the_folder_is_refused(fresh):

@@ -29,6 +29,7 @@ struct schema_column_type {
 struct schema_ingest_options {
     const struct schema_column_type *types; /* borrowed until close */
     int32_t types_count;
+    bool types_may_lack;    /* a type for a column that the data does not have is passed over, not refused */
     int64_t rows_max;       /* 0: no limit */
     int32_t columns_max;    /* 0: 100,000 */
     int32_t categories_max; /* distinct values of one categorical column; 0: 100,000 */

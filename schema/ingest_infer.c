@@ -28,6 +28,7 @@ static int apply(struct schema_ingest *ingest, const struct schema_column_type *
     int failed = 0;
     for (int32_t i = 0; i < count; i++) {
         int32_t at = schema_dictionary_find(&ingest->names, types[i].name, strlen(types[i].name));
+        if (at < 0 && !in_body && ingest->options.types_may_lack) continue;
         if (at < 0) {
             unknown_column(ingest, &types[i], in_body, problems);
             failed = -1;

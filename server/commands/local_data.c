@@ -47,8 +47,9 @@ static struct schema_dataset *ingest(FILE *in, int fd, const char *path, const s
     return dataset;
 }
 
-struct schema_dataset *local_dataset(const char *command, const char *path, const struct schema_column_type *types, int32_t types_count) {
-    struct schema_ingest_options options = {.types = types, .types_count = types_count};
+struct schema_dataset *local_dataset(const char *command, const char *path, const struct schema_column_type *types, int32_t types_count,
+                                     bool may_lack) {
+    struct schema_ingest_options options = {.types = types, .types_count = types_count, .types_may_lack = may_lack};
     struct schema_problems problems = {0};
     struct schema_dataset *dataset = NULL;
     FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re"), *temporary = tmpfile();

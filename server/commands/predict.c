@@ -31,7 +31,7 @@ static struct schema_model *load(const char *path) {
     return model;
 }
 
-/* The columns that the model knows have the types it was trained with, whatever these rows look like; only those in the file may be named. */
+/* The columns that the model knows have the types it was trained with, whatever these rows look like. */
 static struct schema_column_type *types_of(const struct schema_model *model, int32_t *count) {
     const struct schema_preprocessing *p = model->training->preprocessing;
     struct schema_column_type *types = calloc((size_t)p->features_count + 1, sizeof *types);
@@ -105,7 +105,7 @@ int command_predict(int argc, char **argv) {
     bp_flush_denormals();
     struct schema_model *model = load(values[MODEL]);
     struct schema_column_type *types = model ? types_of(model, &types_count) : NULL;
-    struct schema_dataset *dataset = types ? local_dataset("predict", values[DATA], types, types_count) : NULL;
+    struct schema_dataset *dataset = types ? local_dataset("predict", values[DATA], types, types_count, true) : NULL;
     int failed = dataset ? predict(model, dataset, values[FORMAT] && strcmp(values[FORMAT], "json") == 0) : -1;
     schema_dataset_free(dataset);
     free(types);

@@ -45,8 +45,8 @@ static int read_key(struct server *server, struct bp_error *error) {
     return server->api_key ? 0 : -1;
 }
 
-/* A handler and an eventfd, not sigwait: OpenBLAS makes threads before main that block nothing, and until sigwait is reached a signal would go to one of
- * them and end the process. */
+/* A handler and an eventfd, not sigwait: OpenBLAS makes threads before main that block nothing, and until sigwait is reached a signal would go to one
+ * of them and end the process. */
 static int stop_fd = -1;
 static volatile sig_atomic_t stop_signal;
 
@@ -114,6 +114,7 @@ int command_serve(int argc, char **argv) {
     char message[600];
     if (server_settings_read(&server.settings, argc, argv, message, sizeof message) != 0) {
         fprintf(stderr, "backpropd serve: %s\n", message);
+        server_settings_clear(&server.settings);
         return 2;
     }
     block_signals();

@@ -236,7 +236,7 @@ int command_train(int argc, char **argv) {
     }
     bp_engine_start();
     bp_flush_denormals();
-    struct schema_dataset *dataset = local_dataset("train", values[DATA], types, types_count);
+    struct schema_dataset *dataset = local_dataset("train", values[DATA], types, types_count, false);
     struct schema_training *training = dataset ? resolve(values, dataset) : NULL;
     struct run run = {0};
     json_t *metrics = NULL;

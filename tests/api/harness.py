@@ -158,9 +158,10 @@ class Server:
             self.kill()
         self.process.stdout.close()
         self.log.close()
+        log = self.log_text()
         shutil.rmtree(self.folder, ignore_errors=True)
-        if os.path.exists(self.log_path):
-            os.unlink(self.log_path)
+        os.unlink(self.log_path)
+        assert not re.search(r"Sanitizer|runtime error", log), log  # of a sanitized build, job processes included
 
     def log_text(self):
         return pathlib.Path(self.log_path).read_text()

@@ -50,7 +50,6 @@ def test_predict_csv_json_and_standard_input(trained):
     assert all(abs(o["probabilities"][r["label"]] - float(r["probability"])) < 1e-6 for o, r in zip(objects, rows))
 
 
-@pytest.mark.xfail(strict=True, reason="server/commands/predict.c gives types for columns that the rows do not have, which ingest refuses")
 def test_predict_one_row_with_less_and_more_columns(trained):
     text = "island,bill_length_mm,extra,flipper_length_mm\nBiscoe,49.9,x,213\nAtlantis,,y,NA\n"
     rows = list(csv.DictReader(io.StringIO(predict(trained, "--data", "-", stdin=text))))

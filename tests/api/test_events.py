@@ -7,13 +7,17 @@ import pytest
 import harness
 from harness import DIGITS, ENDLESS, problem, unique, xor
 
-LONG = {**xor(), "epochs": 3000, "optimizer": {"type": "sgd", "learning_rate": 2.0}, "model": {"layers": [{"type": "dense", "units": 3, "activation": "relu"}]}}
+LONG = {**xor(), "epochs": 3000, "optimizer": {"type": "sgd", "learning_rate": 0.5}, "model": {"layers": [{"type": "dense", "units": 64, "activation": "relu"}, {"type": "dropout", "rate": 0.8}]}}
 
 
 @pytest.fixture(scope="module")
 def long_job(server):
-    """3000 epochs whose loss jumps about."""
-    return server.train(**LONG)["id"]
+    """3000 epochs whose loss jumps about, as most units are dropped: no extreme of it stands at either end."""
+    job = server.train(**LONG)["id"]
+    points = history(server, job, "?max_points=100000")["data"]
+    values = [p["loss"] for p in points]
+    assert max(values[0], values[-1]) < max(values) and min(values[0], values[-1]) > min(values)
+    return job
 
 
 def history(server, job, query=""):

@@ -173,8 +173,10 @@ def test_labels_are_strings_as_in_the_data_and_sorted(server):
     version = server.get("/v1/models/%s@1" % job["id"]).json
     assert version["preprocessing"]["target"]["labels"] == ["1", "2", "9", "10"]
     assert set(server.predict(job["id"], [[1]])[0]["probabilities"]) == {"1", "2", "9", "10"}
-    flags = server.train(model={"layers": [DENSE]}, dataset={"columns": {"x": [1, 2, 3, 4] * 5, "y": [True, False] * 10}}, target="y", epochs=1)
-    assert server.get("/v1/models/%s@1" % flags["id"]).json["preprocessing"]["target"]["labels"] == ["false", "true"]
+    for values, types, labels in (([True, False, True, True], {}, ["false", "true"]), (["mule", "zebra", "Ant", "ant"], {}, ["Ant", "ant", "mule", "zebra"]),
+                                  ([10, 9, 2, 9], {"y": "categorical"}, ["2", "9", "10"]), (["10", "9", "2", "02"], {}, ["2", "9", "10"])):
+        job = server.train(model={"layers": [DENSE]}, dataset={"columns": {"x": [1, 2, 3, 4] * 5, "y": values * 5}, "types": types}, target="y", epochs=1)
+        assert server.get("/v1/models/%s@1" % job["id"]).json["preprocessing"]["target"]["labels"] == labels
 
 
 def test_six_hundred_classes(server):
@@ -186,15 +188,21 @@ def test_six_hundred_classes(server):
 
 
 def test_validation_rows_are_a_share_of_each_class(server):
-    """A class of 10 rows among 990: only a stratified fifth holds exactly 2 of it back. One row of each class is in every training."""
-    rows = [{"x": i, "y": "rare" if i % 100 == 0 else "common"} for i in range(1000)]
+    """Classes of 10, 50, 140 and 800 rows: a stratified fifth holds exactly 2, 10, 28 and 160 of them back."""
+    sizes = {"a": 10, "b": 50, "c": 140, "d": 800}
+    labels = [label for label, size in sizes.items() for _ in range(size)]
+    random.Random(1).shuffle(labels)
     name = unique("strata")
-    server.post_json(name, records=rows, types={"x": "categorical"})
-    job = server.train(model={"layers": [DENSE]}, dataset=name, target="y", features=["x"], epochs=1, seed=4)
-    version = server.get("/v1/models/%s@1" % job["id"]).json
-    trained = {int(c) for c in version["preprocessing"]["features"][0]["categories"]}  # the rows that were trained on, by their own number
-    assert version["rows_trained"] == len(trained) == 800 and version["rows_validated"] == 200
-    assert sum(1 for i in trained if i % 100 == 0) == 8
+    server.post_json(name, columns={"x": list(range(1000)), "y": labels}, types={"x": "categorical"})
+    seen = set()
+    for seed in (4, 5):
+        job = server.train(model={"layers": [DENSE]}, dataset=name, target="y", features=["x"], epochs=1, seed=seed)
+        version = server.get("/v1/models/%s@1" % job["id"]).json
+        trained = {int(c) for c in version["preprocessing"]["features"][0]["categories"]}  # the rows that were trained on, by their own number
+        assert version["rows_trained"] == len(trained) == 800 and version["rows_validated"] == 200
+        assert {label: sum(labels[i] == label for i in trained) for label in sizes} == {"a": 8, "b": 40, "c": 112, "d": 640}
+        seen.add(frozenset(trained))
+    assert len(seen) == 2  # the seed decides which
 
 
 def test_missing_targets_are_left_out_with_a_warning(server):

@@ -15,7 +15,7 @@ RUN = {"dataset": "digits", "target": "digit", "epochs": 120, "seed": 11, "batch
 LAYERS = [{"type": "dense", "units": 256, "activation": "relu"}, {"type": "dropout", "rate": 0.2}, {"type": "dense", "units": 128, "activation": "tanh"}]
 VARIANTS = {
     "plain": {},
-    "stopping": {"early_stopping": {"metric": "val_loss", "patience": 60}, "optimizer": {"type": "adamw", "learning_rate": 0.0005}},
+    "stopping": {"early_stopping": {"metric": "val_loss", "patience": 60}, "optimizer": {"type": "adamw", "learning_rate": 0.005}},
     "threads": {"threads": 2, "optimizer": {"type": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True}, "l2": 0.0001, "gradient_clip_norm": 1.0},
 }
 
@@ -49,6 +49,8 @@ def undisturbed():
         assert ended["attempt"] == 1 and ended["resumed_from_epoch"] is None
     assert server.stop() == 0
     server.remove()
+    stopping = results["stopping"]["version"]  # kills at 30 land while it waits for an improvement
+    assert stopping["epoch"] < 28 and stopping["epochs_trained"] == stopping["epoch"] + 60 < 120
     assert len({str(sorted(r["weights"].items())) for r in results.values()}) == len(VARIANTS)
     return results
 
@@ -75,7 +77,7 @@ def assert_running_again(server, job, attempt):
     return now
 
 
-@pytest.mark.parametrize("variant, moments", [("plain", [3, 20, 41]), ("stopping", [9]), ("threads", [15])], ids=str)
+@pytest.mark.parametrize("variant, moments", [("plain", [3, 20, 41]), ("stopping", [30]), ("threads", [15])], ids=str)
 def test_kill_9_of_the_job_process(fresh, undisturbed, variant, moments):
     server = fresh("--workers", "1")
     name, job = submit(server, variant)
@@ -90,7 +92,7 @@ def test_kill_9_of_the_job_process(fresh, undisturbed, variant, moments):
     assert len(crashes) == len(moments) and all(e["data"]["error"]["code"] == "worker_crashed" and e["data"]["error"]["signal"] == 9 for e in crashes)
 
 
-@pytest.mark.parametrize("variant, moments", [("plain", [5, 6, 33]), ("stopping", [17]), ("threads", [8, 30])], ids=str)
+@pytest.mark.parametrize("variant, moments", [("plain", [5, 6, 33]), ("stopping", [9, 30]), ("threads", [8, 30])], ids=str)
 def test_kill_9_of_the_server(fresh, undisturbed, variant, moments):
     server = fresh("--workers", "1")
     name, job = submit(server, variant)

@@ -15,7 +15,7 @@ FROM debian:12-slim
 RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
         libmicrohttpd12 libjansson4 libsqlite3-0 libopenblas0-pthread libnettle8 zlib1g \
     && rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/* \
-    && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin backpropd \
+    && useradd --system --uid 990 --home-dir /data --shell /usr/sbin/nologin backpropd \
     && install -d -o backpropd -g backpropd -m 700 /data
 COPY --from=build /src/build/backpropd /usr/local/bin/backpropd
 USER backpropd

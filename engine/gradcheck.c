@@ -57,6 +57,17 @@ static int resolve_graph(struct check *check, const struct bp_graph *graph, stru
 
 /* ---- the random batch -------------------------------------------------------------------------------------------- */
 
+/* How many indices input i stands for, 0 when it holds any numbers: what a layer says that reads it, itself or through a view. */
+static int32_t indices_of(const struct bp_network *net, int32_t i) {
+    int32_t indices = 0;
+    for (int32_t k = net->inputs_count; k < net->nodes_count; k++) {
+        int32_t from = net->nodes[k].inputs[0];
+        while (net->nodes[from].ops && net->nodes[from].ops->view) from = net->nodes[from].inputs[0];
+        if (from == i && net->nodes[k].indices && (!indices || net->nodes[k].indices < indices)) indices = net->nodes[k].indices;
+    }
+    return indices;
+}
+
 static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_error *error) {
     if (bp_network_plan(&check->graph, &check->net, error) || bp_workspace_new(check->net, batch, true, &check->ws, error)) return -1;
     const struct bp_network *net = check->net;
@@ -80,7 +91,9 @@ static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_
     for (int32_t i = 0; i < net->inputs_count; i++) {
         const size_t n = (size_t)batch * (size_t)bp_shape_size(&net->nodes[i].out);
         check->inputs[i] = bp_workspace_input(check->ws, i);
-        for (size_t k = 0; k < n; k++) check->inputs[i][k] = bp_random_normal(&random);
+        const int32_t indices = indices_of(net, i);
+        for (size_t k = 0; k < n; k++)
+            check->inputs[i][k] = indices ? (double)bp_random_below(&random, (uint64_t)indices) : bp_random_normal(&random);
     }
     for (int32_t k = 0; k < batch * check->target_width; k++)
         check->targets[k] = classes ? (double)bp_random_below(&random, width == 1 ? 2 : (uint64_t)width) : bp_random_normal(&random);
@@ -173,7 +186,7 @@ static void check_all(struct check *check, struct bp_gradcheck_report *report, i
             snprintf(out->name, sizeof out->name, "%s/%s", node->name, tensor->name);
             check_tensor(check, check->weights + tensor->offset, check->gradient + tensor->offset, bp_shape_size(&tensor->shape), entries_max, out);
         }
-        if (!node->ops) {
+        if (!node->ops && !indices_of(net, i)) {
             struct bp_gradcheck_tensor *out = &report->tensors[report->count++];
             snprintf(out->name, sizeof out->name, "%s", node->name);
             check_tensor(check, check->inputs[i], bp_workspace_input_gradient(check->ws, i), bp_shape_size(&node->out) * check->batch, entries_max,

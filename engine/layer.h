@@ -38,8 +38,10 @@ struct bp_node {
     size_t scratch;                    /* reals per sample that one call may use and nobody reads later */
     const struct bp_entry *activation; /* a fused activation, or NULL for none (linear) */
     double activation_numbers[4];
-    bool draws;     /* draws random numbers in training (dropout) */
-    uint32_t index; /* position in the network: the stream of its random numbers */
+    size_t shared_scratch; /* reals that one call may use besides, whatever the batch (a tile of a convolution) */
+    int32_t indices;       /* the input is whole numbers 0..indices-1 (embedding): it has no gradient, and must not be scaled; 0: any numbers */
+    bool draws;            /* draws random numbers in training (dropout) */
+    uint32_t index;        /* position in the network: the stream of its random numbers */
 };
 
 /* One call. Pointers follow node->inputs and node->tensors. */
@@ -52,6 +54,7 @@ struct bp_pass {
     bp_real *a;                      /* (B, out...) */
     bp_real *memo;                   /* (B, memo) */
     bp_real *scratch;                /* (B, scratch) */
+    bp_real *shared_scratch;         /* (shared_scratch) */
     const bp_real *W[BP_TENSORS_MAX];
     bp_real *d_a;                /* (B, out...); backward may overwrite it */
     bp_real *d_x[BP_INPUTS_MAX]; /* (B, in...), or NULL when nobody wants it */

@@ -21,9 +21,15 @@ static size_t scratch_reals(const struct bp_network *net, int32_t batch_max) {
     return bp_reals_round((size_t)batch_max * most);
 }
 
+static size_t shared_reals(const struct bp_network *net) {
+    size_t most = 0;
+    for (int32_t i = 0; i < net->nodes_count; i++) most = net->nodes[i].shared_scratch > most ? net->nodes[i].shared_scratch : most;
+    return bp_reals_round(most);
+}
+
 /* Reals of all buffers. */
 static size_t total_reals(const struct bp_network *net, int32_t batch_max, bool training) {
-    size_t total = scratch_reals(net, batch_max);
+    size_t total = scratch_reals(net, batch_max) + shared_reals(net);
     for (int32_t i = 0; i < net->nodes_count; i++) {
         if (owner_of(net, i) == i) total += node_reals(net, i, batch_max) * (training ? 2 : 1);
         if (training) total += bp_reals_round((size_t)batch_max * net->nodes[i].memo);
@@ -47,7 +53,7 @@ static bp_real *take(bp_real **free_reals, size_t n) {
 
 static void lay_out(struct bp_workspace *ws) {
     const struct bp_network *net = ws->network;
-    bp_real *reals = ws->reals, *scratch = take(&reals, scratch_reals(net, ws->batch_max));
+    bp_real *reals = ws->reals, *scratch = take(&reals, scratch_reals(net, ws->batch_max)), *shared = take(&reals, shared_reals(net));
     for (int32_t i = 0; i < net->nodes_count; i++) {
         const struct bp_node *node = &net->nodes[i];
         const int32_t owner = ws->owner[i] = owner_of(net, i);
@@ -62,6 +68,7 @@ static void lay_out(struct bp_workspace *ws) {
         pass->a = ws->a[i];
         pass->d_a = ws->d[i];
         pass->scratch = scratch;
+        pass->shared_scratch = shared;
         if (ws->training && node->memo) pass->memo = take(&reals, bp_reals_round((size_t)ws->batch_max * node->memo));
         ws->learns[i] = node->tensors_count > 0;
         for (int32_t k = 0; k < node->inputs_count; k++) {

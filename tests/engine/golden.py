@@ -52,34 +52,68 @@ LOSSES = {  # per sample, predictions
 }
 
 
+def ints(given, name, n, preset):
+    """"2" or "2,3" as n integers."""
+    values = [int(v) for v in str(given.get(name, preset)).split(",")]
+    return values * n if len(values) == 1 else values
+
+
+def dense(a, given, make):
+    units, fan = int(given["units"]), a[0].shape[-1]
+    z = a[0] @ make("kernel", [fan, units], fan ** -0.5)
+    return z + make("bias", [units], 0.3) if given.get("use_bias", "1") == "1" else z
+
+
+def layer_norm(a, given, make):
+    x, n = a[0], a[0].shape[-1]
+    gamma = make("gamma", [n], 1) if given.get("scale", "1") == "1" else None
+    beta = make("beta", [n], 0.3) if given.get("center", "1") == "1" else None
+    return F.layer_norm(x, [n], gamma, beta, float(given.get("epsilon", 1e-3)))
+
+
+LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weights
+    "activation": lambda a, given, make: a[0],
+    "add": lambda a, given, make: sum(a),
+    "concatenate": lambda a, given, make: torch.cat(a, int(given.get("axis", -1))),
+    "dense": dense,
+    "embedding": lambda a, given, make: F.embedding(
+        a[0].long(), make("embeddings", [int(given["input_dim"]), int(given["output_dim"])], 1)),
+    "flatten": lambda a, given, make: a[0].flatten(1),
+    "layer_norm": layer_norm,
+    "multiply": lambda a, given, make: torch.stack(a).prod(0),
+    "reshape": lambda a, given, make: a[0].reshape(len(a[0]), *ints(given, "target_shape", 0, "")),
+}
+
+
 def net(spec, loss, shape, batch=6, weighted=False, scale=1.0):
     print("net", spec, file=out)
     print("loss", loss, file=out)
     print("shape", *shape, file=out)
-    x = single(torch.randn(batch, *shape) * scale).requires_grad_()
-    a, counts, parameters = x, {}, []
     layers = [item.split() for item in spec.split(";")]
+    if layers[0][0] == "embedding":
+        indices = int(dict(p.split("=") for p in layers[0][1:])["input_dim"])
+        x = torch.randint(0, indices, (batch, *shape)).to(torch.float64).requires_grad_()
+    else:
+        x = single(torch.randn(batch, *shape) * scale).requires_grad_()
+    a, nodes, counts, parameters = x, {"x": x}, {}, []
     for number, (kind, *params) in enumerate(layers):
         given = dict(p.split("=") for p in params)
-        counts[kind] = counts.get(kind, 0) + 1
+        if "name" not in given:
+            counts[kind] = counts.get(kind, 0) + 1
+        layer = given.get("name", "%s_%d" % (kind, counts.get(kind, 0)))
+
+        def make(name, size, deviation):
+            W = single(torch.randn(size) * (deviation * (scale if name == "kernel" else 1))).requires_grad_()
+            parameters.append(("%s/%s" % (layer, name), W))
+            return W
+
         f = ACTIVATIONS[given.get("activation", "linear")]
         # softmax, sigmoid at the output are fused by the loss: PyTorch's losses take pre-activations
         fused = number + 1 == len(layers) and loss.endswith("cross_entropy")
-        if kind == "dense":
-            units, fan = int(given["units"]), a.shape[-1]
-            W = single(torch.randn(fan, units) * (scale / fan ** 0.5)).requires_grad_()
-            parameters.append(("%s_%d/kernel" % (kind, counts[kind]), W))
-            a = a @ W
-            if given.get("use_bias", "1") == "1":
-                b = single(torch.randn(units) * 0.3).requires_grad_()
-                parameters.append(("%s_%d/bias" % (kind, counts[kind]), b))
-                a = a + b
-        elif kind == "flatten":
-            a = a.flatten(1)
-        elif kind == "reshape":
-            a = a.reshape(batch, *[int(v) for v in given["target_shape"].split(",")])
+        a = LAYERS[kind]([nodes[name] for name in given["in"].split(",")] if "in" in given else [a], given, make)
         if not fused:
             a = f(a)
+        nodes[layer] = a
     if loss == "cross_entropy":
         y = torch.randint(0, a.shape[-1], (batch, 1)).to(torch.float64)
     elif loss == "binary_cross_entropy":
@@ -96,7 +130,7 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0):
         tensor("weights", weights)
     tensor("loss", value)
     tensor("a", predictions)
-    tensor("dx", x.grad)
+    tensor("dx", x.grad if x.grad is not None else torch.zeros_like(x))
     for name, p in parameters:
         tensor("W " + name, p)
         tensor("dW " + name, p.grad)
@@ -147,3 +181,14 @@ optimizer("adamw", "", lambda p: O.AdamW(p))
 optimizer("adamw", "learning_rate=0.1 weight_decay=0.2", lambda p: O.AdamW(p, 0.1, weight_decay=0.2))
 optimizer("rmsprop", "", lambda p: O.RMSprop(p, 0.001, alpha=0.9))
 optimizer("rmsprop", "learning_rate=0.01 rho=0.99 momentum=0.9", lambda p: O.RMSprop(p, 0.01, alpha=0.99, momentum=0.9))
+
+# ---- layers with several inputs, norms, indices -------------------------------------------------------------------------
+
+net("dense units=4 activation=tanh name=a; dense units=4 name=b; add in=a,b,a; dense units=2", "mse", [3])
+net("dense units=3 activation=tanh name=a; multiply in=a,x,a,x; dense units=2", "mse", [2, 3])
+net("dense units=3 activation=tanh name=a; dense units=2 name=b; concatenate in=b,a,x; dense units=2", "mse", [2, 4], weighted=True)
+net("dense units=4 name=a; concatenate in=x,a,a axis=2; dense units=1", "mse", [2, 3, 4], batch=3)
+net("dense units=5 activation=tanh; layer_norm; dense units=2", "mse", [3, 4])
+net("layer_norm scale=0 epsilon=0.1; dense units=3", "cross_entropy", [7])
+net("layer_norm center=0 epsilon=1e-5; dense units=2", "mse", [3, 33], batch=3)
+net("embedding input_dim=6 output_dim=3; dense units=4 activation=tanh; flatten; dense units=2", "mse", [5])

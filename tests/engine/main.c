@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SUITES(X) X(base) X(registry) X(random) X(vector) X(blas) X(activations) X(losses) X(metrics) X(optimizers) X(network) X(golden) X(train)
+#define SUITES(X)                                                                                                                                    \
+    X(base) X(registry) X(random) X(vector) X(blas) X(activations) X(layers) X(losses) X(metrics) X(optimizers) X(network) X(golden) X(train)
 
 #define DECLARE(name) Suite *suite_##name(void);
 SUITES(DECLARE)

@@ -22,6 +22,11 @@ static void set_value(const struct bp_param *param, struct bp_value *value, char
     } else if (param->type == BP_PARAM_INTEGERS) {
         value->integers_count = 0;
         for (char *end = text; *end; text = *end ? end + 1 : end) value->integers[value->integers_count++] = (int32_t)strtol(text, &end, 10);
+    } else if (param->type == BP_PARAM_CHOICE) {
+        int32_t i = 0;
+        while (param->choices[i] && strcmp(param->choices[i], text)) i++;
+        ck_assert_msg(param->choices[i] != NULL, "%s is none of the choices of %s", text, param->name);
+        value->number = i;
     } else {
         value->number = strtod(text, NULL);
     }

@@ -54,10 +54,23 @@ START_TEST(every_layer) {
         struct bp_shape shape;
     } networks[] = {
         {"activation", "dense units=3; activation activation=tanh; activation activation=softmax; dense units=2", {1, {4}}},
+        {"add", "dense units=4 activation=tanh name=a; dense units=4 name=b; add in=a,b,a; dense units=2", {1, {3}}},
+        {"concatenate", "dense units=3 activation=tanh name=a; dense units=2 name=b; concatenate in=b,a,x; dense units=2", {2, {3, 4}}},
+        {"concatenate",
+         "dense units=4 activation=tanh name=a; concatenate in=x,a,a axis=2; dense units=4 name=b; concatenate in=b,b,b axis=-3; dense units=1",
+         {3, {2, 3, 4}}},
         {"dense", "dense units=7 activation=gelu; dense units=6 activation=silu use_bias=0; dense units=1", {1, {4}}},
         {"dense", "dense units=4 activation=tanh; dense units=3", {3, {2, 2, 3}}},
         {"dropout", "dense units=9 activation=tanh; dropout rate=0.4; dense units=3", {1, {4}}},
+        {"embedding", "embedding input_dim=6 output_dim=3; dense units=4 activation=tanh; dense units=2", {1, {5}}},
+        {"embedding",
+         "embedding input_dim=2 output_dim=4 name=e; dense units=4 activation=tanh name=d; add in=e,d; flatten; dense units=2",
+         {1, {3}}},
         {"flatten", "dense units=3 activation=tanh; flatten; dense units=2", {2, {3, 2}}},
+        {"layer_norm", "dense units=5 activation=tanh; layer_norm; dense units=2", {2, {3, 4}}},
+        {"layer_norm", "layer_norm center=0 name=a; layer_norm in=x scale=0 epsilon=0.1 name=b; add in=a,b; dense units=2", {1, {7}}},
+        {"multiply", "dense units=4 activation=tanh name=a; dense units=4 name=b; multiply in=a,b; dense units=2", {1, {3}}},
+        {"multiply", "dense units=3 activation=tanh name=a; multiply in=a,x,a,x; dense units=2", {2, {2, 3}}},
         {"reshape", "dense units=6 activation=tanh; reshape target_shape=2,-1; dense units=2; reshape target_shape=4", {1, {3}}},
     };
     for (int32_t i = 0; i < bp_layers.count; i++) {

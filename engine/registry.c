@@ -88,6 +88,10 @@ void bp_values_preset(const struct bp_entry *entry, struct bp_value *values) {
         struct bp_value *value = &values[i];
         memset(value, 0, sizeof *value);
         value->number = param->preset;
+        if (param->type == BP_PARAM_INTEGERS && !(param->flags & BP_PARAM_REQUIRED)) {
+            value->integers[0] = (int32_t)param->preset;
+            value->integers_count = 1;
+        }
         if (param->type != BP_PARAM_ENTRY || !param->preset_name) continue;
         value->entry = bp_family_find(param->family, param->preset_name);
         for (int32_t k = 0; value->entry && k < value->entry->params_count && k < 4; k++) value->entry_numbers[k] = value->entry->params[k].preset;

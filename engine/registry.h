@@ -12,14 +12,15 @@ enum bp_param_type {
     BP_PARAM_INTEGER,
     BP_PARAM_NUMBER,
     BP_PARAM_CHOICE,   /* one of `choices`, held as its index */
-    BP_PARAM_INTEGERS, /* a list of 1..BP_RANK_MAX integers, each within min..max (a bare integer is a list of one) */
+    BP_PARAM_INTEGERS, /* a list of 1..BP_RANK_MAX integers, each within min..max (a bare integer is a list of one, as is the default) */
     BP_PARAM_ENTRY     /* a member of `family`, by name or object: {"type":"leaky_relu","negative_slope":0.1} */
 };
 
 enum {
-    BP_PARAM_REQUIRED = 1, /* no default: the user must give it */
-    BP_PARAM_MIN_OPEN = 2, /* the minimum itself is not allowed */
-    BP_PARAM_MAX_OPEN = 4  /* the maximum itself is not allowed */
+    BP_PARAM_REQUIRED = 1,   /* no default: the user must give it */
+    BP_PARAM_MIN_OPEN = 2,   /* the minimum itself is not allowed */
+    BP_PARAM_MAX_OPEN = 4,   /* the maximum itself is not allowed */
+    BP_PARAM_OR_INTEGERS = 8 /* CHOICE: a list of integers within min..max will do as well, and is then held instead (integers_count > 0) */
 };
 
 struct bp_family;
@@ -30,7 +31,7 @@ struct bp_param {
     enum bp_param_type type;
     const char *help;               /* one line, no final full stop */
     double preset;                  /* the default: number, integer, 0/1, or index of the choice */
-    double min, max;                /* inclusive unless flagged open; for INTEGER, NUMBER, INTEGERS */
+    double min, max;                /* inclusive unless flagged open; for INTEGER, NUMBER, INTEGERS, OR_INTEGERS */
     unsigned flags;                 /* BP_PARAM_REQUIRED | ... */
     const char *const *choices;     /* CHOICE: NULL-terminated */
     const struct bp_family *family; /* ENTRY */

@@ -56,7 +56,9 @@ const char *schema_pointer_index(const char *pointer, size_t index, char *out, s
 
 /* "a number above 0 and at most 1": what a numeric parameter wants. */
 static const char *wanted(const struct bp_param *p, char *text, size_t size) {
-    const char *noun = p->type == BP_PARAM_NUMBER ? "a number" : p->type == BP_PARAM_INTEGERS ? "a list of integers, each" : "an integer";
+    const char *noun = p->type == BP_PARAM_NUMBER                                   ? "a number"
+                       : p->type == BP_PARAM_INTEGERS || p->type == BP_PARAM_CHOICE ? "a list of integers, each"
+                                                                                    : "an integer";
     char low[48] = "", high[48] = "";
     if (isfinite(p->min)) snprintf(low, sizeof low, " %s %.15g", p->flags & BP_PARAM_MIN_OPEN ? "above" : "of at least", p->min);
     if (isfinite(p->max)) snprintf(high, sizeof high, " %s %.15g", p->flags & BP_PARAM_MAX_OPEN ? "below" : "at most", p->max);
@@ -94,7 +96,8 @@ static int decode_choice(const struct bp_param *p, const json_t *json, const cha
         size_t n = strlen(list);
         snprintf(list + n, sizeof list - n, "%s\"%s\"", i ? ", " : "", p->choices[i]);
     }
-    return schema_problem_add(problems, pointer, "%s must be one of %s, got %s%s", p->name, list, schema_json_text(json, got, sizeof got),
+    return schema_problem_add(problems, pointer, "%s must be one of %s%s, got %s%s", p->name, list,
+                              p->flags & BP_PARAM_OR_INTEGERS ? ", or integers" : "", schema_json_text(json, got, sizeof got),
                               schema_did_you_mean(name ? schema_nearest_in(name, p->choices) : NULL, hint, sizeof hint));
 }
 
@@ -136,7 +139,10 @@ static int decode_value(const struct bp_param *p, const json_t *json, const char
         if (!json_is_number(json) || !in_range(p, json_number_value(json))) return misfit(p, json, pointer, problems);
         value->number = json_number_value(json);
         return 0;
-    case BP_PARAM_CHOICE: return decode_choice(p, json, pointer, value, problems);
+    case BP_PARAM_CHOICE:
+        if (p->flags & BP_PARAM_OR_INTEGERS && (json_is_integer(json) || json_is_array(json)))
+            return decode_integers(p, json, pointer, value, problems);
+        return decode_choice(p, json, pointer, value, problems);
     case BP_PARAM_INTEGERS: return decode_integers(p, json, pointer, value, problems);
     case BP_PARAM_ENTRY: {
         struct bp_value own[BP_VALUES_MAX];
@@ -255,7 +261,9 @@ json_t *schema_number_encode(double number) {
 static json_t *encode_value(const struct bp_param *p, const struct bp_value *v) {
     switch (p->type) {
     case BP_PARAM_BOOLEAN: return json_boolean(v->number != 0);
-    case BP_PARAM_CHOICE: return json_string(p->choices[(int)v->number]);
+    case BP_PARAM_CHOICE:
+        if (v->integers_count == 0) return json_string(p->choices[(int)v->number]);
+        __attribute__((fallthrough));
     case BP_PARAM_INTEGERS: {
         json_t *list = json_array();
         for (int32_t i = 0; i < v->integers_count; i++) json_array_append_new(list, json_integer(v->integers[i]));
@@ -299,7 +307,7 @@ static json_t *param_json(const struct bp_param *p) {
         bp_values_preset(&alone, &preset);
         json_object_set_new(object, "default", encode_value(p, &preset));
     }
-    if (p->type == BP_PARAM_INTEGER || p->type == BP_PARAM_NUMBER || p->type == BP_PARAM_INTEGERS) {
+    if (p->type == BP_PARAM_INTEGER || p->type == BP_PARAM_NUMBER || p->type == BP_PARAM_INTEGERS || p->flags & BP_PARAM_OR_INTEGERS) {
         if (isfinite(p->min)) json_object_set_new(object, p->flags & BP_PARAM_MIN_OPEN ? "above" : "minimum", schema_number_encode(p->min));
         if (isfinite(p->max)) json_object_set_new(object, p->flags & BP_PARAM_MAX_OPEN ? "below" : "maximum", schema_number_encode(p->max));
     }
@@ -307,6 +315,7 @@ static json_t *param_json(const struct bp_param *p) {
         json_t *choices = json_array();
         for (int32_t i = 0; p->choices[i]; i++) json_array_append_new(choices, json_string(p->choices[i]));
         json_object_set_new(object, "choices", choices);
+        if (p->flags & BP_PARAM_OR_INTEGERS) json_object_set_new(object, "integers", json_true());
     }
     if (p->type == BP_PARAM_ENTRY) json_object_set_new(object, "family", json_string(p->family->name));
     return object;

@@ -71,10 +71,38 @@ def layer_norm(a, given, make):
     return F.layer_norm(x, [n], gamma, beta, float(given.get("epsilon", 1e-3)))
 
 
+def padded(x, given, size, axes, dilation, stride, fill=0.0):
+    """x (B, C, ...) with the cells around it that "padding" asks for, and how many lie before and after along each axis."""
+    kind, around = given.get("padding", "valid"), []
+    for k in range(axes):
+        if kind == "same":
+            n = x.shape[2 + k]
+            lacking = max((-(-n // stride[k]) - 1) * stride[k] + dilation[k] * (size[k] - 1) + 1 - n, 0)
+            around.append((lacking // 2, lacking - lacking // 2))
+        else:
+            around.append((0, 0) if kind == "valid" else (ints(given, "padding", axes, 0)[k],) * 2)
+    return F.pad(x, [n for pair in reversed(around) for n in pair], value=fill)
+
+
+def conv(axes):
+    def layer(a, given, make):
+        size, stride = ints(given, "kernel_size", axes, 0), ints(given, "strides", axes, 1)
+        dilation, groups, filters = ints(given, "dilation_rate", axes, 1), int(given.get("groups", 1)), int(given["filters"])
+        each = a[0].shape[-1] // groups
+        W = make("kernel", [*size, each, filters], (each * size[0] * size[-1]) ** -0.5)
+        b = make("bias", [filters], 0.3) if given.get("use_bias", "1") == "1" else None
+        x = padded(a[0].movedim(-1, 1), given, size, axes, dilation, stride)
+        f = F.conv2d if axes == 2 else F.conv1d
+        return f(x, W.movedim((-1, -2), (0, 1)), b, stride, 0, dilation, groups).movedim(1, -1)
+    return layer
+
+
 LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weights
     "activation": lambda a, given, make: a[0],
     "add": lambda a, given, make: sum(a),
     "concatenate": lambda a, given, make: torch.cat(a, int(given.get("axis", -1))),
+    "conv1d": conv(1),
+    "conv2d": conv(2),
     "dense": dense,
     "embedding": lambda a, given, make: F.embedding(
         a[0].long(), make("embeddings", [int(given["input_dim"]), int(given["output_dim"])], 1)),
@@ -192,3 +220,14 @@ net("dense units=5 activation=tanh; layer_norm; dense units=2", "mse", [3, 4])
 net("layer_norm scale=0 epsilon=0.1; dense units=3", "cross_entropy", [7])
 net("layer_norm center=0 epsilon=1e-5; dense units=2", "mse", [3, 33], batch=3)
 net("embedding input_dim=6 output_dim=3; dense units=4 activation=tanh; flatten; dense units=2", "mse", [5])
+
+# ---- convolutions and pooling ---------------------------------------------------------------------------------------------
+
+net("conv1d filters=3 kernel_size=3 activation=relu; flatten; dense units=2", "mse", [9, 2])
+net("conv1d filters=4 kernel_size=4 strides=3 padding=same activation=tanh", "mse", [10, 3], batch=3)
+net("conv1d filters=4 kernel_size=3 groups=4 dilation_rate=2 padding=3", "mse", [6, 4], batch=3)
+net("conv2d filters=4 kernel_size=3 activation=relu; conv2d filters=5 kernel_size=3 padding=same activation=gelu; flatten; dense units=3", "cross_entropy", [7, 6, 2])
+net("conv2d filters=3 kernel_size=2,3 strides=2,1 padding=same", "mse", [5, 4, 2], batch=3)
+net("conv2d filters=6 kernel_size=3 groups=3 padding=2,1 dilation_rate=2 use_bias=0", "mse", [5, 6, 3], batch=3)
+net("conv2d filters=4 kernel_size=3 groups=4 padding=same activation=silu; conv2d filters=3 kernel_size=1", "mse", [4, 5, 4], batch=3)
+net("conv2d filters=2 kernel_size=1 strides=2 activation=softmax", "mse", [4, 5, 3], batch=3)

@@ -19,7 +19,7 @@ static void set_value(const struct bp_param *param, struct bp_value *value, char
         ck_assert_msg(value->entry != NULL, "no %s %s", param->family->noun, text);
         for (int32_t k = 0; k < value->entry->params_count; k++) value->entry_numbers[k] = value->entry->params[k].preset;
         if (colon) value->entry_numbers[0] = strtod(colon + 1, NULL);
-    } else if (param->type == BP_PARAM_INTEGERS) {
+    } else if (param->type == BP_PARAM_INTEGERS || (param->flags & BP_PARAM_OR_INTEGERS && *text >= '0' && *text <= '9')) {
         value->integers_count = 0;
         for (char *end = text; *end; text = *end ? end + 1 : end) value->integers[value->integers_count++] = (int32_t)strtol(text, &end, 10);
     } else if (param->type == BP_PARAM_CHOICE) {

@@ -19,6 +19,14 @@ static const struct {
     {"concatenate in=x,x axis=0", {2, {2, 3}}, "/layers/0/axis", "0 is the batch"},
     {"concatenate in=x,x axis=3", {2, {2, 3}}, "/layers/0/axis", "expected 1 to 2"},
     {"concatenate in=x,x axis=-3", {2, {2, 3}}, "/layers/0/axis", "expected 1 to 2"},
+    {"conv2d filters=2 kernel_size=3", {2, {28, 28}}, "/layers/0", "needs an input (height, width, channels), but got (28, 28)"},
+    {"conv1d filters=2 kernel_size=3", {3, {28, 28, 1}}, "/layers/0", "needs an input (steps, channels), but got (28, 28, 1)"},
+    {"conv2d filters=2 kernel_size=3,3,3", {3, {8, 8, 1}}, "/layers/0/kernel_size", "one for both axes, or two"},
+    {"conv1d filters=2 kernel_size=3 strides=1,1", {2, {8, 1}}, "/layers/0/strides", "takes one, for the steps"},
+    {"conv2d filters=2 kernel_size=3,9", {3, {8, 8, 1}}, "/layers/0/kernel_size", "a kernel_size of 9 does not fit into the input (8, 8, 1)"},
+    {"conv1d filters=2 kernel_size=5 dilation_rate=3 padding=2", {2, {8, 1}}, "/layers/0/kernel_size", "with its dilation"},
+    {"conv2d filters=4 kernel_size=3 groups=2", {3, {8, 8, 3}}, "/layers/0/groups", "divide the 3 channels of the input and the 4 filters"},
+    {"conv2d filters=65536 kernel_size=512", {3, {512, 512, 1}}, "/layers/0/filters", "more than 2^31 - 1"},
     {"embedding input_dim=9 output_dim=2", {4, {1, 2, 1, 2}}, "/layers/0", "adds an axis"},
     {"embedding input_dim=16777216 output_dim=65536", {1, {2}}, "/layers/0/input_dim", "more than 2^31 - 1"},
 };
@@ -43,6 +51,11 @@ static const struct {
     {"concatenate in=x,x,x", {2, {2, 3}}, {2, {2, 9}}},
     {"concatenate in=x,x axis=1", {2, {2, 3}}, {2, {4, 3}}},
     {"concatenate in=x,x axis=-2", {3, {5, 2, 3}}, {3, {5, 4, 3}}},
+    {"conv1d filters=5 kernel_size=3", {2, {8, 2}}, {2, {6, 5}}},
+    {"conv1d filters=5 kernel_size=3 strides=2 padding=same", {2, {7, 2}}, {2, {4, 5}}},
+    {"conv2d filters=5 kernel_size=3", {3, {28, 20, 1}}, {3, {26, 18, 5}}},
+    {"conv2d filters=5 kernel_size=4 padding=same", {3, {28, 20, 1}}, {3, {28, 20, 5}}},
+    {"conv2d filters=5 kernel_size=3 padding=2 strides=2,3 dilation_rate=2", {3, {28, 20, 1}}, {3, {14, 7, 5}}},
     {"embedding input_dim=9 output_dim=2", {2, {3, 4}}, {3, {3, 4, 2}}},
     {"layer_norm", {2, {3, 4}}, {2, {3, 4}}},
 };
@@ -83,6 +96,35 @@ START_TEST(an_index_that_cannot_be_is_not_a_number) {
 }
 END_TEST
 
+/* Windows so large that the positions go in several tiles: a kernel of ones over ones counts its cells, and backward, from gradients of 1,
+ * each weight meets every position, and each cell of the input as many windows as cover it. */
+START_TEST(tiles_of_a_convolution) {
+    enum { SIZE = 2100, POSITIONS = 40, STEPS = SIZE + POSITIONS - 1 };
+    struct bp_network *net = test_network("conv1d filters=1 kernel_size=2100 use_bias=0", "mse", (struct bp_shape){2, {STEPS, 1}});
+    struct bp_workspace *ws = NULL;
+    bp_real *weights = bp_reals_new(net->weights_count), *gradient = bp_reals_new(net->weights_count), *targets = bp_reals_new(2 * POSITIONS);
+    ck_assert_int_eq(bp_workspace_new(net, 2, true, &ws, NULL), 0);
+    for (int i = 0; i < SIZE; i++) weights[i] = 1;
+    for (int i = 0; i < 2 * STEPS; i++) bp_workspace_input(ws, 0)[i] = 1;
+    for (int i = 0; i < 2 * POSITIONS; i++) targets[i] = SIZE - (bp_real)0.5; /* so that the gradient of (a - y)^2 is 1 */
+    struct bp_loss_call call = {.batch = 2, .y = targets, .scale = POSITIONS};
+    bp_loss_forward(net, weights, ws, NULL, &call, true);
+    for (int i = 0; i < 2 * POSITIONS; i++) ck_assert(call.z[i] == SIZE && call.d_z[i] == 1);
+    bp_loss_backward(net, weights, ws, gradient, false, true);
+    for (int i = 0; i < SIZE; i++) ck_assert(gradient[i] == 2 * POSITIONS);
+    const bp_real *d_x = bp_workspace_input_gradient(ws, 0);
+    for (int i = 0; i < 2 * STEPS; i++) {
+        const int at = i % STEPS, covered = at < POSITIONS ? at + 1 : at < SIZE ? POSITIONS : STEPS - at;
+        ck_assert(d_x[i] == covered);
+    }
+    bp_workspace_free(ws);
+    bp_network_free(net);
+    free(weights);
+    free(gradient);
+    free(targets);
+}
+END_TEST
+
 Suite *suite_layers(void);
 Suite *suite_layers(void) {
     Suite *suite = suite_create("layers");
@@ -90,6 +132,7 @@ Suite *suite_layers(void) {
     tcase_add_test(tests, plan_refuses);
     tcase_add_test(tests, plan_settles_shapes);
     tcase_add_test(tests, unknown_inputs_are_no_error);
+    tcase_add_test(tests, tiles_of_a_convolution);
     tcase_add_test(tests, an_index_that_cannot_be_is_not_a_number);
     suite_add_tcase(suite, tests);
     return suite;

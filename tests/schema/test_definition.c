@@ -100,6 +100,39 @@ static const char *option_problem(const char *text) {
     return out;
 }
 
+/* Integers with a default, and a choice that may be integers instead: written as they are held, and read back the same. */
+START_TEST(integers_are_read_back) {
+    const char *text = "{\"layers\":[{\"type\":\"conv2d\",\"filters\":2,\"kernel_size\":[3,2],\"padding\":1},{\"type\":\"conv2d\",\"filters\":2,"
+                       "\"kernel_size\":3,\"padding\":\"same\",\"strides\":[2,1]}]}";
+    struct schema_problems problems = {0};
+    json_t *json = json_loads(text, 0, NULL);
+    struct schema_definition *definition = schema_definition_decode(json, "", NULL, &problems);
+    ck_assert_ptr_nonnull(definition);
+    json_t *first = schema_definition_encode(definition);
+    const json_t *layers = json_object_get(first, "layers");
+    char *one = json_dumps(json_object_get(json_array_get(layers, 0), "padding"), JSON_COMPACT | JSON_ENCODE_ANY);
+    char *two = json_dumps(json_object_get(json_array_get(layers, 1), "padding"), JSON_COMPACT | JSON_ENCODE_ANY);
+    char *strides = json_dumps(json_object_get(json_array_get(layers, 0), "strides"), JSON_COMPACT);
+    ck_assert_str_eq(one, "[1]");
+    ck_assert_str_eq(two, "\"same\"");
+    ck_assert_str_eq(strides, "[1]");
+    struct schema_definition *again = schema_definition_decode(first, "", NULL, &problems);
+    ck_assert_ptr_nonnull(again);
+    json_t *second = schema_definition_encode(again);
+    ck_assert(json_equal(first, second));
+    ck_assert_str_eq(problems_of("{\"layers\":[{\"type\":\"conv1d\",\"filters\":2,\"kernel_size\":3,\"padding\":\"sane\"}]}"),
+                     "/layers/0/padding: padding must be one of \"valid\", \"same\", or integers, got the string \"sane\", did you mean \"same\"?");
+    ck_assert_str_eq(problems_of("{\"layers\":[{\"type\":\"conv1d\",\"filters\":2,\"kernel_size\":3,\"padding\":-1}]}"),
+                     "/layers/0/padding: padding must be a list of integers, each of at least 0 and at most 4096, got -1");
+    free(one), free(two), free(strides);
+    schema_definition_free(definition);
+    schema_definition_free(again);
+    json_decref(json);
+    json_decref(first);
+    json_decref(second);
+}
+END_TEST
+
 START_TEST(options_have_defaults_and_limits) {
     struct schema_problems problems = {0};
     struct schema_options options;
@@ -144,6 +177,7 @@ Suite *suite_schema_definition(void) {
     tcase_add_test(tests, all_mistakes_at_once);
     tcase_add_test(tests, wiring_is_checked_without_data);
     tcase_add_test(tests, spelt_out_and_read_back);
+    tcase_add_test(tests, integers_are_read_back);
     tcase_add_test(tests, options_have_defaults_and_limits);
     tcase_add_test(tests, catalog_lists_every_family);
     suite_add_tcase(suite, tests);

@@ -1,0 +1,20 @@
+/* conv1d.c - convolution over a sequence: x (B, steps, channels), W (size, channels / groups, filters), a (B, steps, filters).
+ * See convolution.h. */
+#include "layers/convolution.h"
+
+static int plan(struct bp_node *node, struct bp_error *error) {
+    return bp_convolution_plan(node, 1, error);
+}
+
+extern const struct bp_layer_ops bp_layer_conv1d;
+const struct bp_layer_ops bp_layer_conv1d = {
+    .entry = {.name = "conv1d",
+              .summary = "Trained filters moved over a sequence (steps, channels)",
+              .params = bp_convolution_params,
+              .params_count = BP_CONVOLUTION_PARAMS},
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .plan = plan,
+    .forward = bp_convolution_forward,
+    .backward = bp_convolution_backward,
+};

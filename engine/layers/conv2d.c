@@ -1,0 +1,20 @@
+/* conv2d.c - convolution over an image: x (B, height, width, channels), W (height, width, channels / groups, filters), a (B, height, width, filters).
+ * See convolution.h. */
+#include "layers/convolution.h"
+
+static int plan(struct bp_node *node, struct bp_error *error) {
+    return bp_convolution_plan(node, 2, error);
+}
+
+extern const struct bp_layer_ops bp_layer_conv2d;
+const struct bp_layer_ops bp_layer_conv2d = {
+    .entry = {.name = "conv2d",
+              .summary = "Trained filters moved over an image (height, width, channels)",
+              .params = bp_convolution_params,
+              .params_count = BP_CONVOLUTION_PARAMS},
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .plan = plan,
+    .forward = bp_convolution_forward,
+    .backward = bp_convolution_backward,
+};

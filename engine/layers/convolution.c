@@ -1,0 +1,333 @@
+/* convolution.c - a = f(x * W + b), channels last: x (B, in..., C), W (size..., C / groups, filters), b (filters), a (B, out..., filters).
+ *
+ * The positions of the output, over the whole batch, go in tiles: the cells under the window become rows of a small matrix
+ * (count, taps C / groups) that stays in cache (im2col), and one product with W gives the tile's filters, to which bias and activation
+ * are applied at once. A window of one cell needs no copy; one channel per group and filter (depthwise) no product.
+ * Order: parameters, plan, tiles, products of a tile, depthwise, forward and backward. */
+#include "layers/convolution.h"
+
+#include "activation.h"
+#include "initializer.h"
+#include "kernels/kernels.h"
+#include "layers/window.h"
+
+#include <string.h>
+
+enum { FILTERS, KERNEL_SIZE, STRIDES, PADDING, DILATION_RATE, GROUPS, ACTIVATION, USE_BIAS, KERNEL_INITIALIZER, BIAS_INITIALIZER };
+enum { KERNEL, BIAS };
+enum { TILE_REALS = 32768, TILE_ROWS = 16 }; /* size of a tile's matrix, and the fewest rows it has all the same */
+
+extern const struct bp_activation_ops bp_activation_linear;
+
+/* ---- parameters -------------------------------------------------------------------------------------------------- */
+
+const struct bp_param bp_convolution_params[BP_CONVOLUTION_PARAMS] = {
+    [FILTERS] = {.name = "filters", .type = BP_PARAM_INTEGER, .help = "Channels of the output", .min = 1, .max = 65536, .flags = BP_PARAM_REQUIRED},
+    [KERNEL_SIZE] = {.name = "kernel_size",
+                     .type = BP_PARAM_INTEGERS,
+                     .help = "Cells under the window along each axis",
+                     .min = 1,
+                     .max = 4096,
+                     .flags = BP_PARAM_REQUIRED},
+    [STRIDES] = {.name = "strides", .type = BP_PARAM_INTEGERS, .help = "Cells by which the window moves", .preset = 1, .min = 1, .max = 4096},
+    [PADDING] = {.name = "padding",
+                 .type = BP_PARAM_CHOICE,
+                 .help = "Cells of 0 around the input: none, as many as keep the size, or so many on each side",
+                 .min = 0,
+                 .max = 4096,
+                 .flags = BP_PARAM_OR_INTEGERS,
+                 .choices = bp_padding_choices},
+    [DILATION_RATE] =
+        {.name = "dilation_rate", .type = BP_PARAM_INTEGERS, .help = "Distance between the cells of the window", .preset = 1, .min = 1, .max = 4096},
+    [GROUPS] = {.name = "groups",
+                .type = BP_PARAM_INTEGER,
+                .help = "Groups of channels that are convolved apart; as many as channels: depthwise",
+                .preset = 1,
+                .min = 1,
+                .max = 65536},
+    [ACTIVATION] = {.name = "activation",
+                    .type = BP_PARAM_ENTRY,
+                    .help = "Activation applied to the outputs",
+                    .family = &bp_activations,
+                    .preset_name = "linear"},
+    [USE_BIAS] = {.name = "use_bias", .type = BP_PARAM_BOOLEAN, .help = "Add a trained number to each filter", .preset = 1},
+    [KERNEL_INITIALIZER] = {.name = "kernel_initializer",
+                            .type = BP_PARAM_ENTRY,
+                            .help = "First values of the kernel",
+                            .family = &bp_initializers,
+                            .preset_name = "auto"},
+    [BIAS_INITIALIZER] =
+        {.name = "bias_initializer", .type = BP_PARAM_ENTRY, .help = "First values of the bias", .family = &bp_initializers, .preset_name = "zeros"},
+};
+
+/* ---- plan -------------------------------------------------------------------------------------------------------- */
+
+/* All sizes of one call. */
+struct sizes {
+    struct bp_window window;
+    int32_t groups, filters, width; /* width: numbers under the window, of one group: a row of the tile */
+    int32_t channels_each, filters_each;
+    int32_t tile;   /* positions of a tile */
+    bool direct;    /* the window is one cell: x is its own matrix */
+    bool depthwise; /* one channel and one filter a group */
+};
+
+static int settle(const struct bp_node *node, int32_t axes, struct sizes *s, struct bp_error *error) {
+    const struct bp_window_params params = {.axes = axes, .size = KERNEL_SIZE, .strides = STRIDES, .padding = PADDING, .dilation = DILATION_RATE};
+    struct bp_window *w = &s->window;
+    if (bp_window_settle(node, &params, w, error)) return -1;
+    s->filters = (int32_t)node->values[FILTERS].number;
+    s->groups = (int32_t)node->values[GROUPS].number;
+    if (s->filters % s->groups || w->channels % s->groups)
+        return bp_error_set(error, "/groups", "groups must divide the %d channels of the input and the %d filters, but is %d", (int)w->channels,
+                            (int)s->filters, (int)s->groups);
+    s->channels_each = w->channels / s->groups;
+    s->filters_each = s->filters / s->groups;
+    const int64_t width = (int64_t)w->size[0] * w->size[1] * s->channels_each;
+    if (width * s->filters > INT32_MAX)
+        return bp_error_set(error, "/filters", "a kernel of %lld x %d has more than 2^31 - 1 numbers; use fewer filters or a smaller kernel_size",
+                            (long long)width, (int)s->filters);
+    s->width = (int32_t)width;
+    s->tile = width > 0 && TILE_REALS / width > TILE_ROWS ? (int32_t)(TILE_REALS / width) : TILE_ROWS;
+    s->direct = true;
+    for (int k = 0; k < 2; k++) s->direct = s->direct && w->size[k] == 1 && w->stride[k] == 1 && w->before[k] == 0 && w->out[k] == w->in[k];
+    s->depthwise = s->groups > 1 && s->channels_each == 1 && s->filters_each == 1;
+    return 0;
+}
+
+static void add_tensors(struct bp_node *node, int32_t axes, const struct sizes *s) {
+    const int32_t *size = s->window.size;
+    const int32_t image[] = {size[0], size[1], s->channels_each, s->filters};
+    struct bp_tensor *kernel = bp_node_tensor(node, "kernel", axes + 2, image + (2 - axes));
+    kernel->initializer = bp_initializer_resolve(node->values[KERNEL_INITIALIZER].entry, node->activation);
+    kernel->fan_in = s->width;
+    kernel->fan_out = (double)size[0] * size[1] * s->filters_each;
+    kernel->penalised = true;
+    if (node->values[USE_BIAS].number == 0) return;
+    struct bp_tensor *bias = bp_node_tensor(node, "bias", 1, &s->filters);
+    bias->initializer = bp_initializer_resolve(node->values[BIAS_INITIALIZER].entry, node->activation);
+    bias->fan_in = kernel->fan_in;
+    bias->fan_out = kernel->fan_out;
+}
+
+int bp_convolution_plan(struct bp_node *node, int32_t axes, struct bp_error *error) {
+    struct sizes s;
+    const struct bp_value *activation = &node->values[ACTIVATION];
+    if (activation->entry && activation->entry != &bp_activation_linear.entry) {
+        node->activation = activation->entry;
+        memcpy(node->activation_numbers, activation->entry_numbers, sizeof node->activation_numbers);
+    }
+    if (node->in[0].rank < 0) return 0;
+    if (settle(node, axes, &s, error)) return -1;
+    bp_window_shape(node, &s.window, s.filters);
+    if (s.window.channels <= 0) return 0;
+    add_tensors(node, axes, &s);
+    if (!s.direct && !s.depthwise) node->shared_scratch = (size_t)s.tile * (size_t)s.width;
+    if (node->activation && ((const struct bp_activation_ops *)node->activation)->needs_z) node->memo = (size_t)bp_shape_size(&node->out);
+    return 0;
+}
+
+/* ---- tiles ------------------------------------------------------------------------------------------------------- */
+
+/* Positions first..first+count-1 of the output. */
+struct tile {
+    int32_t first, count;
+};
+
+static void copy(bp_real *to, const bp_real *from, int32_t n) {
+    if (n >= 32) memcpy(to, from, (size_t)n * sizeof *to);
+    else
+        for (int32_t i = 0; i < n; i++) to[i] = from[i];
+}
+
+static void clear(bp_real *to, int32_t n) {
+    for (int32_t i = 0; i < n; i++) to[i] = 0;
+}
+
+static void add_to(bp_real *restrict to, const bp_real *restrict from, int32_t n) {
+    for (int32_t i = 0; i < n; i++) to[i] += from[i];
+}
+
+/* The cells of one row of the window: columns from..until-1 of it lie within the image. */
+static void inside(const struct bp_window *w, int32_t column, int32_t *from, int32_t *until) {
+    const int32_t step = w->dilation[1];
+    *from = column < 0 ? (-column + step - 1) / step : 0;
+    *until = column >= w->in[1] ? 0 : (w->in[1] - column + step - 1) / step;
+    if (*until > w->size[1]) *until = w->size[1];
+    if (*from > *until) *from = *until;
+}
+
+/* im2col: x (B, in..., C) -> rows (count, width), of one group. */
+static void gather(const struct sizes *s, const bp_real *x, int32_t group, struct tile tile, bp_real *rows) {
+    const struct bp_window *w = &s->window;
+    const int32_t each = s->channels_each, C = w->channels;
+    for (int32_t i = 0; i < tile.count; i++) {
+        const struct bp_place place = bp_window_place(w, tile.first + i);
+        int32_t from, until;
+        inside(w, place.column, &from, &until);
+        for (int32_t k = 0; k < w->size[0]; k++, rows += w->size[1] * each) {
+            const int32_t row = place.row + k * w->dilation[0];
+            if (row < 0 || row >= w->in[0]) {
+                clear(rows, w->size[1] * each);
+                continue;
+            }
+            const ptrdiff_t at = (((ptrdiff_t)place.image * w->in[0] + row) * w->in[1] + place.column) * C +
+                                 (ptrdiff_t)group * each; /* of the window's first cell, inside or not */
+            clear(rows, from * each);
+            if (each == C && w->dilation[1] == 1) copy(rows + from * each, x + at + (ptrdiff_t)from * C, (until - from) * C);
+            else
+                for (int32_t j = from; j < until; j++) copy(rows + j * each, x + at + (ptrdiff_t)j * w->dilation[1] * C, each);
+            clear(rows + until * each, (w->size[1] - until) * each);
+        }
+    }
+}
+
+/* The way back: what each row holds is added to the cells it came from. */
+static void scatter(const struct sizes *s, const bp_real *rows, int32_t group, struct tile tile, bp_real *d_x) {
+    const struct bp_window *w = &s->window;
+    const int32_t each = s->channels_each, C = w->channels;
+    for (int32_t i = 0; i < tile.count; i++) {
+        const struct bp_place place = bp_window_place(w, tile.first + i);
+        int32_t from, until;
+        inside(w, place.column, &from, &until);
+        for (int32_t k = 0; k < w->size[0]; k++, rows += w->size[1] * each) {
+            const int32_t row = place.row + k * w->dilation[0];
+            if (row < 0 || row >= w->in[0]) continue;
+            const ptrdiff_t at = (((ptrdiff_t)place.image * w->in[0] + row) * w->in[1] + place.column) * C + (ptrdiff_t)group * each;
+            if (each == C && w->dilation[1] == 1) add_to(d_x + at + (ptrdiff_t)from * C, rows + from * each, (until - from) * C);
+            else
+                for (int32_t j = from; j < until; j++) add_to(d_x + at + (ptrdiff_t)j * w->dilation[1] * C, rows + j * each, each);
+        }
+    }
+}
+
+/* ---- products of a tile ------------------------------------------------------------------------------------------ */
+
+/* The matrix of a tile and group, (count, width); lda is the distance of its rows. */
+static const bp_real *matrix(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile, int32_t *lda) {
+    *lda = s->direct ? s->window.channels : s->width;
+    if (s->direct) return pass->x[0] + (ptrdiff_t)tile.first * s->window.channels + (ptrdiff_t)group * s->channels_each;
+    gather(s, pass->x[0], group, tile, pass->shared_scratch);
+    return pass->shared_scratch;
+}
+
+/* z = rows W. */
+static void forward_product(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile, bp_real *z) {
+    const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
+    struct bp_gemm product = {.m = tile.count, .n = s->filters_each, .k = s->width, .ldb = s->filters, .ldc = s->filters};
+    product.A = matrix(s, pass, group, tile, &product.lda);
+    product.B = pass->W[KERNEL] + at;
+    product.C = z + at;
+    bp_gemm(&product);
+}
+
+/* dW += rows^T dz;  d_rows = dz W^T. */
+static void backward_products(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile, const bp_real *d_z) {
+    const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
+    struct bp_gemm kernel = {.transpose_a = true,
+                             .add = pass->keep_W || tile.first > 0,
+                             .m = s->width,
+                             .n = s->filters_each,
+                             .k = tile.count,
+                             .B = d_z + at,
+                             .ldb = s->filters,
+                             .C = pass->d_W[KERNEL] + at,
+                             .ldc = s->filters};
+    kernel.A = matrix(s, pass, group, tile, &kernel.lda);
+    bp_gemm(&kernel);
+    if (!pass->d_x[0]) return;
+    const ptrdiff_t cell = (ptrdiff_t)tile.first * s->window.channels + (ptrdiff_t)group * s->channels_each;
+    const struct bp_gemm input = {.transpose_b = true,
+                                  .add = s->direct && pass->keep_x[0],
+                                  .m = tile.count,
+                                  .n = s->width,
+                                  .k = s->filters_each,
+                                  .A = d_z + at,
+                                  .lda = s->filters,
+                                  .B = pass->W[KERNEL] + at,
+                                  .ldb = s->filters,
+                                  .C = s->direct ? pass->d_x[0] + cell : pass->shared_scratch,
+                                  .ldc = kernel.lda};
+    bp_gemm(&input);
+    if (!s->direct) scatter(s, pass->shared_scratch, group, tile, pass->d_x[0]);
+}
+
+/* ---- depthwise --------------------------------------------------------------------------------------------------- */
+
+/* For each cell under the window at each position: forward adds x W to z; backward adds d_z x to d_W and d_z W to d_x. z NULL: backward. */
+static void depthwise(const struct sizes *s, const struct bp_pass *pass, struct tile tile, bp_real *z, const bp_real *d_z) {
+    const struct bp_window *w = &s->window;
+    const struct bp_kernels *kernels = bp_kernels();
+    const size_t C = (size_t)w->channels;
+    for (int32_t i = 0; i < tile.count; i++) {
+        const struct bp_place place = bp_window_place(w, tile.first + i);
+        int32_t from, until;
+        inside(w, place.column, &from, &until);
+        if (z) memset(z + (size_t)i * C, 0, C * sizeof *z);
+        for (int32_t k = 0; k < w->size[0]; k++) {
+            const int32_t row = place.row + k * w->dilation[0];
+            if (row < 0 || row >= w->in[0]) continue;
+            for (int32_t j = from; j < until; j++) {
+                const size_t tap = (size_t)(k * w->size[1] + j) * C;
+                const size_t cell =
+                    (((size_t)place.image * (size_t)w->in[0] + (size_t)row) * (size_t)w->in[1] + (size_t)(place.column + j * w->dilation[1])) * C;
+                if (z) {
+                    kernels->multiply(C, pass->x[0] + cell, pass->W[KERNEL] + tap, z + (size_t)i * C, true);
+                    continue;
+                }
+                kernels->multiply(C, pass->x[0] + cell, d_z + (size_t)i * C, pass->d_W[KERNEL] + tap, true);
+                if (pass->d_x[0]) kernels->multiply(C, pass->W[KERNEL] + tap, d_z + (size_t)i * C, pass->d_x[0] + cell, true);
+            }
+        }
+    }
+}
+
+/* ---- forward and backward ---------------------------------------------------------------------------------------- */
+
+static struct sizes sizes_of(const struct bp_node *node) {
+    struct sizes s;
+    settle(node, node->in[0].rank - 1, &s, NULL);
+    return s;
+}
+
+/* The tile after this one, over all positions of the batch; count 0 at the end. */
+static struct tile next_tile(const struct sizes *s, const struct bp_pass *pass, struct tile tile) {
+    const int32_t first = tile.first + tile.count, left = pass->batch * s->window.out[0] * s->window.out[1] - first;
+    return (struct tile){.first = first, .count = left < s->tile ? left : s->tile};
+}
+
+void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pass) {
+    const struct sizes s = sizes_of(node);
+    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const bp_real *b = node->tensors_count > BIAS ? pass->W[BIAS] : NULL; /* (filters) */
+    const size_t F = (size_t)s.filters;
+    for (struct tile tile = next_tile(&s, pass, (struct tile){0, 0}); tile.count > 0; tile = next_tile(&s, pass, tile)) {
+        const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;
+        bp_real *a = pass->a + at, *z = node->memo && pass->memo && f ? pass->memo + at : a; /* (count, filters) */
+        for (int32_t group = 0; group < s.groups && !s.depthwise; group++) forward_product(&s, pass, group, tile, z);
+        if (s.depthwise) depthwise(&s, pass, tile, z, NULL);
+        if (f && b && f->forward_bias) {
+            f->forward_bias(node->activation_numbers, rows, F, b, z, a);
+            continue;
+        }
+        if (b) bp_kernels()->add_bias(rows, F, b, z);
+        if (f) f->forward(node->activation_numbers, rows, F, z, a);
+    }
+}
+
+void bp_convolution_backward(const struct bp_node *node, const struct bp_pass *pass) {
+    const struct sizes s = sizes_of(node);
+    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const size_t F = (size_t)s.filters;
+    if (s.depthwise && !pass->keep_W) memset(pass->d_W[KERNEL], 0, (size_t)s.width * F * sizeof(bp_real));
+    if (pass->d_x[0] && !pass->keep_x[0] && !s.direct)
+        memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
+    for (struct tile tile = next_tile(&s, pass, (struct tile){0, 0}); tile.count > 0; tile = next_tile(&s, pass, tile)) {
+        const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;
+        bp_real *d_z = pass->d_a + at; /* (count, filters) */
+        if (f) f->backward(node->activation_numbers, rows, F, f->needs_z ? pass->memo + at : NULL, pass->a + at, d_z, d_z);
+        if (node->tensors_count > BIAS) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], pass->keep_W || tile.first > 0);
+        for (int32_t group = 0; group < s.groups && !s.depthwise; group++) backward_products(&s, pass, group, tile, d_z);
+        if (s.depthwise) depthwise(&s, pass, tile, NULL, d_z);
+    }
+}

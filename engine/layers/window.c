@@ -1,0 +1,82 @@
+/* window.c - see window.h. */
+#include "layers/window.h"
+
+#include <stdio.h>
+
+const char *const bp_padding_choices[] = {"valid", "same", NULL};
+
+static const char *name_of(const struct bp_node *node, int32_t param) {
+    return node->ops->entry.params[param].name;
+}
+
+/* Integers of a parameter, one for each axis; a single one stands for all. */
+static int read_axes(const struct bp_node *node, int32_t axes, int32_t param, int32_t *to, struct bp_error *error) {
+    char pointer[64];
+    const struct bp_value *value = &node->values[param];
+    if (value->integers_count > 1 && value->integers_count != axes) {
+        snprintf(pointer, sizeof pointer, "/%s", name_of(node, param));
+        return bp_error_set(error, pointer, "%s has %d integers; %s takes %s", name_of(node, param), (int)value->integers_count,
+                            node->ops->entry.name, axes == 1 ? "one, for the steps" : "one for both axes, or two: [height, width]");
+    }
+    for (int32_t k = 0; k < axes; k++) to[2 - axes + k] = value->integers[value->integers_count > 1 ? k : 0];
+    return 0;
+}
+
+static int settle_axis(const struct bp_node *node, const struct bp_window_params *params, struct bp_window *w, int32_t k, struct bp_error *error) {
+    char pointer[64], text[64];
+    const struct bp_value *padding = &node->values[params->padding];
+    const int64_t in = w->in[k], reach = (int64_t)w->dilation[k] * (w->size[k] - 1) + 1, stride = w->stride[k];
+    const bool same = padding->integers_count == 0 && (int)padding->number == BP_PADDING_SAME;
+    const int64_t around = w->before[k]; /* given as a number */
+    if (in <= 0) return 0;               /* not known: neither is out */
+    if (same) {
+        const int64_t out = (in + stride - 1) / stride, lacking = (out - 1) * stride + reach - in;
+        w->out[k] = (int32_t)out;
+        w->before[k] = (int32_t)(lacking > 0 ? lacking / 2 : 0);
+        return 0;
+    }
+    if (reach > in + 2 * around) {
+        snprintf(pointer, sizeof pointer, "/%s", name_of(node, params->size));
+        return bp_error_set(
+            error, pointer,
+            "a %s of %d%s does not fit into the input %s%s; use a smaller one, \"padding\":\"same\", or fewer layers that shrink the image",
+            name_of(node, params->size), (int)w->size[k], w->dilation[k] > 1 ? " with its dilation" : "",
+            bp_shape_text(&node->in[0], text, sizeof text), around ? " with its padding" : "");
+    }
+    w->out[k] = (int32_t)((in + 2 * around - reach) / stride + 1);
+    return 0;
+}
+
+int bp_window_settle(const struct bp_node *node, const struct bp_window_params *params, struct bp_window *w, struct bp_error *error) {
+    char text[64];
+    const struct bp_shape *in = &node->in[0];
+    const int32_t axes = params->axes;
+    *w = (struct bp_window){.in = {1, 1}, .out = {axes == 1, 0}, .size = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    if (in->rank != axes + 1)
+        return bp_error_set(error, "", "%s needs an input %s, but got %s%s", node->ops->entry.name,
+                            axes == 1 ? "(steps, channels)" : "(height, width, channels)", bp_shape_text(in, text, sizeof text),
+                            in->rank == axes ? "; a reshape before it can add channels, the last axis, of 1" : "");
+    for (int32_t k = 0; k < axes; k++) w->in[2 - axes + k] = in->dims[k];
+    w->channels = in->dims[axes];
+    if (read_axes(node, axes, params->size, w->size, error) || read_axes(node, axes, params->strides, w->stride, error)) return -1;
+    if (params->dilation >= 0 && read_axes(node, axes, params->dilation, w->dilation, error)) return -1;
+    if (node->values[params->padding].integers_count > 0 && read_axes(node, axes, params->padding, w->before, error)) return -1;
+    for (int32_t k = 2 - axes; k < 2; k++) {
+        if (w->stride[k] == 0) w->stride[k] = w->size[k];
+        if (settle_axis(node, params, w, k, error)) return -1;
+    }
+    return 0;
+}
+
+void bp_window_shape(struct bp_node *node, const struct bp_window *w, int32_t channels) {
+    const int32_t axes = node->in[0].rank - 1;
+    node->out = (struct bp_shape){.rank = axes + 1};
+    for (int32_t k = 0; k < axes; k++) node->out.dims[k] = w->out[2 - axes + k];
+    node->out.dims[axes] = channels;
+}
+
+struct bp_place bp_window_place(const struct bp_window *w, int32_t position) {
+    const int32_t cells = w->out[0] * w->out[1], cell = position % cells;
+    return (struct bp_place){
+        .image = position / cells, .row = cell / w->out[1] * w->stride[0] - w->before[0], .column = cell % w->out[1] * w->stride[1] - w->before[1]};
+}

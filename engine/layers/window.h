@@ -1,0 +1,39 @@
+/* window.h - the window that convolutions and pooling move over an image (B, height, width, channels) or, with height 1, over a
+ * sequence (B, steps, channels): where it stands for each number of the output. */
+#ifndef BP_LAYERS_WINDOW_H
+#define BP_LAYERS_WINDOW_H
+
+#include "layer.h"
+
+enum { BP_PADDING_VALID, BP_PADDING_SAME };
+/* The choices of a parameter "padding", a CHOICE or integers: nothing is padded; the output is as large as the input divided by
+ * the stride, an odd cell more lies at the end (as in TensorFlow); so many cells on both sides. */
+extern const char *const bp_padding_choices[];
+
+/* Height, then width. */
+struct bp_window {
+    int32_t in[2], out[2];
+    int32_t size[2], stride[2], dilation[2];
+    int32_t before[2]; /* cells of padding above and to the left */
+    int32_t channels;  /* of the input */
+};
+
+/* Where a layer's parameters lie in its values; dilation -1: it has none. */
+struct bp_window_params {
+    int32_t axes; /* 1: a sequence, 2: an image */
+    int32_t size, strides, padding, dilation;
+};
+
+/* Settles the window of node->values over node->in[0], whose rank is known; dimensions of it may be unknown, then so are those of out.
+ * Never fails for a node that was planned. */
+int bp_window_settle(const struct bp_node *node, const struct bp_window_params *params, struct bp_window *window, struct bp_error *error);
+/* node->out: the window's, with that many channels. */
+void bp_window_shape(struct bp_node *node, const struct bp_window *window, int32_t channels);
+
+/* Position 0.. of the output over the whole batch: its image, and the input's row and column under the window's first cell. */
+struct bp_place {
+    int32_t image, row, column;
+};
+struct bp_place bp_window_place(const struct bp_window *window, int32_t position);
+
+#endif

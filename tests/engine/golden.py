@@ -97,9 +97,35 @@ def conv(axes):
     return layer
 
 
+def pool(axes, kind):
+    def layer(a, given, make):
+        size = ints(given, "pool_size", axes, 2)
+        stride = [s or n for s, n in zip(ints(given, "strides", axes, 0), size)]
+
+        def windows(x, fill):
+            x = padded(x.movedim(-1, 1), given, size, axes, [1] * axes, stride, fill)
+            for k in range(axes):
+                x = x.unfold(2 + k, size[k], stride[k])
+            return x.movedim(1, -1 - axes).flatten(-axes)  # (B, out..., C, cells)
+
+        if kind == "max":
+            return windows(a[0], -1e9).max(-1)[0]
+        return windows(a[0], 0.0).sum(-1) / windows(torch.ones_like(a[0]), 0.0).sum(-1)
+    return layer
+
+
+def positional_encoding(a, given, make):
+    steps, width = a[0].shape[1:]
+    t, j = torch.arange(steps).double()[:, None], torch.arange(width)[None, :]
+    angle = t / float(given.get("max_wavelength", 10000)) ** ((j - j % 2) / width)
+    return a[0] + torch.where(j % 2 == 0, torch.sin(angle), torch.cos(angle))
+
+
 LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weights
     "activation": lambda a, given, make: a[0],
     "add": lambda a, given, make: sum(a),
+    "average_pool1d": pool(1, "average"),
+    "average_pool2d": pool(2, "average"),
     "concatenate": lambda a, given, make: torch.cat(a, int(given.get("axis", -1))),
     "conv1d": conv(1),
     "conv2d": conv(2),
@@ -107,8 +133,14 @@ LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weig
     "embedding": lambda a, given, make: F.embedding(
         a[0].long(), make("embeddings", [int(given["input_dim"]), int(given["output_dim"])], 1)),
     "flatten": lambda a, given, make: a[0].flatten(1),
+    "gaussian_noise": lambda a, given, make: a[0],
+    "global_average_pool": lambda a, given, make: a[0].flatten(1, -2).mean(1),
+    "global_max_pool": lambda a, given, make: a[0].flatten(1, -2).max(1)[0],
     "layer_norm": layer_norm,
+    "max_pool1d": pool(1, "max"),
+    "max_pool2d": pool(2, "max"),
     "multiply": lambda a, given, make: torch.stack(a).prod(0),
+    "positional_encoding": positional_encoding,
     "reshape": lambda a, given, make: a[0].reshape(len(a[0]), *ints(given, "target_shape", 0, "")),
 }
 
@@ -231,3 +263,12 @@ net("conv2d filters=3 kernel_size=2,3 strides=2,1 padding=same", "mse", [5, 4, 2
 net("conv2d filters=6 kernel_size=3 groups=3 padding=2,1 dilation_rate=2 use_bias=0", "mse", [5, 6, 3], batch=3)
 net("conv2d filters=4 kernel_size=3 groups=4 padding=same activation=silu; conv2d filters=3 kernel_size=1", "mse", [4, 5, 4], batch=3)
 net("conv2d filters=2 kernel_size=1 strides=2 activation=softmax", "mse", [4, 5, 3], batch=3)
+for kind in "max_pool", "average_pool":
+    net(kind + "1d", "mse", [7, 2], batch=2)
+    net(kind + "1d pool_size=3 strides=2 padding=same", "mse", [6, 2], batch=2)
+    net(kind + "2d pool_size=3,2 strides=2 padding=1", "mse", [5, 4, 2], batch=2)
+    net("conv2d filters=2 kernel_size=2 activation=relu; %s2d; flatten; dense units=2" % kind, "mse", [5, 5, 1], batch=2)
+    net("global_%s; dense units=2" % kind, "mse", [3, 4, 2], batch=2)
+net("gaussian_noise stddev=3; dense units=2", "mse", [3], batch=2)
+net("positional_encoding; dense units=2", "mse", [6, 5], batch=2)
+net("positional_encoding max_wavelength=50", "mse", [70, 2], batch=1)

@@ -54,6 +54,25 @@ START_TEST(every_layer) {
         struct bp_shape shape;
     } networks[] = {
         {"activation", "dense units=3; activation activation=tanh; activation activation=softmax; dense units=2", {1, {4}}},
+        {"average_pool1d", "dense units=3 activation=tanh; average_pool1d pool_size=3 strides=2 padding=same; dense units=2", {2, {6, 2}}},
+        {"average_pool2d",
+         "dense units=3 activation=tanh name=a; average_pool2d padding=1 strides=1 name=p; dense units=3 in=a; average_pool2d padding=1 strides=1 "
+         "name=q;"
+         "add in=p,q; average_pool2d pool_size=2,3",
+         {3, {3, 4, 2}}},
+        {"gaussian_noise", "gaussian_noise stddev=0.5; dense units=4 activation=tanh; gaussian_noise stddev=2; dense units=2", {1, {4}}},
+        {"global_average_pool",
+         "dense units=3 activation=tanh name=a; global_average_pool name=p; dense units=3 in=a; global_average_pool name=q; add in=p,q",
+         {2, {4, 2}}},
+        {"global_max_pool",
+         "dense units=3 activation=tanh name=a; global_max_pool name=p; dense units=3 in=a; global_max_pool name=q; add in=p,q",
+         {3, {2, 3, 2}}},
+        {"max_pool1d", "dense units=5; max_pool1d pool_size=3 strides=2 padding=same; dense units=2", {2, {6, 2}}},
+        {"max_pool2d",
+         "dense units=3 activation=tanh name=a; max_pool2d padding=1 strides=1 name=p; dense units=3 in=a; max_pool2d padding=1 strides=1 name=q;"
+         "add in=p,q; max_pool2d pool_size=2,3",
+         {3, {3, 4, 2}}},
+        {"positional_encoding", "dense units=5; positional_encoding; dense units=4 activation=tanh; dense units=2", {2, {4, 3}}},
         {"add", "dense units=4 activation=tanh name=a; dense units=4 name=b; add in=a,b,a; dense units=2", {1, {3}}},
         {"concatenate", "dense units=3 activation=tanh name=a; dense units=2 name=b; concatenate in=b,a,x; dense units=2", {2, {3, 4}}},
         {"concatenate",

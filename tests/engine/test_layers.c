@@ -27,6 +27,12 @@ static const struct {
     {"conv1d filters=2 kernel_size=5 dilation_rate=3 padding=2", {2, {8, 1}}, "/layers/0/kernel_size", "with its dilation"},
     {"conv2d filters=4 kernel_size=3 groups=2", {3, {8, 8, 3}}, "/layers/0/groups", "divide the 3 channels of the input and the 4 filters"},
     {"conv2d filters=65536 kernel_size=512", {3, {512, 512, 1}}, "/layers/0/filters", "more than 2^31 - 1"},
+    {"max_pool2d", {2, {28, 28}}, "/layers/0", "needs an input (height, width, channels), but got (28, 28)"},
+    {"average_pool1d pool_size=9", {2, {8, 1}}, "/layers/0/pool_size", "a pool_size of 9 does not fit into the input (8, 1)"},
+    {"max_pool1d pool_size=3 padding=3", {2, {8, 1}}, "/layers/0/padding", "must be less than pool_size, which is 3"},
+    {"global_average_pool", {1, {8}}, "/layers/0", "but got (8)"},
+    {"global_max_pool", {1, {8}}, "/layers/0", "but got (8)"},
+    {"positional_encoding", {1, {8}}, "/layers/0", "but got (8)"},
     {"embedding input_dim=9 output_dim=2", {4, {1, 2, 1, 2}}, "/layers/0", "adds an axis"},
     {"embedding input_dim=16777216 output_dim=65536", {1, {2}}, "/layers/0/input_dim", "more than 2^31 - 1"},
 };
@@ -56,6 +62,12 @@ static const struct {
     {"conv2d filters=5 kernel_size=3", {3, {28, 20, 1}}, {3, {26, 18, 5}}},
     {"conv2d filters=5 kernel_size=4 padding=same", {3, {28, 20, 1}}, {3, {28, 20, 5}}},
     {"conv2d filters=5 kernel_size=3 padding=2 strides=2,3 dilation_rate=2", {3, {28, 20, 1}}, {3, {14, 7, 5}}},
+    {"max_pool2d", {3, {28, 21, 3}}, {3, {14, 10, 3}}},
+    {"max_pool1d pool_size=3 strides=1 padding=1", {2, {7, 3}}, {2, {7, 3}}},
+    {"average_pool2d pool_size=3,2 padding=same", {3, {28, 21, 3}}, {3, {10, 11, 3}}},
+    {"global_max_pool", {3, {28, 21, 3}}, {1, {3}}},
+    {"global_average_pool", {2, {28, 21}}, {1, {21}}},
+    {"gaussian_noise stddev=1", {2, {28, 21}}, {2, {28, 21}}},
     {"embedding input_dim=9 output_dim=2", {2, {3, 4}}, {3, {3, 4, 2}}},
     {"layer_norm", {2, {3, 4}}, {2, {3, 4}}},
 };
@@ -125,6 +137,59 @@ START_TEST(tiles_of_a_convolution) {
 }
 END_TEST
 
+/* A spoilt cell is not lost under a maximum, wherever it stands. */
+START_TEST(maxima_do_not_swallow_nan) {
+    static const char *const texts[] = {"max_pool1d pool_size=4", "global_max_pool"};
+    for (int i = 0; i < 2; i++)
+        for (int at = 0; at < 4; at++) {
+            struct bp_network *net = test_network(texts[i], NULL, (struct bp_shape){2, {4, 1}});
+            struct bp_workspace *ws = NULL;
+            bp_real x[4] = {1, 2, 3, 4}, none[1] = {0};
+            ck_assert_int_eq(bp_workspace_new(net, 1, false, &ws, NULL), 0);
+            memcpy(bp_workspace_input(ws, 0), x, sizeof x);
+            ck_assert(bp_predict(net, none, ws, 1)[0] == 4);
+            bp_workspace_input(ws, 0)[at] = NAN;
+            ck_assert(isnan(bp_predict(net, none, ws, 1)[0]));
+            bp_workspace_free(ws);
+            bp_network_free(net);
+        }
+}
+END_TEST
+
+/* Noise only in training: mean and deviation as asked, other numbers for each update, the same wherever a shard begins. */
+START_TEST(noise) {
+    enum { N = 10000 };
+    struct bp_network *net = test_network("gaussian_noise stddev=0.5", "mse", (struct bp_shape){1, {N}});
+    struct bp_workspace *ws = NULL;
+    bp_real *targets = bp_reals_new(2 * N), *held = bp_reals_new(2 * N), none[1] = {0};
+    struct bp_loss_call call = {.batch = 2, .y = targets, .scale = 1};
+    struct bp_draw draw = {.seed = 1, .step = 3};
+    ck_assert_int_eq(bp_workspace_new(net, 2, true, &ws, NULL), 0);
+    for (int i = 0; i < 2 * N; i++) bp_workspace_input(ws, 0)[i] = 7;
+    ck_assert(bp_predict(net, none, ws, 2)[5] == 7);
+    bp_loss_forward(net, none, ws, &draw, &call, false);
+    double sum = 0, squares = 0;
+    for (int i = 0; i < 2 * N; i++) {
+        held[i] = call.z[i];
+        sum += (double)call.z[i] - 7;
+        squares += ((double)call.z[i] - 7) * ((double)call.z[i] - 7);
+    }
+    ck_assert_double_eq_tol(sum / (2 * N), 0, 0.02);
+    ck_assert_double_eq_tol(sqrt(squares / (2 * N)), 0.5, 0.02);
+    ck_assert(memcmp(held, held + N, N * sizeof *held) != 0);
+    draw.first = call.batch = 1;
+    bp_loss_forward(net, none, ws, &draw, &call, false);
+    ck_assert_mem_eq(call.z, held + N, N * sizeof *held);
+    draw = (struct bp_draw){.seed = 1, .step = 4};
+    bp_loss_forward(net, none, ws, &draw, &call, false);
+    ck_assert(memcmp(call.z, held, N * sizeof *held) != 0);
+    bp_workspace_free(ws);
+    bp_network_free(net);
+    free(targets);
+    free(held);
+}
+END_TEST
+
 Suite *suite_layers(void);
 Suite *suite_layers(void) {
     Suite *suite = suite_create("layers");
@@ -133,6 +198,8 @@ Suite *suite_layers(void) {
     tcase_add_test(tests, plan_settles_shapes);
     tcase_add_test(tests, unknown_inputs_are_no_error);
     tcase_add_test(tests, tiles_of_a_convolution);
+    tcase_add_test(tests, maxima_do_not_swallow_nan);
+    tcase_add_test(tests, noise);
     tcase_add_test(tests, an_index_that_cannot_be_is_not_a_number);
     suite_add_tcase(suite, tests);
     return suite;

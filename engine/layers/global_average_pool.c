@@ -1,0 +1,50 @@
+/* global_average_pool.c - the mean of each channel over all cells of a sample: x (B, ..., C), a (B, C). */
+#include "layer.h"
+
+#include <string.h>
+
+static int plan(struct bp_node *node, struct bp_error *error) {
+    char text[64];
+    const struct bp_shape *in = &node->in[0];
+    if (in->rank < 0) return 0;
+    if (in->rank < 2)
+        return bp_error_set(error, "", "global_average_pool needs an input (steps, channels) or (height, width, channels), but got %s",
+                            bp_shape_text(in, text, sizeof text));
+    node->out = (struct bp_shape){.rank = 1, .dims = {in->dims[in->rank - 1]}};
+    return 0;
+}
+
+static void forward(const struct bp_node *node, const struct bp_pass *pass) {
+    const size_t C = (size_t)node->out.dims[0], cells = (size_t)bp_shape_size(&node->in[0]) / C;
+    const bp_real share = 1 / (bp_real)cells;
+    const bp_real *restrict x = pass->x[0];
+    for (int32_t i = 0; i < pass->batch; i++) {
+        bp_real *restrict a = pass->a + (size_t)i * C; /* (C) */
+        memset(a, 0, C * sizeof *a);
+        for (size_t cell = 0; cell < cells; cell++, x += C)
+            for (size_t c = 0; c < C; c++) a[c] += x[c];
+        for (size_t c = 0; c < C; c++) a[c] *= share;
+    }
+}
+
+static void backward(const struct bp_node *node, const struct bp_pass *pass) {
+    const size_t C = (size_t)node->out.dims[0], cells = (size_t)bp_shape_size(&node->in[0]) / C;
+    const bp_real share = 1 / (bp_real)cells;
+    bp_real *restrict d_x = pass->d_x[0]; /* (B, cells, C) */
+    if (!d_x) return;
+    for (int32_t i = 0; i < pass->batch; i++) {
+        const bp_real *restrict d_a = pass->d_a + (size_t)i * C; /* (C) */
+        for (size_t cell = 0; cell < cells; cell++, d_x += C)
+            for (size_t c = 0; c < C; c++) d_x[c] = (pass->keep_x[0] ? d_x[c] : 0) + share * d_a[c];
+    }
+}
+
+extern const struct bp_layer_ops bp_layer_global_average_pool;
+const struct bp_layer_ops bp_layer_global_average_pool = {
+    .entry = {.name = "global_average_pool", .summary = "The mean of each channel over all steps or pixels"},
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .plan = plan,
+    .forward = forward,
+    .backward = backward,
+};

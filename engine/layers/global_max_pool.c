@@ -1,0 +1,49 @@
+/* global_max_pool.c - the largest number of each channel over all cells of a sample: x (B, ..., C), a (B, C). Not a number wins. */
+#include "layer.h"
+
+#include <string.h>
+
+static int plan(struct bp_node *node, struct bp_error *error) {
+    char text[64];
+    const struct bp_shape *in = &node->in[0];
+    if (in->rank < 0) return 0;
+    if (in->rank < 2)
+        return bp_error_set(error, "", "global_max_pool needs an input (steps, channels) or (height, width, channels), but got %s",
+                            bp_shape_text(in, text, sizeof text));
+    node->out = (struct bp_shape){.rank = 1, .dims = {in->dims[in->rank - 1]}};
+    return 0;
+}
+
+static void forward(const struct bp_node *node, const struct bp_pass *pass) {
+    const size_t C = (size_t)node->out.dims[0], cells = (size_t)bp_shape_size(&node->in[0]) / C;
+    const bp_real *restrict x = pass->x[0]; /* (B, cells, C) */
+    for (int32_t i = 0; i < pass->batch; i++) {
+        bp_real *restrict a = pass->a + (size_t)i * C; /* (C) */
+        memcpy(a, x, C * sizeof *a);
+        for (size_t cell = 0; cell < cells; cell++, x += C)
+            for (size_t c = 0; c < C; c++) a[c] = x[c] > a[c] || x[c] != x[c] ? x[c] : a[c];
+    }
+}
+
+/* The gradient goes to the first cell that holds the largest number. */
+static void backward(const struct bp_node *node, const struct bp_pass *pass) {
+    const size_t C = (size_t)node->out.dims[0], size = (size_t)bp_shape_size(&node->in[0]);
+    if (!pass->d_x[0]) return;
+    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * size * sizeof(bp_real));
+    for (size_t i = 0; i < (size_t)pass->batch; i++)
+        for (size_t c = 0; c < C; c++) {
+            size_t at = i * size + c;
+            while (at + C < (i + 1) * size && pass->x[0][at] != pass->a[i * C + c]) at += C;
+            pass->d_x[0][at] += pass->d_a[i * C + c];
+        }
+}
+
+extern const struct bp_layer_ops bp_layer_global_max_pool;
+const struct bp_layer_ops bp_layer_global_max_pool = {
+    .entry = {.name = "global_max_pool", .summary = "The largest number of each channel over all steps or pixels"},
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .plan = plan,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,160 @@
+/* pool.c - the largest or the mean number under a window, of each channel: x (B, in..., C), a (B, out..., C).
+ * Cells of padding do not count: they are never the largest, and the mean is over the cells that are there (as in Keras;
+ * PyTorch's count_include_pad=False). */
+#include "layers/pool.h"
+
+#include "layers/window.h"
+
+#include <string.h>
+
+enum { POOL_SIZE, STRIDES, PADDING };
+
+const struct bp_param bp_pool_params[BP_POOL_PARAMS] = {
+    [POOL_SIZE] =
+        {.name = "pool_size", .type = BP_PARAM_INTEGERS, .help = "Cells under the window along each axis", .preset = 2, .min = 1, .max = 4096},
+    [STRIDES] =
+        {.name = "strides", .type = BP_PARAM_INTEGERS, .help = "Cells by which the window moves; 0: as many as pool_size", .min = 0, .max = 4096},
+    [PADDING] = {.name = "padding",
+                 .type = BP_PARAM_CHOICE,
+                 .help = "Cells around the input that do not count: none, as many as the last window needs, or so many on each side",
+                 .min = 0,
+                 .max = 4096,
+                 .flags = BP_PARAM_OR_INTEGERS,
+                 .choices = bp_padding_choices},
+};
+
+static int settle(const struct bp_node *node, int32_t axes, struct bp_window *w, struct bp_error *error) {
+    const struct bp_window_params params = {.axes = axes, .size = POOL_SIZE, .strides = STRIDES, .padding = PADDING, .dilation = -1};
+    if (bp_window_settle(node, &params, w, error)) return -1;
+    for (int k = 2 - axes; k < 2; k++)
+        if (w->before[k] >= w->size[k])
+            return bp_error_set(error, "/padding", "padding of %d must be less than pool_size, which is %d: a window would lie on padding alone",
+                                (int)w->before[k], (int)w->size[k]);
+    return 0;
+}
+
+int bp_pool_plan(struct bp_node *node, int32_t axes, struct bp_error *error) {
+    struct bp_window w;
+    if (node->in[0].rank < 0) return 0;
+    if (settle(node, axes, &w, error)) return -1;
+    bp_window_shape(node, &w, w.channels);
+    return 0;
+}
+
+/* One position of the window: the cells of it that lie within the image. */
+struct patch {
+    int32_t row, column;       /* of cell (0, 0), inside the image or not */
+    int32_t from[2], until[2]; /* cells from..until-1, down and across */
+    size_t image;              /* first number of the image */
+};
+
+static struct bp_window window_of(const struct bp_node *node) {
+    struct bp_window w;
+    settle(node, node->in[0].rank - 1, &w, NULL);
+    return w;
+}
+
+static struct patch patch_at(const struct bp_window *w, int32_t position) {
+    const struct bp_place place = bp_window_place(w, position);
+    const int32_t at[2] = {place.row, place.column};
+    struct patch p = {
+        .row = place.row, .column = place.column, .image = (size_t)place.image * (size_t)w->in[0] * (size_t)w->in[1] * (size_t)w->channels};
+    for (int k = 0; k < 2; k++) {
+        p.from[k] = at[k] < 0 ? -at[k] : 0;
+        p.until[k] = w->in[k] - at[k] < w->size[k] ? w->in[k] - at[k] : w->size[k];
+    }
+    return p;
+}
+
+static size_t cell_at(const struct bp_window *w, const struct patch *p, int32_t i, int32_t j) {
+    return p->image + ((size_t)(p->row + i) * (size_t)w->in[1] + (size_t)(p->column + j)) * (size_t)w->channels;
+}
+
+static int32_t positions_of(const struct bp_window *w, const struct bp_pass *pass) {
+    return pass->batch * w->out[0] * w->out[1];
+}
+
+/* ---- maximum ----------------------------------------------------------------------------------------------------- */
+
+/* Keeps the larger of a and x, and in which cell it was; not a number wins, so that it is not swallowed. */
+static void larger(size_t n, const bp_real *restrict x, bp_real cell, bp_real *restrict a, bp_real *restrict which) {
+    for (size_t c = 0; c < n; c++) {
+        const bool wins = x[c] > a[c] || x[c] != x[c];
+        a[c] = wins ? x[c] : a[c];
+        which[c] = wins ? cell : which[c];
+    }
+}
+
+void bp_max_pool_forward(const struct bp_node *node, const struct bp_pass *pass) {
+    const struct bp_window w = window_of(node);
+    const size_t C = (size_t)w.channels;
+    for (int32_t position = 0; position < positions_of(&w, pass); position++) {
+        const struct patch p = patch_at(&w, position);
+        bp_real *a = pass->a + (size_t)position * C, *which = pass->memo ? pass->memo + (size_t)position * C : NULL; /* (C) */
+        memcpy(a, pass->x[0] + cell_at(&w, &p, p.from[0], p.from[1]), C * sizeof *a);
+        for (size_t c = 0; which && c < C; c++) which[c] = (bp_real)(p.from[0] * w.size[1] + p.from[1]);
+        for (int32_t i = p.from[0]; i < p.until[0]; i++)
+            for (int32_t j = p.from[1]; j < p.until[1]; j++) {
+                const bp_real *x = pass->x[0] + cell_at(&w, &p, i, j);
+                if (which) larger(C, x, (bp_real)(i * w.size[1] + j), a, which);
+                else
+                    for (size_t c = 0; c < C; c++) a[c] = x[c] > a[c] || x[c] != x[c] ? x[c] : a[c];
+            }
+    }
+}
+
+/* The gradient goes to the cell that was the largest, the first of equals. */
+void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass) {
+    const struct bp_window w = window_of(node);
+    const size_t C = (size_t)w.channels;
+    if (!pass->d_x[0]) return;
+    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
+    for (int32_t position = 0; position < positions_of(&w, pass); position++) {
+        const struct patch p = patch_at(&w, position);
+        const bp_real *d_a = pass->d_a + (size_t)position * C, *which = pass->memo + (size_t)position * C; /* (C) */
+        for (size_t c = 0; c < C; c++) {
+            const int32_t cell = (int32_t)which[c];
+            pass->d_x[0][cell_at(&w, &p, cell / w.size[1], cell % w.size[1]) + c] += d_a[c];
+        }
+    }
+}
+
+/* ---- mean -------------------------------------------------------------------------------------------------------- */
+
+static bp_real share_of(const struct patch *p) {
+    return 1 / (bp_real)((p->until[0] - p->from[0]) * (p->until[1] - p->from[1]));
+}
+
+void bp_average_pool_forward(const struct bp_node *node, const struct bp_pass *pass) {
+    const struct bp_window w = window_of(node);
+    const size_t C = (size_t)w.channels;
+    for (int32_t position = 0; position < positions_of(&w, pass); position++) {
+        const struct patch p = patch_at(&w, position);
+        const bp_real share = share_of(&p);
+        bp_real *restrict a = pass->a + (size_t)position * C; /* (C) */
+        memset(a, 0, C * sizeof *a);
+        for (int32_t i = p.from[0]; i < p.until[0]; i++)
+            for (int32_t j = p.from[1]; j < p.until[1]; j++) {
+                const bp_real *restrict x = pass->x[0] + cell_at(&w, &p, i, j);
+                for (size_t c = 0; c < C; c++) a[c] += x[c];
+            }
+        for (size_t c = 0; c < C; c++) a[c] *= share;
+    }
+}
+
+void bp_average_pool_backward(const struct bp_node *node, const struct bp_pass *pass) {
+    const struct bp_window w = window_of(node);
+    const size_t C = (size_t)w.channels;
+    if (!pass->d_x[0]) return;
+    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
+    for (int32_t position = 0; position < positions_of(&w, pass); position++) {
+        const struct patch p = patch_at(&w, position);
+        const bp_real share = share_of(&p);
+        const bp_real *restrict d_a = pass->d_a + (size_t)position * C; /* (C) */
+        for (int32_t i = p.from[0]; i < p.until[0]; i++)
+            for (int32_t j = p.from[1]; j < p.until[1]; j++) {
+                bp_real *restrict d_x = pass->d_x[0] + cell_at(&w, &p, i, j);
+                for (size_t c = 0; c < C; c++) d_x[c] += share * d_a[c];
+            }
+    }
+}

@@ -1,0 +1,17 @@
+/* pool.h - what the four pooling layers share: parameters, plan, and the passes of maximum and mean. */
+#ifndef BP_LAYERS_POOL_H
+#define BP_LAYERS_POOL_H
+
+#include "layer.h"
+
+enum { BP_POOL_PARAMS = 3 };
+extern const struct bp_param bp_pool_params[BP_POOL_PARAMS];
+
+int bp_pool_plan(struct bp_node *node, int32_t axes, struct bp_error *error);
+/* Needs a memo of the output's size: which cell of the window was the largest. */
+void bp_max_pool_forward(const struct bp_node *node, const struct bp_pass *pass);
+void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass);
+void bp_average_pool_forward(const struct bp_node *node, const struct bp_pass *pass);
+void bp_average_pool_backward(const struct bp_node *node, const struct bp_pass *pass);
+
+#endif

@@ -74,6 +74,8 @@ struct bp_layer_ops {
     void (*backward)(const struct bp_node *node, const struct bp_pass *pass);
 };
 
+/* For plan: sets the activation that a parameter asks for; linear is none. */
+void bp_node_activate(struct bp_node *node, const struct bp_value *asked);
 /* For plan: adds a tensor of the given name and dims; returns it. */
 struct bp_tensor *bp_node_tensor(struct bp_node *node, const char *name, int32_t rank, const int32_t *dims);
 

@@ -16,6 +16,14 @@ struct bp_tensor *bp_node_tensor(struct bp_node *node, const char *name, int32_t
     return tensor;
 }
 
+extern const struct bp_activation_ops bp_activation_linear;
+
+void bp_node_activate(struct bp_node *node, const struct bp_value *asked) {
+    if (!asked->entry || asked->entry == &bp_activation_linear.entry) return;
+    node->activation = asked->entry;
+    memcpy(node->activation_numbers, asked->entry_numbers, sizeof node->activation_numbers);
+}
+
 /* ---- one layer --------------------------------------------------------------------------------------------------- */
 
 /* The layer's own words, with its name, and those of what it reads. */

@@ -17,8 +17,6 @@ enum { FILTERS, KERNEL_SIZE, STRIDES, PADDING, DILATION_RATE, GROUPS, ACTIVATION
 enum { KERNEL, BIAS };
 enum { TILE_REALS = 32768, TILE_ROWS = 16 }; /* size of a tile's matrix, and the fewest rows it has all the same */
 
-extern const struct bp_activation_ops bp_activation_linear;
-
 /* ---- parameters -------------------------------------------------------------------------------------------------- */
 
 const struct bp_param bp_convolution_params[BP_CONVOLUTION_PARAMS] = {
@@ -112,11 +110,7 @@ static void add_tensors(struct bp_node *node, int32_t axes, const struct sizes *
 
 int bp_convolution_plan(struct bp_node *node, int32_t axes, struct bp_error *error) {
     struct sizes s;
-    const struct bp_value *activation = &node->values[ACTIVATION];
-    if (activation->entry && activation->entry != &bp_activation_linear.entry) {
-        node->activation = activation->entry;
-        memcpy(node->activation_numbers, activation->entry_numbers, sizeof node->activation_numbers);
-    }
+    bp_node_activate(node, &node->values[ACTIVATION]);
     if (node->in[0].rank < 0) return 0;
     if (settle(node, axes, &s, error)) return -1;
     bp_window_shape(node, &s.window, s.filters);

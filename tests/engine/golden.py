@@ -272,3 +272,17 @@ for kind in "max_pool", "average_pool":
 net("gaussian_noise stddev=3; dense units=2", "mse", [3], batch=2)
 net("positional_encoding; dense units=2", "mse", [6, 5], batch=2)
 net("positional_encoding max_wavelength=50", "mse", [70, 2], batch=1)
+
+# ---- more activations -----------------------------------------------------------------------------------------------------
+
+MORE = {
+    "hard_sigmoid": F.hardsigmoid,
+    "hard_swish": F.hardswish,
+    "log_softmax": lambda z: F.log_softmax(z, -1),
+    "mish": F.mish,
+    "relu6": F.relu6,
+}
+ACTIVATIONS.update(MORE)
+for name in MORE:
+    net("dense units=5 activation=%s" % name, "mse", [4], scale=2.5)
+    net("dense units=4; activation activation=%s; dense units=2" % name, "mse", [3], scale=2.5, batch=3)

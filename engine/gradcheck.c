@@ -68,6 +68,15 @@ static int32_t indices_of(const struct bp_network *net, int32_t i) {
     return indices;
 }
 
+/* Makes normal numbers what the loss takes. */
+static void suit_targets(enum bp_range range, bp_real *y, int32_t batch, int32_t width) {
+    for (int32_t i = 0; range != BP_RANGE_ANY && i < batch; i++, y += width) {
+        double sum = 0;
+        for (int32_t j = 0; j < width; j++) sum += fabs(y[j]);
+        for (int32_t j = 0; j < width; j++) y[j] = range == BP_RANGE_SHARES ? fabs(y[j]) / sum : y[j] < 0 ? -1 : 1;
+    }
+}
+
 static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_error *error) {
     if (bp_network_plan(&check->graph, &check->net, error) || bp_workspace_new(check->net, batch, true, &check->ws, error)) return -1;
     const struct bp_network *net = check->net;
@@ -97,6 +106,7 @@ static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_
     }
     for (int32_t k = 0; k < batch * check->target_width; k++)
         check->targets[k] = classes ? (double)bp_random_below(&random, width == 1 ? 2 : (uint64_t)width) : bp_random_normal(&random);
+    if (!classes) suit_targets(net->loss->range, check->targets, batch, width);
     return 0;
 }
 

@@ -12,6 +12,13 @@ enum bp_target {
     BP_TARGET_CLASS   /* y: (B, 1) the number of the class, 0.. */
 };
 
+/* Which numbers y may be under BP_TARGET_VALUES; others make the loss not a number. */
+enum bp_range {
+    BP_RANGE_ANY,
+    BP_RANGE_SHARES, /* not negative, adding up to 1 in a sample (one-hot classes do) */
+    BP_RANGE_SIGNS   /* 1, or -1 or 0 for the other side (one-hot classes do) */
+};
+
 struct bp_loss_call {
     int32_t batch, width;   /* B, numbers per sample of the output */
     bp_real *z;             /* (B, width) in: output (pre-activation when fused); out: predictions */
@@ -24,6 +31,7 @@ struct bp_loss_call {
 struct bp_loss_ops {
     struct bp_entry entry;
     enum bp_target target;
+    enum bp_range range;
     const char *head; /* activation it fuses, or NULL */
     bool kinked;
     /* Optional: whether an output of that shape (all of it known) suits; an error says what does. */

@@ -341,7 +341,7 @@ static void complete_output(struct resolving *r) {
             warn(r, "the last layer (%lld linear units) does not fit the target and is taken as hidden: an output layer was added", (long long)width);
         int32_t units = !r->classification || classes == 2 ? 1 : classes;
         const char *kind = !r->classification ? "linear" : classes == 2 ? "sigmoid" : "softmax";
-        if (d->loss && r->classification && classes == 2 && strcmp(d->loss->entry.name, "cross_entropy") == 0) units = 2, kind = "softmax";
+        if (d->loss && d->loss->head && r->classification && classes == 2 && strcmp(d->loss->head, "softmax") == 0) units = 2, kind = "softmax";
         if (schema_definition_append_dense(d, units, kind) != 0) schema_problem_add(r->problems, "", "out of memory");
         width = units;
         activation = kind;

@@ -3,6 +3,8 @@
 #include "kernels/kernels.h"
 #include "loss.h"
 
+enum { LABEL_SMOOTHING, PARAMS };
+
 static int check(const struct bp_shape *output, struct bp_error *error) {
     char text[64];
     if (output->rank != 1)
@@ -18,8 +20,33 @@ static int check(const struct bp_shape *output, struct bp_error *error) {
     return 0;
 }
 
+/* Smoothing moves the target from the true class y some way towards equal shares: the loss gains s (z_y - mean z), to be read before the kernel
+ * puts probabilities in the place of z. A class that cannot be is the kernel's to tell. */
+static double smooth_loss(double share, const struct bp_loss_call *call) {
+    const size_t width = (size_t)call->width;
+    double gained = 0;
+    for (size_t i = 0; share > 0 && i < (size_t)call->batch; i++) {
+        const bp_real *z = call->z + i * width, y = call->y[i]; /* (classes) */
+        double sum = 0;
+        for (size_t j = 0; j < width; j++) sum += (double)z[j];
+        if (y >= 0 && y < (bp_real)width)
+            gained += (call->weights ? (double)call->weights[i] : 1) * share * ((double)z[(size_t)y] - sum / call->width);
+    }
+    return gained;
+}
+
+static void smooth_gradient(double share, const struct bp_loss_call *call) {
+    const size_t width = (size_t)call->width;
+    for (size_t i = 0; share > 0 && call->d_z && i < (size_t)call->batch; i++) {
+        const double factor = share * call->scale * (call->weights ? (double)call->weights[i] : 1);
+        bp_real *d_z = call->d_z + i * width; /* (classes) */
+        for (size_t j = 0; j < width; j++) d_z[j] -= (bp_real)(factor / call->width);
+        if (call->y[i] >= 0 && call->y[i] < (bp_real)width) d_z[(size_t)call->y[i]] += (bp_real)factor;
+    }
+}
+
 static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
-    (void)values;
+    const double share = values[LABEL_SMOOTHING].number, gained = smooth_loss(share, call);
     const struct bp_softmax_loss loss = {.rows = (size_t)call->batch,
                                          .width = (size_t)call->width,
                                          .z = call->z,
@@ -27,12 +54,23 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
                                          .weights = call->weights,
                                          .scale = (bp_real)call->scale,
                                          .d_z = call->d_z};
-    return bp_kernels()->softmax_loss(&loss);
+    const double hard = bp_kernels()->softmax_loss(&loss);
+    smooth_gradient(share, call);
+    return hard + gained;
 }
+
+static const struct bp_param params[PARAMS] = {
+    [LABEL_SMOOTHING] = {.name = "label_smoothing",
+                         .type = BP_PARAM_NUMBER,
+                         .help = "Share of the target that is spread over all classes, against overconfidence",
+                         .min = 0,
+                         .max = 1,
+                         .flags = BP_PARAM_MAX_OPEN},
+};
 
 extern const struct bp_loss_ops bp_loss_cross_entropy;
 const struct bp_loss_ops bp_loss_cross_entropy = {
-    .entry = {.name = "cross_entropy", .summary = "Cross-entropy of softmax, for two classes or more"},
+    .entry = {.name = "cross_entropy", .summary = "Cross-entropy of softmax, for two classes or more", .params = params, .params_count = PARAMS},
     .target = BP_TARGET_CLASS,
     .head = "softmax",
     .check = check,

@@ -43,10 +43,24 @@ ACTIVATIONS = {
     "softplus": F.softplus,
     "softmax": lambda z: torch.softmax(z, -1),
 }
+FUSED = "cross_entropy", "binary_cross_entropy", "focal", "kl_divergence"
+
+
+def focal(log_p, gamma):
+    return -(1 - log_p.exp()) ** gamma * log_p
+
+
 LOSSES = {  # per sample, predictions
     "mse": lambda z, y: (((z - y) ** 2).flatten(1).mean(1), z),
     "mae": lambda z, y: ((z - y).abs().flatten(1).mean(1), z),
-    "cross_entropy": lambda z, y: (F.cross_entropy(z, y.long().flatten(), reduction="none"), torch.softmax(z, -1)),
+    "cosine": lambda z, y: (1 - F.cosine_similarity(z.flatten(1), y.flatten(1)), z),
+    "cross_entropy": lambda z, y, label_smoothing=0.0: (
+        F.cross_entropy(z, y.long().flatten(), reduction="none", label_smoothing=label_smoothing), torch.softmax(z, -1)),
+    "focal": lambda z, y, gamma=2.0: (focal(F.log_softmax(z, -1).gather(1, y.long()).flatten(), gamma), torch.softmax(z, -1)),
+    "hinge": lambda z, y: (F.relu(1 - (2 * y - 1) * z).flatten(1).mean(1), z),
+    "huber": lambda z, y, delta=1.0: (F.huber_loss(z, y, reduction="none", delta=delta).flatten(1).mean(1), z),
+    "kl_divergence": lambda z, y: (F.kl_div(F.log_softmax(z, -1), y, reduction="none").sum(1), torch.softmax(z, -1)),
+    "log_cosh": lambda z, y: (torch.log(torch.cosh(z - y)).flatten(1).mean(1), z),
     "binary_cross_entropy": lambda z, y: (
         F.binary_cross_entropy_with_logits(z, y, reduction="none").flatten(1).mean(1), torch.sigmoid(z)),
 }
@@ -169,19 +183,24 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0):
 
         f = ACTIVATIONS[given.get("activation", "linear")]
         # softmax, sigmoid at the output are fused by the loss: PyTorch's losses take pre-activations
-        fused = number + 1 == len(layers) and loss.endswith("cross_entropy")
+        fused = number + 1 == len(layers) and loss.split()[0] in FUSED
         a = LAYERS[kind]([nodes[name] for name in given["in"].split(",")] if "in" in given else [a], given, make)
         if not fused:
             a = f(a)
         nodes[layer] = a
-    if loss == "cross_entropy":
+    name, options = loss.split()[0], dict(p.split("=") for p in loss.split()[1:])
+    if name in ("cross_entropy", "focal"):
         y = torch.randint(0, a.shape[-1], (batch, 1)).to(torch.float64)
-    elif loss == "binary_cross_entropy":
+    elif name == "binary_cross_entropy":
         y = torch.randint(0, 2, (batch, 1)).to(torch.float64)
+    elif name == "hinge":
+        y = torch.randint(0, 2, a.shape).to(torch.float64)
+    elif name == "kl_divergence":
+        y = single(torch.softmax(torch.randn(a.shape), -1))
     else:
         y = single(torch.randn(a.shape))
     weights = single(torch.rand(batch) * 2) if weighted else torch.ones(batch)
-    per_sample, predictions = LOSSES[loss](a, y)
+    per_sample, predictions = LOSSES[name](a, y, **{key: float(value) for key, value in options.items()})
     value = (per_sample * weights).sum()
     (value / weights.sum()).backward()
     tensor("x", x)
@@ -286,3 +305,8 @@ ACTIVATIONS.update(MORE)
 for name in MORE:
     net("dense units=5 activation=%s" % name, "mse", [4], scale=2.5)
     net("dense units=4; activation activation=%s; dense units=2" % name, "mse", [3], scale=2.5, batch=3)
+
+# ---- more losses ------------------------------------------------------------------------------------------------------------
+
+for name in "huber", "huber delta=0.4", "log_cosh", "hinge", "cosine", "cross_entropy label_smoothing=0.1", "focal", "focal gamma=0.5", "kl_divergence":
+    net("dense units=4 activation=tanh; dense units=3", name, [4], scale=2, weighted=True)

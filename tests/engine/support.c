@@ -78,9 +78,14 @@ void test_graph(struct test_graph *graph, const char *text, const char *loss, st
     for (char *layer = strtok_r(copy, ";", &state); layer; layer = strtok_r(NULL, ";", &state))
         set_layer(&graph->layers[graph->graph.layers_count++], layer);
     if (!loss || !*loss) return;
-    graph->graph.loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, loss);
+    const size_t length = strcspn(loss, " ");
+    snprintf(copy, sizeof copy, "%s", loss);
+    copy[length] = 0;
+    graph->graph.loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, copy);
     ck_assert_msg(graph->graph.loss != NULL, "no loss %s", loss);
     bp_values_preset(&graph->graph.loss->entry, graph->graph.loss_values);
+    snprintf(copy, sizeof copy, "%s", loss + length);
+    test_values(&graph->graph.loss->entry, graph->graph.loss_values, copy);
 }
 
 struct bp_network *test_network(const char *text, const char *loss, struct bp_shape shape) {

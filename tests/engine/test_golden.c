@@ -160,7 +160,10 @@ START_TEST(every_activation_and_loss_is_in_the_fixture) {
             snprintf(text, sizeof text, "activation=%s", bp_activations.entries[i]->name);
             activation[i] = activation[i] || strstr(item.text, text);
         }
-        for (int32_t i = 0; i < bp_losses.count; i++) loss[i] = loss[i] || !strcmp(item.loss, bp_losses.entries[i]->name);
+        for (int32_t i = 0; i < bp_losses.count; i++) {
+            const char *name = bp_losses.entries[i]->name;
+            loss[i] = loss[i] || (!strncmp(item.loss, name, strlen(name)) && strcspn(item.loss, " ") == strlen(name));
+        }
         for (int32_t i = 0; i < bp_optimizers.count; i++)
             optimizer[i] =
                 optimizer[i] || (!strcmp(item.kind, "optimizer") && !strncmp(item.text, bp_optimizers.entries[i]->name, strcspn(item.text, " ")));

@@ -137,6 +137,13 @@ START_TEST(every_loss) {
 }
 END_TEST
 
+START_TEST(parameters_of_losses) {
+    static const char *const losses[] = {"cross_entropy label_smoothing=0.2", "focal gamma=0", "focal gamma=0.5", "huber delta=0.3"};
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
+        check_text("dense units=5 activation=tanh; dense units=3", losses[i], (struct bp_shape){1, {4}});
+}
+END_TEST
+
 /* Weights of 0 put every unit of relu exactly on its kink: all entries but the last bias are left out, none is wrong. */
 START_TEST(kinks_are_left_out) {
     struct test_graph graph;
@@ -181,6 +188,7 @@ Suite *suite_gradcheck(void) {
     tcase_add_test(tests, every_activation);
     tcase_add_test(tests, every_layer);
     tcase_add_test(tests, every_loss);
+    tcase_add_test(tests, parameters_of_losses);
     tcase_add_test(tests, kinks_are_left_out);
     tcase_add_test(tests, report_names_and_counts);
     suite_add_tcase(suite, tests);

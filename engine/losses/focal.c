@@ -1,0 +1,59 @@
+/* focal.c - -(1 - p)^gamma ln p of the true class, p from the softmax of z (B, classes); y (B, 1) class numbers (Lin et al. 2017): what is
+ * known already counts less. With l = ln p = z_y - ln(sum of e^z): dL/dl = gamma (1 - p)^(gamma - 1) p l - (1 - p)^gamma,
+ * dl/dz_j = [j = y] - p_j. gamma 0 is cross_entropy. */
+#include "kernels/kernels.h"
+#include "loss.h"
+
+#include <math.h>
+
+enum { GAMMA, PARAMS };
+
+static int check(const struct bp_shape *output, struct bp_error *error) {
+    char text[64];
+    if (output->rank == 1 && output->dims[0] > 1) return 0;
+    return bp_error_set(error, "", "focal needs one output per class, a shape like (3), at least 2, but the output has the shape %s",
+                        bp_shape_text(output, text, sizeof text));
+}
+
+static double log_sum(size_t n, const bp_real *z) {
+    double top = (double)z[0], sum = 0;
+    for (size_t j = 1; j < n; j++) top = (double)z[j] > top ? (double)z[j] : top;
+    for (size_t j = 0; j < n; j++) sum += exp((double)z[j] - top);
+    return top + log(sum);
+}
+
+static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
+    const double gamma = values[GAMMA].number;
+    const size_t width = (size_t)call->width;
+    double loss = 0;
+    for (size_t i = 0; i < (size_t)call->batch; i++) {
+        const bp_real *z = call->z + i * width, y = call->y[i]; /* (classes) */
+        const double weight = call->weights ? (double)call->weights[i] : 1, all = log_sum(width, z);
+        const bool known = y >= 0 && y < (bp_real)width;
+        const size_t class = known ? (size_t)y : 0;
+        const double l = known ? (double)z[class] - all : (double)NAN, missing = -expm1(l); /* 1 - p */
+        const double power = pow(missing, gamma), steep = gamma > 0 && missing > 0 ? gamma * power / missing * exp(l) * l : 0;
+        const double slope = weight * call->scale * (steep - power);
+        for (size_t j = 0; call->d_z && j < width; j++) call->d_z[i * width + j] = (bp_real)(slope * ((j == class) - exp((double)z[j] - all)));
+        loss -= weight * power * l;
+    }
+    bp_kernels()->softmax((size_t)call->batch, width, call->z, call->z);
+    return loss;
+}
+
+static const struct bp_param params[PARAMS] = {
+    [GAMMA] =
+        {.name = "gamma", .type = BP_PARAM_NUMBER, .help = "How much less a class counts that is known already", .preset = 2, .min = 0, .max = 100},
+};
+
+extern const struct bp_loss_ops bp_loss_focal;
+const struct bp_loss_ops bp_loss_focal = {
+    .entry = {.name = "focal",
+              .summary = "Cross-entropy of softmax in which samples that are known already count less",
+              .params = params,
+              .params_count = PARAMS},
+    .target = BP_TARGET_CLASS,
+    .head = "softmax",
+    .check = check,
+    .evaluate = evaluate,
+};

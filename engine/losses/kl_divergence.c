@@ -1,0 +1,52 @@
+/* kl_divergence.c - sum over the classes of y ln(y / p), p the softmax of z; z, y (B, classes), y the shares that p should have.
+ * ln p = z - ln(sum of e^z), so that it neither overflows nor cancels; dz = p (sum of y) - y. A negative share makes it not a number. */
+#include "kernels/kernels.h"
+#include "loss.h"
+
+#include <math.h>
+
+static int check(const struct bp_shape *output, struct bp_error *error) {
+    char text[64];
+    if (output->rank == 1 && output->dims[0] > 1) return 0;
+    return bp_error_set(error, "", "kl_divergence needs one output per class, a shape like (3), but the output has the shape %s",
+                        bp_shape_text(output, text, sizeof text));
+}
+
+/* ln(sum of e^z). */
+static double log_sum(size_t n, const bp_real *z) {
+    double top = (double)z[0], sum = 0;
+    for (size_t j = 1; j < n; j++) top = (double)z[j] > top ? (double)z[j] : top;
+    for (size_t j = 0; j < n; j++) sum += exp((double)z[j] - top);
+    return top + log(sum);
+}
+
+static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
+    (void)values;
+    const size_t width = (size_t)call->width;
+    double loss = 0;
+    for (size_t i = 0; i < (size_t)call->batch; i++) {
+        const bp_real *z = call->z + i * width, *y = call->y + i * width; /* (classes) */
+        const double weight = call->weights ? (double)call->weights[i] : 1, all = log_sum(width, z), factor = weight * call->scale;
+        double sum = 0, shares = 0;
+        for (size_t j = 0; j < width; j++) {
+            const double share = y[j] >= 0 ? (double)y[j] : (double)NAN;
+            sum += share == 0 ? 0 * (double)z[j] : share * (log(share) - ((double)z[j] - all));
+            shares += share;
+        }
+        for (size_t j = 0; call->d_z && j < width; j++)
+            call->d_z[i * width + j] = (bp_real)(factor * (exp((double)z[j] - all) * shares - (double)y[j]));
+        loss += weight * sum;
+    }
+    bp_kernels()->softmax((size_t)call->batch, width, call->z, call->z);
+    return loss;
+}
+
+extern const struct bp_loss_ops bp_loss_kl_divergence;
+const struct bp_loss_ops bp_loss_kl_divergence = {
+    .entry = {.name = "kl_divergence", .summary = "Kullback-Leibler divergence of softmax from the shares that the target gives"},
+    .target = BP_TARGET_VALUES,
+    .range = BP_RANGE_SHARES,
+    .head = "softmax",
+    .check = check,
+    .evaluate = evaluate,
+};

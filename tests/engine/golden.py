@@ -274,14 +274,14 @@ net("embedding input_dim=6 output_dim=3; dense units=4 activation=tanh; flatten;
 
 # ---- convolutions and pooling ---------------------------------------------------------------------------------------------
 
-net("conv1d filters=3 kernel_size=3 activation=relu; flatten; dense units=2", "mse", [9, 2])
-net("conv1d filters=4 kernel_size=4 strides=3 padding=same activation=tanh", "mse", [10, 3], batch=3)
-net("conv1d filters=4 kernel_size=3 groups=4 dilation_rate=2 padding=3", "mse", [6, 4], batch=3)
-net("conv2d filters=4 kernel_size=3 activation=relu; conv2d filters=5 kernel_size=3 padding=same activation=gelu; flatten; dense units=3", "cross_entropy", [7, 6, 2])
-net("conv2d filters=3 kernel_size=2,3 strides=2,1 padding=same", "mse", [5, 4, 2], batch=3)
-net("conv2d filters=6 kernel_size=3 groups=3 padding=2,1 dilation_rate=2 use_bias=0", "mse", [5, 6, 3], batch=3)
-net("conv2d filters=4 kernel_size=3 groups=4 padding=same activation=silu; conv2d filters=3 kernel_size=1", "mse", [4, 5, 4], batch=3)
-net("conv2d filters=2 kernel_size=1 strides=2 activation=softmax", "mse", [4, 5, 3], batch=3)
+net("conv1d filters=3 kernel_size=3 activation=relu; flatten; dense units=2", "mse", [9, 2], batch=2)
+net("conv1d filters=4 kernel_size=4 strides=3 padding=same activation=tanh", "mse", [10, 3], batch=2)
+net("conv1d filters=4 kernel_size=3 groups=4 dilation_rate=2 padding=3", "mse", [6, 4], batch=2)
+net("conv2d filters=4 kernel_size=3 activation=relu; conv2d filters=5 kernel_size=3 padding=same activation=gelu; flatten; dense units=3", "cross_entropy", [7, 6, 2], batch=2)
+net("conv2d filters=3 kernel_size=2,3 strides=2,1 padding=same", "mse", [5, 4, 2], batch=2)
+net("conv2d filters=6 kernel_size=3 groups=3 padding=2,1 dilation_rate=2 use_bias=0", "mse", [5, 6, 3], batch=2)
+net("conv2d filters=4 kernel_size=3 groups=4 padding=same activation=silu; conv2d filters=3 kernel_size=1", "mse", [4, 5, 4], batch=2)
+net("conv2d filters=2 kernel_size=1 strides=2 activation=softmax", "mse", [4, 5, 3], batch=2)
 for kind in "max_pool", "average_pool":
     net(kind + "1d", "mse", [7, 2], batch=2)
     net(kind + "1d pool_size=3 strides=2 padding=same", "mse", [6, 2], batch=2)
@@ -290,7 +290,7 @@ for kind in "max_pool", "average_pool":
     net("global_%s; dense units=2" % kind, "mse", [3, 4, 2], batch=2)
 net("gaussian_noise stddev=3; dense units=2", "mse", [3], batch=2)
 net("positional_encoding; dense units=2", "mse", [6, 5], batch=2)
-net("positional_encoding max_wavelength=50", "mse", [70, 2], batch=1)
+net("positional_encoding max_wavelength=50", "mse", [40, 2], batch=1)
 
 # ---- more activations -----------------------------------------------------------------------------------------------------
 
@@ -303,10 +303,36 @@ MORE = {
 }
 ACTIVATIONS.update(MORE)
 for name in MORE:
-    net("dense units=5 activation=%s" % name, "mse", [4], scale=2.5)
+    net("dense units=5 activation=%s" % name, "mse", [4], scale=2.5, batch=3)
     net("dense units=4; activation activation=%s; dense units=2" % name, "mse", [3], scale=2.5, batch=3)
 
 # ---- more losses ------------------------------------------------------------------------------------------------------------
 
 for name in "huber", "huber delta=0.4", "log_cosh", "hinge", "cosine", "cross_entropy label_smoothing=0.1", "focal", "focal gamma=0.5", "kl_divergence":
     net("dense units=4 activation=tanh; dense units=3", name, [4], scale=2, weighted=True)
+
+# ---- more optimizers --------------------------------------------------------------------------------------------------------
+
+
+class Lion(O.Optimizer):
+    """As in the paper (Chen et al. 2023, program 2): PyTorch has none."""
+
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                b1, b2 = group["betas"]
+                p -= group["lr"] * ((b1 * m + (1 - b1) * p.grad).sign() + group["weight_decay"] * p)
+                m.mul_(b2).add_((1 - b2) * p.grad)
+
+
+optimizer("adagrad", "", lambda p: O.Adagrad(p))
+optimizer("adadelta", "", lambda p: O.Adadelta(p))
+optimizer("adadelta", "learning_rate=0.5 rho=0.5 epsilon=0.01", lambda p: O.Adadelta(p, 0.5, 0.5, 0.01))
+optimizer("lion", "learning_rate=0.1 weight_decay=0.2", lambda p: Lion(p, 0.1, weight_decay=0.2))
+optimizer("rprop", "", lambda p: O.Rprop(p))
+optimizer("rprop", "learning_rate=0.1 eta_plus=1.5 eta_minus=0.3 step_min=0.05 step_max=0.2", lambda p: O.Rprop(p, 0.1, (0.3, 1.5), (0.05, 0.2)))

@@ -39,16 +39,56 @@ static void plain_rmsprop(struct plain *p, double g, int t, const struct bp_valu
     p->W -= o[0].number * p->m;
 }
 
+static void plain_adagrad(struct plain *p, double g, int t, const struct bp_value *o) {
+    (void)t;
+    p->v += g * g;
+    p->W -= o[0].number * g / (sqrt(p->v) + o[1].number);
+}
+
+static void plain_adadelta(struct plain *p, double g, int t, const struct bp_value *o) {
+    (void)t;
+    const double rho = o[1].number, epsilon = o[2].number;
+    p->v = rho * p->v + (1 - rho) * g * g;
+    const double u = sqrt(p->m + epsilon) / sqrt(p->v + epsilon) * g;
+    p->m = rho * p->m + (1 - rho) * u * u;
+    p->W -= o[0].number * u;
+}
+
+static void plain_lion(struct plain *p, double g, int t, const struct bp_value *o) {
+    (void)t;
+    const double u = o[1].number * p->m + (1 - o[1].number) * g;
+    p->W -= o[0].number * ((u > 0) - (u < 0) + o[3].number * p->W);
+    p->m = o[2].number * p->m + (1 - o[2].number) * g;
+}
+
+/* m is the gradient before, v the step. */
+static void plain_rprop(struct plain *p, double g, int t, const struct bp_value *o) {
+    if (t == 1) p->v = o[0].number;
+    p->v *= g * p->m > 0 ? o[1].number : g * p->m < 0 ? o[2].number : 1;
+    p->v = fmin(fmax(p->v, o[3].number), o[4].number);
+    if (g * p->m < 0) g = 0;
+    p->W -= ((g > 0) - (g < 0)) * p->v;
+    p->m = g;
+}
+
 static const struct {
     const char *name, *values;
     void (*plain)(struct plain *, double, int, const struct bp_value *);
     int32_t slots;
 } cases[] = {
+    {"adadelta", "", plain_adadelta, 2},
+    {"adadelta", "learning_rate=0.5 rho=0.5 epsilon=0.01", plain_adadelta, 2},
+    {"adagrad", "", plain_adagrad, 1},
+    {"adagrad", "learning_rate=0.3 epsilon=0.1", plain_adagrad, 1},
     {"adam", "", plain_adam, 2},
     {"adam", "learning_rate=0.1 beta_1=0 beta_2=0.5 epsilon=0.1", plain_adam, 2},
     {"adamw", "learning_rate=0.1 weight_decay=0.3", plain_adamw, 2},
+    {"lion", "", plain_lion, 1},
+    {"lion", "learning_rate=0.1 beta_1=0.5 beta_2=0.8 weight_decay=0.3", plain_lion, 1},
     {"rmsprop", "", plain_rmsprop, 1},
     {"rmsprop", "momentum=0.5 rho=0.99", plain_rmsprop, 2},
+    {"rprop", "", plain_rprop, 2},
+    {"rprop", "learning_rate=0.1 eta_plus=1.5 eta_minus=0.3 step_min=0.05 step_max=0.2", plain_rprop, 2},
     {"sgd", "", plain_sgd, 0},
     {"sgd", "momentum=0.9", plain_sgd, 1},
     {"sgd", "momentum=0.9 nesterov=1 learning_rate=0.3", plain_sgd, 1},

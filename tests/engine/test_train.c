@@ -136,11 +136,17 @@ START_TEST(learns_a_spiral_on_two_threads) {
 END_TEST
 
 START_TEST(every_optimizer_learns_a_line) {
-    static const char *const values[] = {"learning_rate=0.05", "learning_rate=0.05 weight_decay=0", "learning_rate=0.01 momentum=0.5",
+    static const char *const values[] = {"epsilon=0.01",
+                                         "learning_rate=0.5",
+                                         "learning_rate=0.05",
+                                         "learning_rate=0.05 weight_decay=0",
+                                         "learning_rate=0.005 beta_1=0.5 beta_2=0.5",
+                                         "learning_rate=0.01 momentum=0.5",
+                                         "step_max=0.01",
                                          "learning_rate=0.1"};
     static struct data data;
     make_line(&data, 200);
-    ck_assert_int_eq(bp_optimizers.count, 4);
+    ck_assert_int_eq(bp_optimizers.count, (int)(sizeof values / sizeof *values));
     for (int32_t i = 0; i < bp_optimizers.count; i++) {
         struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {2}});
         struct bp_train_options options = options_of(bp_optimizers.entries[i]->name, values[i], 100);

@@ -18,7 +18,8 @@ struct test_graph {
     struct bp_graph graph;
 };
 
-/* Fills graph from text, with one input "x" of that shape, and that loss ("huber delta=2"; "" or NULL: none). Stops the test on a mistake in the text. */
+/* Fills graph from text, with one input "x" of that shape, and that loss ("huber delta=2"; "" or NULL: none). Stops the test on a mistake in the
+ * text. */
 void test_graph(struct test_graph *graph, const char *text, const char *loss, struct bp_shape shape);
 /* "a=1 b=2" into values of an entry whose defaults are already there. */
 void test_values(const struct bp_entry *entry, struct bp_value *values, char *text);

@@ -163,6 +163,7 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
     struct bp_graph graph = schema_definition_graph(d, named ? d->inputs : open, named ? d->inputs_count : count);
     struct bp_network *network = NULL;
     struct bp_error error = {0};
+    graph.loss = NULL; /* the output layer may have been left out: whether the loss suits it is known with the data */
     if (bp_network_plan(&graph, &network, &error) != 0) {
         snprintf(place, sizeof place, "%s%s", pointer, error.pointer);
         schema_problem_add(problems, place, "%s", error.message);

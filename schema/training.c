@@ -303,6 +303,26 @@ static bool has_output(struct resolving *r, int64_t width, const char *activatio
     return width == classes && (is(activation, "linear") || (is(activation, "sigmoid") && r->training->definition->loss));
 }
 
+/* Does the loss that the user chose suit the task at all? */
+static void check_loss(struct resolving *r) {
+    const struct bp_loss_ops *loss = r->training->definition->loss;
+    const char *target = r->dataset->columns[r->target].name;
+    char where[POINTER_MAX];
+    if (!loss) return;
+    snprintf(where, sizeof where, "%s/loss", r->request->definition_pointer);
+    if (!r->classification && (loss->target == BP_TARGET_CLASS || loss->head || loss->range != BP_RANGE_ANY))
+        schema_problem_add(r->problems, where,
+                           "the loss %s is for classes, but \"%.60s\" is regressed; use mse or mae, or say \"task\":\"classification\"",
+                           loss->entry.name, target);
+    else if (r->classification && is(loss->head, "sigmoid") && r->labels_count > 2)
+        schema_problem_add(r->problems, where, "the loss %s is for two classes, but \"%.60s\" has %d; use cross_entropy, or leave loss out",
+                           loss->entry.name, target, r->labels_count);
+    else if (r->classification && loss->range == BP_RANGE_SIGNS)
+        schema_problem_add(r->problems, where,
+                           "the loss %s gives scores, and what is served here are probabilities; use cross_entropy, or leave loss out",
+                           loss->entry.name);
+}
+
 static void complete_output(struct resolving *r) {
     struct schema_definition *d = r->training->definition;
     int32_t classes = r->labels_count;
@@ -339,9 +359,9 @@ static void complete_output(struct resolving *r) {
         }
         if (last && is(activation, "linear") && width != 1)
             warn(r, "the last layer (%lld linear units) does not fit the target and is taken as hidden: an output layer was added", (long long)width);
-        int32_t units = !r->classification || classes == 2 ? 1 : classes;
-        const char *kind = !r->classification ? "linear" : classes == 2 ? "sigmoid" : "softmax";
-        if (d->loss && d->loss->head && r->classification && classes == 2 && strcmp(d->loss->head, "softmax") == 0) units = 2, kind = "softmax";
+        bool sigmoid = r->classification && classes == 2 && (!d->loss || is(d->loss->head, "sigmoid"));
+        int32_t units = !r->classification || sigmoid ? 1 : classes;
+        const char *kind = !r->classification ? "linear" : sigmoid ? "sigmoid" : "softmax";
         if (schema_definition_append_dense(d, units, kind) != 0) schema_problem_add(r->problems, "", "out of memory");
         width = units;
         activation = kind;
@@ -352,12 +372,6 @@ static void complete_output(struct resolving *r) {
         schema_problem_add(r->problems, r->request->definition_pointer,
                            "the loss %s over a single output does not suit classes; use binary_cross_entropy, or %d units with softmax",
                            d->loss->entry.name, classes);
-    }
-    if (!r->classification && d->loss->target == BP_TARGET_CLASS) {
-        snprintf(where, sizeof where, "%s/loss", r->request->definition_pointer);
-        schema_problem_add(r->problems, where,
-                           "the loss %s is for classes, but \"%.60s\" is regressed; use mse or mae, or say \"task\":\"classification\"",
-                           d->loss->entry.name, r->dataset->columns[r->target].name);
     }
 }
 
@@ -439,6 +453,8 @@ static void resolve(struct resolving *r) {
     r->target = find_column(r, r->request->target, place(r, "target", where, sizeof where));
     choose_features(r);
     if (r->target >= 0) choose_task(r);
+    if (r->problems->total) return;
+    check_loss(r);
     if (r->problems->total) return;
     fit(r);
     if (r->problems->total) return;

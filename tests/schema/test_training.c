@@ -56,6 +56,21 @@ START_TEST(a_given_output_layer_is_taken) {
 }
 END_TEST
 
+START_TEST(a_chosen_loss_does_not_need_the_output_layer) {
+    static const char with[] = "{\"layers\":[{\"type\":\"dense\",\"units\":8,\"activation\":\"relu\"}],\"loss\":\"%s\"}";
+    char text[200];
+    snprintf(text, sizeof text, with, "cross_entropy");
+    output_is(three_csv, text, "{\"target\":\"k\"}", 2, 3, "cross_entropy", "softmax");
+    output_is(colours_csv, text, "{\"target\":\"label\"}", 2, 2, "cross_entropy", "softmax");
+    snprintf(text, sizeof text, with, "binary_cross_entropy");
+    output_is(colours_csv, text, "{\"target\":\"label\"}", 2, 1, "binary_cross_entropy", "sigmoid");
+    refused(three_csv, text, "{\"target\":\"k\"}", "/model/loss: the loss binary_cross_entropy is for two classes, but \"k\" has 3");
+    refused(numbers_csv, text, "{\"target\":\"y\"}", "/model/loss: the loss binary_cross_entropy is for classes");
+    snprintf(text, sizeof text, with, "mse");
+    output_is(colours_csv, text, "{\"target\":\"label\"}", 2, 2, "mse", "none");
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_refused) {
     refused(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"softmax\"}]}", "{\"target\":\"k\"}",
             "/model/layers/0: the output layer gives 4 numbers, but \"k\" has 3 classes");
@@ -142,6 +157,7 @@ Suite *suite_schema_training(void) {
     TCase *tests = tcase_create("training");
     tcase_add_test(tests, the_output_layer_follows_from_the_target);
     tcase_add_test(tests, a_given_output_layer_is_taken);
+    tcase_add_test(tests, a_chosen_loss_does_not_need_the_output_layer);
     tcase_add_test(tests, what_does_not_fit_is_refused);
     tcase_add_test(tests, the_task_is_inferred);
     tcase_add_test(tests, a_spec_gives_the_same_training);

@@ -135,6 +135,32 @@ def positional_encoding(a, given, make):
     return a[0] + torch.where(j % 2 == 0, torch.sin(angle), torch.cos(angle))
 
 
+def recurrent(kind):
+    def layer(a, given, make):
+        x, H = a[0], int(given["units"])
+        gates = {"rnn": 1, "gru": 3, "lstm": 4}[kind]
+        both, sequences = given.get("bidirectional", "0") == "1", given.get("return_sequences", "0") == "1"
+
+        def order(W):  # PyTorch's gru has the reset gate first
+            return torch.cat([W[..., H:2 * H], W[..., :H], W[..., 2 * H:]], -1) if kind == "gru" else W
+
+        weights = []
+        for prefix in ["", "backward_"][:1 + both]:
+            W = make(prefix + "kernel", [x.shape[-1], gates * H], x.shape[-1] ** -0.5)
+            U = make(prefix + "recurrent_kernel", [H, gates * H], H ** -0.5)
+            b = make(prefix + "bias", [2, gates * H] if kind == "gru" else [gates * H], 0.3)
+            biases = [order(b[0]), order(b[1])] if kind == "gru" else [b, torch.zeros_like(b)]
+            weights += [order(W).T.contiguous(), order(U).T.contiguous(), *biases]
+        first = torch.zeros(1 + both, len(x), H)
+        options = (weights, True, 1, 0.0, False, both, True)
+        if kind == "lstm":
+            every, last, _ = torch._VF.lstm(x, (first, first), *options)
+        else:
+            every, last = (torch._VF.gru if kind == "gru" else torch._VF.rnn_tanh)(x, first, *options)
+        return every if sequences else torch.cat(list(last), -1)
+    return layer
+
+
 LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weights
     "activation": lambda a, given, make: a[0],
     "add": lambda a, given, make: sum(a),
@@ -150,11 +176,14 @@ LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weig
     "gaussian_noise": lambda a, given, make: a[0],
     "global_average_pool": lambda a, given, make: a[0].flatten(1, -2).mean(1),
     "global_max_pool": lambda a, given, make: a[0].flatten(1, -2).max(1)[0],
+    "gru": recurrent("gru"),
     "layer_norm": layer_norm,
+    "lstm": recurrent("lstm"),
     "max_pool1d": pool(1, "max"),
     "max_pool2d": pool(2, "max"),
     "multiply": lambda a, given, make: torch.stack(a).prod(0),
     "positional_encoding": positional_encoding,
+    "rnn": recurrent("rnn"),
     "reshape": lambda a, given, make: a[0].reshape(len(a[0]), *ints(given, "target_shape", 0, "")),
 }
 
@@ -336,3 +365,9 @@ optimizer("adadelta", "learning_rate=0.5 rho=0.5 epsilon=0.01", lambda p: O.Adad
 optimizer("lion", "learning_rate=0.1 weight_decay=0.2", lambda p: Lion(p, 0.1, weight_decay=0.2))
 optimizer("rprop", "", lambda p: O.Rprop(p))
 optimizer("rprop", "learning_rate=0.1 eta_plus=1.5 eta_minus=0.3 step_min=0.05 step_max=0.2", lambda p: O.Rprop(p, 0.1, (0.3, 1.5), (0.05, 0.2)))
+
+# ---- recurrent layers ---------------------------------------------------------------------------------------------------------
+
+for kind in "rnn", "lstm", "gru":
+    net("%s units=3; dense units=2" % kind, "cross_entropy", [4, 2], batch=3)
+    net("%s units=2 return_sequences=1 bidirectional=1; %s units=2 bidirectional=1" % (kind, kind), "mse", [3, 2], batch=2)

@@ -33,6 +33,9 @@ static const struct {
     {"global_average_pool", {1, {8}}, "/layers/0", "but got (8)"},
     {"global_max_pool", {1, {8}}, "/layers/0", "but got (8)"},
     {"positional_encoding", {1, {8}}, "/layers/0", "but got (8)"},
+    {"lstm units=4", {1, {8}}, "/layers/0", "needs an input (steps, features), but got (8); a reshape"},
+    {"gru units=4", {3, {8, 8, 1}}, "/layers/0", "needs an input (steps, features), but got (8, 8, 1)"},
+    {"rnn units=65536", {2, {2, 2}}, "/layers/0/units", "more than 2^31 - 1"},
     {"embedding input_dim=9 output_dim=2", {4, {1, 2, 1, 2}}, "/layers/0", "adds an axis"},
     {"embedding input_dim=16777216 output_dim=65536", {1, {2}}, "/layers/0/input_dim", "more than 2^31 - 1"},
 };
@@ -68,6 +71,10 @@ static const struct {
     {"global_max_pool", {3, {28, 21, 3}}, {1, {3}}},
     {"global_average_pool", {2, {28, 21}}, {1, {21}}},
     {"gaussian_noise stddev=1", {2, {28, 21}}, {2, {28, 21}}},
+    {"rnn units=5", {2, {7, 3}}, {1, {5}}},
+    {"gru units=5 return_sequences=1", {2, {7, 3}}, {2, {7, 5}}},
+    {"lstm units=5 bidirectional=1", {2, {7, 3}}, {1, {10}}},
+    {"lstm units=5 bidirectional=1 return_sequences=1", {2, {7, 3}}, {2, {7, 10}}},
     {"embedding input_dim=9 output_dim=2", {2, {3, 4}}, {3, {3, 4, 2}}},
     {"layer_norm", {2, {3, 4}}, {2, {3, 4}}},
 };
@@ -190,6 +197,19 @@ START_TEST(noise) {
 }
 END_TEST
 
+START_TEST(forget_gates_begin_open) {
+    struct bp_network *net = test_network("lstm units=2", NULL, (struct bp_shape){2, {3, 1}});
+    const struct bp_tensor *bias = &net->nodes[1].tensors[2];
+    const bp_real expected[8] = {0, 0, 1, 1, 0, 0, 0, 0};
+    bp_real *weights = bp_reals_new(net->weights_count);
+    bp_network_initialize(net, 1, weights);
+    ck_assert_str_eq(bias->name, "bias");
+    ck_assert_mem_eq(weights + bias->offset, expected, sizeof expected);
+    bp_network_free(net);
+    free(weights);
+}
+END_TEST
+
 Suite *suite_layers(void);
 Suite *suite_layers(void) {
     Suite *suite = suite_create("layers");
@@ -200,6 +220,7 @@ Suite *suite_layers(void) {
     tcase_add_test(tests, tiles_of_a_convolution);
     tcase_add_test(tests, maxima_do_not_swallow_nan);
     tcase_add_test(tests, noise);
+    tcase_add_test(tests, forget_gates_begin_open);
     tcase_add_test(tests, an_index_that_cannot_be_is_not_a_number);
     suite_add_tcase(suite, tests);
     return suite;

@@ -1,0 +1,259 @@
+/* recurrent.c - a cell walked along a sequence: x (B, T, F), W (F, G H), U (H, G H), b (G H), a (B, T, H) or, of the last step only, (B, H).
+ * The products with W of all steps are one product, done first; those with U follow step by step. Bidirectional: a second walk, from the end
+ * and with weights of its own, writes its H numbers after the first one's (its last step is step 0). Order: parameters, plan, walks, passes. */
+#include "layers/recurrent.h"
+
+#include "initializer.h"
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+enum { UNITS, RETURN_SEQUENCES, BIDIRECTIONAL, KERNEL_INITIALIZER, RECURRENT_INITIALIZER };
+enum { KERNEL, RECURRENT, BIAS, TENSORS }; /* of one direction */
+
+/* ---- parameters -------------------------------------------------------------------------------------------------- */
+
+const struct bp_param bp_recurrent_params[BP_RECURRENT_PARAMS] = {
+    [UNITS] = {.name = "units", .type = BP_PARAM_INTEGER, .help = "Numbers of its state", .min = 1, .max = 65536, .flags = BP_PARAM_REQUIRED},
+    [RETURN_SEQUENCES] = {.name = "return_sequences", .type = BP_PARAM_BOOLEAN, .help = "Give the state of every step, not only of the last"},
+    [BIDIRECTIONAL] = {.name = "bidirectional",
+                       .type = BP_PARAM_BOOLEAN,
+                       .help = "Walk from the end as well, with weights of its own, and give both states"},
+    [KERNEL_INITIALIZER] = {.name = "kernel_initializer",
+                            .type = BP_PARAM_ENTRY,
+                            .help = "First values of the weights of the input",
+                            .family = &bp_initializers,
+                            .preset_name = "auto"},
+    [RECURRENT_INITIALIZER] = {.name = "recurrent_initializer",
+                               .type = BP_PARAM_ENTRY,
+                               .help = "First values of the weights of the state",
+                               .family = &bp_initializers,
+                               .preset_name = "auto"},
+};
+
+/* ---- plan -------------------------------------------------------------------------------------------------------- */
+
+static void add_tensors(struct bp_node *node, const struct bp_cell *cell, int32_t features, bool backwards) {
+    static const char *const names[2][TENSORS] = {{"kernel", "recurrent_kernel", "bias"},
+                                                  {"backward_kernel", "backward_recurrent_kernel", "backward_bias"}};
+    const int32_t H = (int32_t)node->values[UNITS].number, all = cell->gates * H;
+    struct bp_tensor *kernel = bp_node_tensor(node, names[backwards][KERNEL], 2, (const int32_t[]){features, all});
+    struct bp_tensor *recurrent = bp_node_tensor(node, names[backwards][RECURRENT], 2, (const int32_t[]){H, all});
+    struct bp_tensor *bias = bp_node_tensor(node, names[backwards][BIAS], cell->apart ? 2 : 1, cell->apart ? (const int32_t[]){2, all} : &all);
+    kernel->initializer = bp_initializer_resolve(node->values[KERNEL_INITIALIZER].entry, NULL);
+    kernel->fan_in = features;
+    recurrent->initializer = bp_initializer_resolve(node->values[RECURRENT_INITIALIZER].entry, NULL);
+    recurrent->fan_in = H;
+    kernel->fan_out = recurrent->fan_out = H; /* of each gate */
+    kernel->penalised = recurrent->penalised = true;
+    bias->initializer = cell->first_biases;
+    bias->fan_in = features;
+    bias->fan_out = all;
+}
+
+int bp_recurrent_plan(struct bp_node *node, const struct bp_cell *cell, struct bp_error *error) {
+    char text[64];
+    const struct bp_shape *in = &node->in[0];
+    const int32_t H = (int32_t)node->values[UNITS].number, walks = node->values[BIDIRECTIONAL].number != 0 ? 2 : 1;
+    if (in->rank < 0) return 0;
+    if (in->rank != 2)
+        return bp_error_set(error, "", "%s needs an input (steps, features), but got %s%s", node->ops->entry.name,
+                            bp_shape_text(in, text, sizeof text), in->rank == 1 ? "; a reshape before it can cut it into steps" : "");
+    const int64_t T = in->dims[0], F = in->dims[1], most = F > H ? F : H, all = (int64_t)cell->gates * H;
+    node->out = (struct bp_shape){.rank = 1, .dims = {walks * H}};
+    if (node->values[RETURN_SEQUENCES].number != 0) node->out = (struct bp_shape){.rank = 2, .dims = {in->dims[0], walks * H}};
+    if (most * all > INT32_MAX || T * all > INT32_MAX)
+        return bp_error_set(error, "/units", "%d units over an input of %s have more than 2^31 - 1 numbers; use fewer units", (int)H,
+                            bp_shape_text(in, text, sizeof text));
+    if (T <= 0 || F <= 0) return 0;
+    for (int32_t i = 0; i < walks; i++) add_tensors(node, cell, in->dims[1], i > 0);
+    const size_t kept = (size_t)(T * (all + 2 * H));
+    node->memo = (size_t)walks * kept;
+    node->scratch = (size_t)(all + 2 * H) + (kept > (size_t)(2 * T * all) ? kept : (size_t)(2 * T * all));
+    node->shared_scratch = (size_t)H; /* the zeros before the first step */
+    return 0;
+}
+
+/* ---- walks ------------------------------------------------------------------------------------------------------- */
+
+/* One walk along the sequences of a batch. */
+struct walk {
+    const struct bp_cell *cell;
+    int32_t B, T, F, H, all; /* all: G H */
+    bool backwards, sequences;
+    int32_t across;           /* numbers of a step of a: H, or 2 H */
+    bp_real *gates, *h, *c;   /* (B, T, G H), (B, T, H), (B, T, H): kept for backward */
+    bp_real *work;            /* the rest of scratch */
+    const bp_real *zeros;     /* (H) */
+    const bp_real *W, *U, *b; /* (F, G H), (H, G H), (G H) or (2, G H) */
+    bp_real *d_W, *d_U, *d_b;
+};
+
+static struct walk walk_of(const struct bp_node *node, const struct bp_pass *pass, const struct bp_cell *cell, int32_t which) {
+    const int32_t H = (int32_t)node->values[UNITS].number, first = which * TENSORS;
+    struct walk w = {.cell = cell, .B = pass->batch, .T = node->in[0].dims[0], .F = node->in[0].dims[1], .H = H, .all = cell->gates * H};
+    const size_t steps = (size_t)w.B * (size_t)w.T, kept = steps * (size_t)(w.all + 2 * H);
+    w.backwards = which == 1;
+    w.sequences = node->values[RETURN_SEQUENCES].number != 0;
+    w.across = node->out.dims[node->out.rank - 1];
+    w.gates = pass->memo ? pass->memo + (size_t)which * kept : pass->scratch;
+    w.h = w.gates + steps * (size_t)w.all;
+    w.c = w.h + steps * (size_t)H;
+    w.work = pass->memo ? pass->scratch : pass->scratch + kept;
+    memset(pass->shared_scratch, 0, (size_t)H * sizeof(bp_real));
+    w.zeros = pass->shared_scratch;
+    w.W = pass->W[first + KERNEL];
+    w.U = pass->W[first + RECURRENT];
+    w.b = pass->W[first + BIAS];
+    w.d_W = pass->d_W[first + KERNEL];
+    w.d_U = pass->d_W[first + RECURRENT];
+    w.d_b = pass->d_W[first + BIAS];
+    return w;
+}
+
+/* Where the walk is at its step s: s steps from its beginning. */
+static int32_t time_at(const struct walk *w, int32_t s) {
+    return w->backwards ? w->T - 1 - s : s;
+}
+
+/* Row t of sample i in a buffer (B, T, width). */
+static size_t row_at(const struct walk *w, int32_t i, int32_t t, int32_t width) {
+    return ((size_t)i * (size_t)w->T + (size_t)t) * (size_t)width;
+}
+
+/* The state that step s starts from, of sample i. */
+static const bp_real *before(const struct walk *w, const bp_real *states, int32_t i, int32_t s) {
+    return s ? states + row_at(w, i, time_at(w, s - 1), w->H) : w->zeros;
+}
+
+/* Where a, or its gradient, holds the state of sample i at time t; at any other than the last step only for sequences. */
+static size_t output_at(const struct walk *w, int32_t i, int32_t t) {
+    const size_t row = w->sequences ? row_at(w, i, t, w->across) : (size_t)i * (size_t)w->across;
+    return row + (size_t)(w->backwards ? w->H : 0);
+}
+
+static void walk_forward(const struct walk *w, const struct bp_pass *pass) {
+    const size_t all = (size_t)w->all, H = (size_t)w->H;
+    bp_real *r = w->work; /* (B, G H) */
+    const struct bp_gemm input = {
+        .m = w->B * w->T, .n = w->all, .k = w->F, .A = pass->x[0], .lda = w->F, .B = w->W, .ldb = w->all, .C = w->gates, .ldc = w->all};
+    bp_gemm(&input);
+    bp_kernels()->add_bias((size_t)w->B * (size_t)w->T, all, w->b, w->gates);
+    for (int32_t s = 0; s < w->T; s++) {
+        const int32_t t = time_at(w, s);
+        if (s == 0) {
+            memset(r, 0, (size_t)w->B * all * sizeof *r);
+        } else {
+            const struct bp_gemm state = {.m = w->B,
+                                          .n = w->all,
+                                          .k = w->H,
+                                          .A = w->h + row_at(w, 0, time_at(w, s - 1), w->H),
+                                          .lda = w->T * w->H,
+                                          .B = w->U,
+                                          .ldb = w->all,
+                                          .C = r,
+                                          .ldc = w->all};
+            bp_gemm(&state);
+        }
+        if (w->cell->apart) bp_kernels()->add_bias((size_t)w->B, all, w->b + all, r);
+        for (int32_t i = 0; i < w->B; i++) {
+            bp_real *h = w->h + row_at(w, i, t, w->H);
+            w->cell->forward(H, w->gates + row_at(w, i, t, w->all), r + (size_t)i * all, before(w, w->h, i, s), before(w, w->c, i, s), h,
+                             w->c + row_at(w, i, t, w->H));
+            if (w->sequences || s + 1 == w->T) memcpy(pass->a + output_at(w, i, t), h, H * sizeof *h);
+        }
+    }
+}
+
+/* From the last step back: d_z and d_r of every step, d_U on the way. */
+static void walk_backward(const struct walk *w, const struct bp_pass *pass, bp_real *d_z, bp_real *d_r) {
+    const size_t all = (size_t)w->all, H = (size_t)w->H, states = (size_t)w->B * H;
+    bp_real *d_h = w->work + 2 * (size_t)w->B * (size_t)w->T * all, *d_c = d_h + states; /* (B, H) */
+    memset(d_h, 0, 2 * states * sizeof *d_h);
+    if (!pass->keep_W) memset(w->d_U, 0, H * all * sizeof *w->d_U);
+    for (int32_t s = w->T - 1; s >= 0; s--) {
+        const int32_t t = time_at(w, s);
+        for (int32_t i = 0; i < w->B; i++) {
+            const size_t at = row_at(w, i, t, w->all);
+            if (w->sequences || s + 1 == w->T) bp_kernels()->scaled_add(H, 1, pass->d_a + output_at(w, i, t), d_h + (size_t)i * H);
+            w->cell->backward(H, w->gates + at, before(w, w->h, i, s), before(w, w->c, i, s), w->c + row_at(w, i, t, w->H), d_h + (size_t)i * H,
+                              d_c + (size_t)i * H, d_z + at, d_r + at);
+        }
+        if (s == 0) break; /* the state before is 0 and not ours */
+        const size_t step = row_at(w, 0, t, w->all);
+        const struct bp_gemm state = {.transpose_b = true,
+                                      .add = true,
+                                      .m = w->B,
+                                      .n = w->H,
+                                      .k = w->all,
+                                      .A = d_r + step,
+                                      .lda = w->T * w->all,
+                                      .B = w->U,
+                                      .ldb = w->all,
+                                      .C = d_h,
+                                      .ldc = w->H};
+        const struct bp_gemm weights = {.transpose_a = true,
+                                        .add = true,
+                                        .m = w->H,
+                                        .n = w->all,
+                                        .k = w->B,
+                                        .A = w->h + row_at(w, 0, time_at(w, s - 1), w->H),
+                                        .lda = w->T * w->H,
+                                        .B = d_r + step,
+                                        .ldb = w->T * w->all,
+                                        .C = w->d_U,
+                                        .ldc = w->all};
+        bp_gemm(&state);
+        bp_gemm(&weights);
+    }
+}
+
+/* ---- passes ------------------------------------------------------------------------------------------------------ */
+
+static int32_t walks_of(const struct bp_node *node) {
+    return node->values[BIDIRECTIONAL].number != 0 ? 2 : 1;
+}
+
+void bp_recurrent_forward(const struct bp_node *node, const struct bp_pass *pass, const struct bp_cell *cell) {
+    for (int32_t i = 0; i < walks_of(node); i++) {
+        const struct walk w = walk_of(node, pass, cell, i);
+        walk_forward(&w, pass);
+    }
+}
+
+/* db = column sums of dz; dW = x^T dz; dx = dz W^T, over all steps at once. */
+void bp_recurrent_backward(const struct bp_node *node, const struct bp_pass *pass, const struct bp_cell *cell) {
+    for (int32_t i = 0; i < walks_of(node); i++) {
+        const struct walk w = walk_of(node, pass, cell, i);
+        const int32_t steps = w.B * w.T;
+        const size_t all = (size_t)w.all;
+        bp_real *d_z = w.work, *d_r = cell->apart ? d_z + (size_t)steps * all : d_z; /* (B, T, G H) */
+        walk_backward(&w, pass, d_z, d_r);
+        bp_kernels()->column_sums((size_t)steps, all, d_z, w.d_b, pass->keep_W);
+        if (cell->apart) bp_kernels()->column_sums((size_t)steps, all, d_r, w.d_b + all, pass->keep_W);
+        const struct bp_gemm weights = {.transpose_a = true,
+                                        .add = pass->keep_W,
+                                        .m = w.F,
+                                        .n = w.all,
+                                        .k = steps,
+                                        .A = pass->x[0],
+                                        .lda = w.F,
+                                        .B = d_z,
+                                        .ldb = w.all,
+                                        .C = w.d_W,
+                                        .ldc = w.all};
+        const struct bp_gemm input = {.transpose_b = true,
+                                      .add = pass->keep_x[0] || i > 0,
+                                      .m = steps,
+                                      .n = w.F,
+                                      .k = w.all,
+                                      .A = d_z,
+                                      .lda = w.all,
+                                      .B = w.W,
+                                      .ldb = w.all,
+                                      .C = pass->d_x[0],
+                                      .ldc = w.F};
+        bp_gemm(&weights);
+        if (pass->d_x[0]) bp_gemm(&input);
+    }
+}

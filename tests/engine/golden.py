@@ -57,7 +57,6 @@ LOSSES = {  # per sample, predictions
     "cross_entropy": lambda z, y, label_smoothing=0.0: (
         F.cross_entropy(z, y.long().flatten(), reduction="none", label_smoothing=label_smoothing), torch.softmax(z, -1)),
     "focal": lambda z, y, gamma=2.0: (focal(F.log_softmax(z, -1).gather(1, y.long()).flatten(), gamma), torch.softmax(z, -1)),
-    "hinge": lambda z, y: (F.relu(1 - (2 * y - 1) * z).flatten(1).mean(1), z),
     "huber": lambda z, y, delta=1.0: (F.huber_loss(z, y, reduction="none", delta=delta).flatten(1).mean(1), z),
     "kl_divergence": lambda z, y: (F.kl_div(F.log_softmax(z, -1), y, reduction="none").sum(1), torch.softmax(z, -1)),
     "log_cosh": lambda z, y: (torch.log(torch.cosh(z - y)).flatten(1).mean(1), z),
@@ -222,8 +221,6 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0):
         y = torch.randint(0, a.shape[-1], (batch, 1)).to(torch.float64)
     elif name == "binary_cross_entropy":
         y = torch.randint(0, 2, (batch, 1)).to(torch.float64)
-    elif name == "hinge":
-        y = torch.randint(0, 2, a.shape).to(torch.float64)
     elif name == "kl_divergence":
         y = single(torch.softmax(torch.randn(a.shape), -1))
     else:
@@ -337,7 +334,7 @@ for name in MORE:
 
 # ---- more losses ------------------------------------------------------------------------------------------------------------
 
-for name in "huber", "huber delta=0.4", "log_cosh", "hinge", "cosine", "cross_entropy label_smoothing=0.1", "focal", "focal gamma=0.5", "kl_divergence":
+for name in "huber", "huber delta=0.4", "log_cosh", "cosine", "cross_entropy label_smoothing=0.1", "focal", "focal gamma=0.5", "kl_divergence":
     net("dense units=4 activation=tanh; dense units=3", name, [4], scale=2, weighted=True)
 
 # ---- more optimizers --------------------------------------------------------------------------------------------------------

@@ -41,17 +41,6 @@ START_TEST(huber_and_log_cosh) {
 }
 END_TEST
 
-START_TEST(hinge) {
-    bp_real z[4] = {2, 0.5f, -3, -0.25f}, y[4] = {1, 1, 0, -1}, d[4];
-    struct bp_loss_call call = {.batch = 2, .width = 2, .z = z, .y = y, .scale = 2, .d_z = d};
-    ck_assert_double_eq_tol(find("hinge")->evaluate(NULL, &call), 0.25 + 0.375, 1e-9);
-    const bp_real expected[4] = {0, -1, 0, 1};
-    ck_assert_mem_eq(d, expected, sizeof d);
-    y[0] = 2;
-    ck_assert(isnan(find("hinge")->evaluate(NULL, &call)));
-}
-END_TEST
-
 /* p is (1/4, 3/4). */
 START_TEST(divergence_of_shares) {
     bp_real z[2] = {0, 1.0986122887f}, y[2] = {0.5f, 0.5f}, d[2];
@@ -149,7 +138,6 @@ Suite *suite_losses(void) {
     TCase *tests = tcase_create("losses");
     tcase_add_test(tests, mse_and_mae);
     tcase_add_test(tests, huber_and_log_cosh);
-    tcase_add_test(tests, hinge);
     tcase_add_test(tests, divergence_of_shares);
     tcase_add_test(tests, cosine);
     tcase_add_test(tests, focal_and_smoothing);

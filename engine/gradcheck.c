@@ -15,6 +15,7 @@
 
 #define STEP 1e-4
 #define KINK 1e-7 /* of the largest entry */
+#define ZERO 1e-5 /* a gradient below this drowns in the rounding of the differences, some 1e-12 */
 
 /* What one check works with. */
 struct check {
@@ -145,7 +146,7 @@ static void check_tensor(struct check *check, bp_real *x, const bp_real *gradien
         differ(check, &x[at], centre, &check->numeric[i], &check->kink[i]);
         out->largest = fmax(out->largest, fmax(fabs(check->analytic[i]), check->kink[i] > 1e-3 ? 0 : fabs(check->numeric[i])));
     }
-    const double floor = out->largest > 1e-9 ? out->largest : 1e-9; /* a gradient of zero: compared absolutely */
+    const double floor = out->largest > ZERO ? out->largest : ZERO; /* a gradient of zero: compared absolutely */
     double worst = -1;
     for (int64_t i = 0; i < count; i++) {
         if (check->kink[i] > fmax(KINK * floor, 1e-10)) {

@@ -23,6 +23,7 @@ def single(t):
 
 def tensor(name, t):
     t = t.detach().reshape(-1)
+    t = torch.where(t.abs() < 1e-14, torch.zeros_like(t), t)  # what is 0 but for rounding: the gradient of a key's bias
     print("tensor", name, t.numel(), *["%.9g" % v for v in t.tolist()], file=out)
 
 
@@ -134,6 +135,20 @@ def positional_encoding(a, given, make):
     return a[0] + torch.where(j % 2 == 0, torch.sin(angle), torch.cos(angle))
 
 
+def multi_head_attention(a, given, make):
+    x, heads = a[0], int(given["num_heads"])
+    D = x.shape[-1]
+    P = heads * (int(given.get("key_dim", 0)) or D // heads)
+    roles = ["query", "key", "value", "output"]
+    W = {r: make(r + "_kernel", [P, D] if r == "output" else [D, P], (P if r == "output" else D) ** -0.5) for r in roles}
+    b = {r: make(r + "_bias", [D if r == "output" else P], 0.3) for r in roles}
+    q, k, v = [(x @ W[r] + b[r]).unflatten(-1, (heads, P // heads)).transpose(1, 2) for r in roles[:3]]
+    scores = q @ k.transpose(-1, -2) * (P // heads) ** -0.5
+    if given.get("use_causal_mask", "0") == "1":
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), float("-inf"))
+    return (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2) @ W["output"] + b["output"]
+
+
 def recurrent(kind):
     def layer(a, given, make):
         x, H = a[0], int(given["units"])
@@ -180,6 +195,7 @@ LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weig
     "lstm": recurrent("lstm"),
     "max_pool1d": pool(1, "max"),
     "max_pool2d": pool(2, "max"),
+    "multi_head_attention": multi_head_attention,
     "multiply": lambda a, given, make: torch.stack(a).prod(0),
     "positional_encoding": positional_encoding,
     "rnn": recurrent("rnn"),
@@ -368,3 +384,5 @@ optimizer("rprop", "learning_rate=0.1 eta_plus=1.5 eta_minus=0.3 step_min=0.05 s
 for kind in "rnn", "lstm", "gru":
     net("%s units=3; dense units=2" % kind, "cross_entropy", [4, 2], batch=3)
     net("%s units=2 return_sequences=1 bidirectional=1; %s units=2 bidirectional=1" % (kind, kind), "mse", [3, 2], batch=2)
+net("multi_head_attention num_heads=2; dense units=2", "mse", [4, 4], batch=2)
+net("dense units=3; multi_head_attention num_heads=2 key_dim=2 use_causal_mask=1; layer_norm", "mse", [4, 2], batch=2)

@@ -106,6 +106,12 @@ START_TEST(every_layer) {
         {"flatten", "dense units=3 activation=tanh; flatten; dense units=2", {2, {3, 2}}},
         {"layer_norm", "dense units=5 activation=tanh; layer_norm; dense units=2", {2, {3, 4}}},
         {"layer_norm", "layer_norm center=0 name=a; layer_norm in=x scale=0 epsilon=0.1 name=b; add in=a,b; dense units=2", {1, {7}}},
+        {"multi_head_attention", "multi_head_attention num_heads=2; dense units=2", {2, {5, 4}}},
+        {"multi_head_attention",
+         "dense units=3 name=a; multi_head_attention num_heads=2 key_dim=2 use_causal_mask=1 use_bias=0 name=m; add in=m,a name=s;"
+         "multi_head_attention num_heads=1 in=a name=n; add in=s,n,a; layer_norm epsilon=0.1; global_average_pool",
+         {2, {4, 2}}},
+        {"multi_head_attention", "dense units=4 name=a; multi_head_attention num_heads=4", {2, {1, 3}}},
         {"multiply", "dense units=4 activation=tanh name=a; dense units=4 name=b; multiply in=a,b; dense units=2", {1, {3}}},
         {"multiply", "dense units=3 activation=tanh name=a; multiply in=a,x,a,x; dense units=2", {2, {2, 3}}},
         {"gru", "gru units=3; dense units=2", {2, {4, 2}}},

@@ -36,6 +36,9 @@ static const struct {
     {"lstm units=4", {1, {8}}, "/layers/0", "needs an input (steps, features), but got (8); a reshape"},
     {"gru units=4", {3, {8, 8, 1}}, "/layers/0", "needs an input (steps, features), but got (8, 8, 1)"},
     {"rnn units=65536", {2, {2, 2}}, "/layers/0/units", "more than 2^31 - 1"},
+    {"multi_head_attention num_heads=2", {1, {8}}, "/layers/0", "needs an input (steps, features), but got (8)"},
+    {"multi_head_attention num_heads=3", {2, {8, 4}}, "/layers/0/num_heads", "3 heads do not divide the 4 features"},
+    {"multi_head_attention num_heads=1024 key_dim=65536", {2, {8, 64}}, "/layers/0/num_heads", "more than 2^31 - 1"},
     {"embedding input_dim=9 output_dim=2", {4, {1, 2, 1, 2}}, "/layers/0", "adds an axis"},
     {"embedding input_dim=16777216 output_dim=65536", {1, {2}}, "/layers/0/input_dim", "more than 2^31 - 1"},
 };
@@ -75,6 +78,7 @@ static const struct {
     {"gru units=5 return_sequences=1", {2, {7, 3}}, {2, {7, 5}}},
     {"lstm units=5 bidirectional=1", {2, {7, 3}}, {1, {10}}},
     {"lstm units=5 bidirectional=1 return_sequences=1", {2, {7, 3}}, {2, {7, 10}}},
+    {"multi_head_attention num_heads=3 key_dim=5", {2, {7, 4}}, {2, {7, 4}}},
     {"embedding input_dim=9 output_dim=2", {2, {3, 4}}, {3, {3, 4, 2}}},
     {"layer_norm", {2, {3, 4}}, {2, {3, 4}}},
 };

@@ -29,7 +29,11 @@ START_TEST(two_classes_one_output) {
     check(measure("precision", 2, 1, 6, p, y, NULL), 2.0 / 3);
     check(measure("recall", 2, 1, 6, p, y, NULL), 2.0 / 3);
     check(measure("f1", 2, 1, 6, p, y, NULL), 2.0 / 3);
+    check(measure("balanced_accuracy", 2, 1, 6, p, y, NULL), 2.0 / 3);
+    check(measure("matthews_correlation", 2, 1, 6, p, y, NULL), 1.0 / 3);
+    ck_assert_double_eq_tol(measure("log_loss", 2, 1, 6, p, y, NULL), -(log(0.9) + log(0.5) + log(0.2) + log(0.3) + log(0.9) + log(0.6)) / 6, 1e-7);
     check(measure("accuracy", 2, 1, 6, p, y, w), 14.0 / 21);
+    check(measure("balanced_accuracy", 2, 1, 6, p, y, w), (3.0 / 6 + 11.0 / 15) / 2);
     check(measure("precision", 2, 1, 6, p, y, w), 3.0 / 7);
     check(measure("recall", 2, 1, 6, p, y, w), 3.0 / 6);
     check(measure("f1", 2, 1, 6, p, y, w), 6.0 / 13);
@@ -48,6 +52,10 @@ END_TEST
 START_TEST(three_classes) {
     const bp_real p[15] = {1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0}, y[5] = {0, 0, 1, 1, 2};
     check(measure("accuracy", 3, 3, 5, p, y, NULL), 0.6);
+    check(measure("balanced_accuracy", 3, 3, 5, p, y, NULL), 0.5);
+    /* n 5, right 3; of the classes 2, 2, 1, predicted 2, 3, 0: (15 - 10) / sqrt((25 - 9) (25 - 13)) */
+    check(measure("matthews_correlation", 3, 3, 5, p, y, NULL), 5 / sqrt(16 * 12));
+    check(measure("log_loss", 3, 3, 5, p, y, NULL), -2 * log(1e-15) / 5);
     check(measure("precision", 3, 3, 5, p, y, NULL), (0.5 + 2.0 / 3) / 3);
     check(measure("recall", 3, 3, 5, p, y, NULL), 0.5);
     check(measure("f1", 3, 3, 5, p, y, NULL), 1.3 / 3);
@@ -63,6 +71,10 @@ START_TEST(undefined_is_not_a_number) {
     check(measure("recall", 2, 1, 2, none, ones, NULL), 0);
     ck_assert(isnan(measure("recall", 2, 1, 2, none, zeros, NULL)));
     ck_assert(isnan(measure("f1", 2, 1, 2, none, zeros, NULL)));
+    ck_assert(isnan(measure("balanced_accuracy", 2, 1, 2, none, ones, zeros)));
+    ck_assert(isnan(measure("matthews_correlation", 2, 1, 2, none, ones, zeros)));
+    check(measure("matthews_correlation", 2, 1, 2, none, ones, NULL), 0);
+    ck_assert(isnan(measure("log_loss", 2, 1, 2, none, ones, zeros)));
     ck_assert(isnan(measure("r2", 0, 1, 2, none, ones, NULL)));
     ck_assert(isnan(measure("mae", 0, 1, 2, none, ones, zeros)));
 }
@@ -88,7 +100,7 @@ END_TEST
 START_TEST(every_metric_says_which_way_is_up) {
     for (int32_t i = 0; i < bp_metrics.count; i++) {
         const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_metrics.entries[i];
-        const bool error = !strcmp(metric->entry.name, "mae") || !strcmp(metric->entry.name, "rmse");
+        const bool error = !strcmp(metric->entry.name, "mae") || !strcmp(metric->entry.name, "log_loss") || !strcmp(metric->entry.name, "rmse");
         ck_assert(metric->higher_is_better != error);
         ck_assert(metric->kinds == BP_METRIC_CLASSIFICATION || metric->kinds == BP_METRIC_REGRESSION);
         ck_assert_int_gt(metric->state_size(3, 3), 0);

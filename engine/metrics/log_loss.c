@@ -1,0 +1,41 @@
+/* log_loss.c - mean of -ln p, p the probability that was given to the true class, taken as at least 1e-15 (as in scikit-learn).
+ * State: weighted sum, weight. */
+#include "metric.h"
+
+#include <math.h>
+
+#define SMALLEST 1e-15
+
+static int32_t state_size(int32_t classes, int32_t width) {
+    (void)classes, (void)width;
+    return 2;
+}
+
+static double probability(const struct bp_metric_call *call, int32_t i) {
+    const bp_real *p = call->predictions + (size_t)i * (size_t)call->width; /* (width) */
+    const int32_t class = (int32_t)call->y[i];
+    if (call->width == 1) return class == 1 ? (double)p[0] : class == 0 ? 1 - (double)p[0] : (double)NAN;
+    return class >= 0 && class < call->width ? (double)p[class] : (double)NAN;
+}
+
+static void update(double *state, const struct bp_metric_call *call) {
+    for (int32_t i = 0; i < call->batch; i++) {
+        const double weight = call->weights ? (double)call->weights[i] : 1, p = probability(call, i);
+        state[0] -= weight * log(p < SMALLEST ? SMALLEST : p);
+        state[1] += weight;
+    }
+}
+
+static double result(const double *state, int32_t classes, int32_t width) {
+    (void)classes, (void)width;
+    return state[1] > 0 ? state[0] / state[1] : (double)NAN;
+}
+
+extern const struct bp_metric_ops bp_metric_log_loss;
+const struct bp_metric_ops bp_metric_log_loss = {
+    .entry = {.name = "log_loss", .summary = "Mean of -ln p of the true class: tells how far the probabilities can be trusted"},
+    .kinds = BP_METRIC_CLASSIFICATION,
+    .state_size = state_size,
+    .update = update,
+    .result = result,
+};

@@ -137,6 +137,15 @@ static void decode_outputs(struct schema_definition *d, const json_t *json, cons
     else decode_name(name, pointer, d->output, problems);
 }
 
+/* Whether it reads like a name that the network gives to a layer without one: "dense_1", "max_pool2d_3". */
+static bool is_given_name(const char *name) {
+    const char *number = strrchr(name, '_');
+    char type[BP_NAME_MAX];
+    if (!number || !number[1] || number[1 + strspn(number + 1, "0123456789")]) return false;
+    snprintf(type, sizeof type, "%.*s", (int)(number - name), name);
+    return bp_family_find(&bp_layers, type) != NULL;
+}
+
 /* Wiring and shapes as far as they are known without data. */
 static void check_plan(const struct schema_definition *d, const char *pointer, struct schema_problems *problems) {
     char place[POINTER_MAX];
@@ -153,7 +162,7 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
                 bool known = false;
                 for (int32_t j = 0; j < d->layers_count && !known; j++) known = strcmp(d->layers[j].name, name) == 0;
                 for (int32_t j = 0; j < count && !known; j++) known = strcmp(open[j].name, name) == 0;
-                if (!known && strncmp(name, "dense_", 6) != 0 && count < BP_INPUTS_MAX) {
+                if (!known && !is_given_name(name) && count < BP_INPUTS_MAX) {
                     open[count] = unknown;
                     snprintf(open[count++].name, BP_NAME_MAX, "%s", name);
                 }

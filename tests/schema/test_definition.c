@@ -56,6 +56,10 @@ START_TEST(all_mistakes_at_once) {
 END_TEST
 
 START_TEST(wiring_is_checked_without_data) {
+    /* names that the network gives are no inputs */
+    ck_assert_str_eq(problems_of("{\"layers\":[{\"type\":\"conv2d\",\"filters\":4,\"kernel_size\":3,\"padding\":\"same\"},{\"type\":\"conv2d\","
+                                 "\"filters\":4,\"kernel_size\":1},{\"type\":\"add\",\"inputs\":[\"conv2d_1\",\"conv2d_2\"]}]}"),
+                     "");
     ck_assert_ptr_nonnull(strstr(problems_of("{\"layers\":[{\"type\":\"dense\",\"units\":2,\"name\":\"a\",\"inputs\":[\"b\"]},{\"type\":\"dense\","
                                              "\"units\":2,\"name\":\"b\",\"inputs\":[\"a\"]}]}"),
                                  "cycle"));

@@ -155,8 +155,8 @@ static void inside(const struct bp_window *w, int32_t column, int32_t *from, int
 static void gather(const struct sizes *s, const bp_real *x, int32_t group, struct tile tile, bp_real *rows) {
     const struct bp_window *w = &s->window;
     const int32_t each = s->channels_each, C = w->channels;
-    for (int32_t i = 0; i < tile.count; i++) {
-        const struct bp_place place = bp_window_place(w, tile.first + i);
+    struct bp_place place = bp_window_place(w, tile.first);
+    for (int32_t i = 0; i < tile.count; i++, bp_window_advance(w, &place)) {
         int32_t from, until;
         inside(w, place.column, &from, &until);
         for (int32_t k = 0; k < w->size[0]; k++, rows += w->size[1] * each) {
@@ -180,8 +180,8 @@ static void gather(const struct sizes *s, const bp_real *x, int32_t group, struc
 static void scatter(const struct sizes *s, const bp_real *rows, int32_t group, struct tile tile, bp_real *d_x) {
     const struct bp_window *w = &s->window;
     const int32_t each = s->channels_each, C = w->channels;
-    for (int32_t i = 0; i < tile.count; i++) {
-        const struct bp_place place = bp_window_place(w, tile.first + i);
+    struct bp_place place = bp_window_place(w, tile.first);
+    for (int32_t i = 0; i < tile.count; i++, bp_window_advance(w, &place)) {
         int32_t from, until;
         inside(w, place.column, &from, &until);
         for (int32_t k = 0; k < w->size[0]; k++, rows += w->size[1] * each) {
@@ -253,8 +253,8 @@ static void depthwise(const struct sizes *s, const struct bp_pass *pass, struct 
     const struct bp_window *w = &s->window;
     const struct bp_kernels *kernels = bp_kernels();
     const size_t C = (size_t)w->channels;
-    for (int32_t i = 0; i < tile.count; i++) {
-        const struct bp_place place = bp_window_place(w, tile.first + i);
+    struct bp_place place = bp_window_place(w, tile.first);
+    for (int32_t i = 0; i < tile.count; i++, bp_window_advance(w, &place)) {
         int32_t from, until;
         inside(w, place.column, &from, &until);
         if (z) memset(z + (size_t)i * C, 0, C * sizeof *z);

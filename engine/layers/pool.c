@@ -54,8 +54,7 @@ static struct bp_window window_of(const struct bp_node *node) {
     return w;
 }
 
-static struct patch patch_at(const struct bp_window *w, int32_t position) {
-    const struct bp_place place = bp_window_place(w, position);
+static struct patch patch_at(const struct bp_window *w, struct bp_place place) {
     const int32_t at[2] = {place.row, place.column};
     struct patch p = {
         .row = place.row, .column = place.column, .image = (size_t)place.image * (size_t)w->in[0] * (size_t)w->in[1] * (size_t)w->channels};
@@ -88,8 +87,9 @@ static void larger(size_t n, const bp_real *restrict x, bp_real cell, bp_real *r
 void bp_max_pool_forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct bp_window w = window_of(node);
     const size_t C = (size_t)w.channels;
-    for (int32_t position = 0; position < positions_of(&w, pass); position++) {
-        const struct patch p = patch_at(&w, position);
+    struct bp_place place = bp_window_place(&w, 0);
+    for (int32_t position = 0; position < positions_of(&w, pass); position++, bp_window_advance(&w, &place)) {
+        const struct patch p = patch_at(&w, place);
         bp_real *a = pass->a + (size_t)position * C, *which = pass->memo ? pass->memo + (size_t)position * C : NULL; /* (C) */
         memcpy(a, pass->x[0] + cell_at(&w, &p, p.from[0], p.from[1]), C * sizeof *a);
         for (size_t c = 0; which && c < C; c++) which[c] = (bp_real)(p.from[0] * w.size[1] + p.from[1]);
@@ -109,8 +109,9 @@ void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass
     const size_t C = (size_t)w.channels;
     if (!pass->d_x[0]) return;
     if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
-    for (int32_t position = 0; position < positions_of(&w, pass); position++) {
-        const struct patch p = patch_at(&w, position);
+    struct bp_place place = bp_window_place(&w, 0);
+    for (int32_t position = 0; position < positions_of(&w, pass); position++, bp_window_advance(&w, &place)) {
+        const struct patch p = patch_at(&w, place);
         const bp_real *d_a = pass->d_a + (size_t)position * C, *which = pass->memo + (size_t)position * C; /* (C) */
         for (size_t c = 0; c < C; c++) {
             const int32_t cell = (int32_t)which[c];
@@ -128,8 +129,9 @@ static bp_real share_of(const struct patch *p) {
 void bp_average_pool_forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct bp_window w = window_of(node);
     const size_t C = (size_t)w.channels;
-    for (int32_t position = 0; position < positions_of(&w, pass); position++) {
-        const struct patch p = patch_at(&w, position);
+    struct bp_place place = bp_window_place(&w, 0);
+    for (int32_t position = 0; position < positions_of(&w, pass); position++, bp_window_advance(&w, &place)) {
+        const struct patch p = patch_at(&w, place);
         const bp_real share = share_of(&p);
         bp_real *restrict a = pass->a + (size_t)position * C; /* (C) */
         memset(a, 0, C * sizeof *a);
@@ -147,8 +149,9 @@ void bp_average_pool_backward(const struct bp_node *node, const struct bp_pass *
     const size_t C = (size_t)w.channels;
     if (!pass->d_x[0]) return;
     if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
-    for (int32_t position = 0; position < positions_of(&w, pass); position++) {
-        const struct patch p = patch_at(&w, position);
+    struct bp_place place = bp_window_place(&w, 0);
+    for (int32_t position = 0; position < positions_of(&w, pass); position++, bp_window_advance(&w, &place)) {
+        const struct patch p = patch_at(&w, place);
         const bp_real share = share_of(&p);
         const bp_real *restrict d_a = pass->d_a + (size_t)position * C; /* (C) */
         for (int32_t i = p.from[0]; i < p.until[0]; i++)

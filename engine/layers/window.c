@@ -76,7 +76,7 @@ void bp_window_shape(struct bp_node *node, const struct bp_window *w, int32_t ch
 }
 
 struct bp_place bp_window_place(const struct bp_window *w, int32_t position) {
-    const int32_t cells = w->out[0] * w->out[1], cell = position % cells;
+    const int32_t cells = w->out[0] * w->out[1], cell = position % cells, down = cell / w->out[1], across = cell % w->out[1];
     return (struct bp_place){
-        .image = position / cells, .row = cell / w->out[1] * w->stride[0] - w->before[0], .column = cell % w->out[1] * w->stride[1] - w->before[1]};
+        .image = position / cells, .row = down * w->stride[0] - w->before[0], .column = across * w->stride[1] - w->before[1], .out = {down, across}};
 }

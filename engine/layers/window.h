@@ -33,7 +33,21 @@ void bp_window_shape(struct bp_node *node, const struct bp_window *window, int32
 /* Position 0.. of the output over the whole batch: its image, and the input's row and column under the window's first cell. */
 struct bp_place {
     int32_t image, row, column;
+    int32_t out[2]; /* the position's own row and column */
 };
 struct bp_place bp_window_place(const struct bp_window *window, int32_t position);
+
+/* To the next position, without a division. */
+static inline void bp_window_advance(const struct bp_window *w, struct bp_place *place) {
+    place->column += w->stride[1];
+    if (++place->out[1] < w->out[1]) return;
+    place->out[1] = 0;
+    place->column = -w->before[1];
+    place->row += w->stride[0];
+    if (++place->out[0] < w->out[0]) return;
+    place->out[0] = 0;
+    place->row = -w->before[0];
+    place->image++;
+}
 
 #endif

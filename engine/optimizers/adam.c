@@ -2,13 +2,11 @@
  * m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g^2;
  * W -= lr m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon). PyTorch's formula and constants. */
 #include "kernels/kernels.h"
-#include "optimizer.h"
+#include "optimizers/adam_family.h"
 
 #include <math.h>
 
-enum { LEARNING_RATE, BETA_1, BETA_2, EPSILON, PARAMS };
-
-static int32_t slots(const struct bp_value *values) {
+int32_t bp_adam_slots(const struct bp_value *values) {
     (void)values;
     return 2;
 }
@@ -21,8 +19,8 @@ static double power(double base, uint64_t n) {
     return result;
 }
 
-static void update(const struct bp_update *update) {
-    const double beta_1 = update->values[BETA_1].number, beta_2 = update->values[BETA_2].number;
+void bp_adam_update(const struct bp_update *update, double shrink) {
+    const double beta_1 = update->values[ADAM_BETA_1].number, beta_2 = update->values[ADAM_BETA_2].number;
     const struct bp_step step = {.n = update->n,
                                  .g = update->g,
                                  .W = update->W,
@@ -34,39 +32,23 @@ static void update(const struct bp_update *update) {
                                  .fresh_1 = (bp_real)(1 - beta_1),
                                  .fresh_2 = (bp_real)(1 - beta_2),
                                  .root = (bp_real)(1 / sqrt(1 - power(beta_2, update->step))),
-                                 .epsilon = (bp_real)update->values[EPSILON].number,
-                                 .shrink = 1};
+                                 .epsilon = (bp_real)update->values[ADAM_EPSILON].number,
+                                 .shrink = (bp_real)shrink};
     bp_kernels()->adam(&step);
 }
 
-static const struct bp_param params[PARAMS] = {
-    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Size of a step", .preset = 0.001, .min = 0, .max = 1e6},
-    [BETA_1] = {.name = "beta_1",
-                .type = BP_PARAM_NUMBER,
-                .help = "Decay of the mean of the gradient",
-                .preset = 0.9,
-                .min = 0,
-                .max = 1,
-                .flags = BP_PARAM_MAX_OPEN},
-    [BETA_2] = {.name = "beta_2",
-                .type = BP_PARAM_NUMBER,
-                .help = "Decay of the mean of its square",
-                .preset = 0.999,
-                .min = 0,
-                .max = 1,
-                .flags = BP_PARAM_MAX_OPEN},
-    [EPSILON] = {.name = "epsilon",
-                 .type = BP_PARAM_NUMBER,
-                 .help = "Keeps the division finite (PyTorch's default; Keras has 1e-7)",
-                 .preset = 1e-8,
-                 .min = 0,
-                 .max = 1,
-                 .flags = BP_PARAM_MIN_OPEN},
-};
+static void update(const struct bp_update *update) {
+    bp_adam_update(update, 1);
+}
+
+static const struct bp_param params[] = {ADAM_FAMILY_PARAMS};
 
 extern const struct bp_optimizer_ops bp_optimizer_adam;
 const struct bp_optimizer_ops bp_optimizer_adam = {
-    .entry = {.name = "adam", .summary = "Adam: steps scaled by the mean and variance of the gradient", .params = params, .params_count = PARAMS},
-    .slots = slots,
+    .entry = {.name = "adam",
+              .summary = "Adam: steps scaled by the mean and variance of the gradient",
+              .params = params,
+              .params_count = ADAM_PARAMS},
+    .slots = bp_adam_slots,
     .update = update,
 };

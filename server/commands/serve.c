@@ -10,6 +10,7 @@
 #include "supervisor.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -48,12 +49,12 @@ static int read_key(struct server *server, struct bp_error *error) {
 /* A handler and an eventfd, not sigwait: OpenBLAS makes threads before main that block nothing, and until sigwait is reached a signal would go to one
  * of them and end the process. */
 static int stop_fd = -1;
-static volatile sig_atomic_t stop_signal;
+static atomic_int stop_signal;
 
 static void on_stop_signal(int number) {
     int kept = errno;
     uint64_t one = 1;
-    stop_signal = number;
+    atomic_store(&stop_signal, number);
     ssize_t ignored = write(stop_fd, &one, sizeof one);
     (void)ignored;
     errno = kept;
@@ -68,10 +69,10 @@ static void mask_signals(int how) {
 }
 
 static int wait_for_signal(void) {
-    uint64_t count;
+    struct pollfd stop = {.fd = stop_fd, .events = POLLIN}; /* poll: ThreadSanitizer keeps signals back from a thread in read */
     mask_signals(SIG_UNBLOCK);
-    while (read(stop_fd, &count, sizeof count) < 0 && errno == EINTR) continue;
-    return stop_signal;
+    while (poll(&stop, 1, -1) < 1) continue;
+    return atomic_load(&stop_signal);
 }
 
 /* For all threads that are made from here on; they are never interrupted. */

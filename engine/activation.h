@@ -8,6 +8,7 @@ struct bp_activation_ops {
     struct bp_entry entry; /* at most 4 parameters, all numbers */
     bool needs_z;          /* the derivative needs the pre-activation z; else a alone is enough */
     bool kinked;           /* not differentiable everywhere: finite differences keep away from the kinks */
+    bool learned;          /* slopes are learned, one a channel (prelu): forward and backward are in engine/activate.c, not here */
     bool rectifies;        /* of relu's kind: the default initializer is He's, else Glorot's */
     /* a = f(z) for `rows` rows of `width` (softmax works on rows; the others on all numbers alike). a may be z itself. */
     void (*forward)(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a);

@@ -20,6 +20,7 @@ enum {
     BP_RANK_MAX = 4,    /* dimensions of a sample, the batch dimension not counted */
     BP_NAME_MAX = 64,   /* bytes of a name of a layer or input, with its final NUL */
     BP_INPUTS_MAX = 16, /* inputs of one layer */
+    BP_OUTPUTS_MAX = 8, /* outputs of a network */
     BP_TENSORS_MAX = 8, /* weight tensors of one layer */
     BP_VALUES_MAX = 16, /* parameters of one layer, loss or optimizer */
     BP_ALIGNMENT = 64   /* bytes: one cache line, one AVX-512 register */

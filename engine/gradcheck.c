@@ -50,9 +50,9 @@ static int resolve_graph(struct check *check, const struct bp_graph *graph, stru
         layer->ops = (const struct bp_layer_ops *)entry;
         resolve_values(&layer->ops->entry, layer->values);
     }
-    check->graph.loss = graph->loss ? (const struct bp_loss_ops *)bp_family_find(&bp_losses, graph->loss->entry.name) : NULL;
-    if (!check->graph.loss) return bp_error_set(error, "/loss", "a gradient check needs a loss");
-    resolve_values(&check->graph.loss->entry, check->graph.loss_values);
+    check->graph.outputs[0].loss = graph->outputs[0].loss ? (const struct bp_loss_ops *)bp_family_find(&bp_losses, graph->outputs[0].loss->entry.name) : NULL;
+    if (!check->graph.outputs[0].loss) return bp_error_set(error, "/loss", "a gradient check needs a loss");
+    resolve_values(&check->graph.outputs[0].loss->entry, check->graph.outputs[0].values);
     return 0;
 }
 
@@ -81,8 +81,8 @@ static void suit_targets(enum bp_range range, bp_real *y, int32_t batch, int32_t
 static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_error *error) {
     if (bp_network_plan(&check->graph, &check->net, error) || bp_workspace_new(check->net, batch, true, &check->ws, error)) return -1;
     const struct bp_network *net = check->net;
-    const int32_t width = (int32_t)bp_shape_size(&net->output_shape);
-    const bool classes = net->loss->target == BP_TARGET_CLASS;
+    const int32_t width = (int32_t)bp_shape_size(&net->outputs[0].shape);
+    const bool classes = net->outputs[0].loss->target == BP_TARGET_CLASS;
     struct bp_random random = bp_random_open(seed, BP_STREAM_USER, 0);
     check->batch = batch;
     check->target_width = classes ? 1 : width;
@@ -107,7 +107,7 @@ static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_
     }
     for (int32_t k = 0; k < batch * check->target_width; k++)
         check->targets[k] = classes ? (double)bp_random_below(&random, width == 1 ? 2 : (uint64_t)width) : bp_random_normal(&random);
-    if (!classes) suit_targets(net->loss->range, check->targets, batch, width);
+    if (!classes) suit_targets(net->outputs[0].loss->range, check->targets, batch, width);
     return 0;
 }
 

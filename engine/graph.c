@@ -121,14 +121,31 @@ static int link_layer(const struct bp_graph *graph, struct bp_links *links, int3
     return 0;
 }
 
-static int find_output(const struct bp_graph *graph, struct bp_links *links, struct bp_error *error) {
-    char text[384];
+static int find_output(const struct bp_graph *graph, struct bp_links *links, int32_t which, struct bp_error *error) {
+    char text[384], pointer[64];
     const int32_t total = graph->inputs_count + graph->layers_count;
-    links->output = graph->output[0] ? find_name(links, total, graph->output) : total - 1;
-    if (links->output >= graph->inputs_count) return 0;
-    if (links->output >= 0) return bp_error_set(error, "/outputs", "\"%s\" is an input; the output must be a layer", graph->output);
-    suggest(links, (const int32_t[]){graph->inputs_count, total}, graph->output, text, sizeof text);
-    return bp_error_set(error, "/outputs", "the output \"%s\" is not the name of a layer; %s", graph->output, text);
+    const char *name = graph->outputs[which].name;
+    const int32_t found = name[0] ? find_name(links, total, name) : total - 1;
+    snprintf(pointer, sizeof pointer, graph->outputs_count > 1 ? "/outputs/%d" : "/outputs", (int)which);
+    if (found < 0) {
+        suggest(links, (const int32_t[]){graph->inputs_count, total}, name, text, sizeof text);
+        return bp_error_set(error, pointer, "the output \"%s\" is not the name of a layer; %s", name, text);
+    }
+    if (found < graph->inputs_count) return bp_error_set(error, pointer, "\"%s\" is an input; the output must be a layer", name);
+    for (int32_t i = 0; i < which; i++)
+        if (links->outputs[i] == found)
+            return bp_error_set(error, pointer, "the layer \"%s\" is named twice among the outputs; name each once", links->names[found]);
+    links->outputs[which] = found;
+    return 0;
+}
+
+static int find_outputs(const struct bp_graph *graph, struct bp_links *links, struct bp_error *error) {
+    links->outputs_count = graph->outputs_count ? graph->outputs_count : 1;
+    if (links->outputs_count < 0 || links->outputs_count > BP_OUTPUTS_MAX)
+        return bp_error_set(error, "/outputs", "the network has %d outputs; at most %d are allowed", (int)links->outputs_count, BP_OUTPUTS_MAX);
+    for (int32_t i = 0; i < links->outputs_count; i++)
+        if (find_output(graph, links, i, error)) return -1;
+    return 0;
 }
 
 /* ---- order and cycles -------------------------------------------------------------------------------------------- */
@@ -190,19 +207,20 @@ static int check_readers(const struct bp_graph *graph, const struct bp_links *li
     char pointer[64];
     const int32_t inputs = graph->inputs_count, total = inputs + graph->layers_count;
     for (int32_t node = inputs; node < total; node++) {
-        bool read = node == links->output;
+        bool read = false;
+        for (int32_t i = 0; i < links->outputs_count; i++) read = read || node == links->outputs[i];
         for (int32_t other = inputs; !read && other < total; other++)
             for (int32_t i = 0; i < links->inputs_count[other]; i++) read = read || links->inputs[other][i] == node;
         if (read) continue;
         snprintf(pointer, sizeof pointer, "/layers/%d", (int)(node - inputs));
-        return bp_error_set(error, pointer, "no layer reads \"%s\", and the output is \"%s\"; name \"%s\" among a layer's inputs or remove it",
-                            links->names[node], links->names[links->output], links->names[node]);
+        return bp_error_set(error, pointer, "no layer reads \"%s\", and the output is \"%s\"%s; name \"%s\" among a layer's inputs or remove it",
+                            links->names[node], links->names[links->outputs[0]], links->outputs_count > 1 ? " and others" : "", links->names[node]);
     }
     return 0;
 }
 
 int bp_links_resolve(const struct bp_graph *graph, struct bp_links *links, struct bp_error *error) {
-    *links = (struct bp_links){.output = -1};
+    *links = (struct bp_links){0};
     if (graph->layers_count < 1) return bp_error_set(error, "/layers", "the network has no layers; it needs at least one");
     if (graph->inputs_count < 1) return bp_error_set(error, "/inputs", "the network has no inputs; it needs at least one");
     if (graph->inputs_count > BP_INPUTS_MAX)
@@ -217,7 +235,7 @@ int bp_links_resolve(const struct bp_graph *graph, struct bp_links *links, struc
     if (give_names(graph, links, error)) return -1;
     for (int32_t node = graph->inputs_count; node < (int32_t)total; node++)
         if (link_layer(graph, links, node, error)) return -1;
-    if (find_output(graph, links, error) || find_order(graph, links, error)) return -1;
+    if (find_outputs(graph, links, error) || find_order(graph, links, error)) return -1;
     return check_readers(graph, links, error);
 }
 

@@ -10,7 +10,8 @@ struct bp_links {
     int32_t (*inputs)[BP_INPUTS_MAX]; /* [nodes] node numbers */
     int32_t *inputs_count;            /* [nodes] */
     int32_t *order;                   /* [layers] node numbers of the layers, each after what it reads */
-    int32_t output;                   /* node number */
+    int32_t outputs_count;
+    int32_t outputs[BP_OUTPUTS_MAX]; /* node numbers */
 };
 
 /* Names and links everything, or says what is wrong. bp_links_free in any case. */

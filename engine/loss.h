@@ -26,6 +26,7 @@ struct bp_loss_call {
     const bp_real *weights; /* (B) weight of each sample, or NULL for 1 */
     double scale;           /* gradients are multiplied by it: 1 / sum of weights of the mini-batch */
     bp_real *d_z;           /* (B, width) stored; NULL: only the loss is wanted */
+    double loss;            /* out of bp_loss_forward: what evaluate returned */
 };
 
 struct bp_loss_ops {

@@ -39,6 +39,33 @@ static int explain(const struct bp_network *net, const struct bp_node *node, con
     return bp_error_set(error, pointer, "layer \"%s\" (it reads %s): %s", node->name, reads, cause->message);
 }
 
+static int32_t steps_of(const struct bp_shape *shape) {
+    return shape->rank > 0 ? shape->dims[0] : 0;
+}
+
+/* Where the mask of the node's output comes from. */
+static int place_mask(struct bp_network *net, int32_t at, struct bp_error *error) {
+    struct bp_node *node = &net->nodes[at];
+    struct bp_error cause = {{0}, {0}};
+    int32_t from = -1;
+    bool several = false;
+    node->mask_of = node->mask == BP_MASK_MAKE ? at : -1;
+    for (int32_t i = 0; i < node->inputs_count; i++) {
+        const int32_t mask = net->nodes[node->inputs[i]].mask_of;
+        if (mask < 0) continue;
+        several = several || (from >= 0 && mask != from);
+        from = mask;
+    }
+    if (from < 0 || node->mask == BP_MASK_MAKE || node->mask == BP_MASK_USE) return 0;
+    node->mask_of = several ? at : from;
+    if (node->mask == BP_MASK_PASS && steps_of(&node->out) == steps_of(&net->nodes[from].out)) return 0;
+    bp_error_set(&cause, "",
+                 "its input is a sequence with a mask (made by layer \"%s\"), and %s would mix its padding with steps that are there; put a "
+                 "global_average_pool, global_max_pool, rnn, lstm or gru before it",
+                 net->nodes[from].name, node->ops->entry.name);
+    return explain(net, node, &cause, error);
+}
+
 static int plan_node(struct bp_network *net, const struct bp_graph *graph, int32_t at, struct bp_error *error) {
     struct bp_node *node = &net->nodes[at];
     const struct bp_layer *layer = &graph->layers[net->layer_of[at]];
@@ -48,7 +75,9 @@ static int plan_node(struct bp_network *net, const struct bp_graph *graph, int32
     memcpy(node->values, layer->values, sizeof node->values);
     for (int32_t i = 0; i < node->inputs_count; i++) node->in[i] = net->nodes[node->inputs[i]].out;
     node->out.rank = -1;
-    if (node->ops->plan(node, &cause)) return explain(net, node, &cause, error);
+    node->frozen = layer->frozen;
+    node->mask = node->ops->mask;
+    if (node->ops->plan(node, &cause) || bp_node_slopes(node, &cause)) return explain(net, node, &cause, error);
     int64_t product = 1;
     for (int32_t i = 0; i < node->out.rank; i++) {
         product *= node->out.dims[i] > 0 ? node->out.dims[i] : 1;
@@ -57,47 +86,66 @@ static int plan_node(struct bp_network *net, const struct bp_graph *graph, int32
             return explain(net, node, &cause, error);
         }
     }
-    return 0;
+    return place_mask(net, at, error);
 }
 
-/* ---- the head ---------------------------------------------------------------------------------------------------- */
+/* ---- the heads --------------------------------------------------------------------------------------------------- */
 
-/* The node whose activation the loss sees: the output, or what a flatten or reshape at the output looks at. Nobody else reads
- * it: such a reader would lead nowhere. */
-static struct bp_node *last_function(struct bp_network *net) {
-    struct bp_node *node = &net->nodes[net->output];
+/* The node whose activation the loss sees: the output, or what a flatten or reshape at the output looks at. */
+static struct bp_node *last_function(struct bp_network *net, const struct bp_output *output) {
+    struct bp_node *node = &net->nodes[output->node];
     while (node->ops && node->ops->view) node = &net->nodes[node->inputs[0]];
     return node;
 }
 
-static int fuse_head(struct bp_network *net, struct bp_error *error) {
+/* A layer that reads `node` besides the views that lead to the output; NULL: none. */
+static const struct bp_node *other_reader(const struct bp_network *net, const struct bp_node *node, const struct bp_output *output) {
+    for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
+        for (int32_t k = 0; k < net->nodes[i].inputs_count; k++)
+            if (&net->nodes[net->nodes[i].inputs[k]] == node && (node == &net->nodes[output->node] || !net->nodes[i].ops->view)) return &net->nodes[i];
+    return NULL;
+}
+
+static int fuse_head(struct bp_network *net, struct bp_output *output, struct bp_error *error) {
     char pointer[64];
-    struct bp_node *node = last_function(net);
-    const struct bp_shape *in = &node->out, *out = &net->nodes[net->output].out;
-    net->head = (const struct bp_activation_ops *)bp_family_find(&bp_activations, net->loss->head);
-    net->head_implied = !node->activation;
+    struct bp_node *node = last_function(net, output);
+    const struct bp_shape *in = &node->out, *out = &net->nodes[output->node].out;
+    output->head = (const struct bp_activation_ops *)bp_family_find(&bp_activations, output->loss->head);
+    output->head_implied = !node->activation;
     const bool same_rows = in == out || (in->rank > 0 && out->rank > 0 && in->dims[in->rank - 1] == out->dims[out->rank - 1]);
-    if (node->activation && (node->activation != &net->head->entry || !same_rows)) {
-        snprintf(pointer, sizeof pointer, "/layers/%d/activation", (int)net->layer_of[node - net->nodes]);
+    snprintf(pointer, sizeof pointer, "/layers/%d/activation", (int)net->layer_of[node - net->nodes]);
+    if (node->activation && (node->activation != &output->head->entry || !same_rows))
         return bp_error_set(error, pointer, "the loss %s expects %s, or no activation, at the output layer \"%s\", but its activation is %s%s",
-                            net->loss->entry.name, net->loss->head, node->name, node->activation->name, same_rows ? "" : " before a reshape");
-    }
+                            output->loss->entry.name, output->loss->head, node->name, node->activation->name, same_rows ? "" : " before a reshape");
+    const struct bp_node *reader = other_reader(net, node, output);
+    if (reader)
+        return bp_error_set(error, pointer,
+                            "the loss %s fuses the %s of the output layer \"%s\", so layer \"%s\" cannot read it; let both read the layer before it",
+                            output->loss->entry.name, output->loss->head, node->name, reader->name);
     node->activation = NULL;
     return 0;
 }
 
-static int attach_loss(struct bp_network *net, const struct bp_graph *graph, struct bp_error *error) {
+static int attach_loss(struct bp_network *net, const struct bp_graph_output *asked, struct bp_output *output, struct bp_error *error) {
     char pointer[64];
-    const struct bp_node *output = &net->nodes[net->output];
-    net->loss = graph->loss;
-    if (!net->loss) return 0;
-    memcpy(net->loss_values, graph->loss_values, sizeof net->loss_values);
-    if (net->loss->head && fuse_head(net, error)) return -1;
-    if (bp_shape_size(&output->out) > 0 && net->loss->check) {
+    const struct bp_node *node = &net->nodes[output->node];
+    output->shape = node->out;
+    output->loss = asked->loss;
+    output->weight = asked->weight > 0 ? asked->weight : 1;
+    if (!output->loss) return 0;
+    memcpy(output->values, asked->values, sizeof output->values);
+    if (output->loss->head && fuse_head(net, output, error)) return -1;
+    if (bp_shape_size(&node->out) > 0 && output->loss->check) {
         struct bp_error cause = {{0}, {0}};
-        snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[net->output]);
-        if (net->loss->check(&output->out, &cause)) return bp_error_set(error, pointer, "output layer \"%s\": %s", output->name, cause.message);
+        snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[output->node]);
+        if (output->loss->check(&node->out, &cause)) return bp_error_set(error, pointer, "output layer \"%s\": %s", node->name, cause.message);
     }
+    return 0;
+}
+
+static int attach_losses(struct bp_network *net, const struct bp_graph *graph, struct bp_error *error) {
+    for (int32_t i = 0; i < net->outputs_count; i++)
+        if (attach_loss(net, &graph->outputs[i], &net->outputs[i], error)) return -1;
     return 0;
 }
 
@@ -122,6 +170,7 @@ static int arrange(struct bp_network *net, const struct bp_graph *graph, const s
     net->inputs_count = graph->inputs_count;
     for (int32_t i = 0; i < graph->inputs_count; i++) {
         net->nodes[i].out = graph->inputs[i].shape;
+        net->nodes[i].mask_of = -1;
         net->layer_of[i] = -1;
         place[i] = i;
     }
@@ -135,24 +184,33 @@ static int arrange(struct bp_network *net, const struct bp_graph *graph, const s
         node->inputs_count = links->inputs_count[from];
         for (int32_t i = 0; i < node->inputs_count; i++) node->inputs[i] = place[links->inputs[from][i]];
     }
-    net->output = place[links->output];
+    net->outputs_count = links->outputs_count;
+    for (int32_t i = 0; i < links->outputs_count; i++) net->outputs[i].node = place[links->outputs[i]];
     free(place);
     return 0;
 }
 
+static bool is_trained(const struct bp_node *node, const struct bp_tensor *tensor) {
+    return !node->frozen && !tensor->state;
+}
+
+/* What training changes comes first, so that the optimizer's state and the gradient's norm end with it. */
 static void place_weights(struct bp_network *net) {
     net->complete = true;
-    for (int32_t i = 0; i < net->nodes_count; i++) {
-        struct bp_node *node = &net->nodes[i];
-        net->complete = net->complete && bp_shape_size(&node->out) > 0;
-        for (int32_t t = 0; t < node->tensors_count; t++) {
-            const int64_t size = bp_shape_size(&node->tensors[t].shape);
-            node->tensors[t].offset = net->weights_count;
-            net->weights_count += bp_reals_round((size_t)size);
-            net->parameters += size;
-        }
+    for (int32_t i = 0; i < net->nodes_count; i++) net->complete = net->complete && bp_shape_size(&net->nodes[i].out) > 0;
+    for (int trained = 1; trained >= 0; trained--) {
+        for (int32_t i = 0; i < net->nodes_count; i++)
+            for (int32_t t = 0; t < net->nodes[i].tensors_count; t++) {
+                struct bp_tensor *tensor = &net->nodes[i].tensors[t];
+                const int64_t size = bp_shape_size(&tensor->shape);
+                if (is_trained(&net->nodes[i], tensor) != trained) continue;
+                tensor->offset = net->weights_count;
+                net->weights_count += bp_reals_round((size_t)size);
+                net->parameters += size;
+                net->trained += trained ? size : 0;
+            }
+        if (trained) net->trained_count = net->weights_count;
     }
-    net->output_shape = net->nodes[net->output].out;
 }
 
 int bp_network_plan(const struct bp_graph *graph, struct bp_network **network, struct bp_error *error) {
@@ -164,7 +222,7 @@ int bp_network_plan(const struct bp_graph *graph, struct bp_network **network, s
     if (arrange(net, graph, &links, error)) goto fail;
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
         if (plan_node(net, graph, i, error)) goto fail;
-    if (attach_loss(net, graph, error)) goto fail;
+    if (attach_losses(net, graph, error)) goto fail;
     place_weights(net);
     bp_links_free(&links);
     *network = net;

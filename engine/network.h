@@ -19,19 +19,37 @@ struct bp_input {
 struct bp_layer {
     const struct bp_layer_ops *ops;
     char name[BP_NAME_MAX]; /* "" : the network names it type_number ("dense_1"); chosen names are unique */
+    bool frozen;            /* its weights stay as they are */
     struct bp_value values[BP_VALUES_MAX];
     int32_t inputs_count; /* 0: the layer before it (the first: the only input) */
     char inputs[BP_INPUTS_MAX][BP_NAME_MAX];
 };
 
+/* What the user says of one output. */
+struct bp_graph_output {
+    char name[BP_NAME_MAX];         /* of its layer; "": the last layer */
+    const struct bp_loss_ops *loss; /* NULL: not known yet, nothing is fused */
+    struct bp_value values[BP_VALUES_MAX];
+    double weight; /* of its loss in the sum of losses; 0 stands for 1 */
+};
+
 /* What a user defined. All arrays are the caller's. */
 struct bp_graph {
-    int32_t inputs_count, layers_count;
+    int32_t inputs_count, layers_count, outputs_count; /* no outputs: the first row of `outputs` holds for the only one */
     const struct bp_input *inputs;
     const struct bp_layer *layers;
-    char output[BP_NAME_MAX];       /* name of the output layer; "": the last */
-    const struct bp_loss_ops *loss; /* NULL: not known yet, nothing is fused */
-    struct bp_value loss_values[BP_VALUES_MAX];
+    struct bp_graph_output outputs[BP_OUTPUTS_MAX];
+};
+
+/* One output, planned. */
+struct bp_output {
+    int32_t node;
+    struct bp_shape shape;
+    const struct bp_loss_ops *loss;
+    struct bp_value values[BP_VALUES_MAX]; /* the loss's */
+    double weight;
+    const struct bp_activation_ops *head; /* an activation taken off the output layer because the loss fuses it. NULL: none. */
+    bool head_implied;                    /* the output layer was linear and the loss implies its head (logits) */
 };
 
 struct bp_network {
@@ -39,16 +57,13 @@ struct bp_network {
     int32_t nodes_count; /* inputs first (ops NULL), then layers in an order where each comes after what it reads */
     struct bp_node *nodes;
     int32_t *layer_of; /* layer_of[node]: index in graph->layers, -1 for an input */
-    int32_t output;    /* node number */
-    struct bp_shape output_shape;
-    const struct bp_loss_ops *loss;
-    struct bp_value loss_values[BP_VALUES_MAX];
-    /* The head: an activation taken off the output layer because the loss fuses it. NULL: none. */
-    const struct bp_activation_ops *head;
-    bool head_implied;    /* the output layer was linear and the loss implies its head (logits) */
+    int32_t outputs_count;
+    struct bp_output outputs[BP_OUTPUTS_MAX];
     bool complete;        /* all shapes are known: it can be run */
+    size_t trained_count; /* reals at the front of the weights that training changes; frozen weights and statistics follow */
     size_t weights_count; /* reals, with the padding between tensors */
-    int64_t parameters;   /* trainable numbers, without padding */
+    int64_t parameters;   /* numbers in all tensors, without padding; those that training changes: `trained` */
+    int64_t trained;
 };
 
 /* Plans the graph. On success *network is the caller's (bp_network_free). Errors: unknown names, a cycle, shapes that do not
@@ -72,19 +87,25 @@ bp_real *bp_workspace_input(struct bp_workspace *workspace, int32_t input);
 /* The gradient of the loss in input i after a backward pass with input gradients: (B, shape). Borrowed. */
 const bp_real *bp_workspace_input_gradient(const struct bp_workspace *workspace, int32_t input);
 
-/* Which random numbers a training pass draws. */
+/* Which random numbers a training pass draws, and which part of its mini-batch it is. */
 struct bp_draw {
     uint64_t seed, step;
     int64_t first;
+    double share; /* samples of this pass / samples of the mini-batch; 0 stands for 1 */
 };
 
-/* Inference: the network's output with its head applied, (batch, output_shape). Borrowed, valid until the next pass. */
+/* Inference: the network's first output with its head applied, (batch, shape); the others are at bp_workspace_output. Borrowed, valid until the
+ * next pass. */
 const bp_real *bp_predict(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch);
 
-/* One forward pass and the loss. call supplies batch, y, weights, scale; z, d_z and width are filled in. draw NULL: as in inference.
- * Returns the loss sum (see loss.h). call->z then points to the predictions. gradients: also prepare the backward pass. */
+/* Where output `output` stands after a pass: (B, shape). Borrowed. */
+const bp_real *bp_workspace_output(const struct bp_workspace *workspace, int32_t output);
+
+/* One forward pass and the losses. calls: one for each output, which supplies batch, y, weights, scale; the rest is filled in. draw NULL: as in
+ * inference. Returns the sum of the outputs' losses by their weights (see loss.h); calls[k].loss is each one's own, and calls[k].z then points to the
+ * predictions. gradients: also prepare the backward pass. */
 double bp_loss_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, const struct bp_draw *draw,
-                       struct bp_loss_call *call, bool gradients);
+                       struct bp_loss_call *calls, bool gradients);
 /* The backward pass after bp_loss_forward(gradients = true). gradient: (weights_count), stored, or added to when keep.
  * input_gradients: also compute those of the inputs. */
 void bp_loss_backward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, bp_real *gradient, bool keep,

@@ -13,6 +13,14 @@ static void copy_view(const struct bp_workspace *ws, int32_t node, int32_t batch
         memcpy(ws->a[node], ws->passes[node].x[0], (size_t)batch * (size_t)bp_shape_size(&ws->network->nodes[node].out) * sizeof(bp_real));
 }
 
+/* The mask of a layer that joins sequences with different masks: where all of them are there. */
+static void join_masks(const struct bp_node *node, const struct bp_pass *pass) {
+    const size_t n = (size_t)pass->batch * (size_t)node->out.dims[0];
+    for (size_t i = 0; i < n; i++) pass->mask_out[i] = 1;
+    for (int32_t k = 0; k < node->inputs_count; k++)
+        for (size_t i = 0; pass->mask[k] && i < n; i++) pass->mask_out[i] *= pass->mask[k][i];
+}
+
 static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t batch, const struct bp_draw *draw) {
     const struct bp_network *net = ws->network;
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++) {
@@ -28,32 +36,61 @@ static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t bat
             pass->seed = draw->seed;
             pass->step = draw->step;
             pass->first = draw->first;
+            pass->share = draw->share > 0 ? draw->share : 1;
         }
         for (int32_t t = 0; t < node->tensors_count; t++) pass->W[t] = weights + node->tensors[t].offset;
+        if (pass->mask_out && node->mask == BP_MASK_PASS) join_masks(node, pass);
         node->ops->forward(node, pass);
     }
 }
 
 const bp_real *bp_predict(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch) {
-    const struct bp_shape *out = &network->output_shape;
-    bp_real *a = workspace->a[network->output]; /* (B, out...) */
     bp_flush_denormals();
     forward(weights, workspace, batch, NULL);
-    if (network->head) {
+    for (int32_t i = 0; i < network->outputs_count; i++) {
+        const struct bp_output *output = &network->outputs[i];
+        const struct bp_shape *out = &output->shape;
+        bp_real *a = workspace->a[output->node]; /* (B, out...) */
+        if (!output->head) continue;
         const size_t width = out->rank ? (size_t)out->dims[out->rank - 1] : 1;
-        network->head->forward(no_numbers, (size_t)batch * (size_t)bp_shape_size(out) / width, width, a, a);
+        output->head->forward(no_numbers, (size_t)batch * (size_t)bp_shape_size(out) / width, width, a, a);
     }
-    return a;
+    return bp_workspace_output(workspace, 0);
+}
+
+/* Each step becomes a row of its own, weighted so that a sample's loss is the mean over the steps that are there. */
+static void weigh_steps(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
+    const int32_t node = ws->network->outputs[output].node, steps = ws->network->nodes[node].out.dims[0];
+    const bp_real *mask = ws->mask[node]; /* (B, steps) */
+    bp_real *weights = ws->row_weights[output];
+    for (int32_t i = 0; i < call->batch; i++, mask += steps, weights += steps) {
+        bp_real there = 0;
+        for (int32_t t = 0; t < steps; t++) there += mask[t];
+        const bp_real share = there > 0 ? (call->weights ? call->weights[i] : 1) / there : 0;
+        for (int32_t t = 0; t < steps; t++) weights[t] = share * mask[t];
+    }
+    call->weights = ws->row_weights[output];
+    call->batch *= steps;
+    call->width /= steps;
 }
 
 double bp_loss_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, const struct bp_draw *draw,
-                       struct bp_loss_call *call, bool gradients) {
-    forward(weights, workspace, call->batch, draw);
-    call->width = (int32_t)bp_shape_size(&network->output_shape);
-    call->z = workspace->a[network->output];
-    call->d_z = gradients ? workspace->d[network->output] : NULL;
-    workspace->passes[network->output].batch = call->batch;
-    return network->loss->evaluate(network->loss_values, call);
+                       struct bp_loss_call *calls, bool gradients) {
+    double loss = 0;
+    workspace->batch = calls[0].batch;
+    forward(weights, workspace, workspace->batch, draw);
+    for (int32_t i = 0; i < network->outputs_count; i++) {
+        const struct bp_output *output = &network->outputs[i];
+        struct bp_loss_call *call = &calls[i];
+        call->width = (int32_t)bp_shape_size(&output->shape);
+        call->z = workspace->a[output->node];
+        call->d_z = gradients ? workspace->d[output->node] : NULL;
+        call->scale *= output->weight;
+        if (workspace->mask[output->node]) weigh_steps(workspace, i, call);
+        call->loss = output->loss->evaluate(output->values, call);
+        loss += output->weight * call->loss;
+    }
+    return loss;
 }
 
 /* The gradient comes back through a view with a buffer of its own. */
@@ -70,8 +107,9 @@ void bp_loss_backward(const struct bp_network *network, const bp_real *weights, 
                       bool input_gradients) {
     struct bp_workspace *ws = workspace;
     (void)weights; /* forward has set them */
-    const int32_t batch = ws->passes[network->output].batch;
+    const int32_t batch = ws->batch;
     memset(ws->written, 0, (size_t)network->nodes_count * sizeof *ws->written);
+    for (int32_t i = 0; i < network->outputs_count; i++) ws->written[network->outputs[i].node] = true; /* by the losses */
     for (int32_t i = network->nodes_count - 1; i >= network->inputs_count; i--) {
         const struct bp_node *node = &network->nodes[i];
         struct bp_pass *pass = &ws->passes[i];

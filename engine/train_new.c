@@ -26,7 +26,7 @@ int32_t bp_trainer_capacity(const struct bp_train_options *options, bool validat
 }
 
 static int32_t target_width(const struct bp_network *network) {
-    return network->loss->target == BP_TARGET_CLASS ? 1 : (int32_t)bp_shape_size(&network->output_shape);
+    return network->outputs[0].loss->target == BP_TARGET_CLASS ? 1 : (int32_t)bp_shape_size(&network->outputs[0].shape);
 }
 
 /* ---- names of metrics -------------------------------------------------------------------------------------------- */
@@ -80,10 +80,10 @@ static int check_metrics(const struct bp_train_options *options, struct bp_error
 }
 
 static int check_classes(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
-    const int32_t width = (int32_t)bp_shape_size(&network->output_shape);
-    const bool class_loss = network->loss->target == BP_TARGET_CLASS;
+    const int32_t width = (int32_t)bp_shape_size(&network->outputs[0].shape);
+    const bool class_loss = network->outputs[0].loss->target == BP_TARGET_CLASS;
     if (!options->classes && class_loss)
-        return bp_error_set(error, "/loss", "the loss %s is for classes, but the target is a number; use mse or mae", network->loss->entry.name);
+        return bp_error_set(error, "/loss", "the loss %s is for classes, but the target is a number; use mse or mae", network->outputs[0].loss->entry.name);
     if (options->classes && options->classes < 2)
         return bp_error_set(error, "/target", "the target has %d class; a classification needs at least 2", (int)options->classes);
     if (options->classes && (width == 1 ? 2 : width) != options->classes)
@@ -95,7 +95,7 @@ static int check_classes(const struct bp_network *network, const struct bp_train
 static int check(const struct bp_network *network, const struct bp_train_options *options, const struct bp_source *train,
                  const struct bp_source *validation, struct bp_error *error) {
     if (!network->complete) return bp_error_set(error, "", "the network cannot be trained: the shape of an input is not known");
-    if (!network->loss) return bp_error_set(error, "/loss", "the network has no loss");
+    if (!network->outputs[0].loss) return bp_error_set(error, "/loss", "the network has no loss");
     if (!options->optimizer) return bp_error_set(error, "/optimizer", "there is no optimizer");
     if (options->epochs < 1 || options->batch_size < 1)
         return bp_error_set(error, options->epochs < 1 ? "/epochs" : "/batch_size", "epochs is %d and batch_size %d; both must be at least 1",
@@ -115,7 +115,7 @@ static int check(const struct bp_network *network, const struct bp_train_options
 static int32_t sums_count(const struct bp_network *network, const struct bp_train_options *options) {
     int32_t count = BP_SUMS;
     for (int32_t m = 0; m < options->metrics_count; m++)
-        count += options->metrics[m]->state_size(options->classes, (int32_t)bp_shape_size(&network->output_shape));
+        count += options->metrics[m]->state_size(options->classes, (int32_t)bp_shape_size(&network->outputs[0].shape));
     return count;
 }
 
@@ -125,7 +125,7 @@ size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_
     const size_t threads = (size_t)options->threads;
     const size_t buffers = (options->stop_early ? 2u : 1u) + (size_t)slots + threads;
     const size_t targets =
-        bp_reals_round((size_t)capacity * (size_t)(network->loss ? target_width(network) : 1)) + 2 * bp_reals_round((size_t)capacity);
+        bp_reals_round((size_t)capacity * (size_t)(network->outputs[0].loss ? target_width(network) : 1)) + 2 * bp_reals_round((size_t)capacity);
     return buffers * network->weights_count * sizeof(bp_real) + threads * (bp_workspace_bytes(network, capacity, true) + targets * sizeof(bp_real)) +
            2 * (size_t)sums_count(network, options) * sizeof(double) + sizeof(struct bp_trainer);
 }
@@ -136,7 +136,7 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
     const struct bp_train_options *options = &trainer->options;
     const int32_t capacity = most(bp_trainer_capacity(options, false), trainer->validates ? bp_trainer_capacity(options, true) : 0);
     const bool weighted = trainer->train.weighted || (trainer->validates && trainer->validation.weighted);
-    const bool one_hot = options->classes && trainer->network->loss->target == BP_TARGET_VALUES;
+    const bool one_hot = options->classes && trainer->network->outputs[0].loss->target == BP_TARGET_VALUES;
     if (bp_workspace_new(trainer->network, capacity, true, &shard->workspace, error)) return -1;
     shard->gradient = bp_reals_new(trainer->weights_count);
     shard->targets = bp_reals_new((size_t)capacity * (size_t)trainer->target_width);
@@ -153,7 +153,7 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     trainer->accumulators_count = BP_SUMS;
     for (int32_t m = 0; m < options->metrics_count; m++) {
         trainer->metric_state[m] = trainer->accumulators_count;
-        trainer->accumulators_count += options->metrics[m]->state_size(options->classes, (int32_t)bp_shape_size(&trainer->network->output_shape));
+        trainer->accumulators_count += options->metrics[m]->state_size(options->classes, (int32_t)bp_shape_size(&trainer->network->outputs[0].shape));
     }
     trainer->weights = bp_reals_new(trainer->weights_count);
     trainer->best = options->stop_early ? bp_reals_new(trainer->weights_count) : NULL;

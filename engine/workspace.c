@@ -5,9 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_output(const struct bp_network *net, int32_t node) {
+    for (int32_t i = 0; i < net->outputs_count; i++)
+        if (net->outputs[i].node == node) return true;
+    return false;
+}
+
 /* The node whose memory `node` shows: itself unless it is a view. */
 static int32_t owner_of(const struct bp_network *net, int32_t node) {
-    while (node != net->output && net->nodes[node].ops && net->nodes[node].ops->view) node = net->nodes[node].inputs[0];
+    while (!is_output(net, node) && net->nodes[node].ops && net->nodes[node].ops->view) node = net->nodes[node].inputs[0];
     return node;
 }
 
@@ -27,18 +33,31 @@ static size_t shared_reals(const struct bp_network *net) {
     return bp_reals_round(most);
 }
 
+/* One number for each step of the node's output, when it has a mask of its own. */
+static size_t mask_reals(const struct bp_network *net, int32_t node, int32_t batch_max) {
+    return net->nodes[node].mask_of == node ? bp_reals_round((size_t)batch_max * (size_t)net->nodes[node].out.dims[0]) : 0;
+}
+
+/* Weights of an output's steps, when it has a mask. */
+static size_t row_reals(const struct bp_network *net, int32_t output, int32_t batch_max) {
+    const struct bp_node *node = &net->nodes[net->outputs[output].node];
+    return node->mask_of >= 0 ? bp_reals_round((size_t)batch_max * (size_t)node->out.dims[0]) : 0;
+}
+
 /* Reals of all buffers. */
 static size_t total_reals(const struct bp_network *net, int32_t batch_max, bool training) {
     size_t total = scratch_reals(net, batch_max) + shared_reals(net);
     for (int32_t i = 0; i < net->nodes_count; i++) {
         if (owner_of(net, i) == i) total += node_reals(net, i, batch_max) * (training ? 2 : 1);
-        if (training) total += bp_reals_round((size_t)batch_max * net->nodes[i].memo);
+        if (training) total += bp_reals_round((size_t)batch_max * net->nodes[i].memo) + bp_reals_round(net->nodes[i].kept);
+        total += mask_reals(net, i, batch_max);
     }
+    for (int32_t i = 0; i < net->outputs_count; i++) total += row_reals(net, i, batch_max);
     return total;
 }
 
 static size_t table_bytes(const struct bp_network *net) {
-    return (size_t)net->nodes_count * (sizeof(struct bp_pass) + 2 * sizeof(bp_real *) + sizeof(int32_t) + 2 * sizeof(bool));
+    return (size_t)net->nodes_count * (sizeof(struct bp_pass) + 3 * sizeof(bp_real *) + sizeof(int32_t) + 2 * sizeof(bool)) + BP_OUTPUTS_MAX * sizeof(bp_real *);
 }
 
 size_t bp_workspace_bytes(const struct bp_network *network, int32_t batch_max, bool training) {
@@ -70,12 +89,18 @@ static void lay_out(struct bp_workspace *ws) {
         pass->scratch = scratch;
         pass->shared_scratch = shared;
         if (ws->training && node->memo) pass->memo = take(&reals, bp_reals_round((size_t)ws->batch_max * node->memo));
-        ws->learns[i] = node->tensors_count > 0;
+        if (ws->training && node->kept) pass->kept = take(&reals, bp_reals_round(node->kept));
+        if (mask_reals(net, i, ws->batch_max)) ws->mask[i] = pass->mask_out = take(&reals, mask_reals(net, i, ws->batch_max));
+        else if (node->mask_of >= 0) ws->mask[i] = ws->mask[node->mask_of];
+        ws->learns[i] = node->tensors_count > 0 && !node->frozen;
         for (int32_t k = 0; k < node->inputs_count; k++) {
             pass->x[k] = ws->a[node->inputs[k]];
+            pass->mask[k] = ws->mask[node->inputs[k]];
             ws->learns[i] = ws->learns[i] || ws->learns[node->inputs[k]];
         }
     }
+    for (int32_t i = 0; i < net->outputs_count; i++)
+        if (row_reals(net, i, ws->batch_max)) ws->row_weights[i] = take(&reals, row_reals(net, i, ws->batch_max));
 }
 
 int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool training, struct bp_workspace **workspace, struct bp_error *error) {
@@ -96,8 +121,10 @@ int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool t
     ws->owner = calloc(nodes, sizeof *ws->owner);
     ws->learns = calloc(nodes, sizeof *ws->learns);
     ws->written = calloc(nodes, sizeof *ws->written);
+    ws->mask = calloc(nodes, sizeof *ws->mask);
+    ws->row_weights = calloc(BP_OUTPUTS_MAX, sizeof *ws->row_weights);
     ws->reals = bp_reals_new(total_reals(network, batch_max, training));
-    if (!ws->passes || !ws->a || !ws->d || !ws->owner || !ws->learns || !ws->written || !ws->reals) goto no_memory;
+    if (!ws->passes || !ws->a || !ws->d || !ws->owner || !ws->learns || !ws->written || !ws->mask || !ws->row_weights || !ws->reals) goto no_memory;
     lay_out(ws);
     *workspace = ws;
     return 0;
@@ -115,6 +142,8 @@ void bp_workspace_free(struct bp_workspace *workspace) {
     free(workspace->owner);
     free(workspace->learns);
     free(workspace->written);
+    free(workspace->mask);
+    free(workspace->row_weights);
     free(workspace->reals);
     free(workspace);
 }
@@ -125,6 +154,10 @@ int32_t bp_workspace_batch_max(const struct bp_workspace *workspace) {
 
 bp_real *bp_workspace_input(struct bp_workspace *workspace, int32_t input) {
     return workspace->a[input];
+}
+
+const bp_real *bp_workspace_output(const struct bp_workspace *workspace, int32_t output) {
+    return workspace->a[workspace->network->outputs[output].node];
 }
 
 const bp_real *bp_workspace_input_gradient(const struct bp_workspace *workspace, int32_t input) {

@@ -6,15 +6,17 @@
 
 struct bp_workspace {
     const struct bp_network *network;
-    int32_t batch_max;
+    int32_t batch_max, batch; /* most samples; those of the last pass for a loss */
     bool training;
     struct bp_pass *passes; /* [nodes] pointers settled; batch, weights and flags are set per call */
     bp_real **a;            /* [nodes] activations (B, out...) */
     bp_real **d;            /* [nodes] their gradients, NULL unless training */
     int32_t *owner;         /* [nodes] the node whose buffers it uses: itself, or what a view looks at */
     bool *learns;           /* [nodes] weights lie at it or before it: its gradient is wanted */
+    bp_real **mask;         /* [nodes] the mask of its output (B, steps), NULL: none */
+    bp_real **row_weights;  /* [outputs] (B, steps) of an output with a mask, else NULL */
     bool *written;          /* [nodes] during a backward pass: the gradient buffer of this owner holds something */
-    bp_real *reals;         /* the one allocation behind a, d, memo and scratch */
+    bp_real *reals;         /* the one allocation behind a, d, memo, scratch and masks */
 };
 
 #endif

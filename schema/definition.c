@@ -172,7 +172,7 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
     struct bp_graph graph = schema_definition_graph(d, named ? d->inputs : open, named ? d->inputs_count : count);
     struct bp_network *network = NULL;
     struct bp_error error = {0};
-    graph.loss = NULL; /* the output layer may have been left out: whether the loss suits it is known with the data */
+    graph.outputs[0].loss = NULL; /* the output layer may have been left out: whether the loss suits it is known with the data */
     if (bp_network_plan(&graph, &network, &error) != 0) {
         snprintf(place, sizeof place, "%s%s", pointer, error.pointer);
         schema_problem_add(problems, place, "%s", error.message);
@@ -286,9 +286,10 @@ struct bp_graph schema_definition_graph(const struct schema_definition *d, const
                              .layers_count = d->layers_count,
                              .inputs = inputs ? inputs : d->inputs,
                              .layers = d->layers,
-                             .loss = d->loss};
-    memcpy(graph.output, d->output, sizeof graph.output);
-    memcpy(graph.loss_values, d->loss_values, sizeof graph.loss_values);
+                             .outputs_count = 1,
+                             .outputs[0].loss = d->loss};
+    memcpy(graph.outputs[0].name, d->output, sizeof graph.outputs[0].name);
+    memcpy(graph.outputs[0].values, d->loss_values, sizeof graph.outputs[0].values);
     return graph;
 }
 

@@ -16,7 +16,7 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     if (!p) goto memory;
     p->model = model;
     p->preprocessing = pre;
-    p->width = (int32_t)bp_shape_size(&model->training->network->output_shape);
+    p->width = (int32_t)bp_shape_size(&model->training->network->outputs[0].shape);
     p->batch_max = SCHEMA_PREDICT_BATCH;
     /* Large networks: fewer rows at a time, so that a predictor stays below some 64 MB. */
     while (p->batch_max > 16 && bp_workspace_bytes(model->training->network, p->batch_max, false) > 64u << 20) p->batch_max /= 2;

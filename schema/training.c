@@ -279,7 +279,7 @@ static struct bp_network *plan(struct resolving *r, bool with_loss) {
         schema_definition_graph(r->training->definition, r->training->preprocessing->inputs, r->training->preprocessing->inputs_count);
     struct bp_error error = {0};
     struct bp_network *network = NULL;
-    if (!with_loss) graph.loss = NULL;
+    if (!with_loss) graph.outputs[0].loss = NULL;
     if (bp_network_plan(&graph, &network, &error) == 0) return network;
     char where[POINTER_MAX];
     snprintf(where, sizeof where, "%s%s", r->request->definition_pointer, error.pointer);
@@ -332,8 +332,8 @@ static void complete_output(struct resolving *r) {
     if (d->layers_count > 0) {
         struct bp_network *network = plan(r, false);
         if (!network) return;
-        width = bp_shape_size(&network->output_shape);
-        rank = network->output_shape.rank;
+        width = bp_shape_size(&network->outputs[0].shape);
+        rank = network->outputs[0].shape.rank;
         bp_network_free(network);
     } else if (r->training->preprocessing->inputs_count != 1 || r->training->preprocessing->inputs[0].shape.rank != 1) {
         schema_problem_add(r->problems, r->request->definition_pointer,
@@ -461,8 +461,8 @@ static void resolve(struct resolving *r) {
     complete_output(r);
     if (r->problems->total) return;
     r->training->network = plan(r, true);
-    if (r->training->network && r->training->network->head_implied)
-        warn(r, "the output layer is linear: its numbers are taken as logits and %s is applied to them", r->training->network->loss->head);
+    if (r->training->network && r->training->network->outputs[0].head_implied)
+        warn(r, "the output layer is linear: its numbers are taken as logits and %s is applied to them", r->training->network->outputs[0].loss->head);
     choose_metrics(r);
     check_stopping(r);
     if (r->training->network && !r->training->network->complete)

@@ -19,7 +19,7 @@ json_t *schema_training_encode(const struct schema_training *t) {
 /* Is there one output per label (one for two labels), or one for a value? Predictions are read out on the strength of it. */
 static bool output_fits(const struct schema_training *t) {
     const struct schema_target *target = &t->preprocessing->target;
-    int64_t width = bp_shape_size(&t->network->output_shape);
+    int64_t width = bp_shape_size(&t->network->outputs[0].shape);
     return target->classification ? width == target->labels_count || (width == 1 && target->labels_count == 2) : width == 1;
 }
 
@@ -38,7 +38,7 @@ struct schema_training *schema_training_decode(const json_t *json, struct bp_err
     if (!t->preprocessing || (error && error->message[0])) goto failed;
     struct bp_graph graph = schema_definition_graph(t->definition, t->preprocessing->inputs, t->preprocessing->inputs_count);
     if (bp_network_plan(&graph, &t->network, error) != 0) goto failed;
-    if (t->network->complete && t->network->loss && output_fits(t)) return t;
+    if (t->network->complete && t->network->outputs[0].loss && output_fits(t)) return t;
     bp_error_set(error, "/definition", "the definition is not complete, or its output does not fit the target");
 failed:
     bp_error_set(error, "", "the description of this training is damaged");

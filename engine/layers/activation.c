@@ -29,22 +29,22 @@ static void rows_of(const struct bp_node *node, const struct bp_pass *pass, size
     *rows = total / *width;
 }
 
-static const struct bp_activation_ops *function_of(const struct bp_node *node) {
-    return node->activation ? (const struct bp_activation_ops *)node->activation : &bp_activation_linear;
-}
-
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     size_t rows, width;
     rows_of(node, pass, &rows, &width);
-    function_of(node)->forward(node->activation_numbers, rows, width, pass->x[0], pass->a);
+    if (node->activation) bp_node_forward_activation(node, pass, (const size_t[]){rows, width}, pass->x[0], pass->a);
+    else memcpy(pass->a, pass->x[0], rows * width * sizeof *pass->a);
 }
 
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
-    if (!pass->d_x[0]) return;
+    if (!pass->d_x[0] && node->slopes < 0) return;
     size_t rows, width;
     rows_of(node, pass, &rows, &width);
-    bp_real *d_x = pass->keep_x[0] ? pass->scratch : pass->d_x[0]; /* (B, ...) */
-    function_of(node)->backward(node->activation_numbers, rows, width, pass->x[0], pass->a, pass->d_a, d_x);
+    bp_real *d_x = pass->keep_x[0] || !pass->d_x[0] ? pass->scratch : pass->d_x[0]; /* (B, ...) */
+    if (node->activation)
+        bp_node_backward_activation(node, pass, (const size_t[]){rows, width},
+                                    &(const struct bp_activated){.z = pass->x[0], .a = pass->a, .d_a = pass->d_a, .d_z = d_x});
+    else memcpy(d_x, pass->d_a, rows * width * sizeof *d_x);
     if (pass->keep_x[0]) bp_kernels()->scaled_add(rows * width, 1, d_x, pass->d_x[0]);
 }
 
@@ -57,6 +57,7 @@ const struct bp_layer_ops bp_layer_activation = {
     .entry = {.name = "activation", .summary = "An activation function on its own", .params = params, .params_count = PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .mask = BP_MASK_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

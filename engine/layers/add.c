@@ -27,6 +27,7 @@ const struct bp_layer_ops bp_layer_add = {
     .entry = {.name = "add", .summary = "The sum of its inputs, which have one shape"},
     .inputs_min = 2,
     .inputs_max = BP_INPUTS_MAX,
+    .mask = BP_MASK_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -93,6 +93,7 @@ const struct bp_layer_ops bp_layer_concatenate = {
     .entry = {.name = "concatenate", .summary = "Its inputs one after the other along an axis", .params = params, .params_count = PARAMS},
     .inputs_min = 2,
     .inputs_max = BP_INPUTS_MAX,
+    .mask = BP_MASK_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

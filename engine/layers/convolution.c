@@ -293,7 +293,7 @@ static struct tile next_tile(const struct sizes *s, const struct bp_pass *pass, 
 void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node);
     const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
-    const bp_real *b = node->tensors_count > BIAS ? pass->W[BIAS] : NULL; /* (filters) */
+    const bp_real *b = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL; /* (filters) */
     const size_t F = (size_t)s.filters;
     for (struct tile tile = next_tile(&s, pass, (struct tile){0, 0}); tile.count > 0; tile = next_tile(&s, pass, tile)) {
         const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;
@@ -305,7 +305,7 @@ void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pa
             continue;
         }
         if (b) bp_kernels()->add_bias(rows, F, b, z);
-        if (f) f->forward(node->activation_numbers, rows, F, z, a);
+        if (f) bp_node_forward_activation(node, pass, (const size_t[]){rows, F}, z, a);
     }
 }
 
@@ -319,8 +319,12 @@ void bp_convolution_backward(const struct bp_node *node, const struct bp_pass *p
     for (struct tile tile = next_tile(&s, pass, (struct tile){0, 0}); tile.count > 0; tile = next_tile(&s, pass, tile)) {
         const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;
         bp_real *d_z = pass->d_a + at; /* (count, filters) */
-        if (f) f->backward(node->activation_numbers, rows, F, f->needs_z ? pass->memo + at : NULL, pass->a + at, d_z, d_z);
-        if (node->tensors_count > BIAS) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], pass->keep_W || tile.first > 0);
+        if (f)
+            bp_node_backward_activation(
+                node, pass, (const size_t[]){rows, F},
+                &(const struct bp_activated){
+                    .z = f->needs_z ? pass->memo + at : NULL, .a = pass->a + at, .d_a = d_z, .d_z = d_z, .more = tile.first > 0});
+        if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], pass->keep_W || tile.first > 0);
         for (int32_t group = 0; group < s.groups && !s.depthwise; group++) backward_products(&s, pass, group, tile, d_z);
         if (s.depthwise) depthwise(&s, pass, tile, NULL, d_z);
     }

@@ -65,7 +65,7 @@ static bp_real *z_of(const struct bp_node *node, const struct bp_pass *pass) {
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     struct sizes s = sizes_of(node, pass);
     const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
-    const bp_real *b = node->tensors_count > BIAS ? pass->W[BIAS] : NULL; /* (units) */
+    const bp_real *b = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL; /* (units) */
     bp_real *z = z_of(node, pass);                                        /* (B, ..., units) */
     s.gemm.A = pass->x[0];
     s.gemm.B = pass->W[KERNEL];
@@ -76,7 +76,7 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
         return;
     }
     if (b) bp_kernels()->add_bias(s.rows, s.units, b, z);
-    if (f) f->forward(node->activation_numbers, s.rows, s.units, z, pass->a);
+    if (f) bp_node_forward_activation(node, pass, (const size_t[]){s.rows, s.units}, z, pass->a);
 }
 
 /* dz = da f'(z); db = column sums of dz; dW = x^T dz; dx = dz W^T. */
@@ -84,8 +84,11 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node, pass);
     const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
     bp_real *d_z = pass->d_a; /* (B, ..., units) */
-    if (f) f->backward(node->activation_numbers, s.rows, s.units, f->needs_z ? z_of(node, pass) : NULL, pass->a, pass->d_a, d_z);
-    if (node->tensors_count > BIAS) bp_kernels()->column_sums(s.rows, s.units, d_z, pass->d_W[BIAS], pass->keep_W);
+    if (f)
+        bp_node_backward_activation(
+            node, pass, (const size_t[]){s.rows, s.units},
+            &(const struct bp_activated){.z = f->needs_z ? z_of(node, pass) : NULL, .a = pass->a, .d_a = pass->d_a, .d_z = d_z});
+    if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(s.rows, s.units, d_z, pass->d_W[BIAS], pass->keep_W);
     const struct bp_gemm kernel = {.transpose_a = true,
                                    .add = pass->keep_W,
                                    .m = s.gemm.k,
@@ -138,6 +141,7 @@ const struct bp_layer_ops bp_layer_dense = {
               .params_count = PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .mask = BP_MASK_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

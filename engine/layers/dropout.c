@@ -65,6 +65,7 @@ const struct bp_layer_ops bp_layer_dropout = {
               .params_count = PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .mask = BP_MASK_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -1,6 +1,6 @@
 /* embedding.c - a row of trained numbers for each index: x (B, ...) whole numbers 0..input_dim-1, E (input_dim, output_dim),
  * a (B, ..., output_dim). Anything else in x (-1, 0.5, input_dim) gives not a number, so that a wrong index stops a training
- * instead of learning nonsense. There is no gradient in x: it is stored as 0. */
+ * instead of learning nonsense. With mask_zero the index 0 is padding (of a sequence (B, T)). There is no gradient in x: it is stored as 0. */
 #include "initializer.h"
 #include "kernels/kernels.h"
 #include "layer.h"
@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { INPUT_DIM, OUTPUT_DIM, EMBEDDINGS_INITIALIZER, PARAMS };
+enum { INPUT_DIM, OUTPUT_DIM, EMBEDDINGS_INITIALIZER, MASK_ZERO, PARAMS };
 
 static int plan(struct bp_node *node, struct bp_error *error) {
     char text[64];
@@ -25,7 +25,11 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     embeddings->fan_in = rows;
     embeddings->fan_out = width;
     node->indices = rows;
+    node->mask = node->values[MASK_ZERO].number != 0 ? BP_MASK_MAKE : BP_MASK_REFUSE;
     if (in->rank < 0) return 0;
+    if (node->mask == BP_MASK_MAKE && in->rank != 1)
+        return bp_error_set(error, "/mask_zero", "mask_zero is for a sequence of indices (steps), but the input has the shape %s",
+                            bp_shape_text(in, text, sizeof text));
     node->out = *in;
     node->out.dims[node->out.rank++] = width;
     return 0;
@@ -39,6 +43,7 @@ static int64_t index_of(const struct bp_node *node, bp_real x) {
 
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t width = (size_t)node->out.dims[node->out.rank - 1], n = (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]);
+    for (size_t i = 0; pass->mask_out && i < n; i++) pass->mask_out[i] = pass->x[0][i] != 0;
     for (size_t i = 0; i < n; i++) {
         const int64_t index = index_of(node, pass->x[0][i]);
         bp_real *a = pass->a + i * width; /* (output_dim) */
@@ -72,6 +77,7 @@ static const struct bp_param params[PARAMS] = {
                                 .help = "First values of the embeddings",
                                 .family = &bp_initializers,
                                 .preset_name = "auto"},
+    [MASK_ZERO] = {.name = "mask_zero", .type = BP_PARAM_BOOLEAN, .help = "The index 0 is padding, which the layers behind it leave out"},
 };
 
 extern const struct bp_layer_ops bp_layer_embedding;

@@ -47,6 +47,7 @@ const struct bp_layer_ops bp_layer_gaussian_noise = {
               .params_count = PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .mask = BP_MASK_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -1,4 +1,5 @@
-/* global_average_pool.c - the mean of each channel over all cells of a sample: x (B, ..., C), a (B, C). */
+/* global_average_pool.c - the mean of each channel over all cells of a sample: x (B, ..., C), a (B, C). Steps that
+ * a mask hides do not count; the mean of none is 0. */
 #include "layer.h"
 
 #include <string.h>
@@ -14,28 +15,46 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     return 0;
 }
 
+/* Cells of the steps that are there, of sample i; all without a mask. */
+static bp_real count_of(const struct bp_node *node, const struct bp_pass *pass, int32_t i, size_t cells) {
+    const int32_t steps = node->in[0].dims[0];
+    bp_real there = 0;
+    if (!pass->mask[0]) return (bp_real)cells;
+    for (int32_t t = 0; t < steps; t++) there += pass->mask[0][i * steps + t];
+    return there * (bp_real)(cells / (size_t)steps);
+}
+
+/* The part of cell `cell` of sample i in the mean. */
+static bp_real part_of(const struct bp_node *node, const struct bp_pass *pass, int32_t i, size_t cell) {
+    const size_t steps = (size_t)node->in[0].dims[0], size = (size_t)bp_shape_size(&node->in[0]) / (size_t)node->out.dims[0];
+    return pass->mask[0] ? pass->mask[0][(size_t)i * steps + cell / (size / steps)] : 1;
+}
+
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t C = (size_t)node->out.dims[0], cells = (size_t)bp_shape_size(&node->in[0]) / C;
-    const bp_real share = 1 / (bp_real)cells;
     const bp_real *restrict x = pass->x[0];
     for (int32_t i = 0; i < pass->batch; i++) {
         bp_real *restrict a = pass->a + (size_t)i * C; /* (C) */
+        const bp_real count = count_of(node, pass, i, cells), share = count > 0 ? 1 / count : 0;
         memset(a, 0, C * sizeof *a);
         for (size_t cell = 0; cell < cells; cell++, x += C)
-            for (size_t c = 0; c < C; c++) a[c] += x[c];
+            if (part_of(node, pass, i, cell) != 0)
+                for (size_t c = 0; c < C; c++) a[c] += x[c];
         for (size_t c = 0; c < C; c++) a[c] *= share;
     }
 }
 
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t C = (size_t)node->out.dims[0], cells = (size_t)bp_shape_size(&node->in[0]) / C;
-    const bp_real share = 1 / (bp_real)cells;
     bp_real *restrict d_x = pass->d_x[0]; /* (B, cells, C) */
     if (!d_x) return;
     for (int32_t i = 0; i < pass->batch; i++) {
         const bp_real *restrict d_a = pass->d_a + (size_t)i * C; /* (C) */
-        for (size_t cell = 0; cell < cells; cell++, d_x += C)
+        const bp_real count = count_of(node, pass, i, cells), all = count > 0 ? 1 / count : 0;
+        for (size_t cell = 0; cell < cells; cell++, d_x += C) {
+            const bp_real share = all * part_of(node, pass, i, cell);
             for (size_t c = 0; c < C; c++) d_x[c] = (pass->keep_x[0] ? d_x[c] : 0) + share * d_a[c];
+        }
     }
 }
 
@@ -44,6 +63,7 @@ const struct bp_layer_ops bp_layer_global_average_pool = {
     .entry = {.name = "global_average_pool", .summary = "The mean of each channel over all steps or pixels"},
     .inputs_min = 1,
     .inputs_max = 1,
+    .mask = BP_MASK_USE,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -1,4 +1,5 @@
-/* global_max_pool.c - the largest number of each channel over all cells of a sample: x (B, ..., C), a (B, C). Not a number wins. */
+/* global_max_pool.c - the largest number of each channel over all cells of a sample: x (B, ..., C), a (B, C). Not a number wins.
+ * Steps that a mask hides do not count; the largest of none is 0. */
 #include "layer.h"
 
 #include <string.h>
@@ -14,28 +15,41 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     return 0;
 }
 
+static bool hidden(const struct bp_node *node, const struct bp_pass *pass, size_t i, size_t cell) {
+    const size_t steps = (size_t)node->in[0].dims[0], cells = (size_t)bp_shape_size(&node->in[0]) / (size_t)node->out.dims[0];
+    return pass->mask[0] && pass->mask[0][i * steps + cell / (cells / steps)] == 0;
+}
+
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t C = (size_t)node->out.dims[0], cells = (size_t)bp_shape_size(&node->in[0]) / C;
     const bp_real *restrict x = pass->x[0]; /* (B, cells, C) */
-    for (int32_t i = 0; i < pass->batch; i++) {
-        bp_real *restrict a = pass->a + (size_t)i * C; /* (C) */
-        memcpy(a, x, C * sizeof *a);
-        for (size_t cell = 0; cell < cells; cell++, x += C)
-            for (size_t c = 0; c < C; c++) a[c] = x[c] > a[c] || x[c] != x[c] ? x[c] : a[c];
+    for (size_t i = 0; i < (size_t)pass->batch; i++) {
+        bp_real *restrict a = pass->a + i * C; /* (C) */
+        bool first = true;
+        memset(a, 0, C * sizeof *a);
+        for (size_t cell = 0; cell < cells; cell++, x += C) {
+            if (hidden(node, pass, i, cell)) continue;
+            if (first) memcpy(a, x, C * sizeof *a);
+            else
+                for (size_t c = 0; c < C; c++) a[c] = x[c] > a[c] || x[c] != x[c] ? x[c] : a[c];
+            first = false;
+        }
     }
 }
 
 /* The gradient goes to the first cell that holds the largest number. */
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
-    const size_t C = (size_t)node->out.dims[0], size = (size_t)bp_shape_size(&node->in[0]);
+    const size_t C = (size_t)node->out.dims[0], size = (size_t)bp_shape_size(&node->in[0]), cells = size / C;
     if (!pass->d_x[0]) return;
     if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * size * sizeof(bp_real));
     for (size_t i = 0; i < (size_t)pass->batch; i++)
-        for (size_t c = 0; c < C; c++) {
-            size_t at = i * size + c;
-            while (at + C < (i + 1) * size && pass->x[0][at] != pass->a[i * C + c]) at += C;
-            pass->d_x[0][at] += pass->d_a[i * C + c];
-        }
+        for (size_t c = 0; c < C; c++)
+            for (size_t cell = 0; cell < cells; cell++) {
+                const size_t at = i * size + cell * C + c;
+                if (hidden(node, pass, i, cell) || pass->x[0][at] != pass->a[i * C + c]) continue;
+                pass->d_x[0][at] += pass->d_a[i * C + c];
+                break;
+            }
 }
 
 extern const struct bp_layer_ops bp_layer_global_max_pool;
@@ -43,6 +57,7 @@ const struct bp_layer_ops bp_layer_global_max_pool = {
     .entry = {.name = "global_max_pool", .summary = "The largest number of each channel over all steps or pixels"},
     .inputs_min = 1,
     .inputs_max = 1,
+    .mask = BP_MASK_USE,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -112,6 +112,7 @@ const struct bp_layer_ops bp_layer_layer_norm = {
               .params_count = PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .mask = BP_MASK_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

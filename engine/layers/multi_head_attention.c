@@ -1,7 +1,7 @@
 /* multi_head_attention.c - self-attention (Vaswani et al. 2017): x, a (B, T, D). Per head, of key_dim numbers, with q = x W_q + b_q and so on:
  *   P = softmax(q k^T / sqrt(key_dim)), T x T;  o = P v;  a = (all heads' o) W_o + b_o.
  * W_q, W_k, W_v (D, heads key_dim), W_o (heads key_dim, D): Keras's kernels, with heads and key_dim as one axis. With a causal mask a step sees
- * itself and those before it. Order: plan, sizes, products, forward, backward. */
+ * itself and those before it; steps that a mask hides are seen by none. Order: plan, sizes, products, forward, backward. */
 #include "initializer.h"
 #include "kernels/kernels.h"
 #include "layer.h"
@@ -11,6 +11,7 @@
 
 enum { NUM_HEADS, KEY_DIM, USE_BIAS, USE_CAUSAL_MASK, KERNEL_INITIALIZER, PARAMS };
 enum { QUERY, KEY, VALUE, OUTPUT, ROLES };
+#define HIDDEN -1e30 /* score of a step that is padding: finite, so that a row of nothing else is a number */
 
 extern const struct bp_initializer_ops bp_initializer_zeros;
 
@@ -157,6 +158,9 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
             bp_kernels()->scale(T * T, s.scale, shares);
             for (size_t t = 0; s.causal && t < T; t++)
                 for (size_t j = t + 1; j < T; j++) shares[t * T + j] = (bp_real)-INFINITY;
+            for (size_t j = 0; pass->mask[0] && j < T; j++)
+                for (size_t t = 0; pass->mask[0][(size_t)i * T + j] == 0 && t < T; t++)
+                    if (t >= j || !s.causal) shares[t * T + j] = (bp_real)HIDDEN;
             bp_kernels()->softmax(T, T, shares, shares);
             mix(&s, false, shares, s.parts[VALUE] + at, s.parts[OUTPUT] + at);
         }
@@ -210,6 +214,7 @@ const struct bp_layer_ops bp_layer_multi_head_attention = {
               .params_count = PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .mask = BP_MASK_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

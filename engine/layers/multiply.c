@@ -40,6 +40,7 @@ const struct bp_layer_ops bp_layer_multiply = {
     .entry = {.name = "multiply", .summary = "The product of its inputs, number by number; they have one shape"},
     .inputs_min = 2,
     .inputs_max = BP_INPUTS_MAX,
+    .mask = BP_MASK_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -1,6 +1,7 @@
 /* recurrent.c - a cell walked along a sequence: x (B, T, F), W (F, G H), U (H, G H), b (G H), a (B, T, H) or, of the last step only, (B, H).
  * The products with W of all steps are one product, done first; those with U follow step by step. Bidirectional: a second walk, from the end
- * and with weights of its own, writes its H numbers after the first one's (its last step is step 0). Order: parameters, plan, walks, passes. */
+ * and with weights of its own, writes its H numbers after the first one's (its last step is step 0). A step that a mask hides leaves the state as
+ * it was. Order: parameters, plan, walks, passes. */
 #include "layers/recurrent.h"
 
 #include "initializer.h"
@@ -55,6 +56,7 @@ int bp_recurrent_plan(struct bp_node *node, const struct bp_cell *cell, struct b
     char text[64];
     const struct bp_shape *in = &node->in[0];
     const int32_t H = (int32_t)node->values[UNITS].number, walks = node->values[BIDIRECTIONAL].number != 0 ? 2 : 1;
+    node->mask = node->values[RETURN_SEQUENCES].number != 0 ? BP_MASK_PASS : BP_MASK_USE;
     if (in->rank < 0) return 0;
     if (in->rank != 2)
         return bp_error_set(error, "", "%s needs an input (steps, features), but got %s%s", node->ops->entry.name,
@@ -132,6 +134,10 @@ static size_t output_at(const struct walk *w, int32_t i, int32_t t) {
     return row + (size_t)(w->backwards ? w->H : 0);
 }
 
+static bool hidden(const struct walk *w, const struct bp_pass *pass, int32_t i, int32_t t) {
+    return pass->mask[0] && pass->mask[0][(size_t)i * (size_t)w->T + (size_t)t] == 0;
+}
+
 static void walk_forward(const struct walk *w, const struct bp_pass *pass) {
     const size_t all = (size_t)w->all, H = (size_t)w->H;
     bp_real *r = w->work; /* (B, G H) */
@@ -158,8 +164,14 @@ static void walk_forward(const struct walk *w, const struct bp_pass *pass) {
         if (w->cell->apart) bp_kernels()->add_bias((size_t)w->B, all, w->b + all, r);
         for (int32_t i = 0; i < w->B; i++) {
             bp_real *h = w->h + row_at(w, i, t, w->H);
-            w->cell->forward(H, w->gates + row_at(w, i, t, w->all), r + (size_t)i * all, before(w, w->h, i, s), before(w, w->c, i, s), h,
-                             w->c + row_at(w, i, t, w->H));
+            const bp_real *h_before = before(w, w->h, i, s), *c_before = before(w, w->c, i, s);
+            bp_real *c = w->c + row_at(w, i, t, w->H);
+            if (hidden(w, pass, i, t)) {
+                memcpy(h, h_before, H * sizeof *h);
+                memcpy(c, c_before, H * sizeof *c);
+            } else {
+                w->cell->forward(H, w->gates + row_at(w, i, t, w->all), r + (size_t)i * all, h_before, c_before, h, c);
+            }
             if (w->sequences || s + 1 == w->T) memcpy(pass->a + output_at(w, i, t), h, H * sizeof *h);
         }
     }
@@ -176,6 +188,11 @@ static void walk_backward(const struct walk *w, const struct bp_pass *pass, bp_r
         for (int32_t i = 0; i < w->B; i++) {
             const size_t at = row_at(w, i, t, w->all);
             if (w->sequences || s + 1 == w->T) bp_kernels()->scaled_add(H, 1, pass->d_a + output_at(w, i, t), d_h + (size_t)i * H);
+            if (hidden(w, pass, i, t)) {
+                memset(d_z + at, 0, all * sizeof *d_z);
+                memset(d_r + at, 0, all * sizeof *d_r);
+                continue;
+            }
             w->cell->backward(H, w->gates + at, before(w, w->h, i, s), before(w, w->c, i, s), w->c + row_at(w, i, t, w->H), d_h + (size_t)i * H,
                               d_c + (size_t)i * H, d_z + at, d_r + at);
         }

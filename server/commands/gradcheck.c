@@ -28,10 +28,10 @@ static bool parse_shape(const char *text, struct bp_shape *shape) {
 
 /* Without a loss in the definition: what the last activation suggests. */
 static const struct bp_loss_ops *loss_of(const struct bp_network *network) {
-    const struct bp_node *last = &network->nodes[network->output];
+    const struct bp_node *last = &network->nodes[network->outputs[0].node];
     const char *activation = last->activation ? last->activation->name : "linear";
     const char *loss = strcmp(activation, "softmax") == 0                                                 ? "cross_entropy"
-                       : strcmp(activation, "sigmoid") == 0 && bp_shape_size(&network->output_shape) == 1 ? "binary_cross_entropy"
+                       : strcmp(activation, "sigmoid") == 0 && bp_shape_size(&network->outputs[0].shape) == 1 ? "binary_cross_entropy"
                                                                                                           : "mse";
     return (const struct bp_loss_ops *)bp_family_find(&bp_losses, loss);
 }
@@ -51,15 +51,15 @@ static int check(struct schema_definition *definition, const char **values) {
         return 2;
     }
     struct bp_graph graph = schema_definition_graph(definition, values[INPUT] ? &given : NULL, 1);
-    if (!graph.loss && bp_network_plan(&graph, &network, &error) == 0) {
-        graph.loss = loss_of(network);
-        bp_values_preset(&graph.loss->entry, graph.loss_values);
+    if (!graph.outputs[0].loss && bp_network_plan(&graph, &network, &error) == 0) {
+        graph.outputs[0].loss = loss_of(network);
+        bp_values_preset(&graph.outputs[0].loss->entry, graph.outputs[0].values);
     }
     bp_network_free(network);
     network = NULL;
     double tolerance = values[TOLERANCE] ? strtod(values[TOLERANCE], NULL) : 1e-6;
     int32_t classes = 2;
-    if (!error.message[0] && bp_network_plan(&graph, &network, &error) == 0) classes = (int32_t)bp_shape_size(&network->output_shape);
+    if (!error.message[0] && bp_network_plan(&graph, &network, &error) == 0) classes = (int32_t)bp_shape_size(&network->outputs[0].shape);
     bp_network_free(network);
     if (values[CLASSES]) classes = (int32_t)strtol(values[CLASSES], NULL, 10);
     if (classes < 2) classes = 2;
@@ -70,7 +70,7 @@ static int check(struct schema_definition *definition, const char **values) {
         fprintf(stderr, "backpropd gradcheck: %s%s%s\n", error.pointer, error.pointer[0] ? ": " : "", error.message);
         return 1;
     }
-    printf("loss %s, batch %d, seed %llu, in double, tolerance %g of the largest entry\n\n", graph.loss->entry.name, batch, (unsigned long long)seed,
+    printf("loss %s, batch %d, seed %llu, in double, tolerance %g of the largest entry\n\n", graph.outputs[0].loss->entry.name, batch, (unsigned long long)seed,
            tolerance);
     printf("%-28s %8s %8s %12s %14s %14s\n", "tensor", "checked", "skipped", "error", "analytic", "numeric");
     for (int32_t i = 0; i < report.count; i++) {

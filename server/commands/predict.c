@@ -71,7 +71,7 @@ static int predict(const struct schema_model *model, const struct schema_dataset
     struct bp_error error = {0};
     struct schema_view *view = schema_view_new(model->training->preprocessing, dataset, false, &error);
     struct schema_predictor *predictor = view ? schema_predictor_new(model, &error) : NULL;
-    int32_t width = (int32_t)bp_shape_size(&model->training->network->output_shape);
+    int32_t width = (int32_t)bp_shape_size(&model->training->network->outputs[0].shape);
     int failed = predictor ? 0 : -1;
     if (failed) fprintf(stderr, "backpropd predict: %s\n", error.message);
     if (!failed && !json) printf(model->training->preprocessing->target.classification ? "label,probability\n" : "value\n");

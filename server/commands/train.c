@@ -140,7 +140,7 @@ static void tell_plan(const struct schema_training *t, const struct schema_datas
         const struct bp_node *node = &t->network->nodes[i];
         fprintf(stderr, " -> %s%s", node->ops->entry.name, bp_shape_text(&node->out, shape, sizeof shape));
     }
-    fprintf(stderr, ", %lld parameters, loss %s\n", (long long)t->network->parameters, t->network->loss->entry.name);
+    fprintf(stderr, ", %lld parameters, loss %s\n", (long long)t->network->parameters, t->network->outputs[0].loss->entry.name);
     json_t *definition = schema_definition_encode(t->definition);
     char *text = json_dumps(definition, JSON_COMPACT);
     if (chosen) fprintf(stderr, "definition: %s\n", text ? text : "");

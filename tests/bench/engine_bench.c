@@ -56,7 +56,7 @@ static struct bp_network *build(const struct workload *w, struct bp_error *error
                              .inputs = &input,
                              .layers_count = w->layers,
                              .layers = layers,
-                             .loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, "cross_entropy")};
+                             .outputs[0].loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, "cross_entropy")};
     struct bp_network *net = NULL;
     bp_network_plan(&graph, &net, error);
     return net;

@@ -81,11 +81,11 @@ void test_graph(struct test_graph *graph, const char *text, const char *loss, st
     const size_t length = strcspn(loss, " ");
     snprintf(copy, sizeof copy, "%s", loss);
     copy[length] = 0;
-    graph->graph.loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, copy);
-    ck_assert_msg(graph->graph.loss != NULL, "no loss %s", loss);
-    bp_values_preset(&graph->graph.loss->entry, graph->graph.loss_values);
+    graph->graph.outputs[0].loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, copy);
+    ck_assert_msg(graph->graph.outputs[0].loss != NULL, "no loss %s", loss);
+    bp_values_preset(&graph->graph.outputs[0].loss->entry, graph->graph.outputs[0].values);
     snprintf(copy, sizeof copy, "%s", loss + length);
-    test_values(&graph->graph.loss->entry, graph->graph.loss_values, copy);
+    test_values(&graph->graph.outputs[0].loss->entry, graph->graph.outputs[0].values, copy);
 }
 
 struct bp_network *test_network(const char *text, const char *loss, struct bp_shape shape) {

@@ -200,7 +200,7 @@ START_TEST(report_names_and_counts) {
     ck_assert_int_eq(report.tensors[4].checked, 2);
     ck_assert(report.tensors[1].largest > 0 && report.tensors[1].analytic != 0);
     free(report.tensors);
-    graph.graph.loss = NULL;
+    graph.graph.outputs[0].loss = NULL;
     ck_assert_int_eq(bp64_gradcheck(&graph.graph, 4, 1, 7, &report, &error), -1);
     ck_contains(error.message, "needs a loss");
     ck_assert_ptr_null(report.tensors);

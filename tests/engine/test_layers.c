@@ -87,8 +87,8 @@ START_TEST(plan_settles_shapes) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct bp_network *net = test_network(shapes[i].text, NULL, shapes[i].in);
         char text[64];
-        ck_assert_msg(bp_shape_equal(&net->output_shape, &shapes[i].out), "%s: %s", shapes[i].text,
-                      bp_shape_text(&net->output_shape, text, sizeof text));
+        ck_assert_msg(bp_shape_equal(&net->outputs[0].shape, &shapes[i].out), "%s: %s", shapes[i].text,
+                      bp_shape_text(&net->outputs[0].shape, text, sizeof text));
         bp_network_free(net);
     }
 }

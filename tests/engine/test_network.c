@@ -19,7 +19,7 @@ START_TEST(nameless_layers_are_named_and_chained) {
     ck_assert_str_eq(net->nodes[2].name, "dense_2");
     ck_assert_str_eq(net->nodes[3].name, "dropout_1");
     ck_assert_str_eq(net->nodes[4].name, "dense_3");
-    ck_assert_int_eq(net->output, 4);
+    ck_assert_int_eq(net->outputs[0].node, 4);
     ck_assert_int_eq(net->layer_of[0], -1);
     ck_assert_int_eq(net->layer_of[4], 3);
     ck_assert(net->complete);
@@ -36,12 +36,12 @@ START_TEST(layers_may_be_defined_in_any_order) {
     struct test_graph graph;
     struct bp_network *net = NULL;
     test_graph(&graph, "dense units=2 name=last in=first; dense units=3 name=first in=x", "mse", FEATURES(4));
-    snprintf(graph.graph.output, BP_NAME_MAX, "last");
+    snprintf(graph.graph.outputs[0].name, BP_NAME_MAX, "last");
     ck_assert_int_eq(bp_network_plan(&graph.graph, &net, NULL), 0);
     ck_assert_str_eq(net->nodes[1].name, "first");
     ck_assert_int_eq(net->layer_of[1], 1);
     ck_assert_uint_eq(net->nodes[1].index, 1);
-    ck_assert_int_eq(net->output, 2);
+    ck_assert_int_eq(net->outputs[0].node, 2);
     ck_assert_int_eq(net->nodes[2].tensors[0].shape.dims[0], 3);
     bp_network_free(net);
 }
@@ -83,7 +83,7 @@ START_TEST(mistakes_are_explained) {
     struct test_graph graph;
     struct bp_error error;
     test_graph(&graph, mistakes[_i].text, mistakes[_i].loss, FEATURES(7));
-    snprintf(graph.graph.output, BP_NAME_MAX, "%s", mistakes[_i].output);
+    snprintf(graph.graph.outputs[0].name, BP_NAME_MAX, "%s", mistakes[_i].output);
     test_plan_fails(&graph, &error);
     ck_assert_str_eq(error.pointer, mistakes[_i].pointer);
     for (int k = 0; k < 3 && mistakes[_i].says[k]; k++) ck_contains(error.message, mistakes[_i].says[k]);
@@ -122,7 +122,7 @@ START_TEST(shapes) {
     ck_assert_str_eq(bp_shape_text(&net->nodes[1].out, text, sizeof text), "(4, 5)");
     ck_assert_str_eq(bp_shape_text(&net->nodes[2].out, text, sizeof text), "(20)");
     ck_assert_str_eq(bp_shape_text(&net->nodes[3].out, text, sizeof text), "(2, 10)");
-    ck_assert_str_eq(bp_shape_text(&net->output_shape, text, sizeof text), "(2, 3)");
+    ck_assert_str_eq(bp_shape_text(&net->outputs[0].shape, text, sizeof text), "(2, 3)");
     ck_assert_str_eq(bp_shape_text(&net->nodes[4].tensors[0].shape, text, sizeof text), "(10, 3)");
     bp_network_free(net);
 }
@@ -133,7 +133,7 @@ START_TEST(unknown_shapes_go_as_far_as_they_can) {
     struct bp_workspace *ws = NULL;
     struct bp_error error = {{0}, {0}};
     ck_assert(!net->complete);
-    ck_assert_int_eq(net->output_shape.dims[0], 3);
+    ck_assert_int_eq(net->outputs[0].shape.dims[0], 3);
     ck_assert_int_eq(net->nodes[1].tensors_count, 0);
     ck_assert_int_eq(net->nodes[2].tensors_count, 2);
     ck_assert_int_eq(bp_workspace_new(net, 1, false, &ws, &error), -1);
@@ -143,8 +143,8 @@ START_TEST(unknown_shapes_go_as_far_as_they_can) {
                        (struct bp_shape){-1, {0}});
     ck_assert(!net->complete);
     ck_assert_int_eq(net->nodes[1].out.rank, -1);
-    ck_assert_int_eq(net->output_shape.rank, 2);
-    ck_assert_int_eq(net->output_shape.dims[1], 3);
+    ck_assert_int_eq(net->outputs[0].shape.rank, 2);
+    ck_assert_int_eq(net->outputs[0].shape.dims[1], 3);
     bp_network_free(net);
 }
 END_TEST
@@ -167,8 +167,8 @@ START_TEST(heads_are_fused) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bp_network *net = test_network(cases[i].text, cases[i].loss, FEATURES(4));
-        ck_assert_msg(cases[i].head ? net->head && !strcmp(net->head->entry.name, cases[i].head) : !net->head, "%s", cases[i].text);
-        ck_assert(net->head_implied == cases[i].implied);
+        ck_assert_msg(cases[i].head ? net->outputs[0].head && !strcmp(net->outputs[0].head->entry.name, cases[i].head) : !net->outputs[0].head, "%s", cases[i].text);
+        ck_assert(net->outputs[0].head_implied == cases[i].implied);
         ck_assert(cases[i].head ? !net->nodes[1].activation : net->nodes[1].activation != NULL);
         bp_network_free(net);
     }

@@ -14,9 +14,9 @@ static void output_is(const char *csv, const char *definition, const char *job, 
     struct resolved r = resolve_text(csv, definition, job);
     ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
     ck_assert_int_eq(r.training->definition->layers_count, layers);
-    ck_assert_int_eq(bp_shape_size(&r.training->network->output_shape), width);
-    ck_assert_str_eq(r.training->network->loss->entry.name, loss);
-    ck_assert_str_eq(r.training->network->head ? r.training->network->head->entry.name : "none", head);
+    ck_assert_int_eq(bp_shape_size(&r.training->network->outputs[0].shape), width);
+    ck_assert_str_eq(r.training->network->outputs[0].loss->entry.name, loss);
+    ck_assert_str_eq(r.training->network->outputs[0].head ? r.training->network->outputs[0].head->entry.name : "none", head);
     resolved_clear(&r);
 }
 

@@ -93,10 +93,11 @@ static int attach_loss(struct bp_network *net, const struct bp_graph *graph, str
     if (!net->loss) return 0;
     memcpy(net->loss_values, graph->loss_values, sizeof net->loss_values);
     if (net->loss->head && fuse_head(net, error)) return -1;
-    if (bp_shape_size(&output->out) > 0 && net->loss->check) {
+    if (bp_shape_size(&output->out) > 0) {
         struct bp_error cause = {{0}, {0}};
         snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[net->output]);
-        if (net->loss->check(&output->out, &cause)) return bp_error_set(error, pointer, "output layer \"%s\": %s", output->name, cause.message);
+        if (bp_loss_check(net->loss, net->loss_values, &output->out, &cause))
+            return bp_error_set(error, pointer, "output layer \"%s\": %s", output->name, cause.message);
     }
     return 0;
 }

@@ -66,7 +66,7 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
     const struct bp_train_options *options = &trainer->options;
     if (!options->metrics_count) return;
     const struct bp_metric_call call = {.batch = shard->count,
-                                        .width = shard->call.width,
+                                        .width = bp_loss_keep_points(trainer->network->loss, trainer->network->loss_values, &shard->call),
                                         .classes = options->classes,
                                         .predictions = shard->call.z,
                                         .y = class_targets(trainer, shard),
@@ -198,7 +198,7 @@ static void judge_epoch(struct bp_trainer *trainer) {
 
 static void compute_values(struct bp_trainer *trainer) {
     const struct bp_train_options *options = &trainer->options;
-    const int32_t step = trainer->validates ? 2 : 1, width = (int32_t)bp_shape_size(&trainer->network->output_shape);
+    const int32_t step = trainer->validates ? 2 : 1, width = trainer->points_width;
     for (int32_t which = 0; which < step; which++) {
         const double *sums = which ? trainer->validation_sums : trainer->accumulators;
         trainer->values[which] = sums[BP_SUM_WEIGHT] > 0 ? sums[BP_SUM_LOSS] / sums[BP_SUM_WEIGHT] : (double)NAN;

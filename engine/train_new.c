@@ -26,7 +26,13 @@ int32_t bp_trainer_capacity(const struct bp_train_options *options, bool validat
 }
 
 static int32_t target_width(const struct bp_network *network) {
-    return network->loss->target == BP_TARGET_CLASS ? 1 : (int32_t)bp_shape_size(&network->output_shape);
+    return bp_loss_target_width(network->loss, network->loss_values, (int32_t)bp_shape_size(&network->output_shape));
+}
+
+/* What metrics see of a sample. */
+static int32_t points_width(const struct bp_network *network) {
+    const int32_t width = (int32_t)bp_shape_size(&network->output_shape);
+    return network->loss ? bp_loss_points_width(network->loss, network->loss_values, width) : width;
 }
 
 /* ---- names of metrics -------------------------------------------------------------------------------------------- */
@@ -114,8 +120,7 @@ static int check(const struct bp_network *network, const struct bp_train_options
 
 static int32_t sums_count(const struct bp_network *network, const struct bp_train_options *options) {
     int32_t count = BP_SUMS;
-    for (int32_t m = 0; m < options->metrics_count; m++)
-        count += options->metrics[m]->state_size(options->classes, (int32_t)bp_shape_size(&network->output_shape));
+    for (int32_t m = 0; m < options->metrics_count; m++) count += options->metrics[m]->state_size(options->classes, points_width(network));
     return count;
 }
 
@@ -153,7 +158,7 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     trainer->accumulators_count = BP_SUMS;
     for (int32_t m = 0; m < options->metrics_count; m++) {
         trainer->metric_state[m] = trainer->accumulators_count;
-        trainer->accumulators_count += options->metrics[m]->state_size(options->classes, (int32_t)bp_shape_size(&trainer->network->output_shape));
+        trainer->accumulators_count += options->metrics[m]->state_size(options->classes, trainer->points_width);
     }
     trainer->weights = bp_reals_new(trainer->weights_count);
     trainer->best = options->stop_early ? bp_reals_new(trainer->weights_count) : NULL;
@@ -191,6 +196,7 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
                                 .validates = validation != NULL,
                                 .validation_batch = validation_batch(options),
                                 .target_width = target_width(network),
+                                .points_width = points_width(network),
                                 .weights_count = network->weights_count,
                                 .order_epoch = -1};
     if (validation) made->validation = *validation;

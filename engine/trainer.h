@@ -35,7 +35,7 @@ struct bp_trainer {
     struct bp_train_options options;
     struct bp_source train, validation;
     bool validates, diverged;
-    int32_t validation_batch, target_width;
+    int32_t validation_batch, target_width, points_width;
     size_t weights_count;
     struct bp_shards *shards;
     struct bp_shard *shard; /* [options.threads] */

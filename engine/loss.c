@@ -28,7 +28,8 @@ int bp_loss_check(const struct bp_loss_ops *loss, const struct bp_value *values,
     char text[64];
     const int32_t outputs = bp_loss_outputs_per_target(loss, values);
     if (outputs > 1 && (output->rank < 1 || output->dims[output->rank - 1] % outputs))
-        return bp_error_set(error, "", "%s with these parameters needs %d outputs for each target number, but the output has the shape %s; use %d units",
+        return bp_error_set(error, "",
+                            "%s with these parameters needs %d outputs for each target number, but the output has the shape %s; use %d units",
                             loss->entry.name, (int)outputs, bp_shape_text(output, text, sizeof text), (int)outputs);
     return loss->check ? loss->check(output, error) : 0;
 }

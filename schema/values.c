@@ -293,18 +293,19 @@ static json_t *encode_value(const struct bp_param *p, const struct bp_value *v) 
         for (int32_t i = 0; i < v->numbers_count; i++) json_array_append_new(list, schema_number_encode(v->numbers[i]));
         return list;
     }
-    case BP_PARAM_ENTRY: {
-        if (!v->entry) return json_null();
-        if (v->entry->params_count == 0) return json_string(v->entry->name);
-        json_t *object = json_pack("{s:s}", "type", v->entry->name);
-        for (int32_t i = 0; i < v->entry->params_count && i < 4; i++) {
-            struct bp_value own = {.number = v->entry_numbers[i]};
-            json_object_set_new(object, v->entry->params[i].name, encode_value(&v->entry->params[i], &own));
-        }
-        return object;
-    }
+    case BP_PARAM_ENTRY: return v->entry ? schema_member_encode(v->entry, v->entry_numbers) : json_null();
     default: return schema_number_encode(v->number);
     }
+}
+
+json_t *schema_member_encode(const struct bp_entry *entry, const double *numbers) {
+    if (entry->params_count == 0) return json_string(entry->name);
+    json_t *object = json_pack("{s:s}", "type", entry->name);
+    for (int32_t i = 0; i < entry->params_count && i < 4; i++) {
+        struct bp_value own = {.number = numbers[i]};
+        json_object_set_new(object, entry->params[i].name, encode_value(&entry->params[i], &own));
+    }
+    return object;
 }
 
 void schema_values_encode(const struct bp_entry *entry, const struct bp_value *values, bool all, json_t *object) {

@@ -85,7 +85,7 @@ static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_
     const bool classes = net->outputs[0].loss->target == BP_TARGET_CLASS;
     struct bp_random random = bp_random_open(seed, BP_STREAM_USER, 0);
     check->batch = batch;
-    check->target_width = classes ? 1 : width;
+    check->target_width = bp_loss_target_width(net->outputs[0].loss, net->outputs[0].values, width);
     check->draw = (struct bp_draw){.seed = seed};
     check->weights = bp_reals_new(net->weights_count);
     check->gradient = bp_reals_new(net->weights_count);
@@ -107,7 +107,7 @@ static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_
     }
     for (int32_t k = 0; k < batch * check->target_width; k++)
         check->targets[k] = classes ? (double)bp_random_below(&random, width == 1 ? 2 : (uint64_t)width) : bp_random_normal(&random);
-    if (!classes) suit_targets(net->outputs[0].loss->range, check->targets, batch, width);
+    if (!classes) suit_targets(net->outputs[0].loss->range, check->targets, batch, check->target_width);
     return 0;
 }
 

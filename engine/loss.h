@@ -8,7 +8,7 @@
 #include "registry.h"
 
 enum bp_target {
-    BP_TARGET_VALUES, /* y: (B, width) numbers, shaped like the output (one-hot for classes) */
+    BP_TARGET_VALUES, /* y: (B, width / outputs per target) numbers, shaped like the output (one-hot for classes) */
     BP_TARGET_CLASS   /* y: (B, 1) the number of the class, 0.. */
 };
 
@@ -35,11 +35,26 @@ struct bp_loss_ops {
     enum bp_range range;
     const char *head; /* activation it fuses, or NULL */
     bool kinked;
+    /* Optional: how many outputs it wants for each target number (a quantile each; a mean and a variance); NULL: 1. An output of n numbers
+     * then has n / outputs targets, each with a group of consecutive numbers. */
+    int32_t (*outputs_per_target)(const struct bp_value *values);
+    /* Optional: which number of a group is the point prediction, the one that metrics and people see; NULL: the first. */
+    int32_t (*point)(const struct bp_value *values);
     /* Optional: whether an output of that shape (all of it known) suits; an error says what does. */
     int (*check)(const struct bp_shape *output, struct bp_error *error);
     /* Returns the sum over the batch of weight x loss of a sample (a mean over the sample's numbers, as in Keras and
      * PyTorch), in double, not multiplied by scale. */
     double (*evaluate)(const struct bp_value *values, const struct bp_loss_call *call);
 };
+
+int32_t bp_loss_outputs_per_target(const struct bp_loss_ops *loss, const struct bp_value *values);
+int32_t bp_loss_point(const struct bp_loss_ops *loss, const struct bp_value *values);
+/* Numbers of a sample in y, and in its point predictions, for an output of `width` numbers. */
+int32_t bp_loss_target_width(const struct bp_loss_ops *loss, const struct bp_value *values, int32_t width);
+int32_t bp_loss_points_width(const struct bp_loss_ops *loss, const struct bp_value *values, int32_t width);
+/* After a pass, when nobody needs the output any more: call->z becomes the point predictions (B, points width). Returns that width. */
+int32_t bp_loss_keep_points(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_loss_call *call);
+/* Whether an output of that shape suits the loss with these values. */
+int bp_loss_check(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_shape *output, struct bp_error *error);
 
 #endif

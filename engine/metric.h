@@ -14,16 +14,22 @@ struct bp_metric_call {
     const bp_real *y;       /* (B, 1) class numbers, or (B, width) values */
     const bp_real *weights; /* (B) or NULL */
     double unit, origin;    /* regression: a value v of the network means v * unit + origin in the target's own unit */
+    const double *numbers;  /* its own parameters */
 };
 
+enum { BP_METRIC_NUMBERS_MAX = 4 };
+
 struct bp_metric_ops {
-    struct bp_entry entry;
-    unsigned kinds; /* bp_metric_kind, or'ed */
+    struct bp_entry entry; /* at most BP_METRIC_NUMBERS_MAX parameters, all numbers */
+    unsigned kinds;        /* bp_metric_kind, or'ed */
     bool higher_is_better;
-    /* Doubles of state for that many classes and outputs; state is zeroed by the caller. */
-    int32_t (*state_size)(int32_t classes, int32_t width);
+    /* It needs all samples at once: measured over the validation rows only, over the training rows only when there are no others. */
+    bool whole;
+    /* Doubles of state for that many classes and outputs; state is zeroed by the caller. samples: the most that it will be shown. */
+    int64_t (*state_size)(int32_t classes, int32_t width, int64_t samples);
     void (*update)(double *state, const struct bp_metric_call *call);
-    double (*result)(const double *state, int32_t classes, int32_t width); /* NaN when undefined */
+    /* NaN when undefined. Called once, after the last update: it may leave state in another order. */
+    double (*result)(double *state, int32_t classes, int32_t width);
 };
 
 /* For classification: the predicted class of sample i: the largest probability, or p >= 0.5 when width is 1. */

@@ -135,10 +135,10 @@ static int attach_loss(struct bp_network *net, const struct bp_graph_output *ask
     if (!output->loss) return 0;
     memcpy(output->values, asked->values, sizeof output->values);
     if (output->loss->head && fuse_head(net, output, error)) return -1;
-    if (bp_shape_size(&node->out) > 0 && output->loss->check) {
+    if (bp_shape_size(&node->out) > 0) {
         struct bp_error cause = {{0}, {0}};
         snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[output->node]);
-        if (output->loss->check(&node->out, &cause)) return bp_error_set(error, pointer, "output layer \"%s\": %s", node->name, cause.message);
+        if (bp_loss_check(output->loss, output->values, &node->out, &cause)) return bp_error_set(error, pointer, "output layer \"%s\": %s", node->name, cause.message);
     }
     return 0;
 }

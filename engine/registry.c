@@ -92,6 +92,10 @@ void bp_values_preset(const struct bp_entry *entry, struct bp_value *values) {
             value->integers[0] = (int32_t)param->preset;
             value->integers_count = 1;
         }
+        if (param->type == BP_PARAM_NUMBERS && param->presets) {
+            value->numbers_count = param->presets_count;
+            memcpy(value->numbers, param->presets, (size_t)param->presets_count * sizeof *param->presets);
+        }
         if (param->type != BP_PARAM_ENTRY || !param->preset_name) continue;
         value->entry = bp_family_find(param->family, param->preset_name);
         for (int32_t k = 0; value->entry && k < value->entry->params_count && k < 4; k++) value->entry_numbers[k] = value->entry->params[k].preset;

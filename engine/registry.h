@@ -13,6 +13,7 @@ enum bp_param_type {
     BP_PARAM_NUMBER,
     BP_PARAM_CHOICE,   /* one of `choices`, held as its index */
     BP_PARAM_INTEGERS, /* a list of 1..BP_RANK_MAX integers, each within min..max (a bare integer is a list of one, as is the default) */
+    BP_PARAM_NUMBERS,  /* a list of 1..BP_NUMBERS_MAX numbers, each within min..max (a bare number is a list of one) */
     BP_PARAM_ENTRY     /* a member of `family`, by name or object: {"type":"leaky_relu","negative_slope":0.1} */
 };
 
@@ -23,15 +24,19 @@ enum {
     BP_PARAM_OR_INTEGERS = 8 /* CHOICE: a list of integers within min..max will do as well, and is then held instead (integers_count > 0) */
 };
 
+enum { BP_NUMBERS_MAX = 16 };
+
 struct bp_family;
 struct bp_entry;
 
 struct bp_param {
     const char *name;
     enum bp_param_type type;
-    const char *help;               /* one line, no final full stop */
-    double preset;                  /* the default: number, integer, 0/1, or index of the choice */
-    double min, max;                /* inclusive unless flagged open; for INTEGER, NUMBER, INTEGERS, OR_INTEGERS */
+    const char *help;      /* one line, no final full stop */
+    double preset;         /* the default: number, integer, 0/1, or index of the choice */
+    const double *presets; /* NUMBERS: the default list */
+    int32_t presets_count;
+    double min, max;                /* inclusive unless flagged open; for INTEGER, NUMBER, INTEGERS, NUMBERS, OR_INTEGERS */
     unsigned flags;                 /* BP_PARAM_REQUIRED | ... */
     const char *const *choices;     /* CHOICE: NULL-terminated */
     const struct bp_family *family; /* ENTRY */
@@ -59,7 +64,9 @@ struct bp_value {
     double number; /* BOOLEAN, INTEGER, NUMBER, CHOICE */
     int32_t integers[BP_RANK_MAX];
     int32_t integers_count;
-    const struct bp_entry *entry; /* ENTRY; its own numeric parameters follow */
+    int32_t numbers_count;
+    double numbers[BP_NUMBERS_MAX]; /* NUMBERS */
+    const struct bp_entry *entry;   /* ENTRY; its own numeric parameters follow */
     double entry_numbers[4];
     bool given; /* the user gave it; false: it is the default */
 };

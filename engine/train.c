@@ -64,16 +64,20 @@ static const bp_real *class_targets(const struct bp_trainer *trainer, struct bp_
 
 static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *shard, double *sums) {
     const struct bp_train_options *options = &trainer->options;
+    const int64_t *state = trainer->metric_state[sums == trainer->validation_sums ? BP_VALIDATION : BP_TRAINING];
     if (!options->metrics_count) return;
-    const struct bp_metric_call call = {.batch = shard->count,
-                                        .width = shard->call.width,
-                                        .classes = options->classes,
-                                        .predictions = shard->call.z,
-                                        .y = class_targets(trainer, shard),
-                                        .weights = shard->call.weights,
-                                        .unit = options->target_unit,
-                                        .origin = options->target_origin};
-    for (int32_t m = 0; m < options->metrics_count; m++) options->metrics[m]->update(sums + trainer->metric_state[m], &call);
+    struct bp_metric_call call = {.batch = shard->count,
+                                  .width = bp_loss_keep_points(trainer->network->outputs[0].loss, trainer->network->outputs[0].values, &shard->call),
+                                  .classes = options->classes,
+                                  .predictions = shard->call.z,
+                                  .y = class_targets(trainer, shard),
+                                  .weights = shard->call.weights,
+                                  .unit = options->target_unit,
+                                  .origin = options->target_origin};
+    for (int32_t m = 0; m < options->metrics_count; m++) {
+        call.numbers = options->metric_numbers[m];
+        if (state[m] >= 0) options->metrics[m]->update(sums + state[m], &call);
+    }
 }
 
 /* Runs the mini-batch in trainer->work. Returns the loss sum; adds the sum of sample weights to *weight. */
@@ -198,12 +202,13 @@ static void judge_epoch(struct bp_trainer *trainer) {
 
 static void compute_values(struct bp_trainer *trainer) {
     const struct bp_train_options *options = &trainer->options;
-    const int32_t step = trainer->validates ? 2 : 1, width = (int32_t)bp_shape_size(&trainer->network->outputs[0].shape);
-    for (int32_t which = 0; which < step; which++) {
-        const double *sums = which ? trainer->validation_sums : trainer->accumulators;
-        trainer->values[which] = sums[BP_SUM_WEIGHT] > 0 ? sums[BP_SUM_LOSS] / sums[BP_SUM_WEIGHT] : (double)NAN;
-        for (int32_t m = 0; m < options->metrics_count; m++)
-            trainer->values[step * (m + 1) + which] = options->metrics[m]->result(sums + trainer->metric_state[m], options->classes, width);
+    for (int32_t i = 0; i < trainer->values_count; i++) {
+        const struct bp_series *series = &trainer->series[i];
+        double *sums = series->part == BP_VALIDATION ? trainer->validation_sums : trainer->accumulators;
+        if (series->metric < 0) trainer->values[i] = sums[BP_SUM_WEIGHT] > 0 ? sums[BP_SUM_LOSS] / sums[BP_SUM_WEIGHT] : (double)NAN;
+        else
+            trainer->values[i] = options->metrics[series->metric]->result(sums + trainer->metric_state[series->part][series->metric],
+                                                                          options->classes, trainer->points_width);
     }
 }
 
@@ -213,7 +218,7 @@ static enum bp_train_event finish_epoch(struct bp_trainer *trainer) {
     trainer->position = 0;
     trainer->validated = 0;
     memset(trainer->accumulators, 0, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
-    memset(trainer->validation_sums, 0, (size_t)trainer->accumulators_count * sizeof *trainer->validation_sums);
+    memset(trainer->validation_sums, 0, (size_t)trainer->validation_sums_count * sizeof *trainer->validation_sums);
     if (trainer->options.stop_early) judge_epoch(trainer);
     return BP_TRAIN_EPOCH;
 }

@@ -39,6 +39,7 @@ struct bp_train_options {
     double l2;                 /* adds l2 * sum of squares of the kernels to the loss (Keras's l2); reported losses are without it */
     double gradient_clip_norm; /* 0: no clipping; else the gradient is scaled down to this L2 norm */
     const struct bp_metric_ops *metrics[BP_METRICS_MAX];
+    double metric_numbers[BP_METRICS_MAX][BP_METRIC_NUMBERS_MAX]; /* the parameters of each */
     int32_t metrics_count;
     bool stop_early;
     char stop_metric[BP_NAME_MAX]; /* "loss", "val_loss", a metric's name, or "val_" and a metric's name */
@@ -65,7 +66,7 @@ struct bp_trainer_state {
     int64_t waited; /* epochs without improvement */
     bool stopped;   /* early stopping has ended the run */
     int32_t slots_count;
-    int32_t accumulators_count;
+    int64_t accumulators_count;
     size_t weights_count;
     bp_real *weights;             /* (weights_count) */
     bp_real *best;                /* (weights_count), NULL unless stop_early */
@@ -88,14 +89,15 @@ void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state
 /* Copies a saved state in. Error: its counts do not match this trainer's. */
 int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state *state, struct bp_error *error);
 
-/* The metrics of the last finished epoch: "loss", "val_loss", "accuracy", "val_accuracy", ... NaN when undefined. */
+/* The metrics of the last finished epoch: "loss", "val_loss", "accuracy", "val_accuracy", ... NaN when undefined. Of a metric that needs the whole
+ * there is only "val_...", or only the other when nothing is validated. */
 int32_t bp_trainer_metrics_count(const struct bp_trainer *trainer);
 const char *bp_trainer_metric_name(const struct bp_trainer *trainer, int32_t i);
 double bp_trainer_metric_value(const struct bp_trainer *trainer, int32_t i);
 
 /* The weights a version keeps: the best when early stopping is on and has seen an epoch, else the current ones. Borrowed. */
 const bp_real *bp_trainer_result(const struct bp_trainer *trainer);
-/* Bytes that such a trainer allocates. */
-size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_options *options, bool validation);
+/* Bytes that such a trainer allocates for that many rows of training and of validation (0: none). */
+size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_options *options, int64_t rows, int64_t validation_rows);
 
 #endif

@@ -26,29 +26,46 @@ int32_t bp_trainer_capacity(const struct bp_train_options *options, bool validat
 }
 
 static int32_t target_width(const struct bp_network *network) {
-    return network->outputs[0].loss->target == BP_TARGET_CLASS ? 1 : (int32_t)bp_shape_size(&network->outputs[0].shape);
+    return bp_loss_target_width(network->outputs[0].loss, network->outputs[0].values, (int32_t)bp_shape_size(&network->outputs[0].shape));
+}
+
+/* What metrics see of a sample. */
+static int32_t points_width(const struct bp_network *network) {
+    const int32_t width = (int32_t)bp_shape_size(&network->outputs[0].shape);
+    return network->outputs[0].loss ? bp_loss_points_width(network->outputs[0].loss, network->outputs[0].values, width) : width;
 }
 
 /* ---- names of metrics -------------------------------------------------------------------------------------------- */
 
+/* Whether the metric (-1: the loss) is measured over that part of the rows. */
+static bool measures(const struct bp_train_options *options, int32_t metric, int32_t part, bool validates) {
+    if (part == BP_VALIDATION) return validates;
+    return metric < 0 || !options->metrics[metric]->whole || !validates;
+}
+
+static void list_values(struct bp_trainer *trainer) {
+    for (int32_t m = -1; m < trainer->options.metrics_count; m++)
+        for (int32_t part = BP_TRAINING; part <= BP_VALIDATION; part++)
+            if (measures(&trainer->options, m, part, trainer->validates)) trainer->series[trainer->values_count++] = (struct bp_series){m, part};
+}
+
 static void name_values(struct bp_trainer *trainer) {
-    const int32_t step = trainer->validates ? 2 : 1;
     for (int32_t i = 0; i < trainer->values_count; i++) {
-        const char *name = i / step ? trainer->options.metrics[i / step - 1]->entry.name : "loss";
-        snprintf(trainer->names[i], BP_NAME_MAX, "%s%.*s", i % step ? "val_" : "", BP_NAME_MAX - 5, name);
+        const struct bp_series *series = &trainer->series[i];
+        const char *name = series->metric < 0 ? "loss" : trainer->options.metrics[series->metric]->entry.name;
+        snprintf(trainer->names[i], BP_NAME_MAX, "%s%.*s", series->part == BP_VALIDATION ? "val_" : "", BP_NAME_MAX - 5, name);
         trainer->values[i] = (double)NAN;
     }
 }
 
 static int find_stop_metric(struct bp_trainer *trainer, struct bp_error *error) {
     const struct bp_train_options *options = &trainer->options;
-    const int32_t step = trainer->validates ? 2 : 1;
     char names[320] = "";
     if (!options->stop_early) return 0;
     for (int32_t i = 0; i < trainer->values_count; i++) {
         if (!strcmp(trainer->names[i], options->stop_metric)) {
             trainer->stop_index = i;
-            trainer->stop_higher = i / step && options->metrics[i / step - 1]->higher_is_better;
+            trainer->stop_higher = trainer->series[i].metric >= 0 && options->metrics[trainer->series[i].metric]->higher_is_better;
             return 0;
         }
         const size_t used = strlen(names);
@@ -112,14 +129,21 @@ static int check(const struct bp_network *network, const struct bp_train_options
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
 
-static int32_t sums_count(const struct bp_network *network, const struct bp_train_options *options) {
-    int32_t count = BP_SUMS;
-    for (int32_t m = 0; m < options->metrics_count; m++)
-        count += options->metrics[m]->state_size(options->classes, (int32_t)bp_shape_size(&network->outputs[0].shape));
+/* Doubles that an epoch sums up over that part, of so many rows; state, when not NULL, gets the place of each metric's. */
+static int64_t sums_count(const struct bp_network *network, const struct bp_train_options *options, int32_t part, const int64_t rows[2],
+                          int64_t *state) {
+    int64_t count = BP_SUMS;
+    for (int32_t m = 0; m < options->metrics_count; m++) {
+        const bool measured = measures(options, m, part, rows[BP_VALIDATION] > 0);
+        if (state) state[m] = measured ? count : -1;
+        if (measured) count += options->metrics[m]->state_size(options->classes, points_width(network), rows[part]);
+    }
     return count;
 }
 
-size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_options *options, bool validation) {
+size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_options *options, int64_t rows, int64_t validation_rows) {
+    const bool validation = validation_rows > 0;
+    const int64_t parts[2] = {rows, validation_rows};
     const int32_t slots = options->optimizer->slots(options->optimizer_values);
     const int32_t capacity = most(bp_trainer_capacity(options, false), validation ? bp_trainer_capacity(options, true) : 0);
     const size_t threads = (size_t)options->threads;
@@ -127,7 +151,9 @@ size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_
     const size_t targets =
         bp_reals_round((size_t)capacity * (size_t)(network->outputs[0].loss ? target_width(network) : 1)) + 2 * bp_reals_round((size_t)capacity);
     return buffers * network->weights_count * sizeof(bp_real) + threads * (bp_workspace_bytes(network, capacity, true) + targets * sizeof(bp_real)) +
-           2 * (size_t)sums_count(network, options) * sizeof(double) + sizeof(struct bp_trainer);
+           (size_t)(sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL)) *
+               sizeof(double) +
+           sizeof(struct bp_trainer);
 }
 
 /* ---- buffers ----------------------------------------------------------------------------------------------------- */
@@ -149,12 +175,10 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
 
 static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     const struct bp_train_options *options = &trainer->options;
-    trainer->values_count = (1 + options->metrics_count) * (trainer->validates ? 2 : 1);
-    trainer->accumulators_count = BP_SUMS;
-    for (int32_t m = 0; m < options->metrics_count; m++) {
-        trainer->metric_state[m] = trainer->accumulators_count;
-        trainer->accumulators_count += options->metrics[m]->state_size(options->classes, (int32_t)bp_shape_size(&trainer->network->outputs[0].shape));
-    }
+    const int64_t rows[2] = {trainer->train.rows, trainer->validates ? trainer->validation.rows : 0};
+    trainer->accumulators_count = sums_count(trainer->network, options, BP_TRAINING, rows, trainer->metric_state[BP_TRAINING]);
+    trainer->validation_sums_count = sums_count(trainer->network, options, BP_VALIDATION, rows, trainer->metric_state[BP_VALIDATION]);
+    list_values(trainer);
     trainer->weights = bp_reals_new(trainer->weights_count);
     trainer->best = options->stop_early ? bp_reals_new(trainer->weights_count) : NULL;
     trainer->slots_count = options->optimizer->slots(options->optimizer_values);
@@ -163,7 +187,7 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     trainer->order = calloc((size_t)trainer->train.rows, sizeof *trainer->order);
     trainer->ascending = calloc((size_t)trainer->validation_batch, sizeof *trainer->ascending);
     trainer->accumulators = calloc((size_t)trainer->accumulators_count, sizeof *trainer->accumulators);
-    trainer->validation_sums = calloc((size_t)trainer->accumulators_count, sizeof *trainer->validation_sums);
+    trainer->validation_sums = calloc((size_t)trainer->validation_sums_count, sizeof *trainer->validation_sums);
     trainer->names = calloc((size_t)trainer->values_count, sizeof *trainer->names);
     trainer->values = calloc((size_t)trainer->values_count, sizeof *trainer->values);
     trainer->shard = calloc((size_t)options->threads, sizeof *trainer->shard);
@@ -191,6 +215,7 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
                                 .validates = validation != NULL,
                                 .validation_batch = validation_batch(options),
                                 .target_width = target_width(network),
+                                .points_width = points_width(network),
                                 .weights_count = network->weights_count,
                                 .order_epoch = -1};
     if (validation) made->validation = *validation;

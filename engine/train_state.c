@@ -31,8 +31,8 @@ static int check_state(const struct bp_trainer *trainer, const struct bp_trainer
         return bp_error_set(error, "", "the saved state has %d optimizer buffers, this optimizer needs %d", (int)state->slots_count,
                             (int)trainer->slots_count);
     if (state->accumulators_count != trainer->accumulators_count)
-        return bp_error_set(error, "", "the saved state has %d accumulators, these metrics need %d", (int)state->accumulators_count,
-                            (int)trainer->accumulators_count);
+        return bp_error_set(error, "", "the saved state has %lld accumulators, these metrics need %lld", (long long)state->accumulators_count,
+                            (long long)trainer->accumulators_count);
     if (state->epoch < 0 || state->updates < 0 || state->position < 0 || state->position > trainer->train.rows)
         return bp_error_set(error, "", "the saved state is at row %lld of epoch %lld, but there are %lld rows", (long long)state->position,
                             (long long)state->epoch, (long long)trainer->train.rows);
@@ -55,7 +55,7 @@ int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state
     if (trainer->best && state->best) memcpy(trainer->best, state->best, bytes);
     for (int32_t i = 0; i < trainer->slots_count; i++) memcpy(trainer->slots[i], state->slots[i], bytes);
     memcpy(trainer->accumulators, state->accumulators, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
-    memset(trainer->validation_sums, 0, (size_t)trainer->accumulators_count * sizeof *trainer->validation_sums);
+    memset(trainer->validation_sums, 0, (size_t)trainer->validation_sums_count * sizeof *trainer->validation_sums);
     for (int32_t i = 0; i < trainer->values_count; i++) trainer->values[i] = (double)NAN;
     trainer->validated = 0;
     trainer->order_epoch = -1;

@@ -6,6 +6,13 @@
 #include "train.h"
 
 enum { BP_SUM_LOSS, BP_SUM_WEIGHT, BP_SUMS }; /* the first accumulators of an epoch; metric states follow */
+enum { BP_TRAINING, BP_VALIDATION };
+
+/* One number that an epoch reports. */
+struct bp_series {
+    int32_t metric; /* -1: the loss */
+    int32_t part;   /* BP_TRAINING or BP_VALIDATION */
+};
 
 /* One shard of a mini-batch: its own workspace and gradient. */
 struct bp_shard {
@@ -35,7 +42,7 @@ struct bp_trainer {
     struct bp_train_options options;
     struct bp_source train, validation;
     bool validates, diverged;
-    int32_t validation_batch, target_width;
+    int32_t validation_batch, target_width, points_width;
     size_t weights_count;
     struct bp_shards *shards;
     struct bp_shard *shard; /* [options.threads] */
@@ -47,17 +54,21 @@ struct bp_trainer {
     int64_t epoch, position, updates, best_epoch, waited;
     double best_value;
     bool stopped;
-    int32_t slots_count, accumulators_count;
+    int32_t slots_count;
+    int64_t accumulators_count;
     bp_real *weights, *best, *slots[BP_SLOTS_MAX];
     double *accumulators;
     /* the rest */
-    int64_t validated;                    /* validation samples seen this epoch */
-    double *validation_sums;              /* like accumulators */
-    int32_t metric_state[BP_METRICS_MAX]; /* offset of each metric's state in the accumulators */
+    int64_t validated; /* validation samples seen this epoch */
+    int64_t validation_sums_count;
+    double *validation_sums; /* like accumulators */
+    int64_t metric_state[2]
+                        [BP_METRICS_MAX]; /* offset of each metric's state in the accumulators of training, of validation; -1: not measured there */
     int32_t values_count, stop_index;
     bool stop_higher;
-    char (*names)[BP_NAME_MAX]; /* [values_count] "loss", "val_loss", ... */
-    double *values;             /* [values_count] of the last finished epoch */
+    struct bp_series series[2 * BP_METRICS_MAX + 2]; /* [values_count] */
+    char (*names)[BP_NAME_MAX];                      /* [values_count] "loss", "val_loss", ... */
+    double *values;                                  /* [values_count] of the last finished epoch */
 };
 
 /* Samples one shard holds at most. */

@@ -124,7 +124,9 @@ static void decode_metrics(struct schema_definition *d, const json_t *json, cons
                 schema_problem_add(problems, place, "the metric \"%s\" is listed twice", entry->name);
                 entry = NULL;
             }
-        if (entry) d->metrics[d->metrics_count++] = (const struct bp_metric_ops *)entry;
+        if (!entry) continue;
+        for (int32_t k = 0; k < entry->params_count; k++) d->metric_numbers[d->metrics_count][k] = values[k].number;
+        d->metrics[d->metrics_count++] = (const struct bp_metric_ops *)entry;
     }
 }
 
@@ -253,7 +255,8 @@ json_t *schema_definition_encode(const struct schema_definition *d) {
     if (d->loss) json_object_set_new(json, "loss", schema_entry_encode(&d->loss->entry, d->loss_values));
     if (d->metrics_given || d->metrics_count > 0) {
         json_t *metrics = json_array();
-        for (int32_t i = 0; i < d->metrics_count; i++) json_array_append_new(metrics, json_string(d->metrics[i]->entry.name));
+        for (int32_t i = 0; i < d->metrics_count; i++)
+            json_array_append_new(metrics, schema_member_encode(&d->metrics[i]->entry, d->metric_numbers[i]));
         json_object_set_new(json, "metrics", metrics);
     }
     if (d->output[0]) json_object_set_new(json, "outputs", json_pack("[s]", d->output));

@@ -19,6 +19,7 @@ struct schema_definition {
     bool metrics_given;
     int32_t metrics_count;
     const struct bp_metric_ops *metrics[BP_METRICS_MAX];
+    double metric_numbers[BP_METRICS_MAX][BP_METRIC_NUMBERS_MAX];
 };
 
 /* Decodes a definition; members named in `others` are the caller's ("name"). pointer: where the object stands in the request. NULL with problems.

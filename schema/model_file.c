@@ -185,7 +185,7 @@ static int take_state(const struct schema_tensor *tensors, int32_t count, const 
         good = m == n;
     }
     state->accumulators = buffer(tensors, count, "accumulators", SCHEMA_F64, &m);
-    state->accumulators_count = (int32_t)m;
+    state->accumulators_count = (int64_t)m;
     state->epoch = json_integer_value(json_object_get(counters, "epoch"));
     state->position = json_integer_value(json_object_get(counters, "position"));
     state->updates = json_integer_value(json_object_get(counters, "updates"));

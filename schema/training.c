@@ -403,7 +403,7 @@ static void check_stopping(struct resolving *r) {
     char copies[2 * BP_METRICS_MAX + 2][BP_NAME_MAX + 8], where[POINTER_MAX], hint[120];
     int32_t count = 0;
     for (int32_t i = -1; i < r->training->definition->metrics_count; i++)
-        for (int32_t v = 0; v <= validation; v++) {
+        for (int32_t v = i >= 0 && r->training->definition->metrics[i]->whole && validation; v <= validation; v++) {
             snprintf(copies[count], sizeof copies[0], "%s%s", v ? "val_" : "", i < 0 ? "loss" : r->training->definition->metrics[i]->entry.name);
             names[count] = copies[count];
             if (strcmp(names[count++], name) == 0) return;

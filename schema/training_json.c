@@ -3,6 +3,7 @@
 
 #include "values.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,7 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .target_origin = t->preprocessing->target.mean};
     memcpy(options.optimizer_values, o->optimizer_values, sizeof options.optimizer_values);
     memcpy(options.metrics, t->definition->metrics, sizeof options.metrics);
+    memcpy(options.metric_numbers, t->definition->metric_numbers, sizeof options.metric_numbers);
     snprintf(options.stop_metric, sizeof options.stop_metric, "%s", o->stop_metric);
     return options;
 }
@@ -74,7 +76,8 @@ int64_t schema_training_bytes(const struct schema_training *t, int64_t rows) {
     for (int32_t i = 0; i < t->preprocessing->inputs_count; i++) inputs += bp_shape_size(&t->preprocessing->inputs[i].shape);
     int64_t kept = rows * inputs * (int64_t)sizeof(float);
     if (kept > SCHEMA_SOURCE_MEMORY) kept = 0;
-    return (int64_t)bp_trainer_bytes(t->network, &options, options.stop_early || t->options.validation_fraction > 0) + kept + rows * 12 + (40 << 20);
+    int64_t validated = (int64_t)ceil((double)rows * t->options.validation_fraction);
+    return (int64_t)bp_trainer_bytes(t->network, &options, rows - validated, validated) + kept + rows * 12 + (40 << 20);
 }
 
 struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target) {

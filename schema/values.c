@@ -57,6 +57,7 @@ const char *schema_pointer_index(const char *pointer, size_t index, char *out, s
 /* "a number above 0 and at most 1": what a numeric parameter wants. */
 static const char *wanted(const struct bp_param *p, char *text, size_t size) {
     const char *noun = p->type == BP_PARAM_NUMBER                                   ? "a number"
+                       : p->type == BP_PARAM_NUMBERS                                ? "a list of numbers, each"
                        : p->type == BP_PARAM_INTEGERS || p->type == BP_PARAM_CHOICE ? "a list of integers, each"
                                                                                     : "an integer";
     char low[48] = "", high[48] = "";
@@ -119,6 +120,23 @@ static int decode_integers(const struct bp_param *p, const json_t *json, const c
     return 0;
 }
 
+static int decode_numbers(const struct bp_param *p, const json_t *json, const char *pointer, struct bp_value *value,
+                          struct schema_problems *problems) {
+    size_t n = json_is_array(json) ? json_array_size(json) : 1;
+    if (n < 1 || n > BP_NUMBERS_MAX) {
+        char got[80];
+        return schema_problem_add(problems, pointer, "%s must be a list of 1 to %d numbers, got %s", p->name, BP_NUMBERS_MAX,
+                                  schema_json_text(json, got, sizeof got));
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *item = json_is_array(json) ? json_array_get(json, i) : json;
+        if (!json_is_number(item) || !in_range(p, json_number_value(item))) return misfit(p, item, pointer, problems);
+        value->numbers[i] = json_number_value(item);
+    }
+    value->numbers_count = (int32_t)n;
+    return 0;
+}
+
 static int decode_value(const struct bp_param *p, const json_t *json, const char *pointer, struct bp_value *value, struct schema_problems *problems) {
     value->given = true;
     switch (p->type) {
@@ -144,6 +162,7 @@ static int decode_value(const struct bp_param *p, const json_t *json, const char
             return decode_integers(p, json, pointer, value, problems);
         return decode_choice(p, json, pointer, value, problems);
     case BP_PARAM_INTEGERS: return decode_integers(p, json, pointer, value, problems);
+    case BP_PARAM_NUMBERS: return decode_numbers(p, json, pointer, value, problems);
     case BP_PARAM_ENTRY: {
         struct bp_value own[BP_VALUES_MAX];
         value->entry = schema_entry_decode(json, pointer, p->family, NULL, own, problems);
@@ -269,18 +288,24 @@ static json_t *encode_value(const struct bp_param *p, const struct bp_value *v) 
         for (int32_t i = 0; i < v->integers_count; i++) json_array_append_new(list, json_integer(v->integers[i]));
         return list;
     }
-    case BP_PARAM_ENTRY: {
-        if (!v->entry) return json_null();
-        if (v->entry->params_count == 0) return json_string(v->entry->name);
-        json_t *object = json_pack("{s:s}", "type", v->entry->name);
-        for (int32_t i = 0; i < v->entry->params_count && i < 4; i++) {
-            struct bp_value own = {.number = v->entry_numbers[i]};
-            json_object_set_new(object, v->entry->params[i].name, encode_value(&v->entry->params[i], &own));
-        }
-        return object;
+    case BP_PARAM_NUMBERS: {
+        json_t *list = json_array();
+        for (int32_t i = 0; i < v->numbers_count; i++) json_array_append_new(list, schema_number_encode(v->numbers[i]));
+        return list;
     }
+    case BP_PARAM_ENTRY: return v->entry ? schema_member_encode(v->entry, v->entry_numbers) : json_null();
     default: return schema_number_encode(v->number);
     }
+}
+
+json_t *schema_member_encode(const struct bp_entry *entry, const double *numbers) {
+    if (entry->params_count == 0) return json_string(entry->name);
+    json_t *object = json_pack("{s:s}", "type", entry->name);
+    for (int32_t i = 0; i < entry->params_count && i < 4; i++) {
+        struct bp_value own = {.number = numbers[i]};
+        json_object_set_new(object, entry->params[i].name, encode_value(&entry->params[i], &own));
+    }
+    return object;
 }
 
 void schema_values_encode(const struct bp_entry *entry, const struct bp_value *values, bool all, json_t *object) {
@@ -297,7 +322,9 @@ json_t *schema_entry_encode(const struct bp_entry *entry, const struct bp_value 
 /* ---- the catalog ------------------------------------------------------------------------------------------------------------ */
 
 static json_t *param_json(const struct bp_param *p) {
-    static const char *const types[] = {"boolean", "integer", "number", "choice", "integers", "entry"};
+    static const char *const types[] = {
+        [BP_PARAM_BOOLEAN] = "boolean",   [BP_PARAM_INTEGER] = "integer", [BP_PARAM_NUMBER] = "number", [BP_PARAM_CHOICE] = "choice",
+        [BP_PARAM_INTEGERS] = "integers", [BP_PARAM_NUMBERS] = "numbers", [BP_PARAM_ENTRY] = "entry"};
     json_t *object = json_pack("{s:s, s:s, s:s}", "name", p->name, "type", types[p->type], "help", p->help);
     if (p->flags & BP_PARAM_REQUIRED) {
         json_object_set_new(object, "required", json_true());
@@ -307,7 +334,8 @@ static json_t *param_json(const struct bp_param *p) {
         bp_values_preset(&alone, &preset);
         json_object_set_new(object, "default", encode_value(p, &preset));
     }
-    if (p->type == BP_PARAM_INTEGER || p->type == BP_PARAM_NUMBER || p->type == BP_PARAM_INTEGERS || p->flags & BP_PARAM_OR_INTEGERS) {
+    if (p->type == BP_PARAM_INTEGER || p->type == BP_PARAM_NUMBER || p->type == BP_PARAM_INTEGERS || p->type == BP_PARAM_NUMBERS ||
+        p->flags & BP_PARAM_OR_INTEGERS) {
         if (isfinite(p->min)) json_object_set_new(object, p->flags & BP_PARAM_MIN_OPEN ? "above" : "minimum", schema_number_encode(p->min));
         if (isfinite(p->max)) json_object_set_new(object, p->flags & BP_PARAM_MAX_OPEN ? "below" : "maximum", schema_number_encode(p->max));
     }

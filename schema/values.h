@@ -17,6 +17,9 @@ void schema_values_encode(const struct bp_entry *entry, const struct bp_value *v
 /* {"type":name, ...all values}. */
 json_t *schema_entry_encode(const struct bp_entry *entry, const struct bp_value *values);
 
+/* A member of a family whose parameters are all numbers: its name, or {"type":name, ...} when it has any. */
+json_t *schema_member_encode(const struct bp_entry *entry, const double *numbers);
+
 /* An integral number as a JSON integer, any other as a real. */
 json_t *schema_number_encode(double number);
 /* What a JSON value is, for messages: `the string "abc"`, `12`, `an object`. Returns text. */

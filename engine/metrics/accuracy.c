@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-static int32_t state_size(int32_t classes, int32_t width) {
-    (void)classes, (void)width;
+static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
+    (void)classes, (void)width, (void)samples;
     return 2;
 }
 
@@ -16,7 +16,7 @@ static void update(double *state, const struct bp_metric_call *call) {
     }
 }
 
-static double result(const double *state, int32_t classes, int32_t width) {
+static double result(double *state, int32_t classes, int32_t width) {
     (void)classes, (void)width;
     return state[1] > 0 ? state[0] / state[1] : (double)NAN;
 }

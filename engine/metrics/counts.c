@@ -12,8 +12,8 @@ int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i) {
     return best;
 }
 
-int32_t bp_counts_size(int32_t classes, int32_t width) {
-    (void)width;
+int64_t bp_counts_size(int32_t classes, int32_t width, int64_t samples) {
+    (void)width, (void)samples;
     return BP_COUNTS * classes;
 }
 

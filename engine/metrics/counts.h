@@ -7,7 +7,7 @@
 
 enum { BP_COUNT_TRUE, BP_COUNT_PREDICTED, BP_COUNT_BOTH, BP_COUNTS };
 
-int32_t bp_counts_size(int32_t classes, int32_t width);
+int64_t bp_counts_size(int32_t classes, int32_t width, int64_t samples);
 void bp_counts_update(double *state, const struct bp_metric_call *call);
 /* ratio is called with the counts of a class. Two classes: that of class 1. More: the mean over the classes that occur in targets or
  * predictions, where an undefined ratio (0 / 0) counts as 0, as in scikit-learn. */

@@ -8,7 +8,7 @@ static double ratio(const double counts[BP_COUNTS]) {
     return sum > 0 ? 2 * counts[BP_COUNT_BOTH] / sum : (double)NAN;
 }
 
-static double result(const double *state, int32_t classes, int32_t width) {
+static double result(double *state, int32_t classes, int32_t width) {
     (void)width;
     return bp_counts_result(state, classes, ratio);
 }

@@ -7,7 +7,7 @@ static double ratio(const double counts[BP_COUNTS]) {
     return counts[BP_COUNT_PREDICTED] > 0 ? counts[BP_COUNT_BOTH] / counts[BP_COUNT_PREDICTED] : (double)NAN;
 }
 
-static double result(const double *state, int32_t classes, int32_t width) {
+static double result(double *state, int32_t classes, int32_t width) {
     (void)width;
     return bp_counts_result(state, classes, ratio);
 }

@@ -6,8 +6,8 @@
 
 enum { WEIGHT, MEAN, SQUARES, ERRORS, PARTS };
 
-static int32_t state_size(int32_t classes, int32_t width) {
-    (void)classes;
+static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
+    (void)classes, (void)samples;
     return PARTS * width;
 }
 
@@ -28,7 +28,7 @@ static void update(double *state, const struct bp_metric_call *call) {
     }
 }
 
-static double result(const double *state, int32_t classes, int32_t width) {
+static double result(double *state, int32_t classes, int32_t width) {
     (void)classes;
     double sum = 0;
     for (int32_t j = 0; j < width; j++) {

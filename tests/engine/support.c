@@ -22,6 +22,9 @@ static void set_value(const struct bp_param *param, struct bp_value *value, char
     } else if (param->type == BP_PARAM_INTEGERS || (param->flags & BP_PARAM_OR_INTEGERS && *text >= '0' && *text <= '9')) {
         value->integers_count = 0;
         for (char *end = text; *end; text = *end ? end + 1 : end) value->integers[value->integers_count++] = (int32_t)strtol(text, &end, 10);
+    } else if (param->type == BP_PARAM_NUMBERS) {
+        value->numbers_count = 0;
+        for (char *end = text; *end; text = *end ? end + 1 : end) value->numbers[value->numbers_count++] = strtod(text, &end);
     } else if (param->type == BP_PARAM_CHOICE) {
         int32_t i = 0;
         while (param->choices[i] && strcmp(param->choices[i], text)) i++;

@@ -9,7 +9,7 @@ static double measure(const char *name, int32_t classes, int32_t width, int32_t 
     const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, name);
     double state[64] = {0};
     ck_assert_ptr_nonnull(metric);
-    ck_assert_int_le(metric->state_size(classes, width), 64);
+    ck_assert_int_le(metric->state_size(classes, width, n), 64);
     const int32_t y_width = classes ? 1 : width, half = n / 2;
     struct bp_metric_call call = {.batch = half, .width = width, .classes = classes, .predictions = p, .y = y, .weights = w, .unit = 2, .origin = 10};
     metric->update(state, &call);
@@ -103,7 +103,7 @@ START_TEST(every_metric_says_which_way_is_up) {
         const bool error = !strcmp(metric->entry.name, "mae") || !strcmp(metric->entry.name, "log_loss") || !strcmp(metric->entry.name, "rmse");
         ck_assert(metric->higher_is_better != error);
         ck_assert(metric->kinds == BP_METRIC_CLASSIFICATION || metric->kinds == BP_METRIC_REGRESSION);
-        ck_assert_int_gt(metric->state_size(3, 3), 0);
+        ck_assert_int_gt(metric->state_size(3, 3, 10), 0);
     }
 }
 END_TEST

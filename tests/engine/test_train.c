@@ -715,11 +715,11 @@ END_TEST
 START_TEST(bytes_are_about_right) {
     struct bp_network *net = test_network("dense units=1000; dense units=3", "cross_entropy", (struct bp_shape){1, {500}});
     struct bp_train_options options = deep_options(1, false);
-    const size_t one = bp_trainer_bytes(net, &options, false), weights = net->weights_count * sizeof(bp_real);
+    const size_t one = bp_trainer_bytes(net, &options, 100, 0), weights = net->weights_count * sizeof(bp_real);
     ck_assert_uint_gt(one, 4 * weights);
     ck_assert_uint_lt(one, 5 * weights);
     options.threads = 2;
-    ck_assert_uint_gt(bp_trainer_bytes(net, &options, true), one + weights);
+    ck_assert_uint_gt(bp_trainer_bytes(net, &options, 100, 10), one + weights);
     bp_network_free(net);
 }
 END_TEST

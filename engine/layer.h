@@ -17,6 +17,7 @@ struct bp_tensor {
     char name[32];         /* "kernel", "bias" */
     struct bp_shape shape; /* here all dimensions are the tensor's own: no batch */
     const struct bp_initializer_ops *initializer;
+    double initializer_numbers[4]; /* its parameters */
     double fan_in, fan_out;
     bool penalised; /* the L2 penalty applies (kernels, not biases) */
     size_t offset;  /* in reals, into the buffer of all weights; set by the network */

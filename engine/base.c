@@ -89,3 +89,10 @@ void bp_flush_denormals(void) {
     if (!(mode & (UINT64_C(1) << 24))) __asm__ volatile("msr fpcr, %0" : : "r"(mode | (UINT64_C(1) << 24)));
 #endif
 }
+
+double bp_power(double base, uint64_t n) {
+    double result = 1;
+    for (; n; n >>= 1, base *= base)
+        if (n & 1) result *= base;
+    return result;
+}

@@ -53,6 +53,9 @@ bp_real *bp_reals_new(size_t n);
 /* n rounded up so that the next buffer starts aligned. */
 size_t bp_reals_round(size_t n);
 
+/* base^n by squaring: the same bits on every machine, which pow of libm does not promise. */
+double bp_power(double base, uint64_t n);
+
 /* Sets flush-to-zero and denormals-are-zero for the calling thread. Every computing thread calls it first: without it
  * Adam's moments of dead units turn subnormal and a step becomes ten times slower. */
 void bp_flush_denormals(void);

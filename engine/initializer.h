@@ -6,12 +6,14 @@
 #include "random.h"
 
 struct bp_initializer_ops {
-    struct bp_entry entry;
+    struct bp_entry entry; /* at most 4 parameters, all numbers: the tensor holds them */
     /* Fills W[0..n) of the tensor. Values are drawn in double and rounded once. */
     void (*fill)(const struct bp_tensor *tensor, struct bp_random *random, bp_real *W, size_t n);
 };
 
-/* For plan: the initializer asked for, or what "auto" (or NULL) stands for before that activation (NULL: linear). In initializers/auto.c. */
+/* For plan: gives the tensor the initializer that a parameter asks for, with its own parameters. */
+void bp_tensor_initialize(struct bp_tensor *tensor, const struct bp_value *asked, const struct bp_entry *activation);
+/* The initializer asked for, or what "auto" (or NULL) stands for before that activation (NULL: linear). In initializers/auto.c. */
 const struct bp_initializer_ops *bp_initializer_resolve(const struct bp_entry *asked, const struct bp_entry *activation);
 
 #endif

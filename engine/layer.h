@@ -17,6 +17,7 @@ struct bp_tensor {
     char name[32];         /* "kernel", "bias" */
     struct bp_shape shape; /* here all dimensions are the tensor's own: no batch */
     const struct bp_initializer_ops *initializer;
+    double initializer_numbers[4]; /* its parameters */
     double fan_in, fan_out;
     bool penalised; /* the L1 and L2 penalties and max_norm apply (kernels, not biases) */
     bool state;     /* not trained by gradients: the layer's `settle` renews it (running statistics) */

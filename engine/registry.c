@@ -1,4 +1,4 @@
-/* registry.c - the six families, built from their .def lists, and the two questions every reader of them asks.
+/* registry.c - the seven families, built from their .def lists, and the two questions every reader of them asks.
  *
  * A new thing is one file and one line: the list names it, this file needs no change. */
 #include "registry.h"
@@ -9,6 +9,7 @@
 #include "loss.h"
 #include "metric.h"
 #include "optimizer.h"
+#include "schedule.h"
 
 #include <string.h>
 
@@ -31,6 +32,9 @@
 #undef BP_ENTRY
 #define BP_ENTRY(name) extern const struct bp_optimizer_ops bp_optimizer_##name;
 #include "optimizers.def"
+#undef BP_ENTRY
+#define BP_ENTRY(name) extern const struct bp_schedule_ops bp_schedule_##name;
+#include "schedules.def"
 #undef BP_ENTRY
 
 #define BP_ENTRY(name) &bp_activation_##name.entry,
@@ -63,6 +67,11 @@ static const struct bp_entry *const optimizers[] = {
 #include "optimizers.def"
 };
 #undef BP_ENTRY
+#define BP_ENTRY(name) &bp_schedule_##name.entry,
+static const struct bp_entry *const schedules[] = {
+#include "schedules.def"
+};
+#undef BP_ENTRY
 
 const struct bp_family bp_activations = {"activations", "activation", activations, COUNT(activations)};
 const struct bp_family bp_initializers = {"initializers", "initializer", initializers, COUNT(initializers)};
@@ -70,9 +79,10 @@ const struct bp_family bp_layers = {"layers", "layer", layers, COUNT(layers)};
 const struct bp_family bp_losses = {"losses", "loss", losses, COUNT(losses)};
 const struct bp_family bp_metrics = {"metrics", "metric", metrics, COUNT(metrics)};
 const struct bp_family bp_optimizers = {"optimizers", "optimizer", optimizers, COUNT(optimizers)};
+const struct bp_family bp_schedules = {"schedules", "schedule", schedules, COUNT(schedules)};
 
 const struct bp_family *const bp_families[] = {
-    &bp_activations, &bp_initializers, &bp_layers, &bp_losses, &bp_metrics, &bp_optimizers,
+    &bp_activations, &bp_initializers, &bp_layers, &bp_losses, &bp_metrics, &bp_optimizers, &bp_schedules,
 };
 const int32_t bp_families_count = COUNT(bp_families);
 

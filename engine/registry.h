@@ -1,6 +1,6 @@
 /* registry.h - how a thing of the engine describes itself: its name, its parameters, the family it belongs to.
  *
- * Every ops struct (layer, activation, loss, optimizer, metric, initializer) starts with a `struct bp_entry`. From it come the JSON
+ * Every ops struct (layer, activation, loss, optimizer, schedule, metric, initializer) starts with a `struct bp_entry`. From it come the JSON
  * decoding with exact errors, GET /v1/catalog, the reference pages, and the tests that walk every family. */
 #ifndef BP_REGISTRY_H
 #define BP_REGISTRY_H
@@ -76,7 +76,7 @@ const struct bp_entry *bp_family_find(const struct bp_family *family, const char
 /* Fills values[0..entry->params_count) with the defaults. */
 void bp_values_preset(const struct bp_entry *entry, struct bp_value *values);
 
-extern const struct bp_family bp_activations, bp_initializers, bp_layers, bp_losses, bp_metrics, bp_optimizers;
+extern const struct bp_family bp_activations, bp_initializers, bp_layers, bp_losses, bp_metrics, bp_optimizers, bp_schedules;
 /* The families above, for whoever walks them all. */
 extern const struct bp_family *const bp_families[];
 extern const int32_t bp_families_count;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""reference.py BACKPROPD OUT.md - the reference of layers, activations, losses, optimizers, metrics, initializers and formats, as the program itself
+"""reference.py BACKPROPD OUT.md - the reference of layers, activations, losses, optimizers, schedules, metrics, initializers and formats, as the program itself
 tells it: starts `backpropd serve` on a free port with a temporary folder, fetches /v1/catalog, writes Markdown. `make docs` calls it."""
 import json
 import os

@@ -11,14 +11,6 @@ int32_t bp_adam_slots(const struct bp_value *values) {
     return 2;
 }
 
-/* base^n by squaring: the same bits on every machine, which pow of libm does not promise. */
-static double power(double base, uint64_t n) {
-    double result = 1;
-    for (; n; n >>= 1, base *= base)
-        if (n & 1) result *= base;
-    return result;
-}
-
 void bp_adam_update(const struct bp_update *update, double shrink) {
     const double beta_1 = update->values[ADAM_BETA_1].number, beta_2 = update->values[ADAM_BETA_2].number;
     const struct bp_step step = {.n = update->n,
@@ -26,12 +18,12 @@ void bp_adam_update(const struct bp_update *update, double shrink) {
                                  .W = update->W,
                                  .first = update->slots[0],
                                  .second = update->slots[1],
-                                 .learning_rate = (bp_real)(update->learning_rate / (1 - power(beta_1, update->step))),
+                                 .learning_rate = (bp_real)(update->learning_rate / (1 - bp_power(beta_1, update->step))),
                                  .beta_1 = (bp_real)beta_1,
                                  .beta_2 = (bp_real)beta_2,
                                  .fresh_1 = (bp_real)(1 - beta_1),
                                  .fresh_2 = (bp_real)(1 - beta_2),
-                                 .root = (bp_real)(1 / sqrt(1 - power(beta_2, update->step))),
+                                 .root = (bp_real)(1 / sqrt(1 - bp_power(beta_2, update->step))),
                                  .epsilon = (bp_real)update->values[ADAM_EPSILON].number,
                                  .shrink = (bp_real)shrink};
     bp_kernels()->adam(&step);

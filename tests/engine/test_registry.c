@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "activation.h"
+#include "metric.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -51,6 +52,16 @@ END_TEST
 
 START_TEST(families_have_what_their_kind_needs) {
     for (int32_t i = 0; i < bp_optimizers.count; i++) ck_assert_str_eq(bp_optimizers.entries[i]->params[0].name, "learning_rate");
+    for (int32_t i = 0; i < bp_schedules.count; i++) ck_assert_str_eq(bp_schedules.entries[i]->params[0].name, "warmup_epochs");
+    for (int32_t i = 0; i < bp_initializers.count; i++) {
+        ck_assert_int_le(bp_initializers.entries[i]->params_count, 4);
+        for (int32_t p = 0; p < bp_initializers.entries[i]->params_count; p++)
+            ck_assert(bp_initializers.entries[i]->params[p].type <= BP_PARAM_NUMBER);
+    }
+    for (int32_t i = 0; i < bp_metrics.count; i++) {
+        ck_assert_int_le(bp_metrics.entries[i]->params_count, BP_METRIC_NUMBERS_MAX);
+        for (int32_t p = 0; p < bp_metrics.entries[i]->params_count; p++) ck_assert(bp_metrics.entries[i]->params[p].type <= BP_PARAM_NUMBER);
+    }
     for (int32_t i = 0; i < bp_activations.count; i++) {
         ck_assert_int_le(bp_activations.entries[i]->params_count, 4);
         for (int32_t p = 0; p < bp_activations.entries[i]->params_count; p++) ck_assert(bp_activations.entries[i]->params[p].type <= BP_PARAM_NUMBER);

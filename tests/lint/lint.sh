@@ -29,7 +29,7 @@ grep -nE '(^|[^_[:alnum:]])(atoi|atol|atof|strcpy|strcat|sprintf|vsprintf|strtok
 grep -nwE 'TODO|FIXME|XXX' $sources $(list 'tests/*.[ch]' '*.py') && fault "unfinished by its own word"
 
 # 4. One file, one row.
-for family in activations initializers layers losses metrics optimizers; do
+for family in activations initializers layers losses metrics optimizers schedules; do
     for file in $(list "engine/$family/*.c"); do
         name=$(basename "$file" .c)
         grep -q "^static.*entry\|\.entry\|const struct bp_.*_ops" "$file" || continue

@@ -14,8 +14,7 @@ int32_t bp_adam_slots(const struct bp_value *values) {
 /* base^n by squaring: the same bits on every machine, which pow of libm does not promise. */
 static double power(double base, uint64_t n) {
     double result = 1;
-    for (; n; n >>= 1, base *= base)
-        if (n & 1) result *= base;
+    for (; n; n >>= 1, base *= base) result *= n & 1 ? base : 1;
     return result;
 }
 

@@ -9,13 +9,12 @@ struct bp_activation_ops {
     bool needs_z;          /* the derivative needs the pre-activation z; else a alone is enough */
     bool kinked;           /* not differentiable everywhere: finite differences keep away from the kinks */
     bool learned;          /* slopes are learned, one a channel (prelu): forward and backward are in engine/activate.c, not here */
+    bool in_product;       /* f(z) is z, or its first parameter (none: 0) times z where z < 0: a matrix product applies it as it stores (bp_gemm) */
     bool rectifies;        /* of relu's kind: the default initializer is He's, else Glorot's */
     /* a = f(z) for `rows` rows of `width` (softmax works on rows; the others on all numbers alike). a may be z itself. */
     void (*forward)(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a);
     /* d_z = d_a * f'(z), d_z may be d_a. z is NULL unless needs_z. */
     void (*backward)(const double *numbers, size_t rows, size_t width, const bp_real *z, const bp_real *a, const bp_real *d_a, bp_real *d_z);
-    /* Optional: a = f(z + b), b (width), in one pass over memory; a may be z. NULL: the bias is added first. */
-    void (*forward_bias)(const double *numbers, size_t rows, size_t width, const bp_real *b, const bp_real *z, bp_real *a);
 };
 
 #endif

@@ -6,10 +6,6 @@ static void forward(const double *numbers, size_t rows, size_t width, const bp_r
     bp_kernels()->rectify(rows, width, (bp_real)numbers[0], NULL, z, a);
 }
 
-static void forward_bias(const double *numbers, size_t rows, size_t width, const bp_real *b, const bp_real *z, bp_real *a) {
-    bp_kernels()->rectify(rows, width, (bp_real)numbers[0], b, z, a);
-}
-
 /* a has the sign of z. */
 static void backward(const double *numbers, size_t rows, size_t width, const bp_real *z, const bp_real *a, const bp_real *d_a, bp_real *d_z) {
     (void)z;
@@ -27,8 +23,8 @@ const struct bp_activation_ops bp_activation_leaky_relu = {
               .params = params,
               .params_count = 1},
     .kinked = true,
+    .in_product = true,
     .rectifies = true,
     .forward = forward,
     .backward = backward,
-    .forward_bias = forward_bias,
 };

@@ -7,11 +7,6 @@ static void forward(const double *numbers, size_t rows, size_t width, const bp_r
     bp_kernels()->rectify(rows, width, 0, NULL, z, a);
 }
 
-static void forward_bias(const double *numbers, size_t rows, size_t width, const bp_real *b, const bp_real *z, bp_real *a) {
-    (void)numbers;
-    bp_kernels()->rectify(rows, width, 0, b, z, a);
-}
-
 /* a has the sign of z. */
 static void backward(const double *numbers, size_t rows, size_t width, const bp_real *z, const bp_real *a, const bp_real *d_a, bp_real *d_z) {
     (void)numbers, (void)z;
@@ -22,8 +17,8 @@ extern const struct bp_activation_ops bp_activation_relu;
 const struct bp_activation_ops bp_activation_relu = {
     .entry = {.name = "relu", .summary = "Rectified linear unit: a = max(0, z)"},
     .kinked = true,
+    .in_product = true,
     .rectifies = true,
     .forward = forward,
     .backward = backward,
-    .forward_bias = forward_bias,
 };

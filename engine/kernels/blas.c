@@ -60,6 +60,7 @@ void bp_gemm_blas(const struct bp_gemm *call) {
 #else
     cblas_sgemm(CblasRowMajor, a, b, call->m, call->n, call->k, 1, call->A, call->lda, call->B, call->ldb, beta, call->C, call->ldc);
 #endif
+    bp_kernels()->finish(call);
 }
 
 void bp_gemm(const struct bp_gemm *call) {

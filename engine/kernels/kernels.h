@@ -9,14 +9,16 @@
 
 #include "base.h"
 
-/* C (m, n) = A (m, k) B (k, n), or C += when add. Row-major; A is stored (k, m) when transpose_a, B (n, k) when transpose_b.
- * lda, ldb, ldc: reals from one stored row to the next. */
+/* C (m, n) = f(A (m, k) B (k, n) + bias), or C += before f when add. Row-major; A is stored (k, m) when transpose_a, B (n, k) when transpose_b.
+ * lda, ldb, ldc: reals from one stored row to the next. f is nothing, or with `rectify` slope z where z < 0. */
 struct bp_gemm {
-    bool transpose_a, transpose_b, add;
+    bool transpose_a, transpose_b, add, rectify;
     int32_t m, n, k;
     const bp_real *A, *B;
     bp_real *C;
     int32_t lda, ldb, ldc;
+    const bp_real *bias; /* (n), or NULL */
+    bp_real slope;
 };
 
 /* Softmax and cross-entropy of (rows, width) pre-activations z, replaced by probabilities; see loss.h for the rest. */
@@ -78,8 +80,9 @@ struct bp_kernels {
     void (*sgd)(const struct bp_step *step);
     void (*adam)(const struct bp_step *step);
     void (*rmsprop)(const struct bp_step *step);
-    void (*gemm)(const struct bp_gemm *call); /* for small shapes, and m of a few rows */
-    void (*gemv)(const struct bp_gemm *call); /* m is 1 */
+    void (*gemm)(const struct bp_gemm *call);   /* for small shapes, and m of a few rows */
+    void (*gemv)(const struct bp_gemm *call);   /* m is 1 */
+    void (*finish)(const struct bp_gemm *call); /* bias and f alone, on what is in C */
 };
 
 /* Chooses kernels and tells the BLAS to use one thread. Called by whatever needs it; calling it again does nothing. */

@@ -40,7 +40,8 @@ void bp_gemm_reference(const struct bp_gemm *call) {
                 size_t b = call->transpose_b ? (size_t)j * (size_t)call->ldb + (size_t)p : (size_t)p * (size_t)call->ldb + (size_t)j;
                 sum += (double)call->A[a] * (double)call->B[b];
             }
-            *c = (bp_real)sum;
+            if (call->bias) sum += (double)call->bias[j];
+            *c = (bp_real)(call->rectify && sum < 0 ? (double)call->slope * sum : sum);
         }
 }
 

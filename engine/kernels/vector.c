@@ -1,12 +1,52 @@
 /* vector.c - the kernels: plain C that GCC and clang turn into vector code at -O3. Compiled once per instruction set, with
  * -DBP_KERNELS=<the table's symbol> -DBP_KERNELS_NAME="<its name>"; chosen between at run time by kernels.c.
  * Sums are kept in a fixed number of lanes and added in a fixed order: the same call gives the same bits.
- * Order: elementwise functions, softmax, bias and rectifiers, sums, dropout, optimizers, the table. */
+ * Order: bias and rectifiers, matrix products (vector_gemm.h), elementwise functions, softmax, rectifiers back, sums, dropout, optimizers, the table.
+ */
 #include "kernels/kernels.h"
-#include "kernels/vector_gemm.h"
 #include "kernels/vector_math.h"
 
+#include <string.h>
+
 enum { SUM_LANES = 16, ROW_BLOCK = 32 };
+
+/* ---- bias and rectifiers ----------------------------------------------------------------------------------------- */
+
+static void add_bias(size_t rows, size_t width, const bp_real *restrict b, bp_real *restrict a) {
+    for (size_t i = 0; i < rows; i++, a += width)
+        for (size_t j = 0; j < width; j++) a[j] += b[j];
+}
+
+static inline void rectify_row(size_t n, bp_real slope, const bp_real *z, bp_real *a) {
+    if (slope == 0) /* 0 * -infinity is not a number: relu has a loop of its own */
+        for (size_t j = 0; j < n; j++) a[j] = z[j] < 0 ? 0 : z[j];
+    else
+        for (size_t j = 0; j < n; j++) a[j] = z[j] < 0 ? slope * z[j] : z[j];
+}
+
+static void rectify(size_t rows, size_t width, bp_real slope, const bp_real *b, const bp_real *z, bp_real *a) {
+    if (!b) {
+        rectify_row(rows * width, slope, z, a);
+        return;
+    }
+    if (z != a) memcpy(a, z, rows * width * sizeof *a);
+    bp_real *restrict row = a;
+    const bp_real *restrict bias = b;
+    for (size_t i = 0; i < rows; i++, row += width) {
+        if (slope == 0)
+            for (size_t j = 0; j < width; j++) {
+                const bp_real sum = row[j] + bias[j];
+                row[j] = sum < 0 ? 0 : sum;
+            }
+        else
+            for (size_t j = 0; j < width; j++) {
+                const bp_real sum = row[j] + bias[j];
+                row[j] = sum < 0 ? slope * sum : sum;
+            }
+    }
+}
+
+#include "kernels/vector_gemm.h" /* which adds the bias and rectifies */
 
 /* ---- elementwise functions --------------------------------------------------------------------------------------- */
 
@@ -109,41 +149,7 @@ static double softmax_loss(const struct bp_softmax_loss *call) {
     return loss;
 }
 
-/* ---- bias and rectifiers ----------------------------------------------------------------------------------------- */
-
-static void add_bias(size_t rows, size_t width, const bp_real *restrict b, bp_real *restrict a) {
-    for (size_t i = 0; i < rows; i++, a += width)
-        for (size_t j = 0; j < width; j++) a[j] += b[j];
-}
-
-static inline void rectify_row(size_t n, bp_real slope, const bp_real *z, bp_real *a) {
-    if (slope == 0) /* 0 * -infinity is not a number: relu has a loop of its own */
-        for (size_t j = 0; j < n; j++) a[j] = z[j] < 0 ? 0 : z[j];
-    else
-        for (size_t j = 0; j < n; j++) a[j] = z[j] < 0 ? slope * z[j] : z[j];
-}
-
-static void rectify(size_t rows, size_t width, bp_real slope, const bp_real *b, const bp_real *z, bp_real *a) {
-    if (!b) {
-        rectify_row(rows * width, slope, z, a);
-        return;
-    }
-    if (z != a) memcpy(a, z, rows * width * sizeof *a);
-    bp_real *restrict row = a;
-    const bp_real *restrict bias = b;
-    for (size_t i = 0; i < rows; i++, row += width) {
-        if (slope == 0)
-            for (size_t j = 0; j < width; j++) {
-                const bp_real sum = row[j] + bias[j];
-                row[j] = sum < 0 ? 0 : sum;
-            }
-        else
-            for (size_t j = 0; j < width; j++) {
-                const bp_real sum = row[j] + bias[j];
-                row[j] = sum < 0 ? slope * sum : sum;
-            }
-    }
-}
+/* ---- rectifiers, back --------------------------------------------------------------------------------------------- */
 
 /* d_a is read whether it is wanted or not: a conditional read would not vectorise without masks. */
 static void rectify_backward(size_t n, bp_real slope, const bp_real *a, const bp_real *d_a, bp_real *d_z) {
@@ -316,4 +322,5 @@ const struct bp_kernels BP_KERNELS = {
     .rmsprop = rmsprop,
     .gemm = gemm,
     .gemv = gemv,
+    .finish = finish,
 };

@@ -1,8 +1,9 @@
 /* vector_gemm.h - matrix products of small shapes, on the registers of one instruction set. Only vector.c includes it.
  *
- * A tile of up to 8 rows by 2 vectors of C stays in registers while it walks k; A is read number by number where it lies (transposed
- * or not is only a matter of strides), B vector by vector: where it lies when it is row-major and wide enough, else from a
- * packed panel of at most K_BLOCK rows on the stack, padded with zeros. Vectors are GCC's (clang's too) `vector_size`. */
+ * A tile of up to 8 rows by 2 vectors of C stays in registers while it walks k; it starts from the bias and is rectified as it is stored. A is read
+ * number by number where it lies (transposed or not is only a matter of strides), B vector by vector: where it lies when it is row-major,
+ * else from a packed panel of at most K_BLOCK rows on the stack. The last columns go through masks where the CPU has
+ * them (AVX-512), else through a panel padded with zeros. Vectors are GCC's (clang's too) `vector_size`. */
 #ifndef BP_KERNELS_VECTOR_GEMM_H
 #define BP_KERNELS_VECTOR_GEMM_H
 
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #if defined(__AVX512F__)
+#include <immintrin.h>
 #define VECTOR_BYTES 64
 #elif defined(__AVX__)
 #define VECTOR_BYTES 32
@@ -34,14 +36,46 @@ static inline void store(bp_real *x, vector v) {
     *(vector_unaligned *)x = v;
 }
 
+#if defined(__AVX512F__)
+#define MASKED 1
+typedef __mmask16 lanes_mask;
+static inline lanes_mask mask_of(int32_t columns) {
+    return (lanes_mask)((1u << columns) - 1u);
+}
+static inline vector load_some(const bp_real *x, lanes_mask mask) {
+    return (vector)_mm512_maskz_loadu_ps(mask, x);
+}
+static inline void store_some(bp_real *x, vector v, lanes_mask mask) {
+    _mm512_mask_storeu_ps(x, mask, (__m512)v);
+}
+#else
+#define MASKED 0
+#endif
+
+#ifdef BP_DOUBLE
+typedef int64_t bits __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef int32_t bits __attribute__((vector_size(VECTOR_BYTES)));
+#endif
+
 struct tile {
     const bp_real *a, *b;
     size_t a_row, a_step, b_step; /* reals from row to row of the tile, and from one k to the next */
     int32_t k;
     bp_real *c;
     size_t c_row;
-    bool add;
+    const bp_real *bias; /* (columns) the sums start from, or NULL for 0 */
+    bool add, rectify;
+    bp_real slope;
+    int32_t last; /* columns of the last vector */
 };
+
+/* slope v where v is negative; 0 * infinity is not a number, so relu has a way of its own. */
+static inline vector rectified(vector v, bp_real slope) {
+    const bits negative = v < 0;
+    if (slope == 0) return (vector)((bits)v & ~negative);
+    return (vector)(((bits)v & ~negative) | ((bits)(v * slope) & negative));
+}
 
 #define ROWS1(X) X(0)
 #define ROWS2(X) ROWS1(X) X(1)
@@ -49,49 +83,94 @@ struct tile {
 #define ROWS6(X) ROWS4(X) X(4) X(5)
 #define ROWS8(X) ROWS6(X) X(6) X(7)
 
-#define SUMS1(i) vector s##i = {0};
-#define WALK1(i) s##i += a[i * a_row] * b0;
-#define KEEP1(i) store(&c[i * c_row], tile->add ? load(&c[i * c_row]) + s##i : s##i);
-#define SUMS2(i) vector s##i = {0}, t##i = {0};
+#define LOAD_ALL(x)        load(x)
+#define STORE_ALL(x, v)    store(x, v)
+#define LOAD_MASKED(x)     load_some(x, mask)
+#define STORE_MASKED(x, v) store_some(x, v, mask)
+#define MASK_ALL
+#define MASK_MASKED const lanes_mask mask = mask_of(tile->last);
+
+#define SUMS1(i)        vector s##i = start0;
+#define WALK1(i)        s##i += a[i * a_row] * b0;
+#define ADD0_ALL(i)     s##i += load(&c[i * c_row]);
+#define ADD0_MASKED(i)  s##i += load_some(&c[i * c_row], mask);
+#define CUT0(i)         s##i = rectified(s##i, slope);
+#define KEEP0_ALL(i)    store(&c[i * c_row], s##i);
+#define KEEP0_MASKED(i) store_some(&c[i * c_row], s##i, mask);
+#define SUMS2(i)        vector s##i = start0, t##i = start1;
 #define WALK2(i)                                                                                                                                     \
     s##i += a[i * a_row] * b0;                                                                                                                       \
     t##i += a[i * a_row] * b1;
-#define KEEP2(i) KEEP1(i) store(&c[i * c_row + LANES], tile->add ? load(&c[i * c_row + LANES]) + t##i : t##i);
+#define ADD1_ALL(i)     ADD0_ALL(i) t##i += load(&c[i * c_row + LANES]);
+#define ADD1_MASKED(i)  ADD0_ALL(i) t##i += load_some(&c[i * c_row + LANES], mask);
+#define CUT1(i)         CUT0(i) t##i = rectified(t##i, slope);
+#define KEEP1_ALL(i)    KEEP0_ALL(i) store(&c[i * c_row + LANES], t##i);
+#define KEEP1_MASKED(i) KEEP0_ALL(i) store_some(&c[i * c_row + LANES], t##i, mask);
 
-#define TILE(rows)                                                                                                                                   \
-    static void tile_##rows##x1(const struct tile *tile) {                                                                                           \
+/* One vector wide and two; KIND ALL or MASKED, which is said of the last vector. */
+#define TILE(rows, KIND, name)                                                                                                                       \
+    static void tile_##rows##x1##name(const struct tile *tile) {                                                                                     \
         const bp_real *restrict a = tile->a, *restrict b = tile->b;                                                                                  \
         const size_t a_row = tile->a_row, a_step = tile->a_step, b_step = tile->b_step, c_row = tile->c_row;                                         \
+        const bp_real slope = tile->slope;                                                                                                           \
         bp_real *c = tile->c;                                                                                                                        \
+        MASK_##KIND const vector start0 = tile->bias ? LOAD_##KIND(tile->bias) : (vector){0};                                                        \
         (void)a_row, (void)c_row;                                                                                                                    \
         ROWS##rows(SUMS1) for (int32_t p = 0; p < tile->k; p++, a += a_step, b += b_step) {                                                          \
-            vector b0 = load(b);                                                                                                                     \
+            const vector b0 = LOAD_##KIND(b);                                                                                                        \
             ROWS##rows(WALK1)                                                                                                                        \
         }                                                                                                                                            \
-        ROWS##rows(KEEP1)                                                                                                                            \
+        if (tile->add) {                                                                                                                             \
+            ROWS##rows(ADD0_##KIND)                                                                                                                  \
+        }                                                                                                                                            \
+        if (tile->rectify) {                                                                                                                         \
+            ROWS##rows(CUT0)                                                                                                                         \
+        }                                                                                                                                            \
+        ROWS##rows(KEEP0_##KIND)                                                                                                                     \
     }                                                                                                                                                \
-    static void tile_##rows##x2(const struct tile *tile) {                                                                                           \
+    static void tile_##rows##x2##name(const struct tile *tile) {                                                                                     \
         const bp_real *restrict a = tile->a, *restrict b = tile->b;                                                                                  \
         const size_t a_row = tile->a_row, a_step = tile->a_step, b_step = tile->b_step, c_row = tile->c_row;                                         \
+        const bp_real slope = tile->slope;                                                                                                           \
         bp_real *c = tile->c;                                                                                                                        \
+        MASK_##KIND const vector start0 = tile->bias ? load(tile->bias) : (vector){0};                                                               \
+        const vector start1 = tile->bias ? LOAD_##KIND(tile->bias + LANES) : (vector){0};                                                            \
         (void)a_row, (void)c_row;                                                                                                                    \
         ROWS##rows(SUMS2) for (int32_t p = 0; p < tile->k; p++, a += a_step, b += b_step) {                                                          \
-            vector b0 = load(b), b1 = load(b + LANES);                                                                                               \
+            const vector b0 = load(b), b1 = LOAD_##KIND(b + LANES);                                                                                  \
             ROWS##rows(WALK2)                                                                                                                        \
         }                                                                                                                                            \
-        ROWS##rows(KEEP2)                                                                                                                            \
+        if (tile->add) {                                                                                                                             \
+            ROWS##rows(ADD1_##KIND)                                                                                                                  \
+        }                                                                                                                                            \
+        if (tile->rectify) {                                                                                                                         \
+            ROWS##rows(CUT1)                                                                                                                         \
+        }                                                                                                                                            \
+        ROWS##rows(KEEP1_##KIND)                                                                                                                     \
     }
 
-TILE(1)
-TILE(2)
-TILE(4)
-TILE(6)
-TILE(8)
+TILE(1, ALL, )
+TILE(2, ALL, )
+TILE(4, ALL, )
+TILE(6, ALL, )
+TILE(8, ALL, )
 
 /* Tiles by number of rows, 1 and 2 vectors wide. */
 static void (*const tiles[9][2])(const struct tile *) = {
     [1] = {tile_1x1, tile_1x2}, [2] = {tile_2x1, tile_2x2}, [4] = {tile_4x1, tile_4x2}, [6] = {tile_6x1, tile_6x2}, [8] = {tile_8x1, tile_8x2},
 };
+
+#if MASKED
+TILE(1, MASKED, _some)
+TILE(2, MASKED, _some)
+TILE(4, MASKED, _some)
+TILE(6, MASKED, _some)
+TILE(8, MASKED, _some)
+static void (*const tiles_some[9][2])(const struct tile *) = {
+    [1] = {tile_1x1_some, tile_1x2_some}, [2] = {tile_2x1_some, tile_2x2_some}, [4] = {tile_4x1_some, tile_4x2_some},
+    [6] = {tile_6x1_some, tile_6x2_some}, [8] = {tile_8x1_some, tile_8x2_some},
+};
+#endif
 
 static inline int32_t tile_rows(int32_t left) {
     return left >= TILE_ROWS ? TILE_ROWS : left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
@@ -127,11 +206,11 @@ static void pack_transposed(const bp_real *rows, size_t ldb, bp_real *restrict p
         for (size_t p = 0; p < k; p++) panel[p * width + j] = rows[j * ldb + p];
 }
 
-/* panel (k, width) = rows p0.. and columns j0.. of B; columns beyond `columns` are zero. */
+/* panel (k, width) = rows p0.. and columns j0.. of B; columns beyond `columns` are zero, or not to be read (MASKED). */
 static void pack(const struct bp_gemm *call, bp_real *restrict panel, const int32_t from[2], const int32_t size[2], int32_t width) {
     const size_t p0 = (size_t)from[0], j0 = (size_t)from[1], k = (size_t)size[0], columns = (size_t)size[1], stride = (size_t)width;
     const size_t ldb = (size_t)call->ldb;
-    if (columns < stride) memset(panel, 0, k * stride * sizeof *panel);
+    if (columns < stride && !MASKED) memset(panel, 0, k * stride * sizeof *panel);
     if (call->transpose_b) pack_transposed(call->B + j0 * ldb + p0, ldb, panel, (const size_t[]){k, columns}, stride);
     else if (columns == PANEL)
         for (size_t p = 0; p < k; p++) memcpy(panel + p * PANEL, call->B + (p0 + p) * ldb + j0, PANEL * sizeof *panel);
@@ -139,30 +218,41 @@ static void pack(const struct bp_gemm *call, bp_real *restrict panel, const int3
         for (size_t p = 0; p < k; p++) memcpy(panel + p * stride, call->B + (p0 + p) * ldb + j0, columns * sizeof *panel);
 }
 
+#if !MASKED
+/* Rows of a tile whose last columns are not a vector, without masks: computed aside, then the numbers that there are. */
+static void cut_tile(const struct tile *tile, int32_t rows, int32_t columns, int32_t width) {
+    bp_real edge[8 * PANEL], bias[PANEL] = {0};
+    struct tile aside = *tile;
+    if (tile->bias) memcpy(bias, tile->bias, (size_t)columns * sizeof *bias);
+    aside.bias = bias;
+    aside.c = edge;
+    aside.c_row = (size_t)width;
+    aside.add = aside.rectify = false;
+    tiles[rows][width / LANES - 1](&aside);
+    for (int32_t r = 0; r < rows; r++)
+        for (int32_t j = 0; j < columns; j++) {
+            bp_real *out = &tile->c[(size_t)r * tile->c_row + (size_t)j], sum = edge[r * width + j];
+            if (tile->add) sum = *out + sum;
+            *out = tile->rectify && sum < 0 ? (tile->slope == 0 ? 0 : tile->slope * sum) : sum;
+        }
+}
+#endif
+
 /* All rows of C, columns j.. (`columns` of them), one block of k. */
 static void walk_panel(const struct bp_gemm *call, struct tile tile, int32_t columns, int32_t width) {
-    bp_real edge[8 * PANEL];
-    const size_t a_row = tile.a_row;
+    const size_t a_row = tile.a_row, wide = (size_t)(width / LANES - 1);
     const bp_real *a = tile.a;
     bp_real *c = tile.c;
     for (int32_t i = 0, rows; i < call->m; i += rows) {
         rows = tile_rows(call->m - i);
         tile.a = a + (size_t)i * a_row;
         tile.c = c + (size_t)i * (size_t)call->ldc;
-        if (columns == width) {
-            tiles[rows][width / LANES - 1](&tile);
-            continue;
-        }
-        struct tile cut = tile;
-        cut.c = edge;
-        cut.c_row = (size_t)width;
-        cut.add = false;
-        tiles[rows][width / LANES - 1](&cut);
-        for (int32_t r = 0; r < rows; r++)
-            for (int32_t j = 0; j < columns; j++) {
-                bp_real *out = &tile.c[(size_t)r * tile.c_row + (size_t)j], sum = edge[r * width + j];
-                *out = tile.add ? *out + sum : sum;
-            }
+        if (columns == width) tiles[rows][wide](&tile);
+#if MASKED
+        else tiles_some[rows][wide](&tile);
+#else
+        else cut_tile(&tile, rows, columns, width);
+#endif
     }
 }
 
@@ -180,8 +270,12 @@ static void gemm(const struct bp_gemm *call) {
                                 .k = k,
                                 .c = call->C + j,
                                 .c_row = (size_t)call->ldc,
-                                .add = call->add || p > 0};
-            if (call->transpose_b || columns < width || (call->m >= REUSE && call->ldb > K_BLOCK)) {
+                                .bias = call->bias && p == 0 ? call->bias + j : NULL,
+                                .add = call->add || p > 0,
+                                .rectify = call->rectify && p + k == call->k,
+                                .slope = call->slope,
+                                .last = columns - (width - LANES)};
+            if (call->transpose_b || (columns < width && !MASKED) || (call->m >= REUSE && call->ldb > K_BLOCK)) {
                 pack(call, panel, (const int32_t[]){p, j}, (const int32_t[]){k, columns}, width);
                 tile.b = panel;
                 tile.b_step = (size_t)width;
@@ -191,6 +285,18 @@ static void gemm(const struct bp_gemm *call) {
             }
             walk_panel(call, tile, columns, width);
         }
+    }
+}
+
+/* ---- what a product without tiles leaves to be done --------------------------------------------------------------- */
+
+/* C = C + bias, rectified. */
+static void finish(const struct bp_gemm *call) {
+    if (!call->bias && !call->rectify) return;
+    for (int32_t i = 0; i < call->m; i++) {
+        bp_real *c = call->C + (size_t)i * (size_t)call->ldc;
+        if (call->rectify) rectify(1, (size_t)call->n, call->slope, call->bias, c, c);
+        else add_bias(1, (size_t)call->n, call->bias, c);
     }
 }
 
@@ -246,9 +352,13 @@ static void gemv_rows(const struct bp_gemm *call) {
 }
 
 static void gemv(const struct bp_gemm *call) {
-    if (call->transpose_a && call->lda != 1) gemm(call); /* A is a strided column: rare, and not worth a loop of its own */
-    else if (call->transpose_b) gemv_dots(call);
+    if (call->transpose_a && call->lda != 1) { /* A is a strided column: rare, and not worth a loop of its own */
+        gemm(call);
+        return;
+    }
+    if (call->transpose_b) gemv_dots(call);
     else gemv_rows(call);
+    finish(call);
 }
 
 #endif

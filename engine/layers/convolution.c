@@ -205,10 +205,19 @@ static const bp_real *matrix(const struct sizes *s, const struct bp_pass *pass, 
     return pass->shared_scratch;
 }
 
-/* z = rows W. */
-static void forward_product(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile, bp_real *z) {
+/* z = rows W + b, rectified when that is the activation. */
+static void forward_product(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile,
+                            bp_real *z) {
+    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
     const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
-    struct bp_gemm product = {.m = tile.count, .n = s->filters_each, .k = s->width, .ldb = s->filters, .ldc = s->filters};
+    struct bp_gemm product = {.m = tile.count,
+                              .n = s->filters_each,
+                              .k = s->width,
+                              .ldb = s->filters,
+                              .ldc = s->filters,
+                              .bias = node->tensors_count > BIAS ? pass->W[BIAS] + at : NULL,
+                              .rectify = f && f->in_product,
+                              .slope = (bp_real)node->activation_numbers[0]};
     product.A = matrix(s, pass, group, tile, &product.lda);
     product.B = pass->W[KERNEL] + at;
     product.C = z + at;
@@ -298,14 +307,10 @@ void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pa
     for (struct tile tile = next_tile(&s, pass, (struct tile){0, 0}); tile.count > 0; tile = next_tile(&s, pass, tile)) {
         const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;
         bp_real *a = pass->a + at, *z = node->memo && pass->memo && f ? pass->memo + at : a; /* (count, filters) */
-        for (int32_t group = 0; group < s.groups && !s.depthwise; group++) forward_product(&s, pass, group, tile, z);
+        for (int32_t group = 0; group < s.groups && !s.depthwise; group++) forward_product(node, &s, pass, group, tile, z);
         if (s.depthwise) depthwise(&s, pass, tile, z, NULL);
-        if (f && b && f->forward_bias) {
-            f->forward_bias(node->activation_numbers, rows, F, b, z, a);
-            continue;
-        }
-        if (b) bp_kernels()->add_bias(rows, F, b, z);
-        if (f) bp_node_forward_activation(node, pass, (const size_t[]){rows, F}, z, a);
+        if (s.depthwise && b) bp_kernels()->add_bias(rows, F, b, z);
+        if (f && (s.depthwise || !f->in_product)) bp_node_forward_activation(node, pass, (const size_t[]){rows, F}, z, a);
     }
 }
 

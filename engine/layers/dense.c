@@ -70,13 +70,11 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     s.gemm.A = pass->x[0];
     s.gemm.B = pass->W[KERNEL];
     s.gemm.C = z;
+    s.gemm.bias = b;
+    s.gemm.rectify = f && f->in_product;
+    s.gemm.slope = (bp_real)node->activation_numbers[0];
     bp_gemm(&s.gemm);
-    if (f && b && f->forward_bias) {
-        f->forward_bias(node->activation_numbers, s.rows, s.units, b, z, pass->a);
-        return;
-    }
-    if (b) bp_kernels()->add_bias(s.rows, s.units, b, z);
-    if (f) bp_node_forward_activation(node, pass, (const size_t[]){s.rows, s.units}, z, pass->a);
+    if (f && !f->in_product) bp_node_forward_activation(node, pass, (const size_t[]){s.rows, s.units}, z, pass->a);
 }
 
 /* dz = da f'(z); db = column sums of dz; dW = x^T dz; dx = dz W^T. */

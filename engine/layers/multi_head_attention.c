@@ -94,9 +94,17 @@ static struct sizes sizes_of(const struct bp_node *node, const struct bp_pass *p
 /* to (B T, out) = from (B T, in) W + b. */
 static void project(const struct sizes *s, const struct bp_pass *pass, int32_t role, const bp_real *from, bp_real *to) {
     const int32_t in = role == OUTPUT ? s->P : s->D, out = role == OUTPUT ? s->D : s->P;
-    const struct bp_gemm product = {.m = s->B * s->T, .n = out, .k = in, .A = from, .lda = in, .B = pass->W[role], .ldb = out, .C = to, .ldc = out};
+    const struct bp_gemm product = {.m = s->B * s->T,
+                                    .n = out,
+                                    .k = in,
+                                    .A = from,
+                                    .lda = in,
+                                    .B = pass->W[role],
+                                    .ldb = out,
+                                    .C = to,
+                                    .ldc = out,
+                                    .bias = s->biased ? pass->W[ROLES + role] : NULL};
     bp_gemm(&product);
-    if (s->biased) bp_kernels()->add_bias((size_t)s->B * (size_t)s->T, (size_t)out, pass->W[ROLES + role], to);
 }
 
 /* dW = from^T d; db = column sums of d; d_from = d W^T, stored or added, when wanted. */

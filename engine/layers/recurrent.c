@@ -142,9 +142,8 @@ static void walk_forward(const struct walk *w, const struct bp_pass *pass) {
     const size_t all = (size_t)w->all, H = (size_t)w->H;
     bp_real *r = w->work; /* (B, G H) */
     const struct bp_gemm input = {
-        .m = w->B * w->T, .n = w->all, .k = w->F, .A = pass->x[0], .lda = w->F, .B = w->W, .ldb = w->all, .C = w->gates, .ldc = w->all};
+        .m = w->B * w->T, .n = w->all, .k = w->F, .A = pass->x[0], .lda = w->F, .B = w->W, .ldb = w->all, .C = w->gates, .ldc = w->all, .bias = w->b};
     bp_gemm(&input);
-    bp_kernels()->add_bias((size_t)w->B * (size_t)w->T, all, w->b, w->gates);
     for (int32_t s = 0; s < w->T; s++) {
         const int32_t t = time_at(w, s);
         if (s == 0) {

@@ -1,4 +1,4 @@
-/* engine_bench.c - the dense workloads of workloads.json (tiny, tab, mnist, wide) through the engine, without a server: one step = forward, loss,
+/* engine_bench.c - the workloads of workloads.json through the engine, without a server: one step = forward, loss,
  * backward, Adam, in float32 on data in memory, and one forward pass of a single sample. One JSON line a workload, as floor_gemm.c and the peers
  * print. THREADS=2 cuts mini-batches into shards; MEASURE_SECONDS is the time of each of the five measures (0.5); KERNELS=base forces a table;
  * ONLY=mnist runs one workload. Built and run by bench.py; only ratios taken side by side mean anything. */
@@ -10,16 +10,27 @@
 #include <string.h>
 #include <time.h>
 
+enum { LAYERS_MAX = 8 };
+
 struct workload {
     const char *name;
-    int32_t sizes[6], layers, batch, rows;
+    struct bp_shape input;
+    const char *layers[LAYERS_MAX]; /* "type number activation": units, filters or pool_size */
+    int32_t classes, batch, rows;
 };
 
 static const struct workload workloads[] = {
-    {"tiny", {4, 16, 3}, 2, 16, 2048},
-    {"tab", {30, 64, 32, 2}, 3, 32, 8192},
-    {"mnist", {784, 512, 256, 10}, 3, 128, 16384},
-    {"wide", {1024, 2048, 2048, 1000}, 3, 256, 4096},
+    {"tiny", {1, {4}}, {"dense 16 relu", "dense 3 linear"}, 3, 16, 2048},
+    {"tab", {1, {30}}, {"dense 64 relu", "dense 32 relu", "dense 2 linear"}, 2, 32, 8192},
+    {"mnist", {1, {784}}, {"dense 512 relu", "dense 256 relu", "dense 10 linear"}, 10, 128, 16384},
+    {"wide", {1, {1024}}, {"dense 2048 relu", "dense 2048 relu", "dense 1000 linear"}, 1000, 256, 4096},
+    {"cnn",
+     {3, {28, 28, 1}},
+     {"conv2d 16 relu", "max_pool2d 2", "conv2d 32 relu", "max_pool2d 2", "flatten", "dense 128 relu", "dense 10 linear"},
+     10,
+     64,
+     4096},
+    {"lstm", {2, {32, 16}}, {"lstm 64", "dense 10 linear"}, 10, 32, 4096},
 };
 
 struct data {
@@ -42,21 +53,39 @@ static void fill(const void *context, const int64_t *rows, int32_t n, const stru
     }
 }
 
-static struct bp_network *build(const struct workload *w, struct bp_error *error) {
-    const struct bp_layer_ops *dense = (const struct bp_layer_ops *)bp_family_find(&bp_layers, "dense");
-    struct bp_layer layers[4] = {0};
-    struct bp_input input = {.name = "features", .shape = {1, {w->sizes[0]}}};
-    for (int32_t l = 0; l < w->layers; l++) {
-        layers[l].ops = dense;
-        bp_values_preset(&dense->entry, layers[l].values);
-        layers[l].values[0].number = w->sizes[l + 1];
-        if (l + 1 < w->layers) layers[l].values[1].entry = bp_family_find(&bp_activations, "relu");
+static struct bp_value *value_of(struct bp_layer *layer, const char *name) {
+    for (int32_t i = 0; i < layer->ops->entry.params_count; i++)
+        if (!strcmp(layer->ops->entry.params[i].name, name)) return &layer->values[i];
+    fprintf(stderr, "%s has no parameter %s\n", layer->ops->entry.name, name);
+    exit(2);
+}
+
+/* Convolutions are 3 x 3 and keep the size, as in peer_torch.py. */
+static void set_layer(struct bp_layer *layer, const char *text) {
+    char type[32] = "", activation[32] = "";
+    int number = 0;
+    sscanf(text, "%31s %d %31s", type, &number, activation);
+    layer->ops = (const struct bp_layer_ops *)bp_family_find(&bp_layers, type);
+    bp_values_preset(&layer->ops->entry, layer->values);
+    if (!strcmp(type, "max_pool2d")) {
+        value_of(layer, "pool_size")->integers[0] = number;
+    } else if (!strcmp(type, "conv2d")) {
+        value_of(layer, "filters")->number = number;
+        *value_of(layer, "kernel_size") = (struct bp_value){.integers = {3}, .integers_count = 1};
+        value_of(layer, "padding")->number = 1; /* same */
+    } else if (number) {
+        value_of(layer, "units")->number = number;
     }
-    struct bp_graph graph = {.inputs_count = 1,
-                             .inputs = &input,
-                             .layers_count = w->layers,
-                             .layers = layers,
-                             .outputs[0].loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, "cross_entropy")};
+    if (*activation) value_of(layer, "activation")->entry = bp_family_find(&bp_activations, activation);
+}
+
+static struct bp_network *build(const struct workload *w, struct bp_error *error) {
+    struct bp_layer layers[LAYERS_MAX] = {0};
+    struct bp_input input = {.name = "features", .shape = w->input};
+    struct bp_graph graph = {
+        .inputs_count = 1, .inputs = &input, .layers = layers, .outputs[0].loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, "cross_entropy")};
+    for (; graph.layers_count < LAYERS_MAX && w->layers[graph.layers_count]; graph.layers_count++)
+        set_layer(&layers[graph.layers_count], w->layers[graph.layers_count]);
     struct bp_network *net = NULL;
     bp_network_plan(&graph, &net, error);
     return net;
@@ -111,18 +140,18 @@ static int run(const struct workload *w, int32_t threads) {
     struct bp_network *net = build(w, &error);
     struct bp_trainer *trainer = NULL;
     struct bp_random random = bp_random_open(1, BP_STREAM_USER, 0);
-    const size_t width = (size_t)w->sizes[0], rows = (size_t)w->rows;
-    struct data data = {.width = w->sizes[0], .x = malloc(rows * width * sizeof(float)), .y = malloc(rows * sizeof(float))};
+    const size_t width = (size_t)bp_shape_size(&w->input), rows = (size_t)w->rows;
+    struct data data = {.width = (int32_t)width, .x = malloc(rows * width * sizeof(float)), .y = malloc(rows * sizeof(float))};
     struct bp_source source = {.context = &data, .rows = w->rows, .fill = fill};
     struct bp_train_options options = {.epochs = INT32_MAX,
                                        .batch_size = w->batch,
                                        .threads = threads,
                                        .seed = 1,
-                                       .classes = w->sizes[w->layers],
+                                       .classes = w->classes,
                                        .optimizer = (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, "adam")};
     bp_values_preset(&options.optimizer->entry, options.optimizer_values);
     for (size_t i = 0; i < rows * width; i++) data.x[i] = (float)bp_random_uniform(&random) - 0.5f;
-    for (size_t i = 0; i < rows; i++) data.y[i] = (float)bp_random_below(&random, (uint64_t)w->sizes[w->layers]);
+    for (size_t i = 0; i < rows; i++) data.y[i] = (float)bp_random_below(&random, (uint64_t)w->classes);
     int failed = !net || bp_trainer_new(net, &options, &source, NULL, &trainer, &error);
     if (failed) {
         fprintf(stderr, "%s: %s\n", w->name, error.message);

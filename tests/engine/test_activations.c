@@ -73,11 +73,10 @@ START_TEST(in_place_and_fused) {
         double numbers[4];
         const struct bp_activation_ops *f = find(bp_activations.entries[i]->name, numbers);
         struct bp_random random = bp_random_open(1, BP_STREAM_USER, 0);
-        bp_real z[N], b[WIDTH], a[N], d_a[N], d_z[N];
+        bp_real z[N], a[N], d_a[N], d_z[N];
         for (int k = 0; k < N; k++) {
             z[k] = (bp_real)bp_random_normal(&random);
             d_a[k] = (bp_real)bp_random_normal(&random);
-            b[k % WIDTH] = (bp_real)(0.01 * k);
         }
         f->forward(numbers, ROWS, WIDTH, z, a);
         f->backward(numbers, ROWS, WIDTH, z, a, d_a, d_z);
@@ -87,12 +86,7 @@ START_TEST(in_place_and_fused) {
         memcpy(same, z, sizeof z);
         f->forward(numbers, ROWS, WIDTH, same, same);
         ck_assert_mem_eq(same, a, sizeof a);
-        if (!f->forward_bias) continue;
-        bp_real fused[N];
-        f->forward_bias(numbers, ROWS, WIDTH, b, z, fused);
-        for (int k = 0; k < N; k++) z[k] += b[k % WIDTH];
-        f->forward(numbers, ROWS, WIDTH, z, a);
-        ck_assert_mem_eq(fused, a, sizeof a);
+        for (int k = 0; f->in_product && k < N; k++) ck_assert(a[k] == (z[k] < 0 ? (bp_real)numbers[0] * z[k] : z[k]));
     }
 }
 END_TEST

@@ -12,17 +12,30 @@ static const char *const isas[] = {"base", "avx2", "avx512"};
 static const int32_t sizes[] = {1, 2, 3, 7, 16, 31, 33, 127};
 enum { SIZES = 8, MOST = 300 };
 
-static bp_real A[MOST * MOST], B[MOST * MOST], C[MOST * MOST], expected[MOST * MOST];
+static bp_real A[MOST * MOST], B[MOST * MOST], C[MOST * MOST], expected[MOST * MOST], bias[MOST];
 
 static void fill(bp_real *x, size_t n, uint32_t index) {
     struct bp_random random = bp_random_open(12, BP_STREAM_USER, index);
     for (size_t i = 0; i < n; i++) x[i] = (bp_real)(2 * bp_random_uniform(&random) - 1);
 }
 
+enum { TRANSPOSE_A = 1, TRANSPOSE_B = 2, ADD = 4, BIAS = 8, RELU = 16, LEAKY = 32 };
+
 /* Rows of A, B and C are `slack` longer than needed; what lies between must not be touched. */
 static void compare(int32_t m, int32_t n, int32_t k, unsigned flags, int32_t slack, void (*product)(const struct bp_gemm *)) {
-    struct bp_gemm call = {
-        .transpose_a = flags & 1, .transpose_b = flags & 2, .add = flags & 4, .m = m, .n = n, .k = k, .A = A, .B = B, .C = C, .ldc = n + slack};
+    struct bp_gemm call = {.transpose_a = flags & TRANSPOSE_A,
+                           .transpose_b = flags & TRANSPOSE_B,
+                           .add = flags & ADD,
+                           .m = m,
+                           .n = n,
+                           .k = k,
+                           .A = A,
+                           .B = B,
+                           .C = C,
+                           .ldc = n + slack};
+    if (flags & BIAS) call.bias = bias;
+    call.rectify = (flags & (RELU | LEAKY)) != 0;
+    call.slope = flags & LEAKY ? 0.25f : 0;
     call.lda = (call.transpose_a ? m : k) + slack;
     call.ldb = (call.transpose_b ? k : n) + slack;
     const size_t count = (size_t)m * (size_t)call.ldc;
@@ -41,15 +54,21 @@ START_TEST(every_shape_on_every_isa) {
     if (!kernels) return;
     fill(A, MOST * MOST, 1);
     fill(B, MOST * MOST, 2);
+    fill(bias, MOST, 4);
     for (int m = 0; m < SIZES; m++)
         for (int n = 0; n < SIZES; n++)
             for (int k = 0; k < SIZES; k++)
                 for (unsigned flags = 0; flags < 8; flags++) {
+                    const unsigned ending = flags | (unsigned[]){0, BIAS, RELU, BIAS | RELU, BIAS | LEAKY, LEAKY}[(n + k + (int)flags) % 6];
                     compare(sizes[m], sizes[n], sizes[k], flags, (int32_t)(flags + (unsigned)n) % 3, kernels->gemm);
+                    compare(sizes[m], sizes[n], sizes[k], ending, (int32_t)(flags + (unsigned)n) % 3, kernels->gemm);
+                    if (sizes[m] == 1) compare(1, sizes[n], sizes[k], ending, n % 2, kernels->gemv);
                     if (sizes[m] == 1) compare(1, sizes[n], sizes[k], flags, n % 2, kernels->gemv);
                 }
     compare(9, 70, 299, 0, 0, kernels->gemm); /* more than one block of k */
     compare(9, 37, 290, 7, 1, kernels->gemm);
+    compare(9, 37, 290, ADD | BIAS | RELU, 1, kernels->gemm);
+    compare(31, 70, 299, BIAS | LEAKY, 0, kernels->gemm);
     compare(1, 299, 299, 0, 0, kernels->gemv);
 }
 END_TEST
@@ -59,10 +78,11 @@ START_TEST(door_on_every_isa) {
     ck_assert_int_eq(bp_kernels_force(isas[_i]), 0);
     fill(A, MOST * MOST, 1);
     fill(B, MOST * MOST, 2);
+    fill(bias, MOST, 4);
     static const int32_t shapes[][3] = {{1, 290, 290},  {4, 200, 200},  {5, 200, 200},  {64, 64, 64},    {65, 65, 65},
                                         {128, 10, 256}, {128, 17, 256}, {200, 100, 99}, {130, 300, 290}, {290, 290, 7}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
-        for (unsigned flags = 0; flags < 8; flags++) {
+        for (unsigned flags = 0; flags < 64; flags += flags < 7 ? 1 : 5) {
             compare(shapes[s][0], shapes[s][1], shapes[s][2], flags, 0, bp_gemm);
             bp_real *first = malloc(sizeof C);
             memcpy(first, C, sizeof C);
@@ -80,7 +100,7 @@ START_TEST(not_a_number_comes_through) {
         fill(A, MOST * MOST, 1);
         fill(B, MOST * MOST, 2);
         A[(m - 1) * 96 + 5] = NAN;
-        const struct bp_gemm call = {.m = m, .n = 96, .k = 96, .A = A, .B = B, .C = C, .lda = 96, .ldb = 96, .ldc = 96};
+        const struct bp_gemm call = {.rectify = m % 2 == 0, .m = m, .n = 96, .k = 96, .A = A, .B = B, .C = C, .lda = 96, .ldb = 96, .ldc = 96};
         bp_gemm(&call);
         for (int j = 0; j < 96; j++) ck_assert(isnan(C[(m - 1) * 96 + j]) && (m == 1 || !isnan(C[j])));
     }

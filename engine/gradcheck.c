@@ -23,8 +23,8 @@ struct check {
     struct bp_graph graph;
     struct bp_network *net;
     struct bp_workspace *ws;
-    int32_t batch, target_width;
-    bp_real *weights, *gradient, *targets;
+    int32_t batch;
+    bp_real *weights, *gradient, *targets[BP_OUTPUTS_MAX];
     bp_real *inputs[BP_INPUTS_MAX];
     double *analytic, *numeric, *kink; /* [entries of one tensor] */
     struct bp_draw draw;
@@ -35,6 +35,10 @@ struct check {
 static void resolve_values(const struct bp_entry *entry, struct bp_value *values) {
     for (int32_t i = 0; i < entry->params_count; i++)
         if (values[i].entry) values[i].entry = bp_family_find(entry->params[i].family, values[i].entry->name);
+}
+
+static int32_t outputs_of(const struct bp_graph *graph) {
+    return graph->outputs_count ? graph->outputs_count : 1;
 }
 
 static int resolve_graph(struct check *check, const struct bp_graph *graph, struct bp_error *error) {
@@ -50,9 +54,12 @@ static int resolve_graph(struct check *check, const struct bp_graph *graph, stru
         layer->ops = (const struct bp_layer_ops *)entry;
         resolve_values(&layer->ops->entry, layer->values);
     }
-    check->graph.outputs[0].loss = graph->outputs[0].loss ? (const struct bp_loss_ops *)bp_family_find(&bp_losses, graph->outputs[0].loss->entry.name) : NULL;
-    if (!check->graph.outputs[0].loss) return bp_error_set(error, "/loss", "a gradient check needs a loss");
-    resolve_values(&check->graph.outputs[0].loss->entry, check->graph.outputs[0].values);
+    for (int32_t k = 0; k < outputs_of(graph); k++) {
+        struct bp_graph_output *output = &check->graph.outputs[k];
+        output->loss = output->loss ? (const struct bp_loss_ops *)bp_family_find(&bp_losses, output->loss->entry.name) : NULL;
+        if (!output->loss) return bp_error_set(error, "/loss", "a gradient check needs a loss");
+        resolve_values(&output->loss->entry, output->values);
+    }
     return 0;
 }
 
@@ -69,6 +76,23 @@ static int32_t indices_of(const struct bp_network *net, int32_t i) {
     return indices;
 }
 
+/* Whether a masking layer reads input i, so that padding is worth having in it. */
+static bool masks(const struct bp_network *net, int32_t i) {
+    for (int32_t k = net->inputs_count; k < net->nodes_count; k++)
+        if (net->nodes[k].inputs[0] == i && net->nodes[k].mask == BP_MASK_MAKE && !net->nodes[k].indices) return true;
+    return false;
+}
+
+/* Sequences of 1, 2, 3, ... steps, the rest 0. */
+static void pad(struct check *check, int32_t i) {
+    const int32_t steps = check->net->nodes[i].out.dims[0];
+    const size_t size = (size_t)bp_shape_size(&check->net->nodes[i].out), width = size / (size_t)steps;
+    for (int32_t b = 0; b < check->batch; b++) {
+        const size_t length = (size_t)(1 + b % steps) * width;
+        memset(check->inputs[i] + (size_t)b * size + length, 0, (size - length) * sizeof(bp_real));
+    }
+}
+
 /* Makes normal numbers what the loss takes. */
 static void suit_targets(enum bp_range range, bp_real *y, int32_t batch, int32_t width) {
     for (int32_t i = 0; range != BP_RANGE_ANY && i < batch; i++, y += width) {
@@ -78,24 +102,32 @@ static void suit_targets(enum bp_range range, bp_real *y, int32_t batch, int32_t
     }
 }
 
+static int draw_targets(struct check *check, int32_t k, struct bp_random *random, struct bp_error *error) {
+    const struct bp_output *output = &check->net->outputs[k];
+    const int32_t width = (int32_t)bp_shape_size(&output->shape), wide = bp_loss_target_width(output->loss, output->values, width);
+    const bool classes = output->loss->target == BP_TARGET_CLASS;
+    bp_real *y = check->targets[k] = bp_reals_new((size_t)check->batch * (size_t)wide);
+    if (!y) return bp_error_set(error, "", "no memory for a gradient check");
+    for (int32_t i = 0; i < check->batch * wide; i++)
+        y[i] = classes ? (double)bp_random_below(random, width == 1 ? 2 : (uint64_t)width) : bp_random_normal(random);
+    if (!classes) suit_targets(output->loss->range, y, check->batch, wide);
+    return 0;
+}
+
 static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_error *error) {
     if (bp_network_plan(&check->graph, &check->net, error) || bp_workspace_new(check->net, batch, true, &check->ws, error)) return -1;
     const struct bp_network *net = check->net;
-    const int32_t width = (int32_t)bp_shape_size(&net->outputs[0].shape);
-    const bool classes = net->outputs[0].loss->target == BP_TARGET_CLASS;
     struct bp_random random = bp_random_open(seed, BP_STREAM_USER, 0);
     check->batch = batch;
-    check->target_width = bp_loss_target_width(net->outputs[0].loss, net->outputs[0].values, width);
     check->draw = (struct bp_draw){.seed = seed};
     check->weights = bp_reals_new(net->weights_count);
     check->gradient = bp_reals_new(net->weights_count);
-    check->targets = bp_reals_new((size_t)batch * (size_t)check->target_width);
-    if (!check->weights || !check->gradient || !check->targets) return bp_error_set(error, "", "no memory for a gradient check");
+    if (!check->weights || !check->gradient) return bp_error_set(error, "", "no memory for a gradient check");
     bp_network_initialize(net, seed, check->weights);
     for (int32_t i = 0; i < net->nodes_count; i++)
         for (int32_t t = 0; t < net->nodes[i].tensors_count; t++) {
             const struct bp_tensor *tensor = &net->nodes[i].tensors[t];
-            for (int64_t k = 0; k < bp_shape_size(&tensor->shape); k++) /* away from zeros, where kinks are at home */
+            for (int64_t k = 0; !tensor->state && k < bp_shape_size(&tensor->shape); k++) /* away from zeros, where kinks are at home */
                 check->weights[tensor->offset + (size_t)k] += 0.05 * bp_random_normal(&random);
         }
     for (int32_t i = 0; i < net->inputs_count; i++) {
@@ -104,17 +136,19 @@ static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_
         const int32_t indices = indices_of(net, i);
         for (size_t k = 0; k < n; k++)
             check->inputs[i][k] = indices ? (double)bp_random_below(&random, (uint64_t)indices) : bp_random_normal(&random);
+        if (masks(net, i)) pad(check, i);
     }
-    for (int32_t k = 0; k < batch * check->target_width; k++)
-        check->targets[k] = classes ? (double)bp_random_below(&random, width == 1 ? 2 : (uint64_t)width) : bp_random_normal(&random);
-    if (!classes) suit_targets(net->outputs[0].loss->range, check->targets, batch, check->target_width);
+    for (int32_t k = 0; k < net->outputs_count; k++)
+        if (draw_targets(check, k, &random, error)) return -1;
     return 0;
 }
 
 /* Mean loss of the batch, always with the same dropout masks. */
 static double loss_of(struct check *check, bool gradients) {
-    struct bp_loss_call call = {.batch = check->batch, .y = check->targets, .scale = 1.0 / check->batch};
-    return bp_loss_forward(check->net, check->weights, check->ws, &check->draw, &call, gradients) / check->batch;
+    struct bp_loss_call calls[BP_OUTPUTS_MAX];
+    for (int32_t k = 0; k < check->net->outputs_count; k++)
+        calls[k] = (struct bp_loss_call){.batch = check->batch, .y = check->targets[k], .scale = 1.0 / check->batch};
+    return bp_loss_forward(check->net, check->weights, check->ws, &check->draw, calls, gradients) / check->batch;
 }
 
 /* ---- one tensor -------------------------------------------------------------------------------------------------- */
@@ -193,11 +227,12 @@ static void check_all(struct check *check, struct bp_gradcheck_report *report, i
         const struct bp_node *node = &net->nodes[i];
         for (int32_t t = 0; t < node->tensors_count; t++) {
             const struct bp_tensor *tensor = &node->tensors[t];
+            if (tensor->state) continue;
             struct bp_gradcheck_tensor *out = &report->tensors[report->count++];
             snprintf(out->name, sizeof out->name, "%s/%s", node->name, tensor->name);
             check_tensor(check, check->weights + tensor->offset, check->gradient + tensor->offset, bp_shape_size(&tensor->shape), entries_max, out);
         }
-        if (!node->ops && !indices_of(net, i)) {
+        if (!node->ops && !indices_of(net, i) && !masks(net, i)) { /* a step of padding along its way would come to be there */
             struct bp_gradcheck_tensor *out = &report->tensors[report->count++];
             snprintf(out->name, sizeof out->name, "%s", node->name);
             check_tensor(check, check->inputs[i], bp_workspace_input_gradient(check->ws, i), bp_shape_size(&node->out) * check->batch, entries_max,
@@ -221,7 +256,7 @@ int bp64_gradcheck(const struct bp_graph *graph, int32_t batch, uint64_t seed, i
     free(check.layers);
     free(check.weights);
     free(check.gradient);
-    free(check.targets);
+    for (int32_t k = 0; k < BP_OUTPUTS_MAX; k++) free(check.targets[k]);
     free(check.analytic);
     free(check.numeric);
     free(check.kink);

@@ -4,7 +4,7 @@
 
 #include "registry.h"
 
-enum { BP_SLOTS_MAX = 4 };
+enum { BP_SLOTS_MAX = 24, BP_SEARCH_MEMORY = 32 };
 
 struct bp_update {
     const struct bp_value *values;
@@ -16,10 +16,25 @@ struct bp_update {
     bp_real *slots[BP_SLOTS_MAX]; /* (n) each: moments, zero at first */
 };
 
+/* Loss and gradient of the whole training set at W. */
+struct bp_search {
+    const struct bp_value *values;
+    double learning_rate;
+    double loss;
+    size_t n;
+    const bp_real *g;             /* (n) NULL: an epoch begins, nothing is known of W yet, which it may move */
+    bp_real *W;                   /* (n) */
+    bp_real *const *slots;        /* (n) each */
+    double *memory;               /* (BP_SEARCH_MEMORY), zero at first */
+};
+
 struct bp_optimizer_ops {
     struct bp_entry entry;                           /* its first parameter is learning_rate */
     int32_t (*slots)(const struct bp_value *values); /* state buffers it keeps, at most BP_SLOTS_MAX */
-    void (*update)(const struct bp_update *update);  /* one pass over memory */
+    void (*update)(const struct bp_update *update);  /* one pass over memory; NULL for one that searches */
+    /* Instead of update: optimizers of the whole training set. Called with loss and gradient over all of it at W; writes the next W to look at.
+     * True: W holds what this step has found, the one whose loss and gradient it was called with last; the epoch is over. */
+    bool (*search)(const struct bp_search *search);
 };
 
 #endif

@@ -74,21 +74,31 @@ static void weigh_steps(const struct bp_workspace *ws, int32_t output, struct bp
     call->width /= steps;
 }
 
+void bp_workspace_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch,
+                          const struct bp_draw *draw) {
+    (void)network;
+    workspace->batch = batch;
+    forward(weights, workspace, batch, draw);
+}
+
+double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_loss_call *call, bool gradients) {
+    const struct bp_output *out = &workspace->network->outputs[output];
+    call->width = (int32_t)bp_shape_size(&out->shape);
+    if (!call->z) call->z = workspace->a[out->node];
+    if (!call->d_z) call->d_z = gradients ? workspace->d[out->node] : NULL;
+    call->scale *= out->weight;
+    if (workspace->mask[out->node]) weigh_steps(workspace, output, call);
+    call->loss = out->loss->evaluate(out->values, call);
+    return out->weight * call->loss;
+}
+
 double bp_loss_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, const struct bp_draw *draw,
                        struct bp_loss_call *calls, bool gradients) {
     double loss = 0;
-    workspace->batch = calls[0].batch;
-    forward(weights, workspace, workspace->batch, draw);
+    bp_workspace_forward(network, weights, workspace, calls[0].batch, draw);
     for (int32_t i = 0; i < network->outputs_count; i++) {
-        const struct bp_output *output = &network->outputs[i];
-        struct bp_loss_call *call = &calls[i];
-        call->width = (int32_t)bp_shape_size(&output->shape);
-        call->z = workspace->a[output->node];
-        call->d_z = gradients ? workspace->d[output->node] : NULL;
-        call->scale *= output->weight;
-        if (workspace->mask[output->node]) weigh_steps(workspace, i, call);
-        call->loss = output->loss->evaluate(output->values, call);
-        loss += output->weight * call->loss;
+        calls[i].z = calls[i].d_z = NULL;
+        loss += bp_output_loss(workspace, i, &calls[i], gradients);
     }
     return loss;
 }

@@ -1,17 +1,16 @@
-/* train.c - one step of training: a mini-batch, cut into shards, forward, loss, backward, one update; at the end of an epoch validation,
- * metrics and early stopping. Nothing here allocates or takes a lock (shards.c sleeps on one when there are several threads).
+/* train.c - one step of training: a mini-batch (or the few that share an update), cut into shards, forward, loss, backward, one update; at the end of an
+ * epoch validation, metrics and early stopping. Nothing here allocates or takes a lock (shards.c sleeps on one when there are several threads).
  *
  *     position < rows ──train_batch──► STEP ... ──last──► validated < validation rows ──validate_batch──► STEP ... ──last──► finish_epoch ► EPOCH
  *
- * Order: a shard's passes, the mini-batch, the update, the epoch. */
+ * An optimizer that searches looks at the whole training set before each move: then an epoch is one step of it, and walks over the rows as often as the
+ * step needs. Order: a shard's passes, the mini-batch, training, the epoch. The update itself is in train_update.c. */
 #include "trainer.h"
 
 #include "kernels/kernels.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { SLICE = 1024 }; /* reals: an update is cut at multiples of it, so slices of threads do not share cache lines */
 
 /* ---- one shard --------------------------------------------------------------------------------------------------- */
 
@@ -28,11 +27,13 @@ static void fill_shard(void *context, int32_t index) {
     struct bp_trainer *trainer = context;
     struct bp_shard *shard = &trainer->shard[index];
     const struct bp_source *source = trainer->work.source;
-    struct bp_batch batch = {.targets = shard->targets, .weights = source->weighted ? shard->weights : NULL};
+    struct bp_batch batch = {.weights = source->weighted ? shard->weights : NULL};
     bounds(&trainer->work, index, &shard->first, &shard->count);
     if (!shard->count) return;
     for (int32_t i = 0; i < trainer->network->inputs_count; i++) batch.inputs[i] = bp_workspace_input(shard->workspace, i);
+    memcpy(batch.targets, shard->targets, sizeof batch.targets);
     source->fill(source->context, trainer->work.rows + shard->first, shard->count, &batch);
+    if (trainer->work.lambda < 1) bp_mixing_fill(trainer, shard);
 }
 
 static void pass_shard(void *context, int32_t index) {
@@ -40,11 +41,21 @@ static void pass_shard(void *context, int32_t index) {
     struct bp_shard *shard = &trainer->shard[index];
     const struct bp_work *work = &trainer->work;
     if (!shard->count) return;
-    const struct bp_draw draw = {.seed = trainer->options.seed, .step = (uint64_t)trainer->updates, .first = shard->first};
-    shard->call = (struct bp_loss_call){
-        .batch = shard->count, .y = shard->targets, .weights = work->source->weighted ? shard->weights : NULL, .scale = work->scale};
-    shard->loss = bp_loss_forward(trainer->network, trainer->weights, shard->workspace, work->update ? &draw : NULL, &shard->call, work->update);
-    if (work->update) bp_loss_backward(trainer->network, trainer->weights, shard->workspace, shard->gradient, false, false);
+    const struct bp_draw draw = {.seed = trainer->options.seed,
+                                 .step = (uint64_t)trainer->updates,
+                                 .first = shard->first,
+                                 .share = (double)shard->count / work->n};
+    for (int32_t k = 0; k < trainer->network->outputs_count; k++)
+        shard->calls[k] = (struct bp_loss_call){.batch = shard->count,
+                                                .y = shard->targets[k],
+                                                .weights = work->source->weighted ? shard->weights : NULL,
+                                                .scale = work->scale};
+    shard->loss = work->lambda < 1 ? bp_mixing_loss(trainer, shard, &draw)
+                                   : bp_loss_forward(trainer->network, work->weights, shard->workspace, work->update ? &draw : NULL, shard->calls,
+                                                     work->update);
+    if (!work->update) return;
+    bp_loss_backward(trainer->network, work->weights, shard->workspace, shard->gradient, shard->holds, false);
+    shard->holds = true;
 }
 
 static void fill_and_pass_shard(void *context, int32_t index) {
@@ -54,44 +65,50 @@ static void fill_and_pass_shard(void *context, int32_t index) {
 
 /* ---- the mini-batch ---------------------------------------------------------------------------------------------- */
 
-/* Classes of one-hot targets (B, width), for metrics of classification under a loss of values. */
-static const bp_real *class_targets(const struct bp_trainer *trainer, struct bp_shard *shard) {
-    const struct bp_metric_call rows = {.batch = shard->count, .width = trainer->target_width, .predictions = shard->targets};
-    if (!shard->classes) return shard->targets;
+/* What the metrics of an output compare with: its targets, or their classes when they are one-hot (B, width). */
+static const bp_real *truth_of(const struct bp_trainer *trainer, struct bp_shard *shard, int32_t k) {
+    const bool one_hot = trainer->options.tasks[k].classes && trainer->network->outputs[k].loss->target == BP_TARGET_VALUES;
+    const struct bp_metric_call rows = {.batch = shard->count, .width = trainer->target_width[k], .predictions = shard->targets[k]};
+    if (!one_hot) return shard->targets[k];
     for (int32_t i = 0; i < shard->count; i++) shard->classes[i] = (bp_real)bp_metric_class(&rows, i);
     return shard->classes;
 }
 
-static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *shard, double *sums) {
-    const struct bp_train_options *options = &trainer->options;
-    const int64_t *state = trainer->metric_state[sums == trainer->validation_sums ? BP_VALIDATION : BP_TRAINING];
-    if (!options->metrics_count) return;
-    struct bp_metric_call call = {.batch = shard->count,
-                                  .width = bp_loss_keep_points(trainer->network->outputs[0].loss, trainer->network->outputs[0].values, &shard->call),
-                                  .classes = options->classes,
-                                  .predictions = shard->call.z,
-                                  .y = class_targets(trainer, shard),
-                                  .weights = shard->call.weights,
-                                  .unit = options->target_unit,
-                                  .origin = options->target_origin};
-    for (int32_t m = 0; m < options->metrics_count; m++) {
-        call.numbers = options->metric_numbers[m];
-        if (state[m] >= 0) options->metrics[m]->update(sums + state[m], &call);
+static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *shard, int32_t k, int32_t part) {
+    const struct bp_task *task = &trainer->options.tasks[k];
+    const struct bp_output *output = &trainer->network->outputs[k];
+    const struct bp_loss_call *loss = &shard->calls[k];
+    double *sums = part == BP_VALIDATION ? trainer->validation_sums : trainer->accumulators;
+    sums[BP_SUM_OUTPUTS + k] += loss->loss;
+    if (!task->metrics_count) return;
+    struct bp_metric_call call = {.batch = loss->batch,
+                                  .width = bp_loss_keep_points(output->loss, output->values, loss),
+                                  .classes = task->classes,
+                                  .predictions = loss->z,
+                                  .y = truth_of(trainer, shard, k),
+                                  .weights = loss->weights,
+                                  .unit = task->unit,
+                                  .origin = task->origin};
+    for (int32_t m = 0; m < task->metrics_count; m++) {
+        const int64_t state = trainer->metric_state[part][k][m];
+        call.numbers = task->metric_numbers[m];
+        if (state >= 0) task->metrics[m]->update(sums + state, &call);
     }
 }
 
-/* Runs the mini-batch in trainer->work. Returns the loss sum; adds the sum of sample weights to *weight. */
+/* Runs the mini-batch in trainer->work. Returns the loss sum and the sum of sample weights. */
 static double run_batch(struct bp_trainer *trainer, double *weight) {
     struct bp_work *work = &trainer->work;
+    const bool searches = work->update && trainer->options.optimizer->search;
     work->active = work->n < trainer->options.threads ? work->n : trainer->options.threads;
-    work->scale = 1.0 / work->n;
     *weight = work->n;
+    work->scale = searches ? 1 : 1.0 / work->n; /* a search divides by the weight of all rows, once it is known */
     if (work->source->weighted) {
         bp_shards_run(trainer->shards, fill_shard, trainer);
         *weight = 0;
         for (int32_t s = 0; s < work->active; s++)
             for (int32_t i = 0; i < trainer->shard[s].count; i++) *weight += (double)trainer->shard[s].weights[i];
-        work->scale = *weight > 0 ? 1 / *weight : 0;
+        if (!searches) work->scale = *weight > 0 ? 1 / *weight : 0;
         bp_shards_run(trainer->shards, pass_shard, trainer);
     } else {
         bp_shards_run(trainer->shards, fill_and_pass_shard, trainer);
@@ -101,126 +118,21 @@ static double run_batch(struct bp_trainer *trainer, double *weight) {
     return loss;
 }
 
-static void account(struct bp_trainer *trainer, double *sums, double loss, double weight) {
+static void account(struct bp_trainer *trainer, int32_t part, double loss, double weight) {
+    double *sums = part == BP_VALIDATION ? trainer->validation_sums : trainer->accumulators;
     sums[BP_SUM_LOSS] += loss;
     sums[BP_SUM_WEIGHT] += weight;
-    for (int32_t s = 0; s < trainer->work.active; s++) update_metrics(trainer, &trainer->shard[s], sums);
+    for (int32_t s = 0; s < trainer->work.active; s++)
+        for (int32_t k = 0; k < trainer->network->outputs_count; k++) update_metrics(trainer, &trainer->shard[s], k, part);
 }
 
-/* ---- the update -------------------------------------------------------------------------------------------------- */
+/* ---- training ---------------------------------------------------------------------------------------------------- */
 
-/* The part of the weights that a thread updates. */
-static void slice(const struct bp_trainer *trainer, int32_t index, size_t *from, size_t *n) {
-    const size_t count = trainer->weights_count, threads = (size_t)trainer->options.threads;
-    const size_t blocks = (count + SLICE - 1) / SLICE;
-    *from = blocks * (size_t)index / threads * SLICE;
-    const size_t to = blocks * ((size_t)index + 1) / threads * SLICE;
-    *n = (to < count ? to : count) - *from;
-}
-
-/* Shard 0's gradient += those of the others, in order. */
-static void reduce_slice(void *context, int32_t index) {
-    struct bp_trainer *trainer = context;
-    size_t from, n;
-    slice(trainer, index, &from, &n);
-    for (int32_t s = 1; s < trainer->work.active; s++)
-        bp_kernels()->scaled_add(n, 1, trainer->shard[s].gradient + from, trainer->shard[0].gradient + from);
-}
-
-static void update_slice(void *context, int32_t index) {
-    struct bp_trainer *trainer = context;
-    size_t from, n;
-    slice(trainer, index, &from, &n);
-    bp_real *g = trainer->shard[0].gradient + from;
-    if (trainer->work.clip != 1) bp_kernels()->scale(n, (bp_real)trainer->work.clip, g);
-    struct bp_update update = {.values = trainer->options.optimizer_values,
-                               .learning_rate = trainer->options.optimizer_values[0].number,
-                               .step = (uint64_t)trainer->updates + 1,
-                               .n = n,
-                               .g = g,
-                               .W = trainer->weights + from};
-    for (int32_t i = 0; i < trainer->slots_count; i++) update.slots[i] = trainer->slots[i] + from;
-    trainer->options.optimizer->update(&update);
-}
-
-static void reduce_and_update_slice(void *context, int32_t index) {
-    reduce_slice(context, index);
-    update_slice(context, index);
-}
-
-/* g += 2 l2 W on kernels. */
-static void add_penalty(struct bp_trainer *trainer) {
-    const struct bp_network *net = trainer->network;
-    for (int32_t i = 0; i < net->nodes_count; i++)
-        for (int32_t t = 0; t < net->nodes[i].tensors_count; t++) {
-            const struct bp_tensor *tensor = &net->nodes[i].tensors[t];
-            if (tensor->penalised)
-                bp_kernels()->scaled_add((size_t)bp_shape_size(&tensor->shape), (bp_real)(2 * trainer->options.l2), trainer->weights + tensor->offset,
-                                         trainer->shard[0].gradient + tensor->offset);
-        }
-}
-
-/* False: the gradient is not finite, and nothing was changed. */
-static bool apply_update(struct bp_trainer *trainer) {
-    const double most = trainer->options.gradient_clip_norm;
-    trainer->work.clip = 1;
-    if (!(most > 0) && !(trainer->options.l2 > 0)) {
-        bp_shards_run(trainer->shards, reduce_and_update_slice, trainer);
-        return true;
-    }
-    if (trainer->work.active > 1) bp_shards_run(trainer->shards, reduce_slice, trainer);
-    if (trainer->options.l2 > 0) add_penalty(trainer);
-    if (most > 0) {
-        const double norm = sqrt(bp_kernels()->sum_squares(trainer->weights_count, trainer->shard[0].gradient));
-        if (!isfinite(norm)) return false;
-        trainer->work.clip = norm > most ? most / norm : 1;
-    }
-    bp_shards_run(trainer->shards, update_slice, trainer);
-    return true;
-}
-
-/* ---- the epoch --------------------------------------------------------------------------------------------------- */
+static enum bp_train_event finish_epoch(struct bp_trainer *trainer);
 
 static enum bp_train_event diverge(struct bp_trainer *trainer) {
     trainer->diverged = true;
     return BP_TRAIN_DIVERGED;
-}
-
-/* Early stopping: keeps the best weights, counts epochs without improvement. A value that is not a number never improves. */
-static void judge_epoch(struct bp_trainer *trainer) {
-    const double value = trainer->values[trainer->stop_index], delta = trainer->options.stop_min_delta, best = trainer->best_value;
-    const bool better = trainer->stop_higher ? value > best + delta : value < best - delta;
-    if (better || (!trainer->best_epoch && !isnan(value))) {
-        trainer->best_epoch = trainer->epoch;
-        trainer->best_value = value;
-        trainer->waited = 0;
-        memcpy(trainer->best, trainer->weights, trainer->weights_count * sizeof *trainer->best);
-    } else if (++trainer->waited >= trainer->options.stop_patience) {
-        trainer->stopped = true;
-    }
-}
-
-static void compute_values(struct bp_trainer *trainer) {
-    const struct bp_train_options *options = &trainer->options;
-    for (int32_t i = 0; i < trainer->values_count; i++) {
-        const struct bp_series *series = &trainer->series[i];
-        double *sums = series->part == BP_VALIDATION ? trainer->validation_sums : trainer->accumulators;
-        if (series->metric < 0) trainer->values[i] = sums[BP_SUM_WEIGHT] > 0 ? sums[BP_SUM_LOSS] / sums[BP_SUM_WEIGHT] : (double)NAN;
-        else
-            trainer->values[i] = options->metrics[series->metric]->result(sums + trainer->metric_state[series->part][series->metric],
-                                                                          options->classes, trainer->points_width);
-    }
-}
-
-static enum bp_train_event finish_epoch(struct bp_trainer *trainer) {
-    compute_values(trainer);
-    trainer->epoch++;
-    trainer->position = 0;
-    trainer->validated = 0;
-    memset(trainer->accumulators, 0, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
-    memset(trainer->validation_sums, 0, (size_t)trainer->validation_sums_count * sizeof *trainer->validation_sums);
-    if (trainer->options.stop_early) judge_epoch(trainer);
-    return BP_TRAIN_EPOCH;
 }
 
 /* The order of an epoch is a pure function of (seed, epoch), so a checkpoint needs only the position. */
@@ -232,21 +144,108 @@ static void order_epoch(struct bp_trainer *trainer) {
     trainer->order_epoch = trainer->epoch;
 }
 
-static enum bp_train_event train_batch(struct bp_trainer *trainer) {
+/* The next mini-batch: its gradient is added to what the shards hold. False: its loss is not finite. */
+static bool walk_batch(struct bp_trainer *trainer) {
     const int64_t left = trainer->train.rows - trainer->position;
     const int32_t n = left < trainer->options.batch_size ? (int32_t)left : trainer->options.batch_size;
     double weight;
     order_epoch(trainer);
-    trainer->work = (struct bp_work){.source = &trainer->train, .rows = trainer->order + trainer->position, .n = n, .update = true};
+    trainer->work = (struct bp_work){
+        .source = &trainer->train, .rows = trainer->order + trainer->position, .n = n, .update = true, .lambda = 1, .weights = trainer->weights};
+    if (trainer->options.mixup > 0 && n > 1) trainer->work.lambda = bp_mixing_draw(trainer);
     const double loss = run_batch(trainer, &weight);
-    if (!isfinite(loss) || !apply_update(trainer)) return diverge(trainer);
-    account(trainer, trainer->accumulators, loss, weight);
-    trainer->updates++;
+    if (!isfinite(loss)) return false;
+    account(trainer, BP_TRAINING, loss, weight);
     trainer->position += n;
-    if (trainer->position < trainer->train.rows) return BP_TRAIN_STEP;
+    bp_trainer_settle(trainer);
+    return true;
+}
+
+static void release_gradients(struct bp_trainer *trainer) {
+    for (int32_t s = 0; s < trainer->options.threads; s++) trainer->shard[s].holds = false;
+}
+
+/* All rows have been trained on. */
+static enum bp_train_event end_training(struct bp_trainer *trainer) {
     if (!bp_kernels()->finite(trainer->weights_count, trainer->weights)) /* the last update may have spoilt them */
         return diverge(trainer);
     return trainer->validates ? BP_TRAIN_STEP : finish_epoch(trainer);
+}
+
+/* One mini-batch of a search; after the last of the rows the search moves, and the rows are walked again unless it is content. */
+static enum bp_train_event search_batch(struct bp_trainer *trainer) {
+    if (trainer->position == 0) {
+        release_gradients(trainer);
+        bp_trainer_search_begin(trainer);
+    }
+    if (!walk_batch(trainer)) {
+        if (trainer->updates == 0) return diverge(trainer);
+        trainer->accumulators[BP_SUM_LOSS] = INFINITY; /* a trial that went too far: the search comes back from it */
+        trainer->position = trainer->train.rows;
+    }
+    if (trainer->position < trainer->train.rows) return BP_TRAIN_STEP;
+    const int found = bp_trainer_search(trainer, trainer->accumulators[BP_SUM_LOSS]);
+    trainer->updates++;
+    if (found < 0) return diverge(trainer);
+    if (found > 0) return end_training(trainer);
+    trainer->position = 0;
+    memset(trainer->accumulators, 0, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
+    return BP_TRAIN_STEP;
+}
+
+static enum bp_train_event train_batch(struct bp_trainer *trainer) {
+    const int32_t most = trainer->options.gradient_accumulation_steps > 1 ? trainer->options.gradient_accumulation_steps : 1;
+    int32_t batches = 0;
+    if (trainer->options.optimizer->search) return search_batch(trainer);
+    for (; batches < most && trainer->position < trainer->train.rows; batches++)
+        if (!walk_batch(trainer)) return diverge(trainer);
+    trainer->work.measure = trainer->position == trainer->train.rows;
+    if (!bp_trainer_update(trainer, batches)) return diverge(trainer);
+    release_gradients(trainer);
+    trainer->updates++;
+    return trainer->position < trainer->train.rows ? BP_TRAIN_STEP : end_training(trainer);
+}
+
+/* ---- the epoch --------------------------------------------------------------------------------------------------- */
+
+/* Early stopping: keeps the best weights, counts epochs without improvement. A value that is not a number never improves. */
+static void judge_epoch(struct bp_trainer *trainer) {
+    const double value = trainer->values[trainer->stop_index], delta = trainer->options.stop_min_delta, best = trainer->best_value;
+    const bool better = bp_trainer_metric_higher(trainer, trainer->stop_index) ? value > best + delta : value < best - delta;
+    if (better || (!trainer->best_epoch && !isnan(value))) {
+        trainer->best_epoch = trainer->epoch;
+        trainer->best_value = value;
+        trainer->waited = 0;
+        memcpy(trainer->best, trainer->average ? trainer->average : trainer->weights, trainer->weights_count * sizeof *trainer->best);
+    } else if (++trainer->waited >= trainer->options.stop_patience) {
+        trainer->stopped = true;
+    }
+}
+
+static double value_of(const struct bp_trainer *trainer, const struct bp_series *series) {
+    double *sums = series->part == BP_VALIDATION ? trainer->validation_sums : trainer->accumulators;
+    if (series->metric < 0) {
+        const double loss = sums[series->output < 0 ? BP_SUM_LOSS : BP_SUM_OUTPUTS + series->output];
+        return sums[BP_SUM_WEIGHT] > 0 ? loss / sums[BP_SUM_WEIGHT] : (double)NAN;
+    }
+    const struct bp_task *task = &trainer->options.tasks[series->output];
+    return task->metrics[series->metric]->result(sums + trainer->metric_state[series->part][series->output][series->metric], task->classes,
+                                                   trainer->points_width[series->output]);
+}
+
+static enum bp_train_event finish_epoch(struct bp_trainer *trainer) {
+    const struct bp_train_options *options = &trainer->options;
+    for (int32_t i = 0; i < trainer->values_count; i++) trainer->values[i] = value_of(trainer, &trainer->series[i]);
+    trainer->epoch++;
+    trainer->position = 0;
+    trainer->validated = 0;
+    memset(trainer->accumulators, 0, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
+    memset(trainer->validation_sums, 0, (size_t)trainer->validation_sums_count * sizeof *trainer->validation_sums);
+    if (options->stop_early) judge_epoch(trainer);
+    if (options->schedule && options->schedule->observe)
+        options->schedule->observe(options->schedule_values, trainer->memory + BP_MEMORY_SCHEDULE, trainer->values[trainer->stop_index],
+                                   bp_trainer_metric_higher(trainer, trainer->stop_index));
+    return BP_TRAIN_EPOCH;
 }
 
 static enum bp_train_event validate_batch(struct bp_trainer *trainer) {
@@ -254,10 +253,14 @@ static enum bp_train_event validate_batch(struct bp_trainer *trainer) {
     const int32_t n = left < trainer->validation_batch ? (int32_t)left : trainer->validation_batch;
     double weight;
     for (int32_t i = 0; i < n; i++) trainer->ascending[i] = trainer->validated + i;
-    trainer->work = (struct bp_work){.source = &trainer->validation, .rows = trainer->ascending, .n = n};
+    trainer->work = (struct bp_work){.source = &trainer->validation,
+                                     .rows = trainer->ascending,
+                                     .n = n,
+                                     .lambda = 1,
+                                     .weights = trainer->average ? trainer->average : trainer->weights};
     const double loss = run_batch(trainer, &weight);
     if (!isfinite(loss)) return diverge(trainer);
-    account(trainer, trainer->validation_sums, loss, weight);
+    account(trainer, BP_VALIDATION, loss, weight);
     trainer->validated += n;
     return trainer->validated < trainer->validation.rows ? BP_TRAIN_STEP : finish_epoch(trainer);
 }

@@ -13,13 +13,14 @@
 #include "metric.h"
 #include "network.h"
 #include "optimizer.h"
+#include "schedule.h"
 
-enum { BP_METRICS_MAX = 16 };
+enum { BP_METRICS_MAX = 16, BP_MEMORY = 64 };
 
-/* Where a batch goes. Shapes: inputs[i] (n, input shape), targets (n, target width), weights (n). */
+/* Where a batch goes. Shapes: inputs[i] (n, input shape), targets[k] (n, target width of output k), weights (n). */
 struct bp_batch {
     bp_real *inputs[BP_INPUTS_MAX];
-    bp_real *targets;
+    bp_real *targets[BP_OUTPUTS_MAX];
     bp_real *weights; /* NULL unless source->weighted */
 };
 
@@ -31,22 +32,36 @@ struct bp_source {
     void (*fill)(const void *context, const int64_t *rows, int32_t n, const struct bp_batch *batch);
 };
 
+/* What one output learns, in the order of the network's outputs. */
+struct bp_task {
+    int32_t classes;     /* classification: at least 2, regression: 0 */
+    double unit, origin; /* regression: see metric.h */
+    int32_t metrics_count;
+    const struct bp_metric_ops *metrics[BP_METRICS_MAX];
+    double metric_numbers[BP_METRICS_MAX][BP_METRIC_NUMBERS_MAX]; /* the parameters of each */
+};
+
 struct bp_train_options {
     int32_t epochs, batch_size, threads;
     uint64_t seed;
     const struct bp_optimizer_ops *optimizer;
     struct bp_value optimizer_values[BP_VALUES_MAX];
-    double l2;                 /* adds l2 * sum of squares of the kernels to the loss (Keras's l2); reported losses are without it */
-    double gradient_clip_norm; /* 0: no clipping; else the gradient is scaled down to this L2 norm */
-    const struct bp_metric_ops *metrics[BP_METRICS_MAX];
-    double metric_numbers[BP_METRICS_MAX][BP_METRIC_NUMBERS_MAX]; /* the parameters of each */
-    int32_t metrics_count;
+    const struct bp_schedule_ops *schedule; /* NULL: the learning rate stays as it is */
+    struct bp_value schedule_values[BP_VALUES_MAX];
+    double l1, l2;                       /* add l1 * sum of |W|, l2 * sum of W^2 of the kernels to the loss (Keras's l1, l2); reported losses are
+                                            without it */
+    double max_norm;                     /* 0: none; else each unit's weights in a kernel are scaled down to this L2 norm after an update */
+    double gradient_clip_norm;           /* 0: no clipping; else the gradient is scaled down to this L2 norm */
+    double gradient_clip_value;          /* 0: no clipping; else each number of it is held within +- this */
+    int32_t gradient_accumulation_steps; /* mini-batches whose mean gradient makes an update; 0 stands for 1 */
+    double ema;                          /* 0: none; else the decay of a moving average of the weights, which is what is validated and kept:
+                                            with t updates made min(ema, (1 + t) / (10 + t)) */
+    double mixup;                        /* 0: none; else alpha of Beta(alpha, alpha): mini-batches are mixed with themselves, in another order */
     bool stop_early;
-    char stop_metric[BP_NAME_MAX]; /* "loss", "val_loss", a metric's name, or "val_" and a metric's name */
+    char stop_metric[BP_NAME_MAX]; /* one of the names that bp_trainer_metric_name gives */
     int32_t stop_patience;
     double stop_min_delta;
-    int32_t classes;                   /* classification: at least 2, regression: 0 */
-    double target_unit, target_origin; /* regression: see metric.h */
+    struct bp_task tasks[BP_OUTPUTS_MAX];
 };
 
 enum bp_train_event {
@@ -67,11 +82,13 @@ struct bp_trainer_state {
     bool stopped;   /* early stopping has ended the run */
     int32_t slots_count;
     int64_t accumulators_count;
-    size_t weights_count;
+    size_t weights_count, trained_count;
     bp_real *weights;             /* (weights_count) */
     bp_real *best;                /* (weights_count), NULL unless stop_early */
-    bp_real *slots[BP_SLOTS_MAX]; /* (weights_count) each */
+    bp_real *average;             /* (weights_count), NULL unless ema */
+    bp_real *slots[BP_SLOTS_MAX]; /* (trained_count) each */
     double *accumulators;         /* (accumulators_count) of the epoch under way: loss, weight, metric states */
+    double memory[BP_MEMORY];     /* of the schedule, of an optimizer that searches, of the range test */
 };
 
 struct bp_trainer;
@@ -89,13 +106,41 @@ void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state
 /* Copies a saved state in. Error: its counts do not match this trainer's. */
 int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state *state, struct bp_error *error);
 
-/* The metrics of the last finished epoch: "loss", "val_loss", "accuracy", "val_accuracy", ... NaN when undefined. Of a metric that needs the whole
+/* The metrics of the last finished epoch: "loss", "val_loss", "accuracy", "val_accuracy", ... and with several outputs "loss", "val_loss",
+ * "<output>_loss", "val_<output>_loss", "<output>_accuracy", ... NaN when undefined. Of a metric that needs the whole
  * there is only "val_...", or only the other when nothing is validated. */
 int32_t bp_trainer_metrics_count(const struct bp_trainer *trainer);
 const char *bp_trainer_metric_name(const struct bp_trainer *trainer, int32_t i);
 double bp_trainer_metric_value(const struct bp_trainer *trainer, int32_t i);
+bool bp_trainer_metric_higher(const struct bp_trainer *trainer, int32_t i); /* higher is better */
+/* The learning rate of the last update (of the first, before it). */
+double bp_trainer_learning_rate(const struct bp_trainer *trainer);
 
-/* The weights a version keeps: the best when early stopping is on and has seen an epoch, else the current ones. Borrowed. */
+/* How a layer does, measured on the last mini-batch of the last epoch. */
+struct bp_health {
+    const char *layer;                /* its name */
+    double weight_norm;               /* L2, of all its trained tensors; NaN here and below where it has none */
+    double gradient_norm;             /* before clipping, penalties included */
+    double update_norm, ratio;        /* of what the update changed; divided by weight_norm. NaN for optimizers that search */
+    double mean, spread;              /* of its activations: mean and standard deviation */
+    double dead;                      /* share of its units that were 0 for every sample; NaN unless the activation is of relu's kind */
+    double saturated;                 /* share of its activations within 1% of a bound of the activation; NaN when it has none */
+};
+int32_t bp_trainer_health_count(const struct bp_trainer *trainer);
+const struct bp_health *bp_trainer_health(const struct bp_trainer *trainer, int32_t i);
+
+/* A range test before the first step (Smith 2017): trains `steps` mini-batches with a learning rate growing geometrically from `least` to `most` and
+ * puts everything back. rates, losses: (steps) the curve, losses smoothed; *count: how much of it was made before the loss ran away. Returns the rate
+ * to use, a tenth of the one where the loss was least, and uses it from now on; NaN when no step had a finite loss. */
+struct bp_range_test {
+    double least, most;
+    int32_t steps, count;
+    double *rates, *losses;
+};
+double bp_trainer_range_test(struct bp_trainer *trainer, struct bp_range_test *test);
+
+/* The weights a version keeps: the best when early stopping is on and has seen an epoch, else the current ones (their moving average with ema).
+ * Borrowed. */
 const bp_real *bp_trainer_result(const struct bp_trainer *trainer);
 /* Bytes that such a trainer allocates for that many rows of training and of validation (0: none). */
 size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_options *options, int64_t rows, int64_t validation_rows);

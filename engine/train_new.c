@@ -1,15 +1,13 @@
-/* train_new.c - checks what a training is asked for, and makes and frees its trainer. Order: names of metrics, checks, sizes,
- * buffers, the trainer. */
+/* train_new.c - makes and frees a trainer. Order: sizes, buffers, the trainer. What may be asked for is checked in train_check.c. */
 #include "trainer.h"
 
 #include "kernels/kernels.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { VALIDATION_BATCH = 64, THREADS_MAX = 256 };
+enum { VALIDATION_BATCH = 64 };
 
 static int32_t most(int32_t a, int32_t b) {
     return a > b ? a : b;
@@ -25,135 +23,62 @@ int32_t bp_trainer_capacity(const struct bp_train_options *options, bool validat
     return (n + options->threads - 1) / options->threads;
 }
 
-static int32_t target_width(const struct bp_network *network) {
-    return bp_loss_target_width(network->outputs[0].loss, network->outputs[0].values, (int32_t)bp_shape_size(&network->outputs[0].shape));
+static int32_t target_width(const struct bp_output *output) {
+    const int32_t width = (int32_t)bp_shape_size(&output->shape);
+    return output->loss ? bp_loss_target_width(output->loss, output->values, width) : width;
+}
+
+/* Steps that a mask makes samples of their own. */
+static int32_t steps_of(const struct bp_network *network, int32_t output) {
+    const struct bp_node *node = &network->nodes[network->outputs[output].node];
+    return node->mask_of >= 0 ? node->out.dims[0] : 1;
 }
 
 /* What metrics see of a sample. */
-static int32_t points_width(const struct bp_network *network) {
-    const int32_t width = (int32_t)bp_shape_size(&network->outputs[0].shape);
-    return network->outputs[0].loss ? bp_loss_points_width(network->outputs[0].loss, network->outputs[0].values, width) : width;
-}
-
-/* ---- names of metrics -------------------------------------------------------------------------------------------- */
-
-/* Whether the metric (-1: the loss) is measured over that part of the rows. */
-static bool measures(const struct bp_train_options *options, int32_t metric, int32_t part, bool validates) {
-    if (part == BP_VALIDATION) return validates;
-    return metric < 0 || !options->metrics[metric]->whole || !validates;
-}
-
-static void list_values(struct bp_trainer *trainer) {
-    for (int32_t m = -1; m < trainer->options.metrics_count; m++)
-        for (int32_t part = BP_TRAINING; part <= BP_VALIDATION; part++)
-            if (measures(&trainer->options, m, part, trainer->validates)) trainer->series[trainer->values_count++] = (struct bp_series){m, part};
-}
-
-static void name_values(struct bp_trainer *trainer) {
-    for (int32_t i = 0; i < trainer->values_count; i++) {
-        const struct bp_series *series = &trainer->series[i];
-        const char *name = series->metric < 0 ? "loss" : trainer->options.metrics[series->metric]->entry.name;
-        snprintf(trainer->names[i], BP_NAME_MAX, "%s%.*s", series->part == BP_VALIDATION ? "val_" : "", BP_NAME_MAX - 5, name);
-        trainer->values[i] = (double)NAN;
-    }
-}
-
-static int find_stop_metric(struct bp_trainer *trainer, struct bp_error *error) {
-    const struct bp_train_options *options = &trainer->options;
-    char names[320] = "";
-    if (!options->stop_early) return 0;
-    for (int32_t i = 0; i < trainer->values_count; i++) {
-        if (!strcmp(trainer->names[i], options->stop_metric)) {
-            trainer->stop_index = i;
-            trainer->stop_higher = trainer->series[i].metric >= 0 && options->metrics[trainer->series[i].metric]->higher_is_better;
-            return 0;
-        }
-        const size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", trainer->names[i]);
-    }
-    const bool lacks_validation = !trainer->validates && !strncmp(options->stop_metric, "val_", 4);
-    return bp_error_set(error, "/early_stopping/metric", "early stopping watches \"%s\", but %s; this training has %s", options->stop_metric,
-                        lacks_validation ? "there is no validation data" : "there is no such metric", names);
-}
-
-/* ---- checks ------------------------------------------------------------------------------------------------------ */
-
-static int check_metrics(const struct bp_train_options *options, struct bp_error *error) {
-    char pointer[64];
-    const unsigned kind = options->classes ? BP_METRIC_CLASSIFICATION : BP_METRIC_REGRESSION;
-    if (options->metrics_count < 0 || options->metrics_count > BP_METRICS_MAX)
-        return bp_error_set(error, "/metrics", "%d metrics are too many; at most %d are allowed", (int)options->metrics_count, BP_METRICS_MAX);
-    for (int32_t m = 0; m < options->metrics_count; m++) {
-        snprintf(pointer, sizeof pointer, "/metrics/%d", (int)m);
-        if (!options->metrics[m]) return bp_error_set(error, pointer, "there is no such metric");
-        if (!(options->metrics[m]->kinds & kind))
-            return bp_error_set(error, pointer, "%s does not suit %s; it is a metric of %s", options->metrics[m]->entry.name,
-                                options->classes ? "classification" : "regression", options->classes ? "regression" : "classification");
-        for (int32_t k = 0; k < m; k++)
-            if (options->metrics[k] == options->metrics[m])
-                return bp_error_set(error, pointer, "%s is listed twice", options->metrics[m]->entry.name);
-    }
-    return 0;
-}
-
-static int check_classes(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
-    const int32_t width = (int32_t)bp_shape_size(&network->outputs[0].shape);
-    const bool class_loss = network->outputs[0].loss->target == BP_TARGET_CLASS;
-    if (!options->classes && class_loss)
-        return bp_error_set(error, "/loss", "the loss %s is for classes, but the target is a number; use mse or mae", network->outputs[0].loss->entry.name);
-    if (options->classes && options->classes < 2)
-        return bp_error_set(error, "/target", "the target has %d class; a classification needs at least 2", (int)options->classes);
-    if (options->classes && (width == 1 ? 2 : width) != options->classes)
-        return bp_error_set(error, "/layers", "the output has %d number%s, but the target has %d classes; use %d units%s", (int)width,
-                            width == 1 ? "" : "s", (int)options->classes, (int)options->classes, options->classes == 2 ? ", or 1 with sigmoid" : "");
-    return 0;
-}
-
-static int check(const struct bp_network *network, const struct bp_train_options *options, const struct bp_source *train,
-                 const struct bp_source *validation, struct bp_error *error) {
-    if (!network->complete) return bp_error_set(error, "", "the network cannot be trained: the shape of an input is not known");
-    if (!network->outputs[0].loss) return bp_error_set(error, "/loss", "the network has no loss");
-    if (!options->optimizer) return bp_error_set(error, "/optimizer", "there is no optimizer");
-    if (options->epochs < 1 || options->batch_size < 1)
-        return bp_error_set(error, options->epochs < 1 ? "/epochs" : "/batch_size", "epochs is %d and batch_size %d; both must be at least 1",
-                            (int)options->epochs, (int)options->batch_size);
-    if (options->threads < 1 || options->threads > THREADS_MAX)
-        return bp_error_set(error, "/threads", "threads is %d; expected 1 to %d", (int)options->threads, THREADS_MAX);
-    if (train->rows < 1 || (validation && validation->rows < 1))
-        return bp_error_set(error, "", "there are no rows to %s", train->rows < 1 ? "train on" : "validate with");
-    if (!(options->l2 >= 0) || !(options->gradient_clip_norm >= 0) || !isfinite(options->l2) || !isfinite(options->gradient_clip_norm))
-        return bp_error_set(error, "", "l2 is %g and gradient_clip_norm %g; both must be finite and not negative", options->l2,
-                            options->gradient_clip_norm);
-    return check_classes(network, options, error) || check_metrics(options, error) ? -1 : 0;
+static int32_t points_width(const struct bp_network *network, int32_t k) {
+    const struct bp_output *output = &network->outputs[k];
+    const int32_t width = (int32_t)bp_shape_size(&output->shape) / steps_of(network, k);
+    return output->loss ? bp_loss_points_width(output->loss, output->values, width) : width;
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
 
 /* Doubles that an epoch sums up over that part, of so many rows; state, when not NULL, gets the place of each metric's. */
 static int64_t sums_count(const struct bp_network *network, const struct bp_train_options *options, int32_t part, const int64_t rows[2],
-                          int64_t *state) {
+                          int64_t (*state)[BP_METRICS_MAX]) {
     int64_t count = BP_SUMS;
-    for (int32_t m = 0; m < options->metrics_count; m++) {
-        const bool measured = measures(options, m, part, rows[BP_VALIDATION] > 0);
-        if (state) state[m] = measured ? count : -1;
-        if (measured) count += options->metrics[m]->state_size(options->classes, points_width(network), rows[part]);
-    }
+    for (int32_t k = 0; k < network->outputs_count; k++)
+        for (int32_t m = 0; m < options->tasks[k].metrics_count; m++) {
+            const struct bp_metric_ops *metric = options->tasks[k].metrics[m];
+            const bool measured = part == BP_VALIDATION ? rows[BP_VALIDATION] > 0 : !metric->whole || rows[BP_VALIDATION] <= 0;
+            if (state) state[k][m] = measured ? count : -1;
+            if (measured) count += metric->state_size(options->tasks[k].classes, points_width(network, k), rows[part] * steps_of(network, k));
+        }
     return count;
+}
+
+/* Reals of one shard besides its workspace and its gradient. */
+static size_t shard_reals(const struct bp_network *network, const struct bp_train_options *options, int32_t capacity) {
+    size_t targets = 2 * bp_reals_round((size_t)capacity), outputs = 0, inputs = 0;
+    for (int32_t k = 0; k < network->outputs_count; k++) {
+        targets += bp_reals_round((size_t)capacity * (size_t)target_width(&network->outputs[k]));
+        outputs += 2 * bp_reals_round((size_t)capacity * (size_t)bp_shape_size(&network->outputs[k].shape));
+    }
+    for (int32_t i = 0; i < network->inputs_count; i++)
+        inputs += bp_reals_round((size_t)capacity * (size_t)bp_shape_size(&network->nodes[i].out));
+    return options->mixup > 0 ? 2 * targets + outputs + inputs : targets;
 }
 
 size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_options *options, int64_t rows, int64_t validation_rows) {
     const bool validation = validation_rows > 0;
     const int64_t parts[2] = {rows, validation_rows};
-    const int32_t slots = options->optimizer->slots(options->optimizer_values);
+    const size_t slots = (size_t)options->optimizer->slots(options->optimizer_values);
     const int32_t capacity = most(bp_trainer_capacity(options, false), validation ? bp_trainer_capacity(options, true) : 0);
-    const size_t threads = (size_t)options->threads;
-    const size_t buffers = (options->stop_early ? 2u : 1u) + (size_t)slots + threads;
-    const size_t targets =
-        bp_reals_round((size_t)capacity * (size_t)(network->outputs[0].loss ? target_width(network) : 1)) + 2 * bp_reals_round((size_t)capacity);
-    return buffers * network->weights_count * sizeof(bp_real) + threads * (bp_workspace_bytes(network, capacity, true) + targets * sizeof(bp_real)) +
-           (size_t)(sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL)) *
-               sizeof(double) +
-           sizeof(struct bp_trainer);
+    const size_t threads = (size_t)options->threads, copies = 1u + threads + options->stop_early + (options->ema > 0);
+    const int64_t sums = sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL);
+    return (copies * network->weights_count + slots * network->trained_count) * sizeof(bp_real) +
+           threads * (bp_workspace_bytes(network, capacity, true) + shard_reals(network, options, capacity) * sizeof(bp_real)) +
+           (size_t)sums * sizeof(double) + (size_t)rows * sizeof(int64_t) + sizeof(struct bp_trainer);
 }
 
 /* ---- buffers ----------------------------------------------------------------------------------------------------- */
@@ -162,14 +87,27 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
     const struct bp_train_options *options = &trainer->options;
     const int32_t capacity = most(bp_trainer_capacity(options, false), trainer->validates ? bp_trainer_capacity(options, true) : 0);
     const bool weighted = trainer->train.weighted || (trainer->validates && trainer->validation.weighted);
-    const bool one_hot = options->classes && trainer->network->outputs[0].loss->target == BP_TARGET_VALUES;
     if (bp_workspace_new(trainer->network, capacity, true, &shard->workspace, error)) return -1;
     shard->gradient = bp_reals_new(trainer->weights_count);
-    shard->targets = bp_reals_new((size_t)capacity * (size_t)trainer->target_width);
     shard->weights = weighted ? bp_reals_new((size_t)capacity) : NULL;
-    shard->classes = one_hot ? bp_reals_new((size_t)capacity) : NULL;
-    if (!shard->gradient || !shard->targets || (weighted && !shard->weights) || (one_hot && !shard->classes))
-        return bp_error_set(error, "", "no memory for the gradients of %lld parameters", (long long)trainer->network->parameters);
+    shard->classes = bp_reals_new((size_t)capacity);
+    shard->changes = calloc((size_t)trainer->tensors_count + 1, sizeof *shard->changes);
+    bool lacking = !shard->gradient || (weighted && !shard->weights) || !shard->classes || !shard->changes;
+    for (int32_t k = 0; k < trainer->network->outputs_count; k++)
+        lacking = !(shard->targets[k] = bp_reals_new((size_t)capacity * (size_t)trainer->target_width[k])) || lacking;
+    if (lacking) return bp_error_set(error, "", "no memory for the gradients of %lld parameters", (long long)trainer->network->parameters);
+    return options->mixup > 0 ? bp_mixing_new(trainer, capacity, &shard->mixing, error) : 0;
+}
+
+/* The trained tensors in the order they lie in. */
+static int list_tensors(struct bp_trainer *trainer, struct bp_error *error) {
+    const struct bp_network *net = trainer->network;
+    trainer->tensors = calloc((size_t)net->nodes_count * BP_TENSORS_MAX, sizeof *trainer->tensors);
+    if (!trainer->tensors) return bp_error_set(error, "", "no memory for a trainer");
+    for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
+        for (int32_t t = 0; t < net->nodes[i].tensors_count; t++)
+            if (net->nodes[i].tensors[t].offset < net->trained_count)
+                trainer->tensors[trainer->tensors_count++] = (struct bp_place){i, &net->nodes[i].tensors[t]};
     return 0;
 }
 
@@ -178,18 +116,18 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     const int64_t rows[2] = {trainer->train.rows, trainer->validates ? trainer->validation.rows : 0};
     trainer->accumulators_count = sums_count(trainer->network, options, BP_TRAINING, rows, trainer->metric_state[BP_TRAINING]);
     trainer->validation_sums_count = sums_count(trainer->network, options, BP_VALIDATION, rows, trainer->metric_state[BP_VALIDATION]);
-    list_values(trainer);
     trainer->weights = bp_reals_new(trainer->weights_count);
     trainer->best = options->stop_early ? bp_reals_new(trainer->weights_count) : NULL;
+    trainer->average = options->ema > 0 ? bp_reals_new(trainer->weights_count) : NULL;
     trainer->slots_count = options->optimizer->slots(options->optimizer_values);
-    bool lacking = !trainer->weights || (options->stop_early && !trainer->best);
-    for (int32_t i = 0; i < trainer->slots_count; i++) lacking = !(trainer->slots[i] = bp_reals_new(trainer->weights_count)) || lacking;
+    bool lacking = !trainer->weights || (options->stop_early && !trainer->best) || (options->ema > 0 && !trainer->average);
+    for (int32_t i = 0; i < trainer->slots_count; i++) lacking = !(trainer->slots[i] = bp_reals_new(trainer->trained_count)) || lacking;
     trainer->order = calloc((size_t)trainer->train.rows, sizeof *trainer->order);
     trainer->ascending = calloc((size_t)trainer->validation_batch, sizeof *trainer->ascending);
     trainer->accumulators = calloc((size_t)trainer->accumulators_count, sizeof *trainer->accumulators);
     trainer->validation_sums = calloc((size_t)trainer->validation_sums_count, sizeof *trainer->validation_sums);
-    trainer->names = calloc((size_t)trainer->values_count, sizeof *trainer->names);
-    trainer->values = calloc((size_t)trainer->values_count, sizeof *trainer->values);
+    trainer->names = calloc(BP_SERIES_MAX, sizeof *trainer->names);
+    trainer->values = calloc(BP_SERIES_MAX, sizeof *trainer->values);
     trainer->shard = calloc((size_t)options->threads, sizeof *trainer->shard);
     if (lacking || !trainer->order || !trainer->ascending || !trainer->accumulators || !trainer->validation_sums || !trainer->names ||
         !trainer->values || !trainer->shard)
@@ -202,10 +140,29 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
 
 /* ---- the trainer ------------------------------------------------------------------------------------------------- */
 
+/* The number that early stopping, or a schedule that looks at results, watches: the validation loss, else the loss, unless told otherwise. */
+static int find_stop_metric(struct bp_trainer *trainer, struct bp_error *error) {
+    const struct bp_train_options *options = &trainer->options;
+    const char *wanted = options->stop_metric[0] ? options->stop_metric : trainer->validates ? "val_loss" : "loss";
+    char names[320] = "";
+    for (int32_t i = 0; i < trainer->values_count; i++) {
+        if (!strcmp(trainer->names[i], wanted)) {
+            trainer->stop_index = i;
+            return 0;
+        }
+        const size_t used = strlen(names);
+        if (used + BP_NAME_MAX + 8 < sizeof names) snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", trainer->names[i]);
+    }
+    if (!options->stop_early) return 0;
+    const bool lacks_validation = !trainer->validates && !strncmp(wanted, "val_", 4);
+    return bp_error_set(error, "/early_stopping/metric", "early stopping watches \"%s\", but %s; this training has %s", wanted,
+                        lacks_validation ? "there is no validation data" : "there is no such metric", names);
+}
+
 int bp_trainer_new(const struct bp_network *network, const struct bp_train_options *options, const struct bp_source *train,
                    const struct bp_source *validation, struct bp_trainer **trainer, struct bp_error *error) {
     *trainer = NULL;
-    if (check(network, options, train, validation, error)) return -1;
+    if (bp_trainer_check(network, options, train, validation, error)) return -1;
     bp_engine_start();
     struct bp_trainer *made = calloc(1, sizeof *made);
     if (!made) return bp_error_set(error, "", "no memory for a trainer");
@@ -214,13 +171,16 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
                                 .train = *train,
                                 .validates = validation != NULL,
                                 .validation_batch = validation_batch(options),
-                                .target_width = target_width(network),
-                                .points_width = points_width(network),
                                 .weights_count = network->weights_count,
+                                .trained_count = network->trained_count,
                                 .order_epoch = -1};
     if (validation) made->validation = *validation;
-    if (make_buffers(made, error)) goto fail;
-    name_values(made);
+    for (int32_t k = 0; k < network->outputs_count; k++) {
+        made->target_width[k] = target_width(&network->outputs[k]);
+        made->points_width[k] = points_width(network, k);
+    }
+    if (list_tensors(made, error) || make_buffers(made, error) || bp_health_new(made, error)) goto fail;
+    bp_trainer_list_series(made);
     if (find_stop_metric(made, error)) goto fail;
     made->shards = bp_shards_new(options->threads);
     if (!made->shards) {
@@ -228,6 +188,7 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
         goto fail;
     }
     bp_network_initialize(network, options->seed, made->weights);
+    if (made->average) memcpy(made->average, made->weights, made->weights_count * sizeof *made->weights);
     *trainer = made;
     return 0;
 fail:
@@ -241,15 +202,22 @@ void bp_trainer_free(struct bp_trainer *trainer) {
     for (int32_t s = 0; trainer->shard && s < trainer->options.threads; s++) {
         struct bp_shard *shard = &trainer->shard[s];
         bp_workspace_free(shard->workspace);
+        bp_mixing_free(shard->mixing);
+        for (int32_t k = 0; k < BP_OUTPUTS_MAX; k++) free(shard->targets[k]);
         free(shard->gradient);
-        free(shard->targets);
         free(shard->weights);
         free(shard->classes);
+        free(shard->changes);
     }
     for (int32_t i = 0; i < BP_SLOTS_MAX; i++) free(trainer->slots[i]);
     free(trainer->shard);
+    free(trainer->tensors);
+    free(trainer->health);
+    free(trainer->health_nodes);
+    free(trainer->alive);
     free(trainer->weights);
     free(trainer->best);
+    free(trainer->average);
     free(trainer->order);
     free(trainer->ascending);
     free(trainer->accumulators);

@@ -1,29 +1,44 @@
-/* trainer.h - private to train.c, train_new.c and train_state.c: what a trainer is made of. */
+/* trainer.h - private to the train*.c files: what a trainer is made of. */
 #ifndef BP_TRAINER_H
 #define BP_TRAINER_H
 
 #include "shards.h"
 #include "train.h"
 
-enum { BP_SUM_LOSS, BP_SUM_WEIGHT, BP_SUMS }; /* the first accumulators of an epoch; metric states follow */
+enum { BP_SUM_LOSS, BP_SUM_WEIGHT, BP_SUM_OUTPUTS, BP_SUMS = BP_SUM_OUTPUTS + BP_OUTPUTS_MAX }; /* of an epoch; metric states follow */
 enum { BP_TRAINING, BP_VALIDATION };
+enum { BP_SERIES_MAX = 2 * (1 + BP_OUTPUTS_MAX * (1 + BP_METRICS_MAX)) };
+/* What bp_trainer_state.memory holds. */
+enum { BP_MEMORY_SCHEDULE = 0, BP_MEMORY_SEARCH = BP_MEMORY_SCHEDULE + BP_SCHEDULE_STATE, BP_MEMORY_RATE = BP_MEMORY_SEARCH + BP_SEARCH_MEMORY };
 
 /* One number that an epoch reports. */
 struct bp_series {
+    int32_t output; /* -1: of all of them */
     int32_t metric; /* -1: the loss */
     int32_t part;   /* BP_TRAINING or BP_VALIDATION */
+};
+
+/* Mixing samples: a second batch, and room to evaluate the losses twice. */
+struct bp_mixing {
+    bp_real *inputs[BP_INPUTS_MAX]; /* (capacity, input) */
+    bp_real *targets[BP_OUTPUTS_MAX];
+    bp_real *weights;           /* (capacity) or NULL */
+    bp_real *z[BP_OUTPUTS_MAX]; /* (capacity, width) of the output */
+    bp_real *d[BP_OUTPUTS_MAX];
 };
 
 /* One shard of a mini-batch: its own workspace and gradient. */
 struct bp_shard {
     struct bp_workspace *workspace;
-    bp_real *gradient;        /* (weights_count); shard 0's becomes that of the mini-batch */
-    bp_real *targets;         /* (capacity, target width) */
-    bp_real *weights;         /* (capacity), NULL unless a source is weighted */
-    bp_real *classes;         /* (capacity) for metrics, when the targets are one-hot values */
-    const bp_real *y;         /* what the metrics compare with */
-    struct bp_loss_call call; /* of the last pass */
-    int32_t first, count;     /* its samples in the mini-batch under way */
+    bp_real *gradient;                         /* (weights_count); shard 0's becomes that of the update */
+    bool holds;                                /* the gradient is of the update under way */
+    bp_real *targets[BP_OUTPUTS_MAX];          /* (capacity, target width) */
+    bp_real *weights;                          /* (capacity), NULL unless a source is weighted */
+    bp_real *classes;                          /* (capacity) for metrics, when targets are one-hot values */
+    struct bp_loss_call calls[BP_OUTPUTS_MAX]; /* of the last pass */
+    struct bp_mixing *mixing;                  /* NULL: none */
+    double *changes;                           /* [tensors_count] squared norms of what the update changed, for the health */
+    int32_t first, count;                      /* its samples in the mini-batch under way */
     double loss;
 };
 
@@ -33,8 +48,18 @@ struct bp_work {
     const int64_t *rows; /* [n] */
     int32_t n, active;   /* samples, shards that got any */
     bool update;         /* training: gradients and dropout */
+    bool measure;        /* the health of the layers is wanted */
     double scale;        /* 1 / sum of sample weights */
     double clip;         /* factor on the gradient */
+    double rate;         /* learning rate of the update */
+    double lambda;       /* mixup: share of the sample itself; 1: nothing is mixed */
+    const bp_real *weights;
+};
+
+/* A trained tensor, where it lies. */
+struct bp_place {
+    int32_t node;
+    const struct bp_tensor *tensor;
 };
 
 struct bp_trainer {
@@ -42,36 +67,70 @@ struct bp_trainer {
     struct bp_train_options options;
     struct bp_source train, validation;
     bool validates, diverged;
-    int32_t validation_batch, target_width, points_width;
-    size_t weights_count;
+    int32_t validation_batch, target_width[BP_OUTPUTS_MAX], points_width[BP_OUTPUTS_MAX];
+    size_t weights_count, trained_count;
     struct bp_shards *shards;
     struct bp_shard *shard; /* [options.threads] */
     struct bp_work work;
     int64_t *order; /* [train.rows] of epoch order_epoch */
     int64_t order_epoch;
-    int64_t *ascending; /* [validation_batch] row numbers of the validation batch */
+    int64_t *ascending; /* [validation_batch] row numbers of the validation batch; of a mixed one */
     /* the state that is saved */
     int64_t epoch, position, updates, best_epoch, waited;
     double best_value;
     bool stopped;
     int32_t slots_count;
     int64_t accumulators_count;
-    bp_real *weights, *best, *slots[BP_SLOTS_MAX];
+    bp_real *weights, *best, *average, *slots[BP_SLOTS_MAX];
     double *accumulators;
+    double memory[BP_MEMORY];
     /* the rest */
     int64_t validated; /* validation samples seen this epoch */
     int64_t validation_sums_count;
     double *validation_sums; /* like accumulators */
-    int64_t metric_state[2]
-                        [BP_METRICS_MAX]; /* offset of each metric's state in the accumulators of training, of validation; -1: not measured there */
+    int64_t metric_state[2][BP_OUTPUTS_MAX][BP_METRICS_MAX]; /* offset of each metric's state among the sums of a part; -1: not measured there */
     int32_t values_count, stop_index;
-    bool stop_higher;
-    struct bp_series series[2 * BP_METRICS_MAX + 2]; /* [values_count] */
-    char (*names)[BP_NAME_MAX];                      /* [values_count] "loss", "val_loss", ... */
-    double *values;                                  /* [values_count] of the last finished epoch */
+    struct bp_series series[BP_SERIES_MAX]; /* [values_count] */
+    char (*names)[BP_NAME_MAX];             /* [values_count] "loss", "val_loss", ... */
+    double *values;                         /* [values_count] of the last finished epoch */
+    int32_t tensors_count, health_count;
+    struct bp_place *tensors; /* [tensors_count] the trained ones, as they lie */
+    struct bp_health *health; /* [health_count] of the layers that are not views */
+    int32_t *health_nodes;
+    bool *alive; /* [widest layer] units seen above 0 */
 };
 
 /* Samples one shard holds at most. */
 int32_t bp_trainer_capacity(const struct bp_train_options *options, bool validation);
+/* Lists the numbers that an epoch reports, and names them. */
+void bp_trainer_list_series(struct bp_trainer *trainer);
+int bp_trainer_check(const struct bp_network *network, const struct bp_train_options *options, const struct bp_source *train,
+                     const struct bp_source *validation, struct bp_error *error);
+
+/* train_update.c: the learning rate of the next update; the update from the shards' gradients, the mean of `batches` of them. False: the gradient is
+ * not finite, and nothing was changed. */
+double bp_trainer_next_rate(const struct bp_trainer *trainer);
+bool bp_trainer_update(struct bp_trainer *trainer, int32_t batches);
+/* An optimizer that searches: an epoch begins; and a step of it. 1: the epoch has found its weights; 0: another pass is needed; -1: not finite. */
+void bp_trainer_search_begin(struct bp_trainer *trainer);
+int bp_trainer_search(struct bp_trainer *trainer, double loss);
+/* Running statistics after a mini-batch. */
+void bp_trainer_settle(struct bp_trainer *trainer);
+
+/* train_mix.c */
+int bp_mixing_new(const struct bp_trainer *trainer, int32_t capacity, struct bp_mixing **mixing, struct bp_error *error);
+void bp_mixing_free(struct bp_mixing *mixing);
+/* The share of itself that each sample of this mini-batch keeps. */
+double bp_mixing_draw(const struct bp_trainer *trainer);
+/* Mixes a second batch, of the same rows in another order, into the workspace's inputs. */
+void bp_mixing_fill(struct bp_trainer *trainer, struct bp_shard *shard);
+/* The losses of a mixed batch: lambda of the samples' own targets, the rest of the others'. As bp_loss_forward. */
+double bp_mixing_loss(struct bp_trainer *trainer, struct bp_shard *shard, const struct bp_draw *draw);
+
+/* train_health.c */
+int bp_health_new(struct bp_trainer *trainer, struct bp_error *error);
+/* What the shards' workspaces and gradients say, before the update; and what the update changed, after it. */
+void bp_health_before(struct bp_trainer *trainer);
+void bp_health_after(struct bp_trainer *trainer);
 
 #endif

@@ -19,4 +19,10 @@ struct bp_workspace {
     bp_real *reals;         /* the one allocation behind a, d, memo, scratch and masks */
 };
 
+/* The forward pass of bp_loss_forward alone. */
+void bp_workspace_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch,
+                          const struct bp_draw *draw);
+/* Then the loss of one output, times its weight: call as bp_loss_forward takes it; its z and d_z may be given, else they are the workspace's. */
+double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_loss_call *call, bool gradients);
+
 #endif

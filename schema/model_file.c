@@ -132,19 +132,21 @@ static struct schema_tensor flat(const char *name, enum schema_dtype dtype, cons
 }
 
 int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const json_t *notes, struct bp_error *error) {
-    struct schema_tensor tensors[BP_SLOTS_MAX + 3];
+    struct schema_tensor tensors[BP_SLOTS_MAX + 5];
     int32_t count = 0;
     tensors[count++] = flat("accumulators", SCHEMA_F64, state->accumulators, (size_t)state->accumulators_count); /* first: 8-byte aligned */
+    tensors[count++] = flat("memory", SCHEMA_F64, state->memory, BP_MEMORY);
     tensors[count++] = flat("weights", SCHEMA_F32, state->weights, state->weights_count);
     if (state->best) tensors[count++] = flat("best", SCHEMA_F32, state->best, state->weights_count);
+    if (state->average) tensors[count++] = flat("average", SCHEMA_F32, state->average, state->weights_count);
     for (int32_t i = 0; i < state->slots_count; i++) {
         char name[32];
         snprintf(name, sizeof name, "slot_%d", i);
-        tensors[count++] = flat(name, SCHEMA_F32, state->slots[i], state->weights_count);
+        tensors[count++] = flat(name, SCHEMA_F32, state->slots[i], state->trained_count);
     }
     char best[64];
     snprintf(best, sizeof best, "%a", state->best_value);
-    json_t *counters = json_pack("{s:I, s:I, s:I, s:I, s:s, s:I, s:b}", "epoch", (json_int_t)state->epoch, "position", (json_int_t)state->position,
+    json_t *counters = json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:b}", "trained", (json_int_t)state->trained_count, "epoch", (json_int_t)state->epoch, "position", (json_int_t)state->position,
                                  "updates", (json_int_t)state->updates, "best_epoch", (json_int_t)state->best_epoch, "best_value", best, "waited",
                                  (json_int_t)state->waited, "stopped", state->stopped);
     char *counters_text = json_dumps(counters, JSON_COMPACT), *notes_text = json_dumps(notes, JSON_COMPACT), *header = NULL;
@@ -177,12 +179,18 @@ static int take_state(const struct schema_tensor *tensors, int32_t count, const 
     state->weights_count = n;
     state->best = buffer(tensors, count, "best", SCHEMA_F32, &m);
     bool good = state->weights && (!state->best || m == n);
+    state->average = buffer(tensors, count, "average", SCHEMA_F32, &m);
+    good = good && (!state->average || m == n);
+    state->trained_count = (size_t)json_integer_value(json_object_get(counters, "trained"));
+    const double *memory = buffer(tensors, count, "memory", SCHEMA_F64, &m);
+    good = good && memory && m == BP_MEMORY;
+    if (good) memcpy(state->memory, memory, sizeof state->memory);
     for (int32_t i = 0; good && i < BP_SLOTS_MAX; i++) {
         char name[32];
         snprintf(name, sizeof name, "slot_%d", i);
         if (!(state->slots[i] = buffer(tensors, count, name, SCHEMA_F32, &m))) break;
         state->slots_count++;
-        good = m == n;
+        good = m == state->trained_count;
     }
     state->accumulators = buffer(tensors, count, "accumulators", SCHEMA_F64, &m);
     state->accumulators_count = (int64_t)m;

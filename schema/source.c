@@ -135,10 +135,10 @@ static void fill(const void *context, const int64_t *samples, int32_t n, const s
             for (int32_t k = 0; k < count; k++)
                 memcpy(batch->inputs[k] + i * s->widths[k], s->kept[k] + at * s->widths[k], (size_t)s->widths[k] * sizeof(float));
         if (s->classes == 0) {
-            batch->targets[i] = s->targets[at];
+            batch->targets[0][i] = s->targets[at];
         } else {
-            memset(batch->targets + (int64_t)i * s->classes, 0, (size_t)s->classes * sizeof(float));
-            batch->targets[(int64_t)i * s->classes + (int64_t)s->targets[at]] = 1.0f;
+            memset(batch->targets[0] + (int64_t)i * s->classes, 0, (size_t)s->classes * sizeof(float));
+            batch->targets[0][(int64_t)i * s->classes + (int64_t)s->targets[at]] = 1.0f;
         }
     }
     if (s->keep) return;

@@ -56,16 +56,16 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .optimizer = o->optimizer,
                                        .l2 = o->l2,
                                        .gradient_clip_norm = o->gradient_clip_norm,
-                                       .metrics_count = t->definition->metrics_count,
+                                       .tasks[0].metrics_count = t->definition->metrics_count,
                                        .stop_early = o->stop_early,
                                        .stop_patience = o->stop_patience,
                                        .stop_min_delta = o->stop_min_delta,
-                                       .classes = t->preprocessing->target.labels_count,
-                                       .target_unit = t->preprocessing->target.std,
-                                       .target_origin = t->preprocessing->target.mean};
+                                       .tasks[0].classes = t->preprocessing->target.labels_count,
+                                       .tasks[0].unit = t->preprocessing->target.std,
+                                       .tasks[0].origin = t->preprocessing->target.mean};
     memcpy(options.optimizer_values, o->optimizer_values, sizeof options.optimizer_values);
-    memcpy(options.metrics, t->definition->metrics, sizeof options.metrics);
-    memcpy(options.metric_numbers, t->definition->metric_numbers, sizeof options.metric_numbers);
+    memcpy(options.tasks[0].metrics, t->definition->metrics, sizeof options.tasks[0].metrics);
+    memcpy(options.tasks[0].metric_numbers, t->definition->metric_numbers, sizeof options.tasks[0].metric_numbers);
     snprintf(options.stop_metric, sizeof options.stop_metric, "%s", o->stop_metric);
     return options;
 }

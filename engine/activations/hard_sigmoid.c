@@ -18,6 +18,7 @@ extern const struct bp_activation_ops bp_activation_hard_sigmoid;
 const struct bp_activation_ops bp_activation_hard_sigmoid = {
     .entry = {.name = "hard_sigmoid", .summary = "The sigmoid made of straight lines: a = z / 6 + 1/2 between 0 and 1"},
     .kinked = true,
+    .high = 1,
     .forward = forward,
     .backward = backward,
 };

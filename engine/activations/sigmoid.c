@@ -15,6 +15,7 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 extern const struct bp_activation_ops bp_activation_sigmoid;
 const struct bp_activation_ops bp_activation_sigmoid = {
     .entry = {.name = "sigmoid", .summary = "Logistic function: a = 1 / (1 + e^-z), between 0 and 1"},
+    .high = 1,
     .forward = forward,
     .backward = backward,
 };

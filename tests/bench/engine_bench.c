@@ -49,7 +49,7 @@ static void fill(const void *context, const int64_t *rows, int32_t n, const stru
     const size_t width = (size_t)data->width;
     for (int32_t i = 0; i < n; i++) {
         memcpy(batch->inputs[0] + (size_t)i * width, data->x + (size_t)rows[i] * width, width * sizeof(float));
-        batch->targets[i] = data->y[rows[i]];
+        batch->targets[0][i] = data->y[rows[i]];
     }
 }
 
@@ -147,7 +147,7 @@ static int run(const struct workload *w, int32_t threads) {
                                        .batch_size = w->batch,
                                        .threads = threads,
                                        .seed = 1,
-                                       .classes = w->classes,
+                                       .tasks[0].classes = w->classes,
                                        .optimizer = (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, "adam")};
     bp_values_preset(&options.optimizer->entry, options.optimizer_values);
     for (size_t i = 0; i < rows * width; i++) data.x[i] = (float)bp_random_uniform(&random) - 0.5f;

@@ -132,7 +132,7 @@ END_TEST
 
 START_TEST(every_optimizer_has_a_case) {
     for (int32_t i = 0; i < bp_optimizers.count; i++) {
-        bool found = false;
+        bool found = ((const struct bp_optimizer_ops *)bp_optimizers.entries[i])->search != NULL; /* test_train.c's */
         for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) found = found || !strcmp(cases[c].name, bp_optimizers.entries[i]->name);
         ck_assert_msg(found, "%s", bp_optimizers.entries[i]->name);
     }
@@ -144,6 +144,7 @@ START_TEST(nothing_comes_from_nothing) {
     for (int32_t i = 0; i < bp_optimizers.count; i++) {
         const struct bp_optimizer_ops *optimizer = (const struct bp_optimizer_ops *)bp_optimizers.entries[i];
         struct bp_value values[BP_VALUES_MAX];
+        if (!optimizer->update) continue;
         bp_values_preset(&optimizer->entry, values);
         bp_real W[16] = {0}, g[16] = {0}, slots[BP_SLOTS_MAX][16] = {{0}};
         for (uint64_t t = 1; t < 4; t++) {

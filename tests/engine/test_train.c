@@ -25,7 +25,7 @@ static void fill(const void *context, const int64_t *rows, int32_t n, const stru
     for (int32_t i = 0; i < n; i++) {
         const size_t row = (size_t)rows[i], width = (size_t)data->width, y_width = (size_t)data->y_width;
         memcpy(batch->inputs[0] + (size_t)i * width, data->x + row * width, width * sizeof(bp_real));
-        memcpy(batch->targets + (size_t)i * y_width, data->y + row * y_width, y_width * sizeof(bp_real));
+        memcpy(batch->targets[0] + (size_t)i * y_width, data->y + row * y_width, y_width * sizeof(bp_real));
         if (batch->weights) batch->weights[i] = data->weights[row];
     }
 }
@@ -61,7 +61,7 @@ static void make_line(struct data *data, int64_t rows) {
 
 static struct bp_train_options options_of(const char *optimizer, const char *values, int32_t epochs) {
     char text[128];
-    struct bp_train_options options = {.epochs = epochs, .batch_size = 32, .threads = 1, .seed = 7, .target_unit = 1};
+    struct bp_train_options options = {.epochs = epochs, .batch_size = 32, .threads = 1, .seed = 7, .tasks[0].unit = 1};
     options.optimizer = (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, optimizer);
     bp_values_preset(&options.optimizer->entry, options.optimizer_values);
     snprintf(text, sizeof text, "%s", values);
@@ -70,7 +70,7 @@ static struct bp_train_options options_of(const char *optimizer, const char *val
 }
 
 static void add_metric(struct bp_train_options *options, const char *name) {
-    options->metrics[options->metrics_count++] = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, name);
+    options->tasks[0].metrics[options->tasks[0].metrics_count++] = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, name);
 }
 
 static struct bp_trainer *open_trainer(const struct bp_network *net, const struct bp_train_options *options, const struct data *train,
@@ -103,7 +103,7 @@ START_TEST(learns_xor) {
     struct bp_network *net =
         test_network("dense units=8 activation=tanh; dense units=1 activation=sigmoid", "binary_cross_entropy", (struct bp_shape){1, {2}});
     struct bp_train_options options = options_of("adam", "learning_rate=0.05", 300);
-    options.classes = 2;
+    options.tasks[0].classes = 2;
     add_metric(&options, "accuracy");
     struct bp_trainer *trainer = open_trainer(net, &options, &data, NULL);
     ck_assert_int_eq(run(trainer), BP_TRAIN_DONE);
@@ -121,7 +121,7 @@ START_TEST(learns_a_spiral_on_two_threads) {
     struct bp_network *net =
         test_network("dense units=32 activation=relu; dense units=32 activation=relu; dense units=3", "cross_entropy", (struct bp_shape){1, {2}});
     struct bp_train_options options = options_of("adam", "learning_rate=0.01", 60);
-    options.classes = 3;
+    options.tasks[0].classes = 3;
     options.threads = 2;
     add_metric(&options, "accuracy");
     add_metric(&options, "f1");
@@ -140,6 +140,7 @@ START_TEST(every_optimizer_learns_a_line) {
                                          "learning_rate=0.5",
                                          "learning_rate=0.05",
                                          "learning_rate=0.05 weight_decay=0",
+                                         "",
                                          "learning_rate=0.005 beta_1=0.5 beta_2=0.5",
                                          "learning_rate=0.01 momentum=0.5",
                                          "step_max=0.01",
@@ -150,7 +151,7 @@ START_TEST(every_optimizer_learns_a_line) {
     for (int32_t i = 0; i < bp_optimizers.count; i++) {
         struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {2}});
         struct bp_train_options options = options_of(bp_optimizers.entries[i]->name, values[i], 100);
-        options.target_unit = 100;
+        options.tasks[0].unit = 100;
         add_metric(&options, "mae");
         add_metric(&options, "r2");
         struct bp_trainer *trainer = open_trainer(net, &options, &data, NULL);
@@ -233,7 +234,7 @@ START_TEST(one_hot_values_with_metrics_of_classes) {
         for (int j = 0; j < 3; j++) train.y[3 * i + j] = j == (int)classes[i];
     struct bp_network *net = test_network("dense units=24 activation=relu; dense units=3 activation=softmax", "mse", (struct bp_shape){1, {2}});
     struct bp_train_options options = options_of("adam", "learning_rate=0.02", 120);
-    options.classes = 3;
+    options.tasks[0].classes = 3;
     options.threads = 2;
     add_metric(&options, "accuracy");
     struct bp_trainer *trainer = open_trainer(net, &options, &train, NULL);
@@ -252,7 +253,7 @@ START_TEST(events_come_in_order) {
     make_spiral(&validation, 100, 1);
     struct bp_network *net = test_network("dense units=3", "cross_entropy", (struct bp_shape){1, {2}});
     struct bp_train_options options = options_of("adam", "", 2);
-    options.classes = 3;
+    options.tasks[0].classes = 3;
     add_metric(&options, "accuracy");
     struct bp_trainer *trainer = open_trainer(net, &options, &train, &validation);
     const char *const names[] = {"loss", "val_loss", "accuracy", "val_accuracy"};
@@ -324,7 +325,7 @@ END_TEST
 
 static struct bp_train_options deep_options(int32_t threads, bool early) {
     struct bp_train_options options = options_of("adamw", "learning_rate=0.01", 9);
-    options.classes = 3;
+    options.tasks[0].classes = 3;
     options.threads = threads;
     options.l2 = 1e-4;
     options.gradient_clip_norm = 1;
@@ -385,7 +386,7 @@ START_TEST(more_threads_than_rows) {
     struct data data = {.width = 2, .y_width = 1, .rows = 4, .x = {0, 0, 0, 1, 1, 0, 1, 1}, .y = {0, 1, 1, 0}};
     struct bp_network *net = test_network("dense units=8 activation=tanh; dense units=1", "binary_cross_entropy", (struct bp_shape){1, {2}});
     struct bp_train_options options = options_of("adam", "learning_rate=0.05", 300);
-    options.classes = 2;
+    options.tasks[0].classes = 2;
     options.threads = 5;
     options.batch_size = 3;
     struct bp_trainer *trainer = open_trainer(net, &options, &data, &data);
@@ -510,7 +511,7 @@ START_TEST(early_stopping_restores_the_best) {
     struct bp_network *net = test_network("dense units=64 activation=relu; dense units=3", "cross_entropy", (struct bp_shape){1, {2}});
     const size_t bytes = net->weights_count * sizeof(bp_real);
     struct bp_train_options options = options_of("adam", "learning_rate=0.03", 1000);
-    options.classes = 3;
+    options.tasks[0].classes = 3;
     options.stop_early = true;
     options.stop_patience = 4;
     snprintf(options.stop_metric, sizeof options.stop_metric, "val_loss");
@@ -583,7 +584,7 @@ static void refuse(void (*spoil)(struct bp_train_options *), const char *text, c
     struct bp_trainer *trainer = NULL;
     struct bp_error error = {{0}, {0}};
     const struct bp_source source = source_of(&data);
-    options.classes = 3;
+    options.tasks[0].classes = 3;
     if (spoil) spoil(&options);
     ck_assert_int_eq(bp_trainer_new(net, &options, &source, NULL, &trainer, &error), -1);
     ck_assert_ptr_null(trainer);
@@ -614,10 +615,10 @@ static void spoil_l2(struct bp_train_options *o) {
     o->l2 = NAN;
 }
 static void spoil_classes(struct bp_train_options *o) {
-    o->classes = 4;
+    o->tasks[0].classes = 4;
 }
 static void spoil_task(struct bp_train_options *o) {
-    o->classes = 0;
+    o->tasks[0].classes = 0;
 }
 static void spoil_stop(struct bp_train_options *o) {
     o->stop_early = true, strcpy(o->stop_metric, "los");

@@ -69,6 +69,7 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
     struct bp_metric_call call = {.batch = shard->count,
                                   .width = bp_loss_keep_points(trainer->network->outputs[0].loss, trainer->network->outputs[0].values, &shard->call),
                                   .classes = options->classes,
+                                  .scores = options->scores,
                                   .predictions = shard->call.z,
                                   .y = class_targets(trainer, shard),
                                   .weights = shard->call.weights,

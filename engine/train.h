@@ -46,6 +46,7 @@ struct bp_train_options {
     int32_t stop_patience;
     double stop_min_delta;
     int32_t classes;                   /* classification: at least 2, regression: 0 */
+    bool scores;                       /* classification: see metric.h */
     double target_unit, target_origin; /* regression: see metric.h */
 };
 

@@ -89,6 +89,9 @@ static int check_metrics(const struct bp_train_options *options, struct bp_error
         if (!(options->metrics[m]->kinds & kind))
             return bp_error_set(error, pointer, "%s does not suit %s; it is a metric of %s", options->metrics[m]->entry.name,
                                 options->classes ? "classification" : "regression", options->classes ? "regression" : "classification");
+        if (options->scores && options->metrics[m]->probabilities)
+            return bp_error_set(error, pointer, "%s needs probabilities, but the output gives scores; use a loss such as cross_entropy",
+                                options->metrics[m]->entry.name);
         for (int32_t k = 0; k < m; k++)
             if (options->metrics[k] == options->metrics[m])
                 return bp_error_set(error, pointer, "%s is listed twice", options->metrics[m]->entry.name);
@@ -100,7 +103,8 @@ static int check_classes(const struct bp_network *network, const struct bp_train
     const int32_t width = (int32_t)bp_shape_size(&network->outputs[0].shape);
     const bool class_loss = network->outputs[0].loss->target == BP_TARGET_CLASS;
     if (!options->classes && class_loss)
-        return bp_error_set(error, "/loss", "the loss %s is for classes, but the target is a number; use mse or mae", network->outputs[0].loss->entry.name);
+        return bp_error_set(error, "/loss", "the loss %s is for classes, but the target is a number; use mse or mae",
+                            network->outputs[0].loss->entry.name);
     if (options->classes && options->classes < 2)
         return bp_error_set(error, "/target", "the target has %d class; a classification needs at least 2", (int)options->classes);
     if (options->classes && (width == 1 ? 2 : width) != options->classes)
@@ -162,7 +166,7 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
     const struct bp_train_options *options = &trainer->options;
     const int32_t capacity = most(bp_trainer_capacity(options, false), trainer->validates ? bp_trainer_capacity(options, true) : 0);
     const bool weighted = trainer->train.weighted || (trainer->validates && trainer->validation.weighted);
-    const bool one_hot = options->classes && trainer->network->outputs[0].loss->target == BP_TARGET_VALUES;
+    const bool one_hot = options->classes && trainer->network->outputs[0].loss->target == BP_TARGET_VALUES && trainer->target_width > 1;
     if (bp_workspace_new(trainer->network, capacity, true, &shard->workspace, error)) return -1;
     shard->gradient = bp_reals_new(trainer->weights_count);
     shard->targets = bp_reals_new((size_t)capacity * (size_t)trainer->target_width);

@@ -50,31 +50,31 @@ struct bp_node {
     size_t scratch;                    /* reals per sample that one call may use and nobody reads later */
     const struct bp_entry *activation; /* a fused activation, or NULL for none (linear) */
     double activation_numbers[4];
-    int32_t slopes; /* the tensor of the activation's learned slopes, -1: none. Settled by the network */
+    int32_t slopes;        /* the tensor of the activation's learned slopes, -1: none. Settled by the network */
     size_t shared_scratch; /* reals that one call may use besides, whatever the batch (a tile of a convolution) */
     int32_t indices;       /* the input is whole numbers 0..indices-1 (embedding): it has no gradient, and must not be scaled; 0: any numbers */
     bool draws;            /* draws random numbers in training (dropout) */
     bool frozen;           /* its weights stay as they are */
     enum bp_mask_rule mask;
-    int32_t mask_of;       /* the node that holds the mask of this one's output, -1: none. Settled by the network */
-    uint32_t index;        /* position in the network: the stream of its random numbers */
+    int32_t mask_of; /* the node that holds the mask of this one's output, -1: none. Settled by the network */
+    uint32_t index;  /* position in the network: the stream of its random numbers */
 };
 
 /* One call. Pointers follow node->inputs and node->tensors. */
 struct bp_pass {
     int32_t batch; /* B */
     bool training;
-    uint64_t seed, step;             /* of the training; step counts updates */
-    int64_t first;                   /* position of sample 0 of this shard in the mini-batch */
-    double share;                    /* samples of this shard / samples of the mini-batch */
-    const bp_real *x[BP_INPUTS_MAX]; /* (B, in...) */
+    uint64_t seed, step;                /* of the training; step counts updates */
+    int64_t first;                      /* position of sample 0 of this shard in the mini-batch */
+    double share;                       /* samples of this shard / samples of the mini-batch */
+    const bp_real *x[BP_INPUTS_MAX];    /* (B, in...) */
     const bp_real *mask[BP_INPUTS_MAX]; /* (B, steps) of an input that has one, else NULL */
-    bp_real *mask_out;               /* (B, steps): for BP_MASK_MAKE */
-    bp_real *a;                      /* (B, out...) */
-    bp_real *memo;                   /* (B, memo) */
-    bp_real *kept;                   /* (kept) */
-    bp_real *scratch;                /* (B, scratch) */
-    bp_real *shared_scratch;         /* (shared_scratch) */
+    bp_real *mask_out;                  /* (B, steps): for BP_MASK_MAKE */
+    bp_real *a;                         /* (B, out...) */
+    bp_real *memo;                      /* (B, memo) */
+    bp_real *kept;                      /* (kept) */
+    bp_real *scratch;                   /* (B, scratch) */
+    bp_real *shared_scratch;            /* (shared_scratch) */
     const bp_real *W[BP_TENSORS_MAX];
     bp_real *d_a;                /* (B, out...); backward may overwrite it */
     bp_real *d_x[BP_INPUTS_MAX]; /* (B, in...), or NULL when nobody wants it */
@@ -87,7 +87,7 @@ struct bp_layer_ops {
     struct bp_entry entry;
     int32_t inputs_min, inputs_max;
     enum bp_mask_rule mask; /* what plan may change for this node */
-    bool view; /* the output is the input's memory under another shape: no forward, no backward, nothing is copied */
+    bool view;              /* the output is the input's memory under another shape: no forward, no backward, nothing is copied */
     /* Settles out, tensors, memo, scratch from values and in. An unknown input shape gives an unknown output, not an
      * error. Errors say what was got and what was expected; the caller adds the layer's name and the pointer. */
     int (*plan)(struct bp_node *node, struct bp_error *error);

@@ -31,5 +31,5 @@ int bp_loss_check(const struct bp_loss_ops *loss, const struct bp_value *values,
         return bp_error_set(error, "",
                             "%s with these parameters needs %d outputs for each target number, but the output has the shape %s; use %d units",
                             loss->entry.name, (int)outputs, bp_shape_text(output, text, sizeof text), (int)outputs);
-    return loss->check ? loss->check(output, error) : 0;
+    return loss->check ? loss->check(values, output, error) : 0;
 }

@@ -16,7 +16,8 @@ enum bp_target {
 enum bp_range {
     BP_RANGE_ANY,
     BP_RANGE_SHARES, /* not negative, adding up to 1 in a sample (one-hot classes do) */
-    BP_RANGE_SIGNS   /* 1, or -1 or 0 for the other side (one-hot classes do) */
+    BP_RANGE_SIGNS,  /* 1, or -1 or 0 for the other side (one-hot classes do) */
+    BP_RANGE_COUNTS  /* not negative, and not to be scaled */
 };
 
 struct bp_loss_call {
@@ -29,19 +30,30 @@ struct bp_loss_call {
     double loss;            /* out of bp_loss_forward: what evaluate returned */
 };
 
+/* A thing that a prediction tells besides its point. */
+struct bp_loss_detail {
+    char name[24];
+    double value; /* in the network's numbers */
+    bool width;   /* a distance between values, not a value: it is scaled, not shifted */
+};
+
 struct bp_loss_ops {
     struct bp_entry entry;
     enum bp_target target;
     enum bp_range range;
     const char *head; /* activation it fuses, or NULL */
     bool kinked;
+    bool scores; /* for classes: its outputs are scores, any numbers, and the largest (with one output: its sign) tells the class */
     /* Optional: how many outputs it wants for each target number (a quantile each; a mean and a variance); NULL: 1. An output of n numbers
      * then has n / outputs targets, each with a group of consecutive numbers. */
     int32_t (*outputs_per_target)(const struct bp_value *values);
     /* Optional: which number of a group is the point prediction, the one that metrics and people see; NULL: the first. */
     int32_t (*point)(const struct bp_value *values);
+    /* Optional, for several outputs: what else a prediction tells, under `details`: thing k of a group of outputs; false when there is none. */
+    const char *details;
+    bool (*detail)(const struct bp_value *values, const bp_real *group, int32_t k, struct bp_loss_detail *detail);
     /* Optional: whether an output of that shape (all of it known) suits; an error says what does. */
-    int (*check)(const struct bp_shape *output, struct bp_error *error);
+    int (*check)(const struct bp_value *values, const struct bp_shape *output, struct bp_error *error);
     /* Returns the sum over the batch of weight x loss of a sample (a mean over the sample's numbers, as in Keras and
      * PyTorch), in double, not multiplied by scale. */
     double (*evaluate)(const struct bp_value *values, const struct bp_loss_call *call);

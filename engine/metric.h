@@ -10,6 +10,7 @@ enum bp_metric_kind { BP_METRIC_CLASSIFICATION = 1, BP_METRIC_REGRESSION = 2 };
 struct bp_metric_call {
     int32_t batch, width; /* predictions (B, width): probabilities of the classes, of class 1 when width is 1, or values */
     int32_t classes;      /* classification: number of classes, at least 2; else 0 */
+    bool scores;          /* classification: predictions are scores, any numbers, with 0 between the classes when width is 1 */
     const bp_real *predictions;
     const bp_real *y;       /* (B, 1) class numbers, or (B, width) values */
     const bp_real *weights; /* (B) or NULL */
@@ -23,6 +24,7 @@ struct bp_metric_ops {
     struct bp_entry entry; /* at most BP_METRIC_NUMBERS_MAX parameters, all numbers */
     unsigned kinds;        /* bp_metric_kind, or'ed */
     bool higher_is_better;
+    bool probabilities; /* classification: it has no meaning for scores */
     /* It needs all samples at once: measured over the validation rows only, over the training rows only when there are no others. */
     bool whole;
     /* Doubles of state for that many classes and outputs; state is zeroed by the caller. samples: the most that it will be shown. */
@@ -32,7 +34,7 @@ struct bp_metric_ops {
     double (*result)(double *state, int32_t classes, int32_t width);
 };
 
-/* For classification: the predicted class of sample i: the largest probability, or p >= 0.5 when width is 1. */
+/* For classification: the predicted class of sample i: the largest probability or score, or p >= 0.5 (a score >= 0) when width is 1. */
 int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i);
 
 #endif

@@ -102,7 +102,8 @@ static struct bp_node *last_function(struct bp_network *net, const struct bp_out
 static const struct bp_node *other_reader(const struct bp_network *net, const struct bp_node *node, const struct bp_output *output) {
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
         for (int32_t k = 0; k < net->nodes[i].inputs_count; k++)
-            if (&net->nodes[net->nodes[i].inputs[k]] == node && (node == &net->nodes[output->node] || !net->nodes[i].ops->view)) return &net->nodes[i];
+            if (&net->nodes[net->nodes[i].inputs[k]] == node && (node == &net->nodes[output->node] || !net->nodes[i].ops->view))
+                return &net->nodes[i];
     return NULL;
 }
 
@@ -138,7 +139,8 @@ static int attach_loss(struct bp_network *net, const struct bp_graph_output *ask
     if (bp_shape_size(&node->out) > 0) {
         struct bp_error cause = {{0}, {0}};
         snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[output->node]);
-        if (bp_loss_check(output->loss, output->values, &node->out, &cause)) return bp_error_set(error, pointer, "output layer \"%s\": %s", node->name, cause.message);
+        if (bp_loss_check(output->loss, output->values, &node->out, &cause))
+            return bp_error_set(error, pointer, "output layer \"%s\": %s", node->name, cause.message);
     }
     return 0;
 }

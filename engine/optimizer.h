@@ -22,10 +22,10 @@ struct bp_search {
     double learning_rate;
     double loss;
     size_t n;
-    const bp_real *g;             /* (n) NULL: an epoch begins, nothing is known of W yet, which it may move */
-    bp_real *W;                   /* (n) */
-    bp_real *const *slots;        /* (n) each */
-    double *memory;               /* (BP_SEARCH_MEMORY), zero at first */
+    const bp_real *g;      /* (n) NULL: an epoch begins, nothing is known of W yet, which it may move */
+    bp_real *W;            /* (n) */
+    bp_real *const *slots; /* (n) each */
+    double *memory;        /* (BP_SEARCH_MEMORY), zero at first */
 };
 
 struct bp_optimizer_ops {

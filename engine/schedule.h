@@ -33,8 +33,8 @@ double bp_schedule_factor(const struct bp_schedule_ops *schedule, const struct b
 /* The first row of every schedule's table of parameters. */
 #define BP_SCHEDULE_WARMUP                                                                                                                           \
     {                                                                                                                                                \
-        .name = "warmup_epochs", .type = BP_PARAM_NUMBER, .help = "Epochs in which the learning rate first grows in a straight line",               \
-        .min = 0, .max = 1e6                                                                                                                         \
+        .name = "warmup_epochs", .type = BP_PARAM_NUMBER, .help = "Epochs in which the learning rate first grows in a straight line", .min = 0,      \
+        .max = 1e6                                                                                                                                   \
     }
 
 #endif

@@ -1,10 +1,10 @@
-/* train.c - one step of training: a mini-batch (or the few that share an update), cut into shards, forward, loss, backward, one update; at the end of an
- * epoch validation, metrics and early stopping. Nothing here allocates or takes a lock (shards.c sleeps on one when there are several threads).
+/* train.c - one step of training: a mini-batch (or the few that share an update), cut into shards, forward, loss, backward, one update; at the end of
+ * an epoch validation, metrics and early stopping. Nothing here allocates or takes a lock (shards.c sleeps on one when there are several threads).
  *
  *     position < rows ──train_batch──► STEP ... ──last──► validated < validation rows ──validate_batch──► STEP ... ──last──► finish_epoch ► EPOCH
  *
- * An optimizer that searches looks at the whole training set before each move: then an epoch is one step of it, and walks over the rows as often as the
- * step needs. Order: a shard's passes, the mini-batch, training, the epoch. The update itself is in train_update.c. */
+ * An optimizer that searches looks at the whole training set before each move: then an epoch is one step of it, and walks over the rows as often as
+ * the step needs. Order: a shard's passes, the mini-batch, training, the epoch. The update itself is in train_update.c. */
 #include "trainer.h"
 
 #include "kernels/kernels.h"
@@ -41,18 +41,14 @@ static void pass_shard(void *context, int32_t index) {
     struct bp_shard *shard = &trainer->shard[index];
     const struct bp_work *work = &trainer->work;
     if (!shard->count) return;
-    const struct bp_draw draw = {.seed = trainer->options.seed,
-                                 .step = (uint64_t)trainer->updates,
-                                 .first = shard->first,
-                                 .share = (double)shard->count / work->n};
+    const struct bp_draw draw = {
+        .seed = trainer->options.seed, .step = (uint64_t)trainer->updates, .first = shard->first, .share = (double)shard->count / work->n};
     for (int32_t k = 0; k < trainer->network->outputs_count; k++)
-        shard->calls[k] = (struct bp_loss_call){.batch = shard->count,
-                                                .y = shard->targets[k],
-                                                .weights = work->source->weighted ? shard->weights : NULL,
-                                                .scale = work->scale};
-    shard->loss = work->lambda < 1 ? bp_mixing_loss(trainer, shard, &draw)
-                                   : bp_loss_forward(trainer->network, work->weights, shard->workspace, work->update ? &draw : NULL, shard->calls,
-                                                     work->update);
+        shard->calls[k] = (struct bp_loss_call){
+            .batch = shard->count, .y = shard->targets[k], .weights = work->source->weighted ? shard->weights : NULL, .scale = work->scale};
+    shard->loss = work->lambda < 1
+                      ? bp_mixing_loss(trainer, shard, &draw)
+                      : bp_loss_forward(trainer->network, work->weights, shard->workspace, work->update ? &draw : NULL, shard->calls, work->update);
     if (!work->update) return;
     bp_loss_backward(trainer->network, work->weights, shard->workspace, shard->gradient, shard->holds, false);
     shard->holds = true;
@@ -84,6 +80,7 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
     struct bp_metric_call call = {.batch = loss->batch,
                                   .width = bp_loss_keep_points(output->loss, output->values, loss),
                                   .classes = task->classes,
+                                  .scores = task->scores,
                                   .predictions = loss->z,
                                   .y = truth_of(trainer, shard, k),
                                   .weights = loss->weights,
@@ -230,7 +227,7 @@ static double value_of(const struct bp_trainer *trainer, const struct bp_series 
     }
     const struct bp_task *task = &trainer->options.tasks[series->output];
     return task->metrics[series->metric]->result(sums + trainer->metric_state[series->part][series->output][series->metric], task->classes,
-                                                   trainer->points_width[series->output]);
+                                                 trainer->points_width[series->output]);
 }
 
 static enum bp_train_event finish_epoch(struct bp_trainer *trainer) {

@@ -35,6 +35,7 @@ struct bp_source {
 /* What one output learns, in the order of the network's outputs. */
 struct bp_task {
     int32_t classes;     /* classification: at least 2, regression: 0 */
+    bool scores;         /* classification: see metric.h */
     double unit, origin; /* regression: see metric.h */
     int32_t metrics_count;
     const struct bp_metric_ops *metrics[BP_METRICS_MAX];
@@ -118,13 +119,13 @@ double bp_trainer_learning_rate(const struct bp_trainer *trainer);
 
 /* How a layer does, measured on the last mini-batch of the last epoch. */
 struct bp_health {
-    const char *layer;                /* its name */
-    double weight_norm;               /* L2, of all its trained tensors; NaN here and below where it has none */
-    double gradient_norm;             /* before clipping, penalties included */
-    double update_norm, ratio;        /* of what the update changed; divided by weight_norm. NaN for optimizers that search */
-    double mean, spread;              /* of its activations: mean and standard deviation */
-    double dead;                      /* share of its units that were 0 for every sample; NaN unless the activation is of relu's kind */
-    double saturated;                 /* share of its activations within 1% of a bound of the activation; NaN when it has none */
+    const char *layer;         /* its name */
+    double weight_norm;        /* L2, of all its trained tensors; NaN here and below where it has none */
+    double gradient_norm;      /* before clipping, penalties included */
+    double update_norm, ratio; /* of what the update changed; divided by weight_norm. NaN for optimizers that search */
+    double mean, spread;       /* of its activations: mean and standard deviation */
+    double dead;               /* share of its units that were 0 for every sample; NaN unless the activation is of relu's kind */
+    double saturated;          /* share of its activations within 1% of a bound of the activation; NaN when it has none */
 };
 int32_t bp_trainer_health_count(const struct bp_trainer *trainer);
 const struct bp_health *bp_trainer_health(const struct bp_trainer *trainer, int32_t i);

@@ -52,9 +52,11 @@ static int check_metrics(const struct bp_task *task, struct bp_error *error) {
         if (!(task->metrics[m]->kinds & kind))
             return bp_error_set(error, pointer, "%s does not suit %s; it is a metric of %s", task->metrics[m]->entry.name,
                                 task->classes ? "classification" : "regression", task->classes ? "regression" : "classification");
+        if (task->scores && task->metrics[m]->probabilities)
+            return bp_error_set(error, pointer, "%s needs probabilities, but the output gives scores; use a loss such as cross_entropy",
+                                task->metrics[m]->entry.name);
         for (int32_t k = 0; k < m; k++)
-            if (task->metrics[k] == task->metrics[m])
-                return bp_error_set(error, pointer, "%s is listed twice", task->metrics[m]->entry.name);
+            if (task->metrics[k] == task->metrics[m]) return bp_error_set(error, pointer, "%s is listed twice", task->metrics[m]->entry.name);
     }
     return 0;
 }
@@ -88,9 +90,10 @@ static int check_search(const struct bp_network *network, const struct bp_train_
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
         const struct bp_node *node = &network->nodes[i];
         if (node->draws || (node->ops->settle && !node->frozen))
-            return bp_error_set(error, "/optimizer",
-                                "%s needs a loss that is the same each time it is looked at, but layer \"%s\" (%s) changes it; remove the layer, or use adam",
-                                name, node->name, node->ops->entry.name);
+            return bp_error_set(
+                error, "/optimizer",
+                "%s needs a loss that is the same each time it is looked at, but layer \"%s\" (%s) changes it; remove the layer, or use adam", name,
+                node->name, node->ops->entry.name);
     }
     return 0;
 }
@@ -108,14 +111,15 @@ int bp_trainer_check(const struct bp_network *network, const struct bp_train_opt
         return bp_error_set(error, "", "there are no rows to %s", train->rows < 1 ? "train on" : "validate with");
     if (!positive(options->l1) || !positive(options->l2) || !positive(options->max_norm) || !positive(options->gradient_clip_norm) ||
         !positive(options->gradient_clip_value) || !positive(options->mixup))
-        return bp_error_set(error, "", "l1 is %g, l2 %g, max_norm %g, gradient_clip_norm %g, gradient_clip_value %g, mixup %g; all must be finite and "
-                                       "not negative",
+        return bp_error_set(error, "",
+                            "l1 is %g, l2 %g, max_norm %g, gradient_clip_norm %g, gradient_clip_value %g, mixup %g; all must be finite and "
+                            "not negative",
                             options->l1, options->l2, options->max_norm, options->gradient_clip_norm, options->gradient_clip_value, options->mixup);
-    if (!(options->ema >= 0) || options->ema >= 1)
-        return bp_error_set(error, "/ema", "ema is %g; expected at least 0 and less than 1", options->ema);
+    if (!(options->ema >= 0) || options->ema >= 1) return bp_error_set(error, "/ema", "ema is %g; expected at least 0 and less than 1", options->ema);
     for (int32_t i = network->inputs_count; options->mixup > 0 && i < network->nodes_count; i++)
         if (network->nodes[i].indices)
-            return bp_error_set(error, "/mixup", "mixup averages samples, but layer \"%s\" reads indices, whose average means nothing; leave mixup out",
+            return bp_error_set(error, "/mixup",
+                                "mixup averages samples, but layer \"%s\" reads indices, whose average means nothing; leave mixup out",
                                 network->nodes[i].name);
     if (network->trained_count == 0) return bp_error_set(error, "/layers", "nothing can be trained: no layer has weights that are not frozen");
     for (int32_t k = 0; k < network->outputs_count; k++) {

@@ -1,5 +1,5 @@
-/* train_health.c - how each layer does, on the last mini-batch of an epoch: norms of weights, gradient and update, and what its activations look like.
- * It costs one more look at buffers that are there anyway, once an epoch; nothing of it goes back into the training. */
+/* train_health.c - how each layer does, on the last mini-batch of an epoch: norms of weights, gradient and update, and what its activations look
+ * like. It costs one more look at buffers that are there anyway, once an epoch; nothing of it goes back into the training. */
 #include "trainer.h"
 
 #include "kernels/kernels.h"

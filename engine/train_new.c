@@ -64,8 +64,7 @@ static size_t shard_reals(const struct bp_network *network, const struct bp_trai
         targets += bp_reals_round((size_t)capacity * (size_t)target_width(&network->outputs[k]));
         outputs += 2 * bp_reals_round((size_t)capacity * (size_t)bp_shape_size(&network->outputs[k].shape));
     }
-    for (int32_t i = 0; i < network->inputs_count; i++)
-        inputs += bp_reals_round((size_t)capacity * (size_t)bp_shape_size(&network->nodes[i].out));
+    for (int32_t i = 0; i < network->inputs_count; i++) inputs += bp_reals_round((size_t)capacity * (size_t)bp_shape_size(&network->nodes[i].out));
     return options->mixup > 0 ? 2 * targets + outputs + inputs : targets;
 }
 

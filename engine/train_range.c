@@ -1,14 +1,14 @@
-/* train_range.c - the range test that finds a learning rate (L. N. Smith 2017): mini-batches trained with a rate growing geometrically; the loss first
- * falls, then runs away; a tenth of the rate at its lowest is a good one to begin with. Everything is put back afterwards: the test is a pure function of
- * the training, so a run that was broken before its first checkpoint finds the same rate again. */
+/* train_range.c - the range test that finds a learning rate (L. N. Smith 2017): mini-batches trained with a rate growing geometrically; the loss
+ * first falls, then runs away; a tenth of the rate at its lowest is a good one to begin with. Everything is put back afterwards: the test is a pure
+ * function of the training, so a run that was broken before its first checkpoint finds the same rate again. */
 #include "trainer.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SMOOTH 0.9   /* of the moving average of the losses */
-#define RUNAWAY 4.0  /* times the lowest loss: the test ends */
+#define SMOOTH  0.9 /* of the moving average of the losses */
+#define RUNAWAY 4.0 /* times the lowest loss: the test ends */
 
 /* What is put back. */
 struct kept {

@@ -41,8 +41,8 @@ static int check_state(const struct bp_trainer *trainer, const struct bp_trainer
     if (state->epoch < 0 || state->updates < 0 || state->position < 0 || state->position > trainer->train.rows)
         return bp_error_set(error, "", "the saved state is at row %lld of epoch %lld, but there are %lld rows", (long long)state->position,
                             (long long)state->epoch, (long long)trainer->train.rows);
-    bool lacking = !state->weights || !state->accumulators || (trainer->best && state->best_epoch && !state->best) ||
-                   (trainer->average && !state->average);
+    bool lacking =
+        !state->weights || !state->accumulators || (trainer->best && state->best_epoch && !state->best) || (trainer->average && !state->average);
     for (int32_t i = 0; i < trainer->slots_count; i++) lacking = lacking || !state->slots[i];
     return lacking ? bp_error_set(error, "", "the saved state lacks a buffer") : 0;
 }

@@ -87,7 +87,7 @@ struct bp_trainer {
     /* the rest */
     int64_t validated; /* validation samples seen this epoch */
     int64_t validation_sums_count;
-    double *validation_sums; /* like accumulators */
+    double *validation_sums;                                 /* like accumulators */
     int64_t metric_state[2][BP_OUTPUTS_MAX][BP_METRICS_MAX]; /* offset of each metric's state among the sums of a part; -1: not measured there */
     int32_t values_count, stop_index;
     struct bp_series series[BP_SERIES_MAX]; /* [values_count] */

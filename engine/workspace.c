@@ -57,7 +57,8 @@ static size_t total_reals(const struct bp_network *net, int32_t batch_max, bool 
 }
 
 static size_t table_bytes(const struct bp_network *net) {
-    return (size_t)net->nodes_count * (sizeof(struct bp_pass) + 3 * sizeof(bp_real *) + sizeof(int32_t) + 2 * sizeof(bool)) + BP_OUTPUTS_MAX * sizeof(bp_real *);
+    return (size_t)net->nodes_count * (sizeof(struct bp_pass) + 3 * sizeof(bp_real *) + sizeof(int32_t) + 2 * sizeof(bool)) +
+           BP_OUTPUTS_MAX * sizeof(bp_real *);
 }
 
 size_t bp_workspace_bytes(const struct bp_network *network, int32_t batch_max, bool training) {

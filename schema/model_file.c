@@ -146,9 +146,10 @@ int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const 
     }
     char best[64];
     snprintf(best, sizeof best, "%a", state->best_value);
-    json_t *counters = json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:b}", "trained", (json_int_t)state->trained_count, "epoch", (json_int_t)state->epoch, "position", (json_int_t)state->position,
-                                 "updates", (json_int_t)state->updates, "best_epoch", (json_int_t)state->best_epoch, "best_value", best, "waited",
-                                 (json_int_t)state->waited, "stopped", state->stopped);
+    json_t *counters =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:b}", "trained", (json_int_t)state->trained_count, "epoch", (json_int_t)state->epoch,
+                  "position", (json_int_t)state->position, "updates", (json_int_t)state->updates, "best_epoch", (json_int_t)state->best_epoch,
+                  "best_value", best, "waited", (json_int_t)state->waited, "stopped", state->stopped);
     char *counters_text = json_dumps(counters, JSON_COMPACT), *notes_text = json_dumps(notes, JSON_COMPACT), *header = NULL;
     json_t *metadata =
         counters_text && notes_text ? json_pack("{s:s, s:s, s:s}", "format", checkpoint_format, "state", counters_text, "notes", notes_text) : NULL;

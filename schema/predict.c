@@ -17,6 +17,7 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     p->model = model;
     p->preprocessing = pre;
     p->width = (int32_t)bp_shape_size(&model->training->network->outputs[0].shape);
+    p->scores = schema_training_scores(model->training);
     p->batch_max = SCHEMA_PREDICT_BATCH;
     /* Large networks: fewer rows at a time, so that a predictor stays below some 64 MB. */
     while (p->batch_max > 16 && bp_workspace_bytes(model->training->network, p->batch_max, false) > 64u << 20) p->batch_max /= 2;
@@ -105,18 +106,45 @@ void schema_predictor_ignored(struct schema_predictor *p, const char *name, size
 
 /* ---- predictions ------------------------------------------------------------------------------------------------------------- */
 
+static int32_t class_of(const float *y, int32_t width, bool scores) {
+    int32_t best = 0;
+    if (width == 1) return y[0] >= (scores ? 0 : 0.5f);
+    for (int32_t c = 1; c < width; c++)
+        if (y[c] > y[best]) best = c;
+    return best;
+}
+
+int32_t schema_predict_class(const struct schema_training *training, const float *y) {
+    return class_of(y, (int32_t)bp_shape_size(&training->network->outputs[0].shape), schema_training_scores(training));
+}
+
+/* What a loss of several outputs tells of a value: {"0.1":12.5,"0.9":20}, in the target's own unit. */
+static void write_details(struct schema_predictor *p, const float *y) {
+    const struct bp_network *net = p->model->training->network;
+    const struct schema_target *target = &p->preprocessing->target;
+    struct bp_loss_detail detail;
+    if (!net->outputs[0].loss->details) return;
+    schema_text_string(p->out, ",\"");
+    schema_text_string(p->out, net->outputs[0].loss->details);
+    schema_text_string(p->out, "\":{\"");
+    for (int32_t k = 0; net->outputs[0].loss->detail(net->outputs[0].values, y, k, &detail); k++) {
+        if (k) schema_text_string(p->out, ",\"");
+        schema_text_string(p->out, detail.name);
+        schema_text_string(p->out, "\":");
+        schema_text_json_float(p->out, (float)(detail.value * target->std + (detail.width ? 0 : target->mean)));
+    }
+    schema_text_string(p->out, "}");
+}
+
 static void write_class(struct schema_predictor *p, const float *y) {
     const struct schema_target *target = &p->preprocessing->target;
     char **labels = p->model->labels_json;
-    int32_t best = 0;
-    float pair[2] = {1 - y[0], y[0]};
+    int32_t best = class_of(y, p->width, p->scores);
+    float pair[2] = {p->scores ? -y[0] : 1 - y[0], y[0]};
     const float *probabilities = p->width == 1 ? pair : y;
-    for (int32_t c = 1; c < target->labels_count; c++)
-        if (probabilities[c] > probabilities[best]) best = c;
-    if (p->width == 1) best = y[0] >= 0.5f;
     schema_text_string(p->out, "{\"label\":");
     schema_text_string(p->out, labels[best]);
-    schema_text_string(p->out, ",\"probabilities\":{");
+    schema_text_string(p->out, p->scores ? ",\"scores\":{" : ",\"probabilities\":{");
     for (int32_t c = 0; c < target->labels_count; c++) {
         if (c) schema_text_add(p->out, ",", 1);
         schema_text_string(p->out, labels[c]);
@@ -126,6 +154,11 @@ static void write_class(struct schema_predictor *p, const float *y) {
     schema_text_string(p->out, "}}");
 }
 
+double schema_predict_value(const struct schema_training *training, const float *y) {
+    const struct schema_target *target = &training->preprocessing->target;
+    return (double)y[bp_loss_point(training->network->outputs[0].loss, training->network->outputs[0].values)] * target->std + target->mean;
+}
+
 static void write_prediction(struct schema_predictor *p, const float *y) {
     const struct schema_target *target = &p->preprocessing->target;
     if (target->classification) {
@@ -133,7 +166,8 @@ static void write_prediction(struct schema_predictor *p, const float *y) {
         return;
     }
     schema_text_string(p->out, "{\"value\":");
-    schema_text_json_float(p->out, (float)((double)y[0] * target->std + target->mean));
+    schema_text_json_float(p->out, (float)schema_predict_value(p->model->training, y));
+    write_details(p, y);
     schema_text_add(p->out, "}", 1);
 }
 

@@ -10,6 +10,7 @@ struct schema_predictor {
     struct bp_workspace *workspace;
     int32_t batch_max;
     int32_t width; /* numbers of one prediction */
+    bool scores;   /* ... and they are scores, not probabilities */
     int64_t input_sizes[BP_INPUTS_MAX];
     struct schema_feature_value *cells; /* (features_count) of the row being read */
     float *tensors;                     /* room for the tensor cells of a row */

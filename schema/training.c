@@ -246,6 +246,11 @@ static void fit(struct resolving *r) {
         snprintf(where, sizeof where, "%s%s", r->request->pointer, error.pointer);
         schema_problem_add(r->problems, where, "%s", error.message);
     }
+    const struct bp_loss_ops *loss = r->training->definition->loss;
+    if (r->training->preprocessing && loss && loss->range == BP_RANGE_COUNTS) { /* counts are learnt as they are */
+        r->training->preprocessing->target.mean = 0;
+        r->training->preprocessing->target.std = 1;
+    }
     int64_t missing = r->dataset->columns[r->target].missing;
     if (missing > 0)
         warn(r, "%lld of %lld rows have no value in \"%s\" and are left out", (long long)missing, (long long)r->dataset->rows, bare.target.name);
@@ -293,13 +298,23 @@ static void set_loss(struct schema_definition *d, const char *name) {
     bp_values_preset(&d->loss->entry, d->loss_values);
 }
 
+/* Regression: numbers that the output layer gives for the target. */
+static int32_t outputs_of(const struct resolving *r) {
+    const struct schema_definition *d = r->training->definition;
+    return d->loss ? bp_loss_outputs_per_target(d->loss, d->loss_values) : 1;
+}
+
+static bool gives_scores(const struct resolving *r) {
+    return r->training->definition->loss && r->training->definition->loss->scores;
+}
+
 /* Is the last layer the output, or a hidden layer whose output was left out? It is the output when it has the width the target needs and an
  * activation that can say it; a softmax is always meant as one. */
 static bool has_output(struct resolving *r, int64_t width, const char *activation) {
     int32_t classes = r->labels_count;
-    if (!r->classification) return width == 1 && (is(activation, "linear") || r->training->definition->loss);
+    if (!r->classification) return width == outputs_of(r) && (is(activation, "linear") || r->training->definition->loss);
     if (is(activation, "softmax")) return true;
-    if (classes == 2 && width == 1) return is(activation, "sigmoid") || is(activation, "linear");
+    if (classes == 2 && width == 1) return is(activation, "sigmoid") || is(activation, "linear") || gives_scores(r);
     return width == classes && (is(activation, "linear") || (is(activation, "sigmoid") && r->training->definition->loss));
 }
 
@@ -310,17 +325,24 @@ static void check_loss(struct resolving *r) {
     char where[POINTER_MAX];
     if (!loss) return;
     snprintf(where, sizeof where, "%s/loss", r->request->definition_pointer);
-    if (!r->classification && (loss->target == BP_TARGET_CLASS || loss->head || loss->range != BP_RANGE_ANY))
+    const bool for_counts = loss->range == BP_RANGE_COUNTS,
+               for_classes = loss->target == BP_TARGET_CLASS || (loss->range != BP_RANGE_ANY && !for_counts);
+    const bool for_values = for_counts || loss->outputs_per_target;
+    if (!r->classification && for_classes)
         schema_problem_add(r->problems, where,
                            "the loss %s is for classes, but \"%.60s\" is regressed; use mse or mae, or say \"task\":\"classification\"",
                            loss->entry.name, target);
     else if (r->classification && is(loss->head, "sigmoid") && r->labels_count > 2)
         schema_problem_add(r->problems, where, "the loss %s is for two classes, but \"%.60s\" has %d; use cross_entropy, or leave loss out",
                            loss->entry.name, target, r->labels_count);
-    else if (r->classification && loss->range == BP_RANGE_SIGNS)
+    else if (r->classification && for_values)
         schema_problem_add(r->problems, where,
-                           "the loss %s gives scores, and what is served here are probabilities; use cross_entropy, or leave loss out",
-                           loss->entry.name);
+                           "the loss %s is for numbers, but \"%.60s\" is a classification; use cross_entropy, leave loss out, or say "
+                           "\"task\":\"regression\"",
+                           loss->entry.name, target);
+    else if (for_counts && r->dataset->columns[r->target].min < 0)
+        schema_problem_add(r->problems, where, "the loss %s is for counts, but \"%.60s\" goes down to %.9g; use mse or mae", loss->entry.name, target,
+                           r->dataset->columns[r->target].min);
 }
 
 static void complete_output(struct resolving *r) {
@@ -343,7 +365,7 @@ static void complete_output(struct resolving *r) {
     const struct bp_layer *last = output_layer(d);
     const char *activation = last ? activation_of(last) : NULL;
     snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, d->layers_count ? (int)(last - d->layers) : 0);
-    if (last && !activation && width == (r->classification ? classes : 1)) activation = "linear";
+    if (last && !activation && width == (r->classification ? classes : outputs_of(r))) activation = "linear";
     if (last && has_output(r, width, activation)) {
         if (r->classification && is(activation, "softmax") && width != classes) {
             schema_problem_add(r->problems, where,
@@ -357,18 +379,18 @@ static void complete_output(struct resolving *r) {
                                "the last layer gives a tensor of rank %d; end with a flatten layer, or with the output layer itself", rank);
             return;
         }
-        if (last && is(activation, "linear") && width != 1)
+        if (last && is(activation, "linear") && width != 1 && width != outputs_of(r))
             warn(r, "the last layer (%lld linear units) does not fit the target and is taken as hidden: an output layer was added", (long long)width);
         bool sigmoid = r->classification && classes == 2 && (!d->loss || is(d->loss->head, "sigmoid"));
-        int32_t units = !r->classification || sigmoid ? 1 : classes;
-        const char *kind = !r->classification ? "linear" : sigmoid ? "sigmoid" : "softmax";
+        int32_t units = !r->classification ? outputs_of(r) : sigmoid ? 1 : classes;
+        const char *kind = !r->classification || gives_scores(r) ? "linear" : sigmoid ? "sigmoid" : "softmax";
         if (schema_definition_append_dense(d, units, kind) != 0) schema_problem_add(r->problems, "", "out of memory");
         width = units;
         activation = kind;
     }
     if (!r->classification) set_loss(d, "mse");
     else set_loss(d, width == 1 ? "binary_cross_entropy" : "cross_entropy");
-    if (r->classification && width == 1 && d->loss->target == BP_TARGET_VALUES) {
+    if (r->classification && width == 1 && d->loss->target == BP_TARGET_VALUES && !d->loss->scores) {
         schema_problem_add(r->problems, r->request->definition_pointer,
                            "the loss %s over a single output does not suit classes; use binary_cross_entropy, or %d units with softmax",
                            d->loss->entry.name, classes);
@@ -391,6 +413,20 @@ static void choose_metrics(struct resolving *r) {
             snprintf(where, sizeof where, "%s/metrics/%d", r->request->definition_pointer, i);
             schema_problem_add(r->problems, where, "the metric \"%s\" is for %s, but this job is a %s", d->metrics[i]->entry.name,
                                r->classification ? "regression" : "classification", r->classification ? "classification" : "regression");
+        }
+}
+
+/* Metrics of probabilities, where there are none. */
+static void check_scores(struct resolving *r) {
+    const struct schema_definition *d = r->training->definition;
+    char where[POINTER_MAX];
+    if (!schema_training_scores(r->training)) return;
+    for (int32_t i = 0; i < d->metrics_count; i++)
+        if (d->metrics[i]->probabilities) {
+            snprintf(where, sizeof where, "%s/metrics/%d", r->request->definition_pointer, i);
+            schema_problem_add(r->problems, where,
+                               "the metric \"%s\" needs probabilities, but the output gives scores; use a loss such as cross_entropy",
+                               d->metrics[i]->entry.name);
         }
 }
 
@@ -464,6 +500,7 @@ static void resolve(struct resolving *r) {
     if (r->training->network && r->training->network->outputs[0].head_implied)
         warn(r, "the output layer is linear: its numbers are taken as logits and %s is applied to them", r->training->network->outputs[0].loss->head);
     choose_metrics(r);
+    if (r->training->network) check_scores(r);
     check_stopping(r);
     if (r->training->network && !r->training->network->complete)
         schema_problem_add(r->problems, r->request->definition_pointer, "the shapes of this network are not all known");

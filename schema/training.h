@@ -32,6 +32,9 @@ int schema_training_request_decode(const json_t *object, const char *pointer, st
 struct schema_training *schema_training_resolve(struct schema_definition *definition, const struct schema_options *options,
                                                 const struct schema_dataset *dataset, const struct schema_training_request *request,
                                                 struct schema_problems *problems);
+/* Classification: whether the network's numbers are scores of the classes instead of probabilities: those of a loss for scores, and those of an
+ * output that is neither softmax nor sigmoid. The largest, or the sign of a single one, tells the class. */
+bool schema_training_scores(const struct schema_training *training);
 void schema_training_free(struct schema_training *training);
 
 /* {"definition","options","preprocessing","features","target","task","layers","parameters"}: the heart of a spec, a version's document and a model

@@ -17,11 +17,22 @@ json_t *schema_training_encode(const struct schema_training *t) {
                      "layers", schema_network_layers_json(t->network), "parameters", (json_int_t)t->network->parameters);
 }
 
-/* Is there one output per label (one for two labels), or one for a value? Predictions are read out on the strength of it. */
+bool schema_training_scores(const struct schema_training *t) {
+    const struct bp_network *net = t->network;
+    const struct bp_node *node = &net->nodes[net->outputs[0].node];
+    if (!t->preprocessing->target.classification) return false;
+    if (net->outputs[0].loss->scores) return true;
+    while (node->ops && node->ops->view) node = &net->nodes[node->inputs[0]];
+    const struct bp_entry *last = net->outputs[0].head ? &net->outputs[0].head->entry : node->activation;
+    return !last || (strcmp(last->name, "softmax") != 0 && strcmp(last->name, "sigmoid") != 0);
+}
+
+/* Is there one output per label (one for two labels), or those of one value? Predictions are read out on the strength of it. */
 static bool output_fits(const struct schema_training *t) {
     const struct schema_target *target = &t->preprocessing->target;
     int64_t width = bp_shape_size(&t->network->outputs[0].shape);
-    return target->classification ? width == target->labels_count || (width == 1 && target->labels_count == 2) : width == 1;
+    return target->classification ? width == target->labels_count || (width == 1 && target->labels_count == 2)
+                                  : width == bp_loss_outputs_per_target(t->network->outputs[0].loss, t->network->outputs[0].values);
 }
 
 struct schema_training *schema_training_decode(const json_t *json, struct bp_error *error) {
@@ -61,6 +72,7 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .stop_patience = o->stop_patience,
                                        .stop_min_delta = o->stop_min_delta,
                                        .tasks[0].classes = t->preprocessing->target.labels_count,
+                                       .tasks[0].scores = schema_training_scores(t),
                                        .tasks[0].unit = t->preprocessing->target.std,
                                        .tasks[0].origin = t->preprocessing->target.mean};
     memcpy(options.optimizer_values, o->optimizer_values, sizeof options.optimizer_values);

@@ -35,13 +35,13 @@ static int plan(struct bp_node *node, struct bp_error *error) {
 }
 
 struct norm {
-    size_t rows, C, steps, inner; /* rows R; a mask has `steps` a sample, each `inner` rows */
-    const bp_real *mask;          /* (B, steps) or NULL */
-    bp_real count;                /* rows that are there */
-    bool fresh;                   /* statistics of this mini-batch, not the moving ones */
-    bp_real *normed;              /* (R, C) */
+    size_t rows, C, steps, inner;                     /* rows R; a mask has `steps` a sample, each `inner` rows */
+    const bp_real *mask;                              /* (B, steps) or NULL */
+    bp_real count;                                    /* rows that are there */
+    bool fresh;                                       /* statistics of this mini-batch, not the moving ones */
+    bp_real *normed;                                  /* (R, C) */
     bp_real *mean, *variance, *inverse, *sum, *block; /* (C) each: inverse is 1 / deviation, the last two are for summing */
-    const bp_real *gamma, *beta;  /* (C) or NULL */
+    const bp_real *gamma, *beta;                      /* (C) or NULL */
     bp_real *d_gamma, *d_beta;
 };
 

@@ -66,7 +66,7 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     struct sizes s = sizes_of(node, pass);
     const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
     const bp_real *b = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL; /* (units) */
-    bp_real *z = z_of(node, pass);                                        /* (B, ..., units) */
+    bp_real *z = z_of(node, pass);                                     /* (B, ..., units) */
     s.gemm.A = pass->x[0];
     s.gemm.B = pass->W[KERNEL];
     s.gemm.C = z;

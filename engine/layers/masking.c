@@ -43,11 +43,8 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 }
 
 static const struct bp_param params[PARAMS] = {
-    [MASK_VALUE] = {.name = "mask_value",
-                    .type = BP_PARAM_NUMBER,
-                    .help = "A step whose features all are this number is padding",
-                    .min = -1e30,
-                    .max = 1e30},
+    [MASK_VALUE] =
+        {.name = "mask_value", .type = BP_PARAM_NUMBER, .help = "A step whose features all are this number is padding", .min = -1e30, .max = 1e30},
 };
 
 extern const struct bp_layer_ops bp_layer_masking;

@@ -5,7 +5,7 @@
 
 int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i) {
     const bp_real *p = call->predictions + (size_t)i * (size_t)call->width; /* (width) */
-    if (call->width == 1) return p[0] >= (bp_real)0.5;
+    if (call->width == 1) return p[0] >= (call->scores ? 0 : (bp_real)0.5);
     int32_t best = 0;
     for (int32_t j = 1; j < call->width; j++)
         if (p[j] > p[best]) best = j;

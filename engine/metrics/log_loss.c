@@ -35,6 +35,7 @@ extern const struct bp_metric_ops bp_metric_log_loss;
 const struct bp_metric_ops bp_metric_log_loss = {
     .entry = {.name = "log_loss", .summary = "Mean of -ln p of the true class: tells how far the probabilities can be trusted"},
     .kinds = BP_METRIC_CLASSIFICATION,
+    .probabilities = true,
     .state_size = state_size,
     .update = update,
     .result = result,

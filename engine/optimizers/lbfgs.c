@@ -1,9 +1,8 @@
 /* lbfgs.c - limited-memory BFGS (Liu, Nocedal 1989; Nocedal, Wright: "Numerical Optimization", 2nd ed., algorithms 7.4 and 7.5): the direction comes
- * from the last `history_size` pairs s = change of W, y = change of the gradient; the step along it from a line search by bisection for the weak Wolfe
- * conditions (Lewis, Overton 2013), which also holds at kinks:
- *   f(t) <= f(0) + 1e-4 t f'(0)  and  f'(t) >= 0.9 f'(0).
- * It looks at the whole training set each time it is called (optimizer.h, `search`); learning_rate is the first step length tried, 1 as it should be for
- * a quasi-Newton step. When no step of the search will do, it goes back to where it was and begins anew with the gradient alone. */
+ * from the last `history_size` pairs s = change of W, y = change of the gradient; the step along it from a line search by bisection for the weak
+ * Wolfe conditions (Lewis, Overton 2013), which also holds at kinks: f(t) <= f(0) + 1e-4 t f'(0)  and  f'(t) >= 0.9 f'(0). It looks at the whole
+ * training set each time it is called (optimizer.h, `search`); learning_rate is the first step length tried, 1 as it should be for a quasi-Newton
+ * step. When no step of the search will do, it goes back to where it was and begins anew with the gradient alone. */
 #include "kernels/kernels.h"
 #include "optimizer.h"
 
@@ -11,11 +10,11 @@
 #include <string.h>
 
 enum { LEARNING_RATE, HISTORY_SIZE, PARAMS };
-enum { START, DIRECTION, GRADIENT, HISTORY };               /* slots: W and gradient of the last point found, the direction; then s, y, s, y, ... */
+enum { START, DIRECTION, GRADIENT, HISTORY }; /* slots: W and gradient of the last point found, the direction; then s, y, s, y, ... */
 enum { STATE, PAIRS, LAST, LOSS, SLOPE, STEP, LOW, HIGH, TRIES }; /* memory: see below */
-enum { BEGIN, SEARCHING, RETURNING, SETTLED };              /* STATE */
+enum { BEGIN, SEARCHING, RETURNING, SETTLED };                    /* STATE */
 enum { TRIES_MAX = 25, HISTORY_MAX = 10 };
-#define DECREASE 1e-4
+#define DECREASE  1e-4
 #define CURVATURE 0.9
 
 static int32_t slots(const struct bp_value *values) {
@@ -79,7 +78,7 @@ static void set_out(const struct bp_search *search) {
         find_direction(search);
         memory[SLOPE] = dot(search->n, search->slots[DIRECTION], search->slots[GRADIENT]);
     }
-    if (!(memory[SLOPE] < 0)) return; /* no gradient is left: it stays where it is */
+    if (!(memory[SLOPE] < 0)) return;           /* no gradient is left: it stays where it is */
     const double length = sqrt(-memory[SLOPE]); /* of the gradient, while there are no pairs */
     memory[LOW] = 0;
     memory[HIGH] = INFINITY;

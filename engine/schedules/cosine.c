@@ -24,8 +24,17 @@ static double factor(const struct bp_value *values, const struct bp_schedule_at 
 
 static const struct bp_param params[PARAMS] = {
     [WARMUP] = BP_SCHEDULE_WARMUP,
-    [PERIOD] = {.name = "period_epochs", .type = BP_PARAM_NUMBER, .help = "Epochs until the first restart; 0: the whole training, no restart", .min = 0, .max = 1e6},
-    [PERIOD_FACTOR] = {.name = "period_factor", .type = BP_PARAM_NUMBER, .help = "How much longer each period is than the one before", .preset = 1, .min = 1, .max = 100},
+    [PERIOD] = {.name = "period_epochs",
+                .type = BP_PARAM_NUMBER,
+                .help = "Epochs until the first restart; 0: the whole training, no restart",
+                .min = 0,
+                .max = 1e6},
+    [PERIOD_FACTOR] = {.name = "period_factor",
+                       .type = BP_PARAM_NUMBER,
+                       .help = "How much longer each period is than the one before",
+                       .preset = 1,
+                       .min = 1,
+                       .max = 100},
     [MINIMUM] = {.name = "minimum", .type = BP_PARAM_NUMBER, .help = "Share of the learning rate at the foot", .min = 0, .max = 1},
 };
 

@@ -13,7 +13,8 @@ static double factor(const struct bp_value *values, const struct bp_schedule_at 
 
 static const struct bp_param params[PARAMS] = {
     [WARMUP] = BP_SCHEDULE_WARMUP,
-    [POWER] = {.name = "power", .type = BP_PARAM_NUMBER, .help = "1 is a straight line", .preset = 1, .min = 0, .max = 100, .flags = BP_PARAM_MIN_OPEN},
+    [POWER] =
+        {.name = "power", .type = BP_PARAM_NUMBER, .help = "1 is a straight line", .preset = 1, .min = 0, .max = 100, .flags = BP_PARAM_MIN_OPEN},
     [DECAY_EPOCHS] = {.name = "decay_epochs", .type = BP_PARAM_NUMBER, .help = "Epochs until the foot; 0: the whole training", .min = 0, .max = 1e6},
     [MINIMUM] = {.name = "minimum", .type = BP_PARAM_NUMBER, .help = "Share of the learning rate at the foot", .min = 0, .max = 1},
 };

@@ -30,9 +30,9 @@ static bool parse_shape(const char *text, struct bp_shape *shape) {
 static const struct bp_loss_ops *loss_of(const struct bp_network *network) {
     const struct bp_node *last = &network->nodes[network->outputs[0].node];
     const char *activation = last->activation ? last->activation->name : "linear";
-    const char *loss = strcmp(activation, "softmax") == 0                                                 ? "cross_entropy"
+    const char *loss = strcmp(activation, "softmax") == 0                                                     ? "cross_entropy"
                        : strcmp(activation, "sigmoid") == 0 && bp_shape_size(&network->outputs[0].shape) == 1 ? "binary_cross_entropy"
-                                                                                                          : "mse";
+                                                                                                              : "mse";
     return (const struct bp_loss_ops *)bp_family_find(&bp_losses, loss);
 }
 
@@ -70,8 +70,8 @@ static int check(struct schema_definition *definition, const char **values) {
         fprintf(stderr, "backpropd gradcheck: %s%s%s\n", error.pointer, error.pointer[0] ? ": " : "", error.message);
         return 1;
     }
-    printf("loss %s, batch %d, seed %llu, in double, tolerance %g of the largest entry\n\n", graph.outputs[0].loss->entry.name, batch, (unsigned long long)seed,
-           tolerance);
+    printf("loss %s, batch %d, seed %llu, in double, tolerance %g of the largest entry\n\n", graph.outputs[0].loss->entry.name, batch,
+           (unsigned long long)seed, tolerance);
     printf("%-28s %8s %8s %12s %14s %14s\n", "tensor", "checked", "skipped", "error", "analytic", "numeric");
     for (int32_t i = 0; i < report.count; i++) {
         const struct bp_gradcheck_tensor *t = &report.tensors[i];

@@ -44,17 +44,11 @@ static struct schema_column_type *types_of(const struct schema_model *model, int
 static void print_csv(const struct schema_model *model, const float *y, int32_t width) {
     const struct schema_target *t = &model->training->preprocessing->target;
     if (!t->classification) {
-        printf("%.9g\n", (double)(float)((double)y[0] * t->std + t->mean));
+        printf("%.9g\n", (double)(float)schema_predict_value(model->training, y));
         return;
     }
-    int32_t best = 0;
-    for (int32_t c = 1; c < width; c++)
-        if (y[c] > y[best]) best = c;
-    float p = y[best];
-    if (width == 1) {
-        best = y[0] >= 0.5f;
-        p = best ? y[0] : 1 - y[0];
-    }
+    int32_t best = schema_predict_class(model->training, y);
+    float p = width > 1 ? y[best] : best ? y[0] : schema_training_scores(model->training) ? -y[0] : 1 - y[0];
     bool quoted = strpbrk(t->labels[best], ",\"\r\n") != NULL;
     if (!quoted) printf("%s,%.9g\n", t->labels[best], (double)p);
     else {
@@ -74,7 +68,10 @@ static int predict(const struct schema_model *model, const struct schema_dataset
     int32_t width = (int32_t)bp_shape_size(&model->training->network->outputs[0].shape);
     int failed = predictor ? 0 : -1;
     if (failed) fprintf(stderr, "backpropd predict: %s\n", error.message);
-    if (!failed && !json) printf(model->training->preprocessing->target.classification ? "label,probability\n" : "value\n");
+    if (!failed && !json)
+        printf(!model->training->preprocessing->target.classification ? "value\n"
+               : schema_training_scores(model->training)              ? "label,score\n"
+                                                                      : "label,probability\n");
     for (int64_t row = 0; !failed && row < dataset->rows; row += 16) {
         int32_t n = dataset->rows - row < 16 ? (int32_t)(dataset->rows - row) : 16;
         if (json) {

@@ -22,7 +22,8 @@ int run_open(struct run *run, struct schema_training *training, const struct sch
     run->training = training;
     run->dataset = dataset;
     run->options = schema_training_options(training);
-    bool one_hot = training->preprocessing->target.classification && training->network->outputs[0].loss->target == BP_TARGET_VALUES;
+    bool one_hot = training->preprocessing->target.classification && training->network->outputs[0].loss->target == BP_TARGET_VALUES &&
+                   bp_shape_size(&training->network->outputs[0].shape) > 1;
     if (!(run->view = schema_view_new(training->preprocessing, dataset, true, error))) return -1;
     if (schema_training_split(training, run->view, &run->split, error) != 0) return -1;
     if (schema_source_new(run->view, run->split.train, run->split.train_count, one_hot, SCHEMA_SOURCE_MEMORY, &run->train, error) != 0) return -1;

@@ -250,3 +250,58 @@ def test_many_models_in_little_memory(fresh):
     first = [server.predict(j, [[0, 1]]) for j in jobs]
     assert len({json.dumps(p) for p in first}) == 6
     assert [server.predict(j, [[0, 1]]) for j in jobs[::-1]] == first[::-1]
+
+
+# ---- losses whose outputs are not one value or probabilities ----
+
+def noisy(rows=600):
+    """y is x and something between -1 and 1; count is drawn about e^x."""
+    draw = random.Random(3)
+    records = []
+    for _ in range(rows):
+        x, left, count = draw.random() * 2, 1.0, -1
+        while left > 2.718281828 ** -(2.718281828 ** x):
+            left, count = left * draw.random(), count + 1
+        records.append({"x": x, "y": x + draw.random() * 2 - 1, "count": count})
+    return {"records": records}
+
+
+def train_noisy(server, loss, target, features=("x",), **more):
+    name = unique(loss["type"])
+    server.train(model={"name": name, "layers": [], "loss": loss}, dataset=noisy(), target=target, features=list(features), task="regression", epochs=120, seed=1,
+                 batch_size=64, optimizer={"type": "adam", "learning_rate": 0.02}, **more)
+    return name
+
+
+def test_several_quantiles_at_once(server):
+    name = train_noisy(server, {"type": "quantile", "quantiles": [0.1, 0.5, 0.9]}, "y")
+    for x in (0.5, 1.5):
+        got = server.predict(name, [{"x": x}])[0]
+        assert set(got) == {"value", "quantiles"} and got["value"] == got["quantiles"]["0.5"]
+        assert got["quantiles"] == pytest.approx({"0.1": x - 0.8, "0.5": x, "0.9": x + 0.8}, abs=0.2)
+
+
+def test_a_mean_and_its_deviation(server):
+    name = train_noisy(server, {"type": "gaussian_nll"}, "y")
+    got = server.predict(name, [{"x": 1}])[0]
+    assert got["value"] == got["distribution"]["mean"] == pytest.approx(1, abs=0.2)
+    assert got["distribution"]["deviation"] == pytest.approx(3 ** -0.5, abs=0.1)
+
+
+def test_counts_are_predicted_as_rates(server):
+    name = train_noisy(server, {"type": "poisson"}, "count")
+    for x in (0, 1, 2):
+        assert server.predict(name, [{"x": x}])[0] == {"value": pytest.approx(2.718 ** x, rel=0.2)}
+
+
+@pytest.mark.parametrize("dataset, layers", [("iris", [{"type": "dense", "units": 8, "activation": "tanh"}]), ("breast_cancer", [{"type": "dense", "units": 1}])])
+def test_scores_are_not_called_probabilities(server, dataset, layers):
+    name = unique("hinge")
+    job = server.train(model={"name": name, "layers": layers, "loss": "hinge"}, dataset=dataset, target="class", epochs=60, seed=1,
+                       optimizer={"type": "adam", "learning_rate": 0.01})
+    assert job["metrics"]["val_accuracy"] > 0.9
+    rows = server.all_pages("/v1/datasets/%s/rows" % dataset)
+    got = server.predict(name, [{k: v for k, v in r.items() if k != "class"} for r in rows])
+    assert all(set(p) == {"label", "scores"} and p["label"] == max(p["scores"], key=p["scores"].get) for p in got)
+    assert sum(p["label"] == r["class"] for p, r in zip(got, rows)) > 0.9 * len(rows)
+    assert min(min(p["scores"].values()) for p in got) < 0 < 1 < max(max(p["scores"].values()) for p in got)

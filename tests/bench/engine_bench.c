@@ -82,8 +82,10 @@ static void set_layer(struct bp_layer *layer, const char *text) {
 static struct bp_network *build(const struct workload *w, struct bp_error *error) {
     struct bp_layer layers[LAYERS_MAX] = {0};
     struct bp_input input = {.name = "features", .shape = w->input};
-    struct bp_graph graph = {
-        .inputs_count = 1, .inputs = &input, .layers = layers, .outputs[0].loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, "cross_entropy")};
+    struct bp_graph graph = {.inputs_count = 1,
+                             .inputs = &input,
+                             .layers = layers,
+                             .outputs[0].loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, "cross_entropy")};
     for (; graph.layers_count < LAYERS_MAX && w->layers[graph.layers_count]; graph.layers_count++)
         set_layer(&layers[graph.layers_count], w->layers[graph.layers_count]);
     struct bp_network *net = NULL;

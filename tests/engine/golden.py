@@ -44,11 +44,22 @@ ACTIVATIONS = {
     "softplus": F.softplus,
     "softmax": lambda z: torch.softmax(z, -1),
 }
-FUSED = "cross_entropy", "binary_cross_entropy", "focal", "kl_divergence"
+FUSED = "cross_entropy", "binary_cross_entropy", "focal", "kl_divergence", "poisson"
 
 
 def focal(log_p, gamma):
     return -(1 - log_p.exp()) ** gamma * log_p
+
+
+def gaussian_nll(z, y):
+    m, s = z.unflatten(-1, (-1, 2)).flatten(1, -2).unbind(-1)
+    return F.gaussian_nll_loss(m, y.flatten(1), s.exp() + 1e-6, reduction="none").mean(1), z
+
+
+def quantile(z, y, quantiles):
+    q = torch.tensor(quantiles)
+    e = y.unsqueeze(-1) - z.unflatten(-1, (-1, len(q)))
+    return torch.maximum(q * e, (q - 1) * e).flatten(1).mean(1), z
 
 
 LOSSES = {  # per sample, predictions
@@ -58,9 +69,13 @@ LOSSES = {  # per sample, predictions
     "cross_entropy": lambda z, y, label_smoothing=0.0: (
         F.cross_entropy(z, y.long().flatten(), reduction="none", label_smoothing=label_smoothing), torch.softmax(z, -1)),
     "focal": lambda z, y, gamma=2.0: (focal(F.log_softmax(z, -1).gather(1, y.long()).flatten(), gamma), torch.softmax(z, -1)),
+    "gaussian_nll": gaussian_nll,
+    "hinge": lambda z, y: (F.relu(1 - (2 * y - 1) * z).flatten(1).mean(1), z),
     "huber": lambda z, y, delta=1.0: (F.huber_loss(z, y, reduction="none", delta=delta).flatten(1).mean(1), z),
     "kl_divergence": lambda z, y: (F.kl_div(F.log_softmax(z, -1), y, reduction="none").sum(1), torch.softmax(z, -1)),
     "log_cosh": lambda z, y: (torch.log(torch.cosh(z - y)).flatten(1).mean(1), z),
+    "poisson": lambda z, y: (F.poisson_nll_loss(z, y, reduction="none").flatten(1).mean(1), z.exp()),
+    "quantile": quantile,
     "binary_cross_entropy": lambda z, y: (
         F.binary_cross_entropy_with_logits(z, y, reduction="none").flatten(1).mean(1), torch.sigmoid(z)),
 }
@@ -225,24 +240,32 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0):
             parameters.append(("%s/%s" % (layer, name), W))
             return W
 
-        f = ACTIVATIONS[given.get("activation", "linear")]
+        f = ACTIVATIONS[given.get("activation", "linear") if given.get("activation") != "prelu" else "linear"]
         # softmax, sigmoid at the output are fused by the loss: PyTorch's losses take pre-activations
         fused = number + 1 == len(layers) and loss.split()[0] in FUSED
         a = LAYERS[kind]([nodes[name] for name in given["in"].split(",")] if "in" in given else [a], given, make)
         if not fused:
             a = f(a)
+        if given.get("activation") == "prelu":
+            a = F.prelu(a.movedim(-1, 1), make("alpha", [a.shape[-1]], 0.3)).movedim(1, -1)
         nodes[layer] = a
     name, options = loss.split()[0], dict(p.split("=") for p in loss.split()[1:])
+    options = {key: [float(v) for v in value.split(",")] if key == "quantiles" else float(value) for key, value in options.items()}
+    outputs = {"gaussian_nll": 2, "quantile": len(options.get("quantiles", ""))}.get(name, 1)
     if name in ("cross_entropy", "focal"):
         y = torch.randint(0, a.shape[-1], (batch, 1)).to(torch.float64)
     elif name == "binary_cross_entropy":
         y = torch.randint(0, 2, (batch, 1)).to(torch.float64)
     elif name == "kl_divergence":
         y = single(torch.softmax(torch.randn(a.shape), -1))
+    elif name == "hinge":
+        y = torch.randint(0, 2, a.shape).to(torch.float64)
+    elif name == "poisson":
+        y = torch.randint(0, 5, a.shape).to(torch.float64)
     else:
-        y = single(torch.randn(a.shape))
+        y = single(torch.randn(*a.shape[:-1], a.shape[-1] // outputs))
     weights = single(torch.rand(batch) * 2) if weighted else torch.ones(batch)
-    per_sample, predictions = LOSSES[name](a, y, **{key: float(value) for key, value in options.items()})
+    per_sample, predictions = LOSSES[name](a, y, **options)
     value = (per_sample * weights).sum()
     (value / weights.sum()).backward()
     tensor("x", x)
@@ -386,3 +409,21 @@ for kind in "rnn", "lstm", "gru":
     net("%s units=2 return_sequences=1 bidirectional=1; %s units=2 bidirectional=1" % (kind, kind), "mse", [3, 2], batch=2)
 net("multi_head_attention num_heads=2; dense units=2", "mse", [4, 4], batch=2)
 net("dense units=3; multi_head_attention num_heads=2 key_dim=2 use_causal_mask=1; layer_norm", "mse", [4, 2], batch=2)
+
+# ---- losses of counts, of several outputs a target, of scores -----------------------------------------------------------------------
+
+ACTIVATIONS["exponential"] = torch.exp
+net("dense units=5 activation=exponential", "mse", [4], batch=3)
+net("dense units=4; activation activation=exponential; dense units=2", "mse", [3], batch=3)
+net("dense units=4 activation=tanh; dense units=3", "poisson", [4], weighted=True)
+net("dense units=2 activation=exponential", "poisson", [2, 3], batch=3)
+net("dense units=4 activation=tanh; dense units=6", "quantile quantiles=0.1,0.5,0.9", [4], weighted=True)
+net("dense units=2", "quantile quantiles=0.3", [2, 3], batch=3)
+net("dense units=4 activation=tanh; dense units=4", "gaussian_nll", [4], weighted=True)
+net("dense units=2", "gaussian_nll", [2, 3], batch=3)
+net("dense units=4 activation=tanh; dense units=3", "hinge", [4], scale=2, weighted=True)
+
+# ---- learned slopes -------------------------------------------------------------------------------------------------------------
+
+net("dense units=5 activation=prelu; dense units=2", "mse", [4], batch=5)
+net("conv1d filters=3 kernel_size=2 activation=prelu; activation activation=prelu; dense units=2 use_bias=0 activation=prelu", "mse", [5, 2], batch=3)

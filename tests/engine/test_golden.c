@@ -165,8 +165,8 @@ START_TEST(every_activation_and_loss_is_in_the_fixture) {
             loss[i] = loss[i] || (!strncmp(item.loss, name, strlen(name)) && strcspn(item.loss, " ") == strlen(name));
         }
         for (int32_t i = 0; i < bp_optimizers.count; i++)
-            optimizer[i] =
-                optimizer[i] || ((const struct bp_optimizer_ops *)bp_optimizers.entries[i])->search || (!strcmp(item.kind, "optimizer") && !strncmp(item.text, bp_optimizers.entries[i]->name, strcspn(item.text, " ")));
+            optimizer[i] = optimizer[i] || ((const struct bp_optimizer_ops *)bp_optimizers.entries[i])->search ||
+                           (!strcmp(item.kind, "optimizer") && !strncmp(item.text, bp_optimizers.entries[i]->name, strcspn(item.text, " ")));
     }
     fclose(file);
     for (int32_t i = 0; i < bp_activations.count; i++) ck_assert_msg(activation[i], "%s", bp_activations.entries[i]->name);

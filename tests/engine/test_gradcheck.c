@@ -61,7 +61,9 @@ START_TEST(every_layer) {
          "add in=p,q; average_pool2d pool_size=2,3",
          {3, {3, 4, 2}}},
         {"batch_norm", "dense units=4 activation=tanh; batch_norm; dense units=2", {1, {4}}},
-        {"batch_norm", "dense units=3 name=a; batch_norm in=a scale=0 epsilon=0.1 name=b; batch_norm in=a center=0 name=c; add in=b,c,a", {2, {3, 2}}},
+        {"batch_norm",
+         "dense units=3 name=a; batch_norm in=a scale=0 epsilon=0.1 name=b; batch_norm in=a center=0 name=c; add in=b,c,a",
+         {2, {3, 2}}},
         {"batch_norm", "masking; dense units=3; batch_norm; lstm units=3", {2, {4, 2}}},
         {"masking", "masking; dense units=3 activation=tanh; lstm units=3; dense units=2", {2, {4, 2}}},
         {"masking", "masking; gru units=2 return_sequences=1 bidirectional=1; layer_norm; global_average_pool", {2, {4, 2}}},
@@ -163,19 +165,23 @@ START_TEST(every_loss) {
     for (int32_t i = 0; i < bp_losses.count; i++) {
         const struct bp_loss_ops *loss = (const struct bp_loss_ops *)bp_losses.entries[i];
         const bool single = loss->head && !strcmp(loss->head, "sigmoid");
-        check_text(single ? "dense units=5 activation=tanh; dense units=1" : "dense units=5 activation=tanh; dense units=3", loss->entry.name,
-                   (struct bp_shape){1, {4}});
-        if (!loss->head)
-            check_text("dense units=5 activation=tanh; dense units=3 activation=sigmoid", loss->entry.name, (struct bp_shape){2, {2, 4}});
-        else
-            check_text(single ? "dense units=1 activation=sigmoid; flatten" : "dense units=3; activation activation=softmax; flatten",
-                       loss->entry.name, (struct bp_shape){1, {4}});
+        struct bp_value values[BP_VALUES_MAX];
+        bp_values_preset(&loss->entry, values);
+        const int32_t outputs = bp_loss_outputs_per_target(loss, values), units = single ? 1 : outputs > 1 ? 2 * outputs : 3;
+        char text[128];
+        snprintf(text, sizeof text, "dense units=5 activation=tanh; dense units=%d", (int)units);
+        check_text(text, loss->entry.name, (struct bp_shape){1, {4}});
+        if (loss->head) snprintf(text, sizeof text, "dense units=%d; activation activation=%s; flatten", (int)units, loss->head);
+        else snprintf(text, sizeof text, "dense units=5 activation=tanh; dense units=%d activation=sigmoid", (int)units);
+        check_text(text, loss->entry.name, loss->head ? (struct bp_shape){1, {4}} : (struct bp_shape){2, {2, 4}});
     }
 }
 END_TEST
 
 START_TEST(parameters_of_losses) {
-    static const char *const losses[] = {"cross_entropy label_smoothing=0.2", "focal gamma=0", "focal gamma=0.5", "huber delta=0.3"};
+    static const char *const losses[] = {
+        "cross_entropy label_smoothing=0.2", "focal gamma=0", "focal gamma=0.5", "huber delta=0.3", "quantile quantiles=0.3",
+        "quantile quantiles=0.05,0.5,0.8"};
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
         check_text("dense units=5 activation=tanh; dense units=3", losses[i], (struct bp_shape){1, {4}});
 }

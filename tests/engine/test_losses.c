@@ -97,6 +97,87 @@ START_TEST(cross_entropy) {
 }
 END_TEST
 
+/* z 3, -1 against 1, -2: quantiles 0.25 and 0.75 of both. And 1 for the point prediction, the first of two that are as near to one half. */
+START_TEST(quantiles) {
+    bp_real z[4] = {3, 3, -1, -4}, y[2] = {1, -2}, d[4];
+    const struct bp_loss_ops *loss = find("quantile");
+    struct bp_value value = {.numbers = {0.25, 0.75}, .numbers_count = 2};
+    struct bp_loss_call call = {.batch = 1, .width = 4, .z = z, .y = y, .scale = 4, .d_z = d};
+    ck_assert_double_eq_tol(loss->evaluate(&value, &call), (0.75 * 2 + 0.25 * 2 + 0.75 * 1 + 0.75 * 2) / 4, 1e-9);
+    const bp_real expected[4] = {0.75f, 0.25f, 0.75f, -0.75f};
+    ck_assert_mem_eq(d, expected, sizeof d);
+    ck_assert_int_eq(bp_loss_target_width(loss, &value, 4), 2);
+    ck_assert_int_eq(bp_loss_point(loss, &value), 0);
+    value = (struct bp_value){.numbers = {0.1, 0.45, 0.6}, .numbers_count = 3};
+    ck_assert_int_eq(bp_loss_point(loss, &value), 1);
+    struct bp_loss_detail detail;
+    ck_assert(loss->detail(&value, z, 2, &detail) && detail.value == -1 && !detail.width);
+    ck_assert_str_eq(detail.name, "0.6");
+    ck_assert(!loss->detail(&value, z, 3, &detail));
+    call = (struct bp_loss_call){.batch = 1, .width = 6, .z = (bp_real[]){1, 2, 3, 4, 5, 6}};
+    ck_assert_int_eq(bp_loss_keep_points(loss, &value, &call), 2);
+    ck_assert(call.z[0] == 2 && call.z[1] == 5);
+}
+END_TEST
+
+START_TEST(quantiles_that_do_not_fit) {
+    struct bp_error error = {{0}, {0}};
+    const struct bp_shape three = {1, {3}}, four = {1, {4}};
+    struct bp_value value = {.numbers = {0.1, 0.5, 0.9}, .numbers_count = 3};
+    ck_assert_int_eq(bp_loss_check(find("quantile"), &value, &three, &error), 0);
+    ck_assert_int_eq(bp_loss_check(find("quantile"), &value, &four, &error), -1);
+    ck_contains(error.message, "needs 3 outputs");
+    ck_contains(error.message, "(4)");
+    error = (struct bp_error){{0}, {0}};
+    value.numbers[2] = 0.5;
+    ck_assert_int_eq(bp_loss_check(find("quantile"), &value, &three, &error), -1);
+    ck_contains(error.message, "after 0.5 comes 0.5");
+    ck_assert_int_eq(bp_loss_check(find("gaussian_nll"), NULL, &three, NULL), -1);
+    ck_assert_int_eq(bp_loss_check(find("gaussian_nll"), NULL, &four, NULL), 0);
+}
+END_TEST
+
+/* m 3, variance 4 (and a millionth) against 1. An s far below leaves the millionth: no infinity. */
+START_TEST(gaussian_likelihood) {
+    bp_real z[2] = {3, 1.3862943611f}, y[1] = {1}, d[2];
+    const struct bp_loss_ops *loss = find("gaussian_nll");
+    struct bp_loss_call call = {.batch = 1, .width = 2, .z = z, .y = y, .scale = 1, .d_z = d};
+    ck_assert_double_eq_tol(loss->evaluate(NULL, &call), (1.38629436112 + 4.0 / 4) / 2, 1e-6);
+    const double expected[2] = {0.5, 0};
+    ck_assert_double_lt(test_distance(d, expected, 2), 1e-6);
+    struct bp_loss_detail detail;
+    ck_assert(loss->detail(NULL, z, 1, &detail) && detail.width);
+    ck_assert_double_eq_tol(detail.value, 2, 1e-6);
+    z[1] = -1000;
+    ck_assert_double_eq_tol(loss->evaluate(NULL, &call), (log(1e-6) + 4e6) / 2, 1e-3);
+    ck_assert(isfinite(d[0]) && d[1] == 0);
+}
+END_TEST
+
+START_TEST(poisson) {
+    bp_real z[2] = {0, 1.0986122887f}, y[2] = {2, 3}, d[2];
+    struct bp_loss_call call = {.batch = 1, .width = 2, .z = z, .y = y, .scale = 2, .d_z = d};
+    ck_assert_double_eq_tol(find("poisson")->evaluate(NULL, &call), (1 + (3 - 3 * 1.09861228867)) / 2, 1e-6);
+    const double rates[2] = {1, 3}, expected[2] = {-1, 0};
+    ck_assert_double_lt(test_distance(z, rates, 2), 1e-6);
+    ck_assert_double_lt(test_distance(d, expected, 2), 1e-6);
+    y[1] = -1;
+    ck_assert(isnan(find("poisson")->evaluate(NULL, &call)));
+}
+END_TEST
+
+START_TEST(hinge) {
+    bp_real z[4] = {2, 0.5f, -3, -0.25f}, y[4] = {1, 1, 0, -1}, d[4];
+    struct bp_loss_call call = {.batch = 2, .width = 2, .z = z, .y = y, .scale = 2, .d_z = d};
+    ck_assert_double_eq_tol(find("hinge")->evaluate(NULL, &call), 0.25 + 0.375, 1e-9);
+    const bp_real expected[4] = {0, -1, 0, 1};
+    ck_assert_mem_eq(d, expected, sizeof d);
+    ck_assert(find("hinge")->scores);
+    y[0] = 2;
+    ck_assert(isnan(find("hinge")->evaluate(NULL, &call)));
+}
+END_TEST
+
 /* A target that is no class makes the loss not a number, so that training stops instead of learning nonsense. */
 START_TEST(impossible_classes_are_seen) {
     const bp_real wrong[] = {-1, 2, 0.5f, NAN};
@@ -114,12 +195,13 @@ END_TEST
 START_TEST(every_loss) {
     for (int32_t i = 0; i < bp_losses.count; i++) {
         const struct bp_loss_ops *loss = (const struct bp_loss_ops *)bp_losses.entries[i];
-        const int32_t width = loss->head && !strcmp(loss->head, "sigmoid") ? 1 : 3;
+        struct bp_value values[BP_VALUES_MAX];
+        bp_values_preset(&loss->entry, values);
+        const int32_t outputs = bp_loss_outputs_per_target(loss, values);
+        const int32_t width = loss->head && !strcmp(loss->head, "sigmoid") ? 1 : outputs > 1 ? outputs : 3;
         bp_real z[6] = {0.5f, -1, 2, 1, 0, -0.5f}, y[6] = {1, 0, 1, 0, 1, 1}, ones[6] = {1, 1, 1, 1, 1, 1}, again[6], d[6], e[6];
         memcpy(again, z, sizeof z);
         struct bp_loss_call call = {.batch = 2, .width = width, .z = z, .y = y, .scale = 0.5, .d_z = d};
-        struct bp_value values[BP_VALUES_MAX];
-        bp_values_preset(&loss->entry, values);
         const double plain = loss->evaluate(values, &call);
         call.z = again;
         call.d_z = e;
@@ -143,6 +225,11 @@ Suite *suite_losses(void) {
     tcase_add_test(tests, focal_and_smoothing);
     tcase_add_test(tests, binary_cross_entropy);
     tcase_add_test(tests, cross_entropy);
+    tcase_add_test(tests, quantiles);
+    tcase_add_test(tests, quantiles_that_do_not_fit);
+    tcase_add_test(tests, gaussian_likelihood);
+    tcase_add_test(tests, poisson);
+    tcase_add_test(tests, hinge);
     tcase_add_test(tests, impossible_classes_are_seen);
     tcase_add_test(tests, every_loss);
     suite_add_tcase(suite, tests);

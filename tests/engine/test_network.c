@@ -167,7 +167,8 @@ START_TEST(heads_are_fused) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bp_network *net = test_network(cases[i].text, cases[i].loss, FEATURES(4));
-        ck_assert_msg(cases[i].head ? net->outputs[0].head && !strcmp(net->outputs[0].head->entry.name, cases[i].head) : !net->outputs[0].head, "%s", cases[i].text);
+        ck_assert_msg(cases[i].head ? net->outputs[0].head && !strcmp(net->outputs[0].head->entry.name, cases[i].head) : !net->outputs[0].head, "%s",
+                      cases[i].text);
         ck_assert(net->outputs[0].head_implied == cases[i].implied);
         ck_assert(cases[i].head ? !net->nodes[1].activation : net->nodes[1].activation != NULL);
         bp_network_free(net);

@@ -101,6 +101,7 @@ START_TEST(a_checkpoint_comes_back) {
                                      .slots_count = 2,
                                      .accumulators_count = 3,
                                      .weights_count = 16,
+                                     .trained_count = 16,
                                      .weights = weights,
                                      .best = best,
                                      .slots = {slot, slot_2},

@@ -71,6 +71,56 @@ START_TEST(a_chosen_loss_does_not_need_the_output_layer) {
 }
 END_TEST
 
+START_TEST(losses_of_several_outputs_and_of_scores) {
+    static const char with[] = "{\"layers\":[{\"type\":\"dense\",\"units\":%d}],\"loss\":%s}";
+    static const char below[] = "a,y\n1,3.5\n2,-4.5\n3,1\n4,2\n5,7\n";
+    char text[200];
+    snprintf(text, sizeof text, with, 8, "{\"type\":\"quantile\",\"quantiles\":[0.05,0.5]}");
+    output_is(numbers_csv, text, "{\"target\":\"y\"}", 2, 2, "quantile", "none");
+    snprintf(text, sizeof text, with, 3, "\"quantile\"");
+    output_is(numbers_csv, text, "{\"target\":\"y\"}", 1, 3, "quantile", "none");
+    snprintf(text, sizeof text, with, 3, "{\"type\":\"quantile\",\"quantiles\":[0.5,0.05,0.9]}");
+    refused(numbers_csv, text, "{\"target\":\"y\"}", "the quantiles must go up, but after 0.5 comes 0.05");
+    snprintf(text, sizeof text, with, 8, "\"gaussian_nll\"");
+    output_is(numbers_csv, text, "{\"target\":\"y\"}", 2, 2, "gaussian_nll", "none");
+    refused(three_csv, text, "{\"target\":\"k\"}", "/model/loss: the loss gaussian_nll is for numbers");
+    snprintf(text, sizeof text, with, 1, "\"poisson\"");
+    output_is(numbers_csv, text, "{\"target\":\"y\"}", 1, 1, "poisson", "exponential");
+    refused(below, text, "{\"target\":\"y\",\"task\":\"regression\"}", "/model/loss: the loss poisson is for counts, but \"y\" goes down to -4.5");
+    struct resolved r = resolve_text(numbers_csv, text, "{\"target\":\"y\"}");
+    ck_assert(r.training->preprocessing->target.std == 1 && r.training->preprocessing->target.mean == 0);
+    resolved_clear(&r);
+    snprintf(text, sizeof text, with, 8, "\"hinge\"");
+    output_is(three_csv, text, "{\"target\":\"k\"}", 2, 3, "hinge", "none");
+    refused(numbers_csv, text, "{\"target\":\"y\"}", "/model/loss: the loss hinge is for classes");
+    snprintf(text, sizeof text, with, 1, "\"hinge\"");
+    output_is(colours_csv, text, "{\"target\":\"label\"}", 1, 1, "hinge", "none");
+    refused(colours_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":1}],\"loss\":\"hinge\",\"metrics\":[\"accuracy\",\"log_loss\"]}",
+            "{\"target\":\"label\"}", "/model/metrics/1: the metric \"log_loss\" needs probabilities");
+}
+END_TEST
+
+START_TEST(lists_of_numbers) {
+    static const char with[] = "{\"layers\":[],\"loss\":{\"type\":\"quantile\",\"quantiles\":%s}}";
+    char text[300];
+    snprintf(text, sizeof text, with, "[]");
+    refused(numbers_csv, text, "{\"target\":\"y\"}", "/model/loss/quantiles: quantiles must be a list of 1 to 16 numbers, got an array of 0");
+    snprintf(text, sizeof text, with, "[0.1,1]");
+    refused(numbers_csv, text, "{\"target\":\"y\"}", "quantiles must be a list of numbers, each above 0 and below 1, got 1");
+    snprintf(text, sizeof text, with, "[0.1,\"half\"]");
+    refused(numbers_csv, text, "{\"target\":\"y\"}", "got the string \"half\"");
+    snprintf(text, sizeof text, with, "[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.91,0.92,0.93,0.94,0.95,0.96,0.97,0.98]");
+    refused(numbers_csv, text, "{\"target\":\"y\"}", "got an array of 17");
+    snprintf(text, sizeof text, with, "0.25");
+    struct resolved r = resolve_text(numbers_csv, text, "{\"target\":\"y\"}");
+    json_t *json = schema_definition_encode(r.training->definition), *expected = json_pack("{s:s, s:[f]}", "type", "quantile", "quantiles", 0.25);
+    ck_assert(json_equal(json_object_get(json, "loss"), expected));
+    json_decref(json);
+    json_decref(expected);
+    resolved_clear(&r);
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_refused) {
     refused(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"softmax\"}]}", "{\"target\":\"k\"}",
             "/model/layers/0: the output layer gives 4 numbers, but \"k\" has 3 classes");
@@ -158,6 +208,8 @@ Suite *suite_schema_training(void) {
     tcase_add_test(tests, the_output_layer_follows_from_the_target);
     tcase_add_test(tests, a_given_output_layer_is_taken);
     tcase_add_test(tests, a_chosen_loss_does_not_need_the_output_layer);
+    tcase_add_test(tests, losses_of_several_outputs_and_of_scores);
+    tcase_add_test(tests, lists_of_numbers);
     tcase_add_test(tests, what_does_not_fit_is_refused);
     tcase_add_test(tests, the_task_is_inferred);
     tcase_add_test(tests, a_spec_gives_the_same_training);

@@ -15,6 +15,7 @@ struct bp_metric_call {
     const bp_real *y;       /* (B, 1) class numbers, or (B, width) values */
     const bp_real *weights; /* (B) or NULL */
     double unit, origin;    /* regression: a value v of the network means v * unit + origin in the target's own unit */
+    const double *units, *origins; /* (width) of each number of a row, instead; NULL: all alike */
     const double *numbers;  /* its own parameters */
 };
 
@@ -33,6 +34,14 @@ struct bp_metric_ops {
     /* NaN when undefined. Called once, after the last update: it may leave state in another order. */
     double (*result)(double *state, int32_t classes, int32_t width);
 };
+
+/* What a number of the network is in the target's own unit: its j-th, or the difference of two. */
+static inline double bp_metric_value(const struct bp_metric_call *call, int32_t j, double v) {
+    return call->units ? v * call->units[j] + call->origins[j] : v * call->unit + call->origin;
+}
+static inline double bp_metric_unit(const struct bp_metric_call *call, int32_t j) {
+    return call->units ? call->units[j] : call->unit;
+}
 
 /* For classification: the predicted class of sample i: the largest probability or score, or p >= 0.5 (a score >= 0) when width is 1. */
 int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i);

@@ -39,6 +39,7 @@ struct bp_graph {
     const struct bp_input *inputs;
     const struct bp_layer *layers;
     struct bp_graph_output outputs[BP_OUTPUTS_MAX];
+    bool any_readers; /* a layer that leads nowhere is no mistake: for looking at shapes */
 };
 
 /* One output, planned. */

@@ -85,7 +85,9 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
                                   .y = truth_of(trainer, shard, k),
                                   .weights = loss->weights,
                                   .unit = task->unit,
-                                  .origin = task->origin};
+                                  .origin = task->origin,
+                                  .units = task->units,
+                                  .origins = task->origins};
     for (int32_t m = 0; m < task->metrics_count; m++) {
         const int64_t state = trainer->metric_state[part][k][m];
         call.numbers = task->metric_numbers[m];

@@ -37,6 +37,7 @@ struct bp_task {
     int32_t classes;     /* classification: at least 2, regression: 0 */
     bool scores;         /* classification: see metric.h */
     double unit, origin; /* regression: see metric.h */
+    const double *units, *origins; /* of each number of the target, instead; NULL: all alike. The caller's */
     int32_t metrics_count;
     const struct bp_metric_ops *metrics[BP_METRICS_MAX];
     double metric_numbers[BP_METRICS_MAX][BP_METRIC_NUMBERS_MAX]; /* the parameters of each */
@@ -93,6 +94,12 @@ struct bp_trainer_state {
 };
 
 struct bp_trainer;
+
+/* Whether the options suit the network: what bp_trainer_new would say of them, without data. */
+int bp_train_check(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error);
+/* The names that a trainer's metrics would have, at most `most`. Returns how many. */
+int32_t bp_train_metric_names(const struct bp_network *network, const struct bp_train_options *options, bool validation, char (*names)[BP_NAME_MAX],
+                              int32_t most);
 
 /* The network must be complete and have a loss. Validation reads max(batch_size, 64) samples a step. train and validation are borrowed until
  * bp_trainer_free; validation may be NULL. Errors: a metric that does not exist or suit, no rows, no memory. */

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { THREADS_MAX = 256 };
@@ -37,6 +38,23 @@ void bp_trainer_list_series(struct bp_trainer *trainer) {
         if (outputs > 1) add_series(trainer, k, -1);
         for (int32_t m = 0; m < trainer->options.tasks[k].metrics_count; m++) add_series(trainer, k, m);
     }
+}
+
+int32_t bp_train_metric_names(const struct bp_network *network, const struct bp_train_options *options, bool validation, char (*names)[BP_NAME_MAX],
+                              int32_t most) {
+    struct bp_trainer *trainer = calloc(1, sizeof *trainer);
+    char(*all)[BP_NAME_MAX] = calloc(BP_SERIES_MAX, sizeof *all);
+    double *values = calloc(BP_SERIES_MAX, sizeof *values);
+    int32_t count = 0;
+    if (trainer && all && values) {
+        *trainer = (struct bp_trainer){.network = network, .options = *options, .validates = validation, .names = all, .values = values};
+        bp_trainer_list_series(trainer);
+        for (; count < trainer->values_count && count < most; count++) memcpy(names[count], all[count], sizeof *names);
+    }
+    free(trainer);
+    free(all);
+    free(values);
+    return count;
 }
 
 /* ---- one output -------------------------------------------------------------------------------------------------- */
@@ -98,8 +116,7 @@ static int check_search(const struct bp_network *network, const struct bp_train_
     return 0;
 }
 
-int bp_trainer_check(const struct bp_network *network, const struct bp_train_options *options, const struct bp_source *train,
-                     const struct bp_source *validation, struct bp_error *error) {
+int bp_train_check(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
     if (!network->complete) return bp_error_set(error, "", "the network cannot be trained: the shape of an input is not known");
     if (!options->optimizer) return bp_error_set(error, "/optimizer", "there is no optimizer");
     if (options->epochs < 1 || options->batch_size < 1)
@@ -107,8 +124,6 @@ int bp_trainer_check(const struct bp_network *network, const struct bp_train_opt
                             (int)options->epochs, (int)options->batch_size);
     if (options->threads < 1 || options->threads > THREADS_MAX)
         return bp_error_set(error, "/threads", "threads is %d; expected 1 to %d", (int)options->threads, THREADS_MAX);
-    if (train->rows < 1 || (validation && validation->rows < 1))
-        return bp_error_set(error, "", "there are no rows to %s", train->rows < 1 ? "train on" : "validate with");
     if (!positive(options->l1) || !positive(options->l2) || !positive(options->max_norm) || !positive(options->gradient_clip_norm) ||
         !positive(options->gradient_clip_value) || !positive(options->mixup))
         return bp_error_set(error, "",
@@ -127,4 +142,12 @@ int bp_trainer_check(const struct bp_network *network, const struct bp_train_opt
         if (check_classes(&network->outputs[k], &options->tasks[k], error) || check_metrics(&options->tasks[k], error)) return -1;
     }
     return options->optimizer->search ? check_search(network, options, error) : 0;
+}
+
+int bp_trainer_check(const struct bp_network *network, const struct bp_train_options *options, const struct bp_source *train,
+                     const struct bp_source *validation, struct bp_error *error) {
+    if (bp_train_check(network, options, error)) return -1;
+    if (train->rows < 1 || (validation && validation->rows < 1))
+        return bp_error_set(error, "", "there are no rows to %s", train->rows < 1 ? "train on" : "validate with");
+    return 0;
 }

@@ -41,11 +41,16 @@ static void decode_layer_inputs(const json_t *json, const char *pointer, struct 
 }
 
 static void decode_layer(const json_t *json, const char *pointer, struct bp_layer *layer, struct schema_problems *problems) {
-    static const char *const others[] = {"name", "inputs", NULL};
-    char place[POINTER_MAX];
+    static const char *const others[] = {"name", "inputs", "trainable", NULL};
+    char place[POINTER_MAX], got[80];
     const struct bp_entry *entry = schema_entry_decode(json, pointer, &bp_layers, others, layer->values, problems);
     layer->ops = (const struct bp_layer_ops *)entry;
     const json_t *name = json_object_get(json, "name"), *inputs = json_object_get(json, "inputs");
+    const json_t *trainable = json_object_get(json, "trainable");
+    if (trainable && !json_is_boolean(trainable))
+        schema_problem_add(problems, schema_pointer(pointer, "trainable", place, sizeof place),
+                           "trainable must be true, or false for weights that stay as they are, got %s", schema_json_text(trainable, got, sizeof got));
+    layer->frozen = json_is_false(trainable);
     if (name) decode_name(name, schema_pointer(pointer, "name", place, sizeof place), layer->name, problems);
     if (inputs) decode_layer_inputs(inputs, schema_pointer(pointer, "inputs", place, sizeof place), layer, problems);
 }
@@ -107,36 +112,120 @@ static void decode_inputs(struct schema_definition *d, const json_t *json, const
     }
 }
 
-static void decode_metrics(struct schema_definition *d, const json_t *json, const char *pointer, struct schema_problems *problems) {
+struct schema_named_output *schema_definition_named(struct schema_definition *d, const char *name) {
+    for (int32_t i = 0; i < d->named_count; i++)
+        if (strcmp(d->named[i].name, name) == 0) return &d->named[i];
+    if (d->named_count == BP_OUTPUTS_MAX) return NULL;
+    struct schema_named_output *named = &d->named[d->named_count++];
+    snprintf(named->name, sizeof named->name, "%s", name);
+    return named;
+}
+
+/* The entry of an output in a map by output, or NULL with a problem. */
+static struct schema_named_output *decode_named(struct schema_definition *d, const char *name, const char *pointer, struct schema_problems *problems) {
+    char text[BP_NAME_MAX];
+    json_t *json = json_string(name);
+    const int failed = decode_name(json, pointer, text, problems);
+    json_decref(json);
+    struct schema_named_output *named = failed ? NULL : schema_definition_named(d, text);
+    if (!failed && !named) schema_problem_add(problems, pointer, "at most %d outputs can be named", BP_OUTPUTS_MAX);
+    return named;
+}
+
+/* One list of metrics, into `to`. */
+static void decode_metric_list(const json_t *json, const char *pointer, struct schema_named_output *to, struct schema_problems *problems) {
     char place[POINTER_MAX], got[80];
     if (!json_is_array(json) || json_array_size(json) > BP_METRICS_MAX) {
         schema_problem_add(problems, pointer, "metrics must be a list of at most %d names, like [\"accuracy\",\"f1\"], got %s", BP_METRICS_MAX,
                            schema_json_text(json, got, sizeof got));
         return;
     }
-    d->metrics_given = true;
+    to->metrics_given = true;
     for (size_t i = 0; i < json_array_size(json); i++) {
         struct bp_value values[BP_VALUES_MAX];
         schema_pointer_index(pointer, i, place, sizeof place);
         const struct bp_entry *entry = schema_entry_decode(json_array_get(json, i), place, &bp_metrics, NULL, values, problems);
-        for (int32_t k = 0; entry && k < d->metrics_count; k++)
-            if (&d->metrics[k]->entry == entry) {
+        for (int32_t k = 0; entry && k < to->metrics_count; k++)
+            if (&to->metrics[k]->entry == entry) {
                 schema_problem_add(problems, place, "the metric \"%s\" is listed twice", entry->name);
                 entry = NULL;
             }
         if (!entry) continue;
-        for (int32_t k = 0; k < entry->params_count; k++) d->metric_numbers[d->metrics_count][k] = values[k].number;
-        d->metrics[d->metrics_count++] = (const struct bp_metric_ops *)entry;
+        for (int32_t k = 0; k < entry->params_count; k++) to->metric_numbers[to->metrics_count][k] = values[k].number;
+        to->metrics[to->metrics_count++] = (const struct bp_metric_ops *)entry;
+    }
+}
+
+static void decode_metrics(struct schema_definition *d, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    char place[POINTER_MAX];
+    const char *name;
+    json_t *list;
+    if (!json_is_object(json)) {
+        struct schema_named_output all = {0};
+        decode_metric_list(json, pointer, &all, problems);
+        d->metrics_given = all.metrics_given;
+        d->metrics_count = all.metrics_count;
+        memcpy(d->metrics, all.metrics, sizeof d->metrics);
+        memcpy(d->metric_numbers, all.metric_numbers, sizeof d->metric_numbers);
+        return;
+    }
+    json_object_foreach((json_t *)json, name, list) {
+        schema_pointer(pointer, name, place, sizeof place);
+        struct schema_named_output *named = decode_named(d, name, place, problems);
+        if (named) decode_metric_list(list, place, named, problems);
+    }
+}
+
+/* "mse", {"type":"huber","delta":2}, or by output: {"price":"mse","kind":{"type":...}}. */
+static void decode_loss(struct schema_definition *d, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    char place[POINTER_MAX];
+    const char *name;
+    json_t *loss;
+    if (!json_is_object(json) || json_object_get(json, "type") || json_object_size(json) == 0) {
+        d->loss = (const struct bp_loss_ops *)schema_entry_decode(json, pointer, &bp_losses, NULL, d->loss_values, problems);
+        return;
+    }
+    json_object_foreach((json_t *)json, name, loss) {
+        schema_pointer(pointer, name, place, sizeof place);
+        struct schema_named_output *named = decode_named(d, name, place, problems);
+        if (named) named->loss = (const struct bp_loss_ops *)schema_entry_decode(loss, place, &bp_losses, NULL, named->loss_values, problems);
+    }
+}
+
+static void decode_loss_weights(struct schema_definition *d, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    char place[POINTER_MAX], got[80];
+    const char *name;
+    json_t *weight;
+    if (!json_is_object(json)) {
+        schema_problem_add(problems, pointer, "loss_weights must be an object by output, like {\"price\":1,\"kind\":0.5}, got %s",
+                           schema_json_text(json, got, sizeof got));
+        return;
+    }
+    json_object_foreach((json_t *)json, name, weight) {
+        schema_pointer(pointer, name, place, sizeof place);
+        struct schema_named_output *named = decode_named(d, name, place, problems);
+        if (!named) continue;
+        named->weight = json_number_value(weight);
+        if (!json_is_number(weight) || !(named->weight > 0) || named->weight > 1e9)
+            schema_problem_add(problems, place, "the weight of a loss must be a number greater than 0 and at most 1e9, got %s",
+                               schema_json_text(weight, got, sizeof got));
     }
 }
 
 static void decode_outputs(struct schema_definition *d, const json_t *json, const char *pointer, struct schema_problems *problems) {
-    const json_t *name = json_is_array(json) && json_array_size(json) == 1 ? json_array_get(json, 0) : json;
-    char got[80];
-    if (!json_is_string(name))
-        schema_problem_add(problems, pointer, "outputs must name one layer, like \"dense_2\" or [\"dense_2\"], got %s",
+    char place[POINTER_MAX], got[80];
+    if (json_is_string(json)) {
+        if (decode_name(json, pointer, d->outputs[0], problems) == 0) d->outputs_count = 1;
+        return;
+    }
+    if (!json_is_array(json) || json_array_size(json) < 1 || json_array_size(json) > BP_OUTPUTS_MAX) {
+        schema_problem_add(problems, pointer, "outputs must name 1 to %d layers, like \"dense_2\" or [\"price\",\"kind\"], got %s", BP_OUTPUTS_MAX,
                            schema_json_text(json, got, sizeof got));
-    else decode_name(name, pointer, d->output, problems);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(json); i++)
+        decode_name(json_array_get(json, i), schema_pointer_index(pointer, i, place, sizeof place), d->outputs[i], problems);
+    d->outputs_count = (int32_t)json_array_size(json);
 }
 
 /* Whether it reads like a name that the network gives to a layer without one: "dense_1", "max_pool2d_3". */
@@ -174,7 +263,7 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
     struct bp_graph graph = schema_definition_graph(d, named ? d->inputs : open, named ? d->inputs_count : count);
     struct bp_network *network = NULL;
     struct bp_error error = {0};
-    graph.outputs[0].loss = NULL; /* the output layer may have been left out: whether the loss suits it is known with the data */
+    for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++) graph.outputs[o].loss = NULL; /* the output layer may have been left out: whether the loss suits it is known with the data */
     if (bp_network_plan(&graph, &network, &error) != 0) {
         snprintf(place, sizeof place, "%s%s", pointer, error.pointer);
         schema_problem_add(problems, place, "%s", error.message);
@@ -185,7 +274,7 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
 struct schema_definition *schema_definition_decode(const json_t *json, const char *pointer, const char *const *others,
                                                    struct schema_problems *problems) {
     static const struct bp_entry definition_entry = {.name = "a model definition"};
-    const char *known[16] = {"layers", "inputs", "loss", "metrics", "outputs"};
+    const char *known[16] = {"layers", "inputs", "loss", "metrics", "outputs", "loss_weights"};
     int64_t before = problems->total;
     char place[POINTER_MAX], got[80];
     if (!json_is_object(json)) {
@@ -193,7 +282,7 @@ struct schema_definition *schema_definition_decode(const json_t *json, const cha
                            schema_json_text(json, got, sizeof got));
         return NULL;
     }
-    for (int32_t i = 0; others && others[i] && i < 10; i++) known[5 + i] = others[i];
+    for (int32_t i = 0; others && others[i] && i < 9; i++) known[6 + i] = others[i];
     struct schema_definition *d = calloc(1, sizeof *d);
     if (!d) return NULL;
     struct bp_value none[1];
@@ -205,9 +294,9 @@ struct schema_definition *schema_definition_decode(const json_t *json, const cha
                            "a model definition needs \"layers\": a list like [{\"type\":\"dense\",\"units\":32,\"activation\":\"relu\"}]");
     else decode_layers(d, layers, schema_pointer(pointer, "layers", place, sizeof place), problems);
     if (inputs) decode_inputs(d, inputs, schema_pointer(pointer, "inputs", place, sizeof place), problems);
-    if (loss && !json_is_null(loss))
-        d->loss = (const struct bp_loss_ops *)schema_entry_decode(loss, schema_pointer(pointer, "loss", place, sizeof place), &bp_losses, NULL,
-                                                                  d->loss_values, problems);
+    const json_t *weights = json_object_get(json, "loss_weights");
+    if (loss && !json_is_null(loss)) decode_loss(d, loss, schema_pointer(pointer, "loss", place, sizeof place), problems);
+    if (weights) decode_loss_weights(d, weights, schema_pointer(pointer, "loss_weights", place, sizeof place), problems);
     if (metrics) decode_metrics(d, metrics, schema_pointer(pointer, "metrics", place, sizeof place), problems);
     if (outputs) decode_outputs(d, outputs, schema_pointer(pointer, "outputs", place, sizeof place), problems);
     if (problems->total == before) check_plan(d, pointer, problems);
@@ -232,12 +321,37 @@ json_t *schema_shape_json(const struct bp_shape *shape) {
     return list;
 }
 
+static json_t *encode_metrics(int32_t count, const struct bp_metric_ops *const *metrics, const double (*numbers)[BP_METRIC_NUMBERS_MAX]) {
+    json_t *list = json_array();
+    for (int32_t i = 0; i < count; i++) json_array_append_new(list, schema_member_encode(&metrics[i]->entry, numbers[i]));
+    return list;
+}
+
+/* Maps by output. */
+static void encode_named(const struct schema_definition *d, json_t *json) {
+    json_t *loss = json_object(), *metrics = json_object(), *weights = json_object();
+    for (int32_t i = 0; i < d->named_count; i++) {
+        const struct schema_named_output *named = &d->named[i];
+        if (named->loss) json_object_set_new(loss, named->name, schema_entry_encode(&named->loss->entry, named->loss_values));
+        if (named->metrics_given)
+            json_object_set_new(metrics, named->name, encode_metrics(named->metrics_count, named->metrics, named->metric_numbers));
+        if (named->weight > 0) json_object_set_new(weights, named->name, schema_number_encode(named->weight));
+    }
+    if (json_object_size(loss)) json_object_set(json, "loss", loss);
+    if (json_object_size(metrics)) json_object_set(json, "metrics", metrics);
+    if (json_object_size(weights)) json_object_set(json, "loss_weights", weights);
+    json_decref(loss);
+    json_decref(metrics);
+    json_decref(weights);
+}
+
 json_t *schema_definition_encode(const struct schema_definition *d) {
     json_t *layers = json_array(), *json = json_object();
     for (int32_t i = 0; i < d->layers_count; i++) {
         const struct bp_layer *layer = &d->layers[i];
         json_t *item = schema_entry_encode(&layer->ops->entry, layer->values);
         if (layer->name[0]) json_object_set_new(item, "name", json_string(layer->name));
+        if (layer->frozen) json_object_set_new(item, "trainable", json_false());
         if (layer->inputs_count > 0) {
             json_t *names = json_array();
             for (int32_t k = 0; k < layer->inputs_count; k++) json_array_append_new(names, json_string(layer->inputs[k]));
@@ -252,18 +366,18 @@ json_t *schema_definition_encode(const struct schema_definition *d) {
             json_object_set_new(inputs, d->inputs[i].name, json_pack("{s:o}", "shape", schema_shape_json(&d->inputs[i].shape)));
         json_object_set_new(json, "inputs", inputs);
     }
+    if (d->named_count > 0) encode_named(d, json);
     if (d->loss) json_object_set_new(json, "loss", schema_entry_encode(&d->loss->entry, d->loss_values));
-    if (d->metrics_given || d->metrics_count > 0) {
-        json_t *metrics = json_array();
-        for (int32_t i = 0; i < d->metrics_count; i++)
-            json_array_append_new(metrics, schema_member_encode(&d->metrics[i]->entry, d->metric_numbers[i]));
-        json_object_set_new(json, "metrics", metrics);
+    if (d->metrics_given || d->metrics_count > 0) json_object_set_new(json, "metrics", encode_metrics(d->metrics_count, d->metrics, d->metric_numbers));
+    if (d->outputs_count > 0) {
+        json_t *outputs = json_array();
+        for (int32_t o = 0; o < d->outputs_count; o++) json_array_append_new(outputs, json_string(d->outputs[o]));
+        json_object_set_new(json, "outputs", outputs);
     }
-    if (d->output[0]) json_object_set_new(json, "outputs", json_pack("[s]", d->output));
     return json;
 }
 
-int schema_definition_append_dense(struct schema_definition *d, int32_t units, const char *activation) {
+int schema_definition_append_dense(struct schema_definition *d, int32_t units, const char *activation, const char *name, const char *input) {
     struct bp_layer *layers = realloc(d->layers, ((size_t)d->layers_count + 1) * sizeof *layers);
     if (!layers) return -1;
     d->layers = layers;
@@ -272,27 +386,35 @@ int schema_definition_append_dense(struct schema_definition *d, int32_t units, c
     layer->ops = (const struct bp_layer_ops *)bp_family_find(&bp_layers, "dense");
     bp_values_preset(&layer->ops->entry, layer->values);
     for (int32_t i = 0; i < layer->ops->entry.params_count; i++) {
-        const char *name = layer->ops->entry.params[i].name;
-        if (strcmp(name, "units") == 0) layer->values[i].number = units;
-        if (strcmp(name, "activation") == 0) layer->values[i].entry = bp_family_find(&bp_activations, activation);
+        const char *parameter = layer->ops->entry.params[i].name;
+        if (strcmp(parameter, "units") == 0) layer->values[i].number = units;
+        if (strcmp(parameter, "activation") == 0) layer->values[i].entry = bp_family_find(&bp_activations, activation);
     }
-    if (d->output[0]) {
-        snprintf(layer->inputs[0], BP_NAME_MAX, "%s", d->output);
-        layer->inputs_count = 1;
-        d->output[0] = '\0';
-    }
+    snprintf(layer->name, sizeof layer->name, "%s", name);
+    snprintf(layer->inputs[0], BP_NAME_MAX, "%s", input);
+    layer->inputs_count = input[0] ? 1 : 0;
     return 0;
 }
 
 struct bp_graph schema_definition_graph(const struct schema_definition *d, const struct bp_input *inputs, int32_t inputs_count) {
     struct bp_graph graph = {.inputs_count = inputs ? inputs_count : d->inputs_count,
                              .layers_count = d->layers_count,
+                             .outputs_count = d->outputs_count > 0 ? d->outputs_count : 1,
                              .inputs = inputs ? inputs : d->inputs,
-                             .layers = d->layers,
-                             .outputs_count = 1,
-                             .outputs[0].loss = d->loss};
-    memcpy(graph.outputs[0].name, d->output, sizeof graph.outputs[0].name);
-    memcpy(graph.outputs[0].values, d->loss_values, sizeof graph.outputs[0].values);
+                             .layers = d->layers};
+    for (int32_t o = 0; o < graph.outputs_count; o++) {
+        struct bp_graph_output *output = &graph.outputs[o];
+        if (d->outputs_count > 0) memcpy(output->name, d->outputs[o], sizeof output->name);
+        output->loss = d->loss;
+        memcpy(output->values, d->loss_values, sizeof output->values);
+        for (int32_t i = 0; i < d->named_count; i++) {
+            if (strcmp(d->named[i].name, output->name) != 0) continue;
+            output->weight = d->named[i].weight;
+            if (!d->named[i].loss) continue;
+            output->loss = d->named[i].loss;
+            memcpy(output->values, d->named[i].loss_values, sizeof output->values);
+        }
+    }
     return graph;
 }
 

@@ -66,16 +66,44 @@ static int read_weights(struct schema_model *model, const struct schema_tensor *
     return failed;
 }
 
-static int escape_labels(struct schema_model *model) {
-    const struct schema_target *target = &model->training->preprocessing->target;
-    model->labels_json = calloc((size_t)target->labels_count + 1, sizeof *model->labels_json);
-    for (int32_t i = 0; model->labels_json && i < target->labels_count; i++) {
-        struct schema_text text = {.limit = 1 << 24};
-        schema_text_json_string(&text, target->labels[i]);
-        if (text.failed) return -1;
-        model->labels_json[i] = text.bytes;
+static char *json_string_of(const char *bytes) {
+    struct schema_text text = {.limit = 1 << 24};
+    schema_text_json_string(&text, bytes);
+    if (!text.failed) return text.bytes;
+    free(text.bytes);
+    return NULL;
+}
+
+/* An output of several numbers is told by their columns, the others by their own names. */
+static const char *shown_name(const struct schema_preprocessing *p, int32_t k) {
+    for (int32_t o = 0; o < p->outputs_count; o++)
+        if (k >= p->outputs[o].first && k < p->outputs[o].first + p->outputs[o].count && p->outputs[o].count == 1 && p->outputs[o].name[0])
+            return p->outputs[o].name;
+    return p->targets[k].name;
+}
+
+static int escape_names(struct schema_model *model) {
+    const struct schema_preprocessing *p = model->training->preprocessing;
+    model->labels_json = calloc((size_t)p->targets_count, sizeof *model->labels_json);
+    model->names_json = calloc((size_t)p->targets_count, sizeof *model->names_json);
+    if (!model->labels_json || !model->names_json) return -1;
+    for (int32_t k = 0; k < p->targets_count; k++) {
+        if (!(model->names_json[k] = json_string_of(shown_name(p, k)))) return -1;
+        if (!(model->labels_json[k] = calloc((size_t)p->targets[k].labels_count + 1, sizeof **model->labels_json))) return -1;
+        for (int32_t i = 0; i < p->targets[k].labels_count; i++)
+            if (!(model->labels_json[k][i] = json_string_of(p->targets[k].labels[i]))) return -1;
     }
-    return model->labels_json ? 0 : -1;
+    return 0;
+}
+
+static void free_names(struct schema_model *model) {
+    for (int32_t k = 0; model->labels_json && k < model->training->preprocessing->targets_count; k++) {
+        for (int32_t i = 0; model->labels_json[k] && i < model->training->preprocessing->targets[k].labels_count; i++) free(model->labels_json[k][i]);
+        free(model->labels_json[k]);
+        if (model->names_json) free(model->names_json[k]);
+    }
+    free(model->labels_json);
+    free(model->names_json);
 }
 
 struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error) {
@@ -88,7 +116,7 @@ struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp
     bool good = model && format && text && strcmp(format, model_format) == 0;
     if (!good) bp_error_set(error, "", "this tensor file is not a model of backpropd (%s)", format ? format : "it has no format note");
     if (good) good = (model->document = json_loads(text, 0, NULL)) && (model->training = schema_training_decode(model->document, error));
-    good = good && read_weights(model, tensors, count, error) == 0 && escape_labels(model) == 0;
+    good = good && read_weights(model, tensors, count, error) == 0 && escape_names(model) == 0;
     json_decref(metadata);
     free(tensors);
     if (good) return model;
@@ -99,8 +127,7 @@ struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp
 
 void schema_model_free(struct schema_model *model) {
     if (!model) return;
-    for (int32_t i = 0; model->labels_json && i < model->training->preprocessing->target.labels_count; i++) free(model->labels_json[i]);
-    free(model->labels_json);
+    free_names(model);
     free(model->weights);
     schema_training_free(model->training);
     json_decref(model->document);

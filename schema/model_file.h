@@ -13,7 +13,8 @@ struct schema_model {
     struct schema_training *training;
     json_t *document;
     bp_real *weights;
-    char **labels_json; /* classification: each label as a JSON string with its quotes */
+    char ***labels_json; /* [targets] of classes: each label as a JSON string with its quotes; NULL for numbers */
+    char **names_json;   /* [targets] how the prediction of it is named where there are several, likewise */
 };
 
 /* document: the training's JSON with whatever else is to be kept (metrics, dataset, job). *bytes is the caller's. */

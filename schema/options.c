@@ -7,16 +7,40 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EPOCHS, BATCH_SIZE, SEED, THREADS, L2, GRADIENT_CLIP_NORM, CHECKPOINT_EVERY_EPOCHS };
+enum {
+    EPOCHS,
+    BATCH_SIZE,
+    SEED,
+    THREADS,
+    L1,
+    L2,
+    MAX_NORM,
+    GRADIENT_CLIP_NORM,
+    GRADIENT_CLIP_VALUE,
+    GRADIENT_ACCUMULATION_STEPS,
+    EMA,
+    MIXUP,
+    CHECKPOINT_EVERY_EPOCHS
+};
 static const struct bp_param params[] = {
     [EPOCHS] = {"epochs", BP_PARAM_INTEGER, "passes over the training rows", .preset = 100, .min = 1, .max = 1e6},
     [BATCH_SIZE] = {"batch_size", BP_PARAM_INTEGER, "rows of one mini-batch", .preset = 32, .min = 1, .max = 65536},
     [SEED] = {"seed", BP_PARAM_INTEGER, "decides weights, split and shuffling; chosen and told when not given", .preset = 0, .min = 0,
               .max = 9007199254740991.0},
     [THREADS] = {"threads", BP_PARAM_INTEGER, "threads that share each mini-batch", .preset = 1, .min = 1, .max = 64},
+    [L1] = {"l1", BP_PARAM_NUMBER, "adds l1 x the sum of absolute kernel weights to the loss", .preset = 0, .min = 0, .max = 1e6},
     [L2] = {"l2", BP_PARAM_NUMBER, "adds l2 x the sum of squared kernel weights to the loss", .preset = 0, .min = 0, .max = 1e6},
+    [MAX_NORM] = {"max_norm", BP_PARAM_NUMBER, "scales each unit's kernel weights down to this L2 norm; 0 never", .preset = 0, .min = 0, .max = 1e9},
     [GRADIENT_CLIP_NORM] = {"gradient_clip_norm", BP_PARAM_NUMBER, "scales the gradient down to this L2 norm; 0 never", .preset = 0, .min = 0,
                             .max = 1e9},
+    [GRADIENT_CLIP_VALUE] = {"gradient_clip_value", BP_PARAM_NUMBER, "holds each number of the gradient within +- this; 0 never", .preset = 0,
+                             .min = 0, .max = 1e9},
+    [GRADIENT_ACCUMULATION_STEPS] = {"gradient_accumulation_steps", BP_PARAM_INTEGER, "mini-batches whose mean gradient makes one update",
+                                     .preset = 1, .min = 1, .max = 65536},
+    [EMA] = {"ema", BP_PARAM_NUMBER, "decay of a moving average of the weights, which is validated and kept; 0 for none", .preset = 0, .min = 0,
+             .max = 1, .flags = BP_PARAM_MAX_OPEN},
+    [MIXUP] = {"mixup", BP_PARAM_NUMBER, "alpha of mixup: mini-batches are mixed with themselves by a share from Beta(alpha, alpha); 0 for none",
+               .preset = 0, .min = 0, .max = 100},
     [CHECKPOINT_EVERY_EPOCHS] = {"checkpoint_every_epochs", BP_PARAM_INTEGER, "epochs between checkpoints", .preset = 10, .min = 1, .max = 1e6},
 };
 static const struct bp_entry options_entry = {"a job", "training options", params, sizeof params / sizeof *params};
@@ -34,8 +58,9 @@ static const struct bp_param stopping_params[] = {
 static const struct bp_entry stopping_entry = {"early_stopping", "when to stop", stopping_params, 2};
 
 const char *const schema_options_names[] = {
-    "epochs",     "batch_size", "seed",           "threads", "l2", "gradient_clip_norm", "checkpoint_every_epochs",
-    "validation", "optimizer",  "early_stopping", NULL};
+    "epochs",     "batch_size", "seed",           "threads", "l1", "l2", "max_norm", "gradient_clip_norm", "gradient_clip_value",
+    "gradient_accumulation_steps", "ema", "mixup", "checkpoint_every_epochs", "validation", "optimizer", "schedule", "early_stopping", NULL};
+
 
 static void decode_stopping(const json_t *json, const char *pointer, struct schema_options *options, struct schema_problems *problems) {
     static const char *const others[] = {"metric", NULL};
@@ -59,12 +84,26 @@ static void decode_stopping(const json_t *json, const char *pointer, struct sche
     else snprintf(options->stop_metric, BP_NAME_MAX, "%s", json_string_value(metric));
 }
 
+/* "adam", or {"type":"adam","learning_rate":0.01,...}; the learning rate may be "auto". */
+static void decode_optimizer(const json_t *json, const char *pointer, struct schema_options *options, struct schema_problems *problems) {
+    json_t *copy = json ? json_deep_copy(json) : json_string("adam");
+    const char *rate = json_string_value(json_object_get(copy, "learning_rate"));
+    if (rate && strcmp(rate, "auto") == 0) {
+        options->find_rate = true;
+        json_object_del(copy, "learning_rate");
+    }
+    options->optimizer = (const struct bp_optimizer_ops *)schema_entry_decode(copy, pointer, &bp_optimizers, NULL, options->optimizer_values, problems);
+    if (options->optimizer && options->optimizer->search && options->find_rate)
+        schema_problem_add(problems, pointer, "%s finds the length of its steps itself; leave learning_rate out", options->optimizer->entry.name);
+    json_decref(copy);
+}
+
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
                           struct schema_problems *problems) {
     int64_t before = problems->total;
-    const char *known[32] = {"validation", "optimizer", "early_stopping"};
+    const char *known[32] = {"validation", "optimizer", "early_stopping", "schedule"};
     char place[256], got[80];
-    for (int32_t i = 0; others && others[i] && i < 28; i++) known[3 + i] = others[i];
+    for (int32_t i = 0; others && others[i] && i < 27; i++) known[4 + i] = others[i];
     struct bp_value values[sizeof params / sizeof *params];
     memset(options, 0, sizeof *options);
     schema_values_decode(object, pointer, &options_entry, known, values, problems);
@@ -73,8 +112,14 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
     options->threads = (int32_t)values[THREADS].number;
     options->seed = (uint64_t)values[SEED].number;
     options->seed_given = values[SEED].given;
+    options->l1 = values[L1].number;
     options->l2 = values[L2].number;
+    options->max_norm = values[MAX_NORM].number;
     options->gradient_clip_norm = values[GRADIENT_CLIP_NORM].number;
+    options->gradient_clip_value = values[GRADIENT_CLIP_VALUE].number;
+    options->gradient_accumulation_steps = (int32_t)values[GRADIENT_ACCUMULATION_STEPS].number;
+    options->ema = values[EMA].number;
+    options->mixup = values[MIXUP].number;
     options->checkpoint_every_epochs = (int32_t)values[CHECKPOINT_EVERY_EPOCHS].number;
     options->checkpoint_every_given = values[CHECKPOINT_EVERY_EPOCHS].given;
     const json_t *validation = json_object_get(object, "validation"), *optimizer = json_object_get(object, "optimizer");
@@ -89,11 +134,11 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
         else if (schema_values_decode(validation, place, &validation_entry, NULL, fraction, problems) == 0)
             options->validation_fraction = fraction[0].number;
     }
-    json_t *adam = optimizer ? NULL : json_string("adam");
-    options->optimizer =
-        (const struct bp_optimizer_ops *)schema_entry_decode(optimizer ? optimizer : adam, schema_pointer(pointer, "optimizer", place, sizeof place),
-                                                             &bp_optimizers, NULL, options->optimizer_values, problems);
-    json_decref(adam);
+    decode_optimizer(optimizer, schema_pointer(pointer, "optimizer", place, sizeof place), options, problems);
+    const json_t *schedule = json_object_get(object, "schedule");
+    if (schedule && !json_is_null(schedule))
+        options->schedule = (const struct bp_schedule_ops *)schema_entry_decode(schedule, schema_pointer(pointer, "schedule", place, sizeof place),
+                                                                                &bp_schedules, NULL, options->schedule_values, problems);
     if (stopping) decode_stopping(stopping, schema_pointer(pointer, "early_stopping", place, sizeof place), options, problems);
     return problems->total == before ? 0 : -1;
 }
@@ -106,13 +151,21 @@ json_t *schema_options_encode(const struct schema_options *o) {
     json_object_set_new(json, "threads", json_integer(o->threads));
     json_object_set_new(json, "validation", json_pack("{s:o}", "fraction", schema_number_encode(o->validation_fraction)));
     json_object_set_new(json, "optimizer", schema_entry_encode(&o->optimizer->entry, o->optimizer_values));
+    if (o->find_rate) json_object_set_new(json_object_get(json, "optimizer"), "learning_rate", json_string("auto"));
+    json_object_set_new(json, "schedule", o->schedule ? schema_entry_encode(&o->schedule->entry, o->schedule_values) : json_null());
     if (o->stop_early)
         json_object_set_new(json, "early_stopping",
                             json_pack("{s:s, s:i, s:o}", "metric", o->stop_metric, "patience", o->stop_patience, "min_delta",
                                       schema_number_encode(o->stop_min_delta)));
     else json_object_set_new(json, "early_stopping", json_null());
+    json_object_set_new(json, "l1", schema_number_encode(o->l1));
     json_object_set_new(json, "l2", schema_number_encode(o->l2));
+    json_object_set_new(json, "max_norm", schema_number_encode(o->max_norm));
     json_object_set_new(json, "gradient_clip_norm", schema_number_encode(o->gradient_clip_norm));
+    json_object_set_new(json, "gradient_clip_value", schema_number_encode(o->gradient_clip_value));
+    json_object_set_new(json, "gradient_accumulation_steps", json_integer(o->gradient_accumulation_steps));
+    json_object_set_new(json, "ema", schema_number_encode(o->ema));
+    json_object_set_new(json, "mixup", schema_number_encode(o->mixup));
     json_object_set_new(json, "checkpoint_every_epochs", json_integer(o->checkpoint_every_epochs));
     return json;
 }

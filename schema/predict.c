@@ -16,8 +16,10 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     if (!p) goto memory;
     p->model = model;
     p->preprocessing = pre;
-    p->width = (int32_t)bp_shape_size(&model->training->network->outputs[0].shape);
-    p->scores = schema_training_scores(model->training);
+    for (int32_t o = 0; o < pre->outputs_count; o++) {
+        p->widths[o] = (int32_t)bp_shape_size(&model->training->network->outputs[o].shape);
+        p->scores[o] = schema_training_scores(model->training, o);
+    }
     p->batch_max = SCHEMA_PREDICT_BATCH;
     /* Large networks: fewer rows at a time, so that a predictor stays below some 64 MB. */
     while (p->batch_max > 16 && bp_workspace_bytes(model->training->network, p->batch_max, false) > 64u << 20) p->batch_max /= 2;
@@ -114,20 +116,27 @@ static int32_t class_of(const float *y, int32_t width, bool scores) {
     return best;
 }
 
-int32_t schema_predict_class(const struct schema_training *training, const float *y) {
-    return class_of(y, (int32_t)bp_shape_size(&training->network->outputs[0].shape), schema_training_scores(training));
+static const struct bp_output *output_of(const struct schema_predictor *p, int32_t o) {
+    return &p->model->training->network->outputs[o];
 }
 
-/* What a loss of several outputs tells of a value: {"0.1":12.5,"0.9":20}, in the target's own unit. */
-static void write_details(struct schema_predictor *p, const float *y) {
-    const struct bp_network *net = p->model->training->network;
-    const struct schema_target *target = &p->preprocessing->target;
+/* What a loss of several outputs tells of a value: {"0.1":12.5,"0.9":20}, in the target's own unit; and, where all of that are values, in order. */
+static void write_details(struct schema_predictor *p, int32_t o, const struct schema_target *target, const float *y) {
+    const struct bp_loss_ops *loss = output_of(p, o)->loss;
+    const struct bp_value *values = output_of(p, o)->values;
     struct bp_loss_detail detail;
-    if (!net->outputs[0].loss->details) return;
-    schema_text_string(p->out, ",\"");
-    schema_text_string(p->out, net->outputs[0].loss->details);
+    bool widths = false;
+    if (!loss->details) return;
+    for (int32_t k = 0; loss->detail(values, y, k, &detail); k++) widths = widths || detail.width;
+    schema_text_string(p->out, widths ? "" : ",\"values\":[");
+    for (int32_t k = 0; !widths && loss->detail(values, y, k, &detail); k++) {
+        if (k) schema_text_string(p->out, ",");
+        schema_text_json_float(p->out, (float)(detail.value * target->std + target->mean));
+    }
+    schema_text_string(p->out, widths ? ",\"" : "],\"");
+    schema_text_string(p->out, loss->details);
     schema_text_string(p->out, "\":{\"");
-    for (int32_t k = 0; net->outputs[0].loss->detail(net->outputs[0].values, y, k, &detail); k++) {
+    for (int32_t k = 0; loss->detail(values, y, k, &detail); k++) {
         if (k) schema_text_string(p->out, ",\"");
         schema_text_string(p->out, detail.name);
         schema_text_string(p->out, "\":");
@@ -136,15 +145,16 @@ static void write_details(struct schema_predictor *p, const float *y) {
     schema_text_string(p->out, "}");
 }
 
-static void write_class(struct schema_predictor *p, const float *y) {
-    const struct schema_target *target = &p->preprocessing->target;
-    char **labels = p->model->labels_json;
-    int32_t best = class_of(y, p->width, p->scores);
-    float pair[2] = {p->scores ? -y[0] : 1 - y[0], y[0]};
-    const float *probabilities = p->width == 1 ? pair : y;
+static void write_class(struct schema_predictor *p, int32_t o, int32_t k, const float *y) {
+    const struct schema_target *target = &p->preprocessing->targets[k];
+    char **labels = p->model->labels_json[k];
+    const bool scores = p->scores[o];
+    int32_t best = class_of(y, p->widths[o], scores);
+    float pair[2] = {scores ? -y[0] : 1 - y[0], y[0]};
+    const float *probabilities = p->widths[o] == 1 ? pair : y;
     schema_text_string(p->out, "{\"label\":");
     schema_text_string(p->out, labels[best]);
-    schema_text_string(p->out, p->scores ? ",\"scores\":{" : ",\"probabilities\":{");
+    schema_text_string(p->out, scores ? ",\"scores\":{" : ",\"probabilities\":{");
     for (int32_t c = 0; c < target->labels_count; c++) {
         if (c) schema_text_add(p->out, ",", 1);
         schema_text_string(p->out, labels[c]);
@@ -154,29 +164,90 @@ static void write_class(struct schema_predictor *p, const float *y) {
     schema_text_string(p->out, "}}");
 }
 
-double schema_predict_value(const struct schema_training *training, const float *y) {
-    const struct schema_target *target = &training->preprocessing->target;
-    return (double)y[bp_loss_point(training->network->outputs[0].loss, training->network->outputs[0].values)] * target->std + target->mean;
+/* The numbers of a tensor, nested as it is; those of a loss with several outputs a number are their points. */
+static void write_tensor(struct schema_predictor *p, int32_t o, const struct schema_target *target, const float *y) {
+    const struct bp_output *output = output_of(p, o);
+    const int32_t each = bp_loss_outputs_per_target(output->loss, output->values), point = bp_loss_point(output->loss, output->values);
+    const int64_t size = schema_target_size(target);
+    const struct bp_shape *shape = &target->shape;
+    schema_text_string(p->out, "{\"values\":");
+    for (int64_t i = 0; i < size; i++) {
+        int64_t block = size;
+        for (int32_t d = 0; d < shape->rank; block /= shape->dims[d++])
+            if (i % block == 0) schema_text_string(p->out, i % (d ? block * shape->dims[d - 1] : size) && d ? ",[" : "[");
+        if (i % shape->dims[shape->rank - 1]) schema_text_string(p->out, ",");
+        schema_text_json_float(p->out, (float)((double)y[i * each + point] * target->std + target->mean));
+        block = 1;
+        for (int32_t d = shape->rank - 1; d >= 0; d--) {
+            block *= shape->dims[d];
+            if ((i + 1) % block == 0) schema_text_string(p->out, "]");
+        }
+    }
+    schema_text_string(p->out, "}");
 }
 
-static void write_prediction(struct schema_predictor *p, const float *y) {
-    const struct schema_target *target = &p->preprocessing->target;
+static double value_of(const struct schema_predictor *p, int32_t o, int32_t k, const float *y) {
+    const struct bp_output *output = output_of(p, o);
+    const struct schema_target *target = &p->preprocessing->targets[k];
+    return (double)y[bp_loss_point(output->loss, output->values)] * target->std + target->mean;
+}
+
+/* Where the numbers of target k, of output o, begin for a row. */
+static const float *numbers_at(const struct schema_predictor *p, int32_t o, int32_t k, int64_t row) {
+    const struct bp_output *output = output_of(p, o);
+    const int32_t each = bp_loss_outputs_per_target(output->loss, output->values);
+    return bp_workspace_output(p->workspace, o) + row * p->widths[o] + (k - p->preprocessing->outputs[o].first) * each;
+}
+
+static void write_target(struct schema_predictor *p, int32_t o, int32_t k, int64_t row) {
+    const struct schema_target *target = &p->preprocessing->targets[k];
+    const float *y = numbers_at(p, o, k, row);
     if (target->classification) {
-        write_class(p, y);
+        write_class(p, o, k, y);
+    } else if (target->shape.rank > 0) {
+        write_tensor(p, o, target, y);
+    } else {
+        schema_text_string(p->out, "{\"value\":");
+        schema_text_json_float(p->out, (float)value_of(p, o, k, y));
+        write_details(p, o, target, y);
+        schema_text_add(p->out, "}", 1);
+    }
+}
+
+static void write_prediction(struct schema_predictor *p, int64_t row) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    if (pre->targets_count == 1) {
+        write_target(p, 0, 0, row);
         return;
     }
-    schema_text_string(p->out, "{\"value\":");
-    schema_text_json_float(p->out, (float)schema_predict_value(p->model->training, y));
-    write_details(p, y);
-    schema_text_add(p->out, "}", 1);
+    schema_text_string(p->out, "{\"outputs\":{");
+    for (int32_t o = 0; o < pre->outputs_count; o++)
+        for (int32_t k = pre->outputs[o].first; k < pre->outputs[o].first + pre->outputs[o].count; k++) {
+            if (k) schema_text_add(p->out, ",", 1);
+            schema_text_string(p->out, p->model->names_json[k]);
+            schema_text_add(p->out, ":", 1);
+            write_target(p, o, k, row);
+        }
+    schema_text_string(p->out, "}}");
+}
+
+struct schema_predicted schema_predict_target(const struct schema_predictor *p, int32_t row, int32_t k) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    int32_t o = 0;
+    while (k >= pre->outputs[o].first + pre->outputs[o].count) o++;
+    const float *y = numbers_at(p, o, k, row);
+    if (!pre->targets[k].classification) return (struct schema_predicted){.label = -1, .value = value_of(p, o, k, y)};
+    const int32_t best = class_of(y, p->widths[o], p->scores[o]);
+    const float share = p->widths[o] > 1 ? y[best] : best ? y[0] : p->scores[o] ? -y[0] : 1 - y[0];
+    return (struct schema_predicted){.label = best, .share = share};
 }
 
 void schema_predictor_flush(struct schema_predictor *p) {
     if (p->filled == 0) return;
-    const float *y = bp_predict(p->model->training->network, p->model->weights, p->workspace, p->filled);
+    bp_predict(p->model->training->network, p->model->weights, p->workspace, p->filled);
     for (int32_t i = 0; i < p->filled; i++) {
         if (p->out->bytes[p->out->size - 1] != '[') schema_text_add(p->out, ",", 1);
-        write_prediction(p, y + (int64_t)i * p->width);
+        write_prediction(p, i);
     }
     p->filled = 0;
 }
@@ -248,9 +319,9 @@ int schema_predict_rows(struct schema_predictor *p, const struct schema_view *vi
     for (int64_t done = 0; done < n;) {
         int32_t some = n - done < p->batch_max ? (int32_t)(n - done) : p->batch_max;
         gather(p, view, first + done, some);
-        const float *y = bp_predict(p->model->training->network, p->model->weights, p->workspace, some);
+        bp_predict(p->model->training->network, p->model->weights, p->workspace, some);
         for (int32_t i = 0; i < some; i++) {
-            write_prediction(p, y + (int64_t)i * p->width);
+            write_prediction(p, i);
             schema_text_string(out, separator);
         }
         done += some;
@@ -258,8 +329,9 @@ int schema_predict_rows(struct schema_predictor *p, const struct schema_view *vi
     return out->failed ? -1 : 0;
 }
 
-const float *schema_predict_numbers(struct schema_predictor *p, const struct schema_view *view, int64_t first, int32_t n) {
+int32_t schema_predict_gather(struct schema_predictor *p, const struct schema_view *view, int64_t first, int32_t n) {
     if (n > p->batch_max) n = p->batch_max;
     gather(p, view, first, n);
-    return bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
+    bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
+    return n;
 }

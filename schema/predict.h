@@ -20,13 +20,15 @@ int schema_predict_body(struct schema_predictor *predictor, const char *body, si
  * `separator` after it. */
 int schema_predict_rows(struct schema_predictor *predictor, const struct schema_view *view, int64_t first, int64_t n, const char *separator,
                         struct schema_text *out);
-/* The numbers behind it, for whoever wants no JSON: (n, width) outputs of the network for the rows, n at most SCHEMA_PREDICT_BATCH; see the two
- * functions below. Borrowed until the next call. */
+/* The same for whoever wants no JSON: predicts up to n rows (at most SCHEMA_PREDICT_BATCH) and returns how many; then each target of a row is told. */
 enum { SCHEMA_PREDICT_BATCH = 256 };
-const float *schema_predict_numbers(struct schema_predictor *predictor, const struct schema_view *view, int64_t first, int32_t n);
-
-/* What the output numbers of one row stand for: the class, or the value (the point prediction) in the target's own unit. */
-int32_t schema_predict_class(const struct schema_training *training, const float *y);
-double schema_predict_value(const struct schema_training *training, const float *y);
+int32_t schema_predict_gather(struct schema_predictor *predictor, const struct schema_view *view, int64_t first, int32_t n);
+struct schema_predicted {
+    int32_t label; /* of the target's labels, -1: it is a number */
+    float share;   /* probability or score of the label */
+    double value;  /* the number (the point prediction) in the target's own unit */
+};
+/* Not for tensors. */
+struct schema_predicted schema_predict_target(const struct schema_predictor *predictor, int32_t row, int32_t target);
 
 #endif

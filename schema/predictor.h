@@ -9,8 +9,8 @@ struct schema_predictor {
     const struct schema_preprocessing *preprocessing;
     struct bp_workspace *workspace;
     int32_t batch_max;
-    int32_t width; /* numbers of one prediction */
-    bool scores;   /* ... and they are scores, not probabilities */
+    int32_t widths[BP_OUTPUTS_MAX]; /* numbers of one prediction of each output */
+    bool scores[BP_OUTPUTS_MAX];
     int64_t input_sizes[BP_INPUTS_MAX];
     struct schema_feature_value *cells; /* (features_count) of the row being read */
     float *tensors;                     /* room for the tensor cells of a row */

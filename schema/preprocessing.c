@@ -93,17 +93,13 @@ static int lay_out(struct schema_preprocessing *p, struct bp_error *error) {
 
 /* ---- fitting ------------------------------------------------------------------------------------------------------------- */
 
-/* Mean and standard deviation of the population by Welford's recurrence; 0 and 1 where there is nothing or no spread. */
-struct moments {
-    double n, mean, m2;
-};
-static void moments_add(struct moments *m, double v) {
+void schema_moments_add(struct schema_moments *m, double v) {
     m->n += 1;
     double d = v - m->mean;
     m->mean += d / m->n;
     m->m2 += d * (v - m->mean);
 }
-static void moments_result(const struct moments *m, double *mean, double *std) {
+void schema_moments_result(const struct schema_moments *m, double *mean, double *std) {
     *mean = m->n > 0 ? m->mean : 0;
     double s = m->n > 0 ? sqrt(m->m2 / m->n) : 0;
     *std = s > 1e-12 * fabs(*mean) && s > 0 && isfinite(s) ? s : 1;
@@ -138,14 +134,14 @@ static int fit_tensor(struct schema_feature *f, const struct schema_dataset *d, 
     int64_t size = bp_shape_size(&f->shape);
     float *cell = malloc((size_t)size * sizeof *cell);
     if (!cell) return bp_error_set(error, "", "no memory for a tensor of %lld numbers", (long long)size);
-    struct moments m = {0};
+    struct schema_moments m = {0};
     for (int64_t i = 0; i < n; i++) {
         schema_dataset_tensor(d, column, rows[i], cell);
         for (int64_t k = 0; k < size; k++)
-            if (isfinite(cell[k])) moments_add(&m, cell[k]);
+            if (isfinite(cell[k])) schema_moments_add(&m, cell[k]);
     }
     free(cell);
-    moments_result(&m, &f->mean, &f->std);
+    schema_moments_result(&m, &f->mean, &f->std);
     return 0;
 }
 
@@ -157,45 +153,28 @@ static int fit_feature(struct schema_feature *f, const struct schema_dataset *d,
     if (!f->name) return bp_error_set(error, "", "out of memory");
     if (f->type == SCHEMA_CATEGORICAL) return fit_categories(f, d, column, rows, n, error);
     if (f->type == SCHEMA_TENSOR) return fit_tensor(f, d, column, rows, n, error);
-    struct moments m = {0};
+    struct schema_moments m = {0};
     for (int64_t i = 0; i < n; i++) {
         double v = schema_dataset_number(d, column, rows[i]);
         if (isnan(v)) f->indicator = true;
-        else moments_add(&m, v);
+        else schema_moments_add(&m, v);
     }
-    moments_result(&m, &f->mean, &f->std);
+    schema_moments_result(&m, &f->mean, &f->std);
     if (f->type == SCHEMA_BOOLEAN) f->std = 1;
     return 0;
 }
 
-struct schema_preprocessing *schema_preprocessing_fit(const struct schema_dataset *d, const int32_t *columns, int32_t columns_count, int32_t target,
-                                                      char *const *labels, int32_t labels_count, const int64_t *rows, int64_t n,
-                                                      struct bp_error *error) {
+struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *fit, struct bp_error *error) {
     struct schema_preprocessing *p = calloc(1, sizeof *p);
-    if (!p || !(p->features = calloc((size_t)columns_count + 1, sizeof *p->features)) || !(p->target.name = strdup(d->columns[target].name)))
-        goto memory;
-    for (int32_t i = 0; i < columns_count; i++) {
+    if (!p || !(p->features = calloc((size_t)fit->columns_count + 1, sizeof *p->features))) {
+        bp_error_set(error, "", "out of memory");
+        goto failed;
+    }
+    for (int32_t i = 0; i < fit->columns_count; i++) {
         p->features_count++;
-        if (fit_feature(&p->features[i], d, columns[i], rows, n, error) != 0) goto failed;
+        if (fit_feature(&p->features[i], fit->dataset, fit->columns[i], fit->rows, fit->n, error) != 0) goto failed;
     }
-    p->target.classification = labels_count > 0;
-    p->target.std = 1;
-    if (labels_count > 0) {
-        if (!(p->target.labels = calloc((size_t)labels_count, sizeof *p->target.labels))) goto memory;
-        for (int32_t i = 0; i < labels_count; i++)
-            if (!(p->target.labels[p->target.labels_count++] = strdup(labels[i]))) goto memory;
-    } else {
-        struct moments m = {0};
-        for (int64_t i = 0; i < n; i++) {
-            double v = schema_dataset_number(d, target, rows[i]);
-            if (!isnan(v)) moments_add(&m, v);
-        }
-        moments_result(&m, &p->target.mean, &p->target.std);
-    }
-    if (lay_out(p, error) == 0) return p;
-    goto failed;
-memory:
-    bp_error_set(error, "", "out of memory");
+    if (schema_targets_fit(fit, p, error) == 0 && lay_out(p, error) == 0) return p;
 failed:
     schema_preprocessing_free(p);
     return NULL;
@@ -210,10 +189,24 @@ void schema_preprocessing_free(struct schema_preprocessing *p) {
         free(p->features[i].name);
     }
     free(p->features);
-    for (int32_t i = 0; i < p->target.labels_count; i++) free(p->target.labels[i]);
-    free(p->target.labels);
-    free(p->target.name);
+    schema_targets_free(p);
     free(p);
+}
+
+json_t *schema_dims_encode(const struct bp_shape *shape) {
+    json_t *dims = json_array();
+    for (int32_t k = 0; k < shape->rank; k++) json_array_append_new(dims, json_integer(shape->dims[k]));
+    return dims;
+}
+
+int schema_dims_decode(const json_t *dims, struct bp_shape *shape) {
+    shape->rank = (int32_t)json_array_size(dims);
+    if (shape->rank < 1 || shape->rank > BP_RANK_MAX) return -1;
+    for (int32_t i = 0; i < shape->rank; i++) {
+        json_int_t dim = json_integer_value(json_array_get(dims, (size_t)i));
+        shape->dims[i] = dim > 0 && dim < INT32_MAX ? (int32_t)dim : 0;
+    }
+    return bp_shape_size(shape) > 0 ? 0 : -1;
 }
 
 /* ---- the transform --------------------------------------------------------------------------------------------------------- */
@@ -251,20 +244,20 @@ void schema_transform(const struct schema_preprocessing *p, const struct schema_
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------------------- */
 
-static json_t *strings_encode(char *const *strings, int32_t count) {
+json_t *schema_strings_encode(char *const *strings, int32_t count) {
     json_t *list = json_array();
     for (int32_t i = 0; i < count; i++) json_array_append_new(list, json_string(strings[i]));
     return list;
 }
 
 json_t *schema_preprocessing_encode(const struct schema_preprocessing *p) {
-    json_t *features = json_array(), *target;
+    json_t *features = json_array();
     for (int32_t i = 0; i < p->features_count; i++) {
         const struct schema_feature *f = &p->features[i];
         json_t *item = json_pack("{s:s, s:s}", "name", f->name, "type", schema_type_name(f->type));
         if (f->type == SCHEMA_CATEGORICAL) {
             json_object_set_new(item, "encode", json_string("one_hot"));
-            json_object_set_new(item, "categories", strings_encode(f->categories, f->categories_count));
+            json_object_set_new(item, "categories", schema_strings_encode(f->categories, f->categories_count));
             json_object_set_new(item, "unseen", json_string("bucket"));
         } else {
             json_object_set_new(item, "scale", json_string(f->type == SCHEMA_BOOLEAN ? "none" : "standard"));
@@ -272,21 +265,15 @@ json_t *schema_preprocessing_encode(const struct schema_preprocessing *p) {
             json_object_set_new(item, "std", json_real(f->std));
             json_object_set_new(item, "missing", json_string(f->type == SCHEMA_TENSOR ? "zero" : f->indicator ? "mean_and_indicator" : "mean"));
         }
-        if (f->type == SCHEMA_TENSOR) {
-            json_t *dims = json_array();
-            for (int32_t k = 0; k < f->shape.rank; k++) json_array_append_new(dims, json_integer(f->shape.dims[k]));
-            json_object_set_new(item, "shape", dims);
-        }
+        if (f->type == SCHEMA_TENSOR) json_object_set_new(item, "shape", schema_dims_encode(&f->shape));
         json_array_append_new(features, item);
     }
-    if (p->target.classification)
-        target = json_pack("{s:s, s:s, s:o}", "name", p->target.name, "task", "classification", "labels",
-                           strings_encode(p->target.labels, p->target.labels_count));
-    else target = json_pack("{s:s, s:s, s:f, s:f}", "name", p->target.name, "task", "regression", "mean", p->target.mean, "std", p->target.std);
-    return json_pack("{s:o, s:o}", "features", features, "target", target);
+    json_t *json = json_pack("{s:o}", "features", features);
+    schema_targets_encode(p, json);
+    return json;
 }
 
-static char **strings_decode(const json_t *list, int32_t *count) {
+char **schema_strings_decode(const json_t *list, int32_t *count) {
     size_t n = json_array_size(list);
     char **strings = calloc(n + 1, sizeof *strings);
     for (size_t i = 0; strings && i < n; i++) {
@@ -308,41 +295,25 @@ static int decode_feature(const json_t *json, struct schema_feature *f, struct b
     if (!isfinite(f->mean) || !isfinite(f->std) || f->std <= 0)
         return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable mean and std", name);
     if (f->type == SCHEMA_TENSOR) {
-        const json_t *dims = json_object_get(json, "shape");
-        f->shape.rank = (int32_t)json_array_size(dims);
-        if (f->shape.rank < 1 || f->shape.rank > BP_RANK_MAX)
+        if (schema_dims_decode(json_object_get(json, "shape"), &f->shape) != 0)
             return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable shape", name);
-        for (int32_t i = 0; i < f->shape.rank; i++) {
-            json_int_t dim = json_integer_value(json_array_get(dims, (size_t)i));
-            f->shape.dims[i] = dim > 0 && dim < INT32_MAX ? (int32_t)dim : 0;
-        }
-        if (bp_shape_size(&f->shape) <= 0) return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable shape", name);
     }
     if (f->type != SCHEMA_CATEGORICAL) return 0;
-    f->categories = strings_decode(json_object_get(json, "categories"), &f->categories_count);
+    f->categories = schema_strings_decode(json_object_get(json, "categories"), &f->categories_count);
     if (!f->categories || (size_t)f->categories_count != json_array_size(json_object_get(json, "categories")))
         return bp_error_set(error, "/preprocessing/features", "the categories of feature \"%.60s\" are damaged", name);
     return build_hash(f);
 }
 
 struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, struct bp_error *error) {
-    const json_t *features = json_object_get(json, "features"), *target = json_object_get(json, "target");
-    const char *name = json_string_value(json_object_get(target, "name")), *task = json_string_value(json_object_get(target, "task"));
+    const json_t *features = json_object_get(json, "features");
     struct schema_preprocessing *p = calloc(1, sizeof *p);
-    if (!p || !name || !task || !(p->features = calloc(json_array_size(features) + 1, sizeof *p->features)) || !(p->target.name = strdup(name)))
-        goto damaged;
+    if (!p || !(p->features = calloc(json_array_size(features) + 1, sizeof *p->features))) goto damaged;
     for (size_t i = 0; i < json_array_size(features); i++) {
         p->features_count++;
         if (decode_feature(json_array_get(features, i), &p->features[i], error) != 0) goto damaged;
     }
-    p->target.classification = strcmp(task, "classification") == 0;
-    p->target.mean = json_number_value(json_object_get(target, "mean"));
-    p->target.std = p->target.classification ? 1 : json_number_value(json_object_get(target, "std"));
-    if (p->target.classification) {
-        p->target.labels = strings_decode(json_object_get(target, "labels"), &p->target.labels_count);
-        if (p->target.labels_count < 2) goto damaged;
-    }
-    if (lay_out(p, error) == 0) return p;
+    if (schema_targets_decode(json, p) == 0 && lay_out(p, error) == 0) return p;
 damaged:
     bp_error_set(error, "/preprocessing", "the preprocessing of this model is damaged");
     schema_preprocessing_free(p);

@@ -6,12 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int32_t class_of(const struct schema_target *target, const char *text) {
-    for (int32_t i = 0; i < target->labels_count; i++)
-        if (strcmp(target->labels[i], text) == 0) return i;
-    return -1;
-}
-
 static int bind_feature(struct schema_view *view, int32_t i, bool strict, struct bp_error *error) {
     const struct schema_feature *f = &view->preprocessing->features[i];
     int32_t column = schema_dataset_find(view->dataset, f->name);
@@ -44,18 +38,17 @@ struct schema_view *schema_view_new(const struct schema_preprocessing *p, const 
     view->dataset = dataset;
     view->columns = calloc((size_t)p->features_count + 1, sizeof *view->columns);
     view->categories = calloc((size_t)p->features_count + 1, sizeof *view->categories);
-    if (!view->columns || !view->categories) goto memory;
+    view->targets = calloc((size_t)p->targets_count + 1, sizeof *view->targets);
+    view->classes = calloc((size_t)p->targets_count + 1, sizeof *view->classes);
+    if (!view->columns || !view->categories || !view->targets || !view->classes) goto memory;
     for (int32_t i = 0; i < p->features_count; i++)
         if (bind_feature(view, i, strict, error) != 0) goto failed;
-    view->target = schema_dataset_find(dataset, p->target.name);
-    if (view->target < 0 && strict) {
-        bp_error_set(error, "/target", "the dataset has no column \"%.80s\"", p->target.name);
+    for (int32_t k = 0; k < p->targets_count; k++)
+        if (schema_view_bind_target(view, k, strict, error) != 0) goto failed;
+    view->sample_weight = p->sample_weight ? schema_dataset_find(dataset, p->sample_weight) : -1;
+    if (p->sample_weight && view->sample_weight < 0 && strict) {
+        bp_error_set(error, "/sample_weight", "the dataset has no column \"%.80s\"", p->sample_weight);
         goto failed;
-    }
-    if (view->target >= 0 && p->target.classification && dataset->columns[view->target].type != SCHEMA_NUMERIC) {
-        const struct schema_column *c = &dataset->columns[view->target];
-        if (!(view->classes = malloc(((size_t)c->categories_count + 1) * sizeof *view->classes))) goto memory;
-        for (int32_t k = 0; k < c->categories_count; k++) view->classes[k] = class_of(&p->target, c->categories[k].value);
     }
     return view;
 memory:
@@ -70,6 +63,8 @@ void schema_view_free(struct schema_view *view) {
     for (int32_t i = 0; view->categories && i < view->preprocessing->features_count; i++) free(view->categories[i]);
     free(view->categories);
     free(view->columns);
+    for (int32_t k = 0; view->classes && k < view->preprocessing->targets_count; k++) free(view->classes[k]);
+    free(view->targets);
     free(view->classes);
     free(view);
 }
@@ -101,20 +96,4 @@ void schema_view_row(const struct schema_view *view, int64_t row, struct schema_
         }
     }
     schema_transform(p, cells, inputs);
-}
-
-double schema_view_target(const struct schema_view *view, int64_t row) {
-    const struct schema_target *t = &view->preprocessing->target;
-    if (view->target < 0) return NAN;
-    if (!t->classification) return (schema_dataset_number(view->dataset, view->target, row) - t->mean) / t->std;
-    int32_t class = -1;
-    if (view->classes) {
-        int32_t code = schema_dataset_code(view->dataset, view->target, row);
-        class = code < 0 ? -1 : view->classes[code];
-    } else {
-        char text[40];
-        double v = schema_dataset_number(view->dataset, view->target, row);
-        if (!isnan(v)) class = class_of(t, schema_number_text(v, text, sizeof text));
-    }
-    return class < 0 ? NAN : class;
 }

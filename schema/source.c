@@ -84,12 +84,20 @@ void schema_split_free(struct schema_split *split) {
 
 /* ---- batches ------------------------------------------------------------------------------------------------------------ */
 
+/* What one output learns of the rows. */
+struct goal {
+    int64_t width;  /* numbers of a sample as kept: 1 for a class, those of all its targets else */
+    int32_t labels; /* one-hot width, 0: as kept */
+    bool tensor;    /* the target is a tensor */
+    float *kept;    /* (count, width), NULL: a tensor that is read as it is needed */
+};
+
 struct schema_source {
     const struct schema_view *view;
     int64_t count;
-    int64_t *rows;                 /* (count) */
-    float *targets;                /* (count) class number or standardised value */
-    int32_t classes;               /* one-hot width, 0: targets as they are */
+    int64_t *rows; /* (count) */
+    struct goal goals[BP_OUTPUTS_MAX];
+    float *weights;                /* (count) or NULL */
     int64_t widths[BP_INPUTS_MAX]; /* numbers of one sample of each input */
     float *kept[BP_INPUTS_MAX];    /* (count, width) when kept in memory, else NULL */
     bool keep;
@@ -126,20 +134,30 @@ static void transform_rows(const struct schema_source *s, const int64_t *rows, i
     room_close(&room);
 }
 
+/* Targets of samples of an output, as the engine takes them. */
+static void fill_goal(const struct schema_source *s, int32_t o, const int64_t *samples, int32_t n, float *out) {
+    const struct goal *goal = &s->goals[o];
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t at = samples[i];
+        if (goal->labels > 0) {
+            memset(out + (int64_t)i * goal->labels, 0, (size_t)goal->labels * sizeof *out);
+            out[(int64_t)i * goal->labels + (int64_t)goal->kept[at]] = 1.0f;
+        } else if (goal->kept) {
+            memcpy(out + i * goal->width, goal->kept + at * goal->width, (size_t)goal->width * sizeof *out);
+        } else {
+            schema_view_target_tensor(s->view, s->view->preprocessing->outputs[o].first, s->rows[at], out + i * goal->width);
+        }
+    }
+}
+
 static void fill(const void *context, const int64_t *samples, int32_t n, const struct bp_batch *batch) {
     const struct schema_source *s = context;
     int32_t count = s->view->preprocessing->inputs_count;
+    for (int32_t o = 0; o < s->view->preprocessing->outputs_count; o++) fill_goal(s, o, samples, n, batch->targets[o]);
     for (int32_t i = 0; i < n; i++) {
-        int64_t at = samples[i];
-        if (s->keep)
-            for (int32_t k = 0; k < count; k++)
-                memcpy(batch->inputs[k] + i * s->widths[k], s->kept[k] + at * s->widths[k], (size_t)s->widths[k] * sizeof(float));
-        if (s->classes == 0) {
-            batch->targets[0][i] = s->targets[at];
-        } else {
-            memset(batch->targets[0] + (int64_t)i * s->classes, 0, (size_t)s->classes * sizeof(float));
-            batch->targets[0][(int64_t)i * s->classes + (int64_t)s->targets[at]] = 1.0f;
-        }
+        if (s->weights) batch->weights[i] = s->weights[samples[i]];
+        for (int32_t k = 0; s->keep && k < count; k++)
+            memcpy(batch->inputs[k] + i * s->widths[k], s->kept[k] + samples[i] * s->widths[k], (size_t)s->widths[k] * sizeof(float));
     }
     if (s->keep) return;
     int64_t rows[256];
@@ -152,28 +170,60 @@ static void fill(const void *context, const int64_t *samples, int32_t n, const s
     }
 }
 
-int schema_source_new(const struct schema_view *view, const int64_t *rows, int64_t n, bool one_hot, size_t memory_max, struct schema_source **source,
-                      struct bp_error *error) {
-    const struct schema_preprocessing *p = view->preprocessing;
+static bool open_goal(struct schema_source *s, int32_t o, bool one_hot) {
+    const struct schema_preprocessing *p = s->view->preprocessing;
+    const struct schema_output *output = &p->outputs[o];
+    struct goal *goal = &s->goals[o];
+    goal->tensor = p->targets[output->first].shape.rank > 0;
+    goal->width = goal->tensor ? schema_target_size(&p->targets[output->first]) : output->count;
+    goal->labels = one_hot ? p->targets[output->first].labels_count : 0;
+    if (goal->tensor && !s->keep) return true;
+    if (!(goal->kept = malloc(((size_t)s->count * (size_t)goal->width + 1) * sizeof *goal->kept))) return false;
+    for (int64_t i = 0; i < s->count; i++) {
+        float *y = goal->kept + i * goal->width;
+        if (goal->tensor) schema_view_target_tensor(s->view, output->first, s->rows[i], y);
+        else
+            for (int32_t k = 0; k < output->count; k++) y[k] = (float)schema_view_target(s->view, output->first + k, s->rows[i]);
+    }
+    return true;
+}
+
+/* What each row counts: its sample weight, times what its classes do. */
+static bool open_weights(struct schema_source *s, bool class_weights) {
+    const struct schema_preprocessing *p = s->view->preprocessing;
+    bool classes = false;
+    for (int32_t k = 0; class_weights && k < p->targets_count; k++) classes = classes || p->targets[k].class_weights;
+    if (!classes && !p->sample_weight) return true;
+    if (!(s->weights = malloc(((size_t)s->count + 1) * sizeof *s->weights))) return false;
+    for (int64_t i = 0; i < s->count; i++) {
+        double weight = schema_view_weight(s->view, s->rows[i]);
+        for (int32_t k = 0; classes && k < p->targets_count; k++)
+            if (p->targets[k].class_weights) weight *= p->targets[k].class_weights[(int32_t)schema_view_target(s->view, k, s->rows[i])];
+        s->weights[i] = (float)weight;
+    }
+    return true;
+}
+
+int schema_source_new(const struct schema_source_options *options, struct schema_source **source, struct bp_error *error) {
+    const struct schema_preprocessing *p = options->view->preprocessing;
     struct schema_source *s = calloc(1, sizeof *s);
     if (!s) return bp_error_set(error, "", "out of memory");
-    s->view = view;
-    s->count = n;
-    s->classes = one_hot ? p->target.labels_count : 0;
+    const int64_t n = s->count = options->n;
+    s->view = options->view;
     s->rows = malloc(((size_t)n + 1) * sizeof *s->rows);
-    s->targets = malloc(((size_t)n + 1) * sizeof *s->targets);
     int64_t width = 0;
     for (int32_t k = 0; k < p->inputs_count; k++) width += s->widths[k] = bp_shape_size(&p->inputs[k].shape);
-    s->keep = (uint64_t)n * (uint64_t)width <= memory_max / sizeof(float);
-    bool memory = s->rows && s->targets;
+    for (int32_t k = 0; k < p->targets_count; k++) width += p->targets[k].shape.rank > 0 ? schema_target_size(&p->targets[k]) : 0;
+    s->keep = (uint64_t)n * (uint64_t)width <= options->memory_max / sizeof(float);
+    bool memory = s->rows != NULL;
     for (int32_t k = 0; memory && s->keep && k < p->inputs_count; k++)
         memory = (s->kept[k] = malloc(((size_t)n * (size_t)s->widths[k] + 1) * sizeof(float))) != NULL;
-    if (!memory) {
+    if (memory) memcpy(s->rows, options->rows, (size_t)n * sizeof *s->rows);
+    for (int32_t o = 0; memory && o < p->outputs_count; o++) memory = open_goal(s, o, options->one_hot[o]);
+    if (!memory || !open_weights(s, options->class_weights)) {
         schema_source_free(s);
         return bp_error_set(error, "", "no memory for %lld rows", (long long)n);
     }
-    memcpy(s->rows, rows, (size_t)n * sizeof *rows);
-    for (int64_t i = 0; i < n; i++) s->targets[i] = (float)schema_view_target(view, rows[i]);
     if (s->keep) transform_rows(s, s->rows, n, s->kept);
     *source = s;
     return 0;
@@ -182,11 +232,12 @@ int schema_source_new(const struct schema_view *view, const int64_t *rows, int64
 void schema_source_free(struct schema_source *s) {
     if (!s) return;
     for (int32_t k = 0; k < BP_INPUTS_MAX; k++) free(s->kept[k]);
+    for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++) free(s->goals[o].kept);
     free(s->rows);
-    free(s->targets);
+    free(s->weights);
     free(s);
 }
 
 struct bp_source schema_source_batches(const struct schema_source *source) {
-    return (struct bp_source){.context = source, .rows = source->count, .fill = fill};
+    return (struct bp_source){.context = source, .rows = source->count, .weighted = source->weights != NULL, .fill = fill};
 }

@@ -17,12 +17,19 @@ int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, in
                       struct schema_split *split, struct bp_error *error);
 void schema_split_free(struct schema_split *split);
 
-/* Batches from rows of a view. Up to SCHEMA_SOURCE_MEMORY bytes the transformed inputs are kept in memory; beyond that each batch is transformed from
- * the mapped file as it is needed: by the same code, to the same bits. rows are copied. one_hot: targets are class_count wide. */
+/* Batches from rows of a view. Up to SCHEMA_SOURCE_MEMORY bytes the transformed inputs and tensor targets are kept in memory; beyond that each batch is
+ * transformed from the mapped file as it is needed: by the same code, to the same bits. rows are copied. */
 enum { SCHEMA_SOURCE_MEMORY = 64 << 20 };
 struct schema_source;
-int schema_source_new(const struct schema_view *view, const int64_t *rows, int64_t n, bool one_hot, size_t memory_max, struct schema_source **source,
-                      struct bp_error *error);
+struct schema_source_options {
+    const struct schema_view *view;
+    const int64_t *rows; /* [n] */
+    int64_t n;
+    bool one_hot[BP_OUTPUTS_MAX]; /* the targets of that output are as wide as its labels */
+    bool class_weights;           /* rows count what their class does, besides what their sample weight says: for training */
+    size_t memory_max;
+};
+int schema_source_new(const struct schema_source_options *options, struct schema_source **source, struct bp_error *error);
 void schema_source_free(struct schema_source *source);
 /* For the trainer; borrowed from the source. */
 struct bp_source schema_source_batches(const struct schema_source *source);

@@ -17,12 +17,17 @@ struct schema_training {
 
 /* What the request says besides definition and options. */
 struct schema_training_request {
-    const char *target;
-    const char *task;               /* NULL: inferred */
-    const json_t *features;         /* array of column names, NULL: all other columns */
-    const char *pointer;            /* where the job object stands: "" */
+    const json_t *target;        /* "column", ["a","b"], or {"output layer":"column" or ["a","b"]} */
+    const json_t *task;          /* NULL: inferred; a text for all targets, or an object by column */
+    const json_t *features;      /* array of column names, NULL: all other columns */
+    const json_t *class_weights; /* NULL, "balanced", or an object of weights by label */
+    const char *sample_weight;   /* column, or NULL */
+    const char *pointer;         /* where the job object stands: "" */
     const char *definition_pointer; /* where the definition stands: "/model" or "" */
 };
+
+/* The members that schema_training_request_decode takes, NULL-terminated. */
+extern const char *const schema_training_request_names[];
 
 /* Decodes "target", "task", "features" out of a job object. 0, or -1 with problems. */
 int schema_training_request_decode(const json_t *object, const char *pointer, struct schema_training_request *request,
@@ -34,7 +39,7 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
                                                 struct schema_problems *problems);
 /* Classification: whether the network's numbers are scores of the classes instead of probabilities: those of a loss for scores, and those of an
  * output that is neither softmax nor sigmoid. The largest, or the sign of a single one, tells the class. */
-bool schema_training_scores(const struct schema_training *training);
+bool schema_training_scores(const struct schema_training *training, int32_t output);
 void schema_training_free(struct schema_training *training);
 
 /* {"definition","options","preprocessing","features","target","task","layers","parameters"}: the heart of a spec, a version's document and a model

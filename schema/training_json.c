@@ -8,31 +8,62 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* "column", ["a","b"] or {"layer":"column"}, and the task alike: as a request would say it. */
+static void encode_targets(const struct schema_preprocessing *p, json_t *json) {
+    json_t *target = json_array(), *task = json_object();
+    const char *common = NULL;
+    bool mixed = false;
+    for (int32_t k = 0; k < p->targets_count; k++) {
+        const char *kind = p->targets[k].classification ? "classification" : "regression";
+        json_array_append_new(target, json_string(p->targets[k].name));
+        json_object_set_new(task, p->targets[k].name, json_string(kind));
+        mixed = mixed || (common && strcmp(common, kind) != 0);
+        common = kind;
+    }
+    json_object_set(json, "target", p->targets_count == 1 ? json_array_get(target, 0) : target);
+    json_object_set_new(json, "task", mixed ? json_incref(task) : json_string(common));
+    json_decref(target);
+    json_decref(task);
+}
+
 json_t *schema_training_encode(const struct schema_training *t) {
     json_t *features = json_array();
     for (int32_t i = 0; i < t->preprocessing->features_count; i++) json_array_append_new(features, json_string(t->preprocessing->features[i].name));
-    return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:I}", "definition", schema_definition_encode(t->definition), "options",
-                     schema_options_encode(&t->options), "preprocessing", schema_preprocessing_encode(t->preprocessing), "features", features,
-                     "target", t->preprocessing->target.name, "task", t->preprocessing->target.classification ? "classification" : "regression",
-                     "layers", schema_network_layers_json(t->network), "parameters", (json_int_t)t->network->parameters);
+    json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "definition", schema_definition_encode(t->definition), "options",
+                             schema_options_encode(&t->options), "preprocessing", schema_preprocessing_encode(t->preprocessing), "features", features,
+                             "layers", schema_network_layers_json(t->network), "parameters", (json_int_t)t->network->parameters,
+                             "trainable_parameters", (json_int_t)t->network->trained);
+    encode_targets(t->preprocessing, json);
+    return json;
 }
 
-bool schema_training_scores(const struct schema_training *t) {
+bool schema_training_scores(const struct schema_training *t, int32_t o) {
     const struct bp_network *net = t->network;
-    const struct bp_node *node = &net->nodes[net->outputs[0].node];
-    if (!t->preprocessing->target.classification) return false;
-    if (net->outputs[0].loss->scores) return true;
+    const struct bp_node *node = &net->nodes[net->outputs[o].node];
+    if (!t->preprocessing->targets[t->preprocessing->outputs[o].first].classification) return false;
+    if (net->outputs[o].loss->scores) return true;
     while (node->ops && node->ops->view) node = &net->nodes[node->inputs[0]];
-    const struct bp_entry *last = net->outputs[0].head ? &net->outputs[0].head->entry : node->activation;
+    const struct bp_entry *last = net->outputs[o].head ? &net->outputs[o].head->entry : node->activation;
     return !last || (strcmp(last->name, "softmax") != 0 && strcmp(last->name, "sigmoid") != 0);
 }
 
-/* Is there one output per label (one for two labels), or those of one value? Predictions are read out on the strength of it. */
-static bool output_fits(const struct schema_training *t) {
-    const struct schema_target *target = &t->preprocessing->target;
-    int64_t width = bp_shape_size(&t->network->outputs[0].shape);
-    return target->classification ? width == target->labels_count || (width == 1 && target->labels_count == 2)
-                                  : width == bp_loss_outputs_per_target(t->network->outputs[0].loss, t->network->outputs[0].values);
+/* Is there one output per label (one for two labels), or those of its values? Predictions are read out on the strength of it. */
+static bool output_fits(const struct schema_training *t, int32_t o) {
+    const struct bp_output *output = &t->network->outputs[o];
+    const struct schema_output *learns = &t->preprocessing->outputs[o];
+    const struct schema_target *target = &t->preprocessing->targets[learns->first];
+    const int64_t width = bp_shape_size(&output->shape);
+    if (!output->loss) return false;
+    if (target->classification) return learns->count == 1 && (width == target->labels_count || (width == 1 && target->labels_count == 2));
+    const int64_t numbers = target->shape.rank > 0 ? schema_target_size(target) : learns->count;
+    return width == numbers * bp_loss_outputs_per_target(output->loss, output->values);
+}
+
+static bool all_fit(const struct schema_training *t) {
+    if (!t->network->complete || t->network->outputs_count != t->preprocessing->outputs_count) return false;
+    for (int32_t o = 0; o < t->network->outputs_count; o++)
+        if (!output_fits(t, o)) return false;
+    return true;
 }
 
 struct schema_training *schema_training_decode(const json_t *json, struct bp_error *error) {
@@ -50,12 +81,36 @@ struct schema_training *schema_training_decode(const json_t *json, struct bp_err
     if (!t->preprocessing || (error && error->message[0])) goto failed;
     struct bp_graph graph = schema_definition_graph(t->definition, t->preprocessing->inputs, t->preprocessing->inputs_count);
     if (bp_network_plan(&graph, &t->network, error) != 0) goto failed;
-    if (t->network->complete && t->network->outputs[0].loss && output_fits(t)) return t;
+    if (all_fit(t)) return t;
     bp_error_set(error, "/definition", "the definition is not complete, or its output does not fit the target");
 failed:
     bp_error_set(error, "", "the description of this training is damaged");
     schema_training_free(t);
     return NULL;
+}
+
+static void set_task(const struct schema_training *t, int32_t o, struct bp_task *task) {
+    const struct schema_preprocessing *p = t->preprocessing;
+    const struct schema_output *output = &p->outputs[o];
+    const struct schema_target *target = &p->targets[output->first];
+    const struct schema_definition *d = t->definition;
+    task->classes = target->labels_count;
+    task->scores = t->network && schema_training_scores(t, o);
+    task->unit = target->std;
+    task->origin = target->mean;
+    if (output->count > 1) {
+        task->units = p->units + output->first;
+        task->origins = p->origins + output->first;
+    }
+    task->metrics_count = d->metrics_count;
+    memcpy(task->metrics, d->metrics, sizeof task->metrics);
+    memcpy(task->metric_numbers, d->metric_numbers, sizeof task->metric_numbers);
+    for (int32_t i = 0; i < d->named_count; i++) {
+        if (strcmp(d->named[i].name, output->name) != 0 || !d->named[i].metrics_given) continue;
+        task->metrics_count = d->named[i].metrics_count;
+        memcpy(task->metrics, d->named[i].metrics, sizeof task->metrics);
+        memcpy(task->metric_numbers, d->named[i].metric_numbers, sizeof task->metric_numbers);
+    }
 }
 
 struct bp_train_options schema_training_options(const struct schema_training *t) {
@@ -65,19 +120,21 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .threads = o->threads,
                                        .seed = o->seed,
                                        .optimizer = o->optimizer,
+                                       .schedule = o->schedule,
+                                       .l1 = o->l1,
                                        .l2 = o->l2,
+                                       .max_norm = o->max_norm,
                                        .gradient_clip_norm = o->gradient_clip_norm,
-                                       .tasks[0].metrics_count = t->definition->metrics_count,
+                                       .gradient_clip_value = o->gradient_clip_value,
+                                       .gradient_accumulation_steps = o->gradient_accumulation_steps,
+                                       .ema = o->ema,
+                                       .mixup = o->mixup,
                                        .stop_early = o->stop_early,
                                        .stop_patience = o->stop_patience,
-                                       .stop_min_delta = o->stop_min_delta,
-                                       .tasks[0].classes = t->preprocessing->target.labels_count,
-                                       .tasks[0].scores = schema_training_scores(t),
-                                       .tasks[0].unit = t->preprocessing->target.std,
-                                       .tasks[0].origin = t->preprocessing->target.mean};
+                                       .stop_min_delta = o->stop_min_delta};
     memcpy(options.optimizer_values, o->optimizer_values, sizeof options.optimizer_values);
-    memcpy(options.tasks[0].metrics, t->definition->metrics, sizeof options.tasks[0].metrics);
-    memcpy(options.tasks[0].metric_numbers, t->definition->metric_numbers, sizeof options.tasks[0].metric_numbers);
+    memcpy(options.schedule_values, o->schedule_values, sizeof options.schedule_values);
+    for (int32_t k = 0; k < t->preprocessing->outputs_count; k++) set_task(t, k, &options.tasks[k]);
     snprintf(options.stop_metric, sizeof options.stop_metric, "%s", o->stop_metric);
     return options;
 }

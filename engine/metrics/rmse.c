@@ -14,7 +14,7 @@ static void update(double *state, const struct bp_metric_call *call) {
         double sum = 0;
         for (int32_t j = 0; j < call->width; j++) {
             const size_t at = (size_t)i * (size_t)call->width + (size_t)j;
-            const double error = ((double)call->predictions[at] - (double)call->y[at]) * call->unit;
+            const double error = ((double)call->predictions[at] - (double)call->y[at]) * bp_metric_unit(call, j);
             sum += error * error;
         }
         state[0] += weight * sum / call->width;

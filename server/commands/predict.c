@@ -41,37 +41,59 @@ static struct schema_column_type *types_of(const struct schema_model *model, int
     return types;
 }
 
-static void print_csv(const struct schema_model *model, const float *y, int32_t width) {
-    const struct schema_target *t = &model->training->preprocessing->target;
-    if (!t->classification) {
-        printf("%.9g\n", (double)(float)schema_predict_value(model->training, y));
+static void print_text(const char *text) {
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, stdout);
         return;
     }
-    int32_t best = schema_predict_class(model->training, y);
-    float p = width > 1 ? y[best] : best ? y[0] : schema_training_scores(model->training) ? -y[0] : 1 - y[0];
-    bool quoted = strpbrk(t->labels[best], ",\"\r\n") != NULL;
-    if (!quoted) printf("%s,%.9g\n", t->labels[best], (double)p);
-    else {
-        putchar('"');
-        for (const char *c = t->labels[best]; *c; c++) {
-            if (*c == '"') putchar('"');
-            putchar(*c);
-        }
-        printf("\",%.9g\n", (double)p);
+    putchar('"');
+    for (const char *c = text; *c; c++) {
+        if (*c == '"') putchar('"');
+        putchar(*c);
     }
+    putchar('"');
+}
+
+/* Columns label and probability, or value; named after their targets where there are several. */
+static void print_header(const struct schema_model *model) {
+    const struct schema_preprocessing *p = model->training->preprocessing;
+    for (int32_t o = 0; o < p->outputs_count; o++)
+        for (int32_t k = p->outputs[o].first; k < p->outputs[o].first + p->outputs[o].count; k++) {
+            const char *share = schema_training_scores(model->training, o) ? "score" : "probability";
+            if (k) putchar(',');
+            if (p->targets_count > 1) print_text(p->targets[k].name);
+            else fputs(p->targets[k].classification ? "label" : "value", stdout);
+            if (p->targets[k].classification && p->targets_count > 1) printf(",%s_of_%d", share, k + 1);
+            else if (p->targets[k].classification) printf(",%s", share);
+        }
+    putchar('\n');
+}
+
+static void print_row(const struct schema_model *model, const struct schema_predictor *predictor, int32_t row) {
+    const struct schema_preprocessing *p = model->training->preprocessing;
+    for (int32_t k = 0; k < p->targets_count; k++) {
+        const struct schema_predicted predicted = schema_predict_target(predictor, row, k);
+        if (k) putchar(',');
+        if (predicted.label < 0) {
+            printf("%.9g", (double)(float)predicted.value);
+            continue;
+        }
+        print_text(p->targets[k].labels[predicted.label]);
+        printf(",%.9g", (double)predicted.share);
+    }
+    putchar('\n');
 }
 
 static int predict(const struct schema_model *model, const struct schema_dataset *dataset, bool json) {
     struct bp_error error = {0};
-    struct schema_view *view = schema_view_new(model->training->preprocessing, dataset, false, &error);
+    const struct schema_preprocessing *p = model->training->preprocessing;
+    for (int32_t k = 0; !json && k < p->targets_count; k++)
+        if (p->targets[k].shape.rank > 0) bp_error_set(&error, "", "the target \"%.80s\" is a tensor, which CSV cannot hold; use --format json", p->targets[k].name);
+    struct schema_view *view = error.message[0] ? NULL : schema_view_new(p, dataset, false, &error);
     struct schema_predictor *predictor = view ? schema_predictor_new(model, &error) : NULL;
-    int32_t width = (int32_t)bp_shape_size(&model->training->network->outputs[0].shape);
     int failed = predictor ? 0 : -1;
     if (failed) fprintf(stderr, "backpropd predict: %s\n", error.message);
-    if (!failed && !json)
-        printf(!model->training->preprocessing->target.classification ? "value\n"
-               : schema_training_scores(model->training)              ? "label,score\n"
-                                                                      : "label,probability\n");
+    if (!failed && !json) print_header(model);
     for (int64_t row = 0; !failed && row < dataset->rows; row += 16) {
         int32_t n = dataset->rows - row < 16 ? (int32_t)(dataset->rows - row) : 16;
         if (json) {
@@ -81,8 +103,8 @@ static int predict(const struct schema_model *model, const struct schema_dataset
             free(out.bytes);
             continue;
         }
-        const float *y = schema_predict_numbers(predictor, view, row, n);
-        for (int32_t i = 0; i < n; i++) print_csv(model, y + (int64_t)i * width, width);
+        n = schema_predict_gather(predictor, view, row, n);
+        for (int32_t i = 0; i < n; i++) print_row(model, predictor, i);
     }
     schema_predictor_free(predictor);
     schema_view_free(view);

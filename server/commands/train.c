@@ -110,7 +110,7 @@ static struct schema_definition *definition_of(const char **values, const struct
 }
 
 static struct schema_training *resolve(const char **values, const struct schema_dataset *dataset) {
-    static const char *const others[] = {"target", "task", "features", NULL};
+    const char *const *others = schema_training_request_names;
     struct schema_problems problems = {0};
     struct schema_options options;
     struct schema_training_request request;
@@ -131,9 +131,12 @@ static struct schema_training *resolve(const char **values, const struct schema_
 }
 
 static void tell_plan(const struct schema_training *t, const struct schema_dataset *dataset, bool chosen) {
-    fprintf(stderr, "%lld rows, %d features -> %s \"%s\"", (long long)dataset->rows, t->preprocessing->features_count,
-            t->preprocessing->target.classification ? "classes of" : "numbers of", t->preprocessing->target.name);
-    if (t->preprocessing->target.classification) fprintf(stderr, " (%d)", t->preprocessing->target.labels_count);
+    const struct schema_preprocessing *p = t->preprocessing;
+    fprintf(stderr, "%lld rows, %d features -> ", (long long)dataset->rows, p->features_count);
+    for (int32_t k = 0; k < p->targets_count; k++) {
+        fprintf(stderr, "%s%s \"%s\"", k ? ", " : "", p->targets[k].classification ? "classes of" : "numbers of", p->targets[k].name);
+        if (p->targets[k].classification) fprintf(stderr, " (%d)", p->targets[k].labels_count);
+    }
     fprintf(stderr, "\nnetwork%s: %d inputs", chosen ? " (chosen by size of the data; --definition sets another)" : "", t->preprocessing->width);
     for (int32_t i = t->network->inputs_count; i < t->network->nodes_count; i++) {
         char shape[64];

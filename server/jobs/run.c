@@ -8,13 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the best epoch is told by: what early stopping watches, else the validation loss, else the loss. */
 static void choose_best_metric(struct run *run) {
     const struct schema_training *t = run->training;
     const char *name = t->options.stop_early ? t->options.stop_metric : run->split.validation_count > 0 ? "val_loss" : "loss";
-    const char *bare = strncmp(name, "val_", 4) == 0 ? name + 4 : name;
     run->best_metric = name;
-    for (int32_t i = 0; i < t->definition->metrics_count; i++)
-        if (strcmp(t->definition->metrics[i]->entry.name, bare) == 0) run->best_higher = t->definition->metrics[i]->higher_is_better;
+    for (int32_t i = 0; i < bp_trainer_metrics_count(run->trainer); i++)
+        if (strcmp(bp_trainer_metric_name(run->trainer, i), name) == 0) run->best_higher = bp_trainer_metric_higher(run->trainer, i);
+}
+
+static int open_source(struct run *run, bool training, struct schema_source **source, struct bp_error *error) {
+    const struct schema_preprocessing *p = run->training->preprocessing;
+    struct schema_source_options options = {.view = run->view,
+                                            .rows = training ? run->split.train : run->split.validation,
+                                            .n = training ? run->split.train_count : run->split.validation_count,
+                                            .class_weights = training,
+                                            .memory_max = SCHEMA_SOURCE_MEMORY};
+    for (int32_t o = 0; o < p->outputs_count; o++) {
+        const struct bp_output *output = &run->training->network->outputs[o];
+        options.one_hot[o] =
+            p->targets[p->outputs[o].first].classification && output->loss->target == BP_TARGET_VALUES && bp_shape_size(&output->shape) > 1;
+    }
+    return schema_source_new(&options, source, error);
 }
 
 int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, struct bp_error *error) {
@@ -22,21 +37,18 @@ int run_open(struct run *run, struct schema_training *training, const struct sch
     run->training = training;
     run->dataset = dataset;
     run->options = schema_training_options(training);
-    bool one_hot = training->preprocessing->target.classification && training->network->outputs[0].loss->target == BP_TARGET_VALUES &&
-                   bp_shape_size(&training->network->outputs[0].shape) > 1;
     if (!(run->view = schema_view_new(training->preprocessing, dataset, true, error))) return -1;
-    if (schema_training_split(training, run->view, &run->split, error) != 0) return -1;
-    if (schema_source_new(run->view, run->split.train, run->split.train_count, one_hot, SCHEMA_SOURCE_MEMORY, &run->train, error) != 0) return -1;
+    if (schema_training_split(training, run->view, &run->split, error) != 0 || open_source(run, true, &run->train, error) != 0) return -1;
     run->train_batches = schema_source_batches(run->train);
     if (run->split.validation_count > 0) {
-        if (schema_source_new(run->view, run->split.validation, run->split.validation_count, one_hot, SCHEMA_SOURCE_MEMORY, &run->validation,
-                              error) != 0)
-            return -1;
+        if (open_source(run, false, &run->validation, error) != 0) return -1;
         run->validation_batches = schema_source_batches(run->validation);
     }
+    if (bp_trainer_new(training->network, &run->options, &run->train_batches, run->validation ? &run->validation_batches : NULL, &run->trainer,
+                       error) != 0)
+        return -1;
     choose_best_metric(run);
-    return bp_trainer_new(training->network, &run->options, &run->train_batches, run->validation ? &run->validation_batches : NULL, &run->trainer,
-                          error);
+    return 0;
 }
 
 void run_close(struct run *run) {

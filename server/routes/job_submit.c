@@ -151,7 +151,7 @@ static void inline_model(struct submission *s, const json_t *object) {
 /* ---- the request ------------------------------------------------------------------------------------------------------------------ */
 
 static void decode(struct submission *s) {
-    static const char *const others[] = {"model", "dataset", "target", "task", "features", "metadata", NULL};
+    static const char *const others[] = {"model", "dataset", "target", "task", "features", "metadata", "sample_weight", "class_weights", NULL};
     const json_t *model = json_object_get(s->body, "model"), *dataset = json_object_get(s->body, "dataset"),
                  *metadata = json_object_get(s->body, "metadata");
     char got[80];
@@ -189,12 +189,22 @@ static void decode(struct submission *s) {
                            schema_json_text(dataset, got, sizeof got));
 }
 
+/* What the numbers of a loss are measured in. */
+static const char *loss_unit(const struct schema_training *t) {
+    bool classes = false, numbers = false;
+    for (int32_t k = 0; k < t->preprocessing->targets_count; k++) {
+        classes = classes || t->preprocessing->targets[k].classification;
+        numbers = numbers || !t->preprocessing->targets[k].classification;
+    }
+    return classes && numbers ? "nats and standardised targets, added up" : classes ? "nats" : "standardised target";
+}
+
 /* The spec for the job process and the view for people, out of the resolved training. */
 static void describe(struct submission *s, const struct schema_training *t) {
     json_t *spec = schema_training_encode(t), *view = json_object();
     static const char *const shown[] = {"target", "task", "features", "options", "definition", "layers", "parameters"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) json_object_set(view, shown[i], json_object_get(spec, shown[i]));
-    json_object_set_new(view, "loss_unit", json_string(t->preprocessing->target.classification ? "nats" : "standardised target"));
+    json_object_set_new(view, "loss_unit", json_string(loss_unit(t)));
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
     json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));

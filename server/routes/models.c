@@ -236,7 +236,7 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
 
 static void validate(struct request *r) {
     static const char *const known[] = {"name", NULL};
-    static const char *const fields[] = {"definition", "dataset", "target", "task", "features", NULL};
+    static const char *const fields[] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights", NULL};
     static const struct bp_entry entry = {.name = "a request to validate"};
     struct schema_problems problems = {0};
     json_t *body = request_json(r);

@@ -37,7 +37,7 @@ START_TEST(a_model_comes_back) {
     struct schema_model *model = schema_model_read(bytes, size, &error);
     ck_assert_msg(model != NULL, "%s", error.message);
     ck_assert_mem_eq(model->weights, weights, r.training->network->weights_count * sizeof *weights);
-    ck_assert_str_eq(model->labels_json[1], "\"b\"");
+    ck_assert_str_eq(model->labels_json[0][1], "\"b\"");
     schema_model_free(model);
     free(bytes);
     free(weights);

@@ -14,7 +14,10 @@ static struct schema_preprocessing *fit(const struct loaded *loaded, const int64
     static char a[] = "a", b[] = "b";
     char *labels[] = {a, b};
     struct bp_error error = {0};
-    struct schema_preprocessing *p = schema_preprocessing_fit(loaded->data, columns, 2, 2, labels, 2, rows, n, &error);
+    const struct schema_fit_target target = {.column = 2, .labels = labels, .labels_count = 2};
+    const struct schema_fit how = {
+        .dataset = loaded->data, .columns = columns, .columns_count = 2, .targets = &target, .targets_count = 1, .rows = rows, .n = n};
+    struct schema_preprocessing *p = schema_preprocessing_fit(&how, &error);
     ck_assert_msg(p != NULL, "%s", error.message);
     return p;
 }
@@ -99,7 +102,10 @@ START_TEST(categories_normalise_numbers) {
     char *labels[] = {a, b};
     struct bp_error error = {0};
     int64_t rows[] = {0, 1, 2, 3};
-    struct schema_preprocessing *p = schema_preprocessing_fit(loaded.data, &column, 1, 1, labels, 2, rows, 4, &error);
+    const struct schema_fit_target target = {.column = 1, .labels = labels, .labels_count = 2};
+    const struct schema_fit how = {
+        .dataset = loaded.data, .columns = &column, .columns_count = 1, .targets = &target, .targets_count = 1, .rows = rows, .n = 4};
+    struct schema_preprocessing *p = schema_preprocessing_fit(&how, &error);
     const struct schema_feature *f = &p->features[0];
     ck_assert_int_eq(f->categories_count, 3);
     ck_assert_str_eq(f->categories[0], "6.0");
@@ -118,12 +124,15 @@ START_TEST(a_constant_column_is_harmless) {
     static const int32_t column = 0;
     struct bp_error error = {0};
     int64_t rows[] = {0, 1, 2};
-    struct schema_preprocessing *p = schema_preprocessing_fit(loaded.data, &column, 1, 1, NULL, 0, rows, 3, &error);
+    const struct schema_fit_target target = {.column = 1};
+    const struct schema_fit how = {
+        .dataset = loaded.data, .columns = &column, .columns_count = 1, .targets = &target, .targets_count = 1, .rows = rows, .n = 3};
+    struct schema_preprocessing *p = schema_preprocessing_fit(&how, &error);
     ck_assert_double_eq(p->features[0].std, 1);
-    ck_assert_double_eq(p->target.mean, 2.5);
-    ck_assert_double_eq_tol(p->target.std, sqrt(2.0 / 3.0), 1e-15);
+    ck_assert_double_eq(p->targets[0].mean, 2.5);
+    ck_assert_double_eq_tol(p->targets[0].std, sqrt(2.0 / 3.0), 1e-15);
     struct schema_view *view = schema_view_new(p, loaded.data, true, &error);
-    ck_assert_double_eq_tol(schema_view_target(view, 0), -1 / sqrt(2.0 / 3.0), 1e-15);
+    ck_assert_double_eq_tol(schema_view_target(view, 0, 0), -1 / sqrt(2.0 / 3.0), 1e-15);
     schema_view_free(view);
     schema_preprocessing_free(p);
     loaded_clear(&loaded);

@@ -86,14 +86,16 @@ START_TEST(from_memory_and_from_the_file_alike) {
     struct schema_source *kept, *read;
     int64_t rows[12], samples[5] = {11, 0, 5, 5, 3};
     for (int64_t i = 0; i < 12; i++) rows[i] = i;
-    ck_assert_int_eq(schema_source_new(view, rows, 12, false, SCHEMA_SOURCE_MEMORY, &kept, &error), 0);
-    ck_assert_int_eq(schema_source_new(view, rows, 12, false, 0, &read, &error), 0);
+    struct schema_source_options options = {.view = view, .rows = rows, .n = 12, .memory_max = SCHEMA_SOURCE_MEMORY};
+    ck_assert_int_eq(schema_source_new(&options, &kept, &error), 0);
+    options.memory_max = 0;
+    ck_assert_int_eq(schema_source_new(&options, &read, &error), 0);
     int32_t width = r.training->preprocessing->width;
     float a[200] = {0}, b[200] = {0}, ya[5], yb[5];
     ck_assert_int_le(5 * width, 200);
     struct bp_source first = schema_source_batches(kept), second = schema_source_batches(read);
-    first.fill(first.context, samples, 5, &(struct bp_batch){.inputs = {a}, .targets = ya});
-    second.fill(second.context, samples, 5, &(struct bp_batch){.inputs = {b}, .targets = yb});
+    first.fill(first.context, samples, 5, &(struct bp_batch){.inputs = {a}, .targets = {ya}});
+    second.fill(second.context, samples, 5, &(struct bp_batch){.inputs = {b}, .targets = {yb}});
     ck_assert_mem_eq(a, b, sizeof a);
     ck_assert_mem_eq(ya, yb, sizeof ya);
     ck_assert_float_eq(ya[0], 1); /* row 11 is label b */

@@ -88,7 +88,7 @@ START_TEST(losses_of_several_outputs_and_of_scores) {
     output_is(numbers_csv, text, "{\"target\":\"y\"}", 1, 1, "poisson", "exponential");
     refused(below, text, "{\"target\":\"y\",\"task\":\"regression\"}", "/model/loss: the loss poisson is for counts, but \"y\" goes down to -4.5");
     struct resolved r = resolve_text(numbers_csv, text, "{\"target\":\"y\"}");
-    ck_assert(r.training->preprocessing->target.std == 1 && r.training->preprocessing->target.mean == 0);
+    ck_assert(r.training->preprocessing->targets[0].std == 1 && r.training->preprocessing->targets[0].mean == 0);
     resolved_clear(&r);
     snprintf(text, sizeof text, with, 8, "\"hinge\"");
     output_is(three_csv, text, "{\"target\":\"k\"}", 2, 3, "hinge", "none");
@@ -146,7 +146,7 @@ END_TEST
 START_TEST(the_task_is_inferred) {
     struct resolved r = resolve_text("a,k\n1,10\n2,2\n3,10\n4,2\n5,3\n6,3\n", HIDDEN, "{\"target\":\"k\"}");
     ck_assert_ptr_nonnull(r.training);
-    const struct schema_target *t = &r.training->preprocessing->target;
+    const struct schema_target *t = &r.training->preprocessing->targets[0];
     ck_assert(t->classification);
     ck_assert_int_eq(t->labels_count, 3);
     ck_assert_str_eq(t->labels[0], "2"); /* numbers sort by value, not as text */
@@ -156,7 +156,7 @@ START_TEST(the_task_is_inferred) {
     ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(r.training->warnings, 0)), "\"task\":\"regression\""));
     resolved_clear(&r);
     r = resolve_text("a,k\n1,10\n2,2\n3,10\n4,2\n5,3\n6,3\n", HIDDEN, "{\"target\":\"k\",\"task\":\"regression\"}");
-    ck_assert(!r.training->preprocessing->target.classification);
+    ck_assert(!r.training->preprocessing->targets[0].classification);
     ck_assert_uint_eq(json_array_size(r.training->warnings), 0);
     resolved_clear(&r);
 }

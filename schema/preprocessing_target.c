@@ -1,0 +1,257 @@
+/* preprocessing_target.c - the targets of a preprocessing: fitted, to JSON and back, read from a dataset. */
+#include "preprocessing.h"
+
+#include "values.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int64_t schema_target_size(const struct schema_target *target) {
+    return target->shape.rank > 0 ? bp_shape_size(&target->shape) : 1;
+}
+
+/* ---- fitting ------------------------------------------------------------------------------------------------------------- */
+
+static int fit_labels(const struct schema_fit_target *from, struct schema_target *target) {
+    if (!(target->labels = calloc((size_t)from->labels_count, sizeof *target->labels))) return -1;
+    for (int32_t i = 0; i < from->labels_count; i++)
+        if (!(target->labels[target->labels_count++] = strdup(from->labels[i]))) return -1;
+    if (!from->class_weights && !from->balanced) return 0;
+    if (!(target->class_weights = calloc((size_t)from->labels_count, sizeof *target->class_weights))) return -1;
+    for (int32_t i = 0; i < from->labels_count && from->class_weights; i++) target->class_weights[i] = from->class_weights[i];
+    return 0;
+}
+
+/* n / (classes * rows of the class), as scikit-learn's "balanced"; a class without training rows counts 1. */
+static void balance(const struct schema_fit *fit, const struct schema_view *view, int32_t k, struct schema_target *target) {
+    double *counts = target->class_weights;
+    for (int64_t i = 0; i < fit->n; i++) {
+        const double class = schema_view_target(view, k, fit->rows[i]);
+        if (!isnan(class)) counts[(int32_t)class] += 1;
+    }
+    for (int32_t c = 0; c < target->labels_count; c++) counts[c] = counts[c] > 0 ? (double)fit->n / (target->labels_count * counts[c]) : 1;
+}
+
+static int fit_numbers(const struct schema_fit *fit, int32_t column, struct schema_target *target) {
+    const struct schema_column *c = &fit->dataset->columns[column];
+    struct schema_moments m = {0};
+    if (c->type == SCHEMA_TENSOR) {
+        target->shape = c->shape;
+        const int64_t size = bp_shape_size(&c->shape);
+        float *cell = malloc((size_t)size * sizeof *cell);
+        if (!cell) return -1;
+        for (int64_t i = 0; i < fit->n; i++) {
+            schema_dataset_tensor(fit->dataset, column, fit->rows[i], cell);
+            for (int64_t k = 0; k < size; k++)
+                if (isfinite(cell[k])) schema_moments_add(&m, cell[k]);
+        }
+        free(cell);
+    } else {
+        for (int64_t i = 0; i < fit->n; i++) {
+            const double v = schema_dataset_number(fit->dataset, column, fit->rows[i]);
+            if (!isnan(v)) schema_moments_add(&m, v);
+        }
+    }
+    schema_moments_result(&m, &target->mean, &target->std);
+    return 0;
+}
+
+int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing *p, struct bp_error *error) {
+    bool balanced = false;
+    p->targets = calloc((size_t)fit->targets_count, sizeof *p->targets);
+    p->outputs_count = 1;
+    p->outputs[0].count = fit->targets_count;
+    if (!p->targets || (fit->sample_weight && !(p->sample_weight = strdup(fit->sample_weight)))) return bp_error_set(error, "", "out of memory");
+    for (int32_t k = 0; k < fit->targets_count; k++) {
+        const struct schema_fit_target *from = &fit->targets[k];
+        struct schema_target *target = &p->targets[k];
+        p->targets_count++;
+        target->classification = from->labels_count > 0;
+        target->std = 1;
+        balanced = balanced || from->balanced;
+        if (!(target->name = strdup(fit->dataset->columns[from->column].name)) ||
+            (target->classification ? fit_labels(from, target) : fit_numbers(fit, from->column, target)) != 0)
+            return bp_error_set(error, "", "out of memory");
+    }
+    if (schema_targets_units(p) != 0) return bp_error_set(error, "", "out of memory");
+    if (!balanced) return 0;
+    struct schema_view *view = schema_view_new(p, fit->dataset, true, error);
+    if (!view) return -1;
+    for (int32_t k = 0; k < fit->targets_count; k++)
+        if (fit->targets[k].balanced) balance(fit, view, k, &p->targets[k]);
+    schema_view_free(view);
+    return 0;
+}
+
+int schema_targets_units(struct schema_preprocessing *p) {
+    if (!p->units) p->units = calloc((size_t)p->targets_count, sizeof *p->units);
+    if (!p->origins) p->origins = calloc((size_t)p->targets_count, sizeof *p->origins);
+    if (!p->units || !p->origins) return -1;
+    for (int32_t k = 0; k < p->targets_count; k++) {
+        p->units[k] = p->targets[k].std;
+        p->origins[k] = p->targets[k].mean;
+    }
+    return 0;
+}
+
+void schema_targets_free(struct schema_preprocessing *p) {
+    for (int32_t k = 0; k < p->targets_count; k++) {
+        struct schema_target *target = &p->targets[k];
+        for (int32_t i = 0; i < target->labels_count; i++) free(target->labels[i]);
+        free(target->labels);
+        free(target->class_weights);
+        free(target->name);
+    }
+    free(p->targets);
+    free(p->units);
+    free(p->origins);
+    free(p->sample_weight);
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------------------------------------- */
+
+static json_t *encode_target(const struct schema_target *t) {
+    if (!t->classification) {
+        json_t *json = json_pack("{s:s, s:s, s:f, s:f}", "name", t->name, "task", "regression", "mean", t->mean, "std", t->std);
+        if (t->shape.rank > 0) json_object_set_new(json, "shape", schema_dims_encode(&t->shape));
+        return json;
+    }
+    json_t *json = json_pack("{s:s, s:s, s:o}", "name", t->name, "task", "classification", "labels", schema_strings_encode(t->labels, t->labels_count));
+    if (!t->class_weights) return json;
+    json_t *weights = json_object();
+    for (int32_t i = 0; i < t->labels_count; i++) json_object_set_new(weights, t->labels[i], json_real(t->class_weights[i]));
+    json_object_set_new(json, "class_weights", weights);
+    return json;
+}
+
+void schema_targets_encode(const struct schema_preprocessing *p, json_t *json) {
+    if (p->sample_weight) json_object_set_new(json, "sample_weight", json_string(p->sample_weight));
+    if (p->targets_count == 1) {
+        json_object_set_new(json, "target", encode_target(&p->targets[0]));
+        return;
+    }
+    json_t *targets = json_array(), *outputs = json_array();
+    for (int32_t k = 0; k < p->targets_count; k++) json_array_append_new(targets, encode_target(&p->targets[k]));
+    for (int32_t o = 0; o < p->outputs_count; o++)
+        json_array_append_new(outputs, json_pack("{s:s, s:i}", "name", p->outputs[o].name, "targets", p->outputs[o].count));
+    json_object_set_new(json, "targets", targets);
+    json_object_set_new(json, "outputs", outputs);
+}
+
+static int decode_target(const json_t *json, struct schema_target *t) {
+    const char *name = json_string_value(json_object_get(json, "name")), *task = json_string_value(json_object_get(json, "task"));
+    const json_t *weights = json_object_get(json, "class_weights"), *shape = json_object_get(json, "shape");
+    if (!name || !task || !(t->name = strdup(name))) return -1;
+    t->classification = strcmp(task, "classification") == 0;
+    t->mean = json_number_value(json_object_get(json, "mean"));
+    t->std = t->classification ? 1 : json_number_value(json_object_get(json, "std"));
+    if (shape && (t->classification || schema_dims_decode(shape, &t->shape) != 0)) return -1;
+    if (!t->classification) return isfinite(t->mean) && isfinite(t->std) && t->std > 0 ? 0 : -1;
+    t->labels = schema_strings_decode(json_object_get(json, "labels"), &t->labels_count);
+    if (!t->labels || t->labels_count < 2) return -1;
+    if (!json_is_object(weights)) return 0;
+    if (!(t->class_weights = calloc((size_t)t->labels_count, sizeof *t->class_weights))) return -1;
+    for (int32_t i = 0; i < t->labels_count; i++) t->class_weights[i] = json_number_value(json_object_get(weights, t->labels[i]));
+    return 0;
+}
+
+int schema_targets_decode(const json_t *json, struct schema_preprocessing *p) {
+    const json_t *one = json_object_get(json, "target"), *several = json_object_get(json, "targets"), *outputs = json_object_get(json, "outputs");
+    const char *weight = json_string_value(json_object_get(json, "sample_weight"));
+    const size_t n = one ? 1 : json_array_size(several), outputs_count = one ? 1 : json_array_size(outputs);
+    if (n < 1 || outputs_count < 1 || outputs_count > BP_OUTPUTS_MAX || (weight && !(p->sample_weight = strdup(weight)))) return -1;
+    if (!(p->targets = calloc(n, sizeof *p->targets))) return -1;
+    for (size_t k = 0; k < n; k++) {
+        p->targets_count++;
+        if (decode_target(one ? one : json_array_get(several, k), &p->targets[k]) != 0) return -1;
+    }
+    p->outputs_count = (int32_t)outputs_count;
+    p->outputs[0].count = 1;
+    int32_t first = 0;
+    for (int32_t o = 0; !one && o < p->outputs_count; o++) {
+        const json_t *item = json_array_get(outputs, (size_t)o);
+        const char *name = json_string_value(json_object_get(item, "name"));
+        const json_int_t count = json_integer_value(json_object_get(item, "targets"));
+        if (!name || count < 1 || count > p->targets_count - first) return -1;
+        snprintf(p->outputs[o].name, BP_NAME_MAX, "%s", name);
+        p->outputs[o].first = first;
+        p->outputs[o].count = (int32_t)count;
+        first += (int32_t)count;
+    }
+    return (one || first == p->targets_count) && schema_targets_units(p) == 0 ? 0 : -1;
+}
+
+/* ---- a row --------------------------------------------------------------------------------------------------------------- */
+
+static int32_t class_of(const struct schema_target *target, const char *text) {
+    for (int32_t i = 0; i < target->labels_count; i++)
+        if (strcmp(target->labels[i], text) == 0) return i;
+    return -1;
+}
+
+int schema_view_bind_target(struct schema_view *view, int32_t k, bool strict, struct bp_error *error) {
+    const struct schema_target *t = &view->preprocessing->targets[k];
+    const int32_t column = view->targets[k] = schema_dataset_find(view->dataset, t->name);
+    if (column < 0) return strict ? bp_error_set(error, "/target", "the dataset has no column \"%.80s\"", t->name) : 0;
+    const struct schema_column *c = &view->dataset->columns[column];
+    if (t->shape.rank > 0 && (c->type != SCHEMA_TENSOR || !bp_shape_equal(&c->shape, &t->shape))) {
+        if (strict) return bp_error_set(error, "/target", "column \"%.80s\" is not a tensor of the shape that the model learnt", t->name);
+        view->targets[k] = -1;
+    }
+    if (!t->classification || c->type == SCHEMA_NUMERIC || c->type == SCHEMA_TENSOR) return 0;
+    if (!(view->classes[k] = malloc(((size_t)c->categories_count + 1) * sizeof **view->classes))) return bp_error_set(error, "", "out of memory");
+    for (int32_t i = 0; i < c->categories_count; i++) view->classes[k][i] = class_of(t, c->categories[i].value);
+    return 0;
+}
+
+double schema_view_target(const struct schema_view *view, int32_t k, int64_t row) {
+    const struct schema_target *t = &view->preprocessing->targets[k];
+    const int32_t column = view->targets[k];
+    if (column < 0) return NAN;
+    if (!t->classification) return (schema_dataset_number(view->dataset, column, row) - t->mean) / t->std;
+    int32_t class = -1;
+    if (view->classes[k]) {
+        int32_t code = schema_dataset_code(view->dataset, column, row);
+        class = code < 0 ? -1 : view->classes[k][code];
+    } else {
+        char text[40];
+        double v = schema_dataset_number(view->dataset, column, row);
+        if (!isnan(v)) class = class_of(t, schema_number_text(v, text, sizeof text));
+    }
+    return class < 0 ? NAN : class;
+}
+
+bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_t row, float *out) {
+    const struct schema_target *t = &view->preprocessing->targets[k];
+    const int64_t size = schema_target_size(t);
+    bool complete = true;
+    if (view->targets[k] < 0) return false;
+    schema_dataset_tensor(view->dataset, view->targets[k], row, out);
+    for (int64_t i = 0; i < size; i++) {
+        out[i] = (float)(((double)out[i] - t->mean) / t->std);
+        complete = complete && isfinite(out[i]);
+    }
+    return complete;
+}
+
+bool schema_view_complete(const struct schema_view *view, int64_t row) {
+    for (int32_t k = 0; k < view->preprocessing->targets_count; k++) {
+        const struct schema_target *t = &view->preprocessing->targets[k];
+        if (t->shape.rank > 0) {
+            const int64_t size = schema_target_size(t);
+            float *cell = malloc((size_t)size * sizeof *cell);
+            const bool complete = cell && schema_view_target_tensor(view, k, row, cell);
+            free(cell);
+            if (!complete) return false;
+        } else if (isnan(schema_view_target(view, k, row))) {
+            return false;
+        }
+    }
+    return view->sample_weight < 0 || schema_view_weight(view, row) >= 0;
+}
+
+double schema_view_weight(const struct schema_view *view, int64_t row) {
+    return view->sample_weight < 0 ? 1 : schema_dataset_number(view->dataset, view->sample_weight, row);
+}

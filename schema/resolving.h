@@ -1,0 +1,55 @@
+/* resolving.h - private to training*.c: a job while it is resolved against its data. */
+#ifndef SCHEMA_RESOLVING_H
+#define SCHEMA_RESOLVING_H
+
+#include "training.h"
+
+enum { RESOLVING_POINTER_MAX = 512, RESOLVING_TARGETS_MAX = 256 };
+
+struct resolving_target {
+    int32_t column;
+    char pointer[RESOLVING_POINTER_MAX]; /* where the request names it */
+    bool classification, balanced;
+    char **labels; /* classification: sorted */
+    int32_t labels_count;
+    double *class_weights; /* (labels_count) or NULL */
+};
+
+/* Some targets that one output of the network learns. */
+struct resolving_output {
+    char name[BP_NAME_MAX]; /* of its layer, as asked or made up; "" when there is only one */
+    int32_t first, count;   /* targets */
+};
+
+struct resolving {
+    struct schema_training *training;
+    const struct schema_dataset *dataset;
+    const struct schema_training_request *request;
+    struct schema_problems *problems;
+    int32_t targets_count, outputs_count;
+    struct resolving_target *targets; /* [RESOLVING_TARGETS_MAX] */
+    struct resolving_output outputs[BP_OUTPUTS_MAX];
+    bool by_layer; /* the request names the output layers */
+    int32_t *features;
+    int32_t features_count;
+    int32_t sample_weight; /* column, -1: none */
+};
+
+__attribute__((format(printf, 2, 3))) void resolving_warn(struct resolving *r, const char *format, ...);
+/* request.pointer + "/" + name, into out. */
+const char *resolving_place(const struct resolving *r, const char *name, char *out, size_t size);
+
+/* training_columns.c: targets, features, sample weights; then what each target is. */
+void resolving_columns(struct resolving *r);
+void resolving_tasks(struct resolving *r);
+void resolving_class_weights(struct resolving *r);
+
+/* training_output.c: which output learns what, the layers and losses of the outputs, metrics, early stopping. */
+void resolving_outputs(struct resolving *r);
+void resolving_complete(struct resolving *r);
+void resolving_metrics(struct resolving *r);
+void resolving_stopping(struct resolving *r);
+/* The network of the definition as it stands; NULL with a problem. */
+struct bp_network *resolving_plan(struct resolving *r, bool with_loss);
+
+#endif

@@ -1,0 +1,465 @@
+/* training_output.c - the outputs of a job's network: which of them learns what, layers that were left out, losses, metrics, early stopping. */
+#include "resolving.h"
+
+#include "text.h"
+#include "values.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is(const char *a, const char *b) {
+    return a && strcmp(a, b) == 0;
+}
+
+/* ---- what is said of an output ---------------------------------------------------------------------------------------------- */
+
+static const struct resolving_target *target_of(const struct resolving *r, int32_t o) {
+    return &r->targets[r->outputs[o].first];
+}
+
+static const char *column_name(const struct resolving *r, int32_t o) {
+    return r->dataset->columns[target_of(r, o)->column].name;
+}
+
+/* Numbers of its targets in the network, one output a number. */
+static int64_t target_width(const struct resolving *r, int32_t o) {
+    const struct schema_column *c = &r->dataset->columns[target_of(r, o)->column];
+    return c->type == SCHEMA_TENSOR ? bp_shape_size(&c->shape) : r->outputs[o].count;
+}
+
+/* What the definition names, among several outputs or as the only one. */
+static struct schema_named_output *named_of(const struct resolving *r, int32_t o) {
+    struct schema_definition *d = r->training->definition;
+    for (int32_t i = 0; i < d->named_count; i++)
+        if (strcmp(d->named[i].name, r->outputs[o].name) == 0) return &d->named[i];
+    return NULL;
+}
+
+static const struct bp_loss_ops *loss_of(const struct resolving *r, int32_t o, const struct bp_value **values) {
+    const struct schema_named_output *named = named_of(r, o);
+    *values = named && named->loss ? named->loss_values : r->training->definition->loss_values;
+    return named && named->loss ? named->loss : r->training->definition->loss;
+}
+
+/* Regression: numbers that the output layer gives for its targets. */
+static int64_t numbers_of(const struct resolving *r, int32_t o) {
+    const struct bp_value *values;
+    const struct bp_loss_ops *loss = loss_of(r, o, &values);
+    return target_width(r, o) * (loss ? bp_loss_outputs_per_target(loss, values) : 1);
+}
+
+static void set_loss(struct resolving *r, int32_t o, const char *name) {
+    const struct bp_value *values;
+    struct schema_definition *d = r->training->definition;
+    if (loss_of(r, o, &values)) return;
+    const struct bp_loss_ops *loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, name);
+    struct schema_named_output *named = r->outputs_count > 1 ? schema_definition_named(d, r->outputs[o].name) : NULL;
+    bp_values_preset(&loss->entry, named ? named->loss_values : d->loss_values);
+    if (named) named->loss = loss;
+    else d->loss = loss;
+}
+
+/* Where the loss of an output is said. */
+static const char *loss_place(const struct resolving *r, int32_t o, char *out, size_t size) {
+    char map[RESOLVING_POINTER_MAX];
+    const struct schema_named_output *named = named_of(r, o);
+    snprintf(map, sizeof map, "%s/loss", r->request->definition_pointer);
+    if (named && named->loss) return schema_pointer(map, named->name, out, size);
+    snprintf(out, size, "%s", map);
+    return out;
+}
+
+/* Does the loss that the user chose suit the task at all? */
+static void check_loss(struct resolving *r, int32_t o) {
+    const struct bp_value *values;
+    const struct bp_loss_ops *loss = loss_of(r, o, &values);
+    const struct resolving_target *t = target_of(r, o);
+    const char *target = column_name(r, o);
+    char where[RESOLVING_POINTER_MAX];
+    if (!loss) return;
+    loss_place(r, o, where, sizeof where);
+    const bool for_counts = loss->range == BP_RANGE_COUNTS,
+               for_classes = loss->target == BP_TARGET_CLASS || (loss->range != BP_RANGE_ANY && !for_counts);
+    const bool for_values = for_counts || loss->outputs_per_target;
+    if (!t->classification && for_classes)
+        schema_problem_add(r->problems, where,
+                           "the loss %s is for classes, but \"%.60s\" is regressed; use mse or mae, or say \"task\":\"classification\"",
+                           loss->entry.name, target);
+    else if (t->classification && is(loss->head, "sigmoid") && t->labels_count > 2)
+        schema_problem_add(r->problems, where, "the loss %s is for two classes, but \"%.60s\" has %d; use cross_entropy, or leave loss out",
+                           loss->entry.name, target, t->labels_count);
+    else if (t->classification && for_values)
+        schema_problem_add(r->problems, where,
+                           "the loss %s is for numbers, but \"%.60s\" is a classification; use cross_entropy, leave loss out, or say "
+                           "\"task\":\"regression\"",
+                           loss->entry.name, target);
+    for (int32_t k = r->outputs[o].first; for_counts && !t->classification && k < r->outputs[o].first + r->outputs[o].count; k++) {
+        const struct schema_column *c = &r->dataset->columns[r->targets[k].column];
+        if (c->min < 0)
+            schema_problem_add(r->problems, where, "the loss %s is for counts, but \"%.60s\" goes down to %.9g; use mse or mae", loss->entry.name, c->name,
+                               c->min);
+        r->training->preprocessing->targets[k].mean = 0; /* counts are learnt as they are */
+        r->training->preprocessing->targets[k].std = 1;
+    }
+}
+
+/* ---- the network as it stands ----------------------------------------------------------------------------------------------- */
+
+struct bp_network *resolving_plan(struct resolving *r, bool with_loss) {
+    struct bp_graph graph =
+        schema_definition_graph(r->training->definition, r->training->preprocessing->inputs, r->training->preprocessing->inputs_count);
+    struct bp_error error = {0};
+    struct bp_network *network = NULL;
+    for (int32_t o = 0; o < graph.outputs_count && !with_loss; o++) graph.outputs[o].loss = NULL;
+    if (bp_network_plan(&graph, &network, &error) == 0) return network;
+    char where[RESOLVING_POINTER_MAX];
+    snprintf(where, sizeof where, "%s%s", r->request->definition_pointer, error.pointer);
+    schema_problem_add(r->problems, where, "%s", error.message);
+    return NULL;
+}
+
+static int32_t find_layer(const struct schema_definition *d, const char *name) {
+    for (int32_t i = 0; name[0] && i < d->layers_count; i++)
+        if (strcmp(d->layers[i].name, name) == 0) return i;
+    return -1;
+}
+
+/* The activation of a layer that may be an output; NULL when the layer is of a kind that has none. */
+static const char *activation_of(const struct bp_layer *layer) {
+    const struct bp_entry *e = &layer->ops->entry;
+    for (int32_t i = 0; i < e->params_count; i++)
+        if (strcmp(e->params[i].name, "activation") == 0) return layer->values[i].entry ? layer->values[i].entry->name : "linear";
+    return NULL;
+}
+
+/* ---- which output learns what ------------------------------------------------------------------------------------------------ */
+
+static bool all_numbers(const struct resolving *r, int32_t first, int32_t count) {
+    for (int32_t k = first; k < first + count; k++)
+        if (r->targets[k].classification || r->dataset->columns[r->targets[k].column].type == SCHEMA_TENSOR) return false;
+    return true;
+}
+
+/* A list of numbers that the definition's one output is as wide as: they are learnt side by side. */
+static bool side_by_side(struct resolving *r) {
+    const struct schema_definition *d = r->training->definition;
+    if (d->outputs_count > 1 || d->named_count > 1 || d->layers_count == 0 || !all_numbers(r, 0, r->targets_count)) return false;
+    for (int32_t k = 0; k < r->targets_count; k++)
+        if (find_layer(d, r->dataset->columns[r->targets[k].column].name) >= 0) return false;
+    const char *activation = activation_of(&d->layers[d->layers_count - 1]);
+    if (!activation || (!is(activation, "linear") && !d->loss)) return false;
+    const struct schema_definition *definition = d;
+    struct bp_network *network = resolving_plan(r, false);
+    if (!network) return false;
+    const int64_t width = bp_shape_size(&network->outputs[0].shape),
+                  each = definition->loss ? bp_loss_outputs_per_target(definition->loss, definition->loss_values) : 1;
+    bp_network_free(network);
+    return width == r->targets_count * each;
+}
+
+/* An output a target, named as the definition says, or as the column. */
+static void one_each(struct resolving *r) {
+    const struct schema_definition *d = r->training->definition;
+    char where[RESOLVING_POINTER_MAX];
+    resolving_place(r, "target", where, sizeof where);
+    if (r->targets_count > BP_OUTPUTS_MAX) {
+        schema_problem_add(r->problems, where, "%d targets that are not learnt side by side by one linear output layer of %d units need an output each; at most "
+                                               "%d are allowed",
+                           r->targets_count, r->targets_count, BP_OUTPUTS_MAX);
+        return;
+    }
+    if (d->outputs_count > 1 && d->outputs_count != r->targets_count) {
+        schema_problem_add(r->problems, where, "the definition has %d outputs, but there are %d targets", d->outputs_count, r->targets_count);
+        return;
+    }
+    for (int32_t k = 0; k < r->targets_count; k++) {
+        const char *column = r->dataset->columns[r->targets[k].column].name, *name = d->outputs_count > 1 ? d->outputs[k] : column;
+        struct resolving_output *output = &r->outputs[r->outputs_count++];
+        *output = (struct resolving_output){.first = k, .count = 1};
+        if (strlen(name) >= BP_NAME_MAX - 8 || strchr(name, '/')) snprintf(output->name, sizeof output->name, "output_%d", k + 1);
+        else snprintf(output->name, sizeof output->name, "%s", name);
+        for (int32_t i = 0; d->outputs_count <= 1 && i < r->training->preprocessing->inputs_count; i++)
+            if (strcmp(r->training->preprocessing->inputs[i].name, output->name) == 0) /* layers and inputs share their names */
+                snprintf(output->name, sizeof output->name, "%.48s_output", column);
+    }
+}
+
+void resolving_outputs(struct resolving *r) {
+    struct schema_definition *d = r->training->definition;
+    struct schema_preprocessing *p = r->training->preprocessing;
+    if (!r->by_layer && (r->targets_count == 1 || side_by_side(r))) {
+        r->outputs_count = 1;
+        r->outputs[0] = (struct resolving_output){.count = r->targets_count};
+        if (d->named_count == 1) snprintf(r->outputs[0].name, BP_NAME_MAX, "%s", d->named[0].name);
+    } else if (!r->by_layer) {
+        one_each(r);
+    }
+    for (int32_t o = 0; o < r->outputs_count; o++)
+        if (r->outputs[o].count > 1 && !all_numbers(r, r->outputs[o].first, r->outputs[o].count))
+            schema_problem_add(r->problems, r->targets[r->outputs[o].first].pointer,
+                               "one output learns several columns only when all are numbers; give each class or tensor an output of its own");
+    for (int32_t i = 0; i < d->named_count; i++) {
+        bool known = false;
+        for (int32_t o = 0; o < r->outputs_count; o++) known = known || strcmp(r->outputs[o].name, d->named[i].name) == 0;
+        if (!known)
+            schema_problem_add(r->problems, r->request->definition_pointer, "loss, metrics or loss_weights name \"%s\", but no output has that name",
+                               d->named[i].name);
+    }
+    p->outputs_count = r->outputs_count;
+    for (int32_t o = 0; o < r->outputs_count; o++) {
+        p->outputs[o] = (struct schema_output){.first = r->outputs[o].first, .count = r->outputs[o].count};
+        snprintf(p->outputs[o].name, BP_NAME_MAX, "%s", r->outputs[o].name);
+        check_loss(r, o);
+    }
+    schema_targets_units(p);
+}
+
+/* ---- output layers that were left out ------------------------------------------------------------------------------------------ */
+
+/* Is the layer the output, or a hidden layer whose output was left out? It is the output when it has the width the target needs and an
+ * activation that can say it; a softmax is always meant as one. */
+static bool is_output(const struct resolving *r, int32_t o, int64_t width, const char *activation) {
+    const struct bp_value *values;
+    const struct bp_loss_ops *loss = loss_of(r, o, &values);
+    const struct resolving_target *t = target_of(r, o);
+    if (!t->classification) return width == numbers_of(r, o) && (is(activation, "linear") || loss || target_width(r, o) > 1);
+    if (is(activation, "softmax")) return true;
+    if (t->labels_count == 2 && width == 1) return is(activation, "sigmoid") || is(activation, "linear") || (loss && loss->scores);
+    return width == t->labels_count && (is(activation, "linear") || (is(activation, "sigmoid") && loss));
+}
+
+/* The layer that an output has or would have been added to, as planned. */
+struct candidate {
+    int32_t layer; /* index in the definition, -1: none */
+    int64_t width;
+    struct bp_shape shape;
+    char name[BP_NAME_MAX];
+};
+
+static void append_output(struct resolving *r, int32_t o, const struct candidate *last) {
+    const struct bp_value *values;
+    const struct bp_loss_ops *loss = loss_of(r, o, &values);
+    const struct resolving_target *t = target_of(r, o);
+    struct schema_definition *d = r->training->definition;
+    const bool sigmoid = t->classification && t->labels_count == 2 && (!loss || is(loss->head, "sigmoid"));
+    const int64_t units = !t->classification ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
+    const char *kind = !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
+    const bool several = r->outputs_count > 1 || r->by_layer;
+    if (last->layer >= 0 && last->shape.rank != 1) {
+        char where[RESOLVING_POINTER_MAX];
+        snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer);
+        schema_problem_add(r->problems, where, "the last layer gives a tensor of rank %d; end with a flatten layer, or with the output layer itself",
+                           last->shape.rank);
+        return;
+    }
+    if (units > 65536) {
+        schema_problem_add(r->problems, r->request->definition_pointer, "the target has %lld numbers: define the output layer yourself", (long long)units);
+        return;
+    }
+    const char *input = several ? last->name : d->outputs_count > 0 ? d->outputs[0] : "";
+    if (schema_definition_append_dense(d, (int32_t)units, kind, several ? r->outputs[o].name : "", input) != 0)
+        schema_problem_add(r->problems, "", "out of memory");
+    if (!several) d->outputs_count = 0;
+    set_loss(r, o, !t->classification ? "mse" : units == 1 ? "binary_cross_entropy" : "cross_entropy");
+}
+
+static void complete_output(struct resolving *r, int32_t o, const struct candidate *last) {
+    struct schema_definition *d = r->training->definition;
+    const struct resolving_target *t = target_of(r, o);
+    const struct bp_layer *layer = last->layer >= 0 ? &d->layers[last->layer] : NULL;
+    const char *activation = layer ? activation_of(layer) : NULL;
+    char where[RESOLVING_POINTER_MAX];
+    snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer < 0 ? 0 : last->layer);
+    const bool chosen = find_layer(d, r->outputs[o].name) >= 0 || d->outputs_count > 1; /* the user says that this is the output */
+    const int64_t wanted = t->classification ? t->labels_count : numbers_of(r, o);
+    if (layer && !activation && last->width == wanted) activation = "linear";
+    if (!layer || !is_output(r, o, last->width, activation)) {
+        if (layer && chosen)
+            schema_problem_add(r->problems, where, "the output layer \"%s\" gives %lld numbers%s%s, but \"%.60s\" needs %lld%s", last->name,
+                               (long long)last->width, activation ? " through " : "", activation ? activation : "", column_name(r, o), (long long)wanted,
+                               t->classification ? " and softmax (or 1 and sigmoid for two classes)" : " and a linear layer");
+        else {
+            if (layer && is(activation, "linear") && last->width != 1 && last->width != wanted && r->outputs_count == 1)
+                resolving_warn(r, "the last layer (%lld linear units) does not fit the target and is taken as hidden: an output layer was added",
+                               (long long)last->width);
+            append_output(r, o, last);
+        }
+        return;
+    }
+    if (t->classification && is(activation, "softmax") && last->width != t->labels_count) {
+        schema_problem_add(r->problems, where,
+                           "the output layer gives %lld numbers, but \"%.60s\" has %d classes; set units to %d, or leave the output layer out",
+                           (long long)last->width, column_name(r, o), t->labels_count, t->labels_count);
+        return;
+    }
+    set_loss(r, o, !t->classification ? "mse" : last->width == 1 ? "binary_cross_entropy" : "cross_entropy");
+    const struct bp_value *values;
+    const struct bp_loss_ops *loss = loss_of(r, o, &values);
+    if (t->classification && last->width == 1 && loss->target == BP_TARGET_VALUES && !loss->scores)
+        schema_problem_add(r->problems, r->request->definition_pointer,
+                           "the loss %s over a single output does not suit classes; use binary_cross_entropy, or %d units with softmax",
+                           loss->entry.name, t->labels_count);
+}
+
+/* The layer of that name (the last one when there is none of it), with its shape. 0, or -1 with a problem. */
+static int find_candidate(struct resolving *r, const char *name, struct candidate *found) {
+    struct schema_definition *d = r->training->definition, as_is = *d;
+    *found = (struct candidate){.layer = find_layer(d, name)};
+    if (found->layer < 0) found->layer = find_layer(d, d->outputs_count == 1 ? d->outputs[0] : "");
+    if (found->layer < 0) found->layer = d->layers_count - 1;
+    /* Planned with that layer as the only output, in the order of definition: what follows it does not matter. */
+    struct bp_layer *layers = d->layers;
+    struct bp_graph graph = schema_definition_graph(&as_is, r->training->preprocessing->inputs, r->training->preprocessing->inputs_count);
+    graph.outputs_count = 1;
+    graph.outputs[0].loss = NULL;
+    graph.outputs[0].name[0] = '\0';
+    graph.any_readers = true;
+    graph.layers = layers;
+    struct bp_error error = {0};
+    struct bp_network *network = NULL;
+    if (bp_network_plan(&graph, &network, &error) != 0) {
+        char where[RESOLVING_POINTER_MAX];
+        snprintf(where, sizeof where, "%s%s", r->request->definition_pointer, error.pointer);
+        schema_problem_add(r->problems, where, "%s", error.message);
+        return -1;
+    }
+    for (int32_t i = network->inputs_count; i < network->nodes_count; i++)
+        if (network->layer_of[i] == found->layer) {
+            found->shape = network->nodes[i].out;
+            found->width = bp_shape_size(&network->nodes[i].out);
+            snprintf(found->name, sizeof found->name, "%s", network->nodes[i].name);
+        }
+    bp_network_free(network);
+    return 0;
+}
+
+void resolving_complete(struct resolving *r) {
+    struct schema_definition *d = r->training->definition;
+    const struct schema_preprocessing *p = r->training->preprocessing;
+    const bool several = r->outputs_count > 1 || r->by_layer;
+    struct candidate last[BP_OUTPUTS_MAX] = {{.layer = -1}};
+    if (d->layers_count == 0 && (several || p->inputs_count != 1 || p->inputs[0].shape.rank != 1)) {
+        schema_problem_add(r->problems, r->request->definition_pointer,
+                           several ? "a network of several outputs needs at least one layer before them"
+                                   : "a definition without layers is a linear model and takes only columns that are not tensors; add a flatten layer first");
+        return;
+    }
+    for (int32_t o = 0; o < r->outputs_count && d->layers_count > 0; o++)
+        if (find_candidate(r, several ? r->outputs[o].name : d->outputs_count ? d->outputs[0] : "", &last[o]) != 0) return;
+    for (int32_t o = 0; several && o < r->outputs_count; o++) /* by their own names before anything is added that reads them */
+        if (!d->layers[last[o].layer].name[0]) snprintf(d->layers[last[o].layer].name, BP_NAME_MAX, "%s", last[o].name);
+    for (int32_t o = 0; o < r->outputs_count; o++) complete_output(r, o, &last[o]);
+    if (!several || r->problems->total) return;
+    d->outputs_count = r->outputs_count;
+    for (int32_t o = 0; o < r->outputs_count; o++) snprintf(d->outputs[o], BP_NAME_MAX, "%s", r->outputs[o].name);
+}
+
+/* ---- metrics and early stopping -------------------------------------------------------------------------------------------------- */
+
+/* Adds to `to` what suits the output of `from`; everything that a list of an output's own names must suit. */
+static void take_metrics(struct resolving *r, int32_t o, struct schema_named_output *to) {
+    static const char *const for_classes[] = {"accuracy", NULL}, *const for_values[] = {"mae", "rmse", "r2", NULL};
+    const struct schema_definition *d = r->training->definition;
+    const unsigned kind = target_of(r, o)->classification ? BP_METRIC_CLASSIFICATION : BP_METRIC_REGRESSION;
+    if (to->metrics_given) return;
+    to->metrics_given = true;
+    for (int32_t i = 0; d->metrics_given && i < d->metrics_count; i++)
+        if (d->metrics[i]->kinds & kind) {
+            memcpy(to->metric_numbers[to->metrics_count], d->metric_numbers[i], sizeof to->metric_numbers[0]);
+            to->metrics[to->metrics_count++] = d->metrics[i];
+        }
+    for (const char *const *name = kind == BP_METRIC_CLASSIFICATION ? for_classes : for_values; !d->metrics_given && *name; name++)
+        to->metrics[to->metrics_count++] = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, *name);
+}
+
+/* Metrics that do not suit the task, or need probabilities where there are none. */
+static void check_metrics(struct resolving *r, int32_t o, const struct schema_named_output *list, const char *where) {
+    const bool classification = target_of(r, o)->classification;
+    const bool scores = r->training->network && schema_training_scores(r->training, o);
+    char place[RESOLVING_POINTER_MAX];
+    for (int32_t i = 0; i < list->metrics_count; i++) {
+        const struct bp_metric_ops *metric = list->metrics[i];
+        schema_pointer_index(where, (size_t)i, place, sizeof place);
+        if (!(metric->kinds & (classification ? BP_METRIC_CLASSIFICATION : BP_METRIC_REGRESSION)))
+            schema_problem_add(r->problems, place, "the metric \"%s\" is for %s, but this job is a %s", metric->entry.name,
+                               classification ? "regression" : "classification", classification ? "classification" : "regression");
+        else if (scores && metric->probabilities)
+            schema_problem_add(r->problems, place, "the metric \"%s\" needs probabilities, but the output gives scores; use a loss such as cross_entropy",
+                               metric->entry.name);
+    }
+}
+
+/* A metric of the common list that suits no output is a mistake. */
+static void check_common(struct resolving *r) {
+    const struct schema_definition *d = r->training->definition;
+    char place[RESOLVING_POINTER_MAX];
+    for (int32_t i = 0; i < d->metrics_count; i++) {
+        bool used = false;
+        for (int32_t o = 0; o < r->outputs_count; o++)
+            used = used || d->metrics[i]->kinds & (target_of(r, o)->classification ? BP_METRIC_CLASSIFICATION : BP_METRIC_REGRESSION);
+        snprintf(place, sizeof place, "%s/metrics/%d", r->request->definition_pointer, i);
+        if (!used) schema_problem_add(r->problems, place, "the metric \"%s\" suits none of the outputs", d->metrics[i]->entry.name);
+    }
+}
+
+void resolving_metrics(struct resolving *r) {
+    struct schema_definition *d = r->training->definition;
+    char where[RESOLVING_POINTER_MAX], place[RESOLVING_POINTER_MAX];
+    snprintf(where, sizeof where, "%s/metrics", r->request->definition_pointer);
+    if (r->outputs_count == 1) {
+        struct schema_named_output all = {0}, *named = named_of(r, 0);
+        if (named) all = *named;
+        if (!all.metrics_given && d->metrics_given) {
+            all.metrics_given = true;
+            all.metrics_count = d->metrics_count;
+            memcpy(all.metrics, d->metrics, sizeof all.metrics);
+            memcpy(all.metric_numbers, d->metric_numbers, sizeof all.metric_numbers);
+        }
+        take_metrics(r, 0, &all);
+        check_metrics(r, 0, &all, where);
+        d->metrics_given = true;
+        d->metrics_count = all.metrics_count;
+        memcpy(d->metrics, all.metrics, sizeof all.metrics);
+        memcpy(d->metric_numbers, all.metric_numbers, sizeof all.metric_numbers);
+        if (named && named->loss) {
+            d->loss = named->loss;
+            memcpy(d->loss_values, named->loss_values, sizeof d->loss_values);
+        }
+        d->named_count = 0; /* said of the only output: in one place now */
+        return;
+    }
+    check_common(r);
+    for (int32_t o = 0; o < r->outputs_count; o++) {
+        struct schema_named_output *named = schema_definition_named(d, r->outputs[o].name);
+        take_metrics(r, o, named);
+        check_metrics(r, o, named, schema_pointer(where, named->name, place, sizeof place));
+        if (named->loss) continue;
+        named->loss = d->loss;
+        memcpy(named->loss_values, d->loss_values, sizeof named->loss_values);
+    }
+    d->loss = NULL;
+    d->metrics_given = false;
+    d->metrics_count = 0;
+}
+
+void resolving_stopping(struct resolving *r) {
+    struct schema_options *o = &r->training->options;
+    if (!o->stop_early || !r->training->network) return;
+    const bool validation = o->validation_fraction > 0;
+    if (!o->stop_metric[0]) snprintf(o->stop_metric, sizeof o->stop_metric, "%s", validation ? "val_loss" : "loss");
+    char copies[64][BP_NAME_MAX], where[RESOLVING_POINTER_MAX], hint[120];
+    const char *names[65] = {0};
+    const struct bp_train_options options = schema_training_options(r->training);
+    const int32_t count = bp_train_metric_names(r->training->network, &options, validation, copies, 64);
+    for (int32_t i = 0; i < count; i++) {
+        names[i] = copies[i];
+        if (strcmp(copies[i], o->stop_metric) == 0) return;
+    }
+    snprintf(where, sizeof where, "%s/early_stopping/metric", r->request->pointer);
+    if (!validation && strncmp(o->stop_metric, "val_", 4) == 0)
+        schema_problem_add(r->problems, where, "\"%s\" needs validation rows, but validation.fraction is 0", o->stop_metric);
+    else
+        schema_problem_add(r->problems, where, "this job has no metric \"%s\"%s", o->stop_metric,
+                           schema_did_you_mean(schema_nearest_in(o->stop_metric, names), hint, sizeof hint));
+}

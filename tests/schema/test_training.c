@@ -122,6 +122,8 @@ START_TEST(lists_of_numbers) {
 END_TEST
 
 START_TEST(what_does_not_fit_is_refused) {
+    refused(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":3,\"kernel_initializer\":{\"type\":\"orthogonal\",\"gain\":0}}]}",
+            "{\"target\":\"k\"}", "/layers/0/kernel_initializer/gain: gain must be a number above 0");
     refused(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"softmax\"}]}", "{\"target\":\"k\"}",
             "/model/layers/0: the output layer gives 4 numbers, but \"k\" has 3 classes");
     refused(numbers_csv, "{\"layers\":[],\"loss\":\"cross_entropy\"}", "{\"target\":\"y\"}", "/model/loss: the loss cross_entropy is for classes");

@@ -427,3 +427,11 @@ net("dense units=4 activation=tanh; dense units=3", "hinge", [4], scale=2, weigh
 
 net("dense units=5 activation=prelu; dense units=2", "mse", [4], batch=5)
 net("conv1d filters=3 kernel_size=2 activation=prelu; activation activation=prelu; dense units=2 use_bias=0 activation=prelu", "mse", [5, 2], batch=3)
+
+# ---- more of Adam's family ----------------------------------------------------------------------------------------------------
+
+optimizer("adam", "learning_rate=0.05 beta_2=0.5 amsgrad=1", lambda p: O.Adam(p, 0.05, (0.9, 0.5), amsgrad=True))
+optimizer("adamw", "weight_decay=0.2 amsgrad=1 beta_2=0.5", lambda p: O.AdamW(p, betas=(0.9, 0.5), weight_decay=0.2, amsgrad=True))
+# foreach: the other way of PyTorch 1.13 multiplies mu_t in twice
+optimizer("nadam", "", lambda p: O.NAdam(p, foreach=True))
+optimizer("nadam", "learning_rate=0.1 beta_1=0.8 beta_2=0.95 epsilon=0.001 momentum_decay=0.3", lambda p: O.NAdam(p, 0.1, (0.8, 0.95), 0.001, momentum_decay=0.3, foreach=True))

@@ -430,6 +430,12 @@ static void check_scores(struct resolving *r) {
         }
 }
 
+static bool listed(const struct schema_definition *d, const struct bp_metric_ops *metric) {
+    for (int32_t i = 0; i < d->metrics_count; i++)
+        if (d->metrics[i] == metric) return true;
+    return false;
+}
+
 static void check_stopping(struct resolving *r) {
     struct schema_options *o = &r->training->options;
     if (!o->stop_early) return;
@@ -445,7 +451,10 @@ static void check_stopping(struct resolving *r) {
             if (strcmp(names[count++], name) == 0) return;
         }
     snprintf(where, sizeof where, "%s/early_stopping/metric", r->request->pointer);
-    if (!validation && strncmp(name, "val_", 4) == 0)
+    const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, name);
+    if (validation && metric && metric->whole && listed(r->training->definition, metric))
+        schema_problem_add(r->problems, where, "\"%s\" is measured over the validation rows alone; watch \"val_%s\"", name, name);
+    else if (!validation && strncmp(name, "val_", 4) == 0)
         schema_problem_add(r->problems, where, "\"%s\" needs validation rows, but validation.fraction is 0", name);
     else
         schema_problem_add(r->problems, where, "this job has no metric \"%s\"%s", name,

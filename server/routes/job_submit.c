@@ -194,7 +194,10 @@ static void describe(struct submission *s, const struct schema_training *t) {
     json_t *spec = schema_training_encode(t), *view = json_object();
     static const char *const shown[] = {"target", "task", "features", "options", "definition", "layers", "parameters"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) json_object_set(view, shown[i], json_object_get(spec, shown[i]));
-    json_object_set_new(view, "loss_unit", json_string(t->preprocessing->target.classification ? "nats" : "standardised target"));
+    json_object_set_new(view, "loss_unit",
+                        json_string(t->preprocessing->target.classification || t->network->outputs[0].loss->range == BP_RANGE_COUNTS
+                                        ? "nats"
+                                        : "standardised target"));
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
     json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));

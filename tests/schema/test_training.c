@@ -102,6 +102,30 @@ START_TEST(losses_of_several_outputs_and_of_scores) {
 }
 END_TEST
 
+/* Softmax and sigmoid give probabilities, whichever the loss; nothing else does. */
+START_TEST(outputs_that_are_no_probabilities) {
+    static const struct {
+        const char *csv, *layer, *target;
+        bool scores;
+    } cases[] = {{three_csv, "{\"type\":\"dense\",\"units\":3,\"activation\":\"softmax\"}],\"loss\":\"mse\"", "k", false},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3,\"activation\":\"sigmoid\"}],\"loss\":\"mse\"", "k", false},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3}],\"loss\":\"mse\"", "k", true},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3}],\"loss\":\"kl_divergence\"", "k", false},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3}],\"loss\":\"hinge\"", "k", true},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3}]", "k", false},
+                 {colours_csv, "{\"type\":\"dense\",\"units\":1}]", "label", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char definition[200], job[40];
+        snprintf(definition, sizeof definition, "{\"layers\":[%s}", cases[i].layer);
+        snprintf(job, sizeof job, "{\"target\":\"%s\"}", cases[i].target);
+        struct resolved r = resolve_text(cases[i].csv, definition, job);
+        ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+        ck_assert_msg(schema_training_scores(r.training) == cases[i].scores, "%s", definition);
+        resolved_clear(&r);
+    }
+}
+END_TEST
+
 START_TEST(lists_of_numbers) {
     static const char with[] = "{\"layers\":[],\"loss\":{\"type\":\"quantile\",\"quantiles\":%s}}";
     char text[300];
@@ -247,6 +271,7 @@ Suite *suite_schema_training(void) {
     tcase_add_test(tests, a_given_output_layer_is_taken);
     tcase_add_test(tests, a_chosen_loss_does_not_need_the_output_layer);
     tcase_add_test(tests, losses_of_several_outputs_and_of_scores);
+    tcase_add_test(tests, outputs_that_are_no_probabilities);
     tcase_add_test(tests, lists_of_numbers);
     tcase_add_test(tests, wrong_parameters);
     tcase_add_test(tests, what_does_not_fit_is_refused);

@@ -12,11 +12,11 @@ struct bp_metric_call {
     int32_t classes;      /* classification: number of classes, at least 2; else 0 */
     bool scores;          /* classification: predictions are scores, any numbers, with 0 between the classes when width is 1 */
     const bp_real *predictions;
-    const bp_real *y;       /* (B, 1) class numbers, or (B, width) values */
-    const bp_real *weights; /* (B) or NULL */
-    double unit, origin;    /* regression: a value v of the network means v * unit + origin in the target's own unit */
+    const bp_real *y;              /* (B, 1) class numbers, or (B, width) values */
+    const bp_real *weights;        /* (B) or NULL */
+    double unit, origin;           /* regression: a value v of the network means v * unit + origin in the target's own unit */
     const double *units, *origins; /* (width) of each number of a row, instead; NULL: all alike */
-    const double *numbers;  /* its own parameters */
+    const double *numbers;         /* its own parameters */
 };
 
 enum { BP_METRIC_NUMBERS_MAX = 4 };

@@ -34,9 +34,9 @@ struct bp_source {
 
 /* What one output learns, in the order of the network's outputs. */
 struct bp_task {
-    int32_t classes;     /* classification: at least 2, regression: 0 */
-    bool scores;         /* classification: see metric.h */
-    double unit, origin; /* regression: see metric.h */
+    int32_t classes;               /* classification: at least 2, regression: 0 */
+    bool scores;                   /* classification: see metric.h */
+    double unit, origin;           /* regression: see metric.h */
     const double *units, *origins; /* of each number of the target, instead; NULL: all alike. The caller's */
     int32_t metrics_count;
     const struct bp_metric_ops *metrics[BP_METRICS_MAX];

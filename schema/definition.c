@@ -49,7 +49,8 @@ static void decode_layer(const json_t *json, const char *pointer, struct bp_laye
     const json_t *trainable = json_object_get(json, "trainable");
     if (trainable && !json_is_boolean(trainable))
         schema_problem_add(problems, schema_pointer(pointer, "trainable", place, sizeof place),
-                           "trainable must be true, or false for weights that stay as they are, got %s", schema_json_text(trainable, got, sizeof got));
+                           "trainable must be true, or false for weights that stay as they are, got %s",
+                           schema_json_text(trainable, got, sizeof got));
     layer->frozen = json_is_false(trainable);
     if (name) decode_name(name, schema_pointer(pointer, "name", place, sizeof place), layer->name, problems);
     if (inputs) decode_layer_inputs(inputs, schema_pointer(pointer, "inputs", place, sizeof place), layer, problems);
@@ -122,7 +123,8 @@ struct schema_named_output *schema_definition_named(struct schema_definition *d,
 }
 
 /* The entry of an output in a map by output, or NULL with a problem. */
-static struct schema_named_output *decode_named(struct schema_definition *d, const char *name, const char *pointer, struct schema_problems *problems) {
+static struct schema_named_output *decode_named(struct schema_definition *d, const char *name, const char *pointer,
+                                                struct schema_problems *problems) {
     char text[BP_NAME_MAX];
     json_t *json = json_string(name);
     const int failed = decode_name(json, pointer, text, problems);
@@ -263,7 +265,8 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
     struct bp_graph graph = schema_definition_graph(d, named ? d->inputs : open, named ? d->inputs_count : count);
     struct bp_network *network = NULL;
     struct bp_error error = {0};
-    for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++) graph.outputs[o].loss = NULL; /* the output layer may have been left out: whether the loss suits it is known with the data */
+    for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++)
+        graph.outputs[o].loss = NULL; /* the output layer may have been left out: whether the loss suits it is known with the data */
     if (bp_network_plan(&graph, &network, &error) != 0) {
         snprintf(place, sizeof place, "%s%s", pointer, error.pointer);
         schema_problem_add(problems, place, "%s", error.message);
@@ -368,7 +371,8 @@ json_t *schema_definition_encode(const struct schema_definition *d) {
     }
     if (d->named_count > 0) encode_named(d, json);
     if (d->loss) json_object_set_new(json, "loss", schema_entry_encode(&d->loss->entry, d->loss_values));
-    if (d->metrics_given || d->metrics_count > 0) json_object_set_new(json, "metrics", encode_metrics(d->metrics_count, d->metrics, d->metric_numbers));
+    if (d->metrics_given || d->metrics_count > 0)
+        json_object_set_new(json, "metrics", encode_metrics(d->metrics_count, d->metrics, d->metric_numbers));
     if (d->outputs_count > 0) {
         json_t *outputs = json_array();
         for (int32_t o = 0; o < d->outputs_count; o++) json_array_append_new(outputs, json_string(d->outputs[o]));

@@ -57,10 +57,24 @@ static const struct bp_param stopping_params[] = {
 };
 static const struct bp_entry stopping_entry = {"early_stopping", "when to stop", stopping_params, 2};
 
-const char *const schema_options_names[] = {
-    "epochs",     "batch_size", "seed",           "threads", "l1", "l2", "max_norm", "gradient_clip_norm", "gradient_clip_value",
-    "gradient_accumulation_steps", "ema", "mixup", "checkpoint_every_epochs", "validation", "optimizer", "schedule", "early_stopping", NULL};
-
+const char *const schema_options_names[] = {"epochs",
+                                            "batch_size",
+                                            "seed",
+                                            "threads",
+                                            "l1",
+                                            "l2",
+                                            "max_norm",
+                                            "gradient_clip_norm",
+                                            "gradient_clip_value",
+                                            "gradient_accumulation_steps",
+                                            "ema",
+                                            "mixup",
+                                            "checkpoint_every_epochs",
+                                            "validation",
+                                            "optimizer",
+                                            "schedule",
+                                            "early_stopping",
+                                            NULL};
 
 static void decode_stopping(const json_t *json, const char *pointer, struct schema_options *options, struct schema_problems *problems) {
     static const char *const others[] = {"metric", NULL};
@@ -92,7 +106,8 @@ static void decode_optimizer(const json_t *json, const char *pointer, struct sch
         options->find_rate = true;
         json_object_del(copy, "learning_rate");
     }
-    options->optimizer = (const struct bp_optimizer_ops *)schema_entry_decode(copy, pointer, &bp_optimizers, NULL, options->optimizer_values, problems);
+    options->optimizer =
+        (const struct bp_optimizer_ops *)schema_entry_decode(copy, pointer, &bp_optimizers, NULL, options->optimizer_values, problems);
     if (options->optimizer && options->optimizer->search && options->find_rate)
         schema_problem_add(problems, pointer, "%s finds the length of its steps itself; leave learning_rate out", options->optimizer->entry.name);
     json_decref(copy);

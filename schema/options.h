@@ -14,7 +14,7 @@ struct schema_options {
     double validation_fraction;
     const struct bp_optimizer_ops *optimizer;
     struct bp_value optimizer_values[BP_VALUES_MAX];
-    bool find_rate; /* the learning rate is "auto": a range test finds it */
+    bool find_rate;                         /* the learning rate is "auto": a range test finds it */
     const struct bp_schedule_ops *schedule; /* NULL: constant */
     struct bp_value schedule_values[BP_VALUES_MAX];
     double l1, l2, max_norm, gradient_clip_norm, gradient_clip_value, ema, mixup;

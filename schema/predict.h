@@ -20,7 +20,8 @@ int schema_predict_body(struct schema_predictor *predictor, const char *body, si
  * `separator` after it. */
 int schema_predict_rows(struct schema_predictor *predictor, const struct schema_view *view, int64_t first, int64_t n, const char *separator,
                         struct schema_text *out);
-/* The same for whoever wants no JSON: predicts up to n rows (at most SCHEMA_PREDICT_BATCH) and returns how many; then each target of a row is told. */
+/* The same for whoever wants no JSON: predicts up to n rows (at most SCHEMA_PREDICT_BATCH) and returns how many; then each target of a row is told.
+ */
 enum { SCHEMA_PREDICT_BATCH = 256 };
 int32_t schema_predict_gather(struct schema_predictor *predictor, const struct schema_view *view, int64_t first, int32_t n);
 struct schema_predicted {

@@ -52,9 +52,9 @@ struct schema_preprocessing {
     int32_t outputs_count;
     struct schema_output outputs[BP_OUTPUTS_MAX];
     double *units, *origins; /* (targets_count) std and mean of each target, side by side */
-    char *sample_weight;  /* the column of what each row counts, NULL: 1 */
-    int32_t width;        /* of the input "features", 0 when there is none */
-    int32_t inputs_count; /* inputs of the network: "features" first when it exists, then the tensors in order */
+    char *sample_weight;     /* the column of what each row counts, NULL: 1 */
+    int32_t width;           /* of the input "features", 0 when there is none */
+    int32_t inputs_count;    /* inputs of the network: "features" first when it exists, then the tensors in order */
     struct bp_input inputs[BP_INPUTS_MAX];
 };
 
@@ -102,12 +102,12 @@ int32_t schema_feature_category(const struct schema_feature *feature, const char
 struct schema_view {
     const struct schema_preprocessing *preprocessing;
     const struct schema_dataset *dataset;
-    int32_t *columns;     /* (features_count), -1: the dataset has no such column (predicting) */
-    int32_t **categories; /* per feature: category of each dictionary code, NULL unless categorical */
-    int32_t *targets;     /* (targets_count) column, -1 when absent */
-    int32_t **classes;    /* per target: class of each dictionary code, NULL unless coded */
+    int32_t *columns;      /* (features_count), -1: the dataset has no such column (predicting) */
+    int32_t **categories;  /* per feature: category of each dictionary code, NULL unless categorical */
+    int32_t *targets;      /* (targets_count) column, -1 when absent */
+    int32_t **classes;     /* per target: class of each dictionary code, NULL unless coded */
     int32_t sample_weight; /* column, -1: none */
-    size_t tensor_size;   /* numbers of all tensor cells of a row */
+    size_t tensor_size;    /* numbers of all tensor cells of a row */
 };
 /* With `strict`, every feature and the target must be there with fitting types. */
 struct schema_view *schema_view_new(const struct schema_preprocessing *preprocessing, const struct schema_dataset *dataset, bool strict,

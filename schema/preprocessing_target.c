@@ -29,7 +29,7 @@ static void balance(const struct schema_fit *fit, const struct schema_view *view
     double *counts = target->class_weights;
     for (int64_t i = 0; i < fit->n; i++) {
         const double class = schema_view_target(view, k, fit->rows[i]);
-        if (!isnan(class)) counts[(int32_t)class] += 1;
+        if (!isnan(class)) counts[(int32_t) class] += 1;
     }
     for (int32_t c = 0; c < target->labels_count; c++) counts[c] = counts[c] > 0 ? (double)fit->n / (target->labels_count * counts[c]) : 1;
 }
@@ -118,7 +118,8 @@ static json_t *encode_target(const struct schema_target *t) {
         if (t->shape.rank > 0) json_object_set_new(json, "shape", schema_dims_encode(&t->shape));
         return json;
     }
-    json_t *json = json_pack("{s:s, s:s, s:o}", "name", t->name, "task", "classification", "labels", schema_strings_encode(t->labels, t->labels_count));
+    json_t *json =
+        json_pack("{s:s, s:s, s:o}", "name", t->name, "task", "classification", "labels", schema_strings_encode(t->labels, t->labels_count));
     if (!t->class_weights) return json;
     json_t *weights = json_object();
     for (int32_t i = 0; i < t->labels_count; i++) json_object_set_new(weights, t->labels[i], json_real(t->class_weights[i]));

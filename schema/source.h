@@ -17,8 +17,8 @@ int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, in
                       struct schema_split *split, struct bp_error *error);
 void schema_split_free(struct schema_split *split);
 
-/* Batches from rows of a view. Up to SCHEMA_SOURCE_MEMORY bytes the transformed inputs and tensor targets are kept in memory; beyond that each batch is
- * transformed from the mapped file as it is needed: by the same code, to the same bits. rows are copied. */
+/* Batches from rows of a view. Up to SCHEMA_SOURCE_MEMORY bytes the transformed inputs and tensor targets are kept in memory; beyond that each batch
+ * is transformed from the mapped file as it is needed: by the same code, to the same bits. rows are copied. */
 enum { SCHEMA_SOURCE_MEMORY = 64 << 20 };
 struct schema_source;
 struct schema_source_options {

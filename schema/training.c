@@ -67,7 +67,8 @@ static struct schema_preprocessing bare_targets(const struct resolving *r, struc
     for (int32_t k = 0; k < r->targets_count; k++) {
         const struct resolving_target *t = &r->targets[k];
         const struct schema_column *c = &r->dataset->columns[t->column];
-        targets[k] = (struct schema_target){.name = c->name, .classification = t->classification, .labels_count = t->labels_count, .labels = t->labels, .std = 1};
+        targets[k] = (struct schema_target){
+            .name = c->name, .classification = t->classification, .labels_count = t->labels_count, .labels = t->labels, .std = 1};
         if (c->type == SCHEMA_TENSOR) targets[k].shape = c->shape;
     }
     return (struct schema_preprocessing){.targets_count = r->targets_count,
@@ -150,8 +151,8 @@ int schema_training_request_decode(const json_t *object, const char *pointer, st
         schema_problem_add(problems, schema_pointer(pointer, "features", where, sizeof where), "features must be a list of column names, got %s",
                            schema_json_text(features, got, sizeof got));
     if (weight && !json_is_null(weight) && !json_is_string(weight))
-        schema_problem_add(problems, schema_pointer(pointer, "sample_weight", where, sizeof where), "sample_weight must be the name of a column, got %s",
-                           schema_json_text(weight, got, sizeof got));
+        schema_problem_add(problems, schema_pointer(pointer, "sample_weight", where, sizeof where),
+                           "sample_weight must be the name of a column, got %s", schema_json_text(weight, got, sizeof got));
     request->target = target;
     request->task = json_is_null(task) ? NULL : task;
     request->features = json_is_array(features) ? features : NULL;
@@ -166,8 +167,9 @@ static void tell_heads(struct resolving *r) {
     const struct bp_network *network = r->training->network;
     for (int32_t o = 0; o < network->outputs_count; o++)
         if (network->outputs[o].head_implied)
-            resolving_warn(r, "the output layer%s%s%s is linear: its numbers are taken as logits and %s is applied to them", network->outputs_count > 1 ? " \"" : "",
-                           network->outputs_count > 1 ? r->outputs[o].name : "", network->outputs_count > 1 ? "\"" : "", network->outputs[o].loss->head);
+            resolving_warn(r, "the output layer%s%s%s is linear: its numbers are taken as logits and %s is applied to them",
+                           network->outputs_count > 1 ? " \"" : "", network->outputs_count > 1 ? r->outputs[o].name : "",
+                           network->outputs_count > 1 ? "\"" : "", network->outputs[o].loss->head);
 }
 
 /* What only the engine knows to be wrong with the options for this network. */

@@ -17,12 +17,12 @@ struct schema_training {
 
 /* What the request says besides definition and options. */
 struct schema_training_request {
-    const json_t *target;        /* "column", ["a","b"], or {"output layer":"column" or ["a","b"]} */
-    const json_t *task;          /* NULL: inferred; a text for all targets, or an object by column */
-    const json_t *features;      /* array of column names, NULL: all other columns */
-    const json_t *class_weights; /* NULL, "balanced", or an object of weights by label */
-    const char *sample_weight;   /* column, or NULL */
-    const char *pointer;         /* where the job object stands: "" */
+    const json_t *target;           /* "column", ["a","b"], or {"output layer":"column" or ["a","b"]} */
+    const json_t *task;             /* NULL: inferred; a text for all targets, or an object by column */
+    const json_t *features;         /* array of column names, NULL: all other columns */
+    const json_t *class_weights;    /* NULL, "balanced", or an object of weights by label */
+    const char *sample_weight;      /* column, or NULL */
+    const char *pointer;            /* where the job object stands: "" */
     const char *definition_pointer; /* where the definition stands: "/model" or "" */
 };
 

@@ -82,8 +82,7 @@ static void choose_targets(struct resolving *r) {
     r->by_layer = true;
     if (json_object_size(r->request->target) == 0 || json_object_size(r->request->target) > BP_OUTPUTS_MAX)
         schema_problem_add(r->problems, where, "target must name 1 to %d output layers, like {\"price\":\"price_column\"}", BP_OUTPUTS_MAX);
-    else
-        json_object_foreach((json_t *)r->request->target, layer, columns) {
+    else json_object_foreach((json_t *)r->request->target, layer, columns) {
             struct resolving_output *output = &r->outputs[r->outputs_count];
             schema_pointer(where, layer, deeper, sizeof deeper);
             if (strlen(layer) >= BP_NAME_MAX) {
@@ -107,10 +106,11 @@ static void choose_sample_weight(struct resolving *r) {
     if (column < 0) return;
     const struct schema_column *c = &r->dataset->columns[column];
     if (c->type != SCHEMA_NUMERIC || c->missing > 0 || !(c->min >= 0) || !(c->max > 0))
-        schema_problem_add(r->problems, where,
-                           "sample_weight must be a numeric column without missing cells, of numbers that are not negative and not all 0; \"%.80s\" is "
-                           "%s, with %lld missing, from %.9g to %.9g",
-                           c->name, schema_type_name(c->type), (long long)c->missing, c->min, c->max);
+        schema_problem_add(
+            r->problems, where,
+            "sample_weight must be a numeric column without missing cells, of numbers that are not negative and not all 0; \"%.80s\" is "
+            "%s, with %lld missing, from %.9g to %.9g",
+            c->name, schema_type_name(c->type), (long long)c->missing, c->min, c->max);
     else r->sample_weight = column;
 }
 
@@ -127,8 +127,8 @@ static void all_other_columns(struct resolving *r, const char *where) {
     if (r->features_count == 0) schema_problem_add(r->problems, where, "the dataset has no column besides the target that can be a feature");
 }
 
-/* An autoencoder learns what it is shown: then every feature is one of several targets, or the target is a tensor. Else a target among the features gives the answer
- * away. */
+/* An autoencoder learns what it is shown: then every feature is one of several targets, or the target is a tensor. Else a target among the features
+ * gives the answer away. */
 static bool autoencodes(const struct resolving *r, int32_t column) {
     if (r->dataset->columns[column].type == SCHEMA_TENSOR) return true;
     if (r->targets_count < 2) return false;
@@ -332,7 +332,8 @@ void resolving_class_weights(struct resolving *r) {
         }
     const char *text = json_string_value(weights);
     if (!(text && strcmp(text, "balanced") == 0) && !json_is_object(weights))
-        schema_problem_add(r->problems, where, "class_weights must be \"balanced\" or an object of weights by label, like {\"yes\":10,\"no\":1}, got %s",
+        schema_problem_add(r->problems, where,
+                           "class_weights must be \"balanced\" or an object of weights by label, like {\"yes\":10,\"no\":1}, got %s",
                            schema_json_text(weights, got, sizeof got));
     else if (classifications == 0) schema_problem_add(r->problems, where, "class_weights are for classes, but the target is a number");
     else if (!text && classifications > 1)

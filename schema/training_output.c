@@ -97,8 +97,8 @@ static void check_loss(struct resolving *r, int32_t o) {
     for (int32_t k = r->outputs[o].first; for_counts && !t->classification && k < r->outputs[o].first + r->outputs[o].count; k++) {
         const struct schema_column *c = &r->dataset->columns[r->targets[k].column];
         if (c->min < 0)
-            schema_problem_add(r->problems, where, "the loss %s is for counts, but \"%.60s\" goes down to %.9g; use mse or mae", loss->entry.name, c->name,
-                               c->min);
+            schema_problem_add(r->problems, where, "the loss %s is for counts, but \"%.60s\" goes down to %.9g; use mse or mae", loss->entry.name,
+                               c->name, c->min);
         r->training->preprocessing->targets[k].mean = 0; /* counts are learnt as they are */
         r->training->preprocessing->targets[k].std = 1;
     }
@@ -164,8 +164,9 @@ static void one_each(struct resolving *r) {
     char where[RESOLVING_POINTER_MAX];
     resolving_place(r, "target", where, sizeof where);
     if (r->targets_count > BP_OUTPUTS_MAX) {
-        schema_problem_add(r->problems, where, "%d targets that are not learnt side by side by one linear output layer of %d units need an output each; at most "
-                                               "%d are allowed",
+        schema_problem_add(r->problems, where,
+                           "%d targets that are not learnt side by side by one linear output layer of %d units need an output each; at most "
+                           "%d are allowed",
                            r->targets_count, r->targets_count, BP_OUTPUTS_MAX);
         return;
     }
@@ -254,7 +255,8 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
         return;
     }
     if (units > 65536) {
-        schema_problem_add(r->problems, r->request->definition_pointer, "the target has %lld numbers: define the output layer yourself", (long long)units);
+        schema_problem_add(r->problems, r->request->definition_pointer, "the target has %lld numbers: define the output layer yourself",
+                           (long long)units);
         return;
     }
     const char *input = several ? last->name : d->outputs_count > 0 ? d->outputs[0] : "";
@@ -277,8 +279,8 @@ static void complete_output(struct resolving *r, int32_t o, const struct candida
     if (!layer || !is_output(r, o, last->width, activation)) {
         if (layer && chosen)
             schema_problem_add(r->problems, where, "the output layer \"%s\" gives %lld numbers%s%s, but \"%.60s\" needs %lld%s", last->name,
-                               (long long)last->width, activation ? " through " : "", activation ? activation : "", column_name(r, o), (long long)wanted,
-                               t->classification ? " and softmax (or 1 and sigmoid for two classes)" : " and a linear layer");
+                               (long long)last->width, activation ? " through " : "", activation ? activation : "", column_name(r, o),
+                               (long long)wanted, t->classification ? " and softmax (or 1 and sigmoid for two classes)" : " and a linear layer");
         else {
             if (layer && is(activation, "linear") && last->width != 1 && last->width != wanted && r->outputs_count == 1)
                 resolving_warn(r, "the last layer (%lld linear units) does not fit the target and is taken as hidden: an output layer was added",
@@ -340,9 +342,10 @@ void resolving_complete(struct resolving *r) {
     const bool several = r->outputs_count > 1 || r->by_layer;
     struct candidate last[BP_OUTPUTS_MAX] = {{.layer = -1}};
     if (d->layers_count == 0 && (several || p->inputs_count != 1 || p->inputs[0].shape.rank != 1)) {
-        schema_problem_add(r->problems, r->request->definition_pointer,
-                           several ? "a network of several outputs needs at least one layer before them"
-                                   : "a definition without layers is a linear model and takes only columns that are not tensors; add a flatten layer first");
+        schema_problem_add(
+            r->problems, r->request->definition_pointer,
+            several ? "a network of several outputs needs at least one layer before them"
+                    : "a definition without layers is a linear model and takes only columns that are not tensors; add a flatten layer first");
         return;
     }
     for (int32_t o = 0; o < r->outputs_count && d->layers_count > 0; o++)
@@ -385,7 +388,8 @@ static void check_metrics(struct resolving *r, int32_t o, const struct schema_na
             schema_problem_add(r->problems, place, "the metric \"%s\" is for %s, but this job is a %s", metric->entry.name,
                                classification ? "regression" : "classification", classification ? "classification" : "regression");
         else if (scores && metric->probabilities)
-            schema_problem_add(r->problems, place, "the metric \"%s\" needs probabilities, but the output gives scores; use a loss such as cross_entropy",
+            schema_problem_add(r->problems, place,
+                               "the metric \"%s\" needs probabilities, but the output gives scores; use a loss such as cross_entropy",
                                metric->entry.name);
     }
 }
@@ -457,7 +461,12 @@ void resolving_stopping(struct resolving *r) {
         if (strcmp(copies[i], o->stop_metric) == 0) return;
     }
     snprintf(where, sizeof where, "%s/early_stopping/metric", r->request->pointer);
-    if (!validation && strncmp(o->stop_metric, "val_", 4) == 0)
+    char alone[BP_NAME_MAX + 8];
+    snprintf(alone, sizeof alone, "val_%s", o->stop_metric);
+    bool whole = false;
+    for (int32_t i = 0; i < count; i++) whole = whole || strcmp(copies[i], alone) == 0;
+    if (whole) schema_problem_add(r->problems, where, "\"%s\" is measured over the validation rows alone; watch \"%s\"", o->stop_metric, alone);
+    else if (!validation && strncmp(o->stop_metric, "val_", 4) == 0)
         schema_problem_add(r->problems, where, "\"%s\" needs validation rows, but validation.fraction is 0", o->stop_metric);
     else
         schema_problem_add(r->problems, where, "this job has no metric \"%s\"%s", o->stop_metric,

@@ -1,22 +1,13 @@
 /* adadelta.c - Adadelta (Zeiler 2012), PyTorch's formula:
  * v = rho v + (1 - rho) g^2; u = g sqrt(s + epsilon) / sqrt(v + epsilon); s = rho s + (1 - rho) u^2; W -= lr u. */
 #include "optimizer.h"
-
-#include <math.h>
+#include "optimizers/root.h"
 
 enum { LEARNING_RATE, RHO, EPSILON, PARAMS };
 
 static int32_t slots(const struct bp_value *values) {
     (void)values;
     return 2;
-}
-
-static inline bp_real root(bp_real x) {
-#ifdef BP_DOUBLE
-    return sqrt(x);
-#else
-    return sqrtf(x);
-#endif
 }
 
 static void update(const struct bp_update *update) {
@@ -26,7 +17,7 @@ static void update(const struct bp_update *update) {
     const bp_real rho = (bp_real)update->values[RHO].number, fresh = (bp_real)(1 - update->values[RHO].number);
     for (size_t i = 0; i < update->n; i++) {
         v[i] = rho * v[i] + fresh * (g[i] * g[i]);
-        const bp_real u = g[i] * root(s[i] + epsilon) / root(v[i] + epsilon);
+        const bp_real u = g[i] * bp_root(s[i] + epsilon) / bp_root(v[i] + epsilon);
         s[i] = rho * s[i] + fresh * (u * u);
         W[i] -= rate * u;
     }

@@ -1,7 +1,6 @@
 /* adagrad.c - Adagrad (Duchi, Hazan, Singer 2011), PyTorch's formula: v += g^2; W -= lr g / (sqrt(v) + epsilon). */
 #include "optimizer.h"
-
-#include <math.h>
+#include "optimizers/root.h"
 
 enum { LEARNING_RATE, EPSILON, PARAMS };
 
@@ -10,21 +9,13 @@ static int32_t slots(const struct bp_value *values) {
     return 1;
 }
 
-static inline bp_real root(bp_real x) {
-#ifdef BP_DOUBLE
-    return sqrt(x);
-#else
-    return sqrtf(x);
-#endif
-}
-
 static void update(const struct bp_update *update) {
     const bp_real *restrict g = update->g;
     bp_real *restrict W = update->W, *restrict v = update->slots[0];
     const bp_real rate = (bp_real)update->learning_rate, epsilon = (bp_real)update->values[EPSILON].number;
     for (size_t i = 0; i < update->n; i++) {
         v[i] += g[i] * g[i];
-        W[i] -= rate * g[i] / (root(v[i]) + epsilon);
+        W[i] -= rate * g[i] / (bp_root(v[i]) + epsilon);
     }
 }
 

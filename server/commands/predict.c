@@ -88,7 +88,8 @@ static int predict(const struct schema_model *model, const struct schema_dataset
     struct bp_error error = {0};
     const struct schema_preprocessing *p = model->training->preprocessing;
     for (int32_t k = 0; !json && k < p->targets_count; k++)
-        if (p->targets[k].shape.rank > 0) bp_error_set(&error, "", "the target \"%.80s\" is a tensor, which CSV cannot hold; use --format json", p->targets[k].name);
+        if (p->targets[k].shape.rank > 0)
+            bp_error_set(&error, "", "the target \"%.80s\" is a tensor, which CSV cannot hold; use --format json", p->targets[k].name);
     struct schema_view *view = error.message[0] ? NULL : schema_view_new(p, dataset, false, &error);
     struct schema_predictor *predictor = view ? schema_predictor_new(model, &error) : NULL;
     int failed = predictor ? 0 : -1;

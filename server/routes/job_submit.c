@@ -192,9 +192,11 @@ static void decode(struct submission *s) {
 /* What the numbers of a loss are measured in. */
 static const char *loss_unit(const struct schema_training *t) {
     bool classes = false, numbers = false;
-    for (int32_t k = 0; k < t->preprocessing->targets_count; k++) {
-        classes = classes || t->preprocessing->targets[k].classification;
-        numbers = numbers || !t->preprocessing->targets[k].classification;
+    for (int32_t o = 0; o < t->preprocessing->outputs_count; o++) {
+        const bool nats =
+            t->preprocessing->targets[t->preprocessing->outputs[o].first].classification || t->network->outputs[o].loss->range == BP_RANGE_COUNTS;
+        classes = classes || nats;
+        numbers = numbers || !nats;
     }
     return classes && numbers ? "nats and standardised targets, added up" : classes ? "nats" : "standardised target";
 }

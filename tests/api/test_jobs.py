@@ -30,7 +30,7 @@ def running(server, **more):
 def test_defaults_are_written_out_and_the_seed_chosen(server):
     job = server.submit(**IRIS)
     assert job["options"] == {"epochs": 100, "batch_size": 32, "seed": job["options"]["seed"], "threads": 1, "validation": {"fraction": 0.2},
-                              "optimizer": {"type": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},
+                              "optimizer": {"type": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "amsgrad": False},
                               "early_stopping": None, "l2": 0, "gradient_clip_norm": 0, "checkpoint_every_epochs": 10}
     assert job["status"] == "queued" and job["attempt"] == 0 and job["task"] == "classification" and job["loss_unit"] == "nats"
     assert job["features"] == ["sepal_length", "sepal_width", "petal_length", "petal_width"]
@@ -466,3 +466,19 @@ def test_unknown_jobs(server):
     for path in ("/v1/jobs/%s", "/v1/jobs/%s/metrics", "/v1/jobs/%s/events", "/v1/jobs/%s/checkpoints"):
         for job in ("job_00000000000000000000000000", "nonsense", "job_", "%C3%BC", "x" * 300):
             problem(server.get(path % job), 404, "not_found")
+
+
+def test_metrics_of_the_whole_and_with_parameters(server):
+    metrics = ["roc_auc", {"type": "top_k_accuracy", "k": 2}, "pr_auc"]
+    job = server.train(model={"name": unique("whole"), "layers": [DENSE], "metrics": metrics}, dataset="iris", target="class", epochs=30, seed=1,
+                       optimizer={"type": "nadam", "learning_rate": 0.02}, early_stopping={"metric": "val_roc_auc", "patience": 30})
+    assert set(job["metrics"]) == {"loss", "val_loss", "val_roc_auc", "val_pr_auc", "top_k_accuracy", "val_top_k_accuracy"}
+    assert 0.9 < job["metrics"]["val_roc_auc"] <= 1 and job["metrics"]["val_top_k_accuracy"] > 0.95 and job["best"]["metric"] == "val_roc_auc"
+    assert job["definition"]["metrics"] == metrics
+    alone = server.train(model={"name": unique("whole"), "layers": [DENSE], "metrics": ["roc_auc"]}, dataset="iris", target="class", epochs=2, seed=1,
+                         validation={"fraction": 0})
+    assert set(alone["metrics"]) == {"loss", "roc_auc"}
+    wrong = server.post("/v1/jobs", {**IRIS, "model": {"layers": [DENSE], "metrics": [{"type": "top_k_accuracy", "k": 0}]}})
+    assert "at least 1" in pointers(wrong)["/model/metrics/0/k"]
+    unseen = server.post("/v1/jobs", {**IRIS, "model": {"layers": [DENSE], "metrics": ["roc_auc"]}, "early_stopping": {"metric": "roc_auc"}})
+    assert "val_roc_auc" in pointers(unseen)["/early_stopping/metric"]

@@ -6,8 +6,10 @@ Run with Debian's python3-torch to renew the fixture; test_golden.c compares. Fo
   loss <name>             shape <sample's dimensions>
   tensor <name> <n> <numbers>   x, y, weights (optional), loss, a (predictions), dx, W <layer/tensor>, dW <layer/tensor>
   optimizer <name> <param=value ...>   followed by tensors W, g (10 n), after (10 n)
+  schedule <name> <param=value ...>   followed by tensors epochs (2: epochs, steps per epoch), factors (one a step), observed (optional: one an epoch)
   end
 """
+import math
 import sys
 import torch
 
@@ -427,3 +429,74 @@ net("dense units=4 activation=tanh; dense units=3", "hinge", [4], scale=2, weigh
 
 net("dense units=5 activation=prelu; dense units=2", "mse", [4], batch=5)
 net("conv1d filters=3 kernel_size=2 activation=prelu; activation activation=prelu; dense units=2 use_bias=0 activation=prelu", "mse", [5, 2], batch=3)
+
+# ---- more of Adam's family ----------------------------------------------------------------------------------------------------
+
+optimizer("adam", "learning_rate=0.05 beta_2=0.5 amsgrad=1", lambda p: O.Adam(p, 0.05, (0.9, 0.5), amsgrad=True))
+optimizer("adamw", "weight_decay=0.2 amsgrad=1 beta_2=0.5", lambda p: O.AdamW(p, betas=(0.9, 0.5), weight_decay=0.2, amsgrad=True))
+# foreach: the other way of PyTorch 1.13 multiplies mu_t in twice
+optimizer("nadam", "", lambda p: O.NAdam(p, foreach=True))
+optimizer("nadam", "learning_rate=0.1 beta_1=0.8 beta_2=0.95 epsilon=0.001 momentum_decay=0.3", lambda p: O.NAdam(p, 0.1, (0.8, 0.95), 0.001, momentum_decay=0.3, foreach=True))
+
+# ---- schedules ----------------------------------------------------------------------------------------------------------------
+
+S = O.lr_scheduler
+
+
+def schedule(name, params, epochs, steps, make, warmup=0, observed=None):
+    """The factors at each step of a training; make(optimizer) is stepped once a step, or with the observed numbers once an epoch. A warm-up is
+    PyTorch's LinearLR from 1 / warmup to 1 in so many steps, and then the schedule as if the training began."""
+    def factors(make, count):
+        parameter = torch.nn.Parameter(torch.zeros(1))
+        o = O.SGD([parameter], lr=1.0)
+        made = make(o)
+        for step in range(count):
+            yield o.param_groups[0]["lr"]
+            o.step()
+            if observed is None:
+                made.step()
+            elif (step + 1) % steps == 0:
+                made.step(observed[step // steps])
+
+    later = list(factors(make, epochs * steps - warmup))
+    first = list(factors(lambda o: S.LinearLR(o, 1 / warmup, 1, warmup - 1), warmup)) if warmup > 1 else [1.0] * warmup
+    print("schedule", name, params, file=out)
+    tensor("epochs", torch.tensor([epochs, steps]).double())
+    tensor("factors", torch.tensor([f * later[0] for f in first] + later))
+    if observed:
+        tensor("observed", torch.tensor(observed))
+    print("end", file=out)
+
+
+def per_epoch(steps, f):
+    """A factor by the epoch, which is a fraction between epochs."""
+    return lambda o: S.LambdaLR(o, lambda step: f(step / steps))
+
+
+def sgdr(first, longer):
+    """CosineAnnealingWarmRestarts is told the epoch, a fraction."""
+    class Restarts(S.CosineAnnealingWarmRestarts):
+        def step(self, epoch=None):
+            self.asked = getattr(self, "asked", 0) + 1
+            super().step((self.asked - 1) / 4)
+    return lambda o: Restarts(o, first, longer)
+
+
+schedule("constant", "", 2, 3, lambda o: S.ConstantLR(o, 1.0))
+schedule("constant", "warmup_epochs=1.5", 3, 4, lambda o: S.ConstantLR(o, 1.0), warmup=6)
+schedule("step", "step_size=2 gamma=0.3", 7, 3, lambda o: S.StepLR(o, 6, 0.3))
+schedule("step", "step_size=1 gamma=0.5 warmup_epochs=2", 6, 2, lambda o: S.StepLR(o, 2, 0.5), warmup=4)
+schedule("exponential", "gamma=0.8", 9, 1, lambda o: S.ExponentialLR(o, 0.8))
+schedule("exponential", "gamma=0.8 warmup_epochs=1", 4, 4, lambda o: S.ExponentialLR(o, 0.8 ** 0.25), warmup=4)
+schedule("cosine", "", 5, 3, lambda o: S.CosineAnnealingLR(o, 15))
+schedule("cosine", "minimum=0.1 warmup_epochs=1", 5, 3, lambda o: S.CosineAnnealingLR(o, 12, 0.1), warmup=3)
+schedule("cosine", "period_epochs=2", 7, 4, sgdr(2, 1))
+schedule("cosine", "period_epochs=1 period_factor=2", 9, 4, sgdr(1, 2))
+schedule("polynomial", "", 4, 3, lambda o: S.LinearLR(o, 1, 0, 12))
+schedule("polynomial", "power=2 decay_epochs=3 minimum=0.2", 4, 3, per_epoch(3, lambda e: 0.2 + 0.8 * (1 - min(e, 3) / 3) ** 2))
+schedule("one_cycle", "", 5, 4, lambda o: S.OneCycleLR(o, 1.0, 20))
+schedule("one_cycle", "pct_start=0.4 div_factor=10 final_div_factor=100", 10, 1, lambda o: S.OneCycleLR(o, 1.0, 10, pct_start=0.4, div_factor=10, final_div_factor=100))
+LOSS = [3, 2, 2, 2.5, 1.9999, 1, 1, 1, 1, 1.2, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, math.nan, 0.4, 0.6, 0.6, 0.6]
+schedule("reduce_on_plateau", "factor=0.5 patience=2", len(LOSS), 2, lambda o: S.ReduceLROnPlateau(o, factor=0.5, patience=2), observed=LOSS)
+schedule("reduce_on_plateau", "factor=0.2 patience=1 cooldown=2 threshold=0.3 threshold_mode=abs minimum=0.01", len(LOSS), 1,
+         lambda o: S.ReduceLROnPlateau(o, factor=0.2, patience=1, cooldown=2, threshold=0.3, threshold_mode="abs", min_lr=0.01), observed=LOSS)

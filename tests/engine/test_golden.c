@@ -3,7 +3,9 @@
 #include "support.h"
 
 #include "activation.h"
+#include "schedule.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,7 +154,7 @@ END_TEST
 
 START_TEST(every_activation_and_loss_is_in_the_fixture) {
     struct item item = {.count = 0};
-    bool activation[64] = {false}, loss[64] = {false}, optimizer[64] = {false};
+    bool activation[64] = {false}, loss[64] = {false}, optimizer[64] = {false}, schedule[64] = {false};
     FILE *file = fixture();
     while (read_item(file, &item)) {
         for (int32_t i = 0; i < bp_activations.count; i++) {
@@ -164,11 +166,15 @@ START_TEST(every_activation_and_loss_is_in_the_fixture) {
             const char *name = bp_losses.entries[i]->name;
             loss[i] = loss[i] || (!strncmp(item.loss, name, strlen(name)) && strcspn(item.loss, " ") == strlen(name));
         }
+        for (int32_t i = 0; i < bp_schedules.count; i++)
+            schedule[i] =
+                schedule[i] || (!strcmp(item.kind, "schedule") && !strncmp(item.text, bp_schedules.entries[i]->name, strcspn(item.text, " ")));
         for (int32_t i = 0; i < bp_optimizers.count; i++)
             optimizer[i] = optimizer[i] || ((const struct bp_optimizer_ops *)bp_optimizers.entries[i])->search ||
                            (!strcmp(item.kind, "optimizer") && !strncmp(item.text, bp_optimizers.entries[i]->name, strcspn(item.text, " ")));
     }
     fclose(file);
+    for (int32_t i = 0; i < bp_schedules.count; i++) ck_assert_msg(schedule[i], "%s", bp_schedules.entries[i]->name);
     for (int32_t i = 0; i < bp_activations.count; i++) ck_assert_msg(activation[i], "%s", bp_activations.entries[i]->name);
     for (int32_t i = 0; i < bp_losses.count; i++) ck_assert_msg(loss[i], "%s", bp_losses.entries[i]->name);
     for (int32_t i = 0; i < bp_optimizers.count; i++) ck_assert_msg(optimizer[i], "%s", bp_optimizers.entries[i]->name);
@@ -223,6 +229,44 @@ START_TEST(optimizers) {
 }
 END_TEST
 
+/* ---- schedules --------------------------------------------------------------------------------------------------- */
+
+static void check_schedule(struct item *item) {
+    char *values_text = item->text + strcspn(item->text, " "), copy[512], name[64];
+    snprintf(name, sizeof name, "%.*s", (int)(values_text - item->text), item->text);
+    snprintf(copy, sizeof copy, "%s", values_text);
+    const struct bp_schedule_ops *schedule = (const struct bp_schedule_ops *)bp_family_find(&bp_schedules, name);
+    struct bp_value values[BP_VALUES_MAX];
+    bp_values_preset(&schedule->entry, values);
+    test_values(&schedule->entry, values, copy);
+    const struct tensor *size = find(item, "epochs"), *factors = find(item, "factors"), *observed = find(item, "observed");
+    double state[BP_SCHEDULE_STATE] = {0};
+    struct bp_schedule_at at = {.steps_per_epoch = (int64_t)size->numbers[1], .epochs = size->numbers[0], .state = state};
+    ck_assert_uint_eq(factors->n, (size_t)(size->numbers[0] * size->numbers[1]));
+    for (; at.step < (int64_t)factors->n; at.step++) {
+        at.epoch = (double)at.step / (double)at.steps_per_epoch;
+        if (observed && at.step && at.step % at.steps_per_epoch == 0)
+            schedule->observe(values, state, observed->numbers[at.step / at.steps_per_epoch - 1], false);
+        const double got = bp_schedule_factor(schedule, values, &at);
+        ck_assert_msg(fabs(got - factors->numbers[at.step]) <= 1e-7, "%s, step %d: %.9g, expected %.9g", item->text, (int)at.step, got,
+                      factors->numbers[at.step]);
+    }
+}
+
+START_TEST(schedules) {
+    struct item item = {.count = 0};
+    FILE *file = fixture();
+    int checked = 0;
+    while (read_item(file, &item))
+        if (!strcmp(item.kind, "schedule")) {
+            check_schedule(&item);
+            checked++;
+        }
+    fclose(file);
+    ck_assert_int_ge(checked, 14);
+}
+END_TEST
+
 Suite *suite_golden(void);
 Suite *suite_golden(void) {
     Suite *suite = suite_create("golden");
@@ -230,6 +274,7 @@ Suite *suite_golden(void) {
     tcase_add_test(tests, networks);
     tcase_add_test(tests, every_activation_and_loss_is_in_the_fixture);
     tcase_add_test(tests, optimizers);
+    tcase_add_test(tests, schedules);
     suite_add_tcase(suite, tests);
     return suite;
 }

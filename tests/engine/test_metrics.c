@@ -2,23 +2,39 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* The metric over the samples, fed in two batches: streaming must not matter. */
-static double measure(const char *name, int32_t classes, int32_t width, int32_t n, const bp_real *p, const bp_real *y, const bp_real *w) {
+/* The metric over the samples, fed in two batches: streaming must not matter. The state is as large as it says, to the byte. */
+static double measure_scores(const char *name, int32_t classes, int32_t width, int32_t n, const bp_real *p, const bp_real *y, const bp_real *w,
+                             bool scores, double k) {
     const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, name);
-    double state[64] = {0};
     ck_assert_ptr_nonnull(metric);
-    ck_assert_int_le(metric->state_size(classes, width, n), 64);
+    double *state = calloc((size_t)metric->state_size(classes, width, n), sizeof *state);
     const int32_t y_width = classes ? 1 : width, half = n / 2;
-    struct bp_metric_call call = {.batch = half, .width = width, .classes = classes, .predictions = p, .y = y, .weights = w, .unit = 2, .origin = 10};
+    struct bp_metric_call call = {.batch = half,
+                                  .width = width,
+                                  .classes = classes,
+                                  .scores = scores,
+                                  .predictions = p,
+                                  .y = y,
+                                  .weights = w,
+                                  .unit = 2,
+                                  .origin = 10,
+                                  .numbers = &k};
     metric->update(state, &call);
     call.batch = n - half;
     call.predictions = p + half * width;
     call.y = y + half * y_width;
     call.weights = w ? w + half : NULL;
     metric->update(state, &call);
-    return metric->result(state, classes, width);
+    const double result = metric->result(state, classes, width);
+    free(state);
+    return result;
+}
+
+static double measure(const char *name, int32_t classes, int32_t width, int32_t n, const bp_real *p, const bp_real *y, const bp_real *w) {
+    return measure_scores(name, classes, width, n, p, y, w, false, 1);
 }
 
 #define check(value, expected) ck_assert_double_eq_tol(value, expected, 1e-9)
@@ -97,10 +113,114 @@ START_TEST(regression_in_the_targets_own_unit) {
 }
 END_TEST
 
+/* Equal scores on both sides and weights; the numbers are scikit-learn's. */
+START_TEST(areas_under_curves) {
+    const bp_real p[8] = {0.9f, 0.5f, 0.2f, 0.7f, 0.1f, 0.5f, 0.5f, 0.3f}, y[8] = {1, 1, 0, 0, 0, 0, 1, 1};
+    const bp_real w[8] = {1, 2, 3, 4, 5, 6, 0.5f, 0.25f};
+    bp_real two[16];
+    for (int i = 0; i < 8; i++) {
+        two[2 * i] = 1 - p[i];
+        two[2 * i + 1] = p[i];
+    }
+    check(measure("roc_auc", 2, 1, 8, p, y, NULL), 0.6875);
+    check(measure("roc_auc", 2, 1, 8, p, y, w), 0.7037037037037037);
+    check(measure("pr_auc", 2, 1, 8, p, y, NULL), 0.7166666666666667);
+    check(measure("pr_auc", 2, 1, 8, p, y, w), 0.4576879910213244);
+    check(measure("roc_auc", 2, 2, 8, two, y, w), 0.7037037037037037);
+    const bp_real q[21] = {0.5f,  0.3f, 0.2f, 0.1f, 0.6f, 0.3f, 0.3f, 0.3f, 0.4f, 0.5f, 0.25f,
+                           0.25f, 0.2f, 0.2f, 0.6f, 0.1f, 0.8f, 0.1f, 0.4f, 0.4f, 0.2f};
+    const bp_real z[7] = {0, 1, 2, 1, 2, 0, 0};
+    check(measure("roc_auc", 3, 3, 7, q, z, NULL), 0.6944444444444443);
+    check(measure("roc_auc", 3, 3, 7, q, z, w), 0.5461341525857656);
+    check(measure("pr_auc", 3, 3, 7, q, z, NULL), 0.6494708994708994);
+    check(measure("pr_auc", 3, 3, 7, q, z, w), 0.5498919426826404);
+}
+END_TEST
+
+/* Against the count of all pairs, with many ties: more samples than any small case of the sort. */
+START_TEST(an_area_is_a_share_of_pairs) {
+    enum { N = 501 };
+    bp_real p[N], y[N];
+    struct bp_random random = bp_random_open(5, BP_STREAM_USER, 0);
+    double right = 0, pairs = 0;
+    for (int i = 0; i < N; i++) {
+        y[i] = (bp_real)bp_random_below(&random, 2);
+        p[i] = (bp_real)bp_random_below(&random, 40) / 40 + y[i] / 8;
+    }
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            if (y[i] != 1 || y[j] != 0) continue;
+            right += p[i] > p[j] ? 1 : p[i] == p[j] ? 0.5 : 0;
+            pairs++;
+        }
+    check(measure("roc_auc", 2, 1, N, p, y, NULL), right / pairs);
+}
+END_TEST
+
+START_TEST(areas_that_are_undefined) {
+    const bp_real p[3] = {0.1f, NAN, 0.3f}, zeros[3] = {0, 0, 0}, ones[3] = {1, 1, 1}, both[3] = {0, 1, 1};
+    ck_assert(isnan(measure("roc_auc", 2, 1, 3, p, both, NULL)));
+    ck_assert(isnan(measure("pr_auc", 2, 1, 3, p, both, NULL)));
+    const bp_real q[3] = {0.1f, 0.2f, 0.3f};
+    ck_assert(isnan(measure("roc_auc", 2, 1, 3, q, zeros, NULL)));
+    ck_assert(isnan(measure("roc_auc", 2, 1, 3, q, ones, NULL)));
+    ck_assert(isnan(measure("pr_auc", 2, 1, 3, q, zeros, NULL)));
+    check(measure("pr_auc", 2, 1, 3, q, ones, NULL), 1);
+    ck_assert(isnan(measure("median_absolute_error", 0, 1, 3, p, both, NULL)));
+    ck_assert(isnan(measure("median_absolute_error", 0, 1, 3, q, both, zeros)));
+    /* a class that does not occur does not count: the others' areas are 1 */
+    const bp_real three[9] = {0.8f, 0.1f, 0.1f, 0.2f, 0.7f, 0.1f, 0.1f, 0.8f, 0.1f};
+    check(measure("roc_auc", 3, 3, 3, three, both, NULL), 1);
+}
+END_TEST
+
+START_TEST(the_k_best) {
+    const bp_real q[21] = {0.5f,  0.3f, 0.2f, 0.1f, 0.6f, 0.3f, 0.3f, 0.3f, 0.4f, 0.5f, 0.25f,
+                           0.25f, 0.2f, 0.2f, 0.6f, 0.1f, 0.8f, 0.1f, 0.4f, 0.4f, 0.2f};
+    const bp_real z[7] = {0, 1, 2, 1, 2, 0, 0}, w[7] = {1, 2, 3, 4, 5, 6, 0.5f};
+    check(measure_scores("top_k_accuracy", 3, 3, 7, q, z, NULL, false, 1), 0.5714285714285714);
+    check(measure_scores("top_k_accuracy", 3, 3, 7, q, z, w, false, 1), 0.5116279069767442);
+    check(measure_scores("top_k_accuracy", 3, 3, 7, q, z, NULL, false, 2), 0.7142857142857143);
+    check(measure_scores("top_k_accuracy", 3, 3, 7, q, z, w, false, 2), 0.5348837209302325);
+    check(measure_scores("top_k_accuracy", 3, 3, 7, q, z, NULL, false, 3), 1);
+    const bp_real one[2] = {0.7f, 0.6f}, truth[2] = {1, 0}, spoilt[3] = {NAN, 1, 0}, zero[1] = {0};
+    check(measure_scores("top_k_accuracy", 2, 1, 2, one, truth, NULL, false, 1), 0.5);
+    check(measure_scores("top_k_accuracy", 2, 1, 2, one, truth, NULL, false, 2), 1);
+    check(measure_scores("top_k_accuracy", 3, 3, 1, spoilt, zero, NULL, false, 2), 0);
+}
+END_TEST
+
+/* A single score tells the class by its sign; two by which is larger. */
+START_TEST(scores_instead_of_probabilities) {
+    const bp_real s[4] = {0.25f, -0.25f, -3, 2}, y[4] = {1, 0, 0, 0}, pairs[8] = {1, 2, 5, 4, 9, 8, -1, 1};
+    check(measure_scores("accuracy", 2, 1, 4, s, y, NULL, true, 1), 0.75);
+    check(measure("accuracy", 2, 1, 4, s, y, NULL), 0.5);
+    check(measure_scores("accuracy", 2, 2, 4, pairs, y, NULL, true, 1), 0.75);
+    check(measure_scores("roc_auc", 2, 1, 4, s, y, NULL, true, 1), 2.0 / 3);
+    check(measure_scores("roc_auc", 2, 2, 4, pairs, y, NULL, true, 1), 2.0 / 3);
+}
+END_TEST
+
+/* The numbers are scikit-learn's; the target's own values are 12, 14, 16, 18 and 28. */
+START_TEST(more_of_regression) {
+    const bp_real p[5] = {2, 0, 3, 5, 1}, y[5] = {1, 2, 3, 4, 9}, w[4] = {1, 1, 0, 2}, v[5] = {3, 1, 1, 1, 5};
+    check(measure("mape", 0, 1, 4, p, y, NULL), 0.14087301587301587);
+    check(measure("mape", 0, 1, 4, p, y, w), 0.16865079365079363);
+    check(measure("median_absolute_error", 0, 1, 5, p, y, NULL), 2);
+    check(measure("median_absolute_error", 0, 1, 5, p, y, v), 4);
+    check(measure("median_absolute_error", 0, 2, 2, p, y, NULL), (1 + 3.0) / 2);
+    const bp_real q[4] = {1, 2, 3, 5}, zeros[4] = {0, 0, 0, 0}, minus[2] = {-5, -6}, at[2] = {-5, -5}; /* errors 2, 4, 6, 10 */
+    check(measure("median_absolute_error", 0, 1, 4, q, zeros, NULL), 5);
+    ck_assert(isnan(measure("mape", 0, 1, 2, minus, at, NULL))); /* targets of 0 have no percentage */
+}
+END_TEST
+
 START_TEST(every_metric_says_which_way_is_up) {
     for (int32_t i = 0; i < bp_metrics.count; i++) {
         const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_metrics.entries[i];
-        const bool error = !strcmp(metric->entry.name, "mae") || !strcmp(metric->entry.name, "log_loss") || !strcmp(metric->entry.name, "rmse");
+        static const char *const errors[] = {"log_loss", "mae", "mape", "median_absolute_error", "rmse"};
+        bool error = false;
+        for (size_t k = 0; k < sizeof errors / sizeof *errors; k++) error = error || !strcmp(metric->entry.name, errors[k]);
         ck_assert(metric->higher_is_better != error);
         ck_assert(metric->kinds == BP_METRIC_CLASSIFICATION || metric->kinds == BP_METRIC_REGRESSION);
         ck_assert_int_gt(metric->state_size(3, 3, 10), 0);
@@ -117,6 +237,12 @@ Suite *suite_metrics(void) {
     tcase_add_test(tests, three_classes);
     tcase_add_test(tests, undefined_is_not_a_number);
     tcase_add_test(tests, regression_in_the_targets_own_unit);
+    tcase_add_test(tests, areas_under_curves);
+    tcase_add_test(tests, an_area_is_a_share_of_pairs);
+    tcase_add_test(tests, areas_that_are_undefined);
+    tcase_add_test(tests, the_k_best);
+    tcase_add_test(tests, scores_instead_of_probabilities);
+    tcase_add_test(tests, more_of_regression);
     tcase_add_test(tests, every_metric_says_which_way_is_up);
     suite_add_tcase(suite, tests);
     return suite;

@@ -428,6 +428,23 @@ START_TEST(every_allocation_may_fail) {
 }
 END_TEST
 
+START_TEST(initializers_take_their_parameters) {
+    struct bp_network *net =
+        test_network("dense units=3 kernel_initializer=orthogonal:2 bias_initializer=constant:0.25", NULL, (struct bp_shape){1, {1}});
+    bp_real *W = bp_reals_new(net->weights_count);
+    bp_network_initialize(net, 1, W);
+    const struct bp_tensor *t = net->nodes[1].tensors;
+    double squares = 0;
+    for (int i = 0; i < 3; i++) {
+        squares += (double)W[t[0].offset + i] * (double)W[t[0].offset + i];
+        ck_assert(W[t[1].offset + i] == (bp_real)0.25);
+    }
+    ck_assert_double_eq_tol(squares, 4, 1e-6);
+    free(W);
+    bp_network_free(net);
+}
+END_TEST
+
 Suite *suite_network(void);
 Suite *suite_network(void) {
     Suite *suite = suite_create("network");
@@ -447,6 +464,7 @@ Suite *suite_network(void) {
     tcase_add_test(tests, dropout_drops_its_share);
     tcase_add_test(tests, a_batch_too_large_is_refused);
     tcase_add_test(tests, every_allocation_may_fail);
+    tcase_add_test(tests, initializers_take_their_parameters);
     suite_add_tcase(suite, tests);
     return suite;
 }

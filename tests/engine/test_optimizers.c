@@ -11,7 +11,7 @@ enum { N = 127, STEPS = 12 };
 
 /* One number's state and its formula, as the papers (and PyTorch's manual) write it. */
 struct plain {
-    double W, m, v;
+    double W, m, v, top;
 };
 
 static void plain_sgd(struct plain *p, double g, int t, const struct bp_value *o) {
@@ -23,13 +23,27 @@ static void plain_sgd(struct plain *p, double g, int t, const struct bp_value *o
 static void plain_adam(struct plain *p, double g, int t, const struct bp_value *o) {
     p->m = o[1].number * p->m + (1 - o[1].number) * g;
     p->v = o[2].number * p->v + (1 - o[2].number) * g * g;
-    const double m = p->m / (1 - pow(o[1].number, t)), v = p->v / (1 - pow(o[2].number, t));
+    p->top = fmax(p->top, p->v);
+    const double m = p->m / (1 - pow(o[1].number, t)), v = (o[4].number != 0 ? p->top : p->v) / (1 - pow(o[2].number, t));
     p->W -= o[0].number * m / (sqrt(v) + o[3].number);
 }
 
 static void plain_adamw(struct plain *p, double g, int t, const struct bp_value *o) {
-    p->W -= o[0].number * o[4].number * p->W;
+    p->W -= o[0].number * o[5].number * p->W;
     plain_adam(p, g, t, o);
+}
+
+static void plain_nadam(struct plain *p, double g, int t, const struct bp_value *o) {
+    double product = 1, mu[2] = {0, 0};
+    p->m = o[1].number * p->m + (1 - o[1].number) * g;
+    p->v = o[2].number * p->v + (1 - o[2].number) * g * g;
+    for (int k = 1; k <= t + 1; k++) {
+        mu[0] = mu[1];
+        mu[1] = o[1].number * (1 - 0.5 * pow(0.96, k * o[4].number));
+        product *= mu[1];
+    }
+    const double step = g * (1 - mu[0]) / (1 - product / mu[1]) + p->m * mu[1] / (1 - product);
+    p->W -= o[0].number * step / (sqrt(p->v / (1 - pow(o[2].number, t))) + o[3].number);
 }
 
 static void plain_rmsprop(struct plain *p, double g, int t, const struct bp_value *o) {
@@ -82,9 +96,13 @@ static const struct {
     {"adagrad", "learning_rate=0.3 epsilon=0.1", plain_adagrad, 1},
     {"adam", "", plain_adam, 2},
     {"adam", "learning_rate=0.1 beta_1=0 beta_2=0.5 epsilon=0.1", plain_adam, 2},
+    {"adam", "amsgrad=1 beta_2=0.5", plain_adam, 3},
     {"adamw", "learning_rate=0.1 weight_decay=0.3", plain_adamw, 2},
+    {"adamw", "learning_rate=0.1 weight_decay=0.3 amsgrad=1 beta_2=0.6", plain_adamw, 3},
     {"lion", "", plain_lion, 1},
     {"lion", "learning_rate=0.1 beta_1=0.5 beta_2=0.8 weight_decay=0.3", plain_lion, 1},
+    {"nadam", "", plain_nadam, 2},
+    {"nadam", "learning_rate=0.1 beta_1=0.5 beta_2=0.8 epsilon=0.01 momentum_decay=0.5", plain_nadam, 2},
     {"rmsprop", "", plain_rmsprop, 1},
     {"rmsprop", "momentum=0.5 rho=0.99", plain_rmsprop, 2},
     {"rprop", "", plain_rprop, 2},
@@ -98,8 +116,8 @@ static void run_case(size_t c) {
     const struct bp_optimizer_ops *optimizer = (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, cases[c].name);
     struct bp_value values[BP_VALUES_MAX];
     struct bp_random random = bp_random_open(3, BP_STREAM_USER, 0);
-    struct plain plain[N] = {{0, 0, 0}};
-    bp_real W[N + 1], g[N + 1], slots[2][N + 1] = {{0}};
+    struct plain plain[N] = {{0, 0, 0, 0}};
+    bp_real W[N + 1], g[N + 1], slots[3][N + 1] = {{0}};
     char text[128];
     memcpy(text, cases[c].values, strlen(cases[c].values) + 1);
     bp_values_preset(&optimizer->entry, values);
@@ -120,7 +138,7 @@ static void run_case(size_t c) {
         ck_assert_msg(test_distance(W + 1, expected, N) < 2e-6, "%s %s, step %d: %g", cases[c].name, cases[c].values, t,
                       test_distance(W + 1, expected, N));
     }
-    ck_assert(W[0] == 99 && slots[0][0] == 0 && slots[1][0] == 0);
+    ck_assert(W[0] == 99 && slots[0][0] == 0 && slots[1][0] == 0 && slots[2][0] == 0);
 }
 
 START_TEST(formulas) {

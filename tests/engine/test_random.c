@@ -114,16 +114,20 @@ START_TEST(initializers_have_their_variance) {
         const char *name;
         double mean, variance;
     } expected[] = {
+        {"constant", 0.5, 0},
         {"glorot_normal", 0, 2.0 / 300},
         {"glorot_uniform", 0, 2.0 / 300},
         {"he_normal", 0, 2.0 / 100},
         {"he_uniform", 0, 2.0 / 100},
+        {"lecun_normal", 0, 1.0 / 100},
+        {"lecun_uniform", 0, 1.0 / 100},
         {"ones", 1, 0},
+        {"orthogonal", 0, 0.25 / 200},
         {"zeros", 0, 0},
         {"auto", 0, 2.0 / 300},
     };
     ck_assert_int_eq(bp_initializers.count, (int)(sizeof expected / sizeof *expected));
-    const struct bp_tensor tensor = {.shape = {2, {200, 200}}, .fan_in = 100, .fan_out = 200};
+    const struct bp_tensor tensor = {.shape = {2, {200, 200}}, .fan_in = 100, .fan_out = 200, .initializer_numbers = {0.5}}; /* value, gain */
     bp_real *W = bp_reals_new(N), *again = bp_reals_new(N);
     for (size_t k = 0; k < sizeof expected / sizeof *expected; k++) {
         const struct bp_initializer_ops *ops = (const struct bp_initializer_ops *)bp_family_find(&bp_initializers, expected[k].name);
@@ -145,6 +149,28 @@ START_TEST(initializers_have_their_variance) {
 }
 END_TEST
 
+/* The smaller side of the matrix (all axes but the last, the last) is orthonormal, to what float32 holds; more vectors than a block. */
+START_TEST(orthogonal_matrices) {
+    static const struct bp_shape shapes[] = {{2, {7, 7}}, {2, {200, 70}}, {2, {70, 200}}, {2, {1, 5}}, {1, {6}}, {4, {3, 3, 4, 9}}};
+    const struct bp_initializer_ops *ops = (const struct bp_initializer_ops *)bp_family_find(&bp_initializers, "orthogonal");
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        const struct bp_tensor tensor = {.shape = shapes[s], .initializer_numbers = {2}};
+        const int64_t n = bp_shape_size(&shapes[s]), columns = shapes[s].dims[shapes[s].rank - 1], rows = n / columns;
+        const int64_t count = columns <= rows ? columns : rows, next = columns <= rows ? 1 : columns, stride = columns <= rows ? columns : 1;
+        struct bp_random random = bp_random_open(s, BP_STREAM_INITIALIZE, 0);
+        bp_real *W = bp_reals_new((size_t)n);
+        ops->fill(&tensor, &random, W, (size_t)n);
+        for (int64_t a = 0; a < count; a++)
+            for (int64_t b = 0; b <= a; b++) {
+                double product = 0;
+                for (int64_t e = 0; e < n / count; e++) product += (double)W[a * next + e * stride] * (double)W[b * next + e * stride];
+                ck_assert_double_eq_tol(product, a == b ? 4 : 0, 2e-6);
+            }
+        free(W);
+    }
+}
+END_TEST
+
 Suite *suite_random(void);
 Suite *suite_random(void) {
     Suite *suite = suite_create("random");
@@ -156,6 +182,7 @@ Suite *suite_random(void) {
     tcase_add_test(tests, below_is_even);
     tcase_add_test(tests, shuffle_is_a_permutation);
     tcase_add_test(tests, initializers_have_their_variance);
+    tcase_add_test(tests, orthogonal_matrices);
     suite_add_tcase(suite, tests);
     return suite;
 }

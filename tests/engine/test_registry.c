@@ -20,6 +20,11 @@ static void check_param(const struct bp_entry *entry, const struct bp_param *par
         const bool high = param->flags & BP_PARAM_MAX_OPEN ? param->preset < param->max : param->preset <= param->max;
         ck_assert_msg(required || (low && high), "%s.%s: the default is out of bounds", entry->name, param->name);
     }
+    if (param->type == BP_PARAM_NUMBERS) {
+        ck_assert_msg(param->min < param->max && (required || param->presets_count > 0), "%s.%s: the default", entry->name, param->name);
+        ck_assert_int_le(param->presets_count, BP_NUMBERS_MAX);
+        for (int32_t i = 0; i < param->presets_count; i++) ck_assert(param->presets[i] >= param->min && param->presets[i] <= param->max);
+    }
     if (param->type == BP_PARAM_BOOLEAN) ck_assert(param->preset == 0 || param->preset == 1);
     if (param->type == BP_PARAM_ENTRY) {
         ck_assert_ptr_nonnull(param->family);

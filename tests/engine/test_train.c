@@ -142,6 +142,7 @@ START_TEST(every_optimizer_learns_a_line) {
                                          "learning_rate=0.05 weight_decay=0",
                                          "",
                                          "learning_rate=0.005 beta_1=0.5 beta_2=0.5",
+                                         "learning_rate=0.02",
                                          "learning_rate=0.01 momentum=0.5",
                                          "step_max=0.01",
                                          "learning_rate=0.1"};
@@ -335,6 +336,7 @@ static struct bp_train_options deep_options(int32_t threads, bool early) {
     snprintf(options.stop_metric, sizeof options.stop_metric, "val_accuracy");
     add_metric(&options, "accuracy");
     add_metric(&options, "recall");
+    add_metric(&options, "roc_auc");
     return options;
 }
 
@@ -662,6 +664,59 @@ START_TEST(no_rows_are_refused) {
 }
 END_TEST
 
+/* A metric of the whole is measured over the validation rows alone, and over the others when there are none. */
+START_TEST(metrics_of_the_whole) {
+    static struct data train, validation;
+    make_spiral(&train, 200, 0);
+    make_spiral(&validation, 70, 1);
+    struct bp_network *net = test_network("dense units=24 activation=tanh; dense units=3", "cross_entropy", (struct bp_shape){1, {2}});
+    struct bp_train_options options = options_of("adam", "learning_rate=0.02", 30);
+    options.tasks[0].classes = 3;
+    options.threads = 2;
+    options.stop_early = true;
+    options.stop_patience = 30;
+    snprintf(options.stop_metric, sizeof options.stop_metric, "val_roc_auc");
+    add_metric(&options, "roc_auc");
+    add_metric(&options, "accuracy");
+    struct bp_trainer *trainer = open_trainer(net, &options, &train, &validation);
+    ck_assert_int_eq(bp_trainer_metrics_count(trainer), 5);
+    ck_assert_str_eq(bp_trainer_metric_name(trainer, 2), "val_roc_auc");
+    ck_assert_str_eq(bp_trainer_metric_name(trainer, 3), "accuracy");
+    run(trainer);
+    ck_assert_double_gt(metric(trainer, "val_roc_auc"), 0.9);
+    ck_assert_double_lt(metric(trainer, "val_roc_auc"), 1);
+    bp_trainer_free(trainer);
+    snprintf(options.stop_metric, sizeof options.stop_metric, "roc_auc");
+    trainer = open_trainer(net, &options, &train, NULL);
+    ck_assert_int_eq(bp_trainer_metrics_count(trainer), 3);
+    ck_assert_str_eq(bp_trainer_metric_name(trainer, 1), "roc_auc");
+    run(trainer);
+    ck_assert_double_gt(metric(trainer, "roc_auc"), 0.9);
+    bp_trainer_free(trainer);
+    bp_network_free(net);
+}
+END_TEST
+
+/* Three outputs for the one target: metrics see the middle quantile. y is on the line, so all three come to lie on it. */
+START_TEST(metrics_see_the_point_prediction) {
+    static struct data data;
+    make_line(&data, 200);
+    struct bp_network *net = test_network("dense units=3", "quantile quantiles=0.2,0.5,0.9", (struct bp_shape){1, {2}});
+    struct bp_train_options options = options_of("adam", "learning_rate=0.02", 150);
+    options.tasks[0].unit = 1;
+    add_metric(&options, "mae");
+    add_metric(&options, "r2");
+    add_metric(&options, "median_absolute_error");
+    struct bp_trainer *trainer = open_trainer(net, &options, &data, NULL);
+    ck_assert_int_eq(run(trainer), BP_TRAIN_DONE);
+    ck_assert_double_lt(metric(trainer, "mae"), 0.1);
+    ck_assert_double_lt(metric(trainer, "median_absolute_error"), 0.1);
+    ck_assert_double_gt(metric(trainer, "r2"), 0.99);
+    bp_trainer_free(trainer);
+    bp_network_free(net);
+}
+END_TEST
+
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 START_TEST(a_step_allocates_nothing) {
@@ -748,6 +803,8 @@ Suite *suite_train(void) {
     tcase_add_test(tests, a_spoilt_last_update_is_seen);
     tcase_add_test(tests, impossible_options_are_refused);
     tcase_add_test(tests, no_rows_are_refused);
+    tcase_add_test(tests, metrics_of_the_whole);
+    tcase_add_test(tests, metrics_see_the_point_prediction);
     tcase_add_test(tests, a_step_allocates_nothing);
     tcase_add_test(tests, every_allocation_of_a_trainer_may_fail);
     tcase_add_test(tests, bytes_are_about_right);

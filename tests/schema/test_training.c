@@ -1,5 +1,7 @@
 /* test_training.c - a job resolved against its data: features, task, labels, the output layer that was left out, the loss. */
+#include "text.h"
 #include "training_support.h"
+#include "values.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -100,6 +102,30 @@ START_TEST(losses_of_several_outputs_and_of_scores) {
 }
 END_TEST
 
+/* Softmax and sigmoid give probabilities, whichever the loss; nothing else does. */
+START_TEST(outputs_that_are_no_probabilities) {
+    static const struct {
+        const char *csv, *layer, *target;
+        bool scores;
+    } cases[] = {{three_csv, "{\"type\":\"dense\",\"units\":3,\"activation\":\"softmax\"}],\"loss\":\"mse\"", "k", false},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3,\"activation\":\"sigmoid\"}],\"loss\":\"mse\"", "k", false},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3}],\"loss\":\"mse\"", "k", true},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3}],\"loss\":\"kl_divergence\"", "k", false},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3}],\"loss\":\"hinge\"", "k", true},
+                 {three_csv, "{\"type\":\"dense\",\"units\":3}]", "k", false},
+                 {colours_csv, "{\"type\":\"dense\",\"units\":1}]", "label", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char definition[200], job[40];
+        snprintf(definition, sizeof definition, "{\"layers\":[%s}", cases[i].layer);
+        snprintf(job, sizeof job, "{\"target\":\"%s\"}", cases[i].target);
+        struct resolved r = resolve_text(cases[i].csv, definition, job);
+        ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+        ck_assert_msg(schema_training_scores(r.training) == cases[i].scores, "%s", definition, 0);
+        resolved_clear(&r);
+    }
+}
+END_TEST
+
 START_TEST(lists_of_numbers) {
     static const char with[] = "{\"layers\":[],\"loss\":{\"type\":\"quantile\",\"quantiles\":%s}}";
     char text[300];
@@ -121,7 +147,43 @@ START_TEST(lists_of_numbers) {
 }
 END_TEST
 
+/* The wrong value of a parameter is told with its place, whatever the family. */
+static void misfits(const struct bp_family *family, const char *text, const char *said) {
+    struct schema_problems problems = {0};
+    struct bp_value values[BP_VALUES_MAX];
+    json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
+    ck_assert_ptr_nonnull(json);
+    ck_assert_ptr_null(schema_entry_decode(json, "/it", family, NULL, values, &problems));
+    ck_assert_int_ge(problems.count, 1);
+    struct schema_text line = {.limit = 1000};
+    schema_text_format(&line, "%s: %s", problems.items[0].pointer, problems.items[0].detail);
+    ck_assert_msg(strstr(line.bytes, said) != NULL, "%s\nlacks %s", line.bytes, said);
+    free(line.bytes);
+    schema_problems_clear(&problems);
+    json_decref(json);
+}
+
+START_TEST(wrong_parameters) {
+    misfits(&bp_schedules, "{\"type\":\"cosine\",\"period_factor\":0.5}", "/it/period_factor: period_factor must be a number of at least 1");
+    misfits(&bp_schedules, "{\"type\":\"step\",\"step_size\":2.5}", "/it/step_size: step_size must be an integer of at least 1");
+    misfits(&bp_schedules, "{\"type\":\"exponential\",\"gamma\":0}", "/it/gamma: gamma must be a number above 0");
+    misfits(&bp_schedules, "{\"type\":\"one_cycle\",\"pct_start\":1}", "/it/pct_start: pct_start must be a number above 0 and below 1");
+    misfits(&bp_schedules, "{\"type\":\"polynomial\",\"power\":0}", "/it/power: power must be a number above 0");
+    misfits(&bp_schedules, "{\"type\":\"reduce_on_plateau\",\"threshold_mode\":\"relative\"}",
+            "/it/threshold_mode: threshold_mode must be one of \"rel\", \"abs\"");
+    misfits(&bp_schedules, "{\"type\":\"constant\",\"warmup_epochs\":-1}", "/it/warmup_epochs: warmup_epochs must be a number of at least 0");
+    misfits(&bp_schedules, "{\"type\":\"constant\",\"warmup\":1}", "/it/warmup: unknown field \"warmup\"");
+    misfits(&bp_schedules, "\"cosin\"", "/it: there is no schedule \"cosin\", did you mean \"cosine\"?");
+    misfits(&bp_optimizers, "{\"type\":\"adam\",\"amsgrad\":1}", "/it/amsgrad: amsgrad must be true or false");
+    misfits(&bp_optimizers, "{\"type\":\"nadam\",\"momentum_decay\":-1}", "/it/momentum_decay: momentum_decay must be a number of at least 0");
+    misfits(&bp_initializers, "{\"type\":\"constant\",\"value\":\"1\"}", "/it/value: value must be a number");
+    misfits(&bp_metrics, "{\"type\":\"top_k_accuracy\",\"k\":1.5}", "/it/k: k must be an integer of at least 1");
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_refused) {
+    refused(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":3,\"kernel_initializer\":{\"type\":\"orthogonal\",\"gain\":0}}]}",
+            "{\"target\":\"k\"}", "/layers/0/kernel_initializer/gain: gain must be a number above 0");
     refused(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"softmax\"}]}", "{\"target\":\"k\"}",
             "/model/layers/0: the output layer gives 4 numbers, but \"k\" has 3 classes");
     refused(numbers_csv, "{\"layers\":[],\"loss\":\"cross_entropy\"}", "{\"target\":\"y\"}", "/model/loss: the loss cross_entropy is for classes");
@@ -209,7 +271,9 @@ Suite *suite_schema_training(void) {
     tcase_add_test(tests, a_given_output_layer_is_taken);
     tcase_add_test(tests, a_chosen_loss_does_not_need_the_output_layer);
     tcase_add_test(tests, losses_of_several_outputs_and_of_scores);
+    tcase_add_test(tests, outputs_that_are_no_probabilities);
     tcase_add_test(tests, lists_of_numbers);
+    tcase_add_test(tests, wrong_parameters);
     tcase_add_test(tests, what_does_not_fit_is_refused);
     tcase_add_test(tests, the_task_is_inferred);
     tcase_add_test(tests, a_spec_gives_the_same_training);

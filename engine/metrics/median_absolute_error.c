@@ -1,0 +1,59 @@
+/* median_absolute_error.c - half of the samples' weight has an error at most as large, in the target's own unit; where two share the middle, their
+ * mean. The mean over the outputs, as in scikit-learn. */
+#include "metrics/samples.h"
+
+#include <math.h>
+
+static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
+    (void)classes;
+    return bp_samples_size(width, samples);
+}
+
+static void update(double *state, const struct bp_metric_call *call) {
+    for (int32_t i = 0; i < call->batch; i++) {
+        double *row = bp_samples_add(state, call->width, call->weights ? (double)call->weights[i] : 1, 0);
+        for (int32_t j = 0; j < call->width; j++) {
+            const size_t at = (size_t)i * (size_t)call->width + (size_t)j;
+            row[j] = fabs(((double)call->predictions[at] - (double)call->y[at]) * call->unit);
+        }
+    }
+}
+
+static double median(const double *samples, int64_t n) {
+    double total = 0, below = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (isnan(samples[BP_SAMPLE * i])) return (double)NAN;
+        total += samples[BP_SAMPLE * i + BP_SAMPLE_WEIGHT];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const double number = samples[BP_SAMPLE * i];
+        below += samples[BP_SAMPLE * i + BP_SAMPLE_WEIGHT];
+        if (2 * below > total) return number;
+        if (2 * below < total || !(total > 0)) continue;
+        do i++;
+        while (i < n && !(samples[BP_SAMPLE * i + BP_SAMPLE_WEIGHT] > 0));
+        return i < n ? (number + samples[BP_SAMPLE * i]) / 2 : number;
+    }
+    return (double)NAN;
+}
+
+static double result(double *state, int32_t classes, int32_t width) {
+    (void)classes;
+    double sum = 0;
+    for (int32_t j = 0; j < width; j++) {
+        int64_t n;
+        const double *samples = bp_samples_sorted(state, width, j, &n);
+        sum += median(samples, n);
+    }
+    return width > 0 ? sum / width : (double)NAN;
+}
+
+extern const struct bp_metric_ops bp_metric_median_absolute_error;
+const struct bp_metric_ops bp_metric_median_absolute_error = {
+    .entry = {.name = "median_absolute_error", .summary = "Median of the absolute errors, in the target's own unit: a few wild ones do not count"},
+    .kinds = BP_METRIC_REGRESSION,
+    .whole = true,
+    .state_size = state_size,
+    .update = update,
+    .result = result,
+};

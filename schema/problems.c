@@ -1,6 +1,8 @@
 /* problems.c - the list of everything wrong with a request. */
 #include "problems.h"
 
+#include "cell.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +15,7 @@ static struct schema_problem *next(struct schema_problems *problems) {
     return problems->count < SCHEMA_PROBLEMS_MAX ? &problems->items[problems->count++] : NULL;
 }
 
-/* At most VALUE_SHOWN bytes of it, cut between characters, invalid UTF-8 shown as "?", with "..." when cut. */
+/* At most VALUE_SHOWN bytes of it, cut between characters, with "..." when cut. */
 static char *shortened(const char *value, size_t size) {
     size_t n = size < VALUE_SHOWN ? size : VALUE_SHOWN;
     while (n < size && n > 0 && ((unsigned char)value[n] & 0xC0) == 0x80) n--;
@@ -21,11 +23,6 @@ static char *shortened(const char *value, size_t size) {
     if (!text) return NULL;
     for (size_t i = 0; i < n; i++) text[i] = value[i] == '\0' ? '?' : value[i];
     memcpy(text + n, n < size ? "..." : "", n < size ? 4 : 1);
-    json_t *valid = json_string(text);
-    if (!valid)
-        for (char *c = text; *c; c++)
-            if ((unsigned char)*c >= 0x80) *c = '?';
-    json_decref(valid);
     return text;
 }
 
@@ -68,14 +65,12 @@ void schema_problems_clear(struct schema_problems *problems) {
     memset(problems, 0, sizeof *problems);
 }
 
-/* A JSON string of text that may be cut inside a character. */
-static json_t *text_json(const char *text) {
+json_t *schema_problem_text(const char *text) {
     json_t *s = json_string(text);
-    if (s) return s;
-    char *copy = strdup(text);
-    if (!copy) return json_null();
-    for (char *c = copy; *c; c++)
-        if ((unsigned char)*c >= 0x80) *c = '?';
+    char *copy = s ? NULL : strdup(text);
+    if (!copy) return s ? s : json_null();
+    for (size_t size = strlen(copy), i = 0, n; i < size; i += n ? n : 1)
+        if ((n = schema_cell_character(copy + i, size - i)) == 0) copy[i] = '?';
     s = json_string(copy);
     free(copy);
     return s ? s : json_null();
@@ -86,11 +81,11 @@ json_t *schema_problems_json(const struct schema_problems *problems) {
     for (int32_t i = 0; i < problems->count; i++) {
         const struct schema_problem *p = &problems->items[i];
         json_t *item = json_object();
-        if (p->pointer) json_object_set_new(item, "pointer", text_json(p->pointer));
+        if (p->pointer) json_object_set_new(item, "pointer", schema_problem_text(p->pointer));
         if (p->line > 0) json_object_set_new(item, "line", json_integer(p->line));
-        if (p->column) json_object_set_new(item, "column", text_json(p->column));
-        if (p->value) json_object_set_new(item, "value", text_json(p->value));
-        json_object_set_new(item, "detail", text_json(p->detail ? p->detail : "out of memory"));
+        if (p->column) json_object_set_new(item, "column", schema_problem_text(p->column));
+        if (p->value) json_object_set_new(item, "value", schema_problem_text(p->value));
+        json_object_set_new(item, "detail", schema_problem_text(p->detail ? p->detail : "out of memory"));
         json_array_append_new(list, item);
     }
     return list;

@@ -29,6 +29,8 @@ int schema_problem_add(struct schema_problems *problems, const char *pointer, co
 /* For a cell or record of an upload. column and value may be NULL; value is cut to a readable length. */
 int schema_problem_cell(struct schema_problems *problems, int64_t line, const char *column, const char *value, size_t value_size, const char *format,
                         ...) __attribute__((format(printf, 6, 7)));
+/* A JSON string of text that may come from outside or be cut inside a character: what is not valid UTF-8 is shown as "?". */
+json_t *schema_problem_text(const char *text);
 void schema_problems_clear(struct schema_problems *problems);
 /* The `errors` array of an answer: [{"pointer"|"line","column","value","detail"}]. */
 json_t *schema_problems_json(const struct schema_problems *problems);

@@ -134,7 +134,7 @@ const char *schema_nearest(const char *name, const char *(*at)(const void *conte
         size_t d = distance(name, size, known, known_size);
         bool prefix = size >= 3 && known_size > size && strncasecmp(name, known, size) == 0;
         if (prefix && d > limit) d = limit;
-        if (d < best) {
+        if (d < best && d < size) { /* a name of one letter is near to nothing but itself */
             best = d;
             found = known;
         }

@@ -61,8 +61,8 @@ static const char *wanted(const struct bp_param *p, char *text, size_t size) {
                        : p->type == BP_PARAM_INTEGERS || p->type == BP_PARAM_CHOICE ? "a list of integers, each"
                                                                                     : "an integer";
     char low[48] = "", high[48] = "";
-    if (isfinite(p->min)) snprintf(low, sizeof low, " %s %.15g", p->flags & BP_PARAM_MIN_OPEN ? "above" : "of at least", p->min);
-    if (isfinite(p->max)) snprintf(high, sizeof high, " %s %.15g", p->flags & BP_PARAM_MAX_OPEN ? "below" : "at most", p->max);
+    if (isfinite(p->min)) snprintf(low, sizeof low, " %s %.16g", p->flags & BP_PARAM_MIN_OPEN ? "above" : "of at least", p->min);
+    if (isfinite(p->max)) snprintf(high, sizeof high, " %s %.16g", p->flags & BP_PARAM_MAX_OPEN ? "below" : "at most", p->max);
     snprintf(text, size, "%s%s%s%s", noun, low, low[0] && high[0] ? " and" : "", high);
     return text;
 }
@@ -234,18 +234,23 @@ static const char *entry_at(const void *context, int32_t i) {
     return ((const struct bp_family *)context)->entries[i]->name;
 }
 
+static const char *a_noun(const struct bp_family *family, char *text, size_t size) {
+    snprintf(text, size, "%s %s", strchr("aeiou", family->noun[0]) ? "an" : "a", family->noun);
+    return text;
+}
+
 const struct bp_entry *schema_entry_decode(const json_t *json, const char *pointer, const struct bp_family *family, const char *const *others,
                                            struct bp_value *values, struct schema_problems *problems) {
     const json_t *type = json_is_object(json) ? json_object_get(json, "type") : json;
-    char place[POINTER_MAX], got[80], hint[120];
+    char place[POINTER_MAX], got[80], hint[120], noun[40];
     if (json_is_object(json)) schema_pointer(pointer, "type", place, sizeof place);
     else snprintf(place, sizeof place, "%s", pointer);
     if (json_is_object(json) && !type) {
-        schema_problem_add(problems, pointer, "this object needs a \"type\": the name of a %s", family->noun);
+        schema_problem_add(problems, pointer, "this object needs a \"type\": the name of %s", a_noun(family, noun, sizeof noun));
         return NULL;
     }
     if (!json_is_string(type)) {
-        schema_problem_add(problems, place, "expected the name of a %s, or an object with its \"type\", got %s", family->noun,
+        schema_problem_add(problems, place, "expected the name of %s, or an object with its \"type\", got %s", a_noun(family, noun, sizeof noun),
                            schema_json_text(type, got, sizeof got));
         return NULL;
     }

@@ -1,6 +1,8 @@
 /* answers.c - what handlers say: JSON, problems, lists, and what they ask of a request. */
 #include "http.h"
 
+#include "values.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +28,18 @@ void answer_bytes(struct request *r, int status, const char *content_type, char 
     r->answer_size = size;
 }
 
-void answer_json(struct request *r, int status, json_t *json) {
-    char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
+/* Takes json. It ends with a line end: a person's prompt comes on a line of its own. */
+static char *json_line(json_t *json, size_t flags) {
+    char *text = json_dumps(json, flags), *line = NULL;
     json_decref(json);
+    size_t size = text ? strlen(text) : 0;
+    if (text && (line = realloc(text, size + 2))) memcpy(line + size, "\n", 2);
+    else free(text);
+    return line;
+}
+
+void answer_json(struct request *r, int status, json_t *json) {
+    char *text = json_line(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
     if (text) answer_bytes(r, status, "application/json", text, strlen(text));
     else answer_problem(r, PROBLEM_internal, "no memory to write the answer");
 }
@@ -47,10 +58,9 @@ int problem_status(enum problem code) {
 json_t *problem_json(const struct request *r, enum problem code, const char *detail, json_t *errors) {
     char type[80];
     snprintf(type, sizeof type, "urn:backpropd:problem:%s", problems_table[code].code);
-    json_t *text = json_string(detail), *path = json_string(r->path ? r->path : "");
     json_t *json = json_pack("{s:s, s:s, s:i, s:o, s:o, s:s, s:s}", "type", type, "title", problems_table[code].title, "status",
-                             problems_table[code].status, "detail", text ? text : json_string("(the detail is not valid UTF-8)"), "instance",
-                             path ? path : json_string(""), "code", problems_table[code].code, "request_id", r->id);
+                             problems_table[code].status, "detail", schema_problem_text(detail), "instance",
+                             schema_problem_text(r->path ? r->path : ""), "code", problems_table[code].code, "request_id", r->id);
     if (!json)
         json = json_pack("{s:s, s:i, s:s, s:s}", "type", type, "status", problems_table[code].status, "code", problems_table[code].code, "request_id",
                          r->id);
@@ -60,8 +70,7 @@ json_t *problem_json(const struct request *r, enum problem code, const char *det
 
 static void answer_with(struct request *r, enum problem code, const char *detail, json_t *errors) {
     json_t *json = problem_json(r, code, detail, errors);
-    char *text = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
+    char *text = json_line(json, JSON_COMPACT);
     answer_bytes(r, problems_table[code].status, "application/problem+json", text, text ? strlen(text) : 0);
     if (problems_table[code].status == 503 || problems_table[code].status == 429) answer_header(r, "Retry-After", "1");
 }
@@ -158,14 +167,17 @@ json_t *request_json(struct request *r) {
         answer_problem(r, PROBLEM_bad_request, "the JSON is nested deeper than 64 levels");
         return NULL;
     }
-    json_t *json = json_loadb(r->body.bytes, r->body.size, JSON_REJECT_DUPLICATES, &where);
+    json_t *json = json_loadb(r->body.bytes, r->body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
     if (!json) {
-        answer_problem(r, PROBLEM_bad_request, "the body is not JSON: %s (line %d, column %d)", where.text, where.line, where.column);
+        bool nul = json_error_code(&where) == json_error_null_character; /* jansson's words are for its programmers */
+        answer_problem(r, PROBLEM_bad_request, "the body is not JSON: %s (line %d, column %d)", nul ? "\\u0000 is not allowed" : where.text,
+                       where.line, where.column);
         return NULL;
     }
     if (json_is_object(json)) return json;
+    char got[80];
+    answer_problem(r, PROBLEM_invalid, "the body must be a JSON object, got %s", schema_json_text(json, got, sizeof got));
     json_decref(json);
-    answer_problem(r, PROBLEM_invalid, "the body must be a JSON object");
     return NULL;
 }
 

@@ -124,6 +124,35 @@ static enum MHD_Result send_answer(struct request *r) {
     return queued;
 }
 
+/* Reads what a refused client is still sending, up to 1 MB and 200 ms, so that it gets to read the answer. */
+static void drain(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    char sink[16384];
+    int64_t until = now_ns() + 200000000, total = 0;
+    if (!info) return;
+    shutdown(info->connect_fd, SHUT_WR);
+    while (total < DRAIN_MAX && now_ns() < until) {
+        struct pollfd p = {.fd = info->connect_fd, .events = POLLIN};
+        if (poll(&p, 1, 20) < 0) break;
+        ssize_t n = recv(info->connect_fd, sink, sizeof sink, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
+        if (n > 0) total += n;
+    }
+}
+
+/* libmicrohttpd answers only after the whole body: who goes on sending far beyond a limit is told by hand, then cut off. */
+static enum MHD_Result cut_off(struct request *r) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    char head[400];
+    int size =
+        snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nX-Request-Id: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+                 r->status, MHD_get_reason_phrase_for((unsigned)r->status), r->content_type, r->id, r->answer_size);
+    if (info && r->answer && send(info->connect_fd, head, (size_t)size, MSG_NOSIGNAL | MSG_MORE) == size &&
+        send(info->connect_fd, r->answer, r->answer_size, MSG_NOSIGNAL) > 0)
+        drain(r->connection);
+    return MHD_NO;
+}
+
 /* ---- begin ----------------------------------------------------------------------------------------------------------------------------- */
 
 static struct request *request_new(struct http *http, struct MHD_Connection *connection, const char *url, const char *method) {
@@ -141,6 +170,14 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
     return r;
 }
 
+static enum MHD_Result hash_query(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+    struct request *r = context;
+    (void)kind;
+    sha256_update(&r->hash, strlen(name) + 1, (const uint8_t *)name);
+    if (value) sha256_update(&r->hash, strlen(value) + 1, (const uint8_t *)value);
+    return MHD_YES;
+}
+
 static bool read_idempotency_key(struct request *r) {
     const char *key = r->route->flags & ROUTE_IDEMPOTENT_KEY ? request_header(r, "Idempotency-Key") : NULL;
     if (!key || !*key) return true;
@@ -148,7 +185,8 @@ static bool read_idempotency_key(struct request *r) {
         answer_problem(r, PROBLEM_invalid, "an Idempotency-Key has at most 255 bytes");
         return false;
     }
-    sha256_init(&r->hash);
+    sha256_init(&r->hash); /* of query and body: both say what is wanted */
+    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, hash_query, r);
     if (asprintf(&r->idempotency_key, "%s %s %s", r->method, r->path, key) < 0) r->idempotency_key = NULL;
     return r->idempotency_key != NULL;
 }
@@ -183,7 +221,7 @@ static enum MHD_Result begin(struct request *r) {
 
 static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
     r->body_seen += (int64_t)size;
-    if (r->stage == REQUEST_REFUSED) return r->body_seen > r->body_limit + DRAIN_MAX && r->body_seen > 2 * DRAIN_MAX ? MHD_NO : MHD_YES;
+    if (r->stage == REQUEST_REFUSED) return r->body_seen > r->body_limit + DRAIN_MAX && r->body_seen > 2 * DRAIN_MAX ? cut_off(r) : MHD_YES;
     if (r->body_seen > r->body_limit) {
         if (r->body_limit == 0) answer_problem(r, PROBLEM_bad_request, "%s %s takes no body", r->method, r->path);
         else
@@ -242,22 +280,6 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 }
 
 /* ---- the end of a request ------------------------------------------------------------------------------------------------------------------ */
-
-/* Reads what a refused client is still sending, up to 1 MB and 200 ms, so that it gets to read the answer. */
-static void drain(struct MHD_Connection *connection) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    char sink[16384];
-    int64_t until = now_ns() + 200000000, total = 0;
-    if (!info) return;
-    shutdown(info->connect_fd, SHUT_WR);
-    while (total < DRAIN_MAX && now_ns() < until) {
-        struct pollfd p = {.fd = info->connect_fd, .events = POLLIN};
-        if (poll(&p, 1, 20) < 0) break;
-        ssize_t n = recv(info->connect_fd, sink, sizeof sink, MSG_DONTWAIT);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
-        if (n > 0) total += n;
-    }
-}
 
 static void completed(void *context, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code) {
     struct http *http = context;

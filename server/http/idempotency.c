@@ -41,7 +41,7 @@ void idempotency_end(struct request *r) {
 static void replay(struct request *r, struct store_answer *answer) {
     if (strcmp(answer->hash, r->body_hash) != 0) {
         answer_problem(r, PROBLEM_idempotency_mismatch,
-                       "this Idempotency-Key was used with another body within the last 24 hours; use a new key for a new request");
+                       "this Idempotency-Key was used with another body or query within the last 24 hours; use a new key for a new request");
         return;
     }
     answer_header(r, "Idempotency-Replayed", "true");

@@ -123,11 +123,12 @@ static void rows(struct request *r) {
     if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
     if (after) {
         char *end;
-        from = strtoll(after, &end, 10) + 1;
-        if (*end || from < 1) {
+        from = strtoll(after, &end, 10);
+        if (*end || from < 0) {
             answer_problem(r, PROBLEM_invalid, "after must be the number of a row, from 0, got \"%.40s\"", after);
             return;
         }
+        if (from < INT64_MAX) from++;
     }
     enum store_result result = dataset_open(r->server->store, name, version, &d, &dataset, &error);
     if (result != STORE_OK) {

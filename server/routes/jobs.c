@@ -29,7 +29,9 @@ json_t *job_json(const struct store_job *j) {
     json_object_set_new(json, "attempt", json_integer(j->attempt));
     json_object_set_new(json, "attempts_max", json_integer(j->attempts_max));
     json_object_set_new(json, "resumed_from_epoch", j->resumed_from_epoch >= 0 ? json_integer(j->resumed_from_epoch) : json_null());
-    json_object_set_new(json, "progress", document_json(j->progress));
+    json_t *progress = document_json(j->progress);
+    if (j->status != STORE_RUNNING && j->status != STORE_CANCELLING) json_object_set_new(progress, "eta_seconds", json_null());
+    json_object_set_new(json, "progress", progress);
     json_object_set_new(json, "metrics", document_json(j->metrics));
     json_object_set_new(json, "best", document_json(j->best));
     json_object_set_new(json, "model_version", j->model_version > 0 ? json_integer(j->model_version) : json_null());

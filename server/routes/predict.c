@@ -35,7 +35,7 @@ static void predict_with(struct request *r, const char *name, int64_t version) {
             answer_problem(r, PROBLEM_bad_request, "%s", problems.items[0].detail);
         else answer_problems(r, &problems);
     } else {
-        schema_text_add(&out, "}", 1);
+        schema_text_add(&out, "}\n", 2);
         answer_bytes(r, 200, "application/json", out.bytes, out.size);
         out.bytes = NULL;
     }

@@ -311,7 +311,8 @@ def test_list_and_preview_paging(fresh):
     page = server.get("/v1/datasets/set-00/rows?limit=2&after=3").json
     assert (page["data"], page["first_id"], page["last_id"]) == ([{"a": 4}, {"a": 5}], "4", "5")
     assert len(server.get("/v1/datasets/set-00/rows").json["data"]) == 20
-    assert server.get("/v1/datasets/set-00/rows?after=24").json["data"] == []
+    for after in ("24", "9223372036854775806", "9223372036854775807", "99999999999999999999"):
+        assert server.get("/v1/datasets/set-00/rows?after=" + after).json["data"] == []
     for query in ("after=x", "after=-2", "limit=0", "limit=1001", "limit=x", "limit=1x", "limit="):
         problem(server.get("/v1/datasets/set-00/rows?" + query), 422, "invalid")
 

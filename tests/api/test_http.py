@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import select
 import signal
 import socket
 import stat
@@ -53,6 +54,29 @@ def test_odd_bytes_in_paths(server, path):
     answer = server.get(path)
     assert answer.status in (400, 404, 414) and "X-Evil" not in answer.headers, answer
     harness.check_component(server, "Problem", answer.json)
+
+
+def test_details_show_what_is_no_text(server):
+    """Bytes that are no UTF-8, and characters that a message would cut in two, become "?"; all else is shown as it came."""
+    assert "/?abc\u00e9;" in problem(server.get("/%FFabc%C3%A9"), 404, "not_found")["detail"]
+    assert problem(server.get("/%FFabc"), 404, "not_found")["instance"] == "/?abc"
+    assert '"x' + "\u00e9" * 39 + '?" is not a name' in problem(server.get("/v1/datasets/x" + "%C3%A9" * 60), 404, "not_found")["detail"]
+    assert '"?"' in problem(server.get("/v1/jobs?limit=%FF"), 422, "invalid")["detail"]
+
+
+def test_answers_end_with_a_line_end(server):
+    """A person's prompt comes on a line of its own."""
+    answers = [server.get("/v1/jobs"), server.get("/nothing"), server.post("/v1/models", {"name": unique("line"), "layers": []})]
+    assert all(a.body.endswith(b"}\n") for a in answers), answers
+
+
+@pytest.mark.parametrize("body, status, words", [
+    (b"null", 422, "must be a JSON object, got null"), (b"[1,2]", 422, "got an array of 2"), (b'"x"', 422, 'got the string "x"'), (b"17", 422, "got 17"),
+    (b'{"name":"\\u0000"}', 400, "\\u0000 is not allowed (line 1"), (b"{'a':1}", 400, "not JSON"), (b"", 400, "empty"), (b'{"a":1,"a":2}', 400, "duplicate"),
+])
+def test_bodies_that_are_no_objects(server, body, status, words):
+    for path in ("/v1/models", "/v1/models/validate", "/v1/jobs"):
+        assert words in problem(server.post(path, body=body, headers=JSON), status, "invalid" if status == 422 else "bad_request")["detail"]
 
 
 def test_unknown_query_parameters(server):
@@ -150,6 +174,31 @@ def test_chunked_bodies_are_fine(server):
     got = server.plain(request_lines("POST", "/v1/models", "Content-Type: application/json", "Transfer-Encoding: Chunked", "Connection: close", body=chunks))
     assert status_of(got) == 201, got
     assert server.get("/v1/models/" + name).status == 200
+
+
+def test_a_chunked_body_beyond_the_limit_is_answered(fresh):
+    """Its size is not known before, and the client goes on sending: it is told all the same."""
+    server = fresh("--body-max", "1M", "--upload-max", "1M")
+    for path, kind in (("/v1/models", "application/json"), ("/v1/datasets?name=x", "text/csv"), ("/v1/jobs/x/cancel", "text/plain")):
+        with socket.create_connection((server.host, server.port), timeout=20) as connection:
+            connection.sendall(request_lines("POST", path, "Content-Type: " + kind, "Transfer-Encoding: chunked"))
+            connection.setblocking(False)
+            got, sent, chunk = None, 0, b"10000\r\n" + b"x" * 65536 + b"\r\n"
+            while got is None and sent < 64 << 20:  # as a client does that looks for an early answer
+                select.select([connection], [connection], [], 20)
+                try:
+                    sent += connection.send(chunk[sent % len(chunk):])
+                except (BlockingIOError, BrokenPipeError):
+                    pass
+                try:
+                    got = connection.recv(65536)
+                except BlockingIOError:
+                    pass
+        assert status_of(got) == (400 if "cancel" in path else 413), got
+        body = json.loads(got.partition(b"\r\n\r\n")[2])
+        harness.check_component(server, "Problem", body)
+        assert body["detail"] and sent < 32 << 20
+        assert server.get("/livez").status == 200
 
 
 def test_half_a_request_and_a_slow_one(server):
@@ -332,6 +381,7 @@ def test_idempotent_uploads_by_csv(server):
     first, second = (server.post(path, body=b"a\n1\n", headers=key) for _ in range(2))
     assert first.json == second.json and server.get("/v1/datasets/" + name).json["version"] == 1
     problem(server.post(path, body=b"a\n2\n", headers=key), 422, "idempotency_mismatch")
+    problem(server.post("/v1/datasets?name=%s" % unique("other"), body=b"a\n1\n", headers=key), 422, "idempotency_mismatch")  # the query is a part of the request
 
 
 def test_concurrent_idempotent_posts_create_one(server):

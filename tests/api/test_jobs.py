@@ -373,7 +373,8 @@ def test_progress_while_running(server):
     assert epochs == sorted(epochs) and all(j["status"] == "running" and j["attempt"] == 1 for j in seen)
     assert all(j["progress"]["samples_per_second"] > 0 and j["progress"]["eta_seconds"] > 0 and set(j["metrics"]) >= {"loss", "val_loss"} for j in seen)
     assert all(j["progress"]["steps_per_epoch"] == 45 and 0 < j["progress"]["fraction"] < 0.01 for j in seen)
-    assert server.wait(job)["status"] == "cancelled"
+    ended = server.wait(job)
+    assert ended["status"] == "cancelled" and ended["progress"]["eta_seconds"] is None and ended["progress"]["epoch"] >= epochs[-1]
 
 
 def test_long_poll(fresh):

@@ -94,7 +94,6 @@ def test_commands_without_a_server(tmp_path):
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "backpropd").symlink_to(harness.BACKPROPD)
     (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
-    (tmp_path / "model.json").write_text('{"layers":[{"type":"dense","units":5,"activation":"tanh"},{"type":"dense","units":1}],"loss":"mse"}')
     done = subprocess.run(["bash", "-ec", block], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Adelie,") > 100 and (tmp_path / "model.bpd").stat().st_size > 1000

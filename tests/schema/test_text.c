@@ -47,6 +47,9 @@ START_TEST(nearest_names) {
     ck_assert_str_eq(schema_nearest_in("learningrate", names), "learning_rate");
     ck_assert_ptr_null(schema_nearest_in("conv2d", names));
     ck_assert_ptr_null(schema_nearest_in("", names));
+    static const char *const letters[] = {"a", "b", NULL};
+    ck_assert_ptr_null(schema_nearest_in("x", letters));
+    ck_assert_str_eq(schema_nearest_in("A", letters), "a");
 }
 END_TEST
 

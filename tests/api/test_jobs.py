@@ -31,7 +31,8 @@ def test_defaults_are_written_out_and_the_seed_chosen(server):
     job = server.submit(**IRIS)
     assert job["options"] == {"epochs": 100, "batch_size": 32, "seed": job["options"]["seed"], "threads": 1, "validation": {"fraction": 0.2},
                               "optimizer": {"type": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "amsgrad": False},
-                              "early_stopping": None, "l2": 0, "gradient_clip_norm": 0, "checkpoint_every_epochs": 10}
+                              "schedule": None, "early_stopping": None, "l1": 0, "l2": 0, "max_norm": 0, "gradient_clip_norm": 0,
+                              "gradient_clip_value": 0, "gradient_accumulation_steps": 1, "ema": 0, "mixup": 0, "checkpoint_every_epochs": 10}
     assert job["status"] == "queued" and job["attempt"] == 0 and job["task"] == "classification" and job["loss_unit"] == "nats"
     assert job["features"] == ["sepal_length", "sepal_width", "petal_length", "petal_width"]
     assert job["definition"]["layers"][-1]["units"] == 3 and job["definition"]["layers"][-1]["activation"] == "softmax"
@@ -47,7 +48,9 @@ def test_defaults_are_written_out_and_the_seed_chosen(server):
 def test_every_option_arrives(server):
     asked = {"epochs": 7, "batch_size": 16, "seed": 9007199254740991, "threads": 2, "validation": {"fraction": 0.3},
              "optimizer": {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
-             "early_stopping": {"metric": "val_accuracy", "patience": 3, "min_delta": 0.001}, "l2": 0.0001, "gradient_clip_norm": 1, "checkpoint_every_epochs": 2}
+             "schedule": {"type": "step", "warmup_epochs": 0.5, "step_size": 3, "gamma": 0.5},
+             "early_stopping": {"metric": "val_accuracy", "patience": 3, "min_delta": 0.001}, "l1": 0.00001, "l2": 0.0001, "max_norm": 3,
+             "gradient_clip_norm": 1, "gradient_clip_value": 0.5, "gradient_accumulation_steps": 2, "ema": 0.9, "mixup": 0.2, "checkpoint_every_epochs": 2}
     job = server.submit(**IRIS, **asked, features=["petal_width", "sepal_length"], task="classification", metadata={"who": "me", "ü": "🐧"})
     assert job["options"] == asked
     assert job["features"] == ["petal_width", "sepal_length"] and job["metadata"] == {"who": "me", "ü": "🐧"}
@@ -272,7 +275,8 @@ def test_diverged(server):
     ({"early_stopping": {"metric": "val_los"}}, "/early_stopping/metric", "val_loss"), ({"early_stopping": {"metric": 5}}, "/early_stopping/metric", "5"),
     ({"early_stopping": {"metric": "val_loss"}, "validation": {"fraction": 0}}, "/early_stopping/metric", "validation"),
     ({"early_stopping": {"min_delta": -1}}, "/early_stopping/min_delta", "0"), ({"task": "clasification"}, "/task", "classification"), ({"task": 1}, "/task", "1"),
-    ({"task": "regression"}, "/task", "labels"), ({"target": "clas"}, "/target", '"class"'), ({"target": 5}, "/target", "5"), ({"target": ["class"]}, "/target", "array"),
+    ({"task": "regression"}, "/task", "labels"), ({"target": "clas"}, "/target", '"class"'), ({"target": 5}, "/target", "5"), ({"target": []}, "/target", "at least one"), ({"target": ["class", "class"]}, "/target/1", "twice"), ({"target": ["class", 5]}, "/target/1", "5"),
+    ({"target": {}}, "/target", "output layers"), ({"target": {"out": "clas"}}, "/target/out", '"class"'),
     ({"features": []}, "/features", "at least one"), ({"features": ["nope"]}, "/features/0", "sepal_length"), ({"features": ["class"]}, "/features/0", "target"),
     ({"features": ["petal_width", "petal_width"]}, "/features/1", "twice"), ({"features": [5]}, "/features/0", "5"), ({"features": "petal_width"}, "/features", "list"),
     ({"metadata": []}, "/metadata", "object"), ({"metadata": {"a": 1}}, "/metadata/a", "1"), ({"metadata": {"a/b~": None}}, "/metadata/a~1b~0", "null"),
@@ -283,7 +287,7 @@ def test_diverged(server):
     ({"dataset": 5}, "/dataset", "5"), ({"dataset": "nothing"}, "/dataset", "nothing"), ({"dataset": "iris@2"}, "/dataset", "iris@2"), ({"dataset": {"name": "Bad", "records": [{"a": 1}]}}, "/dataset/name", "Bad"),
     ({"dataset": {"records": []}}, "/dataset/records", "rows"), ({"dataset": {"records": [{"class": "a", "x": [1, "b"]}]}}, "/dataset/records/0/x", "number"), ({"dataset": {"recrods": []}}, "/dataset/recrods", "records"),
     ({"dataset": {"columns": {"x": [1, 2], "class": ["a", "a"]}}}, "/target", "one value"), ({"dataset": {"columns": {"x": [1, 2], "class": [None, None]}}}, "/target", "no values"),
-    ({"dataset": {"columns": {"class": ["a", "b"]}}}, "/features", "no column besides"), ({"dataset": {"columns": {"x": [1, 2], "class": [[1], [2]]}}}, "/target", "tensor"),
+    ({"dataset": {"columns": {"class": ["a", "b"]}}}, "/features", "no column besides"), ({"dataset": {"columns": {"x": [1, 2], "class": [[1], [2]]}}, "task": "classification"}, "/target", "tensor"),
 ], ids=lambda v: json.dumps(v)[:70] if isinstance(v, dict) else "")
 def test_what_can_be_known_to_be_wrong_is_refused(server, more, pointer, words):
     before = server.get("/v1/jobs?limit=1").json["first_id"]

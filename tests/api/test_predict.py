@@ -277,7 +277,7 @@ def test_several_quantiles_at_once(server):
     name = train_noisy(server, {"type": "quantile", "quantiles": [0.1, 0.5, 0.9]}, "y")
     for x in (0.5, 1.5):
         got = server.predict(name, [{"x": x}])[0]
-        assert set(got) == {"value", "quantiles"} and got["value"] == got["quantiles"]["0.5"]
+        assert set(got) == {"value", "values", "quantiles"} and got["value"] == got["quantiles"]["0.5"] and got["values"] == list(got["quantiles"].values())
         assert got["quantiles"] == pytest.approx({"0.1": x - 0.8, "0.5": x, "0.9": x + 0.8}, abs=0.2)
 
 

@@ -120,7 +120,7 @@ START_TEST(outputs_that_are_no_probabilities) {
         snprintf(job, sizeof job, "{\"target\":\"%s\"}", cases[i].target);
         struct resolved r = resolve_text(cases[i].csv, definition, job);
         ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
-        ck_assert_msg(schema_training_scores(r.training) == cases[i].scores, "%s", definition, 0);
+        ck_assert_msg(schema_training_scores(r.training, 0) == cases[i].scores, "%s", definition);
         resolved_clear(&r);
     }
 }

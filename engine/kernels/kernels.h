@@ -9,6 +9,8 @@
 
 #include "base.h"
 
+enum { BP_ULP = 2 /* largest error of exp, tanh, sigmoid and erf, in units in the last place */ };
+
 /* C (m, n) = f(A (m, k) B (k, n) + bias), or C += before f when add. Row-major; A is stored (k, m) when transpose_a, B (n, k) when transpose_b.
  * lda, ldb, ldc: reals from one stored row to the next. f is nothing, or with `rectify` slope z where z < 0. */
 struct bp_gemm {
@@ -57,7 +59,9 @@ struct bp_dropout_mask {
 struct bp_kernels {
     const char *name;
     int lanes; /* reals in one of its vectors */
-    /* y[i] = f(x[i]); y may be x. In float32 within about 2 units in the last place, in double libm's. */
+    /* y[i] = f(x[i]); y may be x. In float32 every result is within 2 units in the last place of the true value (BP_ULP; measured over all 2^32
+     * inputs and all tables by `make ulp`: exp 0.8, tanh 1.4, sigmoid 2.0, erf 1.5), except that one below the least normal number
+     * may be 0; not a number gives not a number. In double they are libm's. */
     void (*exp)(size_t n, const bp_real *x, bp_real *y);
     void (*erf)(size_t n, const bp_real *x, bp_real *y);
     void (*sigmoid)(size_t n, const bp_real *x, bp_real *y);

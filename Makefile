@@ -191,7 +191,7 @@ help:
 # The one list of packages.
 DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev nettle-dev libyaml-dev zlib1g-dev
 DEPS_DEMO := curl jq
-DEPS_TEST := check procps python3 python3-pytest python3-jsonschema
+DEPS_TEST := check libdnnl2 procps python3 python3-pytest python3-jsonschema
 DEPS_LINT := clang clang-format git shellcheck
 DEPS := $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST) $(DEPS_LINT)
 deps:

@@ -231,6 +231,36 @@ START_TEST(sums_and_products) {
 }
 END_TEST
 
+/* To the nearest of the two neighbours that keep the upper 16 bits; of a tie to the even one. */
+static uint16_t nearest_bfloat16(float x) {
+    uint32_t word;
+    memcpy(&word, &x, sizeof word);
+    const uint32_t low = word & 0xffffu, up = word >> 16;
+    if (isnan(x)) return (uint16_t)(up | 0x40u);
+    return (uint16_t)(low > 0x8000u || (low == 0x8000u && up % 2) ? up + 1 : up);
+}
+
+START_TEST(bfloat16_is_the_nearest) {
+    const struct bp_kernels *k = table(_i);
+    const uint32_t ends[] = {0x3f808000u, 0x3f818000u, 0x3f808001u, 0x3f807fffu, 0x7f7fffffu, 0x7f800001u,
+                             0x7fc00000u, 0x7f800000u, 0xff800000u, 1u,          0x80000000u};
+    uint16_t y[ROOM];
+    bp_real x[ROOM];
+    if (!k) return;
+    for (size_t s = 0; s < SIZES; s++) {
+        fill(x, ROOM, (uint32_t)s, 1e3);
+        for (size_t i = 0; i < sizes[s] && i < 11; i++) memcpy(&x[1 + i], &ends[(i + s) % 11], sizeof *x);
+        y[0] = y[1 + sizes[s]] = 0x5555;
+        k->to_bfloat16(sizes[s], x + 1, y + 1);
+        for (size_t i = 0; i < sizes[s]; i++) ck_assert_uint_eq(y[1 + i], nearest_bfloat16(x[1 + i]));
+        ck_assert(y[0] == 0x5555 && y[1 + sizes[s]] == 0x5555);
+    }
+    const bp_real known[4] = {1, 1 + 0x1p-8f, 1 + 0x1.8p-7f, -3.3895e38f};
+    k->to_bfloat16(4, known, y);
+    ck_assert(y[0] == 0x3f80 && y[1] == 0x3f80 && y[2] == 0x3f82 && y[3] == 0xff7f);
+}
+END_TEST
+
 START_TEST(dropout_mask_is_philox) {
     const struct bp_kernels *k = table(_i);
     if (!k) return;
@@ -283,6 +313,7 @@ Suite *suite_vector(void) {
     tcase_add_loop_test(tests, softmax_loss_is_stable_and_honest, 0, 3);
     tcase_add_loop_test(tests, bias_and_rectifiers, 0, 3);
     tcase_add_loop_test(tests, sums_and_products, 0, 3);
+    tcase_add_loop_test(tests, bfloat16_is_the_nearest, 0, 3);
     tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
     tcase_add_test(tests, tables_are_what_they_say);
     suite_add_tcase(suite, tests);

@@ -1,4 +1,5 @@
-/* ulp.h - what test_vector.c (a sample) and ulp.c (all 2^32 floats) share: the error of the kernels' functions of one number against libm in double. */
+/* ulp.h - what test_vector.c (a sample) and ulp.c (all 2^32 floats) share: the error of the kernels' functions of one number against libm in double.
+ */
 #ifndef TESTS_ENGINE_ULP_H
 #define TESTS_ENGINE_ULP_H
 

@@ -117,13 +117,19 @@ $(B)/tests/%.o: tests/%.c | $(GEN)/openapi.h $(GEN)/migrations.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) $(TEST_INC) -DFIXTURES='"tests/fixtures"' -c $< -o $@
 
-ENGINE_TESTS := $(filter-out %/main_f64.c %/test_gradcheck.c,$(wildcard tests/engine/*.c))
+ENGINE_TESTS := $(filter-out %/main_f64.c %/test_gradcheck.c %/ulp.c,$(wildcard tests/engine/*.c))
 $(T)/engine_f64: $(patsubst %,$(B)/tests/engine/%.o,main_f64 support test_gradcheck) $(B)/libengine.a $(B)/libengine_f64.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
 $(T)/engine: $(ENGINE_TESTS:%.c=$(B)/%.o) $(B)/libengine_f64.a $(B)/libengine.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
+# The error of the vector functions over all floats: some minutes.
+.PHONY: ulp
+ulp: $(B)/tests/engine/ulp.o $(B)/libengine.a
+	@mkdir -p $(T)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $(T)/ulp $(LIBS)
+	$(Q)$(T)/ulp
 SCHEMA_TESTS := $(wildcard tests/schema/*.c)
 $(T)/schema: $(SCHEMA_TESTS:%.c=$(B)/%.o) $(ROOMS)
 	@mkdir -p $(@D)
@@ -171,6 +177,7 @@ help:
 	@echo "make test       all tests, ends with 'N passed, N failed' (SANITIZER=address|undefined|thread)"
 	@echo "make lint       format, arrows between rooms, banned functions, warnings as errors"
 	@echo "make bench      speed as ratios against floor and peers, table in tests/bench/README.md"
+	@echo "make ulp        the error of exp, tanh, sigmoid and erf over all 2^32 floats"
 	@echo "make fuzz       libFuzzer on every reader, FUZZ_SECONDS=60 each"
 	@echo "make sanitize   the tests under AddressSanitizer and ThreadSanitizer"
 	@echo "make coverage   lines that the tests reach"
@@ -184,7 +191,7 @@ help:
 # The one list of packages.
 DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev nettle-dev libyaml-dev zlib1g-dev
 DEPS_DEMO := curl jq
-DEPS_TEST := check procps python3 python3-pytest python3-jsonschema
+DEPS_TEST := check libdnnl2 procps python3 python3-pytest python3-jsonschema
 DEPS_LINT := clang clang-format git shellcheck
 DEPS := $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST) $(DEPS_LINT)
 deps:

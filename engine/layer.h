@@ -64,6 +64,7 @@ struct bp_node {
 struct bp_pass {
     int32_t batch; /* B */
     bool training;
+    bool bfloat16;                      /* large products may round their factors to it (struct bp_gemm) */
     uint64_t seed, step;                /* of the training; step counts updates */
     int64_t first;                      /* position of sample 0 of this shard in the mini-batch */
     double share;                       /* samples of this shard / samples of the mini-batch */

@@ -79,6 +79,10 @@ void bp_network_initialize(const struct bp_network *network, uint64_t seed, bp_r
 struct bp_workspace;
 int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool training, struct bp_workspace **workspace, struct bp_error *error);
 void bp_workspace_free(struct bp_workspace *workspace);
+/* How passes with a draw (training) compute large products; all else is float32 in any case. Bfloat16 takes effect where bp_onednn_start has
+ * started it (kernels/kernels.h), float32 elsewhere. FLOAT32 unless set. */
+enum bp_precision { BP_PRECISION_FLOAT32, BP_PRECISION_BFLOAT16 };
+void bp_workspace_precision(struct bp_workspace *workspace, enum bp_precision precision);
 int32_t bp_workspace_batch_max(const struct bp_workspace *workspace);
 /* Bytes such a workspace takes. */
 size_t bp_workspace_bytes(const struct bp_network *network, int32_t batch_max, bool training);

@@ -32,6 +32,7 @@ static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t bat
         }
         pass->batch = batch;
         pass->training = draw != NULL;
+        pass->bfloat16 = pass->training && ws->bfloat16;
         if (draw) {
             pass->seed = draw->seed;
             pass->step = draw->step;

@@ -45,6 +45,8 @@ struct bp_task {
 
 struct bp_train_options {
     int32_t epochs, batch_size, threads;
+    enum bp_precision
+        precision; /* BFLOAT16 is an error unless bp_onednn_start has started it; weights, optimizer, loss and validation stay float32 */
     uint64_t seed;
     const struct bp_optimizer_ops *optimizer;
     struct bp_value optimizer_values[BP_VALUES_MAX];

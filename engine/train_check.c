@@ -1,6 +1,8 @@
 /* train_check.c - what may be asked of a training, and the names of the numbers that it reports. */
 #include "trainer.h"
 
+#include "kernels/kernels.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +124,11 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
     if (options->epochs < 1 || options->batch_size < 1)
         return bp_error_set(error, options->epochs < 1 ? "/epochs" : "/batch_size", "epochs is %d and batch_size %d; both must be at least 1",
                             (int)options->epochs, (int)options->batch_size);
+    if (options->precision == BP_PRECISION_BFLOAT16 && !bp_bfloat16_started()) {
+        char why[160];
+        return bp_error_set(error, "/precision", "products in bfloat16 are not to be had here: %s; use \"float32\"",
+                            bp_bfloat16_available(why, sizeof why) ? "oneDNN, which computes them, was not started" : why);
+    }
     if (options->threads < 1 || options->threads > THREADS_MAX)
         return bp_error_set(error, "/threads", "threads is %d; expected 1 to %d", (int)options->threads, THREADS_MAX);
     if (!positive(options->l1) || !positive(options->l2) || !positive(options->max_norm) || !positive(options->gradient_clip_norm) ||

@@ -87,6 +87,7 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
     const int32_t capacity = most(bp_trainer_capacity(options, false), trainer->validates ? bp_trainer_capacity(options, true) : 0);
     const bool weighted = trainer->train.weighted || (trainer->validates && trainer->validation.weighted);
     if (bp_workspace_new(trainer->network, capacity, true, &shard->workspace, error)) return -1;
+    bp_workspace_precision(shard->workspace, options->precision);
     shard->gradient = bp_reals_new(trainer->weights_count);
     shard->weights = weighted ? bp_reals_new((size_t)capacity) : NULL;
     shard->classes = bp_reals_new((size_t)capacity);

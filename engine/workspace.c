@@ -135,6 +135,10 @@ no_memory:
                         bp_workspace_bytes(network, batch_max, training));
 }
 
+void bp_workspace_precision(struct bp_workspace *workspace, enum bp_precision precision) {
+    workspace->bfloat16 = precision == BP_PRECISION_BFLOAT16;
+}
+
 void bp_workspace_free(struct bp_workspace *workspace) {
     if (!workspace) return;
     free(workspace->passes);

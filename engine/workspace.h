@@ -7,7 +7,7 @@
 struct bp_workspace {
     const struct bp_network *network;
     int32_t batch_max, batch; /* most samples; those of the last pass for a loss */
-    bool training;
+    bool training, bfloat16;
     struct bp_pass *passes; /* [nodes] pointers settled; batch, weights and flags are set per call */
     bp_real **a;            /* [nodes] activations (B, out...) */
     bp_real **d;            /* [nodes] their gradients, NULL unless training */

@@ -1,10 +1,11 @@
-/* blas.c - the one door to matrix products: bp_gemm sends each to our own kernels or to the BLAS.
+/* blas.c - the one door to matrix products: bp_gemm sends each to our own kernels, to the BLAS, or to oneDNN (onednn.c).
  *
  * The choice depends on the shape, the table of kernels and the BLAS's own kernels, never on timing, so the same product has
  * the same bits each time. Batch 1 never goes to GEMM (ten times slower on AVX2 kernels). Small products stay at home, where no call, no
  * check and no packing of A is paid. So do all of them on a CPU with AVX-512 whose BLAS does not use it: OpenBLAS 0.3.21 takes
- * CPUs newer than itself for a Haswell, and is then half as fast as vector_gemm.h (Zen 5: 115 against 200-240 GFLOP/s). */
-#include "kernels/kernels.h"
+ * CPUs newer than itself for a Haswell, and is then half as fast as vector_gemm.h (Zen 5: 115 against 200-240 GFLOP/s); and on
+ * AMD's, where even its AVX-512 kernels are slower (Zen 4: 91-105 against 98-116). */
+#include "kernels/onednn.h"
 
 #include <cblas.h>
 #include <pthread.h>
@@ -25,7 +26,7 @@ enum {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char name[160];
-static bool blas_has_avx512;
+static bool home_is_faster; /* than the BLAS, whatever the size */
 
 static void describe(void) {
     static const char *const cores[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
@@ -34,12 +35,21 @@ static void describe(void) {
     size_t used = strlen(config);
     while (used && config[used - 1] == ' ') config[--used] = 0;
     snprintf(name, sizeof name, "%s (%s)", config, openblas_get_corename());
-    for (size_t i = 0; i < sizeof cores / sizeof *cores; i++) blas_has_avx512 = blas_has_avx512 || !strcmp(cores[i], openblas_get_corename());
+    bool wide = false;
+    for (size_t i = 0; i < sizeof cores / sizeof *cores; i++) wide = wide || !strcmp(cores[i], openblas_get_corename());
+    home_is_faster = !wide;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    home_is_faster = home_is_faster || __builtin_cpu_is("amd");
+#endif
 }
 
 const char *bp_blas_name(void) {
+    static _Thread_local char both[sizeof name + 96];
     pthread_once(&once, describe);
-    return name;
+    if (!*bp_onednn_name()) return name;
+    snprintf(both, sizeof both, "%s, %s", name, bp_onednn_name());
+    return both;
 }
 
 static bool stays_home(const struct bp_gemm *call) {
@@ -49,7 +59,7 @@ static bool stays_home(const struct bp_gemm *call) {
     if (lanes < 8 || (call->k < FLAT && (int64_t)call->m * call->n > LARGE)) return false;
     if (work <= SMALL_WORK || lanes < 16) return work <= SMALL_WORK;
     pthread_once(&once, describe);
-    return !blas_has_avx512 || (call->n <= NARROW && call->k <= 1024);
+    return home_is_faster || (call->n <= NARROW && call->k <= 1024);
 }
 
 void bp_gemm_blas(const struct bp_gemm *call) {
@@ -65,6 +75,7 @@ void bp_gemm_blas(const struct bp_gemm *call) {
 
 void bp_gemm(const struct bp_gemm *call) {
     if (call->m == 1) bp_kernels()->gemv(call);
+    else if (bp_onednn_gemm(call)) return;
     else if (stays_home(call)) bp_kernels()->gemm(call);
     else bp_gemm_blas(call);
 }

@@ -9,10 +9,13 @@
 
 #include "base.h"
 
+enum { BP_ULP = 2 /* largest error of exp, tanh, sigmoid and erf, in units in the last place */ };
+
 /* C (m, n) = f(A (m, k) B (k, n) + bias), or C += before f when add. Row-major; A is stored (k, m) when transpose_a, B (n, k) when transpose_b.
  * lda, ldb, ldc: reals from one stored row to the next. f is nothing, or with `rectify` slope z where z < 0. */
 struct bp_gemm {
     bool transpose_a, transpose_b, add, rectify;
+    bool bfloat16; /* factors rounded to bfloat16, sums in float32, where the library below does it; else as usual */
     int32_t m, n, k;
     const bp_real *A, *B;
     bp_real *C;
@@ -57,7 +60,9 @@ struct bp_dropout_mask {
 struct bp_kernels {
     const char *name;
     int lanes; /* reals in one of its vectors */
-    /* y[i] = f(x[i]); y may be x. In float32 within about 2 units in the last place, in double libm's. */
+    /* y[i] = f(x[i]); y may be x. In float32 every result is within 2 units in the last place of the true value (BP_ULP; measured over all 2^32
+     * inputs and all tables by `make ulp`: exp 0.8, tanh 1.4, sigmoid 2.0, erf 1.5), except that one below the least normal number
+     * may be 0; not a number gives not a number. In double they are libm's. */
     void (*exp)(size_t n, const bp_real *x, bp_real *y);
     void (*erf)(size_t n, const bp_real *x, bp_real *y);
     void (*sigmoid)(size_t n, const bp_real *x, bp_real *y);
@@ -76,6 +81,7 @@ struct bp_kernels {
     void (*scale)(size_t n, bp_real scale, bp_real *x);
     double (*sum_squares)(size_t n, const bp_real *x);
     bool (*finite)(size_t n, const bp_real *x);
+    void (*to_bfloat16)(size_t n, const bp_real *x, uint16_t *y); /* to the nearest, ties to even; not a number stays so */
     void (*dropout_mask)(const struct bp_dropout_mask *call);
     void (*sgd)(const struct bp_step *step);
     void (*adam)(const struct bp_step *step);
@@ -95,7 +101,7 @@ const struct bp_kernels *bp_kernels_find(const char *name);
 int bp_kernels_force(const char *name);
 /* "avx512" */
 const char *bp_kernels_name(void);
-/* "OpenBLAS 0.3.21 ... (Haswell)" */
+/* "OpenBLAS 0.3.21 ... (Haswell)", and after a comma oneDNN once it is started: all that bits depend on besides the table. */
 const char *bp_blas_name(void);
 
 /* The one door to matrix products. Same bits for the same shape on every call. */
@@ -110,5 +116,45 @@ void bp_gemm_reference(const struct bp_gemm *call);
 int bp_blas_selftest(struct bp_error *error);
 /* Makes the next self-tests fail, to test what the program does then. */
 void bp_blas_selftest_fault(bool fault);
+
+/* ---- oneDNN, a second door behind this one -------------------------------------------------------------------------
+ *
+ * Loaded at run time (Debian package libdnnl2), by a process that asks for it: for networks that repay its start (about 20 ms and 12 MB). Once
+ * started, bp_gemm and the convolutions below use it where the table in onednn.c says so, by the CPU and the size; where it is not there or a
+ * self-test fails, all goes on without it. Results of the same shape have the same bits in every run. */
+enum bp_onednn_mode {
+    BP_ONEDNN_OFF,  /* not at all, from now on */
+    BP_ONEDNN_AUTO, /* where the table says it is faster */
+    BP_ONEDNN_ON    /* for all it can do, however small, on any CPU: for tests */
+};
+
+/* To be called before work starts; bfloat16: also for calls that ask for it. -1 and why in words: it is not used. */
+int bp_onednn_start(enum bp_onednn_mode mode, bool bfloat16, char *why, size_t size);
+/* "oneDNN 2.6.3 (isa 0xe7)"; "" unless started. */
+const char *bp_onednn_name(void);
+/* Products of bfloat16 numbers are offered where they are faster by far: with AMX, and on AMD's CPUs with AVX512-BF16. False and why in words: not
+ * here. Once the library is loaded its word counts too. Loads nothing itself. */
+bool bp_bfloat16_available(char *why, size_t size);
+/* Whether bp_onednn_start has started them. */
+bool bp_bfloat16_started(void);
+/* Offers them on every CPU that has them at all: for tests. */
+void bp_bfloat16_force(bool force);
+/* For bp_onednn_start: products and convolutions against plain C. */
+int bp_onednn_selftest(bool bfloat16, struct bp_error *error);
+
+/* y = x * W + bias and its ways back, channels last: x (batch, in..., channels), W (size..., channels / groups, filters), y (batch, out...,
+ * filters). Pairs are height, width. All is stored, nothing added. */
+enum { BP_CONVOLUTION_FORWARD, BP_CONVOLUTION_BACK_DATA, BP_CONVOLUTION_BACK_WEIGHTS };
+struct bp_convolution {
+    int32_t batch, channels, filters, groups;
+    int32_t in[2], out[2], size[2], stride[2], dilation[2], before[2];
+    bool bfloat16;
+    const bp_real *x, *W, *bias, *d_y; /* bias (filters) or NULL */
+    bp_real *y, *d_x, *d_W;
+};
+/* Whether oneDNN will do it that way. False: the caller has to, with products. */
+bool bp_convolution_ready(const struct bp_convolution *call, int way);
+/* After bp_convolution_ready said so, in the same thread. */
+void bp_convolution_run(const struct bp_convolution *call, int way);
 
 #endif

@@ -1,7 +1,8 @@
 /* vector.c - the kernels: plain C that GCC and clang turn into vector code at -O3. Compiled once per instruction set, with
  * -DBP_KERNELS=<the table's symbol> -DBP_KERNELS_NAME="<its name>"; chosen between at run time by kernels.c.
  * Sums are kept in a fixed number of lanes and added in a fixed order: the same call gives the same bits.
- * Order: bias and rectifiers, matrix products (vector_gemm.h), elementwise functions, softmax, rectifiers back, sums, dropout, optimizers, the table.
+ * Order: bias and rectifiers, matrix products (vector_gemm.h), elementwise functions, softmax, rectifiers back, sums, bfloat16, dropout, optimizers,
+ * the table.
  */
 #include "kernels/kernels.h"
 #include "kernels/vector_math.h"
@@ -212,6 +213,19 @@ static bool all_finite(size_t n, const bp_real *x) {
     return sum == 0;
 }
 
+/* ---- bfloat16 ----------------------------------------------------------------------------------------------------- */
+
+/* The upper half of a float, rounded. */
+static void to_bfloat16(size_t n, const bp_real *x, uint16_t *y) {
+    for (size_t i = 0; i < n; i++) {
+        const float one = (float)x[i];
+        uint32_t word;
+        memcpy(&word, &one, sizeof word);
+        const uint32_t rounded = (word + 0x7fffu + (word >> 16 & 1u)) >> 16, quiet = word >> 16 | 0x40u;
+        y[i] = (uint16_t)((word & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
+    }
+}
+
 /* ---- dropout ----------------------------------------------------------------------------------------------------- */
 
 /* Philox 4x32-10 as in random.c, sixteen blocks side by side. */
@@ -316,6 +330,7 @@ const struct bp_kernels BP_KERNELS = {
     .scale = scale_by,
     .sum_squares = sum_squares,
     .finite = all_finite,
+    .to_bfloat16 = to_bfloat16,
     .dropout_mask = dropout_mask,
     .sgd = sgd,
     .adam = adam,

@@ -19,7 +19,7 @@
 #else
 #define VECTOR_BYTES 16
 #endif
-enum { LANES = VECTOR_BYTES / sizeof(bp_real), PANEL = 2 * LANES, K_BLOCK = 256, REUSE = 32 /* rows from which a copy of B pays */ };
+enum { LANES = VECTOR_BYTES / sizeof(bp_real), PANEL = 2 * LANES, K_BLOCK = 256, M_BLOCK = 512, REUSE = 32 /* rows from which a copy of B pays */ };
 #if defined(__AVX512F__) || defined(__aarch64__)
 enum { TILE_ROWS = 8 }; /* 32 registers: 16 sums, 2 of B, 1 of A */
 #else
@@ -256,9 +256,13 @@ static void walk_panel(const struct bp_gemm *call, struct tile tile, int32_t col
     }
 }
 
-static void gemm(const struct bp_gemm *call) {
-    bp_real panel[K_BLOCK * PANEL] __attribute__((aligned(BP_ALIGNMENT)));
-    const size_t lda = (size_t)call->lda;
+/* Rows of C from `first`, M_BLOCK at most: that part of A stays in the second cache while all panels of B pass by. */
+static void walk_block(const struct bp_gemm *whole, int32_t first, bp_real *panel) {
+    const size_t lda = (size_t)whole->lda;
+    struct bp_gemm block = *whole, *call = &block;
+    block.m = whole->m - first < M_BLOCK ? whole->m - first : M_BLOCK;
+    block.A += (size_t)first * (whole->transpose_a ? 1 : lda);
+    block.C += (size_t)first * (size_t)whole->ldc;
     for (int32_t p = 0; p < call->k; p += K_BLOCK) {
         const int32_t k = call->k - p < K_BLOCK ? call->k - p : K_BLOCK;
         for (int32_t j = 0; j < call->n; j += PANEL) {
@@ -286,6 +290,11 @@ static void gemm(const struct bp_gemm *call) {
             walk_panel(call, tile, columns, width);
         }
     }
+}
+
+static void gemm(const struct bp_gemm *call) {
+    bp_real panel[K_BLOCK * PANEL] __attribute__((aligned(BP_ALIGNMENT)));
+    for (int32_t i = 0; i < call->m; i += M_BLOCK) walk_block(call, i, panel);
 }
 
 /* ---- what a product without tiles leaves to be done --------------------------------------------------------------- */

@@ -1,6 +1,5 @@
 /* vector_math.h - exp, tanh, sigmoid and erf of one number, without branches, tables or calls, so that loops over them
- * vectorise. Only vector.c includes it, once per instruction set. In float32 within about 2 units in the last place (tests hold them to
- * it over all magnitudes); in double they are libm's.
+ * vectorise. Only vector.c includes it, once per instruction set. The bound on their error stands in kernels.h; in double they are libm's.
  * The polynomials of exp and tanh are those of Cephes (S. Moshier); that of erf was fitted for this file. */
 #ifndef BP_KERNELS_VECTOR_MATH_H
 #define BP_KERNELS_VECTOR_MATH_H
@@ -51,7 +50,8 @@ static inline float exp_one(float x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
+    const float near = 1.0f + r, lost = r - (near - 1.0f); /* what the sum rounds away */
+    p = near + (p * (r * r) + lost);
     int32_t power = (int32_t)(to_bits(shifted) - to_bits(magic));
     int32_t half = power >> 1;
     float low = from_bits((uint32_t)(half + 127) << 23), high = from_bits((uint32_t)(power - half + 127) << 23);
@@ -96,8 +96,12 @@ static inline float erf_one(float x) {
 
 #endif
 
+/* e / (1 + e) with e = e^-|x|, which cannot overflow, where x is negative; 1 / (1 + e) elsewhere. What 1 + e rounds away is put right: the derivative
+ * of the quotient q in it is q / (1 + e). */
 static inline bp_real sigmoid_one(bp_real x) {
-    return 1 / (1 + exp_one(-x));
+    const bp_real magnitude = x < 0 ? -x : x, e = exp_one(-magnitude);
+    const bp_real sum = 1 + e, lost = e - (sum - 1), q = (x < 0 ? e : 1) / sum;
+    return q - q * (x < 0 ? 1 - q : q) * lost;
 }
 
 #endif

@@ -2,8 +2,8 @@
  *
  * The positions of the output, over the whole batch, go in tiles: the cells under the window become rows of a small matrix
  * (count, taps C / groups) that stays in cache (im2col), and one product with W gives the tile's filters, to which bias and activation
- * are applied at once. A window of one cell needs no copy; one channel per group and filter (depthwise) no product.
- * Order: parameters, plan, tiles, products of a tile, depthwise, forward and backward. */
+ * are applied at once. Where oneDNN is started and takes it, it does the whole batch instead. A window of one cell needs no copy; one channel per
+ * group and filter (depthwise) no product. Order: parameters, plan, tiles, products of a tile, depthwise, forward and backward. */
 #include "layers/convolution.h"
 
 #include "activation.h"
@@ -210,7 +210,8 @@ static void forward_product(const struct bp_node *node, const struct sizes *s, c
                             bp_real *z) {
     const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
     const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
-    struct bp_gemm product = {.m = tile.count,
+    struct bp_gemm product = {.bfloat16 = pass->bfloat16,
+                              .m = tile.count,
                               .n = s->filters_each,
                               .k = s->width,
                               .ldb = s->filters,
@@ -228,6 +229,7 @@ static void forward_product(const struct bp_node *node, const struct sizes *s, c
 static void backward_products(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile, const bp_real *d_z) {
     const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
     struct bp_gemm kernel = {.transpose_a = true,
+                             .bfloat16 = pass->bfloat16,
                              .add = pass->keep_W || tile.first > 0,
                              .m = s->width,
                              .n = s->filters_each,
@@ -241,6 +243,7 @@ static void backward_products(const struct sizes *s, const struct bp_pass *pass,
     if (!pass->d_x[0]) return;
     const ptrdiff_t cell = (ptrdiff_t)tile.first * s->window.channels + (ptrdiff_t)group * s->channels_each;
     const struct bp_gemm input = {.transpose_b = true,
+                                  .bfloat16 = pass->bfloat16,
                                   .add = s->direct && pass->keep_x[0],
                                   .m = tile.count,
                                   .n = s->width,
@@ -299,8 +302,65 @@ static struct tile next_tile(const struct sizes *s, const struct bp_pass *pass, 
     return (struct tile){.first = first, .count = left < s->tile ? left : s->tile};
 }
 
+/* The whole batch at once, for the library that may do it (kernels.h). */
+static struct bp_convolution whole_of(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
+    const struct bp_window *w = &s->window;
+    struct bp_convolution call = {.batch = pass->batch,
+                                  .channels = w->channels,
+                                  .filters = s->filters,
+                                  .groups = s->groups,
+                                  .bfloat16 = pass->bfloat16,
+                                  .x = pass->x[0],
+                                  .W = pass->W[KERNEL],
+                                  .bias = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL,
+                                  .y = node->memo && pass->memo && node->activation ? pass->memo : pass->a,
+                                  .d_y = pass->d_a,
+                                  .d_x = pass->d_x[0],
+                                  .d_W = pass->d_W[KERNEL]};
+    for (int k = 0; k < 2; k++) {
+        call.in[k] = w->in[k];
+        call.out[k] = w->out[k];
+        call.size[k] = w->size[k];
+        call.stride[k] = w->stride[k];
+        call.dilation[k] = w->dilation[k];
+        call.before[k] = w->before[k];
+    }
+    return call;
+}
+
+static size_t rows_of(const struct sizes *s, const struct bp_pass *pass) {
+    return (size_t)pass->batch * (size_t)s->window.out[0] * (size_t)s->window.out[1];
+}
+
+/* False: nothing was done. */
+static bool forward_whole(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
+    const struct bp_convolution call = whole_of(node, s, pass);
+    if (!bp_convolution_ready(&call, BP_CONVOLUTION_FORWARD)) return false;
+    bp_convolution_run(&call, BP_CONVOLUTION_FORWARD);
+    if (node->activation) bp_node_forward_activation(node, pass, (const size_t[]){rows_of(s, pass), (size_t)s->filters}, call.y, pass->a);
+    return true;
+}
+
+static bool backward_whole(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
+    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const struct bp_convolution call = whole_of(node, s, pass);
+    const size_t rows = rows_of(s, pass), F = (size_t)s->filters;
+    bp_real *d_z = pass->d_a; /* (B, out..., filters) */
+    if (pass->keep_W || (call.d_x && pass->keep_x[0]) || !bp_convolution_ready(&call, BP_CONVOLUTION_BACK_WEIGHTS) ||
+        (call.d_x && !bp_convolution_ready(&call, BP_CONVOLUTION_BACK_DATA)))
+        return false;
+    if (f)
+        bp_node_backward_activation(node, pass, (const size_t[]){rows, F},
+                                    &(const struct bp_activated){.z = f->needs_z ? pass->memo : NULL, .a = pass->a, .d_a = d_z, .d_z = d_z});
+    if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], false);
+    bp_convolution_run(&call, BP_CONVOLUTION_BACK_WEIGHTS);
+    if (call.d_x) bp_convolution_run(&call, BP_CONVOLUTION_BACK_DATA);
+    return true;
+}
+
 void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node);
+    if (forward_whole(node, &s, pass)) return;
     const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
     const bp_real *b = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL; /* (filters) */
     const size_t F = (size_t)s.filters;
@@ -316,6 +376,7 @@ void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pa
 
 void bp_convolution_backward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node);
+    if (backward_whole(node, &s, pass)) return;
     const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
     const size_t F = (size_t)s.filters;
     if (s.depthwise && !pass->keep_W) memset(pass->d_W[KERNEL], 0, (size_t)s.width * F * sizeof(bp_real));

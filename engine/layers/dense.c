@@ -71,6 +71,7 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     s.gemm.B = pass->W[KERNEL];
     s.gemm.C = z;
     s.gemm.bias = b;
+    s.gemm.bfloat16 = pass->bfloat16;
     s.gemm.rectify = f && f->in_product;
     s.gemm.slope = (bp_real)node->activation_numbers[0];
     bp_gemm(&s.gemm);
@@ -88,6 +89,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
             &(const struct bp_activated){.z = f->needs_z ? z_of(node, pass) : NULL, .a = pass->a, .d_a = pass->d_a, .d_z = d_z});
     if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(s.rows, s.units, d_z, pass->d_W[BIAS], pass->keep_W);
     const struct bp_gemm kernel = {.transpose_a = true,
+                                   .bfloat16 = pass->bfloat16,
                                    .add = pass->keep_W,
                                    .m = s.gemm.k,
                                    .n = s.gemm.n,
@@ -101,6 +103,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     bp_gemm(&kernel);
     if (!pass->d_x[0]) return;
     const struct bp_gemm input = {.transpose_b = true,
+                                  .bfloat16 = pass->bfloat16,
                                   .add = pass->keep_x[0],
                                   .m = s.gemm.m,
                                   .n = s.gemm.k,

@@ -94,7 +94,8 @@ static struct sizes sizes_of(const struct bp_node *node, const struct bp_pass *p
 /* to (B T, out) = from (B T, in) W + b. */
 static void project(const struct sizes *s, const struct bp_pass *pass, int32_t role, const bp_real *from, bp_real *to) {
     const int32_t in = role == OUTPUT ? s->P : s->D, out = role == OUTPUT ? s->D : s->P;
-    const struct bp_gemm product = {.m = s->B * s->T,
+    const struct bp_gemm product = {.bfloat16 = pass->bfloat16,
+                                    .m = s->B * s->T,
                                     .n = out,
                                     .k = in,
                                     .A = from,
@@ -112,6 +113,7 @@ static void project_back(const struct sizes *s, const struct bp_pass *pass, int3
                          bool keep) {
     const int32_t in = role == OUTPUT ? s->P : s->D, out = role == OUTPUT ? s->D : s->P, rows = s->B * s->T;
     const struct bp_gemm weights = {.transpose_a = true,
+                                    .bfloat16 = pass->bfloat16,
                                     .add = pass->keep_W,
                                     .m = in,
                                     .n = out,
@@ -122,8 +124,18 @@ static void project_back(const struct sizes *s, const struct bp_pass *pass, int3
                                     .ldb = out,
                                     .C = pass->d_W[role],
                                     .ldc = out};
-    const struct bp_gemm input = {
-        .transpose_b = true, .add = keep, .m = rows, .n = in, .k = out, .A = d, .lda = out, .B = pass->W[role], .ldb = out, .C = d_from, .ldc = in};
+    const struct bp_gemm input = {.transpose_b = true,
+                                  .bfloat16 = pass->bfloat16,
+                                  .add = keep,
+                                  .m = rows,
+                                  .n = in,
+                                  .k = out,
+                                  .A = d,
+                                  .lda = out,
+                                  .B = pass->W[role],
+                                  .ldb = out,
+                                  .C = d_from,
+                                  .ldc = in};
     bp_gemm(&weights);
     if (s->biased) bp_kernels()->column_sums((size_t)rows, (size_t)out, d, pass->d_W[ROLES + role], pass->keep_W);
     if (d_from) bp_gemm(&input);

@@ -141,8 +141,17 @@ static bool hidden(const struct walk *w, const struct bp_pass *pass, int32_t i, 
 static void walk_forward(const struct walk *w, const struct bp_pass *pass) {
     const size_t all = (size_t)w->all, H = (size_t)w->H;
     bp_real *r = w->work; /* (B, G H) */
-    const struct bp_gemm input = {
-        .m = w->B * w->T, .n = w->all, .k = w->F, .A = pass->x[0], .lda = w->F, .B = w->W, .ldb = w->all, .C = w->gates, .ldc = w->all, .bias = w->b};
+    const struct bp_gemm input = {.bfloat16 = pass->bfloat16,
+                                  .m = w->B * w->T,
+                                  .n = w->all,
+                                  .k = w->F,
+                                  .A = pass->x[0],
+                                  .lda = w->F,
+                                  .B = w->W,
+                                  .ldb = w->all,
+                                  .C = w->gates,
+                                  .ldc = w->all,
+                                  .bias = w->b};
     bp_gemm(&input);
     for (int32_t s = 0; s < w->T; s++) {
         const int32_t t = time_at(w, s);
@@ -248,6 +257,7 @@ void bp_recurrent_backward(const struct bp_node *node, const struct bp_pass *pas
         bp_kernels()->column_sums((size_t)steps, all, d_z, w.d_b, pass->keep_W);
         if (cell->apart) bp_kernels()->column_sums((size_t)steps, all, d_r, w.d_b + all, pass->keep_W);
         const struct bp_gemm weights = {.transpose_a = true,
+                                        .bfloat16 = pass->bfloat16,
                                         .add = pass->keep_W,
                                         .m = w.F,
                                         .n = w.all,
@@ -259,6 +269,7 @@ void bp_recurrent_backward(const struct bp_node *node, const struct bp_pass *pas
                                         .C = w.d_W,
                                         .ldc = w.all};
         const struct bp_gemm input = {.transpose_b = true,
+                                      .bfloat16 = pass->bfloat16,
                                       .add = pass->keep_x[0] || i > 0,
                                       .m = steps,
                                       .n = w.F,

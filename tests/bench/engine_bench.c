@@ -1,7 +1,8 @@
 /* engine_bench.c - the workloads of workloads.json through the engine, without a server: one step = forward, loss,
  * backward, Adam, in float32 on data in memory, and one forward pass of a single sample. One JSON line a workload, as floor_gemm.c and the peers
  * print. THREADS=2 cuts mini-batches into shards; MEASURE_SECONDS is the time of each of the five measures (0.5); KERNELS=base forces a table;
- * ONLY=mnist runs one workload. Built and run by bench.py; only ratios taken side by side mean anything. */
+ * ONLY=mnist runs one workload; ONEDNN=auto (or on) starts oneDNN, PRECISION=bfloat16 computes large products in it. Built and run by bench.py; only
+ * ratios taken side by side mean anything. */
 #include "kernels/kernels.h"
 #include "train.h"
 
@@ -148,6 +149,7 @@ static int run(const struct workload *w, int32_t threads) {
     struct bp_train_options options = {.epochs = INT32_MAX,
                                        .batch_size = w->batch,
                                        .threads = threads,
+                                       .precision = getenv("PRECISION") ? BP_PRECISION_BFLOAT16 : BP_PRECISION_FLOAT32,
                                        .seed = 1,
                                        .tasks[0].classes = w->classes,
                                        .optimizer = (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, "adam")};
@@ -177,6 +179,15 @@ int main(void) {
     if (kernels && bp_kernels_force(kernels)) {
         fprintf(stderr, "KERNELS=%s: not for this CPU\n", kernels);
         return 2;
+    }
+    if (getenv("ONEDNN") || getenv("PRECISION")) {
+        char why[256];
+        const bool on = getenv("ONEDNN") && !strcmp(getenv("ONEDNN"), "on");
+        bp_bfloat16_force(on);
+        if (bp_onednn_start(on ? BP_ONEDNN_ON : BP_ONEDNN_AUTO, getenv("PRECISION") != NULL, why, sizeof why)) {
+            fprintf(stderr, "without oneDNN: %s\n", why);
+            return 3;
+        }
     }
     for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++)
         if (!only || !strcmp(only, workloads[i].name)) failed |= run(&workloads[i], threads ? (int32_t)strtol(threads, NULL, 10) : 1);

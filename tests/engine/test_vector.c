@@ -1,8 +1,8 @@
 /* test_vector.c - engine/kernels/vector.c: the kernels of every instruction set this CPU has against plain C, on odd sizes, unaligned, with
- * infinities and NaN; and the error of exp, tanh, sigmoid and erf over all magnitudes. */
+ * infinities and NaN; and the error of exp, tanh, sigmoid and erf on a sample of all floats (ulp.c walks them all). */
 #include "support.h"
 
-#include "kernels/kernels.h"
+#include "ulp.h"
 
 #include <float.h>
 #include <math.h>
@@ -25,36 +25,35 @@ static void fill(bp_real *x, size_t n, uint32_t index, double scale) {
 
 /* ---- functions of one number ------------------------------------------------------------------------------------- */
 
-static double sigmoid(double x) {
-    return 1 / (1 + exp(-x));
-}
-
-/* Largest error in units in the last place of the float result, for |x| from 2^-30 to `most`, 3000 numbers an octave. */
-static double worst_ulp(void (*map)(size_t, const bp_real *, bp_real *), double (*exact)(double), double least, double most) {
-    double worst = 0;
-    for (double octave = 0x1p-30; octave < 2 * fmax(most, -least); octave *= 2)
-        for (int sign = -1; sign <= 1; sign += 2) {
-            bp_real x[3000], y[3000];
-            for (int i = 0; i < 3000; i++) x[i] = (bp_real)(sign * octave * (1 + i / 3000.0));
-            map(3000, x, y);
-            for (int i = 0; i < 3000; i++) {
-                const double truth = exact((double)x[i]);
-                if ((double)x[i] > most || (double)x[i] < least || fabs(truth) < FLT_MIN) continue;
-                const double ulp = (double)(nextafterf((float)fabs(truth), INFINITY) - (float)fabs(truth));
-                const double error = fabs((double)y[i] - truth) / ulp;
-                worst = error > worst || isnan(error) ? error : worst;
+/* A sample of all floats, one in 4099 bit patterns: every exponent with two thousand mantissas, both signs, subnormals, infinities, NaN. */
+START_TEST(functions_keep_their_bound) {
+    const struct bp_kernels *k = table(_i);
+    const uint32_t step = 4099;
+    if (!k) return;
+    for (int f = 0; f < ULP_FUNCTIONS; f++) {
+        float x[ULP_BLOCK], y[ULP_BLOCK];
+        for (uint64_t first = 0; first < UINT64_C(1) << 32; first += (uint64_t)step * ULP_BLOCK) {
+            ulp_inputs((uint32_t)first, step, ULP_BLOCK, x);
+            ulp_apply(k, f, ULP_BLOCK, x, y);
+            for (int i = 0; i < ULP_BLOCK; i++) {
+                const double truth = ulp_functions[f].exact((double)x[i]), error = ulp_error(truth, y[i]);
+                if (!(error <= BP_ULP))
+                    ck_abort_msg("%s(%a) is %a, %g units in the last place from %a", ulp_functions[f].name, (double)x[i], (double)y[i], error, truth);
             }
         }
-    return worst;
+    }
 }
+END_TEST
 
-START_TEST(functions_are_accurate) {
-    const struct bp_kernels *k = table(_i);
-    if (!k) return;
-    ck_assert_double_lt(worst_ulp(k->exp, exp, -87, 88.7), 2.0);
-    ck_assert_double_lt(worst_ulp(k->tanh, tanh, -20, 20), 2.5);
-    ck_assert_double_lt(worst_ulp(k->sigmoid, sigmoid, -87, 87), 3.0);
-    ck_assert_double_lt(worst_ulp(k->erf, erf, -6, 6), 3.0);
+/* The yardstick itself. */
+START_TEST(ulp_errors_are_what_they_say) {
+    ck_assert_double_eq(ulp_error(1, 1 + FLT_EPSILON), 1);
+    ck_assert_double_eq(ulp_error(0.75, 0.75f - FLT_EPSILON), 2);
+    ck_assert_double_eq(ulp_error(1 + 0.25 * (double)FLT_EPSILON, 1), 0.25);
+    ck_assert_double_eq(ulp_error(3 * 0x1p-149, 5 * 0x1p-149f), 2);
+    ck_assert_double_eq(ulp_error(0x1p-130, 0), 0);
+    ck_assert(isinf(ulp_error(1e39, FLT_MAX)) && isinf(ulp_error((double)NAN, 1)) && isinf(ulp_error(1, NAN)));
+    ck_assert_double_eq(ulp_error((double)NAN, NAN), 0);
 }
 END_TEST
 
@@ -232,6 +231,36 @@ START_TEST(sums_and_products) {
 }
 END_TEST
 
+/* To the nearest of the two neighbours that keep the upper 16 bits; of a tie to the even one. */
+static uint16_t nearest_bfloat16(float x) {
+    uint32_t word;
+    memcpy(&word, &x, sizeof word);
+    const uint32_t low = word & 0xffffu, up = word >> 16;
+    if (isnan(x)) return (uint16_t)(up | 0x40u);
+    return (uint16_t)(low > 0x8000u || (low == 0x8000u && up % 2) ? up + 1 : up);
+}
+
+START_TEST(bfloat16_is_the_nearest) {
+    const struct bp_kernels *k = table(_i);
+    const uint32_t ends[] = {0x3f808000u, 0x3f818000u, 0x3f808001u, 0x3f807fffu, 0x7f7fffffu, 0x7f800001u,
+                             0x7fc00000u, 0x7f800000u, 0xff800000u, 1u,          0x80000000u};
+    uint16_t y[ROOM];
+    bp_real x[ROOM];
+    if (!k) return;
+    for (size_t s = 0; s < SIZES; s++) {
+        fill(x, ROOM, (uint32_t)s, 1e3);
+        for (size_t i = 0; i < sizes[s] && i < 11; i++) memcpy(&x[1 + i], &ends[(i + s) % 11], sizeof *x);
+        y[0] = y[1 + sizes[s]] = 0x5555;
+        k->to_bfloat16(sizes[s], x + 1, y + 1);
+        for (size_t i = 0; i < sizes[s]; i++) ck_assert_uint_eq(y[1 + i], nearest_bfloat16(x[1 + i]));
+        ck_assert(y[0] == 0x5555 && y[1 + sizes[s]] == 0x5555);
+    }
+    const bp_real known[4] = {1, 1 + 0x1p-8f, 1 + 0x1.8p-7f, -3.3895e38f};
+    k->to_bfloat16(4, known, y);
+    ck_assert(y[0] == 0x3f80 && y[1] == 0x3f80 && y[2] == 0x3f82 && y[3] == 0xff7f);
+}
+END_TEST
+
 START_TEST(dropout_mask_is_philox) {
     const struct bp_kernels *k = table(_i);
     if (!k) return;
@@ -276,13 +305,15 @@ Suite *suite_vector(void) {
     Suite *suite = suite_create("vector");
     TCase *tests = tcase_create("vector");
     tcase_set_timeout(tests, 60);
-    tcase_add_loop_test(tests, functions_are_accurate, 0, 3);
+    tcase_add_loop_test(tests, functions_keep_their_bound, 0, 3);
+    tcase_add_test(tests, ulp_errors_are_what_they_say);
     tcase_add_loop_test(tests, functions_at_the_ends, 0, 3);
     tcase_add_loop_test(tests, functions_do_not_depend_on_position, 0, 3);
     tcase_add_loop_test(tests, softmax_loss_matches_its_formula, 0, 3);
     tcase_add_loop_test(tests, softmax_loss_is_stable_and_honest, 0, 3);
     tcase_add_loop_test(tests, bias_and_rectifiers, 0, 3);
     tcase_add_loop_test(tests, sums_and_products, 0, 3);
+    tcase_add_loop_test(tests, bfloat16_is_the_nearest, 0, 3);
     tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
     tcase_add_test(tests, tables_are_what_they_say);
     suite_add_tcase(suite, tests);

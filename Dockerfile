@@ -1,4 +1,5 @@
 # Two stages on debian:12-slim: the first builds, the second holds the program and the shared libraries it needs.
+# With --build-arg ONEDNN=libdnnl2 the image holds oneDNN too (40 MB more), which jobs load for large networks.
 #   docker build -t backpropd . && docker run -p 8080:8080 -v backpropd:/data -v ./key:/run/secrets/backpropd.key:ro backpropd
 FROM debian:12-slim AS build
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends make ca-certificates && rm -rf /var/lib/apt/lists/*
@@ -12,8 +13,9 @@ COPY server server
 RUN make -j"$(nproc)" CFLAGS=-O3 && strip build/backpropd
 
 FROM debian:12-slim
+ARG ONEDNN=
 RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        libmicrohttpd12 libjansson4 libsqlite3-0 libopenblas0-pthread libnettle8 zlib1g \
+        libmicrohttpd12 libjansson4 libsqlite3-0 libopenblas0-pthread libnettle8 zlib1g $ONEDNN \
     && rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/* \
     && useradd --system --uid 990 --home-dir /data --shell /usr/sbin/nologin backpropd \
     && install -d -o backpropd -g backpropd -m 700 /data

@@ -116,4 +116,8 @@ double bp_loss_forward(const struct bp_network *network, const bp_real *weights,
 void bp_loss_backward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, bp_real *gradient, bool keep,
                       bool input_gradients);
 
+/* Whether training such a network on that many samples in all, `batch` of them to a shard, repays the start of oneDNN on this CPU. (It may be started
+ * for bfloat16 in any case.) */
+bool bp_onednn_repays(const struct bp_network *network, int32_t batch, double samples);
+
 #endif

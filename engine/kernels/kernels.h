@@ -130,6 +130,8 @@ enum bp_onednn_mode {
 
 /* To be called before work starts; bfloat16: also for calls that ask for it. -1 and why in words: it is not used. */
 int bp_onednn_start(enum bp_onednn_mode mode, bool bfloat16, char *why, size_t size);
+/* Multiplications from which it would take a product or a convolution on this CPU, by the table; INT64_MAX: none. */
+int64_t bp_onednn_least(bool convolution, bool bfloat16);
 /* "oneDNN 2.6.3 (isa 0xe7)"; "" unless started. */
 const char *bp_onednn_name(void);
 /* Products of bfloat16 numbers are offered where they are faster by far: with AMX, and on AMD's CPUs with AVX512-BF16. False and why in words: not

@@ -26,6 +26,11 @@ bool bp_bfloat16_started(void) {
     return false;
 }
 
+int64_t bp_onednn_least(bool convolution, bool bfloat16) {
+    (void)convolution, (void)bfloat16;
+    return INT64_MAX;
+}
+
 void bp_bfloat16_force(bool force) {
     (void)force;
 }
@@ -75,6 +80,12 @@ static const struct row *row_of_cpu(void) {
     if (__builtin_cpu_is("amd")) return &amd;
 #endif
     return NULL;
+}
+
+int64_t bp_onednn_least(bool convolution, bool bfloat16) {
+    const struct row *row = row_of_cpu();
+    if (!row) return NEVER;
+    return convolution ? row->convolution[bfloat16] : row->product[bfloat16];
 }
 
 struct features {

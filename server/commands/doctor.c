@@ -136,7 +136,7 @@ static int write_test(const char *folder) {
 
 int command_doctor(int argc, char **argv) {
     const char *values[FLAGS_COUNT] = {0};
-    char text[256];
+    char text[256], why[512];
     struct rlimit files;
     struct bp_error error = {0};
     if (local_flags("doctor", argc, argv, names, switches, values) != 0) return 2;
@@ -151,6 +151,12 @@ int command_doctor(int argc, char **argv) {
     printf("kernels       %s\n", bp_kernels_name());
     printf("BLAS          %s\n", bp_blas_name());
     int failed = bp_blas_selftest(&error);
+    const bool second = bp_onednn_start(BP_ONEDNN_AUTO, bp_bfloat16_available(why, sizeof why), why, sizeof why) == 0;
+    printf("oneDNN        %s%s\n", second ? bp_onednn_name() : why, second ? ": for jobs with enough large products" : ": jobs do without it");
+    printf("bfloat16      %s\n", bp_bfloat16_started()                    ? "products of it, for jobs that ask"
+                                 : bp_bfloat16_available(why, sizeof why) ? "not without oneDNN"
+                                                                          : why);
+    bp_onednn_start(BP_ONEDNN_OFF, false, why, sizeof why);
     printf("BLAS check    %s\n", failed ? error.message : "matrix products agree with plain C on odd shapes");
     printf("speed         %.0f GFLOP/s, products of 512 x 512, one thread\n", gemm_rate());
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)

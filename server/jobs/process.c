@@ -327,11 +327,26 @@ static int finish(struct process *p) {
     return 0;
 }
 
+/* oneDNN for a training that repays its start, or computes in bfloat16. Decided by the job, its data and the CPU alone, so that a resumed run has the
+ * same kernels. BACKPROPD_ONEDNN=off or on is for tests; kernels that were asked for by name stay alone. */
+static void start_onednn(const struct process *p) {
+    const char *kernels = json_string_value(json_object_get(p->order, "kernels")), *asked = getenv("BACKPROPD_ONEDNN");
+    const struct bp_train_options options = schema_training_options(p->training);
+    const bool half = options.precision == BP_PRECISION_BFLOAT16, on = asked && strcmp(asked, "on") == 0;
+    const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
+    const double samples = (double)p->dataset->rows * options.epochs;
+    char why[512];
+    if ((kernels && strcmp(kernels, "auto") != 0) || (asked && strcmp(asked, "off") == 0)) return;
+    if (!on && !half && !bp_onednn_repays(p->training->network, shard, samples)) return;
+    if (bp_onednn_start(on ? BP_ONEDNN_ON : BP_ONEDNN_AUTO, half, why, sizeof why) != 0) fprintf(stderr, "without oneDNN: %s\n", why);
+}
+
 static int set_up(struct process *p) {
     struct bp_error error = {0};
     if (!(p->training = schema_training_decode(json_object_get(p->order, "spec"), &error))) return fail(p, "invalid", "%s", error.message);
     if (schema_dataset_open(WIRE_DATASET, &p->dataset, &error) != 0) return fail(p, "dataset", "%s", error.message);
     close(WIRE_DATASET);
+    start_onednn(p);
     if (run_open(&p->run, p->training, p->dataset, &error) != 0)
         return fail(p, strstr(error.message, "memory") ? "out_of_memory" : "invalid", "%s", error.message);
     resume(p);

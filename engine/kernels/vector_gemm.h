@@ -333,29 +333,49 @@ static void gemv_dots(const struct bp_gemm *call) {
     }
 }
 
-/* c (+)= sum over p of a[p] B[p]: rows of B added up, eight at a time, in stretches of C that stay in the first cache. */
+/* The positions of the numbers of x that are not 0; not a number is none. */
+static inline size_t not_zero(size_t n, const bp_real *x, uint32_t *at) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        at[count] = (uint32_t)i;
+        count += x[i] != 0;
+    }
+    return count;
+}
+
+/* c (width) += sum over p of a[p] B[p], of those k rows of B that are named. */
+static void add_rows(size_t k, const uint32_t *at, const bp_real *a, const bp_real *B, size_t ldb, size_t width, bp_real *restrict c) {
+    size_t p = 0;
+    for (; p + 8 <= k; p += 8) {
+        const uint32_t *row = at + p;
+        const bp_real *restrict b0 = B + row[0] * ldb, *restrict b1 = B + row[1] * ldb, *restrict b2 = B + row[2] * ldb;
+        const bp_real *restrict b3 = B + row[3] * ldb, *restrict b4 = B + row[4] * ldb, *restrict b5 = B + row[5] * ldb;
+        const bp_real *restrict b6 = B + row[6] * ldb, *restrict b7 = B + row[7] * ldb;
+        const bp_real a0 = a[row[0]], a1 = a[row[1]], a2 = a[row[2]], a3 = a[row[3]];
+        const bp_real a4 = a[row[4]], a5 = a[row[5]], a6 = a[row[6]], a7 = a[row[7]];
+        for (size_t j = 0; j < width; j++)
+            c[j] += ((a0 * b0[j] + a1 * b1[j]) + (a2 * b2[j] + a3 * b3[j])) + ((a4 * b4[j] + a5 * b5[j]) + (a6 * b6[j] + a7 * b7[j]));
+    }
+    for (; p < k; p++) {
+        const bp_real *restrict b = B + at[p] * ldb;
+        const bp_real one = a[at[p]];
+        for (size_t j = 0; j < width; j++) c[j] += one * b[j];
+    }
+}
+
+/* c (+)= sum over p of a[p] B[p]: rows of B added up, eight at a time, in stretches of C that stay in the first cache. The time is that of reading B,
+ * so rows for a 0 are not read (B is taken for finite): of a picture most are, behind a relu half. */
 static void gemv_rows(const struct bp_gemm *call) {
-    enum { STRETCH = 1024 };
+    enum { STRETCH = 1024, ROWS = 512 };
     const size_t k = (size_t)call->k, n = (size_t)call->n, ldb = (size_t)call->ldb;
-    const bp_real *a = call->A;
+    uint32_t at[ROWS];
     for (size_t from = 0; from < n; from += STRETCH) {
         const size_t width = n - from < STRETCH ? n - from : STRETCH;
-        bp_real *restrict c = call->C + from;
+        bp_real *c = call->C + from;
         if (!call->add) memset(c, 0, width * sizeof *c);
-        size_t p = 0;
-        for (; p + 8 <= k; p += 8) {
-            const bp_real *restrict b0 = call->B + p * ldb + from, *restrict b1 = b0 + ldb, *restrict b2 = b1 + ldb;
-            const bp_real *restrict b3 = b2 + ldb, *restrict b4 = b3 + ldb, *restrict b5 = b4 + ldb;
-            const bp_real *restrict b6 = b5 + ldb, *restrict b7 = b6 + ldb;
-            const bp_real a0 = a[p], a1 = a[p + 1], a2 = a[p + 2], a3 = a[p + 3];
-            const bp_real a4 = a[p + 4], a5 = a[p + 5], a6 = a[p + 6], a7 = a[p + 7];
-            for (size_t j = 0; j < width; j++)
-                c[j] += ((a0 * b0[j] + a1 * b1[j]) + (a2 * b2[j] + a3 * b3[j])) + ((a4 * b4[j] + a5 * b5[j]) + (a6 * b6[j] + a7 * b7[j]));
-        }
-        for (; p < k; p++) {
-            const bp_real *restrict b = call->B + p * ldb + from;
-            const bp_real one = a[p];
-            for (size_t j = 0; j < width; j++) c[j] += one * b[j];
+        for (size_t p = 0; p < k; p += ROWS) {
+            const size_t count = not_zero(k - p < ROWS ? k - p : ROWS, call->A + p, at);
+            add_rows(count, at, call->A + p, call->B + p * ldb + from, ldb, width, c);
         }
     }
 }

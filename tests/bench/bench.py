@@ -69,8 +69,11 @@ def environment(core):
 
 
 def run(command, threads=1, core=None):
-    """{workload: its JSON line} of one run; {} when the program is not there or fails."""
-    env = dict(environment(core), THREADS=str(threads), MEASURE_SECONDS=MEASURE)
+    """{workload: its JSON line} of one run; {} when the program is not there or fails. What stands before the program as NAME=value is for its
+    environment."""
+    settings = dict(str(word).split("=", 1) for word in command if str(word).split("=")[0].isupper())
+    command = command[len(settings):]
+    env = dict(environment(core), THREADS=str(threads), MEASURE_SECONDS=MEASURE, **settings)
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         env[name] = str(threads)
     process = spawn(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
@@ -79,7 +82,7 @@ def run(command, threads=1, core=None):
     finally:
         end(process)
     if process.returncode != 0:
-        log("%s failed and is left out: %s" % (command[-1], err.strip().splitlines()[-1:] or process.returncode))
+        log("%s failed and is left out: %s" % (" ".join(map(str, [*settings, command[-1]])), err.strip().splitlines()[-1:] or process.returncode))
         return {}
     return {line["workload"]: line for line in map(json.loads, out.splitlines())}
 
@@ -109,6 +112,8 @@ def training(fair, core, plain_core):
             programs.append((("floor " + plain_core, threads), floor, threads, INHERITED, ROUNDS))
             programs.append((("backpropd " + plain_core, threads), ours, threads, INHERITED, ROUNDS))
         programs.append((("PyTorch", threads), torch, threads, fair, ROUNDS if threads == 1 else 1))
+    programs.append((("oneDNN", 1), ["ONEDNN=auto", *ours], 1, fair, ROUNDS))
+    programs.append((("bfloat16", 1), ["PRECISION=bfloat16", *ours], 1, fair, ROUNDS))
     programs.append((("scikit-learn", 1), sklearn, 1, fair, 1))
     if (BUILD / "bench" / "peer_fann").exists():
         programs.append((("FANN", 1), [BUILD / "bench" / "peer_fann"], 1, fair, ROUNDS))
@@ -301,6 +306,12 @@ def training_table(names, steps, singles, core, plain_core):
         for w in names:
             a, b = steps.get((w, ours, 1)), steps.get((w, floor, 1))
             lines.append("| %s | %s | %s | %s | %s |" % (w, number(a), number(b), ratio(a, b), ratio(a, steps.get((w, "floor", 1)))))
+    if any(k[1] == "oneDNN" for k in steps):
+        lines += ["", "| with oneDNN, µs a step | float32 | of the floor | faster than PyTorch | bfloat16 | of the floor | faster than PyTorch |", "|" + "---|" * 7]
+        for w in names:
+            floor, torch = steps.get((w, "floor", 1)), steps.get((w, "PyTorch", 1))
+            single, half = steps.get((w, "oneDNN", 1)), steps.get((w, "bfloat16", 1))
+            lines.append("| %s | " % w + " | ".join(f for ours in (single, half) for f in (number(ours), ratio(ours, floor), ratio(torch, ours, "%.1fx"))) + " |")
     if any(k[2] == 2 for k in steps):
         columns = ["backpropd", "floor", "PyTorch"] + (["backpropd " + plain_core, "floor " + plain_core] if plain_core != core else [])
         lines += ["", "| two threads' time as a share of one's | " + " | ".join(columns) + " |", "|" + "---|" * (1 + len(columns))]
@@ -345,8 +356,8 @@ def heading(fair, core, plain_core, kernels, load):
         lines.append("As this machine is set up%s, OpenBLAS would take %s kernels: measured too." % (" (%s)" % said if said else "", plain_core))
     if load >= 1:
         lines.append("The machine was busy with other things: the ratios are rough, those of two threads worth little.")
-    return lines + ["%s; OpenBLAS %s, libmicrohttpd %s, PyTorch %s, scikit-learn %s, FANN %s, gcc %s." % (
-        version_of([str(BUILD / "backpropd"), "--version"]).split(" (")[0], package("libopenblas0-pthread"), package("libmicrohttpd12"), python("torch"),
+    return lines + ["%s; OpenBLAS %s, oneDNN %s, libmicrohttpd %s, PyTorch %s, scikit-learn %s, FANN %s, gcc %s." % (
+        version_of([str(BUILD / "backpropd"), "--version"]).split(" (")[0], package("libopenblas0-pthread"), package("libdnnl2"), package("libmicrohttpd12"), python("torch"),
         python("sklearn"), package("libfann2"), version_of(["gcc", "-dumpfullversion"])), ""]
 
 

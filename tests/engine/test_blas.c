@@ -107,6 +107,27 @@ START_TEST(not_a_number_comes_through) {
 }
 END_TEST
 
+/* Rows for a 0 need not be read; one of not a number must. */
+START_TEST(one_row_with_zeros) {
+    const struct bp_kernels *kernels = bp_kernels_find(isas[_i]);
+    if (!kernels) return;
+    fill(B, MOST * MOST, 2);
+    for (int every = 1; every < 40; every += 3) {
+        fill(A, MOST * MOST, 1);
+        for (int i = 0; i < MOST; i++) A[i] = i % every ? 0 : A[i];
+        struct bp_gemm call = {.m = 1, .n = 70, .k = 299, .A = A, .B = B, .C = C, .lda = 299, .ldb = 70, .ldc = 70};
+        kernels->gemv(&call);
+        call.C = expected;
+        bp_gemm_reference(&call);
+        for (int j = 0; j < 70; j++) ck_assert_double_eq_tol((double)C[j], (double)expected[j], 1e-6 * 299);
+        A[every] = NAN;
+        call.C = C;
+        kernels->gemv(&call);
+        for (int j = 0; j < 70; j++) ck_assert(isnan(C[j]));
+    }
+}
+END_TEST
+
 START_TEST(selftest_passes) {
     struct bp_error error = {{0}, {0}};
     if (!bp_kernels_find(isas[_i])) return;
@@ -135,6 +156,7 @@ Suite *suite_blas(void) {
     tcase_add_loop_test(tests, every_shape_on_every_isa, 0, 3);
     tcase_add_loop_test(tests, door_on_every_isa, 0, 3);
     tcase_add_loop_test(tests, not_a_number_comes_through, 0, 3);
+    tcase_add_loop_test(tests, one_row_with_zeros, 0, 3);
     tcase_add_loop_test(tests, selftest_passes, 0, 3);
     tcase_add_test(tests, selftest_finds_a_fault);
     suite_add_tcase(suite, tests);

@@ -146,7 +146,11 @@ struct bp_range_test {
     double least, most;
     int32_t steps, count;
     double *rates, *losses;
+    bool (*stop)(void *context); /* asked before each step; NULL: never */
+    void *context;
 };
+/* What it has found, in this run or in the one that was restored; 0: it was not made. */
+double bp_trainer_tested_rate(const struct bp_trainer *trainer);
 double bp_trainer_range_test(struct bp_trainer *trainer, struct bp_range_test *test);
 
 /* The weights a version keeps: the best when early stopping is on and has seen an epoch, else the current ones (their moving average with ema).

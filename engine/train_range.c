@@ -49,6 +49,10 @@ static double train_at(struct bp_trainer *trainer, double rate) {
     return (trainer->accumulators[BP_SUM_LOSS] - before) / (trainer->accumulators[BP_SUM_WEIGHT] - weight);
 }
 
+double bp_trainer_tested_rate(const struct bp_trainer *trainer) {
+    return trainer->memory[BP_MEMORY_RATE];
+}
+
 double bp_trainer_range_test(struct bp_trainer *trainer, struct bp_range_test *test) {
     struct kept kept = {0};
     double smooth = 0, lowest = INFINITY, rate = (double)NAN, found = (double)NAN;
@@ -56,7 +60,7 @@ double bp_trainer_range_test(struct bp_trainer *trainer, struct bp_range_test *t
     test->count = 0;
     if (trainer->options.optimizer->search || !keep(trainer, &kept)) goto done;
     trainer->options.schedule = NULL;
-    for (int32_t i = 0; i < test->steps; i++) {
+    for (int32_t i = 0; i < test->steps && !(test->stop && test->stop(test->context)); i++) {
         rate = test->least * pow(test->most / test->least, (double)i / (test->steps > 1 ? test->steps - 1 : 1));
         const double loss = train_at(trainer, rate);
         if (!isfinite(loss)) break;

@@ -20,8 +20,10 @@ enum {
     GRADIENT_ACCUMULATION_STEPS,
     EMA,
     MIXUP,
+    PRECISION,
     CHECKPOINT_EVERY_EPOCHS
 };
+static const char *const precisions[] = {"float32", "bfloat16", "auto", NULL};
 static const struct bp_param params[] = {
     [EPOCHS] = {"epochs", BP_PARAM_INTEGER, "passes over the training rows", .preset = 100, .min = 1, .max = 1e6},
     [BATCH_SIZE] = {"batch_size", BP_PARAM_INTEGER, "rows of one mini-batch", .preset = 32, .min = 1, .max = 65536},
@@ -41,6 +43,8 @@ static const struct bp_param params[] = {
              .max = 1, .flags = BP_PARAM_MAX_OPEN},
     [MIXUP] = {"mixup", BP_PARAM_NUMBER, "alpha of mixup: mini-batches are mixed with themselves by a share from Beta(alpha, alpha); 0 for none",
                .preset = 0, .min = 0, .max = 100},
+    [PRECISION] = {"precision", BP_PARAM_CHOICE, "of large products: float32, bfloat16, or auto for bfloat16 where the machine has it", .preset = 0,
+                   .choices = precisions},
     [CHECKPOINT_EVERY_EPOCHS] = {"checkpoint_every_epochs", BP_PARAM_INTEGER, "epochs between checkpoints", .preset = 10, .min = 1, .max = 1e6},
 };
 static const struct bp_entry options_entry = {"a job", "training options", params, sizeof params / sizeof *params};
@@ -69,6 +73,7 @@ const char *const schema_options_names[] = {"epochs",
                                             "gradient_accumulation_steps",
                                             "ema",
                                             "mixup",
+                                            "precision",
                                             "checkpoint_every_epochs",
                                             "validation",
                                             "optimizer",
@@ -135,6 +140,8 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
     options->gradient_accumulation_steps = (int32_t)values[GRADIENT_ACCUMULATION_STEPS].number;
     options->ema = values[EMA].number;
     options->mixup = values[MIXUP].number;
+    options->precision = strcmp(precisions[(int)values[PRECISION].number], "bfloat16") == 0 ? BP_PRECISION_BFLOAT16 : BP_PRECISION_FLOAT32;
+    options->precision_auto = strcmp(precisions[(int)values[PRECISION].number], "auto") == 0;
     options->checkpoint_every_epochs = (int32_t)values[CHECKPOINT_EVERY_EPOCHS].number;
     options->checkpoint_every_given = values[CHECKPOINT_EVERY_EPOCHS].given;
     const json_t *validation = json_object_get(object, "validation"), *optimizer = json_object_get(object, "optimizer");
@@ -181,6 +188,7 @@ json_t *schema_options_encode(const struct schema_options *o) {
     json_object_set_new(json, "gradient_accumulation_steps", json_integer(o->gradient_accumulation_steps));
     json_object_set_new(json, "ema", schema_number_encode(o->ema));
     json_object_set_new(json, "mixup", schema_number_encode(o->mixup));
+    json_object_set_new(json, "precision", json_string(o->precision_auto ? "auto" : o->precision == BP_PRECISION_BFLOAT16 ? "bfloat16" : "float32"));
     json_object_set_new(json, "checkpoint_every_epochs", json_integer(o->checkpoint_every_epochs));
     return json;
 }

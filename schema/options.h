@@ -14,6 +14,8 @@ struct schema_options {
     double validation_fraction;
     const struct bp_optimizer_ops *optimizer;
     struct bp_value optimizer_values[BP_VALUES_MAX];
+    enum bp_precision precision;
+    bool precision_auto;                    /* bfloat16 where the job's process can, else float32 */
     bool find_rate;                         /* the learning rate is "auto": a range test finds it */
     const struct bp_schedule_ops *schedule; /* NULL: constant */
     struct bp_value schedule_values[BP_VALUES_MAX];

@@ -4,6 +4,7 @@
  * losses (training_output.c); the plan of the network; metrics and early stopping. Every step adds all its problems before the next one starts. */
 #include "resolving.h"
 
+#include "kernels/kernels.h"
 #include "random.h"
 #include "text.h"
 #include "values.h"
@@ -175,8 +176,14 @@ static void tell_heads(struct resolving *r) {
 /* What only the engine knows to be wrong with the options for this network. */
 static void check_training(struct resolving *r) {
     struct bp_error error = {0};
-    char where[RESOLVING_POINTER_MAX];
-    const struct bp_train_options options = schema_training_options(r->training);
+    char where[RESOLVING_POINTER_MAX], why[400];
+    struct bp_train_options options = schema_training_options(r->training);
+    if (options.precision == BP_PRECISION_BFLOAT16 && !bp_bfloat16_available(why, sizeof why))
+        schema_problem_add(r->problems, resolving_place(r, "precision", where, sizeof where),
+                           "precision bfloat16 is not to be had here: %s; use \"float32\" or "
+                           "\"auto\"",
+                           why);
+    options.precision = BP_PRECISION_FLOAT32; /* the job's process starts what computes the other */
     if (bp_train_check(r->training->network, &options, &error) == 0) return;
     snprintf(where, sizeof where, "%s%s", r->request->pointer, error.pointer);
     schema_problem_add(r->problems, where, "%s", error.message);

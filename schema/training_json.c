@@ -129,6 +129,7 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .gradient_accumulation_steps = o->gradient_accumulation_steps,
                                        .ema = o->ema,
                                        .mixup = o->mixup,
+                                       .precision = o->precision,
                                        .stop_early = o->stop_early,
                                        .stop_patience = o->stop_patience,
                                        .stop_min_delta = o->stop_min_delta};

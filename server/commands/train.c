@@ -1,4 +1,5 @@
 /* train.c - `backpropd train`: one training in this process, with a progress bar; the same engine and the same resolution as a job. */
+#include "advice.h"
 #include "commands.h"
 
 #include "kernels/kernels.h"
@@ -172,8 +173,19 @@ static void bar(const struct run *run, int64_t epoch, const json_t *metrics, dou
     if (!terminal || final) fprintf(stderr, "\n");
 }
 
+static void note(void *context, const char *text) {
+    (void)context;
+    fprintf(stderr, "%snote: %s\n", isatty(STDERR_FILENO) ? "\r" : "", text);
+}
+
 /* 0 when trained; tells what ended it. *epochs: trained ones; *metrics: the last epoch's, the caller's. */
 static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics) {
+    struct advice advice = {0};
+    json_t *found = run_find_rate(run, NULL, NULL);
+    if (found && !quiet)
+        fprintf(stderr, "learning rate %.3g, found by a range test of %zu steps\n", bp_trainer_learning_rate(run->trainer),
+                json_array_size(json_object_get(found, "curve")));
+    json_decref(found);
     double started = now(), shown = 0, pause = isatty(STDERR_FILENO) ? 0.1 : 1.0;
     for (;;) {
         enum bp_train_event event = bp_trainer_step(run->trainer);
@@ -189,6 +201,7 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
         bool improved;
         json_decref(*metrics);
         *metrics = run_epoch(run, ++*epochs, &improved);
+        if (!quiet) advice_epoch(&advice, run, *epochs, note, NULL);
         if (quiet || (now() - shown<pause && * epochs> 1)) continue;
         shown = now();
         bar(run, *epochs, *metrics, started, false);
@@ -247,6 +260,8 @@ int command_train(int argc, char **argv) {
     int failed = training ? 0 : -1;
     if (!failed) {
         if (!values[QUIET]) tell_plan(training, dataset, !values[DEFINITION]);
+        char why[512];
+        run_start_onednn(training, dataset->rows, false, why, sizeof why);
         failed = run_open(&run, training, dataset, &error);
         if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
     }

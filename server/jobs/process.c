@@ -4,6 +4,7 @@
  * database. One thread trains; another listens for commands and ends the process when the supervisor is gone.
  *
  * Sections: the process's own limits, talking, checkpoints, the loop, the end. */
+#include "advice.h"
 #include "commands.h"
 
 #include "kernels/kernels.h"
@@ -27,7 +28,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REPORT_MS = 50, PROGRESS_MS = 250, CHECKPOINT_MIN_MS = 1000, CHECKPOINT_MAX_MS = 60000, EPOCHS_KEPT = 10000 };
+enum {
+    REPORT_MS = 50,
+    PROGRESS_MS = 250,
+    CHECKPOINT_MIN_MS = 1000,
+    CHECKPOINT_MAX_MS = 60000,
+    EPOCHS_KEPT = 10000,
+    HEALTH_KEPT = 500,
+    WARNINGS_MAX = 20
+};
 enum command { COMMAND_NONE, COMMAND_CANCEL, COMMAND_STOP };
 
 struct process {
@@ -40,6 +49,9 @@ struct process {
     atomic_int command;
     /* what the next report tells */
     json_t *events, *metrics, *notes;
+    json_t *warnings; /* the job's, and what was added to them */
+    bool warned;      /* since the last report */
+    struct advice advice;
     int64_t resumed_from; /* -1: told already, or never */
     int64_t reported_ms;
     int64_t epoch, position; /* finished epochs, samples into the current one */
@@ -100,6 +112,24 @@ static void add_event(struct process *p, const char *type, const char *level, in
                                                message, "data", data));
 }
 
+/* A warning of the training: an event, and one of the job's warnings; what is said there already (up to its first number) is not said again. */
+static void warn(void *context, const char *text) {
+    struct process *p = context;
+    const size_t same = strcspn(text, "0123456789");
+    const char *layer = strstr(text, "layer \"");
+    size_t i;
+    json_t *said;
+    json_array_foreach(p->warnings, i, said) {
+        const char *other = json_string_value(said), *other_layer = other ? strstr(other, "layer \"") : NULL;
+        if (!other || strncmp(other, text, same < 12 ? 12 : same) != 0) continue;
+        if (!layer || !other_layer || strncmp(layer, other_layer, strcspn(layer + 7, "\"") + 8) == 0) return;
+    }
+    add_event(p, "log", "warning", 0, text, NULL);
+    if (json_array_size(p->warnings) >= WARNINGS_MAX) return;
+    json_array_append_new(p->warnings, json_string(text));
+    p->warned = true;
+}
+
 static json_t *progress(const struct process *p) {
     int64_t epochs = p->training->options.epochs, rows = p->run.split.train_count, batch = p->training->options.batch_size;
     int64_t samples = p->epoch * rows + p->position, total = epochs * rows;
@@ -115,6 +145,8 @@ static json_t *gather(struct process *p) {
     json_t *report = json_pack("{s:o, s:o, s:o, s:I}", "progress", progress(p), "events", p->events, "best", run_best_json(&p->run),
                                "resumed_from_epoch", (json_int_t)p->resumed_from);
     if (p->metrics) json_object_set(report, "metrics", p->metrics);
+    if (p->warned) json_object_set(report, "warnings", p->warnings);
+    p->warned = false;
     p->events = json_array();
     p->resumed_from = -1;
     p->reported_ms = now_ms();
@@ -236,6 +268,12 @@ static json_t *with_epoch(const json_t *metrics, int64_t epoch) {
     return data;
 }
 
+/* The health of the layers is told with every epoch of up to HEALTH_KEPT, beyond that with every k-th, the first and the last. */
+static bool health_due(const struct process *p) {
+    const int64_t epochs = p->training->options.epochs, every = (epochs + HEALTH_KEPT - 1) / HEALTH_KEPT;
+    return p->epoch == 1 || p->epoch == epochs || p->epoch % every == 0;
+}
+
 /* Up to EPOCHS_KEPT epochs every one is told, beyond that every k-th, and always the first; finish adds the best and the last. */
 static void epoch_ended(struct process *p) {
     bool improved;
@@ -244,8 +282,11 @@ static void epoch_ended(struct process *p) {
     p->position = 0;
     json_decref(p->metrics);
     p->metrics = run_epoch(&p->run, p->epoch, &improved);
+    advice_epoch(&p->advice, &p->run, p->epoch, warn, p);
     if (p->epoch != 1 && p->epoch % every != 0) return;
-    add_event(p, "metrics", "info", p->epoch, NULL, with_epoch(p->metrics, p->epoch));
+    json_t *data = with_epoch(p->metrics, p->epoch);
+    if (health_due(p)) json_object_set_new(data, "layers", run_health(&p->run));
+    add_event(p, "metrics", "info", p->epoch, NULL, data);
     p->last_emitted = p->epoch;
 }
 
@@ -327,18 +368,16 @@ static int finish(struct process *p) {
     return 0;
 }
 
-/* oneDNN for a training that repays its start, or computes in bfloat16. Decided by the job, its data and the CPU alone, so that a resumed run has the
- * same kernels. BACKPROPD_ONEDNN=off or on is for tests; kernels that were asked for by name stay alone. */
-static void start_onednn(const struct process *p) {
-    const char *kernels = json_string_value(json_object_get(p->order, "kernels")), *asked = getenv("BACKPROPD_ONEDNN");
-    const struct bp_train_options options = schema_training_options(p->training);
-    const bool half = options.precision == BP_PRECISION_BFLOAT16, on = asked && strcmp(asked, "on") == 0;
-    const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
-    const double samples = (double)p->dataset->rows * options.epochs;
-    char why[512];
-    if ((kernels && strcmp(kernels, "auto") != 0) || (asked && strcmp(asked, "off") == 0)) return;
-    if (!on && !half && !bp_onednn_repays(p->training->network, shard, samples)) return;
-    if (bp_onednn_start(on ? BP_ONEDNN_ON : BP_ONEDNN_AUTO, half, why, sizeof why) != 0) fprintf(stderr, "without oneDNN: %s\n", why);
+static void start_onednn(struct process *p) {
+    const char *kernels = json_string_value(json_object_get(p->order, "kernels"));
+    char why[512], text[600];
+    run_start_onednn(p->training, p->dataset->rows, kernels && strcmp(kernels, "auto") != 0, why, sizeof why);
+    if (p->training->options.precision_auto && p->training->options.precision == BP_PRECISION_FLOAT32) {
+        snprintf(text, sizeof text, "precision \"auto\" is float32 here: %s", why);
+        warn(p, text);
+    } else if (why[0]) {
+        fprintf(stderr, "without oneDNN: %s\n", why);
+    }
 }
 
 static int set_up(struct process *p) {
@@ -356,11 +395,34 @@ static int set_up(struct process *p) {
     return 0;
 }
 
+static bool commanded(void *context) {
+    const struct process *p = context;
+    return atomic_load_explicit(&p->command, memory_order_relaxed) != COMMAND_NONE;
+}
+
+/* Only a training that has not begun looks for its rate; a resumed one has it in its checkpoint. */
+static void find_rate(struct process *p) {
+    char text[200];
+    if (p->epoch > 0 || p->position > 0) return;
+    json_t *found = run_find_rate(&p->run, commanded, p);
+    if (!found || commanded(p)) {
+        json_decref(found);
+        return;
+    }
+    const json_t *rate = json_object_get(found, "learning_rate");
+    if (json_is_number(rate))
+        snprintf(text, sizeof text, "learning rate %.3g: a tenth of the one at which the loss of a range test of %zu steps was least",
+                 json_number_value(rate), json_array_size(json_object_get(found, "curve")));
+    else snprintf(text, sizeof text, "the range test found no learning rate: its losses were not finite; the optimizer's default is used");
+    add_event(p, "log", json_is_number(rate) ? "info" : "warning", 0, text, found);
+}
+
 static int work(struct process *p) {
     pthread_t listener;
     if (set_up(p) != 0) return 1;
     if (pthread_create(&listener, NULL, listen_for_commands, p) != 0) return fail(p, "internal", "cannot start a thread: %s", strerror(errno));
     pthread_detach(listener);
+    find_rate(p);
     if (p->resumed_from >= 0) report(p);
     enum bp_train_event event = train(p);
     if (event == BP_TRAIN_DONE) return finish(p);
@@ -393,6 +455,8 @@ int command_job(int argc, char **argv) {
     p.folder = json_string_value(json_object_get(p.order, "folder"));
     p.attempt = json_integer_value(json_object_get(p.order, "attempt"));
     p.events = json_array();
+    p.warnings = json_object_get(p.order, "warnings");
+    if (!json_is_array(p.warnings)) p.warnings = json_array();
     const char *kernels = json_string_value(json_object_get(p.order, "kernels"));
     if (kernels && strcmp(kernels, "auto") != 0) bp_kernels_force(kernels);
     bp_engine_start();

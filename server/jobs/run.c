@@ -1,6 +1,7 @@
 /* run.c - setting a training up and keeping its best epoch. */
 #include "run.h"
 
+#include "kernels/kernels.h"
 #include "version.h"
 
 #include <math.h>
@@ -31,6 +32,26 @@ static int open_source(struct run *run, bool training, struct schema_source **so
     }
     return schema_source_new(&options, source, error);
 }
+
+void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size) {
+    const char *asked = getenv("BACKPROPD_ONEDNN");
+    const struct bp_train_options options = schema_training_options(training);
+    *why = '\0';
+    const bool automatic = training->options.precision_auto && bp_bfloat16_available(why, size);
+    const bool half = options.precision == BP_PRECISION_BFLOAT16 || automatic, on = asked && strcmp(asked, "on") == 0;
+    const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
+    if (alone || (asked && strcmp(asked, "off") == 0)) {
+        if (half || training->options.precision_auto) snprintf(why, size, "oneDNN is switched off, or kernels were asked for by name");
+        return;
+    }
+    if (!on && !half && !bp_onednn_repays(training->network, shard, (double)rows * options.epochs)) return;
+    if (bp_onednn_start(on ? BP_ONEDNN_ON : BP_ONEDNN_AUTO, half, why, size) != 0) return;
+    if (training->options.precision_auto && bp_bfloat16_started()) training->options.precision = BP_PRECISION_BFLOAT16;
+}
+
+enum { RANGE_STEPS = 100 };
+#define RANGE_LEAST 1e-6
+#define RANGE_MOST  10.0
 
 int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, struct bp_error *error) {
     memset(run, 0, sizeof *run);
@@ -77,6 +98,8 @@ json_t *run_epoch(struct run *run, int64_t epoch, bool *improved) {
         json_object_set_new(metrics, name, rounded(bp_trainer_metric_value(run->trainer, i)));
         if (strcmp(name, run->best_metric) == 0) value = bp_trainer_metric_value(run->trainer, i);
     }
+    if (run->training->options.schedule || run->training->options.find_rate) /* it is not always the one asked for */
+        json_object_set_new(metrics, "learning_rate", rounded((double)(float)bp_trainer_learning_rate(run->trainer)));
     double least = run->training->options.stop_early ? run->training->options.stop_min_delta : 0;
     *improved = isfinite(value) && (run->best_epoch == 0 || (run->best_higher ? value > run->best_value + least : value < run->best_value - least));
     if (*improved) {
@@ -86,6 +109,40 @@ json_t *run_epoch(struct run *run, int64_t epoch, bool *improved) {
         run->best_metrics = json_incref(metrics);
     }
     return metrics;
+}
+
+static void add_number(json_t *json, const char *name, double value) {
+    if (isfinite(value)) json_object_set_new(json, name, rounded((double)(float)value));
+}
+
+json_t *run_health(const struct run *run) {
+    json_t *list = json_array();
+    for (int32_t i = 0; i < bp_trainer_health_count(run->trainer); i++) {
+        const struct bp_health *h = bp_trainer_health(run->trainer, i);
+        json_t *layer = json_pack("{s:s}", "layer", h->layer);
+        add_number(layer, "weight_norm", h->weight_norm);
+        add_number(layer, "gradient_norm", h->gradient_norm);
+        add_number(layer, "update_norm", h->update_norm);
+        add_number(layer, "ratio", h->ratio);
+        add_number(layer, "mean", h->mean);
+        add_number(layer, "spread", h->spread);
+        add_number(layer, "dead", h->dead);
+        add_number(layer, "saturated", h->saturated);
+        json_array_append_new(list, layer);
+    }
+    return list;
+}
+
+json_t *run_find_rate(struct run *run, bool (*stop)(void *context), void *context) {
+    double rates[RANGE_STEPS], losses[RANGE_STEPS];
+    struct bp_range_test test = {
+        .least = RANGE_LEAST, .most = RANGE_MOST, .steps = RANGE_STEPS, .rates = rates, .losses = losses, .stop = stop, .context = context};
+    if (!run->training->options.find_rate) return NULL;
+    const double found = bp_trainer_range_test(run->trainer, &test);
+    json_t *curve = json_array();
+    for (int32_t i = 0; i < test.count; i++)
+        json_array_append_new(curve, json_pack("{s:o, s:o}", "learning_rate", rounded((double)(float)rates[i]), "loss", rounded(losses[i])));
+    return json_pack("{s:o, s:o}", "learning_rate", rounded((double)(float)found), "curve", curve);
 }
 
 json_t *run_best_json(const struct run *run) {
@@ -101,6 +158,8 @@ json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t 
     json_object_set_new(document, "epochs_trained", json_integer(epochs));
     json_object_set_new(document, "rows_trained", json_integer(run->split.train_count));
     json_object_set_new(document, "rows_validated", json_integer(run->split.validation_count));
+    const double tested = bp_trainer_tested_rate(run->trainer);
+    if (tested > 0) json_object_set_new(document, "learning_rate", rounded((double)(float)tested));
     json_object_set_new(document, "program", json_string("backpropd " BACKPROPD_VERSION));
     return document;
 }

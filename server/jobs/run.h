@@ -22,6 +22,10 @@ struct run {
     json_t *best_metrics; /* metrics of that epoch */
 };
 
+/* Before run_open: starts oneDNN for a training that repays it, or computes in bfloat16 (precision "auto" becomes that where it can be had). Decided
+ * by the training, its data and the CPU alone, so that a resumed run has the same kernels; `alone`: not at all. BACKPROPD_ONEDNN=off or on is for
+ * tests. why: what kept it from starting where it was wanted, else "". */
+void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size);
 int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, struct bp_error *error);
 void run_close(struct run *run);
 
@@ -32,6 +36,12 @@ json_t *run_epoch(struct run *run, int64_t epoch, bool *improved);
 json_t *run_best_json(const struct run *run);
 /* The document of the trained model: training, metrics, best, epochs. metrics: those of the last epoch. The caller's. */
 json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t epochs);
+/* The health of the layers after an epoch, measured on its last mini-batch: [{"layer","weight_norm","gradient_norm","update_norm","ratio","mean",
+ * "spread","dead","saturated"}]; what does not apply is left out. The caller's. */
+json_t *run_health(const struct run *run);
+/* With "learning_rate":"auto": the range test, before the first step. {"learning_rate","curve":[{"learning_rate","loss"}]}, learning_rate null when
+ * no loss was finite; NULL when it is not asked for. stop: asked between its steps. The caller's. */
+json_t *run_find_rate(struct run *run, bool (*stop)(void *context), void *context);
 int64_t run_steps_per_epoch(const struct run *run);
 
 #endif

@@ -149,6 +149,8 @@ static int send_order(struct supervisor *s, int fd, const struct store_job *job,
     schema_text_json_string(&text, folder);
     schema_text_string(&text, ",\"kernels\":");
     schema_text_json_string(&text, s->server->settings.kernels);
+    schema_text_string(&text, ",\"warnings\":");
+    schema_text_string(&text, job->warnings ? job->warnings : "[]");
     schema_text_string(&text, ",\"spec\":");
     schema_text_string(&text, job->spec);
     schema_text_string(&text, "}");

@@ -210,7 +210,8 @@ static json_t *wanted_names(struct request *r, const struct history *h) {
     json_t *value;
     if (h->count == 0) return names;
     if (!text) {
-        json_object_foreach(h->points[h->count - 1], key, value) if (strcmp(key, "epoch") != 0) json_array_append_new(names, json_string(key));
+        json_object_foreach(h->points[h->count - 1], key, value) if (strcmp(key, "epoch") != 0 && !json_is_array(value))
+            json_array_append_new(names, json_string(key));
         return names;
     }
     while (*text) {
@@ -219,7 +220,8 @@ static json_t *wanted_names(struct request *r, const struct history *h) {
         snprintf(name, sizeof name, "%.*s", (int)(n < 99 ? n : 99), text);
         text += n + (text[n] == ',');
         if (!*name) continue;
-        if (!json_object_get(h->points[h->count - 1], name)) {
+        const json_t *known = json_object_get(h->points[h->count - 1], name);
+        if (!known || json_is_array(known)) { /* the layers are in the events */
             answer_problem(r, PROBLEM_invalid, "this job has no metric \"%s\"", name);
             json_decref(names);
             return NULL;

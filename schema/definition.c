@@ -266,7 +266,8 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
     struct bp_network *network = NULL;
     struct bp_error error = {0};
     for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++)
-        graph.outputs[o].loss = NULL; /* the output layer may have been left out: whether the loss suits it is known with the data */
+        graph.outputs[o].loss = NULL;          /* the output layer may have been left out: whether the loss suits it is known with the data */
+    graph.any_readers = d->outputs_count == 0; /* a job may name several outputs */
     if (bp_network_plan(&graph, &network, &error) != 0) {
         snprintf(place, sizeof place, "%s%s", pointer, error.pointer);
         schema_problem_add(problems, place, "%s", error.message);

@@ -111,6 +111,7 @@ struct bp_network *resolving_plan(struct resolving *r, bool with_loss) {
         schema_definition_graph(r->training->definition, r->training->preprocessing->inputs, r->training->preprocessing->inputs_count);
     struct bp_error error = {0};
     struct bp_network *network = NULL;
+    graph.any_readers = !with_loss; /* the outputs are not known yet */
     for (int32_t o = 0; o < graph.outputs_count && !with_loss; o++) graph.outputs[o].loss = NULL;
     if (bp_network_plan(&graph, &network, &error) == 0) return network;
     char where[RESOLVING_POINTER_MAX];

@@ -7,13 +7,13 @@
 #include <string.h>
 
 enum { LASTING = 5, PATIENT = 10, SAMPLES_MIN = 16 };
-#define DEAD 0.5       /* share of the units */
-#define SATURATED 0.5  /* share of the activations */
-#define VANISHING 1e-5 /* of the largest layer's gradient, by the size of its weights */
+#define DEAD      0.5   /* share of the units */
+#define SATURATED 0.5   /* share of the activations */
+#define VANISHING 1e-5  /* of the largest layer's gradient, by the size of its weights */
 #define EXPLODING 100.0 /* gradient norm by weight norm */
-#define RESTLESS 0.1   /* update norm by weight norm; about 0.001 is usual */
-#define WORSE 1.1      /* val_loss by its best */
-#define JUMP 1.5       /* loss by the one before */
+#define RESTLESS  0.1   /* update norm by weight norm; about 0.001 is usual */
+#define WORSE     1.1   /* val_loss by its best */
+#define JUMP      1.5   /* loss by the one before */
 
 struct teller {
     void (*tell)(void *context, const char *text);
@@ -40,23 +40,32 @@ static void look_at_layer(struct advice *a, const struct run *run, int32_t i, do
     const bool enough = run->training->options.batch_size >= SAMPLES_MIN && run->split.train_count >= SAMPLES_MIN;
     const double drive = h->gradient_norm / h->weight_norm;
     if (lasts(&a->dead[i], enough && h->dead >= DEAD))
-        say(to, "dead units: %.0f%% of the units of layer \"%s\" give 0 for every sample; try a smaller learning_rate, leaky_relu or elu instead of relu, or "
-                "batch_norm before it",
+        say(to,
+            "dead units: %.0f%% of the units of layer \"%s\" give 0 for every sample; try a smaller learning_rate, leaky_relu or elu instead of "
+            "relu, or "
+            "batch_norm before it",
             100 * h->dead, h->layer);
     if (lasts(&a->saturated[i], h->saturated >= SATURATED))
-        say(to, "saturated units: %.0f%% of the activations of layer \"%s\" lie at their bounds, where nothing is learnt; try relu, a smaller learning_rate, "
-                "glorot initialisation, or batch_norm before it",
+        say(to,
+            "saturated units: %.0f%% of the activations of layer \"%s\" lie at their bounds, where nothing is learnt; try relu, a smaller "
+            "learning_rate, "
+            "glorot initialisation, or batch_norm before it",
             100 * h->saturated, h->layer);
     if (lasts(&a->vanishing[i], largest > 0 && drive < VANISHING * largest))
-        say(to, "vanishing gradient: layer \"%s\" gets %.1g of the gradient of the layer that gets most, and hardly learns; try relu instead of sigmoid or "
-                "tanh, he_normal initialisation, batch_norm, or shortcuts with add",
+        say(to,
+            "vanishing gradient: layer \"%s\" gets %.1g of the gradient of the layer that gets most, and hardly learns; try relu instead of sigmoid "
+            "or "
+            "tanh, he_normal initialisation, batch_norm, or shortcuts with add",
             h->layer, drive / largest);
     if (lasts(&a->exploding[i], drive > EXPLODING))
-        say(to, "exploding gradient: that of layer \"%s\" is %.1g times its weights; try gradient_clip_norm 1, a smaller learning_rate, or scaled inputs",
+        say(to,
+            "exploding gradient: that of layer \"%s\" is %.1g times its weights; try gradient_clip_norm 1, a smaller learning_rate, or scaled inputs",
             h->layer, drive);
     if (lasts(&a->restless[i], h->ratio > RESTLESS))
-        say(to, "learning rate too high: each update changes layer \"%s\" by %.0f%% of its weights (about 0.1%% is usual); try a tenth of the learning_rate, or "
-                "\"auto\"",
+        say(to,
+            "learning rate too high: each update changes layer \"%s\" by %.0f%% of its weights (about 0.1%% is usual); try a tenth of the "
+            "learning_rate, or "
+            "\"auto\"",
             h->layer, 100 * h->ratio);
 }
 
@@ -72,7 +81,9 @@ static void look_at_losses(struct advice *a, const struct run *run, int64_t epoc
     a->jumps = loss > JUMP * a->last_loss && a->last_loss > 0 ? a->jumps + LASTING : a->jumps > 0 ? a->jumps - 1 : 0;
     a->last_loss = loss;
     if (a->jumps > 2 * LASTING)
-        say(to, "learning rate too high: the loss jumps up again and again (%.4g now, %.4g at best); try a tenth of the learning_rate, \"auto\", or a schedule",
+        say(to,
+            "learning rate too high: the loss jumps up again and again (%.4g now, %.4g at best); try a tenth of the learning_rate, \"auto\", or a "
+            "schedule",
             loss, a->best_loss);
     if (!isfinite(val_loss)) return;
     if (!a->best_val_loss || val_loss < a->best_val_loss) {
@@ -83,8 +94,10 @@ static void look_at_losses(struct advice *a, const struct run *run, int64_t epoc
         a->worse++;
     }
     if (a->worse == PATIENT && val_loss > WORSE * a->best_val_loss && loss < a->loss_at_best)
-        say(to, "overfitting: in the %d epochs since %lld the loss fell from %.4g to %.4g while val_loss rose from %.4g to %.4g; try early_stopping, dropout, "
-                "l2, fewer units, or more rows",
+        say(to,
+            "overfitting: in the %d epochs since %lld the loss fell from %.4g to %.4g while val_loss rose from %.4g to %.4g; try early_stopping, "
+            "dropout, "
+            "l2, fewer units, or more rows",
             PATIENT, (long long)(epoch - PATIENT), a->loss_at_best, loss, a->best_val_loss, val_loss);
     else if (a->worse >= PATIENT) a->worse = PATIENT - 1; /* once it has got that far */
 }

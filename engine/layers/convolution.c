@@ -97,13 +97,13 @@ static void add_tensors(struct bp_node *node, int32_t axes, const struct sizes *
     const int32_t *size = s->window.size;
     const int32_t image[] = {size[0], size[1], s->channels_each, s->filters};
     struct bp_tensor *kernel = bp_node_tensor(node, "kernel", axes + 2, image + (2 - axes));
-    bp_tensor_initialize(kernel, &node->values[KERNEL_INITIALIZER], node->activation);
+    bp_tensor_initialize(kernel, &node->values[KERNEL_INITIALIZER]);
     kernel->fan_in = s->width;
     kernel->fan_out = (double)size[0] * size[1] * s->filters_each;
     kernel->penalised = true;
     if (node->values[USE_BIAS].number == 0) return;
     struct bp_tensor *bias = bp_node_tensor(node, "bias", 1, &s->filters);
-    bp_tensor_initialize(bias, &node->values[BIAS_INITIALIZER], node->activation);
+    bp_tensor_initialize(bias, &node->values[BIAS_INITIALIZER]);
     bias->fan_in = kernel->fan_in;
     bias->fan_out = kernel->fan_out;
 }

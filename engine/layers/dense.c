@@ -30,13 +30,13 @@ static int plan(struct bp_node *node, struct bp_error *error) {
         return bp_error_set(error, "/units", "a kernel of %d x %d has more than 2^31 - 1 numbers; use fewer units or a smaller input", (int)width,
                             (int)units);
     struct bp_tensor *kernel = bp_node_tensor(node, "kernel", 2, (const int32_t[]){width, units});
-    bp_tensor_initialize(kernel, &node->values[KERNEL_INITIALIZER], node->activation);
+    bp_tensor_initialize(kernel, &node->values[KERNEL_INITIALIZER]);
     kernel->fan_in = width;
     kernel->fan_out = units;
     kernel->penalised = true;
     if (node->values[USE_BIAS].number != 0) {
         struct bp_tensor *bias = bp_node_tensor(node, "bias", 1, (const int32_t[]){units});
-        bp_tensor_initialize(bias, &node->values[BIAS_INITIALIZER], node->activation);
+        bp_tensor_initialize(bias, &node->values[BIAS_INITIALIZER]);
         bias->fan_in = width;
         bias->fan_out = units;
     }

@@ -21,7 +21,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
         return bp_error_set(error, "", "embedding adds an axis, and at most %d are allowed, but its input has the shape %s", BP_RANK_MAX,
                             bp_shape_text(in, text, sizeof text));
     struct bp_tensor *embeddings = bp_node_tensor(node, "embeddings", 2, (const int32_t[]){rows, width});
-    bp_tensor_initialize(embeddings, &node->values[EMBEDDINGS_INITIALIZER], NULL);
+    bp_tensor_initialize(embeddings, &node->values[EMBEDDINGS_INITIALIZER]);
     embeddings->fan_in = rows;
     embeddings->fan_out = width;
     node->indices = rows;

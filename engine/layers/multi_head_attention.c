@@ -23,7 +23,7 @@ static void add_tensors(struct bp_node *node, int32_t D, int32_t P) {
     for (int32_t i = 0; i < ROLES; i++) {
         const int32_t in = i == OUTPUT ? P : D, out = i == OUTPUT ? D : P;
         struct bp_tensor *kernel = bp_node_tensor(node, kernels[i], 2, (const int32_t[]){in, out});
-        bp_tensor_initialize(kernel, &node->values[KERNEL_INITIALIZER], NULL);
+        bp_tensor_initialize(kernel, &node->values[KERNEL_INITIALIZER]);
         kernel->fan_in = in;
         kernel->fan_out = out;
         kernel->penalised = true;

@@ -41,9 +41,9 @@ static void add_tensors(struct bp_node *node, const struct bp_cell *cell, int32_
     struct bp_tensor *kernel = bp_node_tensor(node, names[backwards][KERNEL], 2, (const int32_t[]){features, all});
     struct bp_tensor *recurrent = bp_node_tensor(node, names[backwards][RECURRENT], 2, (const int32_t[]){H, all});
     struct bp_tensor *bias = bp_node_tensor(node, names[backwards][BIAS], cell->apart ? 2 : 1, cell->apart ? (const int32_t[]){2, all} : &all);
-    bp_tensor_initialize(kernel, &node->values[KERNEL_INITIALIZER], NULL);
+    bp_tensor_initialize(kernel, &node->values[KERNEL_INITIALIZER]);
     kernel->fan_in = features;
-    bp_tensor_initialize(recurrent, &node->values[RECURRENT_INITIALIZER], NULL);
+    bp_tensor_initialize(recurrent, &node->values[RECURRENT_INITIALIZER]);
     recurrent->fan_in = H;
     kernel->fan_out = recurrent->fan_out = H; /* of each gate */
     kernel->penalised = recurrent->penalised = true;

@@ -423,6 +423,7 @@ def test_no_line_per_request_by_default(fresh):
     server = fresh()
     for _ in range(5):
         server.get("/livez")
+    harness.until(lambda: "event=started" in server.log_text(), what="the line of the start")
     before = server.log_text().count("\n")
     for _ in range(50):
         server.get("/v1/jobs")

@@ -331,7 +331,7 @@ static struct bp_train_options deep_options(int32_t threads, bool early) {
     options.l2 = 1e-4;
     options.gradient_clip_norm = 1;
     options.stop_early = early;
-    options.stop_patience = 2;
+    options.stop_patience = 3;
     options.stop_min_delta = 0.01;
     snprintf(options.stop_metric, sizeof options.stop_metric, "val_accuracy");
     add_metric(&options, "accuracy");

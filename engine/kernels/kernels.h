@@ -57,6 +57,19 @@ struct bp_dropout_mask {
     bp_real *mask;
 };
 
+/* `count` windows side by side that lie within the image, of size[0] x size[1] cells of `channels` numbers. */
+struct bp_max_pool {
+    size_t count, channels;
+    size_t step, row; /* reals from one window to the next, and from one row of the image to the next */
+    int32_t size[2];
+    const bp_real *x; /* cell (0, 0) of the first window */
+    bp_real *a;       /* (count, channels) */
+    bp_real *which;   /* (count, channels) the cell of each maximum, counted row by row; NULL: not wanted */
+    const bp_real *d_a;
+    bp_real *d_x; /* where x stands in its gradient */
+    bool add;     /* to d_x instead of storing */
+};
+
 struct bp_kernels {
     const char *name;
     int lanes; /* reals in one of its vectors */
@@ -79,6 +92,8 @@ struct bp_kernels {
     void (*multiply)(size_t n, const bp_real *x, const bp_real *mask, bp_real *y, bool keep);   /* y (+)= x mask */
     void (*scaled_add)(size_t n, bp_real scale, const bp_real *x, bp_real *y);                  /* y += scale x */
     void (*scale)(size_t n, bp_real scale, bp_real *x);
+    void (*max_pool)(const struct bp_max_pool *call);
+    void (*max_pool_back)(const struct bp_max_pool *call);
     double (*sum_squares)(size_t n, const bp_real *x);
     bool (*finite)(size_t n, const bp_real *x);
     void (*to_bfloat16)(size_t n, const bp_real *x, uint16_t *y); /* to the nearest, ties to even; not a number stays so */

@@ -3,6 +3,7 @@
  * PyTorch's count_include_pad=False). */
 #include "layers/pool.h"
 
+#include "kernels/kernels.h"
 #include "layers/window.h"
 
 #include <string.h>
@@ -75,48 +76,65 @@ static int32_t positions_of(const struct bp_window *w, const struct bp_pass *pas
 
 /* ---- maximum ----------------------------------------------------------------------------------------------------- */
 
-/* Keeps the larger of a and x, and in which cell it was; not a number wins, so that it is not swallowed. */
-static void larger(size_t n, const bp_real *restrict x, bp_real cell, bp_real *restrict a, bp_real *restrict which) {
-    for (size_t c = 0; c < n; c++) {
-        const bool wins = x[c] > a[c] || x[c] != x[c];
-        a[c] = wins ? x[c] : a[c];
-        which[c] = wins ? cell : which[c];
+/* Windows side by side that lie within the image, as many as follow from here in this row of the output; else the one at hand, cut to the cells
+ * that are there, which it then counts from 0 (the way back cuts it in the same way). */
+static struct bp_max_pool stretch(const struct bp_window *w, struct bp_place place, size_t *first_cell) {
+    const struct patch p = patch_at(w, place);
+    const size_t C = (size_t)w->channels;
+    struct bp_max_pool call = {.count = 1, .channels = C, .step = (size_t)w->stride[1] * C, .row = (size_t)w->in[1] * C};
+    for (int k = 0; k < 2; k++) call.size[k] = p.until[k] - p.from[k];
+    *first_cell = cell_at(w, &p, p.from[0], p.from[1]);
+    if (p.from[1] == 0 && p.until[1] == w->size[1]) {
+        const int32_t within = (w->in[1] - w->size[1] - p.column) / w->stride[1] + 1, left = w->out[1] - place.out[1];
+        call.count = (size_t)(within < left ? within : left);
     }
+    return call;
 }
 
 void bp_max_pool_forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct bp_window w = window_of(node);
-    const size_t C = (size_t)w.channels;
+    const size_t C = (size_t)w.channels, positions = (size_t)positions_of(&w, pass);
     struct bp_place place = bp_window_place(&w, 0);
-    for (int32_t position = 0; position < positions_of(&w, pass); position++, bp_window_advance(&w, &place)) {
-        const struct patch p = patch_at(&w, place);
-        bp_real *a = pass->a + (size_t)position * C, *which = pass->memo ? pass->memo + (size_t)position * C : NULL; /* (C) */
-        memcpy(a, pass->x[0] + cell_at(&w, &p, p.from[0], p.from[1]), C * sizeof *a);
-        for (size_t c = 0; which && c < C; c++) which[c] = (bp_real)(p.from[0] * w.size[1] + p.from[1]);
-        for (int32_t i = p.from[0]; i < p.until[0]; i++)
-            for (int32_t j = p.from[1]; j < p.until[1]; j++) {
-                const bp_real *x = pass->x[0] + cell_at(&w, &p, i, j);
-                if (which) larger(C, x, (bp_real)(i * w.size[1] + j), a, which);
-                else
-                    for (size_t c = 0; c < C; c++) a[c] = x[c] > a[c] || x[c] != x[c] ? x[c] : a[c];
-            }
+    for (size_t position = 0, cell; position < positions;) {
+        struct bp_max_pool call = stretch(&w, place, &cell);
+        call.x = pass->x[0] + cell;
+        call.a = pass->a + position * C;
+        call.which = pass->memo ? pass->memo + position * C : NULL;
+        bp_kernels()->max_pool(&call);
+        position += call.count;
+        for (size_t i = 0; i < call.count; i++) bp_window_advance(&w, &place);
     }
+}
+
+/* Whether no cell lies under two windows, and whether each lies under one. */
+static bool apart(const struct bp_window *w) {
+    return w->stride[0] >= w->size[0] && w->stride[1] >= w->size[1];
+}
+
+static bool covered(const struct bp_window *w) {
+    bool all = true;
+    for (int k = 0; k < 2; k++) all = all && w->stride[k] <= w->size[k] && (w->out[k] - 1) * w->stride[k] + w->size[k] - w->before[k] >= w->in[k];
+    return all;
 }
 
 /* The gradient goes to the cell that was the largest, the first of equals. */
 void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct bp_window w = window_of(node);
-    const size_t C = (size_t)w.channels;
+    const size_t C = (size_t)w.channels, positions = (size_t)positions_of(&w, pass);
+    const bool add = pass->keep_x[0] || !apart(&w);
     if (!pass->d_x[0]) return;
-    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
+    if (!pass->keep_x[0] && (add || !covered(&w)))
+        memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
     struct bp_place place = bp_window_place(&w, 0);
-    for (int32_t position = 0; position < positions_of(&w, pass); position++, bp_window_advance(&w, &place)) {
-        const struct patch p = patch_at(&w, place);
-        const bp_real *d_a = pass->d_a + (size_t)position * C, *which = pass->memo + (size_t)position * C; /* (C) */
-        for (size_t c = 0; c < C; c++) {
-            const int32_t cell = (int32_t)which[c];
-            pass->d_x[0][cell_at(&w, &p, cell / w.size[1], cell % w.size[1]) + c] += d_a[c];
-        }
+    for (size_t position = 0, cell; position < positions;) {
+        struct bp_max_pool call = stretch(&w, place, &cell);
+        call.d_x = pass->d_x[0] + cell;
+        call.d_a = pass->d_a + position * C;
+        call.which = pass->memo + position * C;
+        call.add = add;
+        bp_kernels()->max_pool_back(&call);
+        position += call.count;
+        for (size_t i = 0; i < call.count; i++) bp_window_advance(&w, &place);
     }
 }
 

@@ -261,6 +261,50 @@ START_TEST(bfloat16_is_the_nearest) {
 }
 END_TEST
 
+/* Windows of 2 x 3 that move by 2 over an image of 2 rows, with equals, infinities and not a number among the cells. */
+START_TEST(pools_of_any_width) {
+    const struct bp_kernels *k = table(_i);
+    enum { COUNT = 3, ACROSS = 7 };
+    if (!k) return;
+    for (size_t s = 0; s < SIZES; s++) {
+        const size_t C = sizes[s], n = 2 * ACROSS * C;
+        bp_real *x = bp_reals_new(n + 1), *a = bp_reals_new(4 * COUNT * C + 1), *which = a + COUNT * C, *d_a = which + COUNT * C,
+                *d_x = bp_reals_new(n + 1);
+        fill(x, n, (uint32_t)s, 1);
+        fill(d_a, COUNT * C, 3, 1);
+        for (size_t i = 0; i < n; i += 3) x[i] = i % 2 ? 1 : i % 5 ? INFINITY : NAN;
+        struct bp_max_pool call = {
+            .count = COUNT, .channels = C, .step = 2 * C, .row = ACROSS * C, .size = {2, 3}, .x = x, .a = a, .which = which, .d_a = d_a, .d_x = d_x};
+        a[3 * COUNT * C] = d_x[n] = 77;
+        k->max_pool(&call);
+        call.add = true;
+        for (size_t i = 0; i < n; i++) d_x[i] = 1;
+        k->max_pool_back(&call);
+        for (size_t p = 0; p < COUNT; p++)
+            for (size_t c = 0; c < C; c++) {
+                size_t at = 0;
+                for (size_t cell = 0; cell < 6; cell++) {
+                    const bp_real one = x[(cell / 3 * ACROSS + p * 2 + cell % 3) * C + c], best = x[(at / 3 * ACROSS + p * 2 + at % 3) * C + c];
+                    if (one > best || isnan(one)) at = cell;
+                }
+                const bp_real best = x[(at / 3 * ACROSS + p * 2 + at % 3) * C + c];
+                ck_assert(a[p * C + c] == best || (isnan(best) && isnan(a[p * C + c])));
+                ck_assert(which[p * C + c] == (bp_real)at);
+                d_x[(at / 3 * ACROSS + p * 2 + at % 3) * C + c] -= d_a[p * C + c];
+            }
+        for (size_t i = 0; i < n; i++) ck_assert_double_eq_tol((double)d_x[i], 1, 1e-6);
+        call.add = false;
+        call.count = 1;
+        k->max_pool_back(&call);
+        for (size_t i = 0; i < 3 * C; i++) ck_assert(d_x[i] == (which[i % C] == (bp_real)(i / C) ? d_a[i % C] : 0));
+        ck_assert(a[3 * COUNT * C] == 77 && d_x[n] == 77);
+        free(x);
+        free(a);
+        free(d_x);
+    }
+}
+END_TEST
+
 START_TEST(dropout_mask_is_philox) {
     const struct bp_kernels *k = table(_i);
     if (!k) return;
@@ -314,6 +358,7 @@ Suite *suite_vector(void) {
     tcase_add_loop_test(tests, bias_and_rectifiers, 0, 3);
     tcase_add_loop_test(tests, sums_and_products, 0, 3);
     tcase_add_loop_test(tests, bfloat16_is_the_nearest, 0, 3);
+    tcase_add_loop_test(tests, pools_of_any_width, 0, 3);
     tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
     tcase_add_test(tests, tables_are_what_they_say);
     suite_add_tcase(suite, tests);

@@ -3,8 +3,10 @@
 
 Run with Debian's python3-torch to renew the fixture; test_golden.c compares. Format, one item a line:
   net <layers in the notation of support.h>
+  mode training           as a mini-batch is trained (batch_norm); without it as in inference
   loss <name>             shape <sample's dimensions>
-  tensor <name> <n> <numbers>   x, y, weights (optional), loss, a (predictions), dx, W <layer/tensor>, dW <layer/tensor>
+  tensor <name> <n> <numbers>   x, y, weights (optional), loss, a (predictions), dx, W <layer/tensor>, dW <layer/tensor>,
+                                S <layer/tensor> (moving statistics after a late update, in training)
   optimizer <name> <param=value ...>   followed by tensors W, g (10 n), after (10 n)
   schedule <name> <param=value ...>   followed by tensors epochs (2: epochs, steps per epoch), factors (one a step), observed (optional: one an epoch)
   end
@@ -160,6 +162,11 @@ def multi_head_attention(a, given, make):
     W = {r: make(r + "_kernel", [P, D] if r == "output" else [D, P], (P if r == "output" else D) ** -0.5) for r in roles}
     b = {r: make(r + "_bias", [D if r == "output" else P], 0.3) for r in roles}
     q, k, v = [(x @ W[r] + b[r]).unflatten(-1, (heads, P // heads)).transpose(1, 2) for r in roles[:3]]
+    if MASK[0] is not None and P == D:  # PyTorch's own, with its key_padding_mask (True: left out)
+        return F.multi_head_attention_forward(
+            *[x.transpose(0, 1)] * 3, D, heads, None, torch.cat([b[r] for r in roles[:3]]), None, None, False, 0.0, W["output"].T, b["output"],
+            key_padding_mask=~MASK[0], use_separate_proj_weight=True, q_proj_weight=W["query"].T, k_proj_weight=W["key"].T,
+            v_proj_weight=W["value"].T)[0].transpose(0, 1)
     scores = q @ k.transpose(-1, -2) * (P // heads) ** -0.5
     if given.get("use_causal_mask", "0") == "1":
         scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), float("-inf"))
@@ -168,7 +175,7 @@ def multi_head_attention(a, given, make):
 
 def recurrent(kind):
     def layer(a, given, make):
-        x, H = a[0], int(given["units"])
+        x, H, mask = a[0], int(given["units"]), MASK[0]
         gates = {"rnn": 1, "gru": 3, "lstm": 4}[kind]
         both, sequences = given.get("bidirectional", "0") == "1", given.get("return_sequences", "0") == "1"
 
@@ -183,13 +190,58 @@ def recurrent(kind):
             biases = [order(b[0]), order(b[1])] if kind == "gru" else [b, torch.zeros_like(b)]
             weights += [order(W).T.contiguous(), order(U).T.contiguous(), *biases]
         first = torch.zeros(1 + both, len(x), H)
-        options = (weights, True, 1, 0.0, False, both, True)
-        if kind == "lstm":
-            every, last, _ = torch._VF.lstm(x, (first, first), *options)
+        options = (weights, True, 1, 0.0, False, both)
+        cell = {"lstm": torch._VF.lstm, "gru": torch._VF.gru, "rnn": torch._VF.rnn_tanh}[kind]
+        first = (first, first) if kind == "lstm" else first
+        if mask is None:
+            every, last = cell(x, first, *options, True)[:2]
         else:
-            every, last = (torch._VF.gru if kind == "gru" else torch._VF.rnn_tanh)(x, first, *options)
+            rnn = torch.nn.utils.rnn
+            packed = rnn.pack_padded_sequence(x, mask.sum(1), batch_first=True, enforce_sorted=False)
+            data, last = cell(packed.data, packed.batch_sizes, first, *options)[:2]
+            every = rnn.pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=x.shape[1])[0]
+            last = last[:, packed.unsorted_indices]
+            MASK[0] = mask if sequences else None
         return every if sequences else torch.cat(list(last), -1)
     return layer
+
+
+MASK = [None]  # (B, steps) of what the next layer reads: which steps are there
+TRAINING = [False]
+
+
+def masking(a, given, make):
+    MASK[0] = (a[0] != float(given.get("mask_value", 0))).flatten(2).any(2)
+    return a[0]
+
+
+def embedding(a, given, make):
+    if given.get("mask_zero", "0") == "1":
+        MASK[0] = a[0] != 0
+    return F.embedding(a[0].long(), make("embeddings", [int(given["input_dim"]), int(given["output_dim"])], 1))
+
+
+def global_pool(kind):
+    def layer(a, given, make):
+        mask, MASK[0] = MASK[0], None
+        if mask is None:
+            return a[0].flatten(1, -2).mean(1) if kind == "average" else a[0].flatten(1, -2).max(1)[0]
+        rows = [row[steps].flatten(0, -2) for row, steps in zip(a[0], mask)]
+        return torch.stack([row.mean(0) if kind == "average" else row.max(0)[0] for row in rows])
+    return layer
+
+
+def batch_norm(a, given, make):
+    """PyTorch's, over the steps that are there; its momentum is one minus ours."""
+    x, C = a[0], a[0].shape[-1]
+    mean, variance = make("moving_mean", [C], 0.5, state=True), make("moving_variance", [C], 0.5, state=True)
+    gamma = make("gamma", [C], 1) if given.get("scale", "1") == "1" else None
+    beta = make("beta", [C], 0.3) if given.get("center", "1") == "1" else None
+    options = gamma, beta, TRAINING[0], 1 - float(given.get("momentum", 0.99)), float(given.get("epsilon", 1e-3))
+    if MASK[0] is None:
+        return F.batch_norm(x.movedim(-1, 1), mean, variance, *options).movedim(1, -1)
+    there = MASK[0].reshape(MASK[0].shape + (1,) * (x.dim() - 3)).expand(x.shape[:-1])
+    return torch.zeros_like(x).masked_scatter(there.unsqueeze(-1), F.batch_norm(x[there], mean, variance, *options))
 
 
 LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weights
@@ -197,19 +249,20 @@ LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weig
     "add": lambda a, given, make: sum(a),
     "average_pool1d": pool(1, "average"),
     "average_pool2d": pool(2, "average"),
+    "batch_norm": batch_norm,
     "concatenate": lambda a, given, make: torch.cat(a, int(given.get("axis", -1))),
     "conv1d": conv(1),
     "conv2d": conv(2),
     "dense": dense,
-    "embedding": lambda a, given, make: F.embedding(
-        a[0].long(), make("embeddings", [int(given["input_dim"]), int(given["output_dim"])], 1)),
+    "embedding": embedding,
     "flatten": lambda a, given, make: a[0].flatten(1),
     "gaussian_noise": lambda a, given, make: a[0],
-    "global_average_pool": lambda a, given, make: a[0].flatten(1, -2).mean(1),
-    "global_max_pool": lambda a, given, make: a[0].flatten(1, -2).max(1)[0],
+    "global_average_pool": global_pool("average"),
+    "global_max_pool": global_pool("max"),
     "gru": recurrent("gru"),
     "layer_norm": layer_norm,
     "lstm": recurrent("lstm"),
+    "masking": masking,
     "max_pool1d": pool(1, "max"),
     "max_pool2d": pool(2, "max"),
     "multi_head_attention": multi_head_attention,
@@ -220,24 +273,34 @@ LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weig
 }
 
 
-def net(spec, loss, shape, batch=6, weighted=False, scale=1.0):
+def net(spec, loss, shape, batch=6, weighted=False, scale=1.0, training=False, lengths=None):
     print("net", spec, file=out)
+    if training:
+        print("mode training", file=out)
+    MASK[0], TRAINING[0] = None, training
     print("loss", loss, file=out)
     print("shape", *shape, file=out)
     layers = [item.split() for item in spec.split(";")]
     if layers[0][0] == "embedding":
         indices = int(dict(p.split("=") for p in layers[0][1:])["input_dim"])
-        x = torch.randint(0, indices, (batch, *shape)).to(torch.float64).requires_grad_()
+        x = torch.randint(1 if lengths else 0, indices, (batch, *shape)).to(torch.float64)
     else:
-        x = single(torch.randn(batch, *shape) * scale).requires_grad_()
-    a, nodes, counts, parameters = x, {"x": x}, {}, []
+        x = single(torch.randn(batch, *shape) * scale)
+    for row, length in zip(x, lengths or []):
+        row[length:] = 0
+    x.requires_grad_()
+    a, nodes, counts, parameters, states = x, {"x": x}, {}, [], []
     for number, (kind, *params) in enumerate(layers):
         given = dict(p.split("=") for p in params)
         if "name" not in given:
             counts[kind] = counts.get(kind, 0) + 1
         layer = given.get("name", "%s_%d" % (kind, counts.get(kind, 0)))
 
-        def make(name, size, deviation):
+        def make(name, size, deviation, state=False):
+            if state:
+                W = single(torch.randn(size) * deviation if name.endswith("mean") else 0.5 + torch.rand(size))
+                states.append(("%s/%s" % (layer, name), W, W.clone()))
+                return W
             W = single(torch.randn(size) * (deviation * (scale if name == "kernel" else 1))).requires_grad_()
             parameters.append(("%s/%s" % (layer, name), W))
             return W
@@ -267,7 +330,11 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0):
     else:
         y = single(torch.randn(*a.shape[:-1], a.shape[-1] // outputs))
     weights = single(torch.rand(batch) * 2) if weighted else torch.ones(batch)
-    per_sample, predictions = LOSSES[name](a, y, **options)
+    if MASK[0] is None:
+        per_sample, predictions = LOSSES[name](a, y, **options)
+    else:  # the mean over the steps that are there
+        losses, predictions = LOSSES[name](a.flatten(0, 1), y.flatten(0, 1), **options)
+        per_sample = (losses.unflatten(0, MASK[0].shape) * MASK[0]).sum(1) / MASK[0].sum(1)
     value = (per_sample * weights).sum()
     (value / weights.sum()).backward()
     tensor("x", x)
@@ -280,6 +347,10 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0):
     for name, p in parameters:
         tensor("W " + name, p)
         tensor("dW " + name, p.grad)
+    for name, after, before in states:
+        tensor("W " + name, before)
+        if training:
+            tensor("S " + name, after)
     print("end", file=out)
 
 
@@ -500,3 +571,30 @@ LOSS = [3, 2, 2, 2.5, 1.9999, 1, 1, 1, 1, 1.2, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6
 schedule("reduce_on_plateau", "factor=0.5 patience=2", len(LOSS), 2, lambda o: S.ReduceLROnPlateau(o, factor=0.5, patience=2), observed=LOSS)
 schedule("reduce_on_plateau", "factor=0.2 patience=1 cooldown=2 threshold=0.3 threshold_mode=abs minimum=0.01", len(LOSS), 1,
          lambda o: S.ReduceLROnPlateau(o, factor=0.2, patience=1, cooldown=2, threshold=0.3, threshold_mode="abs", min_lr=0.01), observed=LOSS)
+
+# ---- statistics of the mini-batch, and moving ones --------------------------------------------------------------------------------
+
+for training in True, False:
+    net("dense units=5; batch_norm; dense units=2", "mse", [4], batch=9, scale=2, training=training, weighted=True)
+    net("batch_norm momentum=0.7 epsilon=1e-5; dense units=2", "cross_entropy", [3], batch=130, training=training)
+    net("conv2d filters=3 kernel_size=2; batch_norm momentum=0.9 scale=0; activation activation=relu; flatten; dense units=2", "mse", [4, 3, 2], batch=3, training=training)
+    net("batch_norm center=0 momentum=0; dense units=2", "mse", [5, 3], batch=2, training=training)
+    net("masking; dense units=3; batch_norm momentum=0.5; global_average_pool; dense units=2", "mse", [5, 2], batch=4, training=training, lengths=[3, 5, 1, 2])
+
+# ---- sequences of different lengths -------------------------------------------------------------------------------------------------
+
+LENGTHS = [2, 5, 1, 4]
+for kind in "rnn", "lstm", "gru":
+    net("masking; %s units=3; dense units=2" % kind, "mse", [5, 2], batch=4, lengths=LENGTHS)
+    net("masking; %s units=2 bidirectional=1; dense units=3" % kind, "cross_entropy", [5, 2], batch=4, lengths=LENGTHS, weighted=True)
+    net("masking; %s units=2 return_sequences=1 bidirectional=1; dense units=3; global_max_pool" % kind, "mse", [5, 2], batch=4, lengths=LENGTHS)
+    net("masking; %s units=2 return_sequences=1 bidirectional=1; %s units=2 bidirectional=1" % (kind, kind), "mse", [5, 2], batch=4, lengths=LENGTHS)
+net("embedding input_dim=7 output_dim=3 mask_zero=1; lstm units=3; dense units=2", "mse", [6], batch=4, lengths=[2, 6, 1, 4])
+net("embedding input_dim=5 output_dim=4 mask_zero=1; positional_encoding; multi_head_attention num_heads=2; layer_norm; global_average_pool", "mse", [6], batch=4, lengths=[2, 6, 1, 4])
+net("masking; dense units=4; multi_head_attention num_heads=2; global_average_pool; dense units=2", "mse", [5, 3], batch=4, lengths=LENGTHS)
+net("masking; multi_head_attention num_heads=1; dense units=2", "mse", [5, 3], batch=4, lengths=LENGTHS, weighted=True)
+net("masking; dense units=3; global_max_pool; dense units=2", "mse", [5, 2], batch=4, lengths=LENGTHS)
+net("masking; global_average_pool; dense units=2", "mse", [5, 2, 3], batch=4, lengths=LENGTHS)
+net("masking; global_max_pool; dense units=2", "mse", [5, 2, 3], batch=4, lengths=LENGTHS)
+net("masking; dense units=4 activation=tanh; dense units=2", "mse", [5, 3], batch=4, lengths=LENGTHS, weighted=True)
+net("masking; dense units=4", "quantile quantiles=0.2,0.9", [5, 3], batch=4, lengths=LENGTHS)

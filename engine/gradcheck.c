@@ -65,17 +65,6 @@ static int resolve_graph(struct check *check, const struct bp_graph *graph, stru
 
 /* ---- the random batch -------------------------------------------------------------------------------------------- */
 
-/* How many indices input i stands for, 0 when it holds any numbers: what a layer says that reads it, itself or through a view. */
-static int32_t indices_of(const struct bp_network *net, int32_t i) {
-    int32_t indices = 0;
-    for (int32_t k = net->inputs_count; k < net->nodes_count; k++) {
-        int32_t from = net->nodes[k].inputs[0];
-        while (net->nodes[from].ops && net->nodes[from].ops->view) from = net->nodes[from].inputs[0];
-        if (from == i && net->nodes[k].indices && (!indices || net->nodes[k].indices < indices)) indices = net->nodes[k].indices;
-    }
-    return indices;
-}
-
 /* Whether a masking layer reads input i, so that padding is worth having in it. */
 static bool masks(const struct bp_network *net, int32_t i) {
     for (int32_t k = net->inputs_count; k < net->nodes_count; k++)
@@ -133,7 +122,7 @@ static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_
     for (int32_t i = 0; i < net->inputs_count; i++) {
         const size_t n = (size_t)batch * (size_t)bp_shape_size(&net->nodes[i].out);
         check->inputs[i] = bp_workspace_input(check->ws, i);
-        const int32_t indices = indices_of(net, i);
+        const int32_t indices = bp_network_indices(net, i);
         for (size_t k = 0; k < n; k++)
             check->inputs[i][k] = indices ? (double)bp_random_below(&random, (uint64_t)indices) : bp_random_normal(&random);
         if (masks(net, i)) pad(check, i);
@@ -232,7 +221,7 @@ static void check_all(struct check *check, struct bp_gradcheck_report *report, i
             snprintf(out->name, sizeof out->name, "%s/%s", node->name, tensor->name);
             check_tensor(check, check->weights + tensor->offset, check->gradient + tensor->offset, bp_shape_size(&tensor->shape), entries_max, out);
         }
-        if (!node->ops && !indices_of(net, i) && !masks(net, i)) { /* a step of padding along its way would come to be there */
+        if (!node->ops && !bp_network_indices(net, i) && !masks(net, i)) { /* a step of padding along its way would come to be there */
             struct bp_gradcheck_tensor *out = &report->tensors[report->count++];
             snprintf(out->name, sizeof out->name, "%s", node->name);
             check_tensor(check, check->inputs[i], bp_workspace_input_gradient(check->ws, i), bp_shape_size(&node->out) * check->batch, entries_max,

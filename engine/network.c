@@ -242,6 +242,16 @@ void bp_network_free(struct bp_network *network) {
     free(network);
 }
 
+int32_t bp_network_indices(const struct bp_network *net, int32_t input) {
+    int32_t indices = 0;
+    for (int32_t k = net->inputs_count; k < net->nodes_count; k++) {
+        int32_t from = net->nodes[k].inputs[0];
+        while (net->nodes[from].ops && net->nodes[from].ops->view) from = net->nodes[from].inputs[0];
+        if (from == input && net->nodes[k].indices && (!indices || net->nodes[k].indices < indices)) indices = net->nodes[k].indices;
+    }
+    return indices;
+}
+
 void bp_network_initialize(const struct bp_network *network, uint64_t seed, bp_real *weights) {
     memset(weights, 0, network->weights_count * sizeof *weights);
     for (int32_t i = 0; i < network->nodes_count; i++) {

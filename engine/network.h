@@ -72,6 +72,9 @@ struct bp_network {
 int bp_network_plan(const struct bp_graph *graph, struct bp_network **network, struct bp_error *error);
 void bp_network_free(struct bp_network *network);
 
+/* How many indices input i stands for: the least that an embedding which reads it, itself or through a view, knows; 0: it holds any numbers. */
+int32_t bp_network_indices(const struct bp_network *network, int32_t input);
+
 /* Initial weights by seed: the same on every machine. weights: (weights_count). */
 void bp_network_initialize(const struct bp_network *network, uint64_t seed, bp_real *weights);
 

@@ -97,13 +97,14 @@ const char *schema_cell_array(const char *text, size_t size, float *out, int64_t
             p = blanks(p + 1, end);
             if (p < end && *p == ']') return "an array in it is empty";
         } else if (value_next) {
-            double value;
-            p = schema_number_scan(p, end, true, &value);
+            double value = NAN;
+            const bool missing = end - p >= 4 && memcmp(p, "null", 4) == 0;
+            p = missing ? p + 4 : schema_number_scan(p, end, true, &value);
             if (!p) return "it holds something that is not a number";
             if (w.rank == 0) w.rank = w.depth;
             if (w.rank != w.depth) return "it mixes numbers and arrays";
             float narrow = (float)value;
-            if (!isfinite(narrow)) return "it holds a number too large for float32";
+            if (!missing && !isfinite(narrow)) return "it holds a number too large for float32";
             if (out && n < room) out[n] = narrow;
             n++, w.counts[w.depth - 1]++;
             value_next = false;

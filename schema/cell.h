@@ -35,8 +35,8 @@ size_t schema_cell_character(const char *text, size_t size);
 
 /* ---- arrays ---- */
 
-/* Reads a JSON array of numbers, nested evenly, from text[0..size). Writes the first `room` numbers to out (may be NULL), sets shape and the count of
- * numbers. Returns NULL, or what is wrong with it ("its rows differ in length"). */
+/* Reads a JSON array of numbers (null: a missing one, NaN), nested evenly, from text[0..size). Writes the first `room` numbers to out (may be NULL),
+ * sets shape and the count of numbers. Returns NULL, or what is wrong with it ("its rows differ in length"). */
 const char *schema_cell_array(const char *text, size_t size, float *out, int64_t room, struct bp_shape *shape, int64_t *count);
 
 /* ---- buffer ---- */

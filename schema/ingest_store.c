@@ -115,6 +115,16 @@ static bool shape_fits(const struct bp_shape *got, const struct bp_shape *want) 
     }
 }
 
+/* A sequence that is shorter than the longest one: what follows it is missing. False: it is not one. */
+static bool pad(const struct ingest_column *c, const struct bp_shape *got, int64_t count, float *out) {
+    const struct bp_shape *want = &c->cell_shape;
+    if (!c->given || c->given->shape.rank == 0 || c->turned || got->rank != want->rank || got->dims[0] >= want->dims[0]) return false;
+    for (int32_t i = 1; i < got->rank; i++)
+        if (got->dims[i] != want->dims[i]) return false;
+    for (int64_t i = count; i < bp_shape_size(want); i++) out[i] = NAN;
+    return true;
+}
+
 /* (C, H, W) to (H, W, C). */
 static void turn(const float *from, const struct bp_shape *chw, float *to) {
     int64_t C = chw->dims[0], H = chw->dims[1], W = chw->dims[2];
@@ -135,10 +145,13 @@ static int store_tensor(struct schema_ingest *ingest, struct ingest_column *c, c
     if (wrong)
         return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems, "expected an array of numbers of shape %s, but %s",
                                      bp_shape_text(&c->cell_shape, want, sizeof want), wrong);
-    if (!shape_fits(&shape, &c->cell_shape))
+    if (!shape_fits(&shape, &c->cell_shape) && !pad(c, &shape, count, out))
         return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems, "the array has shape %s, expected %s%s",
                                      bp_shape_text(&shape, got, sizeof got), bp_shape_text(&c->cell_shape, want, sizeof want),
-                                     c->given ? " as given in types" : " as in the first row");
+                                     c->given && c->given->shape.rank > 0
+                                         ? " as given in types"
+                                         : " as in the first row; shorter sequences are padded when types give the longest: "
+                                           "{\"type\":\"tensor\",\"shape\":[...]}");
     if (c->turned) turn(c->scratch, &c->cell_shape, out);
     c->absent[row] = 0;
     return 0;

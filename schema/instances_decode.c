@@ -31,12 +31,13 @@ static bool flatten(const json_t *json, float *out, int64_t room, int64_t *n, in
     return true;
 }
 
-/* Do the nested arrays have exactly this shape? */
-static bool follows(const json_t *json, const struct bp_shape *shape, int32_t level) {
+/* Do the nested arrays have exactly this shape? A padded sequence may be shorter. */
+static bool follows(const json_t *json, const struct bp_shape *shape, int32_t level, bool padded) {
     if (level == shape->rank) return !json_is_array(json);
-    if (!json_is_array(json) || json_array_size(json) != (size_t)shape->dims[level]) return false;
-    for (size_t i = 0; i < json_array_size(json); i++)
-        if (!follows(json_array_get(json, i), shape, level + 1)) return false;
+    const size_t size = json_array_size(json), wanted = (size_t)shape->dims[level];
+    if (!json_is_array(json) || (padded && level == 0 ? size < 1 || size > wanted : size != wanted)) return false;
+    for (size_t i = 0; i < size; i++)
+        if (!follows(json_array_get(json, i), shape, level + 1, padded)) return false;
     return true;
 }
 
@@ -51,8 +52,9 @@ static int decode_tensor(struct schema_predictor *p, int32_t i, const json_t *js
                                   schema_json_text(json, got, sizeof got));
     if (!flatten(json, out, size, &n, 1))
         return schema_problem_add(problems, pointer, "column \"%.60s\" wants numbers only, nested as %s", f->name, shape);
-    bool flat = !json_is_array(json_array_get(json, 0));
-    if (n != size || (!flat && !follows(json, &f->shape, 0)))
+    bool flat = !json_is_array(json_array_get(json, 0)) && !(f->padded && f->shape.rank == 1);
+    for (int64_t k = n; f->padded && !flat && k < size; k++) out[k] = NAN;
+    if (flat ? n != size : n > size || !follows(json, &f->shape, 0, f->padded))
         return schema_problem_add(problems, pointer, "column \"%.60s\" wants %lld numbers of the shape %s (nested, or in one flat list), got %lld%s",
                                   f->name, (long long)size, shape, (long long)n, n == size ? " in another nesting" : "");
     p->cells[i].kind = SCHEMA_VALUE_TENSOR;

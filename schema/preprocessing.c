@@ -137,8 +137,13 @@ static int fit_tensor(struct schema_feature *f, const struct schema_dataset *d, 
     struct schema_moments m = {0};
     for (int64_t i = 0; i < n; i++) {
         schema_dataset_tensor(d, column, rows[i], cell);
+        int64_t there = 0;
         for (int64_t k = 0; k < size; k++)
-            if (isfinite(cell[k])) schema_moments_add(&m, cell[k]);
+            if (isfinite(cell[k])) {
+                schema_moments_add(&m, cell[k]);
+                there++;
+            }
+        f->padded = f->padded || (there > 0 && there < size);
     }
     free(cell);
     schema_moments_result(&m, &f->mean, &f->std);
@@ -260,12 +265,13 @@ json_t *schema_preprocessing_encode(const struct schema_preprocessing *p) {
             json_object_set_new(item, "categories", schema_strings_encode(f->categories, f->categories_count));
             json_object_set_new(item, "unseen", json_string("bucket"));
         } else {
-            json_object_set_new(item, "scale", json_string(f->type == SCHEMA_BOOLEAN ? "none" : "standard"));
+            json_object_set_new(item, "scale", json_string(f->type == SCHEMA_BOOLEAN || (f->mean == 0 && f->std == 1) ? "none" : "standard"));
             json_object_set_new(item, "mean", json_real(f->mean));
             json_object_set_new(item, "std", json_real(f->std));
             json_object_set_new(item, "missing", json_string(f->type == SCHEMA_TENSOR ? "zero" : f->indicator ? "mean_and_indicator" : "mean"));
         }
         if (f->type == SCHEMA_TENSOR) json_object_set_new(item, "shape", schema_dims_encode(&f->shape));
+        if (f->padded) json_object_set_new(item, "padded", json_true());
         json_array_append_new(features, item);
     }
     json_t *json = json_pack("{s:o}", "features", features);
@@ -291,6 +297,7 @@ static int decode_feature(const json_t *json, struct schema_feature *f, struct b
     f->mean = json_number_value(json_object_get(json, "mean"));
     f->std = f->type == SCHEMA_CATEGORICAL ? 1 : json_number_value(json_object_get(json, "std"));
     const char *missing = json_string_value(json_object_get(json, "missing"));
+    f->padded = json_is_true(json_object_get(json, "padded"));
     f->indicator = missing && strcmp(missing, "mean_and_indicator") == 0;
     if (!isfinite(f->mean) || !isfinite(f->std) || f->std <= 0)
         return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable mean and std", name);

@@ -25,6 +25,7 @@ struct schema_feature {
     int32_t *hash; /* CATEGORICAL: open-addressing table over normalised texts */
     uint32_t hash_size;
     struct bp_shape shape; /* TENSOR */
+    bool padded; /* TENSOR: training rows had missing numbers in it: sequences of different lengths, which may be shorter in a request too */
     int32_t width, offset; /* numbers in "features", from offset; TENSOR: 0 and its input number */
 };
 

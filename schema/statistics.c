@@ -82,9 +82,12 @@ void schema_statistics_add(struct schema_statistics *s, const double *x, int64_t
 void schema_statistics_add_floats(struct schema_statistics *s, const float *x, int64_t n) {
     double block[BLOCK];
     for (int64_t i = 0; i < n; i += BLOCK) {
-        int64_t m = n - i < BLOCK ? n - i : BLOCK;
-        for (int64_t k = 0; k < m; k++) block[k] = (double)x[i + k];
-        join(s, block, m);
+        int64_t m = n - i < BLOCK ? n - i : BLOCK, there = 0;
+        for (int64_t k = 0; k < m; k++) { /* missing numbers of a tensor do not count */
+            block[there] = (double)x[i + k];
+            there += !isnan(x[i + k]);
+        }
+        join(s, block, there);
     }
 }
 

@@ -189,6 +189,55 @@ static void check_training(struct resolving *r) {
     schema_problem_add(r->problems, where, "%s", error.message);
 }
 
+/* Numbers of a column of indices that are none: not whole, negative, or as large as `indices` or larger. False: all are; *worst: the first that is
+ * not. */
+static bool holds_indices(const struct schema_dataset *d, int32_t column, int32_t indices, double *worst) {
+    const int64_t size = d->columns[column].type == SCHEMA_TENSOR ? bp_shape_size(&d->columns[column].shape) : 1;
+    float *cell = malloc((size_t)size * sizeof *cell);
+    bool good = cell != NULL;
+    for (int64_t row = 0; good && row < d->rows; row++) {
+        if (d->columns[column].type == SCHEMA_TENSOR) schema_dataset_tensor(d, column, row, cell);
+        else cell[0] = (float)schema_dataset_number(d, column, row);
+        for (int64_t i = 0; good && i < size; i++) {
+            *worst = (double)cell[i];
+            good = isnan(cell[i]) || (cell[i] >= 0 && cell[i] < (float)indices && floorf(cell[i]) == cell[i]);
+        }
+    }
+    free(cell);
+    return good;
+}
+
+/* What an embedding reads is taken as it is; checked here, for an index that it does not know would end the training. */
+static void leave_indices(struct resolving *r) {
+    struct schema_preprocessing *p = r->training->preprocessing;
+    struct bp_network *network = r->training->definition->layers_count > 0 ? resolving_plan(r, false) : NULL;
+    char where[RESOLVING_POINTER_MAX];
+    for (int32_t input = 0; network && input < p->inputs_count; input++) {
+        const int32_t indices = bp_network_indices(network, input);
+        for (int32_t i = 0; indices && i < p->features_count; i++) {
+            struct schema_feature *f = &p->features[i];
+            double worst = 0;
+            if ((f->type == SCHEMA_TENSOR ? f->offset : 0) != input || (f->type != SCHEMA_TENSOR && p->width == 0)) continue;
+            resolving_place(r, "features", where, sizeof where);
+            if (f->type != SCHEMA_TENSOR && f->type != SCHEMA_NUMERIC)
+                schema_problem_add(r->problems, where, "column \"%.60s\" is %s, but an embedding reads it and takes whole numbers from 0 to %d",
+                                   f->name, schema_type_name(f->type), indices - 1);
+            else if (f->indicator)
+                schema_problem_add(r->problems, where,
+                                   "column \"%.60s\" has missing cells, but an embedding reads it and takes whole numbers from 0 to %d", f->name,
+                                   indices - 1);
+            else if (!holds_indices(r->dataset, r->features[i], indices, &worst))
+                schema_problem_add(r->problems, where,
+                                   "column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d; raise its "
+                                   "input_dim, or leave the column out",
+                                   f->name, worst, indices - 1);
+            f->mean = 0;
+            f->std = 1;
+        }
+    }
+    bp_network_free(network);
+}
+
 static void resolve(struct resolving *r) {
     struct schema_options *o = &r->training->options;
     if (!o->seed_given) {
@@ -203,6 +252,8 @@ static void resolve(struct resolving *r) {
     resolving_class_weights(r);
     if (r->problems->total) return;
     fit(r);
+    if (r->problems->total) return;
+    leave_indices(r);
     if (r->problems->total) return;
     resolving_outputs(r);
     if (r->problems->total) return;

@@ -54,7 +54,7 @@ struct bp_train_options schema_training_options(const struct schema_training *tr
 /* Bytes a job process needs, roughly: for limits and for people. */
 int64_t schema_training_bytes(const struct schema_training *training, int64_t rows);
 
-/* A definition for data whose shape of network nobody chose: hidden layers by the number of inputs and rows. Tensor columns are flattened. */
+/* A definition for data whose shape of network nobody chose: one hidden layer, its width by the number of rows. Tensor columns are flattened. */
 struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target);
 
 #endif

@@ -9,6 +9,7 @@ import harness
 pytest.importorskip("sklearn")
 import numpy  # noqa: E402
 import warnings  # noqa: E402
+from sklearn.datasets import make_classification  # noqa: E402
 from sklearn.neural_network import MLPClassifier, MLPRegressor  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
@@ -109,6 +110,24 @@ def test_as_good_as_scikit_learn(server, name):
     ours, theirs = sum(ours) / 3, sum(theirs) / 3
     assert theirs > 0.85, "the peer itself learns nothing: %.3f" % theirs
     assert ours >= theirs - 0.03, "backpropd %.3f, scikit-learn %.3f" % (ours, theirs)
+
+
+def test_the_network_that_train_chooses_stands_beside_scikit_learns(tmp_path):
+    """Twenty classes, where a narrow network falls far behind; both with what they do when nothing is said."""
+    x, y = make_classification(3000, 30, n_informative=15, n_classes=20, n_clusters_per_class=1, random_state=1)
+    y = ["class %d" % v for v in y]
+    with open(tmp_path / "train.csv", "w", newline="") as train, open(tmp_path / "test.csv", "w", newline="") as test:
+        csv.writer(train).writerows([["x%d" % i for i in range(30)] + ["y"], *([*row, label] for row, label in zip(x[:2250], y))])
+        csv.writer(test).writerows([["x%d" % i for i in range(30)], *x[2250:]])
+    done = harness.run("train", "--data", tmp_path / "train.csv", "--target", "y", "--seed", "1", "--quiet", "--out", tmp_path / "model.bpd")
+    assert done.returncode == 0, done
+    lines = harness.run("predict", "--model", tmp_path / "model.bpd", "--data", tmp_path / "test.csv").stdout.splitlines()[1:]
+    ours = sum(line.rsplit(",", 1)[0] == label for line, label in zip(lines, y[2250:], strict=True)) / 750
+    scaler = StandardScaler().fit(x[:2250])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = MLPClassifier(random_state=1).fit(scaler.transform(x[:2250]), y[:2250]).score(scaler.transform(x[2250:]), y[2250:])
+    assert theirs > 0.6 and ours >= theirs - 0.05, "backpropd %.3f, scikit-learn %.3f" % (ours, theirs)
 
 
 def test_labels_torn_off_are_not_learnt(server):

@@ -150,7 +150,7 @@ int64_t bp_onednn_least(bool convolution, bool bfloat16);
 /* "oneDNN 2.6.3 (isa 0xe7)"; "" unless started. */
 const char *bp_onednn_name(void);
 /* Products of bfloat16 numbers are offered where they are faster by far: with AMX, and on AMD's CPUs with AVX512-BF16. False and why in words: not
- * here. Once the library is loaded its word counts too. Loads nothing itself. */
+ * here. Once bp_onednn_start was called its outcome counts too. Loads nothing itself. */
 bool bp_bfloat16_available(char *why, size_t size);
 /* Whether bp_onednn_start has started them. */
 bool bp_bfloat16_started(void);

@@ -57,6 +57,14 @@ struct bp_dropout_mask {
     bp_real *mask;
 };
 
+/* `count` windows side by side that lie within the image, each of `lines` lines of `line` reals, and a matrix whose rows they are. */
+struct bp_patches {
+    size_t count, lines, line;
+    size_t step, row; /* reals from one window to the next, and from one line to the next */
+    bp_real *image;   /* the first window's first number; gather only reads it */
+    bp_real *matrix;  /* (count, lines line) */
+};
+
 /* `count` windows side by side that lie within the image, of size[0] x size[1] cells of `channels` numbers. */
 struct bp_max_pool {
     size_t count, channels;
@@ -92,6 +100,8 @@ struct bp_kernels {
     void (*multiply)(size_t n, const bp_real *x, const bp_real *mask, bp_real *y, bool keep);   /* y (+)= x mask */
     void (*scaled_add)(size_t n, bp_real scale, const bp_real *x, bp_real *y);                  /* y += scale x */
     void (*scale)(size_t n, bp_real scale, bp_real *x);
+    void (*gather)(const struct bp_patches *call);  /* matrix = image */
+    void (*scatter)(const struct bp_patches *call); /* image += matrix */
     void (*max_pool)(const struct bp_max_pool *call);
     void (*max_pool_back)(const struct bp_max_pool *call);
     double (*sum_squares)(size_t n, const bp_real *x);

@@ -127,7 +127,7 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
     if (options->precision == BP_PRECISION_BFLOAT16 && !bp_bfloat16_started()) {
         char why[160];
         return bp_error_set(error, "/precision", "products in bfloat16 are not to be had here: %s; use \"float32\"",
-                            bp_bfloat16_available(why, sizeof why) ? "oneDNN, which computes them, was not started" : why);
+                            bp_bfloat16_available(why, sizeof why) ? "oneDNN, which computes them, was not asked to" : why);
     }
     if (options->threads < 1 || options->threads > THREADS_MAX)
         return bp_error_set(error, "/threads", "threads is %d; expected 1 to %d", (int)options->threads, THREADS_MAX);

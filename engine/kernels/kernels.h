@@ -57,6 +57,14 @@ struct bp_dropout_mask {
     bp_real *mask;
 };
 
+/* `count` windows side by side that lie within the image, each of `lines` lines of `line` reals, and a matrix whose rows they are. */
+struct bp_patches {
+    size_t count, lines, line;
+    size_t step, row; /* reals from one window to the next, and from one line to the next */
+    bp_real *image;   /* the first window's first number; gather only reads it */
+    bp_real *matrix;  /* (count, lines line) */
+};
+
 /* `count` windows side by side that lie within the image, of size[0] x size[1] cells of `channels` numbers. */
 struct bp_max_pool {
     size_t count, channels;
@@ -74,7 +82,7 @@ struct bp_kernels {
     const char *name;
     int lanes; /* reals in one of its vectors */
     /* y[i] = f(x[i]); y may be x. In float32 every result is within 2 units in the last place of the true value (BP_ULP; measured over all 2^32
-     * inputs and all tables by `make ulp`: exp 0.8, tanh 1.4, sigmoid 2.0, erf 1.5), except that one below the least normal number
+     * inputs and all tables by `make ulp`: exp 0.81, tanh 1.35, sigmoid 1.97, erf 1.61), except that one below the least normal number
      * may be 0; not a number gives not a number. In double they are libm's. */
     void (*exp)(size_t n, const bp_real *x, bp_real *y);
     void (*erf)(size_t n, const bp_real *x, bp_real *y);
@@ -92,6 +100,8 @@ struct bp_kernels {
     void (*multiply)(size_t n, const bp_real *x, const bp_real *mask, bp_real *y, bool keep);   /* y (+)= x mask */
     void (*scaled_add)(size_t n, bp_real scale, const bp_real *x, bp_real *y);                  /* y += scale x */
     void (*scale)(size_t n, bp_real scale, bp_real *x);
+    void (*gather)(const struct bp_patches *call);  /* matrix = image */
+    void (*scatter)(const struct bp_patches *call); /* image += matrix */
     void (*max_pool)(const struct bp_max_pool *call);
     void (*max_pool_back)(const struct bp_max_pool *call);
     double (*sum_squares)(size_t n, const bp_real *x);
@@ -150,7 +160,7 @@ int64_t bp_onednn_least(bool convolution, bool bfloat16);
 /* "oneDNN 2.6.3 (isa 0xe7)"; "" unless started. */
 const char *bp_onednn_name(void);
 /* Products of bfloat16 numbers are offered where they are faster by far: with AMX, and on AMD's CPUs with AVX512-BF16. False and why in words: not
- * here. Once the library is loaded its word counts too. Loads nothing itself. */
+ * here. Once bp_onednn_start was called its outcome counts too. Loads nothing itself. */
 bool bp_bfloat16_available(char *why, size_t size);
 /* Whether bp_onednn_start has started them. */
 bool bp_bfloat16_started(void);

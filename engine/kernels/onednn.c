@@ -113,7 +113,7 @@ void bp_bfloat16_force(bool force) {
 }
 
 static void *library;
-static char name[96];
+static char name[96], failure[256]; /* why the last start came to nothing */
 
 bool bp_bfloat16_available(char *why, size_t size) {
     const struct features f = features();
@@ -121,6 +121,10 @@ bool bp_bfloat16_available(char *why, size_t size) {
     if (!wanted) {
         snprintf(why, size, "this CPU computes products in bfloat16 %s: it takes AMX, or an AMD CPU with AVX512-BF16",
                  f.vectors ? "no faster than in float32" : "not at all");
+        return false;
+    }
+    if (*failure) {
+        snprintf(why, size, "without oneDNN, which computes them: %s", failure);
         return false;
     }
     if (library && bp_dnnl.get_effective_cpu_isa() < (f.amx ? DNNL_ISA_AMX : DNNL_ISA_AVX512_BF16)) {
@@ -220,8 +224,9 @@ static int start(enum bp_onednn_mode mode, bool bfloat16, char *why, size_t size
 int bp_onednn_start(enum bp_onednn_mode mode, bool bfloat16, char *why, size_t size) {
     bp_engine_start();
     pthread_mutex_lock(&lock);
-    *why = 0;
+    *why = *failure = 0;
     const int result = start(mode, bfloat16, why, size);
+    if (result) snprintf(failure, sizeof failure, "%.*s", (int)sizeof failure - 1, why);
     pthread_mutex_unlock(&lock);
     return result;
 }

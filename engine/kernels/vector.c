@@ -1,7 +1,7 @@
 /* vector.c - the kernels: plain C that GCC and clang turn into vector code at -O3. Compiled once per instruction set, with
  * -DBP_KERNELS=<the table's symbol> -DBP_KERNELS_NAME="<its name>"; chosen between at run time by kernels.c.
  * Sums are kept in a fixed number of lanes and added in a fixed order: the same call gives the same bits.
- * Order: bias and rectifiers, matrix products (vector_gemm.h), pools (vector_pool.h), elementwise functions, softmax, rectifiers back, sums,
+ * Order: bias and rectifiers, matrix products (vector_gemm.h), windows (vector_window.h), elementwise functions, softmax, rectifiers back, sums,
  * bfloat16, dropout, optimizers, the table.
  */
 #include "kernels/kernels.h"
@@ -48,7 +48,7 @@ static void rectify(size_t rows, size_t width, bp_real slope, const bp_real *b, 
 }
 
 #include "kernels/vector_gemm.h" /* which adds the bias and rectifies */
-#include "kernels/vector_pool.h"
+#include "kernels/vector_window.h"
 
 /* ---- elementwise functions --------------------------------------------------------------------------------------- */
 
@@ -329,6 +329,8 @@ const struct bp_kernels BP_KERNELS = {
     .multiply = multiply,
     .scaled_add = scaled_add,
     .scale = scale_by,
+    .gather = gather,
+    .scatter = scatter,
     .max_pool = max_pool,
     .max_pool_back = max_pool_back,
     .sum_squares = sum_squares,

@@ -151,47 +151,60 @@ static void inside(const struct bp_window *w, int32_t column, int32_t *from, int
     if (*from > *until) *from = *until;
 }
 
-/* im2col: x (B, in..., C) -> rows (count, width), of one group. */
-static void gather(const struct sizes *s, const bp_real *x, int32_t group, struct tile tile, bp_real *rows) {
+/* The windows side by side from here that lie within the image, at most `most` of them; count 0: none, or their lines have gaps. */
+static struct bp_patches stretch(const struct sizes *s, struct bp_place place, int32_t most, const bp_real *x) {
     const struct bp_window *w = &s->window;
-    const int32_t each = s->channels_each, C = w->channels;
-    struct bp_place place = bp_window_place(w, tile.first);
-    for (int32_t i = 0; i < tile.count; i++, bp_window_advance(w, &place)) {
-        int32_t from, until;
-        inside(w, place.column, &from, &until);
-        for (int32_t k = 0; k < w->size[0]; k++, rows += w->size[1] * each) {
-            const int32_t row = place.row + k * w->dilation[0];
-            if (row < 0 || row >= w->in[0]) {
-                clear(rows, w->size[1] * each);
-                continue;
-            }
-            const ptrdiff_t at = (((ptrdiff_t)place.image * w->in[0] + row) * w->in[1] + place.column) * C +
-                                 (ptrdiff_t)group * each; /* of the window's first cell, inside or not */
-            clear(rows, from * each);
-            if (each == C && w->dilation[1] == 1) copy(rows + from * each, x + at + (ptrdiff_t)from * C, (until - from) * C);
-            else
-                for (int32_t j = from; j < until; j++) copy(rows + j * each, x + at + (ptrdiff_t)j * w->dilation[1] * C, each);
-            clear(rows + until * each, (w->size[1] - until) * each);
+    const ptrdiff_t C = w->channels;
+    const int32_t within = w->in[1] - w->size[1] - place.column, left = w->out[1] - place.out[1];
+    struct bp_patches call = {.lines = (size_t)w->size[0], .line = (size_t)(w->size[1] * C), .step = (size_t)(w->stride[1] * C)};
+    if (s->groups > 1 || w->dilation[1] > 1 || place.column < 0 || within < 0) return call;
+    if (place.row < 0 || place.row + (w->size[0] - 1) * w->dilation[0] >= w->in[0]) return call;
+    int32_t count = within / w->stride[1] + 1;
+    if (count > left) count = left;
+    if (count > most) count = most;
+    call.count = (size_t)count;
+    call.row = (size_t)(w->in[1] * C * w->dilation[0]);
+    call.image = (bp_real *)(uintptr_t)(x + (((ptrdiff_t)place.image * w->in[0] + place.row) * w->in[1] + place.column) * C);
+    return call;
+}
+
+/* A window at the border, or with gaps: x -> row (width), or, when `back`, what the row holds is added to the cells it came from. */
+static void patch(const struct sizes *s, bp_real *x, int32_t group, struct bp_place place, bp_real *row, bool back) {
+    const struct bp_window *w = &s->window;
+    const int32_t each = s->channels_each, C = w->channels, line = w->size[1] * each;
+    int32_t from, until;
+    inside(w, place.column, &from, &until);
+    for (int32_t k = 0; k < w->size[0]; k++, row += line) {
+        const int32_t down = place.row + k * w->dilation[0];
+        const bool outside = down < 0 || down >= w->in[0];
+        const ptrdiff_t at = (((ptrdiff_t)place.image * w->in[0] + down) * w->in[1] + place.column) * C +
+                             (ptrdiff_t)group * each; /* of the window's first cell, inside or not */
+        if (!back) clear(row, line);
+        for (int32_t j = from; j < until && !outside; j++) {
+            const ptrdiff_t cell = at + (ptrdiff_t)j * w->dilation[1] * C;
+            if (back) add_to(x + cell, row + j * each, each);
+            else copy(row + j * each, x + cell, each);
         }
     }
 }
 
-/* The way back: what each row holds is added to the cells it came from. */
-static void scatter(const struct sizes *s, const bp_real *rows, int32_t group, struct tile tile, bp_real *d_x) {
+/* im2col: x (B, in..., C) -> rows (count, width), of one group; or the way back. */
+static void move(const struct sizes *s, bp_real *x, int32_t group, struct tile tile, bp_real *rows, bool back) {
     const struct bp_window *w = &s->window;
-    const int32_t each = s->channels_each, C = w->channels;
     struct bp_place place = bp_window_place(w, tile.first);
-    for (int32_t i = 0; i < tile.count; i++, bp_window_advance(w, &place)) {
-        int32_t from, until;
-        inside(w, place.column, &from, &until);
-        for (int32_t k = 0; k < w->size[0]; k++, rows += w->size[1] * each) {
-            const int32_t row = place.row + k * w->dilation[0];
-            if (row < 0 || row >= w->in[0]) continue;
-            const ptrdiff_t at = (((ptrdiff_t)place.image * w->in[0] + row) * w->in[1] + place.column) * C + (ptrdiff_t)group * each;
-            if (each == C && w->dilation[1] == 1) add_to(d_x + at + (ptrdiff_t)from * C, rows + from * each, (until - from) * C);
-            else
-                for (int32_t j = from; j < until; j++) add_to(d_x + at + (ptrdiff_t)j * w->dilation[1] * C, rows + j * each, each);
+    for (int32_t i = 0; i < tile.count;) {
+        struct bp_patches run = stretch(s, place, tile.count - i, x);
+        run.matrix = rows + (ptrdiff_t)i * s->width;
+        if (!run.count) {
+            patch(s, x, group, place, run.matrix, back);
+            run.count = 1;
+        } else if (back) {
+            bp_kernels()->scatter(&run);
+        } else {
+            bp_kernels()->gather(&run);
         }
+        i += (int32_t)run.count;
+        for (size_t k = 0; k < run.count; k++) bp_window_advance(w, &place);
     }
 }
 
@@ -201,7 +214,7 @@ static void scatter(const struct sizes *s, const bp_real *rows, int32_t group, s
 static const bp_real *matrix(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile, int32_t *lda) {
     *lda = s->direct ? s->window.channels : s->width;
     if (s->direct) return pass->x[0] + (ptrdiff_t)tile.first * s->window.channels + (ptrdiff_t)group * s->channels_each;
-    gather(s, pass->x[0], group, tile, pass->shared_scratch);
+    move(s, (bp_real *)(uintptr_t)pass->x[0], group, tile, pass->shared_scratch, false);
     return pass->shared_scratch;
 }
 
@@ -255,7 +268,7 @@ static void backward_products(const struct sizes *s, const struct bp_pass *pass,
                                   .C = s->direct ? pass->d_x[0] + cell : pass->shared_scratch,
                                   .ldc = kernel.lda};
     bp_gemm(&input);
-    if (!s->direct) scatter(s, pass->shared_scratch, group, tile, pass->d_x[0]);
+    if (!s->direct) move(s, pass->d_x[0], group, tile, pass->shared_scratch, true);
 }
 
 /* ---- depthwise --------------------------------------------------------------------------------------------------- */

@@ -326,6 +326,8 @@ START_TEST(a_wrong_library_is_not_used) {
     ck_assert_int_eq(bp_onednn_start(BP_ONEDNN_ON, false, why, sizeof why), -1);
     bp_blas_selftest_fault(false);
     ck_contains(why, "wrongly");
+    ck_assert(!bp_bfloat16_available(why, sizeof why));
+    ck_assert(strstr(why, "wrongly") || strstr(why, "this CPU"));
     ck_assert_str_eq(bp_onednn_name(), "");
     const struct bp_gemm call = product(64, 64, 64, 0, 0);
     ck_assert(!bp_onednn_gemm(&call));

@@ -261,6 +261,30 @@ START_TEST(bfloat16_is_the_nearest) {
 }
 END_TEST
 
+/* 3 windows of 2 lines, a step of 2 apart: each line in its place, and back three times as often as windows hold it. */
+START_TEST(patches_there_and_back) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    for (size_t s = 0; s < SIZES; s++) {
+        const size_t line = sizes[s], row = line + 9, n = 6 * line;
+        bp_real image[ROOM], back[ROOM] = {0}, matrix[ROOM + 1];
+        fill(image, 2 * row, (uint32_t)s, 1);
+        matrix[n] = 77;
+        struct bp_patches call = {.count = 3, .lines = 2, .line = line, .step = 2, .row = row, .image = image, .matrix = matrix};
+        k->gather(&call);
+        for (size_t i = 0; i < n; i++) ck_assert(matrix[i] == image[i / (2 * line) * 2 + i / line % 2 * row + i % line]);
+        ck_assert(matrix[n] == 77);
+        call.image = back;
+        k->scatter(&call);
+        for (size_t i = 0; i < 2 * row; i++) {
+            int times = 0;
+            for (size_t p = 0; p < 3; p++) times += i % row >= 2 * p && i % row < 2 * p + line;
+            ck_assert_double_eq_tol((double)back[i], times * (double)image[i], 1e-6);
+        }
+    }
+}
+END_TEST
+
 /* Windows of 2 x 3 that move by 2 over an image of 2 rows, with equals, infinities and not a number among the cells. */
 START_TEST(pools_of_any_width) {
     const struct bp_kernels *k = table(_i);
@@ -358,6 +382,7 @@ Suite *suite_vector(void) {
     tcase_add_loop_test(tests, bias_and_rectifiers, 0, 3);
     tcase_add_loop_test(tests, sums_and_products, 0, 3);
     tcase_add_loop_test(tests, bfloat16_is_the_nearest, 0, 3);
+    tcase_add_loop_test(tests, patches_there_and_back, 0, 3);
     tcase_add_loop_test(tests, pools_of_any_width, 0, 3);
     tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
     tcase_add_test(tests, tables_are_what_they_say);

@@ -1,9 +1,46 @@
-/* vector_pool.h - the largest number under a window, and the way back, for windows that lie within the image. Only vector.c includes it, after
- * vector_gemm.h, whose vectors it uses. Channels beyond the last whole vector go one by one. */
-#ifndef BP_KERNELS_VECTOR_POOL_H
-#define BP_KERNELS_VECTOR_POOL_H
+/* vector_window.h - what is done with the cells under windows that lie within the image: brought into the rows of a matrix and back (im2col), and the
+ * largest of them. Only vector.c includes it, after vector_gemm.h, whose vectors it uses. */
+#ifndef BP_KERNELS_VECTOR_WINDOW_H
+#define BP_KERNELS_VECTOR_WINDOW_H
 
 #include "kernels/kernels.h"
+
+/* ---- into a matrix and back -------------------------------------------------------------------------------------- */
+
+static inline void copy_line(size_t n, const bp_real *from, bp_real *to) {
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) store(to + i, load(from + i));
+#if MASKED
+    if (i < n) store_some(to + i, load_some(from + i, mask_of((int32_t)(n - i))), mask_of((int32_t)(n - i)));
+#else
+    for (; i < n; i++) to[i] = from[i];
+#endif
+}
+
+static inline void add_line(size_t n, const bp_real *from, bp_real *to) {
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) store(to + i, load(to + i) + load(from + i));
+#if MASKED
+    const lanes_mask rest = mask_of((int32_t)(n - i));
+    if (i < n) store_some(to + i, load_some(to + i, rest) + load_some(from + i, rest), rest);
+#else
+    for (; i < n; i++) to[i] += from[i];
+#endif
+}
+
+static void gather(const struct bp_patches *call) {
+    for (size_t p = 0; p < call->count; p++)
+        for (size_t k = 0; k < call->lines; k++)
+            copy_line(call->line, call->image + p * call->step + k * call->row, call->matrix + (p * call->lines + k) * call->line);
+}
+
+static void scatter(const struct bp_patches *call) {
+    for (size_t p = 0; p < call->count; p++)
+        for (size_t k = 0; k < call->lines; k++)
+            add_line(call->line, call->matrix + (p * call->lines + k) * call->line, call->image + p * call->step + k * call->row);
+}
+
+/* ---- maximum ----------------------------------------------------------------------------------------------------- */
 
 /* The numbers of `yes` where the mask is set, of `no` elsewhere. */
 static inline vector choose(bits mask, vector yes, vector no) {
@@ -14,7 +51,7 @@ static inline vector everywhere(bp_real x) {
     return (vector){0} + x;
 }
 
-/* Not a number wins, so that it is not swallowed; among equals the first. */
+/* Channels beyond the last whole vector go one by one. Not a number wins, so that it is not swallowed; among equals the first. */
 static void max_pool(const struct bp_max_pool *call) {
     const size_t C = call->channels;
     for (size_t p = 0; p < call->count; p++) {

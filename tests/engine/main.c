@@ -9,8 +9,10 @@
     X(base)                                                                                                                                          \
     X(registry)                                                                                                                                      \
     X(random)                                                                                                                                        \
-    X(vector) X(blas) X(onednn) X(activations) X(layers) X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(train)               \
-        X(train_state)
+    X(vector)                                                                                                                                        \
+    X(blas)                                                                                                                                          \
+    X(onednn)                                                                                                                                        \
+    X(activations) X(layers) X(batch_norm) X(masks) X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(train) X(train_state)
 
 #define DECLARE(name) Suite *suite_##name(void);
 SUITES(DECLARE)

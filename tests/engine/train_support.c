@@ -8,7 +8,6 @@
 
 /* ---- data -------------------------------------------------------------------------------------------------------- */
 
-
 void test_fill(const void *context, const int64_t *rows, int32_t n, const struct bp_batch *batch) {
     const struct test_data *data = context;
     for (int32_t i = 0; i < n; i++) {
@@ -74,7 +73,7 @@ void test_add_metric(struct bp_train_options *options, const char *name) {
 }
 
 struct bp_trainer *test_trainer(const struct bp_network *net, const struct bp_train_options *options, const struct test_data *train,
-                                       const struct test_data *validation) {
+                                const struct test_data *validation) {
     struct bp_trainer *trainer = NULL;
     struct bp_error error = {{0}, {0}};
     const struct bp_source t = test_source(train), v = validation ? test_source(validation) : t;
@@ -154,4 +153,3 @@ void test_compare_ends(struct bp_trainer *a, struct bp_trainer *b) {
         ck_assert(x == y || (isnan(x) && isnan(y)));
     }
 }
-

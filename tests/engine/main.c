@@ -12,7 +12,8 @@
     X(vector)                                                                                                                                        \
     X(blas)                                                                                                                                          \
     X(onednn)                                                                                                                                        \
-    X(activations) X(layers) X(batch_norm) X(masks) X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(train) X(train_state)
+    X(activations)                                                                                                                                   \
+    X(layers) X(batch_norm) X(masks) X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(outputs) X(train) X(train_state)
 
 #define DECLARE(name) Suite *suite_##name(void);
 SUITES(DECLARE)

@@ -91,6 +91,20 @@ static void set_output(struct bp_graph *graph, char *text) {
     test_values(&output->loss->entry, output->values, values);
 }
 
+void test_add_layer(struct test_graph *graph, const char *text) {
+    char copy[1024];
+    snprintf(copy, sizeof copy, "%s", text);
+    ck_assert_int_lt(graph->graph.layers_count, TEST_LAYERS);
+    memset(&graph->layers[graph->graph.layers_count], 0, sizeof *graph->layers);
+    set_layer(&graph->layers[graph->graph.layers_count++], copy);
+}
+
+void test_add_output(struct test_graph *graph, const char *text) {
+    char copy[256];
+    snprintf(copy, sizeof copy, "%s", text);
+    set_output(&graph->graph, copy);
+}
+
 void test_graph(struct test_graph *graph, const char *text, const char *loss, struct bp_shape shape) {
     char copy[1024], *state = NULL;
     memset(graph, 0, sizeof *graph);
@@ -100,11 +114,10 @@ void test_graph(struct test_graph *graph, const char *text, const char *loss, st
     graph->graph.inputs = graph->inputs;
     graph->graph.layers = graph->layers;
     graph->graph.inputs_count = 1;
-    for (char *layer = strtok_r(copy, ";", &state); layer; layer = strtok_r(NULL, ";", &state))
-        set_layer(&graph->layers[graph->graph.layers_count++], layer);
+    for (char *layer = strtok_r(copy, ";", &state); layer; layer = strtok_r(NULL, ";", &state)) test_add_layer(graph, layer);
     if (!loss || !*loss) return;
     snprintf(copy, sizeof copy, "%s", loss);
-    for (char *one = strtok_r(copy, ";", &state); one; one = strtok_r(NULL, ";", &state)) set_output(&graph->graph, one);
+    for (char *one = strtok_r(copy, ";", &state); one; one = strtok_r(NULL, ";", &state)) test_add_output(graph, one);
     if (graph->graph.outputs_count == 1 && !graph->graph.outputs[0].name[0]) graph->graph.outputs_count = 0; /* the last layer */
 }
 

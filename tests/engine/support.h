@@ -11,7 +11,7 @@
 
 #include <check.h>
 
-enum { TEST_LAYERS = 16 };
+enum { TEST_LAYERS = 40 };
 
 struct test_graph {
     struct bp_input inputs[4];
@@ -22,6 +22,9 @@ struct test_graph {
 /* Fills graph from text, with one input "x" of that shape, and that loss ("huber delta=2"; "" or NULL: none) or those. Stops the test on a mistake in
  * the text. */
 void test_graph(struct test_graph *graph, const char *text, const char *loss, struct bp_shape shape);
+/* Adds a layer ("dense units=3 in=a") to the graph's; an output with its loss ("a*0.5: huber delta=2") to its outputs. */
+void test_add_layer(struct test_graph *graph, const char *text);
+void test_add_output(struct test_graph *graph, const char *text);
 /* "a=1 b=2" into values of an entry whose defaults are already there. */
 void test_values(const struct bp_entry *entry, struct bp_value *values, char *text);
 /* Planned; the test fails with the error's message when it cannot be. */

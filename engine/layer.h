@@ -95,7 +95,7 @@ struct bp_layer_ops {
     void (*forward)(const struct bp_node *node, const struct bp_pass *pass);
     void (*backward)(const struct bp_node *node, const struct bp_pass *pass);
     /* Layers with `state` tensors, unless frozen: after each mini-batch those W[t] are renewed from statistics[t], the sum of what the backward
-     * passes of the shards stored (never added) in d_W[t], each times pass->share. step: updates made before. NULL: no such tensors. */
+     * passes of the shards stored (never added) in d_W[t], each times pass->share. step: mini-batches before. NULL: no such tensors. */
     void (*settle)(const struct bp_node *node, uint64_t step, bp_real *const *W, bp_real *const *statistics);
 };
 

@@ -98,13 +98,35 @@ static struct bp_node *last_function(struct bp_network *net, const struct bp_out
     return node;
 }
 
-/* A layer that reads `node` besides the views that lead to the output; NULL: none. */
-static const struct bp_node *other_reader(const struct bp_network *net, const struct bp_node *node, const struct bp_output *output) {
+/* Whether the node is that function, or one of the views between it and the output. */
+static bool leads_to(const struct bp_network *net, int32_t node, const struct bp_node *function, const struct bp_output *output) {
+    int32_t at = output->node;
+    while (at != node && &net->nodes[at] != function) at = net->nodes[at].inputs[0];
+    return at == node;
+}
+
+/* Who else sees the numbers that the loss takes the activation off: a layer that reads them, or an output of its own. NULL: nobody. */
+static const struct bp_node *other_reader(const struct bp_network *net, const struct bp_node *function, const struct bp_output *output) {
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
         for (int32_t k = 0; k < net->nodes[i].inputs_count; k++)
-            if (&net->nodes[net->nodes[i].inputs[k]] == node && (node == &net->nodes[output->node] || !net->nodes[i].ops->view))
-                return &net->nodes[i];
+            if (leads_to(net, net->nodes[i].inputs[k], function, output) && !leads_to(net, i, function, output)) return &net->nodes[i];
+    for (int32_t k = 0; k < net->outputs_count; k++)
+        if (net->outputs[k].node != output->node && leads_to(net, net->outputs[k].node, function, output)) return &net->nodes[net->outputs[k].node];
     return NULL;
+}
+
+static int refuse_reader(const struct bp_network *net, const struct bp_node *function, const struct bp_output *output, const char *pointer,
+                         struct bp_error *error) {
+    const struct bp_node *reader = other_reader(net, function, output);
+    if (!reader) return 0;
+    if (leads_to(net, (int32_t)(reader - net->nodes), function, output))
+        return bp_error_set(error, pointer,
+                            "the loss %s of the output \"%s\" fuses the %s of layer \"%s\", but \"%s\" is an output of its own; let both read the "
+                            "layer before it",
+                            output->loss->entry.name, net->nodes[output->node].name, output->loss->head, function->name, reader->name);
+    return bp_error_set(error, pointer,
+                        "the loss %s fuses the %s of the output layer \"%s\", so layer \"%s\" cannot read it; let both read the layer before it",
+                        output->loss->entry.name, output->loss->head, function->name, reader->name);
 }
 
 static int fuse_head(struct bp_network *net, struct bp_output *output, struct bp_error *error) {
@@ -118,11 +140,7 @@ static int fuse_head(struct bp_network *net, struct bp_output *output, struct bp
     if (node->activation && (node->activation != &output->head->entry || !same_rows))
         return bp_error_set(error, pointer, "the loss %s expects %s, or no activation, at the output layer \"%s\", but its activation is %s%s",
                             output->loss->entry.name, output->loss->head, node->name, node->activation->name, same_rows ? "" : " before a reshape");
-    const struct bp_node *reader = other_reader(net, node, output);
-    if (reader)
-        return bp_error_set(error, pointer,
-                            "the loss %s fuses the %s of the output layer \"%s\", so layer \"%s\" cannot read it; let both read the layer before it",
-                            output->loss->entry.name, output->loss->head, node->name, reader->name);
+    if (refuse_reader(net, node, output, pointer, error)) return -1;
     node->activation = NULL;
     return 0;
 }

@@ -41,8 +41,10 @@ static void pass_shard(void *context, int32_t index) {
     struct bp_shard *shard = &trainer->shard[index];
     const struct bp_work *work = &trainer->work;
     if (!shard->count) return;
-    const struct bp_draw draw = {
-        .seed = trainer->options.seed, .step = (uint64_t)trainer->updates, .first = shard->first, .share = (double)shard->count / work->n};
+    const struct bp_draw draw = {.seed = trainer->options.seed,
+                                 .step = (uint64_t)trainer->updates,
+                                 .first = work->before + shard->first,
+                                 .share = (double)shard->count / work->n};
     for (int32_t k = 0; k < trainer->network->outputs_count; k++)
         shard->calls[k] = (struct bp_loss_call){
             .batch = shard->count, .y = shard->targets[k], .weights = work->source->weighted ? shard->weights : NULL, .scale = work->scale};
@@ -70,6 +72,21 @@ static const bp_real *truth_of(const struct bp_trainer *trainer, struct bp_shard
     return shard->classes;
 }
 
+/* Steps that a mask made rows of their own, while each number of a sample has its own unit: one by one. */
+static void update_by_step(const struct bp_metric_ops *metric, double *state, const struct bp_metric_call *all, int32_t samples) {
+    const size_t width = (size_t)all->width, steps = (size_t)(all->batch / samples);
+    struct bp_metric_call one = *all;
+    one.batch = 1;
+    for (size_t row = 0; row < (size_t)all->batch; row++) {
+        one.predictions = all->predictions + row * width;
+        one.y = all->y + row * width;
+        one.weights = all->weights + row;
+        one.units = all->units + row % steps * width;
+        one.origins = all->origins + row % steps * width;
+        metric->update(state, &one);
+    }
+}
+
 static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *shard, int32_t k, int32_t part) {
     const struct bp_task *task = &trainer->options.tasks[k];
     const struct bp_output *output = &trainer->network->outputs[k];
@@ -91,7 +108,9 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
     for (int32_t m = 0; m < task->metrics_count; m++) {
         const int64_t state = trainer->metric_state[part][k][m];
         call.numbers = task->metric_numbers[m];
-        if (state >= 0) task->metrics[m]->update(sums + state, &call);
+        if (state < 0) continue;
+        if (task->units && call.batch > shard->count) update_by_step(task->metrics[m], sums + state, &call, shard->count);
+        else task->metrics[m]->update(sums + state, &call);
     }
 }
 
@@ -143,14 +162,20 @@ static void order_epoch(struct bp_trainer *trainer) {
     trainer->order_epoch = trainer->epoch;
 }
 
-/* The next mini-batch: its gradient is added to what the shards hold. False: its loss is not finite. */
-static bool walk_batch(struct bp_trainer *trainer) {
+/* The next mini-batch, the `nth` of its update: its gradient is added to what the shards hold. False: its loss is not finite. */
+static bool walk_batch(struct bp_trainer *trainer, int32_t nth) {
     const int64_t left = trainer->train.rows - trainer->position;
     const int32_t n = left < trainer->options.batch_size ? (int32_t)left : trainer->options.batch_size;
     double weight;
     order_epoch(trainer);
-    trainer->work = (struct bp_work){
-        .source = &trainer->train, .rows = trainer->order + trainer->position, .n = n, .update = true, .lambda = 1, .weights = trainer->weights};
+    trainer->work = (struct bp_work){.source = &trainer->train,
+                                     .rows = trainer->order + trainer->position,
+                                     .n = n,
+                                     .nth = nth,
+                                     .before = (int64_t)nth * trainer->options.batch_size,
+                                     .update = true,
+                                     .lambda = 1,
+                                     .weights = trainer->weights};
     if (trainer->options.mixup > 0 && n > 1) trainer->work.lambda = bp_mixing_draw(trainer);
     const double loss = run_batch(trainer, &weight);
     if (!isfinite(loss)) return false;
@@ -177,7 +202,7 @@ static enum bp_train_event search_batch(struct bp_trainer *trainer) {
         release_gradients(trainer);
         bp_trainer_search_begin(trainer);
     }
-    if (!walk_batch(trainer)) {
+    if (!walk_batch(trainer, 0)) {
         if (trainer->updates == 0) return diverge(trainer);
         trainer->accumulators[BP_SUM_LOSS] = INFINITY; /* a trial that went too far: the search comes back from it */
         trainer->position = trainer->train.rows;
@@ -197,7 +222,7 @@ static enum bp_train_event train_batch(struct bp_trainer *trainer) {
     int32_t batches = 0;
     if (trainer->options.optimizer->search) return search_batch(trainer);
     for (; batches < most && trainer->position < trainer->train.rows; batches++)
-        if (!walk_batch(trainer)) return diverge(trainer);
+        if (!walk_batch(trainer, batches)) return diverge(trainer);
     trainer->work.measure = trainer->position == trainer->train.rows;
     if (!bp_trainer_update(trainer, batches)) return diverge(trainer);
     release_gradients(trainer);

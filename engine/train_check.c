@@ -81,7 +81,9 @@ static int check_metrics(const struct bp_task *task, struct bp_error *error) {
     return 0;
 }
 
-static int check_classes(const struct bp_output *output, const struct bp_task *task, struct bp_error *error) {
+static int check_classes(const struct bp_network *network, int32_t k, const struct bp_task *task, struct bp_error *error) {
+    const struct bp_output *output = &network->outputs[k];
+    const bool several = network->outputs_count > 1;
     const int32_t width = (int32_t)bp_shape_size(&output->shape);
     const bool class_loss = output->loss->target == BP_TARGET_CLASS;
     if (!task->classes && class_loss)
@@ -89,8 +91,9 @@ static int check_classes(const struct bp_output *output, const struct bp_task *t
     if (task->classes && task->classes < 2)
         return bp_error_set(error, "/target", "the target has %d class; a classification needs at least 2", (int)task->classes);
     if (task->classes && (width == 1 ? 2 : width) != task->classes)
-        return bp_error_set(error, "/layers", "the output has %d number%s, but the target has %d classes; use %d units%s", (int)width,
-                            width == 1 ? "" : "s", (int)task->classes, (int)task->classes, task->classes == 2 ? ", or 1 with sigmoid" : "");
+        return bp_error_set(error, "/layers", "the output%s%s%s has %d number%s, but the target has %d classes; use %d units%s", several ? " \"" : "",
+                            several ? network->nodes[output->node].name : "", several ? "\"" : "", (int)width, width == 1 ? "" : "s",
+                            (int)task->classes, (int)task->classes, task->classes == 2 ? ", or 1 with sigmoid" : "");
     return 0;
 }
 
@@ -146,7 +149,7 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
     if (network->trained_count == 0) return bp_error_set(error, "/layers", "nothing can be trained: no layer has weights that are not frozen");
     for (int32_t k = 0; k < network->outputs_count; k++) {
         if (!network->outputs[k].loss) return bp_error_set(error, "/loss", "the network has no loss");
-        if (check_classes(&network->outputs[k], &options->tasks[k], error) || check_metrics(&options->tasks[k], error)) return -1;
+        if (check_classes(network, k, &options->tasks[k], error) || check_metrics(&options->tasks[k], error)) return -1;
     }
     return options->optimizer->search ? check_search(network, options, error) : 0;
 }

@@ -1,6 +1,7 @@
 /* train_mix.c - mixup (Zhang, Cisse, Dauphin, Lopez-Paz 2018): a mini-batch x, y is mixed with itself in another order, x', y':
  *   x = lambda x + (1 - lambda) x';  loss = lambda L(y) + (1 - lambda) L(y'),  lambda from Beta(alpha, alpha), one a mini-batch.
- * The other order is the mini-batch turned by some places: rows are shuffled already. Both draws are pure functions of (seed, update). */
+ * The other order is the mini-batch turned by some places: rows are shuffled already. Both draws are pure functions of (seed, update, mini-batch of
+ * it). */
 #include "trainer.h"
 
 #include "kernels/kernels.h"
@@ -48,16 +49,23 @@ static double draw_gamma(struct bp_random *random, double alpha) {
     }
 }
 
-double bp_mixing_draw(const struct bp_trainer *trainer) {
+/* Each mini-batch of an update has a part of the update's numbers to itself. */
+static struct bp_random open_random(const struct bp_trainer *trainer) {
     struct bp_random random = bp_random_open(trainer->options.seed, BP_STREAM_MIXUP, (uint32_t)trainer->updates);
+    random.counter = (uint64_t)trainer->work.nth << 40;
+    return random;
+}
+
+double bp_mixing_draw(const struct bp_trainer *trainer) {
+    struct bp_random random = open_random(trainer);
     const double a = draw_gamma(&random, trainer->options.mixup), b = draw_gamma(&random, trainer->options.mixup);
     return a + b > 0 ? a / (a + b) : 1;
 }
 
 /* By how many places the mini-batch is turned: 1 to n - 1. */
 static int32_t turn_of(const struct bp_trainer *trainer) {
-    struct bp_random random = bp_random_open(trainer->options.seed, BP_STREAM_MIXUP, (uint32_t)trainer->updates);
-    random.counter = UINT64_MAX / 2; /* far from what the share was drawn from */
+    struct bp_random random = open_random(trainer);
+    random.counter += UINT64_C(1) << 39; /* far from what the share was drawn from */
     return 1 + (int32_t)bp_random_below(&random, (uint64_t)trainer->work.n - 1);
 }
 

@@ -227,6 +227,7 @@ int bp_trainer_search(struct bp_trainer *trainer, double loss) {
 
 void bp_trainer_settle(struct bp_trainer *trainer) {
     const struct bp_network *net = trainer->network;
+    const int64_t most = trainer->options.gradient_accumulation_steps > 1 ? trainer->options.gradient_accumulation_steps : 1;
     if (net->weights_count == net->trained_count) return;
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++) {
         const struct bp_node *node = &net->nodes[i];
@@ -239,6 +240,6 @@ void bp_trainer_settle(struct bp_trainer *trainer) {
             for (int32_t s = 1; tensor->state && s < trainer->work.active; s++)
                 bp_kernels()->scaled_add((size_t)bp_shape_size(&tensor->shape), 1, trainer->shard[s].gradient + tensor->offset, statistics[t]);
         }
-        node->ops->settle(node, (uint64_t)trainer->updates, W, statistics);
+        node->ops->settle(node, (uint64_t)(trainer->updates * most + trainer->work.nth), W, statistics);
     }
 }

@@ -47,6 +47,8 @@ struct bp_work {
     const struct bp_source *source;
     const int64_t *rows; /* [n] */
     int32_t n, active;   /* samples, shards that got any */
+    int32_t nth;         /* mini-batches of the same update before it, */
+    int64_t before;      /* and their samples */
     bool update;         /* training: gradients and dropout */
     bool measure;        /* the health of the layers is wanted */
     double scale;        /* 1 / sum of sample weights */

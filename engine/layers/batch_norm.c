@@ -2,8 +2,9 @@
  * x, a (B, ..., C); gamma, beta, moving_mean, moving_variance (C). In inference, and when frozen, the moving statistics stand for the mini-batch's.
  *
  * R = B times the cells of a sample. Each shard of a mini-batch takes the statistics of its own rows; the moving ones are renewed from their mean
- * over the shards: moving = m moving + (1 - m) new, m = min(momentum, t / (t + 1)) at update t (from 0), a plain average at first, so that they
- * are of use from the first epoch on. The moving variance is the unbiased one, as in PyTorch. Steps that a mask hides do not count. */
+ * over the shards: moving = m moving + (1 - m) new, m = min(momentum, t / (t + 1)) at mini-batch t (from 0), a plain average at first, so that they
+ * are of use from the first epoch on. The moving variance is the unbiased one, as in PyTorch. Steps that a mask hides do not count; a shard of
+ * nothing else leaves the moving statistics as they are. */
 #include "initializer.h"
 #include "layer.h"
 
@@ -134,17 +135,24 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     }
 }
 
+/* For settle. */
+static void tell_statistics(const struct bp_pass *pass, const struct norm *n) {
+    const bool any = n->count > 0;
+    const bp_real *mean = any ? n->mean : pass->W[MEAN], *variance = any ? n->variance : pass->W[VARIANCE];
+    const bp_real share = (bp_real)pass->share, unbiased = n->count > 1 ? n->count / (n->count - 1) : 1;
+    for (size_t c = 0; c < n->C; c++) {
+        pass->d_W[MEAN][c] = share * mean[c];
+        pass->d_W[VARIANCE][c] = share * unbiased * variance[c];
+    }
+}
+
 /* With d_n = d_a gamma, n the normed x and sums over the rows that are there:  d_x = (d_n - (sum d_n + n sum d_n n) / count) / deviation. */
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     struct norm n = norm_of(node, pass);
     const size_t C = n.C;
     const bp_real share = n.fresh && n.count > 0 ? 1 / n.count : 0;
     bp_real *along = n.variance, *sum = n.sum; /* (C): the variance is told first, then its room is free */
-    if (n.fresh)
-        for (size_t c = 0; c < C; c++) {
-            pass->d_W[MEAN][c] = (bp_real)pass->share * n.mean[c];
-            pass->d_W[VARIANCE][c] = (bp_real)pass->share * n.variance[c] * (n.count > 1 ? n.count / (n.count - 1) : 1);
-        }
+    if (n.fresh) tell_statistics(pass, &n);
     sum_rows(&n, pass->d_a, NULL, NULL, sum);
     sum_rows(&n, pass->d_a, NULL, n.normed, along);
     for (size_t c = 0; n.d_gamma && c < C; c++) n.d_gamma[c] = along[c] + (pass->keep_W ? n.d_gamma[c] : 0);

@@ -8,7 +8,12 @@
 #define SUITES(X)                                                                                                                                    \
     X(base)                                                                                                                                          \
     X(registry)                                                                                                                                      \
-    X(random) X(vector) X(blas) X(onednn) X(activations) X(layers) X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(train)
+    X(random)                                                                                                                                        \
+    X(vector)                                                                                                                                        \
+    X(blas)                                                                                                                                          \
+    X(onednn)                                                                                                                                        \
+    X(activations)                                                                                                                                   \
+    X(layers) X(batch_norm) X(masks) X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(outputs) X(train) X(train_state)
 
 #define DECLARE(name) Suite *suite_##name(void);
 SUITES(DECLARE)

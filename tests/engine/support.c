@@ -48,7 +48,7 @@ void test_values(const struct bp_entry *entry, struct bp_value *values, char *te
     }
 }
 
-/* Takes name=... and in=... out of the words; what is left goes to test_values. */
+/* Takes name=..., in=... and frozen=... out of the words; what is left goes to test_values. */
 static void set_layer(struct bp_layer *layer, char *text) {
     char rest[256] = "", *state = NULL, *word = strtok_r(text, " ", &state);
     layer->ops = (const struct bp_layer_ops *)bp_family_find(&bp_layers, word);
@@ -57,6 +57,8 @@ static void set_layer(struct bp_layer *layer, char *text) {
     while ((word = strtok_r(NULL, " ", &state)) != NULL) {
         if (!strncmp(word, "name=", 5)) {
             snprintf(layer->name, sizeof layer->name, "%s", word + 5);
+        } else if (!strncmp(word, "frozen=", 7)) {
+            layer->frozen = word[7] == '1';
         } else if (!strncmp(word, "in=", 3)) {
             char *names = NULL;
             for (char *name = strtok_r(word + 3, ",", &names); name; name = strtok_r(NULL, ",", &names))
@@ -69,6 +71,40 @@ static void set_layer(struct bp_layer *layer, char *text) {
     test_values(&layer->ops->entry, layer->values, rest);
 }
 
+/* "huber delta=2", "layer: huber delta=2" or "layer*0.5: huber delta=2". */
+static void set_output(struct bp_graph *graph, char *text) {
+    struct bp_graph_output *output = &graph->outputs[graph->outputs_count++];
+    char *colon = strchr(text, ':'), *loss = colon ? colon + 1 : text;
+    while (*text == ' ') text++;
+    if (colon) {
+        *colon = 0;
+        char *times = strchr(text, '*');
+        if (times) output->weight = strtod(times + 1, NULL);
+        snprintf(output->name, BP_NAME_MAX, "%.*s", times ? (int)(times - text) : BP_NAME_MAX - 1, text);
+    }
+    while (*loss == ' ') loss++;
+    char *values = loss + strcspn(loss, " ");
+    if (*values) *values++ = 0;
+    output->loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, loss);
+    ck_assert_msg(output->loss != NULL, "no loss %s", loss);
+    bp_values_preset(&output->loss->entry, output->values);
+    test_values(&output->loss->entry, output->values, values);
+}
+
+void test_add_layer(struct test_graph *graph, const char *text) {
+    char copy[1024];
+    snprintf(copy, sizeof copy, "%s", text);
+    ck_assert_int_lt(graph->graph.layers_count, TEST_LAYERS);
+    memset(&graph->layers[graph->graph.layers_count], 0, sizeof *graph->layers);
+    set_layer(&graph->layers[graph->graph.layers_count++], copy);
+}
+
+void test_add_output(struct test_graph *graph, const char *text) {
+    char copy[256];
+    snprintf(copy, sizeof copy, "%s", text);
+    set_output(&graph->graph, copy);
+}
+
 void test_graph(struct test_graph *graph, const char *text, const char *loss, struct bp_shape shape) {
     char copy[1024], *state = NULL;
     memset(graph, 0, sizeof *graph);
@@ -78,17 +114,11 @@ void test_graph(struct test_graph *graph, const char *text, const char *loss, st
     graph->graph.inputs = graph->inputs;
     graph->graph.layers = graph->layers;
     graph->graph.inputs_count = 1;
-    for (char *layer = strtok_r(copy, ";", &state); layer; layer = strtok_r(NULL, ";", &state))
-        set_layer(&graph->layers[graph->graph.layers_count++], layer);
+    for (char *layer = strtok_r(copy, ";", &state); layer; layer = strtok_r(NULL, ";", &state)) test_add_layer(graph, layer);
     if (!loss || !*loss) return;
-    const size_t length = strcspn(loss, " ");
     snprintf(copy, sizeof copy, "%s", loss);
-    copy[length] = 0;
-    graph->graph.outputs[0].loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, copy);
-    ck_assert_msg(graph->graph.outputs[0].loss != NULL, "no loss %s", loss);
-    bp_values_preset(&graph->graph.outputs[0].loss->entry, graph->graph.outputs[0].values);
-    snprintf(copy, sizeof copy, "%s", loss + length);
-    test_values(&graph->graph.outputs[0].loss->entry, graph->graph.outputs[0].values, copy);
+    for (char *one = strtok_r(copy, ";", &state); one; one = strtok_r(NULL, ";", &state)) test_add_output(graph, one);
+    if (graph->graph.outputs_count == 1 && !graph->graph.outputs[0].name[0]) graph->graph.outputs_count = 0; /* the last layer */
 }
 
 struct bp_network *test_network(const char *text, const char *loss, struct bp_shape shape) {

@@ -211,3 +211,36 @@ def test_lbfgs_fits_a_small_network(server):
 def test_precision_auto_goes_on_in_any_case(server):
     job = server.train(model={"layers": [DENSE]}, dataset="iris", target="class", epochs=3, seed=1, precision="auto")
     assert job["options"]["precision"] == "auto" and job["status"] == "succeeded"
+
+
+def test_sequences_of_different_lengths(server):
+    """Shorter sequences are padded when types give the longest; a masked lstm reads what is there: padding by hand predicts the same."""
+    draw, model, data = random.Random(8), unique("lengths"), unique("sequences")
+    rows = [[[draw.gauss(0, 1)] for _ in range(draw.randint(2, 6))] for _ in range(300)]
+    body = {"name": data, "columns": {"s": rows, "y": ["up" if sum(v[0] for v in row) > 0 else "down" for row in rows]},
+            "types": {"s": {"type": "tensor", "shape": [6, 1]}}}
+    assert server.post("/v1/datasets", body).status == 201
+    job = server.train(model={"name": model, "layers": [{"type": "masking"}, {"type": "lstm", "units": 8, "bidirectional": True}]}, dataset=data, target="y",
+                       epochs=40, seed=2, optimizer={"type": "adam", "learning_rate": 0.01})
+    assert job["metrics"]["val_accuracy"] > 0.9
+    short, padded, longer = [[1.5], [-0.25]], [[1.5], [-0.25]] + [[None]] * 4, [[1.5]] * 7
+    first, second = server.predict(model, [{"s": short}, {"s": padded}])
+    assert first == second and first["label"] == "up"
+    answer = server.post("/v1/models/%s/predict" % model, {"instances": [{"s": longer}]})
+    assert answer.status == 422 and "(6, 1)" in answer.json["errors"][0]["detail"]
+
+
+def test_embeddings_read_indices_as_they_are(server):
+    """Two words say yes; index 0 is padding. An index that the embedding does not know is refused before anything runs."""
+    draw, model, data = random.Random(9), unique("words"), unique("texts")
+    rows = [[draw.randint(1, 7) for _ in range(5)] for _ in range(300)]
+    body = {"name": data, "columns": {"t": rows, "y": ["yes" if 3 in row or 5 in row else "no" for row in rows]}}
+    assert server.post("/v1/datasets", body).status == 201
+    layers = [{"type": "embedding", "input_dim": 8, "output_dim": 4, "mask_zero": True}, {"type": "global_average_pool"}, DENSE]
+    job = server.train(model={"name": model, "layers": layers}, dataset=data, target="y", epochs=60, seed=2, optimizer={"type": "adam", "learning_rate": 0.02})
+    assert job["metrics"]["val_accuracy"] > 0.95
+    assert server.get("/v1/models/%s/versions/1" % model).json["preprocessing"]["features"][0]["scale"] == "none"
+    assert [p["label"] for p in server.predict(model, [{"t": [1, 2, 3, 4, 1]}, {"t": [1, 2, 0, 0, 0]}])] == ["yes", "no"]
+    small = [{**layers[0], "input_dim": 6}, *layers[1:]]
+    answer = server.post("/v1/jobs", {"model": {"layers": small}, "dataset": data, "target": "y"})
+    assert answer.status == 422 and "from 0 to 5" in answer.json["errors"][0]["detail"] and answer.json["errors"][0]["pointer"] == "/features"

@@ -95,9 +95,22 @@ START_TEST(tensors) {
     loaded_clear(&loaded);
     JSON_REFUSED("{\"records\":[{\"t\":[1,2]},{\"t\":[1,2,3]}]}",
                  "[{\"pointer\":\"/records/1/t\",\"column\":\"t\",\"value\":\"[1,2,3]\",\"detail\":\"the array has shape (3), expected (2) as in the "
-                 "first row\"}]");
-    JSON_REFUSED("{\"records\":[{\"t\":[1,2]},{\"t\":[1,null]}]}",
-                 "[{\"pointer\":\"/records/1/t\",\"column\":\"t\",\"value\":\"[1,null]\",\"detail\":\"expected an array of numbers of shape (2), but "
+                 "first row; shorter sequences are padded when types give the longest: {\\\"type\\\":\\\"tensor\\\",\\\"shape\\\":[...]}\"}]");
+    JSON_ROWS("{\"records\":[{\"t\":[1,2]},{\"t\":[1,null]}]}", "{\"t\":[1,2]}\n{\"t\":[1,null]}");
+    JSON_ROWS("{\"types\":{\"t\":{\"type\":\"tensor\",\"shape\":[3,2]}},\"records\":[{\"t\":[[1,2]]},{\"t\":[[1,2],[3,4],[5,6]]}]}",
+              "{\"t\":[[1,2],[null,null],[null,null]]}\n{\"t\":[[1,2],[3,4],[5,6]]}");
+    loaded = load_json("{\"records\":[{\"t\":[1,2]},{\"t\":[6,null]}]}");
+    column = column_text(loaded.data, 0);
+    ck_assert_str_eq("{\"name\":\"t\",\"type\":\"tensor\",\"shape\":[2],\"missing\":0,\"min\":1,\"max\":6,\"mean\":3,\"std\":2.16024689946929}",
+                     column);
+    free(column);
+    loaded_clear(&loaded);
+    JSON_REFUSED(
+        "{\"types\":{\"t\":{\"type\":\"tensor\",\"shape\":[2,2]}},\"records\":[{\"t\":[[1,2],[3,4],[5,6]]}]}",
+        "[{\"pointer\":\"/records/0/t\",\"column\":\"t\",\"value\":\"[[1,2],[3,4],[5,6]]\",\"detail\":\"the array has shape (3, 2), expected (2, 2) "
+        "as given in types\"}]");
+    JSON_REFUSED("{\"records\":[{\"t\":[1,2]},{\"t\":[1,nul]}]}",
+                 "[{\"pointer\":\"/records/1/t\",\"column\":\"t\",\"value\":\"[1,nul]\",\"detail\":\"expected an array of numbers of shape (2), but "
                  "it holds something that is not a number\"}]");
     JSON_REFUSED("{\"records\":[{\"t\":[[1],[2,3]]}]}",
                  "[{\"pointer\":\"/records/0/t\",\"column\":\"t\",\"value\":\"[[1],[2,3]]\",\"detail\":\"expected an array of numbers of shape (1), "

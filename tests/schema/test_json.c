@@ -109,8 +109,8 @@ START_TEST(tensors) {
         "{\"types\":{\"t\":{\"type\":\"tensor\",\"shape\":[2,2]}},\"records\":[{\"t\":[[1,2],[3,4],[5,6]]}]}",
         "[{\"pointer\":\"/records/0/t\",\"column\":\"t\",\"value\":\"[[1,2],[3,4],[5,6]]\",\"detail\":\"the array has shape (3, 2), expected (2, 2) "
         "as given in types\"}]");
-    JSON_REFUSED("{\"records\":[{\"t\":[1,2]},{\"t\":[1,nul]}]}",
-                 "[{\"pointer\":\"/records/1/t\",\"column\":\"t\",\"value\":\"[1,nul]\",\"detail\":\"expected an array of numbers of shape (2), but "
+    JSON_REFUSED("{\"records\":[{\"t\":[1,2]},{\"t\":[1,true]}]}",
+                 "[{\"pointer\":\"/records/1/t\",\"column\":\"t\",\"value\":\"[1,true]\",\"detail\":\"expected an array of numbers of shape (2), but "
                  "it holds something that is not a number\"}]");
     JSON_REFUSED("{\"records\":[{\"t\":[[1],[2,3]]}]}",
                  "[{\"pointer\":\"/records/0/t\",\"column\":\"t\",\"value\":\"[[1],[2,3]]\",\"detail\":\"expected an array of numbers of shape (1), "

@@ -97,3 +97,23 @@ def test_commands_without_a_server(tmp_path):
     done = subprocess.run(["bash", "-ec", block], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Adelie,") > 100 and (tmp_path / "model.bpd").stat().st_size > 1000
+
+
+def test_bodies_beyond_the_tour(fresh):
+    """Every job of the section "What it knows" trains."""
+    server = fresh()
+    server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
+    section = README[README.index("## What it knows"):README.index("## Endpoints")]
+    bodies = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", section, re.M | re.S)]
+    assert len(bodies) >= 6
+    for body in bodies:
+        job = server.train(**body)
+        assert job["status"] == "succeeded", (body, job["error"])
+    assert "values" in server.predict("mass", [{"species": "Gentoo", "sex": "male", "flipper_length_mm": 220}])[0]
+
+
+def test_the_table_of_families_is_the_catalog(fresh):
+    catalog = fresh().get("/v1/catalog").json
+    rows = re.findall(r"^\| (\w+) \| ((?:`\w+` ?)+)\|$", README[README.index("## What it knows"):README.index("## Endpoints")], re.M)
+    assert {family: re.findall(r"`(\w+)`", members) for family, members in rows} == {
+        family: [e["name"] for e in entries] for family, entries in catalog.items() if family not in ("object", "formats")}

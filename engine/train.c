@@ -117,16 +117,16 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
 /* Runs the mini-batch in trainer->work. Returns the loss sum and the sum of sample weights. */
 static double run_batch(struct bp_trainer *trainer, double *weight) {
     struct bp_work *work = &trainer->work;
-    const bool searches = work->update && trainer->options.optimizer->search;
+    const bool whole = work->update && bp_trainer_whole(trainer);
     work->active = work->n < trainer->options.threads ? work->n : trainer->options.threads;
     *weight = work->n;
-    work->scale = searches ? 1 : 1.0 / work->n; /* a search divides by the weight of all rows, once it is known */
+    work->scale = whole ? 1 : 1.0 / work->n; /* the gradient of all rows is divided by their weight once it is known */
     if (work->source->weighted) {
         bp_shards_run(trainer->shards, fill_shard, trainer);
         *weight = 0;
         for (int32_t s = 0; s < work->active; s++)
             for (int32_t i = 0; i < trainer->shard[s].count; i++) *weight += (double)trainer->shard[s].weights[i];
-        if (!searches) work->scale = *weight > 0 ? 1 / *weight : 0;
+        if (!whole) work->scale = *weight > 0 ? 1 / *weight : 0;
         bp_shards_run(trainer->shards, pass_shard, trainer);
     } else {
         bp_shards_run(trainer->shards, fill_and_pass_shard, trainer);
@@ -217,10 +217,22 @@ static enum bp_train_event search_batch(struct bp_trainer *trainer) {
     return BP_TRAIN_STEP;
 }
 
+/* One mini-batch of an update by all rows. */
+static enum bp_train_event whole_batch(struct bp_trainer *trainer) {
+    if (trainer->position == 0) release_gradients(trainer);
+    if (!walk_batch(trainer, 0)) return diverge(trainer);
+    if (trainer->position < trainer->train.rows) return BP_TRAIN_STEP;
+    trainer->work.measure = true;
+    if (!bp_trainer_update(trainer, trainer->accumulators[BP_SUM_WEIGHT])) return diverge(trainer);
+    trainer->updates++;
+    return end_training(trainer);
+}
+
 static enum bp_train_event train_batch(struct bp_trainer *trainer) {
     const int32_t most = trainer->options.gradient_accumulation_steps > 1 ? trainer->options.gradient_accumulation_steps : 1;
     int32_t batches = 0;
     if (trainer->options.optimizer->search) return search_batch(trainer);
+    if (trainer->options.optimizer->whole) return whole_batch(trainer);
     for (; batches < most && trainer->position < trainer->train.rows; batches++)
         if (!walk_batch(trainer, batches)) return diverge(trainer);
     trainer->work.measure = trainer->position == trainer->train.rows;

@@ -103,7 +103,7 @@ static bool positive(double number) {
     return number >= 0 && isfinite(number);
 }
 
-/* A search compares losses of the same training set at different weights: nothing else may change between them. */
+/* An optimizer of the whole training set compares its losses or gradients at different weights: nothing else may change between them. */
 static int check_search(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
     const char *name = options->optimizer->entry.name;
     if (options->mixup > 0 || options->gradient_accumulation_steps > 1)
@@ -115,7 +115,7 @@ static int check_search(const struct bp_network *network, const struct bp_train_
         if (node->draws || (node->ops->settle && !node->frozen))
             return bp_error_set(
                 error, "/optimizer",
-                "%s needs a loss that is the same each time it is looked at, but layer \"%s\" (%s) changes it; remove the layer, or use adam", name,
+                "%s looks at the whole training set and compares, but layer \"%s\" (%s) makes it another each time; remove the layer, or use adam", name,
                 node->name, node->ops->entry.name);
     }
     return 0;
@@ -151,7 +151,7 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
         if (!network->outputs[k].loss) return bp_error_set(error, "/loss", "the network has no loss");
         if (check_classes(network, k, &options->tasks[k], error) || check_metrics(&options->tasks[k], error)) return -1;
     }
-    return options->optimizer->search ? check_search(network, options, error) : 0;
+    return options->optimizer->search || options->optimizer->whole ? check_search(network, options, error) : 0;
 }
 
 int bp_trainer_check(const struct bp_network *network, const struct bp_train_options *options, const struct bp_source *train,

@@ -6,7 +6,7 @@
 
 void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state) {
     /* A search keeps nothing of the walk it is on: it is walked again. */
-    const bool again = trainer->options.optimizer->search && trainer->position < trainer->train.rows;
+    const bool again = bp_trainer_whole(trainer) && trainer->position < trainer->train.rows;
     *state = (struct bp_trainer_state){
         .epoch = trainer->epoch,
         .position = again ? 0 : trainer->position,

@@ -20,7 +20,9 @@ static double rate_at(const struct bp_trainer *trainer, int64_t step) {
     const struct bp_train_options *options = &trainer->options;
     if (!options->schedule) return base_rate(trainer);
     const int64_t rows_a_step = (int64_t)options->batch_size * (options->gradient_accumulation_steps > 1 ? options->gradient_accumulation_steps : 1);
-    const int64_t steps = (trainer->train.rows + rows_a_step - 1) / rows_a_step;
+    const bool whole = bp_trainer_whole(trainer); /* an epoch is one step of it, however often it looks */
+    const int64_t steps = whole ? 1 : (trainer->train.rows + rows_a_step - 1) / rows_a_step;
+    if (whole) step = trainer->epoch;
     const struct bp_schedule_at at = {.step = step,
                                       .steps_per_epoch = steps,
                                       .epochs = options->epochs,
@@ -164,10 +166,10 @@ static void after_update(struct bp_trainer *trainer) {
     if (trainer->average) average_weights(trainer);
 }
 
-bool bp_trainer_update(struct bp_trainer *trainer, int32_t batches) {
+bool bp_trainer_update(struct bp_trainer *trainer, double batches) {
     const struct bp_train_options *options = &trainer->options;
     const bool plain = !(options->l1 > 0) && !(options->l2 > 0) && !(options->gradient_clip_norm > 0) && !(options->gradient_clip_value > 0);
-    trainer->work.clip = 1.0 / batches;
+    trainer->work.clip = batches > 0 ? 1 / batches : 0;
     trainer->work.rate = bp_trainer_next_rate(trainer);
     if (plain && !trainer->work.measure) {
         bp_shards_run(trainer->shards, reduce_and_update_slice, trainer);

@@ -112,7 +112,11 @@ int bp_trainer_check(const struct bp_network *network, const struct bp_train_opt
 /* train_update.c: the learning rate of the next update; the update from the shards' gradients, the mean of `batches` of them. False: the gradient is
  * not finite, and nothing was changed. */
 double bp_trainer_next_rate(const struct bp_trainer *trainer);
-bool bp_trainer_update(struct bp_trainer *trainer, int32_t batches);
+bool bp_trainer_update(struct bp_trainer *trainer, double batches);
+/* Whether an update takes the whole training set. */
+static inline bool bp_trainer_whole(const struct bp_trainer *trainer) {
+    return trainer->options.optimizer->search || trainer->options.optimizer->whole;
+}
 /* An optimizer that searches: an epoch begins; and a step of it. 1: the epoch has found its weights; 0: another pass is needed; -1: not finite. */
 void bp_trainer_search_begin(struct bp_trainer *trainer);
 int bp_trainer_search(struct bp_trainer *trainer, double loss);

@@ -49,5 +49,6 @@ const struct bp_optimizer_ops bp_optimizer_rprop = {
               .params = params,
               .params_count = PARAMS},
     .slots = slots,
+    .whole = true,
     .update = update,
 };

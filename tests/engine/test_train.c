@@ -55,7 +55,7 @@ START_TEST(every_optimizer_learns_a_line) {
                                          "learning_rate=0.005 beta_1=0.5 beta_2=0.5",
                                          "learning_rate=0.02",
                                          "learning_rate=0.01 momentum=0.5",
-                                         "step_max=0.01",
+                                         "",
                                          "learning_rate=0.1"};
     static struct test_data data;
     test_line(&data, 200);

@@ -292,11 +292,6 @@ static void walk_block(const struct bp_gemm *whole, int32_t first, bp_real *pane
     }
 }
 
-static void gemm(const struct bp_gemm *call) {
-    bp_real panel[K_BLOCK * PANEL] __attribute__((aligned(BP_ALIGNMENT)));
-    for (int32_t i = 0; i < call->m; i += M_BLOCK) walk_block(call, i, panel);
-}
-
 /* ---- what a product without tiles leaves to be done --------------------------------------------------------------- */
 
 /* C = C + bias, rectified. */
@@ -307,6 +302,59 @@ static void finish(const struct bp_gemm *call) {
         if (call->rectify) rectify(1, (size_t)call->n, call->slope, call->bias, c, c);
         else add_bias(1, (size_t)call->n, call->bias, c);
     }
+}
+
+/* ---- few columns --------------------------------------------------------------------------------------------------- */
+
+#if MASKED
+enum { SLIM = 4 };
+
+/* Up to SLIM columns of C as A^T B, where A is stored as (k, m): with rows of C side by side in the vectors, two of them, no lanes are idle. */
+static inline __attribute__((always_inline)) void slim_rows(const struct bp_gemm *call, int32_t first, const lanes_mask mask[2], int32_t n,
+                                                            bp_real *to) {
+    vector sums[2][SLIM] = {{{0}}};
+    const bp_real *a = call->A + first, *b = call->B;
+    for (int32_t p = 0; p < call->k; p++, a += call->lda, b += call->ldb) {
+        const vector a0 = load_some(a, mask[0]), a1 = load_some(a + LANES, mask[1]);
+        for (int32_t j = 0; j < n; j++) {
+            sums[0][j] += a0 * b[j];
+            sums[1][j] += a1 * b[j];
+        }
+    }
+    for (int32_t j = 0; j < n; j++) {
+        store(to + j * 2 * LANES, sums[0][j]);
+        store(to + j * 2 * LANES + LANES, sums[1][j]);
+    }
+}
+
+static void slim_gemm(const struct bp_gemm *call) {
+    bp_real columns[SLIM][2 * LANES];
+    for (int32_t i = 0; i < call->m; i += 2 * LANES) {
+        const int32_t rows = call->m - i < 2 * LANES ? call->m - i : 2 * LANES;
+        const lanes_mask mask[2] = {mask_of(rows < LANES ? rows : LANES), mask_of(rows > LANES ? rows - LANES : 0)};
+        if (call->n == 1) slim_rows(call, i, mask, 1, columns[0]);
+        else if (call->n == 2) slim_rows(call, i, mask, 2, columns[0]);
+        else if (call->n == 3) slim_rows(call, i, mask, 3, columns[0]);
+        else slim_rows(call, i, mask, 4, columns[0]);
+        for (int32_t r = 0; r < rows; r++)
+            for (int32_t j = 0; j < call->n; j++) {
+                bp_real *c = &call->C[(size_t)(i + r) * (size_t)call->ldc + (size_t)j];
+                *c = call->add ? *c + columns[j][r] : columns[j][r];
+            }
+    }
+    finish(call);
+}
+#endif
+
+static void gemm(const struct bp_gemm *call) {
+    bp_real panel[K_BLOCK * PANEL] __attribute__((aligned(BP_ALIGNMENT)));
+#if MASKED
+    if (call->n <= SLIM && call->transpose_a && !call->transpose_b) {
+        slim_gemm(call);
+        return;
+    }
+#endif
+    for (int32_t i = 0; i < call->m; i += M_BLOCK) walk_block(call, i, panel);
 }
 
 /* ---- batch 1 ----------------------------------------------------------------------------------------------------- */

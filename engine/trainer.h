@@ -9,7 +9,12 @@ enum { BP_SUM_LOSS, BP_SUM_WEIGHT, BP_SUM_OUTPUTS, BP_SUMS = BP_SUM_OUTPUTS + BP
 enum { BP_TRAINING, BP_VALIDATION };
 enum { BP_SERIES_MAX = 2 * (1 + BP_OUTPUTS_MAX * (1 + BP_METRICS_MAX)) };
 /* What bp_trainer_state.memory holds. */
-enum { BP_MEMORY_SCHEDULE = 0, BP_MEMORY_SEARCH = BP_MEMORY_SCHEDULE + BP_SCHEDULE_STATE, BP_MEMORY_RATE = BP_MEMORY_SEARCH + BP_SEARCH_MEMORY };
+enum {
+    BP_MEMORY_SCHEDULE = 0,
+    BP_MEMORY_SEARCH = BP_MEMORY_SCHEDULE + BP_SCHEDULE_STATE,
+    BP_MEMORY_RATE = BP_MEMORY_SEARCH + BP_SEARCH_MEMORY, /* that the range test found, 0: none */
+    BP_MEMORY_LAST                                        /* of the last update: the schedule may have moved on since */
+};
 
 /* One number that an epoch reports. */
 struct bp_series {

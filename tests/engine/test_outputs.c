@@ -158,8 +158,9 @@ START_TEST(names_and_values) {
     for (int32_t threads = 1; threads <= 2; threads++) {
         options.threads = threads;
         struct bp_trainer *trainer = test_trainer(net, &options, &train, &validation);
-        static const char *const names[] = {"loss",         "val_loss",         "arm_loss",        "val_arm_loss", "arm_accuracy",
-                                            "val_arm_accuracy", "val_arm_roc_auc", "far_loss",     "val_far_loss", "far_rmse", "val_far_rmse"};
+        static const char *const names[] = {"loss",         "val_loss",         "arm_loss",        "val_arm_loss",
+                                            "arm_accuracy", "val_arm_accuracy", "val_arm_roc_auc", "far_loss",
+                                            "val_far_loss", "far_rmse",         "val_far_rmse"};
         ck_assert_int_eq(bp_trainer_metrics_count(trainer), 11);
         for (int i = 0; i < 11; i++) ck_assert_str_eq(bp_trainer_metric_name(trainer, i), names[i]);
         test_run(trainer);

@@ -106,10 +106,20 @@ static bool positive(double number) {
 /* A search compares losses of the same training set at different weights: nothing else may change between them. */
 static int check_search(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
     const char *name = options->optimizer->entry.name;
-    if (options->mixup > 0 || options->gradient_accumulation_steps > 1)
-        return bp_error_set(error, options->mixup > 0 ? "/mixup" : "/gradient_accumulation_steps",
-                            "%s always looks at the whole training set; leave %s out, or use adam", name,
-                            options->mixup > 0 ? "mixup" : "gradient_accumulation_steps");
+    const struct {
+        const char *option;
+        bool asked, batches;
+    } others[] = {{"/mixup", options->mixup > 0, true},
+                  {"/gradient_accumulation_steps", options->gradient_accumulation_steps > 1, true},
+                  {"/max_norm", options->max_norm > 0, false},
+                  {"/gradient_clip_norm", options->gradient_clip_norm > 0, false},
+                  {"/gradient_clip_value", options->gradient_clip_value > 0, false}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i].asked)
+            return bp_error_set(error, others[i].option, "%s %s; leave %s out, or use adam", name,
+                                others[i].batches ? "always looks at the whole training set"
+                                                  : "needs the loss's own gradient at the weights it chose",
+                                others[i].option + 1);
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
         const struct bp_node *node = &network->nodes[i];
         if (node->draws || (node->ops->settle && !node->frozen))

@@ -136,6 +136,8 @@ double bp_mixing_loss(struct bp_trainer *trainer, struct bp_shard *shard, const 
 
 /* train_health.c */
 int bp_health_new(struct bp_trainer *trainer, struct bp_error *error);
+/* Nothing is measured yet. */
+void bp_health_clear(struct bp_trainer *trainer);
 /* What the shards' workspaces and gradients say, before the update; and what the update changed, after it. */
 void bp_health_before(struct bp_trainer *trainer);
 void bp_health_after(struct bp_trainer *trainer);

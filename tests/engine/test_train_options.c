@@ -1,5 +1,5 @@
-/* test_train_options.c - the options of a training one by one, by hand: penalties, max_norm, clipping, accumulation, the moving average, mixup, frozen
- * layers, schedules. (All of them together, saved and resumed: test_train_state.c.) */
+/* test_train_options.c - the options of a training one by one, by hand: penalties, max_norm, clipping, accumulation, the moving average, mixup,
+ * frozen layers, schedules. (All of them together, saved and resumed: test_train_state.c.) */
 #include "train_support.h"
 
 #include <math.h>
@@ -217,8 +217,8 @@ END_TEST
 START_TEST(frozen_layers_stay_and_others_train) {
     static struct test_data data;
     test_spiral(&data, 300, 0);
-    struct bp_network *net = test_network("dense units=16 activation=tanh; dense units=16 activation=prelu frozen=1 name=f; dense units=3", "cross_entropy",
-                                          (struct bp_shape){1, {2}});
+    struct bp_network *net = test_network("dense units=16 activation=tanh; dense units=16 activation=prelu frozen=1 name=f; dense units=3",
+                                          "cross_entropy", (struct bp_shape){1, {2}});
     ck_assert_int_eq(net->parameters - net->trained, 16 * 16 + 16 + 16);
     for (int32_t i = 0; i < bp_optimizers.count; i++) {
         struct bp_train_options options = test_options(bp_optimizers.entries[i]->name, "", 3);
@@ -275,7 +275,8 @@ static void rates(const char *schedule, int32_t accumulate, int32_t epochs, cons
         bias += expected[i];
         bp_trainer_state(trainer, &state);
         ck_assert_msg(fabs((double)state.weights[16] - bias) < 1e-5, "%s, step %d: %g, expected %g", schedule, i, (double)state.weights[16], bias);
-        ck_assert_msg(fabs(bp_trainer_learning_rate(trainer) - expected[i]) < 1e-7, "%s, step %d: %g", schedule, i, bp_trainer_learning_rate(trainer));
+        ck_assert_msg(fabs(bp_trainer_learning_rate(trainer) - expected[i]) < 1e-7, "%s, step %d: %g", schedule, i,
+                      bp_trainer_learning_rate(trainer));
     }
     ck_assert_int_eq(bp_trainer_step(trainer), BP_TRAIN_DONE);
     bp_trainer_free(trainer);
@@ -290,8 +291,8 @@ START_TEST(rates_of_updates) {
 }
 END_TEST
 
-/* The loss does not move: after the first epoch and two more without improvement the rate is halved, from the next update on; what an epoch reports is
- * the rate of its own last update. A run resumed anywhere goes on alike. */
+/* The loss does not move: after the first epoch and two more without improvement the rate is halved, from the next update on; what an epoch reports
+ * is the rate of its own last update. A run resumed anywhere goes on alike. */
 START_TEST(reduce_on_plateau_in_a_training) {
     static struct test_data data = {.width = 1, .y_width = 1, .rows = 2, .x = {0, 0}, .y = {1, -1}};
     struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {1}});
@@ -332,7 +333,7 @@ START_TEST(impossible_numbers) {
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 7; k++) {
             struct bp_train_options options = plain;
-            double *const members[] = {&options.l1,  &options.l2,  &options.max_norm, &options.gradient_clip_norm, &options.gradient_clip_value,
+            double *const members[] = {&options.l1,  &options.l2,   &options.max_norm, &options.gradient_clip_norm, &options.gradient_clip_value,
                                        &options.ema, &options.mixup};
             *members[k] = wrong[i];
             ck_assert_msg(bp_trainer_new(net, &options, &source, NULL, &trainer, &error) == -1, "%d %d", i, k);

@@ -106,16 +106,26 @@ static bool positive(double number) {
 /* An optimizer of the whole training set compares its losses or gradients at different weights: nothing else may change between them. */
 static int check_search(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
     const char *name = options->optimizer->entry.name;
-    if (options->mixup > 0 || options->gradient_accumulation_steps > 1)
-        return bp_error_set(error, options->mixup > 0 ? "/mixup" : "/gradient_accumulation_steps",
-                            "%s always looks at the whole training set; leave %s out, or use adam", name,
-                            options->mixup > 0 ? "mixup" : "gradient_accumulation_steps");
+    const struct {
+        const char *option;
+        bool asked, batches;
+    } others[] = {{"/mixup", options->mixup > 0, true},
+                  {"/gradient_accumulation_steps", options->gradient_accumulation_steps > 1, true},
+                  {"/max_norm", options->max_norm > 0, false},
+                  {"/gradient_clip_norm", options->gradient_clip_norm > 0, false},
+                  {"/gradient_clip_value", options->gradient_clip_value > 0, false}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i].asked && (others[i].batches || options->optimizer->search))
+            return bp_error_set(error, others[i].option, "%s %s; leave %s out, or use adam", name,
+                                others[i].batches ? "always looks at the whole training set"
+                                                  : "needs the loss's own gradient at the weights it chose",
+                                others[i].option + 1);
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
         const struct bp_node *node = &network->nodes[i];
         if (node->draws || (node->ops->settle && !node->frozen))
             return bp_error_set(
                 error, "/optimizer",
-                "%s looks at the whole training set and compares, but layer \"%s\" (%s) makes it another each time; remove the layer, or use adam", name,
+                "%s compares what the whole training set says at different weights, but layer \"%s\" (%s) changes it; remove the layer, or use adam", name,
                 node->name, node->ops->entry.name);
     }
     return 0;

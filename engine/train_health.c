@@ -15,6 +15,12 @@ static int32_t units_of(const struct bp_node *node) {
     return node->out.rank > 0 ? node->out.dims[node->out.rank - 1] : 1;
 }
 
+void bp_health_clear(struct bp_trainer *trainer) {
+    const double none = (double)NAN;
+    for (int32_t i = 0; i < trainer->health_count; i++)
+        trainer->health[i] = (struct bp_health){trainer->health[i].layer, none, none, none, none, none, none, none, none};
+}
+
 int bp_health_new(struct bp_trainer *trainer, struct bp_error *error) {
     const struct bp_network *net = trainer->network;
     int32_t widest = 1;
@@ -26,16 +32,9 @@ int bp_health_new(struct bp_trainer *trainer, struct bp_error *error) {
         if (node->ops->view) continue;
         if (units_of(node) > widest) widest = units_of(node);
         trainer->health_nodes[trainer->health_count] = i;
-        trainer->health[trainer->health_count++] = (struct bp_health){.layer = node->name,
-                                                                      .weight_norm = (double)NAN,
-                                                                      .gradient_norm = (double)NAN,
-                                                                      .update_norm = (double)NAN,
-                                                                      .ratio = (double)NAN,
-                                                                      .mean = (double)NAN,
-                                                                      .spread = (double)NAN,
-                                                                      .dead = (double)NAN,
-                                                                      .saturated = (double)NAN};
+        trainer->health[trainer->health_count++].layer = node->name;
     }
+    bp_health_clear(trainer);
     trainer->alive = calloc((size_t)widest, sizeof *trainer->alive);
     return trainer->alive ? 0 : bp_error_set(error, "", "no memory for a trainer");
 }

@@ -110,8 +110,9 @@ double bp_mixing_loss(struct bp_trainer *trainer, struct bp_shard *shard, const 
         other.scale *= 1 - work->lambda;
         other.z = mixing->z[k];
         other.d_z = mixing->d[k];
-        loss += work->lambda * bp_output_loss(shard->workspace, k, call, true);
+        /* The own targets last: the weights of an output's steps, which metrics look at, are then theirs. */
         loss += (1 - work->lambda) * bp_output_loss(shard->workspace, k, &other, true);
+        loss += work->lambda * bp_output_loss(shard->workspace, k, call, true);
         call->loss = work->lambda * call->loss + (1 - work->lambda) * other.loss;
         bp_kernels()->scaled_add(n, 1, mixing->d[k], call->d_z);
     }

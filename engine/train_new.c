@@ -68,6 +68,20 @@ static size_t shard_reals(const struct bp_network *network, const struct bp_trai
     return options->mixup > 0 ? 2 * targets + outputs + inputs : targets;
 }
 
+/* The tables of a trainer, which count in small trainings only. */
+static size_t table_bytes(const struct bp_network *network, const struct bp_train_options *options) {
+    const size_t nodes = (size_t)network->nodes_count, threads = (size_t)options->threads;
+    size_t widest = 1, tensors = 1;
+    for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
+        const struct bp_shape *out = &network->nodes[i].out;
+        if (out->rank > 0 && (size_t)out->dims[out->rank - 1] > widest) widest = (size_t)out->dims[out->rank - 1];
+        tensors += (size_t)network->nodes[i].tensors_count;
+    }
+    return sizeof(struct bp_trainer) + BP_SERIES_MAX * (BP_NAME_MAX + sizeof(double)) + widest * sizeof(bool) +
+           nodes * (BP_TENSORS_MAX * sizeof(struct bp_place) + sizeof(struct bp_health) + sizeof(int32_t)) +
+           threads * (sizeof(struct bp_shard) + tensors * sizeof(double)) + (size_t)validation_batch(options) * sizeof(int64_t);
+}
+
 size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_options *options, int64_t rows, int64_t validation_rows) {
     const bool validation = validation_rows > 0;
     const int64_t parts[2] = {rows, validation_rows};
@@ -77,7 +91,7 @@ size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_
     const int64_t sums = sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL);
     return (copies * network->weights_count + slots * network->trained_count) * sizeof(bp_real) +
            threads * (bp_workspace_bytes(network, capacity, true) + shard_reals(network, options, capacity) * sizeof(bp_real)) +
-           (size_t)sums * sizeof(double) + (size_t)rows * sizeof(int64_t) + sizeof(struct bp_trainer);
+           (size_t)sums * sizeof(double) + (size_t)rows * sizeof(int64_t) + table_bytes(network, options);
 }
 
 /* ---- buffers ----------------------------------------------------------------------------------------------------- */

@@ -33,19 +33,15 @@ static bool keep(struct bp_trainer *trainer, struct kept *kept) {
     return true;
 }
 
-/* One update at that rate. Returns its loss, or infinity. */
+/* One update at that rate. Returns its loss, or infinity. The test stays within the first epoch, and does not validate. */
 static double train_at(struct bp_trainer *trainer, double rate) {
-    const double before = trainer->accumulators[BP_SUM_LOSS], weight = trainer->accumulators[BP_SUM_WEIGHT];
-    const int64_t epoch = trainer->epoch;
-    trainer->memory[BP_MEMORY_RATE] = rate;
-    if (trainer->position >= trainer->train.rows) trainer->position = 0; /* the test stays within the first epoch, and does not validate */
-    const enum bp_train_event event = bp_trainer_step(trainer);
-    if (event == BP_TRAIN_DIVERGED) return INFINITY;
-    if (trainer->epoch != epoch) { /* nothing is validated: the epoch has ended, and its sums with it */
-        trainer->epoch = epoch;
-        trainer->stopped = false;
-        return trainer->values[0];
+    if (trainer->position >= trainer->train.rows) {
+        trainer->position = 0;
+        memset(trainer->accumulators, 0, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
     }
+    const double before = trainer->accumulators[BP_SUM_LOSS], weight = trainer->accumulators[BP_SUM_WEIGHT];
+    trainer->memory[BP_MEMORY_RATE] = rate;
+    if (bp_trainer_step(trainer) == BP_TRAIN_DIVERGED) return INFINITY;
     return (trainer->accumulators[BP_SUM_LOSS] - before) / (trainer->accumulators[BP_SUM_WEIGHT] - weight);
 }
 
@@ -57,9 +53,11 @@ double bp_trainer_range_test(struct bp_trainer *trainer, struct bp_range_test *t
     struct kept kept = {0};
     double smooth = 0, lowest = INFINITY, rate = (double)NAN, found = (double)NAN;
     const struct bp_schedule_ops *schedule = trainer->options.schedule;
+    const bool validates = trainer->validates;
     test->count = 0;
     if (trainer->options.optimizer->search || !keep(trainer, &kept)) goto done;
     trainer->options.schedule = NULL;
+    trainer->validates = true; /* it would come next: so no epoch ends */
     for (int32_t i = 0; i < test->steps && !(test->stop && test->stop(test->context)); i++) {
         rate = test->least * pow(test->most / test->least, (double)i / (test->steps > 1 ? test->steps - 1 : 1));
         const double loss = train_at(trainer, rate);
@@ -76,6 +74,7 @@ double bp_trainer_range_test(struct bp_trainer *trainer, struct bp_range_test *t
         if (fair > RUNAWAY * lowest) break;
     }
     trainer->options.schedule = schedule;
+    trainer->validates = validates;
     bp_trainer_restore(trainer, &kept.state, NULL);
     if (found > 0) trainer->memory[BP_MEMORY_RATE] = found;
 done:

@@ -67,6 +67,7 @@ int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state
     for (int32_t s = 0; s < trainer->options.threads; s++) trainer->shard[s].holds = false;
     memset(trainer->validation_sums, 0, (size_t)trainer->validation_sums_count * sizeof *trainer->validation_sums);
     for (int32_t i = 0; i < trainer->values_count; i++) trainer->values[i] = (double)NAN;
+    bp_health_clear(trainer);
     trainer->validated = 0;
     trainer->order_epoch = -1;
     trainer->diverged = false;

@@ -12,7 +12,7 @@ enum { SLICE = 1024 }; /* reals: an update is cut at multiples of it, so slices 
 /* ---- the learning rate ------------------------------------------------------------------------------------------- */
 
 static double base_rate(const struct bp_trainer *trainer) {
-    const double tested = trainer->memory[BP_MEMORY_RATE]; /* by the range test, 0: none */
+    const double tested = trainer->memory[BP_MEMORY_RATE];
     return tested > 0 ? tested : trainer->options.optimizer_values[0].number;
 }
 
@@ -36,7 +36,7 @@ double bp_trainer_next_rate(const struct bp_trainer *trainer) {
 }
 
 double bp_trainer_learning_rate(const struct bp_trainer *trainer) {
-    return rate_at(trainer, trainer->updates ? trainer->updates - 1 : 0);
+    return trainer->updates ? trainer->memory[BP_MEMORY_LAST] : rate_at(trainer, 0);
 }
 
 /* ---- the gradient ------------------------------------------------------------------------------------------------ */
@@ -170,7 +170,7 @@ bool bp_trainer_update(struct bp_trainer *trainer, double batches) {
     const struct bp_train_options *options = &trainer->options;
     const bool plain = !(options->l1 > 0) && !(options->l2 > 0) && !(options->gradient_clip_norm > 0) && !(options->gradient_clip_value > 0);
     trainer->work.clip = batches > 0 ? 1 / batches : 0;
-    trainer->work.rate = bp_trainer_next_rate(trainer);
+    trainer->work.rate = trainer->memory[BP_MEMORY_LAST] = bp_trainer_next_rate(trainer);
     if (plain && !trainer->work.measure) {
         bp_shards_run(trainer->shards, reduce_and_update_slice, trainer);
         after_update(trainer);
@@ -194,8 +194,9 @@ bool bp_trainer_update(struct bp_trainer *trainer, double batches) {
 }
 
 static bool ask_search(struct bp_trainer *trainer, const bp_real *g, double loss) {
+    trainer->memory[BP_MEMORY_LAST] = bp_trainer_next_rate(trainer);
     const struct bp_search search = {.values = trainer->options.optimizer_values,
-                                     .learning_rate = bp_trainer_next_rate(trainer),
+                                     .learning_rate = trainer->memory[BP_MEMORY_LAST],
                                      .loss = loss,
                                      .n = trainer->trained_count,
                                      .g = g,

@@ -9,7 +9,12 @@ enum { BP_SUM_LOSS, BP_SUM_WEIGHT, BP_SUM_OUTPUTS, BP_SUMS = BP_SUM_OUTPUTS + BP
 enum { BP_TRAINING, BP_VALIDATION };
 enum { BP_SERIES_MAX = 2 * (1 + BP_OUTPUTS_MAX * (1 + BP_METRICS_MAX)) };
 /* What bp_trainer_state.memory holds. */
-enum { BP_MEMORY_SCHEDULE = 0, BP_MEMORY_SEARCH = BP_MEMORY_SCHEDULE + BP_SCHEDULE_STATE, BP_MEMORY_RATE = BP_MEMORY_SEARCH + BP_SEARCH_MEMORY };
+enum {
+    BP_MEMORY_SCHEDULE = 0,
+    BP_MEMORY_SEARCH = BP_MEMORY_SCHEDULE + BP_SCHEDULE_STATE,
+    BP_MEMORY_RATE = BP_MEMORY_SEARCH + BP_SEARCH_MEMORY, /* that the range test found, 0: none */
+    BP_MEMORY_LAST                                        /* of the last update: the schedule may have moved on since */
+};
 
 /* One number that an epoch reports. */
 struct bp_series {
@@ -135,6 +140,8 @@ double bp_mixing_loss(struct bp_trainer *trainer, struct bp_shard *shard, const 
 
 /* train_health.c */
 int bp_health_new(struct bp_trainer *trainer, struct bp_error *error);
+/* Nothing is measured yet. */
+void bp_health_clear(struct bp_trainer *trainer);
 /* What the shards' workspaces and gradients say, before the update; and what the update changed, after it. */
 void bp_health_before(struct bp_trainer *trainer);
 void bp_health_after(struct bp_trainer *trainer);

@@ -1,8 +1,9 @@
 /* lbfgs.c - limited-memory BFGS (Liu, Nocedal 1989; Nocedal, Wright: "Numerical Optimization", 2nd ed., algorithms 7.4 and 7.5): the direction comes
  * from the last `history_size` pairs s = change of W, y = change of the gradient; the step along it from a line search by bisection for the weak
- * Wolfe conditions (Lewis, Overton 2013), which also holds at kinks: f(t) <= f(0) + 1e-4 t f'(0)  and  f'(t) >= 0.9 f'(0). It looks at the whole
- * training set each time it is called (optimizer.h, `search`); learning_rate is the first step length tried, 1 as it should be for a quasi-Newton
- * step. When no step of the search will do, it goes back to where it was and begins anew with the gradient alone. */
+ * Wolfe conditions (Lewis, Overton 2013), which also holds at kinks: f(t) <= f(0) + 1e-4 t f'(0)  and  f'(t) >= 0.9 f'(0). Near the end, where
+ * losses differ by less than their rounding, the slopes alone decide (Hager, Zhang 2005): f'(t) <= -0.9998 f'(0) stands for the first. It looks at
+ * the whole training set each time it is called (optimizer.h, `search`); learning_rate is the first step length tried, 1 as it should be for a
+ * quasi-Newton step. When no step of the search will do, it goes back to where it was and begins anew with the gradient alone. */
 #include "kernels/kernels.h"
 #include "optimizer.h"
 
@@ -16,6 +17,7 @@ enum { BEGIN, SEARCHING, RETURNING, SETTLED };                    /* STATE */
 enum { TRIES_MAX = 25, HISTORY_MAX = 10 };
 #define DECREASE  1e-4
 #define CURVATURE 0.9
+#define ROUNDING  (sizeof(bp_real) < sizeof(double) ? 1e-6 : 1e-14) /* of a loss, relative */
 
 static int32_t slots(const struct bp_value *values) {
     return HISTORY + 2 * (int32_t)values[HISTORY_SIZE].number;
@@ -103,11 +105,19 @@ static void arrive(const struct bp_search *search) {
         if (curvature > 1e-10 * dot(n, y, y)) {
             memory[LAST] = next;
             memory[PAIRS] = memory[PAIRS] < most ? memory[PAIRS] + 1 : most;
+        } else if ((int32_t)memory[PAIRS] == most) {
+            memory[PAIRS]--; /* the oldest, whose place it took */
         }
     }
     memcpy(search->slots[START], search->W, bytes);
     memcpy(search->slots[GRADIENT], search->g, bytes);
     memory[LOSS] = search->loss;
+}
+
+static bool falls_enough(const struct bp_search *search, double slope) {
+    const double *memory = search->memory, before = memory[LOSS];
+    if (search->loss <= before + DECREASE * memory[STEP] * memory[SLOPE]) return true;
+    return search->loss <= before + ROUNDING * fabs(before) && slope <= (2 * DECREASE - 1) * memory[SLOPE];
 }
 
 static bool search_step(const struct bp_search *search) {
@@ -128,7 +138,7 @@ static bool search_step(const struct bp_search *search) {
         return true;
     }
     const double step = memory[STEP], slope = dot(search->n, search->slots[DIRECTION], search->g);
-    if (!(search->loss <= memory[LOSS] + DECREASE * step * memory[SLOPE])) {
+    if (!falls_enough(search, slope)) {
         memory[HIGH] = step;
     } else if (slope < CURVATURE * memory[SLOPE]) {
         memory[LOW] = step;

@@ -13,7 +13,9 @@
     X(blas)                                                                                                                                          \
     X(onednn)                                                                                                                                        \
     X(activations)                                                                                                                                   \
-    X(layers) X(batch_norm) X(masks) X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(outputs) X(train) X(train_state)
+    X(layers)                                                                                                                                        \
+    X(batch_norm)                                                                                                                                    \
+    X(masks) X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(outputs) X(train) X(train_state) X(train_options) X(search)
 
 #define DECLARE(name) Suite *suite_##name(void);
 SUITES(DECLARE)

@@ -160,17 +160,23 @@ long test_live_blocks(void) {
     return 0;
 }
 
+size_t test_live_bytes(void) {
+    return 0;
+}
+
 void test_allocations_fail(long nth) {
     (void)nth;
 }
 
 #else
 
+#include <malloc.h>
+
 /* glibc lets a program bring its own malloc; these count and pass on to glibc's. */
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
 
-static atomic_long calls, live, fail_in;
+static atomic_long calls, live, bytes, fail_in;
 
 static bool refused(void) {
     atomic_fetch_add(&calls, 1);
@@ -181,6 +187,7 @@ static bool refused(void) {
 
 static void *counted(void *block) {
     atomic_fetch_add(&live, block != NULL);
+    atomic_fetch_add(&bytes, (long)malloc_usable_size(block));
     return block;
 }
 
@@ -194,7 +201,11 @@ void *calloc(size_t n, size_t size) {
 
 void *realloc(void *p, size_t n) {
     if (refused()) return NULL;
-    return p ? __libc_realloc(p, n) : counted(__libc_realloc(NULL, n));
+    if (!p) return counted(__libc_realloc(NULL, n));
+    const long before = (long)malloc_usable_size(p);
+    void *grown = __libc_realloc(p, n);
+    if (grown) atomic_fetch_add(&bytes, (long)malloc_usable_size(grown) - before);
+    return grown;
 }
 
 void *aligned_alloc(size_t alignment, size_t n) {
@@ -203,6 +214,7 @@ void *aligned_alloc(size_t alignment, size_t n) {
 
 void free(void *p) {
     atomic_fetch_sub(&live, p != NULL);
+    atomic_fetch_sub(&bytes, (long)malloc_usable_size(p));
     __libc_free(p);
 }
 
@@ -212,6 +224,10 @@ long test_allocations(void) {
 
 long test_live_blocks(void) {
     return atomic_load(&live);
+}
+
+size_t test_live_bytes(void) {
+    return (size_t)atomic_load(&bytes);
 }
 
 void test_allocations_fail(long nth) {

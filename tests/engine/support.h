@@ -39,6 +39,8 @@ double test_distance(const bp_real *got, const double *expected, size_t n);
 long test_allocations(void);
 /* Blocks allocated and not yet freed. */
 long test_live_blocks(void);
+/* And their bytes. */
+size_t test_live_bytes(void);
 /* The nth call from now on gives NULL (0: none does). */
 void test_allocations_fail(long nth);
 

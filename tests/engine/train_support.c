@@ -111,6 +111,32 @@ struct bp_train_options test_deep_options(int32_t threads, bool early) {
     return options;
 }
 
+struct bp_train_options test_everything(int32_t threads, struct test_data *train, struct test_data *validation) {
+    struct bp_train_options options = test_deep_options(threads, true);
+    test_values(&options.optimizer->entry, options.optimizer_values, (char[]){"amsgrad=1"});
+    test_schedule(&options, "reduce_on_plateau patience=1 warmup_epochs=1");
+    options.l1 = 1e-4;
+    options.max_norm = 2;
+    options.gradient_clip_value = 0.5;
+    options.gradient_accumulation_steps = 3;
+    options.ema = 0.9;
+    options.mixup = 0.4;
+    options.tasks[1].unit = 3;
+    options.tasks[1].metrics[options.tasks[1].metrics_count++] = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, "rmse");
+    snprintf(options.stop_metric, sizeof options.stop_metric, "val_arm_accuracy");
+    for (int part = 0; part < 2; part++) {
+        struct test_data *data = part ? validation : train;
+        test_spiral(data, part ? 150 : 205, (uint32_t)part);
+        data->weighted = true;
+        data->second_width = 1;
+        for (int64_t i = 0; i < data->rows; i++) {
+            data->second[i] = (bp_real)hypot((double)data->x[2 * i], (double)data->x[2 * i + 1]);
+            data->weights[i] = (bp_real)(0.5 + (double)(i % 4));
+        }
+    }
+    return options;
+}
+
 struct bp_trainer_state test_copy_state(struct bp_trainer *trainer) {
     struct bp_trainer_state state;
     bp_trainer_state(trainer, &state);

@@ -29,6 +29,13 @@ void test_add_metric(struct bp_train_options *options, const char *name);
 /* A network for the spiral, and options with much switched on. early: stops early. */
 #define TEST_DEEP "dense units=24 activation=relu; dropout rate=0.3; dense units=20 activation=gelu; dense units=3"
 struct bp_train_options test_deep_options(int32_t threads, bool early);
+/* Networks and options with everything switched on at once: two outputs, running statistics, learned slopes, a frozen layer; weights, penalties,
+ * clipping, accumulation, moving average, mixup, a schedule that remembers. Fills the data. */
+#define TEST_EVERYTHING                                                                                                                              \
+    "dense units=24 name=d; batch_norm; activation activation=relu; dropout rate=0.3; dense units=20 activation=prelu name=t;"                       \
+    "dense units=6 frozen=1; batch_norm frozen=1; dense units=3 name=arm; dense units=1 in=t name=far"
+#define TEST_EVERYTHING_LOSSES "arm: cross_entropy label_smoothing=0.1; far*0.5: huber"
+struct bp_train_options test_everything(int32_t threads, struct test_data *train, struct test_data *validation);
 
 struct bp_trainer *test_trainer(const struct bp_network *net, const struct bp_train_options *options, const struct test_data *train,
                                 const struct test_data *validation);

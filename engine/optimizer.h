@@ -32,7 +32,7 @@ struct bp_optimizer_ops {
     struct bp_entry entry;                           /* its first parameter is learning_rate */
     int32_t (*slots)(const struct bp_value *values); /* state buffers it keeps, at most BP_SLOTS_MAX */
     void (*update)(const struct bp_update *update);  /* one pass over memory; NULL for one that searches */
-    bool whole; /* update is meant for the gradient of the whole training set: an epoch is one update */
+    bool whole;                                      /* update is meant for the gradient of the whole training set: an epoch is one update */
     /* Instead of update: optimizers of the whole training set. Called with loss and gradient over all of it at W; writes the next W to look at.
      * True: W holds what this step has found, the one whose loss and gradient it was called with last; the epoch is over. */
     bool (*search)(const struct bp_search *search);

@@ -125,8 +125,8 @@ static int check_search(const struct bp_network *network, const struct bp_train_
         if (node->draws || (node->ops->settle && !node->frozen))
             return bp_error_set(
                 error, "/optimizer",
-                "%s compares what the whole training set says at different weights, but layer \"%s\" (%s) changes it; remove the layer, or use adam", name,
-                node->name, node->ops->entry.name);
+                "%s compares what the whole training set says at different weights, but layer \"%s\" (%s) changes it; remove the layer, or use adam",
+                name, node->name, node->ops->entry.name);
     }
     return 0;
 }

@@ -51,8 +51,8 @@ struct schema_training *schema_training_decode(const json_t *json, struct bp_err
 int schema_training_split(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
 /* The engine's options for it. */
 struct bp_train_options schema_training_options(const struct schema_training *training);
-/* Bytes a job process needs, roughly: for limits and for people. */
-int64_t schema_training_bytes(const struct schema_training *training, int64_t rows);
+/* Bytes that a job process comes to: the program, the trainer, the rows it keeps, and what it maps of the data. */
+int64_t schema_training_bytes(const struct schema_training *training, const struct schema_dataset *dataset);
 
 /* A definition for data whose shape of network nobody chose: one hidden layer, its width by the number of rows. Tensor columns are flattened. */
 struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target);

@@ -140,14 +140,26 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
     return options;
 }
 
-int64_t schema_training_bytes(const struct schema_training *t, int64_t rows) {
-    struct bp_train_options options = schema_training_options(t);
-    int64_t inputs = 0;
-    for (int32_t i = 0; i < t->preprocessing->inputs_count; i++) inputs += bp_shape_size(&t->preprocessing->inputs[i].shape);
-    int64_t kept = rows * inputs * (int64_t)sizeof(float);
-    if (kept > SCHEMA_SOURCE_MEMORY) kept = 0;
-    int64_t validated = (int64_t)ceil((double)rows * t->options.validation_fraction);
-    return (int64_t)bp_trainer_bytes(t->network, &options, rows - validated, validated) + kept + rows * 12 + (40 << 20);
+/* What a source keeps in memory of so many rows (source.c): inputs and tensor targets, unless they are too large together. */
+static int64_t kept_bytes(const struct schema_preprocessing *p, int64_t rows) {
+    int64_t width = 0;
+    for (int32_t i = 0; i < p->inputs_count; i++) width += bp_shape_size(&p->inputs[i].shape);
+    for (int32_t k = 0; k < p->targets_count; k++) width += p->targets[k].shape.rank > 0 ? schema_target_size(&p->targets[k]) : 0;
+    return rows * width * (int64_t)sizeof(float) > SCHEMA_SOURCE_MEMORY ? 0 : rows * width * (int64_t)sizeof(float);
+}
+
+int64_t schema_training_bytes(const struct schema_training *t, const struct schema_dataset *dataset) {
+    enum {
+        PROCESS = 9 << 20,
+        ONEDNN = 12 << 20,
+        ROW = 32
+    }; /* the program and its libraries; with its compiled kernels; numbers and orders of rows */
+    const struct bp_train_options options = schema_training_options(t);
+    const int64_t rows = dataset->rows, held = (int64_t)ceil((double)rows * t->options.validation_fraction);
+    const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
+    const bool onednn = options.precision == BP_PRECISION_BFLOAT16 || bp_onednn_repays(t->network, shard, (double)rows * options.epochs);
+    return (int64_t)bp_trainer_bytes(t->network, &options, rows - held, held) + kept_bytes(t->preprocessing, rows - held) +
+           kept_bytes(t->preprocessing, held) + rows * ROW + dataset->bytes + PROCESS + (onednn ? ONEDNN : 0);
 }
 
 struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target) {

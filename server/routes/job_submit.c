@@ -258,7 +258,7 @@ static void create(struct request *r) {
     if (s.dataset && s.asked.target) { /* with problems already: what else is wrong with the columns is told too */
         struct schema_training *t = schema_training_resolve(s.definition, &s.options, s.dataset, &s.asked, &s.problems);
         s.definition = NULL;
-        int64_t need = t ? schema_training_bytes(t, s.dataset->rows) : 0;
+        int64_t need = t ? schema_training_bytes(t, s.dataset) : 0;
         if (t && need > r->server->settings.job_memory_max)
             schema_problem_add(&s.problems, "/model",
                                "this training needs about %lld MB, the limit is %lld MB (setting job_memory_max); use fewer units or a smaller batch",

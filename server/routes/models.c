@@ -180,6 +180,7 @@ static void validate_alone(struct request *r, struct schema_definition *definiti
     struct bp_graph graph = schema_definition_graph(definition, definition->inputs_count ? NULL : &unknown, 1);
     struct bp_network *network = NULL;
     struct bp_error error = {0};
+    graph.any_readers = definition->outputs_count == 0;
     if (definition->layers_count == 0)
         answer_json(
             r, 200,
@@ -202,9 +203,11 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
     struct bp_error error = {0};
     struct schema_options options;
     struct schema_training_request request;
-    json_t *none = json_object();
-    schema_options_decode(none, "", NULL, &options, problems);
-    json_decref(none);
+    static const char *const others[] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights", NULL};
+    if (schema_options_decode(body, "", others, &options, problems) != 0) {
+        schema_definition_free(definition);
+        return;
+    }
     const char *text = json_string_value(json_object_get(body, "dataset"));
     if (schema_training_request_decode(body, "", &request, problems) != 0 || !text) {
         if (!text) schema_problem_add(problems, "/dataset", "dataset must be the name of a stored dataset");
@@ -224,7 +227,7 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
     }
     struct schema_training *training = schema_training_resolve(definition, &options, dataset, &request, problems);
     if (training) {
-        json_t *json = valid_json(training->network, schema_training_bytes(training, dataset->rows));
+        json_t *json = valid_json(training->network, schema_training_bytes(training, dataset));
         json_object_set(json, "warnings", training->warnings);
         json_object_set_new(json, "definition", schema_definition_encode(training->definition));
         answer_json(r, 200, json);
@@ -236,7 +239,8 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
 
 static void validate(struct request *r) {
     static const char *const known[] = {"name", NULL};
-    static const char *const fields[] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights", NULL};
+    const char *fields[48] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights"};
+    for (int32_t i = 0; schema_options_names[i] && i < 40; i++) fields[7 + i] = schema_options_names[i]; /* they decide the memory */
     static const struct bp_entry entry = {.name = "a request to validate"};
     struct schema_problems problems = {0};
     json_t *body = request_json(r);

@@ -3,7 +3,8 @@
  * A tile of up to 8 rows by 2 vectors of C stays in registers while it walks k; it starts from the bias and is rectified as it is stored. A is read
  * number by number where it lies (transposed or not is only a matter of strides), B vector by vector: where it lies when it is row-major,
  * else from a packed panel of at most K_BLOCK rows on the stack. The last columns go through masks where the CPU has
- * them (AVX-512), else through a panel padded with zeros. Vectors are GCC's (clang's too) `vector_size`. */
+ * them (AVX-512), else through a panel padded with zeros. Order: tiles, panels, few columns, batch 1. Vectors are GCC's (clang's too) `vector_size`.
+ */
 #ifndef BP_KERNELS_VECTOR_GEMM_H
 #define BP_KERNELS_VECTOR_GEMM_H
 

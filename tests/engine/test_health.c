@@ -17,8 +17,8 @@ static void near(double got, double expected) {
 
 /* x = 1, 3 through h = relu(2 x), twice; k = relu(-h), s = sigmoid(5 h): 0 and 1 (20 and 60 before it); the output adds them, y = 2. */
 #define SMALL                                                                                                                                        \
-    "dense units=2 activation=relu kernel_initializer=constant:2 name=h; dense units=3 activation=relu kernel_initializer=constant:-1 name=k;"      \
-    "dense units=1 activation=sigmoid kernel_initializer=constant:5 in=h name=s; concatenate in=k,s name=c; flatten; dense units=1 "               \
+    "dense units=2 activation=relu kernel_initializer=constant:2 name=h; dense units=3 activation=relu kernel_initializer=constant:-1 name=k;"       \
+    "dense units=1 activation=sigmoid kernel_initializer=constant:5 in=h name=s; concatenate in=k,s name=c; flatten; dense units=1 "                 \
     "kernel_initializer=ones name=o"
 
 static struct test_data small = {.width = 1, .y_width = 1, .rows = 2, .x = {1, 3}, .y = {2, 2}};
@@ -76,7 +76,8 @@ END_TEST
 START_TEST(dead_and_saturated_shares) {
     static struct test_data leaky = {.width = 1, .y_width = 1, .rows = 2, .x = {-1, -3}, .y = {2, 2}},
                             bounded = {.width = 2, .y_width = 2, .rows = 2, .x = {1, 3, -10, 0}, .y = {0, 0, 0, 0}};
-    struct bp_network *net = test_network("dense units=4 activation=leaky_relu kernel_initializer=ones name=l; dense units=1", "mse", (struct bp_shape){1, {1}});
+    struct bp_network *net =
+        test_network("dense units=4 activation=leaky_relu kernel_initializer=ones name=l; dense units=1", "mse", (struct bp_shape){1, {1}});
     const struct bp_train_options options = test_options("sgd", "", 1);
     struct bp_trainer *trainer = test_trainer(net, &options, &leaky, NULL);
     bp_trainer_step(trainer);

@@ -179,6 +179,7 @@ static bool walk_batch(struct bp_trainer *trainer, int32_t nth) {
     if (trainer->options.mixup > 0 && n > 1) trainer->work.lambda = bp_mixing_draw(trainer);
     const double loss = run_batch(trainer, &weight);
     if (!isfinite(loss)) return false;
+    if (n == left) bp_health_look(trainer);
     account(trainer, BP_TRAINING, loss, weight);
     trainer->position += n;
     bp_trainer_settle(trainer);

@@ -57,7 +57,7 @@ static void look_at(struct bp_trainer *trainer, int32_t at, struct bp_health *he
                 row += (double)a[j];
                 row_squares += (double)a[j] * (double)a[j];
             }
-            for (size_t j = 0; rectifies && j < units; j++) trainer->alive[j] = trainer->alive[j] || a[j] > 0;
+            for (size_t j = 0; rectifies && j < units; j++) trainer->alive[j] = trainer->alive[j] || a[j] != 0;
             for (size_t j = 0; bounded && j < units; j++) outside += (double)a[j] < f->low + edge || (double)a[j] > f->high - edge;
             sum += row;
             squares += row_squares;
@@ -72,6 +72,10 @@ static void look_at(struct bp_trainer *trainer, int32_t at, struct bp_health *he
     if (rectifies) health->dead = dead / (double)units;
 }
 
+void bp_health_look(struct bp_trainer *trainer) {
+    for (int32_t i = 0; i < trainer->health_count; i++) look_at(trainer, trainer->health_nodes[i], &trainer->health[i]);
+}
+
 void bp_health_before(struct bp_trainer *trainer) {
     const double factor = trainer->options.optimizer->search ? 1 : trainer->work.clip;
     int32_t t = 0;
@@ -79,7 +83,6 @@ void bp_health_before(struct bp_trainer *trainer) {
         struct bp_health *health = &trainer->health[i];
         double weights = 0, gradient = 0;
         const int32_t first = t;
-        look_at(trainer, trainer->health_nodes[i], health);
         for (; t < trainer->tensors_count && trainer->tensors[t].node == trainer->health_nodes[i]; t++) {
             const struct bp_tensor *tensor = trainer->tensors[t].tensor;
             const size_t n = (size_t)bp_shape_size(&tensor->shape);

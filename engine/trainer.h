@@ -142,7 +142,9 @@ double bp_mixing_loss(struct bp_trainer *trainer, struct bp_shard *shard, const 
 int bp_health_new(struct bp_trainer *trainer, struct bp_error *error);
 /* Nothing is measured yet. */
 void bp_health_clear(struct bp_trainer *trainer);
-/* What the shards' workspaces and gradients say, before the update; and what the update changed, after it. */
+/* What the shards' workspaces say, before the metrics make points of the outputs; what weights and gradient say, before the update; and what the
+ * update changed, after it. */
+void bp_health_look(struct bp_trainer *trainer);
 void bp_health_before(struct bp_trainer *trainer);
 void bp_health_after(struct bp_trainer *trainer);
 

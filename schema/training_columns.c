@@ -105,7 +105,8 @@ static void choose_sample_weight(struct resolving *r) {
     const int32_t column = find_column(r, r->request->sample_weight, where);
     if (column < 0) return;
     const struct schema_column *c = &r->dataset->columns[column];
-    if (c->type != SCHEMA_NUMERIC || c->missing > 0 || !(c->min >= 0) || !(c->max > 0))
+    if (is_target(r, column)) schema_problem_add(r->problems, where, "column \"%.80s\" is the target: it cannot be the weight too", c->name);
+    else if (c->type != SCHEMA_NUMERIC || c->missing > 0 || !(c->min >= 0) || !(c->max > 0))
         schema_problem_add(
             r->problems, where,
             "sample_weight must be a numeric column without missing cells, of numbers that are not negative and not all 0; \"%.80s\" is "
@@ -232,8 +233,8 @@ static const char *asked_task(struct resolving *r, const struct resolving_target
     resolving_place(r, "task", where, sizeof where);
     if (json_is_object(task)) {
         task = json_object_get(task, r->dataset->columns[t->column].name);
-        snprintf(deeper, sizeof deeper, "%s", schema_pointer(where, r->dataset->columns[t->column].name, deeper, sizeof deeper));
-        snprintf(where, sizeof where, "%s", deeper);
+        schema_pointer(where, r->dataset->columns[t->column].name, deeper, sizeof deeper);
+        memcpy(where, deeper, sizeof where);
     }
     if (!task || json_is_null(task)) return NULL;
     const char *text = json_string_value(task);
@@ -283,7 +284,29 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     if (t->labels && t->labels_count > 1) qsort(t->labels, (size_t)t->labels_count, sizeof *t->labels, compare_labels);
 }
 
+static const char *target_at(const void *context, int32_t i) {
+    const struct resolving *r = context;
+    return r->dataset->columns[r->targets[i].column].name;
+}
+
+/* A task for what is no target is a slip of the pen. */
+static void check_tasks(struct resolving *r) {
+    char where[RESOLVING_POINTER_MAX], deeper[RESOLVING_POINTER_MAX], hint[200];
+    const char *name;
+    json_t *task;
+    resolving_place(r, "task", where, sizeof where);
+    json_object_foreach((json_t *)r->request->task, name, task) {
+        const char *nearest = schema_nearest(name, target_at, r, r->targets_count);
+        bool known = false;
+        for (int32_t k = 0; k < r->targets_count; k++) known = known || strcmp(name, target_at(r, k)) == 0;
+        if (!known)
+            schema_problem_add(r->problems, schema_pointer(where, name, deeper, sizeof deeper), "\"%.80s\" is not a target%s", name,
+                               schema_did_you_mean(nearest, hint, sizeof hint));
+    }
+}
+
 void resolving_tasks(struct resolving *r) {
+    if (json_is_object(r->request->task)) check_tasks(r);
     for (int32_t k = 0; k < r->targets_count; k++) choose_task(r, &r->targets[k]);
 }
 

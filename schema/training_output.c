@@ -453,10 +453,11 @@ void resolving_stopping(struct resolving *r) {
     if (!o->stop_early || !r->training->network) return;
     const bool validation = o->validation_fraction > 0;
     if (!o->stop_metric[0]) snprintf(o->stop_metric, sizeof o->stop_metric, "%s", validation ? "val_loss" : "loss");
-    char copies[64][BP_NAME_MAX], where[RESOLVING_POINTER_MAX], hint[120];
-    const char *names[65] = {0};
+    enum { MOST = 2 * (1 + BP_OUTPUTS_MAX * (1 + BP_METRICS_MAX)) };
+    char copies[MOST][BP_NAME_MAX], where[RESOLVING_POINTER_MAX], hint[120];
+    const char *names[MOST + 1] = {0};
     const struct bp_train_options options = schema_training_options(r->training);
-    const int32_t count = bp_train_metric_names(r->training->network, &options, validation, copies, 64);
+    const int32_t count = bp_train_metric_names(r->training->network, &options, validation, copies, MOST);
     for (int32_t i = 0; i < count; i++) {
         names[i] = copies[i];
         if (strcmp(copies[i], o->stop_metric) == 0) return;

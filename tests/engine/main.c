@@ -15,7 +15,8 @@
     X(activations)                                                                                                                                   \
     X(layers)                                                                                                                                        \
     X(batch_norm)                                                                                                                                    \
-    X(masks) X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(outputs) X(train) X(train_state) X(train_options) X(search)
+    X(masks)                                                                                                                                         \
+    X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(outputs) X(train) X(train_state) X(train_options) X(search) X(health)
 
 #define DECLARE(name) Suite *suite_##name(void);
 SUITES(DECLARE)

@@ -9,7 +9,6 @@ const char colours_csv[] =
     "x,colour,label\n1,red,a\n2,green,b\n3,red,a\n4,blue,b\n5,red,a\n,green,b\n7,blue,a\n8,green,b\n9,red,a\n10,green,b\n11,blue,a\n12,green,b\n";
 
 static struct resolved resolve(struct loaded loaded, const char *definition, const char *job) {
-    static const char *const others[] = {"target", "task", "features", NULL};
     struct resolved r = {.loaded = loaded};
     struct schema_options options;
     struct schema_training_request request;
@@ -17,7 +16,7 @@ static struct resolved resolve(struct loaded loaded, const char *definition, con
     json_t *d = json_loads(definition, 0, NULL), *j = json_loads(job, 0, NULL);
     ck_assert(d && j);
     struct schema_definition *decoded = schema_definition_decode(d, "/model", NULL, &r.problems);
-    schema_options_decode(j, "", others, &options, &r.problems);
+    schema_options_decode(j, "", schema_training_request_names, &options, &r.problems);
     schema_training_request_decode(j, "", &request, &r.problems);
     if (r.problems.total == 0) r.training = schema_training_resolve(decoded, &options, loaded.data, &request, &r.problems);
     else schema_definition_free(decoded);

@@ -10,7 +10,7 @@ import pytest
 import harness
 from harness import problem, unique
 
-RUN = {"dataset": "digits", "target": "digit", "epochs": 120, "seed": 11, "batch_size": 32, "checkpoint_every_epochs": 2,
+RUN = {"dataset": "digits", "target": "digit", "epochs": 240, "seed": 11, "batch_size": 32, "checkpoint_every_epochs": 2,
        "optimizer": {"type": "adam", "learning_rate": 0.001}}
 LAYERS = [{"type": "dense", "units": 256, "activation": "relu"}, {"type": "dropout", "rate": 0.2}, {"type": "dense", "units": 128, "activation": "tanh"}]
 VARIANTS = {
@@ -50,7 +50,7 @@ def undisturbed():
     assert server.stop() == 0
     server.remove()
     stopping = results["stopping"]["version"]  # kills at 30 land while it waits for an improvement
-    assert stopping["epoch"] < 28 and stopping["epochs_trained"] == stopping["epoch"] + 60 < 120
+    assert stopping["epoch"] < 28 and stopping["epochs_trained"] == stopping["epoch"] + 60 < 240
     assert len({str(sorted(r["weights"].items())) for r in results.values()}) == len(VARIANTS)
     return results
 

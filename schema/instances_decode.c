@@ -81,7 +81,7 @@ static int decode_boolean(struct schema_predictor *p, int32_t i, const json_t *j
     return 0;
 }
 
-static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
+static int read_cell(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
     const struct schema_feature *f = &p->preprocessing->features[i];
     struct schema_feature_value *cell = &p->cells[i];
     char got[80], number[40];
@@ -112,6 +112,22 @@ static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json
         return 0;
     }
     return schema_problem_add(problems, pointer, "column \"%.60s\" wants a text, got %s", f->name, schema_json_text(json, got, sizeof got));
+}
+
+/* What the job refuses by "missing" or "unseen":"error" is refused here too. */
+static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    const struct schema_feature_value *cell = &p->cells[i];
+    if (read_cell(p, i, json, pointer, problems) != 0) return -1;
+    if (cell->kind == SCHEMA_VALUE_MISSING && f->options.missing == SCHEMA_MISSING_ERROR)
+        return schema_problem_add(problems, pointer, "column \"%.60s\" is missing, and this model refuses that (its job says \"missing\":\"error\")",
+                                  f->name);
+    if (cell->kind == SCHEMA_VALUE_CATEGORY && cell->category < 0 && f->options.unseen == SCHEMA_UNSEEN_ERROR)
+        return schema_problem_add(problems, pointer,
+                                  "column \"%.60s\" holds \"%s\", which was not in the training rows, and this model refuses that (its job says "
+                                  "\"unseen\":\"error\")",
+                                  f->name, p->unseen_first[i]);
+    return 0;
 }
 
 static void decode_object(struct schema_predictor *p, const json_t *json, const char *pointer, struct schema_problems *problems) {

@@ -162,6 +162,10 @@ int schema_instances_scan(struct schema_predictor *p, const char *body, size_t s
     const char *name;
     size_t name_size;
     bool tensor_only = p->preprocessing->features_count == 1 && p->preprocessing->features[0].type == SCHEMA_TENSOR;
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) /* what is refused is told with its place */
+        if (p->preprocessing->features[i].options.missing == SCHEMA_MISSING_ERROR ||
+            p->preprocessing->features[i].options.unseen == SCHEMA_UNSEEN_ERROR)
+            return -1;
     if (!take(&s, '{') || !take_string(&s, &name, &name_size) || name_size != 9 || memcmp(name, "instances", 9) != 0 || !take(&s, ':') ||
         !take(&s, '['))
         return -1;

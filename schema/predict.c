@@ -258,10 +258,12 @@ static void write_warnings(struct schema_predictor *p) {
     schema_text_string(p->out, ",\"warnings\":[");
     for (int32_t i = 0; i < p->preprocessing->features_count && count < 20; i++) {
         const struct schema_feature *f = &p->preprocessing->features[i];
-        const char *fate = f->type == SCHEMA_CATEGORICAL ? "taken as unseen"
-                           : f->type == SCHEMA_TENSOR    ? "taken as average"
-                           : f->indicator                ? "taken as missing"
-                                                         : "replaced by the mean";
+        const char *fate = f->type == SCHEMA_CATEGORICAL                   ? "taken as unseen"
+                           : f->type == SCHEMA_TENSOR                      ? "taken as average"
+                           : f->indicator                                  ? "taken as missing"
+                           : f->options.missing == SCHEMA_MISSING_MEDIAN   ? "replaced by the median"
+                           : f->options.missing == SCHEMA_MISSING_CONSTANT ? "replaced by the constant that the job names"
+                                                                           : "replaced by the mean";
         if (p->missing[i] > 0) {
             snprintf(text, sizeof text, "column \"%.60s\": %lld of %lld values are missing and were %s", f->name, (long long)p->missing[i],
                      (long long)p->rows, fate);

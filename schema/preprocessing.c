@@ -52,18 +52,23 @@ static int build_hash(struct schema_feature *f) {
 
 /* ---- layout ------------------------------------------------------------------------------------------------------------ */
 
+bool schema_feature_apart(const struct schema_feature *f) {
+    return f->type == SCHEMA_TENSOR || (f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_EMBEDDING);
+}
+
 /* Offsets, the width of "features", the network's inputs. */
 static int lay_out(struct schema_preprocessing *p, struct bp_error *error) {
     int64_t width = 0;
     int32_t tensors = 0;
     for (int32_t i = 0; i < p->features_count; i++) {
         struct schema_feature *f = &p->features[i];
-        if (f->type == SCHEMA_TENSOR) {
+        if (schema_feature_apart(f)) {
             f->width = 0;
             tensors++;
             continue;
         }
-        f->width = f->type == SCHEMA_CATEGORICAL ? f->categories_count + 1 : 1 + f->indicator;
+        const bool one_hot = f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_ONE_HOT;
+        f->width = one_hot ? f->categories_count + (f->options.unseen != SCHEMA_UNSEEN_IGNORE) : 1 + f->indicator;
         f->offset = (int32_t)width;
         width += f->width;
         if (width > WIDTH_MAX)
@@ -79,14 +84,14 @@ static int lay_out(struct schema_preprocessing *p, struct bp_error *error) {
     }
     for (int32_t i = 0; i < p->features_count; i++) {
         struct schema_feature *f = &p->features[i];
-        if (f->type != SCHEMA_TENSOR) continue;
+        if (!schema_feature_apart(f)) continue;
         if (strlen(f->name) >= BP_NAME_MAX)
-            return bp_error_set(error, "/features", "the tensor column \"%.80s\" has a name of more than %d bytes: it cannot be an input", f->name,
+            return bp_error_set(error, "/features", "the column \"%.80s\" has a name of more than %d bytes: it cannot be an input", f->name,
                                 BP_NAME_MAX - 1);
         f->offset = p->inputs_count;
         struct bp_input *in = &p->inputs[p->inputs_count++];
         snprintf(in->name, sizeof in->name, "%s", f->name);
-        in->shape = f->shape;
+        in->shape = f->type == SCHEMA_TENSOR ? f->shape : (struct bp_shape){.rank = 1, .dims = {1}};
     }
     return 0;
 }
@@ -108,7 +113,7 @@ void schema_moments_result(const struct schema_moments *m, double *mean, double 
 static int fit_categories(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,
                           struct bp_error *error) {
     const struct schema_column *c = &d->columns[column];
-    bool *seen = calloc((size_t)c->categories_count + 1, 1);
+    int64_t *seen = calloc((size_t)c->categories_count + 1, sizeof *seen); /* rows of each category */
     f->categories = calloc((size_t)c->categories_count + 1, sizeof *f->categories);
     if (!seen || !f->categories) {
         free(seen);
@@ -116,11 +121,13 @@ static int fit_categories(struct schema_feature *f, const struct schema_dataset 
     }
     for (int64_t i = 0; i < n; i++) {
         int32_t code = schema_dataset_code(d, column, rows[i]);
-        if (code >= 0) seen[code] = true;
+        if (code >= 0) seen[code]++;
     }
     for (int32_t k = 0; k < c->categories_count; k++)
-        if (seen[k] && (f->categories[f->categories_count] = strdup(c->categories[k].value))) f->categories_count++;
+        if (seen[k] && (f->categories[f->categories_count] = strdup(c->categories[k].value))) seen[f->categories_count++] = seen[k];
+    const bool placed = f->options.encode == SCHEMA_ENCODE_ONE_HOT || schema_places_fit(f, seen) == 0;
     free(seen);
+    if (!placed) return bp_error_set(error, "", "out of memory");
     if (f->categories_count > CATEGORIES_MAX)
         return bp_error_set(error, "/features",
                             "column \"%.80s\" has %d different values in the training rows, more than %d: leave it out of features", c->name,
@@ -146,7 +153,7 @@ static int fit_tensor(struct schema_feature *f, const struct schema_dataset *d, 
         f->padded = f->padded || (there > 0 && there < size);
     }
     free(cell);
-    schema_moments_result(&m, &f->mean, &f->std);
+    if (f->options.scale != SCHEMA_SCALE_NONE) schema_moments_result(&m, &f->mean, &f->std);
     return 0;
 }
 
@@ -158,15 +165,13 @@ static int fit_feature(struct schema_feature *f, const struct schema_dataset *d,
     if (!f->name) return bp_error_set(error, "", "out of memory");
     if (f->type == SCHEMA_CATEGORICAL) return fit_categories(f, d, column, rows, n, error);
     if (f->type == SCHEMA_TENSOR) return fit_tensor(f, d, column, rows, n, error);
-    struct schema_moments m = {0};
-    for (int64_t i = 0; i < n; i++) {
-        double v = schema_dataset_number(d, column, rows[i]);
-        if (isnan(v)) f->indicator = true;
-        else schema_moments_add(&m, v);
-    }
-    schema_moments_result(&m, &f->mean, &f->std);
+    double *values = malloc(((size_t)n + 1) * sizeof *values);
+    if (!values) return bp_error_set(error, "", "no memory for %lld rows", (long long)n);
+    for (int64_t i = 0; i < n; i++) values[i] = schema_dataset_number(d, column, rows[i]);
+    const int failed = schema_scale_fit(f, values, n, error);
+    free(values);
     if (f->type == SCHEMA_BOOLEAN) f->std = 1;
-    return 0;
+    return failed;
 }
 
 struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *fit, struct bp_error *error) {
@@ -177,6 +182,7 @@ struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *f
     }
     for (int32_t i = 0; i < fit->columns_count; i++) {
         p->features_count++;
+        if (fit->options) p->features[i].options = fit->options[i];
         if (fit_feature(&p->features[i], fit->dataset, fit->columns[i], fit->rows, fit->n, error) != 0) goto failed;
     }
     if (schema_targets_fit(fit, p, error) == 0 && lay_out(p, error) == 0) return p;
@@ -191,6 +197,7 @@ void schema_preprocessing_free(struct schema_preprocessing *p) {
         for (int32_t k = 0; k < p->features[i].categories_count; k++) free(p->features[i].categories[k]);
         free(p->features[i].categories);
         free(p->features[i].hash);
+        free(p->features[i].knots);
         free(p->features[i].name);
     }
     free(p->features);
@@ -216,6 +223,22 @@ int schema_dims_decode(const json_t *dims, struct bp_shape *shape) {
 
 /* ---- the transform --------------------------------------------------------------------------------------------------------- */
 
+static void transform_category(const struct schema_feature *f, const struct schema_feature_value *cell, float *const *inputs) {
+    const bool known = cell->kind == SCHEMA_VALUE_CATEGORY && cell->category >= 0;
+    if (f->options.encode == SCHEMA_ENCODE_EMBEDDING) {
+        inputs[f->offset][0] = known ? (float)(cell->category + 1) : 0.0f;
+        return;
+    }
+    float *out = inputs[0] + f->offset;
+    if (f->options.encode == SCHEMA_ENCODE_ORDINAL) {
+        out[0] = known ? (float)((cell->category - f->mean) / f->std) : 0.0f;
+        return;
+    }
+    memset(out, 0, (size_t)f->width * sizeof *out);
+    if (known) out[cell->category] = 1.0f;
+    else if (f->options.unseen != SCHEMA_UNSEEN_IGNORE) out[f->categories_count] = 1.0f;
+}
+
 void schema_transform(const struct schema_preprocessing *p, const struct schema_feature_value *cells, float *const *inputs) {
     for (int32_t i = 0; i < p->features_count; i++) {
         const struct schema_feature *f = &p->features[i];
@@ -233,16 +256,14 @@ void schema_transform(const struct schema_preprocessing *p, const struct schema_
             }
             continue;
         }
-        float *out = inputs[0] + f->offset;
         if (f->type == SCHEMA_CATEGORICAL) {
-            memset(out, 0, (size_t)f->width * sizeof *out);
-            bool known = cell->kind == SCHEMA_VALUE_CATEGORY && cell->category >= 0;
-            out[known ? cell->category : f->categories_count] = 1.0f;
+            transform_category(f, cell, inputs);
             continue;
         }
-        bool missing = cell->kind != SCHEMA_VALUE_NUMBER;
-        double v = missing ? f->mean : cell->number;
-        out[0] = f->type == SCHEMA_BOOLEAN ? (float)v : (float)((v - f->mean) / f->std);
+        float *out = inputs[0] + f->offset;
+        const bool missing = cell->kind != SCHEMA_VALUE_NUMBER;
+        const double v = missing ? f->fill : cell->number;
+        out[0] = f->type == SCHEMA_BOOLEAN ? (float)v : (float)schema_scale_apply(f, v);
         if (f->indicator) out[1] = missing ? 1.0f : 0.0f;
     }
 }
@@ -260,16 +281,8 @@ json_t *schema_preprocessing_encode(const struct schema_preprocessing *p) {
     for (int32_t i = 0; i < p->features_count; i++) {
         const struct schema_feature *f = &p->features[i];
         json_t *item = json_pack("{s:s, s:s}", "name", f->name, "type", schema_type_name(f->type));
-        if (f->type == SCHEMA_CATEGORICAL) {
-            json_object_set_new(item, "encode", json_string("one_hot"));
-            json_object_set_new(item, "categories", schema_strings_encode(f->categories, f->categories_count));
-            json_object_set_new(item, "unseen", json_string("bucket"));
-        } else {
-            json_object_set_new(item, "scale", json_string(f->type == SCHEMA_BOOLEAN || (f->mean == 0 && f->std == 1) ? "none" : "standard"));
-            json_object_set_new(item, "mean", json_real(f->mean));
-            json_object_set_new(item, "std", json_real(f->std));
-            json_object_set_new(item, "missing", json_string(f->type == SCHEMA_TENSOR ? "zero" : f->indicator ? "mean_and_indicator" : "mean"));
-        }
+        if (f->type == SCHEMA_CATEGORICAL) json_object_set_new(item, "categories", schema_strings_encode(f->categories, f->categories_count));
+        schema_feature_options_encode(f, item);
         if (f->type == SCHEMA_TENSOR) json_object_set_new(item, "shape", schema_dims_encode(&f->shape));
         if (f->padded) json_object_set_new(item, "padded", json_true());
         json_array_append_new(features, item);
@@ -295,7 +308,8 @@ static int decode_feature(const json_t *json, struct schema_feature *f, struct b
     if (!name || !type || !schema_type_parse(type, &f->type) || !(f->name = strdup(name)))
         return bp_error_set(error, "/preprocessing/features", "a feature without name or type");
     f->mean = json_number_value(json_object_get(json, "mean"));
-    f->std = f->type == SCHEMA_CATEGORICAL ? 1 : json_number_value(json_object_get(json, "std"));
+    const json_t *std = json_object_get(json, "std");
+    f->std = f->type == SCHEMA_CATEGORICAL && !std ? 1 : json_number_value(std);
     const char *missing = json_string_value(json_object_get(json, "missing"));
     f->padded = json_is_true(json_object_get(json, "padded"));
     f->indicator = missing && strcmp(missing, "mean_and_indicator") == 0;
@@ -305,6 +319,7 @@ static int decode_feature(const json_t *json, struct schema_feature *f, struct b
         if (schema_dims_decode(json_object_get(json, "shape"), &f->shape) != 0)
             return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable shape", name);
     }
+    if (schema_feature_options_decode(json, f) != 0) return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" is damaged", name);
     if (f->type != SCHEMA_CATEGORICAL) return 0;
     f->categories = schema_strings_decode(json_object_get(json, "categories"), &f->categories_count);
     if (!f->categories || (size_t)f->categories_count != json_array_size(json_object_get(json, "categories")))

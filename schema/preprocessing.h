@@ -8,17 +8,54 @@
  *                training rows had missing values
  *   boolean      0 or 1, missing as for numeric
  *   categorical  one-hot over the categories of the training rows, and a last bucket for unseen and missing ones
- * Each tensor column is an input of its own name: (v - mean) / std over all its numbers; missing numbers become 0. */
+ * Each tensor column is an input of its own name: (v - mean) / std over all its numbers; missing numbers become 0.
+ * A job's `columns` may ask for another way of each: see struct schema_column_options. */
 #ifndef SCHEMA_PREPROCESSING_H
 #define SCHEMA_PREPROCESSING_H
 
 #include "dataset.h"
 #include "network.h"
+#include "problems.h"
+
+/* What becomes of missing values: AUTO is INDICATOR where training rows have some, else MEAN; categories have BUCKET. DROP leaves their rows out of
+ * the training (in a prediction they become the mean, or go to the bucket), ERROR refuses them, here and there. */
+enum schema_missing {
+    SCHEMA_MISSING_AUTO,
+    SCHEMA_MISSING_MEAN,
+    SCHEMA_MISSING_MEDIAN,
+    SCHEMA_MISSING_CONSTANT,
+    SCHEMA_MISSING_INDICATOR,
+    SCHEMA_MISSING_BUCKET,
+    SCHEMA_MISSING_DROP,
+    SCHEMA_MISSING_ERROR
+};
+/* (g(v) - mean) / std, with the mean and deviation of g(v) over the training rows for STANDARD (g = v) and LOG (g = sign(v) ln(1 + |v|)), the least
+ * and the range for MINMAX, median and interquartile range for ROBUST, 0 and 1 for NONE; QUANTILE: v's place among the quantiles, 0 to 1,
+ * standardised. */
+enum schema_scale { SCHEMA_SCALE_STANDARD, SCHEMA_SCALE_MINMAX, SCHEMA_SCALE_ROBUST, SCHEMA_SCALE_QUANTILE, SCHEMA_SCALE_LOG, SCHEMA_SCALE_NONE };
+/* ORDINAL: one number, the category's place in sorted order, standardised. EMBEDDING: an input of the column's name, of shape [1]: its place from 1
+ * on, 0 for unseen and missing ones. */
+enum schema_encode { SCHEMA_ENCODE_ONE_HOT, SCHEMA_ENCODE_ORDINAL, SCHEMA_ENCODE_EMBEDDING };
+enum schema_unseen { SCHEMA_UNSEEN_BUCKET, SCHEMA_UNSEEN_IGNORE, SCHEMA_UNSEEN_ERROR };
+
+/* What a job asks of a column. Zeros are the defaults. */
+struct schema_column_options {
+    enum schema_missing missing;
+    double constant;
+    enum schema_scale scale;
+    enum schema_encode encode;
+    enum schema_unseen unseen;
+};
+
+enum { SCHEMA_KNOTS = 101 };
 
 struct schema_feature {
     char *name;
     enum schema_type type;
-    double mean, std;         /* NUMERIC, BOOLEAN (0 and 1), TENSOR */
+    struct schema_column_options options;
+    double fill;              /* NUMERIC, BOOLEAN: what a missing value becomes */
+    double *knots;            /* QUANTILE: (SCHEMA_KNOTS) quantiles of the training rows, ascending */
+    double mean, std;         /* NUMERIC, BOOLEAN (0 and 1), TENSOR; ORDINAL: of the places */
     bool indicator;           /* NUMERIC, BOOLEAN: a number for "missing" follows */
     int32_t categories_count; /* CATEGORICAL, as spelt in the data */
     char **categories;
@@ -77,7 +114,8 @@ struct schema_fit_target {
 };
 struct schema_fit {
     const struct schema_dataset *dataset;
-    const int32_t *columns; /* the features, in job order */
+    const int32_t *columns;                      /* the features, in job order */
+    const struct schema_column_options *options; /* [columns_count], NULL: defaults */
     int32_t columns_count, targets_count;
     const struct schema_fit_target *targets;
     const char *sample_weight; /* column, or NULL */
@@ -95,6 +133,8 @@ struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, str
 
 /* Transforms one row: cells[features_count] into inputs[0..inputs_count), each the start of that row's numbers. */
 void schema_transform(const struct schema_preprocessing *preprocessing, const struct schema_feature_value *cells, float *const *inputs);
+/* Whether the feature is an input of its own name: tensors, and categories for an embedding. */
+bool schema_feature_apart(const struct schema_feature *feature);
 /* Index of a category by its text (numbers normalised: "6.0" is "6"), -1 when it was not in the training rows. */
 int32_t schema_feature_category(const struct schema_feature *feature, const char *text, size_t size);
 
@@ -126,7 +166,24 @@ double schema_view_weight(const struct schema_view *view, int64_t row);
 /* Numbers of target k in the network: 1, or those of a tensor. */
 int64_t schema_target_size(const struct schema_target *target);
 
+/* Whether a row has a value in all features that leave their rows out otherwise. */
+bool schema_view_kept(const struct schema_view *view, int64_t row);
+
+/* {"missing":"median","scale":"robust"} of a column, to and from; encoding tells what differs from the defaults of its type. -1 with problems. */
+int schema_column_options_decode(const json_t *json, const char *pointer, const struct schema_column *column, struct schema_column_options *options,
+                                 struct schema_problems *problems);
+json_t *schema_column_options_encode(const struct schema_feature *feature);
+
 /* ---- private to preprocessing*.c ---- */
+/* NUMERIC and BOOLEAN: fitted on values[0..n), which are sorted here; NaN stands for missing. */
+int schema_scale_fit(struct schema_feature *feature, double *values, int64_t n, struct bp_error *error);
+/* One number of the network's. */
+double schema_scale_apply(const struct schema_feature *feature, double v);
+/* CATEGORICAL, ORDINAL or EMBEDDING: sorts the categories; for ORDINAL also the scale, over the training rows' counts. */
+int schema_places_fit(struct schema_feature *feature, const int64_t *counts);
+/* Members of a feature's JSON for what its options ask. */
+void schema_feature_options_encode(const struct schema_feature *feature, json_t *json);
+int schema_feature_options_decode(const json_t *json, struct schema_feature *feature);
 /* Mean and standard deviation of the population by Welford's recurrence; 0 and 1 where there is nothing or no spread. */
 struct schema_moments {
     double n, mean, m2;

@@ -237,6 +237,19 @@ bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_
     return complete;
 }
 
+bool schema_view_kept(const struct schema_view *view, int64_t row) {
+    for (int32_t i = 0; i < view->preprocessing->features_count; i++) {
+        const struct schema_feature *f = &view->preprocessing->features[i];
+        const int32_t column = view->columns[i];
+        if (f->options.missing != SCHEMA_MISSING_DROP || column < 0) continue;
+        const enum schema_type type = view->dataset->columns[column].type;
+        if (type == SCHEMA_CATEGORICAL ? schema_dataset_code(view->dataset, column, row) < 0
+                                       : type != SCHEMA_TENSOR && isnan(schema_dataset_number(view->dataset, column, row)))
+            return false;
+    }
+    return true;
+}
+
 bool schema_view_complete(const struct schema_view *view, int64_t row) {
     for (int32_t k = 0; k < view->preprocessing->targets_count; k++) {
         const struct schema_target *t = &view->preprocessing->targets[k];
@@ -250,7 +263,7 @@ bool schema_view_complete(const struct schema_view *view, int64_t row) {
             return false;
         }
     }
-    return view->sample_weight < 0 || schema_view_weight(view, row) >= 0;
+    return schema_view_kept(view, row) && (view->sample_weight < 0 || schema_view_weight(view, row) >= 0);
 }
 
 double schema_view_weight(const struct schema_view *view, int64_t row) {

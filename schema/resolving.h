@@ -32,7 +32,8 @@ struct resolving {
     bool by_layer; /* the request names the output layers */
     int32_t *features;
     int32_t features_count;
-    int32_t sample_weight; /* column, -1: none */
+    struct schema_column_options *options; /* [features_count] */
+    int32_t sample_weight;                 /* column, -1: none */
 };
 
 __attribute__((format(printf, 2, 3))) void resolving_warn(struct resolving *r, const char *format, ...);

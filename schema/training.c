@@ -64,7 +64,7 @@ int schema_training_split(const struct schema_training *t, const struct schema_v
 }
 
 /* The split needs classes, classes need labels, not yet scales: a view through a preprocessing that has only the targets. */
-static struct schema_preprocessing bare_targets(const struct resolving *r, struct schema_target *targets) {
+static struct schema_preprocessing bare_targets(const struct resolving *r, struct schema_target *targets, struct schema_feature *features) {
     for (int32_t k = 0; k < r->targets_count; k++) {
         const struct resolving_target *t = &r->targets[k];
         const struct schema_column *c = &r->dataset->columns[t->column];
@@ -72,7 +72,14 @@ static struct schema_preprocessing bare_targets(const struct resolving *r, struc
             .name = c->name, .classification = t->classification, .labels_count = t->labels_count, .labels = t->labels, .std = 1};
         if (c->type == SCHEMA_TENSOR) targets[k].shape = c->shape;
     }
-    return (struct schema_preprocessing){.targets_count = r->targets_count,
+    int32_t dropping = 0; /* features whose missing values leave rows out */
+    for (int32_t i = 0; i < r->features_count; i++)
+        if (r->options[i].missing == SCHEMA_MISSING_DROP)
+            features[dropping++] = (struct schema_feature){
+                .name = r->dataset->columns[r->features[i]].name, .type = r->dataset->columns[r->features[i]].type, .options = r->options[i]};
+    return (struct schema_preprocessing){.features_count = dropping,
+                                         .features = features,
+                                         .targets_count = r->targets_count,
                                          .targets = targets,
                                          .sample_weight = r->sample_weight < 0 ? NULL : r->dataset->columns[r->sample_weight].name};
 }
@@ -87,6 +94,7 @@ static int fit_rows(struct resolving *r, const struct schema_split *split, struc
     const struct schema_fit how = {.dataset = r->dataset,
                                    .columns = r->features,
                                    .columns_count = r->features_count,
+                                   .options = r->options,
                                    .targets = targets,
                                    .targets_count = r->targets_count,
                                    .sample_weight = r->sample_weight < 0 ? NULL : r->dataset->columns[r->sample_weight].name,
@@ -101,13 +109,14 @@ static void fit(struct resolving *r) {
     struct schema_split split = {0};
     struct schema_target *bare = calloc((size_t)r->targets_count, sizeof *bare);
     struct schema_fit_target *targets = calloc((size_t)r->targets_count, sizeof *targets);
+    struct schema_feature *features = calloc((size_t)r->features_count + 1, sizeof *features);
     struct schema_preprocessing bare_preprocessing = {0};
     struct schema_view *view = NULL;
     int64_t kept = 0;
-    if (!bare || !targets) {
+    if (!bare || !targets || !features) {
         bp_error_set(&error, "", "out of memory");
     } else {
-        bare_preprocessing = bare_targets(r, bare);
+        bare_preprocessing = bare_targets(r, bare, features);
         view = schema_view_new(&bare_preprocessing, r->dataset, true, &error);
     }
     if (view && schema_training_split(r->training, view, &split, &error) == 0) {
@@ -123,10 +132,14 @@ static void fit(struct resolving *r) {
         schema_problem_add(r->problems, where, "%s", error.message);
     } else if (kept < r->dataset->rows) {
         resolving_warn(r, "%lld of %lld rows have no value in \"%s\"%s and are left out", (long long)(r->dataset->rows - kept),
-                       (long long)r->dataset->rows, r->dataset->columns[r->targets[0].column].name, r->targets_count > 1 ? " or another target" : "");
+                       (long long)r->dataset->rows, r->dataset->columns[r->targets[0].column].name,
+                       bare_preprocessing.features_count ? ", or in a column whose missing is \"drop\","
+                       : r->targets_count > 1            ? " or another target"
+                                                         : "");
     }
     schema_split_free(&split);
     schema_view_free(view);
+    free(features);
     free(bare);
     free(targets);
 }
@@ -159,10 +172,16 @@ int schema_training_request_decode(const json_t *object, const char *pointer, st
     request->features = json_is_array(features) ? features : NULL;
     request->sample_weight = json_string_value(weight);
     request->class_weights = json_object_get(object, "class_weights");
+    const json_t *columns = json_object_get(object, "columns");
+    if (columns && !json_is_null(columns) && !json_is_object(columns))
+        schema_problem_add(problems, schema_pointer(pointer, "columns", where, sizeof where),
+                           "columns must be an object by column, like {\"age\":{\"missing\":\"median\"}}, got %s",
+                           schema_json_text(columns, got, sizeof got));
+    request->columns = json_is_object(columns) ? columns : NULL;
     return problems->total == before ? 0 : -1;
 }
 
-const char *const schema_training_request_names[] = {"target", "task", "features", "sample_weight", "class_weights", NULL};
+const char *const schema_training_request_names[] = {"target", "task", "features", "sample_weight", "class_weights", "columns", NULL};
 
 static void tell_heads(struct resolving *r) {
     const struct bp_network *network = r->training->network;
@@ -217,8 +236,16 @@ static void leave_indices(struct resolving *r) {
         for (int32_t i = 0; indices && i < p->features_count; i++) {
             struct schema_feature *f = &p->features[i];
             double worst = 0;
-            if ((f->type == SCHEMA_TENSOR ? f->offset : 0) != input || (f->type != SCHEMA_TENSOR && p->width == 0)) continue;
+            if ((schema_feature_apart(f) ? f->offset : 0) != input || (!schema_feature_apart(f) && p->width == 0)) continue;
             resolving_place(r, "features", where, sizeof where);
+            if (f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_EMBEDDING) {
+                if (f->categories_count >= indices)
+                    schema_problem_add(r->problems, where,
+                                       "column \"%.60s\" has %d categories, and 0 stands for the unseen: the embedding that reads it needs an "
+                                       "input_dim of at least %d, not %d",
+                                       f->name, f->categories_count, f->categories_count + 1, indices);
+                continue;
+            }
             if (f->type != SCHEMA_TENSOR && f->type != SCHEMA_NUMERIC)
                 schema_problem_add(r->problems, where, "column \"%.60s\" is %s, but an embedding reads it and takes whole numbers from 0 to %d",
                                    f->name, schema_type_name(f->type), indices - 1);
@@ -231,7 +258,7 @@ static void leave_indices(struct resolving *r) {
                                    "column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d; raise its "
                                    "input_dim, or leave the column out",
                                    f->name, worst, indices - 1);
-            f->mean = 0;
+            f->mean = f->fill = 0;
             f->std = 1;
         }
     }
@@ -286,6 +313,7 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
     struct resolving r = {.training = t, .dataset = dataset, .request = request, .problems = problems, .targets = targets};
     resolve(&r);
     free(r.features);
+    free(r.options);
     for (int32_t k = 0; k < RESOLVING_TARGETS_MAX; k++) {
         for (int32_t i = 0; targets[k].labels && i < targets[k].labels_count; i++) free(targets[k].labels[i]);
         free(targets[k].labels);

@@ -20,6 +20,7 @@ struct schema_training_request {
     const json_t *target;           /* "column", ["a","b"], or {"output layer":"column" or ["a","b"]} */
     const json_t *task;             /* NULL: inferred; a text for all targets, or an object by column */
     const json_t *features;         /* array of column names, NULL: all other columns */
+    const json_t *columns;          /* NULL, or what columns ask for, by name */
     const json_t *class_weights;    /* NULL, "balanced", or an object of weights by label */
     const char *sample_weight;      /* column, or NULL */
     const char *pointer;            /* where the job object stands: "" */

@@ -173,10 +173,29 @@ static void choose_features(struct resolving *r) {
     }
 }
 
+/* What the request asks of single columns. */
+static void choose_options(struct resolving *r) {
+    char where[RESOLVING_POINTER_MAX], deeper[RESOLVING_POINTER_MAX];
+    const char *name;
+    json_t *asked;
+    r->options = calloc((size_t)r->features_count + 1, sizeof *r->options);
+    if (!r->options || !r->request->columns) return;
+    resolving_place(r, "columns", where, sizeof where);
+    json_object_foreach((json_t *)r->request->columns, name, asked) {
+        schema_pointer(where, name, deeper, sizeof deeper);
+        const int32_t column = find_column(r, name, deeper);
+        int32_t feature = -1;
+        for (int32_t i = 0; column >= 0 && i < r->features_count; i++) feature = r->features[i] == column ? i : feature;
+        if (feature >= 0) schema_column_options_decode(asked, deeper, &r->dataset->columns[column], &r->options[feature], r->problems);
+        else if (column >= 0) schema_problem_add(r->problems, deeper, "column \"%.80s\" is not a feature of this job", name);
+    }
+}
+
 void resolving_columns(struct resolving *r) {
     choose_targets(r);
     choose_sample_weight(r);
     choose_features(r);
+    choose_options(r);
 }
 
 /* ---- the task and its labels -------------------------------------------------------------------------------------------- */

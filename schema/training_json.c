@@ -34,6 +34,10 @@ json_t *schema_training_encode(const struct schema_training *t) {
                              "layers", schema_network_layers_json(t->network), "parameters", (json_int_t)t->network->parameters,
                              "trainable_parameters", (json_int_t)t->network->trained);
     encode_targets(t->preprocessing, json);
+    json_t *columns = json_object();
+    for (int32_t i = 0; i < t->preprocessing->features_count; i++)
+        json_object_set_new(columns, t->preprocessing->features[i].name, schema_column_options_encode(&t->preprocessing->features[i]));
+    json_object_set_new(json, "columns", columns);
     return json;
 }
 

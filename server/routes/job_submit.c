@@ -151,7 +151,8 @@ static void inline_model(struct submission *s, const json_t *object) {
 /* ---- the request ------------------------------------------------------------------------------------------------------------------ */
 
 static void decode(struct submission *s) {
-    static const char *const others[] = {"model", "dataset", "target", "task", "features", "metadata", "sample_weight", "class_weights", NULL};
+    static const char *const others[] = {"model",    "dataset",       "target",        "task",    "features",
+                                         "metadata", "sample_weight", "class_weights", "columns", NULL};
     const json_t *model = json_object_get(s->body, "model"), *dataset = json_object_get(s->body, "dataset"),
                  *metadata = json_object_get(s->body, "metadata");
     char got[80];
@@ -204,7 +205,8 @@ static const char *loss_unit(const struct schema_training *t) {
 /* The spec for the job process and the view for people, out of the resolved training. */
 static void describe(struct submission *s, const struct schema_training *t) {
     json_t *spec = schema_training_encode(t), *view = json_object();
-    static const char *const shown[] = {"target", "task", "features", "options", "definition", "layers", "parameters", "trainable_parameters"};
+    static const char *const shown[] = {"target", "task", "features", "options", "definition", "layers", "parameters", "trainable_parameters",
+                                        "columns"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) json_object_set(view, shown[i], json_object_get(spec, shown[i]));
     json_object_set_new(view, "loss_unit", json_string(loss_unit(t)));
     json_object_set_new(spec, "job", json_string(s->job.id));

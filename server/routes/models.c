@@ -203,7 +203,7 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
     struct bp_error error = {0};
     struct schema_options options;
     struct schema_training_request request;
-    static const char *const others[] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights", NULL};
+    static const char *const others[] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights", "columns", NULL};
     if (schema_options_decode(body, "", others, &options, problems) != 0) {
         schema_definition_free(definition);
         return;
@@ -239,8 +239,8 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
 
 static void validate(struct request *r) {
     static const char *const known[] = {"name", NULL};
-    const char *fields[48] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights"};
-    for (int32_t i = 0; schema_options_names[i] && i < 40; i++) fields[7 + i] = schema_options_names[i]; /* they decide the memory */
+    const char *fields[48] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights", "columns"};
+    for (int32_t i = 0; schema_options_names[i] && i < 39; i++) fields[8 + i] = schema_options_names[i]; /* they decide the memory */
     static const struct bp_entry entry = {.name = "a request to validate"};
     struct schema_problems problems = {0};
     json_t *body = request_json(r);

@@ -154,6 +154,45 @@ START_TEST(least_squares_in_closed_form) {
 }
 END_TEST
 
+/* rprop too takes all rows for an update: how they are cut into batches does not matter, an epoch is one update, and it can be broken off anywhere.
+ */
+START_TEST(whole_updates) {
+    static struct test_data data;
+    test_line(&data, 40);
+    data.weighted = true;
+    for (int i = 0; i < 40; i++) data.weights[i] = (bp_real)(i % 3);
+    struct bp_network *net = test_network("dense units=4 activation=tanh; dense units=1", "mse", (struct bp_shape){1, {2}});
+    struct bp_train_options options = test_options("rprop", "", 6), cut = options;
+    options.l2 = cut.l2 = 0.01;
+    options.gradient_clip_norm = cut.gradient_clip_norm = 0.5;
+    options.batch_size = 40;
+    cut.batch_size = 7;
+    cut.threads = 1 + _i;
+    struct bp_trainer *whole = test_trainer(net, &options, &data, NULL), *parts = test_trainer(net, &cut, &data, NULL);
+    struct bp_trainer_state state;
+    ck_assert_int_eq(test_run(whole), BP_TRAIN_DONE);
+    ck_assert_int_eq(test_run(parts), BP_TRAIN_DONE);
+    bp_trainer_state(parts, &state);
+    ck_assert_int_eq(state.updates, 6);
+    for (size_t i = 0; i < net->weights_count; i++)
+        ck_assert_double_eq_tol((double)bp_trainer_result(whole)[i], (double)bp_trainer_result(parts)[i], 1e-5);
+    for (int stop = 0; stop < 36; stop++) {
+        struct bp_trainer *first = test_trainer(net, &cut, &data, NULL), *second = test_trainer(net, &cut, &data, NULL);
+        for (int i = 0; i < stop; i++) bp_trainer_step(first);
+        state = test_copy_state(first);
+        ck_assert_int_eq(bp_trainer_restore(second, &state, NULL), 0);
+        test_free_state(&state);
+        test_run(second);
+        test_compare_ends(parts, second);
+        bp_trainer_free(first);
+        bp_trainer_free(second);
+    }
+    bp_trainer_free(whole);
+    bp_trainer_free(parts);
+    bp_network_free(net);
+}
+END_TEST
+
 /* scikit-learn 1.2.1: LogisticRegression(C=1 / (2 x 12 x 0.02), tol=1e-12), its mean loss without the penalty. */
 START_TEST(logistic_regression_as_scikit_learn) {
     static struct test_data data = {
@@ -404,6 +443,7 @@ Suite *suite_search(void) {
     tcase_add_test(tests, newton_and_back_from_infinity);
     tcase_add_test(tests, a_useless_pair_costs_the_oldest_only);
     tcase_add_test(tests, least_squares_in_closed_form);
+    tcase_add_loop_test(tests, whole_updates, 0, 2);
     tcase_add_test(tests, logistic_regression_as_scikit_learn);
     tcase_add_test(tests, the_loss_only_falls);
     tcase_add_loop_test(tests, resumed_in_the_middle_of_a_search, 0, 2);

@@ -10,7 +10,7 @@
 
 Suite *suite_schema_targets(void);
 
-#define HIDDEN "{\"type\":\"dense\",\"units\":8,\"activation\":\"relu\"}"
+#define HIDDEN       "{\"type\":\"dense\",\"units\":8,\"activation\":\"relu\"}"
 #define DENSE(units) "{\"type\":\"dense\",\"units\":" #units "}"
 
 /* Means 15.5 and 350.25, deviations 5 and 150; kind of three classes, up of two. */
@@ -65,9 +65,10 @@ START_TEST(an_output_each) {
                 "price:mse/1=price kind:cross_entropy/3=kind up:binary_cross_entropy/1=up");
     outputs_are("{\"layers\":[" HIDDEN "],\"loss\":{\"price\":\"huber\",\"kind\":\"focal\"}}", "{\"target\":[\"kind\",\"price\"]}",
                 "kind:focal/3=kind price:huber/1=price");
-    outputs_are("{\"layers\":[{\"type\":\"dense\",\"units\":8,\"name\":\"t\"},{\"type\":\"dense\",\"units\":3,\"name\":\"k\",\"activation\":\"softmax\"},"
-                "{\"type\":\"dense\",\"units\":1,\"name\":\"p\",\"inputs\":[\"t\"]}],\"outputs\":[\"k\",\"p\"]}",
-                "{\"target\":[\"kind\",\"price\"]}", "k:cross_entropy/3=kind p:mse/1=price");
+    outputs_are(
+        "{\"layers\":[{\"type\":\"dense\",\"units\":8,\"name\":\"t\"},{\"type\":\"dense\",\"units\":3,\"name\":\"k\",\"activation\":\"softmax\"},"
+        "{\"type\":\"dense\",\"units\":1,\"name\":\"p\",\"inputs\":[\"t\"]}],\"outputs\":[\"k\",\"p\"]}",
+        "{\"target\":[\"kind\",\"price\"]}", "k:cross_entropy/3=kind p:mse/1=price");
     /* the layer named like a column is its output; the other is made */
     outputs_are("{\"layers\":[" HIDDEN ",{\"type\":\"dense\",\"units\":1,\"name\":\"price\"}]}", "{\"target\":[\"price\"]}", ":mse/1=price");
 }
@@ -85,14 +86,13 @@ END_TEST
 
 /* The weights of losses, and the metrics, by output; a common list goes to those that it suits. */
 START_TEST(losses_and_metrics_by_output) {
-    struct resolved r = resolve_text(csv,
-                                     "{\"layers\":[" HIDDEN "],\"loss_weights\":{\"price\":0.25},\"metrics\":[\"f1\",\"mae\",\"accuracy\"]}",
+    struct resolved r = resolve_text(csv, "{\"layers\":[" HIDDEN "],\"loss_weights\":{\"price\":0.25},\"metrics\":[\"f1\",\"mae\",\"accuracy\"]}",
                                      "{\"target\":[\"price\",\"kind\"],\"early_stopping\":{\"metric\":\"val_kind_f1\"}}");
     ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
     const struct bp_train_options options = schema_training_options(r.training);
     char names[16][BP_NAME_MAX];
-    static const char *const expected[] = {"loss",      "val_loss",      "price_loss",  "val_price_loss", "price_mae",     "val_price_mae",
-                                           "kind_loss", "val_kind_loss", "kind_f1",     "val_kind_f1",    "kind_accuracy", "val_kind_accuracy"};
+    static const char *const expected[] = {"loss",      "val_loss",      "price_loss", "val_price_loss", "price_mae",     "val_price_mae",
+                                           "kind_loss", "val_kind_loss", "kind_f1",    "val_kind_f1",    "kind_accuracy", "val_kind_accuracy"};
     ck_assert_int_eq(bp_train_metric_names(r.training->network, &options, true, names, 16), 12);
     for (int i = 0; i < 12; i++) ck_assert_str_eq(names[i], expected[i]);
     ck_assert(r.training->network->outputs[0].weight == 0.25);
@@ -110,10 +110,11 @@ END_TEST
 
 /* Eight outputs, each with a loss and three metrics, of training and validation: any of them can be watched, the last too. */
 START_TEST(the_last_of_many_metrics_can_be_watched) {
-    struct resolved r = resolve_text("x,a,b,c,d,e,f,g,h\n1,1.5,2,3,4,5,6,7,8\n2,1,2,3.5,4,5,6,7,8.5\n3,3,1.5,2,2.5,1,2.5,3,4.5\n4,1,0.5,2,3,4.5,3,2,1\n5,2,1,2,3,4,3,2.5,1\n",
-                                     "{\"layers\":[" HIDDEN "]}",
-                                     "{\"task\":\"regression\",\"target\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"],"
-                                     "\"early_stopping\":{\"metric\":\"val_h_r2\"}}");
+    struct resolved r = resolve_text(
+        "x,a,b,c,d,e,f,g,h\n1,1.5,2,3,4,5,6,7,8\n2,1,2,3.5,4,5,6,7,8.5\n3,3,1.5,2,2.5,1,2.5,3,4.5\n4,1,0.5,2,3,4.5,3,2,1\n5,2,1,2,3,4,3,2.5,1\n",
+        "{\"layers\":[" HIDDEN "]}",
+        "{\"task\":\"regression\",\"target\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"],"
+        "\"early_stopping\":{\"metric\":\"val_h_r2\"}}");
     ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
     ck_assert_int_eq(r.training->network->outputs_count, 8);
     resolved_clear(&r);
@@ -143,10 +144,13 @@ START_TEST(wrong_requests) {
     refused(net, "{\"target\":{\"x\":[\"price\",\"kind\"]}}", "/target/x/0: one output learns several columns only when all are numbers");
     refused(net, "{\"target\":{\"x/y\":\"price\",\"z\":\"kind\"}}", "contains \"/\"");
     refused(net, "{\"target\":[\"price\",\"kind\"],\"task\":{\"kind\":\"regression\"}}", "column \"kind\" is categorical: it cannot be regressed");
-    refused(net, "{\"target\":[\"price\",\"kind\"],\"task\":{\"price\":\"cluster\"}}", "/task/price: task must be \"classification\" or \"regression\"");
-    refused(net, "{\"target\":[\"price\",\"kind\"],\"task\":{\"prise\":\"regression\"}}", "/task/prise: \"prise\" is not a target, did you mean \"price\"?");
+    refused(net, "{\"target\":[\"price\",\"kind\"],\"task\":{\"price\":\"cluster\"}}",
+            "/task/price: task must be \"classification\" or \"regression\"");
+    refused(net, "{\"target\":[\"price\",\"kind\"],\"task\":{\"prise\":\"regression\"}}",
+            "/task/prise: \"prise\" is not a target, did you mean \"price\"?");
     refused(net, "{\"target\":[\"price\",\"tall\"],\"features\":[\"a\",\"price\"]}", "/features/1: column \"price\" is the target");
-    refused("{\"layers\":[" HIDDEN "],\"loss\":{\"prise\":\"mse\"}}", "{\"target\":[\"price\",\"kind\"]}", "name \"prise\", but no output has that name");
+    refused("{\"layers\":[" HIDDEN "],\"loss\":{\"prise\":\"mse\"}}", "{\"target\":[\"price\",\"kind\"]}",
+            "name \"prise\", but no output has that name");
     refused("{\"layers\":[" HIDDEN "],\"loss\":{\"kind\":\"mse\",\"price\":\"cross_entropy\"}}", "{\"target\":[\"price\",\"kind\"]}",
             "/model/loss/price: the loss cross_entropy is for classes, but \"price\" is regressed");
     refused("{\"layers\":[" HIDDEN "],\"metrics\":{\"price\":[\"mae\",\"f1\"]}}", "{\"target\":[\"price\",\"kind\"]}",
@@ -172,9 +176,11 @@ START_TEST(wrong_weights) {
     refused(net, "{\"target\":\"kind\",\"class_weights\":3}", "/class_weights: class_weights must be \"balanced\" or an object of weights by label");
     refused(net, "{\"target\":\"kind\",\"class_weights\":\"balance\"}", "/class_weights: class_weights must be \"balanced\"");
     refused(net, "{\"target\":\"kind\",\"class_weights\":{\"x\":1}}", "/class_weights/x: \"kind\" has no class \"x\"");
-    refused(net, "{\"target\":\"kind\",\"class_weights\":{\"u\":-1}}", "/class_weights/u: the weight of a class must be a number from 0 to 1e6, got -1");
+    refused(net, "{\"target\":\"kind\",\"class_weights\":{\"u\":-1}}",
+            "/class_weights/u: the weight of a class must be a number from 0 to 1e6, got -1");
     refused(net, "{\"target\":\"kind\",\"class_weights\":{\"u\":0,\"v\":0,\"w\":0}}", "/class_weights: all classes have the weight 0");
-    refused(net, "{\"target\":[\"kind\",\"up\"],\"class_weights\":{\"u\":2}}", "/class_weights: weights by label are for one target of classes, but there are 2");
+    refused(net, "{\"target\":[\"kind\",\"up\"],\"class_weights\":{\"u\":2}}",
+            "/class_weights: weights by label are for one target of classes, but there are 2");
     refused(net, "{\"target\":\"tall\",\"task\":\"regression\",\"class_weights\":\"balanced\"}",
             "/class_weights: class_weights are for classes, but the target is a number");
     struct resolved r = resolve_text("w,y\n1,2\n-1,3\n2,4.5\n", net, "{\"target\":\"y\",\"sample_weight\":\"w\"}");
@@ -196,8 +202,7 @@ static void weights_are(const struct resolved *r, bool training, const double *e
     int64_t rows[16];
     float x[16 * 8], y[16 * 4], weights[16];
     for (int64_t i = 0; i < n; i++) rows[i] = i;
-    const struct schema_source_options options = {
-        .view = view, .rows = rows, .n = n, .class_weights = training, .memory_max = SCHEMA_SOURCE_MEMORY};
+    const struct schema_source_options options = {.view = view, .rows = rows, .n = n, .class_weights = training, .memory_max = SCHEMA_SOURCE_MEMORY};
     ck_assert_int_eq(schema_source_new(&options, &source, &error), 0);
     const struct bp_source batches = schema_source_batches(source);
     ck_assert(batches.weighted == (expected != NULL));
@@ -222,7 +227,7 @@ START_TEST(class_and_sample_weights) {
     resolved_clear(&r);
     r = resolve_text(weighted_csv, net, "{\"target\":\"k\",\"sample_weight\":\"w\",\"class_weights\":{\"q\":4},\"validation\":{\"fraction\":0}}");
     weights_are(&r, true, (double[]){1, 8, 3, 0, 1, 2}, 6);
-    weights_are(&r, false, (double[]){1, 2, 3, 0, 1, 0.5}, 6); /* validation heeds the rows' own weights only */
+    weights_are(&r, false, (double[]){1, 2, 3, 0, 1, 0.5}, 6);      /* validation heeds the rows' own weights only */
     ck_assert_int_eq(r.training->preprocessing->features_count, 1); /* the weight is no feature */
     resolved_clear(&r);
 }
@@ -284,8 +289,10 @@ END_TEST
 START_TEST(a_row_of_weight_0_says_nothing) {
     static const char one[] = "x,w,y\n-1,1,2\n1,2,1.5\n0,1,7\n3,0,100\n-3,0,-100\n", other[] = "x,w,y\n-1,1,2\n1,2,1.5\n0,1,7\n3,0,-100\n-3,0,100\n";
     size_t n;
-    struct resolved a = resolve_text(one, "{\"layers\":[" HIDDEN "]}", "{\"target\":\"y\",\"task\":\"regression\",\"sample_weight\":\"w\"," PLAIN "}"),
-                    b = resolve_text(other, "{\"layers\":[" HIDDEN "]}", "{\"target\":\"y\",\"task\":\"regression\",\"sample_weight\":\"w\"," PLAIN "}");
+    struct resolved a = resolve_text(one, "{\"layers\":[" HIDDEN "]}",
+                                     "{\"target\":\"y\",\"task\":\"regression\",\"sample_weight\":\"w\"," PLAIN "}"),
+                    b = resolve_text(other, "{\"layers\":[" HIDDEN "]}",
+                                     "{\"target\":\"y\",\"task\":\"regression\",\"sample_weight\":\"w\"," PLAIN "}");
     bp_real *u = train(&a, &n), *v = train(&b, &n);
     ck_assert_mem_eq(u, v, n * sizeof *u);
     free(u);
@@ -343,8 +350,8 @@ START_TEST(predictions_of_each_kind) {
     static const char body[] = "{\"instances\":[[1,2]]}";
     predicts(resolve_text(csv, "{\"layers\":[" DENSE(2) "]}", "{\"target\":[\"price\",\"tall\"]," ALL "}"), body, "dense_1", (float[]){1, -1},
              "[{\"outputs\":{\"price\":{\"value\":20.5},\"tall\":{\"value\":200.25}}}]");
-    predicts(resolve_text(csv, "{\"layers\":[" HIDDEN "]}", "{\"target\":{\"cost\":\"price\",\"way\":\"kind\",\"dir\":\"up\"}," ALL "}"), body, "cost",
-             (float[]){0.5f},
+    predicts(resolve_text(csv, "{\"layers\":[" HIDDEN "]}", "{\"target\":{\"cost\":\"price\",\"way\":\"kind\",\"dir\":\"up\"}," ALL "}"), body,
+             "cost", (float[]){0.5f},
              "[{\"outputs\":{\"cost\":{\"value\":18},\"way\":{\"label\":\"u\",\"probabilities\":{\"u\":0.333333343,\"v\":0.333333343,"
              "\"w\":0.333333343}},\"dir\":{\"label\":\"yes\",\"probabilities\":{\"no\":0.5,\"yes\":0.5}}}}]");
     predicts(resolve_text(csv, "{\"layers\":[" HIDDEN "],\"loss\":{\"type\":\"quantile\",\"quantiles\":[0.1,0.5]}}",
@@ -376,21 +383,24 @@ START_TEST(tensors_are_nested_as_they_are) {
     for (int i = 0; i < 4; i++) {
         char named[400];
         snprintf(named, sizeof named, "{\"name\":\"d\",%s", datasets[i] + 1);
-        predicts(resolve_json(named, layers[i], "{\"target\":\"t\",\"validation\":{\"fraction\":0}}"), "{\"instances\":[[1]]}", "", NULL, expected[i]);
+        predicts(resolve_json(named, layers[i], "{\"target\":\"t\",\"validation\":{\"fraction\":0}}"), "{\"instances\":[[1]]}", "", NULL,
+                 expected[i]);
     }
 }
 END_TEST
 
 /* Features that are the targets: an autoencoder, of a tensor and of columns. */
 START_TEST(autoencoders) {
-    struct resolved r = resolve_json("{\"x\":[[[0,1],[2,3]],[[4,5],[6,7]],[[1,1],[1,1]],[[9,9],[0,0]]],\"y\":[1,2,3,4]}",
-                                     "{\"layers\":[\"flatten\"," HIDDEN "," DENSE(4) ",{\"type\":\"reshape\",\"target_shape\":[2,2]}],\"loss\":\"mse\"}",
-                                     "{\"target\":\"x\",\"features\":[\"x\"],\"validation\":{\"fraction\":0},\"epochs\":2}");
+    struct resolved r =
+        resolve_json("{\"x\":[[[0,1],[2,3]],[[4,5],[6,7]],[[1,1],[1,1]],[[9,9],[0,0]]],\"y\":[1,2,3,4]}",
+                     "{\"layers\":[\"flatten\"," HIDDEN "," DENSE(4) ",{\"type\":\"reshape\",\"target_shape\":[2,2]}],\"loss\":\"mse\"}",
+                     "{\"target\":\"x\",\"features\":[\"x\"],\"validation\":{\"fraction\":0},\"epochs\":2}");
     ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
     size_t n;
     free(train(&r, &n));
     resolved_clear(&r);
-    outputs_are("{\"layers\":[" HIDDEN "," DENSE(2) "]}", "{\"target\":[\"a\",\"b\"],\"task\":\"regression\",\"features\":[\"a\",\"b\"]}", ":mse/2=a+b");
+    outputs_are("{\"layers\":[" HIDDEN "," DENSE(2) "]}", "{\"target\":[\"a\",\"b\"],\"task\":\"regression\",\"features\":[\"a\",\"b\"]}",
+                ":mse/2=a+b");
 }
 END_TEST
 

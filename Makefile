@@ -117,8 +117,8 @@ $(B)/tests/%.o: tests/%.c | $(GEN)/openapi.h $(GEN)/migrations.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) $(TEST_INC) -DFIXTURES='"tests/fixtures"' -c $< -o $@
 
-ENGINE_TESTS := $(filter-out %/main_f64.c %/test_gradcheck.c %/ulp.c,$(wildcard tests/engine/*.c))
-$(T)/engine_f64: $(patsubst %,$(B)/tests/engine/%.o,main_f64 support test_gradcheck) $(B)/libengine.a $(B)/libengine_f64.a
+ENGINE_TESTS := $(filter-out %/main_f64.c %/test_gradcheck.c %/test_random_graphs.c %/ulp.c,$(wildcard tests/engine/*.c))
+$(T)/engine_f64: $(patsubst %,$(B)/tests/engine/%.o,main_f64 support test_gradcheck test_random_graphs) $(B)/libengine.a $(B)/libengine_f64.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
 $(T)/engine: $(ENGINE_TESTS:%.c=$(B)/%.o) $(B)/libengine_f64.a $(B)/libengine.a

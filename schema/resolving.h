@@ -45,9 +45,14 @@ void resolving_columns(struct resolving *r);
 void resolving_tasks(struct resolving *r);
 void resolving_class_weights(struct resolving *r);
 
-/* training_output.c: which output learns what, the layers and losses of the outputs, metrics, early stopping. */
+/* training_output.c: which output learns what, the layers and losses of the outputs. */
 void resolving_outputs(struct resolving *r);
 void resolving_complete(struct resolving *r);
+/* The first target that an output learns; what the definition names for it, among several outputs or as the only one (NULL: nothing). */
+const struct resolving_target *resolving_first_target(const struct resolving *r, int32_t o);
+struct schema_named_output *resolving_named(const struct resolving *r, int32_t o);
+
+/* training_metrics.c: metrics, early stopping. */
 void resolving_metrics(struct resolving *r);
 void resolving_stopping(struct resolving *r);
 /* The network of the definition as it stands; NULL with a problem. */

@@ -1,7 +1,8 @@
 /* training.c - resolving a job against its data.
  *
  * Order: which columns (training_columns.c); what each target is; the split and the fitted preprocessing; which output learns what, output layers and
- * losses (training_output.c); the plan of the network; metrics and early stopping. Every step adds all its problems before the next one starts. */
+ * losses (training_output.c); the plan of the network; metrics and early stopping (training_metrics.c). Every step adds all its problems before the
+ * next one starts. */
 #include "resolving.h"
 
 #include "kernels/kernels.h"

@@ -80,8 +80,8 @@ static void set_out(const struct bp_search *search) {
         find_direction(search);
         memory[SLOPE] = dot(search->n, search->slots[DIRECTION], search->slots[GRADIENT]);
     }
-    if (!(memory[SLOPE] < 0)) return;           /* no gradient is left: it stays where it is */
-    const double length = sqrt(-memory[SLOPE]); /* of the gradient, while there are no pairs */
+    if (!(memory[SLOPE] < -0.1 * ROUNDING * ROUNDING * fabs(memory[LOSS]))) return; /* no gradient is left but rounding: it stays where it is */
+    const double length = sqrt(-memory[SLOPE]);                                     /* of the gradient, while there are no pairs */
     memory[LOW] = 0;
     memory[HIGH] = INFINITY;
     memory[TRIES] = 0;

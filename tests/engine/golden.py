@@ -254,6 +254,7 @@ LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weig
     "conv1d": conv(1),
     "conv2d": conv(2),
     "dense": dense,
+    "dropout": lambda a, given, make: a[0],
     "embedding": embedding,
     "flatten": lambda a, given, make: a[0].flatten(1),
     "gaussian_noise": lambda a, given, make: a[0],
@@ -598,3 +599,4 @@ net("masking; global_average_pool; dense units=2", "mse", [5, 2, 3], batch=4, le
 net("masking; global_max_pool; dense units=2", "mse", [5, 2, 3], batch=4, lengths=LENGTHS)
 net("masking; dense units=4 activation=tanh; dense units=2", "mse", [5, 3], batch=4, lengths=LENGTHS, weighted=True)
 net("masking; dense units=4", "quantile quantiles=0.2,0.9", [5, 3], batch=4, lengths=LENGTHS)
+net("dropout rate=0.5; dense units=2", "mse", [3], batch=2)

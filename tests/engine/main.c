@@ -16,7 +16,9 @@
     X(layers)                                                                                                                                        \
     X(batch_norm)                                                                                                                                    \
     X(masks)                                                                                                                                         \
-    X(losses) X(metrics) X(optimizers) X(schedules) X(network) X(golden) X(outputs) X(train) X(train_state) X(train_options) X(search) X(health)
+    X(losses)                                                                                                                                        \
+    X(metrics)                                                                                                                                       \
+    X(optimizers) X(schedules) X(network) X(golden) X(outputs) X(train) X(train_memory) X(train_state) X(train_options) X(search) X(range) X(health)
 
 #define DECLARE(name) Suite *suite_##name(void);
 SUITES(DECLARE)

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 
 Suite *suite_gradcheck(void);
+Suite *suite_random_graphs(void);
 
 int main(void) {
     SRunner *runner = srunner_create(suite_gradcheck());
+    srunner_add_suite(runner, suite_random_graphs());
     srunner_run_all(runner, CK_ENV);
     const int failed = srunner_ntests_failed(runner);
     srunner_free(runner);

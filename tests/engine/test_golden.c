@@ -176,11 +176,24 @@ START_TEST(networks) {
 }
 END_TEST
 
-START_TEST(every_activation_and_loss_is_in_the_fixture) {
+/* Whether a layer of that kind stands in the text of a network. */
+static bool stands_in(const char *text, const char *kind) {
+    while (text) {
+        const size_t length = strcspn(text, " ;");
+        if (length == strlen(kind) && !strncmp(text, kind, length)) return true;
+        text = strstr(text, "; ");
+        if (text) text += 2;
+    }
+    return false;
+}
+
+START_TEST(everything_is_in_the_fixture) {
     struct item item = {.count = 0};
-    bool activation[64] = {false}, loss[64] = {false}, optimizer[64] = {false}, schedule[64] = {false};
+    bool activation[64] = {false}, loss[64] = {false}, optimizer[64] = {false}, schedule[64] = {false}, layer[64] = {false};
     FILE *file = fixture();
     while (read_item(file, &item)) {
+        for (int32_t i = 0; i < bp_layers.count && !strcmp(item.kind, "net"); i++)
+            layer[i] = layer[i] || stands_in(item.text, bp_layers.entries[i]->name);
         for (int32_t i = 0; i < bp_activations.count; i++) {
             char text[80];
             snprintf(text, sizeof text, "activation=%s", bp_activations.entries[i]->name);
@@ -198,6 +211,7 @@ START_TEST(every_activation_and_loss_is_in_the_fixture) {
                            (!strcmp(item.kind, "optimizer") && !strncmp(item.text, bp_optimizers.entries[i]->name, strcspn(item.text, " ")));
     }
     fclose(file);
+    for (int32_t i = 0; i < bp_layers.count; i++) ck_assert_msg(layer[i], "%s", bp_layers.entries[i]->name);
     for (int32_t i = 0; i < bp_schedules.count; i++) ck_assert_msg(schedule[i], "%s", bp_schedules.entries[i]->name);
     for (int32_t i = 0; i < bp_activations.count; i++) ck_assert_msg(activation[i], "%s", bp_activations.entries[i]->name);
     for (int32_t i = 0; i < bp_losses.count; i++) ck_assert_msg(loss[i], "%s", bp_losses.entries[i]->name);
@@ -296,7 +310,7 @@ Suite *suite_golden(void) {
     Suite *suite = suite_create("golden");
     TCase *tests = tcase_create("golden");
     tcase_add_test(tests, networks);
-    tcase_add_test(tests, every_activation_and_loss_is_in_the_fixture);
+    tcase_add_test(tests, everything_is_in_the_fixture);
     tcase_add_test(tests, optimizers);
     tcase_add_test(tests, schedules);
     suite_add_tcase(suite, tests);

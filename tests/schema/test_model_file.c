@@ -88,6 +88,81 @@ START_TEST(hostile_headers_are_refused) {
 }
 END_TEST
 
+/* Running statistics and frozen layers are saved with the rest, in files of versions; in a checkpoint the optimizer's buffers are shorter than the
+ * weights. A run goes on from such a file as if it had never stopped. */
+static int64_t at_end(const struct resolved *r, const char *checkpoint, size_t size, char **saved, size_t *saved_size, bp_real *weights) {
+    struct bp_error error = {0};
+    struct schema_split split;
+    struct schema_source *source = NULL;
+    struct bp_trainer *trainer = NULL;
+    struct bp_trainer_state state;
+    json_t *notes = json_object();
+    struct schema_view *view = schema_view_new(r->training->preprocessing, r->loaded.data, true, &error);
+    ck_assert_int_eq(schema_training_split(r->training, view, &split, &error), 0);
+    const struct schema_source_options options = {.view = view, .rows = split.train, .n = split.train_count, .memory_max = SCHEMA_SOURCE_MEMORY};
+    ck_assert_int_eq(schema_source_new(&options, &source, &error), 0);
+    const struct bp_source batches = schema_source_batches(source);
+    const struct bp_train_options how = schema_training_options(r->training);
+    ck_assert_msg(bp_trainer_new(r->training->network, &how, &batches, NULL, &trainer, &error) == 0, "%s", error.message);
+    if (checkpoint) {
+        json_t *back = NULL;
+        ck_assert_int_eq(schema_checkpoint_read(checkpoint, size, &state, &back, &error), 0);
+        ck_assert_msg(bp_trainer_restore(trainer, &state, &error) == 0, "%s", error.message);
+        json_decref(back);
+    }
+    for (int step = 0; bp_trainer_step(trainer) != BP_TRAIN_DONE; step++) {
+        struct stat info;
+        if (step != 4 || checkpoint) continue;
+        int fd = nameless_file();
+        bp_trainer_state(trainer, &state);
+        ck_assert_int_eq(schema_checkpoint_write(fd, &state, notes, &error), 0);
+        ck_assert_int_eq(fstat(fd, &info), 0);
+        *saved = malloc(*saved_size = (size_t)info.st_size);
+        ck_assert_int_eq(pread(fd, *saved, *saved_size, 0), info.st_size);
+        close(fd);
+    }
+    bp_trainer_state(trainer, &state);
+    memcpy(weights, bp_trainer_result(trainer), state.weights_count * sizeof *weights);
+    json_decref(notes);
+    bp_trainer_free(trainer);
+    schema_source_free(source);
+    schema_split_free(&split);
+    schema_view_free(view);
+    return state.updates;
+}
+
+START_TEST(statistics_and_frozen_layers_come_back) {
+    struct resolved r =
+        resolve_text(colours_csv,
+                     "{\"layers\":[{\"type\":\"dense\",\"units\":5,\"trainable\":false},\"batch_norm\",{\"type\":\"dense\",\"units\":3,"
+                     "\"activation\":\"prelu\"}]}",
+                     "{\"target\":\"label\",\"seed\":4,\"epochs\":4,\"batch_size\":5,\"ema\":0.9,\"validation\":{\"fraction\":0}}");
+    struct bp_error error = {0};
+    char *saved = NULL, *file = NULL;
+    size_t saved_size = 0, size = 0;
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    const struct bp_network *net = r.training->network;
+    ck_assert_uint_lt(net->trained_count, net->weights_count);
+    bp_real *once = bp_reals_new(net->weights_count), *again = bp_reals_new(net->weights_count);
+    ck_assert_int_eq(at_end(&r, NULL, 0, &saved, &saved_size, once), 12);
+    ck_assert_int_eq(at_end(&r, saved, saved_size, NULL, NULL, again), 12);
+    ck_assert_mem_eq(once, again, net->weights_count * sizeof *once);
+    json_t *document = schema_training_encode(r.training);
+    ck_assert_int_eq(schema_model_write(r.training, document, once, &file, &size, &error), 0);
+    struct schema_model *model = schema_model_read(file, size, &error);
+    ck_assert_msg(model != NULL, "%s", error.message);
+    ck_assert_uint_eq(model->training->network->trained_count, net->trained_count);
+    ck_assert_mem_eq(model->weights, once, net->weights_count * sizeof *once);
+    schema_model_free(model);
+    json_decref(document);
+    free(file);
+    free(saved);
+    free(once);
+    free(again);
+    resolved_clear(&r);
+}
+END_TEST
+
 START_TEST(a_checkpoint_comes_back) {
     bp_real weights[16] = {1, 2, 3}, best[16] = {4, 5}, slot[16] = {6}, slot_2[16] = {7};
     double accumulators[3] = {0.1, 1e300, -0.0};
@@ -145,6 +220,7 @@ Suite *suite_schema_model_file(void) {
     tcase_add_test(tests, a_model_comes_back);
     tcase_add_test(tests, a_cut_model_is_refused);
     tcase_add_test(tests, hostile_headers_are_refused);
+    tcase_add_test(tests, statistics_and_frozen_layers_come_back);
     tcase_add_test(tests, a_checkpoint_comes_back);
     suite_add_tcase(suite, tests);
     return suite;

@@ -46,6 +46,10 @@ static int disk_problem(struct schema_problems *problems, const struct bp_error 
 
 int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const char *value, size_t size, struct schema_problems *problems,
                           const char *format, ...) {
+    if (ingest->problems_found++ >= SCHEMA_PROBLEMS_MAX) { /* counted, but not told */
+        problems->total++;
+        return 0;
+    }
     char detail[600];
     va_list arguments;
     va_start(arguments, format);
@@ -59,7 +63,7 @@ int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const ch
         ingest->locate(ingest, column, ingest->place, pointer, sizeof pointer);
         problems->items[before].pointer = strdup(pointer);
     }
-    return ++ingest->problems_found >= SCHEMA_PROBLEMS_MAX ? -1 : 0;
+    return 0;
 }
 
 void schema_ingest_warn(struct schema_ingest *ingest, const char *format, ...) {

@@ -7,8 +7,8 @@
  *     close(ingest)                           always; the caller renames or unlinks the file
  *
  * Every function that can fail adds to `problems` and returns -1; after that only close is allowed. A problem of a row names
- * line, column, value and what to do; the first SCHEMA_PROBLEMS_MAX are collected before giving up where that makes sense (cells), one is enough
- * where the structure is broken (an open quote, JSON syntax). */
+ * line, column, value and what to do; where that makes sense (cells) the upload is read on, the first SCHEMA_PROBLEMS_MAX are kept and all are
+ * counted; one is enough where the structure is broken (an open quote, JSON syntax). */
 #ifndef SCHEMA_INGEST_H
 #define SCHEMA_INGEST_H
 
@@ -39,6 +39,7 @@ struct schema_ingest_options {
 struct schema_format_ops {
     struct bp_entry entry;    /* name: "csv", "json" */
     const char *content_type; /* "text/csv", without parameters */
+    const char *also;         /* another name of it, or NULL */
     int (*open)(struct schema_ingest *ingest, void **state, struct schema_problems *problems);
     int (*feed)(struct schema_ingest *ingest, void *state, const char *bytes, size_t size, struct schema_problems *problems);
     int (*finish)(struct schema_ingest *ingest, void *state, struct schema_problems *problems);
@@ -48,6 +49,8 @@ struct schema_format_ops {
 extern const struct bp_family schema_formats;
 /* The format for a Content-Type (parameters such as "; charset=utf-8" are ignored), or NULL. */
 const struct schema_format_ops *schema_format_for(const char *content_type);
+/* "text/csv, application/json or ..." for people, cut where there is no room; returns text. */
+const char *schema_format_list(char *text, size_t size);
 
 int schema_ingest_open(const struct schema_format_ops *format, const struct schema_ingest_options *options, int fd, struct schema_ingest **ingest,
                        struct schema_problems *problems);

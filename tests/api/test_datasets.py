@@ -254,6 +254,33 @@ def test_duplicate_keys_are_refused(server):
     assert server.get("/v1/datasets/dup").status == 404
 
 
+# ---- JSON lines ----
+
+def post_as(server, kind, name, body, query="", **headers):
+    return server.post("/v1/datasets?name=%s%s" % (name, query), body=body, headers={"Content-Type": kind, **headers})
+
+
+def test_ndjson(server):
+    text = "".join(json.dumps(r) + "\n" for r in RECORDS).replace("\n", "\n\n", 1).encode()
+    for kind in ("application/x-ndjson", "application/jsonl; charset=utf-8"):
+        name = unique("lines")
+        answer = post_as(server, kind, name, text, "&types=a:categorical")
+        assert answer.status == 201, answer
+        assert [c["type"] for c in answer.json["columns"]] == ["categorical", "categorical", "boolean"]
+        assert rows_of(server, name) == [{"a": "1", "b": "x", "c": True}, {"a": "2.5", "b": "y", "c": False}, {"a": None, "b": None, "c": None}]
+
+
+def test_ndjson_errors_name_lines_and_are_counted(server):
+    body = b'{"a":1.23456789}\n' * 150000 + b"\n" + b'{"a":"x"}\n{"a":2}\n{"a":3\n' * 15
+    name = unique("lines")
+    told = problem(post_as(server, "application/x-ndjson", name, body), 422, "invalid")
+    assert told["detail"].startswith("30 problems; the first: ") and len(told["errors"]) == 20
+    assert {k: told["errors"][0][k] for k in ("line", "column", "value")} == {"line": 150002, "column": "a", "value": "x"}
+    assert "types=a:categorical" in told["errors"][0]["detail"]
+    assert told["errors"][1]["line"] == 150004 and "column 7" in told["errors"][1]["detail"]
+    problem(server.get("/v1/datasets/" + name), 404, "not_found")
+
+
 # ---- names, versions, lists ----
 
 @pytest.mark.parametrize("name", ["Upper", "-x", ".x", "a" * 64, "a b", "a/b", "ü", "a@1", "", "..", "a%00b"])

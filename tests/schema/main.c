@@ -2,7 +2,8 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define SUITES(X) X(csv) X(dataset) X(definition) X(ingest) X(json) X(model_file) X(number) X(predict) X(preprocessing) X(source) X(text) X(training)
+#define SUITES(X)                                                                                                                                    \
+    X(csv) X(dataset) X(definition) X(ingest) X(json) X(model_file) X(ndjson) X(number) X(predict) X(preprocessing) X(source) X(text) X(training)
 
 #define X(name) Suite *suite_schema_##name(void);
 SUITES(X)

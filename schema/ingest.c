@@ -402,11 +402,16 @@ void schema_ingest_close(struct schema_ingest *ingest) {
     schema_cells_clear(&ingest->sample);
     column_file_free(ingest->file);
     json_decref(ingest->warnings);
+    json_decref(ingest->details);
     free(ingest);
 }
 
 const char *schema_ingest_name(const struct schema_ingest *ingest) {
     return ingest->name;
+}
+
+json_t *schema_ingest_details(const struct schema_ingest *ingest) {
+    return ingest->details ? json_deep_copy(ingest->details) : json_object();
 }
 
 json_t *schema_ingest_warnings(const struct schema_ingest *ingest) {

@@ -26,9 +26,19 @@ struct schema_column_type {
     bool hwc;              /* "layout": "hwc" (the default) */
 };
 
+/* How CSV is written. 0: to be found out. */
+enum { SCHEMA_CSV_HEADER = 1, SCHEMA_CSV_NO_HEADER = 2, SCHEMA_CSV_NO_QUOTE = '\n' /* never the start of a field */ };
+struct schema_csv_dialect {
+    char separator; /* , ; tab | */
+    char decimal;   /* . , */
+    char quote;     /* " ' or SCHEMA_CSV_NO_QUOTE */
+    char header;    /* SCHEMA_CSV_HEADER: the first line names the columns; SCHEMA_CSV_NO_HEADER: they are called c0, c1, ... */
+};
+
 struct schema_ingest_options {
     const struct schema_column_type *types; /* borrowed until close */
     int32_t types_count;
+    struct schema_csv_dialect csv;
     bool types_may_lack;    /* a type for a column that the data does not have is passed over, not refused */
     int64_t rows_max;       /* 0: no limit */
     int32_t columns_max;    /* 0: 100,000 */
@@ -62,6 +72,12 @@ void schema_ingest_close(struct schema_ingest *ingest);
 const char *schema_ingest_name(const struct schema_ingest *ingest);
 /* After finish: what the user should know (types guessed with doubt, empty columns, ...), a JSON array of at most 20 strings. The caller's. */
 json_t *schema_ingest_warnings(const struct schema_ingest *ingest);
+/* After finish: what the format found out, to be shown with the dataset: {"csv":{...}}; {} when there is nothing. The caller's. */
+json_t *schema_ingest_details(const struct schema_ingest *ingest);
+
+/* What the query says of CSV; NULL: nothing. */
+int schema_csv_dialect_parse(const char *separator, const char *decimal, const char *quote, const char *header, struct schema_csv_dialect *dialect,
+                             struct schema_problems *problems);
 
 /* Parses "col:categorical,col2:numeric" (a column name with a comma or colon in double quotes) or the JSON object `types`; adds problems
  * with the pointer or parameter at fault. *types is the caller's (schema_column_types_free). */

@@ -75,6 +75,7 @@ struct schema_ingest {
     int32_t types_count;
     json_t *warnings;
     int64_t warnings_total;
+    json_t *details; /* what the format found out, or NULL */
     /* JSON: writes the pointer of a cell (column -1: of the row); NULL: problems name lines */
     void (*locate)(const struct schema_ingest *ingest, int32_t column, int64_t place, char *pointer, size_t size);
 };

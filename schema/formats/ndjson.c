@@ -40,7 +40,8 @@ static int take_line(struct ndjson *n, const char *text, size_t size, struct sch
     struct json_text_fault fault;
     const char *after = json_text_check(p, end, NULL, &fault);
     if (after && json_text_blanks(after, end) < end)
-        fault = (struct json_text_fault){json_text_blanks(after, end), "something follows the object; each stands on a line of its own"}, after = NULL;
+        fault = (struct json_text_fault){json_text_blanks(after, end), "something follows the object; each stands on a line of its own"},
+        after = NULL;
     if (!after) return fault_problem(ingest, text, end, &fault, problems);
     if (*p != '{')
         return schema_ingest_problem(ingest, -1, p, (size_t)(after - p), problems,
@@ -87,7 +88,8 @@ static int ndjson_finish(struct schema_ingest *ingest, void *state, struct schem
     struct ndjson *n = state;
     if (n->held_size && take_line(n, n->held, n->held_size, problems)) return -1;
     if (ingest->rows == 0 && ingest->problems_found == 0)
-        return schema_problem_add(problems, NULL, "the data has no rows; expected one JSON object a line, such as {\"length\":39.1,\"island\":\"Biscoe\"}");
+        return schema_problem_add(problems, NULL,
+                                  "the data has no rows; expected one JSON object a line, such as {\"length\":39.1,\"island\":\"Biscoe\"}");
     return 0;
 }
 

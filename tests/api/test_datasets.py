@@ -85,13 +85,38 @@ def test_text_among_numbers_makes_a_category_and_a_warning(server):
     assert any("NA" in w for w in dataset["warnings"]) and any("three" in w for w in dataset["warnings"])
 
 
-def test_decimal_comma_is_warned_of(server):
-    dataset = server.upload(unique("comma"), "v;w\n1,5;x\n2,25;y\n")
-    assert any("decimal comma" in w for w in dataset["warnings"])
+def test_csv_of_europe(server):
+    name = unique("europe")
+    dataset = server.upload(name, "preis;stadt\n1.234,56;Köln\n-0,5;Bonn\n")
+    assert dataset["csv"] == {"separator": ";", "decimal": ",", "quote": '"', "header": True}
+    assert rows_of(server, name) == [{"preis": 1234.56, "stadt": "Köln"}, {"preis": -0.5, "stadt": "Bonn"}]
+    assert server.get("/v1/datasets/" + name).json["csv"] == dataset["csv"]
 
 
-def test_header_of_numbers_is_warned_of(server):
-    assert any("names of the columns" in w for w in server.upload(unique("header"), "1,2\n3,4\n")["warnings"])
+def test_csv_without_a_header(server):
+    name = unique("header")
+    dataset = server.upload(name, "1,2\n3,4\n")
+    assert dataset["csv"]["header"] is False and any("header=true" in w for w in dataset["warnings"])
+    assert rows_of(server, name) == [{"c0": 1, "c1": 2}, {"c0": 3, "c1": 4}]
+    name = unique("header")
+    assert server.upload(name, "1,2\n3,4\n", "&header=true")["warnings"] == []
+    assert rows_of(server, name) == [{"1": 3, "2": 4}]
+
+
+def test_csv_as_the_query_says(server):
+    name = unique("dialect")
+    dataset = server.upload(name, "a,b|'c'\n'1,5'|'x|y'\n", "&separator=%7C&decimal=comma&quote=%27&header=1")
+    assert dataset["csv"] == {"separator": "|", "decimal": ",", "quote": "'", "header": True}
+    assert rows_of(server, name) == [{"a,b": 1.5, "c": "x|y"}]
+    for query in ("separator=x", "decimal=x", "quote=x", "header=x"):
+        assert query.split("=")[0] in problem(server.post_csv(unique("dialect"), "a\n1\n", "&" + query), 422, "invalid")["detail"]
+
+
+def test_tsv(server):
+    name = unique("tsv")
+    answer = server.post("/v1/datasets?name=" + name, body=b"a, b\tc\n1\tx\n", headers={"Content-Type": "text/tab-separated-values"})
+    assert answer.status == 201 and answer.json["csv"]["separator"] == "\t", answer
+    assert rows_of(server, name) == [{"a, b": 1, "c": "x"}]
 
 
 def test_misfit_after_the_first_megabyte_names_its_line(server):

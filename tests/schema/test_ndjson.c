@@ -24,17 +24,18 @@ END_TEST
 START_TEST(errors) {
     REFUSED("", "[{\"detail\":\"the data has no rows; expected one JSON object a line, such as "
                 "{\\\"length\\\":39.1,\\\"island\\\":\\\"Biscoe\\\"}\"}]");
-    REFUSED("\n{\"a\":1}\n{\"a\":1,}\n{\"a\":NaN}\n{\"a\":2} {\"a\":3}\n[1]\n{\"a\":1\n",
-            "[{\"line\":3,\"value\":\"}\",\"detail\":\"not valid JSON at column 8: expected a key in double quotes\"},"
-            "{\"line\":4,\"value\":\"NaN}\",\"detail\":\"not valid JSON at column 6: expected a value; NaN and Infinity are not JSON, write null for a "
-            "missing value\"},"
-            "{\"line\":5,\"value\":\"{\\\"a\\\":3}\",\"detail\":\"not valid JSON at column 9: something follows the object; each stands on a line of "
-            "its own\"},"
-            "{\"line\":6,\"value\":\"[1]\",\"detail\":\"expected an object, such as {\\\"length\\\":39.1,\\\"island\\\":\\\"Biscoe\\\"}\"},"
-            "{\"line\":7,\"detail\":\"not valid JSON at column 7: the text ends inside an object\"}]");
-    REFUSED("{\"a\":[1,2]}\n\n{\"a\":[1]}\n",
-            "[{\"line\":3,\"column\":\"a\",\"value\":\"[1]\",\"detail\":\"the array has shape (1), expected (2) as in the first row; shorter sequences are "
-            "padded when types give the longest: {\\\"type\\\":\\\"tensor\\\",\\\"shape\\\":[...]}\"}]");
+    REFUSED(
+        "\n{\"a\":1}\n{\"a\":1,}\n{\"a\":NaN}\n{\"a\":2} {\"a\":3}\n[1]\n{\"a\":1\n",
+        "[{\"line\":3,\"value\":\"}\",\"detail\":\"not valid JSON at column 8: expected a key in double quotes\"},"
+        "{\"line\":4,\"value\":\"NaN}\",\"detail\":\"not valid JSON at column 6: expected a value; NaN and Infinity are not JSON, write null for a "
+        "missing value\"},"
+        "{\"line\":5,\"value\":\"{\\\"a\\\":3}\",\"detail\":\"not valid JSON at column 9: something follows the object; each stands on a line of "
+        "its own\"},"
+        "{\"line\":6,\"value\":\"[1]\",\"detail\":\"expected an object, such as {\\\"length\\\":39.1,\\\"island\\\":\\\"Biscoe\\\"}\"},"
+        "{\"line\":7,\"detail\":\"not valid JSON at column 7: the text ends inside an object\"}]");
+    REFUSED("{\"a\":[1,2]}\n\n{\"a\":[1]}\n", "[{\"line\":3,\"column\":\"a\",\"value\":\"[1]\",\"detail\":\"the array has shape (1), expected (2) as "
+                                              "in the first row; shorter sequences are "
+                                              "padded when types give the longest: {\\\"type\\\":\\\"tensor\\\",\\\"shape\\\":[...]}\"}]");
     REFUSED("{\"a\":1,\"a\":2}\n", "[{\"line\":1,\"column\":\"a\",\"detail\":\"the key appears twice in this record\"}]");
     static const char nul[] = "{\"a\":1}\0\n";
     struct loaded loaded = load_pieces("application/jsonl", nul, sizeof nul - 1, 3, NULL);

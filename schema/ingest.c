@@ -323,7 +323,9 @@ int schema_ingest_open(const struct schema_format_ops *format, const struct sche
     if (options) i->options = *options;
     if (i->options.categories_max <= 0) i->options.categories_max = CATEGORIES_MAX;
     i->warnings = json_array();
-    if (!i->warnings || format->open(i, &i->state, problems)) {
+    bool encoded = !schema_encoding_identity(i->options.encoding);
+    if (!i->warnings || (encoded && schema_decoder_open(i->options.encoding, i->options.decoded_max, &i->decoder, problems)) ||
+        format->open(i, &i->state, problems)) {
         if (!i->warnings) schema_ingest_no_memory(problems);
         schema_ingest_close(i);
         return -1;
@@ -332,10 +334,16 @@ int schema_ingest_open(const struct schema_format_ops *format, const struct sche
     return 0;
 }
 
+static int feed_decoded(void *context, const char *bytes, size_t size, struct schema_problems *problems) {
+    struct schema_ingest *ingest = context;
+    return ingest->format->feed(ingest, ingest->state, bytes, size, problems);
+}
+
 int schema_ingest_feed(struct schema_ingest *ingest, const void *bytes, size_t size, struct schema_problems *problems) {
     if (ingest->failed || ingest->finished) return -1;
     if (size == 0) return 0;
-    ingest->failed = ingest->format->feed(ingest, ingest->state, bytes, size, problems) != 0;
+    ingest->failed = (ingest->decoder ? schema_decoder_feed(ingest->decoder, bytes, size, feed_decoded, ingest, problems)
+                                      : feed_decoded(ingest, bytes, size, problems)) != 0;
     return ingest->failed ? -1 : 0;
 }
 
@@ -370,6 +378,7 @@ static int write_footer(struct schema_ingest *ingest, struct schema_problems *pr
 }
 
 static int complete(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (ingest->decoder && schema_decoder_finish(ingest->decoder, problems)) return -1;
     if (ingest->format->finish(ingest, ingest->state, problems)) return -1;
     if (ingest->rows == 0 && ingest->problems_found) return -1;
     if (ingest->rows == 0 || ingest->columns_count == 0)
@@ -391,6 +400,7 @@ int schema_ingest_finish(struct schema_ingest *ingest, struct schema_problems *p
 void schema_ingest_close(struct schema_ingest *ingest) {
     if (!ingest) return;
     if (ingest->state) ingest->format->close(ingest->state);
+    schema_decoder_close(ingest->decoder);
     for (int32_t i = 0; i < ingest->columns_count; i++) column_clear(&ingest->columns[i]);
     free(ingest->columns);
     free(ingest->numbers);

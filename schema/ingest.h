@@ -39,6 +39,8 @@ struct schema_ingest_options {
     const struct schema_column_type *types; /* borrowed until close */
     int32_t types_count;
     struct schema_csv_dialect csv;
+    const char *encoding;   /* a known Content-Encoding, or NULL; borrowed until open returns */
+    int64_t decoded_max;    /* bytes after decoding; 0: no limit */
     bool types_may_lack;    /* a type for a column that the data does not have is passed over, not refused */
     int64_t rows_max;       /* 0: no limit */
     int32_t columns_max;    /* 0: 100,000 */
@@ -61,6 +63,10 @@ extern const struct bp_family schema_formats;
 const struct schema_format_ops *schema_format_for(const char *content_type);
 /* "text/csv, application/json or ..." for people, cut where there is no room; returns text. */
 const char *schema_format_list(char *text, size_t size);
+
+/* Content-Encodings: gzip, zstd, identity (also NULL and ""). */
+bool schema_encoding_known(const char *encoding);
+bool schema_encoding_identity(const char *encoding);
 
 int schema_ingest_open(const struct schema_format_ops *format, const struct schema_ingest_options *options, int fd, struct schema_ingest **ingest,
                        struct schema_problems *problems);

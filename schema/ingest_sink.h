@@ -13,6 +13,7 @@
 #include "cell_dictionary.h"
 #include "column_file.h"
 #include "ingest.h"
+#include "ingest_decode.h"
 #include "statistics.h"
 
 enum {
@@ -54,6 +55,7 @@ struct schema_ingest {
     const struct schema_format_ops *format;
     void *state;
     struct schema_ingest_options options;
+    struct schema_decoder *decoder; /* NULL: bytes come as they are */
     int fd;
     struct column_file *file;
     struct ingest_column *columns;

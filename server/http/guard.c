@@ -99,9 +99,10 @@ bool guard_body(struct request *r, int64_t *length) {
         answer_problem(r, PROBLEM_unauthorized, "send the key as `Authorization: Bearer KEY`");
         return false;
     }
-    if (request_header(r, "Content-Encoding") && strcasecmp(request_header(r, "Content-Encoding"), "identity") != 0) {
-        answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is",
-                       request_header(r, "Content-Encoding"));
+    const char *coding = request_header(r, "Content-Encoding");
+    if (!(r->route->body == ROUTE_DATASET ? schema_encoding_known(coding) : schema_encoding_identity(coding))) {
+        answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is%s", coding,
+                       r->route->body == ROUTE_DATASET ? ", or as gzip or zstd" : "");
         return false;
     }
     r->body_limit = r->route->body == ROUTE_DATASET ? r->server->settings.upload_max : r->server->settings.body_max;

@@ -21,8 +21,8 @@ struct upload {
 
 /* What a request says of its body. */
 struct upload_request {
-    const char *content_type;
-    const char *types; /* the query parameter, or NULL */
+    const char *content_type, *encoding; /* encoding: known, or NULL */
+    const char *types;                   /* the query parameter, or NULL */
     struct schema_csv_dialect csv;
 };
 

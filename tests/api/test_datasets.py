@@ -1,4 +1,6 @@
 """Goal: every way in for data works, types and statistics are right, and every wrong input gets a clear 4xx with its place."""
+import base64
+import gzip
 import http.client
 import json
 import math
@@ -387,8 +389,8 @@ def test_wrong_content_type_tells_the_flags(server):
     for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/csvx"}, {"Content-Type": "multipart/form-data"}):
         body = problem(server.post("/v1/datasets?name=q", body=b"a\n1\n", headers=headers), 415, "unsupported_media_type")
         assert "--data-binary @file.csv -H 'Content-Type: text/csv'" in body["detail"]
-    answer = server.post("/v1/datasets?name=q", body=b"a\n1\n", headers={"Content-Type": "text/csv", "Content-Encoding": "gzip"})
-    assert "gzip" in problem(answer, 415, "unsupported_media_type")["detail"]
+    answer = server.post("/v1/datasets?name=q", body=b"a\n1\n", headers={"Content-Type": "text/csv", "Content-Encoding": "br"})
+    assert "gzip or zstd" in problem(answer, 415, "unsupported_media_type")["detail"]
 
 
 def test_charset_and_case_of_content_type(server):
@@ -418,6 +420,31 @@ def test_chunked_upload(server):
         answer = chunked(server, "/v1/datasets?name=" + name, [text[i:i + size] for i in range(0, len(text), size)])
         assert answer.status == 201, answer
         assert rows_of(server, name) == expected
+
+
+CSV_ZSTD = base64.b64decode("KLUv/QRYYQAAYSxiCjEseAoyLHkKLp8hRg==")  # a,b / 1,x / 2,y
+
+
+def test_compressed_uploads(server):
+    expected = [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+    packed = gzip.compress(b"a,b\n1,x") + gzip.compress(b"\n2,y\n")
+    for coding, body in (("gzip", packed), ("x-gzip", packed), ("zstd", CSV_ZSTD)):
+        name = unique("packed")
+        answer = post_as(server, "text/csv", name, body, **{"Content-Encoding": coding})
+        assert answer.status == 201, answer
+        assert rows_of(server, name) == expected
+    body = json.dumps({"name": unique("packed"), "records": expected}).encode()
+    assert server.post("/v1/datasets", body=gzip.compress(body), headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}).status == 201
+    for coding, body, words in (("gzip", packed[:-1], "cut short"), ("zstd", CSV_ZSTD[:-1], "cut short"), ("gzip", packed + b"x", "follows"), ("gzip", b"a,b\n1,2\n", "not gzip"),
+                                ("zstd", packed, "not zstd"), ("gzip", b"", "cut short")):
+        assert words in problem(post_as(server, "text/csv", unique("packed"), body, **{"Content-Encoding": coding}), 422, "invalid")["detail"]
+
+
+def test_bomb_is_refused(fresh):
+    server = fresh("--upload-max", "1M")
+    body = gzip.compress(b"a\n" + b"1\n" * 1000000)
+    assert "1048576" in problem(post_as(server, "text/csv", "bomb", body, **{"Content-Encoding": "gzip"}), 413, "too_large")["detail"]
+    assert os.listdir(os.path.join(server.folder, "datasets")) == []
 
 
 def test_too_large_upload_is_told(fresh):

@@ -92,7 +92,7 @@ SCHEMA_INC := -Iengine -Ischema -Ischema/formats
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
 SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o)
 SERVER_INC := $(SCHEMA_INC) -Iserver -Iserver/store -Iserver/http -Iserver/routes -Iserver/jobs -Iserver/commands -I$(GEN) -DBACKPROPD_VERSION='"$(VERSION)"'
-LIBS := -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lnettle -lz -lpthread -lm
+LIBS := -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lnettle -lz -lzstd -lpthread -lm
 
 $(B)/schema/%.o: schema/%.c
 	@mkdir -p $(@D)
@@ -189,7 +189,7 @@ help:
 	@echo "V=1 shows the commands."
 
 # The one list of packages.
-DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev nettle-dev libyaml-dev zlib1g-dev
+DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev nettle-dev libyaml-dev libzstd-dev zlib1g-dev
 DEPS_DEMO := curl jq
 DEPS_TEST := check libdnnl2 procps python3 python3-pytest python3-jsonschema
 DEPS_LINT := clang clang-format git shellcheck

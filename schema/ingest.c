@@ -46,6 +46,10 @@ static int disk_problem(struct schema_problems *problems, const struct bp_error 
 
 int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const char *value, size_t size, struct schema_problems *problems,
                           const char *format, ...) {
+    if (ingest->problems_found++ >= SCHEMA_PROBLEMS_MAX) { /* counted, but not told */
+        problems->total++;
+        return 0;
+    }
     char detail[600];
     va_list arguments;
     va_start(arguments, format);
@@ -59,7 +63,7 @@ int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const ch
         ingest->locate(ingest, column, ingest->place, pointer, sizeof pointer);
         problems->items[before].pointer = strdup(pointer);
     }
-    return ++ingest->problems_found >= SCHEMA_PROBLEMS_MAX ? -1 : 0;
+    return 0;
 }
 
 void schema_ingest_warn(struct schema_ingest *ingest, const char *format, ...) {
@@ -319,7 +323,9 @@ int schema_ingest_open(const struct schema_format_ops *format, const struct sche
     if (options) i->options = *options;
     if (i->options.categories_max <= 0) i->options.categories_max = CATEGORIES_MAX;
     i->warnings = json_array();
-    if (!i->warnings || format->open(i, &i->state, problems)) {
+    bool encoded = !schema_encoding_identity(i->options.encoding);
+    if (!i->warnings || (encoded && schema_decoder_open(i->options.encoding, i->options.decoded_max, &i->decoder, problems)) ||
+        format->open(i, &i->state, problems)) {
         if (!i->warnings) schema_ingest_no_memory(problems);
         schema_ingest_close(i);
         return -1;
@@ -328,10 +334,16 @@ int schema_ingest_open(const struct schema_format_ops *format, const struct sche
     return 0;
 }
 
+static int feed_decoded(void *context, const char *bytes, size_t size, struct schema_problems *problems) {
+    struct schema_ingest *ingest = context;
+    return ingest->format->feed(ingest, ingest->state, bytes, size, problems);
+}
+
 int schema_ingest_feed(struct schema_ingest *ingest, const void *bytes, size_t size, struct schema_problems *problems) {
     if (ingest->failed || ingest->finished) return -1;
     if (size == 0) return 0;
-    ingest->failed = ingest->format->feed(ingest, ingest->state, bytes, size, problems) != 0;
+    ingest->failed = (ingest->decoder ? schema_decoder_feed(ingest->decoder, bytes, size, feed_decoded, ingest, problems)
+                                      : feed_decoded(ingest, bytes, size, problems)) != 0;
     return ingest->failed ? -1 : 0;
 }
 
@@ -366,6 +378,7 @@ static int write_footer(struct schema_ingest *ingest, struct schema_problems *pr
 }
 
 static int complete(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (ingest->decoder && schema_decoder_finish(ingest->decoder, problems)) return -1;
     if (ingest->format->finish(ingest, ingest->state, problems)) return -1;
     if (ingest->rows == 0 && ingest->problems_found) return -1;
     if (ingest->rows == 0 || ingest->columns_count == 0)
@@ -387,6 +400,7 @@ int schema_ingest_finish(struct schema_ingest *ingest, struct schema_problems *p
 void schema_ingest_close(struct schema_ingest *ingest) {
     if (!ingest) return;
     if (ingest->state) ingest->format->close(ingest->state);
+    schema_decoder_close(ingest->decoder);
     for (int32_t i = 0; i < ingest->columns_count; i++) column_clear(&ingest->columns[i]);
     free(ingest->columns);
     free(ingest->numbers);
@@ -398,11 +412,16 @@ void schema_ingest_close(struct schema_ingest *ingest) {
     schema_cells_clear(&ingest->sample);
     column_file_free(ingest->file);
     json_decref(ingest->warnings);
+    json_decref(ingest->details);
     free(ingest);
 }
 
 const char *schema_ingest_name(const struct schema_ingest *ingest) {
     return ingest->name;
+}
+
+json_t *schema_ingest_details(const struct schema_ingest *ingest) {
+    return ingest->details ? json_deep_copy(ingest->details) : json_object();
 }
 
 json_t *schema_ingest_warnings(const struct schema_ingest *ingest) {

@@ -7,8 +7,8 @@
  *     close(ingest)                           always; the caller renames or unlinks the file
  *
  * Every function that can fail adds to `problems` and returns -1; after that only close is allowed. A problem of a row names
- * line, column, value and what to do; the first SCHEMA_PROBLEMS_MAX are collected before giving up where that makes sense (cells), one is enough
- * where the structure is broken (an open quote, JSON syntax). */
+ * line, column, value and what to do; where that makes sense (cells) the upload is read on, the first SCHEMA_PROBLEMS_MAX are kept and all are
+ * counted; one is enough where the structure is broken (an open quote, JSON syntax). */
 #ifndef SCHEMA_INGEST_H
 #define SCHEMA_INGEST_H
 
@@ -26,9 +26,21 @@ struct schema_column_type {
     bool hwc;              /* "layout": "hwc" (the default) */
 };
 
+/* How CSV is written. 0: to be found out. */
+enum { SCHEMA_CSV_HEADER = 1, SCHEMA_CSV_NO_HEADER = 2, SCHEMA_CSV_NO_QUOTE = '\n' /* never the start of a field */ };
+struct schema_csv_dialect {
+    char separator; /* , ; tab | */
+    char decimal;   /* . , */
+    char quote;     /* " ' or SCHEMA_CSV_NO_QUOTE */
+    char header;    /* SCHEMA_CSV_HEADER: the first line names the columns; SCHEMA_CSV_NO_HEADER: they are called c0, c1, ... */
+};
+
 struct schema_ingest_options {
     const struct schema_column_type *types; /* borrowed until close */
     int32_t types_count;
+    struct schema_csv_dialect csv;
+    const char *encoding;   /* a known Content-Encoding, or NULL; borrowed until open returns */
+    int64_t decoded_max;    /* bytes after decoding; 0: no limit */
     bool types_may_lack;    /* a type for a column that the data does not have is passed over, not refused */
     int64_t rows_max;       /* 0: no limit */
     int32_t columns_max;    /* 0: 100,000 */
@@ -39,6 +51,7 @@ struct schema_ingest_options {
 struct schema_format_ops {
     struct bp_entry entry;    /* name: "csv", "json" */
     const char *content_type; /* "text/csv", without parameters */
+    const char *also;         /* another name of it, or NULL */
     int (*open)(struct schema_ingest *ingest, void **state, struct schema_problems *problems);
     int (*feed)(struct schema_ingest *ingest, void *state, const char *bytes, size_t size, struct schema_problems *problems);
     int (*finish)(struct schema_ingest *ingest, void *state, struct schema_problems *problems);
@@ -48,6 +61,12 @@ struct schema_format_ops {
 extern const struct bp_family schema_formats;
 /* The format for a Content-Type (parameters such as "; charset=utf-8" are ignored), or NULL. */
 const struct schema_format_ops *schema_format_for(const char *content_type);
+/* "text/csv, application/json or ..." for people, cut where there is no room; returns text. */
+const char *schema_format_list(char *text, size_t size);
+
+/* Content-Encodings: gzip, zstd, identity (also NULL and ""). */
+bool schema_encoding_known(const char *encoding);
+bool schema_encoding_identity(const char *encoding);
 
 int schema_ingest_open(const struct schema_format_ops *format, const struct schema_ingest_options *options, int fd, struct schema_ingest **ingest,
                        struct schema_problems *problems);
@@ -59,6 +78,12 @@ void schema_ingest_close(struct schema_ingest *ingest);
 const char *schema_ingest_name(const struct schema_ingest *ingest);
 /* After finish: what the user should know (types guessed with doubt, empty columns, ...), a JSON array of at most 20 strings. The caller's. */
 json_t *schema_ingest_warnings(const struct schema_ingest *ingest);
+/* After finish: what the format found out, to be shown with the dataset: {"csv":{...}}; {} when there is nothing. The caller's. */
+json_t *schema_ingest_details(const struct schema_ingest *ingest);
+
+/* What the query says of CSV; NULL: nothing. */
+int schema_csv_dialect_parse(const char *separator, const char *decimal, const char *quote, const char *header, struct schema_csv_dialect *dialect,
+                             struct schema_problems *problems);
 
 /* Parses "col:categorical,col2:numeric" (a column name with a comma or colon in double quotes) or the JSON object `types`; adds problems
  * with the pointer or parameter at fault. *types is the caller's (schema_column_types_free). */

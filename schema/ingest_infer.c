@@ -111,8 +111,8 @@ static void review_categories(struct schema_ingest *ingest, const struct ingest_
     if (!c->given && c->sample_numbers > c->sample_texts && c->sample_texts > 0)
         schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: most of its values are numbers, but not all (\"%s\")", name, c->odd);
     if (c->dictionary.count > 0 && decimal_comma(schema_dictionary_value(&c->dictionary, 0)))
-        schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: its numbers seem to have a decimal comma (\"%s\"); write a point", name,
-                           schema_dictionary_value(&c->dictionary, 0));
+        schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: its numbers seem to have a decimal comma (\"%s\"); write a point%s", name,
+                           schema_dictionary_value(&c->dictionary, 0), ingest->details ? ", or send the file again with decimal=comma" : "");
     if (present > 50 && c->dictionary.count == present)
         schema_ingest_warn(ingest, "column \"%s\" looks like an identifier: all its %lld values are different; leave it out of the features", name,
                            (long long)present);

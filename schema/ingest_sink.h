@@ -4,8 +4,8 @@
  *     row_begin; cell ...; row_end            cells in any order, one per column; when `sparse` at most one: columns without are missing
  *
  * Cells of the first megabyte are kept; then types are inferred, the rows so far replayed, and from there on cells go straight into the
- * row group being filled. All functions return -1 when the upload cannot go on; a cell that does not fit is noted and the upload goes on, until there
- * are SCHEMA_PROBLEMS_MAX of them (finish refuses it in the end). */
+ * row group being filled. All functions return -1 when the upload cannot go on; a cell that does not fit is noted and the upload goes on, so that all
+ * of them are counted; finish refuses it in the end. */
 #ifndef SCHEMA_INGEST_SINK_H
 #define SCHEMA_INGEST_SINK_H
 
@@ -13,6 +13,7 @@
 #include "cell_dictionary.h"
 #include "column_file.h"
 #include "ingest.h"
+#include "ingest_decode.h"
 #include "statistics.h"
 
 enum {
@@ -54,6 +55,7 @@ struct schema_ingest {
     const struct schema_format_ops *format;
     void *state;
     struct schema_ingest_options options;
+    struct schema_decoder *decoder; /* NULL: bytes come as they are */
     int fd;
     struct column_file *file;
     struct ingest_column *columns;
@@ -75,6 +77,7 @@ struct schema_ingest {
     int32_t types_count;
     json_t *warnings;
     int64_t warnings_total;
+    json_t *details; /* what the format found out, or NULL */
     /* JSON: writes the pointer of a cell (column -1: of the row); NULL: problems name lines */
     void (*locate)(const struct schema_ingest *ingest, int32_t column, int64_t place, char *pointer, size_t size);
 };
@@ -86,7 +89,7 @@ int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, siz
 int schema_ingest_row_begin(struct schema_ingest *ingest, int64_t place, struct schema_problems *problems);
 int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
 int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *problems);
-/* Notes a problem of the current row or cell (column -1: the row); returns -1 when there are enough of them, else 0. */
+/* Notes a problem of the current row or cell (column -1: the row). Returns 0: the upload goes on, and the first SCHEMA_PROBLEMS_MAX are told. */
 int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const char *value, size_t size, struct schema_problems *problems,
                           const char *format, ...) __attribute__((format(printf, 6, 7)));
 void schema_ingest_warn(struct schema_ingest *ingest, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,9 +1,11 @@
-/* ingest_types.c - the types a user gives columns: "col:categorical,col2:numeric" in a query, {"col":"categorical"} in a body. */
+/* ingest_types.c - what a user says of the data: types of columns, "col:categorical,col2:numeric" in a query, {"col":"categorical"} in a body; and
+ * how CSV is written. */
 #include "ingest_sink.h"
 #include "text.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const known_types[] = {"numeric", "categorical", "boolean", "tensor", NULL};
 
@@ -188,4 +190,39 @@ int schema_column_types_decode(json_t *object, const char *pointer, struct schem
 void schema_column_types_free(struct schema_column_type *types, int32_t count) {
     for (int32_t i = 0; i < count; i++) free(types[i].name);
     free(types);
+}
+
+/* ---- CSV ---- */
+
+struct csv_word {
+    const char *word;
+    char meaning;
+};
+
+/* One parameter; the list of words ends with NULL. */
+static int one_of(const char *parameter, const char *text, const struct csv_word *words, char *meaning, const char *allowed,
+                  struct schema_problems *problems) {
+    if (!text) return 0;
+    for (; words->word; words++)
+        if (strcasecmp(text, words->word) == 0) {
+            *meaning = words->meaning;
+            return 0;
+        }
+    char shown[64];
+    return schema_problem_add(problems, NULL, "%s is \"%s\", expected %s", parameter, schema_ingest_short(text, strlen(text), shown), allowed);
+}
+
+int schema_csv_dialect_parse(const char *separator, const char *decimal, const char *quote, const char *header, struct schema_csv_dialect *dialect,
+                             struct schema_problems *problems) {
+    static const struct csv_word separators[] = {{",", ','},    {"comma", ','}, {";", ';'}, {"semicolon", ';'}, {"\t", '\t'},
+                                                 {"\\t", '\t'}, {"tab", '\t'},  {"|", '|'}, {"pipe", '|'},      {NULL, 0}};
+    static const struct csv_word decimals[] = {{".", '.'}, {"point", '.'}, {",", ','}, {"comma", ','}, {NULL, 0}};
+    static const struct csv_word quotes[] = {{"\"", '"'}, {"double", '"'}, {"'", '\''}, {"single", '\''}, {"", '\n'}, {"none", '\n'}, {NULL, 0}};
+    static const struct csv_word headers[] = {
+        {"true", SCHEMA_CSV_HEADER}, {"1", SCHEMA_CSV_HEADER}, {"false", SCHEMA_CSV_NO_HEADER}, {"0", SCHEMA_CSV_NO_HEADER}, {NULL, 0}};
+    int failed = one_of("separator", separator, separators, &dialect->separator, "comma, semicolon, tab or pipe, or the character itself", problems);
+    if (one_of("decimal", decimal, decimals, &dialect->decimal, "point or comma, or the character itself", problems)) failed = -1;
+    if (one_of("quote", quote, quotes, &dialect->quote, "double, single or none, or the character itself", problems)) failed = -1;
+    if (one_of("header", header, headers, &dialect->header, "true or false", problems)) failed = -1;
+    return failed;
 }

@@ -85,7 +85,8 @@ int schema_scale_fit(struct schema_feature *f, double *values, int64_t n, struct
         f->mean = f->fill;
         f->std = spread;
     }
-    if (f->options.scale != SCHEMA_SCALE_STANDARD || f->options.missing == SCHEMA_MISSING_MEDIAN) qsort(values, (size_t)there, sizeof *values, compare);
+    if (f->options.scale != SCHEMA_SCALE_STANDARD || f->options.missing == SCHEMA_MISSING_MEDIAN)
+        qsort(values, (size_t)there, sizeof *values, compare);
     if (f->options.scale != SCHEMA_SCALE_STANDARD && fit_scale(f, values, there) != 0) return bp_error_set(error, "", "out of memory");
     if (f->options.missing == SCHEMA_MISSING_MEDIAN && there > 0) f->fill = quantile(values, there, 0.5);
     if (f->options.missing == SCHEMA_MISSING_CONSTANT) f->fill = f->options.constant;
@@ -163,17 +164,20 @@ static bool suits(const struct schema_column *c, const struct schema_column_opti
 static void check(const struct schema_column *c, const struct schema_column_options *o, const char *pointer, struct schema_problems *problems) {
     char place[512];
     if (!suits(c, o))
-        schema_problem_add(problems, schema_pointer(pointer, "missing", place, sizeof place), "missing \"%s\" does not suit column \"%.60s\", which is %s",
-                           missing_names[o->missing], c->name, schema_type_name(c->type));
+        schema_problem_add(problems, schema_pointer(pointer, "missing", place, sizeof place),
+                           "missing \"%s\" does not suit column \"%.60s\", which is %s", missing_names[o->missing], c->name,
+                           schema_type_name(c->type));
     if (o->scale != SCHEMA_SCALE_STANDARD && c->type != SCHEMA_NUMERIC && !(c->type == SCHEMA_TENSOR && o->scale == SCHEMA_SCALE_NONE))
         schema_problem_add(problems, schema_pointer(pointer, "scale", place, sizeof place), "scale \"%s\" is for numbers, but column \"%.60s\" is %s",
                            scale_names[o->scale], c->name, schema_type_name(c->type));
     if (o->encode != SCHEMA_ENCODE_ONE_HOT && c->type != SCHEMA_CATEGORICAL)
-        schema_problem_add(problems, schema_pointer(pointer, "encode", place, sizeof place), "encode \"%s\" is for categories, but column \"%.60s\" is %s",
-                           encode_names[o->encode], c->name, schema_type_name(c->type));
+        schema_problem_add(problems, schema_pointer(pointer, "encode", place, sizeof place),
+                           "encode \"%s\" is for categories, but column \"%.60s\" is %s", encode_names[o->encode], c->name,
+                           schema_type_name(c->type));
     if (o->unseen != SCHEMA_UNSEEN_BUCKET && c->type != SCHEMA_CATEGORICAL)
-        schema_problem_add(problems, schema_pointer(pointer, "unseen", place, sizeof place), "unseen \"%s\" is for categories, but column \"%.60s\" is %s",
-                           unseen_names[o->unseen], c->name, schema_type_name(c->type));
+        schema_problem_add(problems, schema_pointer(pointer, "unseen", place, sizeof place),
+                           "unseen \"%s\" is for categories, but column \"%.60s\" is %s", unseen_names[o->unseen], c->name,
+                           schema_type_name(c->type));
     if (o->missing == SCHEMA_MISSING_ERROR && c->missing > 0)
         schema_problem_add(problems, schema_pointer(pointer, "missing", place, sizeof place),
                            "column \"%.60s\" has %lld missing cells, and missing is \"error\"; say \"drop\" to leave their rows out", c->name,
@@ -198,8 +202,7 @@ int schema_column_options_decode(const json_t *json, const char *pointer, const 
         options->constant = json_number_value(missing);
     } else {
         const int found = member(json, "missing", missing_names, SCHEMA_MISSING_AUTO, pointer, problems);
-        if (found == SCHEMA_MISSING_CONSTANT)
-            schema_problem_add(problems, pointer, "for a constant say the number itself: {\"missing\":0}");
+        if (found == SCHEMA_MISSING_CONSTANT) schema_problem_add(problems, pointer, "for a constant say the number itself: {\"missing\":0}");
         else if (found >= 0) options->missing = (enum schema_missing)found;
     }
     const int scale = member(json, "scale", scale_names, SCHEMA_SCALE_STANDARD, pointer, problems);
@@ -222,12 +225,15 @@ json_t *schema_column_options_encode(const struct schema_feature *f) {
         json_object_set_new(json, "missing", json_string(missing_names[o->missing == SCHEMA_MISSING_AUTO ? SCHEMA_MISSING_BUCKET : o->missing]));
         return json;
     }
-    if (f->type == SCHEMA_NUMERIC) json_object_set_new(json, "scale", json_string(scale_names[f->mean == 0 && f->std == 1 && o->scale == SCHEMA_SCALE_STANDARD ? SCHEMA_SCALE_NONE : o->scale]));
+    if (f->type == SCHEMA_NUMERIC)
+        json_object_set_new(
+            json, "scale", json_string(scale_names[f->mean == 0 && f->std == 1 && o->scale == SCHEMA_SCALE_STANDARD ? SCHEMA_SCALE_NONE : o->scale]));
     if (f->type != SCHEMA_TENSOR && o->missing == SCHEMA_MISSING_CONSTANT) json_object_set_new(json, "missing", schema_number_encode(o->constant));
     else if (f->type != SCHEMA_TENSOR)
-        json_object_set_new(json, "missing",
-                            json_string(missing_names[o->missing == SCHEMA_MISSING_AUTO ? (f->indicator ? SCHEMA_MISSING_INDICATOR : SCHEMA_MISSING_MEAN)
-                                                                                       : o->missing]));
+        json_object_set_new(
+            json, "missing",
+            json_string(
+                missing_names[o->missing == SCHEMA_MISSING_AUTO ? (f->indicator ? SCHEMA_MISSING_INDICATOR : SCHEMA_MISSING_MEAN) : o->missing]));
     else if (o->missing != SCHEMA_MISSING_AUTO) json_object_set_new(json, "missing", json_string(missing_names[o->missing]));
     return json;
 }

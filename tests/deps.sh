@@ -4,7 +4,7 @@
 set -eu
 if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
     for tool in gcc make; do command -v $tool >/dev/null 2>&1 || missing_tool=1; done
-    if [ -z "${missing_tool:-}" ] && printf '#include <microhttpd.h>\n#include <jansson.h>\n#include <sqlite3.h>\n#include <cblas.h>\n#include <yaml.h>\n#include <nettle/sha2.h>\n#include <zlib.h>\n' |
+    if [ -z "${missing_tool:-}" ] && printf '#include <microhttpd.h>\n#include <jansson.h>\n#include <sqlite3.h>\n#include <cblas.h>\n#include <yaml.h>\n#include <nettle/sha2.h>\n#include <zlib.h>\n#include <zstd.h>\n' |
         gcc -E - >/dev/null 2>&1; then exit 0; fi
     echo "This is not a Debian system. backpropd needs these packages (their Debian names):" >&2
     echo "  $*" >&2

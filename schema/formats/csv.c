@@ -1,12 +1,12 @@
 /* csv.c - comma-separated values as RFC 4180 writes them and as people write them.
  *
- * The first line that is not blank names the columns. Separator: the comma; a semicolon or tab when the header has no comma but has those.
- * Fields may be in double quotes, quotes inside doubled, newlines allowed; blanks around a field and around its quotes are not part of it. Lines end
+ * How the file is written (separator, decimal mark, quote, header) is found out from its first 64 KiB, csv_dialect.c, unless the user says it.
+ * Fields may be in quotes, quotes inside doubled, newlines allowed; blanks around a field and around its quotes are not part of it. Lines end
  * in LF or CRLF. Blank lines are skipped. Line numbers are physical and count the newlines within quotes.
  *
  * Two steps per record: find its end (memchr when it has no quote, else the state machine `scan`, which goes on over pieces of any
  * size), then split it, whole in memory. Only a record that straddles pieces is copied. */
-#include "ingest_sink.h"
+#include "csv_dialect.h"
 #include "number.h"
 #include "number_scan.h"
 
@@ -21,11 +21,15 @@ struct csv {
     char *held; /* the beginning of a record whose end has not come yet */
     size_t held_size, held_room;
     enum scan_state scan;
-    int64_t line;        /* of the next byte */
-    int64_t record_line; /* where the record began */
-    char separator;      /* '\0' until the header is read: any of , ; tab */
-    bool begun;          /* the byte order mark is behind us */
-    char *field;         /* a field with its doubled quotes undone */
+    int64_t line;                      /* of the next byte */
+    int64_t record_line;               /* where the record began */
+    struct schema_csv_dialect dialect; /* complete once begun */
+    char separator, quote;             /* of it */
+    bool begun;                        /* the sample is behind us */
+    char *sample;                      /* the first bytes of the file, until begun */
+    size_t sample_size;
+    bool guessed_header;
+    char *field; /* a field with its doubled quotes undone */
     size_t field_room;
 };
 
@@ -35,29 +39,35 @@ struct field {
     size_t size;
 };
 
-static int csv_open(struct schema_ingest *ingest, void **state, struct schema_problems *problems) {
-    (void)ingest;
+int csv_open_as(struct schema_ingest *ingest, void **state, const struct schema_csv_dialect *dialect, struct schema_problems *problems) {
     struct csv *csv = calloc(1, sizeof *csv);
+    (void)ingest;
     if (!csv) return schema_ingest_no_memory(problems);
+    csv->dialect = *dialect;
     csv->line = csv->record_line = 1;
     *state = csv;
     return 0;
 }
 
-static void csv_close(void *state) {
+static int csv_open(struct schema_ingest *ingest, void **state, struct schema_problems *problems) {
+    return csv_open_as(ingest, state, &ingest->options.csv, problems);
+}
+
+void csv_close(void *state) {
     struct csv *csv = state;
     free(csv->held);
     free(csv->field);
+    free(csv->sample);
     free(csv);
 }
 
 /* ---- fields ---- */
 
 static bool is_separator(const struct csv *csv, char c) {
-    return csv->separator ? c == csv->separator : c == ',' || c == ';' || c == '\t';
+    return c == csv->separator;
 }
 static bool is_blank(const struct csv *csv, char c) {
-    return c == ' ' || (c == '\t' && csv->separator != '\t' && csv->separator);
+    return c == ' ' || (c == '\t' && csv->separator != '\t');
 }
 
 static int broken(const struct csv *csv, struct schema_problems *problems, const char *value, size_t size, const char *detail) {
@@ -75,9 +85,9 @@ static int bad_text(const struct csv *csv, struct schema_problems *problems, con
 
 /* The text between the quotes at *p, doubled ones undone; *p is left behind the closing one. */
 static int quoted(struct csv *csv, const char **p, const char *end, struct field *field, struct schema_problems *problems) {
-    const char *from = *p + 1, *close = memchr(from, '"', (size_t)(end - from));
+    const char *from = *p + 1, *close = memchr(from, csv->quote, (size_t)(end - from));
     *field = (struct field){from, close ? (size_t)(close - from) : 0};
-    if (close && (close + 1 == end || close[1] != '"')) {
+    if (close && (close + 1 == end || close[1] != csv->quote)) {
         *p = close + 1;
         return 0;
     }
@@ -90,10 +100,10 @@ static int quoted(struct csv *csv, const char **p, const char *end, struct field
     while (close) {
         memcpy(csv->field + n, from, (size_t)(close - from));
         n += (size_t)(close - from);
-        if (close + 1 == end || close[1] != '"') break;
-        csv->field[n++] = '"';
+        if (close + 1 == end || close[1] != csv->quote) break;
+        csv->field[n++] = csv->quote;
         from = close + 2;
-        close = memchr(from, '"', (size_t)(end - from));
+        close = memchr(from, csv->quote, (size_t)(end - from));
     }
     if (!close) return broken(csv, problems, *p, (size_t)(end - *p), "a quote is opened and not closed");
     *field = (struct field){csv->field, n};
@@ -105,7 +115,7 @@ static int quoted(struct csv *csv, const char **p, const char *end, struct field
 static int take_field(struct csv *csv, const char **p, const char *end, struct field *field, struct schema_problems *problems) {
     const char *s = *p, *start = s;
     while (s < end && is_blank(csv, *s)) s++;
-    if (s < end && *s == '"') {
+    if (s < end && *s == csv->quote) {
         if (quoted(csv, &s, end, field, problems)) return -1;
         while (s < end && is_blank(csv, *s)) s++;
         if (s < end && !is_separator(csv, *s))
@@ -116,12 +126,8 @@ static int take_field(struct csv *csv, const char **p, const char *end, struct f
         *p = s;
         return 0;
     }
-    const char *after;
-    if (csv->separator) {
-        after = memchr(s, csv->separator, (size_t)(end - s));
-        if (!after) after = end;
-    } else
-        for (after = s; after < end && !is_separator(csv, *after);) after++;
+    const char *after = memchr(s, csv->separator, (size_t)(end - s));
+    if (!after) after = end;
     *p = after;
     while (after > s && is_blank(csv, after[-1])) after--;
     *field = (struct field){s, (size_t)(after - s)};
@@ -133,44 +139,6 @@ static int take_field(struct csv *csv, const char **p, const char *end, struct f
 }
 
 /* ---- records ---- */
-
-/* The separator of a header: the comma if there is one outside quotes, else the more frequent of semicolon and tab, else the comma. */
-static char separator_of(const char *text, size_t size) {
-    int64_t commas = 0, semicolons = 0, tabs = 0;
-    bool inside = false;
-    for (size_t i = 0; i < size; i++) {
-        inside ^= text[i] == '"';
-        if (inside) continue;
-        commas += text[i] == ',', semicolons += text[i] == ';', tabs += text[i] == '\t';
-    }
-    return commas || (!semicolons && !tabs) ? ',' : semicolons >= tabs ? ';' : '\t';
-}
-
-static int header(struct schema_ingest *ingest, struct csv *csv, const char *text, size_t size, struct schema_problems *problems) {
-    if ((unsigned char)*text >= 0xFE)
-        return broken(csv, problems, NULL, 0, "the file seems to be in UTF-16; save it as UTF-8"); /* its byte order mark */
-    csv->separator = separator_of(text, size);
-    ingest->place = csv->record_line;
-    const char *p = text, *end = text + size;
-    bool all_numbers = true;
-    int failed = 0;
-    for (;;) {
-        struct field field;
-        double number;
-        if (take_field(csv, &p, end, &field, problems)) return -1;
-        if (schema_ingest_column(ingest, field.text, field.size, problems) < 0) {
-            failed = -1;
-            if (ingest->problems_found == 0 || ingest->problems_found >= SCHEMA_PROBLEMS_MAX) break;
-        }
-        all_numbers = all_numbers && schema_number_cell(field.text, field.size, &number);
-        if (p == end) break;
-        p++;
-    }
-    if (!failed && all_numbers)
-        schema_ingest_warn(
-            ingest, "the first line is always taken as the names of the columns, but here it is all numbers; add a line of names if it is data");
-    return failed;
-}
 
 static int64_t count_fields(struct csv *csv, const char *p, const char *end) {
     struct schema_problems ignored = {0};
@@ -185,10 +153,48 @@ static int64_t count_fields(struct csv *csv, const char *p, const char *end) {
     return n;
 }
 
+/* The names of the columns. */
+static int header(struct schema_ingest *ingest, struct csv *csv, const char *text, size_t size, struct schema_problems *problems) {
+    const char *p = text, *end = text + size;
+    bool numbers = true;
+    int failed = 0;
+    for (;;) {
+        struct field field;
+        double number;
+        if (take_field(csv, &p, end, &field, problems)) return -1;
+        if (schema_ingest_column(ingest, field.text, field.size, problems) < 0) {
+            failed = -1;
+            if (ingest->problems_found == 0 || ingest->problems_found >= SCHEMA_PROBLEMS_MAX) break;
+        }
+        numbers = numbers && schema_number_cell(field.text, field.size, &number);
+        if (p == end) break;
+        p++;
+    }
+    if (!failed && numbers && csv->guessed_header)
+        schema_ingest_warn(ingest, "the first line is all numbers, and is taken as the names of the columns; if it is data, send the file again with "
+                                   "header=false");
+    return failed;
+}
+
+/* A header that is not there: c0, c1, ... */
+static int make_names(struct schema_ingest *ingest, struct csv *csv, const char *text, size_t size, struct schema_problems *problems) {
+    int64_t count = count_fields(csv, text, text + size);
+    for (int64_t i = 0; i < count; i++) {
+        char name[24];
+        int n = snprintf(name, sizeof name, "c%lld", (long long)i);
+        if (schema_ingest_column(ingest, name, (size_t)n, problems) < 0) return -1;
+    }
+    if (csv->guessed_header)
+        schema_ingest_warn(ingest,
+                           "the first line looks like data, so the columns are called c0, c1, ...; if it names them, send the file again with "
+                           "header=true");
+    return 0;
+}
+
 static int ragged(struct schema_ingest *ingest, struct csv *csv, const char *text, const char *end, struct schema_problems *problems) {
-    return schema_ingest_problem(ingest, -1, text, (size_t)(end - text), problems,
-                                 "the line has %lld cells, the header names %d columns; put text with a separator in double quotes",
-                                 (long long)count_fields(csv, text, end), ingest->columns_count);
+    return schema_ingest_problem(
+        ingest, -1, text, (size_t)(end - text), problems, "the line has %lld cells, the %s %d columns; put text with a separator in double quotes",
+        (long long)count_fields(csv, text, end), csv->dialect.header == SCHEMA_CSV_HEADER ? "header names" : "first has", ingest->columns_count);
 }
 
 /* Splits a record into cells. Numbers of numeric columns go straight into the group. */
@@ -196,10 +202,11 @@ static int record(struct schema_ingest *ingest, struct csv *csv, const char *tex
     const char *p = text, *end = text + size;
     const char separator = csv->separator;
     const int32_t count = ingest->columns_count;
+    const bool comma = csv->dialect.decimal == ',';
     if (schema_ingest_row_begin(ingest, csv->record_line, problems)) return -1;
     for (int32_t c = 0; c < count; c++) {
         double number;
-        double *numbers = ingest->numbers ? ingest->numbers[c] : NULL;
+        double *numbers = ingest->numbers && !comma ? ingest->numbers[c] : NULL;
         const char *after = numbers ? schema_number_scan(p, end, false, &number) : NULL;
         if (after && (after == end || *after == separator) && number - number == 0) {
             numbers[ingest->group_row] = number;
@@ -208,6 +215,7 @@ static int record(struct schema_ingest *ingest, struct csv *csv, const char *tex
             struct field field;
             if (take_field(csv, &p, end, &field, problems)) return -1;
             struct schema_cell cell = {.kind = CELL_TEXT, .column = c, .text = field.text, .size = field.size};
+            if (comma && csv_comma_number(field.text, field.size, &cell.number)) cell.kind = CELL_NUMBER; /* its text stays as it was written */
             if (schema_ingest_cell(ingest, &cell, problems)) return -1;
         }
         if (p == end ? c + 1 < count : c + 1 == count) return ragged(ingest, csv, text, end, problems);
@@ -224,7 +232,13 @@ static int take_record(struct schema_ingest *ingest, struct csv *csv, const char
     if (blank == size) return 0;
     if (size > INGEST_RECORD_MAX)
         return broken(csv, problems, text, size, "the record is longer than 16 MiB, the limit; is a quote opened and not closed?");
-    return csv->separator ? record(ingest, csv, text, size, problems) : header(ingest, csv, text, size, problems);
+    if (ingest->columns_count > 0) return record(ingest, csv, text, size, problems);
+    ingest->place = csv->record_line;
+    if ((unsigned char)*text >= 0xFE)
+        return broken(csv, problems, NULL, 0, "the file seems to be in UTF-16; save it as UTF-8"); /* its byte order mark */
+    if (csv->dialect.header == SCHEMA_CSV_HEADER) return header(ingest, csv, text, size, problems);
+    if (make_names(ingest, csv, text, size, problems)) return -1;
+    return record(ingest, csv, text, size, problems);
 }
 
 /* ---- pieces ---- */
@@ -234,11 +248,11 @@ static const char *scan(struct csv *csv, const char *p, const char *end) {
     for (; p < end; p++) {
         char c = *p;
         if (csv->scan == SCAN_QUOTED) {
-            p = memchr(p, '"', (size_t)(end - p));
+            p = memchr(p, csv->quote, (size_t)(end - p));
             if (!p) return NULL;
             csv->scan = SCAN_CLOSED;
         } else if (c == '\n') return p;
-        else if (c == '"' && (csv->scan == SCAN_START || csv->scan == SCAN_CLOSED)) csv->scan = SCAN_QUOTED;
+        else if (c == csv->quote && (csv->scan == SCAN_START || csv->scan == SCAN_CLOSED)) csv->scan = SCAN_QUOTED;
         else if (is_separator(csv, c)) csv->scan = SCAN_START;
         else if (csv->scan == SCAN_START && !is_blank(csv, c)) csv->scan = SCAN_PLAIN;
         else if (csv->scan == SCAN_CLOSED) csv->scan = SCAN_PLAIN;
@@ -271,31 +285,11 @@ static int hold(struct csv *csv, const char *bytes, size_t size, struct schema_p
 static const char *record_end(struct csv *csv, const char *p, const char *end) {
     csv->scan = SCAN_START;
     const char *newline = memchr(p, '\n', (size_t)(end - p));
-    if (newline && !memchr(p, '"', (size_t)(newline - p))) return newline;
+    if (newline && !memchr(p, csv->quote, (size_t)(newline - p))) return newline;
     return scan(csv, p, end);
 }
 
-/* Skips a byte order mark; false while it may still be coming. */
-static bool begin(struct csv *csv, const char **p, const char *end) {
-    static const char mark[] = "\xEF\xBB\xBF";
-    while (csv->held_size < 3) {
-        if (*p == end) return false;
-        if (**p != mark[csv->held_size]) break;
-        csv->held[csv->held_size++] = *(*p)++;
-    }
-    if (csv->held_size == 3) csv->held_size = 0;
-    return true;
-}
-
-static int csv_feed(struct schema_ingest *ingest, void *state, const char *bytes, size_t size, struct schema_problems *problems) {
-    struct csv *csv = state;
-    const char *p = bytes, *end = bytes + size;
-    if (!csv->begun) {
-        if (!csv->held && hold(csv, bytes, 0, problems)) return -1;
-        if (!begin(csv, &p, end)) return 0;
-        csv->begun = true;
-        if (csv->held_size) csv->scan = SCAN_PLAIN;
-    }
+static int consume(struct schema_ingest *ingest, struct csv *csv, const char *p, const char *end, struct schema_problems *problems) {
     while (p < end) {
         bool whole = csv->held_size == 0;
         const char *newline = whole ? record_end(csv, p, end) : scan(csv, p, end);
@@ -316,12 +310,41 @@ static int csv_feed(struct schema_ingest *ingest, void *state, const char *bytes
     return 0;
 }
 
-static int csv_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
+/* The sample is complete: finds out how the file is written, and reads it. */
+static int begin(struct schema_ingest *ingest, struct csv *csv, bool whole, struct schema_problems *problems) {
+    const char *text = csv->sample ? csv->sample : "", *end = text + csv->sample_size;
+    if (csv->sample_size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3;
+    csv->begun = true;
+    csv->guessed_header = !csv->dialect.header;
+    csv_dialect_find(&csv->dialect, text, (size_t)(end - text), whole, &ingest->options);
+    csv->separator = csv->dialect.separator, csv->quote = csv->dialect.quote;
+    ingest->details = json_pack("{s:o}", "csv", csv_dialect_json(&csv->dialect));
+    return consume(ingest, csv, text, end, problems);
+}
+
+int csv_feed(struct schema_ingest *ingest, void *state, const char *bytes, size_t size, struct schema_problems *problems) {
     struct csv *csv = state;
+    if (!csv->begun) {
+        if (!csv->sample && !(csv->sample = malloc(CSV_SAMPLE))) return schema_ingest_no_memory(problems);
+        size_t n = CSV_SAMPLE - csv->sample_size < size ? CSV_SAMPLE - csv->sample_size : size;
+        memcpy(csv->sample + csv->sample_size, bytes, n);
+        csv->sample_size += n, bytes += n, size -= n;
+        if (csv->sample_size < CSV_SAMPLE) return 0;
+        if (begin(ingest, csv, false, problems)) return -1;
+        free(csv->sample);
+        csv->sample = NULL;
+    }
+    return consume(ingest, csv, bytes, bytes + size, problems);
+}
+
+int csv_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
+    struct csv *csv = state;
+    if (!csv->begun && begin(ingest, csv, true, problems)) return -1;
     if (csv->scan == SCAN_QUOTED && csv->held_size)
         return broken(csv, problems, csv->held, csv->held_size, "a quote is opened in this record and not closed before the end of the file");
     if (csv->held_size && take_record(ingest, csv, csv->held, csv->held_size, problems)) return -1;
-    if (!csv->separator) return schema_problem_add(problems, NULL, "the file is empty; expected a line of column names and at least one row");
+    if (ingest->columns_count == 0)
+        return schema_problem_add(problems, NULL, "the file is empty; expected a line of column names and at least one row");
     if (ingest->rows == 0 && ingest->problems_found == 0)
         return schema_problem_add(problems, NULL, "the file has a line of column names and no rows; at least one is needed");
     return 0;
@@ -329,7 +352,7 @@ static int csv_finish(struct schema_ingest *ingest, void *state, struct schema_p
 
 extern const struct schema_format_ops schema_format_csv;
 const struct schema_format_ops schema_format_csv = {
-    .entry = {.name = "csv", .summary = "Comma-separated values with a header line; semicolons and tabs are recognised"},
+    .entry = {.name = "csv", .summary = "Comma-separated values; other separators, decimal commas, quotes and a missing header line are recognised"},
     .content_type = "text/csv",
     .open = csv_open,
     .feed = csv_feed,

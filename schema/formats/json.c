@@ -2,11 +2,10 @@
  *
  * The body is kept until it is complete (a small one in memory, a larger one in an unlinked file beside the dataset) and mapped: keys
  * come in any order and "columns" has to be read across. Then three walks: json_text_check over everything; the keys of the top; the rows, with one
- * cursor per array that is read in parallel. What the walks have passed is given back to the system. In this order: cells, records, columns, x and y,
+ * cursor per array that is read in parallel. What the walks have passed is given back to the system. In this order: records, columns, x and y,
  * the top, the body. */
 #include "ingest_sink.h"
-#include "json_text.h"
-#include "number_scan.h"
+#include "json_record.h"
 #include "text.h"
 
 #include <errno.h>
@@ -50,9 +49,7 @@ struct json {
     enum shape shape;
     struct side sides[2];    /* x, y */
     const struct side *side; /* the one being read */
-    struct json_text_buffer key, text;
-    int64_t *stamps; /* per column: index + 1 of the record in which it was last seen */
-    int32_t stamps_room;
+    struct json_reader reader;
     const char *checked; /* for release during the check */
 };
 
@@ -89,101 +86,7 @@ static void locate(const struct schema_ingest *ingest, int32_t column, int64_t p
     }
 }
 
-/* ---- cells ---- */
-
-/* Gives the ingest the value at p as a cell of that column; returns the byte after it, NULL when the upload cannot go on. */
-static const char *take_cell(struct json *json, const char *p, int32_t column, struct schema_problems *problems) {
-    struct schema_ingest *ingest = json->ingest;
-    struct schema_cell cell = {.kind = CELL_MISSING, .column = column, .text = p};
-    const char *after = p;
-    switch (*p) {
-    case '"':
-        cell.kind = CELL_STRING;
-        after = json_text_string(p, json->end, &json->text, &cell.text, &cell.size);
-        if (!after) return schema_ingest_no_memory(problems), NULL;
-        break;
-    case '[':
-    case '{':
-        after = json_text_skip(p, json->end);
-        cell.kind = CELL_ARRAY, cell.size = (size_t)(after - p);
-        if (*p == '{' || cell.size > INGEST_RECORD_MAX)
-            return schema_ingest_problem(ingest, column, p, cell.size, problems,
-                                         *p == '{' ? "expected a number, a text, true, false, null or an array of numbers, got an object; make its "
-                                                     "members columns of their own"
-                                                   : "the array has more than 16 MiB of text, the limit")
-                       ? NULL
-                       : after;
-        break;
-    case 't':
-    case 'f':
-        cell.kind = CELL_BOOLEAN, cell.size = *p == 't' ? 4 : 5;
-        after = p + cell.size;
-        break;
-    case 'n': after = p + 4; break;
-    default:
-        after = schema_number_scan(p, json->end, true, &cell.number);
-        if (!after) return schema_ingest_problem(ingest, column, p, 1, problems, "expected a value"), NULL;
-        if (ingest->numbers && ingest->numbers[column]) {
-            ingest->numbers[column][ingest->group_row] = cell.number;
-            return after;
-        }
-        cell.kind = CELL_NUMBER, cell.size = (size_t)(after - p);
-    }
-    return schema_ingest_cell(ingest, &cell, problems) ? NULL : after;
-}
-
 /* ---- records ---- */
-
-/* The column of a key, added when it is new; -1 stop, -2 leave the member out. */
-static int32_t column_of(struct json *json, const char *key, size_t size, int32_t expected, struct schema_problems *problems) {
-    struct schema_ingest *ingest = json->ingest;
-    if (expected < ingest->columns_count && ingest->columns[expected].name_size == size && memcmp(ingest->columns[expected].name, key, size) == 0)
-        return expected;
-    int32_t column = schema_dictionary_find(&ingest->names, key, size);
-    if (column >= 0) return column;
-    if (ingest->buffering) return schema_ingest_column(ingest, key, size, problems);
-    char shown[64];
-    int stop = schema_ingest_problem(
-        ingest, -1, key, size, problems,
-        "the key \"%s\" appears here for the first time, after the first megabyte of rows; give it in the first record too (null if missing)",
-        schema_ingest_short(key, size, shown));
-    return stop ? -1 : -2;
-}
-
-/* True when the column has been seen in this record before. */
-static int doubled(struct json *json, int32_t column, int64_t record, struct schema_problems *problems) {
-    if (column >= json->stamps_room) {
-        int32_t room = json->ingest->columns_room;
-        int64_t *grown = realloc(json->stamps, (size_t)room * sizeof *grown);
-        if (!grown) return schema_ingest_no_memory(problems);
-        memset(grown + json->stamps_room, 0, (size_t)(room - json->stamps_room) * sizeof *grown);
-        json->stamps = grown, json->stamps_room = room;
-    }
-    if (json->stamps[column] == record + 1)
-        return schema_ingest_problem(json->ingest, column, NULL, 0, problems, "the key appears twice in this record"), -1;
-    json->stamps[column] = record + 1;
-    return 0;
-}
-
-/* The members of the record at p ('{'); returns the byte after it. */
-static const char *take_record(struct json *json, const char *p, int64_t record, struct schema_problems *problems) {
-    int32_t expected = 0;
-    p = json_text_blanks(p + 1, json->end);
-    while (*p != '}') {
-        const char *key;
-        size_t size;
-        p = json_text_string(p, json->end, &json->key, &key, &size);
-        if (!p) return schema_ingest_no_memory(problems), NULL;
-        int32_t column = column_of(json, key, size, expected, problems);
-        if (column == -1 || (column >= 0 && doubled(json, column, record, problems))) return NULL;
-        p = json_text_blanks(json_text_blanks(p, json->end) + 1, json->end); /* over the colon */
-        p = column >= 0 ? take_cell(json, p, column, problems) : json_text_skip(p, json->end);
-        if (!p) return NULL;
-        expected = column + 1;
-        p = json_text_next(p, json->end);
-    }
-    return p + 1;
-}
 
 static int walk_records(struct json *json, struct schema_problems *problems) {
     struct schema_ingest *ingest = json->ingest;
@@ -199,7 +102,7 @@ static int walk_records(struct json *json, struct schema_problems *problems) {
                                          "expected an object, such as {\"length\":39.1,\"island\":\"Biscoe\"}"),
                    -1;
         const char *from = p;
-        p = take_record(json, p, i, problems);
+        p = json_record(&json->reader, p, i, problems);
         if (!p) return -1;
         if (p - from > INGEST_RECORD_MAX)
             return schema_ingest_problem(ingest, -1, NULL, 0, problems, "the record has more than 16 MiB of text, the limit"), -1;
@@ -230,7 +133,7 @@ static int open_columns(struct json *json, struct cursor **cursors, struct schem
     for (p = json_text_blanks(p + 1, json->end); *p != '}'; p = json_text_next(json_text_skip(p, json->end), json->end)) {
         const char *key;
         size_t size;
-        p = json_text_string(p, json->end, &json->key, &key, &size);
+        p = json_text_string(p, json->end, &json->reader.key, &key, &size);
         if (!p) return schema_ingest_no_memory(problems);
         int32_t column = schema_ingest_column(ingest, key, size, problems);
         p = json_text_blanks(json_text_blanks(p, json->end) + 1, json->end);
@@ -281,7 +184,7 @@ static int read_columns(struct json *json, struct cursor *cursors, struct schema
         if (ended) return uneven(json, cursors, row, problems);
         if (schema_ingest_row_begin(ingest, row, problems)) return -1;
         for (int32_t c = 0; c < count; c++) {
-            const char *p = take_cell(json, cursors[c].p, c, problems);
+            const char *p = json_cell(&json->reader, cursors[c].p, c, problems);
             if (!p) return -1;
             cursors[c].p = json_text_next(p, json->end);
             release(json, &cursors[c].released, cursors[c].p);
@@ -355,13 +258,13 @@ static int take_side(struct json *json, struct side *side, struct schema_problem
         } else {
             p = json_text_blanks(p + 1, json->end);
             for (int32_t i = 0; i < side->count; i++) {
-                p = take_cell(json, p, side->first + i, problems);
+                p = json_cell(&json->reader, p, side->first + i, problems);
                 if (!p) return -1;
                 p = json_text_next(p, json->end);
             }
             p++;
         }
-    } else p = take_cell(json, p, side->first, problems);
+    } else p = json_cell(&json->reader, p, side->first, problems);
     if (!p) return -1;
     side->cursor.p = json_text_next(p, json->end);
     side->rows++;
@@ -417,7 +320,7 @@ static int read_top(struct json *json, const char *p, struct schema_problems *pr
     for (p = json_text_blanks(p + 1, json->end); *p != '}';) {
         const char *key;
         size_t size;
-        p = json_text_string(p, json->end, &json->key, &key, &size);
+        p = json_text_string(p, json->end, &json->reader.key, &key, &size);
         if (!p) return schema_ingest_no_memory(problems);
         p = json_text_blanks(json_text_blanks(p, json->end) + 1, json->end);
         const char **member = member_of(json, key, size);
@@ -436,7 +339,7 @@ static int read_name(struct json *json, struct schema_problems *problems) {
     if (*json->name != '"') return schema_problem_add(problems, "/name", "expected a text");
     const char *text;
     size_t size;
-    if (!json_text_string(json->name, json->end, &json->key, &text, &size)) return schema_ingest_no_memory(problems);
+    if (!json_text_string(json->name, json->end, &json->reader.key, &text, &size)) return schema_ingest_no_memory(problems);
     json->ingest->name = strndup(text, size);
     return json->ingest->name ? 0 : schema_ingest_no_memory(problems);
 }
@@ -487,7 +390,7 @@ static void checked(void *context, const char *p) {
 
 static int decode(struct json *json, struct schema_problems *problems) {
     struct json_text_fault fault = {json->start, "a byte order mark; send JSON without it"};
-    json->checked = json->start;
+    json->checked = json->start, json->reader.end = json->end;
     struct json_text_progress progress = {checked, json};
     const char *top = json_text_blanks(json->start, json->end);
     const char *after =
@@ -568,16 +471,14 @@ static void json_close(void *state) {
     if (json->mapped) munmap(json->mapped, json->spool_size);
     if (json->spool >= 0) close(json->spool);
     free(json->memory);
-    free(json->key.bytes);
-    free(json->text.bytes);
-    free(json->stamps);
+    json_reader_clear(&json->reader);
     free(json);
 }
 
 static int json_open(struct schema_ingest *ingest, void **state, struct schema_problems *problems) {
     struct json *json = calloc(1, sizeof *json);
     if (!json) return schema_ingest_no_memory(problems);
-    json->ingest = ingest, json->spool = -1;
+    json->ingest = json->reader.ingest = ingest, json->spool = -1;
     json->memory = malloc(MEMORY_MAX);
     if (!json->memory) {
         free(json);

@@ -1,5 +1,6 @@
 /* guard.c - what every request must pass before its route: framing that libmicrohttpd 0.9.75 lets through, the Host, the key, CORS. */
 #include "http.h"
+#include "ingest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,9 +99,10 @@ bool guard_body(struct request *r, int64_t *length) {
         answer_problem(r, PROBLEM_unauthorized, "send the key as `Authorization: Bearer KEY`");
         return false;
     }
-    if (request_header(r, "Content-Encoding") && strcasecmp(request_header(r, "Content-Encoding"), "identity") != 0) {
-        answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is",
-                       request_header(r, "Content-Encoding"));
+    const char *coding = request_header(r, "Content-Encoding");
+    if (!(r->route->body == ROUTE_DATASET ? schema_encoding_known(coding) : schema_encoding_identity(coding))) {
+        answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is%s", coding,
+                       r->route->body == ROUTE_DATASET ? ", or as gzip or zstd" : "");
         return false;
     }
     r->body_limit = r->route->body == ROUTE_DATASET ? r->server->settings.upload_max : r->server->settings.body_max;
@@ -120,11 +122,11 @@ bool guard_body(struct request *r, int64_t *length) {
                        type ? type : "");
         return false;
     }
-    if (r->route->body == ROUTE_DATASET && !content_type_is(type, "application/json") && !content_type_is(type, "text/csv")) {
-        answer_problem(
-            r, PROBLEM_unsupported_media_type,
-            "Content-Type is \"%.60s\", expected text/csv or application/json; with curl: --data-binary @file.csv -H 'Content-Type: text/csv'",
-            type ? type : "");
+    if (r->route->body == ROUTE_DATASET && !schema_format_for(type)) {
+        char known[400];
+        answer_problem(r, PROBLEM_unsupported_media_type,
+                       "Content-Type is \"%.60s\", expected %s; with curl: --data-binary @file.csv -H 'Content-Type: text/csv'", type ? type : "",
+                       schema_format_list(known, sizeof known));
         return false;
     }
     if (*length > r->body_limit) {

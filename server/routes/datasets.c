@@ -146,8 +146,13 @@ static void rows(struct request *r) {
     store_dataset_free(&d);
 }
 
-const struct route route_create_dataset = {"create_dataset",     "POST", "/v1/datasets", ROUTE_DATASET, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
-                                           "name,types,replace", create};
+const struct route route_create_dataset = {"create_dataset",
+                                           "POST",
+                                           "/v1/datasets",
+                                           ROUTE_DATASET,
+                                           ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+                                           "name,types,replace,separator,decimal,quote,header",
+                                           create};
 const struct route route_list_datasets = {"list_datasets", "GET", "/v1/datasets", ROUTE_NO_BODY, 0, "limit,after", list};
 const struct route route_get_dataset = {"get_dataset", "GET", "/v1/datasets/{name}", ROUTE_NO_BODY, 0, "", get};
 const struct route route_delete_dataset = {"delete_dataset", "DELETE", "/v1/datasets/{name}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};

@@ -87,7 +87,7 @@ static void inline_dataset(struct submission *s, const json_t *object) {
     bool named = inline_name(s, object, "/dataset/name", "dataset", s->job.dataset);
     if (s->problems.total) return;
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    if (text && (s->upload = upload_open(s->request->server, "application/json", NULL, &found))) {
+    if (text && (s->upload = upload_open(s->request->server, &(struct upload_request){.content_type = "application/json"}, &found))) {
         upload_bytes(s->upload, text, strlen(text));
         upload_finish(s->upload, &s->row, &s->dataset, &found);
     }

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct upload *upload_open(const struct server *server, const char *content_type, const char *types, struct schema_problems *problems) {
+struct upload *upload_open(const struct server *server, const struct upload_request *request, struct schema_problems *problems) {
     struct upload *u = calloc(1, sizeof *u);
     char id[STORE_ID_SIZE], temporary[STORE_FILE_SIZE];
     if (!u) {
@@ -17,7 +17,7 @@ struct upload *upload_open(const struct server *server, const char *content_type
     }
     u->fd = -1;
     u->store = server->store;
-    if (types && schema_column_types_parse(types, &u->types, &u->types_count, problems) != 0) goto failed;
+    if (request->types && schema_column_types_parse(request->types, &u->types, &u->types_count, problems) != 0) goto failed;
     store_new_id("dat", id);
     snprintf(u->file, sizeof u->file, "%s.col", id);
     snprintf(temporary, sizeof temporary, "%s.tmp", id);
@@ -29,8 +29,13 @@ struct upload *upload_open(const struct server *server, const char *content_type
         u->temporary[0] = '\0';
         goto failed;
     }
-    struct schema_ingest_options options = {.types = u->types, .types_count = u->types_count, .rows_max = server->settings.rows_max};
-    if (schema_ingest_open(schema_format_for(content_type), &options, u->fd, &u->ingest, problems) == 0) return u;
+    struct schema_ingest_options options = {.types = u->types,
+                                            .types_count = u->types_count,
+                                            .rows_max = server->settings.rows_max,
+                                            .csv = request->csv,
+                                            .encoding = request->encoding,
+                                            .decoded_max = server->settings.upload_max};
+    if (schema_ingest_open(schema_format_for(request->content_type), &options, u->fd, &u->ingest, problems) == 0) return u;
 failed:
     upload_free(u);
     return NULL;
@@ -41,7 +46,11 @@ void upload_bytes(struct upload *u, const char *bytes, size_t size) {
 }
 
 static json_t *describe(const struct schema_dataset *dataset, const struct schema_ingest *ingest) {
-    return json_pack("{s:o, s:o}", "columns", schema_dataset_columns_json(dataset), "warnings", schema_ingest_warnings(ingest));
+    json_t *description = json_pack("{s:o, s:o}", "columns", schema_dataset_columns_json(dataset), "warnings", schema_ingest_warnings(ingest));
+    json_t *details = schema_ingest_details(ingest);
+    json_object_update(description, details);
+    json_decref(details);
+    return description;
 }
 
 /* Moves what was found to the caller's list. */
@@ -95,8 +104,11 @@ void upload_free(struct upload *u) {
 
 bool upload_begin(struct request *r) {
     struct schema_problems problems = {0};
-    const char *type = request_header(r, "Content-Type");
-    r->upload = upload_open(r->server, type, request_query(r, "types"), &problems);
+    struct upload_request request = {
+        .content_type = request_header(r, "Content-Type"), .encoding = request_header(r, "Content-Encoding"), .types = request_query(r, "types")};
+    if (schema_csv_dialect_parse(request_query(r, "separator"), request_query(r, "decimal"), request_query(r, "quote"), request_query(r, "header"),
+                                 &request.csv, &problems) == 0)
+        r->upload = upload_open(r->server, &request, &problems);
     if (r->upload) return true;
     answer_problems(r, &problems);
     return false;

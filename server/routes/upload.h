@@ -19,8 +19,15 @@ struct upload {
     char path[4200];            /* final path, "" until it is in place */
 };
 
-/* A new upload with its file. types text: the query parameter, or NULL. NULL with problems. */
-struct upload *upload_open(const struct server *server, const char *content_type, const char *types, struct schema_problems *problems);
+/* What a request says of its body. */
+struct upload_request {
+    const char *content_type, *encoding; /* encoding: known, or NULL */
+    const char *types;                   /* the query parameter, or NULL */
+    struct schema_csv_dialect csv;
+};
+
+/* A new upload with its file. NULL with problems. */
+struct upload *upload_open(const struct server *server, const struct upload_request *request, struct schema_problems *problems);
 /* All bytes at once, for datasets inside a job. */
 void upload_bytes(struct upload *upload, const char *bytes, size_t size);
 /* Ends the ingest, puts the file in place, opens it, fills row (file, rows, bytes, description). The dataset is the caller's. -1 with problems. */

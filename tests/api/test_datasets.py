@@ -1,4 +1,6 @@
 """Goal: every way in for data works, types and statistics are right, and every wrong input gets a clear 4xx with its place."""
+import base64
+import gzip
 import http.client
 import json
 import math
@@ -85,13 +87,38 @@ def test_text_among_numbers_makes_a_category_and_a_warning(server):
     assert any("NA" in w for w in dataset["warnings"]) and any("three" in w for w in dataset["warnings"])
 
 
-def test_decimal_comma_is_warned_of(server):
-    dataset = server.upload(unique("comma"), "v;w\n1,5;x\n2,25;y\n")
-    assert any("decimal comma" in w for w in dataset["warnings"])
+def test_csv_of_europe(server):
+    name = unique("europe")
+    dataset = server.upload(name, "preis;stadt\n1.234,56;Köln\n-0,5;Bonn\n")
+    assert dataset["csv"] == {"separator": ";", "decimal": ",", "quote": '"', "header": True}
+    assert rows_of(server, name) == [{"preis": 1234.56, "stadt": "Köln"}, {"preis": -0.5, "stadt": "Bonn"}]
+    assert server.get("/v1/datasets/" + name).json["csv"] == dataset["csv"]
 
 
-def test_header_of_numbers_is_warned_of(server):
-    assert any("names of the columns" in w for w in server.upload(unique("header"), "1,2\n3,4\n")["warnings"])
+def test_csv_without_a_header(server):
+    name = unique("header")
+    dataset = server.upload(name, "1,2\n3,4\n")
+    assert dataset["csv"]["header"] is False and any("header=true" in w for w in dataset["warnings"])
+    assert rows_of(server, name) == [{"c0": 1, "c1": 2}, {"c0": 3, "c1": 4}]
+    name = unique("header")
+    assert server.upload(name, "1,2\n3,4\n", "&header=true")["warnings"] == []
+    assert rows_of(server, name) == [{"1": 3, "2": 4}]
+
+
+def test_csv_as_the_query_says(server):
+    name = unique("dialect")
+    dataset = server.upload(name, "a,b|'c'\n'1,5'|'x|y'\n", "&separator=%7C&decimal=comma&quote=%27&header=1")
+    assert dataset["csv"] == {"separator": "|", "decimal": ",", "quote": "'", "header": True}
+    assert rows_of(server, name) == [{"a,b": 1.5, "c": "x|y"}]
+    for query in ("separator=x", "decimal=x", "quote=x", "header=x"):
+        assert query.split("=")[0] in problem(server.post_csv(unique("dialect"), "a\n1\n", "&" + query), 422, "invalid")["detail"]
+
+
+def test_tsv(server):
+    name = unique("tsv")
+    answer = server.post("/v1/datasets?name=" + name, body=b"a, b\tc\n1\tx\n", headers={"Content-Type": "text/tab-separated-values"})
+    assert answer.status == 201 and answer.json["csv"]["separator"] == "\t", answer
+    assert rows_of(server, name) == [{"a, b": 1, "c": "x"}]
 
 
 def test_misfit_after_the_first_megabyte_names_its_line(server):
@@ -254,6 +281,33 @@ def test_duplicate_keys_are_refused(server):
     assert server.get("/v1/datasets/dup").status == 404
 
 
+# ---- JSON lines ----
+
+def post_as(server, kind, name, body, query="", **headers):
+    return server.post("/v1/datasets?name=%s%s" % (name, query), body=body, headers={"Content-Type": kind, **headers})
+
+
+def test_ndjson(server):
+    text = "".join(json.dumps(r) + "\n" for r in RECORDS).replace("\n", "\n\n", 1).encode()
+    for kind in ("application/x-ndjson", "application/jsonl; charset=utf-8"):
+        name = unique("lines")
+        answer = post_as(server, kind, name, text, "&types=a:categorical")
+        assert answer.status == 201, answer
+        assert [c["type"] for c in answer.json["columns"]] == ["categorical", "categorical", "boolean"]
+        assert rows_of(server, name) == [{"a": "1", "b": "x", "c": True}, {"a": "2.5", "b": "y", "c": False}, {"a": None, "b": None, "c": None}]
+
+
+def test_ndjson_errors_name_lines_and_are_counted(server):
+    body = b'{"a":1.23456789}\n' * 150000 + b"\n" + b'{"a":"x"}\n{"a":2}\n{"a":3\n' * 15
+    name = unique("lines")
+    told = problem(post_as(server, "application/x-ndjson", name, body), 422, "invalid")
+    assert told["detail"].startswith("30 problems; the first: ") and len(told["errors"]) == 20
+    assert {k: told["errors"][0][k] for k in ("line", "column", "value")} == {"line": 150002, "column": "a", "value": "x"}
+    assert "types=a:categorical" in told["errors"][0]["detail"]
+    assert told["errors"][1]["line"] == 150004 and "column 7" in told["errors"][1]["detail"]
+    problem(server.get("/v1/datasets/" + name), 404, "not_found")
+
+
 # ---- names, versions, lists ----
 
 @pytest.mark.parametrize("name", ["Upper", "-x", ".x", "a" * 64, "a b", "a/b", "ü", "a@1", "", "..", "a%00b"])
@@ -335,8 +389,8 @@ def test_wrong_content_type_tells_the_flags(server):
     for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/csvx"}, {"Content-Type": "multipart/form-data"}):
         body = problem(server.post("/v1/datasets?name=q", body=b"a\n1\n", headers=headers), 415, "unsupported_media_type")
         assert "--data-binary @file.csv -H 'Content-Type: text/csv'" in body["detail"]
-    answer = server.post("/v1/datasets?name=q", body=b"a\n1\n", headers={"Content-Type": "text/csv", "Content-Encoding": "gzip"})
-    assert "gzip" in problem(answer, 415, "unsupported_media_type")["detail"]
+    answer = server.post("/v1/datasets?name=q", body=b"a\n1\n", headers={"Content-Type": "text/csv", "Content-Encoding": "br"})
+    assert "gzip or zstd" in problem(answer, 415, "unsupported_media_type")["detail"]
 
 
 def test_charset_and_case_of_content_type(server):
@@ -366,6 +420,31 @@ def test_chunked_upload(server):
         answer = chunked(server, "/v1/datasets?name=" + name, [text[i:i + size] for i in range(0, len(text), size)])
         assert answer.status == 201, answer
         assert rows_of(server, name) == expected
+
+
+CSV_ZSTD = base64.b64decode("KLUv/QRYYQAAYSxiCjEseAoyLHkKLp8hRg==")  # a,b / 1,x / 2,y
+
+
+def test_compressed_uploads(server):
+    expected = [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+    packed = gzip.compress(b"a,b\n1,x") + gzip.compress(b"\n2,y\n")
+    for coding, body in (("gzip", packed), ("x-gzip", packed), ("zstd", CSV_ZSTD)):
+        name = unique("packed")
+        answer = post_as(server, "text/csv", name, body, **{"Content-Encoding": coding})
+        assert answer.status == 201, answer
+        assert rows_of(server, name) == expected
+    body = json.dumps({"name": unique("packed"), "records": expected}).encode()
+    assert server.post("/v1/datasets", body=gzip.compress(body), headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}).status == 201
+    for coding, body, words in (("gzip", packed[:-1], "cut short"), ("zstd", CSV_ZSTD[:-1], "cut short"), ("gzip", packed + b"x", "follows"), ("gzip", b"a,b\n1,2\n", "not gzip"),
+                                ("zstd", packed, "not zstd"), ("gzip", b"", "cut short")):
+        assert words in problem(post_as(server, "text/csv", unique("packed"), body, **{"Content-Encoding": coding}), 422, "invalid")["detail"]
+
+
+def test_bomb_is_refused(fresh):
+    server = fresh("--upload-max", "1M")
+    body = gzip.compress(b"a\n" + b"1\n" * 1000000)
+    assert "1048576" in problem(post_as(server, "text/csv", "bomb", body, **{"Content-Encoding": "gzip"}), 413, "too_large")["detail"]
+    assert os.listdir(os.path.join(server.folder, "datasets")) == []
 
 
 def test_too_large_upload_is_told(fresh):

@@ -41,12 +41,13 @@ static inline void fuzz_read(const struct schema_dataset *data) {
     json_decref(schema_dataset_columns_json(data));
 }
 
-static inline struct fuzz_outcome fuzz_ingest(const char *content_type, const uint8_t *bytes, size_t size, size_t piece) {
+static inline struct fuzz_outcome fuzz_ingest(const char *content_type, const struct schema_ingest_options *options, const uint8_t *bytes,
+                                              size_t size, size_t piece) {
     struct fuzz_outcome outcome = {0};
     struct schema_problems problems = {0};
     struct schema_ingest *ingest = NULL;
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
-    int failed = schema_ingest_open(schema_format_for(content_type), NULL, fd, &ingest, &problems);
+    int failed = schema_ingest_open(schema_format_for(content_type), options, fd, &ingest, &problems);
     for (size_t at = 0; at < size && !failed; at += piece)
         failed = schema_ingest_feed(ingest, bytes + at, size - at < piece ? size - at : piece, &problems);
     if (!failed) failed = schema_ingest_finish(ingest, &problems);
@@ -78,12 +79,17 @@ static inline struct fuzz_outcome fuzz_ingest(const char *content_type, const ui
 }
 
 /* Returns whether the upload was refused. */
-static inline int fuzz_both_ways(const char *content_type, const uint8_t *bytes, size_t size) {
-    struct fuzz_outcome whole = fuzz_ingest(content_type, bytes, size, size ? size : 1), pieces = fuzz_ingest(content_type, bytes, size, 3);
+static inline int fuzz_both_ways_with(const char *content_type, const struct schema_ingest_options *options, const uint8_t *bytes, size_t size) {
+    struct fuzz_outcome whole = fuzz_ingest(content_type, options, bytes, size, size ? size : 1);
+    struct fuzz_outcome pieces = fuzz_ingest(content_type, options, bytes, size, 3);
     FUZZ_REQUIRE(whole.failed == pieces.failed && whole.size == pieces.size && memcmp(whole.text, pieces.text, whole.size) == 0);
     free(whole.text);
     free(pieces.text);
     return whole.failed;
+}
+
+static inline int fuzz_both_ways(const char *content_type, const uint8_t *bytes, size_t size) {
+    return fuzz_both_ways_with(content_type, NULL, bytes, size);
 }
 
 #endif

@@ -20,7 +20,7 @@ for name in "${names[@]}"; do objects+=("$build/tests/fuzz/fuzz_$name.o"); done
 make -s -j"$(nproc)" B=$build CC=clang CFLAGS='-O1 -g' SANFLAGS="$flags" WARN=-w $build/libschema.a $build/libengine.a "${objects[@]}"
 for name in "${names[@]}"; do
     clang -fsanitize=fuzzer,address,undefined "$build/tests/fuzz/fuzz_$name.o" $build/libschema.a $build/libengine.a -o "$build/fuzz_$name" \
-        -ljansson -lopenblas -lnettle -lz -lpthread -lm
+        -ljansson -lopenblas -lnettle -lz -lzstd -lpthread -lm
 done
 
 # A block of more than 512 MB is refused as on a machine without memory: the readers must live with it.

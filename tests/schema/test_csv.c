@@ -144,13 +144,13 @@ START_TEST(late_misfit) {
 }
 END_TEST
 
-START_TEST(gives_up_after_twenty) {
+START_TEST(tells_twenty_and_counts_all) {
     char text[2000] = "a\n";
     for (int i = 0; i < 100; i++) strcat(text, "x\n");
     struct loaded loaded = load_csv(text, "a:numeric");
     ck_assert(loaded.failed);
     ck_assert_int_eq(20, loaded.problems.count);
-    ck_assert_int_eq(20, (int)loaded.problems.total);
+    ck_assert_int_eq(100, (int)loaded.problems.total);
     ck_assert_int_eq(21, (int)loaded.problems.items[19].line);
     loaded_clear(&loaded);
 }
@@ -283,7 +283,7 @@ Suite *suite_schema_csv(void) {
     tcase_add_test(tests, header_errors);
     tcase_add_test(tests, cell_errors);
     tcase_add_test(tests, late_misfit);
-    tcase_add_test(tests, gives_up_after_twenty);
+    tcase_add_test(tests, tells_twenty_and_counts_all);
     tcase_add_test(tests, limits);
     tcase_add_test(tests, huge_cells_and_records);
     tcase_add_test(tests, same_file_whatever_the_pieces);

@@ -18,10 +18,14 @@ START_TEST(warnings) {
     CSV_WARNS("a,b\n1,x\n2,NA\n3,?\n4,x\n5,\n", "[\"column \\\"b\\\": 2 cells such as NA, NaN or ? are kept as categories, because the column holds "
                                                 "text; leave such cells empty if they are missing\"]");
     CSV_WARNS("a\n1\n2\n3\nabc\n", "[\"column \\\"a\\\" is taken as categorical: most of its values are numbers, but not all (\\\"abc\\\")\"]");
-    CSV_WARNS("a;b\n1,5;1\n2,5;2\n",
-              "[\"column \\\"a\\\" is taken as categorical: its numbers seem to have a decimal comma (\\\"1,5\\\"); write a point\"]");
+    CSV_WARNS("a,b\n\"1,5\",1\n\"2,5\",2\n",
+              "[\"column \\\"a\\\" is taken as categorical: its numbers seem to have a decimal comma (\\\"1,5\\\"); write "
+              "a point, or send the file again with decimal=comma\"]");
     CSV_WARNS("1,2\n3,4\n4,3\n",
-              "[\"the first line is always taken as the names of the columns, but here it is all numbers; add a line of names if it is data\"]");
+              "[\"the first line looks like data, so the columns are called c0, c1, ...; if it names them, send the file again with "
+              "header=true\"]");
+    CSV_WARNS("0,1,2\n3,4,5\n4,3,6\n",
+              "[\"the first line is all numbers, and is taken as the names of the columns; if it is data, send the file again with header=false\"]");
 }
 END_TEST
 
@@ -124,10 +128,10 @@ START_TEST(after_an_error) {
     struct schema_problems problems = {0};
     struct schema_ingest *ingest = NULL;
     int fd = nameless_file();
-    ck_assert_int_eq(0, schema_ingest_open(schema_format_for("text/csv"), NULL, fd, &ingest, &problems));
-    ck_assert_int_eq(-1, schema_ingest_feed(ingest, "a,a\n1,2\n", 8, &problems));
+    ck_assert_int_eq(0, schema_ingest_open(schema_format_for("application/x-ndjson"), NULL, fd, &ingest, &problems));
+    ck_assert_int_eq(-1, schema_ingest_feed(ingest, "{\"a\":1,\"a\":2}\n", 14, &problems));
     ck_assert_int_eq(1, problems.count);
-    ck_assert_int_eq(-1, schema_ingest_feed(ingest, "3,4\n", 4, &problems));
+    ck_assert_int_eq(-1, schema_ingest_feed(ingest, "{}\n", 3, &problems));
     ck_assert_int_eq(-1, schema_ingest_finish(ingest, &problems));
     ck_assert_int_eq(1, problems.count);
     schema_ingest_close(ingest);

@@ -50,7 +50,8 @@ static const struct bp_param params[] = {
 static const struct bp_entry options_entry = {"a job", "training options", params, sizeof params / sizeof *params};
 
 static const struct bp_param validation_params[] = {
-    {"fraction", BP_PARAM_NUMBER, "share of the rows held back for validation, 0 for none", .preset = 0.2, .min = 0, .max = 0.9},
+    {"fraction", BP_PARAM_NUMBER, "share of the rows held back for validation, 0 for none", .preset = 0.2, .min = 0, .max = 1,
+     .flags = BP_PARAM_MAX_OPEN},
 };
 static const struct bp_entry validation_entry = {"validation", "which rows are held back", validation_params, 1};
 
@@ -118,11 +119,41 @@ static void decode_optimizer(const json_t *json, const char *pointer, struct sch
     json_decref(copy);
 }
 
+static const char *const validation_names[] = {"", "group", "time", "column", NULL};
+
+/* {"fraction":0.2}, with "group" or "time" and a column; or {"column":"split"}. */
+static void decode_validation(const json_t *json, const char *pointer, struct schema_options *options, struct schema_problems *problems) {
+    struct bp_value fraction[1];
+    char place[300], got[80];
+    if (!json_is_object(json)) {
+        schema_problem_add(problems, pointer, "validation must be an object like {\"fraction\":0.2}, got %s",
+                           schema_json_text(json, got, sizeof got));
+        return;
+    }
+    if (schema_values_decode(json, pointer, &validation_entry, validation_names + 1, fraction, problems) == 0)
+        options->validation_fraction = fraction[0].number;
+    for (int i = 1; validation_names[i]; i++) {
+        const json_t *column = json_object_get(json, validation_names[i]);
+        if (!column || json_is_null(column)) continue;
+        schema_pointer(pointer, validation_names[i], place, sizeof place);
+        if (!json_is_string(column) || json_string_length(column) >= sizeof options->validation_column)
+            schema_problem_add(problems, place, "%s must be the name of a column, got %s", validation_names[i],
+                               schema_json_text(column, got, sizeof got));
+        else if (options->validation != SCHEMA_VALIDATION_RANDOM)
+            schema_problem_add(problems, place, "validation rows are chosen in one way: say either %s or %s", validation_names[options->validation],
+                               validation_names[i]);
+        else {
+            options->validation = (enum schema_validation)i;
+            snprintf(options->validation_column, sizeof options->validation_column, "%s", json_string_value(column));
+        }
+    }
+}
+
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
                           struct schema_problems *problems) {
     int64_t before = problems->total;
     const char *known[32] = {"validation", "optimizer", "early_stopping", "schedule"};
-    char place[256], got[80];
+    char place[256];
     for (int32_t i = 0; others && others[i] && i < 27; i++) known[4 + i] = others[i];
     struct bp_value values[sizeof params / sizeof *params];
     memset(options, 0, sizeof *options);
@@ -147,15 +178,7 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
     const json_t *validation = json_object_get(object, "validation"), *optimizer = json_object_get(object, "optimizer");
     const json_t *stopping = json_object_get(object, "early_stopping");
     options->validation_fraction = 0.2;
-    if (validation) {
-        schema_pointer(pointer, "validation", place, sizeof place);
-        struct bp_value fraction[1];
-        if (!json_is_object(validation))
-            schema_problem_add(problems, place, "validation must be an object like {\"fraction\":0.2}, got %s",
-                               schema_json_text(validation, got, sizeof got));
-        else if (schema_values_decode(validation, place, &validation_entry, NULL, fraction, problems) == 0)
-            options->validation_fraction = fraction[0].number;
-    }
+    if (validation) decode_validation(validation, schema_pointer(pointer, "validation", place, sizeof place), options, problems);
     decode_optimizer(optimizer, schema_pointer(pointer, "optimizer", place, sizeof place), options, problems);
     const json_t *schedule = json_object_get(object, "schedule");
     if (schedule && !json_is_null(schedule))
@@ -171,7 +194,10 @@ json_t *schema_options_encode(const struct schema_options *o) {
     json_object_set_new(json, "batch_size", json_integer(o->batch_size));
     json_object_set_new(json, "seed", json_integer((json_int_t)o->seed));
     json_object_set_new(json, "threads", json_integer(o->threads));
-    json_object_set_new(json, "validation", json_pack("{s:o}", "fraction", schema_number_encode(o->validation_fraction)));
+    json_t *validation = json_pack("{s:o}", "fraction", schema_number_encode(o->validation_fraction));
+    if (o->validation != SCHEMA_VALIDATION_RANDOM)
+        json_object_set_new(validation, validation_names[o->validation], json_string(o->validation_column));
+    json_object_set_new(json, "validation", validation);
     json_object_set_new(json, "optimizer", schema_entry_encode(&o->optimizer->entry, o->optimizer_values));
     if (o->find_rate) json_object_set_new(json_object_get(json, "optimizer"), "learning_rate", json_string("auto"));
     json_object_set_new(json, "schedule", o->schedule ? schema_entry_encode(&o->schedule->entry, o->schedule_values) : json_null());

@@ -6,12 +6,18 @@
 #include "problems.h"
 #include "train.h"
 
+/* Which rows are held back: a share by seed, of classes a share of each; whole groups of rows with the same value in a column, by seed; the last by a
+ * column of times; those that a column says. */
+enum schema_validation { SCHEMA_VALIDATION_RANDOM, SCHEMA_VALIDATION_GROUP, SCHEMA_VALIDATION_TIME, SCHEMA_VALIDATION_COLUMN };
+
 struct schema_options {
     int32_t epochs, batch_size, threads, checkpoint_every_epochs;
     bool checkpoint_every_given;
     uint64_t seed;
     bool seed_given;
     double validation_fraction;
+    enum schema_validation validation;
+    char validation_column[256]; /* of GROUP, TIME and COLUMN */
     const struct bp_optimizer_ops *optimizer;
     struct bp_value optimizer_values[BP_VALUES_MAX];
     enum bp_precision precision;

@@ -34,6 +34,7 @@ struct resolving {
     int32_t features_count;
     struct schema_column_options *options; /* [features_count] */
     int32_t sample_weight;                 /* column, -1: none */
+    int32_t split_column;                  /* what says which rows are held back, -1: none */
 };
 
 __attribute__((format(printf, 2, 3))) void resolving_warn(struct resolving *r, const char *format, ...);

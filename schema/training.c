@@ -7,6 +7,7 @@
 
 #include "kernels/kernels.h"
 #include "random.h"
+#include "split.h"
 #include "text.h"
 #include "values.h"
 
@@ -56,8 +57,12 @@ int schema_training_split(const struct schema_training *t, const struct schema_v
             if (classes) classes[n] = (int32_t)schema_view_target(view, by, i);
             rows[n++] = i;
         }
-        failed = schema_split_make(rows, n, classes, by >= 0 ? view->preprocessing->targets[by].labels_count : 0, t->options.validation_fraction,
-                                   t->options.seed, split, error);
+        if (t->options.validation != SCHEMA_VALIDATION_RANDOM &&
+            (t->options.validation == SCHEMA_VALIDATION_COLUMN || t->options.validation_fraction > 0))
+            failed = schema_split_by_column(view->dataset, rows, n, &t->options, split, error);
+        else
+            failed = schema_split_make(rows, n, classes, by >= 0 ? view->preprocessing->targets[by].labels_count : 0, t->options.validation_fraction,
+                                       t->options.seed, split, error);
     }
     free(rows);
     free(classes);
@@ -122,6 +127,8 @@ static void fit(struct resolving *r) {
     }
     if (view && schema_training_split(r->training, view, &split, &error) == 0) {
         kept = split.train_count + split.validation_count;
+        if (r->training->options.validation == SCHEMA_VALIDATION_COLUMN) /* as it is */
+            r->training->options.validation_fraction = (double)split.validation_count / (double)(kept > 0 ? kept : 1);
         if (split.train_count < 1)
             bp_error_set(&error, "/dataset", "no rows are left to train on: %lld rows have a value in the target column%s", (long long)kept,
                          r->targets_count > 1 ? "s" : "");

@@ -1,6 +1,7 @@
 /* training_columns.c - which columns a job learns from and which it learns, and what each target is: a class or a number. */
 #include "resolving.h"
 
+#include "split.h"
 #include "text.h"
 #include "values.h"
 
@@ -115,10 +116,27 @@ static void choose_sample_weight(struct resolving *r) {
     else r->sample_weight = column;
 }
 
+/* The column that says which rows are held back. */
+static void choose_split(struct resolving *r) {
+    char where[RESOLVING_POINTER_MAX];
+    struct bp_error error = {0};
+    const struct schema_options *o = &r->training->options;
+    static const char *const names[] = {"", "group", "time", "column"};
+    r->split_column = -1;
+    if (o->validation == SCHEMA_VALIDATION_RANDOM) return;
+    snprintf(where, sizeof where, "%s/validation/%s", r->request->pointer, names[o->validation]);
+    r->split_column = find_column(r, o->validation_column, where);
+    if (r->split_column < 0) return;
+    if (is_target(r, r->split_column))
+        schema_problem_add(r->problems, where, "column \"%.80s\" is the target: it cannot say which rows are held back", o->validation_column);
+    else if (schema_split_check(r->dataset, r->split_column, o->validation, &error) != 0) schema_problem_add(r->problems, where, "%s", error.message);
+}
+
 static void all_other_columns(struct resolving *r, const char *where) {
     for (int32_t i = 0; i < r->dataset->columns_count; i++) {
         const struct schema_column *c = &r->dataset->columns[i];
         if (is_target(r, i) || i == r->sample_weight) continue;
+        if (i == r->split_column && r->training->options.validation != SCHEMA_VALIDATION_TIME) continue;
         if (looks_like_an_id(r->dataset, c))
             resolving_warn(r, "column \"%s\" is left out: %d different texts in %lld rows look like an id; name it in features to use it", c->name,
                            c->categories_count, (long long)r->dataset->rows);
@@ -194,6 +212,7 @@ static void choose_options(struct resolving *r) {
 void resolving_columns(struct resolving *r) {
     choose_targets(r);
     choose_sample_weight(r);
+    choose_split(r);
     choose_features(r);
     choose_options(r);
 }

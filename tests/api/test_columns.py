@@ -118,3 +118,59 @@ def test_wrong_columns(server, columns, pointer, words):
     data = upload(server, a=[1, None, 3, None], k=["u", "v", "u", "v"], y=[1.5, 2, 3, 4])
     answer = server.post("/v1/jobs", {"model": LINEAR, "dataset": data, "target": "y", "columns": columns})
     assert answer.status == 422 and any(e["pointer"] == pointer and words in e["detail"] for e in answer.json["errors"]), answer.json["errors"]
+
+
+# ---- which rows are held back --------------------------------------------------------------------------------------------------
+
+
+def split_of(server, data, validation, **more):
+    model = unique("split")
+    job = server.train(model={"name": model, **LINEAR}, dataset=data, target="y", task="regression", epochs=2, seed=3, validation=validation, **more)
+    version = server.get("/v1/models/%s/versions/1" % model).json
+    return job, version["rows_trained"], version["rows_validated"]
+
+
+def test_the_last_validate(server):
+    """y is the year: trained on the first eight, the mean of the target is that of the first eight."""
+    years = [2010, 2019, 2012, 2013, 2014, 2018, 2016, 2017, 2015, 2011]
+    data = upload(server, year=years, x=list(range(10)), y=[v - 2000.5 for v in years])
+    model = unique("time")
+    job = server.train(model={"name": model, **LINEAR}, dataset=data, target="y", epochs=1, seed=1, validation={"time": "year", "fraction": 0.2})
+    version = server.get("/v1/models/%s/versions/1" % model).json
+    assert (version["rows_trained"], version["rows_validated"]) == (8, 2) and version["preprocessing"]["target"]["mean"] == 13
+    assert job["features"] == ["year", "x"] and job["options"]["validation"] == {"fraction": 0.2, "time": "year"}
+
+
+def test_groups_stay_together(server):
+    """Each group's rows have one target: held-out groups have values that no training row has, so the ranges tell that none was torn apart."""
+    groups = ["g%d" % (i // 10) for i in range(100)]
+    data = upload(server, g=groups, x=[i % 7 for i in range(100)], y=[0.5 + i // 10 for i in range(100)])
+    job, trained, validated = split_of(server, data, {"group": "g", "fraction": 0.2})
+    assert (trained, validated) == (80, 20) and job["features"] == ["x"]
+    again, _, _ = split_of(server, data, {"group": "g", "fraction": 0.2})
+    assert again["metrics"] == job["metrics"]
+    wide = upload(server, g=groups[:10], x=list(range(10)), y=[i + 0.5 for i in range(10)])
+    answer = server.post("/v1/jobs", {"model": LINEAR, "dataset": wide, "target": "y", "validation": {"group": "g"}})
+    assert answer.status == 422 and "only one group" in answer.json["errors"][0]["detail"] and answer.json["errors"][0]["pointer"] == "/validation/group"
+
+
+def test_a_column_says_which(server):
+    """Words, truth values and numbers; rows that say neither take no part; the share is told back."""
+    n = 20
+    words = upload(server, part=["train"] * 12 + ["Validation"] * 4 + ["test"] * 4, x=list(range(n)), y=[v + 0.5 for v in range(n)])
+    job, trained, validated = split_of(server, words, {"column": "part"})
+    assert (trained, validated) == (12, 4) and job["features"] == ["x"] and job["options"]["validation"] == {"fraction": 0.25, "column": "part"}
+    truths = upload(server, part=[False] * 15 + [True] * 5, x=list(range(n)), y=[v + 0.5 for v in range(n)])
+    assert split_of(server, truths, {"column": "part"})[1:] == (15, 5)
+    numbers = upload(server, part=[0] * 14 + [1] * 6, x=list(range(n)), y=[v + 0.5 for v in range(n)])
+    assert split_of(server, numbers, {"column": "part"})[1:] == (14, 6)
+
+
+@pytest.mark.parametrize("validation, pointer, words", [
+    ({"group": "nope"}, "/validation/group", "no column"), ({"time": "k"}, "/validation/time", "times are numbers"), ({"time": 5}, "/validation/time", "5"),
+    ({"group": "k", "time": "x"}, "/validation/time", "one way"), ({"group": "y"}, "/validation/group", "target"), ({"column": "k"}, "/validation/column", "0 rows to train"),
+    ({"folds": 5}, "/validation/folds", "fraction"), ([], "/validation", "object")])
+def test_wrong_splits(server, validation, pointer, words):
+    data = upload(server, k=["u", "v"] * 5, x=list(range(10)), y=[v + 0.5 for v in range(10)])
+    answer = server.post("/v1/jobs", {"model": LINEAR, "dataset": data, "target": "y", "task": "regression", "validation": validation})
+    assert answer.status == 422 and any(e["pointer"] == pointer and words in e["detail"] for e in answer.json["errors"]), answer.json["errors"]

@@ -444,7 +444,7 @@ def test_bomb_is_refused(fresh):
     server = fresh("--upload-max", "1M")
     body = gzip.compress(b"a\n" + b"1\n" * 1000000)
     assert "1048576" in problem(post_as(server, "text/csv", "bomb", body, **{"Content-Encoding": "gzip"}), 413, "too_large")["detail"]
-    assert os.listdir(os.path.join(server.folder, "datasets")) == []
+    harness.until(lambda: os.listdir(os.path.join(server.folder, "datasets")) == [], what="nothing of it to be kept")
 
 
 def test_too_large_upload_is_told(fresh):

@@ -1,0 +1,134 @@
+/* split.c - see split.h. Each kind marks rows: train, validate, or neither; one walk then sorts them out, in ascending order. */
+#include "split.h"
+
+#include "random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { NEITHER, TRAIN, VALIDATE };
+
+int schema_split_check(const struct schema_dataset *d, int32_t column, enum schema_validation kind, struct bp_error *error) {
+    const struct schema_column *c = &d->columns[column];
+    if (c->type == SCHEMA_TENSOR) return bp_error_set(error, "", "column \"%.60s\" is a tensor: it cannot say which rows are held back", c->name);
+    if (kind == SCHEMA_VALIDATION_TIME && c->type != SCHEMA_NUMERIC)
+        return bp_error_set(error, "", "column \"%.60s\" is %s, but times are numbers, such as years or seconds", c->name, schema_type_name(c->type));
+    if (kind == SCHEMA_VALIDATION_TIME && c->missing > 0)
+        return bp_error_set(error, "", "column \"%.60s\" has %lld missing cells: every row needs its time", c->name, (long long)c->missing);
+    return 0;
+}
+
+/* What a row's cell is known by: its code, or its number. NaN: missing. */
+static double key_of(const struct schema_dataset *d, int32_t column, int64_t row) {
+    if (d->columns[column].type == SCHEMA_NUMERIC) return schema_dataset_number(d, column, row);
+    const int32_t code = schema_dataset_code(d, column, row);
+    return code < 0 ? (double)NAN : code;
+}
+
+struct keyed {
+    double key;
+    int64_t at; /* index in rows */
+};
+
+static int compare(const void *a, const void *b) {
+    const struct keyed *x = a, *y = b;
+    if (x->key != y->key) return x->key < y->key ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* The last of n, at least one and not all. */
+static int64_t share_of(int64_t n, double fraction) {
+    int64_t count = (int64_t)floor((double)n * fraction + 0.5);
+    if (fraction > 0 && count < 1) count = 1;
+    return count < n ? count : n - 1;
+}
+
+/* Groups in an order by seed go to validation until it has its share; rows without a group train. */
+static int mark_groups(struct keyed *keyed, int64_t n, const struct schema_options *options, char *marks, struct bp_error *error) {
+    int64_t groups = 0, there = 0, wanted, held = 0;
+    for (int64_t i = 0; i < n; i++) {
+        marks[keyed[i].at] = TRAIN;
+        if (isnan(keyed[i].key)) continue;
+        keyed[there++] = keyed[i];
+    }
+    qsort(keyed, (size_t)there, sizeof *keyed, compare);
+    int64_t *starts = malloc(((size_t)there + 2) * sizeof *starts), *order = malloc(((size_t)there + 1) * sizeof *order);
+    if (!starts || !order) {
+        free(starts);
+        free(order);
+        return bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+    }
+    for (int64_t i = 0; i < there; i++)
+        if (i == 0 || keyed[i].key != keyed[i - 1].key) starts[groups++] = i;
+    starts[groups] = there;
+    for (int64_t g = 0; g < groups; g++) order[g] = g;
+    struct bp_random random = bp_random_open(options->seed, BP_STREAM_SPLIT, 0);
+    bp_random_shuffle(&random, order, groups);
+    wanted = share_of(n, options->validation_fraction);
+    for (int64_t g = 0; g + 1 < groups && held < wanted; g++)
+        for (int64_t i = starts[order[g]]; i < starts[order[g] + 1]; i++, held++) marks[keyed[i].at] = VALIDATE;
+    free(starts);
+    free(order);
+    return groups > 1 ? 0 : bp_error_set(error, "/validation/group", "there is only one group, and it cannot both train and validate");
+}
+
+static void mark_last(struct keyed *keyed, int64_t n, const struct schema_options *options, char *marks) {
+    const int64_t held = share_of(n, options->validation_fraction);
+    qsort(keyed, (size_t)n, sizeof *keyed, compare);
+    for (int64_t i = 0; i < n; i++) marks[keyed[i].at] = i < n - held ? TRAIN : VALIDATE;
+}
+
+static int said(const struct schema_column *c, double key) {
+    static const char *const trains[] = {"train", "training", "false", "0", NULL}, *const validates[] = {"validation", "validate", "valid", "val", "true", "1", NULL};
+    if (isnan(key)) return NEITHER;
+    if (c->type == SCHEMA_NUMERIC) return key == 0 ? TRAIN : key == 1 ? VALIDATE : NEITHER;
+    if (c->type == SCHEMA_BOOLEAN) return key != 0 ? VALIDATE : TRAIN;
+    for (int i = 0; trains[i]; i++)
+        if (strcasecmp(c->categories[(int32_t)key].value, trains[i]) == 0) return TRAIN;
+    for (int i = 0; validates[i]; i++)
+        if (strcasecmp(c->categories[(int32_t)key].value, validates[i]) == 0) return VALIDATE;
+    return NEITHER;
+}
+
+static int gather(const int64_t *rows, int64_t n, const char *marks, struct schema_split *split, struct bp_error *error) {
+    int64_t held = 0, trained = 0;
+    for (int64_t i = 0; i < n; i++) {
+        held += marks[i] == VALIDATE;
+        trained += marks[i] == TRAIN;
+    }
+    if (!(split->validation = malloc(((size_t)n + 1) * sizeof *split->validation))) return bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+    split->train = split->validation + held;
+    for (int64_t i = 0; i < n; i++) {
+        if (marks[i] == VALIDATE) split->validation[split->validation_count++] = rows[i];
+        if (marks[i] == TRAIN) split->train[split->train_count++] = rows[i];
+    }
+    return 0;
+}
+
+int schema_split_by_column(const struct schema_dataset *d, const int64_t *rows, int64_t n, const struct schema_options *options,
+                           struct schema_split *split, struct bp_error *error) {
+    const int32_t column = schema_dataset_find(d, options->validation_column);
+    memset(split, 0, sizeof *split);
+    if (column < 0) return bp_error_set(error, "/validation", "the dataset has no column \"%.80s\"", options->validation_column);
+    if (schema_split_check(d, column, options->validation, error) != 0) return -1;
+    struct keyed *keyed = malloc(((size_t)n + 1) * sizeof *keyed);
+    char *marks = calloc((size_t)n + 1, 1);
+    int failed = keyed && marks ? 0 : bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+    for (int64_t i = 0; !failed && i < n; i++) keyed[i] = (struct keyed){key_of(d, column, rows[i]), i};
+    if (!failed && n > 1 && options->validation == SCHEMA_VALIDATION_GROUP) failed = mark_groups(keyed, n, options, marks, error);
+    else if (!failed && n > 1 && options->validation == SCHEMA_VALIDATION_TIME) mark_last(keyed, n, options, marks);
+    else
+        for (int64_t i = 0; !failed && i < n; i++) marks[i] = (char)said(&d->columns[column], keyed[i].key);
+    if (!failed) failed = gather(rows, n, marks, split, error);
+    if (!failed && options->validation == SCHEMA_VALIDATION_COLUMN && (split->train_count < 1 || split->validation_count < 1)) {
+        failed = bp_error_set(error, "/validation/column",
+                              "column \"%.60s\" has %lld rows to train on and %lld to validate with; it says train or validation, false or true, 0 or 1",
+                              options->validation_column, (long long)split->train_count, (long long)split->validation_count);
+        schema_split_free(split);
+    }
+    free(keyed);
+    free(marks);
+    return failed;
+}

@@ -244,6 +244,63 @@ def batch_norm(a, given, make):
     return torch.zeros_like(x).masked_scatter(there.unsqueeze(-1), F.batch_norm(x[there], mean, variance, *options))
 
 
+NODE = [0]  # the layer's number in its network
+
+
+def philox(seed, stream, counter):
+    """The four words of Philox 4x32-10 at (seed, stream, counter)."""
+    c, k = [counter & 0xFFFFFFFF, counter >> 32, stream & 0xFFFFFFFF, stream >> 32], [seed & 0xFFFFFFFF, seed >> 32]
+    for _ in range(10):
+        p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(p1 >> 32) ^ c[1] ^ k[0], p1 & 0xFFFFFFFF, (p0 >> 32) ^ c[3] ^ k[1], p0 & 0xFFFFFFFF]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return c
+
+
+def draws(sample):
+    """The first two numbers within -1..1 that the layer draws for a sample, in the first update of a training with seed 1."""
+    key = philox(1, 3 << 32 | NODE[0], 0)
+    words = philox(key[0] << 32 | key[1], sample, 0)
+    return [2 * ((words[i] << 32 | words[i + 1]) >> 11) / 2 ** 53 - 1 for i in (0, 2)]
+
+
+def warped(x, theta, given):
+    """x (B, H, W, C) through grid_sample; theta: the affine maps of affine_grid, in cells from the middle (x to the right, y down)."""
+    H, W = x.shape[1:3]
+    fill, value = given.get("fill", "reflect"), float(given.get("fill_value", 0))
+    y, x_ = torch.meshgrid(torch.arange(H) - (H - 1) / 2, torch.arange(W) - (W - 1) / 2, indexing="ij")
+    at = torch.stack([x_, y, torch.ones(H, W)], -1) @ torch.tensor(theta).double().transpose(1, 2).unsqueeze(1)  # (B, H, W, 2)
+    images = x.movedim(-1, 1) - value
+    if fill == "wrap":
+        images = images.tile(1, 1, 5, 5)
+    grid = 2 * at / torch.tensor([images.shape[3], images.shape[2]])
+    mode = {"constant": "zeros", "wrap": "zeros", "nearest": "border", "reflect": "reflection"}[fill]
+    return F.grid_sample(images, grid, padding_mode=mode, align_corners=False).movedim(1, -1) + value
+
+
+def random_rotation(a, given, make):
+    turns = [2 * math.pi * float(given["factor"]) * draws(i)[0] for i in range(len(a[0]))]
+    return warped(a[0], [[[math.cos(t), math.sin(t), 0], [-math.sin(t), math.cos(t), 0]] for t in turns], given) if TRAINING[0] else a[0]
+
+
+def random_translation(a, given, make):
+    H, W = a[0].shape[1:3]
+    shifts = [(u * float(given["height_factor"]) * H, v * float(given["width_factor"]) * W) for u, v in map(draws, range(len(a[0])))]
+    if given.get("interpolation") == "nearest":
+        shifts = [(math.floor(down + 0.5), math.floor(right + 0.5)) for down, right in shifts]
+    return warped(a[0], [[[1, 0, -right], [0, 1, -down]] for down, right in shifts], given) if TRAINING[0] else a[0]
+
+
+def random_flip(a, given, make):
+    axes = {"horizontal": [2], "vertical": [1], "both": [1, 2]}[given.get("mode", "horizontal")]
+    images = []
+    for i, image in enumerate(a[0]):
+        key = philox(1, 3 << 32 | NODE[0], 0)
+        coins = philox(key[0] << 32 | key[1], i, 0)[0]
+        images.append(image.flip([axis - 1 for axis in axes if coins >> 32 - axis & 1]))
+    return torch.stack(images) if TRAINING[0] else a[0]
+
+
 LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weights
     "activation": lambda a, given, make: a[0],
     "add": lambda a, given, make: sum(a),
@@ -269,6 +326,9 @@ LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weig
     "multi_head_attention": multi_head_attention,
     "multiply": lambda a, given, make: torch.stack(a).prod(0),
     "positional_encoding": positional_encoding,
+    "random_flip": random_flip,
+    "random_rotation": random_rotation,
+    "random_translation": random_translation,
     "rnn": recurrent("rnn"),
     "reshape": lambda a, given, make: a[0].reshape(len(a[0]), *ints(given, "target_shape", 0, "")),
 }
@@ -306,6 +366,7 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0, training=False, l
             parameters.append(("%s/%s" % (layer, name), W))
             return W
 
+        NODE[0] = number
         f = ACTIVATIONS[given.get("activation", "linear") if given.get("activation") != "prelu" else "linear"]
         # softmax, sigmoid at the output are fused by the loss: PyTorch's losses take pre-activations
         fused = number + 1 == len(layers) and loss.split()[0] in FUSED
@@ -600,3 +661,15 @@ net("masking; global_max_pool; dense units=2", "mse", [5, 2, 3], batch=4, length
 net("masking; dense units=4 activation=tanh; dense units=2", "mse", [5, 3], batch=4, lengths=LENGTHS, weighted=True)
 net("masking; dense units=4", "quantile quantiles=0.2,0.9", [5, 3], batch=4, lengths=LENGTHS)
 net("dropout rate=0.5; dense units=2", "mse", [3], batch=2)
+
+# ---- images moved about: in training by fixed draws, else not at all ------------------------------------------------------------
+
+for training in True, False:
+    for mode in "horizontal", "vertical", "both":
+        net("random_flip mode=%s; conv2d filters=2 kernel_size=2" % mode, "mse", [3, 4, 2], training=training)
+    net("random_rotation factor=0.5; dense units=2", "mse", [4, 3, 2], training=training)
+    net("random_translation height_factor=0.5 width_factor=1; dense units=2", "mse", [4, 3, 2], training=training)
+for fill in "constant", "constant fill_value=2.5", "nearest", "wrap":
+    net("random_rotation factor=0.2 fill=%s; dense units=1" % fill, "mse", [5, 4, 1], batch=4, training=True)
+    net("random_translation height_factor=0.6 width_factor=0.3 fill=%s; dense units=1" % fill, "mse", [4, 5, 1], batch=4, training=True)
+    net("random_translation height_factor=1 width_factor=0.6 interpolation=nearest fill=%s; random_rotation factor=0.1 fill=constant" % fill, "mse", [4, 5, 1], batch=4, training=True)

@@ -14,6 +14,7 @@
     X(onednn)                                                                                                                                        \
     X(activations)                                                                                                                                   \
     X(layers)                                                                                                                                        \
+    X(augment)                                                                                                                                       \
     X(batch_norm)                                                                                                                                    \
     X(masks)                                                                                                                                         \
     X(losses)                                                                                                                                        \

@@ -172,7 +172,7 @@ START_TEST(networks) {
             checked++;
         }
     fclose(file);
-    ck_assert_int_ge(checked, 135);
+    ck_assert_int_ge(checked, 150);
 }
 END_TEST
 

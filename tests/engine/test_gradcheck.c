@@ -147,6 +147,16 @@ START_TEST(every_layer) {
         {"rnn",
          "dense units=4 name=a; rnn units=4 return_sequences=1 in=a name=l; rnn units=4 return_sequences=1 in=a name=m; add in=l,m,a; rnn units=3",
          {2, {1, 2}}},
+        {"random_flip", "dense units=2 activation=tanh name=a; random_flip mode=both name=f; add in=f,a; dense units=2", {3, {3, 4, 2}}},
+        {"random_rotation",
+         "dense units=2 activation=tanh name=a; random_rotation factor=0.5 name=r; random_rotation factor=0.1 fill=constant fill_value=3 in=a name=s;"
+         "add in=r,s,a; random_rotation factor=1 fill=wrap; random_rotation factor=0.3 fill=nearest",
+         {3, {3, 4, 2}}},
+        {"random_translation",
+         "dense units=2 activation=tanh name=a; random_translation height_factor=1 width_factor=0.4 name=r;"
+         "random_translation height_factor=0.5 width_factor=0.5 interpolation=nearest fill=wrap in=a name=s; add in=r,s,a;"
+         "random_translation height_factor=0.2 width_factor=0 fill=constant; random_translation height_factor=0.2 width_factor=1 fill=nearest",
+         {3, {3, 4, 2}}},
         {"reshape", "dense units=6 activation=tanh; reshape target_shape=2,-1; dense units=2; reshape target_shape=4", {1, {3}}},
     };
     for (int32_t i = 0; i < bp_layers.count; i++) {

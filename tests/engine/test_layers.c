@@ -39,6 +39,10 @@ static const struct {
     {"multi_head_attention num_heads=2", {1, {8}}, "/layers/0", "needs an input (steps, features), but got (8)"},
     {"multi_head_attention num_heads=3", {2, {8, 4}}, "/layers/0/num_heads", "3 heads do not divide the 4 features"},
     {"multi_head_attention num_heads=1024 key_dim=65536", {2, {8, 64}}, "/layers/0/num_heads", "more than 2^31 - 1"},
+    {"random_flip", {2, {28, 28}}, "/layers/0", "random_flip needs an input (height, width, channels), but got (28, 28); a reshape layer"},
+    {"random_rotation factor=0.1", {1, {784}}, "/layers/0", "random_rotation needs an input (height, width, channels), but got (784)"},
+    {"random_translation height_factor=0.1 width_factor=0.1", {2, {8, 4}}, "/layers/0", "but got (8, 4)"},
+    {"masking; random_flip", {3, {8, 4, 1}}, "/layers/1", "mask"},
     {"embedding input_dim=9 output_dim=2", {4, {1, 2, 1, 2}}, "/layers/0", "adds an axis"},
     {"embedding input_dim=16777216 output_dim=65536", {1, {2}}, "/layers/0/input_dim", "more than 2^31 - 1"},
 };
@@ -81,6 +85,9 @@ static const struct {
     {"multi_head_attention num_heads=3 key_dim=5", {2, {7, 4}}, {2, {7, 4}}},
     {"embedding input_dim=9 output_dim=2", {2, {3, 4}}, {3, {3, 4, 2}}},
     {"layer_norm", {2, {3, 4}}, {2, {3, 4}}},
+    {"random_flip", {3, {5, 4, 3}}, {3, {5, 4, 3}}},
+    {"random_rotation factor=0.1", {3, {5, 4, 3}}, {3, {5, 4, 3}}},
+    {"random_translation height_factor=0.1 width_factor=0", {3, {5, 4, 3}}, {3, {5, 4, 3}}},
 };
 
 START_TEST(plan_settles_shapes) {

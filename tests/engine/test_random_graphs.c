@@ -40,6 +40,9 @@ static const struct {
     {"multi_head_attention", 1, {"multi_head_attention num_heads=1", "multi_head_attention num_heads=2 key_dim=2 use_causal_mask=1"}},
     {"multiply", 2, {"multiply"}},
     {"positional_encoding", 1, {"positional_encoding"}},
+    {"random_flip", 1, {"random_flip", "random_flip mode=both"}},
+    {"random_rotation", 1, {"random_rotation factor=0.2"}},
+    {"random_translation", 1, {"random_translation height_factor=0.3 width_factor=0.3 fill=constant fill_value=0.5"}},
     {"reshape", 1, {"reshape target_shape=2,-1", "reshape target_shape=-1,1"}},
     {"rnn", 1, {"rnn units=2 bidirectional=1", "rnn units=2 return_sequences=1"}},
 };

@@ -81,7 +81,8 @@ static void mark_last(struct keyed *keyed, int64_t n, const struct schema_option
 }
 
 static int said(const struct schema_column *c, double key) {
-    static const char *const trains[] = {"train", "training", "false", "0", NULL}, *const validates[] = {"validation", "validate", "valid", "val", "true", "1", NULL};
+    static const char *const trains[] = {"train", "training", "false", "0", NULL}, *const validates[] = {"validation", "validate", "valid", "val",
+                                                                                                         "true",       "1",        NULL};
     if (isnan(key)) return NEITHER;
     if (c->type == SCHEMA_NUMERIC) return key == 0 ? TRAIN : key == 1 ? VALIDATE : NEITHER;
     if (c->type == SCHEMA_BOOLEAN) return key != 0 ? VALIDATE : TRAIN;
@@ -93,12 +94,10 @@ static int said(const struct schema_column *c, double key) {
 }
 
 static int gather(const int64_t *rows, int64_t n, const char *marks, struct schema_split *split, struct bp_error *error) {
-    int64_t held = 0, trained = 0;
-    for (int64_t i = 0; i < n; i++) {
-        held += marks[i] == VALIDATE;
-        trained += marks[i] == TRAIN;
-    }
-    if (!(split->validation = malloc(((size_t)n + 1) * sizeof *split->validation))) return bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+    int64_t held = 0;
+    for (int64_t i = 0; i < n; i++) held += marks[i] == VALIDATE;
+    if (!(split->validation = malloc(((size_t)n + 1) * sizeof *split->validation)))
+        return bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
     split->train = split->validation + held;
     for (int64_t i = 0; i < n; i++) {
         if (marks[i] == VALIDATE) split->validation[split->validation_count++] = rows[i];
@@ -123,9 +122,10 @@ int schema_split_by_column(const struct schema_dataset *d, const int64_t *rows, 
         for (int64_t i = 0; !failed && i < n; i++) marks[i] = (char)said(&d->columns[column], keyed[i].key);
     if (!failed) failed = gather(rows, n, marks, split, error);
     if (!failed && options->validation == SCHEMA_VALIDATION_COLUMN && (split->train_count < 1 || split->validation_count < 1)) {
-        failed = bp_error_set(error, "/validation/column",
-                              "column \"%.60s\" has %lld rows to train on and %lld to validate with; it says train or validation, false or true, 0 or 1",
-                              options->validation_column, (long long)split->train_count, (long long)split->validation_count);
+        failed =
+            bp_error_set(error, "/validation/column",
+                         "column \"%.60s\" has %lld rows to train on and %lld to validate with; it says train or validation, false or true, 0 or 1",
+                         options->validation_column, (long long)split->train_count, (long long)split->validation_count);
         schema_split_free(split);
     }
     free(keyed);

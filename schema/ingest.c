@@ -114,6 +114,16 @@ int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, siz
     return ingest->columns_count++;
 }
 
+int32_t schema_ingest_declare(struct schema_ingest *ingest, const char *name, size_t size, enum schema_type type, const struct bp_shape *shape,
+                              struct schema_problems *problems) {
+    int32_t column = schema_ingest_column(ingest, name, size, problems);
+    if (column < 0) return -1;
+    struct ingest_column *c = &ingest->columns[column];
+    c->declared = true, c->type = type;
+    if (shape) c->cell_shape = *shape;
+    return column;
+}
+
 static void column_clear(struct ingest_column *c) {
     free(c->name);
     free(c->numbers);
@@ -166,6 +176,12 @@ static int start_groups(struct schema_ingest *ingest, struct schema_problems *pr
     for (size_t i = 0; i < count; i++) ingest->values[i] = values_of(&ingest->columns[i]);
     struct bp_error error = {{0}, {0}};
     if (column_file_create(ingest->fd, ingest->columns_count, ingest->rows_per_group, &ingest->file, &error)) return disk_problem(problems, &error);
+    return 0;
+}
+
+int schema_ingest_start(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (schema_ingest_infer(ingest, problems) || start_groups(ingest, problems)) return -1;
+    ingest->buffering = false;
     return 0;
 }
 

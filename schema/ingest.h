@@ -39,6 +39,7 @@ struct schema_ingest_options {
     const struct schema_column_type *types; /* borrowed until close */
     int32_t types_count;
     struct schema_csv_dialect csv;
+    const char *column;     /* name of an array\'s column or columns, NULL: x; borrowed until close */
     const char *encoding;   /* a known Content-Encoding, or NULL; borrowed until open returns */
     int64_t decoded_max;    /* bytes after decoding; 0: no limit */
     bool types_may_lack;    /* a type for a column that the data does not have is passed over, not refused */

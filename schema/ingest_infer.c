@@ -81,7 +81,14 @@ int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *pr
     if (apply(ingest, ingest->types, ingest->types_count, true, problems)) failed = -1;
     for (int32_t i = 0; i < ingest->columns_count; i++) {
         struct ingest_column *c = &ingest->columns[i];
-        c->type = c->given ? c->given->type : inferred(c);
+        if (c->declared && c->given && (c->given->type == SCHEMA_TENSOR) != (c->type == SCHEMA_TENSOR)) {
+            char name[64];
+            failed = schema_problem_add(problems, NULL, "column \"%s\" was given the type %s, but %s",
+                                        schema_ingest_short(c->name, c->name_size, name), schema_type_name(c->given->type),
+                                        c->type == SCHEMA_TENSOR ? "its cells are arrays: it is a tensor" : "its cells are single numbers");
+            continue;
+        }
+        c->type = c->given ? c->given->type : c->declared ? c->type : inferred(c);
         if (c->type == SCHEMA_TENSOR && settle_shape(ingest, i, problems)) failed = -1;
     }
     return failed;

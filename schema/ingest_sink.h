@@ -30,6 +30,7 @@ struct ingest_column {
     size_t name_size;
     enum schema_type type;
     const struct schema_column_type *given; /* what the user said, or NULL */
+    bool declared;                          /* by the format: type and cell_shape stand before the first row */
     /* the sample: how many cells are numbers, true/false, NA and the like, other text, arrays */
     int64_t sample_numbers, sample_booleans, sample_tokens, sample_texts, sample_arrays;
     char odd[64]; /* the first other text, shortened */
@@ -77,7 +78,8 @@ struct schema_ingest {
     int32_t types_count;
     json_t *warnings;
     int64_t warnings_total;
-    json_t *details; /* what the format found out, or NULL */
+    json_t *details;    /* what the format found out, or NULL */
+    bool types_in_body; /* where the user can give types: in the body, or in the query */
     /* JSON: writes the pointer of a cell (column -1: of the row); NULL: problems name lines */
     void (*locate)(const struct schema_ingest *ingest, int32_t column, int64_t place, char *pointer, size_t size);
 };
@@ -86,6 +88,11 @@ struct schema_ingest {
 
 /* Adds a column; returns its index, or -1 after adding a problem (empty, too long, not UTF-8, doubled, too many). */
 int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, size_t size, struct schema_problems *problems);
+/* The same for a format that knows the type: NUMERIC, BOOLEAN, or TENSOR with its shape (else NULL). */
+int32_t schema_ingest_declare(struct schema_ingest *ingest, const char *name, size_t size, enum schema_type type, const struct bp_shape *shape,
+                              struct schema_problems *problems);
+/* All columns are declared: rows go straight into groups. */
+int schema_ingest_start(struct schema_ingest *ingest, struct schema_problems *problems);
 int schema_ingest_row_begin(struct schema_ingest *ingest, int64_t place, struct schema_problems *problems);
 int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
 int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *problems);

@@ -12,7 +12,7 @@ static void override_text(const struct schema_ingest *ingest, const struct inges
     char name[64];
     schema_ingest_short(c->name, c->name_size, name);
     const char *quote = strpbrk(name, ",:\"") ? "\"" : "";
-    if (ingest->locate) snprintf(text, size, "\"types\":{\"%s\":\"%s\"}", name, type);
+    if (ingest->types_in_body) snprintf(text, size, "\"types\":{\"%s\":\"%s\"}", name, type);
     else snprintf(text, size, "types=%s%s%s:%s", quote, name, quote, type);
 }
 

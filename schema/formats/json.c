@@ -1,24 +1,20 @@
 /* json.c - a dataset as one JSON object: {"name"?, "types"?, and one of "records", "columns", "x" + "y"}.
  *
- * The body is kept until it is complete (a small one in memory, a larger one in an unlinked file beside the dataset) and mapped: keys
- * come in any order and "columns" has to be read across. Then three walks: json_text_check over everything; the keys of the top; the rows, with one
- * cursor per array that is read in parallel. What the walks have passed is given back to the system. In this order: records, columns, x and y,
- * the top, the body. */
+ * The body is kept until it is complete (spool.h) and mapped: keys come in any order and "columns" has to be read across. Then three walks:
+ * json_text_check over everything; the keys of the top; the rows, with one cursor per array that is read in parallel. What the walks have passed is
+ * given back to the system. In this order: records, columns, x and y, the top, the body. */
 #include "ingest_sink.h"
 #include "json_record.h"
+#include "spool.h"
 #include "text.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-enum { MEMORY_MAX = 1 << 20, RELEASE = 4 << 20, TYPES_MAX = 16 << 20 };
+enum { RELEASE = 4 << 20, TYPES_MAX = 16 << 20 };
 
 enum shape { SHAPE_RECORDS, SHAPE_COLUMNS, SHAPE_XY };
 /* How one of x and y is laid out: numbers; rows of numbers; deeper, one tensor per row. */
@@ -39,11 +35,7 @@ struct side {
 
 struct json {
     struct schema_ingest *ingest;
-    char *memory; /* the body, or what of it is not yet in the spool */
-    size_t memory_size;
-    int spool; /* -1: none */
-    size_t spool_size;
-    char *mapped;
+    struct spool spool;
     const char *start, *end;                              /* the whole text */
     const char *name, *types, *records, *columns, *x, *y; /* values of the top, NULL when absent */
     enum shape shape;
@@ -55,9 +47,8 @@ struct json {
 
 /* Gives the pages of [*from, p) back to the system when there are many. */
 static void release(const struct json *json, const char **from, const char *p) {
-    if (!json->mapped || p - *from < RELEASE) return;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), low = ((uintptr_t)*from + page - 1) / page * page, high = (uintptr_t)p / page * page;
-    if (low < high) madvise((void *)low, high - low, MADV_DONTNEED);
+    if (p - *from < RELEASE) return;
+    spool_release(&json->spool, *from, p);
     *from = p;
 }
 
@@ -405,72 +396,23 @@ static int decode(struct json *json, struct schema_problems *problems) {
     return failed ? -1 : walk(json, problems);
 }
 
-static int disk(struct schema_problems *problems) {
-    problems->internal = true;
-    return schema_problem_add(problems, NULL, "cannot keep the upload: %s; free space in the data folder and send it again", strerror(errno));
-}
-
-/* A nameless file in the folder of the dataset being written. */
-static int open_spool(int beside) {
-    char link[64], folder[4096];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", beside);
-    ssize_t n = readlink(link, folder, sizeof folder - 1);
-    char *slash = n > 0 ? (folder[n] = '\0', strrchr(folder, '/')) : NULL;
-    int fd = -1;
-    if (slash) {
-        *(slash == folder ? slash + 1 : slash) = '\0';
-        fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    }
-    return fd >= 0 ? fd : open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-}
-
-/* Moves what is in memory to the end of the spool. */
-static int spill(struct json *json, struct schema_problems *problems) {
-    if (json->spool < 0) {
-        json->spool = open_spool(json->ingest->fd);
-        if (json->spool < 0) return disk(problems);
-    }
-    for (size_t done = 0; done < json->memory_size;) {
-        ssize_t n = pwrite(json->spool, json->memory + done, json->memory_size - done, (off_t)json->spool_size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return disk(problems);
-        done += (size_t)n, json->spool_size += (size_t)n;
-    }
-    json->memory_size = 0;
-    return 0;
-}
-
 static int json_feed(struct schema_ingest *ingest, void *state, const char *bytes, size_t size, struct schema_problems *problems) {
     struct json *json = state;
     (void)ingest;
-    while (size > 0) {
-        size_t n = MEMORY_MAX - json->memory_size < size ? MEMORY_MAX - json->memory_size : size;
-        memcpy(json->memory + json->memory_size, bytes, n);
-        json->memory_size += n, bytes += n, size -= n;
-        if (json->memory_size == MEMORY_MAX && size > 0 && spill(json, problems)) return -1;
-    }
-    return 0;
+    return spool_add(&json->spool, bytes, size, problems);
 }
 
 static int json_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
     struct json *json = state;
     (void)ingest;
-    json->start = json->memory, json->end = json->memory + json->memory_size;
-    if (json->spool >= 0) {
-        if (spill(json, problems)) return -1;
-        void *mapped = mmap(NULL, json->spool_size, PROT_READ, MAP_SHARED, json->spool, 0);
-        if (mapped == MAP_FAILED) return disk(problems);
-        json->mapped = mapped;
-        json->start = json->mapped, json->end = json->mapped + json->spool_size;
-    }
+    if (spool_map(&json->spool, problems)) return -1;
+    json->start = json->spool.start, json->end = json->spool.end;
     return decode(json, problems);
 }
 
 static void json_close(void *state) {
     struct json *json = state;
-    if (json->mapped) munmap(json->mapped, json->spool_size);
-    if (json->spool >= 0) close(json->spool);
-    free(json->memory);
+    spool_close(&json->spool);
     json_reader_clear(&json->reader);
     free(json);
 }
@@ -478,13 +420,13 @@ static void json_close(void *state) {
 static int json_open(struct schema_ingest *ingest, void **state, struct schema_problems *problems) {
     struct json *json = calloc(1, sizeof *json);
     if (!json) return schema_ingest_no_memory(problems);
-    json->ingest = json->reader.ingest = ingest, json->spool = -1;
-    json->memory = malloc(MEMORY_MAX);
-    if (!json->memory) {
+    json->ingest = json->reader.ingest = ingest;
+    if (spool_open(&json->spool, ingest->fd, problems)) {
         free(json);
-        return schema_ingest_no_memory(problems);
+        return -1;
     }
     ingest->locate = locate;
+    ingest->types_in_body = true;
     *state = json;
     return 0;
 }

@@ -151,7 +151,7 @@ const struct route route_create_dataset = {"create_dataset",
                                            "/v1/datasets",
                                            ROUTE_DATASET,
                                            ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
-                                           "name,types,replace,separator,decimal,quote,header",
+                                           "name,types,replace,separator,decimal,quote,header,column",
                                            create};
 const struct route route_list_datasets = {"list_datasets", "GET", "/v1/datasets", ROUTE_NO_BODY, 0, "limit,after", list};
 const struct route route_get_dataset = {"get_dataset", "GET", "/v1/datasets/{name}", ROUTE_NO_BODY, 0, "", get};

@@ -33,6 +33,7 @@ struct upload *upload_open(const struct server *server, const struct upload_requ
                                             .types_count = u->types_count,
                                             .rows_max = server->settings.rows_max,
                                             .csv = request->csv,
+                                            .column = request->column,
                                             .encoding = request->encoding,
                                             .decoded_max = server->settings.upload_max};
     if (schema_ingest_open(schema_format_for(request->content_type), &options, u->fd, &u->ingest, problems) == 0) return u;
@@ -104,8 +105,10 @@ void upload_free(struct upload *u) {
 
 bool upload_begin(struct request *r) {
     struct schema_problems problems = {0};
-    struct upload_request request = {
-        .content_type = request_header(r, "Content-Type"), .encoding = request_header(r, "Content-Encoding"), .types = request_query(r, "types")};
+    struct upload_request request = {.content_type = request_header(r, "Content-Type"),
+                                     .encoding = request_header(r, "Content-Encoding"),
+                                     .column = request_query(r, "column"),
+                                     .types = request_query(r, "types")};
     if (schema_csv_dialect_parse(request_query(r, "separator"), request_query(r, "decimal"), request_query(r, "quote"), request_query(r, "header"),
                                  &request.csv, &problems) == 0)
         r->upload = upload_open(r->server, &request, &problems);

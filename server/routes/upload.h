@@ -23,6 +23,7 @@ struct upload {
 struct upload_request {
     const char *content_type, *encoding; /* encoding: known, or NULL */
     const char *types;                   /* the query parameter, or NULL */
+    const char *column;                  /* of an array, or NULL; borrowed until the upload ends */
     struct schema_csv_dialect csv;
 };
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import struct
 import subprocess
 
 import pytest
@@ -306,6 +307,38 @@ def test_ndjson_errors_name_lines_and_are_counted(server):
     assert "types=a:categorical" in told["errors"][0]["detail"]
     assert told["errors"][1]["line"] == 150004 and "column 7" in told["errors"][1]["detail"]
     problem(server.get("/v1/datasets/" + name), 404, "not_found")
+
+
+# ---- arrays ----
+
+ARRAYS = harness.ROOT / "tests" / "fixtures" / "arrays"
+
+
+def test_npy_and_npz(server):
+    name = unique("npy")
+    answer = post_as(server, "application/x-npy", name, (ARRAYS / "i8_big.npy").read_bytes(), "&column=label&types=label:categorical")
+    assert answer.status == 201 and columns_of(answer.json)["label"]["type"] == "categorical", answer
+    assert rows_of(server, name) == [{"label": "1"}, {"label": "-2"}, {"label": "9007199254740991"}]
+    name = unique("npz")
+    answer = post_as(server, "application/x-npz", name, (ARRAYS / "deflated.npz").read_bytes())
+    assert answer.status == 201 and columns_of(answer.json)["image"]["shape"] == [2, 3], answer
+    assert rows_of(server, name) == [{"image": [[0, 1, 2], [3, 4, 5]], "pair0": 1.5, "pair1": -2, "yes": True},
+                                     {"image": [[6, 7, 8], [9, 10, 11]], "pair0": None, "pair1": 4, "yes": False}]
+    told = problem(post_as(server, "application/x-npy", unique("npy"), (ARRAYS / "infinite.npy").read_bytes()), 422, "invalid")
+    assert {k: told["errors"][0][k] for k in ("pointer", "column", "value")} == {"pointer": "/1", "column": "x1", "value": "inf"}
+    assert "cut short" in problem(post_as(server, "application/x-npz", unique("npz"), (ARRAYS / "stored.npz").read_bytes()[:-1]), 422, "invalid")["detail"]
+
+
+def test_idx_trains(server):
+    """Images and labels of two kinds, as MNIST has them: a tensor column H, W, 1."""
+    name = unique("idx")
+    images = b"\0\0\x08\x03" + struct.pack(">3I", 8, 2, 2) + bytes([0, 0, 255, 255, 255, 255, 0, 0] * 4)
+    answer = post_as(server, "application/x-idx", name, images, "&column=image", **{"Content-Encoding": "identity"})
+    assert answer.status == 201 and columns_of(answer.json)["image"]["shape"] == [2, 2, 1], answer
+    assert rows_of(server, name)[0]["image"] == [[[0], [0]], [[255], [255]]]
+    labels = unique("idx")
+    assert post_as(server, "application/x-idx", labels, gzip.compress(b"\0\0\x08\x01" + struct.pack(">I", 3) + b"\7\2\1"), **{"Content-Encoding": "gzip"}).status == 201
+    assert rows_of(server, labels) == [{"x": 7}, {"x": 2}, {"x": 1}]
 
 
 # ---- names, versions, lists ----

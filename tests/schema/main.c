@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #define SUITES(X)                                                                                                                                    \
+    X(arrays)                                                                                                                                        \
     X(csv)                                                                                                                                           \
     X(csv_dialect)                                                                                                                                   \
     X(dataset)                                                                                                                                       \

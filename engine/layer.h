@@ -29,6 +29,7 @@ struct bp_tensor {
 enum bp_mask_rule {
     BP_MASK_REFUSE, /* the layer would mix steps that are there with padding: an error of plan */
     BP_MASK_PASS,   /* it holds for the output too (for several inputs: where all of them are there) */
+    BP_MASK_ZERO,   /* as PASS, and hidden steps are 0 for it: the network sees to that, in x and in d_x (a convolution that keeps the steps) */
     BP_MASK_USE,    /* the layer heeds it, and its output has none */
     BP_MASK_MAKE    /* the layer writes the mask of its output itself */
 };

@@ -21,6 +21,13 @@ static void join_masks(const struct bp_node *node, const struct bp_pass *pass) {
         for (size_t i = 0; pass->mask[k] && i < n; i++) pass->mask_out[i] *= pass->mask[k][i];
 }
 
+/* Hidden steps of an input become 0: whoever else reads them does not look there. */
+static void clear_hidden(const struct bp_node *node, const struct bp_pass *pass, int32_t k, bp_real *x) {
+    const size_t steps = (size_t)node->in[k].dims[0], width = (size_t)bp_shape_size(&node->in[k]) / steps;
+    for (size_t i = 0; i < (size_t)pass->batch * steps; i++)
+        if (pass->mask[k][i] == 0) memset(x + i * width, 0, width * sizeof *x);
+}
+
 static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t batch, const struct bp_draw *draw) {
     const struct bp_network *net = ws->network;
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++) {
@@ -41,6 +48,8 @@ static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t bat
         }
         for (int32_t t = 0; t < node->tensors_count; t++) pass->W[t] = weights + node->tensors[t].offset;
         if (pass->mask_out && node->mask == BP_MASK_PASS) join_masks(node, pass);
+        for (int32_t k = 0; node->mask == BP_MASK_ZERO && k < node->inputs_count; k++)
+            if (pass->mask[k]) clear_hidden(node, pass, k, ws->a[node->inputs[k]]);
         node->ops->forward(node, pass);
     }
 }
@@ -139,5 +148,7 @@ void bp_loss_backward(const struct bp_network *network, const bp_real *weights, 
         for (int32_t t = 0; t < node->tensors_count; t++) pass->d_W[t] = gradient + node->tensors[t].offset;
         pass->keep_W = keep;
         node->ops->backward(node, pass);
+        for (int32_t k = 0; node->mask == BP_MASK_ZERO && k < node->inputs_count; k++)
+            if (pass->mask[k] && pass->d_x[k]) clear_hidden(node, pass, k, pass->d_x[k]);
     }
 }

@@ -65,6 +65,11 @@ START_TEST(every_layer) {
          "dense units=3 name=a; batch_norm in=a scale=0 epsilon=0.1 name=b; batch_norm in=a center=0 name=c; add in=b,c,a",
          {2, {3, 2}}},
         {"batch_norm", "masking; dense units=3; batch_norm; lstm units=3", {2, {4, 2}}},
+        {"masking",
+         "masking; dense units=3 activation=tanh name=a; conv1d filters=3 kernel_size=3 padding=same activation=tanh name=c; dense units=3 in=a "
+         "name=b;"
+         "add in=c,a,b; conv1d filters=2 kernel_size=2 padding=same; global_average_pool",
+         {2, {5, 2}}},
         {"masking", "masking; dense units=3 activation=tanh; lstm units=3; dense units=2", {2, {4, 2}}},
         {"masking", "masking; gru units=2 return_sequences=1 bidirectional=1; layer_norm; global_average_pool", {2, {4, 2}}},
         {"masking", "masking; rnn units=3 return_sequences=1 bidirectional=1; rnn units=2 bidirectional=1", {2, {5, 2}}},

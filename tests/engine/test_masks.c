@@ -34,6 +34,9 @@ static const char *const bodies[] = {
     "multi_head_attention num_heads=2; global_average_pool",
     "multi_head_attention num_heads=1 use_causal_mask=1; rnn units=3",
     "positional_encoding; layer_norm; multi_head_attention num_heads=4; global_max_pool",
+    "dense units=3 activation=tanh name=d; conv1d filters=4 kernel_size=3 padding=same activation=tanh name=c; conv1d filters=4 kernel_size=2 "
+    "padding=same "
+    "dilation_rate=2 name=e; add in=c,e; global_max_pool",
     "dense units=4 name=d; multi_head_attention num_heads=2 in=d name=a; add in=a,d; layer_norm; gru units=2",
     "dense units=2 name=p; dense units=3 in=m name=q; concatenate in=p,q,m; global_average_pool",
     "batch_norm; activation activation=gelu; dropout rate=0.5; gaussian_noise stddev=3; global_max_pool",

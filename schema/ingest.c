@@ -319,11 +319,19 @@ static int settle(struct schema_ingest *ingest, struct schema_problems *problems
     return 0;
 }
 
+static int too_many_rows(const struct schema_ingest *ingest, struct schema_problems *problems) {
+    problems->too_large = true;
+    return schema_problem_add(problems, NULL, "there are more than %lld rows, the limit; send fewer", (long long)ingest->options.rows_max);
+}
+
+int schema_ingest_rows_end(struct schema_ingest *ingest, int64_t n, struct schema_problems *problems) {
+    if (ingest->options.rows_max > 0 && ingest->rows + n > ingest->options.rows_max) return too_many_rows(ingest, problems);
+    ingest->rows += n, ingest->group_row += n;
+    return ingest->group_row == ingest->rows_per_group ? flush_group(ingest, problems) : 0;
+}
+
 int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *problems) {
-    if (ingest->options.rows_max > 0 && ingest->rows >= ingest->options.rows_max) {
-        problems->too_large = true;
-        return schema_problem_add(problems, NULL, "there are more than %lld rows, the limit; send fewer", (long long)ingest->options.rows_max);
-    }
+    if (ingest->options.rows_max > 0 && ingest->rows >= ingest->options.rows_max) return too_many_rows(ingest, problems);
     if (!ingest->buffering) return finish_row(ingest, problems);
     ingest->rows++;
     return ingest->sample.input >= INGEST_SAMPLE ? settle(ingest, problems) : 0;

@@ -108,6 +108,10 @@ int schema_ingest_no_memory(struct schema_problems *problems);
 int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *problems);
 /* Puts a cell into the group being filled. */
 int schema_ingest_store(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
+/* The code of a category (CATEGORICAL), from 0, added when it is new; -1 with a problem. */
+int32_t schema_ingest_category(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
+/* n rows have been put into the group at once, from group_row on. */
+int schema_ingest_rows_end(struct schema_ingest *ingest, int64_t n, struct schema_problems *problems);
 /* The warnings that can only be told at the end. */
 void schema_ingest_review(struct schema_ingest *ingest);
 /* name cut to a readable length between characters; text holds at least 64 bytes. */

@@ -19,6 +19,7 @@ struct array {
     /* set by array_check */
     int64_t per_row;
     /* set by array_declare */
+    bool tensor;
     int32_t first, columns; /* its columns in the ingest */
 };
 

@@ -128,6 +128,7 @@ static int member_data(struct schema_ingest *ingest, struct npz *z, const char *
         return z->packed_left == 0 ? member_end(z, problems) : 0;
     }
     z->inflate.next_in = (unsigned char *)(uintptr_t)*p, z->inflate.avail_in = (unsigned)(end - *p < PIECE ? end - *p : PIECE);
+    if (!z->later && z->inflate.avail_in > z->packed_left) z->inflate.avail_in = (unsigned)z->packed_left;
     const unsigned before = z->inflate.avail_in;
     int result;
     do {
@@ -139,9 +140,8 @@ static int member_data(struct schema_ingest *ingest, struct npz *z, const char *
     } while (result == Z_OK && z->inflate.avail_out == 0);
     const size_t used = before - z->inflate.avail_in;
     *p += used;
-    if (!z->later && used > z->packed_left) return damaged(problems, "a member is longer than it says");
     z->packed_left -= z->later ? 0 : used;
-    if (result != Z_STREAM_END) return !z->later && z->packed_left == 0 ? damaged(problems, "a member is shorter than it says") : 0;
+    if (result != Z_STREAM_END) return !z->later && z->packed_left == 0 ? damaged(problems, "a member is longer than it says") : 0;
     if (z->later) {
         z->expect = EXPECT_DESCRIPTOR;
         return 0;

@@ -172,7 +172,8 @@ static int start_groups(struct schema_ingest *ingest, struct schema_problems *pr
     for (size_t i = 0; i < count; i++) ingest->values[i] = values_of(&ingest->columns[i]);
     ingest->rows_per_group = column_file_rows_per_group(ingest->values, ingest->columns_count);
     ingest->dense = malloc((size_t)ingest->rows_per_group * sizeof *ingest->dense);
-    if (!ingest->dense || !allocate_groups(ingest)) return schema_ingest_no_memory(problems);
+    ingest->weights = malloc((size_t)ingest->rows_per_group * 2 * sizeof *ingest->weights);
+    if (!ingest->dense || !ingest->weights || !allocate_groups(ingest)) return schema_ingest_no_memory(problems);
     for (size_t i = 0; i < count; i++) ingest->values[i] = values_of(&ingest->columns[i]);
     struct bp_error error = {{0}, {0}};
     if (column_file_create(ingest->fd, ingest->columns_count, ingest->rows_per_group, &ingest->file, &error)) return disk_problem(problems, &error);
@@ -223,11 +224,14 @@ static int flush_group(struct schema_ingest *ingest, struct schema_problems *pro
     int64_t rows = ingest->group_row;
     if (problems->total > 0) ingest->group_row = rows = 0; /* nothing of a faulty upload is kept, and refused cells left their places as they were */
     if (rows == 0) return 0;
+    const uint64_t first = (uint64_t)ingest->rows_flushed;
+    schema_ingest_draw(first, rows, ingest->weights);
+    ingest->rows_flushed += rows;
     for (int32_t i = 0; i < ingest->columns_count; i++) {
         struct ingest_column *c = &ingest->columns[i];
-        if (c->type == SCHEMA_NUMERIC) count_numbers(ingest, c, rows);
+        if (c->type == SCHEMA_NUMERIC) count_numbers(ingest, c, rows), schema_ingest_trace_numbers(c, rows, ingest->weights);
         else if (c->type == SCHEMA_TENSOR) count_tensors(c, rows);
-        else count_codes(c, rows);
+        else count_codes(c, rows), schema_ingest_trace_codes(c, first, rows);
     }
     struct bp_error error = {{0}, {0}};
     int failed = column_file_group(ingest->file, ingest->values, rows, &error);
@@ -430,6 +434,7 @@ void schema_ingest_close(struct schema_ingest *ingest) {
     free(ingest->numbers);
     free(ingest->values);
     free(ingest->dense);
+    free(ingest->weights);
     free(ingest->name);
     schema_column_types_free(ingest->types, ingest->types_count);
     schema_dictionary_clear(&ingest->names);

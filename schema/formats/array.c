@@ -235,8 +235,8 @@ int array_stream_feed(struct schema_ingest *ingest, struct array_stream *s, cons
     return 0;
 }
 
-int array_stream_finish(const struct array_stream *s, struct schema_problems *problems) {
-    if (s->rows == s->array.dims[0]) return 0;
+int array_stream_finish(const struct schema_ingest *ingest, const struct array_stream *s, struct schema_problems *problems) {
+    if (s->rows == s->array.dims[0] || (ingest->options.part && s->rows > 0)) return 0;
     return schema_problem_add(problems, NULL, "the file is cut short: its header says %lld rows, %lld are there", (long long)s->array.dims[0],
                               (long long)s->rows);
 }

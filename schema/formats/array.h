@@ -45,6 +45,6 @@ struct array_stream {
 /* stream->array is set and checked. */
 int array_stream_start(struct schema_ingest *ingest, struct array_stream *stream, struct schema_problems *problems);
 int array_stream_feed(struct schema_ingest *ingest, struct array_stream *stream, const char *bytes, size_t size, struct schema_problems *problems);
-int array_stream_finish(const struct array_stream *stream, struct schema_problems *problems);
+int array_stream_finish(const struct schema_ingest *ingest, const struct array_stream *stream, struct schema_problems *problems);
 
 #endif

@@ -303,6 +303,9 @@ static int rows(struct schema_ingest *ingest, struct npz *z, unsigned char *row,
 static int npz_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
     struct npz *z = state;
     char text[96], name[64];
+    if (z->expect != EXPECT_NOTHING && ingest->options.part && z->count)
+        return schema_problem_add(problems, NULL,
+                                  "the archive does not end within the first part, and its arrays lie one behind the other: upload it whole");
     if (z->expect != EXPECT_NOTHING)
         return z->count || z->record_size ? schema_problem_add(problems, NULL, "the file is cut short: its end is missing")
                                           : schema_problem_add(problems, NULL, "the file is empty; expected an archive of arrays");

@@ -1,9 +1,13 @@
-/* datasets.c - POST|GET /v1/datasets, GET|DELETE /v1/datasets/{name}, GET|POST .../rows, POST .../columns/{column}. */
+/* datasets.c - POST|GET /v1/datasets, POST /v1/datasets/inspect, GET|DELETE /v1/datasets/{name}, GET|POST .../rows, POST
+ * .../columns/{column}. */
+#include "ingest_inspect.h"
 #include "upload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static json_t *dataset_json(const struct store_dataset *d) {
     json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "object", "dataset", "name", d->name, "version", (json_int_t)d->version, "rows",
@@ -79,6 +83,28 @@ static void create(struct request *r) {
     }
     schema_dataset_free(dataset);
     free(row.description);
+}
+
+/* Nothing is stored: the rows go to a file in memory. */
+static void inspect(struct request *r) {
+    struct schema_problems problems = {0};
+    struct schema_column_type *types = NULL;
+    struct schema_ingest_options options = {.column = request_query(r, "column")};
+    const char *text = request_query(r, "types");
+    json_t *json = NULL;
+    const int fd = memfd_create("inspect", MFD_CLOEXEC);
+    if (fd < 0) problems.internal = true, schema_problem_add(&problems, NULL, "no memory for a look at the data");
+    else if (schema_csv_dialect_parse(request_query(r, "separator"), request_query(r, "decimal"), request_query(r, "quote"),
+                                      request_query(r, "header"), &options.csv, &problems) == 0 &&
+             (!text || schema_column_types_parse(text, &types, &options.types_count, &problems) == 0)) {
+        options.types = types;
+        json = schema_inspect(r->body.bytes ? r->body.bytes : "", r->body.size, &options, fd, &problems);
+    }
+    if (json) answer_json(r, 200, json);
+    else answer_problems(r, &problems);
+    schema_problems_clear(&problems);
+    schema_column_types_free(types, options.types_count);
+    if (fd >= 0) close(fd);
 }
 
 static void list(struct request *r) {
@@ -169,6 +195,8 @@ const struct route route_append_rows = {
     "append_rows", "POST", "/v1/datasets/{name}/rows", ROUTE_DATASET, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY, "separator,decimal,quote,header", create};
 const struct route route_add_column = {"add_column", "POST", "/v1/datasets/{name}/columns/{column}", ROUTE_DATASET, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
                                        "types",      create};
+const struct route route_inspect_dataset = {
+    "inspect_dataset", "POST", "/v1/datasets/inspect", ROUTE_SAMPLE, ROUTE_SLOW, "types,separator,decimal,quote,header,column", inspect};
 const struct route route_list_datasets = {"list_datasets", "GET", "/v1/datasets", ROUTE_NO_BODY, 0, "limit,after", list};
 const struct route route_get_dataset = {"get_dataset", "GET", "/v1/datasets/{name}", ROUTE_NO_BODY, 0, "", get};
 const struct route route_delete_dataset = {"delete_dataset", "DELETE", "/v1/datasets/{name}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};

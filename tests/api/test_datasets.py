@@ -342,6 +342,30 @@ def test_idx_trains(server):
     assert rows_of(server, labels) == [{"x": 7}, {"x": 2}, {"x": 1}]
 
 
+# ---- a look first ----
+
+def test_inspect_stores_nothing(fresh):
+    server = fresh()
+    text = "id;preis;stadt;zwei\n" + "".join("%d;%d,5;%s;%d,5\n" % (i, i * 7 % 60, "xy"[i % 2], i * 7 % 60) for i in range(60)) + "60;1"
+    for body, headers in ((text, {}), (text, {"Content-Type": "text/csv"}), (text, {"Content-Type": "application/x-www-form-urlencoded"})):
+        answer = server.post("/v1/datasets/inspect", body=body.encode(), headers=headers)
+        assert answer.status == 200, answer
+        seen = answer.json
+        assert (seen["format"], seen["content_type"], seen["encoding"], seen["rows"]) == ("csv", "text/csv", None, 60)
+        assert seen["csv"] == {"separator": ";", "decimal": ",", "quote": '"', "header": True}
+        assert [c["type"] for c in seen["columns"]] == ["numeric", "numeric", "categorical", "numeric"]
+        assert seen["reasons"]["preis"] == "all 60 cells are numbers"
+        assert len(seen["preview"]) == 10 and seen["preview"][1] == {"id": 1, "preis": 7.5, "stadt": "y", "zwei": 7.5}
+        assert any("identifier" in w for w in seen["warnings"]) and any('"preis" and "zwei" are equal' in w for w in seen["warnings"])
+    assert server.post("/v1/datasets/inspect", body=gzip.compress(text.encode())).json["encoding"] == "gzip"
+    assert server.post("/v1/datasets/inspect?types=id:categorical&separator=semicolon", body=text.encode()).json["reasons"]["id"] == "types says so"
+    assert server.post("/v1/datasets/inspect", body=(ARRAYS / "f8.npy").read_bytes()).json["format"] == "npy"
+    assert server.post("/v1/datasets/inspect", body=b"a\n" + b"1\n" * 1000000).json["rows"] == 524287  # the first MiB is looked at
+    assert "Parquet" in problem(server.post("/v1/datasets/inspect", body=b"PAR1"), 422, "invalid")["detail"]
+    assert "separator" in problem(server.post("/v1/datasets/inspect?separator=x", body=b"a\n1\n"), 422, "invalid")["detail"]
+    assert server.get("/v1/datasets").json["data"] == [] and os.listdir(os.path.join(server.folder, "datasets")) == []
+
+
 # ---- rows and columns for a dataset ----
 
 def test_append_rows(server):

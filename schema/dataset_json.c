@@ -96,7 +96,9 @@ static json_t *tensor_json(const struct schema_dataset *dataset, int32_t column,
     if (!numbers) return json_null();
     schema_dataset_tensor(dataset, column, row, numbers);
     const float *next = numbers;
-    json_t *value = isnan(numbers[0]) ? json_null() : nested_json(shape, 0, &next);
+    size_t missing = 0;
+    while (missing < size && isnan(numbers[missing])) missing++;
+    json_t *value = missing == size ? json_null() : nested_json(shape, 0, &next);
     free(numbers);
     return value;
 }

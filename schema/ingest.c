@@ -172,7 +172,8 @@ static int start_groups(struct schema_ingest *ingest, struct schema_problems *pr
     for (size_t i = 0; i < count; i++) ingest->values[i] = values_of(&ingest->columns[i]);
     ingest->rows_per_group = column_file_rows_per_group(ingest->values, ingest->columns_count);
     ingest->dense = malloc((size_t)ingest->rows_per_group * sizeof *ingest->dense);
-    if (!ingest->dense || !allocate_groups(ingest)) return schema_ingest_no_memory(problems);
+    ingest->weights = malloc((size_t)ingest->rows_per_group * 2 * sizeof *ingest->weights);
+    if (!ingest->dense || !ingest->weights || !allocate_groups(ingest)) return schema_ingest_no_memory(problems);
     for (size_t i = 0; i < count; i++) ingest->values[i] = values_of(&ingest->columns[i]);
     struct bp_error error = {{0}, {0}};
     if (column_file_create(ingest->fd, ingest->columns_count, ingest->rows_per_group, &ingest->file, &error)) return disk_problem(problems, &error);
@@ -223,11 +224,14 @@ static int flush_group(struct schema_ingest *ingest, struct schema_problems *pro
     int64_t rows = ingest->group_row;
     if (problems->total > 0) ingest->group_row = rows = 0; /* nothing of a faulty upload is kept, and refused cells left their places as they were */
     if (rows == 0) return 0;
+    const uint64_t first = (uint64_t)ingest->rows_flushed;
+    schema_ingest_draw(first, rows, ingest->weights);
+    ingest->rows_flushed += rows;
     for (int32_t i = 0; i < ingest->columns_count; i++) {
         struct ingest_column *c = &ingest->columns[i];
-        if (c->type == SCHEMA_NUMERIC) count_numbers(ingest, c, rows);
+        if (c->type == SCHEMA_NUMERIC) count_numbers(ingest, c, rows), schema_ingest_trace_numbers(c, rows, ingest->weights);
         else if (c->type == SCHEMA_TENSOR) count_tensors(c, rows);
-        else count_codes(c, rows);
+        else count_codes(c, rows), schema_ingest_trace_codes(c, first, rows);
     }
     struct bp_error error = {{0}, {0}};
     int failed = column_file_group(ingest->file, ingest->values, rows, &error);
@@ -319,11 +323,19 @@ static int settle(struct schema_ingest *ingest, struct schema_problems *problems
     return 0;
 }
 
+static int too_many_rows(const struct schema_ingest *ingest, struct schema_problems *problems) {
+    problems->too_large = true;
+    return schema_problem_add(problems, NULL, "there are more than %lld rows, the limit; send fewer", (long long)ingest->options.rows_max);
+}
+
+int schema_ingest_rows_end(struct schema_ingest *ingest, int64_t n, struct schema_problems *problems) {
+    if (ingest->options.rows_max > 0 && ingest->rows + n > ingest->options.rows_max) return too_many_rows(ingest, problems);
+    ingest->rows += n, ingest->group_row += n;
+    return ingest->group_row == ingest->rows_per_group ? flush_group(ingest, problems) : 0;
+}
+
 int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *problems) {
-    if (ingest->options.rows_max > 0 && ingest->rows >= ingest->options.rows_max) {
-        problems->too_large = true;
-        return schema_problem_add(problems, NULL, "there are more than %lld rows, the limit; send fewer", (long long)ingest->options.rows_max);
-    }
+    if (ingest->options.rows_max > 0 && ingest->rows >= ingest->options.rows_max) return too_many_rows(ingest, problems);
     if (!ingest->buffering) return finish_row(ingest, problems);
     ingest->rows++;
     return ingest->sample.input >= INGEST_SAMPLE ? settle(ingest, problems) : 0;
@@ -422,6 +434,7 @@ void schema_ingest_close(struct schema_ingest *ingest) {
     free(ingest->numbers);
     free(ingest->values);
     free(ingest->dense);
+    free(ingest->weights);
     free(ingest->name);
     schema_column_types_free(ingest->types, ingest->types_count);
     schema_dictionary_clear(&ingest->names);

@@ -42,6 +42,9 @@ struct schema_ingest_options {
     const char *column;     /* name of an array\'s column or columns, NULL: x; borrowed until close */
     const char *encoding;   /* a known Content-Encoding, or NULL; borrowed until open returns */
     int64_t decoded_max;    /* bytes after decoding; 0: no limit */
+    bool part;              /* the bytes may end anywhere: a record that is cut is left out */
+    bool types_stand;       /* the types are those of a dataset that gets more rows: a misfit is not to be cured by another type */
+    bool one_column;        /* an array, also one of JSON, becomes one column, whatever its dimensions */
     bool types_may_lack;    /* a type for a column that the data does not have is passed over, not refused */
     int64_t rows_max;       /* 0: no limit */
     int32_t columns_max;    /* 0: 100,000 */

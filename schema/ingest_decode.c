@@ -141,9 +141,11 @@ static int pass_on(struct schema_decoder *d, size_t made, schema_decoded *sink, 
 }
 
 static int damaged(const struct schema_decoder *d, const char *fault, struct schema_problems *problems) {
-    if (d->members > 0 && !d->inside)
-        return schema_problem_add(problems, NULL, "something follows the end of the %s stream that is not %s; send the compressed file alone",
-                                  d->codec->name, d->codec->name);
+    if (d->members > 0)
+        return schema_problem_add(problems, NULL,
+                                  "something follows the end of the %s stream that is not %s, or is damaged (%s); send the compressed "
+                                  "file alone",
+                                  d->codec->name, d->codec->name, fault);
     return schema_problem_add(problems, NULL, "the body is not %s as Content-Encoding says, or it is damaged (%s)", d->codec->name, fault);
 }
 

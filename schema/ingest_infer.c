@@ -1,10 +1,8 @@
-/* ingest_infer.c - settles the type of every column from the first megabyte and the user's word, and reviews the result for warnings. */
+/* ingest_infer.c - settles the type of every column from the first megabyte and the user's word. */
 #include "ingest_sink.h"
-#include "number.h"
 #include "text.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- the user's word ---- */
@@ -94,51 +92,16 @@ int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *pr
     return failed;
 }
 
-/* ---- review ---- */
-
-/* "3,14" is a number to half of Europe. */
-static bool decimal_comma(const char *text) {
-    const char *comma = strchr(text, ',');
-    size_t size = strlen(text);
-    if (!comma || strchr(comma + 1, ',') || size > 30) return false;
-    char copy[32];
-    double number;
-    memcpy(copy, text, size);
-    copy[comma - text] = '.';
-    return schema_number_cell(copy, size, &number);
-}
-
-static void review_categories(struct schema_ingest *ingest, const struct ingest_column *c, const char *name) {
-    int64_t present = ingest->rows - c->missing;
-    if (c->kept)
-        schema_ingest_warn(ingest,
-                           "column \"%s\": %lld cells such as NA, NaN or ? are kept as categories, because the column holds text; leave such cells "
-                           "empty if they are missing",
-                           name, (long long)c->kept);
-    if (!c->given && c->sample_numbers > c->sample_texts && c->sample_texts > 0)
-        schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: most of its values are numbers, but not all (\"%s\")", name, c->odd);
-    if (c->dictionary.count > 0 && decimal_comma(schema_dictionary_value(&c->dictionary, 0)))
-        schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: its numbers seem to have a decimal comma (\"%s\"); write a point%s", name,
-                           schema_dictionary_value(&c->dictionary, 0), ingest->details ? ", or send the file again with decimal=comma" : "");
-    if (present > 50 && c->dictionary.count == present)
-        schema_ingest_warn(ingest, "column \"%s\" looks like an identifier: all its %lld values are different; leave it out of the features", name,
-                           (long long)present);
-    else if (c->dictionary.count == 1 && ingest->rows > 1) schema_ingest_warn(ingest, "column \"%s\" is constant", name);
-}
-
-void schema_ingest_review(struct schema_ingest *ingest) {
-    for (int32_t i = 0; i < ingest->columns_count; i++) {
-        const struct ingest_column *c = &ingest->columns[i];
-        char name[64];
-        schema_ingest_short(c->name, c->name_size, name);
-        if (c->missing == ingest->rows) {
-            schema_ingest_warn(ingest, "column \"%s\" is empty: every value is missing%s", name, c->given ? "" : "; it is taken as numeric");
-            continue;
-        }
-        if (c->type == SCHEMA_CATEGORICAL) review_categories(ingest, c, name);
-        bool constant = (c->type == SCHEMA_NUMERIC || c->type == SCHEMA_TENSOR)
-                            ? c->statistics.min == c->statistics.max
-                            : c->type == SCHEMA_BOOLEAN && (!c->boolean_counts[0] || !c->boolean_counts[1]);
-        if (constant && ingest->rows > 1) schema_ingest_warn(ingest, "column \"%s\" is constant", name);
-    }
+void schema_ingest_reason(const struct schema_ingest *ingest, int32_t column, char *text, size_t size) {
+    const struct ingest_column *c = &ingest->columns[column];
+    const long long numbers = (long long)c->sample_numbers, texts = (long long)c->sample_texts, booleans = (long long)c->sample_booleans;
+    if (c->given) snprintf(text, size, "types says so");
+    else if (c->declared) snprintf(text, size, "so are the values of the array");
+    else if (c->sample_arrays) snprintf(text, size, "%lld cells are arrays", (long long)c->sample_arrays);
+    else if (texts && numbers) snprintf(text, size, "%lld cells are numbers, %lld are not, the first being \"%s\"", numbers, texts, c->odd);
+    else if (texts) snprintf(text, size, "%lld cells are text, the first being \"%s\"", texts, c->odd);
+    else if (numbers && booleans) snprintf(text, size, "%lld cells are numbers, %lld are true or false", numbers, booleans);
+    else if (booleans) snprintf(text, size, "all %lld cells are true or false", booleans);
+    else if (numbers) snprintf(text, size, "all %lld cells are numbers", numbers);
+    else snprintf(text, size, "every cell is missing");
 }

@@ -25,6 +25,14 @@ enum {
     INGEST_WARNINGS_MAX = 20
 };
 
+/* What tells columns that say the same, ingest_review.c. */
+struct ingest_trace {
+    bool begun, uneven;  /* uneven: the numbers do not count up by one */
+    double offset, last; /* the first number; the last one */
+    double sums[4];      /* of numbers weighted in two ways, and of the weights */
+    uint64_t codes;
+};
+
 struct ingest_column {
     char *name;
     size_t name_size;
@@ -41,6 +49,7 @@ struct ingest_column {
     uint8_t *absent;
     int64_t missing;
     struct schema_statistics statistics;
+    struct ingest_trace trace;
     struct schema_dictionary dictionary; /* CATEGORICAL */
     int64_t *counts;                     /* per category */
     int32_t counts_room;
@@ -67,10 +76,11 @@ struct schema_ingest {
     bool sparse;            /* set by the format: rows may lack cells */
     int64_t problems_found; /* cells and rows that do not fit */
     struct schema_cells sample;
-    int64_t sample_rows, rows, rows_per_group, group_row;
+    int64_t sample_rows, rows, rows_per_group, group_row, rows_flushed;
     int64_t place;                /* of the current row: its line, or its index */
     double **numbers;             /* per column: the numbers of the group, NULL when it is not numeric or while buffering */
     struct column_values *values; /* per column: the group as the column file takes it */
+    float *weights;               /* scratch: two per row of the group */
     double *dense;                /* scratch: the numbers of one column that are there */
     size_t dictionaries_size;
     char *name;                       /* from the body */
@@ -108,6 +118,17 @@ int schema_ingest_no_memory(struct schema_problems *problems);
 int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *problems);
 /* Puts a cell into the group being filled. */
 int schema_ingest_store(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
+/* The code of a category (CATEGORICAL), from 0, added when it is new; -1 with a problem. */
+int32_t schema_ingest_category(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
+/* n rows have been put into the group at once, from group_row on. */
+int schema_ingest_rows_end(struct schema_ingest *ingest, int64_t n, struct schema_problems *problems);
+/* Why a column has its type, for people. */
+void schema_ingest_reason(const struct schema_ingest *ingest, int32_t column, char *text, size_t size);
+/* The weights of rows row..row+rows: 2 rows of them. */
+void schema_ingest_draw(uint64_t row, int64_t rows, float *weights);
+/* The group's rows go into the trace of a numeric column; of one of codes. */
+void schema_ingest_trace_numbers(struct ingest_column *column, int64_t rows, const float *weights);
+void schema_ingest_trace_codes(struct ingest_column *column, uint64_t row, int64_t rows);
 /* The warnings that can only be told at the end. */
 void schema_ingest_review(struct schema_ingest *ingest);
 /* name cut to a readable length between characters; text holds at least 64 bytes. */

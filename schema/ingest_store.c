@@ -20,12 +20,16 @@ static int misfit(struct schema_ingest *ingest, const struct schema_cell *cell, 
     const struct ingest_column *c = &ingest->columns[cell->column];
     char hint[200], why[160];
     override_text(ingest, c, "categorical", hint, sizeof hint);
-    if (c->given) snprintf(why, sizeof why, "the column was given the type %s", schema_type_name(c->type));
+    if (ingest->options.types_stand) snprintf(why, sizeof why, "the column of the dataset is %s", schema_type_name(c->type));
+    else if (c->given) snprintf(why, sizeof why, "the column was given the type %s", schema_type_name(c->type));
     else snprintf(why, sizeof why, "the column was taken as %s from the first %lld rows", schema_type_name(c->type), (long long)ingest->sample_rows);
     if (cell->kind == CELL_ARRAY)
         return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems,
                                      "expected %s, got an array; %s. In a tensor column every cell is an array of numbers of one shape, or missing",
                                      expected, why);
+    if (ingest->options.types_stand)
+        return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems,
+                                     "expected %s; %s. Correct the value, or leave it empty if it is missing", expected, why);
     return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems,
                                  "expected %s; %s. Correct the value, leave it empty if it is missing, or send the data again with %s", expected, why,
                                  hint);
@@ -87,17 +91,22 @@ static int32_t add_category(struct schema_ingest *ingest, struct ingest_column *
     return code;
 }
 
+int32_t schema_ingest_category(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems) {
+    struct ingest_column *c = &ingest->columns[cell->column];
+    char buffer[32];
+    size_t size = cell->size;
+    const char *key = schema_category_key(cell->text, &size, buffer);
+    int32_t code = schema_dictionary_find(&c->dictionary, key, size);
+    return code < 0 ? add_category(ingest, c, cell, key, size, problems) : code;
+}
+
 static int store_category(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
     uint32_t *slot = &c->codes[ingest->group_row];
     *slot = 0;
     if (cell->kind == CELL_MISSING || cell->size == 0) return 0;
     if (cell->kind == CELL_ARRAY) return misfit(ingest, cell, "a text or number", problems);
     if (cell->size <= 4 && schema_cell_is_missing(cell->text, cell->size)) c->kept++;
-    char buffer[32];
-    size_t size = cell->size;
-    const char *key = schema_category_key(cell->text, &size, buffer);
-    int32_t code = schema_dictionary_find(&c->dictionary, key, size);
-    if (code < 0) code = add_category(ingest, c, cell, key, size, problems);
+    const int32_t code = schema_ingest_category(ingest, cell, problems);
     if (code < 0) return -1;
     *slot = (uint32_t)code + 1;
     return 0;

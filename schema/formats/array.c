@@ -96,15 +96,17 @@ static void locate(const struct schema_ingest *ingest, int32_t column, int64_t p
 }
 
 int array_declare(struct schema_ingest *ingest, struct array *a, const char *name, struct schema_problems *problems) {
-    const enum schema_type type = a->rank > 2 ? SCHEMA_TENSOR : a->kind == 'b' ? SCHEMA_BOOLEAN : SCHEMA_NUMERIC;
+    a->tensor = a->rank > 2 || (a->rank == 2 && ingest->options.one_column);
+    const enum schema_type type = a->tensor ? SCHEMA_TENSOR : a->kind == 'b' ? SCHEMA_BOOLEAN : SCHEMA_NUMERIC;
     struct bp_shape shape = {.rank = a->rank - 1};
     ingest->locate = locate;
     for (int32_t d = 1; d < a->rank; d++) shape.dims[d - 1] = (int32_t)a->dims[d];
     a->first = ingest->columns_count;
-    a->columns = a->rank == 2 ? (int32_t)a->dims[1] : 1;
+    const bool several = a->rank == 2 && !a->tensor;
+    a->columns = several ? (int32_t)a->dims[1] : 1;
     for (int32_t i = 0; i < a->columns; i++) {
         char numbered[INGEST_NAME_MAX + 32];
-        int n = a->rank == 2 ? snprintf(numbered, sizeof numbered, "%s%d", name, i) : snprintf(numbered, sizeof numbered, "%s", name);
+        int n = several ? snprintf(numbered, sizeof numbered, "%s%d", name, i) : snprintf(numbered, sizeof numbered, "%s", name);
         if (schema_ingest_declare(ingest, numbered, (size_t)n, type, type == SCHEMA_TENSOR ? &shape : NULL, problems) < 0) return -1;
     }
     return 0;
@@ -117,7 +119,7 @@ static int put_cell(struct schema_ingest *ingest, const struct array *a, int32_t
     char text[32];
     struct schema_cell cell = {.column = column, .number = number, .text = text};
     if (isinf(number)) {
-        memcpy(text, number > 0 ? "inf" : "-inf", 5);
+        snprintf(text, sizeof text, number > 0 ? "inf" : "-inf");
         return schema_ingest_problem(ingest, column, text, strlen(text), problems, "expected a finite number; NaN stands for a missing one");
     }
     if (isnan(number)) cell.kind = CELL_MISSING;
@@ -182,7 +184,7 @@ int array_put(struct schema_ingest *ingest, const struct array *a, const unsigne
         swap(row, (size_t)a->per_row, a->bytes, swapped);
         row = swapped;
     }
-    const int failed = a->rank > 2 ? put_tensor(ingest, a, row, problems) : put_columns(ingest, a, row, problems);
+    const int failed = a->tensor ? put_tensor(ingest, a, row, problems) : put_columns(ingest, a, row, problems);
     if (swapped != few) free(swapped);
     return failed;
 }
@@ -233,8 +235,8 @@ int array_stream_feed(struct schema_ingest *ingest, struct array_stream *s, cons
     return 0;
 }
 
-int array_stream_finish(const struct array_stream *s, struct schema_problems *problems) {
-    if (s->rows == s->array.dims[0]) return 0;
+int array_stream_finish(const struct schema_ingest *ingest, const struct array_stream *s, struct schema_problems *problems) {
+    if (s->rows == s->array.dims[0] || (ingest->options.part && s->rows > 0)) return 0;
     return schema_problem_add(problems, NULL, "the file is cut short: its header says %lld rows, %lld are there", (long long)s->array.dims[0],
                               (long long)s->rows);
 }

@@ -19,6 +19,7 @@ struct array {
     /* set by array_check */
     int64_t per_row;
     /* set by array_declare */
+    bool tensor;
     int32_t first, columns; /* its columns in the ingest */
 };
 
@@ -44,6 +45,6 @@ struct array_stream {
 /* stream->array is set and checked. */
 int array_stream_start(struct schema_ingest *ingest, struct array_stream *stream, struct schema_problems *problems);
 int array_stream_feed(struct schema_ingest *ingest, struct array_stream *stream, const char *bytes, size_t size, struct schema_problems *problems);
-int array_stream_finish(const struct array_stream *stream, struct schema_problems *problems);
+int array_stream_finish(const struct schema_ingest *ingest, const struct array_stream *stream, struct schema_problems *problems);
 
 #endif

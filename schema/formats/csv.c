@@ -340,6 +340,7 @@ int csv_feed(struct schema_ingest *ingest, void *state, const char *bytes, size_
 int csv_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
     struct csv *csv = state;
     if (!csv->begun && begin(ingest, csv, true, problems)) return -1;
+    if (ingest->options.part && ingest->rows > 0) csv->held_size = 0; /* perhaps cut */
     if (csv->scan == SCAN_QUOTED && csv->held_size)
         return broken(csv, problems, csv->held, csv->held_size, "a quote is opened in this record and not closed before the end of the file");
     if (csv->held_size && take_record(ingest, csv, csv->held, csv->held_size, problems)) return -1;

@@ -51,8 +51,7 @@ static int idx_feed(struct schema_ingest *ingest, void *state, const char *bytes
 
 static int idx_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
     const struct idx *idx = state;
-    (void)ingest;
-    if (idx->begun) return array_stream_finish(&idx->stream, problems);
+    if (idx->begun) return array_stream_finish(ingest, &idx->stream, problems);
     return schema_problem_add(problems, NULL, idx->header_size ? "the file is cut short within its header" : "the file is empty; expected an array");
 }
 

@@ -16,7 +16,7 @@
 
 enum { RELEASE = 4 << 20, TYPES_MAX = 16 << 20 };
 
-enum shape { SHAPE_RECORDS, SHAPE_COLUMNS, SHAPE_XY };
+enum shape { SHAPE_RECORDS, SHAPE_COLUMNS, SHAPE_XY, SHAPE_ARRAY /* the bare values of one column */ };
 /* How one of x and y is laid out: numbers; rows of numbers; deeper, one tensor per row. */
 enum nesting { NESTED_PLAIN, NESTED_ROWS, NESTED_TENSORS };
 
@@ -69,7 +69,8 @@ static void locate(const struct schema_ingest *ingest, int32_t column, int64_t p
     } else if (json->shape == SHAPE_COLUMNS) {
         schema_ingest_pointer(pointer, size, "columns", 7);
         if (c) schema_ingest_pointer(pointer, size, c->name, c->name_size), append_index(pointer, size, place);
-    } else {
+    } else if (json->shape == SHAPE_ARRAY) append_index(pointer, size, place);
+    else {
         const struct side *side = c ? &json->sides[column >= json->sides[1].first] : json->side;
         schema_ingest_pointer(pointer, size, side == json->sides ? "x" : "y", 1);
         append_index(pointer, size, place);
@@ -193,6 +194,16 @@ static int walk_columns(struct json *json, struct schema_problems *problems) {
     if (!failed) failed = read_columns(json, cursors, problems);
     free(cursors);
     return failed;
+}
+
+/* The bare array of values for one column that is added to a dataset. */
+static int walk_array(struct json *json, const char *array, struct schema_problems *problems) {
+    const char *name = json->ingest->options.column;
+    struct cursor cursor = {array, array};
+    json->shape = SHAPE_ARRAY;
+    json->ingest->sparse = true;
+    if (*array != '[') return schema_problem_add(problems, "", "expected an array with one value per row of the dataset");
+    return schema_ingest_column(json->ingest, name, strlen(name), problems) < 0 ? -1 : read_columns(json, &cursor, problems);
 }
 
 /* ---- x and y ---- */
@@ -389,6 +400,7 @@ static int decode(struct json *json, struct schema_problems *problems) {
     if (!after) return syntax_problem(json, &fault, problems);
     after = json_text_blanks(after, json->end);
     if (after < json->end) return syntax_problem(json, &(struct json_text_fault){after, "something follows the end of the JSON value"}, problems);
+    if (json->ingest->options.one_column) return walk_array(json, top, problems);
     if (*top != '{') return schema_problem_add(problems, "", "expected an object with records, columns, or x and y");
     int failed = read_top(json, top, problems);
     if (json->name && read_name(json, problems)) failed = -1;

@@ -86,6 +86,7 @@ static int ndjson_feed(struct schema_ingest *ingest, void *state, const char *by
 
 static int ndjson_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
     struct ndjson *n = state;
+    if (ingest->options.part && ingest->rows > 0) n->held_size = 0; /* perhaps cut */
     if (n->held_size && take_line(n, n->held, n->held_size, problems)) return -1;
     if (ingest->rows == 0 && ingest->problems_found == 0)
         return schema_problem_add(problems, NULL,

@@ -54,6 +54,9 @@ static int scattered(struct schema_ingest *ingest, struct npy *npy, struct schem
     const size_t row = array_row_bytes(&s->array);
     if (spool_map(&npy->spool, problems)) return -1;
     const size_t size = (size_t)(npy->spool.end - npy->spool.start);
+    if (size < row * (size_t)s->array.dims[0] && ingest->options.part)
+        return schema_problem_add(problems, NULL,
+                                  "the array is in Fortran order, of which a part shows no rows; send all of it, or numpy.ascontiguousarray");
     if (size != row * (size_t)s->array.dims[0])
         return schema_problem_add(problems, NULL, "the file is damaged: its header says %zu bytes of values, %zu are there",
                                   row * (size_t)s->array.dims[0], size);
@@ -72,7 +75,7 @@ static int npy_finish(struct schema_ingest *ingest, void *state, struct schema_p
     if (!npy->begun)
         return schema_problem_add(problems, NULL,
                                   npy->header_size ? "the file is cut short within its header" : "the file is empty; expected an array");
-    return npy->stream.array.fortran ? scattered(ingest, npy, problems) : array_stream_finish(&npy->stream, problems);
+    return npy->stream.array.fortran ? scattered(ingest, npy, problems) : array_stream_finish(ingest, &npy->stream, problems);
 }
 
 static void npy_close(void *state) {

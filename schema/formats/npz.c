@@ -128,6 +128,7 @@ static int member_data(struct schema_ingest *ingest, struct npz *z, const char *
         return z->packed_left == 0 ? member_end(z, problems) : 0;
     }
     z->inflate.next_in = (unsigned char *)(uintptr_t)*p, z->inflate.avail_in = (unsigned)(end - *p < PIECE ? end - *p : PIECE);
+    if (!z->later && z->inflate.avail_in > z->packed_left) z->inflate.avail_in = (unsigned)z->packed_left;
     const unsigned before = z->inflate.avail_in;
     int result;
     do {
@@ -139,9 +140,8 @@ static int member_data(struct schema_ingest *ingest, struct npz *z, const char *
     } while (result == Z_OK && z->inflate.avail_out == 0);
     const size_t used = before - z->inflate.avail_in;
     *p += used;
-    if (!z->later && used > z->packed_left) return damaged(problems, "a member is longer than it says");
     z->packed_left -= z->later ? 0 : used;
-    if (result != Z_STREAM_END) return !z->later && z->packed_left == 0 ? damaged(problems, "a member is shorter than it says") : 0;
+    if (result != Z_STREAM_END) return !z->later && z->packed_left == 0 ? damaged(problems, "a member is longer than it says") : 0;
     if (z->later) {
         z->expect = EXPECT_DESCRIPTOR;
         return 0;
@@ -303,6 +303,9 @@ static int rows(struct schema_ingest *ingest, struct npz *z, unsigned char *row,
 static int npz_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
     struct npz *z = state;
     char text[96], name[64];
+    if (z->expect != EXPECT_NOTHING && ingest->options.part && z->count)
+        return schema_problem_add(problems, NULL,
+                                  "the archive does not end within the first part, and its arrays lie one behind the other: upload it whole");
     if (z->expect != EXPECT_NOTHING)
         return z->count || z->record_size ? schema_problem_add(problems, NULL, "the file is cut short: its end is missing")
                                           : schema_problem_add(problems, NULL, "the file is empty; expected an archive of arrays");

@@ -100,12 +100,13 @@ bool guard_body(struct request *r, int64_t *length) {
         return false;
     }
     const char *coding = request_header(r, "Content-Encoding");
-    if (!(r->route->body == ROUTE_DATASET ? schema_encoding_known(coding) : schema_encoding_identity(coding))) {
+    const bool data = r->route->body == ROUTE_DATASET || r->route->body == ROUTE_SAMPLE;
+    if (!(data ? schema_encoding_known(coding) : schema_encoding_identity(coding))) {
         answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is%s", coding,
-                       r->route->body == ROUTE_DATASET ? ", or as gzip or zstd" : "");
+                       data ? ", or as gzip or zstd" : "");
         return false;
     }
-    r->body_limit = r->route->body == ROUTE_DATASET ? r->server->settings.upload_max : r->server->settings.body_max;
+    r->body_limit = data ? r->server->settings.upload_max : r->server->settings.body_max;
     if (r->route->body == ROUTE_NO_BODY) {
         r->body_limit = 0;
         if (*length == 0 || *length == -1) return true;
@@ -131,7 +132,7 @@ bool guard_body(struct request *r, int64_t *length) {
     }
     if (*length > r->body_limit) {
         answer_problem(r, PROBLEM_too_large, "the body has %lld bytes, the limit here is %lld (setting %s)", (long long)*length,
-                       (long long)r->body_limit, r->route->body == ROUTE_DATASET ? "upload_max" : "body_max");
+                       (long long)r->body_limit, data ? "upload_max" : "body_max");
         return false;
     }
     return true;

@@ -6,6 +6,7 @@
  *       │                                            │             ▲
  *       └─refused─▶ REFUSED ──drain──▶ send          └─▶ WORKING ──┘  (suspended; worker or hub resumes) */
 #include "http.h"
+#include "ingest_inspect.h"
 
 #include "hub.h"
 #include "log.h"
@@ -226,7 +227,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
         if (r->body_limit == 0) answer_problem(r, PROBLEM_bad_request, "%s %s takes no body", r->method, r->path);
         else
             answer_problem(r, PROBLEM_too_large, "the body is larger than the limit here, %lld bytes (setting %s)", (long long)r->body_limit,
-                           r->route->body == ROUTE_DATASET ? "upload_max" : "body_max");
+                           r->route->body == ROUTE_DATASET || r->route->body == ROUTE_SAMPLE ? "upload_max" : "body_max");
         r->stage = REQUEST_REFUSED;
         r->keep_alive_off = true;
         free(r->body.bytes);
@@ -238,6 +239,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
         upload_feed(r, data, size);
         return MHD_YES;
     }
+    if (r->route->body == ROUTE_SAMPLE && size > SCHEMA_INSPECT_MAX - r->body.size) size = SCHEMA_INSPECT_MAX - r->body.size;
     schema_text_add(&r->body, data, size);
     if (r->body.failed) {
         answer_problem(r, PROBLEM_overloaded, "no memory for the body");

@@ -15,7 +15,7 @@
 #include <microhttpd.h>
 #include <nettle/sha2.h>
 
-enum route_body { ROUTE_NO_BODY, ROUTE_JSON, ROUTE_DATASET };
+enum route_body { ROUTE_NO_BODY, ROUTE_JSON, ROUTE_DATASET, ROUTE_SAMPLE /* of any type; the first SCHEMA_INSPECT_MAX bytes are kept */ };
 enum { ROUTE_PARAMS_MAX = 3, PARAM_SIZE = 200, ANSWER_HEADERS_MAX = 8 };
 
 enum route_flags {

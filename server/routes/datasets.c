@@ -1,9 +1,13 @@
-/* datasets.c - POST|GET /v1/datasets, GET|DELETE /v1/datasets/{name}, GET .../rows. */
+/* datasets.c - POST|GET /v1/datasets, POST /v1/datasets/inspect, GET|DELETE /v1/datasets/{name}, GET|POST .../rows, POST
+ * .../columns/{column}. */
+#include "ingest_inspect.h"
 #include "upload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static json_t *dataset_json(const struct store_dataset *d) {
     json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "object", "dataset", "name", d->name, "version", (json_int_t)d->version, "rows",
@@ -18,55 +22,89 @@ static bool truthy(const char *text) {
     return text && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0 || *text == '\0');
 }
 
+/* The name in the URL or the body, which must agree; NULL: answered. */
+static const char *name_of(struct request *r, const char *query) {
+    const char *inside = schema_ingest_name(r->upload->ingest), *name = inside ? inside : query;
+    if (!name) {
+        answer_problem(r, PROBLEM_invalid, "a dataset needs a name: ?name=penguins in the URL, or \"name\" in a JSON body");
+        return NULL;
+    }
+    if (!schema_name_valid(name)) {
+        answer_problem(
+            r, PROBLEM_invalid,
+            "\"%.80s\" is not a name for a dataset: lower-case letters, digits, \".\", \"_\", \"-\", starting with a letter or digit, at most 63",
+            name);
+        return NULL;
+    }
+    if (inside && query && strcmp(inside, query) != 0) {
+        answer_problem(r, PROBLEM_invalid, "the URL names the dataset \"%.63s\", the body \"%.63s\"", query, inside);
+        return NULL;
+    }
+    return name;
+}
+
+/* Records the file that is in place and answers with what is stored. */
+static void record(struct request *r, struct store_dataset *row, bool replace) {
+    char location[128];
+    struct bp_error error = {0};
+    struct store_idempotency answer;
+    struct store_dataset stored = {0};
+    snprintf(location, sizeof location, "/v1/datasets/%s", row->name);
+    enum store_result result = store_dataset_create(r->server->store, row, replace, request_idempotency(r, &answer, 201, location), &error);
+    if (result == STORE_EXISTS) {
+        answer_problem(r, PROBLEM_exists, "dataset \"%s\" exists already; add ?replace=1 to store this as its next version", row->name);
+        return;
+    }
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "dataset \"%s\"", row->name);
+        return;
+    }
+    upload_keep(r->upload);
+    if (store_dataset_get(r->server->store, row->name, row->version, &stored, &error) != STORE_OK) {
+        answer_problem(r, PROBLEM_conflict, "dataset \"%s\" was stored and deleted again meanwhile", row->name);
+        return;
+    }
+    answer_header(r, "Location", location);
+    answer_json(r, 201, dataset_json(&stored));
+    store_dataset_free(&stored);
+}
+
+/* POST of a dataset, of rows for one, of a column for one: the body has become a file, alone or with what was there. */
 static void create(struct request *r) {
     struct schema_problems problems = {0};
     struct store_dataset row = {0};
     struct schema_dataset *dataset = NULL;
-    struct bp_error error = {0};
-    char location[128];
-    if (upload_finish(r->upload, &row, &dataset, &problems) != 0) {
-        answer_problems(r, &problems);
-        goto done;
+    const bool grows = r->upload->base != NULL;
+    const char *name;
+    if (upload_finish(r->upload, &row, &dataset, &problems) != 0) answer_problems(r, &problems);
+    else if ((name = name_of(r, grows ? r->params[0] : request_query(r, "name")))) {
+        snprintf(row.name, sizeof row.name, "%.*s", (int)sizeof row.name - 1, name);
+        record(r, &row, grows || truthy(request_query(r, "replace")));
     }
-    const char *query = request_query(r, "name"), *inside = schema_ingest_name(r->upload->ingest), *name = inside ? inside : query;
-    if (!name || !schema_name_valid(name)) {
-        if (!name)
-            answer_problem(r, PROBLEM_invalid, "a dataset needs a name: ?name=penguins in the URL%s",
-                           inside || query ? "" : ", or \"name\" in a JSON body");
-        else
-            answer_problem(
-                r, PROBLEM_invalid,
-                "\"%.80s\" is not a name for a dataset: lower-case letters, digits, \".\", \"_\", \"-\", starting with a letter or digit, at most 63",
-                name);
-        goto done;
-    }
-    if (inside && query && strcmp(inside, query) != 0) {
-        answer_problem(r, PROBLEM_invalid, "the URL names the dataset \"%.63s\", the body \"%.63s\"", query, inside);
-        goto done;
-    }
-    snprintf(row.name, sizeof row.name, "%s", name);
-    snprintf(location, sizeof location, "/v1/datasets/%s", name);
-    struct store_idempotency record;
-    enum store_result result =
-        store_dataset_create(r->server->store, &row, truthy(request_query(r, "replace")), request_idempotency(r, &record, 201, location), &error);
-    if (result == STORE_OK) {
-        upload_keep(r->upload);
-        struct store_dataset stored = {0};
-        if (store_dataset_get(r->server->store, row.name, row.version, &stored, &error) == STORE_OK) {
-            answer_header(r, "Location", location);
-            answer_json(r, 201, dataset_json(&stored));
-            store_dataset_free(&stored);
-        } else {
-            answer_problem(r, PROBLEM_conflict, "dataset \"%s\" was stored and deleted again meanwhile", row.name);
-        }
-    } else if (result == STORE_EXISTS) {
-        answer_problem(r, PROBLEM_exists, "dataset \"%s\" exists already; add ?replace=1 to store this as its next version", row.name);
-    } else {
-        answer_store(r, result, &error, "dataset \"%s\"", row.name);
-    }
-done:
     schema_dataset_free(dataset);
     free(row.description);
+}
+
+/* Nothing is stored: the rows go to a file in memory. */
+static void inspect(struct request *r) {
+    struct schema_problems problems = {0};
+    struct schema_column_type *types = NULL;
+    struct schema_ingest_options options = {.column = request_query(r, "column")};
+    const char *text = request_query(r, "types");
+    json_t *json = NULL;
+    const int fd = memfd_create("inspect", MFD_CLOEXEC);
+    if (fd < 0) problems.internal = true, schema_problem_add(&problems, NULL, "no memory for a look at the data");
+    else if (schema_csv_dialect_parse(request_query(r, "separator"), request_query(r, "decimal"), request_query(r, "quote"),
+                                      request_query(r, "header"), &options.csv, &problems) == 0 &&
+             (!text || schema_column_types_parse(text, &types, &options.types_count, &problems) == 0)) {
+        options.types = types;
+        json = schema_inspect(r->body.bytes ? r->body.bytes : "", r->body.size, &options, fd, &problems);
+    }
+    if (json) answer_json(r, 200, json);
+    else answer_problems(r, &problems);
+    schema_problems_clear(&problems);
+    schema_column_types_free(types, options.types_count);
+    if (fd >= 0) close(fd);
 }
 
 static void list(struct request *r) {
@@ -153,6 +191,12 @@ const struct route route_create_dataset = {"create_dataset",
                                            ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
                                            "name,types,replace,separator,decimal,quote,header,column",
                                            create};
+const struct route route_append_rows = {
+    "append_rows", "POST", "/v1/datasets/{name}/rows", ROUTE_DATASET, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY, "separator,decimal,quote,header", create};
+const struct route route_add_column = {"add_column", "POST", "/v1/datasets/{name}/columns/{column}", ROUTE_DATASET, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+                                       "types",      create};
+const struct route route_inspect_dataset = {
+    "inspect_dataset", "POST", "/v1/datasets/inspect", ROUTE_SAMPLE, ROUTE_SLOW, "types,separator,decimal,quote,header,column", inspect};
 const struct route route_list_datasets = {"list_datasets", "GET", "/v1/datasets", ROUTE_NO_BODY, 0, "limit,after", list};
 const struct route route_get_dataset = {"get_dataset", "GET", "/v1/datasets/{name}", ROUTE_NO_BODY, 0, "", get};
 const struct route route_delete_dataset = {"delete_dataset", "DELETE", "/v1/datasets/{name}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};

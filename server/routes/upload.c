@@ -8,36 +8,54 @@
 #include <string.h>
 #include <unistd.h>
 
-struct upload *upload_open(const struct server *server, const struct upload_request *request, struct schema_problems *problems) {
-    struct upload *u = calloc(1, sizeof *u);
+/* A new file under a temporary name; the final one is kept in u->file. */
+static int new_file(struct upload *u, struct schema_problems *problems) {
     char id[STORE_ID_SIZE], temporary[STORE_FILE_SIZE];
-    if (!u) {
-        schema_problem_add(problems, NULL, "out of memory");
-        return NULL;
-    }
-    u->fd = -1;
-    u->store = server->store;
-    if (request->types && schema_column_types_parse(request->types, &u->types, &u->types_count, problems) != 0) goto failed;
     store_new_id("dat", id);
     snprintf(u->file, sizeof u->file, "%s.col", id);
     snprintf(temporary, sizeof temporary, "%s.tmp", id);
-    store_path(server->store, "datasets", temporary, u->temporary, sizeof u->temporary);
+    store_path(u->store, "datasets", temporary, u->temporary, sizeof u->temporary);
     u->fd = open(u->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (u->fd < 0) {
-        problems->internal = true;
-        schema_problem_add(problems, NULL, "cannot create a file in the data folder: %s", strerror(errno));
-        u->temporary[0] = '\0';
-        goto failed;
+    if (u->fd >= 0) return 0;
+    u->temporary[0] = '\0';
+    problems->internal = true;
+    return schema_problem_add(problems, NULL, "cannot create a file in the data folder: %s", strerror(errno));
+}
+
+static void drop_file(struct upload *u) {
+    if (u->fd >= 0) close(u->fd);
+    if (u->temporary[0]) unlink(u->temporary);
+    u->fd = -1, u->temporary[0] = '\0';
+}
+
+static int read_types(struct upload *u, const struct upload_request *request, struct schema_problems *problems) {
+    if (u->base && u->how == SCHEMA_JOIN_ROWS) return schema_column_types_of(u->base, &u->types, &u->types_count, problems);
+    return request->types ? schema_column_types_parse(request->types, &u->types, &u->types_count, problems) : 0;
+}
+
+struct upload *upload_open(const struct server *server, const struct upload_request *request, struct schema_problems *problems) {
+    struct upload *u = calloc(1, sizeof *u);
+    if (!u) {
+        schema_dataset_free(request->base);
+        schema_problem_add(problems, NULL, "out of memory");
+        return NULL;
     }
-    struct schema_ingest_options options = {.types = u->types,
-                                            .types_count = u->types_count,
-                                            .rows_max = server->settings.rows_max,
-                                            .csv = request->csv,
-                                            .column = request->column,
-                                            .encoding = request->encoding,
-                                            .decoded_max = server->settings.upload_max};
-    if (schema_ingest_open(schema_format_for(request->content_type), &options, u->fd, &u->ingest, problems) == 0) return u;
-failed:
+    u->fd = -1, u->store = server->store, u->rows_max = server->settings.rows_max;
+    u->how = request->how, u->base = request->base, u->base_row = request->base_row;
+    if (read_types(u, request, problems) == 0 && new_file(u, problems) == 0) {
+        const bool rows = u->base && u->how == SCHEMA_JOIN_ROWS;
+        struct schema_ingest_options options = {.types = u->types,
+                                                .types_count = u->types_count,
+                                                .types_stand = rows,
+                                                .types_may_lack = rows,
+                                                .one_column = u->base && u->how == SCHEMA_JOIN_COLUMNS,
+                                                .rows_max = u->rows_max,
+                                                .csv = request->csv,
+                                                .column = request->column,
+                                                .encoding = request->encoding,
+                                                .decoded_max = server->settings.upload_max};
+        if (schema_ingest_open(schema_format_for(request->content_type), &options, u->fd, &u->ingest, problems) == 0) return u;
+    }
     upload_free(u);
     return NULL;
 }
@@ -62,9 +80,30 @@ static int hand_over(struct upload *u, struct schema_problems *problems) {
     return -1;
 }
 
+/* What came is complete: a file of its own, which with the base becomes the one that stays. */
+static int join(struct upload *u, struct schema_problems *problems) {
+    struct schema_dataset *more = NULL;
+    struct schema_ingest *joined = NULL;
+    struct bp_error error = {0};
+    const struct schema_ingest_options limits = {.rows_max = u->rows_max};
+    const char *inside = schema_ingest_name(u->ingest);
+    if (inside && strcmp(inside, u->base_row.name) != 0)
+        return schema_problem_add(problems, "/name", "the URL names the dataset \"%.63s\", the body \"%.63s\"", u->base_row.name, inside);
+    if (schema_dataset_open(u->fd, &more, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
+    drop_file(u);
+    int failed = new_file(u, problems);
+    if (!failed) failed = schema_ingest_join(u->how, u->base, more, &limits, u->fd, &joined, problems);
+    schema_dataset_free(more);
+    if (failed) return -1;
+    schema_ingest_close(u->ingest);
+    u->ingest = joined;
+    return 0;
+}
+
 int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dataset **dataset, struct schema_problems *problems) {
     struct bp_error error = {0};
     if (!u->failed && schema_ingest_finish(u->ingest, &u->problems) != 0) u->failed = true;
+    if (!u->failed && u->base && join(u, &u->problems) != 0) u->failed = true;
     if (u->failed) return hand_over(u, problems);
     if (schema_dataset_open(u->fd, dataset, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
     json_t *description = describe(*dataset, u->ingest);
@@ -72,6 +111,7 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     json_decref(description);
     row->rows = (*dataset)->rows;
     row->bytes = (*dataset)->bytes;
+    row->after = u->base ? u->base_row.version : 0;
     snprintf(row->file, sizeof row->file, "%s", u->file);
     store_path(u->store, "datasets", u->file, u->path, sizeof u->path);
     if (rename(u->temporary, u->path) == 0) {
@@ -93,9 +133,9 @@ void upload_keep(struct upload *u) {
 void upload_free(struct upload *u) {
     if (!u) return;
     schema_ingest_close(u->ingest);
-    if (u->fd >= 0) close(u->fd);
-    if (u->temporary[0]) unlink(u->temporary);
+    drop_file(u);
     if (u->path[0]) unlink(u->path);
+    schema_dataset_free(u->base);
     schema_column_types_free(u->types, u->types_count);
     schema_problems_clear(&u->problems);
     free(u);
@@ -103,15 +143,44 @@ void upload_free(struct upload *u) {
 
 /* ---- the streaming of POST /v1/datasets ---------------------------------------------------------------------------------------- */
 
+/* The newest version of the dataset that gets rows or a column. false: answered. */
+static bool open_base(struct request *r, struct upload_request *request) {
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    struct bp_error error = {0};
+    if (!request_name(r, r->params[0], name, &version)) return false;
+    if (version) {
+        answer_problem(r, PROBLEM_invalid, "rows and columns go to the newest version of a dataset: leave @%lld out", (long long)version);
+        return false;
+    }
+    enum store_result result = dataset_open(r->server->store, name, 0, &request->base_row, &request->base, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+        return false;
+    }
+    free(request->base_row.description);
+    request->base_row.description = NULL;
+    return true;
+}
+
 bool upload_begin(struct request *r) {
     struct schema_problems problems = {0};
-    struct upload_request request = {.content_type = request_header(r, "Content-Type"),
-                                     .encoding = request_header(r, "Content-Encoding"),
-                                     .column = request_query(r, "column"),
-                                     .types = request_query(r, "types")};
+    struct upload_request request = {.content_type = request_header(r, "Content-Type"), .encoding = request_header(r, "Content-Encoding")};
+    request.column = request_query(r, "column"), request.types = request_query(r, "types");
+    if (r->params[1][0]) {
+        const char *format = schema_format_for(request.content_type)->entry.name;
+        request.how = SCHEMA_JOIN_COLUMNS, request.column = r->params[1];
+        if (strcmp(format, "json") != 0 && strcmp(format, "npy") != 0 && strcmp(format, "idx") != 0) {
+            answer_problem(r, PROBLEM_unsupported_media_type,
+                           "a column comes as application/json (an array), application/x-npy or application/x-idx");
+            return false;
+        }
+    }
     if (schema_csv_dialect_parse(request_query(r, "separator"), request_query(r, "decimal"), request_query(r, "quote"), request_query(r, "header"),
-                                 &request.csv, &problems) == 0)
+                                 &request.csv, &problems) == 0) {
+        if (r->params[0][0] && !open_base(r, &request)) return false;
         r->upload = upload_open(r->server, &request, &problems);
+    }
     if (r->upload) return true;
     answer_problems(r, &problems);
     return false;

@@ -5,12 +5,18 @@
 #include "dataset.h"
 #include "http.h"
 #include "ingest.h"
+#include "ingest_join.h"
 
 struct upload {
     struct store *store;
     struct schema_ingest *ingest;
     struct schema_column_type *types;
     int32_t types_count;
+    int64_t rows_max;
+    /* rows or a column for a dataset that there is */
+    enum schema_join how;
+    struct schema_dataset *base;   /* NULL: a dataset of its own */
+    struct store_dataset base_row; /* name and version */
     struct schema_problems problems;
     bool failed;
     int fd;
@@ -25,6 +31,9 @@ struct upload_request {
     const char *types;                   /* the query parameter, or NULL */
     const char *column;                  /* of an array, or NULL; borrowed until the upload ends */
     struct schema_csv_dialect csv;
+    enum schema_join how;
+    struct schema_dataset *base;   /* taken over, also when the upload is refused; or NULL */
+    struct store_dataset base_row; /* name and version */
 };
 
 /* A new upload with its file. NULL with problems. */

@@ -40,9 +40,21 @@ static enum store_result name_free(struct connection *c, const struct store_data
     return STORE_EXISTS;
 }
 
+/* What was made from a version follows that version, or nothing is lost in between. */
+static enum store_result follows(struct connection *c, const struct store_dataset *dataset, struct bp_error *error) {
+    int64_t newest = 0;
+    if (!dataset->after) return STORE_OK;
+    enum store_result result =
+        db_integer(c, "SELECT version FROM datasets WHERE name = ? ORDER BY version DESC LIMIT 1", WITH(text(dataset->name)), &newest, error);
+    if (result != STORE_OK || newest == dataset->after) return result;
+    bp_error_set(error, "", "The dataset %s has got version %lld meanwhile: send this again", dataset->name, (long long)newest);
+    return STORE_CONFLICT;
+}
+
 enum store_result dataset_add(struct writer *writer, struct store_dataset *dataset, bool replace, struct bp_error *error) {
     struct connection *c = writer_connection(writer);
     enum store_result result = name_free(c, dataset, replace, error);
+    if (result == STORE_OK) result = follows(c, dataset, error);
     if (result == STORE_OK) result = counter_next(c, "dataset", dataset->name, &dataset->version, error);
     if (result != STORE_OK) return result;
     if (!dataset->created_at) dataset->created_at = store_now();

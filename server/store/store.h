@@ -87,6 +87,7 @@ struct store_dataset {
     char file[STORE_FILE_SIZE]; /* in datasets/ */
     bool hidden;                /* belongs to one job, which bears its name; not listed */
     char *description;          /* JSON: columns with statistics, warnings */
+    int64_t after;              /* for store_dataset_create: the version that has to be the newest, 0: any */
 };
 struct store_datasets {
     int32_t count;
@@ -96,7 +97,8 @@ struct store_datasets {
 
 /* Makes version 1 of a new name (of a name deleted before: one more than its last), or with `replace` the next version. dataset->version and
  * created_at are set. Its file must be in place, fsynced, under a name never used before; its directory is fsynced here. When this fails the
- * file is still the caller's to remove. STORE_EXISTS also for a name that is hidden: it belongs to a job. */
+ * file is still the caller's to remove. STORE_EXISTS also for a name that is hidden: it belongs to a job. STORE_CONFLICT: dataset->after is
+ * not the newest version. */
 enum store_result store_dataset_create(struct store *store, struct store_dataset *dataset, bool replace, const struct store_idempotency *idempotency,
                                        struct bp_error *error);
 /* version 0: the latest. */

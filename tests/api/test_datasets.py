@@ -1,5 +1,6 @@
 """Goal: every way in for data works, types and statistics are right, and every wrong input gets a clear 4xx with its place."""
 import base64
+import concurrent.futures
 import gzip
 import http.client
 import json
@@ -339,6 +340,87 @@ def test_idx_trains(server):
     labels = unique("idx")
     assert post_as(server, "application/x-idx", labels, gzip.compress(b"\0\0\x08\x01" + struct.pack(">I", 3) + b"\7\2\1"), **{"Content-Encoding": "gzip"}).status == 201
     assert rows_of(server, labels) == [{"x": 7}, {"x": 2}, {"x": 1}]
+
+
+# ---- a look first ----
+
+def test_inspect_stores_nothing(fresh):
+    server = fresh()
+    text = "id;preis;stadt;zwei\n" + "".join("%d;%d,5;%s;%d,5\n" % (i, i * 7 % 60, "xy"[i % 2], i * 7 % 60) for i in range(60)) + "60;1"
+    for body, headers in ((text, {}), (text, {"Content-Type": "text/csv"}), (text, {"Content-Type": "application/x-www-form-urlencoded"})):
+        answer = server.post("/v1/datasets/inspect", body=body.encode(), headers=headers)
+        assert answer.status == 200, answer
+        seen = answer.json
+        assert (seen["format"], seen["content_type"], seen["encoding"], seen["rows"]) == ("csv", "text/csv", None, 60)
+        assert seen["csv"] == {"separator": ";", "decimal": ",", "quote": '"', "header": True}
+        assert [c["type"] for c in seen["columns"]] == ["numeric", "numeric", "categorical", "numeric"]
+        assert seen["reasons"]["preis"] == "all 60 cells are numbers"
+        assert len(seen["preview"]) == 10 and seen["preview"][1] == {"id": 1, "preis": 7.5, "stadt": "y", "zwei": 7.5}
+        assert any("identifier" in w for w in seen["warnings"]) and any('"preis" and "zwei" are equal' in w for w in seen["warnings"])
+    assert server.post("/v1/datasets/inspect", body=gzip.compress(text.encode())).json["encoding"] == "gzip"
+    assert server.post("/v1/datasets/inspect?types=id:categorical&separator=semicolon", body=text.encode()).json["reasons"]["id"] == "types says so"
+    assert server.post("/v1/datasets/inspect", body=(ARRAYS / "f8.npy").read_bytes()).json["format"] == "npy"
+    assert server.post("/v1/datasets/inspect", body=b"a\n" + b"1\n" * 1000000).json["rows"] == 524287  # the first MiB is looked at
+    assert "Parquet" in problem(server.post("/v1/datasets/inspect", body=b"PAR1"), 422, "invalid")["detail"]
+    assert "separator" in problem(server.post("/v1/datasets/inspect?separator=x", body=b"a\n1\n"), 422, "invalid")["detail"]
+    assert server.get("/v1/datasets").json["data"] == [] and os.listdir(os.path.join(server.folder, "datasets")) == []
+
+
+# ---- rows and columns for a dataset ----
+
+def test_append_rows(server):
+    name = unique("grow")
+    server.upload(name, "a;b\n1,5;x\n2,5;y\n")
+    path = "/v1/datasets/%s/rows" % name
+    answer = server.post(path, body=b"b,a\nz,3\n", headers={"Content-Type": "text/csv"})
+    assert (answer.status, answer.json["version"], answer.json["rows"]) == (201, 2, 3), answer
+    assert answer.headers["Location"] == "/v1/datasets/" + name
+    answer = server.post(path, {"records": [{"a": 4, "b": "x"}]})
+    assert (answer.status, answer.json["version"]) == (201, 3), answer
+    answer = server.post(path, body=b'{"a":null,"b":"y"}\n', headers={"Content-Type": "application/x-ndjson"})
+    assert columns_of(answer.json)["b"]["categories"] == [{"value": "x", "count": 2}, {"value": "y", "count": 2}, {"value": "z", "count": 1}]
+    assert rows_of(server, name) == [{"a": 1.5, "b": "x"}, {"a": 2.5, "b": "y"}, {"a": 3, "b": "z"}, {"a": 4, "b": "x"}, {"a": None, "b": "y"}]
+    assert rows_of(server, name + "@1") == [{"a": 1.5, "b": "x"}, {"a": 2.5, "b": "y"}]
+    errors = problem(server.post(path, body=b"a,b\n1,x\noops,y\n", headers={"Content-Type": "text/csv"}), 422, "invalid")["errors"]
+    assert (errors[0]["line"], errors[0]["column"], errors[0]["value"]) == (3, "a", "oops") and "types=" not in errors[0]["detail"]
+    assert "lack the column" in problem(server.post(path, {"records": [{"a": 1}]}), 422, "invalid")["detail"]
+    assert "the body" in problem(server.post(path, {"name": "other", "records": [{"a": 1, "b": "x"}]}), 422, "invalid")["detail"]
+    assert "@1" in problem(server.post("/v1/datasets/%s@1/rows" % name, {"records": [{"a": 1, "b": "x"}]}), 422, "invalid")["detail"]
+    problem(server.post("/v1/datasets/%s/rows" % unique("none"), {"records": [{"a": 1}]}), 404, "not_found")
+    assert server.get("/v1/datasets/" + name).json["version"] == 4
+
+
+def test_rows_appended_at_once_are_not_lost(server):
+    """Of two that start from one version only one can follow it; the other is told."""
+    name = unique("race")
+    server.upload(name, "a\n0\n")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: server.post("/v1/datasets/%s/rows" % name, {"records": [{"a": i}]}), range(1, 25)))
+    assert {a.status for a in answers} <= {201, 409}
+    stored = sorted(r["a"] for r in rows_of(server, name, limit=100))
+    assert stored == [0] + [i for i, a in enumerate(answers, 1) if a.status == 201]
+
+
+def test_add_column(server):
+    name = unique("wide")
+    server.upload(name, "a\n1\n2\n")
+    path = "/v1/datasets/%s/columns/" % name
+    answer = server.post(path + "label", ["x", None])
+    assert (answer.status, answer.json["version"], [c["name"] for c in answer.json["columns"]]) == (201, 2, ["a", "label"]), answer
+    images = b"\0\0\x08\x03" + struct.pack(">3I", 2, 1, 2) + bytes([1, 2, 3, 4])
+    assert server.post(path + "the%20image", body=images, headers={"Content-Type": "application/x-idx"}).status == 201
+    assert server.post(path + "pair", body=(ARRAYS / "version2.npy").read_bytes(), headers={"Content-Type": "application/x-npy"}).status == 201
+    assert server.post(path + "code?types=code:categorical", [7, 7.0]).status == 201
+    assert rows_of(server, name) == [{"a": 1, "label": "x", "the image": [[[1], [2]]], "pair": [1, 2], "code": "7"},
+                                     {"a": 2, "label": None, "the image": [[[3], [4]]], "pair": [3, 4], "code": "7"}]
+    assert rows_of(server, name + "@1") == [{"a": 1}, {"a": 2}]
+    assert "2 rows" in problem(server.post(path + "short", [1]), 422, "invalid")["detail"]
+    assert "already" in problem(server.post(path + "a", [1, 2]), 422, "invalid")["detail"]
+    assert "array" in problem(server.post(path + "b", {"x": 1}), 422, "invalid")["detail"]
+    errors = problem(server.post(path + "b", [[1], 2]), 422, "invalid")["errors"]
+    assert (errors[0]["pointer"], errors[0]["column"]) == ("/1", "b")
+    problem(server.post(path + "b", body=b"b\n1\n2\n", headers={"Content-Type": "text/csv"}), 415, "unsupported_media_type")
+    problem(server.post("/v1/datasets/%s/columns/b" % unique("none"), [1]), 404, "not_found")
 
 
 # ---- names, versions, lists ----

@@ -82,6 +82,8 @@ static inline struct fuzz_outcome fuzz_ingest(const char *content_type, const st
 static inline int fuzz_both_ways_with(const char *content_type, const struct schema_ingest_options *options, const uint8_t *bytes, size_t size) {
     struct fuzz_outcome whole = fuzz_ingest(content_type, options, bytes, size, size ? size : 1);
     struct fuzz_outcome pieces = fuzz_ingest(content_type, options, bytes, size, 3);
+    if (whole.failed != pieces.failed || whole.size != pieces.size)
+        fprintf(stderr, "whole: %s\npieces: %s\n", whole.failed ? whole.text : "accepted", pieces.failed ? pieces.text : "accepted");
     FUZZ_REQUIRE(whole.failed == pieces.failed && whole.size == pieces.size && memcmp(whole.text, pieces.text, whole.size) == 0);
     free(whole.text);
     free(pieces.text);

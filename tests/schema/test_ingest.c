@@ -39,6 +39,64 @@ START_TEST(identifiers) {
 }
 END_TEST
 
+/* 60 rows of what `row` prints. */
+static void warns(const char *header, void (*row)(int i, char *out, size_t size), const char *expected, int line) {
+    char text[8000];
+    size_t n = (size_t)snprintf(text, sizeof text, "%s\n", header);
+    for (int i = 0; i < 60; i++) row(i, text + n, sizeof text - n), n += strlen(text + n);
+    check_warnings(load_csv(text, NULL), expected, line);
+}
+
+static void counting(int i, char *out, size_t size) {
+    snprintf(out, size, "%d,%d\n", i + 7, i % 5);
+}
+static void temperatures(int i, char *out, size_t size) {
+    double celsius = (i * 37 % 101) / 4.0;
+    snprintf(out, size, "%.4f,%.4f,%.4f,%d\n", celsius, celsius * 1.8 + 32, -celsius, i * 53 % 97);
+}
+static void twins(int i, char *out, size_t size) {
+    int a = i * i % 11;
+    if (i == 30) snprintf(out, size, ",,red,on\n");
+    else snprintf(out, size, "%d,%d,%s,%s\n", a, a, i % 3 ? "red" : "blue", i % 3 ? "on" : "off");
+}
+static void nearly(int i, char *out, size_t size) { /* one row differs */
+    snprintf(out, size, "%d,%d,%s,%s\n", i % 7, i == 59 ? 9 : i % 7, i % 3 ? "red" : "blue", i % 3 || i == 57 ? "on" : "off");
+}
+static void dates(int i, char *out, size_t size) {
+    snprintf(out, size, "2024-%02d-%02d,%d.%d.2023 12:00,%d\n", i % 12 + 1, i % 28 + 1, i % 28 + 1, i % 12 + 1, i % 4);
+}
+
+START_TEST(suspicions) {
+    warns("id,x", counting, "[\"column \\\"id\\\" looks like an identifier: it counts up by one from row to row; leave it out of the features\"]",
+          __LINE__);
+    warns("c,f,m,x", temperatures,
+          "[\"columns \\\"c\\\" and \\\"f\\\" are one and the same up to scale and shift; if one is the target, the other gives it away\","
+          "\"columns \\\"c\\\" and \\\"m\\\" are one and the same up to scale and shift; if one is the target, the other gives it away\","
+          "\"columns \\\"f\\\" and \\\"m\\\" are one and the same up to scale and shift; if one is the target, the other gives it away\"]",
+          __LINE__);
+    warns("a,b,colour,state", twins,
+          "[\"columns \\\"a\\\" and \\\"b\\\" are equal; if one is the target, the other gives it away\","
+          "\"columns \\\"colour\\\" and \\\"state\\\" go together one to one; if one is the target, the other gives it away\"]",
+          __LINE__);
+    warns("a,b,colour,state", nearly, "[]", __LINE__);
+    warns("d,e,x", dates,
+          "[\"column \\\"d\\\" holds dates as text (\\\"2024-01-01\\\"), each of which is a category of its own; send what matters of them as "
+          "numbers\","
+          "\"column \\\"e\\\" holds dates as text (\\\"1.1.2023 12:00\\\"), each of which is a category of its own; send what matters of them as "
+          "numbers\"]",
+          __LINE__);
+}
+END_TEST
+
+START_TEST(imbalance) {
+    char text[4000] = "x,ok\n";
+    for (int i = 0; i < 100; i++) sprintf(text + strlen(text), "%d,%s\n", i * 7 % 13, i == 40 || i == 70 ? "no" : "yes");
+    check_warnings(load_csv(text, NULL), "[\"column \\\"ok\\\", should it be the target, is imbalanced: \\\"no\\\" has 2 of 100 rows\"]", __LINE__);
+    memcpy(strstr(text, "yes"), "no ", 3);
+    check_warnings(load_csv(text, NULL), "[]", __LINE__);
+}
+END_TEST
+
 START_TEST(at_most_twenty_warnings) {
     char text[2000] = "";
     for (int i = 0; i < 30; i++) sprintf(text + strlen(text), "%sc%d", i ? "," : "", i);
@@ -172,6 +230,8 @@ Suite *suite_schema_ingest(void) {
     tcase_add_test(tests, a_faulty_row_of_codes_is_not_counted);
     tcase_add_test(tests, warnings);
     tcase_add_test(tests, identifiers);
+    tcase_add_test(tests, suspicions);
+    tcase_add_test(tests, imbalance);
     tcase_add_test(tests, at_most_twenty_warnings);
     tcase_add_test(tests, types_in_a_query);
     tcase_add_test(tests, types_in_json);

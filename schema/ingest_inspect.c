@@ -1,0 +1,169 @@
+/* ingest_inspect.c - guesses what a file is from its first bytes, then lets an ingest read them that knows that they may be cut. */
+#include "ingest_inspect.h"
+
+#include "formats/json_text.h"
+#include "ingest_sink.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PREVIEW_ROWS = 10, UNPACKED_MAX = 64 << 20 /* bytes of an archive */ };
+
+static bool begins(const char *bytes, size_t size, const char *with, size_t n) {
+    return size >= n && memcmp(bytes, with, n) == 0;
+}
+#define BEGINS(with) begins(bytes, size, with, sizeof(with) - 1)
+
+/* ---- guesses ---- */
+
+/* Formats that are known and not read: what to do instead; NULL: it is none of them. */
+static const char *not_read(const char *bytes, size_t size) {
+    if (BEGINS("PAR1")) return "this is Parquet, which is not read; with pandas: pandas.read_parquet(file).to_csv(\"file.csv\", index=False)";
+    if (BEGINS("ARROW1")) return "this is Arrow, which is not read; with pandas: pandas.read_feather(file).to_csv(\"file.csv\", index=False)";
+    if (BEGINS("\x89HDF")) return "this is HDF5, which is not read; save its arrays with numpy.savez_compressed";
+    if (BEGINS("\x89PNG") || BEGINS("\xFF\xD8\xFF")) return "this is a picture; put the pixels of all pictures into one array, numpy.save";
+    if (BEGINS("%PDF")) return "this is a PDF; save the table in it as CSV";
+    if (BEGINS("\xD0\xCF\x11\xE0")) return "this is an old Excel file; save the sheet as CSV";
+    if (BEGINS("BZh") || BEGINS("\xFD"
+                                "7zXZ"))
+        return "this is compressed with bzip2 or xz; use gzip or zstd, or send it as it is";
+    return NULL;
+}
+
+/* One object a line, or one value over the whole file. */
+static const char *kind_of_json(const char *p, const char *end) {
+    struct json_text_fault fault;
+    const char *newline = memchr(p, '\n', (size_t)(end - p)), *after = newline ? json_text_check(p, newline, NULL, &fault) : NULL;
+    if (!after || *p != '{' || json_text_blanks(after, newline) != newline) return "application/json";
+    after = json_text_blanks(newline, end);
+    return after < end && *after == '{' ? "application/x-ndjson" : "application/json";
+}
+
+static const char *kind_of(const char *bytes, size_t size) {
+    if (BEGINS("\x93NUMPY")) return "application/x-npy";
+    if (BEGINS("PK\3\4")) return "application/x-npz";
+    if (size >= 4 && bytes[0] == 0 && bytes[1] == 0) return "application/x-idx";
+    const char *end = bytes + size, *p = json_text_blanks(BEGINS("\xEF\xBB\xBF") ? bytes + 3 : bytes, end);
+    if (p < end && *p == '{') return kind_of_json(p, end);
+    return "text/csv";
+}
+
+/* ---- encodings ---- */
+
+struct decoded {
+    char *bytes;
+    size_t size;
+};
+
+static int keep(void *context, const char *bytes, size_t size, struct schema_problems *problems) {
+    struct decoded *d = context;
+    (void)problems;
+    size_t n = SCHEMA_INSPECT_MAX - d->size < size ? SCHEMA_INSPECT_MAX - d->size : size;
+    memcpy(d->bytes + d->size, bytes, n);
+    d->size += n;
+    return d->size == SCHEMA_INSPECT_MAX ? -1 : 0; /* enough */
+}
+
+static int decode(const char *encoding, const char *bytes, size_t size, struct decoded *d, struct schema_problems *problems) {
+    struct schema_decoder *decoder = NULL;
+    d->bytes = malloc(SCHEMA_INSPECT_MAX);
+    if (!d->bytes) return schema_ingest_no_memory(problems);
+    int failed = schema_decoder_open(encoding, 0, &decoder, problems);
+    if (!failed) failed = schema_decoder_feed(decoder, bytes, size, keep, d, problems);
+    schema_decoder_close(decoder);
+    return failed && problems->total > 0 ? -1 : 0;
+}
+
+/* ---- JSON that is cut ---- */
+
+/* Ends a cut {"records":[{...},{... behind the last whole record; *size is that of the result, which is the caller's. NULL: it cannot be done, or the
+ * fault lies before the cut. */
+static char *mend(const char *bytes, size_t *size, const char *fault) {
+    const char *end = bytes + *size, *p = bytes, *whole = NULL;
+    int depth = 0;
+    for (bool inside = false; p < end; p++) {
+        if (inside) {
+            if (*p == '\\') p++;
+            else if (*p == '"') inside = false;
+        } else if (*p == '"') inside = true;
+        else if (*p == '{' || *p == '[') depth++;
+        else if (*p == '}' || *p == ']') {
+            depth--;
+            if (depth == 2 && *p == '}') whole = p + 1;
+        }
+    }
+    char *text = whole && depth > 0 && fault >= whole ? malloc((size_t)(whole - bytes) + 2) : NULL;
+    if (!text) return NULL;
+    memcpy(text, bytes, (size_t)(whole - bytes));
+    memcpy(text + (whole - bytes), "]}", 2);
+    *size = (size_t)(whole - bytes) + 2;
+    return text;
+}
+
+/* ---- the answer ---- */
+
+static json_t *answer(const struct schema_ingest *ingest, const struct schema_dataset *data) {
+    json_t *preview = json_array(), *reasons = json_object();
+    for (int64_t i = 0; i < data->rows && i < PREVIEW_ROWS; i++) json_array_append_new(preview, schema_dataset_row_json(data, i));
+    for (int32_t i = 0; i < ingest->columns_count; i++) {
+        char reason[200];
+        schema_ingest_reason(ingest, i, reason, sizeof reason);
+        json_object_set_new(reasons, ingest->columns[i].name, schema_problem_text(reason));
+    }
+    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "object", "inspection", "format", ingest->format->entry.name, "content_type",
+                             ingest->format->content_type, "rows", (json_int_t)data->rows, "columns", schema_dataset_columns_json(data), "reasons",
+                             reasons, "preview", preview, "warnings", schema_ingest_warnings(ingest));
+    json_t *details = schema_ingest_details(ingest);
+    if (json) json_object_update(json, details);
+    json_decref(details);
+    return json;
+}
+
+static json_t *read(const struct schema_format_ops *format, const char *bytes, size_t size, const struct schema_ingest_options *options, int fd,
+                    struct schema_problems *problems) {
+    struct schema_ingest *ingest = NULL;
+    struct schema_dataset *data = NULL;
+    struct bp_error error = {{0}, {0}};
+    json_t *json = NULL;
+    int failed = schema_ingest_open(format, options, fd, &ingest, problems);
+    if (!failed) failed = schema_ingest_feed(ingest, bytes, size, problems);
+    if (!failed) failed = schema_ingest_finish(ingest, problems);
+    if (!failed && schema_dataset_open(fd, &data, &error) != 0) schema_problem_add(problems, NULL, "%s", error.message);
+    if (data) json = answer(ingest, data);
+    schema_dataset_free(data);
+    schema_ingest_close(ingest);
+    return json;
+}
+
+json_t *schema_inspect(const char *bytes, size_t size, const struct schema_ingest_options *options, int fd, struct schema_problems *problems) {
+    const char *encoding = BEGINS("\x1F\x8B") ? "gzip" : BEGINS("\x28\xB5\x2F\xFD") ? "zstd" : NULL;
+    const size_t looked_at = size;
+    struct decoded decoded = {.size = 0};
+    json_t *json = NULL;
+    char *mended = NULL;
+    if (encoding) {
+        if (decode(encoding, bytes, size, &decoded, problems)) goto done;
+        bytes = decoded.bytes, size = decoded.size;
+    }
+    const char *refusal = not_read(bytes, size), *kind = kind_of(bytes, size);
+    if (refusal) {
+        schema_problem_add(problems, NULL, "%s", refusal);
+        goto done;
+    }
+    struct schema_ingest_options part = *options;
+    part.part = true, part.encoding = NULL, part.decoded_max = UNPACKED_MAX;
+    struct json_text_fault fault;
+    if (strcmp(kind, "application/json") == 0 && !json_text_check(bytes, bytes + size, NULL, &fault)) {
+        mended = mend(bytes, &size, fault.at);
+        if (mended) bytes = mended;
+    }
+    json = read(schema_format_for(kind), bytes, size, &part, fd, problems);
+    if (json) {
+        json_object_set_new(json, "encoding", encoding ? json_string(encoding) : json_null());
+        json_object_set_new(json, "bytes", json_integer((json_int_t)looked_at));
+    }
+done:
+    free(mended);
+    free(decoded.bytes);
+    return json;
+}

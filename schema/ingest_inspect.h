@@ -1,0 +1,14 @@
+/* ingest_inspect.h - a look at the first bytes of a file before anything is stored. */
+#ifndef SCHEMA_INGEST_INSPECT_H
+#define SCHEMA_INGEST_INSPECT_H
+
+#include "ingest.h"
+
+enum { SCHEMA_INSPECT_MAX = 1 << 20 /* bytes looked at */ };
+
+/* {"object":"inspection","format","content_type","encoding","bytes","rows","columns":[...],"reasons":{column: why its
+ * type},"preview":[rows],"warnings":[...], "csv"?}. The bytes may end anywhere. fd: a new empty file, which holds nothing of use afterwards. Format
+ * and encoding are guessed from the bytes. Of the options types, csv and column count. NULL with problems, those of an upload. The caller's. */
+json_t *schema_inspect(const char *bytes, size_t size, const struct schema_ingest_options *options, int fd, struct schema_problems *problems);
+
+#endif

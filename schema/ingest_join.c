@@ -1,0 +1,203 @@
+/* ingest_join.c - copies cells from datasets into the groups of an ingest, block by block. Dictionaries are joined first: the base's categories keep
+ * their numbers, those that only the other has follow. Statistics and warnings come from the one pass, as for any upload. */
+#include "ingest_join.h"
+
+#include "ingest_sink.h"
+#include "text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where the cells of an output column come from. */
+struct source {
+    int32_t columns[2]; /* in base and more, -1: not there */
+    int32_t *codes[2];  /* CATEGORICAL: the part's code to ours */
+};
+
+struct join {
+    enum schema_join how;
+    const struct schema_dataset *parts[2];
+    struct schema_ingest *ingest;
+    struct source *sources;
+};
+
+/* ---- the columns ---- */
+
+static const char *column_name(const void *dataset, int32_t i) {
+    return ((const struct schema_dataset *)dataset)->columns[i].name;
+}
+
+static bool shapes_equal(const struct bp_shape *a, const struct bp_shape *b) {
+    return a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
+}
+
+/* The columns of the new rows must be those of the dataset. */
+static int check_rows(const struct schema_dataset *base, const struct schema_dataset *more, struct schema_problems *problems) {
+    char name[64], meant[96];
+    int failed = 0;
+    for (int32_t i = 0; i < base->columns_count; i++) {
+        const struct schema_column *c = &base->columns[i];
+        const int32_t at = schema_dataset_find(more, c->name);
+        schema_ingest_short(c->name, strlen(c->name), name);
+        if (at < 0)
+            failed = schema_problem_add(problems, NULL,
+                                        "the rows lack the column \"%s\" of the dataset; give it in every row, empty or null if missing", name);
+        else if (more->columns[at].type != c->type || !shapes_equal(&more->columns[at].shape, &c->shape))
+            failed = schema_problem_add(problems, NULL, "column \"%s\" is %s in the dataset, %s in the rows%s", name, schema_type_name(c->type),
+                                        schema_type_name(more->columns[at].type), more->columns[at].type == c->type ? " of another shape" : "");
+    }
+    for (int32_t i = 0; i < more->columns_count; i++) {
+        const char *got = more->columns[i].name;
+        if (schema_dataset_find(base, got) >= 0) continue;
+        const char *near = strlen(got) < 64 && base->columns_count < 10000 ? schema_nearest(got, column_name, base, base->columns_count) : NULL;
+        failed = schema_problem_add(problems, NULL, "the rows have a column \"%s\", the dataset has not%s",
+                                    schema_ingest_short(got, strlen(got), name), schema_did_you_mean(near, meant, sizeof meant));
+    }
+    return failed;
+}
+
+static int check_columns(const struct schema_dataset *base, const struct schema_dataset *more, struct schema_problems *problems) {
+    char name[64];
+    if (base->rows != more->rows)
+        return schema_problem_add(problems, NULL, "the column has %lld values, the dataset has %lld rows; give one value per row, null if missing",
+                                  (long long)more->rows, (long long)base->rows);
+    for (int32_t i = 0; i < more->columns_count; i++)
+        if (schema_dataset_find(base, more->columns[i].name) >= 0)
+            return schema_problem_add(problems, NULL, "the dataset has a column \"%s\" already; choose another name",
+                                      schema_ingest_short(more->columns[i].name, strlen(more->columns[i].name), name));
+    return 0;
+}
+
+static int declare(struct join *j, int32_t part, int32_t column, struct schema_problems *problems) {
+    const struct schema_column *c = &j->parts[part]->columns[column];
+    const int32_t at = schema_ingest_declare(j->ingest, c->name, strlen(c->name), c->type, c->type == SCHEMA_TENSOR ? &c->shape : NULL, problems);
+    if (at < 0) return -1;
+    j->sources[at] = (struct source){.columns = {-1, -1}};
+    j->sources[at].columns[part] = column;
+    if (part == 0 && j->how == SCHEMA_JOIN_ROWS) j->sources[at].columns[1] = schema_dataset_find(j->parts[1], c->name);
+    return 0;
+}
+
+/* Gives every category of a part its number in the joined column. */
+static int join_categories(struct join *j, int32_t column, int32_t part, struct schema_problems *problems) {
+    struct source *s = &j->sources[column];
+    if (s->columns[part] < 0) return 0;
+    const struct schema_column *from = &j->parts[part]->columns[s->columns[part]];
+    struct ingest_column *to = &j->ingest->columns[column];
+    if (from->type == SCHEMA_BOOLEAN)
+        for (int i = 0; i < 2; i++)
+            if (!*to->spelt[i] && from->categories[i].count > 0) strncpy(to->spelt[i], from->categories[i].value, sizeof to->spelt[i] - 1);
+    if (from->type != SCHEMA_CATEGORICAL) return 0;
+    s->codes[part] = malloc(((size_t)from->categories_count + 1) * sizeof *s->codes[part]);
+    if (!s->codes[part]) return schema_ingest_no_memory(problems);
+    for (int32_t i = 0; i < from->categories_count; i++) {
+        const struct schema_cell cell = {
+            .kind = CELL_TEXT, .column = column, .text = from->categories[i].value, .size = strlen(from->categories[i].value)};
+        s->codes[part][i] = schema_ingest_category(j->ingest, &cell, problems);
+        if (s->codes[part][i] < 0) return -1;
+        if (schema_cell_is_missing(cell.text, cell.size)) to->kept += from->categories[i].count;
+    }
+    return 0;
+}
+
+/* ---- the cells ---- */
+
+static void copy_tensors(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n, struct ingest_column *to, int64_t row) {
+    const int64_t size = bp_shape_size(&to->shape);
+    for (int64_t i = 0; i < n; i++) {
+        float *out = to->tensors + (row + i) * size;
+        schema_dataset_tensor(d, column, first + i, out);
+        int64_t there = 0;
+        while (there < size && isnan(out[there])) there++;
+        to->absent[row + i] = there == size;
+    }
+}
+
+/* Rows first..first+n of a part into the group, from its row on. */
+static void copy(struct join *j, int32_t column, int32_t part, int64_t first, int64_t n) {
+    const struct source *s = &j->sources[column];
+    const struct schema_dataset *d = j->parts[part];
+    struct ingest_column *to = &j->ingest->columns[column];
+    const int64_t row = j->ingest->group_row;
+    if (to->type == SCHEMA_NUMERIC) schema_dataset_numbers(d, s->columns[part], first, n, to->numbers + row);
+    else if (to->type == SCHEMA_TENSOR) copy_tensors(d, s->columns[part], first, n, to, row);
+    else
+        for (int64_t i = 0; i < n; i++) {
+            const int32_t code = schema_dataset_code(d, s->columns[part], first + i);
+            to->codes[row + i] = code < 0 ? 0 : (uint32_t)(s->codes[part] ? s->codes[part][code] : code) + 1;
+        }
+}
+
+/* All rows of a part; of columns side by side both parts go at once. */
+static int copy_part(struct join *j, int32_t part, struct schema_problems *problems) {
+    struct schema_ingest *ingest = j->ingest;
+    const int64_t rows = j->parts[part]->rows;
+    for (int64_t first = 0, n; first < rows; first += n) {
+        n = ingest->rows_per_group - ingest->group_row;
+        if (n > rows - first) n = rows - first;
+        for (int32_t c = 0; c < ingest->columns_count; c++) {
+            const bool beside = j->how == SCHEMA_JOIN_COLUMNS && j->sources[c].columns[0] < 0;
+            copy(j, c, beside ? 1 : part, first, n);
+        }
+        if (schema_ingest_rows_end(ingest, n, problems)) return -1;
+    }
+    return 0;
+}
+
+static int join(struct join *j, struct schema_problems *problems) {
+    const struct schema_dataset *base = j->parts[0], *more = j->parts[1];
+    if (j->how == SCHEMA_JOIN_ROWS ? check_rows(base, more, problems) : check_columns(base, more, problems)) return -1;
+    for (int32_t i = 0; i < base->columns_count; i++)
+        if (declare(j, 0, i, problems)) return -1;
+    for (int32_t i = 0; i < more->columns_count && j->how == SCHEMA_JOIN_COLUMNS; i++)
+        if (declare(j, 1, i, problems)) return -1;
+    if (schema_ingest_start(j->ingest, problems)) return -1;
+    for (int32_t c = 0; c < j->ingest->columns_count; c++)
+        if (join_categories(j, c, 0, problems) || join_categories(j, c, 1, problems)) return -1;
+    if (copy_part(j, 0, problems) || (j->how == SCHEMA_JOIN_ROWS && copy_part(j, 1, problems))) return -1;
+    return schema_ingest_finish(j->ingest, problems);
+}
+
+/* ---- as a format that has read all it needs ---- */
+
+static int join_open(struct schema_ingest *ingest, void **state, struct schema_problems *problems) {
+    (void)ingest, (void)state, (void)problems;
+    return 0;
+}
+
+static int join_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
+    (void)ingest, (void)state, (void)problems;
+    return 0;
+}
+
+static const struct schema_format_ops ops = {.open = join_open, .finish = join_finish};
+
+int schema_ingest_join(enum schema_join how, const struct schema_dataset *base, const struct schema_dataset *more,
+                       const struct schema_ingest_options *options, int fd, struct schema_ingest **ingest, struct schema_problems *problems) {
+    struct join j = {.how = how, .parts = {base, more}};
+    const struct schema_ingest_options limits = {
+        .rows_max = options->rows_max, .columns_max = options->columns_max, .categories_max = options->categories_max};
+    if (schema_ingest_open(&ops, &limits, fd, &j.ingest, problems)) return -1;
+    j.sources = calloc((size_t)base->columns_count + (size_t)more->columns_count + 1, sizeof *j.sources);
+    const int failed = j.sources ? join(&j, problems) : schema_ingest_no_memory(problems);
+    for (int32_t c = 0; j.sources && c < j.ingest->columns_count; c++) free(j.sources[c].codes[0]), free(j.sources[c].codes[1]);
+    free(j.sources);
+    if (failed) schema_ingest_close(j.ingest);
+    else *ingest = j.ingest;
+    return failed;
+}
+
+int schema_column_types_of(const struct schema_dataset *d, struct schema_column_type **types, int32_t *count, struct schema_problems *problems) {
+    *count = 0;
+    *types = calloc((size_t)d->columns_count + 1, sizeof **types);
+    for (; *types && *count < d->columns_count; ++*count) {
+        const struct schema_column *c = &d->columns[*count];
+        (*types)[*count] = (struct schema_column_type){.name = strdup(c->name), .type = c->type, .shape = c->shape, .hwc = true};
+        if (!(*types)[*count].name) break;
+    }
+    if (*types && *count == d->columns_count) return 0;
+    schema_column_types_free(*types, *count);
+    *types = NULL, *count = 0;
+    return schema_ingest_no_memory(problems);
+}

@@ -8,7 +8,7 @@
     X(csv_dialect)                                                                                                                                   \
     X(dataset)                                                                                                                                       \
     X(definition)                                                                                                                                    \
-    X(ingest) X(ingest_decode) X(json) X(model_file) X(ndjson) X(number) X(predict) X(preprocessing) X(source) X(targets) X(text) X(training)
+    X(ingest) X(ingest_decode) X(json) X(model_file) X(ndjson) X(number) X(predict) X(preprocessing) X(rows) X(source) X(targets) X(text) X(training)
 
 #define X(name) Suite *suite_schema_##name(void);
 SUITES(X)

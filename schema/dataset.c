@@ -319,11 +319,37 @@ int32_t schema_dataset_find(const struct schema_dataset *d, const char *name) {
     return schema_dictionary_find(&d->map->names, name, strlen(name));
 }
 
+/* The block that holds rows[0], the number of the block's first row, and how many of the rows[0..n) lie in it before one does not; 0: rows[0] does
+ * not exist. */
+static int64_t block_of(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n, struct block *b, int64_t *first) {
+    int64_t m = 1;
+    if (!holds(d, column, rows[0])) return 0;
+    const int64_t g = rows[0] / d->map->rows_per_group;
+    *first = g * d->map->rows_per_group;
+    *b = block_at(d, column, g);
+    while (m < n && rows[m] >= *first && rows[m] - *first < b->rows) m++;
+    return m;
+}
+
+void schema_dataset_gather_codes(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n, int32_t *out) {
+    const struct schema_column *c = column >= 0 && column < d->columns_count ? &d->columns[column] : NULL;
+    const bool coded = c && (c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN);
+    while (n > 0) {
+        struct block b;
+        int64_t first = 0, m = coded ? block_of(d, column, rows, n, &b, &first) : 0;
+        for (int64_t i = 0; i < m; i++) {
+            const uint32_t code = raw_code(&b, rows[i] - first);
+            out[i] = code <= (uint32_t)c->categories_count ? (int32_t)code - 1 : -1;
+        }
+        if (m == 0) out[m++] = -1;
+        rows += m, n -= m, out += m;
+    }
+}
+
 int32_t schema_dataset_code(const struct schema_dataset *d, int32_t column, int64_t row) {
-    if (!holds(d, column, row) || (d->columns[column].type != SCHEMA_CATEGORICAL && d->columns[column].type != SCHEMA_BOOLEAN)) return -1;
-    struct block b = block_at(d, column, row / d->map->rows_per_group);
-    uint32_t code = raw_code(&b, row % d->map->rows_per_group);
-    return code <= (uint32_t)d->columns[column].categories_count ? (int32_t)code - 1 : -1;
+    int32_t code;
+    schema_dataset_gather_codes(d, column, &row, 1, &code);
+    return code;
 }
 
 double schema_dataset_number(const struct schema_dataset *d, int32_t column, int64_t row) {
@@ -351,6 +377,58 @@ void schema_dataset_numbers(const struct schema_dataset *d, int32_t column, int6
                 out[i] = code == 1 || code == 2 ? (double)(code - 1) : NAN;
             }
         first += m, n -= m, out += m;
+    }
+}
+
+#define PICK(T)                                                                                                                                      \
+    for (int64_t i = 0; i < n; i++) out[i] = (double)((const T *)(const void *)b->values)[rows[i] - first];                                          \
+    break;
+
+/* rows[0..n) of a block of numbers that starts with row `first`. */
+static void pick_numbers(const struct block *b, const int64_t *rows, int64_t first, int64_t n, double *out) {
+    switch (b->kind) {
+    case BLOCK_U8: PICK(uint8_t)
+    case BLOCK_I8: PICK(int8_t)
+    case BLOCK_U16: PICK(uint16_t)
+    case BLOCK_I16: PICK(int16_t)
+    case BLOCK_I32: PICK(int32_t)
+    case BLOCK_F32: PICK(float)
+    case BLOCK_F64: PICK(double)
+    default:
+        for (int64_t i = 0; i < n; i++) out[i] = NAN;
+    }
+    for (int64_t i = 0; b->bits && i < n; i++)
+        if (absent(b, rows[i] - first)) out[i] = NAN;
+}
+
+/* Rows far apart each wait for memory: the waits overlap when all are asked for first. */
+static void ask_for(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        struct block b;
+        int64_t first;
+        if (block_of(d, column, rows + i, 1, &b, &first) > 0) __builtin_prefetch(b.values + (size_t)(rows[i] - first) * column_kind_bytes(b.kind));
+    }
+}
+
+void schema_dataset_gather(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n, double *out) {
+    const bool numeric = column >= 0 && column < d->columns_count && d->columns[column].type == SCHEMA_NUMERIC;
+    if (!numeric) { /* a boolean is one of two codes; what is neither has no number */
+        int32_t code;
+        const bool boolean = column >= 0 && column < d->columns_count && d->columns[column].type == SCHEMA_BOOLEAN;
+        for (int64_t i = 0; i < n; i++) {
+            if (boolean) schema_dataset_gather_codes(d, column, rows + i, 1, &code);
+            out[i] = boolean && code >= 0 ? code : (double)NAN;
+        }
+        return;
+    }
+    const bool scattered = n > 1 && n <= 256 && (rows[n - 1] < rows[0] || rows[n - 1] - rows[0] > 64 * n);
+    if (scattered) ask_for(d, column, rows, n);
+    while (n > 0) {
+        struct block b;
+        int64_t first = 0, m = block_of(d, column, rows, n, &b, &first);
+        if (m > 0) pick_numbers(&b, rows, first, m, out);
+        else out[m++] = NAN;
+        rows += m, n -= m, out += m;
     }
 }
 

@@ -53,8 +53,12 @@ int32_t schema_dataset_find(const struct schema_dataset *dataset, const char *na
 double schema_dataset_number(const struct schema_dataset *dataset, int32_t column, int64_t row);
 /* The same for rows first..first+n, faster. */
 void schema_dataset_numbers(const struct schema_dataset *dataset, int32_t column, int64_t first, int64_t n, double *out);
+/* The same for rows[0..n), in any order; fastest when neighbours lie close together. */
+void schema_dataset_gather(const struct schema_dataset *dataset, int32_t column, const int64_t *rows, int64_t n, double *out);
 /* CATEGORICAL or BOOLEAN: index into categories, -1 when missing. */
 int32_t schema_dataset_code(const struct schema_dataset *dataset, int32_t column, int64_t row);
+/* The same for rows[0..n), in any order. */
+void schema_dataset_gather_codes(const struct schema_dataset *dataset, int32_t column, const int64_t *rows, int64_t n, int32_t *out);
 /* TENSOR: writes the cell's numbers; all NaN when missing. */
 void schema_dataset_tensor(const struct schema_dataset *dataset, int32_t column, int64_t row, float *out);
 

@@ -119,9 +119,12 @@ static int fit_categories(struct schema_feature *f, const struct schema_dataset 
         free(seen);
         return bp_error_set(error, "", "no memory for %d categories", c->categories_count);
     }
-    for (int64_t i = 0; i < n; i++) {
-        int32_t code = schema_dataset_code(d, column, rows[i]);
-        if (code >= 0) seen[code]++;
+    for (int64_t first = 0; first < n; first += SCHEMA_ROWS_MAX) {
+        int32_t codes[SCHEMA_ROWS_MAX];
+        const int64_t some = n - first < SCHEMA_ROWS_MAX ? n - first : SCHEMA_ROWS_MAX;
+        schema_dataset_gather_codes(d, column, rows + first, some, codes);
+        for (int64_t i = 0; i < some; i++)
+            if (codes[i] >= 0) seen[codes[i]]++;
     }
     for (int32_t k = 0; k < c->categories_count; k++)
         if (seen[k] && (f->categories[f->categories_count] = strdup(c->categories[k].value))) seen[f->categories_count++] = seen[k];
@@ -165,13 +168,45 @@ static int fit_feature(struct schema_feature *f, const struct schema_dataset *d,
     if (!f->name) return bp_error_set(error, "", "out of memory");
     if (f->type == SCHEMA_CATEGORICAL) return fit_categories(f, d, column, rows, n, error);
     if (f->type == SCHEMA_TENSOR) return fit_tensor(f, d, column, rows, n, error);
+    if (schema_scale_by_moments(f)) return 0; /* in one pass with others */
     double *values = malloc(((size_t)n + 1) * sizeof *values);
     if (!values) return bp_error_set(error, "", "no memory for %lld rows", (long long)n);
-    for (int64_t i = 0; i < n; i++) values[i] = schema_dataset_number(d, column, rows[i]);
+    schema_dataset_gather(d, column, rows, n, values);
     const int failed = schema_scale_fit(f, values, n, error);
     free(values);
-    if (f->type == SCHEMA_BOOLEAN) f->std = 1;
     return failed;
+}
+
+enum { TOGETHER = 8, SOME = 512 };
+
+/* Moments of up to TOGETHER columns over the training rows. The recurrence of a column waits for its own divisions; those of several columns go side
+ * by side, each to the same bits as alone. */
+static void moments_of(const struct schema_fit *fit, const int32_t *columns, int32_t count, struct schema_moments *m) {
+    double values[TOGETHER][SOME];
+    for (int64_t first = 0; first < fit->n; first += SOME) {
+        const int64_t some = fit->n - first < SOME ? fit->n - first : SOME;
+        for (int32_t c = 0; c < count; c++) schema_dataset_gather(fit->dataset, columns[c], fit->rows + first, some, values[c]);
+        for (int64_t i = 0; i < some; i++)
+            for (int32_t c = 0; c < count; c++)
+                if (!isnan(values[c][i])) schema_moments_add(&m[c], values[c][i]);
+    }
+}
+
+/* Numbers and booleans that their moments fit. */
+static void fit_by_moments(const struct schema_fit *fit, struct schema_preprocessing *p) {
+    int32_t columns[TOGETHER], which[TOGETHER], count = 0;
+    for (int32_t i = 0; i <= p->features_count; i++) {
+        const struct schema_feature *f = i < p->features_count ? &p->features[i] : NULL;
+        if (f && (f->type == SCHEMA_NUMERIC || f->type == SCHEMA_BOOLEAN) && schema_scale_by_moments(f)) {
+            columns[count] = fit->columns[i];
+            which[count++] = i;
+        }
+        if (count < TOGETHER && f) continue;
+        struct schema_moments m[TOGETHER] = {{0}};
+        moments_of(fit, columns, count, m);
+        for (int32_t c = 0; c < count; c++) schema_scale_begin(&p->features[which[c]], &m[c], fit->n);
+        count = 0;
+    }
 }
 
 struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *fit, struct bp_error *error) {
@@ -185,6 +220,7 @@ struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *f
         if (fit->options) p->features[i].options = fit->options[i];
         if (fit_feature(&p->features[i], fit->dataset, fit->columns[i], fit->rows, fit->n, error) != 0) goto failed;
     }
+    fit_by_moments(fit, p);
     if (schema_targets_fit(fit, p, error) == 0 && lay_out(p, error) == 0) return p;
 failed:
     schema_preprocessing_free(p);

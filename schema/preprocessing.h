@@ -154,20 +154,23 @@ struct schema_view {
 struct schema_view *schema_view_new(const struct schema_preprocessing *preprocessing, const struct schema_dataset *dataset, bool strict,
                                     struct bp_error *error);
 void schema_view_free(struct schema_view *view);
-/* Inputs of one row. tensors: room for view->tensor_size floats. */
+/* Inputs of rows[0..n): inputs[k] has room for those of all of them, one after the other. cells: (n, features_count); tensors: (n, tensor_size). */
+void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, struct schema_feature_value *cells, float *tensors,
+                      float *const *inputs);
 void schema_view_row(const struct schema_view *view, int64_t row, struct schema_feature_value *cells, float *tensors, float *const *inputs);
-/* Target k of one row as the network wants it: a class number, or the standardised value; NaN when missing or not a known label. */
+/* Target k of rows[0..n) as the network wants it: class numbers, or standardised values; NaN when missing or not a known label. */
+void schema_view_targets(const struct schema_view *view, int32_t k, const int64_t *rows, int64_t n, double *out);
 double schema_view_target(const struct schema_view *view, int32_t k, int64_t row);
-/* The same for a tensor: its numbers. False: one of them is missing. */
+/* The same of one row for a tensor: its numbers. False: one of them is missing. */
 bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_t row, float *out);
-/* Whether all targets of the row are there; and what the row counts. */
-bool schema_view_complete(const struct schema_view *view, int64_t row);
-double schema_view_weight(const struct schema_view *view, int64_t row);
+/* Whether rows[0..n), at most SCHEMA_ROWS_MAX, have all targets, a weight, and a value in all features that leave their rows out otherwise. -1: no
+ * memory. */
+enum { SCHEMA_ROWS_MAX = 1024 };
+int schema_view_complete(const struct schema_view *view, const int64_t *rows, int32_t n, bool *out);
+/* What rows[0..n) count. */
+void schema_view_weights(const struct schema_view *view, const int64_t *rows, int64_t n, double *out);
 /* Numbers of target k in the network: 1, or those of a tensor. */
 int64_t schema_target_size(const struct schema_target *target);
-
-/* Whether a row has a value in all features that leave their rows out otherwise. */
-bool schema_view_kept(const struct schema_view *view, int64_t row);
 
 /* {"missing":"median","scale":"robust"} of a column, to and from; encoding tells what differs from the defaults of its type. -1 with problems. */
 int schema_column_options_decode(const json_t *json, const char *pointer, const struct schema_column *column, struct schema_column_options *options,
@@ -175,6 +178,10 @@ int schema_column_options_decode(const json_t *json, const char *pointer, const 
 json_t *schema_column_options_encode(const struct schema_feature *feature);
 
 /* ---- private to preprocessing*.c ---- */
+/* Whether the moments of the training rows are all that the feature is fitted by; what is fitted by them, of n rows. */
+struct schema_moments;
+bool schema_scale_by_moments(const struct schema_feature *feature);
+void schema_scale_begin(struct schema_feature *feature, const struct schema_moments *moments, int64_t n);
 /* NUMERIC and BOOLEAN: fitted on values[0..n), which are sorted here; NaN stands for missing. */
 int schema_scale_fit(struct schema_feature *feature, double *values, int64_t n, struct bp_error *error);
 /* One number of the network's. */
@@ -200,6 +207,8 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
 void schema_targets_encode(const struct schema_preprocessing *p, json_t *json);
 int schema_view_bind_target(struct schema_view *view, int32_t k, bool strict, struct bp_error *error);
 int schema_targets_decode(const json_t *json, struct schema_preprocessing *p);
+/* The class whose label is that number, -1: none. */
+int32_t schema_target_class(const struct schema_target *target, double number);
 /* Fills units and origins anew from the targets. */
 int schema_targets_units(struct schema_preprocessing *p);
 void schema_targets_free(struct schema_preprocessing *p);

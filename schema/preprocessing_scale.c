@@ -69,6 +69,23 @@ static int fit_scale(struct schema_feature *f, const double *sorted, int64_t n) 
     return 0;
 }
 
+bool schema_scale_by_moments(const struct schema_feature *f) {
+    return f->options.scale == SCHEMA_SCALE_STANDARD && f->options.missing != SCHEMA_MISSING_MEDIAN;
+}
+
+void schema_scale_begin(struct schema_feature *f, const struct schema_moments *m, int64_t n) {
+    double spread;
+    schema_moments_result(m, &f->fill, &spread);
+    const bool missing = m->n < (double)n;
+    f->indicator = missing && (f->options.missing == SCHEMA_MISSING_AUTO || f->options.missing == SCHEMA_MISSING_INDICATOR);
+    if (f->options.scale == SCHEMA_SCALE_STANDARD) { /* summed in the order of rows */
+        f->mean = f->fill;
+        f->std = spread;
+    }
+    if (f->type == SCHEMA_BOOLEAN) f->std = 1;
+    if (f->options.missing == SCHEMA_MISSING_CONSTANT) f->fill = f->options.constant;
+}
+
 int schema_scale_fit(struct schema_feature *f, double *values, int64_t n, struct bp_error *error) {
     int64_t there = 0;
     struct schema_moments m = {0};
@@ -77,19 +94,11 @@ int schema_scale_fit(struct schema_feature *f, double *values, int64_t n, struct
         schema_moments_add(&m, values[i]);
         values[there++] = values[i];
     }
-    double spread;
-    schema_moments_result(&m, &f->fill, &spread);
-    const bool missing = there < n;
-    f->indicator = missing && (f->options.missing == SCHEMA_MISSING_AUTO || f->options.missing == SCHEMA_MISSING_INDICATOR);
-    if (f->options.scale == SCHEMA_SCALE_STANDARD) { /* summed in the order of rows */
-        f->mean = f->fill;
-        f->std = spread;
-    }
+    schema_scale_begin(f, &m, n);
     if (f->options.scale != SCHEMA_SCALE_STANDARD || f->options.missing == SCHEMA_MISSING_MEDIAN)
         qsort(values, (size_t)there, sizeof *values, compare);
     if (f->options.scale != SCHEMA_SCALE_STANDARD && fit_scale(f, values, there) != 0) return bp_error_set(error, "", "out of memory");
     if (f->options.missing == SCHEMA_MISSING_MEDIAN && there > 0) f->fill = quantile(values, there, 0.5);
-    if (f->options.missing == SCHEMA_MISSING_CONSTANT) f->fill = f->options.constant;
     return 0;
 }
 

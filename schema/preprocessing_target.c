@@ -27,9 +27,12 @@ static int fit_labels(const struct schema_fit_target *from, struct schema_target
 /* n / (classes * rows of the class), as scikit-learn's "balanced"; a class without training rows counts 1. */
 static void balance(const struct schema_fit *fit, const struct schema_view *view, int32_t k, struct schema_target *target) {
     double *counts = target->class_weights;
-    for (int64_t i = 0; i < fit->n; i++) {
-        const double class = schema_view_target(view, k, fit->rows[i]);
-        if (!isnan(class)) counts[(int32_t) class] += 1;
+    for (int64_t first = 0; first < fit->n; first += SCHEMA_ROWS_MAX) {
+        double classes[SCHEMA_ROWS_MAX];
+        const int64_t some = fit->n - first < SCHEMA_ROWS_MAX ? fit->n - first : SCHEMA_ROWS_MAX;
+        schema_view_targets(view, k, fit->rows + first, some, classes);
+        for (int64_t i = 0; i < some; i++)
+            if (!isnan(classes[i])) counts[(int32_t)classes[i]] += 1;
     }
     for (int32_t c = 0; c < target->labels_count; c++) counts[c] = counts[c] > 0 ? (double)fit->n / (target->labels_count * counts[c]) : 1;
 }
@@ -49,9 +52,12 @@ static int fit_numbers(const struct schema_fit *fit, int32_t column, struct sche
         }
         free(cell);
     } else {
-        for (int64_t i = 0; i < fit->n; i++) {
-            const double v = schema_dataset_number(fit->dataset, column, fit->rows[i]);
-            if (!isnan(v)) schema_moments_add(&m, v);
+        for (int64_t first = 0; first < fit->n; first += SCHEMA_ROWS_MAX) {
+            double values[SCHEMA_ROWS_MAX];
+            const int64_t some = fit->n - first < SCHEMA_ROWS_MAX ? fit->n - first : SCHEMA_ROWS_MAX;
+            schema_dataset_gather(fit->dataset, column, fit->rows + first, some, values);
+            for (int64_t i = 0; i < some; i++)
+                if (!isnan(values[i])) schema_moments_add(&m, values[i]);
         }
     }
     schema_moments_result(&m, &target->mean, &target->std);
@@ -207,21 +213,9 @@ int schema_view_bind_target(struct schema_view *view, int32_t k, bool strict, st
     return 0;
 }
 
-double schema_view_target(const struct schema_view *view, int32_t k, int64_t row) {
-    const struct schema_target *t = &view->preprocessing->targets[k];
-    const int32_t column = view->targets[k];
-    if (column < 0) return NAN;
-    if (!t->classification) return (schema_dataset_number(view->dataset, column, row) - t->mean) / t->std;
-    int32_t class = -1;
-    if (view->classes[k]) {
-        int32_t code = schema_dataset_code(view->dataset, column, row);
-        class = code < 0 ? -1 : view->classes[k][code];
-    } else {
-        char text[40];
-        double v = schema_dataset_number(view->dataset, column, row);
-        if (!isnan(v)) class = class_of(t, schema_number_text(v, text, sizeof text));
-    }
-    return class < 0 ? NAN : class;
+int32_t schema_target_class(const struct schema_target *target, double number) {
+    char text[40];
+    return isnan(number) ? -1 : class_of(target, schema_number_text(number, text, sizeof text));
 }
 
 bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_t row, float *out) {
@@ -235,37 +229,4 @@ bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_
         complete = complete && isfinite(out[i]);
     }
     return complete;
-}
-
-bool schema_view_kept(const struct schema_view *view, int64_t row) {
-    for (int32_t i = 0; i < view->preprocessing->features_count; i++) {
-        const struct schema_feature *f = &view->preprocessing->features[i];
-        const int32_t column = view->columns[i];
-        if (f->options.missing != SCHEMA_MISSING_DROP || column < 0) continue;
-        const enum schema_type type = view->dataset->columns[column].type;
-        if (type == SCHEMA_CATEGORICAL ? schema_dataset_code(view->dataset, column, row) < 0
-                                       : type != SCHEMA_TENSOR && isnan(schema_dataset_number(view->dataset, column, row)))
-            return false;
-    }
-    return true;
-}
-
-bool schema_view_complete(const struct schema_view *view, int64_t row) {
-    for (int32_t k = 0; k < view->preprocessing->targets_count; k++) {
-        const struct schema_target *t = &view->preprocessing->targets[k];
-        if (t->shape.rank > 0) {
-            const int64_t size = schema_target_size(t);
-            float *cell = malloc((size_t)size * sizeof *cell);
-            const bool complete = cell && schema_view_target_tensor(view, k, row, cell);
-            free(cell);
-            if (!complete) return false;
-        } else if (isnan(schema_view_target(view, k, row))) {
-            return false;
-        }
-    }
-    return schema_view_kept(view, row) && (view->sample_weight < 0 || schema_view_weight(view, row) >= 0);
-}
-
-double schema_view_weight(const struct schema_view *view, int64_t row) {
-    return view->sample_weight < 0 ? 1 : schema_dataset_number(view->dataset, view->sample_weight, row);
 }

@@ -1,4 +1,4 @@
-/* preprocessing_view.c - a dataset seen through a fitted preprocessing: rows to network inputs, targets to classes or units. */
+/* preprocessing_view.c - a dataset seen through a fitted preprocessing: which column is what. preprocessing_rows.c reads its rows. */
 #include "preprocessing.h"
 
 #include <math.h>
@@ -67,33 +67,4 @@ void schema_view_free(struct schema_view *view) {
     free(view->targets);
     free(view->classes);
     free(view);
-}
-
-void schema_view_row(const struct schema_view *view, int64_t row, struct schema_feature_value *cells, float *tensors, float *const *inputs) {
-    const struct schema_preprocessing *p = view->preprocessing;
-    for (int32_t i = 0; i < p->features_count; i++) {
-        int32_t column = view->columns[i];
-        struct schema_feature_value *cell = &cells[i];
-        cell->kind = SCHEMA_VALUE_MISSING;
-        if (column < 0 || view->dataset->columns[column].type != p->features[i].type) continue;
-        switch (p->features[i].type) {
-        case SCHEMA_CATEGORICAL: {
-            int32_t code = schema_dataset_code(view->dataset, column, row);
-            if (code < 0) break;
-            cell->kind = SCHEMA_VALUE_CATEGORY;
-            cell->category = view->categories[i][code];
-            break;
-        }
-        case SCHEMA_TENSOR:
-            schema_dataset_tensor(view->dataset, column, row, tensors);
-            cell->kind = SCHEMA_VALUE_TENSOR;
-            cell->tensor = tensors;
-            tensors += bp_shape_size(&p->features[i].shape);
-            break;
-        default:
-            cell->number = schema_dataset_number(view->dataset, column, row);
-            if (!isnan(cell->number)) cell->kind = SCHEMA_VALUE_NUMBER;
-        }
-    }
-    schema_transform(p, cells, inputs);
 }

@@ -9,11 +9,6 @@
 
 /* ---- the split ------------------------------------------------------------------------------------------------------- */
 
-static int compare_rows(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* How many rows of each class go to validation: the share rounded down, then one more for the largest remainders until the total fits. */
 static int64_t apportion(const int64_t *sizes, int32_t groups, int64_t total, double fraction, int64_t *take) {
     int64_t given = 0;
@@ -37,6 +32,27 @@ static int64_t apportion(const int64_t *sizes, int32_t groups, int64_t total, do
     return given;
 }
 
+/* What is drawn: how many of each class. */
+struct plan {
+    int64_t n;
+    const int32_t *classes; /* (n) or NULL */
+    int32_t groups;
+    const int64_t *sizes, *take;
+    int64_t *start; /* where each class begins; moved on */
+    uint64_t seed;
+};
+
+/* Marks the numbers 0..n-1 of those that go to validation: take[g] of each class g, drawn by a shuffle of the class. order: (n) room. */
+static void draw_validation(const struct plan *plan, int64_t *order, uint8_t *marks) {
+    for (int64_t i = 0; i < plan->n; i++) order[plan->start[plan->classes ? plan->classes[i] : 0]++] = i;
+    for (int32_t g = 0; g < plan->groups; g++) {
+        int64_t *group = order + plan->start[g] - plan->sizes[g];
+        struct bp_random random = bp_random_open(plan->seed, BP_STREAM_SPLIT, (uint32_t)g);
+        bp_random_shuffle(&random, group, plan->sizes[g]);
+        for (int64_t i = 0; i < plan->take[g]; i++) marks[group[i] / 8] |= (uint8_t)(1 << group[i] % 8);
+    }
+}
+
 int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, int32_t classes_count, double fraction, uint64_t seed,
                       struct schema_split *split, struct bp_error *error) {
     int32_t groups = classes ? classes_count : 1;
@@ -44,8 +60,9 @@ int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, in
     int64_t *out = malloc(((size_t)n + 1) * sizeof *out), *order = malloc(((size_t)n + 1) * sizeof *order);
     int64_t *sizes = calloc((size_t)groups, sizeof *sizes), *take = calloc((size_t)groups, sizeof *take),
             *start = calloc((size_t)groups + 1, sizeof *start);
+    uint8_t *marks = calloc((size_t)n / 8 + 1, 1);
     int failed = 0;
-    if (!out || !order || !sizes || !take || !start) {
+    if (!out || !order || !sizes || !take || !start || !marks) {
         free(out);
         failed = bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
         goto done;
@@ -55,25 +72,19 @@ int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, in
     if (fraction > 0 && total < 1 && n >= 2) total = 1;
     total = apportion(sizes, groups, total, fraction, take);
     for (int32_t g = 0; g < groups; g++) start[g + 1] = start[g] + sizes[g];
-    for (int64_t i = 0; i < n; i++) order[start[classes ? classes[i] : 0]++] = rows[i];
+    draw_validation(&(struct plan){n, classes, groups, sizes, take, start, seed}, order, marks);
     split->validation = out;
     split->train = out + total;
-    for (int32_t g = 0; g < groups; g++) {
-        int64_t *group = order + start[g] - sizes[g];
-        struct bp_random random = bp_random_open(seed, BP_STREAM_SPLIT, (uint32_t)g);
-        bp_random_shuffle(&random, group, sizes[g]);
-        for (int64_t i = 0; i < sizes[g]; i++) {
-            if (i < take[g]) split->validation[split->validation_count++] = group[i];
-            else split->train[split->train_count++] = group[i];
-        }
+    for (int64_t i = 0; i < n; i++) {
+        if (marks[i / 8] >> i % 8 & 1) split->validation[split->validation_count++] = rows[i];
+        else split->train[split->train_count++] = rows[i];
     }
-    qsort(split->validation, (size_t)split->validation_count, sizeof *out, compare_rows);
-    qsort(split->train, (size_t)split->train_count, sizeof *out, compare_rows);
 done:
     free(order);
     free(sizes);
     free(take);
     free(start);
+    free(marks);
     return failed;
 }
 
@@ -95,7 +106,7 @@ struct goal {
 struct schema_source {
     const struct schema_view *view;
     int64_t count;
-    int64_t *rows; /* (count) */
+    const int64_t *rows; /* (count) */
     struct goal goals[BP_OUTPUTS_MAX];
     float *weights;                /* (count) or NULL */
     int64_t widths[BP_INPUTS_MAX]; /* numbers of one sample of each input */
@@ -103,16 +114,19 @@ struct schema_source {
     bool keep;
 };
 
-/* Cells and tensors of one row, on the stack for ordinary rows. */
+/* Cells and tensors of some rows, on the stack for ordinary rows. */
 struct row_room {
-    struct schema_feature_value small[256], *cells;
-    float small_tensors[1024], *tensors;
+    struct schema_feature_value small[1024], *cells;
+    float small_tensors[4096], *tensors;
+    int32_t rows;
 };
 
 static bool room_open(struct row_room *room, const struct schema_view *view) {
-    size_t cells = (size_t)view->preprocessing->features_count;
-    room->cells = cells <= 256 ? room->small : malloc(cells * sizeof *room->cells);
-    room->tensors = view->tensor_size <= 1024 ? room->small_tensors : malloc(view->tensor_size * sizeof *room->tensors);
+    const size_t cells = (size_t)view->preprocessing->features_count + 1, numbers = view->tensor_size + 1;
+    const size_t rows = cells > 1024 || numbers > 4096 ? 1 : 1024 / cells < 4096 / numbers ? 1024 / cells : 4096 / numbers;
+    room->rows = (int32_t)rows;
+    room->cells = cells <= 1024 ? room->small : malloc(cells * sizeof *room->cells);
+    room->tensors = numbers <= 4096 ? room->small_tensors : malloc(numbers * sizeof *room->tensors);
     return room->cells && room->tensors;
 }
 
@@ -125,10 +139,10 @@ static void transform_rows(const struct schema_source *s, const int64_t *rows, i
     struct row_room room;
     int32_t count = s->view->preprocessing->inputs_count;
     if (room_open(&room, s->view)) {
-        for (int64_t i = 0; i < n; i++) {
+        for (int64_t first = 0; first < n; first += room.rows) {
             float *at[BP_INPUTS_MAX];
-            for (int32_t k = 0; k < count; k++) at[k] = inputs[k] + i * s->widths[k];
-            schema_view_row(s->view, rows[i], room.cells, room.tensors, at);
+            for (int32_t k = 0; k < count; k++) at[k] = inputs[k] + first * s->widths[k];
+            schema_view_rows(s->view, rows + first, n - first < room.rows ? (int32_t)(n - first) : room.rows, room.cells, room.tensors, at);
         }
     }
     room_close(&room);
@@ -170,6 +184,16 @@ static void fill(const void *context, const int64_t *samples, int32_t n, const s
     }
 }
 
+/* Target k of all rows, into every width-th number. */
+static void fill_targets(const struct schema_source *s, int32_t k, int64_t width, float *out) {
+    double targets[SCHEMA_ROWS_MAX];
+    for (int64_t first = 0; first < s->count; first += SCHEMA_ROWS_MAX) {
+        const int64_t n = s->count - first < SCHEMA_ROWS_MAX ? s->count - first : SCHEMA_ROWS_MAX;
+        schema_view_targets(s->view, k, s->rows + first, n, targets);
+        for (int64_t i = 0; i < n; i++) out[(first + i) * width] = (float)targets[i];
+    }
+}
+
 static bool open_goal(struct schema_source *s, int32_t o, bool one_hot) {
     const struct schema_preprocessing *p = s->view->preprocessing;
     const struct schema_output *output = &p->outputs[o];
@@ -179,12 +203,9 @@ static bool open_goal(struct schema_source *s, int32_t o, bool one_hot) {
     goal->labels = one_hot ? p->targets[output->first].labels_count : 0;
     if (goal->tensor && !s->keep) return true;
     if (!(goal->kept = malloc(((size_t)s->count * (size_t)goal->width + 1) * sizeof *goal->kept))) return false;
-    for (int64_t i = 0; i < s->count; i++) {
-        float *y = goal->kept + i * goal->width;
-        if (goal->tensor) schema_view_target_tensor(s->view, output->first, s->rows[i], y);
-        else
-            for (int32_t k = 0; k < output->count; k++) y[k] = (float)schema_view_target(s->view, output->first + k, s->rows[i]);
-    }
+    for (int64_t i = 0; goal->tensor && i < s->count; i++)
+        schema_view_target_tensor(s->view, output->first, s->rows[i], goal->kept + i * goal->width);
+    for (int32_t k = 0; !goal->tensor && k < output->count; k++) fill_targets(s, output->first + k, goal->width, goal->kept + k);
     return true;
 }
 
@@ -195,11 +216,16 @@ static bool open_weights(struct schema_source *s, bool class_weights) {
     for (int32_t k = 0; class_weights && k < p->targets_count; k++) classes = classes || p->targets[k].class_weights;
     if (!classes && !p->sample_weight) return true;
     if (!(s->weights = malloc(((size_t)s->count + 1) * sizeof *s->weights))) return false;
-    for (int64_t i = 0; i < s->count; i++) {
-        double weight = schema_view_weight(s->view, s->rows[i]);
-        for (int32_t k = 0; classes && k < p->targets_count; k++)
-            if (p->targets[k].class_weights) weight *= p->targets[k].class_weights[(int32_t)schema_view_target(s->view, k, s->rows[i])];
-        s->weights[i] = (float)weight;
+    for (int64_t first = 0; first < s->count; first += SCHEMA_ROWS_MAX) {
+        double weights[SCHEMA_ROWS_MAX], targets[SCHEMA_ROWS_MAX];
+        const int64_t n = s->count - first < SCHEMA_ROWS_MAX ? s->count - first : SCHEMA_ROWS_MAX;
+        schema_view_weights(s->view, s->rows + first, n, weights);
+        for (int32_t k = 0; classes && k < p->targets_count; k++) {
+            if (!p->targets[k].class_weights) continue;
+            schema_view_targets(s->view, k, s->rows + first, n, targets);
+            for (int64_t i = 0; i < n; i++) weights[i] *= p->targets[k].class_weights[(int32_t)targets[i]];
+        }
+        for (int64_t i = 0; i < n; i++) s->weights[first + i] = (float)weights[i];
     }
     return true;
 }
@@ -210,15 +236,14 @@ int schema_source_new(const struct schema_source_options *options, struct schema
     if (!s) return bp_error_set(error, "", "out of memory");
     const int64_t n = s->count = options->n;
     s->view = options->view;
-    s->rows = malloc(((size_t)n + 1) * sizeof *s->rows);
+    s->rows = options->rows;
     int64_t width = 0;
     for (int32_t k = 0; k < p->inputs_count; k++) width += s->widths[k] = bp_shape_size(&p->inputs[k].shape);
     for (int32_t k = 0; k < p->targets_count; k++) width += p->targets[k].shape.rank > 0 ? schema_target_size(&p->targets[k]) : 0;
     s->keep = (uint64_t)n * (uint64_t)width <= options->memory_max / sizeof(float);
-    bool memory = s->rows != NULL;
+    bool memory = true;
     for (int32_t k = 0; memory && s->keep && k < p->inputs_count; k++)
         memory = (s->kept[k] = malloc(((size_t)n * (size_t)s->widths[k] + 1) * sizeof(float))) != NULL;
-    if (memory) memcpy(s->rows, options->rows, (size_t)n * sizeof *s->rows);
     for (int32_t o = 0; memory && o < p->outputs_count; o++) memory = open_goal(s, o, options->one_hot[o]);
     if (!memory || !open_weights(s, options->class_weights)) {
         schema_source_free(s);
@@ -233,7 +258,6 @@ void schema_source_free(struct schema_source *s) {
     if (!s) return;
     for (int32_t k = 0; k < BP_INPUTS_MAX; k++) free(s->kept[k]);
     for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++) free(s->goals[o].kept);
-    free(s->rows);
     free(s->weights);
     free(s);
 }

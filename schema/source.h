@@ -10,20 +10,20 @@ struct schema_split {
     int64_t *train, *validation; /* row numbers, ascending; one allocation, freed with schema_split_free */
 };
 
-/* Splits rows[0..n) by seed: `fraction` of them for validation. classes (n): class of each row for a stratified split, NULL for a plain one. Every
- * class keeps at least one training row; with a fraction above 0 and at least two rows, validation has at least one. A pure function of its
- * arguments. */
+/* Splits rows[0..n), which ascend, by seed: `fraction` of them for validation. classes (n): class of each row for a stratified split, NULL for a
+ * plain one. Every class keeps at least one training row; with a fraction above 0 and at least two rows, validation has at least one. A pure function
+ * of its arguments. */
 int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, int32_t classes_count, double fraction, uint64_t seed,
                       struct schema_split *split, struct bp_error *error);
 void schema_split_free(struct schema_split *split);
 
 /* Batches from rows of a view. Up to SCHEMA_SOURCE_MEMORY bytes the transformed inputs and tensor targets are kept in memory; beyond that each batch
- * is transformed from the mapped file as it is needed: by the same code, to the same bits. rows are copied. */
+ * is transformed from the mapped file as it is needed: by the same code, to the same bits. */
 enum { SCHEMA_SOURCE_MEMORY = 64 << 20 };
 struct schema_source;
 struct schema_source_options {
     const struct schema_view *view;
-    const int64_t *rows; /* [n] */
+    const int64_t *rows; /* [n], borrowed until schema_source_free */
     int64_t n;
     bool one_hot[BP_OUTPUTS_MAX]; /* the targets of that output are as wide as its labels */
     bool class_weights;           /* rows count what their class does, besides what their sample weight says: for training */

@@ -43,6 +43,26 @@ static int32_t strata(const struct schema_preprocessing *p) {
     return -1;
 }
 
+/* The rows that can be learnt from, ascending, and their classes of target `by` (classes NULL: not wanted). */
+static int learnable_rows(const struct schema_view *view, int32_t by, int64_t *rows, int32_t *classes, int64_t *n, struct bp_error *error) {
+    int64_t some[SCHEMA_ROWS_MAX];
+    double targets[SCHEMA_ROWS_MAX];
+    bool complete[SCHEMA_ROWS_MAX];
+    for (int64_t first = 0; first < view->dataset->rows; first += SCHEMA_ROWS_MAX) {
+        const int64_t left = view->dataset->rows - first;
+        const int32_t count = left < SCHEMA_ROWS_MAX ? (int32_t)left : SCHEMA_ROWS_MAX;
+        for (int32_t i = 0; i < count; i++) some[i] = first + i;
+        if (schema_view_complete(view, some, count, complete) != 0) return bp_error_set(error, "", "no memory to read the targets");
+        if (classes) schema_view_targets(view, by, some, count, targets);
+        for (int32_t i = 0; i < count; i++) {
+            if (!complete[i]) continue;
+            if (classes) classes[*n] = (int32_t)targets[i];
+            rows[(*n)++] = some[i];
+        }
+    }
+    return 0;
+}
+
 int schema_training_split(const struct schema_training *t, const struct schema_view *view, struct schema_split *split, struct bp_error *error) {
     const int32_t by = strata(view->preprocessing);
     int64_t n = 0, rows_count = view->dataset->rows;
@@ -52,11 +72,9 @@ int schema_training_split(const struct schema_training *t, const struct schema_v
     if (!rows || (by >= 0 && !classes)) {
         bp_error_set(error, "", "no memory to split %lld rows", (long long)rows_count);
     } else {
-        for (int64_t i = 0; i < rows_count; i++) {
-            if (!schema_view_complete(view, i)) continue;
-            if (classes) classes[n] = (int32_t)schema_view_target(view, by, i);
-            rows[n++] = i;
-        }
+        failed = learnable_rows(view, by, rows, classes, &n, error);
+    }
+    if (!failed) {
         if (t->options.validation != SCHEMA_VALIDATION_RANDOM &&
             (t->options.validation == SCHEMA_VALIDATION_COLUMN || t->options.validation_fraction > 0))
             failed = schema_split_by_column(view->dataset, rows, n, &t->options, split, error);

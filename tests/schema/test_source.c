@@ -79,6 +79,27 @@ START_TEST(the_seed_decides) {
 }
 END_TEST
 
+/* Written down once: a job that was split by an older build goes on with the same rows. */
+START_TEST(splits_stay_what_they_were) {
+    static const int64_t plain[] = {121, 127, 133, 136, 139, 145}, by_class[] = {100, 112, 121, 124, 127, 151};
+    int64_t rows[20];
+    int32_t classes[20];
+    struct schema_split split;
+    for (int32_t i = 0; i < 20; i++) {
+        rows[i] = 100 + 3 * i;
+        classes[i] = i % 3;
+    }
+    ck_assert_int_eq(schema_split_make(rows, 20, NULL, 0, 0.3, 42, &split, NULL), 0);
+    ck_assert_int_eq(split.validation_count, 6);
+    ck_assert_mem_eq(split.validation, plain, sizeof plain);
+    schema_split_free(&split);
+    ck_assert_int_eq(schema_split_make(rows, 20, classes, 3, 0.3, 42, &split, NULL), 0);
+    ck_assert_int_eq(split.validation_count, 6);
+    ck_assert_mem_eq(split.validation, by_class, sizeof by_class);
+    schema_split_free(&split);
+}
+END_TEST
+
 START_TEST(from_memory_and_from_the_file_alike) {
     struct resolved r = resolve_text(colours_csv, "{\"layers\":[]}", "{\"target\":\"label\",\"seed\":1}");
     struct bp_error error = {0};
@@ -115,6 +136,7 @@ Suite *suite_schema_source(void) {
     tcase_add_test(tests, classes_keep_their_shares);
     tcase_add_test(tests, small_classes_keep_a_training_row);
     tcase_add_test(tests, the_seed_decides);
+    tcase_add_test(tests, splits_stay_what_they_were);
     tcase_add_test(tests, from_memory_and_from_the_file_alike);
     suite_add_tcase(suite, tests);
     return suite;

@@ -242,10 +242,10 @@ static void store(struct submission *s) {
         return;
     }
     if (s->upload) upload_keep(s->upload);
-    supervisor_poke(r->server->supervisor);
     struct store_job stored = {0};
     answer_header(r, "Location", location);
-    result = store_job_get(r->server->store, s->job.id, &stored, &error);
+    result = store_job_get(r->server->store, s->job.id, &stored, &error); /* as it was filed, before a worker takes it */
+    supervisor_poke(r->server->supervisor);
     if (result == STORE_OK) answer_json(r, 202, job_json(&stored));
     else answer_store(r, result, &error, "job \"%s\"", s->job.id);
     store_job_free(&stored);

@@ -9,8 +9,8 @@
     X(dataset)                                                                                                                                       \
     X(definition)                                                                                                                                    \
     X(ingest)                                                                                                                                        \
-    X(ingest_decode) X(ingest_inspect) X(ingest_join) X(json) X(model_file) X(ndjson) X(number) X(predict) X(preprocessing) X(source) X(text)        \
-        X(training)
+    X(ingest_decode)                                                                                                                                 \
+    X(ingest_inspect) X(ingest_join) X(json) X(model_file) X(ndjson) X(number) X(predict) X(preprocessing) X(source) X(text) X(training)
 
 #define X(name) Suite *suite_schema_##name(void);
 SUITES(X)

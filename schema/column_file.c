@@ -84,44 +84,56 @@ static uint64_t bits_of(double value) {
 static bool fits_integer(double v) {
     return v >= INT32_MIN && v <= INT32_MAX && bits_of((double)(int32_t)v) == bits_of(v);
 }
+/* 0, or a normal float32: an exponent within its range, and no bit beyond its 23 of fraction. */
 static bool fits_float(double v) {
-    return v == 0 ? bits_of(v) << 1 == 0 : fabs(v) >= (double)FLT_MIN && fabs(v) <= (double)FLT_MAX && (double)(float)v == v;
+    const uint64_t bits = bits_of(v), magnitude = bits << 1 >> 1;
+    return magnitude == 0 || ((bits & 0x1FFFFFFF) == 0 && magnitude - (UINT64_C(897) << 52) < UINT64_C(254) << 52);
+}
+
+static int64_t count_missing(const double *x, int64_t n) {
+    int64_t absent = 0;
+    for (int64_t i = 0; i < n; i++) absent += isnan(x[i]);
+    return absent;
 }
 
 static enum block_kind narrowest(const double *x, int64_t n, bool *missing) {
-    bool integer = true, single = true;
-    int64_t absent = 0;
+    const int64_t absent = count_missing(x, n);
+    int64_t i = 0;
     double min = INFINITY, max = -INFINITY;
-    for (int64_t i = 0; i < n; i++) {
-        double v = x[i];
-        if (isnan(v)) {
-            absent++;
-            continue;
-        }
-        min = v < min ? v : min;
-        max = v > max ? v : max;
-        if (integer) integer = fits_integer(v);
-        if (!integer && single) single = fits_float(v);
-        if (!integer && !single && absent) break;
-    }
     *missing = absent > 0;
     if (absent == n) return BLOCK_NONE;
-    if (integer) {
+    for (; i < n && (isnan(x[i]) || fits_integer(x[i])); i++) {
+        min = x[i] < min ? x[i] : min;
+        max = x[i] > max ? x[i] : max;
+    }
+    if (i == n) {
         if (min >= 0 && max <= UINT8_MAX) return BLOCK_U8;
         if (min >= INT8_MIN && max <= INT8_MAX) return BLOCK_I8;
         if (min >= 0 && max <= UINT16_MAX) return BLOCK_U16;
         if (min >= INT16_MIN && max <= INT16_MAX) return BLOCK_I16;
         return BLOCK_I32;
     }
-    /* `single` was only watched from the first non-integer on */
-    for (int64_t i = 0; single && i < n; i++) single = isnan(x[i]) || fits_float(x[i]);
-    return single ? BLOCK_F32 : BLOCK_F64;
+    for (i = 0; i < n; i++)
+        if (!fits_float(x[i]) && !isnan(x[i])) return BLOCK_F64;
+    return BLOCK_F32;
 }
 
 static enum block_kind narrowest_codes(const uint32_t *codes, int64_t n) {
     uint32_t max = 0;
     for (int64_t i = 0; i < n; i++) max = codes[i] > max ? codes[i] : max;
     return max == 0 ? BLOCK_NONE : max <= UINT8_MAX ? BLOCK_U8 : max <= UINT16_MAX ? BLOCK_U16 : BLOCK_U32;
+}
+
+/* Integers 0..255, not -0. */
+static bool all_bytes(const float *x, int64_t n) {
+    uint32_t other = 0;
+    for (int64_t k = 0; k < n; k++) {
+        uint32_t bits;
+        memcpy(&bits, &x[k], sizeof bits);
+        const float within = x[k] > 0 ? (x[k] < 255 ? x[k] : 255) : 0;
+        other |= (bits >> 31) | (within != x[k]) | ((float)(int32_t)within != within);
+    }
+    return other == 0;
 }
 
 static enum block_kind narrowest_tensors(const struct column_values *v, int64_t rows, bool *missing) {
@@ -132,8 +144,7 @@ static enum block_kind narrowest_tensors(const struct column_values *v, int64_t 
     for (int64_t i = 0; i < rows; i++) {
         if (v->absent[i]) continue;
         const float *x = v->tensors + i * v->per_cell;
-        for (int64_t k = 0; k < v->per_cell; k++)
-            if (!(x[k] >= 0 && x[k] <= 255) || x[k] != (float)(uint8_t)x[k] || signbit(x[k])) return BLOCK_F32;
+        if (!all_bytes(x, v->per_cell)) return BLOCK_F32;
     }
     return BLOCK_U8;
 }

@@ -35,6 +35,25 @@ static double squares(const double *x, int64_t n, double mean) {
     return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
+/* Four of each side by side: one alone would wait for itself at every number. */
+static void range(struct schema_statistics *s, const double *x, int64_t n) {
+    double min[4] = {s->min, s->min, s->min, s->min}, max[4] = {s->max, s->max, s->max, s->max};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++) {
+            min[k] = x[i + k] < min[k] ? x[i + k] : min[k];
+            max[k] = x[i + k] > max[k] ? x[i + k] : max[k];
+        }
+    for (; i < n; i++) {
+        min[0] = x[i] < min[0] ? x[i] : min[0];
+        max[0] = x[i] > max[0] ? x[i] : max[0];
+    }
+    for (int k = 0; k < 4; k++) {
+        s->min = min[k] < s->min ? min[k] : s->min;
+        s->max = max[k] > s->max ? max[k] : s->max;
+    }
+}
+
 static void join(struct schema_statistics *s, const double *x, int64_t n) {
     long double mean = (long double)sum(x, n) / (long double)n, m2 = squares(x, n, (double)mean);
     if (!isfinite(mean) || !isfinite(m2)) {
@@ -46,12 +65,7 @@ static void join(struct schema_statistics *s, const double *x, int64_t n) {
     s->mean += d * (long double)n / total;
     s->m2 += m2 + d * d * ((long double)s->count * (long double)n / total);
     s->count += n;
-    double min = s->min, max = s->max;
-    for (int64_t i = 0; i < n; i++) {
-        min = x[i] < min ? x[i] : min;
-        max = x[i] > max ? x[i] : max;
-    }
-    s->min = min, s->max = max;
+    range(s, x, n);
 }
 
 static bool is_integer(double v) {
@@ -82,11 +96,17 @@ void schema_statistics_add(struct schema_statistics *s, const double *x, int64_t
 void schema_statistics_add_floats(struct schema_statistics *s, const float *x, int64_t n) {
     double block[BLOCK];
     for (int64_t i = 0; i < n; i += BLOCK) {
-        int64_t m = n - i < BLOCK ? n - i : BLOCK, there = 0;
-        for (int64_t k = 0; k < m; k++) { /* missing numbers of a tensor do not count */
-            block[there] = (double)x[i + k];
-            there += !isnan(x[i + k]);
+        int64_t m = n - i < BLOCK ? n - i : BLOCK, there = m;
+        int missing = 0;
+        for (int64_t k = 0; k < m; k++) block[k] = (double)x[i + k], missing |= isnan(x[i + k]);
+        if (missing) { /* missing numbers of a tensor do not count */
+            there = 0;
+            for (int64_t k = 0; k < m; k++) {
+                block[there] = (double)x[i + k];
+                there += !isnan(x[i + k]);
+            }
         }
+        if (there == 0) continue;
         join(s, block, there);
     }
 }

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RELEASE = 4 << 20, TYPES_MAX = 16 << 20 };
+enum { RELEASE = 4 << 20, MEMBERS_KEPT = 16, TYPES_MAX = 16 << 20 };
 
 enum shape { SHAPE_RECORDS, SHAPE_COLUMNS, SHAPE_XY, SHAPE_ARRAY /* the bare values of one column */ };
 /* How one of x and y is laid out: numbers; rows of numbers; deeper, one tensor per row. */
@@ -42,7 +42,9 @@ struct json {
     struct side sides[2];    /* x, y */
     const struct side *side; /* the one being read */
     struct json_reader reader;
-    const char *checked; /* for release during the check */
+    const char *checked;               /* for release during the check */
+    const char *members[MEMBERS_KEPT]; /* where the members of the top after the first begin, so that no value has to be stepped over */
+    int members_count;
 };
 
 /* Gives the pages of [*from, p) back to the system when there are many. */
@@ -242,30 +244,30 @@ static int open_side(struct json *json, struct side *side, const char *array, co
     return 0;
 }
 
+static int uneven_row(const struct json *json, const struct side *side, const char *row, struct schema_problems *problems) {
+    const size_t size = (size_t)(json_text_skip(row, json->end) - row);
+    if (*row != '[') return schema_ingest_problem(json->ingest, -1, row, size, problems, "expected a row of %d values, like the first", side->count);
+    return schema_ingest_problem(json->ingest, -1, row, size, problems, "the row has %" PRId64 " values, the first has %d", members(json, row),
+                                 side->count);
+}
+
 /* The row of one side, which is at side->cursor.p. */
 static int take_side(struct json *json, struct side *side, struct schema_problems *problems) {
-    struct schema_ingest *ingest = json->ingest;
     const char *p = side->cursor.p;
     json->side = side;
     if (side->nesting == NESTED_ROWS) {
-        int64_t count = *p == '[' ? members(json, p) : -1;
-        if (count != side->count) {
-            const char *after = json_text_skip(p, json->end);
-            int stop = count < 0 ? schema_ingest_problem(ingest, -1, p, (size_t)(after - p), problems, "expected a row of %d values, like the first",
-                                                         side->count)
-                                 : schema_ingest_problem(ingest, -1, p, (size_t)(after - p), problems,
-                                                         "the row has %" PRId64 " values, the first has %d", count, side->count);
-            if (stop) return -1;
-            p = after;
-        } else {
-            p = json_text_blanks(p + 1, json->end);
-            for (int32_t i = 0; i < side->count; i++) {
-                p = json_cell(&json->reader, p, side->first + i, problems);
+        const char *row = p;
+        int32_t count = 0;
+        if (*p == '[') {
+            for (p = json_text_blanks(p + 1, json->end); *p != ']' && count < side->count; count++) {
+                p = json_cell(&json->reader, p, side->first + count, problems);
                 if (!p) return -1;
                 p = json_text_next(p, json->end);
             }
-            p++;
         }
+        if (*row == '[' && *p == ']' && count == side->count) p++;
+        else if (uneven_row(json, side, row, problems)) return -1;
+        else p = json_text_skip(row, json->end);
     } else p = json_cell(&json->reader, p, side->first, problems);
     if (!p) return -1;
     side->cursor.p = json_text_next(p, json->end);
@@ -318,21 +320,23 @@ static int unknown_key(const char *key, size_t size, struct schema_problems *pro
 }
 
 static int read_top(struct json *json, const char *p, struct schema_problems *problems) {
-    int failed = 0;
+    int failed = 0, member = 0;
     for (p = json_text_blanks(p + 1, json->end); *p != '}';) {
         const char *key;
         size_t size;
         p = json_text_string(p, json->end, &json->reader.key, &key, &size);
         if (!p) return schema_ingest_no_memory(problems);
         p = json_text_blanks(json_text_blanks(p, json->end) + 1, json->end);
-        const char **member = member_of(json, key, size);
-        if (!member) failed = unknown_key(key, size, problems);
-        else if (*member) {
+        const char **place = member_of(json, key, size);
+        if (!place) failed = unknown_key(key, size, problems);
+        else if (*place) {
             char pointer[64] = "";
             schema_ingest_pointer(pointer, sizeof pointer, key, size);
             failed = schema_problem_add(problems, pointer, "the key appears twice");
-        } else *member = p;
-        p = json_text_next(json_text_skip(p, json->end), json->end);
+        } else *place = p;
+        if (member < json->members_count) p = json_text_blanks(json->members[member++], json->end);
+        else if (json->members_count < MEMBERS_KEPT) break; /* that was the last one */
+        else p = json_text_next(json_text_skip(p, json->end), json->end);
     }
     return failed;
 }
@@ -385,8 +389,9 @@ static int syntax_problem(const struct json *json, const struct json_text_fault 
                                "not valid JSON at line %" PRId64 ", column %" PRId64 ": %s", line, column, fault->what);
 }
 
-static void checked(void *context, const char *p) {
+static void checked(void *context, const char *p, int depth) {
     struct json *json = context;
+    if (depth == 1 && json->members_count < MEMBERS_KEPT) json->members[json->members_count++] = p;
     release(json, &json->checked, p);
 }
 

@@ -67,15 +67,27 @@ static const char *check_string(const char *p, const char *end, struct json_text
     return fail(fault, opened, "a string that is opened here is not closed");
 }
 
+/* The number at p. Its value matters only where it may be too large for double. */
+static const char *check_number(const char *p, const char *end, struct json_text_fault *fault) {
+    const char *s = p + (*p == '-'), *first = s;
+    while (s < end && schema_number_digit(*s)) s++;
+    bool good = s > first && (*first != '0' || s == first + 1);
+    if (good && s < end && *s == '.') {
+        const char *point = ++s;
+        while (s < end && schema_number_digit(*s)) s++;
+        good = s > point;
+    }
+    if (good && s - p < 300 && (s == end || (*s | 0x20) != 'e')) return s;
+    double number;
+    s = schema_number_scan(p, end, true, &number);
+    if (!s) return fail(fault, p, "a number that is not written as JSON");
+    return isfinite(number) ? s : fail(fault, p, "a number too large for double");
+}
+
 static const char *check_scalar(const char *p, const char *end, struct json_text_fault *fault) {
     static const char *const words[] = {"true", "false", "null"};
     if (*p == '"') return check_string(p, end, fault);
-    if (*p == '-' || schema_number_digit(*p)) {
-        double number;
-        const char *after = schema_number_scan(p, end, true, &number);
-        if (!after) return fail(fault, p, "a number that is not written as JSON");
-        return isfinite(number) ? after : fail(fault, p, "a number too large for double");
-    }
+    if (*p == '-' || schema_number_digit(*p)) return check_number(p, end, fault);
     for (int i = 0; i < 3; i++) {
         size_t size = strlen(words[i]);
         if ((size_t)(end - p) >= size && memcmp(p, words[i], size) == 0) return p + size;
@@ -125,7 +137,7 @@ const char *json_text_check(const char *p, const char *end, const struct json_te
             p++, depth--;
         }
         p++;
-        if (progress && depth <= 3) progress->done(progress->context, p);
+        if (progress && depth <= 3) progress->done(progress->context, p, depth);
         if (objects >> (depth - 1) & 1 && !(p = check_key(p, end, fault))) return NULL;
     }
 }

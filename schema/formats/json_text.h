@@ -17,9 +17,9 @@ struct json_text_fault {
     const char *what;
 };
 
-/* Tells, as a reader goes on, that text before `p` is not needed soon. May be NULL. */
+/* Is told, as the check goes on, of each comma with at most three arrays or objects open: depth of them, p the byte after it. May be NULL. */
 struct json_text_progress {
-    void (*done)(void *context, const char *p);
+    void (*done)(void *context, const char *p, int depth);
     void *context;
 };
 

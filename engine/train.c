@@ -153,23 +153,13 @@ static enum bp_train_event diverge(struct bp_trainer *trainer) {
     return BP_TRAIN_DIVERGED;
 }
 
-/* The order of an epoch is a pure function of (seed, epoch), so a checkpoint needs only the position. */
-static void order_epoch(struct bp_trainer *trainer) {
-    if (trainer->order_epoch == trainer->epoch) return;
-    struct bp_random random = bp_random_open(trainer->options.seed, BP_STREAM_SHUFFLE, (uint32_t)trainer->epoch);
-    for (int64_t i = 0; i < trainer->train.rows; i++) trainer->order[i] = i;
-    bp_random_shuffle(&random, trainer->order, trainer->train.rows);
-    trainer->order_epoch = trainer->epoch;
-}
-
 /* The next mini-batch, the `nth` of its update: its gradient is added to what the shards hold. False: its loss is not finite. */
 static bool walk_batch(struct bp_trainer *trainer, int32_t nth) {
     const int64_t left = trainer->train.rows - trainer->position;
     const int32_t n = left < trainer->options.batch_size ? (int32_t)left : trainer->options.batch_size;
     double weight;
-    order_epoch(trainer);
     trainer->work = (struct bp_work){.source = &trainer->train,
-                                     .rows = trainer->order + trainer->position,
+                                     .rows = bp_order_at(trainer),
                                      .n = n,
                                      .nth = nth,
                                      .before = (int64_t)nth * trainer->options.batch_size,
@@ -289,6 +279,7 @@ static enum bp_train_event validate_batch(struct bp_trainer *trainer) {
     const int64_t left = trainer->validation.rows - trainer->validated;
     const int32_t n = left < trainer->validation_batch ? (int32_t)left : trainer->validation_batch;
     double weight;
+    bp_order_validate(trainer);
     for (int32_t i = 0; i < n; i++) trainer->ascending[i] = trainer->validated + i;
     trainer->work = (struct bp_work){.source = &trainer->validation,
                                      .rows = trainer->ascending,

@@ -24,12 +24,25 @@ struct bp_batch {
     bp_real *weights; /* NULL unless source->weighted */
 };
 
-/* A source of samples. fill writes samples rows[0..n) and is called by several threads at once: context is constant. */
+/* Some samples, as they lie. */
+enum { BP_WINDOW_CHUNKS = 16 };
+struct bp_span {
+    int64_t first, n;
+};
+struct bp_spans {
+    int32_t count;
+    struct bp_span span[BP_WINDOW_CHUNKS];
+};
+
+/* A source of samples. fill writes samples rows[0..n) and is called by several threads at once: context is constant. expect, unless NULL, is told in
+ * a training with windows which samples are read from now on, and which after them; no fill is under way then. */
 struct bp_source {
     const void *context;
     int64_t rows;
     bool weighted;
     void (*fill)(const void *context, const int64_t *rows, int32_t n, const struct bp_batch *batch);
+    void *expecting;
+    void (*expect)(void *expecting, const struct bp_spans *now, const struct bp_spans *next);
 };
 
 /* What one output learns, in the order of the network's outputs. */
@@ -45,6 +58,7 @@ struct bp_task {
 
 struct bp_train_options {
     int32_t epochs, batch_size, threads;
+    int64_t window; /* samples that are shuffled together, more or less, see train_order.c; 0: all */
     enum bp_precision
         precision; /* BFLOAT16 is an error unless bp_onednn_start has started it; weights, optimizer, loss and validation stay float32 */
     uint64_t seed;

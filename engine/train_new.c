@@ -91,7 +91,7 @@ size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_
     const int64_t sums = sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL);
     return (copies * network->weights_count + slots * network->trained_count) * sizeof(bp_real) +
            threads * (bp_workspace_bytes(network, capacity, true) + shard_reals(network, options, capacity) * sizeof(bp_real)) +
-           (size_t)sums * sizeof(double) + (size_t)rows * sizeof(int64_t) + table_bytes(network, options);
+           (size_t)sums * sizeof(double) + bp_order_bytes(options, rows) + table_bytes(network, options);
 }
 
 /* ---- buffers ----------------------------------------------------------------------------------------------------- */
@@ -136,15 +136,15 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     trainer->slots_count = options->optimizer->slots(options->optimizer_values);
     bool lacking = !trainer->weights || (options->stop_early && !trainer->best) || (options->ema > 0 && !trainer->average);
     for (int32_t i = 0; i < trainer->slots_count; i++) lacking = !(trainer->slots[i] = bp_reals_new(trainer->trained_count)) || lacking;
-    trainer->order = calloc((size_t)trainer->train.rows, sizeof *trainer->order);
+    lacking = bp_order_new(trainer) != 0 || lacking;
     trainer->ascending = calloc((size_t)trainer->validation_batch, sizeof *trainer->ascending);
     trainer->accumulators = calloc((size_t)trainer->accumulators_count, sizeof *trainer->accumulators);
     trainer->validation_sums = calloc((size_t)trainer->validation_sums_count, sizeof *trainer->validation_sums);
     trainer->names = calloc(BP_SERIES_MAX, sizeof *trainer->names);
     trainer->values = calloc(BP_SERIES_MAX, sizeof *trainer->values);
     trainer->shard = calloc((size_t)options->threads, sizeof *trainer->shard);
-    if (lacking || !trainer->order || !trainer->ascending || !trainer->accumulators || !trainer->validation_sums || !trainer->names ||
-        !trainer->values || !trainer->shard)
+    if (lacking || !trainer->ascending || !trainer->accumulators || !trainer->validation_sums || !trainer->names || !trainer->values ||
+        !trainer->shard)
         return bp_error_set(error, "", "no memory to train %lld parameters on %lld rows", (long long)trainer->network->parameters,
                             (long long)trainer->train.rows);
     for (int32_t s = 0; s < options->threads; s++)
@@ -186,8 +186,7 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
                                 .validates = validation != NULL,
                                 .validation_batch = validation_batch(options),
                                 .weights_count = network->weights_count,
-                                .trained_count = network->trained_count,
-                                .order_epoch = -1};
+                                .trained_count = network->trained_count};
     if (validation) made->validation = *validation;
     for (int32_t k = 0; k < network->outputs_count; k++) {
         made->target_width[k] = target_width(&network->outputs[k]);
@@ -232,7 +231,7 @@ void bp_trainer_free(struct bp_trainer *trainer) {
     free(trainer->weights);
     free(trainer->best);
     free(trainer->average);
-    free(trainer->order);
+    bp_order_free(trainer);
     free(trainer->ascending);
     free(trainer->accumulators);
     free(trainer->validation_sums);

@@ -69,7 +69,7 @@ int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state
     for (int32_t i = 0; i < trainer->values_count; i++) trainer->values[i] = (double)NAN;
     bp_health_clear(trainer);
     trainer->validated = 0;
-    trainer->order_epoch = -1;
+    trainer->order.epoch = -1;
     trainer->diverged = false;
     return 0;
 }

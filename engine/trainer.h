@@ -69,6 +69,14 @@ struct bp_place {
     const struct bp_tensor *tensor;
 };
 
+/* In which order an epoch walks the samples; without windows there is one of all. */
+struct bp_order {
+    int64_t chunk, window;     /* samples of each */
+    int64_t whole;             /* chunks but a shorter last one */
+    int64_t *samples, *chunks; /* [window] of window `at`; [whole] of the epoch, NULL without windows */
+    int64_t epoch, at;         /* -1: none */
+};
+
 struct bp_trainer {
     const struct bp_network *network;
     struct bp_train_options options;
@@ -79,8 +87,7 @@ struct bp_trainer {
     struct bp_shards *shards;
     struct bp_shard *shard; /* [options.threads] */
     struct bp_work work;
-    int64_t *order; /* [train.rows] of epoch order_epoch */
-    int64_t order_epoch;
+    struct bp_order order;
     int64_t *ascending; /* [validation_batch] row numbers of the validation batch; of a mixed one */
     /* the state that is saved */
     int64_t epoch, position, updates, best_epoch, waited;
@@ -127,6 +134,14 @@ void bp_trainer_search_begin(struct bp_trainer *trainer);
 int bp_trainer_search(struct bp_trainer *trainer, double loss);
 /* Running statistics after a mini-batch. */
 void bp_trainer_settle(struct bp_trainer *trainer);
+
+/* train_order.c: sizes alone; bytes; the samples from trainer->position on, at least to the end of the mini-batch; before a batch of validation. */
+void bp_order_measure(const struct bp_train_options *options, int64_t rows, struct bp_order *order);
+size_t bp_order_bytes(const struct bp_train_options *options, int64_t rows);
+int bp_order_new(struct bp_trainer *trainer);
+void bp_order_free(struct bp_trainer *trainer);
+const int64_t *bp_order_at(struct bp_trainer *trainer);
+void bp_order_validate(struct bp_trainer *trainer);
 
 /* train_mix.c */
 int bp_mixing_new(const struct bp_trainer *trainer, int32_t capacity, struct bp_mixing **mixing, struct bp_error *error);

@@ -449,6 +449,31 @@ void schema_dataset_tensor(const struct schema_dataset *d, int32_t column, int64
     for (int64_t k = 0; k < size; k++) out[k] = NAN;
 }
 
+/* ---- what is resident ---- */
+
+enum { AROUND = 64 << 10 }; /* the kernel maps pages in such pieces around a fault */
+
+static void advise(const struct schema_dataset *d, const unsigned char *from, const unsigned char *to, bool needed) {
+    size_t first = (size_t)(from - d->map->start) / AROUND * AROUND, last = ((size_t)(to - d->map->start) + AROUND - 1) / AROUND * AROUND;
+    if (last > d->map->size) last = d->map->size;
+    madvise((void *)(uintptr_t)(d->map->start + first), last - first, needed ? MADV_WILLNEED : MADV_DONTNEED);
+}
+
+void schema_dataset_advise(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n, bool needed) {
+    while (n > 0 && holds(d, column, first)) {
+        const struct block b = block_at(d, column, first / d->map->rows_per_group);
+        const int64_t at = first % d->map->rows_per_group, m = n < b.rows - at ? n : b.rows - at;
+        const size_t bytes = column_kind_bytes(b.kind) * (size_t)d->map->per_cell[column];
+        if (b.kind != BLOCK_NONE) advise(d, b.values + (size_t)at * bytes, b.values + (size_t)(at + m) * bytes, needed);
+        if (b.bits) advise(d, b.bits + at / 8, b.bits + (at + m + 7) / 8, needed);
+        first += m, n -= m;
+    }
+}
+
+void schema_dataset_release(const struct schema_dataset *d) {
+    madvise((void *)(uintptr_t)d->map->start, d->map->size, MADV_DONTNEED);
+}
+
 int32_t schema_dataset_category(const struct schema_column *column, const char *text, size_t size) {
     if (column->type == SCHEMA_BOOLEAN) return schema_cell_boolean(text, size);
     char key[32], other[32];

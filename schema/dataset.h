@@ -55,6 +55,11 @@ double schema_dataset_number(const struct schema_dataset *dataset, int32_t colum
 void schema_dataset_numbers(const struct schema_dataset *dataset, int32_t column, int64_t first, int64_t n, double *out);
 /* The same for rows[0..n), in any order; fastest when neighbours lie close together. */
 void schema_dataset_gather(const struct schema_dataset *dataset, int32_t column, const int64_t *rows, int64_t n, double *out);
+/* For data larger than memory: rows first..first+n of a column will be read soon, or not for a while: then their pages leave this process. Nothing
+ * changes but what is resident. */
+void schema_dataset_advise(const struct schema_dataset *dataset, int32_t column, int64_t first, int64_t n, bool needed);
+/* No page of the dataset is needed for now. */
+void schema_dataset_release(const struct schema_dataset *dataset);
 /* CATEGORICAL or BOOLEAN: index into categories, -1 when missing. */
 int32_t schema_dataset_code(const struct schema_dataset *dataset, int32_t column, int64_t row);
 /* The same for rows[0..n), in any order. */

@@ -21,7 +21,8 @@ enum {
     EMA,
     MIXUP,
     PRECISION,
-    CHECKPOINT_EVERY_EPOCHS
+    CHECKPOINT_EVERY_EPOCHS,
+    WINDOW_ROWS
 };
 static const char *const precisions[] = {"float32", "bfloat16", "auto", NULL};
 static const struct bp_param params[] = {
@@ -46,6 +47,8 @@ static const struct bp_param params[] = {
     [PRECISION] = {"precision", BP_PARAM_CHOICE, "of large products: float32, bfloat16, or auto for bfloat16 where the machine has it", .preset = 0,
                    .choices = precisions},
     [CHECKPOINT_EVERY_EPOCHS] = {"checkpoint_every_epochs", BP_PARAM_INTEGER, "epochs between checkpoints", .preset = 10, .min = 1, .max = 1e6},
+    [WINDOW_ROWS] = {"window_rows", BP_PARAM_INTEGER, "rows that are read and shuffled together, for data larger than memory; 0 for all", .preset = 0,
+                     .min = 0, .max = 9007199254740991.0},
 };
 static const struct bp_entry options_entry = {"a job", "training options", params, sizeof params / sizeof *params};
 
@@ -76,6 +79,7 @@ const char *const schema_options_names[] = {"epochs",
                                             "mixup",
                                             "precision",
                                             "checkpoint_every_epochs",
+                                            "window_rows",
                                             "validation",
                                             "optimizer",
                                             "schedule",
@@ -174,6 +178,7 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
     options->precision = strcmp(precisions[(int)values[PRECISION].number], "bfloat16") == 0 ? BP_PRECISION_BFLOAT16 : BP_PRECISION_FLOAT32;
     options->precision_auto = strcmp(precisions[(int)values[PRECISION].number], "auto") == 0;
     options->checkpoint_every_epochs = (int32_t)values[CHECKPOINT_EVERY_EPOCHS].number;
+    options->window_rows = (int64_t)values[WINDOW_ROWS].number;
     options->checkpoint_every_given = values[CHECKPOINT_EVERY_EPOCHS].given;
     const json_t *validation = json_object_get(object, "validation"), *optimizer = json_object_get(object, "optimizer");
     const json_t *stopping = json_object_get(object, "early_stopping");
@@ -216,5 +221,6 @@ json_t *schema_options_encode(const struct schema_options *o) {
     json_object_set_new(json, "mixup", schema_number_encode(o->mixup));
     json_object_set_new(json, "precision", json_string(o->precision_auto ? "auto" : o->precision == BP_PRECISION_BFLOAT16 ? "bfloat16" : "float32"));
     json_object_set_new(json, "checkpoint_every_epochs", json_integer(o->checkpoint_every_epochs));
+    json_object_set_new(json, "window_rows", json_integer((json_int_t)o->window_rows));
     return json;
 }

@@ -13,6 +13,7 @@ enum schema_validation { SCHEMA_VALIDATION_RANDOM, SCHEMA_VALIDATION_GROUP, SCHE
 struct schema_options {
     int32_t epochs, batch_size, threads, checkpoint_every_epochs;
     bool checkpoint_every_given;
+    int64_t window_rows; /* shuffled together: train.h; 0: all */
     uint64_t seed;
     bool seed_given;
     double validation_fraction;

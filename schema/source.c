@@ -57,12 +57,12 @@ int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, in
                       struct schema_split *split, struct bp_error *error) {
     int32_t groups = classes ? classes_count : 1;
     memset(split, 0, sizeof *split);
-    int64_t *out = malloc(((size_t)n + 1) * sizeof *out), *order = malloc(((size_t)n + 1) * sizeof *order);
+    int64_t *out = malloc(((size_t)n + 1) * sizeof *out);
     int64_t *sizes = calloc((size_t)groups, sizeof *sizes), *take = calloc((size_t)groups, sizeof *take),
             *start = calloc((size_t)groups + 1, sizeof *start);
     uint8_t *marks = calloc((size_t)n / 8 + 1, 1);
     int failed = 0;
-    if (!out || !order || !sizes || !take || !start || !marks) {
+    if (!out || !sizes || !take || !start || !marks) {
         free(out);
         failed = bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
         goto done;
@@ -72,7 +72,7 @@ int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, in
     if (fraction > 0 && total < 1 && n >= 2) total = 1;
     total = apportion(sizes, groups, total, fraction, take);
     for (int32_t g = 0; g < groups; g++) start[g + 1] = start[g] + sizes[g];
-    draw_validation(&(struct plan){n, classes, groups, sizes, take, start, seed}, order, marks);
+    draw_validation(&(struct plan){n, classes, groups, sizes, take, start, seed}, out, marks);
     split->validation = out;
     split->train = out + total;
     for (int64_t i = 0; i < n; i++) {
@@ -80,7 +80,6 @@ int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, in
         else split->train[split->train_count++] = rows[i];
     }
 done:
-    free(order);
     free(sizes);
     free(take);
     free(start);
@@ -260,6 +259,15 @@ void schema_source_free(struct schema_source *s) {
     for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++) free(s->goals[o].kept);
     free(s->weights);
     free(s);
+}
+
+void schema_source_advise(const struct schema_source *s, int64_t first, int64_t n, bool needed) {
+    const struct schema_preprocessing *p = s->view->preprocessing;
+    if (s->keep || n < 1 || first < 0 || first + n > s->count) return;
+    const int64_t from = s->rows[first], rows = s->rows[first + n - 1] - from + 1;
+    for (int32_t i = 0; i < p->features_count; i++) schema_dataset_advise(s->view->dataset, s->view->columns[i], from, rows, needed);
+    for (int32_t k = 0; k < p->targets_count; k++) /* those of tensors are read with the inputs, the others were kept at the start */
+        if (p->targets[k].shape.rank > 0) schema_dataset_advise(s->view->dataset, s->view->targets[k], from, rows, needed);
 }
 
 struct bp_source schema_source_batches(const struct schema_source *source) {

@@ -31,6 +31,8 @@ struct schema_source_options {
 };
 int schema_source_new(const struct schema_source_options *options, struct schema_source **source, struct bp_error *error);
 void schema_source_free(struct schema_source *source);
+/* Samples first..first+n will be read soon, or not for a while: see dataset.h. Nothing where they are kept in memory. Any thread may ask. */
+void schema_source_advise(const struct schema_source *source, int64_t first, int64_t n, bool needed);
 /* For the trainer; borrowed from the source. */
 struct bp_source schema_source_batches(const struct schema_source *source);
 

@@ -55,6 +55,9 @@ struct bp_train_options schema_training_options(const struct schema_training *tr
 /* Bytes that a job process comes to: the program, the trainer, the rows it keeps, and what it maps of the data. */
 int64_t schema_training_bytes(const struct schema_training *training, const struct schema_dataset *dataset);
 
+/* The window_rows with which it stays within resident_max: 0 when it does so without; at least 8192, even when that is too many. */
+int64_t schema_training_window(const struct schema_training *training, const struct schema_dataset *dataset, int64_t resident_max);
+
 /* A definition for data whose shape of network nobody chose: one hidden layer, its width by the number of rows. Tensor columns are flattened. */
 struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target);
 

@@ -122,6 +122,7 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
     struct bp_train_options options = {.epochs = o->epochs,
                                        .batch_size = o->batch_size,
                                        .threads = o->threads,
+                                       .window = o->window_rows,
                                        .seed = o->seed,
                                        .optimizer = o->optimizer,
                                        .schedule = o->schedule,
@@ -152,18 +153,45 @@ static int64_t kept_bytes(const struct schema_preprocessing *p, int64_t rows) {
     return rows * width * (int64_t)sizeof(float) > SCHEMA_SOURCE_MEMORY ? 0 : rows * width * (int64_t)sizeof(float);
 }
 
+/* All but what is mapped of the data and kept of its rows: the program and its libraries, with its compiled kernels; the trainer; the numbers of the
+ * rows, and while they are split their classes and marks. */
+static int64_t fixed_bytes(const struct schema_training *t, const struct bp_train_options *options, int64_t rows, int64_t row) {
+    enum { PROCESS = 9 << 20, ONEDNN = 12 << 20 };
+    const int64_t held = (int64_t)ceil((double)rows * t->options.validation_fraction);
+    const int32_t shard = (options->batch_size + options->threads - 1) / options->threads;
+    const bool onednn = options->precision == BP_PRECISION_BFLOAT16 || bp_onednn_repays(t->network, shard, (double)rows * options->epochs);
+    return (int64_t)bp_trainer_bytes(t->network, options, rows - held, held) + rows * row + PROCESS + (onednn ? ONEDNN : 0);
+}
+
+/* Bytes of a row that is neither mapped nor kept; a split by a column sorts the rows. */
+static int64_t row_bytes(const struct schema_training *t, bool windows) {
+    return windows && t->options.validation != SCHEMA_VALIDATION_RANDOM ? 56 : 32;
+}
+
+/* Bytes of a sample of a window, two of which may be resident: its own and those of the rows held back between them; of each column up to 64 KB more
+ * are mapped around a chunk of 8192 samples. */
+static double window_bytes(const struct schema_training *t, const struct schema_dataset *dataset) {
+    const double rows = dataset->rows > 0 ? (double)dataset->rows : 1, trained = 1 - t->options.validation_fraction;
+    return 2 * ((double)dataset->bytes / rows / (trained > 0.05 ? trained : 0.05) + 8.0 * dataset->columns_count);
+}
+
 int64_t schema_training_bytes(const struct schema_training *t, const struct schema_dataset *dataset) {
-    enum {
-        PROCESS = 9 << 20,
-        ONEDNN = 12 << 20,
-        ROW = 32
-    }; /* the program and its libraries; with its compiled kernels; numbers and orders of rows */
     const struct bp_train_options options = schema_training_options(t);
     const int64_t rows = dataset->rows, held = (int64_t)ceil((double)rows * t->options.validation_fraction);
-    const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
-    const bool onednn = options.precision == BP_PRECISION_BFLOAT16 || bp_onednn_repays(t->network, shard, (double)rows * options.epochs);
-    return (int64_t)bp_trainer_bytes(t->network, &options, rows - held, held) + kept_bytes(t->preprocessing, rows - held) +
-           kept_bytes(t->preprocessing, held) + rows * ROW + dataset->bytes + PROCESS + (onednn ? ONEDNN : 0);
+    const int64_t fixed = fixed_bytes(t, &options, rows, row_bytes(t, options.window > 0));
+    const double window = (double)options.window * window_bytes(t, dataset);
+    if (options.window > 0) return fixed + (window < (double)dataset->bytes ? (int64_t)window : dataset->bytes);
+    return fixed + kept_bytes(t->preprocessing, rows - held) + kept_bytes(t->preprocessing, held) + dataset->bytes;
+}
+
+int64_t schema_training_window(const struct schema_training *t, const struct schema_dataset *dataset, int64_t resident_max) {
+    enum { LEAST = 8192 };
+    struct bp_train_options options = schema_training_options(t);
+    if (schema_training_bytes(t, dataset) <= resident_max) return 0;
+    options.window = LEAST;
+    const double room =
+        (double)(resident_max - fixed_bytes(t, &options, dataset->rows, row_bytes(t, true))) / (window_bytes(t, dataset) + sizeof(int64_t));
+    return room > LEAST ? (int64_t)room : LEAST;
 }
 
 struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target) {

@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include "kernels/kernels.h"
+#include "prefetch.h"
 #include "version.h"
 
 #include <math.h>
@@ -24,7 +25,7 @@ static int open_source(struct run *run, bool training, struct schema_source **so
                                             .rows = training ? run->split.train : run->split.validation,
                                             .n = training ? run->split.train_count : run->split.validation_count,
                                             .class_weights = training,
-                                            .memory_max = SCHEMA_SOURCE_MEMORY};
+                                            .memory_max = run->options.window > 0 ? 0 : SCHEMA_SOURCE_MEMORY};
     for (int32_t o = 0; o < p->outputs_count; o++) {
         const struct bp_output *output = &run->training->network->outputs[o];
         options.one_hot[o] =
@@ -65,6 +66,12 @@ int run_open(struct run *run, struct schema_training *training, const struct sch
         if (open_source(run, false, &run->validation, error) != 0) return -1;
         run->validation_batches = schema_source_batches(run->validation);
     }
+    if (run->options.window > 0) {
+        if (!(run->prefetch = prefetch_new(error))) return -1;
+        prefetch_watch(run->prefetch, run->train, &run->train_batches);
+        if (run->validation) prefetch_watch(run->prefetch, run->validation, &run->validation_batches);
+        schema_dataset_release(dataset); /* what split and targets were read from */
+    }
     if (bp_trainer_new(training->network, &run->options, &run->train_batches, run->validation ? &run->validation_batches : NULL, &run->trainer,
                        error) != 0)
         return -1;
@@ -74,6 +81,7 @@ int run_open(struct run *run, struct schema_training *training, const struct sch
 
 void run_close(struct run *run) {
     bp_trainer_free(run->trainer);
+    prefetch_free(run->prefetch);
     schema_source_free(run->train);
     schema_source_free(run->validation);
     schema_split_free(&run->split);

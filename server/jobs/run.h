@@ -12,6 +12,7 @@ struct run {
     struct schema_split split;
     struct schema_source *train, *validation;
     struct bp_source train_batches, validation_batches;
+    struct prefetch *prefetch; /* NULL without windows */
     struct bp_train_options options;
     struct bp_trainer *trainer;
     /* the best epoch so far, by the early-stopping metric, else val_loss, else loss */

@@ -251,6 +251,18 @@ static void store(struct submission *s) {
     store_job_free(&stored);
 }
 
+/* Data larger than memory is read in windows. Which, is part of the job, so that it ends with the same bits wherever it goes on. */
+static void bound_resident(struct schema_training *t, const struct schema_dataset *dataset, int64_t most) {
+    char text[300];
+    if (most == 0 || t->options.window_rows > 0) return;
+    t->options.window_rows = schema_training_window(t, dataset, most);
+    const int64_t need = schema_training_bytes(t, dataset);
+    if (t->options.window_rows == 0 || need <= most) return;
+    snprintf(text, sizeof text, "this training keeps about %lld MB resident even in windows of %lld rows, more than job_resident_max, %lld MB",
+             (long long)(need >> 20), (long long)t->options.window_rows, (long long)(most >> 20));
+    json_array_append_new(t->warnings, json_string(text));
+}
+
 static void create(struct request *r) {
     struct submission s = {.request = r};
     if (!(s.body = request_json(r))) return;
@@ -260,6 +272,7 @@ static void create(struct request *r) {
     if (s.dataset && s.asked.target) { /* with problems already: what else is wrong with the columns is told too */
         struct schema_training *t = schema_training_resolve(s.definition, &s.options, s.dataset, &s.asked, &s.problems);
         s.definition = NULL;
+        if (t) bound_resident(t, s.dataset, r->server->settings.job_resident_max);
         int64_t need = t ? schema_training_bytes(t, s.dataset) : 0;
         if (t && need > r->server->settings.job_memory_max)
             schema_problem_add(&s.problems, "/model",

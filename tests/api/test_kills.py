@@ -16,6 +16,7 @@ LAYERS = [{"type": "dense", "units": 256, "activation": "relu"}, {"type": "dropo
 VARIANTS = {
     "plain": {},
     "stopping": {"early_stopping": {"metric": "val_loss", "patience": 60}, "optimizer": {"type": "adamw", "learning_rate": 0.005}},
+    "windows": {"window_rows": 300, "mixup": 0.2},
     "threads": {"threads": 2, "optimizer": {"type": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True}, "l2": 0.0001, "gradient_clip_norm": 1.0},
 }
 

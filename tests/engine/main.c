@@ -19,7 +19,8 @@
     X(masks)                                                                                                                                         \
     X(losses)                                                                                                                                        \
     X(metrics)                                                                                                                                       \
-    X(optimizers) X(schedules) X(network) X(golden) X(outputs) X(train) X(train_memory) X(train_state) X(train_options) X(search) X(range) X(health)
+    X(optimizers)                                                                                                                                    \
+    X(schedules) X(network) X(golden) X(outputs) X(train) X(train_memory) X(train_state) X(train_options) X(search) X(range) X(windows) X(health)
 
 #define DECLARE(name) Suite *suite_##name(void);
 SUITES(DECLARE)

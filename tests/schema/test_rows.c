@@ -132,6 +132,10 @@ START_TEST(batches_from_the_file) {
     const struct schema_source_options options = {.view = view, .rows = rows, .n = ROWS, .memory_max = 0};
     ck_assert_int_eq(schema_source_new(&options, &source, &error), 0);
     struct bp_source batches = schema_source_batches(source);
+    schema_source_advise(source, 0, ROWS, true); /* what is resident changes no number */
+    schema_source_advise(source, 10, 2000, false);
+    schema_source_advise(source, 0, ROWS + 1, false);
+    schema_dataset_release(r.loaded.data);
     batches.fill(batches.context, samples, ROWS, &(struct bp_batch){.inputs = {x}, .targets = {y}});
     for (int i = 0; i < ROWS; i++) {
         const double row = (double)samples[i];

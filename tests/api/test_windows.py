@@ -1,0 +1,84 @@
+"""Goal: data larger than memory trains: in windows, within the bound that was set, to the loss that it has in memory."""
+import io
+
+import numpy
+import pytest
+
+from harness import unique
+
+BOUND, ALLOWANCE = 48 << 20, 16 << 20
+ROWS, COLUMNS = 640_000, 30  # 154 MB of doubles: three times the bound
+
+
+def numbers():
+    """29 features, and what is to be learnt from some of them under noise, as an NPY file."""
+    draw = numpy.random.default_rng(7)
+    x = draw.standard_normal((ROWS, COLUMNS))
+    x[:, -1] = 2 * numpy.tanh(x[:, 0]) + x[:, 1] * x[:, 2] + draw.standard_normal(ROWS)
+    file = io.BytesIO()
+    numpy.save(file, x)
+    return file.getvalue()
+
+
+def resident_peak(server):
+    """VmHWM of the job processes, bytes; 0: none runs."""
+    most = 0
+    for pid in server.children():
+        try:
+            with open("/proc/%d/status" % pid) as status:
+                fields = dict(line.split(":", 1) for line in status)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        most = max(most, int(fields.get("VmHWM", "0 kB").split()[0]) << 10)
+    return most
+
+
+def run(server, **more):
+    """The job at its end, and the largest resident memory seen after its first epoch."""
+    job = server.submit(model={"name": unique("net"), "layers": [{"type": "dense", "units": 16, "activation": "relu"}]}, dataset="large", target="x29", epochs=6, seed=3,
+                        batch_size=128, optimizer={"type": "adam", "learning_rate": 0.003}, **more)
+    peak = 0
+    server.wait(job["id"], lambda j: j["progress"]["epoch"] >= 1)
+    while job["status"] in ("queued", "running"):
+        peak = max(peak, resident_peak(server))
+        job = server.get("/v1/jobs/" + job["id"]).json
+    assert job["status"] == "succeeded" and peak > 0, job
+    return job, peak
+
+
+def test_three_times_the_bound(fresh):
+    server = fresh("--workers", "1", "--job-resident-max", str(BOUND))
+    answer = server.post("/v1/datasets?name=large", body=numbers(), headers={"Content-Type": "application/x-npy"})
+    assert answer.status == 201 and answer.json["bytes"] >= 3 * BOUND, answer
+    windows, small = run(server)
+    again, _ = run(server, window_rows=windows["options"]["window_rows"])
+    assert 8192 <= windows["options"]["window_rows"] < ROWS / 10 and not windows["warnings"]
+    assert again["metrics"] == windows["metrics"]  # the order is decided by seed and window
+    server.stop()
+    server.flags = ["--workers", "1"]
+    server.start()
+    memory, large = run(server)
+    assert memory["options"]["window_rows"] == 0
+    for name in "loss", "val_loss":
+        assert windows["metrics"][name] == pytest.approx(memory["metrics"][name], rel=0.02)
+    if large < 2 << 30:  # a sanitizer's shadow is no measure
+        assert large > 3 * BOUND  # what it takes without a bound
+        assert small < BOUND + ALLOWANCE
+
+
+def test_small_data_needs_no_windows(fresh):
+    server = fresh("--job-resident-max", "64M")
+    server.upload("few", "a,b\n" + "\n".join("%d,%d" % (i, 2 * i) for i in range(50)))
+    layers = [{"type": "dense", "units": 2}]
+    job = server.train(model={"layers": layers}, dataset="few", target="b", task="regression", epochs=2)
+    assert job["options"]["window_rows"] == 0
+    job = server.submit(model={"layers": layers}, dataset="few", target="b", task="regression", epochs=2, window_rows=16)
+    assert job["options"]["window_rows"] == 16
+
+
+def test_a_bound_that_cannot_be_kept_is_told(fresh):
+    server = fresh("--job-resident-max", "1M")
+    server.upload("few", "a,b\n" + "\n".join("%d,%d" % (i, 2 * i) for i in range(50)))
+    job = server.train(model={"layers": [{"type": "dense", "units": 2}]}, dataset="few", target="b", task="regression", epochs=2)
+    assert job["options"]["window_rows"] == 8192
+    assert any("more than job_resident_max, 1 MB" in warning for warning in job["warnings"])

@@ -2,13 +2,29 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define SUITES(X)                                                                                                                                    \
-    X(arrays)                                                                                                                                        \
-    X(csv)                                                                                                                                           \
-    X(csv_dialect)                                                                                                                                   \
-    X(dataset)                                                                                                                                       \
-    X(definition) X(ingest) X(ingest_decode) X(ingest_inspect) X(ingest_join) X(json) X(model_file) X(ndjson) X(number) X(predict) X(preprocessing)  \
-        X(rows) X(source) X(targets) X(text) X(training)
+/* clang-format off: one a line */
+#define SUITES(X) \
+    X(arrays) \
+    X(csv) \
+    X(csv_dialect) \
+    X(dataset) \
+    X(definition) \
+    X(ingest) \
+    X(ingest_decode) \
+    X(ingest_inspect) \
+    X(ingest_join) \
+    X(json) \
+    X(model_file) \
+    X(ndjson) \
+    X(number) \
+    X(predict) \
+    X(preprocessing) \
+    X(rows) \
+    X(source) \
+    X(targets) \
+    X(text) \
+    X(training)
+/* clang-format on */
 
 #define X(name) Suite *suite_schema_##name(void);
 SUITES(X)

@@ -7,8 +7,9 @@
     X(csv)                                                                                                                                           \
     X(csv_dialect)                                                                                                                                   \
     X(dataset)                                                                                                                                       \
-    X(definition) X(ingest) X(ingest_decode) X(ingest_inspect) X(ingest_join) X(json) X(model_file) X(ndjson) X(number) X(predict) X(preprocessing)  \
-        X(rows) X(source) X(targets) X(text) X(training)
+    X(definition)                                                                                                                                    \
+    X(ingest) X(ingest_decode) X(ingest_inspect) X(ingest_join) X(json) X(model_file) X(ndjson) X(number) X(predict) X(preprocessing) X(rows)        \
+        X(source) X(targets) X(text) X(training)
 
 #define X(name) Suite *suite_schema_##name(void);
 SUITES(X)

@@ -124,14 +124,18 @@ static enum block_kind narrowest_codes(const uint32_t *codes, int64_t n) {
     return max == 0 ? BLOCK_NONE : max <= UINT8_MAX ? BLOCK_U8 : max <= UINT16_MAX ? BLOCK_U16 : BLOCK_U32;
 }
 
-/* Integers 0..255, not -0. */
+/* x is an integer 0..255 and not -0. Added to 2^23, such a number stands in the lowest bits; what it says there must be x again. No branch, no
+ * comparison of floats: this runs over every pixel. */
 static bool all_bytes(const float *x, int64_t n) {
     uint32_t other = 0;
     for (int64_t k = 0; k < n; k++) {
-        uint32_t bits;
+        const float raised = x[k] + 8388608.0F;
+        uint32_t bits, low, again;
+        memcpy(&low, &raised, sizeof low);
+        const float whole = (float)(int32_t)(low & 0xFF);
         memcpy(&bits, &x[k], sizeof bits);
-        const float within = x[k] > 0 ? (x[k] < 255 ? x[k] : 255) : 0;
-        other |= (bits >> 31) | (within != x[k]) | ((float)(int32_t)within != within);
+        memcpy(&again, &whole, sizeof again);
+        other |= bits ^ again;
     }
     return other == 0;
 }
@@ -184,7 +188,7 @@ static void put_tensors(const struct column_values *v, int64_t rows, enum block_
         const float *x = v->tensors + i * v->per_cell;
         if (kind == BLOCK_F32) memcpy((float *)out + i * v->per_cell, x, (size_t)v->per_cell * sizeof *x);
         else if (kind == BLOCK_U8)
-            for (int64_t k = 0; k < v->per_cell; k++) ((uint8_t *)out)[i * v->per_cell + k] = (uint8_t)x[k];
+            for (int64_t k = 0; k < v->per_cell; k++) ((uint8_t *)out)[i * v->per_cell + k] = (uint8_t)(int32_t)x[k];
     }
 }
 

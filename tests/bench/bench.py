@@ -192,6 +192,10 @@ class Server:
                 return took
         raise RuntimeError("the stream ended without an epoch")
 
+    def cpu_seconds(self):
+        fields = pathlib.Path("/proc/%d/stat" % self.process.pid).read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def rss_mb(self):
         return int(re.search(r"VmRSS:\s*(\d+)", pathlib.Path("/proc/%d/status" % self.process.pid).read_text()).group(1)) / 1024
 
@@ -235,20 +239,50 @@ def predictions(server):
         end(floor)
 
 
+def upload_files(folder):
+    """[(name, file, Content-Type, query)] of UPLOAD bytes each, all of the same numbers where the format allows it."""
+    numbers = [10 + i * 0.37 for i in range(30)]
+    row = ",".join("%.4f" % n for n in numbers)
+    names = ["f%d" % i for i in range(30)]
+    record = "{" + ",".join('"%s":%.4f' % pair for pair in zip(names, numbers)) + ',"y":"%s"}'
+    times = lambda text: UPLOAD // len(text) + 1
+    lines = "".join("%s,%s\n" % (row, "ab"[i % 2]) for i in range(1000))
+    records = "".join(record % "ab"[i % 2] + "\n" for i in range(1000))
+    count = times(row + '"a",[],')
+    made = [("CSV", "text/csv", ",".join(names) + ",y\n" + lines * times(lines)),
+            ("JSON arrays", "application/json", '{"name":"big","x":[' + ",".join(["[%s]" % row] * count) + '],"y":[' + ",".join('"a"' if i % 2 else '"b"' for i in range(count)) + "]}"),
+            ("NDJSON", "application/x-ndjson", records * times(records))]
+    files = []
+    for name, kind, text in made:
+        files.append((name, folder / name, kind))
+        files[-1][1].write_text(text)
+    try:
+        import numpy
+    except ImportError:
+        return files
+    random = numpy.random.default_rng(1)
+    for name, values in (("NPY of float64", random.normal(size=(UPLOAD // 240, 30))), ("NPY of float32", random.normal(size=(UPLOAD // 120, 30)).astype("f4")),
+                         ("NPY of images", random.integers(0, 256, size=(UPLOAD // 784, 28, 28)).astype("u1"))):
+        with open(folder / name, "wb") as file:
+            numpy.save(file, values)
+        files.append((name, folder / name, "application/x-npy"))
+    return files
+
+
 def upload_rates(server):
-    """MB/s of one upload each."""
-    numbers = ",".join("%.4f" % (10 + i * 0.37) for i in range(30))
-    lines = "".join("%s,%s\n" % (numbers, "ab"[i % 2]) for i in range(1000)).encode()
-    csv = (",".join("f%d" % i for i in range(30)) + ",y\n").encode() + lines * (UPLOAD // len(lines) + 1)
-    row = ("[%s]," % numbers).encode()
-    count = UPLOAD // (len(row) + 4)
-    document = b'{"name":"big_json","x":[' + (row * count)[:-1] + b'],"y":[' + (b'"a","b",' * (count // 2 + 1))[:count * 4 - 1] + b"]}"
+    """{name: (MB/s through HTTP until it is committed, MB per second of the server's processor time, what the peer reads a second, the peer)}"""
     rates = {}
-    for name, path, body, kind in (("CSV", "/v1/datasets?name=big_csv", csv, "text/csv"), ("JSON", "/v1/datasets", document, "application/json")):
-        begin = time.perf_counter()
-        server.expect(201, "POST", path, body, kind)
-        rates[name] = len(body) / 1e6 / (time.perf_counter() - begin)
-        server.request("DELETE", "/v1/datasets/big_" + name.lower())
+    with tempfile.TemporaryDirectory() as folder:
+        for name, path, kind in upload_files(pathlib.Path(folder)):
+            body, measured = path.read_bytes(), []
+            for _ in range(ROUNDS):
+                begin, busy = time.perf_counter(), server.cpu_seconds()
+                server.expect(201, "POST", "/v1/datasets?name=big", body, kind)
+                measured.append((len(body) / 1e6 / (time.perf_counter() - begin), len(body) / 1e6 / max(server.cpu_seconds() - busy, 0.01)))
+                server.request("DELETE", "/v1/datasets/big")
+            done = subprocess.run([sys.executable, HERE / "peer_readers.py", name, path], capture_output=True, text=True, timeout=600)
+            peer = json.loads(done.stdout) if done.returncode == 0 else {"rate": None, "peer": "-"}
+            rates[name] = (median([m[0] for m in measured]), median([m[1] for m in measured]), peer["rate"], peer["peer"])
     return rates
 
 
@@ -330,7 +364,9 @@ def serving_table(f):
              "| resident memory, idle | %.1f MB |" % f["rss"],
              "| resident memory after all of this | %.1f MB |" % f["rss_after"],
              "| submit to first epoch on the stream, median of 10 | %s ms |" % number(f.get("epoch"))]
-    lines += ["| upload of %d MB of %s | %.0f MB/s |" % (UPLOAD >> 20, kind, rate) for kind, rate in f.get("upload", {}).items()]
+    if f.get("upload"):
+        lines += ["", "| upload of %d MB, through HTTP and committed | MB/s | MB per second of processor | peer reads MB/s | peer |" % (UPLOAD >> 20), "|" + "---|" * 5]
+        lines += ["| %s | %s | %s | %s | %s |" % (name, number(wall), number(busy), number(rate), peer) for name, (wall, busy, rate, peer) in f["upload"].items()]
     if f.get("predict"):
         lines += ["", "| predictions a second | connections | backpropd | HTTP floor | share of the floor |", "|---|---|---|---|---|"]
         for (script, connections), (floor, ours, share) in sorted(f["predict"].items()):

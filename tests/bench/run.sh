@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 build=${1:-build}
 python=${PYTHON:-/usr/bin/python3}
-for package in libdnnl2 python3-torch python3-sklearn libfann-dev wrk; do
+for package in libdnnl2 python3-torch python3-sklearn python3-pandas libfann-dev wrk; do
     tests/deps.sh $package || echo "bench: without $package: what it would measure is left out" >&2
 done
 

@@ -2,7 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* clang-format off: one a line */
+/* clang-format off */
 #define SUITES(X) \
     X(arrays) \
     X(csv) \

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { MEMBERS_MAX = 10000, RELEASE = 16 << 20, PIECE = 1 << 16, RECORD_MAX = 1 << 18 /* a name, an extra field, a comment */ };
+enum { MEMBERS_MAX = 10000, RELEASE = 2 << 20, PIECE = 1 << 16, RECORD_MAX = 1 << 18 /* a name, an extra field, a comment */ };
 
 struct member {
     char *name; /* without ".npy" */

@@ -197,10 +197,11 @@ static int unknown(const struct bp_entry *entry, const char *const *others, cons
     struct names names = {entry, others};
     int32_t count = entry->params_count;
     for (int32_t i = 0; others && others[i]; i++) count++;
-    char list[300] = "", hint[120];
-    for (int32_t i = 0; i < count && strlen(list) < 250; i++) {
+    char list[500] = "", hint[120];
+    for (int32_t i = 0; i < count; i++) {
         size_t n = strlen(list);
-        snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", name_at(&names, i));
+        snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", n < sizeof list - 80 ? name_at(&names, i) : "...");
+        if (n >= sizeof list - 80) break;
     }
     const char *nearest = schema_nearest(name, name_at, &names, count);
     if (nearest) return schema_problem_add(problems, pointer, "unknown field \"%.60s\"%s", name, schema_did_you_mean(nearest, hint, sizeof hint));

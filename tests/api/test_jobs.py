@@ -467,6 +467,13 @@ def test_full_queue(fresh):
     assert {server.wait(j)["status"] for j in (first, *waiting, last["id"])} == {"cancelled"}
 
 
+def test_an_unknown_field_is_told_all_that_a_job_knows(server):
+    answer = server.post("/v1/jobs", {**IRIS, "qwertyz": 1})
+    assert answer.status == 422, answer
+    detail = [e["detail"] for e in answer.json["errors"] if e["pointer"] == "/qwertyz"][0]
+    assert set(detail.split("knows: ")[1].split(", ")) >= {*server.submit(**IRIS)["options"], "model", "dataset", "target", "features", "sample_weight", "class_weights", "columns"}
+
+
 def test_unknown_jobs(server):
     for path in ("/v1/jobs/%s", "/v1/jobs/%s/metrics", "/v1/jobs/%s/events", "/v1/jobs/%s/checkpoints"):
         for job in ("job_00000000000000000000000000", "nonsense", "job_", "%C3%BC", "x" * 300):

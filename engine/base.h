@@ -56,6 +56,11 @@ size_t bp_reals_round(size_t n);
 /* base^n by squaring: the same bits on every machine, which pow of libm does not promise. */
 double bp_power(double base, uint64_t n);
 
+/* The weight of sample i: weights (B), or NULL for 1 each. */
+static inline double bp_sample_weight(const bp_real *weights, size_t i) {
+    return weights ? (double)weights[i] : 1;
+}
+
 /* Sets flush-to-zero and denormals-are-zero for the calling thread. Every computing thread calls it first: without it
  * Adam's moments of dead units turn subnormal and a step becomes ten times slower. */
 void bp_flush_denormals(void);

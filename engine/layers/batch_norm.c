@@ -6,7 +6,7 @@
  * are of use from the first epoch on. The moving variance is the unbiased one, as in PyTorch. Steps that a mask hides do not count; a shard of
  * nothing else leaves the moving statistics as they are. */
 #include "initializer.h"
-#include "layer.h"
+#include "layers/norm.h"
 
 #include <math.h>
 #include <string.h>
@@ -187,15 +187,9 @@ static const struct bp_param params[PARAMS] = {
                   .min = 0,
                   .max = 1,
                   .flags = BP_PARAM_MAX_OPEN},
-    [EPSILON] = {.name = "epsilon",
-                 .type = BP_PARAM_NUMBER,
-                 .help = "Added to the variance (Keras's default; PyTorch has 1e-5)",
-                 .preset = 1e-3,
-                 .min = 0,
-                 .max = 1,
-                 .flags = BP_PARAM_MIN_OPEN},
-    [CENTER] = {.name = "center", .type = BP_PARAM_BOOLEAN, .help = "Add a trained number, beta", .preset = 1},
-    [SCALE] = {.name = "scale", .type = BP_PARAM_BOOLEAN, .help = "Multiply by a trained number, gamma", .preset = 1},
+    [EPSILON] = BP_NORM_EPSILON_PARAM,
+    [CENTER] = BP_NORM_CENTER_PARAM,
+    [SCALE] = BP_NORM_SCALE_PARAM,
 };
 
 extern const struct bp_layer_ops bp_layer_batch_norm;

@@ -2,7 +2,7 @@
  * (Ba, Kiros, Hinton 2016); x, a (B, ..., width), gamma, beta (width). Nothing is kept from one batch to the next. */
 #include "initializer.h"
 #include "kernels/kernels.h"
-#include "layer.h"
+#include "layers/norm.h"
 
 #include <math.h>
 #include <string.h>
@@ -93,15 +93,9 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 }
 
 static const struct bp_param params[PARAMS] = {
-    [EPSILON] = {.name = "epsilon",
-                 .type = BP_PARAM_NUMBER,
-                 .help = "Added to the variance (Keras's default; PyTorch has 1e-5)",
-                 .preset = 1e-3,
-                 .min = 0,
-                 .max = 1,
-                 .flags = BP_PARAM_MIN_OPEN},
-    [CENTER] = {.name = "center", .type = BP_PARAM_BOOLEAN, .help = "Add a trained number, beta", .preset = 1},
-    [SCALE] = {.name = "scale", .type = BP_PARAM_BOOLEAN, .help = "Multiply by a trained number, gamma", .preset = 1},
+    [EPSILON] = BP_NORM_EPSILON_PARAM,
+    [CENTER] = BP_NORM_CENTER_PARAM,
+    [SCALE] = BP_NORM_SCALE_PARAM,
 };
 
 extern const struct bp_layer_ops bp_layer_layer_norm;

@@ -30,12 +30,8 @@ static const struct bp_param params[PARAMS] = {
                 .min = 0,
                 .max = 1,
                 .flags = BP_PARAM_REQUIRED},
-    [FILL] = {.name = "fill",
-              .type = BP_PARAM_CHOICE,
-              .help = "What lies beyond the image: one value, its nearest cell, its mirror image, or the image again",
-              .preset = BP_FILL_REFLECT,
-              .choices = bp_fill_choices},
-    [FILL_VALUE] = {.name = "fill_value", .type = BP_PARAM_NUMBER, .help = "The value, where fill is constant", .min = -1e6, .max = 1e6},
+    [FILL] = BP_FILL_PARAM,
+    [FILL_VALUE] = BP_FILL_VALUE_PARAM,
 };
 
 extern const struct bp_layer_ops bp_layer_random_rotation;

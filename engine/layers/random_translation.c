@@ -31,12 +31,8 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 static const char *const interpolations[] = {[BILINEAR] = "bilinear", [NEAREST] = "nearest", NULL};
 
 static const struct bp_param params[PARAMS] = {
-    [FILL] = {.name = "fill",
-              .type = BP_PARAM_CHOICE,
-              .help = "What lies beyond the image: one value, its nearest cell, its mirror image, or the image again",
-              .preset = BP_FILL_REFLECT,
-              .choices = bp_fill_choices},
-    [FILL_VALUE] = {.name = "fill_value", .type = BP_PARAM_NUMBER, .help = "The value, where fill is constant", .min = -1e6, .max = 1e6},
+    [FILL] = BP_FILL_PARAM,
+    [FILL_VALUE] = BP_FILL_VALUE_PARAM,
     [HEIGHT_FACTOR] = {.name = "height_factor",
                        .type = BP_PARAM_NUMBER,
                        .help = "Largest shift up or down, as a share of the height",

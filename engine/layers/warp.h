@@ -10,6 +10,16 @@
 enum { BP_FILL_CONSTANT, BP_FILL_NEAREST, BP_FILL_REFLECT, BP_FILL_WRAP };
 extern const char *const bp_fill_choices[];
 
+/* The rows of the parameters "fill" and "fill_value". */
+#define BP_FILL_PARAM                                                                                                                                \
+    {                                                                                                                                                \
+        .name = "fill", .type = BP_PARAM_CHOICE,                                                                                                     \
+        .help = "What lies beyond the image: one value, its nearest cell, its mirror image, or the image again", .preset = BP_FILL_REFLECT,          \
+        .choices = bp_fill_choices                                                                                                                   \
+    }
+#define BP_FILL_VALUE_PARAM                                                                                                                          \
+    { .name = "fill_value", .type = BP_PARAM_NUMBER, .help = "The value, where fill is constant", .min = -1e6, .max = 1e6 }
+
 /* The output's (row, column) is the input's (m[0] row + m[1] column + m[2], m[3] row + m[4] column + m[5]), between cells interpolated linearly. */
 struct bp_warp {
     double m[6];

@@ -12,7 +12,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
     double loss = 0;
     for (size_t i = 0; i < (size_t)call->batch; i++) {
         const bp_real *z = call->z + i * width, *y = call->y + i * width; /* (width) */
-        const double weight = call->weights ? (double)call->weights[i] : 1, factor = weight * call->scale;
+        const double weight = bp_sample_weight(call->weights, i), factor = weight * call->scale;
         double zz = 0, yy = 0, zy = 0;
         for (size_t j = 0; j < width; j++) {
             zz += (double)z[j] * (double)z[j];

@@ -30,8 +30,7 @@ static double smooth_loss(double share, const struct bp_loss_call *call) {
         const bp_real *z = call->z + i * width, y = call->y[i]; /* (classes) */
         double sum = 0;
         for (size_t j = 0; j < width; j++) sum += (double)z[j];
-        if (y >= 0 && y < (bp_real)width)
-            gained += (call->weights ? (double)call->weights[i] : 1) * share * ((double)z[(size_t)y] - sum / call->width);
+        if (y >= 0 && y < (bp_real)width) gained += bp_sample_weight(call->weights, i) * share * ((double)z[(size_t)y] - sum / call->width);
     }
     return gained;
 }
@@ -39,7 +38,7 @@ static double smooth_loss(double share, const struct bp_loss_call *call) {
 static void smooth_gradient(double share, const struct bp_loss_call *call) {
     const size_t width = (size_t)call->width;
     for (size_t i = 0; share > 0 && call->d_z && i < (size_t)call->batch; i++) {
-        const double factor = share * call->scale * (call->weights ? (double)call->weights[i] : 1);
+        const double factor = share * call->scale * bp_sample_weight(call->weights, i);
         bp_real *d_z = call->d_z + i * width; /* (classes) */
         for (size_t j = 0; j < width; j++) d_z[j] -= (bp_real)(factor / call->width);
         if (call->y[i] >= 0 && call->y[i] < (bp_real)width) d_z[(size_t)call->y[i]] += (bp_real)factor;

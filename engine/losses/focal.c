@@ -2,7 +2,7 @@
  * known already counts less. With l = ln p = z_y - ln(sum of e^z): dL/dl = gamma (1 - p)^(gamma - 1) p l - (1 - p)^gamma,
  * dl/dz_j = [j = y] - p_j. gamma 0 is cross_entropy. */
 #include "kernels/kernels.h"
-#include "loss.h"
+#include "losses/sample.h"
 
 #include <math.h>
 
@@ -16,20 +16,13 @@ static int check(const struct bp_value *values, const struct bp_shape *output, s
                         bp_shape_text(output, text, sizeof text));
 }
 
-static double log_sum(size_t n, const bp_real *z) {
-    double top = (double)z[0], sum = 0;
-    for (size_t j = 1; j < n; j++) top = (double)z[j] > top ? (double)z[j] : top;
-    for (size_t j = 0; j < n; j++) sum += exp((double)z[j] - top);
-    return top + log(sum);
-}
-
 static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
     const double gamma = values[GAMMA].number;
     const size_t width = (size_t)call->width;
     double loss = 0;
     for (size_t i = 0; i < (size_t)call->batch; i++) {
         const bp_real *z = call->z + i * width, y = call->y[i]; /* (classes) */
-        const double weight = call->weights ? (double)call->weights[i] : 1, all = log_sum(width, z);
+        const double weight = bp_sample_weight(call->weights, i), all = bp_log_sum(width, z);
         const bool known = y >= 0 && y < (bp_real)width;
         const size_t class = known ? (size_t)y : 0;
         const double l = known ? (double)z[class] - all : (double)NAN, missing = -expm1(l); /* 1 - p */

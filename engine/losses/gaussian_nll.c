@@ -30,7 +30,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
     const size_t targets = (size_t)call->width / OUTPUTS;
     double loss = 0;
     for (size_t i = 0; i < (size_t)call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1, factor = weight * call->scale / (double)targets;
+        const double weight = bp_sample_weight(call->weights, i), factor = weight * call->scale / (double)targets;
         double sum = 0;
         for (size_t j = i * targets; j < (i + 1) * targets; j++) {
             const bp_real *z = call->z + OUTPUTS * j; /* (2) */

@@ -1,7 +1,7 @@
 /* kl_divergence.c - sum over the classes of y ln(y / p), p the softmax of z; z, y (B, classes), y the shares that p should have.
  * ln p = z - ln(sum of e^z), so that it neither overflows nor cancels; dz = p (sum of y) - y. A negative share makes it not a number. */
 #include "kernels/kernels.h"
-#include "loss.h"
+#include "losses/sample.h"
 
 #include <math.h>
 
@@ -13,21 +13,13 @@ static int check(const struct bp_value *values, const struct bp_shape *output, s
                         bp_shape_text(output, text, sizeof text));
 }
 
-/* ln(sum of e^z). */
-static double log_sum(size_t n, const bp_real *z) {
-    double top = (double)z[0], sum = 0;
-    for (size_t j = 1; j < n; j++) top = (double)z[j] > top ? (double)z[j] : top;
-    for (size_t j = 0; j < n; j++) sum += exp((double)z[j] - top);
-    return top + log(sum);
-}
-
 static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
     (void)values;
     const size_t width = (size_t)call->width;
     double loss = 0;
     for (size_t i = 0; i < (size_t)call->batch; i++) {
         const bp_real *z = call->z + i * width, *y = call->y + i * width; /* (classes) */
-        const double weight = call->weights ? (double)call->weights[i] : 1, all = log_sum(width, z), factor = weight * call->scale;
+        const double weight = bp_sample_weight(call->weights, i), all = bp_log_sum(width, z), factor = weight * call->scale;
         double sum = 0, shares = 0;
         for (size_t j = 0; j < width; j++) {
             const double share = y[j] >= 0 ? (double)y[j] : (double)NAN;

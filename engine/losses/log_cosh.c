@@ -1,26 +1,20 @@
 /* log_cosh.c - mean of ln(cosh(e)) over the numbers of a sample, e = z - y, as |e| + ln(1 + e^(-2|e|)) - ln 2, which does not
  * overflow; z, y (B, width). */
-#include "loss.h"
+#include "losses/sample.h"
 
 #include <math.h>
 
 #define LN_2 0.69314718055994530942
 
-static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
+static double number(const struct bp_value *values, double z, double y, double *slope) {
     (void)values;
-    const size_t width = (size_t)call->width;
-    double loss = 0;
-    for (size_t i = 0; i < (size_t)call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1, factor = weight * call->scale / call->width;
-        double sum = 0;
-        for (size_t j = i * width; j < (i + 1) * width; j++) {
-            const double error = (double)call->z[j] - (double)call->y[j], size = fabs(error);
-            sum += size + log1p(exp(-2 * size)) - LN_2;
-            if (call->d_z) call->d_z[j] = (bp_real)(factor * tanh(error));
-        }
-        loss += weight * sum / call->width;
-    }
-    return loss;
+    const double error = z - y, size = fabs(error);
+    if (slope) *slope = tanh(error);
+    return size + log1p(exp(-2 * size)) - LN_2;
+}
+
+static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
+    return bp_loss_numbers(values, call, number);
 }
 
 extern const struct bp_loss_ops bp_loss_log_cosh;

@@ -6,7 +6,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
     const size_t width = (size_t)call->width;
     double loss = 0;
     for (size_t i = 0; i < (size_t)call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1;
+        const double weight = bp_sample_weight(call->weights, i);
         const bp_real factor = (bp_real)(2 * weight * call->scale / call->width);
         double sum = 0;
         for (size_t j = i * width; j < (i + 1) * width; j++) {

@@ -2,25 +2,20 @@
  * ln y!, which nothing learns from (PyTorch's default); z, y (B, width). The output is the logarithm of the rate, so it is fused with exponential,
  * and predictions are rates. A negative y makes it not a number; z beyond 88 is more than float32 holds. */
 #include "kernels/kernels.h"
-#include "loss.h"
+#include "losses/sample.h"
 
 #include <math.h>
 
-static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
+static double number(const struct bp_value *values, double z, double y, double *slope) {
     (void)values;
-    const size_t width = (size_t)call->width;
-    double loss = 0;
-    for (size_t i = 0; i < (size_t)call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1, factor = weight * call->scale / call->width;
-        double sum = 0;
-        for (size_t j = i * width; j < (i + 1) * width; j++) {
-            const double z = (double)call->z[j], y = call->y[j] >= 0 ? (double)call->y[j] : (double)NAN, rate = exp(z);
-            sum += rate - y * z;
-            if (call->d_z) call->d_z[j] = (bp_real)(factor * (rate - y));
-        }
-        loss += weight * sum / call->width;
-    }
-    bp_kernels()->exp((size_t)call->batch * width, call->z, call->z);
+    const double count = y >= 0 ? y : (double)NAN, rate = exp(z);
+    if (slope) *slope = rate - count;
+    return rate - count * z;
+}
+
+static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
+    const double loss = bp_loss_numbers(values, call, number);
+    bp_kernels()->exp((size_t)call->batch * (size_t)call->width, call->z, call->z);
     return loss;
 }
 

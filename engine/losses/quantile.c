@@ -41,7 +41,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
     const size_t width = (size_t)call->width, count = (size_t)values[QUANTILES].numbers_count;
     double loss = 0;
     for (size_t i = 0; i < (size_t)call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1, factor = weight * call->scale / call->width;
+        const double weight = bp_sample_weight(call->weights, i), factor = weight * call->scale / call->width;
         double sum = 0;
         for (size_t j = i * width; j < (i + 1) * width; j++) {
             const double q = quantiles[j % count], error = (double)call->y[j / count] - (double)call->z[j];

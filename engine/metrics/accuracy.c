@@ -10,7 +10,7 @@ static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
 
 static void update(double *state, const struct bp_metric_call *call) {
     for (int32_t i = 0; i < call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1;
+        const double weight = bp_sample_weight(call->weights, (size_t)i);
         state[0] += bp_metric_class(call, i) == (int32_t)call->y[i] ? weight : 0;
         state[1] += weight;
     }

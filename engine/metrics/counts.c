@@ -19,7 +19,7 @@ int64_t bp_counts_size(int32_t classes, int32_t width, int64_t samples) {
 
 void bp_counts_update(double *state, const struct bp_metric_call *call) {
     for (int32_t i = 0; i < call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1;
+        const double weight = bp_sample_weight(call->weights, (size_t)i);
         const int32_t truth = (int32_t)call->y[i], guess = bp_metric_class(call, i);
         if (truth >= 0 && truth < call->classes) state[BP_COUNTS * truth + BP_COUNT_TRUE] += weight;
         if (guess < call->classes) state[BP_COUNTS * guess + BP_COUNT_PREDICTED] += weight;

@@ -20,7 +20,7 @@ static double probability(const struct bp_metric_call *call, int32_t i) {
 
 static void update(double *state, const struct bp_metric_call *call) {
     for (int32_t i = 0; i < call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1, p = probability(call, i);
+        const double weight = bp_sample_weight(call->weights, (size_t)i), p = probability(call, i);
         state[0] -= weight * log(p < SMALLEST ? SMALLEST : p);
         state[1] += weight;
     }

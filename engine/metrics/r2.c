@@ -13,7 +13,7 @@ static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
 
 static void update(double *state, const struct bp_metric_call *call) {
     for (int32_t i = 0; i < call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1;
+        const double weight = bp_sample_weight(call->weights, (size_t)i);
         for (int32_t j = 0; weight > 0 && j < call->width; j++) {
             const size_t at = (size_t)i * (size_t)call->width + (size_t)j;
             double *s = state + PARTS * j;

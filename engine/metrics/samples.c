@@ -70,7 +70,7 @@ void bp_curve_update(double *state, const struct bp_metric_call *call) {
     const int64_t columns = call->classes > 2 ? call->classes : 1;
     for (int32_t i = 0; i < call->batch; i++) {
         const bp_real *p = call->predictions + (size_t)i * (size_t)call->width; /* (width) */
-        double *row = bp_samples_add(state, columns, call->weights ? (double)call->weights[i] : 1, (double)call->y[i]);
+        double *row = bp_samples_add(state, columns, bp_sample_weight(call->weights, (size_t)i), (double)call->y[i]);
         for (int64_t j = 0; columns > 1 && j < columns; j++) row[j] = (double)p[j];
         if (columns == 1) row[0] = call->width == 1 ? (double)p[0] : call->scores ? (double)p[1] - (double)p[0] : (double)p[1];
     }

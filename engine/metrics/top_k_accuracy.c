@@ -24,7 +24,7 @@ static int32_t rank(const struct bp_metric_call *call, int32_t i) {
 
 static void update(double *state, const struct bp_metric_call *call) {
     for (int32_t i = 0; i < call->batch; i++) {
-        const double weight = call->weights ? (double)call->weights[i] : 1;
+        const double weight = bp_sample_weight(call->weights, (size_t)i);
         state[0] += rank(call, i) < call->numbers[K] ? weight : 0;
         state[1] += weight;
     }

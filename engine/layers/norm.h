@@ -4,15 +4,14 @@
 
 #include "layer.h"
 
-#define BP_NORM_EPSILON_PARAM                                                                                          \
-    {.name = "epsilon",                                                                                                \
-     .type = BP_PARAM_NUMBER,                                                                                          \
-     .help = "Added to the variance (Keras's default; PyTorch has 1e-5)",                                              \
-     .preset = 1e-3,                                                                                                   \
-     .min = 0,                                                                                                         \
-     .max = 1,                                                                                                         \
-     .flags = BP_PARAM_MIN_OPEN}
-#define BP_NORM_CENTER_PARAM {.name = "center", .type = BP_PARAM_BOOLEAN, .help = "Add a trained number, beta", .preset = 1}
-#define BP_NORM_SCALE_PARAM {.name = "scale", .type = BP_PARAM_BOOLEAN, .help = "Multiply by a trained number, gamma", .preset = 1}
+#define BP_NORM_EPSILON_PARAM                                                                                                                        \
+    {                                                                                                                                                \
+        .name = "epsilon", .type = BP_PARAM_NUMBER, .help = "Added to the variance (Keras's default; PyTorch has 1e-5)", .preset = 1e-3, .min = 0,   \
+        .max = 1, .flags = BP_PARAM_MIN_OPEN                                                                                                         \
+    }
+#define BP_NORM_CENTER_PARAM                                                                                                                         \
+    { .name = "center", .type = BP_PARAM_BOOLEAN, .help = "Add a trained number, beta", .preset = 1 }
+#define BP_NORM_SCALE_PARAM                                                                                                                          \
+    { .name = "scale", .type = BP_PARAM_BOOLEAN, .help = "Multiply by a trained number, gamma", .preset = 1 }
 
 #endif

@@ -21,11 +21,36 @@ static void read_numbers(const struct schema_view *view, int32_t i, const int64_
 }
 
 static void read_categories(const struct schema_view *view, int32_t i, const int64_t *rows, int32_t n, struct schema_feature_value *cells) {
+    const struct schema_feature *f = &view->preprocessing->features[i];
     int32_t codes[SOME];
     schema_dataset_gather_codes(view->dataset, view->columns[i], rows, n, codes);
     for (int32_t r = 0; r < n; r++, cells += view->preprocessing->features_count) {
         cells->kind = codes[r] < 0 ? SCHEMA_VALUE_MISSING : SCHEMA_VALUE_CATEGORY;
         if (codes[r] >= 0) cells->category = view->categories[i][codes[r]];
+        cells->means = NULL;
+        if (!view->folds || !view->folds[i]) continue;
+        if (codes[r] < 0) cells->kind = SCHEMA_VALUE_CATEGORY, cells->category = -1; /* the rest has means of its own */
+        cells->means = view->folds[i] + (size_t)schema_means_fold(rows[r]) * (size_t)(f->categories_count + 1) * (size_t)f->means_width;
+    }
+}
+
+/* Texts, or categories that lie as texts; the other way round where a column of texts has few rows. */
+static void read_texts(const struct schema_view *view, int32_t i, const int64_t *rows, int32_t n, struct schema_feature_value *cells) {
+    const struct schema_column *c = &view->dataset->columns[view->columns[i]];
+    const struct schema_feature *f = &view->preprocessing->features[i];
+    for (int32_t r = 0; r < n; r++, cells += view->preprocessing->features_count) {
+        if (c->type == SCHEMA_TEXT) {
+            cells->text = schema_dataset_text(view->dataset, view->columns[i], rows[r], &cells->size);
+        } else {
+            const int32_t code = schema_dataset_code(view->dataset, view->columns[i], rows[r]);
+            cells->text = code < 0 ? NULL : c->categories[code].value;
+            cells->size = code < 0 ? 0 : strlen(cells->text);
+        }
+        cells->kind = cells->text ? SCHEMA_VALUE_TEXT : SCHEMA_VALUE_MISSING;
+        if (f->type != SCHEMA_CATEGORICAL || !cells->text) continue;
+        cells->kind = SCHEMA_VALUE_CATEGORY;
+        cells->category = schema_feature_category(f, cells->text, cells->size);
+        cells->means = NULL;
     }
 }
 
@@ -47,9 +72,13 @@ void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32
         struct schema_feature_value *of = cells + (size_t)first * (size_t)p->features_count;
         float *room = tensors;
         for (int32_t i = 0; i < p->features_count; i++) {
-            const enum schema_type type = p->features[i].type;
-            if (view->columns[i] < 0 || view->dataset->columns[view->columns[i]].type != type) {
+            const enum schema_type type = p->features[i].type, lies = view->columns[i] < 0 ? type : view->dataset->columns[view->columns[i]].type;
+            const bool texts = type == SCHEMA_TEXT || lies == SCHEMA_TEXT;
+            if (view->columns[i] < 0 || (lies != type && !texts && !(type == SCHEMA_DATETIME && lies == SCHEMA_NUMERIC)) ||
+                (texts && schema_type_is_number(lies))) {
                 for (int32_t r = 0; r < some; r++) of[(size_t)r * (size_t)p->features_count + (size_t)i].kind = SCHEMA_VALUE_MISSING;
+            } else if (texts) {
+                read_texts(view, i, rows + first, some, of + i);
             } else if (type == SCHEMA_CATEGORICAL) {
                 read_categories(view, i, rows + first, some, of + i);
             } else if (type == SCHEMA_TENSOR) {
@@ -153,6 +182,11 @@ int schema_view_complete(const struct schema_view *view, const int64_t *rows, in
     for (int32_t f = 0; f < view->preprocessing->features_count; f++) {
         if (view->preprocessing->features[f].options.missing != SCHEMA_MISSING_DROP || view->columns[f] < 0) continue;
         const enum schema_type type = view->dataset->columns[view->columns[f]].type;
+        for (int32_t i = 0; type == SCHEMA_TEXT && i < n; i++) {
+            size_t size;
+            out[i] = out[i] && schema_dataset_text(view->dataset, view->columns[f], rows[i], &size);
+        }
+        if (type == SCHEMA_TEXT) continue;
         if (type == SCHEMA_CATEGORICAL) schema_dataset_gather_codes(view->dataset, view->columns[f], rows, n, codes);
         else if (type != SCHEMA_TENSOR) schema_dataset_gather(view->dataset, view->columns[f], rows, n, numbers);
         for (int32_t i = 0; type != SCHEMA_TENSOR && i < n; i++) out[i] = out[i] && (type == SCHEMA_CATEGORICAL ? codes[i] >= 0 : !isnan(numbers[i]));

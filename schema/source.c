@@ -104,6 +104,7 @@ struct goal {
 
 struct schema_source {
     const struct schema_view *view;
+    struct schema_view *own; /* the view of training rows, when it differs */
     int64_t count;
     const int64_t *rows; /* (count) */
     struct goal goals[BP_OUTPUTS_MAX];
@@ -229,6 +230,18 @@ static bool open_weights(struct schema_source *s, bool class_weights) {
     return true;
 }
 
+/* Target encodings of training rows leave their own fold out. */
+static int open_training_view(struct schema_source *s, const struct schema_source_options *options, struct bp_error *error) {
+    const struct schema_preprocessing *p = options->view->preprocessing;
+    bool means = false;
+    for (int32_t i = 0; i < p->features_count; i++) means = means || p->features[i].means;
+    if (!means) return 0;
+    s->own = schema_view_new(p, options->view->dataset, true, error);
+    if (!s->own || schema_view_leave_folds_out(s->own, options->rows, options->n, error) != 0) return -1;
+    s->view = s->own;
+    return 0;
+}
+
 int schema_source_new(const struct schema_source_options *options, struct schema_source **source, struct bp_error *error) {
     const struct schema_preprocessing *p = options->view->preprocessing;
     struct schema_source *s = calloc(1, sizeof *s);
@@ -236,6 +249,10 @@ int schema_source_new(const struct schema_source_options *options, struct schema
     const int64_t n = s->count = options->n;
     s->view = options->view;
     s->rows = options->rows;
+    if (options->training && open_training_view(s, options, error) != 0) {
+        schema_source_free(s);
+        return -1;
+    }
     int64_t width = 0;
     for (int32_t k = 0; k < p->inputs_count; k++) width += s->widths[k] = bp_shape_size(&p->inputs[k].shape);
     for (int32_t k = 0; k < p->targets_count; k++) width += p->targets[k].shape.rank > 0 ? schema_target_size(&p->targets[k]) : 0;
@@ -258,6 +275,7 @@ void schema_source_free(struct schema_source *s) {
     for (int32_t k = 0; k < BP_INPUTS_MAX; k++) free(s->kept[k]);
     for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++) free(s->goals[o].kept);
     free(s->weights);
+    schema_view_free(s->own);
     free(s);
 }
 

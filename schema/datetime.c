@@ -105,7 +105,8 @@ static bool take_clock(struct cursor *c, double *seconds) {
 
 static bool take_zone(struct cursor *c, double *seconds) {
     int hours, minutes = 0;
-    while (take(c, ' ')) {}
+    while (take(c, ' ')) {
+    }
     if (c->at == c->end || take(c, 'Z') || take(c, 'z')) return true;
     const int sign = *c->at == '-' ? -1 : 1;
     if (!take(c, '+') && !take(c, '-')) return false;

@@ -1,5 +1,5 @@
-/* datetime.h - dates and times as seconds since 1970-01-01T00:00:00 in UTC, and their places in the cycles of the calendar. Gregorian throughout, from
- * the year 1 to 9999. A text without a zone is taken as UTC. */
+/* datetime.h - dates and times as seconds since 1970-01-01T00:00:00 in UTC, and their places in the cycles of the calendar. Gregorian throughout,
+ * from the year 1 to 9999. A text without a zone is taken as UTC. */
 #ifndef SCHEMA_DATETIME_H
 #define SCHEMA_DATETIME_H
 
@@ -20,15 +20,7 @@ const char *schema_datetime_text(double seconds, bool days, char text[static SCH
 
 /* What a network may see of a time: time itself, and where it lies in a cycle, from 0 to just below 1: of the year from 1 January on, of the month,
  * of the week from Monday on, of the day, of the hour. */
-enum schema_time_part {
-    SCHEMA_PART_TIME,
-    SCHEMA_PART_YEAR,
-    SCHEMA_PART_MONTH,
-    SCHEMA_PART_WEEK,
-    SCHEMA_PART_DAY,
-    SCHEMA_PART_HOUR,
-    SCHEMA_PARTS
-};
+enum schema_time_part { SCHEMA_PART_TIME, SCHEMA_PART_YEAR, SCHEMA_PART_MONTH, SCHEMA_PART_WEEK, SCHEMA_PART_DAY, SCHEMA_PART_HOUR, SCHEMA_PARTS };
 extern const char *const schema_time_parts[SCHEMA_PARTS + 1]; /* "time", "year", ...; NULL-terminated */
 double schema_datetime_place(double seconds, enum schema_time_part cycle);
 

@@ -313,7 +313,7 @@ static void gather(struct schema_predictor *p, const struct schema_view *view, i
     for (int32_t i = 0; i < n; i++) {
         float *at[BP_INPUTS_MAX];
         input_rows(p, i, at);
-        schema_view_row(view, first + i, p->cells, p->tensors, at);
+        schema_view_rows(view, &(int64_t){first + i}, 1, p->tensors, at);
     }
 }
 

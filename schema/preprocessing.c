@@ -335,41 +335,36 @@ static void transform_category(const struct schema_feature *f, const struct sche
     else if (f->options.unseen != SCHEMA_UNSEEN_IGNORE) out[f->categories_count] = 1.0f;
 }
 
-void schema_transform(const struct schema_preprocessing *p, const struct schema_feature_value *cells, float *const *inputs) {
-    for (int32_t i = 0; i < p->features_count; i++) {
-        const struct schema_feature *f = &p->features[i];
-        const struct schema_feature_value *cell = &cells[i];
-        if (f->type == SCHEMA_TENSOR) {
-            float *out = inputs[f->offset];
-            int64_t size = bp_shape_size(&f->shape);
-            if (cell->kind != SCHEMA_VALUE_TENSOR) {
-                memset(out, 0, (size_t)size * sizeof *out);
-                continue;
-            }
-            for (int64_t k = 0; k < size; k++) {
-                double v = ((double)cell->tensor[k] - f->mean) / f->std;
-                out[k] = isfinite(v) ? (float)v : 0.0f;
-            }
-            continue;
-        }
-        if (f->type == SCHEMA_CATEGORICAL) {
-            transform_category(f, cell, inputs);
-            continue;
-        }
-        if (f->type == SCHEMA_TEXT) {
-            schema_text_apply(p, f, cell, schema_feature_apart(f) ? inputs[f->offset] : inputs[0] + f->offset);
-            continue;
-        }
-        float *out = inputs[0] + f->offset;
-        if (f->type == SCHEMA_DATETIME) {
-            schema_time_apply(f, cell, out);
-            continue;
-        }
-        const bool missing = cell->kind != SCHEMA_VALUE_NUMBER;
-        const double v = missing ? f->fill : cell->number;
-        out[0] = f->type == SCHEMA_BOOLEAN ? (float)v : (float)schema_scale_apply(f, v);
-        if (f->indicator) out[1] = missing ? 1.0f : 0.0f;
+static void transform_tensor(const struct schema_feature *f, const struct schema_feature_value *cell, float *out) {
+    const int64_t size = bp_shape_size(&f->shape);
+    if (cell->kind != SCHEMA_VALUE_TENSOR) {
+        memset(out, 0, (size_t)size * sizeof *out);
+        return;
     }
+    for (int64_t k = 0; k < size; k++) {
+        const double v = ((double)cell->tensor[k] - f->mean) / f->std;
+        out[k] = isfinite(v) ? (float)v : 0.0f;
+    }
+}
+
+void schema_transform_cell(const struct schema_preprocessing *p, int32_t i, const struct schema_feature_value *cell, float *const *inputs) {
+    const struct schema_feature *f = &p->features[i];
+    const double v = cell->kind == SCHEMA_VALUE_NUMBER ? cell->number : (double)NAN;
+    switch (f->type) {
+    case SCHEMA_NUMERIC: schema_scale_many(f, &v, 1, inputs[0] + f->offset, 0); break;
+    case SCHEMA_BOOLEAN:
+        inputs[0][f->offset] = (float)(isnan(v) ? f->fill : v);
+        if (f->indicator) inputs[0][f->offset + 1] = isnan(v) ? 1.0f : 0.0f;
+        break;
+    case SCHEMA_CATEGORICAL: transform_category(f, cell, inputs); break;
+    case SCHEMA_TENSOR: transform_tensor(f, cell, inputs[f->offset]); break;
+    case SCHEMA_DATETIME: schema_time_apply(f, cell, inputs[0] + f->offset); break;
+    case SCHEMA_TEXT: schema_text_apply(p, f, cell, schema_feature_apart(f) ? inputs[f->offset] : inputs[0] + f->offset); break;
+    }
+}
+
+void schema_transform(const struct schema_preprocessing *p, const struct schema_feature_value *cells, float *const *inputs) {
+    for (int32_t i = 0; i < p->features_count; i++) schema_transform_cell(p, i, &cells[i], inputs);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------------------- */

@@ -181,7 +181,7 @@ struct schema_view {
     int32_t *targets;      /* (targets_count) column, -1 when absent */
     int32_t **classes;     /* per target: class of each dictionary code, NULL unless coded */
     int32_t sample_weight; /* column, -1: none */
-    size_t tensor_size;    /* numbers of all tensor cells of a row */
+    size_t tensor_size;    /* numbers of the largest tensor cell */
     double **folds;        /* per feature: TARGET without the rows of each fold, see schema_view_leave_folds_out; NULL else */
 };
 /* With `strict`, every feature and the target must be there with fitting types. */
@@ -191,10 +191,8 @@ void schema_view_free(struct schema_view *view);
 /* From now on the view shows rows as training rows: their TARGET encodings are fitted on those of rows[0..n), the training rows, that are not of the
  * row's own fold. A pure function of its arguments. */
 int schema_view_leave_folds_out(struct schema_view *view, const int64_t *rows, int64_t n, struct bp_error *error);
-/* Inputs of rows[0..n): inputs[k] has room for those of all of them, one after the other. cells: (n, features_count); tensors: (n, tensor_size). */
-void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, struct schema_feature_value *cells, float *tensors,
-                      float *const *inputs);
-void schema_view_row(const struct schema_view *view, int64_t row, struct schema_feature_value *cells, float *tensors, float *const *inputs);
+/* Inputs of rows[0..n): inputs[k] has room for those of all of them, one after the other. tensor: (tensor_size) room. */
+void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, float *tensor, float *const *inputs);
 /* Target k of rows[0..n) as the network wants it: class numbers, or standardised values; NaN when missing or not a known label. */
 void schema_view_targets(const struct schema_view *view, int32_t k, const int64_t *rows, int64_t n, double *out);
 double schema_view_target(const struct schema_view *view, int32_t k, int64_t row);
@@ -223,6 +221,10 @@ void schema_scale_begin(struct schema_feature *feature, const struct schema_mome
 int schema_scale_fit(struct schema_feature *feature, double *values, int64_t n, struct bp_error *error);
 /* One number of the network's. */
 double schema_scale_apply(const struct schema_feature *feature, double v);
+/* NUMERIC, the same for n cells, NaN: missing; with the indicator behind each. Those of a cell go `stride` numbers behind those of the one before. */
+void schema_scale_many(const struct schema_feature *feature, const double *v, int32_t n, float *out, int64_t stride);
+/* What schema_transform does of a single cell. */
+void schema_transform_cell(const struct schema_preprocessing *p, int32_t feature, const struct schema_feature_value *cell, float *const *inputs);
 /* Of the feature of that options: as the job says, or the default. */
 enum schema_encode schema_feature_encode(const struct schema_feature *feature);
 /* The table that schema_feature_category looks into. */

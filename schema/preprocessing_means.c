@@ -126,8 +126,9 @@ static int fit_feature(struct schema_feature *f, int32_t i, const struct schema_
         return bp_error_set(error, "/columns", "column \"%.60s\": encode \"target\" needs a class or a number as the target, not a tensor", f->name);
     const int64_t size = ((int64_t)f->categories_count + 1) * f->means_width;
     if (size * SCHEMA_FOLDS > TABLE_MAX)
-        return bp_error_set(error, "/columns", "column \"%.60s\": encode \"target\" would make %lld means (%d categories, %d numbers each), more than %d",
-                            f->name, (long long)size, f->categories_count, f->means_width, TABLE_MAX / SCHEMA_FOLDS);
+        return bp_error_set(error, "/columns",
+                            "column \"%.60s\": encode \"target\" would make %lld means (%d categories, %d numbers each), more than %d", f->name,
+                            (long long)size, f->categories_count, f->means_width, TABLE_MAX / SCHEMA_FOLDS);
     f->means = calloc((size_t)size, sizeof *f->means);
     const bool memory = f->means && tally_open(&tally, f);
     if (memory) {

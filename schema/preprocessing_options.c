@@ -72,8 +72,8 @@ static void check(const struct schema_column *c, const struct schema_column_opti
 }
 
 /* A number that only some columns have. */
-static void number_of(const json_t *json, const char *name, bool suits, const char *whom, double least, double most, double *number, const char *pointer,
-                      struct schema_problems *problems) {
+static void number_of(const json_t *json, const char *name, bool suits, const char *whom, double least, double most, double *number,
+                      const char *pointer, struct schema_problems *problems) {
     char place[512], got[80];
     const json_t *value = json_object_get(json, name);
     if (!value || json_is_null(value)) return;
@@ -91,12 +91,13 @@ static void numbers_of(const json_t *json, const struct schema_column *c, struct
     const bool text = c->type == SCHEMA_TEXT, categorical = c->type == SCHEMA_CATEGORICAL;
     double categories_max = 0, vocabulary = 0, length = 0, buckets = 0, smoothing = SCHEMA_SMOOTHING;
     number_of(json, "categories_max", categorical, "categories", 1, 20000, &categories_max, pointer, problems);
-    number_of(json, "smoothing", categorical && o->encode == SCHEMA_ENCODE_TARGET, "categories with the encode \"target\"", 0, 1e9, &smoothing, pointer,
-              problems);
-    number_of(json, "vocabulary", text && o->encode != SCHEMA_ENCODE_HASHED, "texts with the encode \"bag_of_words\" or \"tokens\"", 1, 1e6, &vocabulary,
+    number_of(json, "smoothing", categorical && o->encode == SCHEMA_ENCODE_TARGET, "categories with the encode \"target\"", 0, 1e9, &smoothing,
               pointer, problems);
+    number_of(json, "vocabulary", text && o->encode != SCHEMA_ENCODE_HASHED, "texts with the encode \"bag_of_words\" or \"tokens\"", 1, 1e6,
+              &vocabulary, pointer, problems);
     number_of(json, "length", text && o->encode == SCHEMA_ENCODE_TOKENS, "texts with the encode \"tokens\"", 1, 65536, &length, pointer, problems);
-    number_of(json, "buckets", text && o->encode == SCHEMA_ENCODE_HASHED, "texts with the encode \"hashed\"", 2, 1 << 20, &buckets, pointer, problems);
+    number_of(json, "buckets", text && o->encode == SCHEMA_ENCODE_HASHED, "texts with the encode \"hashed\"", 2, 1 << 20, &buckets, pointer,
+              problems);
     o->categories_max = (int32_t)categories_max;
     o->vocabulary = (int32_t)vocabulary;
     o->length = (int32_t)length;
@@ -121,13 +122,14 @@ static void parts_of(const json_t *json, const struct schema_column *c, struct s
         else o->parts |= 1u << SCHEMA_PARTS;
     }
     if (o->parts && !(o->parts >> SCHEMA_PARTS)) return;
-    schema_problem_add(problems, place, "parts is a list of some of time, year, month, week, day, hour, got %s", schema_json_text(list, got, sizeof got));
+    schema_problem_add(problems, place, "parts is a list of some of time, year, month, week, day, hour, got %s",
+                       schema_json_text(list, got, sizeof got));
 }
 
 int schema_column_options_decode(const json_t *json, const char *pointer, const struct schema_column *column, struct schema_column_options *options,
                                  struct schema_problems *problems) {
-    static const char *const known[] = {"missing",    "scale",  "encode",  "unseen",    "categories_max",
-                                        "vocabulary", "length", "buckets", "smoothing", "parts", NULL};
+    static const char *const known[] = {"missing", "scale",     "encode", "unseen", "categories_max", "vocabulary", "length",
+                                        "buckets", "smoothing", "parts",  NULL};
     static const struct bp_entry entry = {.name = "a column"};
     const int64_t before = problems->total;
     char got[80];

@@ -45,6 +45,17 @@ double schema_scale_apply(const struct schema_feature *f, double v) {
     return (before_centring(f, v) - f->mean) / f->std;
 }
 
+void schema_scale_many(const struct schema_feature *f, const double *v, int32_t n, float *out, int64_t stride) {
+    if (f->options.scale == SCHEMA_SCALE_STANDARD && !f->indicator) {
+        for (int32_t i = 0; i < n; i++) out[i * stride] = (float)(((isnan(v[i]) ? f->fill : v[i]) - f->mean) / f->std);
+        return;
+    }
+    for (int32_t i = 0; i < n; i++, out += stride) {
+        out[0] = (float)schema_scale_apply(f, isnan(v[i]) ? f->fill : v[i]);
+        if (f->indicator) out[1] = isnan(v[i]) ? 1.0f : 0.0f;
+    }
+}
+
 /* Sorted values to centre and width. */
 static int fit_scale(struct schema_feature *f, const double *sorted, int64_t n) {
     struct schema_moments m = {0};

@@ -54,9 +54,9 @@ static int take_census(struct census *c, const struct schema_fit *fit, int32_t c
     for (int64_t i = 0; i < fit->n; i += step) {
         size_t size;
         const char *text = schema_dataset_text(fit->dataset, column, fit->rows[i], &size);
-        struct schema_words w = {.at = text, .end = text + size, .locale = locale};
         int64_t length = 0;
         if (!text) continue;
+        struct schema_words w = {.at = text, .end = text + size, .locale = locale};
         for (; schema_words_next(&w); length++)
             if (count_word(c, &w, i) != 0) return -1;
         c->lengths[c->count++] = length;
@@ -119,7 +119,8 @@ int schema_texts_fit(struct schema_feature *f, const struct schema_fit *fit, int
     census_clear(&c);
     if (failed) return bp_error_set(error, "", "no memory for the words of column \"%.60s\"", f->name);
     if (f->categories_count == 0)
-        return bp_error_set(error, "/features", "column \"%.60s\" has no words in the training rows that are there twice: leave it out of features", f->name);
+        return bp_error_set(error, "/features", "column \"%.60s\" has no words in the training rows that are there twice: leave it out of features",
+                            f->name);
     return 0;
 }
 

@@ -23,7 +23,7 @@ static int bind_feature(struct schema_view *view, int32_t i, bool strict, struct
         if (!bp_shape_equal(&c->shape, &f->shape))
             return bp_error_set(error, "/features", "column \"%.80s\" has the shape %s, the model wants %s", f->name,
                                 bp_shape_text(&c->shape, got, sizeof got), bp_shape_text(&f->shape, want, sizeof want));
-        view->tensor_size += (size_t)bp_shape_size(&f->shape);
+        if ((size_t)bp_shape_size(&f->shape) > view->tensor_size) view->tensor_size = (size_t)bp_shape_size(&f->shape);
     }
     if (f->type == SCHEMA_CATEGORICAL && c->type == SCHEMA_CATEGORICAL) {
         view->categories[i] = malloc(((size_t)c->categories_count + 1) * sizeof **view->categories);

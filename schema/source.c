@@ -114,38 +114,15 @@ struct schema_source {
     bool keep;
 };
 
-/* Cells and tensors of some rows, on the stack for ordinary rows. */
-struct row_room {
-    struct schema_feature_value small[1024], *cells;
-    float small_tensors[4096], *tensors;
-    int32_t rows;
-};
-
-static bool room_open(struct row_room *room, const struct schema_view *view) {
-    const size_t cells = (size_t)view->preprocessing->features_count + 1, numbers = view->tensor_size + 1;
-    const size_t rows = cells > 1024 || numbers > 4096 ? 1 : 1024 / cells < 4096 / numbers ? 1024 / cells : 4096 / numbers;
-    room->rows = (int32_t)rows;
-    room->cells = cells <= 1024 ? room->small : malloc(cells * sizeof *room->cells);
-    room->tensors = numbers <= 4096 ? room->small_tensors : malloc(numbers * sizeof *room->tensors);
-    return room->cells && room->tensors;
-}
-
-static void room_close(struct row_room *room) {
-    if (room->cells != room->small) free(room->cells);
-    if (room->tensors != room->small_tensors) free(room->tensors);
-}
-
 static void transform_rows(const struct schema_source *s, const int64_t *rows, int64_t n, float *const *inputs) {
-    struct row_room room;
-    int32_t count = s->view->preprocessing->inputs_count;
-    if (room_open(&room, s->view)) {
-        for (int64_t first = 0; first < n; first += room.rows) {
-            float *at[BP_INPUTS_MAX];
-            for (int32_t k = 0; k < count; k++) at[k] = inputs[k] + first * s->widths[k];
-            schema_view_rows(s->view, rows + first, n - first < room.rows ? (int32_t)(n - first) : room.rows, room.cells, room.tensors, at);
-        }
+    float small[4096], *tensor = s->view->tensor_size <= 4096 ? small : malloc(s->view->tensor_size * sizeof *tensor);
+    const int32_t count = s->view->preprocessing->inputs_count;
+    for (int64_t first = 0; tensor && first < n; first += SCHEMA_ROWS_MAX) {
+        float *at[BP_INPUTS_MAX];
+        for (int32_t k = 0; k < count; k++) at[k] = inputs[k] + first * s->widths[k];
+        schema_view_rows(s->view, rows + first, n - first < SCHEMA_ROWS_MAX ? (int32_t)(n - first) : SCHEMA_ROWS_MAX, tensor, at);
     }
-    room_close(&room);
+    if (tensor != small) free(tensor);
 }
 
 /* Targets of samples of an output, as the engine takes them. */

@@ -1,5 +1,5 @@
-/* test_column_types.c - columns of times and texts, from the upload to the network's inputs: what is stored, what a training row sees, what a prediction
- * sees. Figures of the bag of words are scikit-learn's (TfidfVectorizer with sublinear_tf and the pattern \w+). */
+/* test_column_types.c - columns of times and texts, from the upload to the network's inputs: what is stored, what a training row sees, what a
+ * prediction sees. Figures of the bag of words are scikit-learn's (TfidfVectorizer with sublinear_tf and the pattern \w+). */
 #include "predictor.h"
 #include "training_support.h"
 
@@ -15,8 +15,7 @@ Suite *suite_schema_column_types(void);
 /* ---- stored ------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(times) {
-    CSV_ROWS("t,x\n2024-01-31,1\n,2\n1969-12-31,3\n", NULL,
-             "{\"t\":\"2024-01-31\",\"x\":1}\n{\"t\":null,\"x\":2}\n{\"t\":\"1969-12-31\",\"x\":3}");
+    CSV_ROWS("t,x\n2024-01-31,1\n,2\n1969-12-31,3\n", NULL, "{\"t\":\"2024-01-31\",\"x\":1}\n{\"t\":null,\"x\":2}\n{\"t\":\"1969-12-31\",\"x\":3}");
     CSV_ROWS("t\n2024-01-31T12:00:00+02:00\n2024-01-31\n", NULL, "{\"t\":\"2024-01-31T10:00:00Z\"}\n{\"t\":\"2024-01-31T00:00:00Z\"}");
     CSV_ROWS("t\n1/31/2024\nNA\n", "t:datetime:%m/%d/%Y", "{\"t\":\"2024-01-31\"}\n{\"t\":null}");
     CSV_ROWS("t\n1706659200\n", "t:datetime", "{\"t\":\"2024-01-31\"}");
@@ -24,16 +23,19 @@ START_TEST(times) {
     JSON_ROWS("{\"records\":[{\"t\":\"2024-01-31\"},{\"t\":null}]}", "{\"t\":\"2024-01-31\"}\n{\"t\":null}");
     JSON_ROWS("{\"records\":[{\"t\":20240131}],\"types\":{\"t\":{\"type\":\"datetime\",\"format\":\"%Y%m%d\"}}}", "{\"t\":\"2024-01-31\"}");
     CSV_ROWS("t\n2024-01-31\nsoon\n", NULL, "{\"t\":\"2024-01-31\"}\n{\"t\":\"soon\"}"); /* a date among words is a category */
-    CSV_REFUSED("t\n2024-01-31\nsoon\n", "t:datetime",
-                "[{\"line\":3,\"column\":\"t\",\"value\":\"soon\",\"detail\":\"expected a date or time like 2024-01-31 or 2024-01-31T12:00:00Z, or seconds "
-                "since 1970; the column was given the type datetime. Correct the value, leave it empty if it is missing, or send the data again with "
-                "types=t:categorical\"}]");
-    CSV_REFUSED("t\n2024-01-31\n", "t:datetime:%m/%d/%Y",
-                "[{\"line\":2,\"column\":\"t\",\"value\":\"2024-01-31\",\"detail\":\"expected a date or time like \\\"%m/%d/%Y\\\"; the column was given the "
-                "type datetime. Correct the value, leave it empty if it is missing, or send the data again with types=t:categorical\"}]");
+    CSV_REFUSED(
+        "t\n2024-01-31\nsoon\n", "t:datetime",
+        "[{\"line\":3,\"column\":\"t\",\"value\":\"soon\",\"detail\":\"expected a date or time like 2024-01-31 or 2024-01-31T12:00:00Z, or seconds "
+        "since 1970; the column was given the type datetime. Correct the value, leave it empty if it is missing, or send the data again with "
+        "types=t:categorical\"}]");
+    CSV_REFUSED(
+        "t\n2024-01-31\n", "t:datetime:%m/%d/%Y",
+        "[{\"line\":2,\"column\":\"t\",\"value\":\"2024-01-31\",\"detail\":\"expected a date or time like \\\"%m/%d/%Y\\\"; the column was given the "
+        "type datetime. Correct the value, leave it empty if it is missing, or send the data again with types=t:categorical\"}]");
     struct loaded loaded = load_csv("t\n2024-01-31\n2024-02-02\n", NULL);
     char *text = column_text(loaded.data, 0);
-    ck_assert_str_eq(text, "{\"name\":\"t\",\"type\":\"datetime\",\"missing\":0,\"min\":\"2024-01-31\",\"max\":\"2024-02-02\",\"mean\":\"2024-02-01\"}");
+    ck_assert_str_eq(text,
+                     "{\"name\":\"t\",\"type\":\"datetime\",\"missing\":0,\"min\":\"2024-01-31\",\"max\":\"2024-02-02\",\"mean\":\"2024-02-01\"}");
     free(text);
     loaded_clear(&loaded);
 }
@@ -115,12 +117,14 @@ END_TEST
 START_TEST(base64_tensors) {
     const char *rows = "{\"x\":[1,2,3]}\n{\"x\":[1,2.5,-1]}";
     JSON_ROWS("{\"records\":[{\"x\":\"AQID\"},{\"x\":\"AACAPwAAIEAAAIC/\"}],\"types\":{\"x\":{\"type\":\"tensor\",\"shape\":[3]}}}", rows);
-    JSON_REFUSED("{\"records\":[{\"x\":\"AQIDBA==\"}],\"types\":{\"x\":{\"type\":\"tensor\",\"shape\":[3]}}}",
-                 "[{\"pointer\":\"/records/0/x\",\"column\":\"x\",\"value\":\"AQIDBA==\",\"detail\":\"expected an array of numbers of shape (3), but it is "
-                 "base64 of neither one byte nor four for each number\"}]");
-    JSON_REFUSED("{\"records\":[{\"x\":\"no!\"}],\"types\":{\"x\":{\"type\":\"tensor\",\"shape\":[3]}}}",
-                 "[{\"pointer\":\"/records/0/x\",\"column\":\"x\",\"value\":\"no!\",\"detail\":\"expected an array of numbers of shape (3), but it is "
-                 "neither an array nor base64\"}]");
+    JSON_REFUSED(
+        "{\"records\":[{\"x\":\"AQIDBA==\"}],\"types\":{\"x\":{\"type\":\"tensor\",\"shape\":[3]}}}",
+        "[{\"pointer\":\"/records/0/x\",\"column\":\"x\",\"value\":\"AQIDBA==\",\"detail\":\"expected an array of numbers of shape (3), but it is "
+        "base64 of neither one byte nor four for each number\"}]");
+    JSON_REFUSED(
+        "{\"records\":[{\"x\":\"no!\"}],\"types\":{\"x\":{\"type\":\"tensor\",\"shape\":[3]}}}",
+        "[{\"pointer\":\"/records/0/x\",\"column\":\"x\",\"value\":\"no!\",\"detail\":\"expected an array of numbers of shape (3), but it is "
+        "neither an array nor base64\"}]");
 }
 END_TEST
 
@@ -136,24 +140,24 @@ static int32_t word_at(const struct schema_feature *f, const char *word) {
 }
 
 START_TEST(a_bag_of_words) {
-    struct resolved r = resolve_json("{\"records\":[{\"t\":\"the cat sat on the mat\",\"y\":1.5},{\"t\":\"The dog sat\",\"y\":2.5},{\"t\":\"a dog and a cat and "
-                                     "a dog\",\"y\":0.5},{\"t\":\"Mat!\",\"y\":4.5}],\"types\":{\"t\":\"text\"}}",
-                                     one_layer, "{\"target\":\"y\",\"validation\":{\"fraction\":0},\"seed\":1}");
+    struct resolved r =
+        resolve_json("{\"records\":[{\"t\":\"the cat sat on the mat\",\"y\":1.5},{\"t\":\"The dog sat\",\"y\":2.5},{\"t\":\"a dog and a cat and "
+                     "a dog\",\"y\":0.5},{\"t\":\"Mat!\",\"y\":4.5}],\"types\":{\"t\":\"text\"}}",
+                     one_layer, "{\"target\":\"y\",\"validation\":{\"fraction\":0},\"seed\":1}");
     ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
     static const struct {
         int row;
         const char *word;
         double value;
-    } want[] = {{0, "cat", 0.365745807}, {0, "mat", 0.365745807}, {0, "on", 0.463902179},  {0, "sat", 0.365745807}, {0, "the", 0.619261481},
-                {1, "dog", 0.577350269}, {2, "a", 0.674712542},   {2, "and", 0.544353831}, {2, "dog", 0.429174813}, {3, "mat", 1.0},
-                {3, "cat", 0},           {1, "the", 0.577350269}};
+    } want[] = {{0, "cat", 0.365745807}, {0, "mat", 0.365745807}, {0, "on", 0.463902179}, {0, "sat", 0.365745807},
+                {0, "the", 0.619261481}, {1, "dog", 0.577350269}, {2, "a", 0.674712542},  {2, "and", 0.544353831},
+                {2, "dog", 0.429174813}, {3, "mat", 1.0},         {3, "cat", 0},          {1, "the", 0.577350269}};
     const struct schema_preprocessing *p = r.training->preprocessing;
     struct schema_view *view = schema_view_new(p, r.loaded.data, true, NULL);
     ck_assert_int_eq(p->width, 8);
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-        struct schema_feature_value cells[1];
         float out[8], none[1], *at[] = {out};
-        schema_view_row(view, want[i].row, cells, none, at);
+        schema_view_rows(view, &(int64_t){want[i].row}, 1, none, at);
         ck_assert_msg(fabs((double)out[word_at(&p->features[0], want[i].word)] - want[i].value) < 1e-6, "%s", want[i].word);
     }
     schema_view_free(view);
@@ -163,9 +167,10 @@ END_TEST
 
 /* kind a: rows 0..5, y 10 20 30 10 20 30; kind b: one row, y 100. */
 START_TEST(target_means) {
-    struct resolved r = resolve_text("k,y\na,10\na,20\na,30\na,10\na,20\na,30\nb,100\n", one_layer,
-                                     "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0},\"seed\":1,\"columns\":{\"k\":{\"encode\":"
-                                     "\"target\",\"smoothing\":2}}}");
+    struct resolved r =
+        resolve_text("k,y\na,10\na,20\na,30\na,10\na,20\na,30\nb,100\n", one_layer,
+                     "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0},\"seed\":1,\"columns\":{\"k\":{\"encode\":"
+                     "\"target\",\"smoothing\":2}}}");
     ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
     const struct schema_preprocessing *p = r.training->preprocessing;
     const struct schema_feature *f = &p->features[0];
@@ -187,9 +192,8 @@ START_TEST(target_means) {
             total += y[i], others++;
             if ((i == 6) == (row == 6)) sum += y[i], n++;
         }
-        struct schema_feature_value cells[1];
         float out, none[1], *at[] = {&out};
-        schema_view_row(view, row, cells, none, at);
+        schema_view_rows(view, &row, 1, none, at);
         ck_assert_double_eq_tol((double)out * f->std + f->mean, (sum + 2 * total / others) / (n + 2), 1e-4);
         folds |= 1 << schema_means_fold(row);
     }
@@ -216,16 +220,20 @@ END_TEST
 
 /* ---- every kind of column at once --------------------------------------------------------------------------------------- */
 
-static const char every_layer[] =
-    "{\"layers\":[{\"name\":\"words\",\"type\":\"embedding\",\"input_dim\":500,\"output_dim\":3,\"inputs\":[\"w\"]},{\"name\":\"flat\",\"type\":\"flatten\","
-    "\"inputs\":[\"words\"]},{\"name\":\"kinds\",\"type\":\"embedding\",\"input_dim\":50,\"output_dim\":2,\"inputs\":[\"e\"]},{\"name\":\"kind\",\"type\":"
-    "\"flatten\",\"inputs\":[\"kinds\"]},{\"name\":\"pixels\",\"type\":\"flatten\",\"inputs\":[\"x\"]},{\"name\":\"all\",\"type\":\"concatenate\",\"inputs\":"
-    "[\"features\",\"flat\",\"kind\",\"pixels\"]},{\"type\":\"dense\",\"units\":4,\"activation\":\"relu\"}]}";
-static const char every_job[] =
-    "{\"target\":\"y\",\"seed\":3,\"validation\":{\"column\":\"held\"},\"columns\":{\"m\":{\"scale\":\"minmax\",\"missing\":\"median\"},\"r\":{\"scale\":"
-    "\"robust\"},\"q\":{\"scale\":\"quantile\"},\"l\":{\"scale\":\"log\"},\"o\":{\"encode\":\"ordinal\"},\"e\":{\"encode\":\"embedding\"},\"g\":{\"encode\":"
-    "\"target\"},\"h\":{\"encode\":\"hashed\",\"buckets\":16},\"w\":{\"encode\":\"tokens\",\"length\":4},\"d\":{\"parts\":[\"time\",\"year\",\"month\",\"week\","
-    "\"day\",\"hour\"]}}}";
+static const char every_layer[] = "{\"layers\":[{\"name\":\"words\",\"type\":\"embedding\",\"input_dim\":500,\"output_dim\":3,\"inputs\":[\"w\"]},{"
+                                  "\"name\":\"flat\",\"type\":\"flatten\","
+                                  "\"inputs\":[\"words\"]},{\"name\":\"kinds\",\"type\":\"embedding\",\"input_dim\":50,\"output_dim\":2,\"inputs\":["
+                                  "\"e\"]},{\"name\":\"kind\",\"type\":"
+                                  "\"flatten\",\"inputs\":[\"kinds\"]},{\"name\":\"pixels\",\"type\":\"flatten\",\"inputs\":[\"x\"]},{\"name\":"
+                                  "\"all\",\"type\":\"concatenate\",\"inputs\":"
+                                  "[\"features\",\"flat\",\"kind\",\"pixels\"]},{\"type\":\"dense\",\"units\":4,\"activation\":\"relu\"}]}";
+static const char every_job[] = "{\"target\":\"y\",\"seed\":3,\"validation\":{\"column\":\"held\"},\"columns\":{\"m\":{\"scale\":\"minmax\","
+                                "\"missing\":\"median\"},\"r\":{\"scale\":"
+                                "\"robust\"},\"q\":{\"scale\":\"quantile\"},\"l\":{\"scale\":\"log\"},\"o\":{\"encode\":\"ordinal\"},\"e\":{"
+                                "\"encode\":\"embedding\"},\"g\":{\"encode\":"
+                                "\"target\"},\"h\":{\"encode\":\"hashed\",\"buckets\":16},\"w\":{\"encode\":\"tokens\",\"length\":4},\"d\":{"
+                                "\"parts\":[\"time\",\"year\",\"month\",\"week\","
+                                "\"day\",\"hour\"]}}}";
 
 /* 30 rows to train on, which are always the same, and 10 held back, which `odd` makes strange. As JSON, one record a row. */
 static char *every_column(bool odd) {
@@ -235,10 +243,11 @@ static char *every_column(bool odd) {
         const bool strange = odd && i >= 30;
         const double v = strange ? 1000.5 * i : i * 7 % 11 + 0.25;
         const char *kind = strange ? "violet" : kinds[i % 3];
-        p += sprintf(p, "%s{\"n\":%g,\"m\":%s,\"r\":%g,\"q\":%g,\"l\":%g,\"b\":%s,\"c\":\"%s\",\"o\":\"%s\",\"e\":\"%s\",\"g\":\"%s\",", i ? "," : "", v,
-                     i == 4 ? "null" : "3.5", v, v, v, i % 2 ? "true" : "false", kind, kind, kind, kind);
-        p += sprintf(p, "\"d\":\"%d-0%d-1%dT0%d:30:00Z\",\"t\":\"word number %d of the %s\",\"h\":\"so %d %s\",\"w\":\"%s and word %d\",", strange ? 1999 : 2024,
-                     i % 9 + 1, i % 7, i % 10, strange ? 99 : i % 5, strange ? "strangers" : "usual", i % 4, kind, kind, strange ? 77 : i % 3);
+        p += sprintf(p, "%s{\"n\":%g,\"m\":%s,\"r\":%g,\"q\":%g,\"l\":%g,\"b\":%s,\"c\":\"%s\",\"o\":\"%s\",\"e\":\"%s\",\"g\":\"%s\",", i ? "," : "",
+                     v, i == 4 ? "null" : "3.5", v, v, v, i % 2 ? "true" : "false", kind, kind, kind, kind);
+        p += sprintf(p, "\"d\":\"%d-0%d-1%dT0%d:30:00Z\",\"t\":\"word number %d of the %s\",\"h\":\"so %d %s\",\"w\":\"%s and word %d\",",
+                     strange ? 1999 : 2024, i % 9 + 1, i % 7, i % 10, strange ? 99 : i % 5, strange ? "strangers" : "usual", i % 4, kind, kind,
+                     strange ? 77 : i % 3);
         p += sprintf(p, "\"x\":[%g,2],\"y\":%g,\"held\":%s}", v, strange ? 9999.5 : v + i % 3, i >= 30 ? "true" : "false");
     }
     sprintf(p, "],\"types\":{\"t\":\"text\",\"h\":\"text\",\"w\":\"text\"}}");
@@ -288,12 +297,12 @@ START_TEST(the_same_bits_in_a_prediction) {
         char *text = json_dumps(body, JSON_REAL_PRECISION(17) | JSON_COMPACT);
         struct schema_text out = {.limit = 1 << 20};
         struct schema_problems problems = {0};
-        ck_assert_msg(schema_predict_body(predictor, text, strlen(text), 10, &out, &problems) == 0, "%s", problems.count ? problems.items[0].detail : "");
+        ck_assert_msg(schema_predict_body(predictor, text, strlen(text), 10, &out, &problems) == 0, "%s",
+                      problems.count ? problems.items[0].detail : "");
         float seen[BP_INPUTS_MAX][64], *at[BP_INPUTS_MAX], tensors[64];
-        struct schema_feature_value values[32];
         for (int32_t k = 0; k < p->inputs_count; k++) at[k] = seen[k];
         ck_assert_int_le(p->width, 64);
-        schema_view_row(view, row, values, tensors, at);
+        schema_view_rows(view, &row, 1, tensors, at);
         for (int32_t k = 0; k < p->inputs_count; k++)
             ck_assert_mem_eq(seen[k], bp_workspace_input(predictor->workspace, k), (size_t)bp_shape_size(&p->inputs[k].shape) * sizeof(float));
         free(out.bytes);

@@ -1,4 +1,5 @@
-/* test_datetime.c - dates and words as texts say them: seconds as Python and the C library count them, places in the cycles, words of many scripts. */
+/* test_datetime.c - dates and words as texts say them: seconds as Python and the C library count them, places in the cycles, words of many scripts.
+ */
 #include "datetime.h"
 #include "words.h"
 
@@ -36,9 +37,28 @@ START_TEST(readings) {
         ck_assert_msg(schema_datetime_parse(good[i].text, strlen(good[i].text), &seconds), "%s", good[i].text);
         ck_assert_msg(seconds == good[i].seconds, "%s is %.3f", good[i].text, seconds);
     }
-    static const char *const bad[] = {"2024-02-30", "2023-02-29", "1900-02-29", "2024-13-01", "2024-00-10", "2024-01-00", "0000-01-01", "1/31/2024",
-                                      "2024-01",    "20240131",   "2024-01-31T", "2024-01-31T25:00", "2024-01-31T12:60", "2024-01-31T12", "2024-01-31x",
-                                      "2024-01/31", "2024-01-31T12:00+",   "2024-01-31T12:00+2:00", "2024-01-31T12:00:00.", "24-01-31", "", "today",
+    static const char *const bad[] = {"2024-02-30",
+                                      "2023-02-29",
+                                      "1900-02-29",
+                                      "2024-13-01",
+                                      "2024-00-10",
+                                      "2024-01-00",
+                                      "0000-01-01",
+                                      "1/31/2024",
+                                      "2024-01",
+                                      "20240131",
+                                      "2024-01-31T",
+                                      "2024-01-31T25:00",
+                                      "2024-01-31T12:60",
+                                      "2024-01-31T12",
+                                      "2024-01-31x",
+                                      "2024-01/31",
+                                      "2024-01-31T12:00+",
+                                      "2024-01-31T12:00+2:00",
+                                      "2024-01-31T12:00:00.",
+                                      "24-01-31",
+                                      "",
+                                      "today",
                                       "2024-01-31T12:00:00.1234567890"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         double seconds;
@@ -75,7 +95,8 @@ START_TEST(writing) {
         struct tm tm;
         double back;
         gmtime_r(&time, &tm);
-        snprintf(other, sizeof other, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+        snprintf(other, sizeof other, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+                 tm.tm_sec);
         ck_assert_str_eq(schema_datetime_text((double)second, false, text), other);
         ck_assert(schema_datetime_parse(text, strlen(text), &back) && back == (double)second);
     }
@@ -123,7 +144,9 @@ START_TEST(words) {
     words_are("日本語 text", "日|本|語|text|");
     words_are("x日y", "x|日|y|");
     words_are("caf\xC3", "caf|");
-    words_are("a\xFF" "b", "a|b|");
+    words_are("a\xFF"
+              "b",
+              "a|b|");
     words_are("0123456789012345678901234567890123456789012345678901234567890123456789 z",
               "0123456789012345678901234567890123456789012345678901234567890123|z|");
 }

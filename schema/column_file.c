@@ -200,20 +200,25 @@ static void put_tensors(const struct column_values *v, int64_t rows, enum block_
 
 enum { TEXTS_HELD = 1 << 20 };
 
-struct column_file {
-    int fd;
-    uint64_t end; /* where the next byte goes */
-    int32_t columns_count;
-    int64_t rows_per_group, rows;
+struct set {
+    int32_t first, columns;
+    int64_t rows_per_group;
     struct column_file_group *groups;
     int64_t groups_count, groups_room;
+};
+
+struct column_file {
+    int fd;
+    uint64_t end;     /* where the next byte goes */
+    struct set *sets; /* the last one is being written */
+    int32_t sets_count, columns_count;
     bool *floats;          /* per column: a tensor that needed f32 in some group */
     unsigned char *buffer; /* the group or footer being put together */
     size_t buffer_size, buffer_room;
     char *texts; /* [TEXTS_HELD] texts that are not in the file yet, and go to its end; NULL: there were none */
     size_t texts_size;
-    uint32_t crc; /* of what was written since the last group; only of a file with columns of texts */
-    bool has_texts;
+    uint64_t texts_written; /* bytes of texts and of what fills up behind them since the last group, and their checksum */
+    uint32_t texts_crc;
 };
 
 static int no_memory(struct bp_error *error) {
@@ -256,19 +261,12 @@ static uint32_t checksum(const void *bytes, size_t size) {
     return (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, size);
 }
 
-int column_file_create(int fd, const struct column_values *columns, int32_t columns_count, int64_t rows_per_group, struct column_file **file,
-                       struct bp_error *error) {
+int column_file_create(int fd, uint64_t end, struct column_file **file, struct bp_error *error) {
     struct column_file *f = calloc(1, sizeof *f);
     if (!f) return no_memory(error);
-    f->fd = fd, f->columns_count = columns_count, f->rows_per_group = rows_per_group;
-    for (int32_t c = 0; c < columns_count; c++) f->has_texts = f->has_texts || columns[c].type == SCHEMA_TEXT;
-    f->floats = calloc((size_t)columns_count + 1, sizeof *f->floats);
-    if (!f->floats) {
-        column_file_free(f);
-        return no_memory(error);
-    }
-    struct column_file_header header = {.magic = COLUMN_FILE_MAGIC, .version = COLUMN_FILE_VERSION};
-    if (write_all(f, &header, sizeof header, error)) {
+    f->fd = fd, f->end = end;
+    const struct column_file_header header = {.magic = COLUMN_FILE_MAGIC, .version = COLUMN_FILE_VERSION};
+    if (end == 0 && write_all(f, &header, sizeof header, error)) {
         column_file_free(f);
         return -1;
     }
@@ -276,9 +274,32 @@ int column_file_create(int fd, const struct column_values *columns, int32_t colu
     return 0;
 }
 
-/* Writes to the end of the file; what lies between two groups counts towards the checksum of the second. */
-static int write_between(struct column_file *file, const void *bytes, size_t size, struct bp_error *error) {
-    if (file->has_texts) file->crc = (uint32_t)crc32_z(file->crc, bytes, size);
+int column_file_set(struct column_file *file, int32_t columns_count, int64_t rows_per_group, const struct column_file_group *groups,
+                    int64_t groups_count, struct bp_error *error) {
+    struct set *sets = realloc(file->sets, ((size_t)file->sets_count + 1) * sizeof *sets);
+    if (sets) file->sets = sets;
+    const size_t before = (size_t)file->columns_count, after = before + (size_t)columns_count;
+    bool *floats = sets ? realloc(file->floats, (after + 1) * sizeof *floats) : NULL;
+    if (!floats) return no_memory(error);
+    memset(floats + before, 0, (size_t)columns_count * sizeof *floats);
+    file->floats = floats;
+    struct set *set = &file->sets[file->sets_count];
+    *set = (struct set){.first = (int32_t)before, .columns = columns_count, .rows_per_group = rows_per_group};
+    if (groups_count > 0) {
+        if (!(set->groups = malloc((size_t)groups_count * sizeof *groups))) return no_memory(error);
+        memcpy(set->groups, groups, (size_t)groups_count * sizeof *groups);
+        set->groups_count = set->groups_room = groups_count;
+    }
+    file->sets_count++;
+    file->columns_count = (int32_t)after;
+    return 0;
+}
+
+/* Writes texts, or what fills up behind them. */
+static int write_texts(struct column_file *file, const void *bytes, size_t size, struct bp_error *error) {
+    if (size == 0) return 0;
+    file->texts_crc = (uint32_t)crc32_z(file->texts_crc, bytes, size);
+    file->texts_written += size;
     return write_all(file, bytes, size, error);
 }
 
@@ -286,7 +307,7 @@ int column_file_text(struct column_file *file, const char *text, size_t size, ui
     if (!file->texts && !(file->texts = malloc(TEXTS_HELD))) return no_memory(error);
     if (size > TEXTS_HELD) return bp_error_set(error, "", "a text is too large to be stored");
     if (file->texts_size + size > TEXTS_HELD) {
-        if (write_between(file, file->texts, file->texts_size, error)) return -1;
+        if (write_texts(file, file->texts, file->texts_size, error)) return -1;
         file->texts_size = 0;
     }
     *reference = size ? (file->end + file->texts_size) << COLUMN_TEXT_SIZE_BITS | size : 0;
@@ -333,30 +354,33 @@ static int put_block(struct column_file *file, const struct column_values *v, in
 
 int column_file_group(struct column_file *file, const struct column_values *columns, int64_t rows, struct bp_error *error) {
     static const char zeros[64];
-    if (write_between(file, file->texts, file->texts_size, error) || write_between(file, zeros, align(file->end, 64) - file->end, error)) return -1;
+    struct set *set = &file->sets[file->sets_count - 1];
+    if (write_texts(file, file->texts, file->texts_size, error)) return -1;
+    const size_t fill = align(file->end, 64) - file->end;
+    if (file->texts_written ? write_texts(file, zeros, fill, error) : write_all(file, zeros, fill, error)) return -1;
     file->texts_size = 0;
-    if (file->groups_count == file->groups_room) {
-        int64_t room = file->groups_room ? file->groups_room * 2 : 64;
-        struct column_file_group *grown = realloc(file->groups, (size_t)room * sizeof *grown);
+    if (set->groups_count == set->groups_room) {
+        int64_t room = set->groups_room ? set->groups_room * 2 : 64;
+        struct column_file_group *grown = realloc(set->groups, (size_t)room * sizeof *grown);
         if (!grown) return no_memory(error);
-        file->groups = grown, file->groups_room = room;
+        set->groups = grown, set->groups_room = room;
     }
-    size_t directory = (size_t)file->columns_count * sizeof(struct column_block);
+    size_t directory = (size_t)set->columns * sizeof(struct column_block);
     file->buffer_size = 0;
     if (reserve(file, directory, error)) return -1;
     file->buffer_size = directory;
-    for (int32_t c = 0; c < file->columns_count; c++) {
+    for (int32_t c = 0; c < set->columns; c++) {
         struct column_block block = {0};
         if (put_block(file, &columns[c], rows, &block, error)) return -1;
         memcpy(file->buffer + (size_t)c * sizeof block, &block, sizeof block);
-        if (block.kind == BLOCK_F32) file->floats[c] = true;
+        if (block.kind == BLOCK_F32) file->floats[set->first + c] = true;
     }
-    file->groups[file->groups_count++] = (struct column_file_group){.offset = file->end,
-                                                                    .size = file->buffer_size,
-                                                                    .directory_crc = checksum(file->buffer, directory),
-                                                                    .crc = (uint32_t)crc32_z(file->crc, file->buffer, file->buffer_size)};
-    file->crc = 0;
-    file->rows += rows;
+    set->groups[set->groups_count++] = (struct column_file_group){.offset = file->end,
+                                                                  .size = file->buffer_size,
+                                                                  .texts = file->texts_written,
+                                                                  .directory_crc = checksum(file->buffer, directory),
+                                                                  .crc = (uint32_t)crc32_z(file->texts_crc, file->buffer, file->buffer_size)};
+    file->texts_crc = 0, file->texts_written = 0;
     return write_all(file, file->buffer, file->buffer_size, error);
 }
 
@@ -365,7 +389,7 @@ static int put_category(struct column_file *file, int64_t count, const char *tex
     return append(file, &count, 8, error) || append(file, &size, 4, error) || append(file, text, size + 1, error) ? -1 : 0;
 }
 
-static int put_column(struct column_file *file, const struct schema_column *c, bool floats, struct bp_error *error) {
+static int put_column(struct column_file *file, const struct schema_column *c, const struct column_traces *t, bool floats, struct bp_error *error) {
     struct column_file_column fixed = {.name_size = (uint32_t)strlen(c->name),
                                        .type = (uint8_t)c->type,
                                        .bytes = (c->type == SCHEMA_TENSOR && !floats) || (c->type == SCHEMA_DATETIME && c->days),
@@ -377,7 +401,16 @@ static int put_column(struct column_file *file, const struct schema_column *c, b
                                        .min = c->min,
                                        .max = c->max,
                                        .mean = c->mean,
-                                       .std = c->std};
+                                       .std = c->std,
+                                       .count = t->count,
+                                       .m2 = t->m2,
+                                       .offset = t->offset,
+                                       .last = t->last,
+                                       .codes = t->codes,
+                                       .begun = t->begun,
+                                       .uneven = t->uneven,
+                                       .clock = t->clock};
+    memcpy(fixed.sums, t->sums, sizeof fixed.sums);
     for (int32_t d = 0; d < c->shape.rank; d++) fixed.dims[d] = c->shape.dims[d];
     int32_t distinct = c->distinct_count <= SCHEMA_DISTINCT_MAX ? c->distinct_count : 0;
     if (append(file, &fixed, sizeof fixed, error) || append(file, c->name, fixed.name_size + 1, error) ||
@@ -389,15 +422,22 @@ static int put_column(struct column_file *file, const struct schema_column *c, b
     return 0;
 }
 
-int column_file_finish(struct column_file *file, const struct schema_column *columns, int64_t rows, struct bp_error *error) {
+int column_file_finish(struct column_file *file, const struct schema_column *columns, const struct column_traces *traces, int64_t rows,
+                       uint64_t *size, struct bp_error *error) {
     static const char zeros[64];
-    struct column_file_counts counts = {
-        .rows = rows, .rows_per_group = file->rows_per_group, .groups = file->groups_count, .columns = file->columns_count};
+    static const struct column_traces none;
+    const struct column_file_counts counts = {.rows = rows, .columns = file->columns_count, .sets = file->sets_count};
     file->buffer_size = 0;
     if (write_all(file, zeros, align(file->end, 64) - file->end, error) || append(file, &counts, sizeof counts, error)) return -1;
-    for (int32_t c = 0; c < file->columns_count; c++)
-        if (put_column(file, &columns[c], file->floats[c], error)) return -1;
-    if (append(file, file->groups, (size_t)file->groups_count * sizeof *file->groups, error)) return -1;
+    for (int32_t c = 0; c < file->columns_count; c++) {
+        const struct column_traces *t = traces ? &traces[c] : &none;
+        if (put_column(file, &columns[c], t, file->floats[c] || t->floats, error)) return -1;
+    }
+    for (int32_t i = 0; i < file->sets_count; i++) {
+        const struct set *set = &file->sets[i];
+        const struct column_file_set fixed = {.rows_per_group = set->rows_per_group, .groups = set->groups_count, .columns = set->columns};
+        if (append(file, &fixed, sizeof fixed, error) || append(file, set->groups, (size_t)set->groups_count * sizeof *set->groups, error)) return -1;
+    }
     struct column_file_trailer trailer = {.footer_offset = file->end,
                                           .footer_size = file->buffer_size,
                                           .file_size = file->end + file->buffer_size + sizeof trailer,
@@ -406,14 +446,16 @@ int column_file_finish(struct column_file *file, const struct schema_column *col
                                           .magic = COLUMN_FILE_MAGIC};
     trailer.crc = checksum(&trailer, offsetof(struct column_file_trailer, crc));
     if (write_all(file, file->buffer, file->buffer_size, error) || write_all(file, &trailer, sizeof trailer, error)) return -1;
+    *size = file->end;
     if (fsync(file->fd) && errno != EINVAL && errno != EROFS) return bp_error_set(error, "", "cannot make the dataset durable: %s", strerror(errno));
     return 0;
 }
 
 void column_file_free(struct column_file *file) {
     if (!file) return;
+    for (int32_t i = 0; i < file->sets_count; i++) free(file->sets[i].groups);
+    free(file->sets);
     free(file->texts);
-    free(file->groups);
     free(file->floats);
     free(file->buffer);
     free(file);

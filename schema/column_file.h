@@ -1,18 +1,24 @@
 /* column_file.h - the layout of a column file, and its writer. The reader is dataset.c. Private to schema/.
  *
  *     header    64 bytes: magic, version
+ *     sets      columns that came together, one set after the other:
  *     groups    before each the bytes of its rows' texts, in the order in which they came, when there are columns of texts
  *               each starts at a multiple of 64; every group but the last holds rows_per_group rows:
  *                   directory   one struct column_block per column, 8 bytes each
  *                   blocks      per column its values, then, when `bitmap`, a bit per row (1: missing); see column_block_size
- *     footer    counts, columns with statistics and dictionaries, then per group: offset, size, checksum of the directory, of the whole
+ *     footer    counts, columns with statistics and dictionaries, then per set its counts and its groups: offset, size, size of the texts before it,
+ *               checksum of the directory, of the whole
  *     trailer   64 bytes: where the footer is, its checksum, the size of the file, version, magic
  *
  * Little-endian throughout. A block of 64 bytes or more starts at a multiple of 64, a smaller one at a multiple of 8. Given the kinds, the layout
  * follows: the reader computes it again and refuses anything else, so no offset of a damaged file is ever trusted.
  * Each block is in the narrowest type that holds its values exactly. Missing values: NaN in f32 and f64, bitmap with the integers and tensors,
- * 0 in codes (which count from 1) and in references to texts. The checksum of a group in a file with columns of texts starts where the group before
- * it ends. A group holds at most GROUP_BYTES_MAX bytes, unless a single row is larger. */
+ * 0 in codes (which count from 1) and in references to texts. The checksum of a group takes in the texts before it. A group holds at most
+ * GROUP_BYTES_MAX bytes, unless a single row is larger.
+ *
+ * Versions share a file: what is written is never changed, and a later version of a dataset goes behind the trailer of the one before. Its footer
+ * names the groups of both: those that were full stay where they are, the last one, of fewer rows, is written anew with the rows that follow; a
+ * column that is added is a set of its own. A dictionary only grows, so codes stay what they are. Whoever opens a version knows where it ends. */
 #ifndef SCHEMA_COLUMN_FILE_H
 #define SCHEMA_COLUMN_FILE_H
 
@@ -20,7 +26,7 @@
 
 #define COLUMN_FILE_MAGIC "backpropd data\n" /* 16 bytes with its NUL */
 
-enum { COLUMN_FILE_VERSION = 1, COLUMN_FILE_EDGE = 64, GROUP_BYTES_MAX = 4 << 20 };
+enum { COLUMN_FILE_VERSION = 2, COLUMN_FILE_EDGE = 64, GROUP_BYTES_MAX = 4 << 20 };
 
 enum block_kind { BLOCK_NONE, BLOCK_U8, BLOCK_I8, BLOCK_U16, BLOCK_I16, BLOCK_U32, BLOCK_I32, BLOCK_F32, BLOCK_F64, BLOCK_TEXT, BLOCK_KINDS };
 
@@ -47,7 +53,13 @@ struct column_file_trailer {
 
 /* Starts the footer; then come the columns and the groups, see column_file.c. */
 struct column_file_counts {
-    int64_t rows, rows_per_group, groups;
+    int64_t rows;
+    int32_t columns, sets;
+};
+
+/* Starts a set in the footer; then come its groups. */
+struct column_file_set {
+    int64_t rows_per_group, groups;
     int32_t columns;
     uint32_t zero;
 };
@@ -60,15 +72,21 @@ struct column_file_column {
     int32_t distinct_count, categories_count;
     int64_t missing;
     double min, max, mean, std;
+    /* What statistics and warnings of more rows go on from: the sum of squared differences; see struct ingest_trace. */
+    int64_t count; /* of the numbers that the statistics are of */
+    double m2, offset, last, sums[4];
+    uint64_t codes;
+    uint8_t begun, uneven, clock, zero[5];
 };
 
 struct column_file_group {
-    uint64_t offset, size;
+    uint64_t offset, size, texts;
     uint32_t directory_crc, crc;
 };
 
 _Static_assert(sizeof(struct column_block) == 8 && sizeof(struct column_file_header) == 64 && sizeof(struct column_file_trailer) == 64 &&
-                   sizeof(struct column_file_counts) == 32 && sizeof(struct column_file_column) == 72 && sizeof(struct column_file_group) == 24,
+                   sizeof(struct column_file_counts) == 16 && sizeof(struct column_file_set) == 24 && sizeof(struct column_file_column) == 152 &&
+                   sizeof(struct column_file_group) == 32,
                "the column file has no padding");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the column file is little-endian");
 
@@ -108,14 +126,25 @@ struct column_file;
 
 /* Rows per group so that a group of these columns stays within GROUP_BYTES_MAX whatever the values; at least 1. */
 int64_t column_file_rows_per_group(const struct column_values *columns, int32_t count);
-/* Writes to fd from offset 0 on. rows_per_group as computed above. */
-int column_file_create(int fd, const struct column_values *columns, int32_t columns_count, int64_t rows_per_group, struct column_file **file,
-                       struct bp_error *error);
+/* Writes to fd from `end` on: 0 for a new file, else behind what is there. */
+int column_file_create(int fd, uint64_t end, struct column_file **file, struct bp_error *error);
+/* Begins the next columns of the file. Its first groups, all full, may lie in the file already. rows_per_group as computed above. */
+int column_file_set(struct column_file *file, int32_t columns_count, int64_t rows_per_group, const struct column_file_group *groups,
+                    int64_t groups_count, struct bp_error *error);
 /* Puts a text of a row of the next group into the file. */
 int column_file_text(struct column_file *file, const char *text, size_t size, uint64_t *reference, struct bp_error *error);
 int column_file_group(struct column_file *file, const struct column_values *columns, int64_t rows, struct bp_error *error);
-/* Writes the footer from columns (as the reader will return them; `bytes` is found out here) and makes everything durable. */
-int column_file_finish(struct column_file *file, const struct schema_column *columns, int64_t rows, struct bp_error *error);
+/* What the footer holds of a column besides what the reader tells of it. */
+struct column_traces {
+    int64_t count;
+    double m2, offset, last, sums[4];
+    uint64_t codes;
+    bool begun, uneven, clock, floats; /* floats: a tensor that needed f32 in a group that is kept */
+};
+/* Writes the footer from columns (as the reader will return them; `bytes` is found out here) and makes everything durable. traces: NULL, or one for
+ * each column. *size is where the file ends now. */
+int column_file_finish(struct column_file *file, const struct schema_column *columns, const struct column_traces *traces, int64_t rows,
+                       uint64_t *size, struct bp_error *error);
 void column_file_free(struct column_file *file);
 
 #endif

@@ -39,15 +39,16 @@ struct schema_column {
 };
 
 struct schema_dataset {
-    int64_t rows, bytes; /* bytes: size of the file */
+    int64_t rows, bytes; /* bytes: of the file up to the end of this version, which may share them with others */
     int32_t columns_count;
     struct schema_column *columns;
     struct schema_dataset_map *map; /* private */
 };
 
-/* Maps the column file behind fd (which may be closed afterwards) and checks its header, sizes and checksums of everything but the row
- * groups' contents. The result is the caller's. Errors: not a column file, damaged, cut short, a newer format. */
-int schema_dataset_open(int fd, struct schema_dataset **dataset, struct bp_error *error);
+/* Maps the first `bytes` (0: all) of the column file behind fd (which may be closed afterwards), where a version ends, and checks its header, sizes
+ * and checksums of everything but the row groups' contents. The result is the caller's. Errors: not a column file, damaged, cut short, a newer
+ * format. */
+int schema_dataset_open(int fd, int64_t bytes, struct schema_dataset **dataset, struct bp_error *error);
 void schema_dataset_free(struct schema_dataset *dataset);
 /* Checks the checksums of all row groups. */
 int schema_dataset_verify(const struct schema_dataset *dataset, struct bp_error *error);

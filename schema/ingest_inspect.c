@@ -128,7 +128,7 @@ static json_t *read(const struct schema_format_ops *format, const char *bytes, s
     int failed = schema_ingest_open(format, options, fd, &ingest, problems);
     if (!failed) failed = schema_ingest_feed(ingest, bytes, size, problems);
     if (!failed) failed = schema_ingest_finish(ingest, problems);
-    if (!failed && schema_dataset_open(fd, &data, &error) != 0) schema_problem_add(problems, NULL, "%s", error.message);
+    if (!failed && schema_dataset_open(fd, 0, &data, &error) != 0) schema_problem_add(problems, NULL, "%s", error.message);
     if (data) json = answer(ingest, data);
     schema_dataset_free(data);
     schema_ingest_close(ingest);

@@ -1,13 +1,17 @@
-/* ingest_join.c - copies cells from datasets into the groups of an ingest, block by block. Dictionaries are joined first: the base's categories keep
- * their numbers, those that only the other has follow. Statistics and warnings come from the one pass, as for any upload. */
+/* ingest_join.c - a dataset with more rows, or more columns, behind the one it is made from, in the same file. Of the base only the rows of its last
+ * group are written again, for a group in the middle is full. Dictionaries are joined first: the base's categories keep their numbers, so that the
+ * codes of the groups that stay are right, and those that only the other has follow. Statistics and warnings go on from where the base's ended. */
 #include "ingest_join.h"
 
+#include "dataset_map.h"
 #include "ingest_sink.h"
 #include "text.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Where the cells of an output column come from. */
 struct source {
@@ -102,6 +106,25 @@ static int join_categories(struct join *j, int32_t column, int32_t part, struct 
     return 0;
 }
 
+/* What was found out about a column of the base. */
+static void carry_on(struct ingest_column *to, const struct schema_column *from, const struct column_traces *t) {
+    to->missing = from->missing;
+    to->clock = t->clock;
+    to->floats = t->floats;
+    to->trace = (struct ingest_trace){.begun = t->begun, .uneven = t->uneven, .offset = t->offset, .last = t->last, .codes = t->codes};
+    memcpy(to->trace.sums, t->sums, sizeof to->trace.sums);
+    for (int i = 0; from->type == SCHEMA_BOOLEAN && i < 2; i++) to->boolean_counts[i] = from->categories[i].count;
+    for (int32_t i = 0; from->type == SCHEMA_CATEGORICAL && i < from->categories_count; i++) to->counts[i] = from->categories[i].count;
+    if (t->count == 0) return;
+    struct schema_statistics *s = &to->statistics;
+    s->count = t->count;
+    s->min = from->min, s->max = from->max;
+    s->mean = (long double)from->mean, s->m2 = (long double)t->m2;
+    s->integral = from->integral;
+    s->distinct_count = from->distinct_count;
+    memcpy(s->distinct, from->distinct, sizeof s->distinct);
+}
+
 /* ---- the cells ---- */
 
 static void copy_tensors(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n, struct ingest_column *to, int64_t row) {
@@ -115,7 +138,7 @@ static void copy_tensors(const struct schema_dataset *d, int32_t column, int64_t
     }
 }
 
-static int copy_texts(struct join *j, int32_t column, int32_t from, const struct schema_dataset *d, int64_t first, int64_t n) {
+static int copy_texts(struct join *j, int32_t column, int32_t from, const struct schema_dataset *d, int64_t first, int64_t n, bool known) {
     struct ingest_column *to = &j->ingest->columns[column];
     struct bp_error error = {{0}, {0}};
     for (int64_t i = 0; i < n; i++) {
@@ -124,7 +147,7 @@ static int copy_texts(struct join *j, int32_t column, int32_t from, const struct
         uint64_t *slot = &to->texts[j->ingest->group_row + i];
         const double words = text ? (double)schema_cell_words(text, size) : 0;
         *slot = 0;
-        if (text) schema_statistics_add(&to->statistics, &words, 1);
+        if (text && !known) schema_statistics_add(&to->statistics, &words, 1);
         if (text && column_file_text(j->ingest->file, text, size, slot, &error) != 0) return -1;
     }
     return 0;
@@ -136,7 +159,7 @@ static int copy(struct join *j, int32_t column, int32_t part, int64_t first, int
     const struct schema_dataset *d = j->parts[part];
     struct ingest_column *to = &j->ingest->columns[column];
     const int64_t row = j->ingest->group_row;
-    if (to->type == SCHEMA_TEXT) return copy_texts(j, column, s->columns[part], d, first, n);
+    if (to->type == SCHEMA_TEXT) return copy_texts(j, column, s->columns[part], d, first, n, part == 0);
     if (schema_type_is_number(to->type)) schema_dataset_numbers(d, s->columns[part], first, n, to->numbers + row);
     else if (to->type == SCHEMA_TENSOR) copy_tensors(d, s->columns[part], first, n, to, row);
     else
@@ -147,36 +170,65 @@ static int copy(struct join *j, int32_t column, int32_t part, int64_t first, int
     return 0;
 }
 
-/* All rows of a part; of columns side by side both parts go at once. */
-static int copy_part(struct join *j, int32_t part, struct schema_problems *problems) {
+/* Rows from `first` on of a part, in the columns of the set. */
+static int copy_rows(struct join *j, int32_t part, int64_t first, struct schema_problems *problems) {
     struct schema_ingest *ingest = j->ingest;
-    const int64_t rows = j->parts[part]->rows;
-    for (int64_t first = 0, n; first < rows; first += n) {
+    for (int64_t n; first < j->parts[part]->rows; first += n) {
         n = ingest->rows_per_group - ingest->group_row;
-        if (n > rows - first) n = rows - first;
-        for (int32_t c = 0; c < ingest->columns_count; c++) {
-            const bool beside = j->how == SCHEMA_JOIN_COLUMNS && j->sources[c].columns[0] < 0;
-            if (copy(j, c, beside ? 1 : part, first, n) != 0) {
+        if (n > j->parts[part]->rows - first) n = j->parts[part]->rows - first;
+        for (int32_t c = ingest->set_first; c < ingest->set_first + ingest->set_columns; c++)
+            if (copy(j, c, part, first, n) != 0) {
                 problems->internal = true;
                 return schema_problem_add(problems, NULL, "cannot write the dataset: free space in the data folder and send it again");
             }
-        }
-        if (schema_ingest_rows_end(ingest, n, problems)) return -1;
+        ingest->group_row += n;
+        if (part == 0) ingest->group_known = ingest->group_row;
+        if (ingest->group_row == ingest->rows_per_group && schema_ingest_flush(ingest, problems)) return -1;
     }
     return 0;
 }
 
+/* A set of the base goes on: its groups stay, with more rows all but a last one that is not full. */
+static int go_on(struct join *j, const struct dataset_set *set, struct schema_problems *problems) {
+    const struct schema_dataset *base = j->parts[0];
+    const bool rows = j->how == SCHEMA_JOIN_ROWS;
+    const int64_t kept = rows ? base->rows / set->rows_per_group : set->groups_count;
+    struct column_file_group *groups = malloc(((size_t)kept + 1) * sizeof *groups);
+    if (!groups) return schema_ingest_no_memory(problems);
+    if (kept) memcpy(groups, set->groups, (size_t)kept * sizeof *groups);
+    int failed = schema_ingest_set(j->ingest, set->columns, set->rows_per_group, groups, kept, problems);
+    free(groups);
+    if (failed || !rows) return failed;
+    return copy_rows(j, 0, kept * set->rows_per_group, problems) || copy_rows(j, 1, 0, problems) || schema_ingest_flush(j->ingest, problems) ? -1 : 0;
+}
+
 static int join(struct join *j, struct schema_problems *problems) {
     const struct schema_dataset *base = j->parts[0], *more = j->parts[1];
+    const int64_t total = base->rows + (j->how == SCHEMA_JOIN_ROWS ? more->rows : 0);
+    struct stat st;
     if (j->how == SCHEMA_JOIN_ROWS ? check_rows(base, more, problems) : check_columns(base, more, problems)) return -1;
+    if (j->ingest->options.rows_max > 0 && total > j->ingest->options.rows_max) {
+        problems->too_large = true;
+        return schema_problem_add(problems, NULL, "there are more than %lld rows, the limit; send fewer", (long long)j->ingest->options.rows_max);
+    }
+    if (fstat(j->ingest->fd, &st) != 0) {
+        problems->internal = true;
+        return schema_problem_add(problems, NULL, "cannot read the dataset's file: %s", strerror(errno));
+    }
     for (int32_t i = 0; i < base->columns_count; i++)
         if (declare(j, 0, i, problems)) return -1;
     for (int32_t i = 0; i < more->columns_count && j->how == SCHEMA_JOIN_COLUMNS; i++)
         if (declare(j, 1, i, problems)) return -1;
-    if (schema_ingest_start(j->ingest, problems)) return -1;
+    if (schema_ingest_start(j->ingest, (uint64_t)st.st_size, problems)) return -1;
     for (int32_t c = 0; c < j->ingest->columns_count; c++)
         if (join_categories(j, c, 0, problems) || join_categories(j, c, 1, problems)) return -1;
-    if (copy_part(j, 0, problems) || (j->how == SCHEMA_JOIN_ROWS && copy_part(j, 1, problems))) return -1;
+    for (int32_t c = 0; c < base->columns_count; c++) carry_on(&j->ingest->columns[c], &base->columns[c], &base->map->traces[c]);
+    for (int32_t i = 0; i < base->map->sets_count; i++)
+        if (go_on(j, &base->map->sets[i], problems)) return -1;
+    if (j->how == SCHEMA_JOIN_COLUMNS && (schema_ingest_set(j->ingest, more->columns_count, 0, NULL, 0, problems) || copy_rows(j, 1, 0, problems) ||
+                                          schema_ingest_flush(j->ingest, problems)))
+        return -1;
+    j->ingest->rows = total;
     return schema_ingest_finish(j->ingest, problems);
 }
 

@@ -32,9 +32,10 @@ void schema_ingest_draw(uint64_t row, int64_t rows, float *weights) {
     }
 }
 
-void schema_ingest_trace_numbers(struct ingest_column *c, int64_t rows, const float *weights) {
+void schema_ingest_trace_numbers(struct ingest_column *c, int64_t from, int64_t rows, const float *weights) {
     struct ingest_trace *t = &c->trace;
-    const double *x = c->numbers;
+    const double *x = c->numbers + from;
+    rows -= from;
     const float *u = weights, *v = weights + rows;
     double sums[4] = {0, 0, 0, 0};
     if (!t->begun)
@@ -50,9 +51,10 @@ void schema_ingest_trace_numbers(struct ingest_column *c, int64_t rows, const fl
     for (int64_t i = 0; i < rows && !t->uneven; i++) t->uneven = x[i] != t->last + 1, t->last = x[i];
 }
 
-void schema_ingest_trace_codes(struct ingest_column *c, uint64_t row, int64_t rows) {
+void schema_ingest_trace_codes(struct ingest_column *c, uint64_t row, int64_t from, int64_t rows) {
     uint64_t sum = 0;
-    for (int64_t i = 0; i < rows; i++) sum += c->codes[i] * ((row + (uint64_t)i) * UINT64_C(0x9E3779B97F4A7C15) | 1);
+    const uint32_t *codes = c->codes + from;
+    for (int64_t i = 0; i < rows - from; i++) sum += codes[i] * ((row + (uint64_t)i) * UINT64_C(0x9E3779B97F4A7C15) | 1);
     c->trace.codes += sum;
 }
 

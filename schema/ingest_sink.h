@@ -62,6 +62,7 @@ struct ingest_column {
     int64_t boolean_counts[2];
     struct bp_shape cell_shape, shape; /* TENSOR: as cells come, as it is stored (H, W, C) */
     bool turned;                       /* cells come as (C, H, W) */
+    bool floats;                       /* TENSOR: an earlier version holds some that are no bytes */
     float *scratch;
 };
 
@@ -81,11 +82,14 @@ struct schema_ingest {
     int64_t problems_found; /* cells and rows that do not fit */
     struct schema_cells sample;
     int64_t sample_rows, rows, rows_per_group, group_row, rows_flushed;
-    int64_t place;                /* of the current row: its line, or its index */
-    double **numbers;             /* per column: the numbers of the group, NULL when it is not numeric or while buffering */
-    struct column_values *values; /* per column: the group as the column file takes it */
-    float *weights;               /* scratch: two per row of the group */
-    double *dense;                /* scratch: the numbers of one column that are there */
+    int32_t set_first, set_columns; /* the columns that are being written: all, unless they go behind an earlier version */
+    int64_t group_known;            /* rows of the group that count already */
+    uint64_t bytes;                 /* after finish: where the file ends */
+    int64_t place;                  /* of the current row: its line, or its index */
+    double **numbers;               /* per column: the numbers of the group, NULL when it is not numeric or while buffering */
+    struct column_values *values;   /* per column: the group as the column file takes it */
+    float *weights;                 /* scratch: two per row of the group */
+    double *dense;                  /* scratch: the numbers of one column that are there */
     size_t dictionaries_size;
     char *name;                       /* from the body */
     struct schema_column_type *types; /* from the body */
@@ -105,8 +109,14 @@ int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, siz
 /* The same for a format that knows the type: NUMERIC, BOOLEAN, or TENSOR with its shape (else NULL). */
 int32_t schema_ingest_declare(struct schema_ingest *ingest, const char *name, size_t size, enum schema_type type, const struct bp_shape *shape,
                               struct schema_problems *problems);
-/* All columns are declared: rows go straight into groups. */
-int schema_ingest_start(struct schema_ingest *ingest, struct schema_problems *problems);
+/* All columns are declared: rows go straight into groups. end: 0, or where in the file this version begins, whose sets are then to be begun too. */
+int schema_ingest_start(struct schema_ingest *ingest, uint64_t end, struct schema_problems *problems);
+/* Begins the next set, of so many columns, with groups that lie in the file already; the rows of the set before are flushed. rows_per_group 0: as
+ * fits. */
+int schema_ingest_set(struct schema_ingest *ingest, int32_t columns, int64_t rows_per_group, const struct column_file_group *groups,
+                      int64_t groups_count, struct schema_problems *problems);
+/* Writes the group as it is. */
+int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *problems);
 int schema_ingest_row_begin(struct schema_ingest *ingest, int64_t place, struct schema_problems *problems);
 int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
 int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *problems);
@@ -130,9 +140,9 @@ int schema_ingest_rows_end(struct schema_ingest *ingest, int64_t n, struct schem
 void schema_ingest_reason(const struct schema_ingest *ingest, int32_t column, char *text, size_t size);
 /* The weights of rows row..row+rows: 2 rows of them. */
 void schema_ingest_draw(uint64_t row, int64_t rows, float *weights);
-/* The group's rows go into the trace of a numeric column; of one of codes. */
-void schema_ingest_trace_numbers(struct ingest_column *column, int64_t rows, const float *weights);
-void schema_ingest_trace_codes(struct ingest_column *column, uint64_t row, int64_t rows);
+/* The group's rows from..rows go into the trace of a numeric column; of one of codes, the first of them being row `row` of the dataset. */
+void schema_ingest_trace_numbers(struct ingest_column *column, int64_t from, int64_t rows, const float *weights);
+void schema_ingest_trace_codes(struct ingest_column *column, uint64_t row, int64_t from, int64_t rows);
 /* The warnings that can only be told at the end. */
 void schema_ingest_review(struct schema_ingest *ingest);
 /* name cut to a readable length between characters; text holds at least 64 bytes. */

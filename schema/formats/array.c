@@ -205,7 +205,7 @@ int array_stream_start(struct schema_ingest *ingest, struct array_stream *s, str
     if (array_declare(ingest, &s->array, ingest->options.column ? ingest->options.column : "x", problems)) return -1;
     s->held = malloc(array_row_bytes(&s->array));
     if (!s->held) return schema_ingest_no_memory(problems);
-    return schema_ingest_start(ingest, problems);
+    return schema_ingest_start(ingest, 0, problems);
 }
 
 static int whole_row(struct schema_ingest *ingest, struct array_stream *s, const unsigned char *row, struct schema_problems *problems) {

@@ -320,7 +320,7 @@ static int npz_finish(struct schema_ingest *ingest, void *state, struct schema_p
         if (array_declare(ingest, &m->array, m->name, problems)) return -1;
         if (array_row_bytes(&m->array) > largest) largest = array_row_bytes(&m->array);
     }
-    if (schema_ingest_start(ingest, problems) || spool_map(&z->spool, problems)) return -1;
+    if (schema_ingest_start(ingest, 0, problems) || spool_map(&z->spool, problems)) return -1;
     unsigned char *row = malloc(largest);
     const int failed = row ? rows(ingest, z, row, problems) : schema_ingest_no_memory(problems);
     free(row);

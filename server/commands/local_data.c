@@ -37,7 +37,7 @@ static struct schema_dataset *ingest(FILE *in, int fd, const char *path, const s
     while (!failed && (n = fread(piece, 1, sizeof piece, in)) > 0) failed = schema_ingest_feed(ingest, piece, n, problems);
     if (!failed && ferror(in)) failed = schema_problem_add(problems, NULL, "cannot be read: %s", strerror(errno));
     if (!failed) failed = schema_ingest_finish(ingest, problems);
-    if (!failed && schema_dataset_open(fd, &dataset, &error) != 0) schema_problem_add(problems, NULL, "%s", error.message);
+    if (!failed && schema_dataset_open(fd, 0, &dataset, &error) != 0) schema_problem_add(problems, NULL, "%s", error.message);
     if (dataset) {
         json_t *warnings = schema_ingest_warnings(ingest);
         for (size_t i = 0; i < json_array_size(warnings); i++) fprintf(stderr, "note: %s\n", json_string_value(json_array_get(warnings, i)));

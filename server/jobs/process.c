@@ -383,7 +383,7 @@ static void start_onednn(struct process *p) {
 static int set_up(struct process *p) {
     struct bp_error error = {0};
     if (!(p->training = schema_training_decode(json_object_get(p->order, "spec"), &error))) return fail(p, "invalid", "%s", error.message);
-    if (schema_dataset_open(WIRE_DATASET, &p->dataset, &error) != 0) return fail(p, "dataset", "%s", error.message);
+    if (schema_dataset_open(WIRE_DATASET, 0, &p->dataset, &error) != 0) return fail(p, "dataset", "%s", error.message);
     close(WIRE_DATASET);
     start_onednn(p);
     if (run_open(&p->run, p->training, p->dataset, &error) != 0)

@@ -89,7 +89,7 @@ static int join(struct upload *u, struct schema_problems *problems) {
     const char *inside = schema_ingest_name(u->ingest);
     if (inside && strcmp(inside, u->base_row.name) != 0)
         return schema_problem_add(problems, "/name", "the URL names the dataset \"%.63s\", the body \"%.63s\"", u->base_row.name, inside);
-    if (schema_dataset_open(u->fd, &more, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
+    if (schema_dataset_open(u->fd, 0, &more, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
     drop_file(u);
     int failed = new_file(u, problems);
     if (!failed) failed = schema_ingest_join(u->how, u->base, more, &limits, u->fd, &joined, problems);
@@ -105,7 +105,7 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     if (!u->failed && schema_ingest_finish(u->ingest, &u->problems) != 0) u->failed = true;
     if (!u->failed && u->base && join(u, &u->problems) != 0) u->failed = true;
     if (u->failed) return hand_over(u, problems);
-    if (schema_dataset_open(u->fd, dataset, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
+    if (schema_dataset_open(u->fd, 0, dataset, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
     json_t *description = describe(*dataset, u->ingest);
     row->description = json_dumps(description, JSON_COMPACT);
     json_decref(description);
@@ -198,7 +198,7 @@ enum store_result dataset_open(struct store *store, const char *name, int64_t ve
     store_path(store, "datasets", row->file, path, sizeof path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) bp_error_set(error, "", "the file of dataset \"%s\" cannot be opened: %s", name, strerror(errno));
-    if (fd >= 0 && schema_dataset_open(fd, dataset, error) == 0) {
+    if (fd >= 0 && schema_dataset_open(fd, 0, dataset, error) == 0) {
         close(fd);
         return STORE_OK;
     }

@@ -40,7 +40,8 @@ int main(int argc, char **argv) {
     struct schema_dataset *data = NULL;
     struct schema_source *source = NULL;
     const int fd = argc > 1 ? open(argv[1], O_RDONLY) : -1;
-    if (fd < 0 || schema_dataset_open(fd, &data, &error) != 0) return fprintf(stderr, "read_back: %s\n", fd < 0 ? "no such file" : error.message), 1;
+    if (fd < 0 || schema_dataset_open(fd, 0, &data, &error) != 0)
+        return fprintf(stderr, "read_back: %s\n", fd < 0 ? "no such file" : error.message), 1;
     const int32_t features = data->columns_count - 1;
     const int64_t n = data->rows;
     int32_t *columns = calloc((size_t)features + 1, sizeof *columns);

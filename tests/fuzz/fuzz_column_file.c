@@ -12,7 +12,7 @@ static void read_file(const void *bytes, size_t size) {
     struct bp_error error = {{0}, {0}};
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     if (pwrite(fd, bytes, size, 0) != (ssize_t)size) abort();
-    if (schema_dataset_open(fd, &data, &error) == 0) {
+    if (schema_dataset_open(fd, 0, &data, &error) == 0) {
         double numbers[16];
         json_decref(schema_dataset_columns_json(data));
         for (int64_t row = 0; row < data->rows && row < 20; row++) {

@@ -65,7 +65,7 @@ static inline struct fuzz_outcome fuzz_ingest(const char *content_type, const st
         json_t *warnings = schema_ingest_warnings(ingest);
         FUZZ_REQUIRE(warnings && json_array_size(warnings) <= 20);
         json_decref(warnings);
-        FUZZ_REQUIRE(schema_dataset_open(fd, &data, &error) == 0 && schema_dataset_verify(data, &error) == 0 && data->rows > 0);
+        FUZZ_REQUIRE(schema_dataset_open(fd, 0, &data, &error) == 0 && schema_dataset_verify(data, &error) == 0 && data->rows > 0);
         fuzz_read(data);
         outcome.size = (size_t)data->bytes;
         outcome.text = malloc(outcome.size);

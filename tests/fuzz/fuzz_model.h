@@ -31,7 +31,7 @@ static inline struct schema_dataset *fuzz_dataset(const char *text) {
     FUZZ_REQUIRE(schema_ingest_open(schema_format_for("application/json"), NULL, fd, &ingest, &problems) == 0);
     FUZZ_REQUIRE(schema_ingest_feed(ingest, text, strlen(text), &problems) == 0 && schema_ingest_finish(ingest, &problems) == 0);
     schema_ingest_close(ingest);
-    FUZZ_REQUIRE(schema_dataset_open(fd, &data, &error) == 0);
+    FUZZ_REQUIRE(schema_dataset_open(fd, 0, &data, &error) == 0);
     close(fd);
     return data;
 }

@@ -105,7 +105,7 @@ START_TEST(long_texts) {
     int fd = nameless_file();
     loaded.file[200000] ^= 1;
     ck_assert(write(fd, loaded.file, loaded.file_size) == (ssize_t)loaded.file_size);
-    ck_assert_int_eq(schema_dataset_open(fd, &damaged, &error), 0);
+    ck_assert_int_eq(schema_dataset_open(fd, 0, &damaged, &error), 0);
     ck_assert_int_ne(schema_dataset_verify(damaged, &error), 0);
     schema_dataset_free(damaged);
     close(fd);

@@ -21,11 +21,12 @@ static int round_trip(const double *x, int64_t n, size_t *file_size) {
     struct column_file *file = NULL;
     struct schema_dataset *data = NULL;
     int fd = nameless_file();
-    ck_assert_int_eq(0, column_file_create(fd, &values, 1, n, &file, &error));
+    ck_assert_int_eq(0, column_file_create(fd, 0, &file, &error));
+    ck_assert_int_eq(0, column_file_set(file, 1, n, NULL, 0, &error));
     ck_assert_int_eq(0, column_file_group(file, &values, n, &error));
-    ck_assert_int_eq(0, column_file_finish(file, &column, n, &error));
+    ck_assert_int_eq(0, column_file_finish(file, &column, NULL, n, &(uint64_t){0}, &error));
     column_file_free(file);
-    ck_assert_msg(schema_dataset_open(fd, &data, &error) == 0, "%s", error.message);
+    ck_assert_msg(schema_dataset_open(fd, 0, &data, &error) == 0, "%s", error.message);
     double *back = malloc((size_t)n * sizeof *back);
     schema_dataset_numbers(data, 0, 0, n, back);
     for (int64_t i = 0; i < n; i++) {
@@ -224,7 +225,7 @@ static char *read_all(const struct schema_dataset *data) {
 static int open_damaged(const char *bytes, size_t size, const char *want, const char *what, size_t at) {
     struct schema_dataset *data = NULL;
     struct bp_error error = {{0}, {0}};
-    int fd = file_of(bytes, size), opened = schema_dataset_open(fd, &data, &error) == 0, good = 0;
+    int fd = file_of(bytes, size), opened = schema_dataset_open(fd, 0, &data, &error) == 0, good = 0;
     close(fd);
     if (!opened) {
         ck_assert_msg(error.message[0] != '\0', "%s at %zu: no message", what, at);
@@ -288,7 +289,7 @@ START_TEST(hostile_files) {
             column_file_repair(copy, loaded.file_size);
             struct schema_dataset *data = NULL;
             int fd = file_of(copy, loaded.file_size);
-            if (schema_dataset_open(fd, &data, NULL) == 0) {
+            if (schema_dataset_open(fd, 0, &data, NULL) == 0) {
                 free(read_all(data));
                 schema_dataset_verify(data, NULL);
             }
@@ -307,22 +308,23 @@ START_TEST(messages) {
         size_t at, size;
         const char *bytes, *message;
     } cases[] = {{0, 4, "PK\3\4", "this is not a dataset file of backpropd"},
-                 {16, 1, "\2", "the dataset file has format 2, this program reads up to 1: use a newer backpropd"},
+                 {16, 1, "\3", "the dataset file has format 3, this program reads up to 2: use a newer backpropd"},
+                 {16, 1, "\1", "the dataset file has format 1, which this program no longer reads: upload the dataset again"},
                  {17, 1, "\xFF", "the dataset file is damaged (version)"}};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bp_error error = {{0}, {0}};
         char *copy = malloc(loaded.file_size);
         memcpy(copy, loaded.file, loaded.file_size);
         memcpy(copy + cases[i].at, cases[i].bytes, cases[i].size);
         int fd = file_of(copy, loaded.file_size);
-        ck_assert_int_eq(-1, schema_dataset_open(fd, &data, &error));
+        ck_assert_int_eq(-1, schema_dataset_open(fd, 0, &data, &error));
         ck_assert_str_eq(cases[i].message, error.message);
         close(fd);
         free(copy);
     }
     struct bp_error error = {{0}, {0}};
     int fd = file_of(loaded.file, loaded.file_size - 1);
-    ck_assert_int_eq(-1, schema_dataset_open(fd, &data, &error));
+    ck_assert_int_eq(-1, schema_dataset_open(fd, 0, &data, &error));
     ck_assert_str_eq("the dataset file is cut short: its end is missing", error.message);
     close(fd);
     loaded_clear(&loaded);

@@ -9,16 +9,23 @@
 
 Suite *suite_schema_ingest_join(void);
 
+/* The file of an upload. */
+static int file_of(const struct loaded *loaded) {
+    int fd = nameless_file();
+    ck_assert(write(fd, loaded->file, loaded->file_size) == (ssize_t)loaded->file_size);
+    return fd;
+}
+
 static struct loaded joined(enum schema_join how, const char *base_text, const char *more_text) {
     struct loaded base = load_json(base_text), more = load_json(more_text), result = {.failed = -1};
     struct schema_ingest *ingest = NULL;
     struct schema_ingest_options none = {0};
-    int fd = nameless_file();
+    int fd = file_of(&base);
     ck_assert(!base.failed && !more.failed);
     result.failed = schema_ingest_join(how, base.data, more.data, &none, fd, &ingest, &result.problems);
     if (!result.failed) {
         struct bp_error error = {{0}, {0}};
-        ck_assert_msg(schema_dataset_open(fd, &result.data, &error) == 0 && schema_dataset_verify(result.data, &error) == 0, "%s", error.message);
+        ck_assert_msg(schema_dataset_open(fd, 0, &result.data, &error) == 0 && schema_dataset_verify(result.data, &error) == 0, "%s", error.message);
         result.warnings = schema_ingest_warnings(ingest);
         schema_ingest_close(ingest);
     }
@@ -64,10 +71,10 @@ START_TEST(many_groups) {
     struct schema_ingest *ingest = NULL;
     struct schema_ingest_options limits = {.rows_max = 2 * n};
     struct bp_error error = {{0}, {0}};
-    int fd = nameless_file();
+    int fd = file_of(&base);
     ck_assert_int_eq(0, schema_ingest_join(SCHEMA_JOIN_ROWS, base.data, base.data, &limits, fd, &ingest, &result.problems));
     schema_ingest_close(ingest);
-    ck_assert_int_eq(0, schema_dataset_open(fd, &result.data, &error));
+    ck_assert_int_eq(0, schema_dataset_open(fd, 0, &result.data, &error));
     ck_assert_int_eq(2 * n, result.data->rows);
     for (int64_t i = 0; i < 2 * n; i += 997) {
         ck_assert_double_eq((double)(i % n), schema_dataset_number(result.data, 0, i));

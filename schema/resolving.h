@@ -38,8 +38,9 @@ struct resolving {
 };
 
 __attribute__((format(printf, 2, 3))) void resolving_warn(struct resolving *r, const char *format, ...);
-/* request.pointer + "/" + name, into out. */
+/* request.pointer + "/" + name, into out; and that of a member of validation. */
 const char *resolving_place(const struct resolving *r, const char *name, char *out, size_t size);
+const char *resolving_validation_place(const struct resolving *r, const char *name, char *out, size_t size);
 
 /* training_columns.c: targets, features, sample weights; then what each target is. */
 void resolving_columns(struct resolving *r);

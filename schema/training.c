@@ -32,6 +32,11 @@ const char *resolving_place(const struct resolving *r, const char *name, char *o
     return schema_pointer(r->request->pointer, name, out, size);
 }
 
+const char *resolving_validation_place(const struct resolving *r, const char *name, char *out, size_t size) {
+    snprintf(out, size, "%s/validation/%s", r->request->pointer, name);
+    return out;
+}
+
 /* ---- split and preprocessing ----------------------------------------------------------------------------------------------- */
 
 /* The split needs classes, classes need labels, not yet scales: a view through a preprocessing that has only the targets. */
@@ -230,7 +235,7 @@ static void leave_indices(struct resolving *r) {
                                    "input_dim, or leave the column out",
                                    f->name, worst, indices - 1);
             else if (!resolving_validation_indices(r, f->name, indices, &worst))
-                schema_problem_add(r->problems, resolving_place(r, "validation/dataset", where, sizeof where),
+                schema_problem_add(r->problems, resolving_validation_place(r, "dataset", where, sizeof where),
                                    "its column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d", f->name, worst,
                                    indices - 1);
             f->mean = f->fill = 0;

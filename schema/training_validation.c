@@ -14,7 +14,7 @@ __attribute__((format(printf, 2, 3))) static void problem(struct resolving *r, c
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    schema_problem_add(r->problems, resolving_place(r, "validation/dataset", where, sizeof where), "%s: %s", r->training->options.validation_dataset,
+    schema_problem_add(r->problems, resolving_validation_place(r, "dataset", where, sizeof where), "%s: %s", r->training->options.validation_dataset,
                        text);
 }
 

@@ -9,6 +9,7 @@
     X(csv_dialect) \
     X(dataset) \
     X(definition) \
+    X(folds) \
     X(ingest) \
     X(ingest_decode) \
     X(ingest_inspect) \
@@ -23,7 +24,8 @@
     X(source) \
     X(targets) \
     X(text) \
-    X(training)
+    X(training) \
+    X(validation)
 /* clang-format on */
 
 #define X(name) Suite *suite_schema_##name(void);

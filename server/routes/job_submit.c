@@ -222,6 +222,7 @@ static void describe(struct submission *s, const struct schema_training *t) {
         json_object_set_new(spec, "request", schema_training_request_encode(s->body));
         json_object_set_new(progress, "folds", json_integer(t->options.folds));
         json_object_set_new(progress, "fold", json_integer(1));
+        s->job.cross_validation = strdup("{\"folds\":[],\"mean\":null,\"std\":null}");
     }
     s->job.spec = json_dumps(spec, JSON_COMPACT);
     s->job.view = json_dumps(view, JSON_COMPACT);

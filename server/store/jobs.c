@@ -145,10 +145,10 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
     result =
         db_run(c,
                "INSERT INTO jobs (id, status, model, dataset, dataset_version, validation_dataset, validation_version, created_at, attempts_max, "
-               "progress, warnings) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "progress, warnings, cross_validation) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                WITH(text(job->id), text(job->model), text(job->dataset), integer(job->dataset_version), text(validation),
                     integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max),
-                    text(or (job->progress, "{}")), text(or (job->warnings, "[]"))),
+                    text(or (job->progress, "{}")), text(or (job->warnings, "[]")), text(or (job->cross_validation, "null"))),
                error);
     if (result == STORE_OK)
         result = db_run(c, "INSERT INTO filings (job, spec, view, metadata) VALUES (?, ?, ?, ?)",

@@ -205,10 +205,11 @@ struct store_jobs {
 };
 
 /* Files a new job. The caller fills id, model, dataset, dataset_version, validation_dataset and its version, attempts_max, spec, view, metadata,
- * progress, warnings. new_dataset and new_definition (each may be NULL) are stored in the same transaction, under job->dataset and job->model; a
- * hidden dataset or model bears the job's id as its name and goes with the job. For a named new_dataset `replace` is as in store_dataset_create and
- * job->dataset_version is set. STORE_NOT_FOUND when one of the datasets@version, or the model (without new_definition), is gone. When it fails, the
- * file of new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its documents are left as they are. */
+ * progress, warnings, cross_validation. new_dataset and new_definition (each may be NULL) are stored in the same transaction, under job->dataset and
+ * job->model; a hidden dataset or model bears the job's id as its name and goes with the job. For a named new_dataset `replace` is as in
+ * store_dataset_create and job->dataset_version is set. STORE_NOT_FOUND when one of the datasets@version, or the model (without new_definition), is
+ * gone. When it fails, the file of new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its documents are left as
+ * they are. */
 struct store_job_new {
     struct store_job *job;
     struct store_dataset *new_dataset;

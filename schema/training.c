@@ -75,7 +75,8 @@ static int fit_rows(struct resolving *r, const struct schema_split *split, struc
                                    .targets_count = r->targets_count,
                                    .sample_weight = r->sample_weight < 0 ? NULL : r->dataset->columns[r->sample_weight].name,
                                    .rows = split->train,
-                                   .n = split->train_count};
+                                   .n = split->train_count,
+                                   .sparing = r->training->fold && r->training->options.window_rows > 0};
     r->training->preprocessing = schema_preprocessing_fit(&how, error);
     return r->training->preprocessing ? 0 : -1;
 }

@@ -55,7 +55,7 @@ struct schema_training *schema_training_decode(const json_t *json, struct bp_err
 /* The rows of the dataset with a usable target, and their split: of a cross-validation that of training->fold. */
 int schema_training_split(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
 /* The rows of another dataset that can validate, as validation rows. */
-int schema_training_held(const struct schema_view *view, struct schema_split *split, struct bp_error *error);
+int schema_training_held(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
 /* The engine's options for it. The fit on all rows that ends a cross-validation does not stop early. */
 struct bp_train_options schema_training_options(const struct schema_training *training);
 /* Bytes that a job process comes to: the program, the trainer, the rows it keeps, and what it maps of the data. */

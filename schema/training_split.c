@@ -15,26 +15,6 @@ static int32_t strata(const struct schema_preprocessing *p) {
     return -1;
 }
 
-/* The rows that can be learnt from, ascending, and their classes of target `by` (classes NULL: not wanted). */
-static int learnable_rows(const struct schema_view *view, int32_t by, int64_t *rows, int32_t *classes, int64_t *n, struct bp_error *error) {
-    int64_t some[SCHEMA_ROWS_MAX];
-    double targets[SCHEMA_ROWS_MAX];
-    bool complete[SCHEMA_ROWS_MAX];
-    for (int64_t first = 0; first < view->dataset->rows; first += SCHEMA_ROWS_MAX) {
-        const int64_t left = view->dataset->rows - first;
-        const int32_t count = left < SCHEMA_ROWS_MAX ? (int32_t)left : SCHEMA_ROWS_MAX;
-        for (int32_t i = 0; i < count; i++) some[i] = first + i;
-        if (schema_view_complete(view, some, count, complete) != 0) return bp_error_set(error, "", "no memory to read the targets");
-        if (classes) schema_view_targets(view, by, some, count, targets);
-        for (int32_t i = 0; i < count; i++) {
-            if (!complete[i]) continue;
-            if (classes) classes[*n] = (int32_t)targets[i];
-            rows[(*n)++] = some[i];
-        }
-    }
-    return 0;
-}
-
 /* The rows that can be learnt from, with their classes of the target that a split is stratified by. */
 struct learnable {
     int64_t n;
@@ -48,7 +28,29 @@ static void learnable_free(struct learnable *l) {
     *l = (struct learnable){0};
 }
 
-static int learnable_open(const struct schema_view *view, struct learnable *l, struct bp_error *error) {
+/* Fills them in, in ascending order, with their classes of target `by`. */
+static int learnable_rows(const struct schema_view *view, int32_t by, bool sparing, struct learnable *l, struct bp_error *error) {
+    int64_t some[SCHEMA_ROWS_MAX];
+    double targets[SCHEMA_ROWS_MAX];
+    bool complete[SCHEMA_ROWS_MAX];
+    for (int64_t first = 0; first < view->dataset->rows; first += SCHEMA_ROWS_MAX) {
+        const int64_t left = view->dataset->rows - first;
+        const int32_t count = left < SCHEMA_ROWS_MAX ? (int32_t)left : SCHEMA_ROWS_MAX;
+        if (sparing && first % (8 * SCHEMA_ROWS_MAX) == 0) schema_dataset_release(view->dataset);
+        for (int32_t i = 0; i < count; i++) some[i] = first + i;
+        if (schema_view_complete(view, some, count, complete) != 0) return bp_error_set(error, "", "no memory to read the targets");
+        if (l->classes) schema_view_targets(view, by, some, count, targets);
+        for (int32_t i = 0; i < count; i++) {
+            if (!complete[i]) continue;
+            if (l->classes) l->classes[l->n] = (int32_t)targets[i];
+            l->rows[l->n++] = some[i];
+        }
+    }
+    return 0;
+}
+
+/* sparing: data larger than memory, whose pages are let go once they are read. */
+static int learnable_open(const struct schema_view *view, bool sparing, struct learnable *l, struct bp_error *error) {
     const int32_t by = strata(view->preprocessing);
     const size_t rows = (size_t)view->dataset->rows;
     *l = (struct learnable){.rows = malloc((rows + 1) * sizeof *l->rows)};
@@ -56,7 +58,7 @@ static int learnable_open(const struct schema_view *view, struct learnable *l, s
         l->classes = malloc((rows + 1) * sizeof *l->classes);
         l->classes_count = view->preprocessing->targets[by].labels_count;
     }
-    if (l->rows && (l->classes || by < 0) && learnable_rows(view, by, l->rows, l->classes, &l->n, error) == 0) return 0;
+    if (l->rows && (l->classes || by < 0) && learnable_rows(view, by, sparing, l, error) == 0) return 0;
     learnable_free(l);
     return bp_error_set(error, "", "no memory to split %lld rows", (long long)rows);
 }
@@ -104,7 +106,7 @@ int schema_training_split(const struct schema_training *t, const struct schema_v
     const bool by_column = o->validation == SCHEMA_VALIDATION_COLUMN ||
                            (o->validation_fraction > 0 && (o->validation == SCHEMA_VALIDATION_GROUP || o->validation == SCHEMA_VALIDATION_TIME));
     struct learnable l;
-    if (learnable_open(view, &l, error) != 0) return -1;
+    if (learnable_open(view, o->window_rows > 0, &l, error) != 0) return -1;
     int failed;
     if (o->folds && t->fold) failed = split_fold(t, view->dataset, &l, split, error);
     else if (!o->folds && by_column) failed = schema_split_by_column(view->dataset, l.rows, l.n, o, split, error);
@@ -113,10 +115,10 @@ int schema_training_split(const struct schema_training *t, const struct schema_v
     return failed;
 }
 
-int schema_training_held(const struct schema_view *view, struct schema_split *split, struct bp_error *error) {
+int schema_training_held(const struct schema_training *t, const struct schema_view *view, struct schema_split *split, struct bp_error *error) {
     struct learnable l;
     *split = (struct schema_split){0};
-    if (learnable_open(view, &l, error) != 0) return -1;
+    if (learnable_open(view, t->options.window_rows > 0, &l, error) != 0) return -1;
     split->validation = l.rows;
     split->validation_count = l.n;
     free(l.classes);
@@ -151,7 +153,7 @@ int resolving_folds(struct resolving *r, const struct schema_view *view, const s
     if (split->train_count < o->folds)
         return bp_error_set(error, "/validation/folds", "%d folds need at least %d rows; there are %lld to learn from", o->folds, o->folds,
                             (long long)split->train_count);
-    if (learnable_open(view, &l, error) != 0) return -1;
+    if (learnable_open(view, o->window_rows > 0, &l, error) != 0) return -1;
     uint8_t *fold = folds_of(o, view->dataset, &l, &groups, error);
     for (int64_t i = 0; fold && i < l.n; i++) ungrouped += fold[i] == 0;
     if (ungrouped)

@@ -87,7 +87,7 @@ static void check_rows(struct resolving *r) {
     struct schema_split split = {0};
     char label[64] = "";
     struct schema_view *view = schema_view_new(r->training->preprocessing, d, true, &error);
-    if (!view || schema_training_held(view, &split, &error) != 0) {
+    if (!view || schema_training_held(r->training, view, &split, &error) != 0) {
         problem(r, "%s", error.message);
         schema_view_free(view);
         return;

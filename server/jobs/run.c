@@ -56,7 +56,7 @@ enum { RANGE_STEPS = 100 };
 
 static int open_other(struct run *run, struct bp_error *error) {
     if (!(run->other_view = schema_view_new(run->training->preprocessing, run->other, true, error))) return -1;
-    if (schema_training_held(run->other_view, &run->held, error) != 0) return -1;
+    if (schema_training_held(run->training, run->other_view, &run->held, error) != 0) return -1;
     run->validation_count = run->held.validation_count;
     return 0;
 }

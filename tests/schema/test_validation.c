@@ -62,7 +62,7 @@ START_TEST(all_rows_train_and_the_others_validate) {
                        *other = schema_view_new(t->preprocessing, b.other.data, true, &error);
     ck_assert_int_eq(schema_training_split(t, own, &split, &error), 0);
     ck_assert(split.train_count == 4 && split.validation_count == 0);
-    ck_assert_int_eq(schema_training_held(other, &held, &error), 0);
+    ck_assert_int_eq(schema_training_held(t, other, &held, &error), 0);
     ck_assert(held.train_count == 0 && held.validation_count == 2 && held.validation[1] == 1);
     ck_assert_double_eq(schema_view_target(other, 0, 0), 1); /* q */
     json_t *options = schema_options_encode(&t->options);

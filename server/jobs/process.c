@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -223,6 +224,7 @@ static void close_fit(struct process *p) {
     p->fit = NULL;
     json_decref(p->metrics);
     p->metrics = NULL;
+    malloc_trim(0); /* what this fit had, the next one gets: it must not come on top */
 }
 
 static void tell_last_epochs(struct process *p) {

@@ -245,8 +245,10 @@ static int next_fit(struct process *p) {
     json_t *entry = json_pack("{s:i, s:I, s:I, s:I, s:I, s:O?}", "fold", p->folds.fold, "train_rows", (json_int_t)p->run.split.train_count,
                               "validation_rows", (json_int_t)p->run.validation_count, "epoch", (json_int_t)(best ? p->run.best_epoch : p->epoch),
                               "epochs", (json_int_t)p->epoch, "metrics", metrics);
-    snprintf(text, sizeof text, "fold %d of %d has ended: val_loss %.6g", p->folds.fold, p->folds.folds,
-             json_number_value(json_object_get(metrics, "val_loss")));
+    const json_t *loss = json_object_get(metrics, "val_loss");
+    char value[40] = "undefined";
+    if (json_is_number(loss)) snprintf(value, sizeof value, "%.6g", json_number_value(loss));
+    snprintf(text, sizeof text, "fold %d of %d has ended: val_loss %s", p->folds.fold, p->folds.folds, value);
     process_event(p, "log", "info", 0, text, json_incref(entry));
     bp_trainer_state(p->run.trainer, &state);
     const int64_t samples = p->epoch * p->run.split.train_count;

@@ -12,9 +12,11 @@ enum { NEITHER, TRAIN, VALIDATE };
 
 int schema_split_check(const struct schema_dataset *d, int32_t column, enum schema_validation kind, struct bp_error *error) {
     const struct schema_column *c = &d->columns[column];
+    if (c->type == SCHEMA_TEXT) return bp_error_set(error, "", "column \"%.60s\" is text: it cannot say which rows are held back", c->name);
     if (c->type == SCHEMA_TENSOR) return bp_error_set(error, "", "column \"%.60s\" is a tensor: it cannot say which rows are held back", c->name);
-    if (kind == SCHEMA_VALIDATION_TIME && c->type != SCHEMA_NUMERIC)
-        return bp_error_set(error, "", "column \"%.60s\" is %s, but times are numbers, such as years or seconds", c->name, schema_type_name(c->type));
+    if (kind == SCHEMA_VALIDATION_TIME && !schema_type_is_number(c->type))
+        return bp_error_set(error, "", "column \"%.60s\" is %s, but times are dates or numbers, such as years or seconds", c->name,
+                            schema_type_name(c->type));
     if (kind == SCHEMA_VALIDATION_TIME && c->missing > 0)
         return bp_error_set(error, "", "column \"%.60s\" has %lld missing cells: every row needs its time", c->name, (long long)c->missing);
     return 0;
@@ -22,7 +24,7 @@ int schema_split_check(const struct schema_dataset *d, int32_t column, enum sche
 
 /* What a row's cell is known by: its code, or its number. NaN: missing. */
 static double key_of(const struct schema_dataset *d, int32_t column, int64_t row) {
-    if (d->columns[column].type == SCHEMA_NUMERIC) return schema_dataset_number(d, column, row);
+    if (schema_type_is_number(d->columns[column].type)) return schema_dataset_number(d, column, row);
     const int32_t code = schema_dataset_code(d, column, row);
     return code < 0 ? (double)NAN : code;
 }
@@ -91,7 +93,7 @@ static int said(const struct schema_column *c, double key) {
     static const char *const trains[] = {"train", "training", "false", "0", NULL}, *const validates[] = {"validation", "validate", "valid", "val",
                                                                                                          "true",       "1",        NULL};
     if (isnan(key)) return NEITHER;
-    if (c->type == SCHEMA_NUMERIC) return key == 0 ? TRAIN : key == 1 ? VALIDATE : NEITHER;
+    if (schema_type_is_number(c->type)) return key == 0 ? TRAIN : key == 1 ? VALIDATE : NEITHER;
     if (c->type == SCHEMA_BOOLEAN) return key != 0 ? VALIDATE : TRAIN;
     for (int i = 0; trains[i]; i++)
         if (strcasecmp(c->categories[(int32_t)key].value, trains[i]) == 0) return TRAIN;

@@ -215,6 +215,15 @@ static void leave_indices(struct resolving *r) {
             double worst = 0;
             if ((schema_feature_apart(f) ? f->offset : 0) != input || (!schema_feature_apart(f) && p->width == 0)) continue;
             resolving_place(r, "features", where, sizeof where);
+            if (f->type == SCHEMA_TEXT && f->options.encode == SCHEMA_ENCODE_TOKENS) {
+                if (f->categories_count + 2 > indices)
+                    schema_problem_add(
+                        r->problems, where,
+                        "column \"%.60s\" has %d words, 0 stands for none and 1 for an unknown one: the embedding that reads it needs an "
+                        "input_dim of at least %d, not %d",
+                        f->name, f->categories_count, f->categories_count + 2, indices);
+                continue;
+            }
             if (f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_EMBEDDING) {
                 if (f->categories_count >= indices)
                     schema_problem_add(r->problems, where,
@@ -246,6 +255,19 @@ static void leave_indices(struct resolving *r) {
     bp_network_free(network);
 }
 
+/* The rare that share a bucket: the user should know that they do. */
+static void tell_left_out(struct resolving *r) {
+    const struct schema_preprocessing *p = r->training->preprocessing;
+    for (int32_t i = 0; i < p->features_count; i++)
+        if (p->features[i].left_out > 0)
+            resolving_warn(
+                r,
+                "column \"%s\" has %lld categories in the training rows: the %d most frequent are kept, the others go to the bucket of the "
+                "unseen; \"categories_max\" in columns says how many",
+                p->features[i].name, (long long)p->features[i].categories_count + (long long)p->features[i].left_out,
+                p->features[i].categories_count);
+}
+
 static void resolve(struct resolving *r) {
     struct schema_options *o = &r->training->options;
     if (!o->seed_given) {
@@ -261,6 +283,7 @@ static void resolve(struct resolving *r) {
     if (r->problems->total) return;
     fit(r);
     if (r->problems->total) return;
+    tell_left_out(r);
     resolving_validation(r);
     if (r->problems->total) return;
     leave_indices(r);

@@ -18,6 +18,15 @@ __attribute__((format(printf, 2, 3))) static void problem(struct resolving *r, c
                        text);
 }
 
+/* Whether a column of one type is read where training has the other: few rows may make categories of what many make texts of, and seconds are times.
+ */
+static bool reads_as(const struct schema_column *c, enum schema_type type, int64_t rows) {
+    if (c->type == type || (c->type == SCHEMA_NUMERIC && c->missing == rows)) return true;
+    if (type == SCHEMA_TEXT) return c->type == SCHEMA_CATEGORICAL;
+    if (type == SCHEMA_CATEGORICAL) return c->type == SCHEMA_TEXT;
+    return type == SCHEMA_DATETIME && c->type == SCHEMA_NUMERIC;
+}
+
 /* The column of that name with the type and shape that training has; NULL with a problem. */
 static const struct schema_column *column_of(struct resolving *r, const char *name, const char *use, enum schema_type type,
                                              const struct bp_shape *shape) {
@@ -26,7 +35,7 @@ static const struct schema_column *column_of(struct resolving *r, const char *na
     char got[64], want[64];
     if (i < 0) return problem(r, "it has no column \"%.60s\", which is %s", name, use), NULL;
     const struct schema_column *c = &d->columns[i];
-    if (c->type != type && !(c->type == SCHEMA_NUMERIC && c->missing == d->rows))
+    if (!reads_as(c, type, d->rows))
         return problem(r, "its column \"%.60s\" is %s, where the training's is %s", name, schema_type_name(c->type), schema_type_name(type)), NULL;
     if (type == SCHEMA_TENSOR && c->type == SCHEMA_TENSOR && !bp_shape_equal(&c->shape, shape))
         return problem(r, "its column \"%.60s\" has the shape %s, where the training's has %s", name, bp_shape_text(&c->shape, got, sizeof got),
@@ -40,7 +49,8 @@ static void check_feature(struct resolving *r, const struct schema_feature *f) {
     if (!c) return;
     if (f->options.missing == SCHEMA_MISSING_ERROR && c->missing > 0)
         problem(r, "its column \"%.60s\" has %lld missing cells, and the job refuses them", f->name, (long long)c->missing);
-    for (int32_t i = 0; f->type == SCHEMA_CATEGORICAL && f->options.unseen == SCHEMA_UNSEEN_ERROR && i < c->categories_count; i++) {
+    for (int32_t i = 0;
+         c->type == SCHEMA_CATEGORICAL && f->type == SCHEMA_CATEGORICAL && f->options.unseen == SCHEMA_UNSEEN_ERROR && i < c->categories_count; i++) {
         const char *value = c->categories[i].value;
         if (c->categories[i].count == 0 || schema_feature_category(f, value, strlen(value)) >= 0) continue;
         problem(r, "its column \"%.60s\" holds \"%.60s\", which no training row has, and the job refuses unseen categories", f->name, value);
@@ -48,13 +58,17 @@ static void check_feature(struct resolving *r, const struct schema_feature *f) {
     }
 }
 
+static enum schema_type type_of(const struct resolving *r, int32_t column) {
+    return r->request->validation->columns[column].type;
+}
+
 /* Classes may be spelt by another type: labels are compared as texts. */
 static void check_target(struct resolving *r, const struct schema_target *t) {
     const int32_t i = schema_dataset_find(r->request->validation, t->name);
     if (!t->classification) column_of(r, t->name, "a target", t->shape.rank > 0 ? SCHEMA_TENSOR : SCHEMA_NUMERIC, &t->shape);
     else if (i < 0) problem(r, "it has no column \"%.60s\", which is a target", t->name);
-    else if (r->request->validation->columns[i].type == SCHEMA_TENSOR)
-        problem(r, "its column \"%.60s\" is a tensor, but holds classes in training", t->name);
+    else if (type_of(r, i) == SCHEMA_TENSOR || type_of(r, i) == SCHEMA_TEXT || type_of(r, i) == SCHEMA_DATETIME)
+        problem(r, "its column \"%.60s\" is %s, but holds classes in training", t->name, schema_type_name(type_of(r, i)));
 }
 
 /* Rows that have a label in one of the targets, but one that no training row has; the first such label. */

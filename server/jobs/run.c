@@ -25,6 +25,7 @@ static int open_source(struct run *run, bool training, struct schema_source **so
                                             .rows = training ? split->train : split->validation,
                                             .n = training ? split->train_count : split->validation_count,
                                             .class_weights = training,
+                                            .training = training,
                                             .memory_max = run->options.window > 0 ? 0 : SCHEMA_SOURCE_MEMORY};
     for (int32_t o = 0; o < p->outputs_count; o++) {
         const struct bp_output *output = &run->training->network->outputs[o];

@@ -167,7 +167,7 @@ def test_a_column_says_which(server):
 
 
 @pytest.mark.parametrize("validation, pointer, words", [
-    ({"group": "nope"}, "/validation/group", "no column"), ({"time": "k"}, "/validation/time", "times are numbers"), ({"time": 5}, "/validation/time", "5"),
+    ({"group": "nope"}, "/validation/group", "no column"), ({"time": "k"}, "/validation/time", "times are dates or numbers"), ({"time": 5}, "/validation/time", "5"),
     ({"group": "k", "time": "x"}, "/validation/time", "one way"), ({"group": "y"}, "/validation/group", "target"), ({"column": "k"}, "/validation/column", "0 rows to train"),
     ({"fold": 5}, "/validation/fold", "folds"), ([], "/validation", "object")])
 def test_wrong_splits(server, validation, pointer, words):

@@ -5,9 +5,11 @@
 /* clang-format off */
 #define SUITES(X) \
     X(arrays) \
+    X(column_types) \
     X(csv) \
     X(csv_dialect) \
     X(dataset) \
+    X(datetime) \
     X(definition) \
     X(folds) \
     X(ingest) \

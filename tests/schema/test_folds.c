@@ -160,6 +160,36 @@ START_TEST(each_fold_is_fitted_on_its_own_rows) {
 }
 END_TEST
 
+/* The mean target of green is that of its only row. In the fold in which that row validates nothing of its target may be known. */
+START_TEST(target_means_know_nothing_of_the_fold) {
+    static const char job[] =
+        "{\"target\":\"x\",\"features\":[\"colour\"],\"columns\":{\"colour\":{\"encode\":\"target\",\"smoothing\":0}},\"seed\":9,"
+        "\"validation\":{\"folds\":4}}";
+    struct resolved r = resolve_text(numbers_csv, NET, job);
+    struct bp_error error = {0};
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    json_t *spec = spec_of(&r, job);
+    for (int32_t fold = 1; fold <= 4; fold++) {
+        struct schema_training *t = schema_training_fold(spec, r.loaded.data, fold, &error);
+        ck_assert_msg(t != NULL, "%s", error.message);
+        struct schema_view *view = schema_view_new(t->preprocessing, r.loaded.data, true, &error);
+        const struct schema_feature *f = &t->preprocessing->features[0];
+        struct schema_split split;
+        double sums[2] = {0}, rows[2] = {0};
+        ck_assert_int_eq(schema_training_split(t, view, &split, &error), 0);
+        for (int64_t i = 0; i < split.train_count; i++)
+            if (split.train[i] != 8) sums[split.train[i] % 2] += (double)split.train[i], rows[split.train[i] % 2]++; /* red is even, blue odd */
+        ck_assert_double_eq_tol(f->means[schema_feature_category(f, "red", 3)], sums[0] / rows[0], 1e-9);
+        ck_assert_double_eq_tol(f->means[schema_feature_category(f, "blue", 4)], sums[1] / rows[1], 1e-9);
+        schema_split_free(&split);
+        schema_view_free(view);
+        schema_training_free(t);
+    }
+    json_decref(spec);
+    resolved_clear(&r);
+}
+END_TEST
+
 START_TEST(several_outputs_resolve_again) {
     static const char job[] = "{\"target\":[\"k\",\"x\"],\"seed\":9,\"validation\":{\"folds\":3},\"early_stopping\":{\"metric\":\"val_k_accuracy\"}}";
     struct resolved r = resolve_text(numbers_csv, NET, job);
@@ -256,6 +286,7 @@ Suite *suite_schema_folds(void) {
     tcase_add_test(tests, folds_stay_what_they_were);
     tcase_add_test(tests, groups_stay_whole);
     tcase_add_test(tests, each_fold_is_fitted_on_its_own_rows);
+    tcase_add_test(tests, target_means_know_nothing_of_the_fold);
     tcase_add_test(tests, several_outputs_resolve_again);
     tcase_add_test(tests, networks_that_need_a_width);
     tcase_add_test(tests, what_cannot_be_folded);

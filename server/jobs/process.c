@@ -321,7 +321,7 @@ static int work(struct process *p) {
     for (;;) {
         find_rate(p);
         if (p->resumed_from >= 0) process_report(p);
-        event = train(p);
+        event = commanded(p) ? BP_TRAIN_STEP : train(p); /* a range test that was broken off is made again */
         if (event != BP_TRAIN_DONE || p->folds.fold == 0) break;
         if (next_fit(p) != 0) return 1;
     }

@@ -182,7 +182,9 @@ def test_kill_9_in_every_fit(fresh, undisturbed, variant, disturb):
 def test_sigterm_gives_the_fold_back(fresh, undisturbed):
     server = fresh("--workers", "1")
     name, job = submit(server, checkpoint_every_epochs=1000000)
-    at = in_fold(server, job, 2)["progress"]["epoch"]
+    progress = in_fold(server, job, 2)["progress"]
+    at, samples = progress["epoch"], 3 * 60 * 1198 + 60 * 1797  # of all fits: two thirds of the rows three times, then all of them
+    assert progress["epochs"] == 240 and 0 <= progress["fraction"] - at * 1198 / samples < 1199 / samples and progress["eta_seconds"] > 0
     server.restart()
     got, ended = result(server, name, job)
     assert ended["attempt"] == 2 and ended["resumed_from_epoch"] >= at

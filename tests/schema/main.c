@@ -17,6 +17,7 @@
     X(model_file) \
     X(ndjson) \
     X(number) \
+    X(number_print) \
     X(predict) \
     X(preprocessing) \
     X(rows) \

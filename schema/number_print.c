@@ -47,8 +47,8 @@ static uint64_t round_to_odd(wide power, uint64_t x) {
 /* c > 0. closer: the neighbour below is only half as far, c being a power of two. Names as in the paper: s is the digits, u and w the decimals
  * around v, all but s times 4. */
 static struct decimal shortest(uint64_t c, int32_t q, bool closer) {
-    const int32_t k = floor_shift(q * 1262611 - (closer ? 524031 : 0), 22);  /* floor(log10(2^q)), of 3/4 2^q when closer */
-    const int32_t h = q + floor_shift(-k * 1741647, 19) + 1;                 /* 1..4: q + floor(log2(10^-k)) + 1 */
+    const int32_t k = floor_shift(q * 1262611 - (closer ? 524031 : 0), 22); /* floor(log10(2^q)), of 3/4 2^q when closer */
+    const int32_t h = q + floor_shift(-k * 1741647, 19) + 1;                /* 1..4: q + floor(log2(10^-k)) + 1 */
     const wide power = power_of_ten(-k);
     const uint64_t below = round_to_odd(power, (4 * c - 2 + closer) << h), v = round_to_odd(power, (4 * c) << h),
                    above = round_to_odd(power, (4 * c + 2) << h);
@@ -66,14 +66,16 @@ static struct decimal shortest(uint64_t c, int32_t q, bool closer) {
     return (struct decimal){s + (v > middle || (v == middle && (s & 1))), k};
 }
 
-/* Numbers too small for the table, by trying: as few digits as read back. */
-static struct decimal shortest_of_tiny(double number, bool narrow) {
+/* Numbers too small for the table, by trying: as few digits as read back. Bits are compared: a thread that flushes subnormals to zero takes them all
+ * for equal. float_bits: 0, or the float32 that has to read back. */
+static struct decimal shortest_of_tiny(double number, uint32_t float_bits) {
     char text[40];
     struct decimal d = {0};
     for (int precision = 1; precision <= 17; precision++) {
         snprintf(text, sizeof text, "%.*e", precision - 1, number);
         const double back = strtod(text, NULL);
-        if (narrow ? (float)back == (float)number : back == number) break;
+        const float narrow = strtof(text, NULL);
+        if (float_bits ? memcmp(&narrow, &float_bits, sizeof narrow) == 0 : memcmp(&back, &number, sizeof back) == 0) break;
     }
     const char *p = text;
     int32_t fraction = 0;
@@ -86,8 +88,9 @@ static struct decimal shortest_of_tiny(double number, bool narrow) {
 
 /* ---- writing ---- */
 
-static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960"
-                            "616263646566676869707172737475767778798081828384858687888990919293949596979899";
+static const char pairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960"
+    "616263646566676869707172737475767778798081828384858687888990919293949596979899";
 
 /* The digits of n, which end before `end`; returns where they begin. */
 static char *write_digits(uint64_t n, char *end) {
@@ -150,16 +153,17 @@ static size_t write_integer(int64_t number, char *out) {
     return size + (size_t)(end - digits);
 }
 
+/* No number is compared before it is known not to be subnormal. */
 size_t schema_number_print(double number, char out[static SCHEMA_NUMBER_PRINTED]) {
     uint64_t bits;
     memcpy(&bits, &number, sizeof bits);
     size_t size = 0;
-    if (fabs(number) < 9007199254740992.0 && (double)(int64_t)number == number && bits != UINT64_C(1) << 63) return write_integer((int64_t)number, out);
-    if (bits >> 63) out[size++] = '-';
-    if (number == 0) return out[size++] = '0', size;
     const uint64_t fraction = bits & ((UINT64_C(1) << 52) - 1);
     const int32_t exponent = (int32_t)(bits >> 52 & 0x7FF);
-    if (exponent < 53) return size + write_decimal(shortest_of_tiny(fabs(number), false), out + size);
+    if (exponent >= 1023 && exponent < 1023 + 53 && (double)(int64_t)number == number) return write_integer((int64_t)number, out);
+    if (bits >> 63) out[size++] = '-';
+    if (exponent == 0 && fraction == 0) return out[size++] = '0', size;
+    if (exponent < 53) return size + write_decimal(shortest_of_tiny(fabs(number), 0), out + size);
     return size + write_decimal(shortest(fraction | UINT64_C(1) << 52, exponent - 1075, fraction == 0), out + size);
 }
 
@@ -167,11 +171,11 @@ size_t schema_number_print_float(float number, char out[static SCHEMA_NUMBER_PRI
     uint32_t bits;
     memcpy(&bits, &number, sizeof bits);
     size_t size = 0;
-    if (fabsf(number) < 16777216.0F && (float)(int32_t)number == number && bits != UINT32_C(1) << 31) return write_integer((int32_t)number, out);
-    if (bits >> 31) out[size++] = '-';
-    if (number == 0) return out[size++] = '0', size;
     const uint32_t fraction = bits & 0x7FFFFF;
     const int32_t exponent = (int32_t)(bits >> 23 & 0xFF);
-    if (exponent == 0) return size + write_decimal(shortest_of_tiny((double)fabsf(number), true), out + size);
+    if (exponent >= 127 && exponent < 127 + 24 && (float)(int32_t)number == number) return write_integer((int32_t)number, out);
+    if (bits >> 31) out[size++] = '-';
+    if (exponent == 0 && fraction == 0) return out[size++] = '0', size;
+    if (exponent == 0) return size + write_decimal(shortest_of_tiny(ldexp((double)fraction, -149), fraction), out + size);
     return size + write_decimal(shortest(fraction | UINT32_C(1) << 23, exponent - 150, fraction == 0 && exponent > 1), out + size);
 }

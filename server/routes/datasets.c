@@ -1,5 +1,5 @@
-/* datasets.c - POST|GET /v1/datasets, POST /v1/datasets/inspect, GET|DELETE /v1/datasets/{name}, GET|POST .../rows, POST
- * .../columns/{column}. */
+/* datasets.c - POST|GET /v1/datasets, POST /v1/datasets/inspect, GET|DELETE /v1/datasets/{name}, POST .../rows, POST
+ * .../columns/{column}. Rows out are in dataset_rows.c. */
 #include "ingest_inspect.h"
 #include "upload.h"
 
@@ -150,40 +150,6 @@ static void delete (struct request *r) {
     else answer_bytes(r, 204, NULL, NULL, 0);
 }
 
-static void rows(struct request *r) {
-    char name[STORE_NAME_SIZE], first[24], last[24];
-    int64_t version, from = 0;
-    int32_t limit;
-    const char *after;
-    struct store_dataset d = {0};
-    struct schema_dataset *dataset = NULL;
-    struct bp_error error = {0};
-    if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
-    if (after) {
-        char *end;
-        from = strtoll(after, &end, 10);
-        if (*end || from < 0) {
-            answer_problem(r, PROBLEM_invalid, "after must be the number of a row, from 0, got \"%.40s\"", after);
-            return;
-        }
-        if (from < INT64_MAX) from++;
-    }
-    enum store_result result = dataset_open(r->server->store, name, version, &d, &dataset, &error);
-    if (result != STORE_OK) {
-        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
-        return;
-    }
-    int64_t count = dataset->rows - from < limit ? dataset->rows - from : limit;
-    if (count < 0) count = 0;
-    json_t *data = json_array();
-    for (int64_t i = 0; i < count; i++) json_array_append_new(data, schema_dataset_row_json(dataset, from + i));
-    snprintf(first, sizeof first, "%lld", (long long)from);
-    snprintf(last, sizeof last, "%lld", (long long)(from + count - 1));
-    answer_json(r, 200, list_json(data, count ? first : NULL, count ? last : NULL, from + count < dataset->rows));
-    schema_dataset_free(dataset);
-    store_dataset_free(&d);
-}
-
 const struct route route_create_dataset = {"create_dataset",
                                            "POST",
                                            "/v1/datasets",
@@ -200,4 +166,3 @@ const struct route route_inspect_dataset = {
 const struct route route_list_datasets = {"list_datasets", "GET", "/v1/datasets", ROUTE_NO_BODY, 0, "limit,after", list};
 const struct route route_get_dataset = {"get_dataset", "GET", "/v1/datasets/{name}", ROUTE_NO_BODY, 0, "", get};
 const struct route route_delete_dataset = {"delete_dataset", "DELETE", "/v1/datasets/{name}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
-const struct route route_list_rows = {"list_rows", "GET", "/v1/datasets/{name}/rows", ROUTE_NO_BODY, ROUTE_SLOW, "limit,after", rows};

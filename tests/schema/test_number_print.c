@@ -131,7 +131,7 @@ START_TEST(all_kinds_of_doubles) {
         double number;
         memcpy(&number, &bits, sizeof number);
         check_double(number);
-        check_double((double)(int64_t)(next() >> (next() % 12)));                            /* integers around and beyond 2^53 */
+        check_double((double)(int64_t)(next() >> (next() % 12)));                                 /* integers around and beyond 2^53 */
         check_double((double)(next() % 100000000) / 100), check_double((double)next() * 0x1p-64); /* what people have */
     }
 }
@@ -151,12 +151,29 @@ START_TEST(all_kinds_of_floats) {
 }
 END_TEST
 
+/* As the threads that compute are set: subnormals count as 0 in every comparison. */
+START_TEST(subnormals_are_printed_by_a_thread_that_flushes_them) {
+    char text[40];
+    bp_flush_denormals();
+    ck_assert_str_eq(printed(5e-324, text), "5e-324");
+    ck_assert_str_eq(printed(-2.225073858507201e-308, text), "-2.225073858507201e-308");
+    ck_assert_str_eq(printed(-0.0, text), "-0");
+    ck_assert_str_eq(printed(0, text), "0");
+    const uint32_t bits = 0x80000001;
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    text[schema_number_print_float(number, text)] = '\0';
+    ck_assert_str_eq(text, "-1e-45");
+}
+END_TEST
+
 Suite *suite_schema_number_print(void) {
     Suite *suite = suite_create("number_print");
     TCase *tcase = tcase_create("all");
     tcase_add_test(tcase, spellings);
     tcase_add_test(tcase, all_kinds_of_doubles);
     tcase_add_test(tcase, all_kinds_of_floats);
+    tcase_add_test(tcase, subnormals_are_printed_by_a_thread_that_flushes_them);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -41,13 +41,13 @@ struct schema_rows {
     enum schema_rows_format format;
     struct rows_column *columns;
     int32_t columns_count;
-    int64_t row, end;                        /* the next row, and the last but one */
-    int64_t chunk_first, chunk_end;          /* rows of the arrays */
-    int64_t chunk_rows, window, window_end;  /* rows of a chunk, of a window; where the present one ends */
-    int32_t at;                              /* the next column of the row */
-    int64_t element;                         /* the next number of a tensor that is begun; 0: none */
-    float *tensor;                           /* its numbers */
-    int64_t *numbers;                        /* row numbers of a chunk, for codes */
+    int64_t row, end;                       /* the next row, and the last but one */
+    int64_t chunk_first, chunk_end;         /* rows of the arrays */
+    int64_t chunk_rows, window, window_end; /* rows of a chunk, of a window; where the present one ends */
+    int32_t at;                             /* the next column of the row */
+    int64_t element;                        /* the next number of a tensor that is begun; 0: none */
+    float *tensor;                          /* its numbers */
+    int64_t *numbers;                       /* row numbers of a chunk, for codes */
     struct piece piece;
     bool begun, ended;
 };
@@ -377,8 +377,8 @@ int schema_dataset_columns_parse(const struct schema_dataset *dataset, const cha
         if (*p && *p != ',') failed = schema_problem_add(problems, NULL, "columns: after the quoted name \"%.60s\" a comma was expected", name);
         else if (at < 0) {
             const char *near = dataset->columns_count < 10000 ? schema_nearest(name, column_name, dataset, dataset->columns_count) : NULL;
-            failed = schema_problem_add(problems, NULL, "columns: there is no column \"%.60s\"%s", name,
-                                        schema_did_you_mean(near, meant, sizeof meant));
+            failed =
+                schema_problem_add(problems, NULL, "columns: there is no column \"%.60s\"%s", name, schema_did_you_mean(near, meant, sizeof meant));
         } else if (taken[at]) failed = schema_problem_add(problems, NULL, "columns: \"%.60s\" is named twice", name);
         else taken[at] = true, list[n++] = at;
         if (!*p) break;

@@ -138,7 +138,8 @@ static void stream(struct request *r, const struct wanted *w, const struct store
     d->dataset = dataset;
     d->rows = schema_rows_new(dataset, request);
     d->gzip = w->gzip ? schema_gzip_new() : NULL;
-    if (d->rows && (d->gzip || !w->gzip)) r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, download_read, d, download_free);
+    if (d->rows && (d->gzip || !w->gzip))
+        r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, download_read, d, download_free);
     if (!r->stream) {
         download_free(d);
         answer_problem(r, PROBLEM_internal, "no memory for the rows");
@@ -211,5 +212,5 @@ static void rows(struct request *r) {
     store_dataset_free(&row);
 }
 
-const struct route route_list_rows = {
-    "list_rows", "GET", "/v1/datasets/{name}/rows", ROUTE_NO_BODY, ROUTE_SLOW, "limit,after,offset,columns,format", rows};
+const struct route route_list_rows = {"list_rows", "GET", "/v1/datasets/{name}/rows", ROUTE_NO_BODY, ROUTE_SLOW, "limit,after,offset,columns,format",
+                                      rows};

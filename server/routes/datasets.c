@@ -1,5 +1,6 @@
 /* datasets.c - POST|GET /v1/datasets, POST /v1/datasets/inspect, GET|DELETE /v1/datasets/{name}, POST .../rows, POST
  * .../columns/{column}. Rows out are in dataset_rows.c. */
+#include "dataset_view.h"
 #include "ingest_inspect.h"
 #include "upload.h"
 
@@ -8,15 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-static json_t *dataset_json(const struct store_dataset *d) {
-    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "object", "dataset", "name", d->name, "version", (json_int_t)d->version, "rows",
-                             (json_int_t)d->rows, "bytes", (json_int_t)d->bytes, "created_at", time_json(d->created_at));
-    json_t *description = document_json(d->description);
-    if (json_is_object(description)) json_object_update(json, description);
-    json_decref(description);
-    return json;
-}
 
 static bool truthy(const char *text) {
     return text && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0 || *text == '\0');
@@ -65,7 +57,8 @@ static void record(struct request *r, struct store_dataset *row, bool replace) {
         return;
     }
     answer_header(r, "Location", location);
-    answer_json(r, 201, dataset_json(&stored));
+    json_t *json = dataset_used_json(r, &stored);
+    if (json) answer_json(r, 201, json);
     store_dataset_free(&stored);
 }
 
@@ -136,7 +129,8 @@ static void get(struct request *r) {
         answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
         return;
     }
-    answer_json(r, 200, dataset_json(&d));
+    json_t *json = dataset_used_json(r, &d);
+    if (json) answer_json(r, 200, json);
     store_dataset_free(&d);
 }
 

@@ -43,7 +43,8 @@ static void check_text(const struct schema_dataset *data, struct schema_rows_req
 #define ALL(f) ((struct schema_rows_request){.format = SCHEMA_ROWS_##f, .count = INT64_MAX})
 
 START_TEST(formats) {
-    struct loaded l = load_csv("n,\"a,\"\"b\",f,t\n1.50,x,TRUE,\"[1,2]\"\n,\" y;\",,\n-0,\"say \"\"hi\"\"\nthere\",false,\"[0.5,null]\"\n", "t:tensor");
+    struct loaded l =
+        load_csv("n,\"a,\"\"b\",f,t\n1.50,x,TRUE,\"[1,2]\"\n,\" y;\",,\n-0,\"say \"\"hi\"\"\nthere\",false,\"[0.5,null]\"\n", "t:tensor");
     ck_assert_msg(!l.failed, "%s", problems_text(&l));
     check_text(l.data, ALL(CSV), "n,\"a,\"\"b\",f,t\n1.5,x,TRUE,\"[1,2]\"\n,\" y;\",,\n-0,\"say \"\"hi\"\"\nthere\",false,\"[0.5,null]\"\n");
     check_text(l.data, ALL(NDJSON),

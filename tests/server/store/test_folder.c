@@ -33,7 +33,7 @@ END_TEST
 
 START_TEST(the_database_has_its_settings) {
     ck_assert_int_eq(number("PRAGMA auto_vacuum"), 2);
-    ck_assert_int_eq(number("PRAGMA user_version"), 1);
+    ck_assert_int_eq(number("PRAGMA user_version"), 2);
     ck_assert_int_eq(number("PRAGMA application_id"), 0x42504431);
     ck_assert_int_eq(number("SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
 }

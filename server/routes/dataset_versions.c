@@ -73,7 +73,8 @@ static void list(struct request *r) {
     if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
     const int64_t from = after ? strtoll(after, &end, 10) : 0;
     if (version || (end && (*end || from < 1))) {
-        if (version) answer_problem(r, PROBLEM_invalid, "the versions of a dataset are listed by its name alone: leave @%lld out", (long long)version);
+        if (version)
+            answer_problem(r, PROBLEM_invalid, "the versions of a dataset are listed by its name alone: leave @%lld out", (long long)version);
         else answer_problem(r, PROBLEM_invalid, "after must be the number of a version, got \"%.40s\"", after);
         return;
     }
@@ -96,5 +97,5 @@ static void list(struct request *r) {
     store_datasets_free(&found);
 }
 
-const struct route route_list_dataset_versions = {
-    "list_dataset_versions", "GET", "/v1/datasets/{name}/versions", ROUTE_NO_BODY, ROUTE_SLOW, "limit,after", list};
+const struct route route_list_dataset_versions = {"list_dataset_versions", "GET", "/v1/datasets/{name}/versions", ROUTE_NO_BODY, ROUTE_SLOW,
+                                                  "limit,after",           list};

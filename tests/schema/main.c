@@ -8,6 +8,7 @@
     X(csv) \
     X(csv_dialect) \
     X(dataset) \
+    X(dataset_profile) \
     X(dataset_rows) \
     X(definition) \
     X(ingest) \

@@ -19,13 +19,13 @@ enum {
 struct schema_profile_request {
     const int32_t *columns; /* in this order; at most SCHEMA_PROFILE_COLUMNS_MAX */
     int32_t columns_count;
-    int32_t target;                     /* -1: none */
+    int32_t target;                    /* -1: none */
     bool (*stop)(const void *context); /* asked now and then; NULL: never */
     const void *context;
 };
 
-/* Adds `"rows":...,"sampled_rows":...,"target":...,"columns":[...],"associations":[...]` to a JSON object. The dataset belongs to this call alone, as it lets
- * go of pages. -1: no memory, or stopped. */
+/* Adds `"rows":...,"sampled_rows":...,"target":...,"columns":[...],"associations":[...]` to a JSON object. The dataset belongs to this call alone, as
+ * it lets go of pages. -1: no memory, or stopped. */
 int schema_dataset_profile(const struct schema_dataset *dataset, const struct schema_profile_request *request, struct schema_text *out);
 
 #endif

@@ -12,7 +12,8 @@ struct schema_histogram {
     double scale; /* bins per unit */
 };
 
-/* Integers of few values or of a small range, and constants, have a bin per value; others up to SCHEMA_PROFILE_BINS of equal width from min to max. */
+/* Integers of few values or of a small range, and constants, have a bin per value; others up to SCHEMA_PROFILE_BINS of equal width from min to max.
+ */
 void schema_histogram_start(struct schema_histogram *histogram, const struct schema_column *column);
 /* NaN does not count. */
 void schema_histogram_add(struct schema_histogram *histogram, const double *x, int64_t n);

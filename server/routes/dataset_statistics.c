@@ -95,5 +95,5 @@ static void statistics(struct request *r) {
     store_dataset_free(&row);
 }
 
-const struct route route_get_statistics = {"get_statistics", "GET", "/v1/datasets/{name}/statistics", ROUTE_NO_BODY, ROUTE_SLOW, "target,columns",
-                                           statistics};
+const struct route route_get_statistics = {"get_statistics", "GET",     "/v1/datasets/{name}/statistics", ROUTE_NO_BODY, ROUTE_SLOW,
+                                           "target,columns", statistics};

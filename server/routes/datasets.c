@@ -76,6 +76,8 @@ static void create(struct request *r) {
     }
     schema_dataset_free(dataset);
     free(row.description);
+    upload_free(r->upload); /* now: when the answer is read, no file is left that is not the dataset's */
+    r->upload = NULL;
 }
 
 /* Nothing is stored: the rows go to a file in memory. */

@@ -138,7 +138,7 @@ def test_a_folder_of_before_gets_its_lineage(fresh):
     assert server.stop() == 0
     with sqlite3.connect(server.folder + "/backpropd.db") as database:
         database.executescript("DROP TABLE trainings; DROP INDEX jobs_by_dataset; ALTER TABLE datasets DROP COLUMN parent;"
-                               "ALTER TABLE datasets DROP COLUMN change; PRAGMA user_version = 1")
+                               "ALTER TABLE datasets DROP COLUMN change; PRAGMA user_version = 2")
         (document,) = database.execute("SELECT document FROM versions").fetchone()
         assert json.loads(document)["dataset"] == {"name": "data", "version": 1}
     database.close()

@@ -19,8 +19,8 @@ struct schema_dataset_map {
     size_t size;
     int32_t sets_count;
     struct dataset_set *sets;
-    int32_t *set_of;   /* per column */
-    int64_t *per_cell; /* numbers in one cell, per column */
+    int32_t *set_of;              /* per column */
+    int64_t *per_cell;            /* numbers in one cell, per column */
     struct column_traces *traces; /* per column */
     struct schema_dictionary names;
 };

@@ -1,5 +1,5 @@
-/* dataset_open.c - opens column files. The file may be damaged or hostile: everything is checked once, here, and offsets are not believed but computed
- * again from the kinds of the blocks. */
+/* dataset_open.c - opens column files. The file may be damaged or hostile: everything is checked once, here, and offsets are not believed but
+ * computed again from the kinds of the blocks. */
 #include "cell.h"
 #include "dataset_map.h"
 
@@ -98,7 +98,8 @@ static bool take_column(struct footer *f, struct schema_column *c, struct column
     memcpy(t->sums, fixed.sums, sizeof t->sums);
     c->min = fixed.min, c->max = fixed.max, c->mean = fixed.mean, c->std = fixed.std;
     c->distinct_count = fixed.distinct_count, c->categories_count = fixed.categories_count;
-    if (!shape_fits(c, per_cell) || c->missing < 0 || c->missing > rows || fixed.count < 0 || c->distinct_count < 0 || c->distinct_count > SCHEMA_DISTINCT_MAX + 1)
+    if (!shape_fits(c, per_cell) || c->missing < 0 || c->missing > rows || fixed.count < 0 || c->distinct_count < 0 ||
+        c->distinct_count > SCHEMA_DISTINCT_MAX + 1)
         return false;
     size_t distinct = c->distinct_count <= SCHEMA_DISTINCT_MAX ? (size_t)c->distinct_count : 0;
     return take_copy(f, c->distinct, distinct * sizeof *c->distinct) && take_categories(f, c, rows);
@@ -128,8 +129,8 @@ static int check_groups(const struct schema_dataset *d, const struct dataset_set
     uint64_t at = sizeof(struct column_file_header), directory = (uint64_t)set->columns * sizeof(struct column_block);
     for (int64_t g = 0; g < set->groups_count; g++) {
         const struct column_file_group group = dataset_group(set, g);
-        if (group.offset < at || group.offset % 64 || group.offset > footer_offset || group.size < directory || group.size > footer_offset - group.offset ||
-            group.texts > group.offset - at)
+        if (group.offset < at || group.offset % 64 || group.offset > footer_offset || group.size < directory ||
+            group.size > footer_offset - group.offset || group.texts > group.offset - at)
             return damaged(error, "a row group is out of place");
         const unsigned char *start = d->map->start + group.offset;
         if (checksum(start, (size_t)directory) != group.directory_crc) return damaged(error, "checksum of a row group's directory");
@@ -166,7 +167,8 @@ static int read_footer(struct schema_dataset *d, struct footer f, struct bp_erro
     struct column_file_counts counts;
     if (!take_copy(&f, &counts, sizeof counts)) return damaged(error, "footer");
     if (counts.rows < 0 || counts.rows > INT64_MAX / 64 || counts.columns < 0 || counts.sets < 0 ||
-        counts.columns > (f.end - f.p) / (int64_t)sizeof(struct column_file_column) || counts.sets > (f.end - f.p) / (int64_t)sizeof(struct column_file_set))
+        counts.columns > (f.end - f.p) / (int64_t)sizeof(struct column_file_column) ||
+        counts.sets > (f.end - f.p) / (int64_t)sizeof(struct column_file_set))
         return damaged(error, "footer");
     const size_t columns = (size_t)counts.columns + 1;
     d->rows = counts.rows;

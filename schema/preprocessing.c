@@ -126,6 +126,11 @@ void schema_moments_result(const struct schema_moments *m, double *mean, double 
     *std = s > 1e-12 * fabs(*mean) && s > 0 && isfinite(s) ? s : 1;
 }
 
+/* Now and then, while rows are read in order. */
+static void let_go(const struct schema_fit *fit, int64_t read) {
+    if (fit->sparing && read % 8192 == 0) schema_dataset_release(fit->dataset);
+}
+
 struct frequency {
     int64_t rows;
     int32_t category;
@@ -181,14 +186,16 @@ static int fit_categories(struct schema_feature *f, const struct schema_dataset 
     return schema_feature_hash(f);
 }
 
-static int fit_tensor(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,
-                      struct bp_error *error) {
+static int fit_tensor(struct schema_feature *f, const struct schema_fit *fit, int32_t column, struct bp_error *error) {
+    const struct schema_dataset *d = fit->dataset;
+    const int64_t *rows = fit->rows, n = fit->n;
     f->shape = d->columns[column].shape;
     int64_t size = bp_shape_size(&f->shape);
     float *cell = malloc((size_t)size * sizeof *cell);
     if (!cell) return bp_error_set(error, "", "no memory for a tensor of %lld numbers", (long long)size);
     struct schema_moments m = {0};
     for (int64_t i = 0; i < n; i++) {
+        let_go(fit, i);
         schema_dataset_tensor(d, column, rows[i], cell);
         int64_t there = 0;
         for (int64_t k = 0; k < size; k++)
@@ -217,11 +224,14 @@ static int fit_feature(struct schema_preprocessing *p, struct schema_feature *f,
         return schema_texts_fit(f, fit, column, p->locale, error);
     }
     if (f->type == SCHEMA_CATEGORICAL) return fit_categories(f, d, column, rows, n, error);
-    if (f->type == SCHEMA_TENSOR) return fit_tensor(f, d, column, rows, n, error);
+    if (f->type == SCHEMA_TENSOR) return fit_tensor(f, fit, column, error);
     if (f->type != SCHEMA_DATETIME && schema_scale_by_moments(f)) return 0; /* in one pass with others */
     double *values = malloc(((size_t)n + 1) * sizeof *values);
     if (!values) return bp_error_set(error, "", "no memory for %lld rows", (long long)n);
-    schema_dataset_gather(d, column, rows, n, values);
+    for (int64_t first = 0; first < n; first += 8192) {
+        let_go(fit, first);
+        schema_dataset_gather(d, column, rows + first, n - first < 8192 ? n - first : 8192, values + first);
+    }
     const int failed = f->type == SCHEMA_DATETIME ? schema_times_fit(f, values, n, error) : schema_scale_fit(f, values, n, error);
     free(values);
     return failed;
@@ -235,6 +245,7 @@ static void moments_of(const struct schema_fit *fit, const int32_t *columns, int
     double values[TOGETHER][SOME];
     for (int64_t first = 0; first < fit->n; first += SOME) {
         const int64_t some = fit->n - first < SOME ? fit->n - first : SOME;
+        let_go(fit, first);
         for (int32_t c = 0; c < count; c++) schema_dataset_gather(fit->dataset, columns[c], fit->rows + first, some, values[c]);
         for (int64_t i = 0; i < some; i++)
             for (int32_t c = 0; c < count; c++)
@@ -268,9 +279,11 @@ struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *f
     for (int32_t i = 0; i < fit->columns_count; i++) {
         p->features_count++;
         if (fit->options) p->features[i].options = fit->options[i];
+        let_go(fit, 0);
         if (fit_feature(p, &p->features[i], fit, fit->columns[i], error) != 0) goto failed;
     }
     fit_by_moments(fit, p);
+    let_go(fit, 0);
     if (schema_targets_fit(fit, p, error) == 0 && schema_means_fit(fit, p, error) == 0 && lay_out(p, error) == 0) return p;
 failed:
     schema_preprocessing_free(p);

@@ -154,6 +154,7 @@ struct schema_fit {
     const char *sample_weight; /* column, or NULL */
     const int64_t *rows;
     int64_t n;
+    bool sparing; /* data larger than memory: pages are let go once they are read */
 };
 
 /* All targets become one output; the caller says otherwise where there are several. The result is the caller's; NULL with error set. */

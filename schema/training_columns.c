@@ -123,7 +123,7 @@ static void choose_split(struct resolving *r) {
     const struct schema_options *o = &r->training->options;
     static const char *const names[] = {"", "group", "time", "column"};
     r->split_column = -1;
-    if (o->validation == SCHEMA_VALIDATION_RANDOM) return;
+    if (o->validation == SCHEMA_VALIDATION_RANDOM || o->validation == SCHEMA_VALIDATION_DATASET) return;
     snprintf(where, sizeof where, "%s/validation/%s", r->request->pointer, names[o->validation]);
     r->split_column = find_column(r, o->validation_column, where);
     if (r->split_column < 0) return;

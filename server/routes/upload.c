@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A new file under a temporary name; the final one is kept in u->file. */
@@ -22,7 +24,30 @@ static int new_file(struct upload *u, struct schema_problems *problems) {
     return schema_problem_add(problems, NULL, "cannot create a file in the data folder: %s", strerror(errno));
 }
 
+/* Another name for the base's file, which nobody else writes to until it is closed: flock() waits for those who do. */
+static int share_file(struct upload *u, struct schema_problems *problems) {
+    char id[STORE_ID_SIZE], name[STORE_FILE_SIZE], base[4200];
+    struct stat st;
+    store_new_id("dat", id);
+    snprintf(u->file, sizeof u->file, "%s.col", id);
+    snprintf(name, sizeof name, "%s.tmp", id);
+    store_path(u->store, "datasets", u->base_row.file, base, sizeof base);
+    store_path(u->store, "datasets", name, u->temporary, sizeof u->temporary);
+    if (link(base, u->temporary) == 0) {
+        u->fd = open(u->temporary, O_RDWR | O_CLOEXEC);
+        if (u->fd >= 0 && flock(u->fd, LOCK_EX) == 0 && fstat(u->fd, &st) == 0) {
+            u->behind = st.st_size;
+            return 0;
+        }
+    } else u->temporary[0] = '\0';
+    problems->internal = errno != ENOENT;
+    return schema_problem_add(problems, NULL, errno == ENOENT ? "the dataset was deleted meanwhile" : "cannot go on with the file of the dataset: %s",
+                              strerror(errno));
+}
+
 static void drop_file(struct upload *u) {
+    if (u->fd >= 0 && u->behind > 0 && ftruncate(u->fd, u->behind) != 0) (void)0; /* what stays does no harm, and goes at the next start */
+    u->behind = 0;
     if (u->fd >= 0) close(u->fd);
     if (u->temporary[0]) unlink(u->temporary);
     u->fd = -1, u->temporary[0] = '\0';
@@ -80,7 +105,7 @@ static int hand_over(struct upload *u, struct schema_problems *problems) {
     return -1;
 }
 
-/* What came is complete: a file of its own, which with the base becomes the one that stays. */
+/* What came is complete, in a file of its own, whose rows or columns now go behind the base. */
 static int join(struct upload *u, struct schema_problems *problems) {
     struct schema_dataset *more = NULL;
     struct schema_ingest *joined = NULL;
@@ -91,7 +116,7 @@ static int join(struct upload *u, struct schema_problems *problems) {
         return schema_problem_add(problems, "/name", "the URL names the dataset \"%.63s\", the body \"%.63s\"", u->base_row.name, inside);
     if (schema_dataset_open(u->fd, 0, &more, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
     drop_file(u);
-    int failed = new_file(u, problems);
+    int failed = share_file(u, problems);
     if (!failed) failed = schema_ingest_join(u->how, u->base, more, &limits, u->fd, &joined, problems);
     schema_dataset_free(more);
     if (failed) return -1;
@@ -105,13 +130,15 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     if (!u->failed && schema_ingest_finish(u->ingest, &u->problems) != 0) u->failed = true;
     if (!u->failed && u->base && join(u, &u->problems) != 0) u->failed = true;
     if (u->failed) return hand_over(u, problems);
-    if (schema_dataset_open(u->fd, 0, dataset, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
+    if (schema_dataset_open(u->fd, schema_ingest_bytes(u->ingest), dataset, &error) != 0)
+        return schema_problem_add(problems, NULL, "%s", error.message);
     json_t *description = describe(*dataset, u->ingest);
     row->description = json_dumps(description, JSON_COMPACT);
     json_decref(description);
     row->rows = (*dataset)->rows;
     row->bytes = (*dataset)->bytes;
     row->after = u->base ? u->base_row.version : 0;
+    if (u->base) snprintf(row->change, sizeof row->change, "%s", u->how == SCHEMA_JOIN_ROWS ? "append_rows" : "add_column");
     snprintf(row->file, sizeof row->file, "%s", u->file);
     store_path(u->store, "datasets", u->file, u->path, sizeof u->path);
     if (rename(u->temporary, u->path) == 0) {
@@ -127,6 +154,7 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
 }
 
 void upload_keep(struct upload *u) {
+    u->behind = 0;
     u->path[0] = '\0';
 }
 
@@ -198,7 +226,7 @@ enum store_result dataset_open(struct store *store, const char *name, int64_t ve
     store_path(store, "datasets", row->file, path, sizeof path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) bp_error_set(error, "", "the file of dataset \"%s\" cannot be opened: %s", name, strerror(errno));
-    if (fd >= 0 && schema_dataset_open(fd, 0, dataset, error) == 0) {
+    if (fd >= 0 && schema_dataset_open(fd, row->bytes, dataset, error) == 0) {
         close(fd);
         return STORE_OK;
     }

@@ -1,4 +1,5 @@
-/* upload.h - a body becoming a dataset: a column file under a temporary name, then in place, then its row. */
+/* upload.h - a body becoming a dataset: a column file under a temporary name, then in place, then its row. More rows or columns go behind the version
+ * that they belong to, into the same file, which gets a second name. */
 #ifndef SERVER_UPLOAD_H
 #define SERVER_UPLOAD_H
 
@@ -20,6 +21,7 @@ struct upload {
     struct schema_problems problems;
     bool failed;
     int fd;
+    int64_t behind;             /* where this version begins in a file that others have too, 0: its own file. What is not kept is cut off again */
     char temporary[4200];       /* path, "" when it is gone or in place */
     char file[STORE_FILE_SIZE]; /* final name in datasets/ */
     char path[4200];            /* final path, "" until it is in place */

@@ -157,7 +157,7 @@ enum store_result migrate(struct connection *c, struct bp_error *error);
 enum store_result answer_add(struct writer *writer, const struct store_idempotency *idempotency, struct bp_error *error);
 /* last + 1 of a dataset's or model's version numbers. */
 enum store_result counter_next(struct connection *c, const char *kind, const char *name, int64_t *number, struct bp_error *error);
-/* STORE_IN_USE naming the first unfinished job that a query (one column: its id) gives. */
+/* STORE_IN_USE naming the first unfinished jobs that a query (one column: their ids) gives. */
 enum store_result unused_by_jobs(struct connection *c, const char *sql, const struct value *values, size_t count, const char *thing,
                                  struct bp_error *error);
 
@@ -174,8 +174,9 @@ enum store_result version_add(struct writer *writer, const struct version_new *n
 
 /* The beginning of a query that job_read reads. CROSS JOIN: in this order, so that lists come sorted from an index of jobs. */
 #define JOB_SELECT(queue_position)                                                                                                                   \
-    "SELECT id, status, model, dataset, dataset_version, created_at, started_at, finished_at, " queue_position ", attempt, failures, "               \
-    "attempts_max, resumed_from_epoch, model_version, spec, view, metadata, progress, metrics, best, error, warnings "                               \
+    "SELECT id, status, model, dataset, coalesce(validation_dataset, ''), dataset_version, validation_version, created_at, started_at, "             \
+    "finished_at, " queue_position ", attempt, failures, "                                                                                           \
+    "attempts_max, resumed_from_epoch, model_version, spec, view, metadata, progress, metrics, best, error, warnings, cross_validation "             \
     "FROM jobs CROSS JOIN filings ON filings.job = jobs.id "
 bool job_read(sqlite3_stmt *statement, void *job);
 /* The status of a job; STORE_NOT_FOUND with its message. */

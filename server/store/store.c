@@ -1,7 +1,7 @@
 /* store.c - opening and closing the data folder: its lock, its directories, its files; paths; the readiness check.
  *
  *     backpropd.db     everything but the large immutable files (SQLite, WAL)
- *     datasets/        one column file per dataset version
+ *     datasets/        column files; each dataset version has a name, versions that share data are names of one file
  *     checkpoints/     safetensors files of unfinished and finished jobs
  *     lock             held while a server uses the folder; its text is the server's process id */
 #include "sqlite.h"
@@ -113,7 +113,18 @@ enum store_result store_file_settle(struct store *store, const char *kind, const
     return STORE_OK;
 }
 
-static enum store_result orphans_remove_in(struct connection *c, int directory, const char *sql, struct bp_error *error) {
+/* Versions that share a file end one behind the other: what follows the last of them is left over. `size` gives the largest end that it may be. */
+static enum store_result cut(struct connection *c, int directory, const char *file, const char *size, struct bp_error *error) {
+    struct stat status;
+    int64_t most = 0;
+    const enum store_result result = db_integer(c, size, WITH(text(file)), &most, error);
+    const int fd = result == STORE_OK && most > 0 ? openat(directory, file, O_WRONLY | O_CLOEXEC) : -1;
+    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size > most && ftruncate(fd, most) != 0) (void)0; /* it does no harm */
+    if (fd >= 0) close(fd);
+    return result;
+}
+
+static enum store_result orphans_remove_in(struct connection *c, int directory, const char *sql, const char *size, struct bp_error *error) {
     int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
     enum store_result result = STORE_OK;
@@ -126,6 +137,7 @@ static enum store_result orphans_remove_in(struct connection *c, int directory, 
         int64_t known;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         result = db_integer(c, sql, WITH(text(entry->d_name)), &known, error);
+        if (result == STORE_OK && size) result = cut(c, directory, entry->d_name, size, error);
         if (result == STORE_NOT_FOUND) {
             unlinkat(directory, entry->d_name, 0); /* what cannot be removed does no harm */
             result = STORE_OK;
@@ -137,8 +149,10 @@ static enum store_result orphans_remove_in(struct connection *c, int directory, 
 
 enum store_result store_orphans_remove(struct store *store, struct connection *c, struct bp_error *error) {
     c->what = "look for files without a row";
-    enum store_result result = orphans_remove_in(c, store->datasets, "SELECT 1 FROM datasets WHERE file = ?", error);
-    return result == STORE_OK ? orphans_remove_in(c, store->checkpoints, "SELECT 1 FROM checkpoints WHERE file = ?", error) : result;
+    enum store_result result =
+        orphans_remove_in(c, store->datasets, "SELECT 1 FROM datasets WHERE file = ?",
+                          "SELECT max(d.bytes) FROM datasets AS d JOIN datasets AS f ON f.name = d.name WHERE f.file = ?", error);
+    return result == STORE_OK ? orphans_remove_in(c, store->checkpoints, "SELECT 1 FROM checkpoints WHERE file = ?", NULL, error) : result;
 }
 
 /* ---- open and close ---- */

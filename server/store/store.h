@@ -87,7 +87,9 @@ struct store_dataset {
     char file[STORE_FILE_SIZE]; /* in datasets/ */
     bool hidden;                /* belongs to one job, which bears its name; not listed */
     char *description;          /* JSON: columns with statistics, warnings */
-    int64_t after;              /* for store_dataset_create: the version that has to be the newest, 0: any */
+    int64_t after;              /* for store_dataset_create: the version that has to be the newest, 0: any; it becomes the parent */
+    int64_t parent;             /* the version it was made from, which may be gone; 0: an upload of its own */
+    char change[16];            /* what was done to the parent: "append_rows", "add_column"; else "" */
 };
 struct store_datasets {
     int32_t count;
@@ -105,6 +107,9 @@ enum store_result store_dataset_create(struct store *store, struct store_dataset
 enum store_result store_dataset_get(struct store *store, const char *name, int64_t version, struct store_dataset *dataset, struct bp_error *error);
 /* By name, the latest version of each; after: NULL or a name. Hidden ones are left out. */
 enum store_result store_dataset_list(struct store *store, const char *after, int32_t limit, struct store_datasets *list, struct bp_error *error);
+/* The versions of one name, newest first; after: 0 or a version number (older ones follow). */
+enum store_result store_dataset_versions(struct store *store, const char *name, int64_t after, int32_t limit, struct store_datasets *list,
+                                         struct bp_error *error);
 /* version 0: all of them. STORE_IN_USE when an unfinished job has pinned one. Files are removed and disk space returned. */
 enum store_result store_dataset_delete(struct store *store, const char *name, int64_t version, struct bp_error *error);
 void store_dataset_free(struct store_dataset *dataset);
@@ -179,6 +184,8 @@ struct store_job {
     char model[STORE_NAME_SIZE];
     char dataset[STORE_NAME_SIZE];
     int64_t dataset_version;
+    char validation_dataset[STORE_NAME_SIZE]; /* "": none */
+    int64_t validation_version;
     int64_t created_at, started_at, finished_at; /* 0: not yet */
     int64_t queue_position;                      /* 1: next; 0: not queued. Filled on reading */
     int64_t attempt;                             /* grows with every claim: the fencing token */
@@ -194,6 +201,7 @@ struct store_job {
     char *best;                 /* JSON object or "null" */
     char *error;                /* JSON object or "null" */
     char *warnings;             /* JSON array */
+    char *cross_validation;     /* JSON object or "null" */
 };
 struct store_jobs {
     int32_t count;
@@ -201,11 +209,12 @@ struct store_jobs {
     struct store_job *items;
 };
 
-/* Files a new job. The caller fills id, model, dataset, dataset_version, attempts_max, spec, view, metadata, progress, warnings. new_dataset and
- * new_definition (each may be NULL) are stored in the same transaction, under job->dataset and job->model; a hidden dataset or model bears
- * the job's id as its name and goes with the job. For a named new_dataset `replace` is as in store_dataset_create and
- * job->dataset_version is set. STORE_NOT_FOUND when dataset@version, or the model (without new_definition), is gone. When it fails, the file of
- * new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its documents are left as they are. */
+/* Files a new job. The caller fills id, model, dataset, dataset_version, validation_dataset and its version, attempts_max, spec, view, metadata,
+ * progress, warnings, cross_validation. new_dataset and new_definition (each may be NULL) are stored in the same transaction, under job->dataset and
+ * job->model; a hidden dataset or model bears the job's id as its name and goes with the job. For a named new_dataset `replace` is as in
+ * store_dataset_create and job->dataset_version is set. STORE_NOT_FOUND when one of the datasets@version, or the model (without new_definition), is
+ * gone. When it fails, the file of new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its documents are left as
+ * they are. */
 struct store_job_new {
     struct store_job *job;
     struct store_dataset *new_dataset;
@@ -219,6 +228,8 @@ enum store_result store_job_get(struct store *store, const char *id, struct stor
 struct store_job_filter {
     const enum store_status *status; /* NULL: any */
     const char *model;               /* NULL: any */
+    const char *dataset;             /* NULL: any */
+    int64_t dataset_version;         /* 0: any */
     const char *metadata_key, *metadata_value;
     const char *after; /* id; older jobs follow */
     int32_t limit;
@@ -233,6 +244,24 @@ void store_job_free(struct store_job *job);
 void store_jobs_free(struct store_jobs *list);
 /* Jobs by status, for /v1/server. */
 enum store_result store_job_counts(struct store *store, int64_t counts[STORE_STATUS_COUNT], struct bp_error *error);
+
+/* ---- lineage ---- */
+struct store_use {
+    char job[STORE_ID_SIZE];
+    char model[STORE_NAME_SIZE];
+    int64_t version; /* of the model, 0: none yet */
+    enum store_status status;
+};
+/* Newest first, the first few of so many. */
+struct store_uses {
+    int64_t jobs_count, versions_count;
+    int32_t jobs_listed, versions_listed;
+    struct store_use *jobs;     /* that there are */
+    struct store_use *versions; /* model versions that there are; their jobs may be deleted */
+};
+enum store_result store_dataset_uses(struct store *store, const char *name, int64_t version, int32_t limit, struct store_uses *uses,
+                                     struct bp_error *error);
+void store_uses_free(struct store_uses *uses);
 
 /* ---- jobs, for the supervisor ---- */
 struct store_event {
@@ -259,7 +288,7 @@ enum store_result store_job_claim(struct store *store, const char *owner, int64_
 /* What a running attempt has to say. NULL fields: unchanged. Event ids, times, attempt are set by the store; type, level ("": info), epoch,
  * message, data are the caller's. Types status and end are the store's own: a report with one is refused. */
 struct store_report {
-    const char *progress, *metrics, *best, *warnings;
+    const char *progress, *metrics, *best, *warnings, *cross_validation;
     int64_t resumed_from_epoch; /* -1: unchanged */
     const struct store_event *events;
     int32_t events_count;

@@ -76,8 +76,22 @@ def test_tour_pasted_into_a_shell(fresh, tmp_path):
     assert done.returncode == 0, done.stderr
     statuses = re.findall(r"STATUS (\d+)", done.stderr)
     assert len(statuses) == len(re.findall(r"\bcurl ", script))
-    assert statuses == ["201", "201", "202", "200", "200", "200", "200", "200", "200", "422", "202"], done.stderr
+    assert statuses == ["201", "200", "200", "201", "202", "200", "200", "200", "200", "200", "200", "422", "202"], done.stderr
     assert "event: end" in done.stdout and '"label":"Adelie"' in done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_how_good_it_is_pasted_into_a_shell(fresh):
+    """Every job of that section succeeds."""
+    server = fresh()
+    server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
+    section = README[README.index("## How good is it"):README.index("## Endpoints")]
+    script = "set -e\n" + "\n".join(shell_blocks(section)).replace("http://127.0.0.1:8080", server.url)
+    done = subprocess.run(["bash", "-c", script], cwd=harness.ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    jobs = [server.wait(j["id"]) for j in server.get("/v1/jobs").json["data"]]
+    assert [(j["status"], j["options"]["validation"]) for j in jobs] == [("succeeded", {"dataset": "held@1"}), ("succeeded", {"folds": 5})], jobs
+    assert len(jobs[1]["cross_validation"]["folds"]) == 5 and jobs[0]["metrics"]["val_accuracy"] > 0.5
 
 
 def test_settings_table_is_the_settings(fresh):

@@ -9,8 +9,11 @@
     X(csv) \
     X(csv_dialect) \
     X(dataset) \
+    X(dataset_profile) \
+    X(dataset_rows) \
     X(datetime) \
     X(definition) \
+    X(folds) \
     X(ingest) \
     X(ingest_decode) \
     X(ingest_inspect) \
@@ -19,13 +22,15 @@
     X(model_file) \
     X(ndjson) \
     X(number) \
+    X(number_print) \
     X(predict) \
     X(preprocessing) \
     X(rows) \
     X(source) \
     X(targets) \
     X(text) \
-    X(training)
+    X(training) \
+    X(validation)
 /* clang-format on */
 
 #define X(name) Suite *suite_schema_##name(void);

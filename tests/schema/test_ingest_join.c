@@ -3,6 +3,7 @@
 #include "ingest_support.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,6 +92,140 @@ START_TEST(many_groups) {
 }
 END_TEST
 
+/* A row of every kind; numbers count down, so that no two columns say the same. */
+static size_t any_row(int64_t i, char *out) {
+    return (size_t)sprintf(out, "%lld,%g,%s,%s,\"%lld words in this long sentence %lld\",20%02d-01-0%d\n", (long long)(i * 7919 % 10007),
+                           (double)(i % 1000) / 8,
+                           i % 3   ? "red"
+                           : i % 2 ? "green"
+                                   : "blue",
+                           i % 5 ? "true" : "false", (long long)i, (long long)i, (int)(i % 90) + 10, (int)(i % 9) + 1);
+}
+
+static struct loaded any_rows(int64_t from, int64_t to) {
+    char *text = malloc((size_t)(to - from) * 100 + 100);
+    size_t size = (size_t)sprintf(text, "n,f,c,b,t,d\n");
+    for (int64_t i = from; i < to; i++) size += any_row(i, text + size);
+    const struct schema_column_type type = {.name = (char[]){"t"}, .type = SCHEMA_TEXT};
+    const struct schema_ingest_options options = {.types = &type, .types_count = 1};
+    struct loaded loaded = load_pieces("text/csv", text, size, 1 << 16, &options);
+    ck_assert(!loaded.failed);
+    free(text);
+    return loaded;
+}
+
+/* The next version behind those in fd; its end. */
+static int64_t go_on(int fd, int64_t end, enum schema_join how, const struct loaded *more, json_t **warnings) {
+    struct bp_error error = {{0}, {0}};
+    struct schema_problems problems = {0};
+    struct schema_dataset *base = NULL;
+    struct schema_ingest *ingest = NULL;
+    const struct schema_ingest_options none = {0};
+    ck_assert_msg(schema_dataset_open(fd, end, &base, &error) == 0, "%s", error.message);
+    ck_assert_msg(schema_ingest_join(how, base, more->data, &none, fd, &ingest, &problems) == 0, "%s",
+                  problems.count ? problems.items[0].detail : "");
+    end = schema_ingest_bytes(ingest);
+    if (warnings) *warnings = schema_ingest_warnings(ingest);
+    schema_ingest_close(ingest);
+    schema_dataset_free(base);
+    return end;
+}
+
+/* The version that ends there has the rows 0..rows, and says of them what one upload of them all says. */
+static void check_version(int fd, int64_t end, int64_t n, int32_t width) {
+    struct bp_error error = {{0}, {0}};
+    struct schema_dataset *data = NULL;
+    struct loaded whole = any_rows(0, n);
+    ck_assert_msg(schema_dataset_open(fd, end, &data, &error) == 0 && schema_dataset_verify(data, &error) == 0, "%s", error.message);
+    ck_assert_int_eq(data->rows, n);
+    ck_assert_int_eq(data->columns_count, width);
+    json_t *told = schema_dataset_columns_json(data), *wanted = schema_dataset_columns_json(whole.data);
+    for (int32_t c = 0; c < 6; c++) {
+        json_t *got = json_array_get(told, (size_t)c), *want = json_array_get(wanted, (size_t)c);
+        for (int k = 0; k < 2; k++) { /* summed in another order */
+            const json_t *x = json_object_get(got, k ? "mean" : "std"), *y = json_object_get(want, k ? "mean" : "std");
+            if (json_is_real(x)) ck_assert_double_eq_tol(json_real_value(x), json_real_value(y), 1e-12 * fabs(json_real_value(y)));
+            json_object_del(got, k ? "mean" : "std"), json_object_del(want, k ? "mean" : "std");
+        }
+        json_object_del(got, "words"), json_object_del(want, "words");
+        ck_assert(json_equal(got, want));
+    }
+    json_decref(told), json_decref(wanted);
+    for (int64_t row = 0; row < n; row += row < n - 50 ? 211 : 1) {
+        json_t *got = schema_dataset_row_json(data, row), *want = schema_dataset_row_json(whole.data, row);
+        if (width > 6) ck_assert_double_eq(json_number_value(json_object_get(got, "extra")), (double)row / 4);
+        json_object_del(got, "extra");
+        ck_assert(json_equal(got, want));
+        json_decref(got), json_decref(want);
+    }
+    schema_dataset_free(data);
+    loaded_clear(&whole);
+}
+
+static struct loaded extra_column(int64_t n) {
+    char *text = malloc((size_t)n * 24 + 100);
+    size_t size = (size_t)sprintf(text, "extra\n");
+    for (int64_t i = 0; i < n; i++) size += (size_t)sprintf(text + size, "%.2f\n", (double)i / 4);
+    struct loaded loaded = load_csv(text, NULL);
+    free(text);
+    return loaded;
+}
+
+/* Versions behind one another: little is added for a row, and all of them stay what they were. */
+START_TEST(versions_share_a_file) {
+    enum { ROWS = 150000 };
+    struct loaded base = any_rows(0, ROWS), one = any_rows(ROWS, ROWS + 1), many = any_rows(ROWS + 1, ROWS + 90000), extra = extra_column(ROWS + 1);
+    const int fd = file_of(&base);
+    char *before = malloc(base.file_size);
+    int64_t ends[6] = {(int64_t)base.file_size};
+    json_t *warnings = NULL;
+    ends[1] = go_on(fd, ends[0], SCHEMA_JOIN_ROWS, &one, NULL);
+    ck_assert_int_lt(ends[1] - ends[0], 6 << 20); /* its group, not the file */
+    ends[2] = go_on(fd, ends[1], SCHEMA_JOIN_COLUMNS, &extra, NULL);
+    ck_assert_int_lt(ends[2] - ends[1], (ROWS + 1) * 8 + 100000);
+    ends[3] = go_on(fd, ends[1], SCHEMA_JOIN_ROWS, &many, &warnings); /* of the second version, behind the third */
+    check_version(fd, ends[0], ROWS, 6);
+    check_version(fd, ends[1], ROWS + 1, 6);
+    check_version(fd, ends[2], ROWS + 1, 7);
+    check_version(fd, ends[3], ROWS + 90000, 6);
+    ck_assert(pread(fd, before, base.file_size, 0) == (ssize_t)base.file_size && memcmp(before, base.file, base.file_size) == 0);
+    struct loaded whole = any_rows(0, ROWS + 90000);
+    ck_assert(json_equal(warnings, whole.warnings));
+    loaded_clear(&whole);
+    json_decref(warnings);
+    free(before);
+    close(fd);
+    loaded_clear(&base), loaded_clear(&one), loaded_clear(&many), loaded_clear(&extra);
+}
+END_TEST
+
+/* Rows for a dataset of two sets of columns. */
+START_TEST(rows_behind_a_column) {
+    struct loaded base = load_csv("a,k\n1,x\n2,y\n", NULL), column = load_csv("t\n2024-01-31\n\"\"\n", "t:datetime"),
+                  more = load_csv("t,k,a\n2024-02-01,z,3\n,x,4\n", "t:datetime");
+    const int fd = file_of(&base);
+    int64_t end = go_on(fd, (int64_t)base.file_size, SCHEMA_JOIN_COLUMNS, &column, NULL);
+    struct bp_error error = {{0}, {0}};
+    for (int round = 0; round < 3; round++) end = go_on(fd, end, SCHEMA_JOIN_ROWS, &more, NULL);
+    struct schema_dataset *data = NULL;
+    ck_assert_int_eq(schema_dataset_open(fd, end, &data, &error), 0);
+    ck_assert_int_eq(schema_dataset_verify(data, &error), 0);
+    char *text = rows_text(data);
+    ck_assert_str_eq(text, "{\"a\":1,\"k\":\"x\",\"t\":\"2024-01-31\"}\n{\"a\":2,\"k\":\"y\",\"t\":null}\n"
+                           "{\"a\":3,\"k\":\"z\",\"t\":\"2024-02-01\"}\n{\"a\":4,\"k\":\"x\",\"t\":null}\n"
+                           "{\"a\":3,\"k\":\"z\",\"t\":\"2024-02-01\"}\n{\"a\":4,\"k\":\"x\",\"t\":null}\n"
+                           "{\"a\":3,\"k\":\"z\",\"t\":\"2024-02-01\"}\n{\"a\":4,\"k\":\"x\",\"t\":null}");
+    free(text);
+    text = column_text(data, 2);
+    ck_assert_str_eq(text,
+                     "{\"name\":\"t\",\"type\":\"datetime\",\"missing\":4,\"min\":\"2024-01-31\",\"max\":\"2024-02-01\",\"mean\":\"2024-01-31\"}");
+    free(text);
+    schema_dataset_free(data);
+    close(fd);
+    loaded_clear(&base), loaded_clear(&column), loaded_clear(&more);
+}
+END_TEST
+
 START_TEST(misfits) {
     REFUSED(SCHEMA_JOIN_ROWS, "{\"records\":[{\"age\":1,\"b\":2,\"t\":[1,2]}]}", "{\"records\":[{\"agee\":1,\"b\":\"x\",\"t\":[1]}]}",
             "[{\"detail\":\"the rows lack the column \\\"age\\\" of the dataset; give it in every row, empty or null if missing\"},"
@@ -110,6 +245,8 @@ Suite *suite_schema_ingest_join(void) {
     tcase_add_test(tests, rows);
     tcase_add_test(tests, columns);
     tcase_add_test(tests, many_groups);
+    tcase_add_test(tests, versions_share_a_file);
+    tcase_add_test(tests, rows_behind_a_column);
     tcase_add_test(tests, misfits);
     suite_add_tcase(suite, tests);
     return suite;

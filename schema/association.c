@@ -10,7 +10,7 @@ enum { TABLE_MAX = 1 << 20 /* cells of a contingency table: 8 MB */ };
 /* ---- what there is to say ---- */
 
 static bool is_number(const struct schema_column *c) {
-    return c->type == SCHEMA_NUMERIC;
+    return schema_type_is_number(c->type);
 }
 static bool is_category(const struct schema_column *c) {
     return c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN;

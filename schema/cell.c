@@ -4,6 +4,7 @@
 #include "number_scan.h"
 
 #include <math.h>
+#include <nettle/base64.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -17,16 +18,31 @@ static bool says(const char *text, size_t size, const char *word) {
 bool schema_cell_is_missing(const char *text, size_t size) {
     switch (size) {
     case 0: return true;
-    case 1: return *text == '?';
-    case 2: return says(text, size, "na");
-    case 3: return says(text, size, "nan") || says(text, size, "n/a");
-    case 4: return says(text, size, "null");
+    case 1: return *text == '?' || *text == '-' || *text == '.';
+    case 2: return says(text, size, "na") || says(text, size, "--");
+    case 3:
+        return says(text, size, "nan") || says(text, size, "n/a") || says(text, size, "nil") || says(text, size, "nat") || says(text, size, "#na");
+    case 4:
+        return says(text, size, "null") || says(text, size, "none") || says(text, size, "<na>") || says(text, size, "-nan") ||
+               says(text, size, "#n/a");
+    case 7: return says(text, size, "missing");
     default: return false;
     }
 }
 
 int schema_cell_boolean(const char *text, size_t size) {
     return says(text, size, "true") ? 1 : says(text, size, "false") ? 0 : -1;
+}
+
+int64_t schema_cell_words(const char *text, size_t size) {
+    int64_t words = 0;
+    bool blank = true;
+    for (size_t i = 0; i < size; i++) {
+        const bool now = (unsigned char)text[i] <= ' ';
+        words += blank && !now;
+        blank = now;
+    }
+    return words;
 }
 
 size_t schema_cell_character(const char *text, size_t n) {
@@ -122,6 +138,27 @@ const char *schema_cell_array(const char *text, size_t size, float *out, int64_t
     if (n > INT32_MAX / 8) return "it is too large";
     *shape = w.shape, *count = n;
     return NULL;
+}
+
+/* ---- base64 ---- */
+
+const char *schema_cell_base64(const char *text, size_t size, int64_t count, float *out) {
+    const size_t bytes = (size_t)count;
+    struct base64_decode_ctx context;
+    size_t n = BASE64_DECODE_LENGTH(size);
+    uint8_t *decoded = malloc(n + 1);
+    if (!decoded) return "there is no memory for it";
+    base64_decode_init(&context);
+    const bool good = base64_decode_update(&context, &n, decoded, size, text) && base64_decode_final(&context);
+    const char *wrong = good ? NULL : "it is neither an array nor base64";
+    if (!wrong && n == bytes)
+        for (size_t i = 0; i < bytes; i++) out[i] = decoded[i];
+    else if (!wrong && n == bytes * sizeof *out) memcpy(out, decoded, n);
+    else if (!wrong) wrong = "it is base64 of neither one byte nor four for each number";
+    for (size_t i = 0; !wrong && i < bytes; i++)
+        if (isinf(out[i])) wrong = "it holds an infinite number";
+    free(decoded);
+    return wrong;
 }
 
 /* ---- buffer ---- */

@@ -28,6 +28,8 @@ struct schema_cell {
 bool schema_cell_is_missing(const char *text, size_t size);
 /* 1 true, 0 false (in any case), -1 neither. */
 int schema_cell_boolean(const char *text, size_t size);
+/* Words between blanks. */
+int64_t schema_cell_words(const char *text, size_t size);
 /* Valid UTF-8 without NUL. Returns the offset of the first bad byte, size when all is well. */
 size_t schema_cell_utf8(const char *text, size_t size);
 /* Bytes of the UTF-8 character at text[0..size), size > 0; 0 when it is none (overlong, a surrogate, beyond U+10FFFF, cut, NUL). */
@@ -38,6 +40,10 @@ size_t schema_cell_character(const char *text, size_t size);
 /* Reads a JSON array of numbers (null: a missing one, NaN), nested evenly, from text[0..size). Writes the first `room` numbers to out (may be NULL),
  * sets shape and the count of numbers. Returns NULL, or what is wrong with it ("its rows differ in length"). */
 const char *schema_cell_array(const char *text, size_t size, float *out, int64_t room, struct bp_shape *shape, int64_t *count);
+
+/* Reads `count` numbers from base64 (RFC 4648; blanks are passed over): so many bytes are u8, four times as many little-endian f32; an f32 that is
+ * not a number is missing. Returns NULL, or what is wrong with it. */
+const char *schema_cell_base64(const char *text, size_t size, int64_t count, float *out);
 
 /* ---- buffer ---- */
 

@@ -13,8 +13,8 @@
 /* ---- layout ---- */
 
 size_t column_kind_bytes(enum block_kind kind) {
-    static const uint8_t bytes[BLOCK_KINDS] = {
-        [BLOCK_U8] = 1, [BLOCK_I8] = 1, [BLOCK_U16] = 2, [BLOCK_I16] = 2, [BLOCK_U32] = 4, [BLOCK_I32] = 4, [BLOCK_F32] = 4, [BLOCK_F64] = 8};
+    static const uint8_t bytes[BLOCK_KINDS] = {[BLOCK_U8] = 1,  [BLOCK_I8] = 1,  [BLOCK_U16] = 2, [BLOCK_I16] = 2, [BLOCK_U32] = 4,
+                                               [BLOCK_I32] = 4, [BLOCK_F32] = 4, [BLOCK_F64] = 8, [BLOCK_TEXT] = 8};
     return bytes[kind];
 }
 
@@ -33,7 +33,9 @@ size_t column_block_start(size_t end, size_t size) {
 
 bool column_kind_fits(enum schema_type type, enum block_kind kind) {
     switch (type) {
-    case SCHEMA_NUMERIC: return kind != BLOCK_U32;
+    case SCHEMA_NUMERIC:
+    case SCHEMA_DATETIME: return kind != BLOCK_U32 && kind != BLOCK_TEXT;
+    case SCHEMA_TEXT: return kind == BLOCK_NONE || kind == BLOCK_TEXT;
     case SCHEMA_CATEGORICAL: return kind == BLOCK_NONE || kind == BLOCK_U8 || kind == BLOCK_U16 || kind == BLOCK_U32;
     case SCHEMA_BOOLEAN: return kind == BLOCK_NONE || kind == BLOCK_U8;
     case SCHEMA_TENSOR: return kind == BLOCK_NONE || kind == BLOCK_U8 || kind == BLOCK_F32;
@@ -48,10 +50,12 @@ static size_t group_size_max(const struct column_values *columns, int32_t count,
         size_t size = 0, narrow;
         switch (columns[c].type) {
         case SCHEMA_NUMERIC:
+        case SCHEMA_DATETIME:
             size = column_block_size(BLOCK_F64, false, rows, 1);
             narrow = column_block_size(BLOCK_I32, true, rows, 1);
             if (narrow > size) size = narrow;
             break;
+        case SCHEMA_TEXT: size = column_block_size(BLOCK_TEXT, false, rows, 1); break;
         case SCHEMA_CATEGORICAL: size = column_block_size(BLOCK_U32, false, rows, 1); break;
         case SCHEMA_BOOLEAN: size = column_block_size(BLOCK_U8, false, rows, 1); break;
         case SCHEMA_TENSOR: size = column_block_size(BLOCK_F32, true, rows, columns[c].per_cell); break;
@@ -194,6 +198,8 @@ static void put_tensors(const struct column_values *v, int64_t rows, enum block_
 
 /* ---- writing ---- */
 
+enum { TEXTS_HELD = 1 << 20 };
+
 struct column_file {
     int fd;
     uint64_t end; /* where the next byte goes */
@@ -204,6 +210,10 @@ struct column_file {
     bool *floats;          /* per column: a tensor that needed f32 in some group */
     unsigned char *buffer; /* the group or footer being put together */
     size_t buffer_size, buffer_room;
+    char *texts; /* [TEXTS_HELD] texts that are not in the file yet, and go to its end; NULL: there were none */
+    size_t texts_size;
+    uint32_t crc; /* of what was written since the last group; only of a file with columns of texts */
+    bool has_texts;
 };
 
 static int no_memory(struct bp_error *error) {
@@ -246,10 +256,12 @@ static uint32_t checksum(const void *bytes, size_t size) {
     return (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, size);
 }
 
-int column_file_create(int fd, int32_t columns_count, int64_t rows_per_group, struct column_file **file, struct bp_error *error) {
+int column_file_create(int fd, const struct column_values *columns, int32_t columns_count, int64_t rows_per_group, struct column_file **file,
+                       struct bp_error *error) {
     struct column_file *f = calloc(1, sizeof *f);
     if (!f) return no_memory(error);
     f->fd = fd, f->columns_count = columns_count, f->rows_per_group = rows_per_group;
+    for (int32_t c = 0; c < columns_count; c++) f->has_texts = f->has_texts || columns[c].type == SCHEMA_TEXT;
     f->floats = calloc((size_t)columns_count + 1, sizeof *f->floats);
     if (!f->floats) {
         column_file_free(f);
@@ -264,27 +276,55 @@ int column_file_create(int fd, int32_t columns_count, int64_t rows_per_group, st
     return 0;
 }
 
+/* Writes to the end of the file; what lies between two groups counts towards the checksum of the second. */
+static int write_between(struct column_file *file, const void *bytes, size_t size, struct bp_error *error) {
+    if (file->has_texts) file->crc = (uint32_t)crc32_z(file->crc, bytes, size);
+    return write_all(file, bytes, size, error);
+}
+
+int column_file_text(struct column_file *file, const char *text, size_t size, uint64_t *reference, struct bp_error *error) {
+    if (!file->texts && !(file->texts = malloc(TEXTS_HELD))) return no_memory(error);
+    if (size > TEXTS_HELD) return bp_error_set(error, "", "a text is too large to be stored");
+    if (file->texts_size + size > TEXTS_HELD) {
+        if (write_between(file, file->texts, file->texts_size, error)) return -1;
+        file->texts_size = 0;
+    }
+    *reference = size ? (file->end + file->texts_size) << COLUMN_TEXT_SIZE_BITS | size : 0;
+    memcpy(file->texts + file->texts_size, text, size);
+    file->texts_size += size;
+    return 0;
+}
+
+static bool any_texts(const uint64_t *texts, int64_t rows) {
+    int64_t row = 0;
+    while (row < rows && texts[row] == 0) row++;
+    return row < rows;
+}
+
 /* Puts one column's block behind what the buffer holds; the buffer's new bytes are zero. */
 static int put_block(struct column_file *file, const struct column_values *v, int64_t rows, struct column_block *block, struct bp_error *error) {
     bool bitmap = false;
     enum block_kind kind;
-    if (v->type == SCHEMA_NUMERIC) kind = narrowest(v->numbers, rows, &bitmap);
+    const bool numeric = schema_type_is_number(v->type);
+    if (numeric) kind = narrowest(v->numbers, rows, &bitmap);
+    else if (v->type == SCHEMA_TEXT) kind = any_texts(v->texts, rows) ? BLOCK_TEXT : BLOCK_NONE;
     else if (v->type == SCHEMA_TENSOR) kind = narrowest_tensors(v, rows, &bitmap);
     else kind = narrowest_codes(v->codes, rows);
-    if (kind == BLOCK_NONE || (v->type == SCHEMA_NUMERIC && kind >= BLOCK_F32)) bitmap = false;
+    if (kind == BLOCK_NONE || (numeric && kind >= BLOCK_F32)) bitmap = false;
     size_t size = column_block_size(kind, bitmap, rows, v->per_cell), start = column_block_start(file->buffer_size, size);
     size_t grow = start + size - file->buffer_size;
     if (start / 8 > UINT32_MAX) return bp_error_set(error, "", "a row is too large to be stored");
     if (reserve(file, grow, error)) return -1;
     memset(file->buffer + file->buffer_size, 0, grow);
     unsigned char *out = file->buffer + start;
-    if (v->type == SCHEMA_NUMERIC) put_numbers(v->numbers, rows, kind, out);
+    if (numeric) put_numbers(v->numbers, rows, kind, out);
+    else if (kind == BLOCK_TEXT) memcpy(out, v->texts, size);
     else if (v->type == SCHEMA_TENSOR) put_tensors(v, rows, kind, out);
-    else put_codes(v->codes, rows, kind, out);
+    else if (v->type != SCHEMA_TEXT) put_codes(v->codes, rows, kind, out);
     if (bitmap) {
         unsigned char *bits = out + size - (size_t)(rows + 7) / 8;
         for (int64_t i = 0; i < rows; i++)
-            if (v->type == SCHEMA_NUMERIC ? isnan(v->numbers[i]) : v->absent[i]) bits[i / 8] |= (unsigned char)(1u << (i % 8));
+            if (numeric ? isnan(v->numbers[i]) : v->absent[i]) bits[i / 8] |= (unsigned char)(1u << (i % 8));
     }
     file->buffer_size = start + size;
     *block = (struct column_block){.offset = (uint32_t)(start / 8), .kind = (uint8_t)kind, .bitmap = bitmap};
@@ -293,7 +333,8 @@ static int put_block(struct column_file *file, const struct column_values *v, in
 
 int column_file_group(struct column_file *file, const struct column_values *columns, int64_t rows, struct bp_error *error) {
     static const char zeros[64];
-    if (write_all(file, zeros, align(file->end, 64) - file->end, error)) return -1;
+    if (write_between(file, file->texts, file->texts_size, error) || write_between(file, zeros, align(file->end, 64) - file->end, error)) return -1;
+    file->texts_size = 0;
     if (file->groups_count == file->groups_room) {
         int64_t room = file->groups_room ? file->groups_room * 2 : 64;
         struct column_file_group *grown = realloc(file->groups, (size_t)room * sizeof *grown);
@@ -313,19 +354,25 @@ int column_file_group(struct column_file *file, const struct column_values *colu
     file->groups[file->groups_count++] = (struct column_file_group){.offset = file->end,
                                                                     .size = file->buffer_size,
                                                                     .directory_crc = checksum(file->buffer, directory),
-                                                                    .crc = checksum(file->buffer, file->buffer_size)};
+                                                                    .crc = (uint32_t)crc32_z(file->crc, file->buffer, file->buffer_size)};
+    file->crc = 0;
     file->rows += rows;
     return write_all(file, file->buffer, file->buffer_size, error);
+}
+
+static int put_category(struct column_file *file, int64_t count, const char *text, struct bp_error *error) {
+    const uint32_t size = (uint32_t)strlen(text);
+    return append(file, &count, 8, error) || append(file, &size, 4, error) || append(file, text, size + 1, error) ? -1 : 0;
 }
 
 static int put_column(struct column_file *file, const struct schema_column *c, bool floats, struct bp_error *error) {
     struct column_file_column fixed = {.name_size = (uint32_t)strlen(c->name),
                                        .type = (uint8_t)c->type,
-                                       .bytes = c->type == SCHEMA_TENSOR && !floats,
+                                       .bytes = (c->type == SCHEMA_TENSOR && !floats) || (c->type == SCHEMA_DATETIME && c->days),
                                        .integral = c->integral,
                                        .rank = (uint8_t)c->shape.rank,
                                        .distinct_count = c->distinct_count,
-                                       .categories_count = c->categories_count,
+                                       .categories_count = c->format ? 1 : c->categories_count,
                                        .missing = c->missing,
                                        .min = c->min,
                                        .max = c->max,
@@ -336,11 +383,9 @@ static int put_column(struct column_file *file, const struct schema_column *c, b
     if (append(file, &fixed, sizeof fixed, error) || append(file, c->name, fixed.name_size + 1, error) ||
         append(file, c->distinct, (size_t)distinct * sizeof *c->distinct, error))
         return -1;
-    for (int32_t i = 0; i < c->categories_count; i++) {
-        uint32_t size = (uint32_t)strlen(c->categories[i].value);
-        if (append(file, &c->categories[i].count, 8, error) || append(file, &size, 4, error) || append(file, c->categories[i].value, size + 1, error))
-            return -1;
-    }
+    if (c->format && put_category(file, 0, c->format, error)) return -1;
+    for (int32_t i = 0; i < c->categories_count; i++)
+        if (put_category(file, c->categories[i].count, c->categories[i].value, error)) return -1;
     return 0;
 }
 
@@ -367,6 +412,7 @@ int column_file_finish(struct column_file *file, const struct schema_column *col
 
 void column_file_free(struct column_file *file) {
     if (!file) return;
+    free(file->texts);
     free(file->groups);
     free(file->floats);
     free(file->buffer);

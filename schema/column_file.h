@@ -1,7 +1,8 @@
 /* column_file.h - the layout of a column file, and its writer. The reader is dataset.c. Private to schema/.
  *
  *     header    64 bytes: magic, version
- *     groups    each starts at a multiple of 64; every group but the last holds rows_per_group rows:
+ *     groups    before each the bytes of its rows' texts, in the order in which they came, when there are columns of texts
+ *               each starts at a multiple of 64; every group but the last holds rows_per_group rows:
  *                   directory   one struct column_block per column, 8 bytes each
  *                   blocks      per column its values, then, when `bitmap`, a bit per row (1: missing); see column_block_size
  *     footer    counts, columns with statistics and dictionaries, then per group: offset, size, checksum of the directory, of the whole
@@ -10,7 +11,8 @@
  * Little-endian throughout. A block of 64 bytes or more starts at a multiple of 64, a smaller one at a multiple of 8. Given the kinds, the layout
  * follows: the reader computes it again and refuses anything else, so no offset of a damaged file is ever trusted.
  * Each block is in the narrowest type that holds its values exactly. Missing values: NaN in f32 and f64, bitmap with the integers and tensors,
- * 0 in codes (which count from 1). A group holds at most GROUP_BYTES_MAX bytes, unless a single row is larger. */
+ * 0 in codes (which count from 1) and in references to texts. The checksum of a group in a file with columns of texts starts where the group before
+ * it ends. A group holds at most GROUP_BYTES_MAX bytes, unless a single row is larger. */
 #ifndef SCHEMA_COLUMN_FILE_H
 #define SCHEMA_COLUMN_FILE_H
 
@@ -20,7 +22,7 @@
 
 enum { COLUMN_FILE_VERSION = 1, COLUMN_FILE_EDGE = 64, GROUP_BYTES_MAX = 4 << 20 };
 
-enum block_kind { BLOCK_NONE, BLOCK_U8, BLOCK_I8, BLOCK_U16, BLOCK_I16, BLOCK_U32, BLOCK_I32, BLOCK_F32, BLOCK_F64, BLOCK_KINDS };
+enum block_kind { BLOCK_NONE, BLOCK_U8, BLOCK_I8, BLOCK_U16, BLOCK_I16, BLOCK_U32, BLOCK_I32, BLOCK_F32, BLOCK_F64, BLOCK_TEXT, BLOCK_KINDS };
 
 struct column_block {
     uint32_t offset; /* from the start of the group, in units of 8 bytes */
@@ -70,6 +72,16 @@ _Static_assert(sizeof(struct column_block) == 8 && sizeof(struct column_file_hea
                "the column file has no padding");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the column file is little-endian");
 
+/* A text's place in the file, held in 64 bits: its size below, its offset above. */
+enum { COLUMN_TEXT_SIZE_BITS = 21 }; /* a cell has at most 1 MiB */
+struct column_text {
+    uint64_t offset;
+    size_t size;
+};
+static inline struct column_text column_text_place(uint64_t reference) {
+    return (struct column_text){reference >> COLUMN_TEXT_SIZE_BITS, (size_t)(reference & ((1u << COLUMN_TEXT_SIZE_BITS) - 1))};
+}
+
 /* Bytes of one value. */
 size_t column_kind_bytes(enum block_kind kind);
 /* Bytes of a block: values, padding and bitmap. per_cell: numbers in one cell. */
@@ -89,6 +101,7 @@ struct column_values {
     const uint32_t *codes; /* CATEGORICAL, BOOLEAN: 0 is missing */
     const float *tensors;  /* TENSOR */
     const uint8_t *absent; /* TENSOR: 1 is missing */
+    const uint64_t *texts; /* TEXT: what column_file_text gave, 0 when missing */
 };
 
 struct column_file;
@@ -96,7 +109,10 @@ struct column_file;
 /* Rows per group so that a group of these columns stays within GROUP_BYTES_MAX whatever the values; at least 1. */
 int64_t column_file_rows_per_group(const struct column_values *columns, int32_t count);
 /* Writes to fd from offset 0 on. rows_per_group as computed above. */
-int column_file_create(int fd, int32_t columns_count, int64_t rows_per_group, struct column_file **file, struct bp_error *error);
+int column_file_create(int fd, const struct column_values *columns, int32_t columns_count, int64_t rows_per_group, struct column_file **file,
+                       struct bp_error *error);
+/* Puts a text of a row of the next group into the file. */
+int column_file_text(struct column_file *file, const char *text, size_t size, uint64_t *reference, struct bp_error *error);
 int column_file_group(struct column_file *file, const struct column_values *columns, int64_t rows, struct bp_error *error);
 /* Writes the footer from columns (as the reader will return them; `bytes` is found out here) and makes everything durable. */
 int column_file_finish(struct column_file *file, const struct schema_column *columns, int64_t rows, struct bp_error *error);

@@ -21,10 +21,11 @@ struct schema_dataset_map {
     int64_t rows_per_group, groups_count;
     const unsigned char *groups; /* struct column_file_group each, unaligned */
     int64_t *per_cell;           /* numbers in one cell, per column */
+    bool texts;                  /* some column is TEXT: its bytes lie before the groups */
     struct schema_dictionary names;
 };
 
-static const char *const type_names[] = {"numeric", "categorical", "boolean", "tensor"};
+static const char *const type_names[] = {"numeric", "categorical", "boolean", "tensor", "datetime", "text"};
 
 const char *schema_type_name(enum schema_type type) {
     return type_names[type];
@@ -37,6 +38,10 @@ bool schema_type_parse(const char *name, enum schema_type *type) {
             return true;
         }
     return false;
+}
+
+bool schema_type_is_number(enum schema_type type) {
+    return type == SCHEMA_NUMERIC || type == SCHEMA_DATETIME;
 }
 
 /* ---- opening ---- */
@@ -86,7 +91,9 @@ static bool shape_fits(struct schema_column *c, int64_t *per_cell) {
 
 static bool take_categories(struct footer *f, struct schema_column *c, int64_t rows) {
     int32_t n = c->categories_count;
-    if (n < 0 || (n > 0 && c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN) || (c->type == SCHEMA_BOOLEAN && n != 2)) return false;
+    if (n < 0 || (n > 0 && c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN && c->type != SCHEMA_DATETIME) ||
+        (c->type == SCHEMA_BOOLEAN && n != 2) || (c->type == SCHEMA_DATETIME && n > 1))
+        return false;
     if ((int64_t)n > (f->end - f->p) / 13) return false; /* 13: the smallest category */
     if (n == 0) return true;
     c->categories = calloc((size_t)n, sizeof *c->categories);
@@ -97,6 +104,9 @@ static bool take_categories(struct footer *f, struct schema_column *c, int64_t r
         c->categories[i].value = take_text(f, size);
         if (!c->categories[i].value || c->categories[i].count < 0 || c->categories[i].count > rows) return false;
     }
+    if (c->type != SCHEMA_DATETIME) return true;
+    c->format = c->categories[0].value;
+    c->categories_count = 0;
     return true;
 }
 
@@ -104,11 +114,12 @@ static bool take_column(struct footer *f, struct schema_column *c, int64_t rows,
     struct column_file_column fixed;
     if (!take_copy(f, &fixed, sizeof fixed)) return false;
     c->name = take_text(f, fixed.name_size);
-    if (!c->name || fixed.type > SCHEMA_TENSOR || fixed.rank > BP_RANK_MAX || fixed.bytes > 1 || fixed.integral > 1) return false;
+    if (!c->name || fixed.type > SCHEMA_TEXT || fixed.rank > BP_RANK_MAX || fixed.bytes > 1 || fixed.integral > 1) return false;
     c->type = (enum schema_type)fixed.type;
     c->shape.rank = fixed.rank;
     memcpy(c->shape.dims, fixed.dims, sizeof fixed.dims);
-    c->bytes = fixed.bytes, c->integral = fixed.integral, c->missing = fixed.missing;
+    c->bytes = fixed.bytes && c->type == SCHEMA_TENSOR, c->days = fixed.bytes && c->type == SCHEMA_DATETIME, c->integral = fixed.integral,
+    c->missing = fixed.missing;
     c->min = fixed.min, c->max = fixed.max, c->mean = fixed.mean, c->std = fixed.std;
     c->distinct_count = fixed.distinct_count, c->categories_count = fixed.categories_count;
     if (!shape_fits(c, per_cell) || c->missing < 0 || c->missing > rows || c->distinct_count < 0 || c->distinct_count > SCHEMA_DISTINCT_MAX + 1)
@@ -148,6 +159,7 @@ static int check_groups(const struct schema_dataset *d, uint64_t footer_offset, 
     uint64_t at = sizeof(struct column_file_header), directory = (uint64_t)d->columns_count * sizeof(struct column_block);
     for (int64_t g = 0; g < d->map->groups_count; g++) {
         struct column_file_group group = group_at(d, g);
+        if (d->map->texts && group.offset > at && group.offset <= footer_offset && group.offset % 64 == 0) at = group.offset;
         if (group.offset != at || group.size < directory || group.size > footer_offset - at) return damaged(error, "a row group is out of place");
         if (checksum(d->map->start + at, (size_t)directory) != group.directory_crc) return damaged(error, "checksum of a row group's directory");
         if (!directory_fits(d, d->map->start + at, group.size, rows_of_group(d, g))) return damaged(error, "layout of a row group");
@@ -177,6 +189,7 @@ static int read_footer(struct schema_dataset *d, struct footer f, struct bp_erro
         if (!take_column(&f, &d->columns[c], d->rows, &map->per_cell[c])) return damaged(error, "description of a column");
         const char *name = d->columns[c].name;
         size_t size = strlen(name);
+        map->texts = map->texts || d->columns[c].type == SCHEMA_TEXT;
         if (schema_dictionary_find(&map->names, name, size) >= 0) return damaged(error, "two columns of one name");
         if (schema_dictionary_add(&map->names, name, size, name, size) < 0) return bp_error_set(error, "", "out of memory while opening the dataset");
     }
@@ -252,9 +265,12 @@ void schema_dataset_free(struct schema_dataset *d) {
 }
 
 int schema_dataset_verify(const struct schema_dataset *d, struct bp_error *error) {
+    uint64_t end = sizeof(struct column_file_header); /* of what was checked */
     for (int64_t g = 0; g < d->map->groups_count; g++) {
         struct column_file_group group = group_at(d, g);
-        if (checksum(d->map->start + group.offset, (size_t)group.size) != group.crc)
+        const uint64_t from = d->map->texts ? end : group.offset;
+        end = group.offset + group.size;
+        if (checksum(d->map->start + from, (size_t)(end - from)) != group.crc)
             return bp_error_set(error, "", "the dataset file is damaged: the checksum of rows %lld to %lld does not match",
                                 (long long)(g * d->map->rows_per_group + 1), (long long)(g * d->map->rows_per_group + rows_of_group(d, g)));
     }
@@ -363,7 +379,7 @@ double schema_dataset_number(const struct schema_dataset *d, int32_t column, int
 }
 
 void schema_dataset_numbers(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n, double *out) {
-    bool numeric = column >= 0 && column < d->columns_count && d->columns[column].type == SCHEMA_NUMERIC;
+    bool numeric = column >= 0 && column < d->columns_count && schema_type_is_number(d->columns[column].type);
     bool boolean = column >= 0 && column < d->columns_count && d->columns[column].type == SCHEMA_BOOLEAN;
     while (n > 0) {
         int64_t m = n, at = 0;
@@ -415,7 +431,7 @@ static void ask_for(const struct schema_dataset *d, int32_t column, const int64_
 }
 
 void schema_dataset_gather(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n, double *out) {
-    const bool numeric = column >= 0 && column < d->columns_count && d->columns[column].type == SCHEMA_NUMERIC;
+    const bool numeric = column >= 0 && column < d->columns_count && schema_type_is_number(d->columns[column].type);
     if (!numeric) { /* a boolean is one of two codes; what is neither has no number */
         int32_t code;
         const bool boolean = column >= 0 && column < d->columns_count && d->columns[column].type == SCHEMA_BOOLEAN;
@@ -434,6 +450,24 @@ void schema_dataset_gather(const struct schema_dataset *d, int32_t column, const
         else out[m++] = NAN;
         rows += m, n -= m, out += m;
     }
+}
+
+/* Where a text of a block lies in the file; false: it is missing. */
+static bool text_place(const struct schema_dataset *d, const struct block *b, int64_t i, struct column_text *place) {
+    uint64_t reference = 0;
+    if (b->kind == BLOCK_TEXT) memcpy(&reference, b->values + (size_t)i * sizeof reference, sizeof reference);
+    *place = column_text_place(reference);
+    return place->size > 0 && place->size <= d->map->size && place->offset <= d->map->size - place->size;
+}
+
+const char *schema_dataset_text(const struct schema_dataset *d, int32_t column, int64_t row, size_t *size) {
+    struct column_text place;
+    *size = 0;
+    if (!holds(d, column, row) || d->columns[column].type != SCHEMA_TEXT) return NULL;
+    const struct block b = block_at(d, column, row / d->map->rows_per_group);
+    if (!text_place(d, &b, row % d->map->rows_per_group, &place)) return NULL;
+    *size = place.size;
+    return (const char *)d->map->start + place.offset;
 }
 
 void schema_dataset_tensor(const struct schema_dataset *d, int32_t column, int64_t row, float *out) {
@@ -463,11 +497,21 @@ static void advise(const struct schema_dataset *d, const unsigned char *from, co
     madvise((void *)(uintptr_t)(d->map->start + first), last - first, needed ? MADV_WILLNEED : MADV_DONTNEED);
 }
 
+/* The bytes of texts lie in the order of rows, with those of other columns between them. */
+static void advise_texts(const struct schema_dataset *d, const struct block *b, int64_t first, int64_t n, bool needed) {
+    struct column_text start = {0, 0}, last = {0, 0};
+    int64_t end = first + n;
+    while (first < end && !text_place(d, b, first, &start)) first++;
+    while (end > first && !text_place(d, b, end - 1, &last)) end--;
+    if (first < end && start.offset <= last.offset) advise(d, d->map->start + start.offset, d->map->start + last.offset + last.size, needed);
+}
+
 void schema_dataset_advise(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n, bool needed) {
     while (n > 0 && holds(d, column, first)) {
         const struct block b = block_at(d, column, first / d->map->rows_per_group);
         const int64_t at = first % d->map->rows_per_group, m = n < b.rows - at ? n : b.rows - at;
         const size_t bytes = column_kind_bytes(b.kind) * (size_t)d->map->per_cell[column];
+        if (b.kind == BLOCK_TEXT) advise_texts(d, &b, at, m, needed);
         if (b.kind != BLOCK_NONE) advise(d, b.values + (size_t)at * bytes, b.values + (size_t)(at + m) * bytes, needed);
         if (b.bits) advise(d, b.bits + at / 8, b.bits + (at + m + 7) / 8, needed);
         first += m, n -= m;

@@ -8,7 +8,9 @@
 #include "base.h"
 #include <jansson.h>
 
-enum schema_type { SCHEMA_NUMERIC, SCHEMA_CATEGORICAL, SCHEMA_BOOLEAN, SCHEMA_TENSOR };
+enum schema_type { SCHEMA_NUMERIC, SCHEMA_CATEGORICAL, SCHEMA_BOOLEAN, SCHEMA_TENSOR, SCHEMA_DATETIME, SCHEMA_TEXT };
+/* Whether its cells are numbers: those of a datetime are seconds since 1970-01-01 in UTC. */
+bool schema_type_is_number(enum schema_type type);
 const char *schema_type_name(enum schema_type type); /* "numeric", ... */
 bool schema_type_parse(const char *name, enum schema_type *type);
 
@@ -24,8 +26,11 @@ struct schema_column {
     enum schema_type type;
     struct bp_shape shape; /* TENSOR: of one cell; else rank 0 */
     bool bytes;            /* TENSOR: held as u8 (all values are integers 0..255), else as f32 */
+    bool days;             /* DATETIME: every value is the start of a day */
+    const char *format;    /* DATETIME: how its texts are written, as strptime() takes it; NULL: see datetime.h */
     int64_t missing;
-    double min, max, mean, std;           /* NUMERIC and TENSOR, over what is not missing; std of the population; NaN when nothing is there */
+    double min, max, mean, std;           /* NUMERIC, DATETIME and TENSOR, over what is not missing; TEXT: words in a cell; std of the population; NaN
+                                             when nothing is there */
     bool integral;                        /* NUMERIC: every value is an integer */
     int32_t distinct_count;               /* NUMERIC: number of distinct values, SCHEMA_DISTINCT_MAX + 1 when there are more */
     double distinct[SCHEMA_DISTINCT_MAX]; /* ascending; valid when distinct_count <= SCHEMA_DISTINCT_MAX */
@@ -49,7 +54,7 @@ int schema_dataset_verify(const struct schema_dataset *dataset, struct bp_error 
 
 /* Index of the column of that name, -1 when there is none. */
 int32_t schema_dataset_find(const struct schema_dataset *dataset, const char *name);
-/* NUMERIC: the number; BOOLEAN: 0 or 1; NaN when missing. */
+/* NUMERIC, DATETIME: the number; BOOLEAN: 0 or 1; NaN when missing. */
 double schema_dataset_number(const struct schema_dataset *dataset, int32_t column, int64_t row);
 /* The same for rows first..first+n, faster. */
 void schema_dataset_numbers(const struct schema_dataset *dataset, int32_t column, int64_t first, int64_t n, double *out);
@@ -64,6 +69,8 @@ void schema_dataset_release(const struct schema_dataset *dataset);
 int32_t schema_dataset_code(const struct schema_dataset *dataset, int32_t column, int64_t row);
 /* The same for rows[0..n), in any order. */
 void schema_dataset_gather_codes(const struct schema_dataset *dataset, int32_t column, const int64_t *rows, int64_t n, int32_t *out);
+/* TEXT: the cell's bytes, UTF-8 without NUL, in the mapping; NULL when missing. */
+const char *schema_dataset_text(const struct schema_dataset *dataset, int32_t column, int64_t row, size_t *size);
 /* TENSOR: writes the cell's numbers; all NaN when missing. */
 void schema_dataset_tensor(const struct schema_dataset *dataset, int32_t column, int64_t row, float *out);
 

@@ -1,5 +1,6 @@
 /* dataset_json.c - what GET /v1/datasets shows of a dataset: its columns, and rows for the preview. */
 #include "dataset.h"
+#include "datetime.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,6 +30,11 @@ static json_t *float_json(float number) {
 static json_t *text_json(const char *text) {
     json_t *string = json_string(text);
     return string ? string : json_null();
+}
+
+static json_t *datetime_json(const struct schema_column *c, double seconds) {
+    char text[SCHEMA_DATETIME_TEXT];
+    return *schema_datetime_text(seconds, c->days, text) ? json_string(text) : json_null();
 }
 
 static json_t *shape_json(const struct bp_shape *shape) {
@@ -62,7 +68,15 @@ static json_t *column_json(const struct schema_column *c) {
     json_object_set_new(object, "type", json_string(schema_type_name(c->type)));
     if (c->type == SCHEMA_TENSOR) json_object_set_new(object, "shape", shape_json(&c->shape));
     json_object_set_new(object, "missing", json_integer(c->missing));
-    if (c->type == SCHEMA_NUMERIC || c->type == SCHEMA_TENSOR) {
+    if (c->type == SCHEMA_DATETIME) {
+        json_object_set_new(object, "min", datetime_json(c, c->min));
+        json_object_set_new(object, "max", datetime_json(c, c->max));
+        json_object_set_new(object, "mean", datetime_json(c, c->mean));
+        if (c->format) json_object_set_new(object, "format", text_json(c->format));
+    } else if (c->type == SCHEMA_TEXT) {
+        json_object_set_new(object, "words",
+                            json_pack("{s:o,s:o,s:o}", "min", number_json(c->min), "max", number_json(c->max), "mean", number_json(c->mean)));
+    } else if (c->type == SCHEMA_NUMERIC || c->type == SCHEMA_TENSOR) {
         json_object_set_new(object, "min", c->type == SCHEMA_TENSOR ? float_json((float)c->min) : number_json(c->min));
         json_object_set_new(object, "max", c->type == SCHEMA_TENSOR ? float_json((float)c->max) : number_json(c->max));
         json_object_set_new(object, "mean", number_json(c->mean));
@@ -106,6 +120,13 @@ static json_t *tensor_json(const struct schema_dataset *dataset, int32_t column,
 static json_t *cell_json(const struct schema_dataset *dataset, int32_t column, int64_t row) {
     const struct schema_column *c = &dataset->columns[column];
     if (c->type == SCHEMA_NUMERIC) return number_json(schema_dataset_number(dataset, column, row));
+    if (c->type == SCHEMA_DATETIME) return datetime_json(c, schema_dataset_number(dataset, column, row));
+    if (c->type == SCHEMA_TEXT) {
+        size_t size;
+        const char *text = schema_dataset_text(dataset, column, row, &size);
+        json_t *string = text ? json_stringn(text, size) : NULL;
+        return string ? string : json_null();
+    }
     if (c->type == SCHEMA_TENSOR) return tensor_json(dataset, column, row);
     int32_t code = schema_dataset_code(dataset, column, row);
     if (code < 0) return json_null();

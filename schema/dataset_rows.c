@@ -4,6 +4,7 @@
  * read of it) and `write_cell`. */
 #include "dataset_rows.h"
 
+#include "datetime.h"
 #include "number_print.h"
 #include "text.h"
 
@@ -31,7 +32,7 @@ struct rows_column {
     const struct schema_column *column;
     char *key; /* "name": as JSON, with its colon */
     size_t key_size;
-    double *numbers; /* NUMERIC: of the chunk */
+    double *numbers; /* NUMERIC, DATETIME: of the chunk */
     int32_t *codes;  /* CATEGORICAL, BOOLEAN: of the chunk */
     int64_t per_cell;
 };
@@ -108,15 +109,14 @@ static bool needs_quotes(const char *text, size_t size) {
     return false;
 }
 
-static void add_csv_text(struct piece *p, const char *text) {
-    const size_t size = strlen(text);
+static void add_csv_text(struct piece *p, const char *text, size_t size) {
     if (!needs_quotes(text, size)) {
         add(p, text, size);
         return;
     }
     add_byte(p, '"');
     const char *from = text;
-    for (const char *quote; (quote = strchr(from, '"')); from = quote + 1) {
+    for (const char *quote; (quote = memchr(from, '"', size - (size_t)(from - text))); from = quote + 1) {
         add(p, from, (size_t)(quote + 1 - from));
         add_byte(p, '"');
     }
@@ -124,28 +124,28 @@ static void add_csv_text(struct piece *p, const char *text) {
     add_byte(p, '"');
 }
 
-static void add_json_text(struct piece *p, const char *text) {
+static void add_json_text(struct piece *p, const char *text, size_t size) {
     static const char hex[] = "0123456789abcdef";
     add_byte(p, '"');
     const char *from = text;
-    for (const char *c = text;; c++) {
+    for (const char *c = text; c < text + size; c++) {
         const unsigned char byte = (unsigned char)*c;
         if (byte >= 0x20 && byte != '"' && byte != '\\') continue;
         add(p, from, (size_t)(c - from));
-        if (!byte) break;
         const char escape[] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, plain[] = {'\\', *c};
         if (byte < 0x20) add(p, escape, sizeof escape);
         else add(p, plain, sizeof plain);
         from = c + 1;
     }
+    add(p, from, size - (size_t)(from - text));
     add_byte(p, '"');
 }
 
 /* ---- cells ---- */
 
-static void add_text(struct schema_rows *r, const char *text) {
-    if (r->format == SCHEMA_ROWS_CSV) add_csv_text(&r->piece, text);
-    else add_json_text(&r->piece, text);
+static void add_text(struct schema_rows *r, const char *text, size_t size) {
+    if (r->format == SCHEMA_ROWS_CSV) add_csv_text(&r->piece, text, size);
+    else add_json_text(&r->piece, text, size);
 }
 
 /* A row of a single empty cell would be a blank line, which readers skip. */
@@ -193,21 +193,34 @@ static bool write_tensor(struct schema_rows *r, const struct rows_column *c) {
 /* False: the piece is full and the cell not complete. */
 static bool write_cell(struct schema_rows *r, const struct rows_column *c) {
     const int64_t i = r->row - r->chunk_first;
+    char date[SCHEMA_DATETIME_TEXT];
+    const char *text;
+    size_t size;
     switch (c->column->type) {
     case SCHEMA_NUMERIC:
         if (isfinite(c->numbers[i])) add_number(&r->piece, c->numbers[i]);
         else add_missing(r);
         break;
     case SCHEMA_CATEGORICAL:
-        if (c->codes[i] >= 0) add_text(r, c->column->categories[c->codes[i]].value);
+        if (c->codes[i] >= 0) text = c->column->categories[c->codes[i]].value, add_text(r, text, strlen(text));
         else add_missing(r);
         break;
     case SCHEMA_BOOLEAN:
         if (c->codes[i] < 0) add_missing(r);
-        else if (r->format == SCHEMA_ROWS_CSV) add_text(r, c->column->categories[c->codes[i]].value);
+        else if (r->format == SCHEMA_ROWS_CSV) text = c->column->categories[c->codes[i]].value, add_text(r, text, strlen(text));
         else add(&r->piece, c->codes[i] ? "true" : "false", c->codes[i] ? 4 : 5);
         break;
     case SCHEMA_TENSOR: return write_tensor(r, c);
+    case SCHEMA_DATETIME:
+        text = isfinite(c->numbers[i]) ? schema_datetime_text(c->numbers[i], c->column->days, date) : "";
+        if (*text) add_text(r, text, strlen(text));
+        else add_missing(r);
+        break;
+    case SCHEMA_TEXT:
+        text = schema_dataset_text(r->dataset, c->index, r->row, &size);
+        if (text) add_text(r, text, size);
+        else add_missing(r);
+        break;
     }
     return true;
 }
@@ -218,10 +231,12 @@ static bool write_cell(struct schema_rows *r, const struct rows_column *c) {
 static void load(struct schema_rows *r, const struct rows_column *c) {
     const int64_t n = r->chunk_end - r->chunk_first;
     switch (c->column->type) {
-    case SCHEMA_NUMERIC: schema_dataset_numbers(r->dataset, c->index, r->chunk_first, n, c->numbers); break;
+    case SCHEMA_NUMERIC:
+    case SCHEMA_DATETIME: schema_dataset_numbers(r->dataset, c->index, r->chunk_first, n, c->numbers); break;
     case SCHEMA_CATEGORICAL:
     case SCHEMA_BOOLEAN: schema_dataset_gather_codes(r->dataset, c->index, r->numbers, n, c->codes); break;
-    case SCHEMA_TENSOR: break; /* cell by cell */
+    case SCHEMA_TENSOR:
+    case SCHEMA_TEXT: break; /* cell by cell */
     }
 }
 
@@ -265,7 +280,7 @@ static void begin(struct schema_rows *r) {
     if (r->format == SCHEMA_ROWS_JSON) add(&r->piece, "{\"records\":[\n", 13);
     for (int32_t c = 0; c < r->columns_count && r->format == SCHEMA_ROWS_CSV; c++) {
         if (c) add_byte(&r->piece, ',');
-        add_csv_text(&r->piece, r->columns[c].column->name);
+        add_csv_text(&r->piece, r->columns[c].column->name, strlen(r->columns[c].column->name));
     }
     if (r->format == SCHEMA_ROWS_CSV) add_byte(&r->piece, '\n');
 }
@@ -291,13 +306,14 @@ static bool column_new(struct schema_rows *r, struct rows_column *c, int32_t ind
     struct piece key = {0};
     c->index = index, c->column = &r->dataset->columns[index], c->per_cell = 1;
     for (int32_t d = 0; d < c->column->shape.rank; d++) c->per_cell *= c->column->shape.dims[d];
-    add_json_text(&key, c->column->name);
+    add_json_text(&key, c->column->name, strlen(c->column->name));
     add_byte(&key, ':');
     c->key = key.bytes ? realloc(key.bytes, key.size) : NULL;
     c->key_size = key.size;
-    if (c->column->type == SCHEMA_NUMERIC) c->numbers = malloc((size_t)r->chunk_rows * sizeof *c->numbers);
-    if (c->column->type == SCHEMA_CATEGORICAL || c->column->type == SCHEMA_BOOLEAN) c->codes = malloc((size_t)r->chunk_rows * sizeof *c->codes);
-    return c->key && !key.failed;
+    const bool number = schema_type_is_number(c->column->type), coded = c->column->type == SCHEMA_CATEGORICAL || c->column->type == SCHEMA_BOOLEAN;
+    if (number) c->numbers = malloc((size_t)r->chunk_rows * sizeof *c->numbers);
+    if (coded) c->codes = malloc((size_t)r->chunk_rows * sizeof *c->codes);
+    return c->key && !key.failed && (!number || c->numbers) && (!coded || c->codes);
 }
 
 static bool columns_new(struct schema_rows *r, const int32_t *chosen) {
@@ -309,7 +325,6 @@ static bool columns_new(struct schema_rows *r, const int32_t *chosen) {
         struct rows_column *c = &r->columns[i];
         if (!column_new(r, c, chosen ? chosen[i] : i)) return false;
         if (c->column->type == SCHEMA_TENSOR) largest = c->per_cell > largest ? c->per_cell : largest;
-        else if (!c->numbers && !c->codes) return false;
     }
     r->tensor = malloc((size_t)largest * sizeof *r->tensor);
     return r->tensor != NULL;

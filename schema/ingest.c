@@ -1,6 +1,7 @@
 /* ingest.c - the life of an upload: columns and rows come in from a format, groups go out to the column file.
  * In this order: small things, columns, groups, rows, open to close. What a cell becomes is in ingest_store.c, types are settled in ingest_infer.c.
  */
+#include "datetime.h"
 #include "ingest_sink.h"
 #include "number.h"
 
@@ -128,6 +129,7 @@ static void column_clear(struct ingest_column *c) {
     free(c->name);
     free(c->numbers);
     free(c->codes);
+    free(c->texts);
     free(c->tensors);
     free(c->absent);
     free(c->counts);
@@ -142,6 +144,7 @@ static struct column_values values_of(const struct ingest_column *c) {
                                   .per_cell = c->type == SCHEMA_TENSOR ? bp_shape_size(&c->shape) : 1,
                                   .numbers = c->numbers,
                                   .codes = c->codes,
+                                  .texts = c->texts,
                                   .tensors = c->tensors,
                                   .absent = c->absent};
 }
@@ -152,12 +155,13 @@ static bool allocate_groups(struct schema_ingest *ingest) {
     for (int32_t i = 0; i < ingest->columns_count; i++) {
         struct ingest_column *c = &ingest->columns[i];
         size_t size = c->type == SCHEMA_TENSOR ? (size_t)bp_shape_size(&c->shape) : 1;
-        if (c->type == SCHEMA_NUMERIC) c->numbers = malloc(rows * sizeof *c->numbers);
+        if (schema_type_is_number(c->type)) c->numbers = malloc(rows * sizeof *c->numbers);
+        else if (c->type == SCHEMA_TEXT) c->texts = malloc(rows * sizeof *c->texts);
         else if (c->type == SCHEMA_TENSOR) c->tensors = malloc(rows * size * sizeof *c->tensors), c->absent = malloc(rows);
         else c->codes = malloc(rows * sizeof *c->codes);
         if (c->turned) c->scratch = malloc(size * sizeof *c->scratch);
-        if (!(c->numbers || c->codes || (c->tensors && c->absent)) || (c->turned && !c->scratch)) return false;
-        ingest->numbers[i] = c->numbers;
+        if (!(c->numbers || c->codes || c->texts || (c->tensors && c->absent)) || (c->turned && !c->scratch)) return false;
+        ingest->numbers[i] = c->type == SCHEMA_NUMERIC ? c->numbers : NULL;
         schema_statistics_start(&c->statistics);
     }
     return true;
@@ -176,7 +180,8 @@ static int start_groups(struct schema_ingest *ingest, struct schema_problems *pr
     if (!ingest->dense || !ingest->weights || !allocate_groups(ingest)) return schema_ingest_no_memory(problems);
     for (size_t i = 0; i < count; i++) ingest->values[i] = values_of(&ingest->columns[i]);
     struct bp_error error = {{0}, {0}};
-    if (column_file_create(ingest->fd, ingest->columns_count, ingest->rows_per_group, &ingest->file, &error)) return disk_problem(problems, &error);
+    if (column_file_create(ingest->fd, ingest->values, ingest->columns_count, ingest->rows_per_group, &ingest->file, &error))
+        return disk_problem(problems, &error);
     return 0;
 }
 
@@ -212,6 +217,16 @@ static void count_tensors(struct ingest_column *c, int64_t rows) {
     }
 }
 
+static void count_clocks(struct ingest_column *c, int64_t rows) {
+    for (int64_t i = 0; i < rows && !c->clock; i++) c->clock = !isnan(c->numbers[i]) && fmod(c->numbers[i], 86400) != 0;
+}
+
+static int64_t count_absent_texts(const struct ingest_column *c, int64_t rows) {
+    int64_t absent = 0;
+    for (int64_t i = 0; i < rows; i++) absent += c->texts[i] == 0;
+    return absent;
+}
+
 static void count_codes(struct ingest_column *c, int64_t rows) {
     for (int64_t i = 0; i < rows; i++) {
         if (c->codes[i] == 0) c->missing++;
@@ -229,7 +244,9 @@ static int flush_group(struct schema_ingest *ingest, struct schema_problems *pro
     ingest->rows_flushed += rows;
     for (int32_t i = 0; i < ingest->columns_count; i++) {
         struct ingest_column *c = &ingest->columns[i];
-        if (c->type == SCHEMA_NUMERIC) count_numbers(ingest, c, rows), schema_ingest_trace_numbers(c, rows, ingest->weights);
+        if (c->type == SCHEMA_DATETIME) count_numbers(ingest, c, rows), count_clocks(c, rows);
+        else if (c->type == SCHEMA_TEXT) c->missing += count_absent_texts(c, rows); /* words are counted as they come */
+        else if (c->type == SCHEMA_NUMERIC) count_numbers(ingest, c, rows), schema_ingest_trace_numbers(c, rows, ingest->weights);
         else if (c->type == SCHEMA_TENSOR) count_tensors(c, rows);
         else count_codes(c, rows), schema_ingest_trace_codes(c, first, rows);
     }
@@ -248,6 +265,7 @@ static void blank_row(struct schema_ingest *ingest) {
         struct ingest_column *c = &ingest->columns[i];
         if (c->numbers) c->numbers[row] = NAN;
         else if (c->codes) c->codes[row] = 0;
+        else if (c->texts) c->texts[row] = 0;
         else c->absent[row] = 1;
     }
 }
@@ -285,7 +303,10 @@ static void sample_cell(struct ingest_column *c, const struct schema_cell *cell)
         break;
     default: break;
     }
-    if (text && c->sample_texts++ == 0) schema_ingest_short(cell->text, cell->size, c->odd);
+    if (!text) return;
+    if (c->sample_texts == c->sample_dates && schema_datetime_parse(cell->text, cell->size, &number)) c->sample_dates++;
+    c->sample_words += schema_cell_words(cell->text, cell->size);
+    if (c->sample_texts++ == 0) schema_ingest_short(cell->text, cell->size, c->odd);
 }
 
 int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems) {
@@ -379,6 +400,7 @@ int schema_ingest_feed(struct schema_ingest *ingest, const void *bytes, size_t s
 static bool describe(struct ingest_column *c, struct schema_column *out) {
     out->name = c->name, out->type = c->type, out->missing = c->missing;
     if (c->type == SCHEMA_TENSOR) out->shape = c->shape;
+    if (c->type == SCHEMA_DATETIME) out->days = !c->clock, out->format = c->format;
     schema_statistics_finish(&c->statistics, out);
     if (c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN) return true;
     out->categories_count = c->type == SCHEMA_BOOLEAN ? 2 : c->dictionary.count;

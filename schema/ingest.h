@@ -24,6 +24,7 @@ struct schema_column_type {
     enum schema_type type;
     struct bp_shape shape; /* TENSOR: may be given; rank 0: as the data is */
     bool hwc;              /* "layout": "hwc" (the default) */
+    char *format;          /* DATETIME: as strptime() takes it, or NULL */
 };
 
 /* How CSV is written. 0: to be found out. */
@@ -89,8 +90,8 @@ json_t *schema_ingest_details(const struct schema_ingest *ingest);
 int schema_csv_dialect_parse(const char *separator, const char *decimal, const char *quote, const char *header, struct schema_csv_dialect *dialect,
                              struct schema_problems *problems);
 
-/* Parses "col:categorical,col2:numeric" (a column name with a comma or colon in double quotes) or the JSON object `types`; adds problems
- * with the pointer or parameter at fault. *types is the caller's (schema_column_types_free). */
+/* Parses "col:categorical,col2:numeric,col3:datetime:%d/%m/%Y" (a column name with a comma or colon in double quotes) or the JSON object `types`;
+ * adds problems with the pointer or parameter at fault. *types is the caller's (schema_column_types_free). */
 int schema_column_types_parse(const char *text, struct schema_column_type **types, int32_t *count, struct schema_problems *problems);
 int schema_column_types_decode(json_t *object, const char *pointer, struct schema_column_type **types, int32_t *count,
                                struct schema_problems *problems);

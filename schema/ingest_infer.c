@@ -37,8 +37,34 @@ static int apply(struct schema_ingest *ingest, const struct schema_column_type *
 
 /* ---- the sample ---- */
 
-static enum schema_type inferred(const struct ingest_column *c) {
+enum { PROSE_CELLS = 10, PROSE_WORDS = 5, DISTINCT_CELLS = 1000 };
+
+/* Whether the texts of a column are to be read, not told apart: sentences, hardly any of them twice; or so many, and all different, that a dictionary
+ * of them would be the column once more. */
+static bool is_text(const struct schema_ingest *ingest, int32_t column) {
+    const struct ingest_column *c = &ingest->columns[column];
+    const bool prose = c->sample_texts >= PROSE_CELLS && c->sample_words >= PROSE_WORDS * c->sample_texts;
+    struct schema_dictionary seen = {0};
+    struct schema_cell cell;
+    int64_t distinct = 0;
+    if (!prose && c->sample_texts < DISTINCT_CELLS) return false;
+    for (size_t at = 0; schema_cells_next(&ingest->sample, &at, &cell);) {
+        if (cell.column != column || (cell.kind != CELL_TEXT && cell.kind != CELL_STRING) || schema_cell_is_missing(cell.text, cell.size)) continue;
+        if (schema_dictionary_find(&seen, cell.text, cell.size) >= 0) continue;
+        if (schema_dictionary_add(&seen, cell.text, cell.size, "", 0) < 0) break;
+        distinct++;
+    }
+    schema_dictionary_clear(&seen);
+    return prose ? distinct * 2 > c->sample_texts : distinct == c->sample_texts;
+}
+
+static enum schema_type inferred(const struct schema_ingest *ingest, int32_t column) {
+    const struct ingest_column *c = &ingest->columns[column];
     if (c->sample_arrays) return SCHEMA_TENSOR;
+    if (c->sample_texts && !c->sample_numbers && !c->sample_booleans) {
+        if (c->sample_dates == c->sample_texts) return SCHEMA_DATETIME;
+        if (is_text(ingest, column)) return SCHEMA_TEXT;
+    }
     if (c->sample_texts || (c->sample_numbers && c->sample_booleans)) return SCHEMA_CATEGORICAL;
     return c->sample_booleans ? SCHEMA_BOOLEAN : SCHEMA_NUMERIC;
 }
@@ -86,7 +112,8 @@ int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *pr
                                         c->type == SCHEMA_TENSOR ? "its cells are arrays: it is a tensor" : "its cells are single numbers");
             continue;
         }
-        c->type = c->given ? c->given->type : c->declared ? c->type : inferred(c);
+        c->type = c->given ? c->given->type : c->declared ? c->type : inferred(ingest, i);
+        if (c->given && c->given->format) c->format = c->given->format;
         if (c->type == SCHEMA_TENSOR && settle_shape(ingest, i, problems)) failed = -1;
     }
     return failed;
@@ -99,6 +126,10 @@ void schema_ingest_reason(const struct schema_ingest *ingest, int32_t column, ch
     else if (c->declared) snprintf(text, size, "so are the values of the array");
     else if (c->sample_arrays) snprintf(text, size, "%lld cells are arrays", (long long)c->sample_arrays);
     else if (texts && numbers) snprintf(text, size, "%lld cells are numbers, %lld are not, the first being \"%s\"", numbers, texts, c->odd);
+    else if (texts && c->type == SCHEMA_DATETIME) snprintf(text, size, "all %lld cells are dates, the first being \"%s\"", texts, c->odd);
+    else if (texts && c->type == SCHEMA_TEXT)
+        snprintf(text, size, "%lld cells are text of %.1f words on average, and hardly any is there twice", texts,
+                 (double)c->sample_words / (double)texts);
     else if (texts) snprintf(text, size, "%lld cells are text, the first being \"%s\"", texts, c->odd);
     else if (numbers && booleans) snprintf(text, size, "%lld cells are numbers, %lld are true or false", numbers, booleans);
     else if (booleans) snprintf(text, size, "all %lld cells are true or false", booleans);

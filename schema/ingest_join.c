@@ -73,6 +73,7 @@ static int declare(struct join *j, int32_t part, int32_t column, struct schema_p
     const struct schema_column *c = &j->parts[part]->columns[column];
     const int32_t at = schema_ingest_declare(j->ingest, c->name, strlen(c->name), c->type, c->type == SCHEMA_TENSOR ? &c->shape : NULL, problems);
     if (at < 0) return -1;
+    j->ingest->columns[at].format = c->format;
     j->sources[at] = (struct source){.columns = {-1, -1}};
     j->sources[at].columns[part] = column;
     if (part == 0 && j->how == SCHEMA_JOIN_ROWS) j->sources[at].columns[1] = schema_dataset_find(j->parts[1], c->name);
@@ -114,19 +115,36 @@ static void copy_tensors(const struct schema_dataset *d, int32_t column, int64_t
     }
 }
 
-/* Rows first..first+n of a part into the group, from its row on. */
-static void copy(struct join *j, int32_t column, int32_t part, int64_t first, int64_t n) {
+static int copy_texts(struct join *j, int32_t column, int32_t from, const struct schema_dataset *d, int64_t first, int64_t n) {
+    struct ingest_column *to = &j->ingest->columns[column];
+    struct bp_error error = {{0}, {0}};
+    for (int64_t i = 0; i < n; i++) {
+        size_t size;
+        const char *text = schema_dataset_text(d, from, first + i, &size);
+        uint64_t *slot = &to->texts[j->ingest->group_row + i];
+        const double words = text ? (double)schema_cell_words(text, size) : 0;
+        *slot = 0;
+        if (text) schema_statistics_add(&to->statistics, &words, 1);
+        if (text && column_file_text(j->ingest->file, text, size, slot, &error) != 0) return -1;
+    }
+    return 0;
+}
+
+/* Rows first..first+n of a part into the group, from its row on; -1: the disk is full. */
+static int copy(struct join *j, int32_t column, int32_t part, int64_t first, int64_t n) {
     const struct source *s = &j->sources[column];
     const struct schema_dataset *d = j->parts[part];
     struct ingest_column *to = &j->ingest->columns[column];
     const int64_t row = j->ingest->group_row;
-    if (to->type == SCHEMA_NUMERIC) schema_dataset_numbers(d, s->columns[part], first, n, to->numbers + row);
+    if (to->type == SCHEMA_TEXT) return copy_texts(j, column, s->columns[part], d, first, n);
+    if (schema_type_is_number(to->type)) schema_dataset_numbers(d, s->columns[part], first, n, to->numbers + row);
     else if (to->type == SCHEMA_TENSOR) copy_tensors(d, s->columns[part], first, n, to, row);
     else
         for (int64_t i = 0; i < n; i++) {
             const int32_t code = schema_dataset_code(d, s->columns[part], first + i);
             to->codes[row + i] = code < 0 ? 0 : (uint32_t)(s->codes[part] ? s->codes[part][code] : code) + 1;
         }
+    return 0;
 }
 
 /* All rows of a part; of columns side by side both parts go at once. */
@@ -138,7 +156,10 @@ static int copy_part(struct join *j, int32_t part, struct schema_problems *probl
         if (n > rows - first) n = rows - first;
         for (int32_t c = 0; c < ingest->columns_count; c++) {
             const bool beside = j->how == SCHEMA_JOIN_COLUMNS && j->sources[c].columns[0] < 0;
-            copy(j, c, beside ? 1 : part, first, n);
+            if (copy(j, c, beside ? 1 : part, first, n) != 0) {
+                problems->internal = true;
+                return schema_problem_add(problems, NULL, "cannot write the dataset: free space in the data folder and send it again");
+            }
         }
         if (schema_ingest_rows_end(ingest, n, problems)) return -1;
     }
@@ -194,6 +215,7 @@ int schema_column_types_of(const struct schema_dataset *d, struct schema_column_
     for (; *types && *count < d->columns_count; ++*count) {
         const struct schema_column *c = &d->columns[*count];
         (*types)[*count] = (struct schema_column_type){.name = strdup(c->name), .type = c->type, .shape = c->shape, .hwc = true};
+        if (c->format) (*types)[*count].format = strdup(c->format);
         if (!(*types)[*count].name) break;
     }
     if (*types && *count == d->columns_count) return 0;

@@ -169,9 +169,12 @@ static void review_categories(struct schema_ingest *ingest, const struct ingest_
         schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: its numbers seem to have a decimal comma (\"%s\"); write a point%s", name,
                            schema_dictionary_value(&c->dictionary, 0), ingest->details ? ", or send the file again with decimal=comma" : "");
     if (are_dates(&c->dictionary))
-        schema_ingest_warn(ingest,
-                           "column \"%s\" holds dates as text (\"%s\"), each of which is a category of its own; send what matters of them as numbers",
-                           name, schema_dictionary_value(&c->dictionary, 0));
+        schema_ingest_warn(
+            ingest,
+            "column \"%s\" holds dates as text (\"%s\"), each of which is a category of its own; send it with %s, where the format says how they "
+            "are written",
+            name, schema_dictionary_value(&c->dictionary, 0),
+            ingest->types_in_body ? "{\"type\":\"datetime\",\"format\":\"%m/%d/%Y\"}" : "the type datetime:%m/%d/%Y");
     else if (present > IDENTIFIER_ROWS && c->dictionary.count == present)
         schema_ingest_warn(ingest, "column \"%s\" looks like an identifier: all its %lld values are different; leave it out of the features", name,
                            (long long)present);
@@ -188,7 +191,7 @@ void schema_ingest_review(struct schema_ingest *ingest) {
             continue;
         }
         if (c->type == SCHEMA_CATEGORICAL) review_categories(ingest, c, name);
-        bool constant = (c->type == SCHEMA_NUMERIC || c->type == SCHEMA_TENSOR)
+        bool constant = (schema_type_is_number(c->type) || c->type == SCHEMA_TENSOR)
                             ? c->statistics.min == c->statistics.max
                             : c->type == SCHEMA_BOOLEAN && (!c->boolean_counts[0] || !c->boolean_counts[1]);
         if (constant && ingest->rows > 1) schema_ingest_warn(ingest, "column \"%s\" is constant", name);

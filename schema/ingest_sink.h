@@ -41,10 +41,12 @@ struct ingest_column {
     bool declared;                          /* by the format: type and cell_shape stand before the first row */
     /* the sample: how many cells are numbers, true/false, NA and the like, other text, arrays */
     int64_t sample_numbers, sample_booleans, sample_tokens, sample_texts, sample_arrays;
-    char odd[64]; /* the first other text, shortened */
+    int64_t sample_dates, sample_words; /* other texts that are dates; words of all of them */
+    char odd[64];                       /* the first other text, shortened */
     /* the group being filled; which one depends on the type */
     double *numbers;
     uint32_t *codes;
+    uint64_t *texts;
     float *tensors;
     uint8_t *absent;
     int64_t missing;
@@ -53,8 +55,10 @@ struct ingest_column {
     struct schema_dictionary dictionary; /* CATEGORICAL */
     int64_t *counts;                     /* per category */
     int32_t counts_room;
-    int64_t kept;     /* NA and the like kept as a category */
-    char spelt[2][8]; /* BOOLEAN: false, true as they first appeared */
+    const char *format; /* DATETIME: how texts are written, or NULL */
+    bool clock;         /* DATETIME: some value is not the start of a day */
+    int64_t kept;       /* NA and the like kept as a category */
+    char spelt[2][8];   /* BOOLEAN: false, true as they first appeared */
     int64_t boolean_counts[2];
     struct bp_shape cell_shape, shape; /* TENSOR: as cells come, as it is stored (H, W, C) */
     bool turned;                       /* cells come as (C, H, W) */

@@ -1,4 +1,5 @@
 /* ingest_store.c - puts one cell of a settled column into the row group being filled, or says why it does not fit. */
+#include "datetime.h"
 #include "ingest_sink.h"
 #include "number.h"
 
@@ -66,20 +67,53 @@ static int store_boolean(struct schema_ingest *ingest, struct ingest_column *c, 
     return 0;
 }
 
+/* Numbers are seconds since 1970. */
+static int store_datetime(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
+    const bool text = cell->kind == CELL_TEXT || cell->kind == CELL_STRING;
+    double seconds = NAN;
+    c->numbers[ingest->group_row] = NAN;
+    if (cell->kind == CELL_MISSING || (text && schema_cell_is_missing(cell->text, cell->size))) return 0;
+    if (cell->kind == CELL_NUMBER && c->given && !c->format) seconds = cell->number;
+    else if ((text || cell->kind == CELL_NUMBER) && !schema_datetime_parse_as(c->format, cell->text, cell->size, &seconds) && !c->format &&
+             c->given && text)
+        (void)schema_number_cell(cell->text, cell->size, &seconds);
+    c->numbers[ingest->group_row] = seconds;
+    if (fabs(seconds) < 253402300800.0) return 0; /* the year 10000 */
+    char expected[160];
+    if (c->format) snprintf(expected, sizeof expected, "a date or time like \"%s\"", c->format);
+    else snprintf(expected, sizeof expected, "a date or time like 2024-01-31 or 2024-01-31T12:00:00Z, or seconds since 1970");
+    return misfit(ingest, cell, expected, problems);
+}
+
+static int store_text(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
+    struct bp_error error = {{0}, {0}};
+    uint64_t *slot = &c->texts[ingest->group_row];
+    *slot = 0;
+    if (cell->kind == CELL_MISSING || schema_cell_is_missing(cell->text, cell->size)) return 0;
+    if (cell->kind == CELL_ARRAY) return misfit(ingest, cell, "a text", problems);
+    const double words = (double)schema_cell_words(cell->text, cell->size);
+    schema_statistics_add(&c->statistics, &words, 1);
+    if (problems->total > 0 || column_file_text(ingest->file, cell->text, cell->size, slot, &error) == 0) return 0;
+    problems->internal = true;
+    return schema_problem_add(problems, NULL, "%s", error.message);
+}
+
 /* A category not seen before. */
 static int32_t add_category(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, const char *key, size_t size,
                             struct schema_problems *problems) {
-    char name[64];
+    char name[64], hint[200];
     schema_ingest_short(c->name, c->name_size, name);
+    override_text(ingest, c, "text", hint, sizeof hint);
     if (c->dictionary.count >= ingest->options.categories_max)
-        return schema_problem_add(problems, NULL,
-                                  "column \"%s\" has more than %d distinct values, too many for a categorical column; leave the column out", name,
-                                  ingest->options.categories_max);
+        return schema_problem_add(
+            problems, NULL, "column \"%s\" has more than %d distinct values, too many for a categorical column; send it as text (%s) or leave it out",
+            name, ingest->options.categories_max, hint);
     size_t before = c->dictionary.bytes_size;
     int32_t code = schema_dictionary_add(&c->dictionary, key, size, cell->text, cell->size);
     ingest->dictionaries_size += c->dictionary.bytes_size - before;
     if (ingest->dictionaries_size > INGEST_DICTIONARIES_MAX)
-        return schema_problem_add(problems, NULL, "the distinct texts take more than 256 MiB; leave out columns of free text, such as \"%s\"", name);
+        return schema_problem_add(problems, NULL,
+                                  "the distinct values take more than 256 MiB; send columns of free text, such as \"%s\", as text (%s)", name, hint);
     if (code >= c->counts_room) {
         int32_t room = c->counts_room ? c->counts_room * 2 : 16;
         int64_t *grown = realloc(c->counts, (size_t)room * sizeof *grown);
@@ -105,7 +139,7 @@ static int store_category(struct schema_ingest *ingest, struct ingest_column *c,
     *slot = 0;
     if (cell->kind == CELL_MISSING || cell->size == 0) return 0;
     if (cell->kind == CELL_ARRAY) return misfit(ingest, cell, "a text or number", problems);
-    if (cell->size <= 4 && schema_cell_is_missing(cell->text, cell->size)) c->kept++;
+    if (cell->size <= 7 && schema_cell_is_missing(cell->text, cell->size)) c->kept++;
     const int32_t code = schema_ingest_category(ingest, cell, problems);
     if (code < 0) return -1;
     *slot = (uint32_t)code + 1;
@@ -149,7 +183,14 @@ static int store_tensor(struct schema_ingest *ingest, struct ingest_column *c, c
     if (cell->kind != CELL_ARRAY && !text) return misfit(ingest, cell, "an array of numbers", problems);
     struct bp_shape shape = {.rank = 0};
     float *out = c->tensors + row * size;
-    const char *wrong = schema_cell_array(cell->text, cell->size, c->turned ? c->scratch : out, size, &shape, &count);
+    const char *wrong;
+    if (cell->kind == CELL_STRING || (text && *cell->text != '[')) {
+        wrong = schema_cell_base64(cell->text, cell->size, size, c->turned ? c->scratch : out);
+        shape = c->cell_shape;
+        count = size;
+    } else {
+        wrong = schema_cell_array(cell->text, cell->size, c->turned ? c->scratch : out, size, &shape, &count);
+    }
     char got[64], want[64];
     if (wrong)
         return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems, "expected an array of numbers of shape %s, but %s",
@@ -173,6 +214,8 @@ int schema_ingest_store(struct schema_ingest *ingest, const struct schema_cell *
     case SCHEMA_CATEGORICAL: return store_category(ingest, c, cell, problems);
     case SCHEMA_BOOLEAN: return store_boolean(ingest, c, cell, problems);
     case SCHEMA_TENSOR: return store_tensor(ingest, c, cell, problems);
+    case SCHEMA_DATETIME: return store_datetime(ingest, c, cell, problems);
+    case SCHEMA_TEXT: return store_text(ingest, c, cell, problems);
     }
     return -1;
 }

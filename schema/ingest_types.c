@@ -1,5 +1,6 @@
 /* ingest_types.c - what a user says of the data: types of columns, "col:categorical,col2:numeric" in a query, {"col":"categorical"} in a body; and
  * how CSV is written. */
+#include "datetime.h"
 #include "ingest_sink.h"
 #include "text.h"
 
@@ -7,14 +8,15 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const known_types[] = {"numeric", "categorical", "boolean", "tensor", NULL};
+static const char *const known_types[] = {"numeric", "categorical", "boolean", "datetime", "text", "tensor", NULL};
 
 static int unknown_type(const char *pointer, const char *column, const char *type, struct schema_problems *problems) {
     char shown[64], name[64], meant[96];
     schema_ingest_short(type, strlen(type), shown);
     schema_ingest_short(column, strlen(column), name);
     const char *near = schema_nearest_in(type, known_types);
-    return schema_problem_add(problems, pointer, "\"%s\" is no column type (column \"%s\")%s%s Types are numeric, categorical, boolean and tensor",
+    return schema_problem_add(problems, pointer,
+                              "\"%s\" is no column type (column \"%s\")%s%s Types are numeric, categorical, boolean, datetime, text and tensor",
                               shown, name, schema_did_you_mean(near, meant, sizeof meant), near ? "" : ".");
 }
 
@@ -58,9 +60,20 @@ static char *take_name(const char **p) {
     return name;
 }
 
+static int set_format(struct schema_column_type *type, const char *format, const char *pointer, struct schema_problems *problems) {
+    char shown[64];
+    if (type->type != SCHEMA_DATETIME) return schema_problem_add(problems, pointer, "a format belongs to the type datetime");
+    if (!schema_datetime_format_good(format))
+        return schema_problem_add(problems, pointer,
+                                  "the format \"%s\" does not say year, month and day as strptime takes them, like %%d/%%m/%%Y %%H:%%M",
+                                  schema_ingest_short(format, strlen(format), shown));
+    type->format = strdup(format);
+    return type->format ? 0 : schema_ingest_no_memory(problems);
+}
+
 /* One "column:type" at *p; *p is left at the comma or the end. */
 static int take_type(const char **p, struct schema_column_type **types, int32_t *count, struct schema_problems *problems) {
-    char *name = take_name(p), shown[64], type[32];
+    char *name = take_name(p), shown[64], type[96];
     if (!name) return schema_ingest_no_memory(problems);
     schema_ingest_short(name, strlen(name), shown);
     *p += strspn(*p, " ");
@@ -82,6 +95,8 @@ static int take_type(const char **p, struct schema_column_type **types, int32_t 
         return schema_problem_add(problems, NULL, "types names the column \"%s\" twice", shown);
     }
     enum schema_type parsed;
+    char *format = strchr(type, ':'); /* datetime:%d/%m/%Y */
+    if (format) *format++ = '\0';
     if (!schema_type_parse(type, &parsed)) {
         unknown_type(NULL, name, type, problems);
         free(name);
@@ -90,7 +105,7 @@ static int take_type(const char **p, struct schema_column_type **types, int32_t 
     struct schema_column_type *added = append(types, count, name);
     if (!added) return schema_ingest_no_memory(problems);
     added->type = parsed;
-    return 0;
+    return format ? set_format(added, format, NULL, problems) : 0;
 }
 
 int schema_column_types_parse(const char *text, struct schema_column_type **types, int32_t *count, struct schema_problems *problems) {
@@ -128,21 +143,26 @@ static int decode_shape(json_t *shape, const char *pointer, struct schema_column
     return 0;
 }
 
-/* {"type":"tensor","shape":[28,28,1],"layout":"hwc"} */
+/* {"type":"tensor","shape":[28,28,1],"layout":"hwc"} or {"type":"datetime","format":"%d/%m/%Y"} */
 static int decode_object(json_t *value, const char *pointer, struct schema_column_type *type, struct schema_problems *problems) {
-    static const char *const fields[] = {"type", "shape", "layout", NULL};
+    static const char *const fields[] = {"type", "shape", "layout", "format", NULL};
     int failed = 0;
     const char *key;
     json_t *member;
     json_object_foreach(value, key, member) {
-        if (strcmp(key, "type") == 0 || strcmp(key, "shape") == 0 || strcmp(key, "layout") == 0) continue;
+        bool known = false;
+        for (int i = 0; fields[i]; i++) known = known || strcmp(key, fields[i]) == 0;
+        if (known) continue;
         char at[600], shown[64], meant[96];
         strncpy(at, pointer, sizeof at - 1), at[sizeof at - 1] = '\0';
         schema_ingest_pointer(at, sizeof at, key, strlen(key));
         const char *near = schema_nearest_in(key, fields);
-        failed = schema_problem_add(problems, at, "unknown field \"%s\"%s%s A type has type, shape and layout",
+        failed = schema_problem_add(problems, at, "unknown field \"%s\"%s%s A type has type, shape, layout and format",
                                     schema_ingest_short(key, strlen(key), shown), schema_did_you_mean(near, meant, sizeof meant), near ? "" : ".");
     }
+    const json_t *format = json_object_get(value, "format");
+    if (format && !json_is_string(format)) return schema_problem_add(problems, pointer, "format is a text like \"%%d/%%m/%%Y\"");
+    if (format && set_format(type, json_string_value(format), pointer, problems)) failed = -1;
     json_t *shape = json_object_get(value, "shape"), *layout = json_object_get(value, "layout");
     if ((shape || layout) && type->type != SCHEMA_TENSOR) return schema_problem_add(problems, pointer, "shape and layout belong to the type tensor");
     if (shape && decode_shape(shape, pointer, type, problems)) failed = -1;
@@ -158,8 +178,9 @@ static int decode_one(const char *name, json_t *value, const char *pointer, stru
     json_t *text = json_is_object(value) ? json_object_get(value, "type") : value;
     enum schema_type parsed;
     if (!json_is_string(text))
-        return schema_problem_add(
-            problems, pointer, "expected a type: \"numeric\", \"categorical\", \"boolean\", \"tensor\" or {\"type\":\"tensor\",\"shape\":[28,28,1]}");
+        return schema_problem_add(problems, pointer,
+                                  "expected a type: \"numeric\", \"categorical\", \"boolean\", \"datetime\", \"text\", \"tensor\" or "
+                                  "{\"type\":\"tensor\",\"shape\":[28,28,1]}");
     if (!schema_type_parse(json_string_value(text), &parsed)) return unknown_type(pointer, name, json_string_value(text), problems);
     struct schema_column_type *added = append(types, count, strdup(name));
     if (!added) return schema_ingest_no_memory(problems);
@@ -188,7 +209,7 @@ int schema_column_types_decode(json_t *object, const char *pointer, struct schem
 }
 
 void schema_column_types_free(struct schema_column_type *types, int32_t count) {
-    for (int32_t i = 0; i < count; i++) free(types[i].name);
+    for (int32_t i = 0; i < count; i++) free(types[i].name), free(types[i].format);
     free(types);
 }
 

@@ -1,6 +1,8 @@
 /* instances_decode.c - the patient reader of predict bodies, on jansson: every layout, every problem with its place. */
 #include "predictor.h"
 
+#include "cell.h"
+#include "datetime.h"
 #include "number.h"
 #include "values.h"
 
@@ -12,7 +14,7 @@
 enum { POINTER_MAX = 400, TEXT_MAX = 1 << 20 };
 
 static bool missing_text(const char *text) {
-    return !*text || strcasecmp(text, "na") == 0 || strcasecmp(text, "n/a") == 0 || strcasecmp(text, "nan") == 0 || strcmp(text, "?") == 0;
+    return schema_cell_is_missing(text, strlen(text));
 }
 
 /* Numbers of nested arrays into out, at most room of them; false on anything else. Counts into *n. */
@@ -47,6 +49,13 @@ static int decode_tensor(struct schema_predictor *p, int32_t i, const json_t *js
     float *out = p->tensors + p->tensor_at[i];
     int64_t size = bp_shape_size(&f->shape), n = 0;
     bp_shape_text(&f->shape, shape, sizeof shape);
+    if (json_is_string(json)) {
+        const char *wrong = schema_cell_base64(json_string_value(json), json_string_length(json), size, out);
+        if (wrong) return schema_problem_add(problems, pointer, "column \"%.60s\" wants numbers of the shape %s, but %s", f->name, shape, wrong);
+        p->cells[i].kind = SCHEMA_VALUE_TENSOR;
+        p->cells[i].tensor = out;
+        return 0;
+    }
     if (!json_is_array(json))
         return schema_problem_add(problems, pointer, "column \"%.60s\" wants nested arrays of numbers of the shape %s, got %s", f->name, shape,
                                   schema_json_text(json, got, sizeof got));
@@ -81,6 +90,33 @@ static int decode_boolean(struct schema_predictor *p, int32_t i, const json_t *j
     return 0;
 }
 
+static int decode_datetime(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    const char *text = json_string_value(json);
+    double seconds = json_is_number(json) ? json_number_value(json) : NAN;
+    char got[80];
+    if (text && missing_text(text)) return 0;
+    if (text) schema_datetime_parse_as(f->format, text, strlen(text), &seconds);
+    if (!(fabs(seconds) < 253402300800.0)) /* the year 10000 */
+        return schema_problem_add(problems, pointer, "column \"%.60s\" wants a date or time like %s%s%s, or seconds since 1970, got %s", f->name,
+                                  f->format ? "\"" : "", f->format ? f->format : "\"2024-01-31\" or \"2024-01-31T12:00:00Z\"", f->format ? "\"" : "",
+                                  schema_json_text(json, got, sizeof got));
+    p->cells[i].kind = SCHEMA_VALUE_NUMBER;
+    p->cells[i].number = seconds;
+    return 0;
+}
+
+static int decode_text(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    const char *text = json_string_value(json);
+    char got[80];
+    if (!text)
+        return schema_problem_add(problems, pointer, "column \"%.60s\" wants a text, got %s", p->preprocessing->features[i].name,
+                                  schema_json_text(json, got, sizeof got));
+    if (missing_text(text)) return 0;
+    p->cells[i] = (struct schema_feature_value){.kind = SCHEMA_VALUE_TEXT, .text = text, .size = json_string_length(json)};
+    return 0;
+}
+
 static int read_cell(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
     const struct schema_feature *f = &p->preprocessing->features[i];
     struct schema_feature_value *cell = &p->cells[i];
@@ -89,6 +125,8 @@ static int read_cell(struct schema_predictor *p, int32_t i, const json_t *json, 
     if (!json || json_is_null(json)) return 0;
     if (f->type == SCHEMA_TENSOR) return decode_tensor(p, i, json, pointer, problems);
     if (f->type == SCHEMA_BOOLEAN) return decode_boolean(p, i, json, pointer, problems);
+    if (f->type == SCHEMA_DATETIME) return decode_datetime(p, i, json, pointer, problems);
+    if (f->type == SCHEMA_TEXT) return decode_text(p, i, json, pointer, problems);
     if (f->type == SCHEMA_NUMERIC) {
         const char *text = json_string_value(json);
         if (text && missing_text(text)) return 0;

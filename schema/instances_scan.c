@@ -3,6 +3,8 @@
  * never accepts what jansson refuses; a fuzzer compares the two. */
 #include "predictor.h"
 
+#include "cell.h"
+#include "datetime.h"
 #include "number.h"
 
 #include <math.h>
@@ -87,6 +89,19 @@ static bool take_cell(struct scan *s, int32_t i) {
         return take_word(s, "null");
     }
     switch (f->type) {
+    case SCHEMA_DATETIME:
+        if (*s->at != '"') {
+            cell->kind = SCHEMA_VALUE_NUMBER;
+            return take_number(s, &cell->number) && fabs(cell->number) < 253402300800.0;
+        }
+        if (!take_string(s, &text, &size) || size == 0 || schema_cell_is_missing(text, size)) return false;
+        cell->kind = SCHEMA_VALUE_NUMBER;
+        return schema_datetime_parse_as(f->format, text, size, &cell->number);
+    case SCHEMA_TEXT:
+        if (!take_string(s, &text, &size) || schema_cell_is_missing(text, size)) return false;
+        cell->kind = SCHEMA_VALUE_TEXT;
+        cell->text = text, cell->size = size;
+        return true;
     case SCHEMA_NUMERIC: cell->kind = SCHEMA_VALUE_NUMBER; return take_number(s, &cell->number);
     case SCHEMA_CATEGORICAL:
         if (!take_string(s, &text, &size) || size == 0) return false;

@@ -55,8 +55,9 @@ static const struct bp_entry options_entry = {"a job", "training options", param
 static const struct bp_param validation_params[] = {
     {"fraction", BP_PARAM_NUMBER, "share of the rows held back for validation, 0 for none", .preset = 0.2, .min = 0, .max = 1,
      .flags = BP_PARAM_MAX_OPEN},
+    {"folds", BP_PARAM_INTEGER, "parts that validate in turn, before a fit on all rows", .preset = 0, .min = 2, .max = SCHEMA_FOLDS_MAX},
 };
-static const struct bp_entry validation_entry = {"validation", "which rows are held back", validation_params, 1};
+static const struct bp_entry validation_entry = {"validation", "which rows are held back", validation_params, 2};
 
 enum { PATIENCE, MIN_DELTA };
 static const struct bp_param stopping_params[] = {
@@ -123,34 +124,68 @@ static void decode_optimizer(const json_t *json, const char *pointer, struct sch
     json_decref(copy);
 }
 
-static const char *const validation_names[] = {"", "group", "time", "column", NULL};
+static const char *const validation_names[] = {"", "group", "time", "column", "dataset", NULL};
 
-/* {"fraction":0.2}, with "group" or "time" and a column; or {"column":"split"}. */
+/* "group", "time", "column" or "dataset", whose value is a text. */
+static void decode_way(const json_t *value, int i, const char *place, struct schema_options *options, struct schema_problems *problems) {
+    const bool dataset = i == SCHEMA_VALIDATION_DATASET;
+    const size_t room = dataset ? sizeof options->validation_dataset : sizeof options->validation_column;
+    char got[80];
+    if (!json_is_string(value) || json_string_length(value) >= room)
+        schema_problem_add(problems, place, "%s must be the name of a %s, got %s", validation_names[i], dataset ? "stored dataset" : "column",
+                           schema_json_text(value, got, sizeof got));
+    else if (options->validation != SCHEMA_VALIDATION_RANDOM)
+        schema_problem_add(problems, place, "validation rows are chosen in one way: say either %s or %s", validation_names[options->validation],
+                           validation_names[i]);
+    else {
+        options->validation = (enum schema_validation)i;
+        snprintf(dataset ? options->validation_dataset : options->validation_column, room, "%s", json_string_value(value));
+    }
+}
+
+/* {"fraction":0.2}, with "group" or "time" and a column; {"column":"split"}; {"folds":5}, with "group" or without; {"dataset":"name@2"}. */
 static void decode_validation(const json_t *json, const char *pointer, struct schema_options *options, struct schema_problems *problems) {
-    struct bp_value fraction[1];
+    enum { FRACTION, FOLDS };
+    struct bp_value values[2];
     char place[300], got[80];
     if (!json_is_object(json)) {
         schema_problem_add(problems, pointer, "validation must be an object like {\"fraction\":0.2}, got %s",
                            schema_json_text(json, got, sizeof got));
         return;
     }
-    if (schema_values_decode(json, pointer, &validation_entry, validation_names + 1, fraction, problems) == 0)
-        options->validation_fraction = fraction[0].number;
+    const bool valid = schema_values_decode(json, pointer, &validation_entry, validation_names + 1, values, problems) == 0;
     for (int i = 1; validation_names[i]; i++) {
-        const json_t *column = json_object_get(json, validation_names[i]);
-        if (!column || json_is_null(column)) continue;
-        schema_pointer(pointer, validation_names[i], place, sizeof place);
-        if (!json_is_string(column) || json_string_length(column) >= sizeof options->validation_column)
-            schema_problem_add(problems, place, "%s must be the name of a column, got %s", validation_names[i],
-                               schema_json_text(column, got, sizeof got));
-        else if (options->validation != SCHEMA_VALIDATION_RANDOM)
-            schema_problem_add(problems, place, "validation rows are chosen in one way: say either %s or %s", validation_names[options->validation],
-                               validation_names[i]);
-        else {
-            options->validation = (enum schema_validation)i;
-            snprintf(options->validation_column, sizeof options->validation_column, "%s", json_string_value(column));
-        }
+        const json_t *value = json_object_get(json, validation_names[i]);
+        if (!value || json_is_null(value)) continue;
+        decode_way(value, i, schema_pointer(pointer, validation_names[i], place, sizeof place), options, problems);
     }
+    const bool folds = json_object_get(json, "folds") != NULL, dataset = options->validation == SCHEMA_VALIDATION_DATASET;
+    if (folds && options->validation != SCHEMA_VALIDATION_RANDOM && options->validation != SCHEMA_VALIDATION_GROUP)
+        schema_problem_add(problems, schema_pointer(pointer, validation_names[options->validation], place, sizeof place),
+                           "folds go with group or alone: every row validates once, so %s cannot say which rows are held back",
+                           validation_names[options->validation]);
+    if ((folds || dataset) && json_object_get(json, "fraction"))
+        schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place),
+                           folds ? "with folds every row validates once: leave fraction out, or say a fraction without folds"
+                                 : "the rows of the other dataset validate, none of the job's own are held back: leave fraction out");
+    if (!valid) return;
+    options->validation_fraction = values[FRACTION].number;
+    options->folds = (int32_t)values[FOLDS].number;
+    if (folds) options->validation_fraction = 1.0 / options->folds;
+    if (dataset) options->validation_fraction = 0;
+}
+
+bool schema_options_validate(const struct schema_options *o) {
+    return o->validation_fraction > 0 || o->validation == SCHEMA_VALIDATION_DATASET;
+}
+
+static json_t *encode_validation(const struct schema_options *o) {
+    json_t *json = json_object();
+    if (o->folds) json_object_set_new(json, "folds", json_integer(o->folds));
+    else if (o->validation != SCHEMA_VALIDATION_DATASET) json_object_set_new(json, "fraction", schema_number_encode(o->validation_fraction));
+    if (o->validation == SCHEMA_VALIDATION_DATASET) json_object_set_new(json, "dataset", json_string(o->validation_dataset));
+    else if (o->validation != SCHEMA_VALIDATION_RANDOM) json_object_set_new(json, validation_names[o->validation], json_string(o->validation_column));
+    return json;
 }
 
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
@@ -199,10 +234,7 @@ json_t *schema_options_encode(const struct schema_options *o) {
     json_object_set_new(json, "batch_size", json_integer(o->batch_size));
     json_object_set_new(json, "seed", json_integer((json_int_t)o->seed));
     json_object_set_new(json, "threads", json_integer(o->threads));
-    json_t *validation = json_pack("{s:o}", "fraction", schema_number_encode(o->validation_fraction));
-    if (o->validation != SCHEMA_VALIDATION_RANDOM)
-        json_object_set_new(validation, validation_names[o->validation], json_string(o->validation_column));
-    json_object_set_new(json, "validation", validation);
+    json_object_set_new(json, "validation", encode_validation(o));
     json_object_set_new(json, "optimizer", schema_entry_encode(&o->optimizer->entry, o->optimizer_values));
     if (o->find_rate) json_object_set_new(json_object_get(json, "optimizer"), "learning_rate", json_string("auto"));
     json_object_set_new(json, "schedule", o->schedule ? schema_entry_encode(&o->schedule->entry, o->schedule_values) : json_null());

@@ -7,8 +7,15 @@
 #include "train.h"
 
 /* Which rows are held back: a share by seed, of classes a share of each; whole groups of rows with the same value in a column, by seed; the last by a
- * column of times; those that a column says. */
-enum schema_validation { SCHEMA_VALIDATION_RANDOM, SCHEMA_VALIDATION_GROUP, SCHEMA_VALIDATION_TIME, SCHEMA_VALIDATION_COLUMN };
+ * column of times; those that a column says; none, another dataset validates. */
+enum schema_validation {
+    SCHEMA_VALIDATION_RANDOM,
+    SCHEMA_VALIDATION_GROUP,
+    SCHEMA_VALIDATION_TIME,
+    SCHEMA_VALIDATION_COLUMN,
+    SCHEMA_VALIDATION_DATASET
+};
+enum { SCHEMA_FOLDS_MAX = 20 };
 
 struct schema_options {
     int32_t epochs, batch_size, threads, checkpoint_every_epochs;
@@ -16,9 +23,11 @@ struct schema_options {
     int64_t window_rows; /* shuffled together: train.h; 0: all */
     uint64_t seed;
     bool seed_given;
-    double validation_fraction;
+    double validation_fraction; /* of folds: 1 / folds; 0 with another dataset */
+    int32_t folds;              /* of a cross-validation, RANDOM or by GROUP; 0: none */
     enum schema_validation validation;
     char validation_column[256]; /* of GROUP, TIME and COLUMN */
+    char validation_dataset[96]; /* of DATASET: name@version */
     const struct bp_optimizer_ops *optimizer;
     struct bp_value optimizer_values[BP_VALUES_MAX];
     enum bp_precision precision;
@@ -40,6 +49,8 @@ extern const char *const schema_options_names[];
 /* Decodes them from a job request; members named in `others` are the caller's. A seed that is not given is left 0 with seed_given false. */
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
                           struct schema_problems *problems);
+/* Whether there are rows to validate with. */
+bool schema_options_validate(const struct schema_options *options);
 /* Everything spelt out; decoding it again gives the same. */
 json_t *schema_options_encode(const struct schema_options *options);
 

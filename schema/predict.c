@@ -88,6 +88,7 @@ void schema_predictor_category(struct schema_predictor *p, int32_t i, const char
     int32_t category = schema_feature_category(&p->preprocessing->features[i], text, size);
     p->cells[i].kind = SCHEMA_VALUE_CATEGORY;
     p->cells[i].category = category;
+    p->cells[i].means = NULL;
     if (category >= 0) return;
     if (p->unseen[i]++ == 0) {
         size_t n = size < 40 ? size : 40;
@@ -260,6 +261,7 @@ static void write_warnings(struct schema_predictor *p) {
         const struct schema_feature *f = &p->preprocessing->features[i];
         const char *fate = f->type == SCHEMA_CATEGORICAL                   ? "taken as unseen"
                            : f->type == SCHEMA_TENSOR                      ? "taken as average"
+                           : f->type == SCHEMA_TEXT                        ? "taken as a text without words"
                            : f->indicator                                  ? "taken as missing"
                            : f->options.missing == SCHEMA_MISSING_MEDIAN   ? "replaced by the median"
                            : f->options.missing == SCHEMA_MISSING_CONSTANT ? "replaced by the constant that the job names"
@@ -311,7 +313,7 @@ static void gather(struct schema_predictor *p, const struct schema_view *view, i
     for (int32_t i = 0; i < n; i++) {
         float *at[BP_INPUTS_MAX];
         input_rows(p, i, at);
-        schema_view_row(view, first + i, p->cells, p->tensors, at);
+        schema_view_rows(view, &(int64_t){first + i}, 1, p->tensors, at);
     }
 }
 

@@ -1,7 +1,9 @@
-/* preprocessing.c - fitting, the transform of a row, the JSON form. preprocessing_view.c reads datasets through it. */
+/* preprocessing.c - fitting, the transform of a row, the JSON form. preprocessing_view.c reads datasets through it; numbers are in
+ * preprocessing_scale.c, times in preprocessing_time.c, texts in preprocessing_text.c, target means in preprocessing_means.c. */
 #include "preprocessing.h"
 
 #include "values.h"
+#include "words.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,21 +20,26 @@ static uint32_t hash_of(const char *text, size_t size) {
     return h;
 }
 
+/* What a category is compared by; a word by itself. */
+static const char *key_of(const struct schema_feature *f, const char *text, size_t *size, char key[static 32]) {
+    return f->type == SCHEMA_TEXT ? text : schema_category_key(text, size, key);
+}
+
 int32_t schema_feature_category(const struct schema_feature *f, const char *text, size_t size) {
     char number[32], other[32];
     size_t n = size;
-    const char *key = schema_category_key(text, &n, number);
+    const char *key = key_of(f, text, &n, number);
     if (f->hash_size == 0) return -1;
     for (uint32_t at = hash_of(key, n) & (f->hash_size - 1); f->hash[at] >= 0; at = (at + 1) & (f->hash_size - 1)) {
         const char *category = f->categories[f->hash[at]];
         size_t m = strlen(category);
-        const char *known = schema_category_key(category, &m, other);
+        const char *known = key_of(f, category, &m, other);
         if (n == m && memcmp(key, known, n) == 0) return f->hash[at];
     }
     return -1;
 }
 
-static int build_hash(struct schema_feature *f) {
+int schema_feature_hash(struct schema_feature *f) {
     uint32_t size = 4;
     while (size < 2u * (uint32_t)f->categories_count) size *= 2;
     f->hash = malloc(size * sizeof *f->hash);
@@ -42,7 +49,7 @@ static int build_hash(struct schema_feature *f) {
     for (int32_t c = 0; c < f->categories_count; c++) {
         char number[32];
         size_t n = strlen(f->categories[c]);
-        const char *key = schema_category_key(f->categories[c], &n, number);
+        const char *key = key_of(f, f->categories[c], &n, number);
         uint32_t at = hash_of(key, n) & (size - 1);
         while (f->hash[at] >= 0) at = (at + 1) & (size - 1);
         f->hash[at] = c;
@@ -53,7 +60,16 @@ static int build_hash(struct schema_feature *f) {
 /* ---- layout ------------------------------------------------------------------------------------------------------------ */
 
 bool schema_feature_apart(const struct schema_feature *f) {
-    return f->type == SCHEMA_TENSOR || (f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_EMBEDDING);
+    return f->type == SCHEMA_TENSOR || (f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_EMBEDDING) ||
+           (f->type == SCHEMA_TEXT && f->options.encode == SCHEMA_ENCODE_TOKENS);
+}
+
+static int32_t width_of(const struct schema_feature *f) {
+    if (f->type == SCHEMA_DATETIME) return schema_time_width(f);
+    if (f->type == SCHEMA_TEXT) return f->options.encode == SCHEMA_ENCODE_HASHED ? f->options.buckets : f->categories_count;
+    if (f->type != SCHEMA_CATEGORICAL) return 1 + f->indicator;
+    if (f->options.encode == SCHEMA_ENCODE_TARGET) return f->means_width;
+    return f->options.encode == SCHEMA_ENCODE_ONE_HOT ? f->categories_count + (f->options.unseen != SCHEMA_UNSEEN_IGNORE) : 1;
 }
 
 /* Offsets, the width of "features", the network's inputs. */
@@ -67,8 +83,7 @@ static int lay_out(struct schema_preprocessing *p, struct bp_error *error) {
             tensors++;
             continue;
         }
-        const bool one_hot = f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_ONE_HOT;
-        f->width = one_hot ? f->categories_count + (f->options.unseen != SCHEMA_UNSEEN_IGNORE) : 1 + f->indicator;
+        f->width = width_of(f);
         f->offset = (int32_t)width;
         width += f->width;
         if (width > WIDTH_MAX)
@@ -91,7 +106,8 @@ static int lay_out(struct schema_preprocessing *p, struct bp_error *error) {
         f->offset = p->inputs_count;
         struct bp_input *in = &p->inputs[p->inputs_count++];
         snprintf(in->name, sizeof in->name, "%s", f->name);
-        in->shape = f->type == SCHEMA_TENSOR ? f->shape : (struct bp_shape){.rank = 1, .dims = {1}};
+        const int32_t numbers = f->type == SCHEMA_TEXT ? f->options.length : 1;
+        in->shape = f->type == SCHEMA_TENSOR ? f->shape : (struct bp_shape){.rank = 1, .dims = {numbers}};
     }
     return 0;
 }
@@ -110,6 +126,37 @@ void schema_moments_result(const struct schema_moments *m, double *mean, double 
     *std = s > 1e-12 * fabs(*mean) && s > 0 && isfinite(s) ? s : 1;
 }
 
+/* Now and then, while rows are read in order. */
+static void let_go(const struct schema_fit *fit, int64_t read) {
+    if (fit->sparing && read % 8192 == 0) schema_dataset_release(fit->dataset);
+}
+
+struct frequency {
+    int64_t rows;
+    int32_t category;
+};
+
+static int more_frequent(const void *a, const void *b) {
+    const struct frequency *x = a, *y = b;
+    if (x->rows != y->rows) return x->rows > y->rows ? -1 : 1;
+    return (x->category > y->category) - (x->category < y->category);
+}
+
+/* Forgets all but the most frequent: the options say how many are kept. */
+static void keep_frequent(struct schema_feature *f, int64_t *seen, int32_t count) {
+    int32_t there = 0;
+    if (!f->options.categories_max) f->options.categories_max = SCHEMA_CATEGORIES_MAX;
+    for (int32_t k = 0; k < count; k++) there += seen[k] > 0;
+    if (there <= f->options.categories_max) return;
+    struct frequency *sorted = malloc((size_t)count * sizeof *sorted);
+    if (!sorted) return; /* what follows tells that there are too many */
+    for (int32_t k = 0; k < count; k++) sorted[k] = (struct frequency){seen[k], k};
+    qsort(sorted, (size_t)count, sizeof *sorted, more_frequent);
+    for (int32_t k = f->options.categories_max; k < count; k++) seen[sorted[k].category] = 0;
+    f->left_out = there - f->options.categories_max;
+    free(sorted);
+}
+
 static int fit_categories(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,
                           struct bp_error *error) {
     const struct schema_column *c = &d->columns[column];
@@ -126,26 +173,29 @@ static int fit_categories(struct schema_feature *f, const struct schema_dataset 
         for (int64_t i = 0; i < some; i++)
             if (codes[i] >= 0) seen[codes[i]]++;
     }
+    keep_frequent(f, seen, c->categories_count);
     for (int32_t k = 0; k < c->categories_count; k++)
         if (seen[k] && (f->categories[f->categories_count] = strdup(c->categories[k].value))) seen[f->categories_count++] = seen[k];
-    const bool placed = f->options.encode == SCHEMA_ENCODE_ONE_HOT || schema_places_fit(f, seen) == 0;
+    const bool placed = f->options.encode == SCHEMA_ENCODE_ONE_HOT || f->options.encode == SCHEMA_ENCODE_TARGET || schema_places_fit(f, seen) == 0;
     free(seen);
     if (!placed) return bp_error_set(error, "", "out of memory");
     if (f->categories_count > CATEGORIES_MAX)
         return bp_error_set(error, "/features",
                             "column \"%.80s\" has %d different values in the training rows, more than %d: leave it out of features", c->name,
                             f->categories_count, CATEGORIES_MAX);
-    return build_hash(f);
+    return schema_feature_hash(f);
 }
 
-static int fit_tensor(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,
-                      struct bp_error *error) {
+static int fit_tensor(struct schema_feature *f, const struct schema_fit *fit, int32_t column, struct bp_error *error) {
+    const struct schema_dataset *d = fit->dataset;
+    const int64_t *rows = fit->rows, n = fit->n;
     f->shape = d->columns[column].shape;
     int64_t size = bp_shape_size(&f->shape);
     float *cell = malloc((size_t)size * sizeof *cell);
     if (!cell) return bp_error_set(error, "", "no memory for a tensor of %lld numbers", (long long)size);
     struct schema_moments m = {0};
     for (int64_t i = 0; i < n; i++) {
+        let_go(fit, i);
         schema_dataset_tensor(d, column, rows[i], cell);
         int64_t there = 0;
         for (int64_t k = 0; k < size; k++)
@@ -160,19 +210,29 @@ static int fit_tensor(struct schema_feature *f, const struct schema_dataset *d, 
     return 0;
 }
 
-static int fit_feature(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,
+static int fit_feature(struct schema_preprocessing *p, struct schema_feature *f, const struct schema_fit *fit, int32_t column,
                        struct bp_error *error) {
+    const struct schema_dataset *d = fit->dataset;
+    const int64_t *rows = fit->rows, n = fit->n;
     f->name = strdup(d->columns[column].name);
     f->type = d->columns[column].type;
+    f->options.encode = schema_feature_encode(f);
     f->std = 1;
-    if (!f->name) return bp_error_set(error, "", "out of memory");
+    if (!f->name || (d->columns[column].format && !(f->format = strdup(d->columns[column].format)))) return bp_error_set(error, "", "out of memory");
+    if (f->type == SCHEMA_TEXT) {
+        if (!p->locale && !(p->locale = schema_words_locale(error))) return -1;
+        return schema_texts_fit(f, fit, column, p->locale, error);
+    }
     if (f->type == SCHEMA_CATEGORICAL) return fit_categories(f, d, column, rows, n, error);
-    if (f->type == SCHEMA_TENSOR) return fit_tensor(f, d, column, rows, n, error);
-    if (schema_scale_by_moments(f)) return 0; /* in one pass with others */
+    if (f->type == SCHEMA_TENSOR) return fit_tensor(f, fit, column, error);
+    if (f->type != SCHEMA_DATETIME && schema_scale_by_moments(f)) return 0; /* in one pass with others */
     double *values = malloc(((size_t)n + 1) * sizeof *values);
     if (!values) return bp_error_set(error, "", "no memory for %lld rows", (long long)n);
-    schema_dataset_gather(d, column, rows, n, values);
-    const int failed = schema_scale_fit(f, values, n, error);
+    for (int64_t first = 0; first < n; first += 8192) {
+        let_go(fit, first);
+        schema_dataset_gather(d, column, rows + first, n - first < 8192 ? n - first : 8192, values + first);
+    }
+    const int failed = f->type == SCHEMA_DATETIME ? schema_times_fit(f, values, n, error) : schema_scale_fit(f, values, n, error);
     free(values);
     return failed;
 }
@@ -185,6 +245,7 @@ static void moments_of(const struct schema_fit *fit, const int32_t *columns, int
     double values[TOGETHER][SOME];
     for (int64_t first = 0; first < fit->n; first += SOME) {
         const int64_t some = fit->n - first < SOME ? fit->n - first : SOME;
+        let_go(fit, first);
         for (int32_t c = 0; c < count; c++) schema_dataset_gather(fit->dataset, columns[c], fit->rows + first, some, values[c]);
         for (int64_t i = 0; i < some; i++)
             for (int32_t c = 0; c < count; c++)
@@ -218,10 +279,12 @@ struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *f
     for (int32_t i = 0; i < fit->columns_count; i++) {
         p->features_count++;
         if (fit->options) p->features[i].options = fit->options[i];
-        if (fit_feature(&p->features[i], fit->dataset, fit->columns[i], fit->rows, fit->n, error) != 0) goto failed;
+        let_go(fit, 0);
+        if (fit_feature(p, &p->features[i], fit, fit->columns[i], error) != 0) goto failed;
     }
     fit_by_moments(fit, p);
-    if (schema_targets_fit(fit, p, error) == 0 && lay_out(p, error) == 0) return p;
+    let_go(fit, 0);
+    if (schema_targets_fit(fit, p, error) == 0 && schema_means_fit(fit, p, error) == 0 && lay_out(p, error) == 0) return p;
 failed:
     schema_preprocessing_free(p);
     return NULL;
@@ -234,9 +297,13 @@ void schema_preprocessing_free(struct schema_preprocessing *p) {
         free(p->features[i].categories);
         free(p->features[i].hash);
         free(p->features[i].knots);
+        free(p->features[i].idf);
+        free(p->features[i].means);
+        free(p->features[i].format);
         free(p->features[i].name);
     }
     free(p->features);
+    if (p->locale) freelocale(p->locale);
     schema_targets_free(p);
     free(p);
 }
@@ -266,6 +333,12 @@ static void transform_category(const struct schema_feature *f, const struct sche
         return;
     }
     float *out = inputs[0] + f->offset;
+    if (f->options.encode == SCHEMA_ENCODE_TARGET) {
+        const double *means = cell->kind == SCHEMA_VALUE_CATEGORY && cell->means ? cell->means : f->means;
+        means += (size_t)(known ? cell->category : f->categories_count) * (size_t)f->means_width;
+        for (int32_t w = 0; w < f->means_width; w++) out[w] = (float)((means[w] - f->mean) / f->std);
+        return;
+    }
     if (f->options.encode == SCHEMA_ENCODE_ORDINAL) {
         out[0] = known ? (float)((cell->category - f->mean) / f->std) : 0.0f;
         return;
@@ -275,33 +348,36 @@ static void transform_category(const struct schema_feature *f, const struct sche
     else if (f->options.unseen != SCHEMA_UNSEEN_IGNORE) out[f->categories_count] = 1.0f;
 }
 
-void schema_transform(const struct schema_preprocessing *p, const struct schema_feature_value *cells, float *const *inputs) {
-    for (int32_t i = 0; i < p->features_count; i++) {
-        const struct schema_feature *f = &p->features[i];
-        const struct schema_feature_value *cell = &cells[i];
-        if (f->type == SCHEMA_TENSOR) {
-            float *out = inputs[f->offset];
-            int64_t size = bp_shape_size(&f->shape);
-            if (cell->kind != SCHEMA_VALUE_TENSOR) {
-                memset(out, 0, (size_t)size * sizeof *out);
-                continue;
-            }
-            for (int64_t k = 0; k < size; k++) {
-                double v = ((double)cell->tensor[k] - f->mean) / f->std;
-                out[k] = isfinite(v) ? (float)v : 0.0f;
-            }
-            continue;
-        }
-        if (f->type == SCHEMA_CATEGORICAL) {
-            transform_category(f, cell, inputs);
-            continue;
-        }
-        float *out = inputs[0] + f->offset;
-        const bool missing = cell->kind != SCHEMA_VALUE_NUMBER;
-        const double v = missing ? f->fill : cell->number;
-        out[0] = f->type == SCHEMA_BOOLEAN ? (float)v : (float)schema_scale_apply(f, v);
-        if (f->indicator) out[1] = missing ? 1.0f : 0.0f;
+static void transform_tensor(const struct schema_feature *f, const struct schema_feature_value *cell, float *out) {
+    const int64_t size = bp_shape_size(&f->shape);
+    if (cell->kind != SCHEMA_VALUE_TENSOR) {
+        memset(out, 0, (size_t)size * sizeof *out);
+        return;
     }
+    for (int64_t k = 0; k < size; k++) {
+        const double v = ((double)cell->tensor[k] - f->mean) / f->std;
+        out[k] = isfinite(v) ? (float)v : 0.0f;
+    }
+}
+
+void schema_transform_cell(const struct schema_preprocessing *p, int32_t i, const struct schema_feature_value *cell, float *const *inputs) {
+    const struct schema_feature *f = &p->features[i];
+    const double v = cell->kind == SCHEMA_VALUE_NUMBER ? cell->number : (double)NAN;
+    switch (f->type) {
+    case SCHEMA_NUMERIC: schema_scale_many(f, &v, 1, inputs[0] + f->offset, 0); break;
+    case SCHEMA_BOOLEAN:
+        inputs[0][f->offset] = (float)(isnan(v) ? f->fill : v);
+        if (f->indicator) inputs[0][f->offset + 1] = isnan(v) ? 1.0f : 0.0f;
+        break;
+    case SCHEMA_CATEGORICAL: transform_category(f, cell, inputs); break;
+    case SCHEMA_TENSOR: transform_tensor(f, cell, inputs[f->offset]); break;
+    case SCHEMA_DATETIME: schema_time_apply(f, cell, inputs[0] + f->offset); break;
+    case SCHEMA_TEXT: schema_text_apply(p, f, cell, schema_feature_apart(f) ? inputs[f->offset] : inputs[0] + f->offset); break;
+    }
+}
+
+void schema_transform(const struct schema_preprocessing *p, const struct schema_feature_value *cells, float *const *inputs) {
+    for (int32_t i = 0; i < p->features_count; i++) schema_transform_cell(p, i, &cells[i], inputs);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------------------- */
@@ -345,7 +421,7 @@ static int decode_feature(const json_t *json, struct schema_feature *f, struct b
         return bp_error_set(error, "/preprocessing/features", "a feature without name or type");
     f->mean = json_number_value(json_object_get(json, "mean"));
     const json_t *std = json_object_get(json, "std");
-    f->std = f->type == SCHEMA_CATEGORICAL && !std ? 1 : json_number_value(std);
+    f->std = (f->type == SCHEMA_CATEGORICAL || f->type == SCHEMA_TEXT) && !std ? 1 : json_number_value(std);
     const char *missing = json_string_value(json_object_get(json, "missing"));
     f->padded = json_is_true(json_object_get(json, "padded"));
     f->indicator = missing && strcmp(missing, "mean_and_indicator") == 0;
@@ -356,11 +432,12 @@ static int decode_feature(const json_t *json, struct schema_feature *f, struct b
             return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable shape", name);
     }
     if (schema_feature_options_decode(json, f) != 0) return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" is damaged", name);
-    if (f->type != SCHEMA_CATEGORICAL) return 0;
-    f->categories = schema_strings_decode(json_object_get(json, "categories"), &f->categories_count);
-    if (!f->categories || (size_t)f->categories_count != json_array_size(json_object_get(json, "categories")))
+    if (f->type != SCHEMA_CATEGORICAL && f->type != SCHEMA_TEXT) return 0;
+    const json_t *list = json_object_get(json, f->type == SCHEMA_TEXT ? "words" : "categories");
+    f->categories = schema_strings_decode(list, &f->categories_count);
+    if (!f->categories || (size_t)f->categories_count != json_array_size(list) || schema_feature_tables_decode(json, f) != 0)
         return bp_error_set(error, "/preprocessing/features", "the categories of feature \"%.60s\" are damaged", name);
-    return build_hash(f);
+    return schema_feature_hash(f);
 }
 
 struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, struct bp_error *error) {
@@ -370,6 +447,7 @@ struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, str
     for (size_t i = 0; i < json_array_size(features); i++) {
         p->features_count++;
         if (decode_feature(json_array_get(features, i), &p->features[i], error) != 0) goto damaged;
+        if (p->features[i].type == SCHEMA_TEXT && !p->locale && !(p->locale = schema_words_locale(error))) goto damaged;
     }
     if (schema_targets_decode(json, p) == 0 && lay_out(p, error) == 0) return p;
 damaged:

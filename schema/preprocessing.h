@@ -7,7 +7,9 @@
  *   numeric      (v - mean) / std; a missing value becomes the mean, with one more number 0/1 that says so when
  *                training rows had missing values
  *   boolean      0 or 1, missing as for numeric
- *   categorical  one-hot over the categories of the training rows, and a last bucket for unseen and missing ones
+ *   categorical  one-hot over the categories of the training rows, and a last bucket for unseen, rare and missing ones
+ *   datetime     seconds as a number; sine and cosine of its place in the year, in the week, and in the day where training rows have a time of day
+ *   text         a bag of words: a number for each word of the vocabulary, which are those in most training rows
  * Each tensor column is an input of its own name: (v - mean) / std over all its numbers; missing numbers become 0.
  * A job's `columns` may ask for another way of each: see struct schema_column_options. */
 #ifndef SCHEMA_PREPROCESSING_H
@@ -16,6 +18,8 @@
 #include "dataset.h"
 #include "network.h"
 #include "problems.h"
+
+#include <locale.h>
 
 /* What becomes of missing values: AUTO is INDICATOR where training rows have some, else MEAN; categories have BUCKET. DROP leaves their rows out of
  * the training (in a prediction they become the mean, or go to the bucket), ERROR refuses them, here and there. */
@@ -33,9 +37,22 @@ enum schema_missing {
  * and the range for MINMAX, median and interquartile range for ROBUST, 0 and 1 for NONE; QUANTILE: v's place among the quantiles, 0 to 1,
  * standardised. */
 enum schema_scale { SCHEMA_SCALE_STANDARD, SCHEMA_SCALE_MINMAX, SCHEMA_SCALE_ROBUST, SCHEMA_SCALE_QUANTILE, SCHEMA_SCALE_LOG, SCHEMA_SCALE_NONE };
-/* ORDINAL: one number, the category's place in sorted order, standardised. EMBEDDING: an input of the column's name, of shape [1]: its place from 1
- * on, 0 for unseen and missing ones. */
-enum schema_encode { SCHEMA_ENCODE_ONE_HOT, SCHEMA_ENCODE_ORDINAL, SCHEMA_ENCODE_EMBEDDING };
+/* Of categories. ORDINAL: one number, the category's place in sorted order, standardised. EMBEDDING: an input of the column's name, of shape [1]: its
+ * place from 1 on, 0 for unseen and missing ones. TARGET: the mean target of the training rows of that category, drawn towards that of all the more,
+ * the fewer they are; what a training row sees is fitted without the rows of its fold (preprocessing_means.c). Of texts. BAG_OF_WORDS: (1 + ln count)
+ * idf of each word of the vocabulary, the whole scaled to length 1; idf = ln((1 + n) / (1 + rows with it)) + 1 (Manning, Raghavan, Schuetze,
+ * Introduction to Information Retrieval, 6.4; the idf as scikit-learn smooths it). HASHED: the same without idf and vocabulary, words added or
+ * subtracted in buckets by a hash (Weinberger et al. 2009). TOKENS: an input of the column's name, of shape [length]: the number of each word in
+ * turn, from 2 on, 1 for one not in the vocabulary, 0 behind the last. */
+enum schema_encode {
+    SCHEMA_ENCODE_ONE_HOT,
+    SCHEMA_ENCODE_ORDINAL,
+    SCHEMA_ENCODE_EMBEDDING,
+    SCHEMA_ENCODE_TARGET,
+    SCHEMA_ENCODE_BAG_OF_WORDS,
+    SCHEMA_ENCODE_HASHED,
+    SCHEMA_ENCODE_TOKENS
+};
 enum schema_unseen { SCHEMA_UNSEEN_BUCKET, SCHEMA_UNSEEN_IGNORE, SCHEMA_UNSEEN_ERROR };
 
 /* What a job asks of a column. Zeros are the defaults. */
@@ -45,8 +62,15 @@ struct schema_column_options {
     enum schema_scale scale;
     enum schema_encode encode;
     enum schema_unseen unseen;
+    int32_t categories_max; /* CATEGORICAL: so many of the most frequent are kept, the others go where the unseen go */
+    int32_t vocabulary;     /* TEXT: words at most */
+    int32_t length;         /* TEXT, TOKENS: of the sequence */
+    int32_t buckets;        /* TEXT, HASHED */
+    double smoothing;       /* TARGET: rows that the mean of all counts for in that of a category */
+    uint32_t parts;         /* DATETIME: a bit for each enum schema_time_part */
 };
 
+enum { SCHEMA_CATEGORIES_MAX = 1000, SCHEMA_VOCABULARY = 2000, SCHEMA_BUCKETS = 1024, SCHEMA_SMOOTHING = 10 /* defaults */ };
 enum { SCHEMA_KNOTS = 101 };
 
 struct schema_feature {
@@ -58,10 +82,15 @@ struct schema_feature {
     double mean, std;         /* NUMERIC, BOOLEAN (0 and 1), TENSOR; ORDINAL: of the places */
     bool indicator;           /* NUMERIC, BOOLEAN: a number for "missing" follows */
     int32_t categories_count; /* CATEGORICAL, as spelt in the data */
-    char **categories;
-    int32_t *hash; /* CATEGORICAL: open-addressing table over normalised texts */
+    char **categories;        /* TEXT: the words of the vocabulary, most frequent first */
+    int32_t *hash;            /* CATEGORICAL, TEXT: open-addressing table over them, normalised */
     uint32_t hash_size;
-    struct bp_shape shape; /* TENSOR */
+    int64_t left_out;      /* CATEGORICAL: how many categories beyond categories_max there were in the training rows */
+    double *idf;           /* BAG_OF_WORDS: (categories_count) */
+    double *means;         /* TARGET: (categories_count + 1, means_width), the last row for what is unseen, rare or missing */
+    int32_t means_width;   /* numbers of all targets */
+    char *format;          /* DATETIME: see struct schema_column; NULL: the usual forms */
+    struct bp_shape shape; /* TENSOR, TOKENS */
     bool padded; /* TENSOR: training rows had missing numbers in it: sequences of different lengths, which may be shorter in a request too */
     int32_t width, offset; /* numbers in "features", from offset; TENSOR: 0 and its input number */
 };
@@ -94,14 +123,18 @@ struct schema_preprocessing {
     int32_t width;           /* of the input "features", 0 when there is none */
     int32_t inputs_count;    /* inputs of the network: "features" first when it exists, then the tensors in order */
     struct bp_input inputs[BP_INPUTS_MAX];
+    locale_t locale; /* that texts are read by, 0 without texts */
 };
 
 /* One cell of a row, decoded from a dataset or a request. */
 struct schema_feature_value {
-    enum { SCHEMA_VALUE_MISSING, SCHEMA_VALUE_NUMBER, SCHEMA_VALUE_CATEGORY, SCHEMA_VALUE_TENSOR } kind;
+    enum { SCHEMA_VALUE_MISSING, SCHEMA_VALUE_NUMBER, SCHEMA_VALUE_CATEGORY, SCHEMA_VALUE_TENSOR, SCHEMA_VALUE_TEXT } kind;
     double number;       /* NUMBER */
     int32_t category;    /* CATEGORY: index, or -1 for unseen */
+    const double *means; /* CATEGORY: what stands for it instead of the feature's means, or NULL */
     const float *tensor; /* TENSOR: shape numbers */
+    const char *text;    /* TEXT: size bytes */
+    size_t size;
 };
 
 /* What to fit on: rows[0..n) of the dataset, features and targets by column. Labels and weights are copied. */
@@ -121,6 +154,7 @@ struct schema_fit {
     const char *sample_weight; /* column, or NULL */
     const int64_t *rows;
     int64_t n;
+    bool sparing; /* data larger than memory: pages are let go once they are read */
 };
 
 /* All targets become one output; the caller says otherwise where there are several. The result is the caller's; NULL with error set. */
@@ -148,16 +182,18 @@ struct schema_view {
     int32_t *targets;      /* (targets_count) column, -1 when absent */
     int32_t **classes;     /* per target: class of each dictionary code, NULL unless coded */
     int32_t sample_weight; /* column, -1: none */
-    size_t tensor_size;    /* numbers of all tensor cells of a row */
+    size_t tensor_size;    /* numbers of the largest tensor cell */
+    double **folds;        /* per feature: TARGET without the rows of each fold, see schema_view_leave_folds_out; NULL else */
 };
 /* With `strict`, every feature and the target must be there with fitting types. */
 struct schema_view *schema_view_new(const struct schema_preprocessing *preprocessing, const struct schema_dataset *dataset, bool strict,
                                     struct bp_error *error);
 void schema_view_free(struct schema_view *view);
-/* Inputs of rows[0..n): inputs[k] has room for those of all of them, one after the other. cells: (n, features_count); tensors: (n, tensor_size). */
-void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, struct schema_feature_value *cells, float *tensors,
-                      float *const *inputs);
-void schema_view_row(const struct schema_view *view, int64_t row, struct schema_feature_value *cells, float *tensors, float *const *inputs);
+/* From now on the view shows rows as training rows: their TARGET encodings are fitted on those of rows[0..n), the training rows, that are not of the
+ * row's own fold. A pure function of its arguments. */
+int schema_view_leave_folds_out(struct schema_view *view, const int64_t *rows, int64_t n, struct bp_error *error);
+/* Inputs of rows[0..n): inputs[k] has room for those of all of them, one after the other. tensor: (tensor_size) room. */
+void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, float *tensor, float *const *inputs);
 /* Target k of rows[0..n) as the network wants it: class numbers, or standardised values; NaN when missing or not a known label. */
 void schema_view_targets(const struct schema_view *view, int32_t k, const int64_t *rows, int64_t n, double *out);
 double schema_view_target(const struct schema_view *view, int32_t k, int64_t row);
@@ -186,11 +222,34 @@ void schema_scale_begin(struct schema_feature *feature, const struct schema_mome
 int schema_scale_fit(struct schema_feature *feature, double *values, int64_t n, struct bp_error *error);
 /* One number of the network's. */
 double schema_scale_apply(const struct schema_feature *feature, double v);
+/* NUMERIC, the same for n cells, NaN: missing; with the indicator behind each. Those of a cell go `stride` numbers behind those of the one before. */
+void schema_scale_many(const struct schema_feature *feature, const double *v, int32_t n, float *out, int64_t stride);
+/* What schema_transform does of a single cell. */
+void schema_transform_cell(const struct schema_preprocessing *p, int32_t feature, const struct schema_feature_value *cell, float *const *inputs);
+/* Of the feature of that options: as the job says, or the default. */
+enum schema_encode schema_feature_encode(const struct schema_feature *feature);
+/* The table that schema_feature_category looks into. */
+int schema_feature_hash(struct schema_feature *feature);
+/* preprocessing_text.c: the words of rows[0..n), and what becomes of a text. */
+int schema_texts_fit(struct schema_feature *feature, const struct schema_fit *fit, int32_t column, locale_t locale, struct bp_error *error);
+void schema_text_apply(const struct schema_preprocessing *p, const struct schema_feature *feature, const struct schema_feature_value *cell,
+                       float *out);
+/* preprocessing_time.c: values[0..n) are seconds, NaN: missing. */
+int schema_times_fit(struct schema_feature *feature, double *values, int64_t n, struct bp_error *error);
+int32_t schema_time_width(const struct schema_feature *feature);
+void schema_time_apply(const struct schema_feature *feature, const struct schema_feature_value *cell, float *out);
+/* preprocessing_means.c: TARGET, of all features that ask for it; the targets are fitted. */
+int schema_means_fit(const struct schema_fit *fit, struct schema_preprocessing *p, struct bp_error *error);
+/* The fold of a row of the dataset, 0..SCHEMA_FOLDS-1. */
+enum { SCHEMA_FOLDS = 5 };
+int32_t schema_means_fold(int64_t row);
 /* CATEGORICAL, ORDINAL or EMBEDDING: sorts the categories; for ORDINAL also the scale, over the training rows' counts. */
 int schema_places_fit(struct schema_feature *feature, const int64_t *counts);
 /* Members of a feature's JSON for what its options ask. */
 void schema_feature_options_encode(const struct schema_feature *feature, json_t *json);
 int schema_feature_options_decode(const json_t *json, struct schema_feature *feature);
+/* What belongs to the categories, which are there: idf, means. */
+int schema_feature_tables_decode(const json_t *json, struct schema_feature *feature);
 /* Mean and standard deviation of the population by Welford's recurrence; 0 and 1 where there is nothing or no spread. */
 struct schema_moments {
     double n, mean, m2;

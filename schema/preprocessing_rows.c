@@ -10,64 +10,104 @@
 
 enum { SOME = 64 }; /* cells of a column at once */
 
-/* Cells of feature i, which lie features_count apart. */
-static void read_numbers(const struct schema_view *view, int32_t i, const int64_t *rows, int32_t n, struct schema_feature_value *cells) {
-    double numbers[SOME];
-    schema_dataset_gather(view->dataset, view->columns[i], rows, n, numbers);
-    for (int32_t r = 0; r < n; r++, cells += view->preprocessing->features_count) {
-        cells->number = numbers[r];
-        cells->kind = isnan(numbers[r]) ? SCHEMA_VALUE_MISSING : SCHEMA_VALUE_NUMBER;
-    }
-}
+/* Some rows of a view, and where the numbers of the first one go. */
+struct stretch {
+    const struct schema_view *view;
+    const int64_t *rows;
+    int32_t n;
+    float *inputs[BP_INPUTS_MAX];
+    int64_t widths[BP_INPUTS_MAX];
+};
 
-static void read_categories(const struct schema_view *view, int32_t i, const int64_t *rows, int32_t n, struct schema_feature_value *cells) {
-    int32_t codes[SOME];
-    schema_dataset_gather_codes(view->dataset, view->columns[i], rows, n, codes);
-    for (int32_t r = 0; r < n; r++, cells += view->preprocessing->features_count) {
-        cells->kind = codes[r] < 0 ? SCHEMA_VALUE_MISSING : SCHEMA_VALUE_CATEGORY;
-        if (codes[r] >= 0) cells->category = view->categories[i][codes[r]];
-    }
-}
-
-static void read_tensors(const struct schema_view *view, int32_t i, const int64_t *rows, int32_t n, struct schema_feature_value *cells,
-                         float *tensors) {
-    for (int32_t r = 0; r < n; r++, cells += view->preprocessing->features_count, tensors += view->tensor_size) {
-        schema_dataset_tensor(view->dataset, view->columns[i], rows[r], tensors);
-        cells->kind = SCHEMA_VALUE_TENSOR;
-        cells->tensor = tensors;
-    }
-}
-
-void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, struct schema_feature_value *cells, float *tensors,
-                      float *const *inputs) {
-    const struct schema_preprocessing *p = view->preprocessing;
+/* A cell of feature i, of the stretch's row r. */
+static void put(const struct stretch *s, int32_t i, int32_t r, const struct schema_feature_value *cell) {
+    const struct schema_preprocessing *p = s->view->preprocessing;
     float *at[BP_INPUTS_MAX];
-    for (int32_t first = 0; first < n; first += SOME) {
-        const int32_t some = n - first < SOME ? n - first : SOME;
-        struct schema_feature_value *of = cells + (size_t)first * (size_t)p->features_count;
-        float *room = tensors;
-        for (int32_t i = 0; i < p->features_count; i++) {
-            const enum schema_type type = p->features[i].type;
-            if (view->columns[i] < 0 || view->dataset->columns[view->columns[i]].type != type) {
-                for (int32_t r = 0; r < some; r++) of[(size_t)r * (size_t)p->features_count + (size_t)i].kind = SCHEMA_VALUE_MISSING;
-            } else if (type == SCHEMA_CATEGORICAL) {
-                read_categories(view, i, rows + first, some, of + i);
-            } else if (type == SCHEMA_TENSOR) {
-                read_tensors(view, i, rows + first, some, of + i, room + (size_t)first * view->tensor_size);
-                room += bp_shape_size(&p->features[i].shape);
-            } else {
-                read_numbers(view, i, rows + first, some, of + i);
-            }
-        }
+    if (schema_feature_apart(&p->features[i])) at[p->features[i].offset] = s->inputs[p->features[i].offset] + r * s->widths[p->features[i].offset];
+    else at[0] = s->inputs[0] + r * s->widths[0];
+    schema_transform_cell(p, i, cell, at);
+}
+
+static void put_numbers(const struct stretch *s, int32_t i) {
+    const struct schema_feature *f = &s->view->preprocessing->features[i];
+    double numbers[SOME];
+    schema_dataset_gather(s->view->dataset, s->view->columns[i], s->rows, s->n, numbers);
+    if (f->type == SCHEMA_NUMERIC) {
+        schema_scale_many(f, numbers, s->n, s->inputs[0] + f->offset, s->widths[0]);
+        return;
     }
-    for (int32_t r = 0; r < n; r++) {
-        for (int32_t k = 0; k < p->inputs_count; k++) at[k] = inputs[k] + (int64_t)r * bp_shape_size(&p->inputs[k].shape);
-        schema_transform(p, cells + (size_t)r * (size_t)p->features_count, at);
+    for (int32_t r = 0; r < s->n; r++)
+        put(s, i, r, &(struct schema_feature_value){.kind = isnan(numbers[r]) ? SCHEMA_VALUE_MISSING : SCHEMA_VALUE_NUMBER, .number = numbers[r]});
+}
+
+static void put_categories(const struct stretch *s, int32_t i) {
+    const struct schema_view *view = s->view;
+    const struct schema_feature *f = &view->preprocessing->features[i];
+    const double *folds = view->folds ? view->folds[i] : NULL;
+    int32_t codes[SOME];
+    schema_dataset_gather_codes(view->dataset, view->columns[i], s->rows, s->n, codes);
+    for (int32_t r = 0; r < s->n; r++) {
+        struct schema_feature_value cell = {.kind = codes[r] < 0 ? SCHEMA_VALUE_MISSING : SCHEMA_VALUE_CATEGORY,
+                                            .category = codes[r] < 0 ? -1 : view->categories[i][codes[r]]};
+        if (folds) {
+            cell.kind = SCHEMA_VALUE_CATEGORY; /* what is missing has means too */
+            cell.means = folds + (size_t)schema_means_fold(s->rows[r]) * (size_t)(f->categories_count + 1) * (size_t)f->means_width;
+        }
+        put(s, i, r, &cell);
     }
 }
 
-void schema_view_row(const struct schema_view *view, int64_t row, struct schema_feature_value *cells, float *tensors, float *const *inputs) {
-    schema_view_rows(view, &row, 1, cells, tensors, inputs);
+/* Texts, or categories that lie as texts; the other way round where a column of texts has few rows. */
+static void put_texts(const struct stretch *s, int32_t i) {
+    const struct schema_view *view = s->view;
+    const struct schema_column *c = &view->dataset->columns[view->columns[i]];
+    const struct schema_feature *f = &view->preprocessing->features[i];
+    for (int32_t r = 0; r < s->n; r++) {
+        struct schema_feature_value cell = {.kind = SCHEMA_VALUE_TEXT};
+        if (c->type == SCHEMA_TEXT) {
+            cell.text = schema_dataset_text(view->dataset, view->columns[i], s->rows[r], &cell.size);
+        } else {
+            const int32_t code = schema_dataset_code(view->dataset, view->columns[i], s->rows[r]);
+            cell.text = code < 0 ? NULL : c->categories[code].value;
+            cell.size = code < 0 ? 0 : strlen(cell.text);
+        }
+        if (!cell.text) cell.kind = SCHEMA_VALUE_MISSING;
+        else if (f->type == SCHEMA_CATEGORICAL)
+            cell = (struct schema_feature_value){.kind = SCHEMA_VALUE_CATEGORY, .category = schema_feature_category(f, cell.text, cell.size)};
+        put(s, i, r, &cell);
+    }
+}
+
+static void put_tensors(const struct stretch *s, int32_t i, float *room) {
+    for (int32_t r = 0; r < s->n; r++) {
+        schema_dataset_tensor(s->view->dataset, s->view->columns[i], s->rows[r], room);
+        put(s, i, r, &(struct schema_feature_value){.kind = SCHEMA_VALUE_TENSOR, .tensor = room});
+    }
+}
+
+static void put_feature(const struct stretch *s, int32_t i, float *tensor) {
+    const struct schema_view *view = s->view;
+    const enum schema_type type = view->preprocessing->features[i].type,
+                           lies = view->columns[i] < 0 ? type : view->dataset->columns[view->columns[i]].type;
+    const bool texts = type == SCHEMA_TEXT || lies == SCHEMA_TEXT, seconds = type == SCHEMA_DATETIME && lies == SCHEMA_NUMERIC;
+    if (view->columns[i] < 0 || (texts ? schema_type_is_number(lies) : lies != type && !seconds))
+        for (int32_t r = 0; r < s->n; r++) put(s, i, r, &(struct schema_feature_value){.kind = SCHEMA_VALUE_MISSING});
+    else if (texts) put_texts(s, i);
+    else if (type == SCHEMA_CATEGORICAL) put_categories(s, i);
+    else if (type == SCHEMA_TENSOR) put_tensors(s, i, tensor);
+    else put_numbers(s, i);
+}
+
+void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, float *tensor, float *const *inputs) {
+    const struct schema_preprocessing *p = view->preprocessing;
+    struct stretch s = {.view = view};
+    for (int32_t k = 0; k < p->inputs_count; k++) s.widths[k] = bp_shape_size(&p->inputs[k].shape);
+    for (int32_t first = 0; first < n; first += SOME) {
+        s.rows = rows + first;
+        s.n = n - first < SOME ? n - first : SOME;
+        for (int32_t k = 0; k < p->inputs_count; k++) s.inputs[k] = inputs[k] + first * s.widths[k];
+        for (int32_t i = 0; i < p->features_count; i++) put_feature(&s, i, tensor);
+    }
 }
 
 /* ---- targets and weights --------------------------------------------------------------------------------------------------- */
@@ -153,6 +193,11 @@ int schema_view_complete(const struct schema_view *view, const int64_t *rows, in
     for (int32_t f = 0; f < view->preprocessing->features_count; f++) {
         if (view->preprocessing->features[f].options.missing != SCHEMA_MISSING_DROP || view->columns[f] < 0) continue;
         const enum schema_type type = view->dataset->columns[view->columns[f]].type;
+        for (int32_t i = 0; type == SCHEMA_TEXT && i < n; i++) {
+            size_t size;
+            out[i] = out[i] && schema_dataset_text(view->dataset, view->columns[f], rows[i], &size);
+        }
+        if (type == SCHEMA_TEXT) continue;
         if (type == SCHEMA_CATEGORICAL) schema_dataset_gather_codes(view->dataset, view->columns[f], rows, n, codes);
         else if (type != SCHEMA_TENSOR) schema_dataset_gather(view->dataset, view->columns[f], rows, n, numbers);
         for (int32_t i = 0; type != SCHEMA_TENSOR && i < n; i++) out[i] = out[i] && (type == SCHEMA_CATEGORICAL ? codes[i] >= 0 : !isnan(numbers[i]));

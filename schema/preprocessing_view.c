@@ -12,6 +12,9 @@ static int bind_feature(struct schema_view *view, int32_t i, bool strict, struct
     view->columns[i] = column;
     if (column < 0) return strict ? bp_error_set(error, "/features", "the dataset has no column \"%.80s\"", f->name) : 0;
     const struct schema_column *c = &view->dataset->columns[column];
+    if (f->type == SCHEMA_TEXT && c->type == SCHEMA_CATEGORICAL) return 0; /* of few rows: texts all the same */
+    if (f->type == SCHEMA_CATEGORICAL && c->type == SCHEMA_TEXT) return 0; /* of many */
+    if (f->type == SCHEMA_DATETIME && c->type == SCHEMA_NUMERIC) return 0; /* seconds */
     if (c->type != f->type && !(c->type == SCHEMA_NUMERIC && c->missing == view->dataset->rows))
         return bp_error_set(error, "/features", "column \"%.80s\" is %s, the model wants %s", f->name, schema_type_name(c->type),
                             schema_type_name(f->type));
@@ -20,7 +23,7 @@ static int bind_feature(struct schema_view *view, int32_t i, bool strict, struct
         if (!bp_shape_equal(&c->shape, &f->shape))
             return bp_error_set(error, "/features", "column \"%.80s\" has the shape %s, the model wants %s", f->name,
                                 bp_shape_text(&c->shape, got, sizeof got), bp_shape_text(&f->shape, want, sizeof want));
-        view->tensor_size += (size_t)bp_shape_size(&f->shape);
+        if ((size_t)bp_shape_size(&f->shape) > view->tensor_size) view->tensor_size = (size_t)bp_shape_size(&f->shape);
     }
     if (f->type == SCHEMA_CATEGORICAL && c->type == SCHEMA_CATEGORICAL) {
         view->categories[i] = malloc(((size_t)c->categories_count + 1) * sizeof **view->categories);
@@ -61,6 +64,8 @@ failed:
 void schema_view_free(struct schema_view *view) {
     if (!view) return;
     for (int32_t i = 0; view->categories && i < view->preprocessing->features_count; i++) free(view->categories[i]);
+    for (int32_t i = 0; view->folds && i < view->preprocessing->features_count; i++) free(view->folds[i]);
+    free(view->folds);
     free(view->categories);
     free(view->columns);
     for (int32_t k = 0; view->classes && k < view->preprocessing->targets_count; k++) free(view->classes[k]);

@@ -38,8 +38,9 @@ struct resolving {
 };
 
 __attribute__((format(printf, 2, 3))) void resolving_warn(struct resolving *r, const char *format, ...);
-/* request.pointer + "/" + name, into out. */
+/* request.pointer + "/" + name, into out; and that of a member of validation. */
 const char *resolving_place(const struct resolving *r, const char *name, char *out, size_t size);
+const char *resolving_validation_place(const struct resolving *r, const char *name, char *out, size_t size);
 
 /* training_columns.c: targets, features, sample weights; then what each target is. */
 void resolving_columns(struct resolving *r);
@@ -56,6 +57,20 @@ struct schema_named_output *resolving_named(const struct resolving *r, int32_t o
 /* training_metrics.c: metrics, early stopping. */
 void resolving_metrics(struct resolving *r);
 void resolving_stopping(struct resolving *r);
+
+/* training_split.c: what of a cross-validation is wrong, or worth a word, before it begins; -1 with the error. split: all rows that can be learnt
+ * from. */
+int resolving_folds(struct resolving *r, const struct schema_view *view, const struct schema_split *split, struct bp_error *error);
+/* folds.c: whether the network goes with the inputs of every fold. */
+void resolving_folds_plan(struct resolving *r);
+
+/* training_validation.c: the dataset that validates. */
+void resolving_validation(struct resolving *r);
+/* Whether its column of that name holds indices below `indices`; *worst: what else. */
+bool resolving_validation_indices(const struct resolving *r, const char *name, int32_t indices, double *worst);
+
+/* Whether a column holds only whole numbers from 0 to indices - 1; *worst: the first that is not. */
+bool resolving_holds_indices(const struct schema_dataset *dataset, int32_t column, int32_t indices, double *worst);
 /* The network of the definition as it stands; NULL with a problem. */
 struct bp_network *resolving_plan(struct resolving *r, bool with_loss);
 

@@ -104,6 +104,7 @@ struct goal {
 
 struct schema_source {
     const struct schema_view *view;
+    struct schema_view *own; /* the view of training rows, when it differs */
     int64_t count;
     const int64_t *rows; /* (count) */
     struct goal goals[BP_OUTPUTS_MAX];
@@ -113,38 +114,15 @@ struct schema_source {
     bool keep;
 };
 
-/* Cells and tensors of some rows, on the stack for ordinary rows. */
-struct row_room {
-    struct schema_feature_value small[1024], *cells;
-    float small_tensors[4096], *tensors;
-    int32_t rows;
-};
-
-static bool room_open(struct row_room *room, const struct schema_view *view) {
-    const size_t cells = (size_t)view->preprocessing->features_count + 1, numbers = view->tensor_size + 1;
-    const size_t rows = cells > 1024 || numbers > 4096 ? 1 : 1024 / cells < 4096 / numbers ? 1024 / cells : 4096 / numbers;
-    room->rows = (int32_t)rows;
-    room->cells = cells <= 1024 ? room->small : malloc(cells * sizeof *room->cells);
-    room->tensors = numbers <= 4096 ? room->small_tensors : malloc(numbers * sizeof *room->tensors);
-    return room->cells && room->tensors;
-}
-
-static void room_close(struct row_room *room) {
-    if (room->cells != room->small) free(room->cells);
-    if (room->tensors != room->small_tensors) free(room->tensors);
-}
-
 static void transform_rows(const struct schema_source *s, const int64_t *rows, int64_t n, float *const *inputs) {
-    struct row_room room;
-    int32_t count = s->view->preprocessing->inputs_count;
-    if (room_open(&room, s->view)) {
-        for (int64_t first = 0; first < n; first += room.rows) {
-            float *at[BP_INPUTS_MAX];
-            for (int32_t k = 0; k < count; k++) at[k] = inputs[k] + first * s->widths[k];
-            schema_view_rows(s->view, rows + first, n - first < room.rows ? (int32_t)(n - first) : room.rows, room.cells, room.tensors, at);
-        }
+    float small[4096], *tensor = s->view->tensor_size <= 4096 ? small : malloc(s->view->tensor_size * sizeof *tensor);
+    const int32_t count = s->view->preprocessing->inputs_count;
+    for (int64_t first = 0; tensor && first < n; first += SCHEMA_ROWS_MAX) {
+        float *at[BP_INPUTS_MAX];
+        for (int32_t k = 0; k < count; k++) at[k] = inputs[k] + first * s->widths[k];
+        schema_view_rows(s->view, rows + first, n - first < SCHEMA_ROWS_MAX ? (int32_t)(n - first) : SCHEMA_ROWS_MAX, tensor, at);
     }
-    room_close(&room);
+    if (tensor != small) free(tensor);
 }
 
 /* Targets of samples of an output, as the engine takes them. */
@@ -229,6 +207,18 @@ static bool open_weights(struct schema_source *s, bool class_weights) {
     return true;
 }
 
+/* Target encodings of training rows leave their own fold out. */
+static int open_training_view(struct schema_source *s, const struct schema_source_options *options, struct bp_error *error) {
+    const struct schema_preprocessing *p = options->view->preprocessing;
+    bool means = false;
+    for (int32_t i = 0; i < p->features_count; i++) means = means || p->features[i].means;
+    if (!means) return 0;
+    s->own = schema_view_new(p, options->view->dataset, true, error);
+    if (!s->own || schema_view_leave_folds_out(s->own, options->rows, options->n, error) != 0) return -1;
+    s->view = s->own;
+    return 0;
+}
+
 int schema_source_new(const struct schema_source_options *options, struct schema_source **source, struct bp_error *error) {
     const struct schema_preprocessing *p = options->view->preprocessing;
     struct schema_source *s = calloc(1, sizeof *s);
@@ -236,6 +226,10 @@ int schema_source_new(const struct schema_source_options *options, struct schema
     const int64_t n = s->count = options->n;
     s->view = options->view;
     s->rows = options->rows;
+    if (options->training && open_training_view(s, options, error) != 0) {
+        schema_source_free(s);
+        return -1;
+    }
     int64_t width = 0;
     for (int32_t k = 0; k < p->inputs_count; k++) width += s->widths[k] = bp_shape_size(&p->inputs[k].shape);
     for (int32_t k = 0; k < p->targets_count; k++) width += p->targets[k].shape.rank > 0 ? schema_target_size(&p->targets[k]) : 0;
@@ -258,6 +252,7 @@ void schema_source_free(struct schema_source *s) {
     for (int32_t k = 0; k < BP_INPUTS_MAX; k++) free(s->kept[k]);
     for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++) free(s->goals[o].kept);
     free(s->weights);
+    schema_view_free(s->own);
     free(s);
 }
 

@@ -27,6 +27,7 @@ struct schema_source_options {
     int64_t n;
     bool one_hot[BP_OUTPUTS_MAX]; /* the targets of that output are as wide as its labels */
     bool class_weights;           /* rows count what their class does, besides what their sample weight says: for training */
+    bool training;                /* the rows are those that the preprocessing was fitted on */
     size_t memory_max;
 };
 int schema_source_new(const struct schema_source_options *options, struct schema_source **source, struct bp_error *error);

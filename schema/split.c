@@ -12,9 +12,11 @@ enum { NEITHER, TRAIN, VALIDATE };
 
 int schema_split_check(const struct schema_dataset *d, int32_t column, enum schema_validation kind, struct bp_error *error) {
     const struct schema_column *c = &d->columns[column];
+    if (c->type == SCHEMA_TEXT) return bp_error_set(error, "", "column \"%.60s\" is text: it cannot say which rows are held back", c->name);
     if (c->type == SCHEMA_TENSOR) return bp_error_set(error, "", "column \"%.60s\" is a tensor: it cannot say which rows are held back", c->name);
-    if (kind == SCHEMA_VALIDATION_TIME && c->type != SCHEMA_NUMERIC)
-        return bp_error_set(error, "", "column \"%.60s\" is %s, but times are numbers, such as years or seconds", c->name, schema_type_name(c->type));
+    if (kind == SCHEMA_VALIDATION_TIME && !schema_type_is_number(c->type))
+        return bp_error_set(error, "", "column \"%.60s\" is %s, but times are dates or numbers, such as years or seconds", c->name,
+                            schema_type_name(c->type));
     if (kind == SCHEMA_VALIDATION_TIME && c->missing > 0)
         return bp_error_set(error, "", "column \"%.60s\" has %lld missing cells: every row needs its time", c->name, (long long)c->missing);
     return 0;
@@ -22,18 +24,13 @@ int schema_split_check(const struct schema_dataset *d, int32_t column, enum sche
 
 /* What a row's cell is known by: its code, or its number. NaN: missing. */
 static double key_of(const struct schema_dataset *d, int32_t column, int64_t row) {
-    if (d->columns[column].type == SCHEMA_NUMERIC) return schema_dataset_number(d, column, row);
+    if (schema_type_is_number(d->columns[column].type)) return schema_dataset_number(d, column, row);
     const int32_t code = schema_dataset_code(d, column, row);
     return code < 0 ? (double)NAN : code;
 }
 
-struct keyed {
-    double key;
-    int64_t at; /* index in rows */
-};
-
 static int compare(const void *a, const void *b) {
-    const struct keyed *x = a, *y = b;
+    const struct schema_keyed *x = a, *y = b;
     if (x->key != y->key) return x->key < y->key ? -1 : 1;
     return (x->at > y->at) - (x->at < y->at);
 }
@@ -45,36 +42,48 @@ static int64_t share_of(int64_t n, double fraction) {
     return count < n ? count : n - 1;
 }
 
-/* Groups in an order by seed go to validation until it has its share; rows without a group train. */
-static int mark_groups(struct keyed *keyed, int64_t n, const struct schema_options *options, char *marks, struct bp_error *error) {
-    int64_t groups = 0, there = 0, wanted, held = 0;
-    for (int64_t i = 0; i < n; i++) {
-        marks[keyed[i].at] = TRAIN;
-        if (isnan(keyed[i].key)) continue;
-        keyed[there++] = keyed[i];
+int schema_groups_find(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n, struct schema_groups *groups,
+                       struct bp_error *error) {
+    struct schema_keyed *keyed = malloc(((size_t)n + 1) * sizeof *keyed);
+    *groups = (struct schema_groups){.keyed = keyed};
+    for (int64_t i = 0; keyed && i < n; i++) {
+        const double key = key_of(d, column, rows[i]);
+        if (!isnan(key)) keyed[groups->rows++] = (struct schema_keyed){key, i};
     }
-    qsort(keyed, (size_t)there, sizeof *keyed, compare);
-    int64_t *starts = malloc(((size_t)there + 2) * sizeof *starts), *order = malloc(((size_t)there + 1) * sizeof *order);
-    if (!starts || !order) {
-        free(starts);
-        free(order);
+    if (keyed) qsort(keyed, (size_t)groups->rows, sizeof *keyed, compare);
+    groups->starts = malloc(((size_t)groups->rows + 2) * sizeof *groups->starts);
+    if (!keyed || !groups->starts) {
+        schema_groups_free(groups);
         return bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
     }
-    for (int64_t i = 0; i < there; i++)
-        if (i == 0 || keyed[i].key != keyed[i - 1].key) starts[groups++] = i;
-    starts[groups] = there;
-    for (int64_t g = 0; g < groups; g++) order[g] = g;
-    struct bp_random random = bp_random_open(options->seed, BP_STREAM_SPLIT, 0);
-    bp_random_shuffle(&random, order, groups);
-    wanted = share_of(n, options->validation_fraction);
-    for (int64_t g = 0; g + 1 < groups && held < wanted; g++)
-        for (int64_t i = starts[order[g]]; i < starts[order[g] + 1]; i++, held++) marks[keyed[i].at] = VALIDATE;
-    free(starts);
-    free(order);
-    return groups > 1 ? 0 : bp_error_set(error, "/validation/group", "there is only one group, and it cannot both train and validate");
+    for (int64_t i = 0; i < groups->rows; i++)
+        if (i == 0 || keyed[i].key != keyed[i - 1].key) groups->starts[groups->count++] = i;
+    groups->starts[groups->count] = groups->rows;
+    return 0;
 }
 
-static void mark_last(struct keyed *keyed, int64_t n, const struct schema_options *options, char *marks) {
+void schema_groups_free(struct schema_groups *groups) {
+    free(groups->keyed);
+    free(groups->starts);
+    *groups = (struct schema_groups){0};
+}
+
+/* Groups in an order by seed go to validation until it has its share; rows without a group train. */
+static int mark_groups(const struct schema_groups *groups, int64_t n, const struct schema_options *options, char *marks, struct bp_error *error) {
+    int64_t held = 0, *order = malloc(((size_t)groups->count + 1) * sizeof *order);
+    if (!order) return bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+    memset(marks, TRAIN, (size_t)n);
+    for (int64_t g = 0; g < groups->count; g++) order[g] = g;
+    struct bp_random random = bp_random_open(options->seed, BP_STREAM_SPLIT, 0);
+    bp_random_shuffle(&random, order, groups->count);
+    const int64_t wanted = share_of(n, options->validation_fraction);
+    for (int64_t g = 0; g + 1 < groups->count && held < wanted; g++)
+        for (int64_t i = groups->starts[order[g]]; i < groups->starts[order[g] + 1]; i++, held++) marks[groups->keyed[i].at] = VALIDATE;
+    free(order);
+    return groups->count > 1 ? 0 : bp_error_set(error, "/validation/group", "there is only one group, and it cannot both train and validate");
+}
+
+static void mark_last(struct schema_keyed *keyed, int64_t n, const struct schema_options *options, char *marks) {
     const int64_t held = share_of(n, options->validation_fraction);
     qsort(keyed, (size_t)n, sizeof *keyed, compare);
     for (int64_t i = 0; i < n; i++) marks[keyed[i].at] = i < n - held ? TRAIN : VALIDATE;
@@ -84,7 +93,7 @@ static int said(const struct schema_column *c, double key) {
     static const char *const trains[] = {"train", "training", "false", "0", NULL}, *const validates[] = {"validation", "validate", "valid", "val",
                                                                                                          "true",       "1",        NULL};
     if (isnan(key)) return NEITHER;
-    if (c->type == SCHEMA_NUMERIC) return key == 0 ? TRAIN : key == 1 ? VALIDATE : NEITHER;
+    if (schema_type_is_number(c->type)) return key == 0 ? TRAIN : key == 1 ? VALIDATE : NEITHER;
     if (c->type == SCHEMA_BOOLEAN) return key != 0 ? VALIDATE : TRAIN;
     for (int i = 0; trains[i]; i++)
         if (strcasecmp(c->categories[(int32_t)key].value, trains[i]) == 0) return TRAIN;
@@ -112,12 +121,16 @@ int schema_split_by_column(const struct schema_dataset *d, const int64_t *rows, 
     memset(split, 0, sizeof *split);
     if (column < 0) return bp_error_set(error, "/validation", "the dataset has no column \"%.80s\"", options->validation_column);
     if (schema_split_check(d, column, options->validation, error) != 0) return -1;
-    struct keyed *keyed = malloc(((size_t)n + 1) * sizeof *keyed);
+    const bool by_group = n > 1 && options->validation == SCHEMA_VALIDATION_GROUP;
+    struct schema_groups groups = {0};
+    struct schema_keyed *keyed = by_group ? NULL : malloc(((size_t)n + 1) * sizeof *keyed);
     char *marks = calloc((size_t)n + 1, 1);
-    int failed = keyed && marks ? 0 : bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
-    for (int64_t i = 0; !failed && i < n; i++) keyed[i] = (struct keyed){key_of(d, column, rows[i]), i};
-    if (!failed && n > 1 && options->validation == SCHEMA_VALIDATION_GROUP) failed = mark_groups(keyed, n, options, marks, error);
-    else if (!failed && n > 1 && options->validation == SCHEMA_VALIDATION_TIME) mark_last(keyed, n, options, marks);
+    int failed = (by_group || keyed) && marks ? 0 : bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+    for (int64_t i = 0; !failed && !by_group && i < n; i++) keyed[i] = (struct schema_keyed){key_of(d, column, rows[i]), i};
+    if (!failed && by_group) {
+        failed = schema_groups_find(d, column, rows, n, &groups, error);
+        if (!failed) failed = mark_groups(&groups, n, options, marks, error);
+    } else if (!failed && n > 1 && options->validation == SCHEMA_VALIDATION_TIME) mark_last(keyed, n, options, marks);
     else
         for (int64_t i = 0; !failed && i < n; i++) marks[i] = (char)said(&d->columns[column], keyed[i].key);
     if (!failed) failed = gather(rows, n, marks, split, error);
@@ -128,6 +141,7 @@ int schema_split_by_column(const struct schema_dataset *d, const int64_t *rows, 
                          options->validation_column, (long long)split->train_count, (long long)split->validation_count);
         schema_split_free(split);
     }
+    schema_groups_free(&groups);
     free(keyed);
     free(marks);
     return failed;

@@ -1,13 +1,11 @@
 /* training.c - resolving a job against its data.
  *
- * Order: which columns (training_columns.c); what each target is; the split and the fitted preprocessing; which output learns what, output layers and
- * losses (training_output.c); the plan of the network; metrics and early stopping (training_metrics.c). Every step adds all its problems before the
- * next one starts. */
+ * Order: which columns (training_columns.c); what each target is; the split (training_split.c) and the fitted preprocessing; the dataset that
+ * validates (training_validation.c); which output learns what, output layers and losses (training_output.c); the plan of the network; metrics and
+ * early stopping (training_metrics.c). Every step adds all its problems before the next one starts. */
 #include "resolving.h"
 
 #include "kernels/kernels.h"
-#include "random.h"
-#include "split.h"
 #include "text.h"
 #include "values.h"
 
@@ -34,58 +32,12 @@ const char *resolving_place(const struct resolving *r, const char *name, char *o
     return schema_pointer(r->request->pointer, name, out, size);
 }
 
+const char *resolving_validation_place(const struct resolving *r, const char *name, char *out, size_t size) {
+    snprintf(out, size, "%s/validation/%s", r->request->pointer, name);
+    return out;
+}
+
 /* ---- split and preprocessing ----------------------------------------------------------------------------------------------- */
-
-/* The target that the split is stratified by: the first one of classes, -1: none. */
-static int32_t strata(const struct schema_preprocessing *p) {
-    for (int32_t k = 0; k < p->targets_count; k++)
-        if (p->targets[k].classification) return k;
-    return -1;
-}
-
-/* The rows that can be learnt from, ascending, and their classes of target `by` (classes NULL: not wanted). */
-static int learnable_rows(const struct schema_view *view, int32_t by, int64_t *rows, int32_t *classes, int64_t *n, struct bp_error *error) {
-    int64_t some[SCHEMA_ROWS_MAX];
-    double targets[SCHEMA_ROWS_MAX];
-    bool complete[SCHEMA_ROWS_MAX];
-    for (int64_t first = 0; first < view->dataset->rows; first += SCHEMA_ROWS_MAX) {
-        const int64_t left = view->dataset->rows - first;
-        const int32_t count = left < SCHEMA_ROWS_MAX ? (int32_t)left : SCHEMA_ROWS_MAX;
-        for (int32_t i = 0; i < count; i++) some[i] = first + i;
-        if (schema_view_complete(view, some, count, complete) != 0) return bp_error_set(error, "", "no memory to read the targets");
-        if (classes) schema_view_targets(view, by, some, count, targets);
-        for (int32_t i = 0; i < count; i++) {
-            if (!complete[i]) continue;
-            if (classes) classes[*n] = (int32_t)targets[i];
-            rows[(*n)++] = some[i];
-        }
-    }
-    return 0;
-}
-
-int schema_training_split(const struct schema_training *t, const struct schema_view *view, struct schema_split *split, struct bp_error *error) {
-    const int32_t by = strata(view->preprocessing);
-    int64_t n = 0, rows_count = view->dataset->rows;
-    int64_t *rows = malloc(((size_t)rows_count + 1) * sizeof *rows);
-    int32_t *classes = by >= 0 ? malloc(((size_t)rows_count + 1) * sizeof *classes) : NULL;
-    int failed = -1;
-    if (!rows || (by >= 0 && !classes)) {
-        bp_error_set(error, "", "no memory to split %lld rows", (long long)rows_count);
-    } else {
-        failed = learnable_rows(view, by, rows, classes, &n, error);
-    }
-    if (!failed) {
-        if (t->options.validation != SCHEMA_VALIDATION_RANDOM &&
-            (t->options.validation == SCHEMA_VALIDATION_COLUMN || t->options.validation_fraction > 0))
-            failed = schema_split_by_column(view->dataset, rows, n, &t->options, split, error);
-        else
-            failed = schema_split_make(rows, n, classes, by >= 0 ? view->preprocessing->targets[by].labels_count : 0, t->options.validation_fraction,
-                                       t->options.seed, split, error);
-    }
-    free(rows);
-    free(classes);
-    return failed;
-}
 
 /* The split needs classes, classes need labels, not yet scales: a view through a preprocessing that has only the targets. */
 static struct schema_preprocessing bare_targets(const struct resolving *r, struct schema_target *targets, struct schema_feature *features) {
@@ -123,7 +75,8 @@ static int fit_rows(struct resolving *r, const struct schema_split *split, struc
                                    .targets_count = r->targets_count,
                                    .sample_weight = r->sample_weight < 0 ? NULL : r->dataset->columns[r->sample_weight].name,
                                    .rows = split->train,
-                                   .n = split->train_count};
+                                   .n = split->train_count,
+                                   .sparing = r->training->fold && r->training->options.window_rows > 0};
     r->training->preprocessing = schema_preprocessing_fit(&how, error);
     return r->training->preprocessing ? 0 : -1;
 }
@@ -143,7 +96,7 @@ static void fit(struct resolving *r) {
         bare_preprocessing = bare_targets(r, bare, features);
         view = schema_view_new(&bare_preprocessing, r->dataset, true, &error);
     }
-    if (view && schema_training_split(r->training, view, &split, &error) == 0) {
+    if (view && schema_training_split(r->training, view, &split, &error) == 0 && resolving_folds(r, view, &split, &error) == 0) {
         kept = split.train_count + split.validation_count;
         if (r->training->options.validation == SCHEMA_VALIDATION_COLUMN) /* as it is */
             r->training->options.validation_fraction = (double)split.validation_count / (double)(kept > 0 ? kept : 1);
@@ -234,9 +187,7 @@ static void check_training(struct resolving *r) {
     schema_problem_add(r->problems, where, "%s", error.message);
 }
 
-/* Numbers of a column of indices that are none: not whole, negative, or as large as `indices` or larger. False: all are; *worst: the first that is
- * not. */
-static bool holds_indices(const struct schema_dataset *d, int32_t column, int32_t indices, double *worst) {
+bool resolving_holds_indices(const struct schema_dataset *d, int32_t column, int32_t indices, double *worst) {
     const int64_t size = d->columns[column].type == SCHEMA_TENSOR ? bp_shape_size(&d->columns[column].shape) : 1;
     float *cell = malloc((size_t)size * sizeof *cell);
     bool good = cell != NULL;
@@ -264,6 +215,15 @@ static void leave_indices(struct resolving *r) {
             double worst = 0;
             if ((schema_feature_apart(f) ? f->offset : 0) != input || (!schema_feature_apart(f) && p->width == 0)) continue;
             resolving_place(r, "features", where, sizeof where);
+            if (f->type == SCHEMA_TEXT && f->options.encode == SCHEMA_ENCODE_TOKENS) {
+                if (f->categories_count + 2 > indices)
+                    schema_problem_add(
+                        r->problems, where,
+                        "column \"%.60s\" has %d words, 0 stands for none and 1 for an unknown one: the embedding that reads it needs an "
+                        "input_dim of at least %d, not %d",
+                        f->name, f->categories_count, f->categories_count + 2, indices);
+                continue;
+            }
             if (f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_EMBEDDING) {
                 if (f->categories_count >= indices)
                     schema_problem_add(r->problems, where,
@@ -279,16 +239,33 @@ static void leave_indices(struct resolving *r) {
                 schema_problem_add(r->problems, where,
                                    "column \"%.60s\" has missing cells, but an embedding reads it and takes whole numbers from 0 to %d", f->name,
                                    indices - 1);
-            else if (!holds_indices(r->dataset, r->features[i], indices, &worst))
+            else if (!resolving_holds_indices(r->dataset, r->features[i], indices, &worst))
                 schema_problem_add(r->problems, where,
                                    "column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d; raise its "
                                    "input_dim, or leave the column out",
                                    f->name, worst, indices - 1);
+            else if (!resolving_validation_indices(r, f->name, indices, &worst))
+                schema_problem_add(r->problems, resolving_validation_place(r, "dataset", where, sizeof where),
+                                   "its column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d", f->name, worst,
+                                   indices - 1);
             f->mean = f->fill = 0;
             f->std = 1;
         }
     }
     bp_network_free(network);
+}
+
+/* The rare that share a bucket: the user should know that they do. */
+static void tell_left_out(struct resolving *r) {
+    const struct schema_preprocessing *p = r->training->preprocessing;
+    for (int32_t i = 0; i < p->features_count; i++)
+        if (p->features[i].left_out > 0)
+            resolving_warn(
+                r,
+                "column \"%s\" has %lld categories in the training rows: the %d most frequent are kept, the others go to the bucket of the "
+                "unseen; \"categories_max\" in columns says how many",
+                p->features[i].name, (long long)p->features[i].categories_count + (long long)p->features[i].left_out,
+                p->features[i].categories_count);
 }
 
 static void resolve(struct resolving *r) {
@@ -306,6 +283,9 @@ static void resolve(struct resolving *r) {
     if (r->problems->total) return;
     fit(r);
     if (r->problems->total) return;
+    tell_left_out(r);
+    resolving_validation(r);
+    if (r->problems->total) return;
     leave_indices(r);
     if (r->problems->total) return;
     resolving_outputs(r);
@@ -319,6 +299,7 @@ static void resolve(struct resolving *r) {
     if (r->training->network && !r->training->network->complete)
         schema_problem_add(r->problems, r->request->definition_pointer, "the shapes of this network are not all known");
     if (!r->problems->total) check_training(r);
+    if (!r->problems->total) resolving_folds_plan(r);
 }
 
 struct schema_training *schema_training_resolve(struct schema_definition *definition, const struct schema_options *options,
@@ -335,6 +316,7 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
     }
     t->definition = definition;
     t->options = *options;
+    t->fold = request->fold;
     t->warnings = json_array();
     struct resolving r = {.training = t, .dataset = dataset, .request = request, .problems = problems, .targets = targets};
     resolve(&r);

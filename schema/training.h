@@ -12,19 +12,23 @@ struct schema_training {
     struct schema_options options;
     struct schema_preprocessing *preprocessing; /* fitted on the training rows */
     struct bp_network *network;
-    json_t *warnings; /* array of strings, at most 20 */
+    json_t *warnings;              /* array of strings, at most 20 */
+    int32_t fold;                  /* of a cross-validation: fitted on the rows that train in this fold, 1 to options.folds; 0: on all */
+    int64_t held_rows, held_bytes; /* of the dataset that validates, while a job is submitted; 0: none */
 };
 
 /* What the request says besides definition and options. */
 struct schema_training_request {
-    const json_t *target;           /* "column", ["a","b"], or {"output layer":"column" or ["a","b"]} */
-    const json_t *task;             /* NULL: inferred; a text for all targets, or an object by column */
-    const json_t *features;         /* array of column names, NULL: all other columns */
-    const json_t *columns;          /* NULL, or what columns ask for, by name */
-    const json_t *class_weights;    /* NULL, "balanced", or an object of weights by label */
-    const char *sample_weight;      /* column, or NULL */
-    const char *pointer;            /* where the job object stands: "" */
-    const char *definition_pointer; /* where the definition stands: "/model" or "" */
+    const json_t *target;                    /* "column", ["a","b"], or {"output layer":"column" or ["a","b"]} */
+    const json_t *task;                      /* NULL: inferred; a text for all targets, or an object by column */
+    const json_t *features;                  /* array of column names, NULL: all other columns */
+    const json_t *columns;                   /* NULL, or what columns ask for, by name */
+    const json_t *class_weights;             /* NULL, "balanced", or an object of weights by label */
+    const char *sample_weight;               /* column, or NULL */
+    const struct schema_dataset *validation; /* what options.validation_dataset names, or NULL */
+    int32_t fold;                            /* see struct schema_training */
+    const char *pointer;                     /* where the job object stands: "" */
+    const char *definition_pointer;          /* where the definition stands: "/model" or "" */
 };
 
 /* The members that schema_training_request_decode takes, NULL-terminated. */
@@ -48,9 +52,11 @@ void schema_training_free(struct schema_training *training);
 json_t *schema_training_encode(const struct schema_training *training);
 struct schema_training *schema_training_decode(const json_t *json, struct bp_error *error);
 
-/* The rows of the dataset with a usable target, and their split. */
+/* The rows of the dataset with a usable target, and their split: of a cross-validation that of training->fold. */
 int schema_training_split(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
-/* The engine's options for it. */
+/* The rows of another dataset that can validate, as validation rows. */
+int schema_training_held(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
+/* The engine's options for it. The fit on all rows that ends a cross-validation does not stop early. */
 struct bp_train_options schema_training_options(const struct schema_training *training);
 /* Bytes that a job process comes to: the program, the trainer, the rows it keeps, and what it maps of the data. */
 int64_t schema_training_bytes(const struct schema_training *training, const struct schema_dataset *dataset);

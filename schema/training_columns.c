@@ -123,7 +123,7 @@ static void choose_split(struct resolving *r) {
     const struct schema_options *o = &r->training->options;
     static const char *const names[] = {"", "group", "time", "column"};
     r->split_column = -1;
-    if (o->validation == SCHEMA_VALIDATION_RANDOM) return;
+    if (o->validation == SCHEMA_VALIDATION_RANDOM || o->validation == SCHEMA_VALIDATION_DATASET) return;
     snprintf(where, sizeof where, "%s/validation/%s", r->request->pointer, names[o->validation]);
     r->split_column = find_column(r, o->validation_column, where);
     if (r->split_column < 0) return;
@@ -137,7 +137,11 @@ static void all_other_columns(struct resolving *r, const char *where) {
         const struct schema_column *c = &r->dataset->columns[i];
         if (is_target(r, i) || i == r->sample_weight) continue;
         if (i == r->split_column && r->training->options.validation != SCHEMA_VALIDATION_TIME) continue;
-        if (looks_like_an_id(r->dataset, c))
+        if (c->type == SCHEMA_TEXT && c->mean < 1.5)
+            resolving_warn(
+                r, "column \"%s\" is left out: its texts are single words and hardly any is there twice, like an id; name it in features to use it",
+                c->name);
+        else if (looks_like_an_id(r->dataset, c))
             resolving_warn(r, "column \"%s\" is left out: %d different texts in %lld rows look like an id; name it in features to use it", c->name,
                            c->categories_count, (long long)r->dataset->rows);
         else if (c->missing == r->dataset->rows) resolving_warn(r, "column \"%s\" is left out: it has no values", c->name);
@@ -295,6 +299,12 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     bool text = c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN;
     if (task) t->classification = strcmp(task, "classification") == 0;
     else t->classification = text || (c->type == SCHEMA_NUMERIC && c->integral && c->distinct_count <= INTEGER_CLASSES_MAX);
+    if (c->type == SCHEMA_TEXT || c->type == SCHEMA_DATETIME) {
+        schema_problem_add(r->problems, t->pointer, "column \"%.80s\" is a %s: it cannot be the target; upload it as %s to learn it", c->name,
+                           schema_type_name(c->type),
+                           c->type == SCHEMA_TEXT ? "categorical, if its values are classes," : "numeric, such as days or seconds,");
+        return;
+    }
     if (c->type == SCHEMA_TENSOR && t->classification) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" is a tensor: it can be regressed, not classified", c->name);
         return;

@@ -1,6 +1,7 @@
 /* training_json.c - a resolved job as JSON and back, and what the engine needs of it. */
 #include "training.h"
 
+#include "folds.h"
 #include "values.h"
 
 #include <math.h>
@@ -123,7 +124,7 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .batch_size = o->batch_size,
                                        .threads = o->threads,
                                        .window = o->window_rows,
-                                       .seed = o->seed,
+                                       .seed = schema_fold_seed(o->seed, t->fold),
                                        .optimizer = o->optimizer,
                                        .schedule = o->schedule,
                                        .l1 = o->l1,
@@ -135,7 +136,7 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .ema = o->ema,
                                        .mixup = o->mixup,
                                        .precision = o->precision,
-                                       .stop_early = o->stop_early,
+                                       .stop_early = o->stop_early && (!o->folds || t->fold),
                                        .stop_patience = o->stop_patience,
                                        .stop_min_delta = o->stop_min_delta};
     memcpy(options.optimizer_values, o->optimizer_values, sizeof options.optimizer_values);
@@ -153,44 +154,72 @@ static int64_t kept_bytes(const struct schema_preprocessing *p, int64_t rows) {
     return rows * width * (int64_t)sizeof(float) > SCHEMA_SOURCE_MEMORY ? 0 : rows * width * (int64_t)sizeof(float);
 }
 
+/* What a fit trains on and validates with. */
+struct fit {
+    int64_t train, held;
+    bool stops; /* keeps the best weights */
+};
+
+/* The fits of a job that may need most: the only one; of a cross-validation a fold's and the one on all rows. */
+static int32_t fits_of(const struct schema_training *t, const struct schema_dataset *dataset, struct fit fits[2]) {
+    const int64_t rows = dataset->rows, held = (int64_t)ceil((double)rows * t->options.validation_fraction);
+    fits[0] = (struct fit){rows - held, held + t->held_rows, t->options.stop_early};
+    fits[1] = (struct fit){rows, 0, false};
+    return t->options.folds ? 2 : 1;
+}
+
 /* All but what is mapped of the data and kept of its rows: the program and its libraries, with its compiled kernels; the trainer; the numbers of the
  * rows, and while they are split their classes and marks. */
-static int64_t fixed_bytes(const struct schema_training *t, const struct bp_train_options *options, int64_t rows, int64_t row) {
+static int64_t fixed_bytes(const struct schema_training *t, const struct bp_train_options *options, const struct fit *fit, int64_t row) {
     enum { PROCESS = 9 << 20, ONEDNN = 12 << 20 };
-    const int64_t held = (int64_t)ceil((double)rows * t->options.validation_fraction);
+    const int64_t rows = fit->train + fit->held;
     const int32_t shard = (options->batch_size + options->threads - 1) / options->threads;
     const bool onednn = options->precision == BP_PRECISION_BFLOAT16 || bp_onednn_repays(t->network, shard, (double)rows * options->epochs);
-    return (int64_t)bp_trainer_bytes(t->network, options, rows - held, held) + rows * row + PROCESS + (onednn ? ONEDNN : 0);
+    struct bp_train_options of_fit = *options;
+    of_fit.stop_early = fit->stops;
+    return (int64_t)bp_trainer_bytes(t->network, &of_fit, fit->train, fit->held) + rows * row + PROCESS + (onednn ? ONEDNN : 0);
 }
 
 /* Bytes of a row that is neither mapped nor kept; a split by a column sorts the rows. */
 static int64_t row_bytes(const struct schema_training *t, bool windows) {
-    return windows && t->options.validation != SCHEMA_VALIDATION_RANDOM ? 56 : 32;
+    const enum schema_validation by = t->options.validation;
+    return windows && by != SCHEMA_VALIDATION_RANDOM && by != SCHEMA_VALIDATION_DATASET ? 56 : 32;
 }
 
 /* Bytes of a sample of a window, two of which may be resident: its own and those of the rows held back between them; of each column up to 64 KB more
  * are mapped around a chunk of 8192 samples. */
 static double window_bytes(const struct schema_training *t, const struct schema_dataset *dataset) {
     const double rows = dataset->rows > 0 ? (double)dataset->rows : 1, trained = 1 - t->options.validation_fraction;
-    return 2 * ((double)dataset->bytes / rows / (trained > 0.05 ? trained : 0.05) + 8.0 * dataset->columns_count);
+    const double each = (double)dataset->bytes / rows / (trained > 0.05 ? trained : 0.05);
+    const double held = t->held_rows > 0 ? (double)t->held_bytes / (double)t->held_rows : 0; /* read when the others are let go */
+    return 2 * ((held > each ? held : each) + 8.0 * dataset->columns_count);
 }
 
 int64_t schema_training_bytes(const struct schema_training *t, const struct schema_dataset *dataset) {
     const struct bp_train_options options = schema_training_options(t);
-    const int64_t rows = dataset->rows, held = (int64_t)ceil((double)rows * t->options.validation_fraction);
-    const int64_t fixed = fixed_bytes(t, &options, rows, row_bytes(t, options.window > 0));
     const double window = (double)options.window * window_bytes(t, dataset);
-    if (options.window > 0) return fixed + (window < (double)dataset->bytes ? (int64_t)window : dataset->bytes);
-    return fixed + kept_bytes(t->preprocessing, rows - held) + kept_bytes(t->preprocessing, held) + dataset->bytes;
+    const int64_t data = dataset->bytes + t->held_bytes;
+    struct fit fits[2];
+    int64_t most = 0;
+    for (int32_t i = fits_of(t, dataset, fits); i-- > 0;) {
+        int64_t bytes = fixed_bytes(t, &options, &fits[i], row_bytes(t, options.window > 0));
+        if (options.window > 0) bytes += window < (double)data ? (int64_t)window : data;
+        else bytes += kept_bytes(t->preprocessing, fits[i].train) + kept_bytes(t->preprocessing, fits[i].held) + data;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 int64_t schema_training_window(const struct schema_training *t, const struct schema_dataset *dataset, int64_t resident_max) {
     enum { LEAST = 8192 };
     struct bp_train_options options = schema_training_options(t);
+    struct fit fits[2];
+    double room = INFINITY;
     if (schema_training_bytes(t, dataset) <= resident_max) return 0;
     options.window = LEAST;
-    const double room =
-        (double)(resident_max - fixed_bytes(t, &options, dataset->rows, row_bytes(t, true))) / (window_bytes(t, dataset) + sizeof(int64_t));
+    for (int32_t i = fits_of(t, dataset, fits); i-- > 0;)
+        room = fmin(room,
+                    (double)(resident_max - fixed_bytes(t, &options, &fits[i], row_bytes(t, true))) / (window_bytes(t, dataset) + sizeof(int64_t)));
     return room > LEAST ? (int64_t)room : LEAST;
 }
 

@@ -97,7 +97,7 @@ void resolving_metrics(struct resolving *r) {
 void resolving_stopping(struct resolving *r) {
     struct schema_options *o = &r->training->options;
     if (!o->stop_early || !r->training->network) return;
-    const bool validation = o->validation_fraction > 0;
+    const bool validation = schema_options_validate(o);
     if (!o->stop_metric[0]) snprintf(o->stop_metric, sizeof o->stop_metric, "%s", validation ? "val_loss" : "loss");
     enum { MOST = 2 * (1 + BP_OUTPUTS_MAX * (1 + BP_METRICS_MAX)) };
     char copies[MOST][BP_NAME_MAX], where[RESOLVING_POINTER_MAX], hint[120];

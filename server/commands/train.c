@@ -122,8 +122,10 @@ static struct schema_training *resolve(const char **values, const struct schema_
     if (definition && schema_options_decode(object, "", others, &options, &problems) == 0 &&
         schema_training_request_decode(object, "", &request, &problems) == 0) {
         request.definition_pointer = "";
-        training = schema_training_resolve(definition, &options, dataset, &request, &problems);
-        definition = NULL;
+        if (options.folds)
+            schema_problem_add(&problems, "/validation/folds", "a cross-validation is a job of `backpropd serve`; here say a fraction");
+        else training = schema_training_resolve(definition, &options, dataset, &request, &problems);
+        if (!options.folds) definition = NULL;
     }
     schema_definition_free(definition);
     if (problems.total) local_problems("train", NULL, &problems);
@@ -262,7 +264,7 @@ int command_train(int argc, char **argv) {
         if (!values[QUIET]) tell_plan(training, dataset, !values[DEFINITION]);
         char why[512];
         run_start_onednn(training, dataset->rows, false, why, sizeof why);
-        failed = run_open(&run, training, dataset, &error);
+        failed = run_open(&run, training, dataset, NULL, &error);
         if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
     }
     if (!failed) failed = train(&run, values[QUIET] != NULL, &epochs, &metrics);

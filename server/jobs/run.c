@@ -12,8 +12,7 @@
 
 /* What the best epoch is told by: what early stopping watches, else the validation loss, else the loss. */
 static void choose_best_metric(struct run *run) {
-    const struct schema_training *t = run->training;
-    const char *name = t->options.stop_early ? t->options.stop_metric : run->split.validation_count > 0 ? "val_loss" : "loss";
+    const char *name = run->options.stop_early ? run->options.stop_metric : run->validation_count > 0 ? "val_loss" : "loss";
     run->best_metric = name;
     for (int32_t i = 0; i < bp_trainer_metrics_count(run->trainer); i++)
         if (strcmp(bp_trainer_metric_name(run->trainer, i), name) == 0) run->best_higher = bp_trainer_metric_higher(run->trainer, i);
@@ -21,10 +20,12 @@ static void choose_best_metric(struct run *run) {
 
 static int open_source(struct run *run, bool training, struct schema_source **source, struct bp_error *error) {
     const struct schema_preprocessing *p = run->training->preprocessing;
-    struct schema_source_options options = {.view = run->view,
-                                            .rows = training ? run->split.train : run->split.validation,
-                                            .n = training ? run->split.train_count : run->split.validation_count,
+    const struct schema_split *split = run->other && !training ? &run->held : &run->split;
+    struct schema_source_options options = {.view = run->other && !training ? run->other_view : run->view,
+                                            .rows = training ? split->train : split->validation,
+                                            .n = training ? split->train_count : split->validation_count,
                                             .class_weights = training,
+                                            .training = training,
                                             .memory_max = run->options.window > 0 ? 0 : SCHEMA_SOURCE_MEMORY};
     for (int32_t o = 0; o < p->outputs_count; o++) {
         const struct bp_output *output = &run->training->network->outputs[o];
@@ -54,15 +55,26 @@ enum { RANGE_STEPS = 100 };
 #define RANGE_LEAST 1e-6
 #define RANGE_MOST  10.0
 
-int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, struct bp_error *error) {
+static int open_other(struct run *run, struct bp_error *error) {
+    if (!(run->other_view = schema_view_new(run->training->preprocessing, run->other, true, error))) return -1;
+    if (schema_training_held(run->training, run->other_view, &run->held, error) != 0) return -1;
+    run->validation_count = run->held.validation_count;
+    return 0;
+}
+
+int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
+             struct bp_error *error) {
     memset(run, 0, sizeof *run);
     run->training = training;
     run->dataset = dataset;
+    run->other = other;
     run->options = schema_training_options(training);
     if (!(run->view = schema_view_new(training->preprocessing, dataset, true, error))) return -1;
     if (schema_training_split(training, run->view, &run->split, error) != 0 || open_source(run, true, &run->train, error) != 0) return -1;
     run->train_batches = schema_source_batches(run->train);
-    if (run->split.validation_count > 0) {
+    run->validation_count = run->split.validation_count;
+    if (other && open_other(run, error) != 0) return -1;
+    if (run->validation_count > 0) {
         if (open_source(run, false, &run->validation, error) != 0) return -1;
         run->validation_batches = schema_source_batches(run->validation);
     }
@@ -71,6 +83,7 @@ int run_open(struct run *run, struct schema_training *training, const struct sch
         prefetch_watch(run->prefetch, run->train, &run->train_batches);
         if (run->validation) prefetch_watch(run->prefetch, run->validation, &run->validation_batches);
         schema_dataset_release(dataset); /* what split and targets were read from */
+        if (other) schema_dataset_release(other);
     }
     if (bp_trainer_new(training->network, &run->options, &run->train_batches, run->validation ? &run->validation_batches : NULL, &run->trainer,
                        error) != 0)
@@ -85,13 +98,15 @@ void run_close(struct run *run) {
     schema_source_free(run->train);
     schema_source_free(run->validation);
     schema_split_free(&run->split);
+    schema_split_free(&run->held);
     schema_view_free(run->view);
+    schema_view_free(run->other_view);
     json_decref(run->best_metrics);
     memset(run, 0, sizeof *run);
 }
 
 /* As it is told: 9 digits, as float32 has. */
-static json_t *rounded(double value) {
+json_t *run_number(double value) {
     char text[40];
     if (!isfinite(value)) return json_null();
     snprintf(text, sizeof text, "%.9g", value);
@@ -103,12 +118,12 @@ json_t *run_epoch(struct run *run, int64_t epoch, bool *improved) {
     double value = NAN;
     for (int32_t i = 0; i < bp_trainer_metrics_count(run->trainer); i++) {
         const char *name = bp_trainer_metric_name(run->trainer, i);
-        json_object_set_new(metrics, name, rounded(bp_trainer_metric_value(run->trainer, i)));
+        json_object_set_new(metrics, name, run_number(bp_trainer_metric_value(run->trainer, i)));
         if (strcmp(name, run->best_metric) == 0) value = bp_trainer_metric_value(run->trainer, i);
     }
     if (run->training->options.schedule || run->training->options.find_rate) /* it is not always the one asked for */
-        json_object_set_new(metrics, "learning_rate", rounded((double)(float)bp_trainer_learning_rate(run->trainer)));
-    double least = run->training->options.stop_early ? run->training->options.stop_min_delta : 0;
+        json_object_set_new(metrics, "learning_rate", run_number((double)(float)bp_trainer_learning_rate(run->trainer)));
+    double least = run->options.stop_early ? run->training->options.stop_min_delta : 0;
     *improved = isfinite(value) && (run->best_epoch == 0 || (run->best_higher ? value > run->best_value + least : value < run->best_value - least));
     if (*improved) {
         run->best_epoch = epoch;
@@ -120,7 +135,7 @@ json_t *run_epoch(struct run *run, int64_t epoch, bool *improved) {
 }
 
 static void add_number(json_t *json, const char *name, double value) {
-    if (isfinite(value)) json_object_set_new(json, name, rounded((double)(float)value));
+    if (isfinite(value)) json_object_set_new(json, name, run_number((double)(float)value));
 }
 
 json_t *run_health(const struct run *run) {
@@ -149,25 +164,25 @@ json_t *run_find_rate(struct run *run, bool (*stop)(void *context), void *contex
     const double found = bp_trainer_range_test(run->trainer, &test);
     json_t *curve = json_array();
     for (int32_t i = 0; i < test.count; i++)
-        json_array_append_new(curve, json_pack("{s:o, s:o}", "learning_rate", rounded((double)(float)rates[i]), "loss", rounded(losses[i])));
-    return json_pack("{s:o, s:o}", "learning_rate", rounded((double)(float)found), "curve", curve);
+        json_array_append_new(curve, json_pack("{s:o, s:o}", "learning_rate", run_number((double)(float)rates[i]), "loss", run_number(losses[i])));
+    return json_pack("{s:o, s:o}", "learning_rate", run_number((double)(float)found), "curve", curve);
 }
 
 json_t *run_best_json(const struct run *run) {
     if (run->best_epoch == 0) return json_null();
-    return json_pack("{s:I, s:s, s:o}", "epoch", (json_int_t)run->best_epoch, "metric", run->best_metric, "value", rounded(run->best_value));
+    return json_pack("{s:I, s:s, s:o}", "epoch", (json_int_t)run->best_epoch, "metric", run->best_metric, "value", run_number(run->best_value));
 }
 
 json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t epochs) {
     json_t *document = schema_training_encode(run->training);
-    bool best = run->training->options.stop_early && run->best_metrics;
+    bool best = run->options.stop_early && run->best_metrics;
     json_object_set(document, "metrics", best ? run->best_metrics : (json_t *)last_metrics);
     json_object_set_new(document, "epoch", json_integer(best ? run->best_epoch : epochs));
     json_object_set_new(document, "epochs_trained", json_integer(epochs));
     json_object_set_new(document, "rows_trained", json_integer(run->split.train_count));
-    json_object_set_new(document, "rows_validated", json_integer(run->split.validation_count));
+    json_object_set_new(document, "rows_validated", json_integer(run->validation_count));
     const double tested = bp_trainer_tested_rate(run->trainer);
-    if (tested > 0) json_object_set_new(document, "learning_rate", rounded((double)(float)tested));
+    if (tested > 0) json_object_set_new(document, "learning_rate", run_number((double)(float)tested));
     json_object_set_new(document, "program", json_string("backpropd " BACKPROPD_VERSION));
     return document;
 }

@@ -8,8 +8,10 @@
 struct run {
     struct schema_training *training;     /* borrowed */
     const struct schema_dataset *dataset; /* borrowed */
-    struct schema_view *view;
-    struct schema_split split;
+    const struct schema_dataset *other;   /* that validates, or NULL; borrowed */
+    struct schema_view *view, *other_view;
+    struct schema_split split, held; /* held: of the other dataset */
+    int64_t validation_count;        /* rows that validate */
     struct schema_source *train, *validation;
     struct bp_source train_batches, validation_batches;
     struct prefetch *prefetch; /* NULL without windows */
@@ -27,9 +29,13 @@ struct run {
  * by the training, its data and the CPU alone, so that a resumed run has the same kernels; `alone`: not at all. BACKPROPD_ONEDNN=off or on is for
  * tests. why: what kept it from starting where it was wanted, else "". */
 void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size);
-int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, struct bp_error *error);
+/* other: the dataset that validates, NULL for rows of the job's own. */
+int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
+             struct bp_error *error);
 void run_close(struct run *run);
 
+/* A number as it is told: 9 digits, as float32 has; null unless finite. The caller's. */
+json_t *run_number(double value);
 /* After BP_TRAIN_EPOCH: the epoch's metrics with 9 digits, NaN as null: {"loss":0.5,"val_loss":...}. Updates best; *improved says so. The caller's.
  */
 json_t *run_epoch(struct run *run, int64_t epoch, bool *improved);

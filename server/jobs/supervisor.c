@@ -85,17 +85,15 @@ static void end_with_error(struct supervisor *s, const char *job, int64_t attemp
     json_decref(document);
 }
 
-static int open_dataset(struct supervisor *s, const struct store_job *job, struct bp_error *error) {
+static int open_dataset(struct supervisor *s, const char *name, int64_t version, struct bp_error *error) {
     struct store_dataset row = {0};
     char path[4200];
-    if (store_dataset_get(s->server->store, job->dataset, job->dataset_version, &row, error) != STORE_OK)
-        return bp_error_set(error, "", "dataset %s@%lld is gone", job->dataset, (long long)job->dataset_version);
+    if (store_dataset_get(s->server->store, name, version, &row, error) != STORE_OK)
+        return bp_error_set(error, "", "dataset %s@%lld is gone", name, (long long)version);
     store_path(s->server->store, "datasets", row.file, path, sizeof path);
     store_dataset_free(&row);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 ? fd
-                   : bp_error_set(error, "", "the file of dataset %s@%lld cannot be opened: %s", job->dataset, (long long)job->dataset_version,
-                                  strerror(errno));
+    return fd >= 0 ? fd : bp_error_set(error, "", "the file of dataset %s@%lld cannot be opened: %s", name, (long long)version, strerror(errno));
 }
 
 static int open_checkpoint(struct supervisor *s, const struct store_job *job) {
@@ -107,8 +105,11 @@ static int open_checkpoint(struct supervisor *s, const struct store_job *job) {
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Starts the process with socket, dataset and checkpoint as descriptors 3, 4, 5 and nothing else. */
-static pid_t spawn(int socket, int dataset, int checkpoint) {
+/* What a process is given, as descriptors from WIRE_SOCKET on; -1: there is none. */
+enum { GIVEN = WIRE_VALIDATION - WIRE_SOCKET + 1 };
+
+/* Starts the process with these descriptors and nothing else. */
+static pid_t spawn(const int given[GIVEN]) {
     static char *const arguments[] = {(char *)"backpropd", (char *)"job", NULL};
     extern char **environ;
     posix_spawn_file_actions_t actions;
@@ -116,25 +117,24 @@ static pid_t spawn(int socket, int dataset, int checkpoint) {
     sigset_t none;
     pid_t pid = -1;
     /* dup2 below must not overwrite a source: move all of them out of the way first. */
-    int high_socket = fcntl(socket, F_DUPFD_CLOEXEC, 10), high_dataset = fcntl(dataset, F_DUPFD_CLOEXEC, 10),
-        high_checkpoint = checkpoint >= 0 ? fcntl(checkpoint, F_DUPFD_CLOEXEC, 10) : -1;
+    int high[GIVEN];
+    for (int i = 0; i < GIVEN; i++) high[i] = given[i] >= 0 ? fcntl(given[i], F_DUPFD_CLOEXEC, 10) : -1;
     sigemptyset(&none);
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, 2, 1);
-    posix_spawn_file_actions_adddup2(&actions, high_socket, WIRE_SOCKET);
-    posix_spawn_file_actions_adddup2(&actions, high_dataset, WIRE_DATASET);
-    if (high_checkpoint >= 0) posix_spawn_file_actions_adddup2(&actions, high_checkpoint, WIRE_CHECKPOINT);
-    posix_spawn_file_actions_addclosefrom_np(&actions, high_checkpoint >= 0 ? WIRE_CHECKPOINT + 1 : WIRE_CHECKPOINT);
+    for (int i = 0; i < GIVEN; i++)
+        if (high[i] >= 0) posix_spawn_file_actions_adddup2(&actions, high[i], WIRE_SOCKET + i);
+        else posix_spawn_file_actions_addopen(&actions, WIRE_SOCKET + i, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addclosefrom_np(&actions, WIRE_SOCKET + GIVEN);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     int code = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
-    close(high_socket);
-    close(high_dataset);
-    if (high_checkpoint >= 0) close(high_checkpoint);
+    for (int i = 0; i < GIVEN; i++)
+        if (high[i] >= 0) close(high[i]);
     if (code != 0) errno = code;
     return code == 0 ? pid : -1;
 }
@@ -147,7 +147,7 @@ static int send_order(struct supervisor *s, int fd, const struct store_job *job,
     schema_text_format(&text, "{\"job\":\"%s\",\"attempt\":%lld,\"resume\":%s,\"dataset\":{\"name\":\"%s\",\"version\":%lld},\"folder\":", job->id,
                        (long long)job->attempt, resume ? "true" : "false", job->dataset, (long long)job->dataset_version);
     schema_text_json_string(&text, folder);
-    schema_text_string(&text, ",\"kernels\":");
+    schema_text_format(&text, ",\"validation\":%s,\"kernels\":", job->validation_dataset[0] ? "true" : "false");
     schema_text_json_string(&text, s->server->settings.kernels);
     schema_text_string(&text, ",\"warnings\":");
     schema_text_string(&text, job->warnings ? job->warnings : "[]");
@@ -161,18 +161,22 @@ static int send_order(struct supervisor *s, int fd, const struct store_job *job,
 
 static void start(struct supervisor *s, struct slot *slot, const struct store_job *job) {
     struct bp_error error = {0};
-    int pair[2] = {-1, -1}, dataset = open_dataset(s, job, &error), checkpoint = open_checkpoint(s, job);
+    int pair[2] = {-1, -1}, dataset = open_dataset(s, job->dataset, job->dataset_version, &error), validation = -1,
+        checkpoint = open_checkpoint(s, job);
     struct timeval patience = {.tv_sec = 10};
     pid_t pid = -1;
-    if (dataset >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    const bool other = job->validation_dataset[0];
+    if (dataset >= 0 && other) validation = open_dataset(s, job->validation_dataset, job->validation_version, &error);
+    if (dataset >= 0 && (validation >= 0 || !other) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         bp_error_set(&error, "", "no socket for the job process: %s", strerror(errno));
     if (pair[0] >= 0) {
         setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-        pid = spawn(pair[1], dataset, checkpoint);
+        pid = spawn((const int[GIVEN]){pair[1], dataset, checkpoint, validation});
         if (pid < 0) bp_error_set(&error, "", "the job process cannot be started: %s", strerror(errno));
     }
     bool resume = checkpoint >= 0;
     if (dataset >= 0) close(dataset);
+    if (validation >= 0) close(validation);
     if (checkpoint >= 0) close(checkpoint);
     if (pair[1] >= 0) close(pair[1]);
     if (pid < 0) {
@@ -209,7 +213,7 @@ static void fill_slots(struct supervisor *s) {
 /* A report as the store wants it; texts are owned by this struct. */
 struct told {
     struct store_report report;
-    char *texts[4];
+    char *texts[5];
     struct store_event *events;
 };
 
@@ -224,6 +228,7 @@ static void told_open(struct told *t, const json_t *json) {
     t->report.metrics = t->texts[1] = member_text(json, "metrics");
     t->report.best = t->texts[2] = member_text(json, "best");
     t->report.warnings = t->texts[3] = member_text(json, "warnings");
+    t->report.cross_validation = t->texts[4] = member_text(json, "cross_validation");
     const json_t *resumed = json_object_get(json, "resumed_from_epoch"), *events = json_object_get(json, "events");
     t->report.resumed_from_epoch = resumed ? json_integer_value(resumed) : -1;
     size_t count = json_array_size(events);
@@ -243,7 +248,7 @@ static void told_open(struct told *t, const json_t *json) {
 }
 
 static void told_close(struct told *t) {
-    for (int i = 0; i < 4; i++) free(t->texts[i]);
+    for (int i = 0; i < 5; i++) free(t->texts[i]);
     for (int32_t i = 0; i < t->report.events_count; i++) {
         free(t->events[i].message);
         free(t->events[i].data);

@@ -1,14 +1,15 @@
 /* wire.h - framed JSON between the supervisor and a job process: 4 bytes of length, little-endian, then the text.
  *
- * supervisor → process: first {"spec","job","attempt","dataset","folder","resume","kernels"}, later {"command":"cancel"} or {"command":"stop"}.
- * process → supervisor: {"kind":"report"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; supervisor.c says what each holds. */
+ * supervisor → process: first {"spec","job","attempt","dataset","folder","resume","validation","kernels","warnings"}, later {"command":"cancel"} or
+ * {"command":"stop"}. process → supervisor: {"kind":"report"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; supervisor.c says what each
+ * holds. */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H
 
 #include "text.h"
 #include <jansson.h>
 
-enum { WIRE_FRAME_MAX = 256 << 20, WIRE_SOCKET = 3, WIRE_DATASET = 4, WIRE_CHECKPOINT = 5 };
+enum { WIRE_FRAME_MAX = 256 << 20, WIRE_SOCKET = 3, WIRE_DATASET = 4, WIRE_CHECKPOINT = 5, WIRE_VALIDATION = 6 };
 
 /* Writes one frame; blocks. -1 when the other side is gone. */
 int wire_send(int fd, const json_t *json);

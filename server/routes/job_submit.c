@@ -3,9 +3,12 @@
  * Order: decode all of the request; the dataset (stored, or ingested now); the definition; resolve them against each other; one transaction; wake the
  * supervisor. Nothing is stored unless everything is right. */
 #include "job_view.h"
+
+#include "folds.h"
 #include "supervisor.h"
 #include "training.h"
 #include "upload.h"
+#include "validation_data.h"
 #include "values.h"
 
 #include <stdio.h>
@@ -25,6 +28,8 @@ struct submission {
     struct schema_dataset *dataset;
     struct upload *upload; /* inline */
     bool replace;
+    struct store_dataset other_row; /* that validates */
+    struct schema_dataset *other;
     /* model */
     struct schema_definition *definition;
     char *new_definition; /* inline */
@@ -49,15 +54,7 @@ static bool inline_name(struct submission *s, const json_t *object, const char *
 
 /* "name", "name@3": false with a problem. */
 static bool reference(struct submission *s, const char *text, const char *pointer, const char *noun, char name[STORE_NAME_SIZE], int64_t *version) {
-    const char *at = strchr(text, '@');
-    size_t size = at ? (size_t)(at - text) : strlen(text);
-    char *end = NULL;
-    *version = 0;
-    if (size < STORE_NAME_SIZE) {
-        snprintf(name, STORE_NAME_SIZE, "%.*s", (int)size, text);
-        if (at) *version = strtoll(at + 1, &end, 10);
-        if (schema_name_valid(name) && (!at || (at[1] >= '1' && at[1] <= '9' && !*end))) return true;
-    }
+    if (reference_parse(text, name, version)) return true;
     schema_problem_add(&s->problems, pointer, "\"%.80s\" is not the name of a %s", text, noun);
     return false;
 }
@@ -188,6 +185,11 @@ static void decode(struct submission *s) {
                            dataset ? "dataset must be the name of a dataset or an inline object, got %s"
                                    : "a job needs \"dataset\": the name of a dataset or an inline object%.0s",
                            schema_json_text(dataset, got, sizeof got));
+    validation_data_open(s->request->server->store, &s->options, &s->row, &s->other_row, &s->other, &s->problems);
+    s->asked.validation = s->other;
+    if (!s->other) return;
+    snprintf(s->job.validation_dataset, sizeof s->job.validation_dataset, "%s", s->other_row.name);
+    s->job.validation_version = s->other_row.version;
 }
 
 /* What the numbers of a loss are measured in. */
@@ -212,9 +214,16 @@ static void describe(struct submission *s, const struct schema_training *t) {
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
     json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));
-    int64_t rows = s->dataset->rows, held = (int64_t)((double)rows * t->options.validation_fraction + 0.5), batch = t->options.batch_size;
-    json_t *progress = json_pack("{s:i, s:i, s:i, s:I, s:f, s:n, s:n}", "epoch", 0, "epochs", t->options.epochs, "step", 0, "steps_per_epoch",
+    const int64_t rows = s->dataset->rows, held = (int64_t)((double)rows * t->options.validation_fraction + 0.5), batch = t->options.batch_size,
+                  epochs = (int64_t)t->options.epochs * (t->options.folds + 1);
+    json_t *progress = json_pack("{s:i, s:I, s:i, s:I, s:f, s:n, s:n}", "epoch", 0, "epochs", (json_int_t)epochs, "step", 0, "steps_per_epoch",
                                  (json_int_t)((rows - held + batch - 1) / batch), "fraction", 0.0, "samples_per_second", "eta_seconds");
+    if (t->options.folds) {
+        json_object_set_new(spec, "request", schema_training_request_encode(s->body));
+        json_object_set_new(progress, "folds", json_integer(t->options.folds));
+        json_object_set_new(progress, "fold", json_integer(1));
+        s->job.cross_validation = strdup("{\"folds\":[],\"mean\":null,\"std\":null}");
+    }
     s->job.spec = json_dumps(spec, JSON_COMPACT);
     s->job.view = json_dumps(view, JSON_COMPACT);
     s->job.progress = json_dumps(progress, JSON_COMPACT);
@@ -251,6 +260,15 @@ static void store(struct submission *s) {
     store_job_free(&stored);
 }
 
+/* Rows that two versions have in common would be learnt from and validate. */
+static void warn_of_versions(const struct submission *s, struct schema_training *t) {
+    char text[300];
+    if (!s->other || strcmp(s->other_row.name, s->row.name) != 0) return;
+    snprintf(text, sizeof text, "%s is another version of the dataset that trains: rows that both have are learnt from and validate",
+             t->options.validation_dataset);
+    json_array_append_new(t->warnings, json_string(text));
+}
+
 /* Data larger than memory is read in windows. Which, is part of the job, so that it ends with the same bits wherever it goes on. */
 static void bound_resident(struct schema_training *t, const struct schema_dataset *dataset, int64_t most) {
     char text[300];
@@ -272,6 +290,7 @@ static void create(struct request *r) {
     if (s.dataset && s.asked.target) { /* with problems already: what else is wrong with the columns is told too */
         struct schema_training *t = schema_training_resolve(s.definition, &s.options, s.dataset, &s.asked, &s.problems);
         s.definition = NULL;
+        if (t) warn_of_versions(&s, t);
         if (t) bound_resident(t, s.dataset, r->server->settings.job_resident_max);
         int64_t need = t ? schema_training_bytes(t, s.dataset) : 0;
         if (t && need > r->server->settings.job_memory_max)
@@ -287,8 +306,10 @@ static void create(struct request *r) {
     if (s.problems.total) answer_problems(r, &s.problems);
     schema_definition_free(s.definition);
     schema_dataset_free(s.dataset);
+    schema_dataset_free(s.other);
     upload_free(s.upload);
     store_dataset_free(&s.row);
+    store_dataset_free(&s.other_row);
     free(s.new_definition);
     store_job_free(&s.job);
     json_decref(s.body);

@@ -34,6 +34,7 @@ json_t *job_json(const struct store_job *j) {
     json_object_set_new(json, "progress", progress);
     json_object_set_new(json, "metrics", document_json(j->metrics));
     json_object_set_new(json, "best", document_json(j->best));
+    json_object_set_new(json, "cross_validation", document_json(j->cross_validation));
     json_object_set_new(json, "model_version", j->model_version > 0 ? json_integer(j->model_version) : json_null());
     json_object_set_new(json, "error", document_json(j->error));
     json_object_set_new(json, "warnings", document_json(j->warnings));
@@ -220,31 +221,50 @@ static void thin(const struct history *h, const json_t *names, size_t max_points
     }
 }
 
-/* The wanted names out of ?names=a,b, or all that the last point has. NULL: answered. */
+/* What a point is known by: every point has it, whatever names are wanted. */
+static const char *const places[] = {"epoch", "fold", "fold_epoch", NULL};
+
+static bool is_place(const char *name) {
+    for (const char *const *place = places; *place; place++)
+        if (strcmp(*place, name) == 0) return true;
+    return false;
+}
+
+/* Every metric there is, by name. The last fit of a cross-validation has none of validation, the first ones have. */
+static json_t *known_metrics(const struct history *h) {
+    json_t *known = json_copy(h->points[0]), *value;
+    const char *key;
+    void *next;
+    json_object_update(known, h->points[h->count - 1]);
+    json_object_foreach_safe(known, next, key, value) if (is_place(key) || json_is_array(value))
+        json_object_del(known, key); /* layers are in the events */
+    return known;
+}
+
+/* The wanted names out of ?names=a,b, or all there are. NULL: answered. */
 static json_t *wanted_names(struct request *r, const struct history *h) {
     json_t *names = json_array();
     const char *text = request_query(r, "names"), *key;
     json_t *value;
     if (h->count == 0) return names;
-    if (!text) {
-        json_object_foreach(h->points[h->count - 1], key, value) if (strcmp(key, "epoch") != 0 && !json_is_array(value))
-            json_array_append_new(names, json_string(key));
-        return names;
-    }
+    json_t *known = known_metrics(h);
+    if (!text) json_object_foreach(known, key, value) json_array_append_new(names, json_string(key));
+    if (!text) text = "";
     while (*text) {
         char name[100];
         size_t n = strcspn(text, ",");
         snprintf(name, sizeof name, "%.*s", (int)(n < 99 ? n : 99), text);
         text += n + (text[n] == ',');
         if (!*name) continue;
-        const json_t *known = json_object_get(h->points[h->count - 1], name);
-        if (!known || json_is_array(known)) { /* the layers are in the events */
+        if (!json_object_get(known, name)) {
             answer_problem(r, PROBLEM_invalid, "this job has no metric \"%s\"", name);
             json_decref(names);
+            json_decref(known);
             return NULL;
         }
         json_array_append_new(names, json_string(name));
     }
+    json_decref(known);
     return names;
 }
 
@@ -273,7 +293,8 @@ static void metrics(struct request *r) {
         for (size_t i = 0; i < h.count; i++) {
             if (!keep[i]) continue;
             json_t *point = json_object();
-            json_object_set(point, "epoch", json_object_get(h.points[i], "epoch"));
+            for (const char *const *place = places; *place; place++)
+                if (json_object_get(h.points[i], *place)) json_object_set(point, *place, json_object_get(h.points[i], *place));
             for (size_t k = 0; k < json_array_size(names); k++) {
                 const char *name = json_string_value(json_array_get(names, k));
                 json_t *v = json_object_get(h.points[i], name);

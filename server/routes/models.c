@@ -3,6 +3,7 @@
 
 #include "loaded_models.h"
 #include "training.h"
+#include "validation_data.h"
 #include "values.h"
 
 #include <stdio.h>
@@ -198,8 +199,8 @@ static void validate_alone(struct request *r, struct schema_definition *definiti
 static void validate_with_data(struct request *r, const json_t *body, struct schema_definition *definition, struct schema_problems *problems) {
     char name[STORE_NAME_SIZE];
     int64_t version;
-    struct store_dataset row = {0};
-    struct schema_dataset *dataset = NULL;
+    struct store_dataset row = {0}, other_row = {0};
+    struct schema_dataset *dataset = NULL, *other = NULL;
     struct bp_error error = {0};
     struct schema_options options;
     struct schema_training_request request;
@@ -215,17 +216,20 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
         return;
     }
     request.definition_pointer = "/definition";
-    const char *at = strchr(text, '@');
-    bool named = snprintf(name, sizeof name, "%.*s", at ? (int)(at - text) : (int)strlen(text), text) < (int)sizeof name && schema_name_valid(name);
-    version = at ? atoll(at + 1) : 0;
     enum store_result result =
-        named && (!at || version > 0) ? dataset_open(r->server->store, name, version, &row, &dataset, &error) : STORE_NOT_FOUND;
+        reference_parse(text, name, &version) ? dataset_open(r->server->store, name, version, &row, &dataset, &error) : STORE_NOT_FOUND;
     if (result != STORE_OK) {
         schema_problem_add(problems, "/dataset", "there is no dataset \"%.80s\"", text);
         schema_definition_free(definition);
         return;
     }
-    struct schema_training *training = schema_training_resolve(definition, &options, dataset, &request, problems);
+    struct schema_training *training = NULL;
+    if (validation_data_open(r->server->store, &options, &row, &other_row, &other, problems) == 0) {
+        request.validation = other;
+        training = schema_training_resolve(definition, &options, dataset, &request, problems);
+    } else {
+        schema_definition_free(definition);
+    }
     if (training) {
         json_t *json = valid_json(training->network, schema_training_bytes(training, dataset));
         json_object_set(json, "warnings", training->warnings);
@@ -234,7 +238,9 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
     }
     schema_training_free(training);
     schema_dataset_free(dataset);
+    schema_dataset_free(other);
     store_dataset_free(&row);
+    store_dataset_free(&other_row);
 }
 
 static void validate(struct request *r) {

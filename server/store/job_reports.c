@@ -107,9 +107,10 @@ static enum store_result report_apply(struct writer *writer, const char *id, int
     enum store_result result =
         db_run(writer_connection(writer),
                "UPDATE jobs SET progress = coalesce(?2, progress), metrics = coalesce(?3, metrics), best = coalesce(?4, best), "
-               "warnings = coalesce(?5, warnings), resumed_from_epoch = CASE WHEN ?6 < 0 THEN resumed_from_epoch ELSE ?6 END WHERE id = ?1",
+               "warnings = coalesce(?5, warnings), resumed_from_epoch = CASE WHEN ?6 < 0 THEN resumed_from_epoch ELSE ?6 END, "
+               "cross_validation = coalesce(?7, cross_validation) WHERE id = ?1",
                WITH(text(id), text(report->progress), text(report->metrics), text(report->best), text(report->warnings),
-                    integer(report->resumed_from_epoch)),
+                    integer(report->resumed_from_epoch), text(report->cross_validation)),
                error);
     for (int32_t i = 0; result == STORE_OK && i < report->events_count; i++) {
         const struct store_event *event = &report->events[i];

@@ -97,21 +97,25 @@ static enum store_result queue_room(struct writer *writer, struct bp_error *erro
     return result;
 }
 
+static enum store_result dataset_there(struct writer *writer, const char *name, int64_t version, struct bp_error *error) {
+    int64_t found;
+    enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM datasets WHERE name = ? AND version = ?",
+                                          WITH(text(name), integer(version)), &found, error);
+    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "There is no dataset %s@%lld (any more)", name, (long long)version);
+    return result;
+}
+
 /* The job's dataset: stored now, or looked up. */
 static enum store_result dataset_settle(struct writer *writer, const struct store_job_new *request, struct bp_error *error) {
     struct store_job *job = request->job;
     struct store_dataset *dataset = request->new_dataset;
-    int64_t found;
     if (dataset) {
         memcpy(dataset->name, job->dataset, sizeof dataset->name);
         enum store_result result = dataset_add(writer, dataset, request->replace_dataset, error);
         job->dataset_version = dataset->version;
         return result;
     }
-    enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM datasets WHERE name = ? AND version = ?",
-                                          WITH(text(job->dataset), integer(job->dataset_version)), &found, error);
-    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "There is no dataset %s@%lld (any more)", job->dataset, (long long)job->dataset_version);
-    return result;
+    return dataset_there(writer, job->dataset, job->dataset_version, error);
 }
 
 static enum store_result model_settle(struct writer *writer, const struct store_job_new *request, struct bp_error *error) {
@@ -136,12 +140,16 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
     if ((result = answer_add(writer, request->idempotency, error)) != STORE_OK || (result = queue_room(writer, error)) != STORE_OK ||
         (result = dataset_settle(writer, request, error)) != STORE_OK || (result = model_settle(writer, request, error)) != STORE_OK)
         return result;
-    result = db_run(c,
-                    "INSERT INTO jobs (id, status, model, dataset, dataset_version, created_at, attempts_max, progress, warnings) "
-                    "VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
-                    WITH(text(job->id), text(job->model), text(job->dataset), integer(job->dataset_version), integer(job->created_at),
-                         integer(job->attempts_max), text(or (job->progress, "{}")), text(or (job->warnings, "[]"))),
-                    error);
+    const char *validation = job->validation_dataset[0] ? job->validation_dataset : NULL;
+    if (validation && (result = dataset_there(writer, validation, job->validation_version, error)) != STORE_OK) return result;
+    result =
+        db_run(c,
+               "INSERT INTO jobs (id, status, model, dataset, dataset_version, validation_dataset, validation_version, created_at, attempts_max, "
+               "progress, warnings, cross_validation) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               WITH(text(job->id), text(job->model), text(job->dataset), integer(job->dataset_version), text(validation),
+                    integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max),
+                    text(or (job->progress, "{}")), text(or (job->warnings, "[]")), text(or (job->cross_validation, "null"))),
+               error);
     if (result == STORE_OK)
         result = db_run(c, "INSERT INTO filings (job, spec, view, metadata) VALUES (?, ?, ?, ?)",
                         WITH(text(job->id), text(or (job->spec, "{}")), text(or (job->view, "{}")), text(or (job->metadata, "{}"))), error);
@@ -176,10 +184,13 @@ bool job_read(sqlite3_stmt *s, void *item) {
         return false; /* the column has a CHECK: only for want of memory */
     column_copy(s, 2, job->model, sizeof job->model);
     column_copy(s, 3, job->dataset, sizeof job->dataset);
-    int64_t *const numbers[] = {&job->dataset_version, &job->created_at, &job->started_at,   &job->finished_at,        &job->queue_position,
-                                &job->attempt,         &job->failures,   &job->attempts_max, &job->resumed_from_epoch, &job->model_version};
-    char **const documents[] = {&job->spec, &job->view, &job->metadata, &job->progress, &job->metrics, &job->best, &job->error, &job->warnings};
-    int column = 4;
+    column_copy(s, 4, job->validation_dataset, sizeof job->validation_dataset);
+    int64_t *const numbers[] = {&job->dataset_version, &job->validation_version, &job->created_at,   &job->started_at,
+                                &job->finished_at,     &job->queue_position,     &job->attempt,      &job->failures,
+                                &job->attempts_max,    &job->resumed_from_epoch, &job->model_version};
+    char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,        &job->metrics,
+                                &job->best, &job->error, &job->warnings, &job->cross_validation};
+    int column = 5;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = sqlite3_column_int64(s, column++);
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++)
         if (!column_keep(s, column++, documents[i])) return false;
@@ -217,20 +228,28 @@ static enum store_result positions_fill(struct connection *c, struct query *quer
     return STORE_OK;
 }
 
+/* Those that train with it, or validate with it. */
+static const char *of_dataset(const struct store_job_filter *filter) {
+    if (!filter->dataset) return "";
+    return filter->dataset_version ? " AND ((dataset = ? AND dataset_version = ?) OR (validation_dataset = ? AND validation_version = ?))"
+                                   : " AND (dataset = ? OR validation_dataset = ?)";
+}
+
 enum store_result store_job_list(struct store *store, const struct store_job_filter *filter, struct store_jobs *list, struct bp_error *error) {
     struct value values[QUERY_VALUES_MAX];
     size_t count = 0;
     char sql[1536];
     /* Built from constant pieces only; what the client says is bound. Each combination is a text, thus a prepared statement, of its own. */
-    sqlite3_snprintf((int)sizeof sql, sql, JOB_SELECT("0") "WHERE 1%s%s%s%s%s%s ORDER BY id DESC LIMIT ?", filter->status ? " AND status = ?" : "",
-                     filter->model ? " AND model = ?" : "", filter->dataset ? " AND dataset = ?" : "",
-                     filter->dataset_version ? " AND dataset_version = ?" : "", filter->after ? " AND id < ?" : "",
+    sqlite3_snprintf((int)sizeof sql, sql, JOB_SELECT("0") "WHERE 1%s%s%s%s%s ORDER BY id DESC LIMIT ?", filter->status ? " AND status = ?" : "",
+                     filter->model ? " AND model = ?" : "", of_dataset(filter), filter->after ? " AND id < ?" : "",
                      filter->metadata_key ? " AND EXISTS (SELECT 1 FROM json_each(filings.metadata) AS pair WHERE pair.key = ? AND pair.atom = ?)"
                                           : "");
     if (filter->status) values[count++] = text(store_status_name(*filter->status));
     if (filter->model) values[count++] = text(filter->model);
-    if (filter->dataset) values[count++] = text(filter->dataset);
-    if (filter->dataset_version) values[count++] = integer(filter->dataset_version);
+    for (int i = 0; i < 2 && filter->dataset; i++) {
+        values[count++] = text(filter->dataset);
+        if (filter->dataset_version) values[count++] = integer(filter->dataset_version);
+    }
     if (filter->after) values[count++] = text(filter->after);
     if (filter->metadata_key) {
         values[count++] = text(filter->metadata_key);
@@ -328,7 +347,8 @@ enum store_result store_job_delete(struct store *store, const char *id, struct b
 /* ---- freeing ---- */
 
 void store_job_free(struct store_job *job) {
-    char **const documents[] = {&job->spec, &job->view, &job->metadata, &job->progress, &job->metrics, &job->best, &job->error, &job->warnings};
+    char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,        &job->metrics,
+                                &job->best, &job->error, &job->warnings, &job->cross_validation};
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
         free(*documents[i]);
         *documents[i] = NULL;

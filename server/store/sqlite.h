@@ -87,7 +87,7 @@ struct query {
 /* STORE_NOT_FOUND (no message) without a row. */
 enum store_result query_one(struct store *store, const struct query *query, void *item, struct bp_error *error);
 enum store_result query_list(struct store *store, struct query *query, struct bp_error *error);
-enum { QUERY_VALUES_MAX = 8 };
+enum { QUERY_VALUES_MAX = 12 };
 
 /* ---- the writer ---- */
 
@@ -174,8 +174,9 @@ enum store_result version_add(struct writer *writer, const struct version_new *n
 
 /* The beginning of a query that job_read reads. CROSS JOIN: in this order, so that lists come sorted from an index of jobs. */
 #define JOB_SELECT(queue_position)                                                                                                                   \
-    "SELECT id, status, model, dataset, dataset_version, created_at, started_at, finished_at, " queue_position ", attempt, failures, "               \
-    "attempts_max, resumed_from_epoch, model_version, spec, view, metadata, progress, metrics, best, error, warnings "                               \
+    "SELECT id, status, model, dataset, coalesce(validation_dataset, ''), dataset_version, validation_version, created_at, started_at, "             \
+    "finished_at, " queue_position ", attempt, failures, "                                                                                           \
+    "attempts_max, resumed_from_epoch, model_version, spec, view, metadata, progress, metrics, best, error, warnings, cross_validation "             \
     "FROM jobs CROSS JOIN filings ON filings.job = jobs.id "
 bool job_read(sqlite3_stmt *statement, void *job);
 /* The status of a job; STORE_NOT_FOUND with its message. */

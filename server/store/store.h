@@ -184,6 +184,8 @@ struct store_job {
     char model[STORE_NAME_SIZE];
     char dataset[STORE_NAME_SIZE];
     int64_t dataset_version;
+    char validation_dataset[STORE_NAME_SIZE]; /* "": none */
+    int64_t validation_version;
     int64_t created_at, started_at, finished_at; /* 0: not yet */
     int64_t queue_position;                      /* 1: next; 0: not queued. Filled on reading */
     int64_t attempt;                             /* grows with every claim: the fencing token */
@@ -199,6 +201,7 @@ struct store_job {
     char *best;                 /* JSON object or "null" */
     char *error;                /* JSON object or "null" */
     char *warnings;             /* JSON array */
+    char *cross_validation;     /* JSON object or "null" */
 };
 struct store_jobs {
     int32_t count;
@@ -206,11 +209,12 @@ struct store_jobs {
     struct store_job *items;
 };
 
-/* Files a new job. The caller fills id, model, dataset, dataset_version, attempts_max, spec, view, metadata, progress, warnings. new_dataset and
- * new_definition (each may be NULL) are stored in the same transaction, under job->dataset and job->model; a hidden dataset or model bears
- * the job's id as its name and goes with the job. For a named new_dataset `replace` is as in store_dataset_create and
- * job->dataset_version is set. STORE_NOT_FOUND when dataset@version, or the model (without new_definition), is gone. When it fails, the file of
- * new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its documents are left as they are. */
+/* Files a new job. The caller fills id, model, dataset, dataset_version, validation_dataset and its version, attempts_max, spec, view, metadata,
+ * progress, warnings, cross_validation. new_dataset and new_definition (each may be NULL) are stored in the same transaction, under job->dataset and
+ * job->model; a hidden dataset or model bears the job's id as its name and goes with the job. For a named new_dataset `replace` is as in
+ * store_dataset_create and job->dataset_version is set. STORE_NOT_FOUND when one of the datasets@version, or the model (without new_definition), is
+ * gone. When it fails, the file of new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its documents are left as
+ * they are. */
 struct store_job_new {
     struct store_job *job;
     struct store_dataset *new_dataset;
@@ -284,7 +288,7 @@ enum store_result store_job_claim(struct store *store, const char *owner, int64_
 /* What a running attempt has to say. NULL fields: unchanged. Event ids, times, attempt are set by the store; type, level ("": info), epoch,
  * message, data are the caller's. Types status and end are the store's own: a report with one is refused. */
 struct store_report {
-    const char *progress, *metrics, *best, *warnings;
+    const char *progress, *metrics, *best, *warnings, *cross_validation;
     int64_t resumed_from_epoch; /* -1: unchanged */
     const struct store_event *events;
     int32_t events_count;

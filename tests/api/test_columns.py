@@ -167,9 +167,9 @@ def test_a_column_says_which(server):
 
 
 @pytest.mark.parametrize("validation, pointer, words", [
-    ({"group": "nope"}, "/validation/group", "no column"), ({"time": "k"}, "/validation/time", "times are numbers"), ({"time": 5}, "/validation/time", "5"),
+    ({"group": "nope"}, "/validation/group", "no column"), ({"time": "k"}, "/validation/time", "times are dates or numbers"), ({"time": 5}, "/validation/time", "5"),
     ({"group": "k", "time": "x"}, "/validation/time", "one way"), ({"group": "y"}, "/validation/group", "target"), ({"column": "k"}, "/validation/column", "0 rows to train"),
-    ({"folds": 5}, "/validation/folds", "fraction"), ([], "/validation", "object")])
+    ({"fold": 5}, "/validation/fold", "folds"), ([], "/validation", "object")])
 def test_wrong_splits(server, validation, pointer, words):
     data = upload(server, k=["u", "v"] * 5, x=list(range(10)), y=[v + 0.5 for v in range(10)])
     answer = server.post("/v1/jobs", {"model": LINEAR, "dataset": data, "target": "y", "task": "regression", "validation": validation})

@@ -140,7 +140,7 @@ def test_tensors_nested_flat_and_by_name(server):
     answers = [ask(server, name, {"instances": [i]}).json["predictions"] for i in (nested, flat, {"x": nested}, {"x": flat})]
     answers.append(ask(server, name, {"inputs": {"x": [nested]}}).json["predictions"])
     assert all(a == answers[0] for a in answers)
-    for wrong, words in ((flat[:-1], "6 numbers"), (flat + [1], "6 numbers"), ([[flat[:3]], [flat[3:]]], "nesting"), (["a"] * 6, "numbers only"), (5, "nested"), ("x", "nested"), ([], "6 numbers")):
+    for wrong, words in ((flat[:-1], "6 numbers"), (flat + [1], "6 numbers"), ([[flat[:3]], [flat[3:]]], "nesting"), (["a"] * 6, "numbers only"), (5, "nested"), ("x", "nor base64"), ([], "6 numbers")):
         got = pointers(ask(server, name, {"instances": [wrong]}))
         assert words in got["/instances/0"], (wrong, got)
 

@@ -80,6 +80,20 @@ def test_tour_pasted_into_a_shell(fresh, tmp_path):
     assert "event: end" in done.stdout and '"label":"Adelie"' in done.stdout
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_how_good_it_is_pasted_into_a_shell(fresh):
+    """Every job of that section succeeds."""
+    server = fresh()
+    server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
+    section = README[README.index("## How good is it"):README.index("## Endpoints")]
+    script = "set -e\n" + "\n".join(shell_blocks(section)).replace("http://127.0.0.1:8080", server.url)
+    done = subprocess.run(["bash", "-c", script], cwd=harness.ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    jobs = [server.wait(j["id"]) for j in server.get("/v1/jobs").json["data"]]
+    assert [(j["status"], j["options"]["validation"]) for j in jobs] == [("succeeded", {"dataset": "held@1"}), ("succeeded", {"folds": 5})], jobs
+    assert len(jobs[1]["cross_validation"]["folds"]) == 5 and jobs[0]["metrics"]["val_accuracy"] > 0.5
+
+
 def test_settings_table_is_the_settings(fresh):
     """README's table against settings.def: names, defaults, words."""
     rows = re.findall(r"^SETTING\(\w+, (\w+), \"([^\"]*)\", [^,]+, [^,]+, \"([^\"]*)\"\)", (harness.ROOT / "server/settings.def").read_text(), re.M)

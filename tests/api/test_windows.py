@@ -36,8 +36,8 @@ def resident_peak(server):
 
 def run(server, **more):
     """The job at its end, and the largest resident memory seen after its first epoch."""
-    job = server.submit(model={"name": unique("net"), "layers": [{"type": "dense", "units": 16, "activation": "relu"}]}, dataset="large", target="x29", epochs=6, seed=3,
-                        batch_size=128, optimizer={"type": "adam", "learning_rate": 0.003}, **more)
+    job = server.submit(model={"name": unique("net"), "layers": [{"type": "dense", "units": 16, "activation": "relu"}]}, dataset="large", target="x29", seed=3,
+                        batch_size=128, optimizer={"type": "adam", "learning_rate": 0.003}, **{"epochs": 6, **more})
     peak = 0
     server.wait(job["id"], lambda j: j["progress"]["epoch"] >= 1)
     while job["status"] in ("queued", "running"):
@@ -55,6 +55,8 @@ def test_three_times_the_bound(fresh):
     again, _ = run(server, window_rows=windows["options"]["window_rows"])
     assert 8192 <= windows["options"]["window_rows"] < ROWS / 10 and not windows["warnings"]
     assert again["metrics"] == windows["metrics"]  # the order is decided by seed and window
+    folds, folded = run(server, epochs=2, validation={"folds": 2}, columns={"x1": {"scale": "quantile"}})  # fitted in the job's process, per fold
+    assert folds["options"]["window_rows"] >= 8192 and folds["cross_validation"]["std"]["val_loss"] > 0
     server.stop()
     server.flags = ["--workers", "1"]
     server.start()
@@ -66,7 +68,7 @@ def test_three_times_the_bound(fresh):
         sanitized = re.search("lib[at]san", maps.read())
     if not sanitized:  # its own memory comes on top
         assert large > 3 * BOUND  # what it takes without a bound
-        assert small < BOUND + ALLOWANCE
+        assert small < BOUND + ALLOWANCE and folded < BOUND + ALLOWANCE
 
 
 def test_small_data_needs_no_windows(fresh):

@@ -131,6 +131,8 @@ def training(fair, core, plain_core):
                 steps.setdefault((workload, *column), []).append(line["us_per_step"])
                 if "us_predict_batch1" in line:
                     singles.setdefault((workload, *column), []).append(line["us_predict_batch1"])
+                    if workload == "mnist":
+                        singles.setdefault(("mnist, a picture (19% of the numbers are not 0)", *column), []).append(line["us_predict_picture"])
                 kernels = line.get("kernels", kernels)
     return names, {k: median(v) for k, v in steps.items()}, {k: median(v) for k, v in singles.items()}, kernels
 
@@ -270,8 +272,9 @@ def upload_files(folder):
 
 
 def upload_rates(server):
-    """{name: (MB/s through HTTP until it is committed, MB per second of the server's processor time, what the peer reads a second, the peer)}"""
-    rates = {}
+    """{name: (MB/s through HTTP until it is committed, MB per second of the server's processor time, what the peer reads a second, the peer)}, and how the float64
+    are read back for a training"""
+    rates, back = {}, None
     with tempfile.TemporaryDirectory() as folder:
         for name, path, kind in upload_files(pathlib.Path(folder)):
             body, measured = path.read_bytes(), []
@@ -279,11 +282,14 @@ def upload_rates(server):
                 begin, busy = time.perf_counter(), server.cpu_seconds()
                 server.expect(201, "POST", "/v1/datasets?name=big", body, kind)
                 measured.append((len(body) / 1e6 / (time.perf_counter() - begin), len(body) / 1e6 / max(server.cpu_seconds() - busy, 0.01)))
+                if name == "NPY of float64":
+                    files = sorted(pathlib.Path(server.folder, "data", "datasets").iterdir(), key=lambda f: f.stat().st_size)
+                    back = json.loads(subprocess.run([BUILD / "bench" / "read_back", files[-1]], capture_output=True, text=True, timeout=120).stdout or "null")
                 server.request("DELETE", "/v1/datasets/big")
             done = subprocess.run([sys.executable, HERE / "peer_readers.py", name, path], capture_output=True, text=True, timeout=600)
             peer = json.loads(done.stdout) if done.returncode == 0 else {"rate": None, "peer": "-"}
             rates[name] = (median([m[0] for m in measured]), median([m[1] for m in measured]), peer["rate"], peer["peer"])
-    return rates
+    return rates, back
 
 
 def serving():
@@ -352,7 +358,7 @@ def training_table(names, steps, singles, core, plain_core):
         for w in ("mnist", "wide"):
             lines.append("| %s | " % w + " | ".join(ratio(steps.get((w, c, 2)), steps.get((w, c, 1)), "%.2f") for c in columns) + " |")
     lines += ["", "| forward of one sample, µs | backpropd | PyTorch | share |", "|---|---|---|---|"]
-    for w in names:
+    for w in dict.fromkeys(k[0] for k in singles):
         ours, torch = singles.get((w, "backpropd", 1)), singles.get((w, "PyTorch", 1))
         lines.append("| %s | %s | %s | %s |" % (w, number(ours), number(torch), ratio(ours, torch)))
     return lines
@@ -366,7 +372,12 @@ def serving_table(f):
              "| submit to first epoch on the stream, median of 10 | %s ms |" % number(f.get("epoch"))]
     if f.get("upload"):
         lines += ["", "| upload of %d MB, through HTTP and committed | MB/s | MB per second of processor | peer reads MB/s | peer |" % (UPLOAD >> 20), "|" + "---|" * 5]
-        lines += ["| %s | %s | %s | %s | %s |" % (name, number(wall), number(busy), number(rate), peer) for name, (wall, busy, rate, peer) in f["upload"].items()]
+        rates, back = f["upload"]
+        lines += ["| %s | %s | %s | %s | %s |" % (name, number(wall), number(busy), number(rate), peer) for name, (wall, busy, rate, peer) in rates.items()]
+        if back:
+            lines += ["", "| read back for training, GB of float64 a second | |", "|---|---|",
+                      "| columns, from the first row to the last | %.1f |" % (back["columns"] / 1e9),
+                      "| mini-batches of shuffled rows, scaled, as the trainer gets them | %.2f |" % (back["batches"] / 1e9)]
     if f.get("predict"):
         lines += ["", "| predictions a second | connections | backpropd | HTTP floor | share of the floor |", "|---|---|---|---|---|"]
         for (script, connections), (floor, ours, share) in sorted(f["predict"].items()):

@@ -5,7 +5,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MODELS = 3, ROWS_MAX = 300 };
+enum { MODELS = 4, ROWS_MAX = 300 };
 static struct schema_model *models[MODELS];
 static struct schema_predictor *predictors[MODELS];
 
@@ -24,6 +24,7 @@ static void open_models(void) {
     models[1] = fuzz_model(fuzz_tensor_data, fuzz_tensor_definition, fuzz_mixed_job);
     models[2] =
         fuzz_model(fuzz_both_data, fuzz_both_definition, "{\"target\":\"y\",\"task\":\"regression\",\"seed\":1,\"validation\":{\"fraction\":0}}");
+    models[3] = fuzz_model(fuzz_types_data, fuzz_types_definition, fuzz_types_job);
     for (int i = 0; i < MODELS; i++) FUZZ_REQUIRE(predictors[i] = schema_predictor_new(models[i], &error));
 }
 

@@ -38,7 +38,7 @@ static inline struct schema_dataset *fuzz_dataset(const char *text) {
 
 /* The bytes of a model file; the caller's. */
 static inline char *fuzz_model_bytes(const char *dataset, const char *definition, const char *job, size_t *size) {
-    static const char *const others[] = {"target", "task", "features", NULL};
+    static const char *const others[] = {"target", "task", "features", "columns", NULL};
     struct schema_problems problems = {0};
     struct schema_options options;
     struct schema_training_request request;
@@ -92,5 +92,16 @@ static const char fuzz_tensor_definition[] = "{\"layers\":[\"flatten\"]}";
 /* A tensor column beside a number: the tensor has its own input, the network takes one of the two. A value to predict. */
 static const char fuzz_both_data[] = "{\"columns\":{\"x\":[1,2,3,4],\"t\":[[1,2,3],[4,5,6],[7,8,9],[1,0,1]],\"y\":[0.5,1.25,-3,8]}}";
 static const char fuzz_both_definition[] = "{\"layers\":[{\"type\":\"dense\",\"units\":1,\"inputs\":[\"t\"]}]}";
+
+/* Times and texts, and a category by its mean target. */
+static const char fuzz_types_data[] =
+    "{\"types\":{\"t\":\"text\",\"w\":\"text\"},\"records\":[{\"d\":\"2024-01-31T08:00\",\"t\":\"one two\",\"w\":\"one two\",\"k\":\"a\",\"y\":1.5},"
+    "{\"d\":\"2024-02-29\",\"t\":\"two three\",\"w\":\"two three\",\"k\":\"b\",\"y\":2.5},{\"d\":null,\"t\":null,\"w\":null,\"k\":null,\"y\":0.5}]}";
+static const char fuzz_types_definition[] =
+    "{\"layers\":[{\"type\":\"flatten\",\"inputs\":[\"w\"],\"name\":\"words\"},{\"type\":\"concatenate\",\"inputs\":[\"words\","
+    "\"features\"]},{\"type\":\"dense\",\"units\":3}]}";
+static const char fuzz_types_job[] =
+    "{\"target\":\"y\",\"task\":\"regression\",\"seed\":1,\"validation\":{\"fraction\":0},\"columns\":{\"w\":{\"encode\":\"tokens\"},"
+    "\"k\":{\"encode\":\"target\"}}}";
 
 #endif

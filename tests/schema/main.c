@@ -5,12 +5,15 @@
 /* clang-format off */
 #define SUITES(X) \
     X(arrays) \
+    X(column_types) \
     X(csv) \
     X(csv_dialect) \
     X(dataset) \
     X(dataset_profile) \
     X(dataset_rows) \
+    X(datetime) \
     X(definition) \
+    X(folds) \
     X(ingest) \
     X(ingest_decode) \
     X(ingest_inspect) \
@@ -26,7 +29,8 @@
     X(source) \
     X(targets) \
     X(text) \
-    X(training)
+    X(training) \
+    X(validation)
 /* clang-format on */
 
 #define X(name) Suite *suite_schema_##name(void);

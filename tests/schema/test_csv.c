@@ -173,8 +173,9 @@ START_TEST(limits) {
     options = (struct schema_ingest_options){.categories_max = 2};
     loaded = load_pieces("text/csv", "a\nx\ny\nx\nz\n", 10, 100, &options);
     ck_assert(loaded.failed);
-    ck_assert_str_eq("column \"a\" has more than 2 distinct values, too many for a categorical column; leave the column out",
-                     loaded.problems.items[0].detail);
+    ck_assert_str_eq(
+        "column \"a\" has more than 2 distinct values, too many for a categorical column; send it as text (types=a:text) or leave it out",
+        loaded.problems.items[0].detail);
     loaded_clear(&loaded);
 }
 END_TEST

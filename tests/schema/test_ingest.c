@@ -63,7 +63,7 @@ static void nearly(int i, char *out, size_t size) { /* one row differs */
     snprintf(out, size, "%d,%d,%s,%s\n", i % 7, i == 59 ? 9 : i % 7, i % 3 ? "red" : "blue", i % 3 || i == 57 ? "on" : "off");
 }
 static void dates(int i, char *out, size_t size) {
-    snprintf(out, size, "2024-%02d-%02d,%d.%d.2023 12:00,%d\n", i % 12 + 1, i % 28 + 1, i % 28 + 1, i % 12 + 1, i % 4);
+    snprintf(out, size, "2024-%02d-%02d,%d/%d/2023 12:00,%d\n", i % 12 + 1, i % 28 + 1, i % 12 + 1, i % 28 + 1, i % 4);
 }
 
 START_TEST(suspicions) {
@@ -80,10 +80,8 @@ START_TEST(suspicions) {
           __LINE__);
     warns("a,b,colour,state", nearly, "[]", __LINE__);
     warns("d,e,x", dates,
-          "[\"column \\\"d\\\" holds dates as text (\\\"2024-01-01\\\"), each of which is a category of its own; send what matters of them as "
-          "numbers\","
-          "\"column \\\"e\\\" holds dates as text (\\\"1.1.2023 12:00\\\"), each of which is a category of its own; send what matters of them as "
-          "numbers\"]",
+          "[\"column \\\"e\\\" holds dates as text (\\\"1/1/2023 12:00\\\"), each of which is a category of its own; send it with the type "
+          "datetime:%m/%d/%Y, where the format says how they are written\"]",
           __LINE__);
 }
 END_TEST
@@ -129,10 +127,10 @@ START_TEST(types_in_a_query) {
         const char *text, *detail;
     } bad[] = {{"a", "types: expected column:type,column:type, got \"a\"; a column name with a comma or colon goes in double quotes"},
                {":numeric", "types: expected column:type,column:type, got \"\"; a column name with a comma or colon goes in double quotes"},
-               {"a:categorial",
-                "\"categorial\" is no column type (column \"a\"), did you mean \"categorical\"? Types are numeric, categorical, boolean and tensor"},
+               {"a:categorial", "\"categorial\" is no column type (column \"a\"), did you mean \"categorical\"? Types are numeric, categorical, "
+                                "boolean, datetime, text and tensor"},
                {"a:numeric,a:boolean", "types names the column \"a\" twice"},
-               {"a:", "\"\" is no column type (column \"a\"). Types are numeric, categorical, boolean and tensor"}};
+               {"a:", "\"\" is no column type (column \"a\"). Types are numeric, categorical, boolean, datetime, text and tensor"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_int_eq(-1, schema_column_types_parse(bad[i].text, &types, &count, &problems));
         ck_assert_str_eq(bad[i].detail, problems.items[0].detail);

@@ -164,10 +164,12 @@ START_TEST(top_errors) {
         "{\"records\":[{\"a\":1}],\"types\":{\"a\":\"numerical\",\"b\":7,\"c\":{\"type\":\"tensor\",\"shap\":[1]},\"d\":{\"type\":\"tensor\","
         "\"shape\":[2,0]}}}",
         "[{\"pointer\":\"/types/a\",\"detail\":\"\\\"numerical\\\" is no column type (column \\\"a\\\"), did you mean \\\"numeric\\\"? Types are "
-        "numeric, categorical, boolean and tensor\"},"
-        "{\"pointer\":\"/types/b\",\"detail\":\"expected a type: \\\"numeric\\\", \\\"categorical\\\", \\\"boolean\\\", \\\"tensor\\\" or "
+        "numeric, categorical, boolean, datetime, text and tensor\"},"
+        "{\"pointer\":\"/types/b\",\"detail\":\"expected a type: \\\"numeric\\\", \\\"categorical\\\", \\\"boolean\\\", \\\"datetime\\\", "
+        "\\\"text\\\", \\\"tensor\\\" or "
         "{\\\"type\\\":\\\"tensor\\\",\\\"shape\\\":[28,28,1]}\"},"
-        "{\"pointer\":\"/types/c/shap\",\"detail\":\"unknown field \\\"shap\\\", did you mean \\\"shape\\\"? A type has type, shape and layout\"},"
+        "{\"pointer\":\"/types/c/shap\",\"detail\":\"unknown field \\\"shap\\\", did you mean \\\"shape\\\"? A type has type, shape, layout and "
+        "format\"},"
         "{\"pointer\":\"/types/d/shape\",\"detail\":\"expected whole numbers from 1 on, with a product of at most 268435455\"}]");
     JSON_REFUSED(
         "{\"records\":[{\"age\":1}],\"types\":{\"agee\":\"numeric\"}}",

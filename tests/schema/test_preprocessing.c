@@ -79,9 +79,8 @@ START_TEST(read_back_to_the_same_bits) {
     struct schema_view *u = schema_view_new(p, loaded.data, true, &error), *v = schema_view_new(q, loaded.data, true, &error);
     for (int64_t row = 0; row < loaded.data->rows; row++) {
         float a[8] = {0}, b[8] = {0}, *at_a[] = {a}, *at_b[] = {b};
-        struct schema_feature_value cells[2];
-        schema_view_row(u, row, cells, NULL, at_a);
-        schema_view_row(v, row, cells, NULL, at_b);
+        schema_view_rows(u, &row, 1, NULL, at_a);
+        schema_view_rows(v, &row, 1, NULL, at_b);
         ck_assert_mem_eq(a, b, sizeof a);
     }
     schema_view_free(u);

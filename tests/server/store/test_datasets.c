@@ -117,6 +117,34 @@ START_TEST(deleting_removes_the_files) {
 }
 END_TEST
 
+START_TEST(a_dataset_that_validates_stays_too) {
+    char id[STORE_ID_SIZE];
+    job_new(id, 5);
+    dataset_put("v");
+    dataset_put("v");
+    struct store_job job =
+                         {.model = "m", .dataset = "d", .dataset_version = 1, .validation_dataset = "v", .validation_version = 3, .attempts_max = 5},
+                     got;
+    struct store_job_new request = {.job = &job};
+    store_new_id("job", job.id);
+    GIVES(STORE_NOT_FOUND, store_job_create(store, &request, &error));
+    SAYS("v@3");
+    job.validation_version = 1;
+    OK(store_job_create(store, &request, &error));
+    OK(store_job_get(store, job.id, &got, &error));
+    ck_assert_str_eq(got.validation_dataset, "v");
+    ck_assert_int_eq(got.validation_version, 1);
+    ck_assert_str_eq(got.cross_validation, "null");
+    store_job_free(&got);
+    GIVES(STORE_IN_USE, store_dataset_delete(store, "v", 1, &error));
+    SAYS(job.id);
+    GIVES(STORE_IN_USE, store_dataset_delete(store, "v", 0, &error));
+    OK(store_dataset_delete(store, "v", 2, &error)); /* nobody's */
+    OK(store_job_cancel(store, job.id, NULL, &error));
+    OK(store_dataset_delete(store, "v", 1, &error));
+}
+END_TEST
+
 START_TEST(a_pinned_version_stays) {
     char id[STORE_ID_SIZE], claimed[STORE_ID_SIZE];
     job_new(id, 5); /* on d@1 */
@@ -192,6 +220,7 @@ Suite *suite_store_datasets(void) {
     tcase_add_test(tests, numbers_only_grow);
     tcase_add_test(tests, the_list_has_latest_versions_by_name);
     tcase_add_test(tests, deleting_removes_the_files);
+    tcase_add_test(tests, a_dataset_that_validates_stays_too);
     tcase_add_test(tests, a_pinned_version_stays);
     tcase_add_test(tests, what_used_a_version_is_told);
     tcase_add_test(tests, a_version_keeps_its_parent);

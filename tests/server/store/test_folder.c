@@ -33,7 +33,7 @@ END_TEST
 
 START_TEST(the_database_has_its_settings) {
     ck_assert_int_eq(number("PRAGMA auto_vacuum"), 2);
-    ck_assert_int_eq(number("PRAGMA user_version"), 2);
+    ck_assert_int_eq(number("PRAGMA user_version"), 3);
     ck_assert_int_eq(number("PRAGMA application_id"), 0x42504431);
     ck_assert_int_eq(number("SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
 }
@@ -145,6 +145,26 @@ START_TEST(a_newer_database_is_refused_and_unchanged) {
 }
 END_TEST
 
+/* What 002_validation.sql and 003_lineage.sql add is taken away: the database of the first version. */
+START_TEST(an_older_database_is_brought_along) {
+    char id[STORE_ID_SIZE];
+    struct store_job job;
+    job_new(id, 5);
+    store_close(store);
+    ck_assert(raw("DROP TABLE trainings; DROP INDEX jobs_by_dataset; DROP INDEX jobs_by_validation; ALTER TABLE datasets DROP COLUMN parent; "
+                  "ALTER TABLE datasets DROP COLUMN change; DROP INDEX jobs_unfinished_by_validation; ALTER TABLE jobs DROP COLUMN "
+                  "validation_dataset; ALTER TABLE jobs DROP COLUMN "
+                  "validation_version; ALTER TABLE jobs DROP COLUMN cross_validation; PRAGMA user_version = 1"));
+    OK(store_open(folder, &options, &store, &error));
+    ck_assert_int_eq(number("PRAGMA user_version"), 3);
+    OK(store_job_get(store, id, &job, &error));
+    ck_assert_str_eq(job.dataset, "d");
+    ck_assert_str_eq(job.validation_dataset, "");
+    ck_assert_str_eq(job.cross_validation, "null");
+    store_job_free(&job);
+}
+END_TEST
+
 START_TEST(a_database_of_another_program_is_refused) {
     store_close(store);
     ck_assert(raw("PRAGMA application_id = 5"));
@@ -250,6 +270,7 @@ Suite *suite_store_folder(void) {
     tcase_add_test(tests, a_second_server_is_refused);
     tcase_add_test(tests, the_lock_ends_with_the_store);
     tcase_add_test(tests, a_newer_database_is_refused_and_unchanged);
+    tcase_add_test(tests, an_older_database_is_brought_along);
     tcase_add_test(tests, a_database_of_another_program_is_refused);
     tcase_add_test(tests, a_damaged_database_is_refused);
     tcase_add_test(tests, a_folder_that_cannot_be_is_refused);

@@ -44,6 +44,7 @@ START_TEST(a_report_changes_what_it_names) {
     report.progress = "{\"epoch\":3}";
     report.best = "{\"epoch\":2}";
     report.warnings = "[\"hot\"]";
+    report.cross_validation = "{\"folds\":[]}";
     report.resumed_from_epoch = 2;
     OK(store_job_report(store, id, 1, &report, &error));
     OK(store_job_report(store, id, 1, &(struct store_report){.resumed_from_epoch = -1}, &error)); /* nothing */
@@ -52,6 +53,7 @@ START_TEST(a_report_changes_what_it_names) {
     ck_assert_str_eq(job.metrics, "{\"loss\":0.5}");
     ck_assert_str_eq(job.best, "{\"epoch\":2}");
     ck_assert_str_eq(job.warnings, "[\"hot\"]");
+    ck_assert_str_eq(job.cross_validation, "{\"folds\":[]}");
     ck_assert_int_eq(job.resumed_from_epoch, 2);
     store_job_free(&job);
     OK(store_event_list(store, id, "metrics", 0, 10, &events, &error));

@@ -1,4 +1,4 @@
--- 002_lineage.sql - what came from what: a dataset version from its parent, a model version from a dataset version.
+-- 003_lineage.sql - what came from what: a dataset version from its parent, a model version from a dataset version.
 
 -- The version that rows or a column were added to; 0: an upload of its own.
 ALTER TABLE datasets ADD COLUMN parent INTEGER NOT NULL DEFAULT 0;
@@ -16,3 +16,4 @@ INSERT INTO trainings (version, dataset, dataset_version)
     WHERE json_valid(document) AND json_type(document, '$.dataset.name') = 'text' AND json_type(document, '$.dataset.version') = 'integer';
 
 CREATE INDEX jobs_by_dataset ON jobs (dataset, dataset_version, id);
+CREATE INDEX jobs_by_validation ON jobs (validation_dataset, validation_version, id) WHERE validation_dataset IS NOT NULL;

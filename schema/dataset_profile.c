@@ -2,7 +2,6 @@
 #include "dataset_profile.h"
 
 #include "association.h"
-#include "datetime.h"
 #include "histogram.h"
 #include "number_print.h"
 
@@ -148,20 +147,13 @@ static void put_count(struct profile *p, const char *before, int64_t count) {
     schema_text_format(p->out, "%s%lld", before, (long long)count);
 }
 
-/* A value of a column: a number, or a date as it is written. */
-static void put_value(struct profile *p, const struct schema_column *c, const char *before, double value) {
-    char text[SCHEMA_DATETIME_TEXT];
-    if (c->type != SCHEMA_DATETIME || !isfinite(value)) put_number(p, before, value);
-    else schema_text_format(p->out, "%s\"%s\"", before, schema_datetime_text(value, c->days && value == floor(value / 86400) * 86400, text));
-}
-
-static void put_histogram(struct profile *p, const struct schema_column *c, const struct schema_histogram *h) {
+static void put_histogram(struct profile *p, const struct schema_histogram *h) {
     if (h->bins == 0) {
         put(p, ",\"histogram\":null");
         return;
     }
     put(p, h->by_value ? ",\"histogram\":{\"values\":[" : ",\"histogram\":{\"edges\":[");
-    for (int32_t i = 0; i < h->bins + !h->by_value; i++) put_value(p, c, i ? "," : "", h->edges[i]);
+    for (int32_t i = 0; i < h->bins + !h->by_value; i++) put_number(p, i ? "," : "", h->edges[i]);
     put(p, "],\"counts\":[");
     for (int32_t i = 0; i < h->bins; i++) put_count(p, i ? "," : "", h->counts[i]);
     put(p, "]}");
@@ -172,10 +164,10 @@ static void put_numbers(struct profile *p, const struct schema_column *c, const 
     for (int i = 0; i < QUANTILES && p->sorted_count > 0; i++) {
         const double value = i == 0 ? c->min : i == QUANTILES - 1 ? c->max : quantile(p, probabilities[i]);
         schema_text_format(p->out, "%s\"%s\"", i ? "," : "{", probability_names[i]);
-        put_value(p, c, ":", value);
+        put_number(p, ":", value);
     }
     put(p, p->sorted_count > 0 ? "}" : "null");
-    put_histogram(p, c, h);
+    put_histogram(p, h);
 }
 
 /* Most frequent first; among equals the one that appeared first. */
@@ -212,12 +204,9 @@ static int put_column(struct profile *p, const struct schema_column *c, const st
     put_count(p, ",\"count\":", p->dataset->rows - c->missing);
     put_count(p, ",\"missing\":", c->missing);
     if (coded(c) && put_categories(p, c) != 0) return -1;
-    const bool words = c->type == SCHEMA_TEXT;
     if (!coded(c)) {
-        put_value(p, c, words ? ",\"words\":{\"min\":" : ",\"min\":", c->min);
-        put_value(p, c, ",\"max\":", c->max), put_value(p, c, ",\"mean\":", c->mean);
-        put_number(p, ",\"std\":", c->std);
-        if (words) put(p, "}");
+        put_number(p, ",\"min\":", c->min), put_number(p, ",\"max\":", c->max);
+        put_number(p, ",\"mean\":", c->mean), put_number(p, ",\"std\":", c->std);
     }
     if (numeric(c)) put_numbers(p, c, h);
     put(p, "}");

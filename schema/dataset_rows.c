@@ -32,7 +32,7 @@ struct rows_column {
     const struct schema_column *column;
     char *key; /* "name": as JSON, with its colon */
     size_t key_size;
-    double *numbers; /* NUMERIC, DATETIME: of the chunk */
+    double *numbers; /* NUMERIC: of the chunk */
     int32_t *codes;  /* CATEGORICAL, BOOLEAN: of the chunk */
     int64_t per_cell;
 };
@@ -115,12 +115,12 @@ static void add_csv_text(struct piece *p, const char *text, size_t size) {
         return;
     }
     add_byte(p, '"');
-    const char *from = text;
-    for (const char *quote; (quote = memchr(from, '"', size - (size_t)(from - text))); from = quote + 1) {
+    const char *from = text, *const end = text + size;
+    for (const char *quote; (quote = memchr(from, '"', (size_t)(end - from))); from = quote + 1) {
         add(p, from, (size_t)(quote + 1 - from));
         add_byte(p, '"');
     }
-    add(p, from, size - (size_t)(from - text));
+    add(p, from, (size_t)(end - from));
     add_byte(p, '"');
 }
 
@@ -137,7 +137,7 @@ static void add_json_text(struct piece *p, const char *text, size_t size) {
         else add(p, plain, sizeof plain);
         from = c + 1;
     }
-    add(p, from, size - (size_t)(from - text));
+    add(p, from, (size_t)(text + size - from));
     add_byte(p, '"');
 }
 
@@ -146,6 +146,17 @@ static void add_json_text(struct piece *p, const char *text, size_t size) {
 static void add_text(struct schema_rows *r, const char *text, size_t size) {
     if (r->format == SCHEMA_ROWS_CSV) add_csv_text(&r->piece, text, size);
     else add_json_text(&r->piece, text, size);
+}
+
+static void add_category(struct schema_rows *r, const struct rows_column *c, int32_t code) {
+    const char *text = c->column->categories[code].value;
+    add_text(r, text, strlen(text));
+}
+
+static void add_datetime(struct schema_rows *r, const struct rows_column *c, double seconds) {
+    char text[SCHEMA_DATETIME_TEXT];
+    schema_datetime_text(seconds, c->column->days, text);
+    add_text(r, text, strlen(text));
 }
 
 /* A row of a single empty cell would be a blank line, which readers skip. */
@@ -193,34 +204,32 @@ static bool write_tensor(struct schema_rows *r, const struct rows_column *c) {
 /* False: the piece is full and the cell not complete. */
 static bool write_cell(struct schema_rows *r, const struct rows_column *c) {
     const int64_t i = r->row - r->chunk_first;
-    char date[SCHEMA_DATETIME_TEXT];
-    const char *text;
-    size_t size;
     switch (c->column->type) {
     case SCHEMA_NUMERIC:
         if (isfinite(c->numbers[i])) add_number(&r->piece, c->numbers[i]);
         else add_missing(r);
         break;
     case SCHEMA_CATEGORICAL:
-        if (c->codes[i] >= 0) text = c->column->categories[c->codes[i]].value, add_text(r, text, strlen(text));
+        if (c->codes[i] >= 0) add_category(r, c, c->codes[i]);
         else add_missing(r);
         break;
     case SCHEMA_BOOLEAN:
         if (c->codes[i] < 0) add_missing(r);
-        else if (r->format == SCHEMA_ROWS_CSV) text = c->column->categories[c->codes[i]].value, add_text(r, text, strlen(text));
+        else if (r->format == SCHEMA_ROWS_CSV) add_category(r, c, c->codes[i]);
         else add(&r->piece, c->codes[i] ? "true" : "false", c->codes[i] ? 4 : 5);
         break;
     case SCHEMA_TENSOR: return write_tensor(r, c);
     case SCHEMA_DATETIME:
-        text = isfinite(c->numbers[i]) ? schema_datetime_text(c->numbers[i], c->column->days, date) : "";
-        if (*text) add_text(r, text, strlen(text));
+        if (isfinite(c->numbers[i])) add_datetime(r, c, c->numbers[i]);
         else add_missing(r);
         break;
-    case SCHEMA_TEXT:
-        text = schema_dataset_text(r->dataset, c->index, r->row, &size);
+    case SCHEMA_TEXT: {
+        size_t size;
+        const char *text = schema_dataset_text(r->dataset, c->index, r->row, &size);
         if (text) add_text(r, text, size);
         else add_missing(r);
         break;
+    }
     }
     return true;
 }
@@ -310,10 +319,9 @@ static bool column_new(struct schema_rows *r, struct rows_column *c, int32_t ind
     add_byte(&key, ':');
     c->key = key.bytes ? realloc(key.bytes, key.size) : NULL;
     c->key_size = key.size;
-    const bool number = schema_type_is_number(c->column->type), coded = c->column->type == SCHEMA_CATEGORICAL || c->column->type == SCHEMA_BOOLEAN;
-    if (number) c->numbers = malloc((size_t)r->chunk_rows * sizeof *c->numbers);
-    if (coded) c->codes = malloc((size_t)r->chunk_rows * sizeof *c->codes);
-    return c->key && !key.failed && (!number || c->numbers) && (!coded || c->codes);
+    if (schema_type_is_number(c->column->type)) c->numbers = malloc((size_t)r->chunk_rows * sizeof *c->numbers);
+    if (c->column->type == SCHEMA_CATEGORICAL || c->column->type == SCHEMA_BOOLEAN) c->codes = malloc((size_t)r->chunk_rows * sizeof *c->codes);
+    return c->key && !key.failed;
 }
 
 static bool columns_new(struct schema_rows *r, const int32_t *chosen) {
@@ -325,6 +333,7 @@ static bool columns_new(struct schema_rows *r, const int32_t *chosen) {
         struct rows_column *c = &r->columns[i];
         if (!column_new(r, c, chosen ? chosen[i] : i)) return false;
         if (c->column->type == SCHEMA_TENSOR) largest = c->per_cell > largest ? c->per_cell : largest;
+        else if (c->column->type != SCHEMA_TEXT && !c->numbers && !c->codes) return false;
     }
     r->tensor = malloc((size_t)largest * sizeof *r->tensor);
     return r->tensor != NULL;

@@ -14,8 +14,12 @@ void schema_histogram_start(struct schema_histogram *h, const struct schema_colu
     if (!isfinite(c->min) || !isfinite(c->max)) return;
     const double range = c->max - c->min;
     const bool few = c->distinct_count > 0 && c->distinct_count <= SCHEMA_DISTINCT_MAX;
-    if (few && (c->integral || c->distinct_count == 1)) {
+    if (few && c->integral) {
         by_value(h, c->distinct, c->distinct_count);
+        return;
+    }
+    if (c->min == c->max) {
+        by_value(h, &c->min, 1);
         return;
     }
     if (c->integral && range < SCHEMA_PROFILE_BINS) {

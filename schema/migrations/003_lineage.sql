@@ -16,3 +16,4 @@ INSERT INTO trainings (version, dataset, dataset_version)
     WHERE json_valid(document) AND json_type(document, '$.dataset.name') = 'text' AND json_type(document, '$.dataset.version') = 'integer';
 
 CREATE INDEX jobs_by_dataset ON jobs (dataset, dataset_version, id);
+CREATE INDEX jobs_by_validation ON jobs (validation_dataset, validation_version, id) WHERE validation_dataset IS NOT NULL;

@@ -47,8 +47,11 @@ static bool find_target(struct request *r, const struct schema_dataset *dataset,
         answer_problem(r, PROBLEM_invalid, "target: there is no column \"%.60s\"%s", name, schema_did_you_mean(near, meant, sizeof meant));
         return false;
     }
-    if (dataset->columns[*target].type != SCHEMA_TENSOR) return true;
-    answer_problem(r, PROBLEM_invalid, "target: \"%.60s\" is a tensor; what goes together is told of numbers, categories and booleans", name);
+    const enum schema_type type = dataset->columns[*target].type;
+    if (type != SCHEMA_TENSOR && type != SCHEMA_TEXT) return true;
+    answer_problem(r, PROBLEM_invalid,
+                   "target: \"%.60s\" is a column of the type %s; what goes together is told of numbers, times, categories and booleans", name,
+                   schema_type_name(type));
     return false;
 }
 

@@ -86,6 +86,7 @@ static void list(struct request *r) {
     }
     if (result != STORE_OK) {
         answer_store(r, result, &error, "dataset \"%s\"", name);
+        store_datasets_free(&found);
         return;
     }
     json_t *data = page(r, &found);

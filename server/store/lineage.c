@@ -3,6 +3,11 @@
 
 #include <stdlib.h>
 
+/* That train with it, or validate with it. */
+#define JOBS_OF                                                                                                                                      \
+    "SELECT id FROM jobs WHERE dataset = ?1 AND dataset_version = ?2 UNION "                                                                         \
+    "SELECT id FROM jobs WHERE validation_dataset = ?1 AND validation_version = ?2"
+
 static bool job_use_read(sqlite3_stmt *s, void *item) {
     struct store_use *use = item;
     column_copy(s, 0, use->job, sizeof use->job);
@@ -46,7 +51,7 @@ enum store_result store_dataset_uses(struct store *store, const char *name, int6
                                                    .read = job_use_read,
                                                    .limit = limit,
                                                    .sql = "SELECT id, model, model_version, status FROM jobs "
-                                                          "WHERE dataset = ? AND dataset_version = ? ORDER BY id DESC LIMIT ?"},
+                                                          "WHERE id IN (" JOBS_OF ") ORDER BY id DESC LIMIT ?"},
                                     &uses->jobs, &uses->jobs_listed, error);
     if (result == STORE_OK)
         result = list(store,
@@ -56,8 +61,7 @@ enum store_result store_dataset_uses(struct store *store, const char *name, int6
                                      .sql = "SELECT v.job, v.model, v.version FROM trainings AS t CROSS JOIN versions AS v ON v.id = t.version "
                                             "WHERE t.dataset = ? AND t.dataset_version = ? ORDER BY t.version DESC LIMIT ?"},
                       &uses->versions, &uses->versions_listed, error);
-    if (result == STORE_OK)
-        result = count(store, "SELECT count(*) FROM jobs WHERE dataset = ? AND dataset_version = ?", values, &uses->jobs_count, error);
+    if (result == STORE_OK) result = count(store, "SELECT count(*) FROM (" JOBS_OF ")", values, &uses->jobs_count, error);
     if (result == STORE_OK)
         result = count(store, "SELECT count(*) FROM trainings WHERE dataset = ? AND dataset_version = ?", values, &uses->versions_count, error);
     if (result != STORE_OK) store_uses_free(uses);

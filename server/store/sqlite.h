@@ -87,7 +87,7 @@ struct query {
 /* STORE_NOT_FOUND (no message) without a row. */
 enum store_result query_one(struct store *store, const struct query *query, void *item, struct bp_error *error);
 enum store_result query_list(struct store *store, struct query *query, struct bp_error *error);
-enum { QUERY_VALUES_MAX = 8 };
+enum { QUERY_VALUES_MAX = 12 };
 
 /* ---- the writer ---- */
 

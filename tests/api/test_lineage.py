@@ -107,6 +107,14 @@ def test_jobs_that_made_no_model_are_told_too(server):
                                   "versions_count": 0, "versions": []}
 
 
+def test_data_that_only_validates_is_used_too(server):
+    name, other = dataset(server, 6), dataset(server)
+    job = server.train(model=TINY, dataset=name, target="y", task="regression", epochs=1, validation={"dataset": other})
+    assert [j["id"] for j in used(server, other)["jobs"]] == [job["id"]] and used(server, other)["versions_count"] == 0
+    assert used(server, name)["versions_count"] == 1
+    assert [j["id"] for j in server.get("/v1/jobs?dataset=" + other).json["data"]] == [job["id"]]
+
+
 def test_data_inside_a_job(server):
     job = server.train(**xor())
     hidden = server.get("/v1/datasets/" + job["dataset"]["name"]).json
@@ -137,7 +145,7 @@ def test_a_folder_of_before_gets_its_lineage(fresh):
     job = train(server, "data", "m")
     assert server.stop() == 0
     with sqlite3.connect(server.folder + "/backpropd.db") as database:
-        database.executescript("DROP TABLE trainings; DROP INDEX jobs_by_dataset; ALTER TABLE datasets DROP COLUMN parent;"
+        database.executescript("DROP TABLE trainings; DROP INDEX jobs_by_dataset; DROP INDEX jobs_by_validation; ALTER TABLE datasets DROP COLUMN parent;"
                                "ALTER TABLE datasets DROP COLUMN change; PRAGMA user_version = 2")
         (document,) = database.execute("SELECT document FROM versions").fetchone()
         assert json.loads(document)["dataset"] == {"name": "data", "version": 1}

@@ -133,6 +133,23 @@ def test_what_is_not_defined_is_null_and_last(server):
         assert all(a["strength"] is None for a in statistics(server, name, "?target=" + target)["associations"])
 
 
+def test_times_and_texts(server):
+    name = unique("times")
+    server.upload(name, "day,at,y,t,same\n" + "".join("2024-01-%02d,2024-01-01T%02d:30:00Z,%d,word %d,2024-05-05\n" % (i + 1, i % 24, 3 * i, i) for i in range(25)),
+                  "&types=t:text")
+    told = statistics(server, name, "?target=y")
+    got = columns_of(told)
+    first, day = 1704067200, 86400  # 2024-01-01; numbers are seconds
+    assert (got["day"]["min"], got["day"]["max"], got["day"]["mean"]) == (first, first + 24 * day, first + 12 * day)
+    assert got["day"]["std"] == close(day * math.sqrt(52)) and got["day"]["quantiles"]["0.05"] == first + 1.2 * day
+    assert got["day"]["histogram"]["edges"][::15] == [first, first + 12 * day, first + 24 * day] and sum(got["day"]["histogram"]["counts"]) == 25
+    assert got["at"]["max"] == first + 23.5 * 3600 and got["same"]["histogram"] == {"values": [1714867200], "counts": [25]}
+    assert got["t"] == {"name": "t", "type": "text", "count": 25, "missing": 0, "min": 2, "max": 2, "mean": 2, "std": 0}
+    assert [a["column"] for a in told["associations"]] == ["day", "at", "same"] and by_column(told)["day"]["pearson"] == close(1)
+    assert by_column(statistics(server, name, "?target=day"))["y"]["spearman"] == close(1)
+    assert "text" in problem(server.get("/v1/datasets/%s/statistics?target=t" % name), 422, "invalid")["detail"]
+
+
 def test_columns_are_chosen(server):
     told = statistics(server, "penguins", "?columns=sex,species&target=island")
     assert [c["name"] for c in told["columns"]] == ["sex", "species"] and [a["column"] for a in told["associations"]] == ["species", "sex"]

@@ -151,10 +151,10 @@ START_TEST(an_older_database_is_brought_along) {
     struct store_job job;
     job_new(id, 5);
     store_close(store);
-    ck_assert(
-        raw("DROP INDEX jobs_by_dataset; DROP TABLE trainings; ALTER TABLE datasets DROP COLUMN parent; ALTER TABLE datasets DROP COLUMN change; "
-            "DROP INDEX jobs_unfinished_by_validation; ALTER TABLE jobs DROP COLUMN validation_dataset; ALTER TABLE jobs DROP COLUMN "
-            "validation_version; ALTER TABLE jobs DROP COLUMN cross_validation; PRAGMA user_version = 1"));
+    ck_assert(raw("DROP TABLE trainings; DROP INDEX jobs_by_dataset; DROP INDEX jobs_by_validation; ALTER TABLE datasets DROP COLUMN parent; "
+                  "ALTER TABLE datasets DROP COLUMN change; DROP INDEX jobs_unfinished_by_validation; ALTER TABLE jobs DROP COLUMN "
+                  "validation_dataset; ALTER TABLE jobs DROP COLUMN "
+                  "validation_version; ALTER TABLE jobs DROP COLUMN cross_validation; PRAGMA user_version = 1"));
     OK(store_open(folder, &options, &store, &error));
     ck_assert_int_eq(number("PRAGMA user_version"), 3);
     OK(store_job_get(store, id, &job, &error));

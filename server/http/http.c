@@ -214,14 +214,24 @@ static enum MHD_Result begin(struct request *r) {
     if (!guard_body(r, &length)) return refuse(r, length);
     if (!read_idempotency_key(r)) return refuse(r, length);
     r->body.limit = (size_t)r->body_limit;
+    r->body_length = length;
     if (r->route->body == ROUTE_DATASET && !upload_begin(r)) return refuse(r, length);
     return MHD_YES;
 }
 
 /* ---- body -------------------------------------------------------------------------------------------------------------------------------- */
 
+/* The client has gone in the middle of its body. libmicrohttpd reads what had come and waits for more, although the end came with it: it looks
+ * at a socket again only when something new arrives. */
+static bool broken_off(const struct request *r) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    char byte;
+    return info && r->body_seen < r->body_length && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
     r->body_seen += (int64_t)size;
+    if (broken_off(r)) return MHD_NO;
     if (r->stage == REQUEST_REFUSED) return r->body_seen > r->body_limit + DRAIN_MAX && r->body_seen > 2 * DRAIN_MAX ? cut_off(r) : MHD_YES;
     if (r->body_seen > r->body_limit) {
         if (r->body_limit == 0) answer_problem(r, PROBLEM_bad_request, "%s %s takes no body", r->method, r->path);

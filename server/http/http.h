@@ -60,9 +60,9 @@ struct request {
     int64_t started_ns;
     /* the body */
     struct schema_text body;
-    int64_t body_limit, body_seen;
-    int64_t drain_on_close; /* refused before its body came: read up to 1 MB so that the client can read why */
-    struct upload *upload;  /* ROUTE_DATASET: routes/upload.c */
+    int64_t body_limit, body_seen, body_length; /* length: as declared, 0 or -1 without */
+    int64_t drain_on_close;                     /* refused before its body came: read up to 1 MB so that the client can read why */
+    struct upload *upload;                      /* ROUTE_DATASET: routes/upload.c */
     struct sha256_ctx hash;
     char *idempotency_key; /* scoped with method and path; NULL: none given */
     char body_hash[65];

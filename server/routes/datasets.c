@@ -1,5 +1,6 @@
-/* datasets.c - POST|GET /v1/datasets, POST /v1/datasets/inspect, GET|DELETE /v1/datasets/{name}, GET|POST .../rows, POST
- * .../columns/{column}. */
+/* datasets.c - POST|GET /v1/datasets, POST /v1/datasets/inspect, GET|DELETE /v1/datasets/{name}, POST .../rows, POST
+ * .../columns/{column}. Rows out are in dataset_rows.c. */
+#include "dataset_view.h"
 #include "ingest_inspect.h"
 #include "upload.h"
 
@@ -8,15 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-static json_t *dataset_json(const struct store_dataset *d) {
-    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "object", "dataset", "name", d->name, "version", (json_int_t)d->version, "rows",
-                             (json_int_t)d->rows, "bytes", (json_int_t)d->bytes, "created_at", time_json(d->created_at));
-    json_t *description = document_json(d->description);
-    if (json_is_object(description)) json_object_update(json, description);
-    json_decref(description);
-    return json;
-}
 
 static bool truthy(const char *text) {
     return text && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0 || *text == '\0');
@@ -65,7 +57,8 @@ static void record(struct request *r, struct store_dataset *row, bool replace) {
         return;
     }
     answer_header(r, "Location", location);
-    answer_json(r, 201, dataset_json(&stored));
+    json_t *json = dataset_used_json(r, &stored);
+    if (json) answer_json(r, 201, json);
     store_dataset_free(&stored);
 }
 
@@ -83,6 +76,8 @@ static void create(struct request *r) {
     }
     schema_dataset_free(dataset);
     free(row.description);
+    upload_free(r->upload); /* now: when the answer is read, no file is left that is not the dataset's */
+    r->upload = NULL;
 }
 
 /* Nothing is stored: the rows go to a file in memory. */
@@ -136,7 +131,8 @@ static void get(struct request *r) {
         answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
         return;
     }
-    answer_json(r, 200, dataset_json(&d));
+    json_t *json = dataset_used_json(r, &d);
+    if (json) answer_json(r, 200, json);
     store_dataset_free(&d);
 }
 
@@ -148,40 +144,6 @@ static void delete (struct request *r) {
     enum store_result result = store_dataset_delete(r->server->store, name, version, &error);
     if (result != STORE_OK) answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
     else answer_bytes(r, 204, NULL, NULL, 0);
-}
-
-static void rows(struct request *r) {
-    char name[STORE_NAME_SIZE], first[24], last[24];
-    int64_t version, from = 0;
-    int32_t limit;
-    const char *after;
-    struct store_dataset d = {0};
-    struct schema_dataset *dataset = NULL;
-    struct bp_error error = {0};
-    if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
-    if (after) {
-        char *end;
-        from = strtoll(after, &end, 10);
-        if (*end || from < 0) {
-            answer_problem(r, PROBLEM_invalid, "after must be the number of a row, from 0, got \"%.40s\"", after);
-            return;
-        }
-        if (from < INT64_MAX) from++;
-    }
-    enum store_result result = dataset_open(r->server->store, name, version, &d, &dataset, &error);
-    if (result != STORE_OK) {
-        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
-        return;
-    }
-    int64_t count = dataset->rows - from < limit ? dataset->rows - from : limit;
-    if (count < 0) count = 0;
-    json_t *data = json_array();
-    for (int64_t i = 0; i < count; i++) json_array_append_new(data, schema_dataset_row_json(dataset, from + i));
-    snprintf(first, sizeof first, "%lld", (long long)from);
-    snprintf(last, sizeof last, "%lld", (long long)(from + count - 1));
-    answer_json(r, 200, list_json(data, count ? first : NULL, count ? last : NULL, from + count < dataset->rows));
-    schema_dataset_free(dataset);
-    store_dataset_free(&d);
 }
 
 const struct route route_create_dataset = {"create_dataset",
@@ -200,4 +162,3 @@ const struct route route_inspect_dataset = {
 const struct route route_list_datasets = {"list_datasets", "GET", "/v1/datasets", ROUTE_NO_BODY, 0, "limit,after", list};
 const struct route route_get_dataset = {"get_dataset", "GET", "/v1/datasets/{name}", ROUTE_NO_BODY, 0, "", get};
 const struct route route_delete_dataset = {"delete_dataset", "DELETE", "/v1/datasets/{name}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
-const struct route route_list_rows = {"list_rows", "GET", "/v1/datasets/{name}/rows", ROUTE_NO_BODY, ROUTE_SLOW, "limit,after", rows};

@@ -93,11 +93,26 @@ static enum MHD_Result find_metadata(void *context, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
+/* "penguins" or "penguins@2"; false: answered. */
+static bool dataset_filter(struct request *r, const char *text, struct store_job_filter *filter, char name[STORE_NAME_SIZE]) {
+    const size_t size = strcspn(text, "@");
+    char *end = NULL;
+    if (size < STORE_NAME_SIZE) {
+        snprintf(name, STORE_NAME_SIZE, "%.*s", (int)size, text);
+        if (text[size]) filter->dataset_version = strtoll(text + size + 1, &end, 10);
+        filter->dataset = name;
+        if (schema_name_valid(name) && (!end || (text[size + 1] >= '1' && text[size + 1] <= '9' && !*end))) return true;
+    }
+    answer_problem(r, PROBLEM_invalid, "dataset must be the name of a dataset, or name@n for its version n, got \"%.80s\"", text);
+    return false;
+}
+
 static void list(struct request *r) {
     struct store_job_filter filter = {0};
     struct store_jobs found = {0};
     struct bp_error error = {0};
     enum store_status status;
+    char name[STORE_NAME_SIZE];
     if (!request_paging(r, &filter.limit, &filter.after)) return;
     const char *text = request_query(r, "status");
     if (text) {
@@ -109,6 +124,8 @@ static void list(struct request *r) {
         filter.status = &status;
     }
     filter.model = request_query(r, "model");
+    const char *dataset = request_query(r, "dataset");
+    if (dataset && !dataset_filter(r, dataset, &filter, name)) return;
     struct metadata_wanted wanted = {.filter = &filter};
     MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, find_metadata, &wanted);
     if (wanted.count > 1) {
@@ -295,7 +312,7 @@ static void metrics(struct request *r) {
     free(h.points);
 }
 
-const struct route route_list_jobs = {"list_jobs", "GET", "/v1/jobs", ROUTE_NO_BODY, 0, "status,model,limit,after,metadata.*", list};
+const struct route route_list_jobs = {"list_jobs", "GET", "/v1/jobs", ROUTE_NO_BODY, 0, "status,model,dataset,limit,after,metadata.*", list};
 const struct route route_get_job = {"get_job", "GET", "/v1/jobs/{id}", ROUTE_NO_BODY, 0, "", get};
 const struct route route_delete_job = {"delete_job", "DELETE", "/v1/jobs/{id}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
 const struct route route_cancel_job = {"cancel_job", "POST", "/v1/jobs/{id}/cancel", ROUTE_NO_BODY, ROUTE_SLOW, "", cancel};

@@ -112,6 +112,7 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     row->rows = (*dataset)->rows;
     row->bytes = (*dataset)->bytes;
     row->after = u->base ? u->base_row.version : 0;
+    if (u->base) snprintf(row->change, sizeof row->change, "%s", u->how == SCHEMA_JOIN_ROWS ? "append_rows" : "add_column");
     snprintf(row->file, sizeof row->file, "%s", u->file);
     store_path(u->store, "datasets", u->file, u->path, sizeof u->path);
     if (rename(u->temporary, u->path) == 0) {

@@ -16,18 +16,22 @@ enum store_result counter_next(struct connection *c, const char *kind, const cha
 
 enum store_result unused_by_jobs(struct connection *c, const char *sql, const struct value *values, size_t count, const char *thing,
                                  struct bp_error *error) {
+    enum { NAMED_MAX = 5 };
     sqlite3_stmt *s = db_start(c, sql, values, count);
-    int code = s ? sqlite3_step(s) : SQLITE_ERROR;
-    enum store_result result = STORE_OK;
-    if (code == SQLITE_ROW) {
-        bp_error_set(error, "", "The %s is used by %s, which has not ended: wait for it or cancel it first", thing,
-                     (const char *)sqlite3_column_text(s, 0));
-        result = STORE_IN_USE;
-    } else if (code != SQLITE_DONE) {
-        result = db_failed(c, error);
+    char jobs[NAMED_MAX * (STORE_ID_SIZE + 2)] = "", more[32] = "";
+    int64_t found = 0;
+    int code;
+    for (code = s ? sqlite3_step(s) : SQLITE_ERROR; code == SQLITE_ROW; code = sqlite3_step(s)) {
+        const size_t size = strlen(jobs);
+        if (found++ < NAMED_MAX) sqlite3_snprintf((int)(sizeof jobs - size), jobs + size, "%s%s", size ? ", " : "", sqlite3_column_text(s, 0));
     }
+    enum store_result result = code == SQLITE_DONE ? STORE_OK : db_failed(c, error);
     db_end(s);
-    return result;
+    if (result != STORE_OK || found == 0) return result;
+    if (found > NAMED_MAX) sqlite3_snprintf((int)sizeof more, more, " and %lld more", (long long)(found - NAMED_MAX));
+    bp_error_set(error, "", "The %s is used by %s%s, which %s not ended: wait for %s or cancel %s first", thing, jobs, more,
+                 found > 1 ? "have" : "has", found > 1 ? "them" : "it", found > 1 ? "them" : "it");
+    return STORE_IN_USE;
 }
 
 static enum store_result name_free(struct connection *c, const struct store_dataset *dataset, bool replace, struct bp_error *error) {
@@ -58,9 +62,13 @@ enum store_result dataset_add(struct writer *writer, struct store_dataset *datas
     if (result == STORE_OK) result = counter_next(c, "dataset", dataset->name, &dataset->version, error);
     if (result != STORE_OK) return result;
     if (!dataset->created_at) dataset->created_at = store_now();
-    return db_run(c, "INSERT INTO datasets (name, version, rows, bytes, created_at, file, hidden, description) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    dataset->parent = dataset->after;
+    return db_run(c,
+                  "INSERT INTO datasets (name, version, rows, bytes, created_at, file, hidden, description, parent, change) "
+                  "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                   WITH(text(dataset->name), integer(dataset->version), integer(dataset->rows), integer(dataset->bytes), integer(dataset->created_at),
-                       text(dataset->file), integer(dataset->hidden), text(dataset->description ? dataset->description : "{}")),
+                       text(dataset->file), integer(dataset->hidden), text(dataset->description ? dataset->description : "{}"),
+                       integer(dataset->parent), text(dataset->change)),
                   error);
 }
 
@@ -68,9 +76,8 @@ enum store_result dataset_remove(struct writer *writer, const char *name, int64_
     struct connection *c = writer_connection(writer);
     enum store_result result =
         unused_by_jobs(c,
-                       "SELECT id FROM jobs WHERE finished_at = 0 AND dataset = ?1 AND (dataset_version = ?2 OR ?2 = 0) UNION ALL "
-                       "SELECT id FROM jobs WHERE finished_at = 0 AND validation_dataset = ?1 AND (validation_version = ?2 OR ?2 = 0) "
-                       "ORDER BY id LIMIT 1",
+                       "SELECT id FROM jobs WHERE finished_at = 0 AND dataset = ?1 AND (dataset_version = ?2 OR ?2 = 0) UNION "
+                       "SELECT id FROM jobs WHERE finished_at = 0 AND validation_dataset = ?1 AND (validation_version = ?2 OR ?2 = 0) ORDER BY id",
                        WITH(text(name), integer(version)), "dataset", error);
     if (result != STORE_OK) return result;
 
@@ -115,7 +122,7 @@ enum store_result store_dataset_create(struct store *store, struct store_dataset
     return result == STORE_OK ? writer_run(store, "record the dataset", create, &creation, error) : result;
 }
 
-#define DATASET_COLUMNS "name, version, rows, bytes, created_at, file, hidden, description"
+#define DATASET_COLUMNS "name, version, rows, bytes, created_at, file, hidden, parent, change, description"
 
 static bool dataset_read(sqlite3_stmt *s, void *item) {
     struct store_dataset *dataset = item;
@@ -126,7 +133,9 @@ static bool dataset_read(sqlite3_stmt *s, void *item) {
     dataset->created_at = sqlite3_column_int64(s, 4);
     column_copy(s, 5, dataset->file, sizeof dataset->file);
     dataset->hidden = sqlite3_column_int(s, 6);
-    return column_keep(s, 7, &dataset->description);
+    dataset->parent = sqlite3_column_int64(s, 7);
+    column_copy(s, 8, dataset->change, sizeof dataset->change);
+    return column_keep(s, 9, &dataset->description);
 }
 
 static enum store_result dataset_missing(const char *name, int64_t version, struct bp_error *error) {
@@ -159,6 +168,22 @@ enum store_result store_dataset_list(struct store *store, const char *after, int
                           .limit = limit,
                           .sql = "SELECT " DATASET_COLUMNS " FROM datasets AS d WHERE name > ? AND hidden = 0 "
                                  "AND version = (SELECT max(version) FROM datasets WHERE name = d.name) ORDER BY name LIMIT ?"};
+    enum store_result result = query_list(store, &query, error);
+    *list = (struct store_datasets){query.count, query.has_more, query.items};
+    if (result != STORE_OK) store_datasets_free(list);
+    return result;
+}
+
+enum store_result store_dataset_versions(struct store *store, const char *name, int64_t after, int32_t limit, struct store_datasets *list,
+                                         struct bp_error *error) {
+    const struct value values[] = {text(name), integer(after > 0 ? after : INT64_MAX)};
+    struct query query = {.what = "list the dataset's versions",
+                          .values = values,
+                          .values_count = 2,
+                          .read = dataset_read,
+                          .item_size = sizeof(struct store_dataset),
+                          .limit = limit,
+                          .sql = "SELECT " DATASET_COLUMNS " FROM datasets WHERE name = ? AND version < ? ORDER BY version DESC LIMIT ?"};
     enum store_result result = query_list(store, &query, error);
     *list = (struct store_datasets){query.count, query.has_more, query.items};
     if (result != STORE_OK) store_datasets_free(list);

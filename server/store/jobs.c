@@ -228,17 +228,28 @@ static enum store_result positions_fill(struct connection *c, struct query *quer
     return STORE_OK;
 }
 
+/* Those that train with it, or validate with it. */
+static const char *of_dataset(const struct store_job_filter *filter) {
+    if (!filter->dataset) return "";
+    return filter->dataset_version ? " AND ((dataset = ? AND dataset_version = ?) OR (validation_dataset = ? AND validation_version = ?))"
+                                   : " AND (dataset = ? OR validation_dataset = ?)";
+}
+
 enum store_result store_job_list(struct store *store, const struct store_job_filter *filter, struct store_jobs *list, struct bp_error *error) {
     struct value values[QUERY_VALUES_MAX];
     size_t count = 0;
     char sql[1536];
     /* Built from constant pieces only; what the client says is bound. Each combination is a text, thus a prepared statement, of its own. */
-    sqlite3_snprintf((int)sizeof sql, sql, JOB_SELECT("0") "WHERE 1%s%s%s%s ORDER BY id DESC LIMIT ?", filter->status ? " AND status = ?" : "",
-                     filter->model ? " AND model = ?" : "", filter->after ? " AND id < ?" : "",
+    sqlite3_snprintf((int)sizeof sql, sql, JOB_SELECT("0") "WHERE 1%s%s%s%s%s ORDER BY id DESC LIMIT ?", filter->status ? " AND status = ?" : "",
+                     filter->model ? " AND model = ?" : "", of_dataset(filter), filter->after ? " AND id < ?" : "",
                      filter->metadata_key ? " AND EXISTS (SELECT 1 FROM json_each(filings.metadata) AS pair WHERE pair.key = ? AND pair.atom = ?)"
                                           : "");
     if (filter->status) values[count++] = text(store_status_name(*filter->status));
     if (filter->model) values[count++] = text(filter->model);
+    for (int i = 0; i < 2 && filter->dataset; i++) {
+        values[count++] = text(filter->dataset);
+        if (filter->dataset_version) values[count++] = integer(filter->dataset_version);
+    }
     if (filter->after) values[count++] = text(filter->after);
     if (filter->metadata_key) {
         values[count++] = text(filter->metadata_key);

@@ -28,7 +28,7 @@ enum store_result model_remove(struct writer *writer, const char *name, struct b
     struct connection *c = writer_connection(writer);
     int64_t hidden = 0;
     enum store_result result =
-        unused_by_jobs(c, "SELECT id FROM jobs WHERE finished_at = 0 AND model = ? ORDER BY id LIMIT 1", WITH(text(name)), "model", error);
+        unused_by_jobs(c, "SELECT id FROM jobs WHERE finished_at = 0 AND model = ? ORDER BY id", WITH(text(name)), "model", error);
     if (result == STORE_OK) /* its versions go with it */
         result = db_integer(c, "DELETE FROM models WHERE name = ? RETURNING hidden", WITH(text(name)), &hidden, error);
     if (result != STORE_OK) return result;
@@ -40,10 +40,13 @@ enum store_result version_add(struct writer *writer, const struct version_new *n
     struct connection *c = writer_connection(writer);
     enum store_result result = counter_next(c, "model", new->model, number, error);
     if (result != STORE_OK) return result;
-    return db_run(c, "INSERT INTO versions (model, version, created_at, job, bytes, document, blob) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                  WITH(text(new->model), integer(*number), integer(store_now()), text(new->job), integer((int64_t) new->blob_size),
-                       text(new->document), blob(new->blob, new->blob_size)),
-                  error);
+    result = db_run(c, "INSERT INTO versions (model, version, created_at, job, bytes, document, blob) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    WITH(text(new->model), integer(*number), integer(store_now()), text(new->job), integer((int64_t) new->blob_size),
+                         text(new->document), blob(new->blob, new->blob_size)),
+                    error);
+    if (result != STORE_OK) return result;
+    return db_run(c, "INSERT INTO trainings (version, dataset, dataset_version) SELECT ?, dataset, dataset_version FROM jobs WHERE id = ?",
+                  WITH(integer(sqlite3_last_insert_rowid(c->db)), text(new->job)), error);
 }
 
 /* ---- models ---- */

@@ -87,7 +87,7 @@ struct query {
 /* STORE_NOT_FOUND (no message) without a row. */
 enum store_result query_one(struct store *store, const struct query *query, void *item, struct bp_error *error);
 enum store_result query_list(struct store *store, struct query *query, struct bp_error *error);
-enum { QUERY_VALUES_MAX = 8 };
+enum { QUERY_VALUES_MAX = 12 };
 
 /* ---- the writer ---- */
 
@@ -157,7 +157,7 @@ enum store_result migrate(struct connection *c, struct bp_error *error);
 enum store_result answer_add(struct writer *writer, const struct store_idempotency *idempotency, struct bp_error *error);
 /* last + 1 of a dataset's or model's version numbers. */
 enum store_result counter_next(struct connection *c, const char *kind, const char *name, int64_t *number, struct bp_error *error);
-/* STORE_IN_USE naming the first unfinished job that a query (one column: its id) gives. */
+/* STORE_IN_USE naming the first unfinished jobs that a query (one column: their ids) gives. */
 enum store_result unused_by_jobs(struct connection *c, const char *sql, const struct value *values, size_t count, const char *thing,
                                  struct bp_error *error);
 

@@ -87,7 +87,9 @@ struct store_dataset {
     char file[STORE_FILE_SIZE]; /* in datasets/ */
     bool hidden;                /* belongs to one job, which bears its name; not listed */
     char *description;          /* JSON: columns with statistics, warnings */
-    int64_t after;              /* for store_dataset_create: the version that has to be the newest, 0: any */
+    int64_t after;              /* for store_dataset_create: the version that has to be the newest, 0: any; it becomes the parent */
+    int64_t parent;             /* the version it was made from, which may be gone; 0: an upload of its own */
+    char change[16];            /* what was done to the parent: "append_rows", "add_column"; else "" */
 };
 struct store_datasets {
     int32_t count;
@@ -105,6 +107,9 @@ enum store_result store_dataset_create(struct store *store, struct store_dataset
 enum store_result store_dataset_get(struct store *store, const char *name, int64_t version, struct store_dataset *dataset, struct bp_error *error);
 /* By name, the latest version of each; after: NULL or a name. Hidden ones are left out. */
 enum store_result store_dataset_list(struct store *store, const char *after, int32_t limit, struct store_datasets *list, struct bp_error *error);
+/* The versions of one name, newest first; after: 0 or a version number (older ones follow). */
+enum store_result store_dataset_versions(struct store *store, const char *name, int64_t after, int32_t limit, struct store_datasets *list,
+                                         struct bp_error *error);
 /* version 0: all of them. STORE_IN_USE when an unfinished job has pinned one. Files are removed and disk space returned. */
 enum store_result store_dataset_delete(struct store *store, const char *name, int64_t version, struct bp_error *error);
 void store_dataset_free(struct store_dataset *dataset);
@@ -223,6 +228,8 @@ enum store_result store_job_get(struct store *store, const char *id, struct stor
 struct store_job_filter {
     const enum store_status *status; /* NULL: any */
     const char *model;               /* NULL: any */
+    const char *dataset;             /* NULL: any */
+    int64_t dataset_version;         /* 0: any */
     const char *metadata_key, *metadata_value;
     const char *after; /* id; older jobs follow */
     int32_t limit;
@@ -237,6 +244,24 @@ void store_job_free(struct store_job *job);
 void store_jobs_free(struct store_jobs *list);
 /* Jobs by status, for /v1/server. */
 enum store_result store_job_counts(struct store *store, int64_t counts[STORE_STATUS_COUNT], struct bp_error *error);
+
+/* ---- lineage ---- */
+struct store_use {
+    char job[STORE_ID_SIZE];
+    char model[STORE_NAME_SIZE];
+    int64_t version; /* of the model, 0: none yet */
+    enum store_status status;
+};
+/* Newest first, the first few of so many. */
+struct store_uses {
+    int64_t jobs_count, versions_count;
+    int32_t jobs_listed, versions_listed;
+    struct store_use *jobs;     /* that there are */
+    struct store_use *versions; /* model versions that there are; their jobs may be deleted */
+};
+enum store_result store_dataset_uses(struct store *store, const char *name, int64_t version, int32_t limit, struct store_uses *uses,
+                                     struct bp_error *error);
+void store_uses_free(struct store_uses *uses);
 
 /* ---- jobs, for the supervisor ---- */
 struct store_event {

@@ -128,3 +128,20 @@ def test_grows_with_dates_and_texts(server):
     assert server.get("/v1/datasets/%s/rows" % data).json["data"][2] == {"when": "2024-12-24", "note": "a third one"}
     assert len(server.get("/v1/datasets/%s@1/rows" % data).json["data"]) == 2
     assert server.post("/v1/datasets/%s/rows" % data, body=b"when,note\n2024-12-24,x\n", headers=CSV).status == 422
+
+
+def test_out_again(server):
+    """Rows of dates and texts come out as they went in, and go in again to the same bytes; a dashboard gets numbers for them."""
+    lines = ["when,note"] + ['2024-01-%02dT0%d:00:00Z,"sentence number %d, of ""many"" words here"' % (i + 1, i % 10, i) for i in range(25)] + [",a last one without any date here"]
+    text = "\n".join(lines) + "\n"
+    first, told = csv(server, text)
+    assert [c["type"] for c in told["columns"]] == ["datetime", "text"]
+    assert server.get("/v1/datasets/%s/rows?format=csv" % first).body.decode() == text
+    out = server.get("/v1/datasets/%s/rows?format=ndjson" % first).body
+    assert b'{"when":"2024-01-02T01:00:00Z","note":"sentence number 1, of \\"many\\" words here"}' in out.splitlines()
+    second = unique("again")
+    assert server.post("/v1/datasets?name=" + second, body=out, headers={"Content-Type": "application/x-ndjson"}).status == 201
+    assert server.get("/v1/datasets/%s/rows?format=csv" % second).body.decode() == text
+    when, note = server.get("/v1/datasets/%s/statistics" % first).json["columns"]
+    assert when["quantiles"]["0"] == when["min"] == 1704067200 and when["missing"] == 1 and sum(when["histogram"]["counts"]) == 25
+    assert (note["min"], note["max"], note["count"]) == (7, 7, 26)

@@ -76,7 +76,7 @@ def test_tour_pasted_into_a_shell(fresh, tmp_path):
     assert done.returncode == 0, done.stderr
     statuses = re.findall(r"STATUS (\d+)", done.stderr)
     assert len(statuses) == len(re.findall(r"\bcurl ", script))
-    assert statuses == ["201", "201", "202", "200", "200", "200", "200", "200", "200", "422", "202"], done.stderr
+    assert statuses == ["201", "200", "200", "201", "202", "200", "200", "200", "200", "200", "200", "422", "202"], done.stderr
     assert "event: end" in done.stdout and '"label":"Adelie"' in done.stdout
 
 

@@ -9,6 +9,8 @@
     X(csv) \
     X(csv_dialect) \
     X(dataset) \
+    X(dataset_profile) \
+    X(dataset_rows) \
     X(datetime) \
     X(definition) \
     X(folds) \
@@ -20,6 +22,7 @@
     X(model_file) \
     X(ndjson) \
     X(number) \
+    X(number_print) \
     X(predict) \
     X(preprocessing) \
     X(rows) \

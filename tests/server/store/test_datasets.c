@@ -162,6 +162,55 @@ START_TEST(a_pinned_version_stays) {
 }
 END_TEST
 
+START_TEST(what_used_a_version_is_told) {
+    char first[STORE_ID_SIZE], second[STORE_ID_SIZE], claimed[STORE_ID_SIZE];
+    struct store_uses uses;
+    job_new(first, 5), job_new(second, 5); /* on d@1 */
+    job_claim(claimed);
+    OK(store_job_end(store, first, 1, &success, NULL, &error));
+    OK(store_dataset_uses(store, "d", 1, 1, &uses, &error));
+    ck_assert(uses.jobs_count == 2 && uses.jobs_listed == 1 && uses.versions_count == 1 && uses.versions_listed == 1);
+    ck_assert_str_eq(uses.jobs[0].job, second);
+    ck_assert(uses.jobs[0].status == STORE_QUEUED && uses.jobs[0].version == 0);
+    ck_assert_str_eq(uses.versions[0].job, first);
+    ck_assert_str_eq(uses.versions[0].model, "m");
+    ck_assert_int_eq(uses.versions[0].version, 1);
+    store_uses_free(&uses);
+    OK(store_job_delete(store, first, &error)); /* what it made stays */
+    OK(store_dataset_uses(store, "d", 1, 5, &uses, &error));
+    ck_assert(uses.jobs_count == 1 && uses.versions_count == 1);
+    store_uses_free(&uses);
+    OK(store_job_cancel(store, second, NULL, &error));
+    OK(store_model_delete(store, "m", &error));
+    ck_assert_int_eq(number("SELECT count(*) FROM trainings"), 0);
+    OK(store_dataset_uses(store, "d", 2, 5, &uses, &error)); /* nothing, of nothing */
+    ck_assert(uses.jobs_count == 0 && uses.versions_count == 0 && uses.jobs_listed == 0 && uses.versions_listed == 0);
+    store_uses_free(&uses);
+}
+END_TEST
+
+START_TEST(a_version_keeps_its_parent) {
+    struct store_dataset dataset = {.name = "d", .file = "grown", .after = 1, .change = "append_rows"}, read;
+    struct store_datasets list;
+    dataset_put("d");
+    file_make("datasets", "grown");
+    OK(store_dataset_create(store, &dataset, true, NULL, &error));
+    ck_assert_int_eq(dataset.parent, 1);
+    dataset_put("d");
+    OK(store_dataset_delete(store, "d", 1, &error));
+    OK(store_dataset_get(store, "d", 2, &read, &error));
+    ck_assert_int_eq(read.parent, 1);
+    ck_assert_str_eq(read.change, "append_rows");
+    store_dataset_free(&read);
+    OK(store_dataset_versions(store, "d", 0, 1, &list, &error));
+    ck_assert(list.count == 1 && list.has_more && list.items[0].version == 3 && list.items[0].parent == 0 && !list.items[0].change[0]);
+    store_datasets_free(&list);
+    OK(store_dataset_versions(store, "d", 3, 10, &list, &error));
+    ck_assert(list.count == 1 && !list.has_more && list.items[0].version == 2);
+    store_datasets_free(&list);
+}
+END_TEST
+
 Suite *suite_store_datasets(void) {
     Suite *suite = suite_create("store/datasets");
     TCase *tests = store_case(suite, "datasets");
@@ -173,5 +222,7 @@ Suite *suite_store_datasets(void) {
     tcase_add_test(tests, deleting_removes_the_files);
     tcase_add_test(tests, a_dataset_that_validates_stays_too);
     tcase_add_test(tests, a_pinned_version_stays);
+    tcase_add_test(tests, what_used_a_version_is_told);
+    tcase_add_test(tests, a_version_keeps_its_parent);
     return suite;
 }

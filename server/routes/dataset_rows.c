@@ -1,0 +1,216 @@
+/* dataset_rows.c - GET /v1/datasets/{name}/rows: a page for a preview, or the whole dataset as a stream of CSV, JSON lines or JSON.
+ *
+ * A stream is made piece by piece in the HTTP thread when its client has room for more, some 64 KB a time, so that others are served in between. It
+ * keeps the dataset's mapping: a dataset that is deleted meanwhile is sent to its end, and its disk space is free after that. */
+#include "dataset_rows.h"
+#include "gzip.h"
+#include "upload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { STREAM_BLOCK = 64 << 10 };
+
+/* What is asked for. */
+struct wanted {
+    bool stream;
+    enum schema_rows_format format; /* of the stream */
+    int64_t offset, limit;          /* limit: of the page, or of the stream (INT64_MAX: all) */
+    bool gzip;
+};
+
+static const struct {
+    const char *name, *type, *accepted[4];
+} formats[] = {[SCHEMA_ROWS_CSV] = {"csv", "text/csv; charset=utf-8; header=present", {"text/csv"}},
+               [SCHEMA_ROWS_NDJSON] = {"ndjson", "application/x-ndjson", {"application/x-ndjson", "application/jsonl", "application/ndjson"}},
+               [SCHEMA_ROWS_JSON] = {"json", "application/json", {NULL}}};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+/* ---- the request ---- */
+
+/* The weight of one of the names in a list such as "text/csv;q=0.5, gzip"; 0 when none is in it. */
+static double weight(const char *list, const char *const *names) {
+    while (list && *list) {
+        list += strspn(list, " ,\t");
+        const size_t item = strcspn(list, ","), size = strcspn(list, ";, \t");
+        for (const char *const *name = names; *name; name++) {
+            if (strlen(*name) != size || strncasecmp(list, *name, size) != 0) continue;
+            const char *q = strstr(list, "q=");
+            return q && q < list + item ? strtod(q + 2, NULL) : 1;
+        }
+        list += item;
+    }
+    return 0;
+}
+
+/* By ?format=, else by Accept: JSON, and whatever else is accepted, is the page. */
+static bool read_format(struct request *r, struct wanted *w) {
+    static const char *const json[] = {"application/json", NULL};
+    const char *name = request_query(r, "format"), *accept = request_header(r, "Accept");
+    double best = weight(accept, json);
+    for (int i = 0; i < FORMATS; i++) {
+        const double here = name || !formats[i].accepted[0] ? 0 : weight(accept, formats[i].accepted);
+        if (name ? strcmp(name, formats[i].name) != 0 : here <= best) continue;
+        w->stream = true, w->format = (enum schema_rows_format)i, best = here;
+    }
+    if (!name || w->stream) return true;
+    answer_problem(r, PROBLEM_invalid, "format must be csv, ndjson or json, got \"%.40s\"; without it a page of rows is answered", name);
+    return false;
+}
+
+static bool read_number(struct request *r, const char *name, int64_t least, int64_t *number) {
+    const char *text = request_query(r, name);
+    char *end;
+    if (!text) return true;
+    const long long value = strtoll(text, &end, 10);
+    if (*text >= '0' && *text <= '9' && !*end && value >= least) return *number = value, true;
+    answer_problem(r, PROBLEM_invalid, "%s must be a whole number from %lld, got \"%.40s\"", name, (long long)least, text);
+    return false;
+}
+
+static bool read_wanted(struct request *r, struct wanted *w) {
+    static const char *const gzip[] = {"gzip", "x-gzip", NULL};
+    const char *after = request_query(r, "after");
+    int32_t limit;
+    int64_t last = -1;
+    if (!read_format(r, w) || !read_number(r, "offset", 0, &w->offset)) return false;
+    if (after && *after && request_query(r, "offset")) {
+        answer_problem(r, PROBLEM_invalid, "offset and after both say where to begin: give one of them");
+        return false;
+    }
+    if (after && *after && !read_number(r, "after", 0, &last)) return false;
+    if (last >= 0) w->offset = last < INT64_MAX ? last + 1 : last;
+    w->gzip = w->stream && weight(request_header(r, "Accept-Encoding"), gzip) > 0;
+    w->limit = INT64_MAX;
+    if (w->stream) return read_number(r, "limit", 1, &w->limit);
+    if (!request_paging(r, &limit, &after)) return false;
+    w->limit = limit;
+    return true;
+}
+
+/* ---- the stream ---- */
+
+struct download {
+    struct schema_dataset *dataset;
+    struct schema_rows *rows;
+    struct schema_gzip *gzip; /* NULL: as it is */
+    const char *piece;
+    size_t size, at;
+    bool ended;
+};
+
+static void download_free(void *context) {
+    struct download *d = context;
+    schema_rows_free(d->rows);
+    schema_gzip_free(d->gzip);
+    schema_dataset_free(d->dataset);
+    free(d);
+}
+
+static ssize_t download_read(void *context, uint64_t position, char *out, size_t room) {
+    struct download *d = context;
+    (void)position;
+    if (d->at == d->size) {
+        if (d->ended) return MHD_CONTENT_READER_END_OF_STREAM;
+        if (schema_rows_next(d->rows, &d->piece, &d->size) != 0) return MHD_CONTENT_READER_END_WITH_ERROR;
+        d->at = 0, d->ended = d->size == 0;
+        if (d->gzip && schema_gzip_add(d->gzip, d->piece, d->size, &d->piece, &d->size) != 0) return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (d->size == 0) return MHD_CONTENT_READER_END_OF_STREAM;
+    }
+    const size_t n = d->size - d->at < room ? d->size - d->at : room;
+    memcpy(out, d->piece + d->at, n);
+    d->at += n;
+    return (ssize_t)n;
+}
+
+/* Takes the dataset. */
+static void stream(struct request *r, const struct wanted *w, const struct store_dataset *row, struct schema_dataset *dataset,
+                   const struct schema_rows_request *request) {
+    char disposition[STORE_NAME_SIZE + 80];
+    struct download *d = calloc(1, sizeof *d);
+    if (!d) {
+        schema_dataset_free(dataset);
+        answer_problem(r, PROBLEM_internal, "no memory for the rows");
+        return;
+    }
+    d->dataset = dataset;
+    d->rows = schema_rows_new(dataset, request);
+    d->gzip = w->gzip ? schema_gzip_new() : NULL;
+    if (d->rows && (d->gzip || !w->gzip))
+        r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, download_read, d, download_free);
+    if (!r->stream) {
+        download_free(d);
+        answer_problem(r, PROBLEM_internal, "no memory for the rows");
+        return;
+    }
+    snprintf(disposition, sizeof disposition, "attachment; filename=\"%s@%lld.%s\"", row->name, (long long)row->version, formats[w->format].name);
+    answer_header(r, "Content-Disposition", disposition);
+    answer_header(r, "Vary", "Accept, Accept-Encoding");
+    if (w->gzip) answer_header(r, "Content-Encoding", "gzip");
+    r->status = 200;
+    r->content_type = formats[w->format].type;
+}
+
+/* ---- the page ---- */
+
+static json_t *row_json(const struct schema_dataset *dataset, int64_t row, const struct schema_rows_request *request) {
+    json_t *whole = schema_dataset_row_json(dataset, row);
+    if (!request->columns) return whole;
+    json_t *object = json_object();
+    for (int32_t i = 0; i < request->columns_count; i++) {
+        const char *name = dataset->columns[request->columns[i]].name;
+        json_object_set(object, name, json_object_get(whole, name));
+    }
+    json_decref(whole);
+    return object;
+}
+
+static void page(struct request *r, const struct schema_dataset *dataset, const struct schema_rows_request *request) {
+    char first[24], last[24];
+    int64_t count = dataset->rows - request->first < request->count ? dataset->rows - request->first : request->count;
+    if (count < 0) count = 0;
+    json_t *data = json_array();
+    for (int64_t i = 0; i < count; i++) json_array_append_new(data, row_json(dataset, request->first + i, request));
+    snprintf(first, sizeof first, "%lld", (long long)request->first);
+    snprintf(last, sizeof last, "%lld", (long long)(request->first + count - 1));
+    answer_header(r, "Vary", "Accept, Accept-Encoding");
+    answer_json(r, 200, list_json(data, count ? first : NULL, count ? last : NULL, request->first + count < dataset->rows));
+}
+
+static void rows(struct request *r) {
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    struct wanted wanted = {0};
+    struct store_dataset row = {0};
+    struct schema_dataset *dataset = NULL;
+    struct schema_problems problems = {0};
+    struct bp_error error = {0};
+    int32_t *columns = NULL;
+    if (!read_wanted(r, &wanted) || !request_name(r, r->params[0], name, &version)) return;
+    enum store_result result = dataset_open(r->server->store, name, version, &row, &dataset, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+        return;
+    }
+    struct schema_rows_request request = {.format = wanted.format, .first = wanted.offset, .count = wanted.limit};
+    const char *text = request_query(r, "columns");
+    if (text && schema_dataset_columns_parse(dataset, text, &columns, &request.columns_count, &problems) != 0) {
+        answer_problems(r, &problems);
+        schema_dataset_free(dataset);
+    } else {
+        request.columns = columns;
+        if (wanted.stream) {
+            stream(r, &wanted, &row, dataset, &request);
+        } else {
+            page(r, dataset, &request);
+            schema_dataset_free(dataset);
+        }
+    }
+    free(columns);
+    store_dataset_free(&row);
+}
+
+const struct route route_list_rows = {"list_rows", "GET", "/v1/datasets/{name}/rows", ROUTE_NO_BODY, ROUTE_SLOW, "limit,after,offset,columns,format",
+                                      rows};

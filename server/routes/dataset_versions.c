@@ -1,0 +1,102 @@
+/* dataset_versions.c - GET /v1/datasets/{name}/versions, and a dataset version as JSON: where it comes from and what was made of it. */
+#include "dataset_view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { USES_SHOWN = 20 };
+
+static json_t *parent_json(const struct store_dataset *d) {
+    if (!d->parent) return json_null();
+    return json_pack("{s:s, s:I, s:s}", "name", d->name, "version", (json_int_t)d->parent, "change", d->change);
+}
+
+json_t *dataset_json(const struct store_dataset *d) {
+    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "object", "dataset", "name", d->name, "version", (json_int_t)d->version, "rows",
+                             (json_int_t)d->rows, "bytes", (json_int_t)d->bytes, "created_at", time_json(d->created_at), "parent", parent_json(d));
+    json_t *description = document_json(d->description);
+    if (json_is_object(description)) json_object_update(json, description);
+    json_decref(description);
+    return json;
+}
+
+static json_t *uses_json(const struct store_uses *uses) {
+    json_t *jobs = json_array(), *versions = json_array();
+    for (int32_t i = 0; i < uses->jobs_listed; i++) {
+        const struct store_use *u = &uses->jobs[i];
+        json_array_append_new(jobs, json_pack("{s:s, s:s, s:s, s:o}", "id", u->job, "status", store_status_name(u->status), "model", u->model,
+                                              "model_version", u->version ? json_integer(u->version) : json_null()));
+    }
+    for (int32_t i = 0; i < uses->versions_listed; i++) {
+        const struct store_use *u = &uses->versions[i];
+        json_array_append_new(versions, json_pack("{s:s, s:I, s:s}", "model", u->model, "version", (json_int_t)u->version, "job", u->job));
+    }
+    return json_pack("{s:I, s:o, s:I, s:o}", "jobs_count", (json_int_t)uses->jobs_count, "jobs", jobs, "versions_count",
+                     (json_int_t)uses->versions_count, "versions", versions);
+}
+
+json_t *dataset_used_json(struct request *r, const struct store_dataset *d) {
+    struct store_uses uses;
+    struct bp_error error = {0};
+    enum store_result result = store_dataset_uses(r->server->store, d->name, d->version, USES_SHOWN, &uses, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "dataset \"%s\"", d->name);
+        return NULL;
+    }
+    json_t *json = dataset_json(d);
+    json_object_set_new(json, "used_by", uses_json(&uses));
+    store_uses_free(&uses);
+    return json;
+}
+
+/* The page's data; NULL: answered. */
+static json_t *page(struct request *r, const struct store_datasets *found) {
+    json_t *data = json_array();
+    for (int32_t i = 0; i < found->count; i++) {
+        json_t *json = dataset_used_json(r, &found->items[i]);
+        if (!json) {
+            json_decref(data);
+            return NULL;
+        }
+        json_array_append_new(data, json);
+    }
+    return data;
+}
+
+static void list(struct request *r) {
+    char name[STORE_NAME_SIZE], first[24], last[24], *end = NULL;
+    int64_t version;
+    int32_t limit;
+    const char *after;
+    struct store_datasets found = {0};
+    struct bp_error error = {0};
+    if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
+    const int64_t from = after ? strtoll(after, &end, 10) : 0;
+    if (version || (end && (*end || from < 1))) {
+        if (version)
+            answer_problem(r, PROBLEM_invalid, "the versions of a dataset are listed by its name alone: leave @%lld out", (long long)version);
+        else answer_problem(r, PROBLEM_invalid, "after must be the number of a version, got \"%.40s\"", after);
+        return;
+    }
+    enum store_result result = store_dataset_versions(r->server->store, name, from, limit, &found, &error);
+    if (result == STORE_OK && found.count == 0) { /* none that old, or no such dataset */
+        struct store_dataset any;
+        result = store_dataset_get(r->server->store, name, 0, &any, &error);
+        store_dataset_free(&any);
+    }
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "dataset \"%s\"", name);
+        store_datasets_free(&found);
+        return;
+    }
+    json_t *data = page(r, &found);
+    if (data && found.count) {
+        snprintf(first, sizeof first, "%lld", (long long)found.items[0].version);
+        snprintf(last, sizeof last, "%lld", (long long)found.items[found.count - 1].version);
+    }
+    if (data) answer_json(r, 200, list_json(data, found.count ? first : NULL, found.count ? last : NULL, found.has_more));
+    store_datasets_free(&found);
+}
+
+const struct route route_list_dataset_versions = {"list_dataset_versions", "GET", "/v1/datasets/{name}/versions", ROUTE_NO_BODY, ROUTE_SLOW,
+                                                  "limit,after",           list};

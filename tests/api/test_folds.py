@@ -113,8 +113,8 @@ def test_the_memory_that_is_foretold(server):
 # ---- while it runs ------------------------------------------------------------------------------------------------------------------
 
 LAYERS = [{"type": "dense", "units": 256, "activation": "relu"}, {"type": "dropout", "rate": 0.2}, {"type": "dense", "units": 128, "activation": "tanh"}]
-LONG = {"dataset": "digits", "target": "digit", "epochs": 60, "seed": 11, "batch_size": 32, "validation": {"folds": 3}, "checkpoint_every_epochs": 2, "optimizer": {"type": "adam", "learning_rate": 0.001}}
-VARIANTS = {"plain": {}, "stopping": {"early_stopping": {"metric": "val_accuracy", "patience": 40}, "class_weights": "balanced"}, "windows": {"window_rows": 300, "mixup": 0.2}}
+LONG = {"dataset": "digits", "target": "digit", "epochs": 40, "seed": 11, "batch_size": 32, "validation": {"folds": 3}, "checkpoint_every_epochs": 2, "optimizer": {"type": "adam", "learning_rate": 0.001}}
+VARIANTS = {"plain": {}, "stopping": {"early_stopping": {"metric": "val_accuracy", "patience": 25}, "class_weights": "balanced"}, "windows": {"window_rows": 300, "mixup": 0.2}}
 
 
 def submit(server, variant="plain", **more):
@@ -159,7 +159,7 @@ def kill_process(server, job):
     server.wait(job, lambda j: j["attempt"] > attempt)
 
 
-@pytest.mark.parametrize("variant, disturb", [("plain", "process"), ("plain", "server"), ("stopping", "process"), ("windows", "server")])
+@pytest.mark.parametrize("variant, disturb", [("plain", "server"), ("stopping", "process"), ("windows", "process")])
 def test_kill_9_in_every_fit(fresh, undisturbed, variant, disturb):
     """Killed in the first fold, in the third and in the fit on all rows: no finished fold is trained again, and the bits are those of an unbroken run."""
     server = fresh("--workers", "1")
@@ -183,8 +183,8 @@ def test_sigterm_gives_the_fold_back(fresh, undisturbed):
     server = fresh("--workers", "1")
     name, job = submit(server, checkpoint_every_epochs=1000000)
     progress = in_fold(server, job, 2)["progress"]
-    at, samples = progress["epoch"], 3 * 60 * 1198 + 60 * 1797  # of all fits: two thirds of the rows three times, then all of them
-    assert progress["epochs"] == 240 and 0 <= progress["fraction"] - at * 1198 / samples < 1199 / samples and progress["eta_seconds"] > 0
+    at, samples = progress["epoch"], 3 * 40 * 1198 + 40 * 1797  # of all fits: two thirds of the rows three times, then all of them
+    assert progress["epochs"] == 160 and -1e-9 < progress["fraction"] - at * 1198 / samples < 1199 / samples and progress["eta_seconds"] > 0
     server.restart()
     got, ended = result(server, name, job)
     assert ended["attempt"] == 2 and ended["resumed_from_epoch"] >= at

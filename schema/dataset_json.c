@@ -1,6 +1,7 @@
 /* dataset_json.c - what GET /v1/datasets shows of a dataset: its columns, and rows for the preview. */
 #include "dataset.h"
 #include "datetime.h"
+#include "frequency.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -43,21 +44,13 @@ static json_t *shape_json(const struct bp_shape *shape) {
     return list;
 }
 
-/* Most frequent first; among equals the one that appeared first. */
-static int more_frequent(const void *a, const void *b) {
-    const struct schema_category *const *x = a, *const *y = b;
-    if ((*x)->count != (*y)->count) return (*x)->count > (*y)->count ? -1 : 1;
-    return *x < *y ? -1 : *x > *y;
-}
-
 static json_t *categories_json(const struct schema_column *c) {
     json_t *list = json_array();
-    const struct schema_category **order = malloc(((size_t)c->categories_count + 1) * sizeof *order);
-    if (!order) return list;
-    for (int32_t i = 0; i < c->categories_count; i++) order[i] = &c->categories[i];
-    qsort(order, (size_t)c->categories_count, sizeof *order, more_frequent);
-    for (int32_t i = 0; i < c->categories_count && i < CATEGORIES_SHOWN; i++)
-        json_array_append_new(list, json_pack("{s:o,s:I}", "value", text_json(order[i]->value), "count", (json_int_t)order[i]->count));
+    int32_t *order = c->categories ? schema_by_frequency(&c->categories->count, sizeof *c->categories, c->categories_count) : NULL;
+    for (int32_t i = 0; order && i < c->categories_count && i < CATEGORIES_SHOWN; i++) {
+        const struct schema_category *category = &c->categories[order[i]];
+        json_array_append_new(list, json_pack("{s:o,s:I}", "value", text_json(category->value), "count", (json_int_t)category->count));
+    }
     free(order);
     return list;
 }

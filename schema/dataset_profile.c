@@ -2,6 +2,7 @@
 #include "dataset_profile.h"
 
 #include "association.h"
+#include "frequency.h"
 #include "histogram.h"
 #include "number_print.h"
 
@@ -170,27 +171,19 @@ static void put_numbers(struct profile *p, const struct schema_column *c, const 
     put_histogram(p, h);
 }
 
-/* Most frequent first; among equals the one that appeared first. */
-static int more_frequent(const void *a, const void *b) {
-    const struct schema_category *const *x = a, *const *y = b;
-    if ((*x)->count != (*y)->count) return (*x)->count > (*y)->count ? -1 : 1;
-    return *x < *y ? -1 : *x > *y;
-}
-
 static int put_categories(struct profile *p, const struct schema_column *c) {
-    const struct schema_category **order = malloc(((size_t)c->categories_count + 1) * sizeof *order);
+    int32_t *order = c->categories ? schema_by_frequency(&c->categories->count, sizeof *c->categories, c->categories_count) : NULL;
     int64_t rest = p->dataset->rows - c->missing;
-    if (!order) return -1;
-    for (int32_t i = 0; i < c->categories_count; i++) order[i] = &c->categories[i];
-    qsort(order, (size_t)c->categories_count, sizeof *order, more_frequent);
+    if (!order && c->categories_count > 0) return -1;
     put_count(p, ",\"categories_count\":", c->categories_count);
     put(p, ",\"categories\":[");
     for (int32_t i = 0; i < c->categories_count && i < SCHEMA_PROFILE_CATEGORIES; i++) {
+        const struct schema_category *category = &c->categories[order[i]];
         put(p, i ? ",{\"value\":" : "{\"value\":");
-        schema_text_json_string(p->out, order[i]->value);
-        put_count(p, ",\"count\":", order[i]->count);
+        schema_text_json_string(p->out, category->value);
+        put_count(p, ",\"count\":", category->count);
         put(p, "}");
-        rest -= order[i]->count;
+        rest -= category->count;
     }
     put_count(p, "],\"other_count\":", rest);
     free(order);

@@ -115,6 +115,11 @@ int schema_ingest_start(struct schema_ingest *ingest, uint64_t end, struct schem
  * fits. */
 int schema_ingest_set(struct schema_ingest *ingest, int32_t columns, int64_t rows_per_group, const struct column_file_group *groups,
                       int64_t groups_count, struct schema_problems *problems);
+/* Opens the file and begins its only set. */
+int schema_ingest_open_groups(struct schema_ingest *ingest, struct schema_problems *problems);
+/* A column's room for a group goes; what was found out about it stays. */
+void schema_ingest_let_go(struct ingest_column *column);
+int schema_ingest_write_footer(struct schema_ingest *ingest, struct schema_problems *problems);
 /* Writes the group as it is. */
 int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *problems);
 int schema_ingest_row_begin(struct schema_ingest *ingest, int64_t place, struct schema_problems *problems);

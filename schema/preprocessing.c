@@ -1,6 +1,7 @@
 /* preprocessing.c - fitting, the transform of a row, the JSON form. preprocessing_view.c reads datasets through it; numbers are in
  * preprocessing_scale.c, times in preprocessing_time.c, texts in preprocessing_text.c, target means in preprocessing_means.c. */
 #include "preprocessing.h"
+#include "frequency.h"
 
 #include "values.h"
 #include "words.h"
@@ -131,30 +132,17 @@ static void let_go(const struct schema_fit *fit, int64_t read) {
     if (fit->sparing && read % 8192 == 0) schema_dataset_release(fit->dataset);
 }
 
-struct frequency {
-    int64_t rows;
-    int32_t category;
-};
-
-static int more_frequent(const void *a, const void *b) {
-    const struct frequency *x = a, *y = b;
-    if (x->rows != y->rows) return x->rows > y->rows ? -1 : 1;
-    return (x->category > y->category) - (x->category < y->category);
-}
-
 /* Forgets all but the most frequent: the options say how many are kept. */
 static void keep_frequent(struct schema_feature *f, int64_t *seen, int32_t count) {
     int32_t there = 0;
     if (!f->options.categories_max) f->options.categories_max = SCHEMA_CATEGORIES_MAX;
     for (int32_t k = 0; k < count; k++) there += seen[k] > 0;
     if (there <= f->options.categories_max) return;
-    struct frequency *sorted = malloc((size_t)count * sizeof *sorted);
-    if (!sorted) return; /* what follows tells that there are too many */
-    for (int32_t k = 0; k < count; k++) sorted[k] = (struct frequency){seen[k], k};
-    qsort(sorted, (size_t)count, sizeof *sorted, more_frequent);
-    for (int32_t k = f->options.categories_max; k < count; k++) seen[sorted[k].category] = 0;
+    int32_t *order = schema_by_frequency(seen, sizeof *seen, count);
+    if (!order) return; /* what follows tells that there are too many */
+    for (int32_t k = f->options.categories_max; k < count; k++) seen[order[k]] = 0;
     f->left_out = there - f->options.categories_max;
-    free(sorted);
+    free(order);
 }
 
 static int fit_categories(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,

@@ -1,5 +1,6 @@
 /* preprocessing_text.c - texts to numbers: the vocabulary of the training rows, bags of words, hashed words, sequences of words. */
 #include "cell_dictionary.h"
+#include "frequency.h"
 #include "preprocessing.h"
 #include "words.h"
 
@@ -64,36 +65,21 @@ static int take_census(struct census *c, const struct schema_fit *fit, int32_t c
     return 0;
 }
 
-struct frequent {
-    int64_t rows;
-    int32_t at;
-};
-
-static int more_frequent(const void *a, const void *b) {
-    const struct frequent *x = a, *y = b;
-    if (x->rows != y->rows) return x->rows > y->rows ? -1 : 1;
-    return (x->at > y->at) - (x->at < y->at);
-}
-
 /* A word that only one row has says nothing of others, unless there are few rows. */
 static int choose_words(struct schema_feature *f, const struct census *c) {
     const int64_t least = c->count >= FEW_ROWS ? 2 : 1;
-    struct frequent *sorted = malloc(((size_t)c->words.count + 1) * sizeof *sorted);
-    int32_t n = 0;
-    if (!sorted) return -1;
-    for (int32_t i = 0; i < c->words.count; i++)
-        if (c->rows[i] >= least) sorted[n++] = (struct frequent){c->rows[i], i};
-    qsort(sorted, (size_t)n, sizeof *sorted, more_frequent);
-    if (n > f->options.vocabulary) n = f->options.vocabulary;
+    int32_t *order = schema_by_frequency(c->rows, sizeof *c->rows, c->words.count), n = 0;
+    if (!order) return -1;
+    while (n < c->words.count && n < f->options.vocabulary && c->rows[order[n]] >= least) n++;
     f->categories = calloc((size_t)n + 1, sizeof *f->categories);
     f->idf = f->options.encode == SCHEMA_ENCODE_BAG_OF_WORDS ? calloc((size_t)n + 1, sizeof *f->idf) : NULL;
     bool memory = f->categories && (f->idf || f->options.encode != SCHEMA_ENCODE_BAG_OF_WORDS);
     for (int32_t i = 0; memory && i < n; i++) {
-        memory = (f->categories[i] = strdup(schema_dictionary_value(&c->words, sorted[i].at))) != NULL;
+        memory = (f->categories[i] = strdup(schema_dictionary_value(&c->words, order[i]))) != NULL;
         f->categories_count += memory;
-        if (f->idf) f->idf[i] = log((1.0 + (double)c->count) / (1.0 + (double)sorted[i].rows)) + 1;
+        if (f->idf) f->idf[i] = log((1.0 + (double)c->count) / (1.0 + (double)c->rows[order[i]])) + 1;
     }
-    free(sorted);
+    free(order);
     return memory ? schema_feature_hash(f) : -1;
 }
 

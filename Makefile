@@ -86,9 +86,9 @@ $(GEN)/migrations.h: schema/migrations/embed.sh $(wildcard schema/migrations/*.s
 	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
 
 # ---- schema and server: each sees only the rooms below it ----------------------------------------------------------
-SCHEMA_SRC := $(wildcard schema/*.c schema/formats/*.c)
+SCHEMA_SRC := $(wildcard schema/*.c schema/*/*.c)
 SCHEMA_OBJ := $(SCHEMA_SRC:%.c=$(B)/%.o)
-SCHEMA_INC := -Iengine -Ischema -Ischema/formats
+SCHEMA_INC := -Iengine $(patsubst %,-I%,schema schema/dataset schema/formats schema/ingest schema/predict schema/preprocessing schema/training)
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
 SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o)
 SERVER_INC := $(SCHEMA_INC) -Iserver -Iserver/store -Iserver/http -Iserver/routes -Iserver/jobs -Iserver/commands -I$(GEN) -DBACKPROPD_VERSION='"$(VERSION)"'

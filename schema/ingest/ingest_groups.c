@@ -84,7 +84,8 @@ int schema_ingest_open_groups(struct schema_ingest *ingest, struct schema_proble
 }
 
 int schema_ingest_start(struct schema_ingest *ingest, uint64_t end, struct schema_problems *problems) {
-    if (schema_ingest_infer(ingest, problems) || (end > 0 ? open_file(ingest, end, problems) : schema_ingest_open_groups(ingest, problems))) return -1;
+    if (schema_ingest_infer(ingest, problems) || (end > 0 ? open_file(ingest, end, problems) : schema_ingest_open_groups(ingest, problems)))
+        return -1;
     ingest->buffering = false;
     return 0;
 }

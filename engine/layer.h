@@ -31,7 +31,8 @@ enum bp_mask_rule {
     BP_MASK_PASS,   /* it holds for the output too (for several inputs: where all of them are there) */
     BP_MASK_ZERO,   /* as PASS, and hidden steps are 0 for it: the network sees to that, in x and in d_x (a convolution that keeps the steps) */
     BP_MASK_USE,    /* the layer heeds it, and its output has none */
-    BP_MASK_MAKE    /* the layer writes the mask of its output itself */
+    BP_MASK_MAKE,   /* the layer writes the mask of its output itself */
+    BP_MASK_RENEW   /* the layer heeds it and writes the mask of its output, which has other steps */
 };
 
 /* A layer in its place in a network: what the user asked, and what `plan` settled. Constant once planned. */
@@ -71,7 +72,7 @@ struct bp_pass {
     double share;                       /* samples of this shard / samples of the mini-batch */
     const bp_real *x[BP_INPUTS_MAX];    /* (B, in...) */
     const bp_real *mask[BP_INPUTS_MAX]; /* (B, steps) of an input that has one, else NULL */
-    bp_real *mask_out;                  /* (B, steps): for BP_MASK_MAKE */
+    bp_real *mask_out;                  /* (B, steps): for BP_MASK_MAKE, and for BP_MASK_RENEW when mask[0] is there */
     bp_real *a;                         /* (B, out...) */
     bp_real *memo;                      /* (B, memo) */
     bp_real *kept;                      /* (kept) */

@@ -57,7 +57,8 @@ static int place_mask(struct bp_network *net, int32_t at, struct bp_error *error
         from = mask;
     }
     if (from < 0 || node->mask == BP_MASK_MAKE || node->mask == BP_MASK_USE) return 0;
-    node->mask_of = several ? at : from;
+    node->mask_of = several || node->mask == BP_MASK_RENEW ? at : from;
+    if (node->mask == BP_MASK_RENEW) return 0;
     if ((node->mask == BP_MASK_PASS || node->mask == BP_MASK_ZERO) && steps_of(&node->out) == steps_of(&net->nodes[from].out)) return 0;
     bp_error_set(&cause, "",
                  "its input is a sequence with a mask (made by layer \"%s\"), and %s would mix its padding with steps that are there; put a "

@@ -4,7 +4,6 @@
 #include "layers/pool.h"
 
 #include "kernels/kernels.h"
-#include "layers/window.h"
 
 #include <string.h>
 
@@ -93,6 +92,10 @@ static struct bp_max_pool stretch(const struct bp_window *w, struct bp_place pla
 
 void bp_max_pool_forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct bp_window w = window_of(node);
+    if (pass->mask[0]) {
+        bp_masked_max_forward(&w, pass);
+        return;
+    }
     const size_t C = (size_t)w.channels, positions = (size_t)positions_of(&w, pass);
     struct bp_place place = bp_window_place(&w, 0);
     for (size_t position = 0, cell; position < positions;) {
@@ -123,6 +126,10 @@ void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass
     const size_t C = (size_t)w.channels, positions = (size_t)positions_of(&w, pass);
     const bool add = pass->keep_x[0] || !apart(&w);
     if (!pass->d_x[0]) return;
+    if (pass->mask[0]) {
+        bp_masked_max_backward(node, &w, pass);
+        return;
+    }
     if (!pass->keep_x[0] && (add || !covered(&w)))
         memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
     struct bp_place place = bp_window_place(&w, 0);
@@ -147,6 +154,10 @@ static bp_real share_of(const struct patch *p) {
 void bp_average_pool_forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct bp_window w = window_of(node);
     const size_t C = (size_t)w.channels;
+    if (pass->mask[0]) {
+        bp_masked_average_forward(&w, pass);
+        return;
+    }
     struct bp_place place = bp_window_place(&w, 0);
     for (int32_t position = 0; position < positions_of(&w, pass); position++, bp_window_advance(&w, &place)) {
         const struct patch p = patch_at(&w, place);
@@ -166,6 +177,10 @@ void bp_average_pool_backward(const struct bp_node *node, const struct bp_pass *
     const struct bp_window w = window_of(node);
     const size_t C = (size_t)w.channels;
     if (!pass->d_x[0]) return;
+    if (pass->mask[0]) {
+        bp_masked_average_backward(node, &w, pass);
+        return;
+    }
     if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
     struct bp_place place = bp_window_place(&w, 0);
     for (int32_t position = 0; position < positions_of(&w, pass); position++, bp_window_advance(&w, &place)) {

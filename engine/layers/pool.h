@@ -2,7 +2,7 @@
 #ifndef BP_LAYERS_POOL_H
 #define BP_LAYERS_POOL_H
 
-#include "layer.h"
+#include "layers/window.h"
 
 enum { BP_POOL_PARAMS = 3 };
 extern const struct bp_param bp_pool_params[BP_POOL_PARAMS];
@@ -13,5 +13,11 @@ void bp_max_pool_forward(const struct bp_node *node, const struct bp_pass *pass)
 void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass);
 void bp_average_pool_forward(const struct bp_node *node, const struct bp_pass *pass);
 void bp_average_pool_backward(const struct bp_node *node, const struct bp_pass *pass);
+
+/* The same of a sequence with a mask (pool_masked.c); the above go there by themselves. */
+void bp_masked_max_forward(const struct bp_window *w, const struct bp_pass *pass);
+void bp_masked_max_backward(const struct bp_node *node, const struct bp_window *w, const struct bp_pass *pass);
+void bp_masked_average_forward(const struct bp_window *w, const struct bp_pass *pass);
+void bp_masked_average_backward(const struct bp_node *node, const struct bp_window *w, const struct bp_pass *pass);
 
 #endif

@@ -74,6 +74,8 @@ START_TEST(every_layer) {
         {"masking", "masking; gru units=2 return_sequences=1 bidirectional=1; layer_norm; global_average_pool", {2, {4, 2}}},
         {"masking", "masking; rnn units=3 return_sequences=1 bidirectional=1; rnn units=2 bidirectional=1", {2, {5, 2}}},
         {"masking", "masking; dense units=4; multi_head_attention num_heads=2; dense units=3; global_max_pool", {2, {4, 2}}},
+        {"masking", "masking; dense units=3 activation=tanh; max_pool1d pool_size=2 padding=same; lstm units=2", {2, {5, 2}}},
+        {"masking", "masking; dense units=3 activation=tanh; average_pool1d pool_size=3 strides=1 padding=1; dense units=2", {2, {5, 2}}},
         {"masking", "masking name=m; dense units=2 activation=tanh name=d; add in=m,d; dense units=2", {2, {4, 2}}},
         {"masking", "masking mask_value=0; multi_head_attention num_heads=1 use_causal_mask=1; dense units=2", {2, {4, 2}}},
         {"embedding", "embedding input_dim=4 output_dim=3 mask_zero=1; lstm units=3; dense units=2", {1, {6}}},

@@ -40,6 +40,10 @@ static const char *const bodies[] = {
     "dense units=4 name=d; multi_head_attention num_heads=2 in=d name=a; add in=a,d; layer_norm; gru units=2",
     "dense units=2 name=p; dense units=3 in=m name=q; concatenate in=p,q,m; global_average_pool",
     "batch_norm; activation activation=gelu; dropout rate=0.5; gaussian_noise stddev=3; global_max_pool",
+    "max_pool1d pool_size=2 padding=same; global_average_pool",
+    "max_pool1d pool_size=2 strides=1 padding=same; lstm units=3",
+    "average_pool1d pool_size=2 padding=same; dense units=3 activation=tanh; gru units=3",
+    "average_pool1d pool_size=2 strides=1 padding=same; max_pool1d pool_size=2 padding=same; global_max_pool",
     "dense units=4 activation=prelu; activation activation=softmax; lstm units=3",
 };
 
@@ -174,8 +178,8 @@ START_TEST(layers_that_refuse_a_mask) {
         {"masking; flatten; dense units=1", "/layers/1", "a sequence with a mask (made by layer \"masking_1\"), and flatten would mix its padding"},
         {"masking name=m; dense units=3; conv1d filters=2 kernel_size=3; flatten", "/layers/2", "(made by layer \"m\"), and conv1d would mix"},
         {"masking; reshape target_shape=-1; dense units=1", "/layers/1", "reshape would mix"},
-        {"masking; max_pool1d; flatten", "/layers/1", "put a global_average_pool, global_max_pool, rnn, lstm or gru before it"},
-        {"masking; average_pool1d; flatten", "/layers/1", "average_pool1d would mix"},
+        {"masking; max_pool1d; flatten", "/layers/2", "put a global_average_pool, global_max_pool, rnn, lstm or gru before it"},
+        {"masking; average_pool1d; conv1d filters=2 kernel_size=2; flatten", "/layers/2", "conv1d would mix"},
         {"masking name=m; concatenate in=m,x axis=1; global_max_pool", "/layers/1", "concatenate would mix"},
         {"masking name=m; concatenate in=m,m axis=1; global_max_pool", "/layers/1", "concatenate would mix"},
     };

@@ -161,7 +161,7 @@ bench: $(B)/backpropd
 	$(Q)PYTHON=$(PYTHON) tests/bench/run.sh $(B)
 
 # ---- lint and format -------------------------------------------------------------------------------------------------
-C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 .PHONY: lint format
 lint: $(B)/backpropd
 	$(Q)PYTHON=$(PYTHON) tests/lint/lint.sh $(B)
@@ -228,4 +228,5 @@ docs: $(B)/backpropd
 	$(Q)$(PYTHON) clients/guides/reference.py $< $(B)/reference.md
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.SECONDARY:
+# Objects that only a pattern names are kept. (Not .SECONDARY: with it a header that has moved would not make anything new.)
+.PRECIOUS: $(B)/tests/%.o

@@ -1,5 +1,5 @@
-/* pool_masked.c - pooling over padded sequences: steps that are hidden do not count, as cells of padding do not (pool.c). x (B, steps, C), a (B, out, C).
- * A window over nothing but hidden steps gives 0, and is hidden in the output. */
+/* pool_masked.c - pooling over padded sequences: steps that are hidden do not count, as cells of padding do not (pool.c). x (B, steps, C), a (B, out,
+ * C). A window over nothing but hidden steps gives 0, and is hidden in the output. */
 #include "layers/pool.h"
 
 #include <string.h>
@@ -12,9 +12,8 @@ struct stretch {
 
 static struct stretch stretch_at(const struct bp_window *w, const struct bp_place *place) {
     const int32_t end = place->column + w->size[1];
-    return (struct stretch){.first = (size_t)place->image * (size_t)w->in[1],
-                            .from = place->column < 0 ? 0 : place->column,
-                            .until = end < w->in[1] ? end : w->in[1]};
+    return (struct stretch){
+        .first = (size_t)place->image * (size_t)w->in[1], .from = place->column < 0 ? 0 : place->column, .until = end < w->in[1] ? end : w->in[1]};
 }
 
 static int32_t count_of(const struct stretch *s, const bp_real *mask) {

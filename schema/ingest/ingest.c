@@ -126,6 +126,7 @@ static void column_clear(struct ingest_column *c) {
     free(c->name);
     free(c->counts);
     schema_dictionary_clear(&c->dictionary);
+    schema_dictionary_clear(&c->absents);
 }
 
 /* ---- rows ---- */

@@ -1,5 +1,6 @@
 /* ingest_infer.c - settles the type of every column from the first megabyte and the user's word. */
 #include "ingest_sink.h"
+#include "number.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -58,13 +59,38 @@ static bool is_text(const struct schema_ingest *ingest, int32_t column) {
     return prose ? distinct * 2 > c->sample_texts : distinct == c->sample_texts;
 }
 
-static enum schema_type inferred(const struct schema_ingest *ingest, int32_t column) {
+enum { ABSENT_SHARE = 10, ABSENT_SIZE = 20, ABSENT_NUMBERS = 20 };
+
+/* Whether a column is of numbers but for a few cells, which hold one of a few texts: "k.A.", "unknown". More than so many different numbers tell it
+ * from classes with numbers for names. The texts are kept. */
+static bool are_numbers(struct schema_ingest *ingest, int32_t column) {
+    struct ingest_column *c = &ingest->columns[column];
+    struct schema_dictionary numbers = {0};
+    struct schema_cell cell;
+    bool few = c->sample_numbers >= ABSENT_SHARE * c->sample_texts && c->sample_numbers > ABSENT_NUMBERS;
+    double number;
+    for (size_t at = 0; few && schema_cells_next(&ingest->sample, &at, &cell);) {
+        if (cell.kind == CELL_ROW || cell.kind == CELL_MISSING || cell.column != column || schema_cell_is_missing(cell.text, cell.size)) continue;
+        const bool is_number = cell.kind == CELL_NUMBER || (cell.kind == CELL_TEXT && schema_number_cell(cell.text, cell.size, &number));
+        struct schema_dictionary *d = is_number ? &numbers : &c->absents;
+        if ((is_number && d->count > ABSENT_NUMBERS) || schema_dictionary_find(d, cell.text, cell.size) >= 0) continue;
+        few = (is_number || (d->count < INGEST_ABSENTS && cell.size <= ABSENT_SIZE)) &&
+              schema_dictionary_add(d, cell.text, cell.size, cell.text, cell.size) >= 0;
+    }
+    few = few && numbers.count > ABSENT_NUMBERS;
+    schema_dictionary_clear(&numbers);
+    if (!few) schema_dictionary_clear(&c->absents);
+    return few;
+}
+
+static enum schema_type inferred(struct schema_ingest *ingest, int32_t column) {
     const struct ingest_column *c = &ingest->columns[column];
     if (c->sample_arrays) return SCHEMA_TENSOR;
     if (c->sample_texts && !c->sample_numbers && !c->sample_booleans) {
         if (c->sample_dates == c->sample_texts) return SCHEMA_DATETIME;
         if (is_text(ingest, column)) return SCHEMA_TEXT;
     }
+    if (c->sample_texts && c->sample_numbers && !c->sample_booleans && are_numbers(ingest, column)) return SCHEMA_NUMERIC;
     if (c->sample_texts || (c->sample_numbers && c->sample_booleans)) return SCHEMA_CATEGORICAL;
     return c->sample_booleans ? SCHEMA_BOOLEAN : SCHEMA_NUMERIC;
 }
@@ -125,6 +151,8 @@ void schema_ingest_reason(const struct schema_ingest *ingest, int32_t column, ch
     if (c->given) snprintf(text, size, "types says so");
     else if (c->declared) snprintf(text, size, "so are the values of the array");
     else if (c->sample_arrays) snprintf(text, size, "%lld cells are arrays", (long long)c->sample_arrays);
+    else if (c->absents.count)
+        snprintf(text, size, "%lld cells are numbers, the other %lld are taken as missing, the first being \"%s\"", numbers, texts, c->odd);
     else if (texts && numbers) snprintf(text, size, "%lld cells are numbers, %lld are not, the first being \"%s\"", numbers, texts, c->odd);
     else if (texts && c->type == SCHEMA_DATETIME) snprintf(text, size, "all %lld cells are dates, the first being \"%s\"", texts, c->odd);
     else if (texts && c->type == SCHEMA_TEXT)

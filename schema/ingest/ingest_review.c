@@ -158,6 +158,22 @@ static void review_balance(struct schema_ingest *ingest, const struct ingest_col
                        schema_ingest_short(text, strlen(text), value), (long long)counts[least], (long long)present);
 }
 
+/* A text within an object within the details; "" when it is not there. */
+static const char *json_text(const json_t *details, const char *object, const char *name) {
+    const char *text = json_string_value(json_object_get(json_object_get(details, object), name));
+    return text ? text : "";
+}
+
+static void review_absents(struct schema_ingest *ingest, const struct ingest_column *c, const char *name) {
+    char list[200] = "";
+    for (int32_t i = 0; i < c->absents.count; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s\"%s\"", i ? ", " : "", schema_dictionary_value(&c->absents, i));
+    schema_ingest_warn(
+        ingest,
+        "column \"%s\": %lld cells hold %s and are taken as missing, because all others are numbers; give it the type categorical to keep them", name,
+        (long long)c->absents_seen, list);
+}
+
 static void review_categories(struct schema_ingest *ingest, const struct ingest_column *c, const char *name) {
     int64_t present = ingest->rows - c->missing;
     if (c->kept)
@@ -167,7 +183,8 @@ static void review_categories(struct schema_ingest *ingest, const struct ingest_
                            name, (long long)c->kept);
     if (!c->given && c->sample_numbers > c->sample_texts && c->sample_texts > 0)
         schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: most of its values are numbers, but not all (\"%s\")", name, c->odd);
-    if (c->dictionary.count > 0 && decimal_comma(schema_dictionary_value(&c->dictionary, 0)))
+    const bool comma = strcmp(json_text(ingest->details, "csv", "decimal"), ",") == 0;
+    if (!comma && c->dictionary.count > 0 && decimal_comma(schema_dictionary_value(&c->dictionary, 0)))
         schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: its numbers seem to have a decimal comma (\"%s\"); write a point%s", name,
                            schema_dictionary_value(&c->dictionary, 0), ingest->details ? ", or send the file again with decimal=comma" : "");
     if (are_dates(&c->dictionary))
@@ -193,6 +210,7 @@ void schema_ingest_review(struct schema_ingest *ingest) {
             continue;
         }
         if (c->type == SCHEMA_CATEGORICAL) review_categories(ingest, c, name);
+        if (c->absents_seen) review_absents(ingest, c, name);
         bool constant = (schema_type_is_number(c->type) || c->type == SCHEMA_TENSOR)
                             ? c->statistics.min == c->statistics.max
                             : c->type == SCHEMA_BOOLEAN && (!c->boolean_counts[0] || !c->boolean_counts[1]);

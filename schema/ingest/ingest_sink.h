@@ -17,6 +17,7 @@
 #include "statistics.h"
 
 enum {
+    INGEST_ABSENTS = 3,                  /* texts that may stand for a missing number in one column */
     INGEST_SAMPLE = 1 << 20,             /* bytes of cells from which types are inferred */
     INGEST_CELL_MAX = 1 << 20,           /* bytes of a cell's text */
     INGEST_RECORD_MAX = 16 << 20,        /* bytes of a record */
@@ -43,6 +44,8 @@ struct ingest_column {
     int64_t sample_numbers, sample_booleans, sample_tokens, sample_texts, sample_arrays;
     int64_t sample_dates, sample_words; /* other texts that are dates; words of all of them */
     char odd[64];                       /* the first other text, shortened */
+    struct schema_dictionary absents;   /* NUMERIC: texts that stand for a missing number here, found in the sample */
+    int64_t absents_seen;
     /* the group being filled; which one depends on the type */
     double *numbers;
     uint32_t *codes;

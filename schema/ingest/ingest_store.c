@@ -46,6 +46,11 @@ static int store_number(struct schema_ingest *ingest, struct ingest_column *c, c
     case CELL_STRING:
         if (schema_cell_is_missing(cell->text, cell->size)) break;
         fits = (cell->kind == CELL_TEXT || c->given) && schema_number_cell(cell->text, cell->size, &number);
+        if (!fits && c->absents.count && schema_dictionary_find(&c->absents, cell->text, cell->size) >= 0) {
+            c->absents_seen++;
+            fits = true;
+            number = NAN;
+        }
         break;
     default: fits = false;
     }

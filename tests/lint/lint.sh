@@ -7,7 +7,7 @@ set -u
 build=$1
 faults=0
 fault() { printf 'lint: %s\n' "$*"; faults=$((faults + 1)); }
-list() { git ls-files -- "$@"; }
+list() { git ls-files -co --exclude-standard -- "$@"; }
 
 # 1. Arrows: server -> schema -> engine. The include paths of the Makefile hold our own headers back; these are the libraries'.
 grep -nE '#include <(jansson|microhttpd|sqlite3|yaml|nettle|zlib|zstd|stdio_ext|dlfcn|fcntl|sys/)' $(list 'engine/*.[ch]' | grep -v '^engine/kernels/onednn.c$') /dev/null && fault "the engine may use libc, libm, CBLAS and pthreads only"

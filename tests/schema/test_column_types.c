@@ -66,6 +66,30 @@ START_TEST(which_are_texts) {
 }
 END_TEST
 
+/* A few cells of one text among many different numbers are missing; where the numbers are few, or the texts many, they are categories. */
+START_TEST(texts_for_missing_numbers) {
+    char csv[4000] = "n,class,ragged\n";
+    for (int i = 0; i < 60; i++) {
+        const bool odd = i % 15 == 3;
+        sprintf(csv + strlen(csv), odd ? "%s,x,w%d\n" : "%s%d,%d,%d\n", odd ? "k.A." : "", i, i % 10, i);
+    }
+    struct loaded loaded = load_csv(csv, NULL);
+    ck_assert_int_eq(loaded.data->columns[0].type, SCHEMA_NUMERIC);
+    ck_assert_int_eq(loaded.data->columns[0].missing, 4);
+    ck_assert_double_eq(schema_dataset_number(loaded.data, 0, 2), 2);
+    ck_assert(isnan(schema_dataset_number(loaded.data, 0, 3)));
+    ck_assert_int_eq(loaded.data->columns[1].type, SCHEMA_CATEGORICAL);
+    ck_assert_int_eq(loaded.data->columns[2].type, SCHEMA_CATEGORICAL);
+    ck_assert_str_eq(
+        json_string_value(json_array_get(loaded.warnings, 0)),
+        "column \"n\": 4 cells hold \"k.A.\" and are taken as missing, because all others are numbers; give it the type categorical to keep them");
+    loaded_clear(&loaded);
+    loaded = load_csv(csv, "n:categorical");
+    ck_assert_int_eq(loaded.data->columns[0].type, SCHEMA_CATEGORICAL);
+    loaded_clear(&loaded);
+}
+END_TEST
+
 /* Text i of a column. */
 static size_t long_text(int i, char *out) {
     const size_t size = (size_t)(i * 7919 % 3000) + 1;
@@ -326,6 +350,7 @@ Suite *suite_schema_column_types(void) {
     tcase_add_test(tests, times);
     tcase_add_test(tests, texts);
     tcase_add_test(tests, which_are_texts);
+    tcase_add_test(tests, texts_for_missing_numbers);
     tcase_add_test(tests, long_texts);
     tcase_add_test(tests, base64_tensors);
     tcase_add_test(tests, a_bag_of_words);

@@ -193,7 +193,7 @@ static void review_categories(struct schema_ingest *ingest, const struct ingest_
             "column \"%s\" holds dates as text (\"%s\"), each of which is a category of its own; send it with %s, where the format says how they "
             "are written",
             name, schema_dictionary_value(&c->dictionary, 0),
-            ingest->types_in_body ? "{\"type\":\"datetime\",\"format\":\"%m/%d/%Y\"}" : "the type datetime:%m/%d/%Y");
+            ingest->types_in_body ? "{\"type\":\"datetime\",\"format\":\"%m/%d/%Y\"}" : "the type datetime:%m/%d/%Y (in a URL % is %25)");
     else if (present > IDENTIFIER_ROWS && c->dictionary.count == present)
         schema_ingest_warn(ingest, "column \"%s\" looks like an identifier: all its %lld values are different; leave it out of the features", name,
                            (long long)present);

@@ -147,6 +147,10 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def sanitized(self):
+        """Whether the server is built with a sanitizer, whose own memory comes on top."""
+        return re.search("lib[at]san", pathlib.Path("/proc/%d/maps" % self.process.pid).read_text()) is not None
+
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

@@ -81,7 +81,7 @@ START_TEST(suspicions) {
     warns("a,b,colour,state", nearly, "[]", __LINE__);
     warns("d,e,x", dates,
           "[\"column \\\"e\\\" holds dates as text (\\\"1/1/2023 12:00\\\"), each of which is a category of its own; send it with the type "
-          "datetime:%m/%d/%Y, where the format says how they are written\"]",
+          "datetime:%m/%d/%Y (in a URL % is %25), where the format says how they are written\"]",
           __LINE__);
 }
 END_TEST

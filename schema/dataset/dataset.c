@@ -175,10 +175,18 @@ static void pick_numbers(const struct block *b, const int64_t *rows, int64_t fir
 
 /* Rows far apart each wait for memory: the waits overlap when all are asked for first. */
 static void ask_for(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n) {
+    struct block b = {.rows = 0};
+    int64_t first = 0;
+    size_t bytes = 0;
     for (int64_t i = 0; i < n; i++) {
-        struct block b;
-        int64_t first;
-        if (block_of(d, column, rows + i, 1, &b, &first) > 0) __builtin_prefetch(b.values + (size_t)(rows[i] - first) * column_kind_bytes(b.kind));
+        if (rows[i] < first || rows[i] - first >= b.rows) {
+            if (block_of(d, column, rows + i, 1, &b, &first) == 0) {
+                b.rows = 0;
+                continue;
+            }
+            bytes = column_kind_bytes(b.kind);
+        }
+        __builtin_prefetch(b.values + (size_t)(rows[i] - first) * bytes);
     }
 }
 

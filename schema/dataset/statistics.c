@@ -54,6 +54,14 @@ static void range(struct schema_statistics *s, const double *x, int64_t n) {
     }
 }
 
+/* n more numbers, of that mean and sum of squared differences from it. */
+static void join_moments(struct schema_statistics *s, int64_t n, long double mean, long double m2) {
+    long double total = (long double)(s->count + n), d = mean - s->mean;
+    s->mean += d * (long double)n / total;
+    s->m2 += m2 + d * d * ((long double)s->count * (long double)n / total);
+    s->count += n;
+}
+
 static void join(struct schema_statistics *s, const double *x, int64_t n) {
     long double mean = (long double)sum(x, n) / (long double)n, m2 = squares(x, n, (double)mean);
     if (!isfinite(mean) || !isfinite(m2)) {
@@ -61,11 +69,35 @@ static void join(struct schema_statistics *s, const double *x, int64_t n) {
         for (int64_t i = 0; i < n; i++) mean += (long double)x[i] / (long double)n;
         for (int64_t i = 0; i < n; i++) m2 += ((long double)x[i] - mean) * ((long double)x[i] - mean);
     }
-    long double total = (long double)(s->count + n), d = mean - s->mean;
-    s->mean += d * (long double)n / total;
-    s->m2 += m2 + d * d * ((long double)s->count * (long double)n / total);
-    s->count += n;
+    join_moments(s, n, mean, m2);
     range(s, x, n);
+}
+
+/* A block of integers 0..255, such as pixels: their sums are exact in 32 bits. False: they are not, and nothing was done. As in column_file.c, such a
+ * number added to 2^23 stands in the lowest bits; what it says there must be the number again. */
+static bool join_bytes(struct schema_statistics *s, const float *x, int64_t n) {
+    int32_t total = 0, square = 0, min = 255, max = 0;
+    uint32_t other = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float raised = x[i] + 8388608.0F;
+        uint32_t low, bits, again;
+        memcpy(&low, &raised, sizeof low);
+        const int32_t q = (int32_t)(low & 0xFF);
+        const float whole = (float)q;
+        memcpy(&bits, &x[i], sizeof bits);
+        memcpy(&again, &whole, sizeof again);
+        other |= bits ^ again;
+        total += q;
+        square += (int32_t)(whole * whole);
+        min = q < min ? q : min;
+        max = q > max ? q : max;
+    }
+    if (other) return false;
+    const long double mean = (long double)total / (long double)n;
+    join_moments(s, n, mean, (long double)square - mean * (long double)total);
+    s->min = min < s->min ? min : s->min;
+    s->max = max > s->max ? max : s->max;
+    return true;
 }
 
 static bool is_integer(double v) {
@@ -98,6 +130,7 @@ void schema_statistics_add_floats(struct schema_statistics *s, const float *x, i
     for (int64_t i = 0; i < n; i += BLOCK) {
         int64_t m = n - i < BLOCK ? n - i : BLOCK, there = m;
         int missing = 0;
+        if (join_bytes(s, x + i, m)) continue;
         for (int64_t k = 0; k < m; k++) block[k] = (double)x[i + k], missing |= isnan(x[i + k]);
         if (missing) { /* missing numbers of a tensor do not count */
             there = 0;

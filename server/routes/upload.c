@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,29 @@ static int new_file(struct upload *u, struct schema_problems *problems) {
     return schema_problem_add(problems, NULL, "cannot create a file in the data folder: %s", strerror(errno));
 }
 
+static int no_base(struct schema_problems *problems) {
+    problems->internal = errno != ENOENT;
+    return schema_problem_add(problems, NULL, errno == ENOENT ? "the dataset was deleted meanwhile" : "cannot go on with the file of the dataset: %s",
+                              strerror(errno));
+}
+
+/* A copy of the base, where its file can have no other name: a file system without hard links, or too many of them. */
+static int copy_file(struct upload *u, const char *base, struct schema_problems *problems) {
+    const int from = open(base, O_RDONLY | O_CLOEXEC);
+    off_t at = 0;
+    if (from < 0) return no_base(problems);
+    int failed = new_file(u, problems);
+    while (!failed && at < u->base->bytes) {
+        const ssize_t n = sendfile(u->fd, from, &at, (size_t)(u->base->bytes - at));
+        if (n <= 0 && !(n < 0 && errno == EINTR)) {
+            if (n == 0) errno = EIO;
+            failed = no_base(problems);
+        }
+    }
+    close(from);
+    return failed;
+}
+
 /* Another name for the base's file, which nobody else writes to until it is closed: flock() waits for those who do. */
 static int share_file(struct upload *u, struct schema_problems *problems) {
     char id[STORE_ID_SIZE], name[STORE_FILE_SIZE], base[4200];
@@ -33,16 +57,14 @@ static int share_file(struct upload *u, struct schema_problems *problems) {
     snprintf(name, sizeof name, "%s.tmp", id);
     store_path(u->store, "datasets", u->base_row.file, base, sizeof base);
     store_path(u->store, "datasets", name, u->temporary, sizeof u->temporary);
-    if (link(base, u->temporary) == 0) {
-        u->fd = open(u->temporary, O_RDWR | O_CLOEXEC);
-        if (u->fd >= 0 && flock(u->fd, LOCK_EX) == 0 && fstat(u->fd, &st) == 0) {
-            u->behind = st.st_size;
-            return 0;
-        }
-    } else u->temporary[0] = '\0';
-    problems->internal = errno != ENOENT;
-    return schema_problem_add(problems, NULL, errno == ENOENT ? "the dataset was deleted meanwhile" : "cannot go on with the file of the dataset: %s",
-                              strerror(errno));
+    if (link(base, u->temporary) != 0) {
+        u->temporary[0] = '\0';
+        return errno == ENOENT ? no_base(problems) : copy_file(u, base, problems);
+    }
+    u->fd = open(u->temporary, O_RDWR | O_CLOEXEC);
+    if (u->fd < 0 || flock(u->fd, LOCK_EX) != 0 || fstat(u->fd, &st) != 0) return no_base(problems);
+    u->behind = st.st_size;
+    return 0;
 }
 
 static void drop_file(struct upload *u) {

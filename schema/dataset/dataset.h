@@ -1,4 +1,5 @@
-/* dataset.h - a dataset version as it lies on disk: one immutable, memory-mapped column file. Reading only; ingest.h writes.
+/* dataset.h - a dataset version as it lies on disk: a memory-mapped column file up to where this version ends; what is there never changes. Reading
+ * only; ingest.h writes.
  *
  * Once opened it is constant: any number of threads and processes read it at once. Numbers come out as double, exactly
  * as they were given; nothing is scaled here. */

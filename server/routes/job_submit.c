@@ -269,6 +269,16 @@ static void warn_of_versions(const struct submission *s, struct schema_training 
     json_array_append_new(t->warnings, json_string(text));
 }
 
+/* What the dataset warns of stands on the job too, behind its own; some places are left for what the training finds. */
+static void warn_of_data(const struct submission *s, struct schema_training *t) {
+    enum { MOST = 15 };
+    json_t *description = s->row.description ? document_json(s->row.description) : NULL, *warning;
+    size_t i;
+    json_array_foreach(json_object_get(description, "warnings"), i, warning) if (json_array_size(t->warnings) < MOST)
+        json_array_append(t->warnings, warning);
+    json_decref(description);
+}
+
 /* Data larger than memory is read in windows. Which, is part of the job, so that it ends with the same bits wherever it goes on. */
 static void bound_resident(struct schema_training *t, const struct schema_dataset *dataset, int64_t most) {
     char text[300];
@@ -292,6 +302,7 @@ static void create(struct request *r) {
         s.definition = NULL;
         if (t) warn_of_versions(&s, t);
         if (t) bound_resident(t, s.dataset, r->server->settings.job_resident_max);
+        if (t) warn_of_data(&s, t);
         int64_t need = t ? schema_training_bytes(t, s.dataset) : 0;
         if (t && need > r->server->settings.job_memory_max)
             schema_problem_add(&s.problems, "/model",

@@ -603,3 +603,14 @@ def test_broken_uploads_leave_nothing_behind(fresh):
     connection.close()  # half an upload
     harness.until(lambda: os.listdir(os.path.join(server.folder, "datasets")) == [], what="the removal of half an upload")
     assert server.get("/v1/datasets").json["data"] == []
+
+
+def test_its_warnings_stand_on_the_job_too(server):
+    """What was said of the data when it came is said again where it is used; an inline dataset says it there for the first time."""
+    columns = {"id": list(range(60)), "x": [i % 7 for i in range(60)], "y": [i % 7 * 2.5 for i in range(60)]}
+    name = unique("warned")
+    said = server.post("/v1/datasets", {"name": name, "columns": columns}).json["warnings"]
+    assert len(said) == 2 and "counts up by one" in said[0] and "one and the same up to scale" in said[1]
+    for dataset in (name, {"columns": columns}):
+        job = server.train(model={"layers": []}, dataset=dataset, target="y", task="regression", epochs=1, seed=1)
+        assert [w for w in job["warnings"] if w in said] == said

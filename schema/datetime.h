@@ -15,6 +15,10 @@ bool schema_datetime_parse(const char *text, size_t size, double *seconds);
 bool schema_datetime_parse_as(const char *format, const char *text, size_t size, double *seconds);
 /* Whether a format says year, month and day. */
 bool schema_datetime_format_good(const char *format);
+/* Whether seconds are a time before the year 10000, and not a number far before the year 1. */
+static inline bool schema_datetime_holds(double seconds) {
+    return seconds > -253402300800.0 && seconds < 253402300800.0;
+}
 /* "2024-01-31" with `days`, else "2024-01-31T12:00:00Z", with a fraction where there is one; "" for what is no date of these years. Returns text. */
 const char *schema_datetime_text(double seconds, bool days, char text[static SCHEMA_DATETIME_TEXT]);
 

@@ -27,6 +27,17 @@ bool schema_type_is_number(enum schema_type type) {
     return type == SCHEMA_NUMERIC || type == SCHEMA_DATETIME;
 }
 
+bool schema_type_serves(enum schema_type lies, enum schema_type wanted) {
+    if (lies == wanted) return true;
+    if (wanted == SCHEMA_TEXT) return lies == SCHEMA_CATEGORICAL;
+    if (wanted == SCHEMA_CATEGORICAL) return lies == SCHEMA_TEXT;
+    return wanted == SCHEMA_DATETIME && lies == SCHEMA_NUMERIC;
+}
+
+bool schema_column_serves(const struct schema_column *c, int64_t rows, enum schema_type wanted) {
+    return schema_type_serves(c->type, wanted) || (c->type == SCHEMA_NUMERIC && c->missing == rows);
+}
+
 /* ---- cells ---- */
 
 /* One column within one group. */

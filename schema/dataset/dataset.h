@@ -12,6 +12,9 @@
 enum schema_type { SCHEMA_NUMERIC, SCHEMA_CATEGORICAL, SCHEMA_BOOLEAN, SCHEMA_TENSOR, SCHEMA_DATETIME, SCHEMA_TEXT };
 /* Whether its cells are numbers: those of a datetime are seconds since 1970-01-01 in UTC. */
 bool schema_type_is_number(enum schema_type type);
+/* Whether a column of the type `lies` is read where `wanted` is the type: few rows may make categories of what many make texts of, and seconds are
+ * times. */
+bool schema_type_serves(enum schema_type lies, enum schema_type wanted);
 const char *schema_type_name(enum schema_type type); /* "numeric", ... */
 bool schema_type_parse(const char *name, enum schema_type *type);
 
@@ -45,6 +48,9 @@ struct schema_dataset {
     struct schema_column *columns;
     struct schema_dataset_map *map; /* private */
 };
+
+/* The same of a column; one that has no values, and so was taken as numeric, serves as anything. */
+bool schema_column_serves(const struct schema_column *column, int64_t rows, enum schema_type wanted);
 
 /* Maps the first `bytes` (0: all) of the column file behind fd (which may be closed afterwards), where a version ends, and checks its header, sizes
  * and checksums of everything but the row groups' contents. The result is the caller's. Errors: not a column file, damaged, cut short, a newer

@@ -4,6 +4,7 @@
 #include "text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the user's word ---- */
@@ -38,59 +39,74 @@ static int apply(struct schema_ingest *ingest, const struct schema_column_type *
 
 /* ---- the sample ---- */
 
-enum { PROSE_CELLS = 10, PROSE_WORDS = 5, DISTINCT_CELLS = 1000 };
+enum { PROSE_CELLS = 10, PROSE_WORDS = 5, DISTINCT_CELLS = 1000, ABSENT_SHARE = 10, ABSENT_SIZE = 20, ABSENT_NUMBERS = 20 };
 
-/* Whether the texts of a column are to be read, not told apart: sentences, hardly any of them twice; or so many, and all different, that a dictionary
- * of them would be the column once more. */
-static bool is_text(const struct schema_ingest *ingest, int32_t column) {
-    const struct ingest_column *c = &ingest->columns[column];
-    const bool prose = c->sample_texts >= PROSE_CELLS && c->sample_words >= PROSE_WORDS * c->sample_texts;
-    struct schema_dictionary seen = {0};
-    struct schema_cell cell;
-    int64_t distinct = 0;
-    if (!prose && c->sample_texts < DISTINCT_CELLS) return false;
-    for (size_t at = 0; schema_cells_next(&ingest->sample, &at, &cell);) {
-        if (cell.column != column || (cell.kind != CELL_TEXT && cell.kind != CELL_STRING) || schema_cell_is_missing(cell.text, cell.size)) continue;
-        if (schema_dictionary_find(&seen, cell.text, cell.size) >= 0) continue;
-        if (schema_dictionary_add(&seen, cell.text, cell.size, "", 0) < 0) break;
-        distinct++;
-    }
-    schema_dictionary_clear(&seen);
-    return prose ? distinct * 2 > c->sample_texts : distinct == c->sample_texts;
+/* The different values of a column in the sample, as far as its type hangs on them. */
+struct values {
+    struct schema_dictionary texts, numbers; /* numbers: no more than ABSENT_NUMBERS + 1 */
+    bool many;                               /* too many texts, or too long ones, to stand for a missing number */
+};
+
+static bool is_prose(const struct ingest_column *c) {
+    return c->sample_texts >= PROSE_CELLS && c->sample_words >= PROSE_WORDS * c->sample_texts;
 }
 
-enum { ABSENT_SHARE = 10, ABSENT_SIZE = 20, ABSENT_NUMBERS = 20 };
+/* Texts alone, which may be to be read and not told apart. */
+static bool may_be_text(const struct ingest_column *c) {
+    return c->sample_texts && !c->sample_numbers && !c->sample_booleans && !c->sample_arrays && c->sample_dates < c->sample_texts &&
+           (is_prose(c) || c->sample_texts >= DISTINCT_CELLS);
+}
 
-/* Whether a column is of numbers but for a few cells, which hold one of a few texts: "k.A.", "unknown". More than so many different numbers tell it
- * from classes with numbers for names. The texts are kept. */
-static bool are_numbers(struct schema_ingest *ingest, int32_t column) {
-    struct ingest_column *c = &ingest->columns[column];
-    struct schema_dictionary numbers = {0};
-    struct schema_cell cell;
-    bool few = c->sample_numbers >= ABSENT_SHARE * c->sample_texts && c->sample_numbers > ABSENT_NUMBERS;
+/* Numbers but for a few cells. */
+static bool may_be_numbers(const struct ingest_column *c) {
+    return c->sample_texts && !c->sample_booleans && !c->sample_arrays && c->sample_numbers > ABSENT_NUMBERS &&
+           c->sample_numbers >= ABSENT_SHARE * c->sample_texts;
+}
+
+/* -1: no memory. */
+static int take_value(struct values *v, const struct schema_cell *cell, bool mixed) {
     double number;
-    for (size_t at = 0; few && schema_cells_next(&ingest->sample, &at, &cell);) {
-        if (cell.kind == CELL_ROW || cell.kind == CELL_MISSING || cell.column != column || schema_cell_is_missing(cell.text, cell.size)) continue;
-        const bool is_number = cell.kind == CELL_NUMBER || (cell.kind == CELL_TEXT && schema_number_cell(cell.text, cell.size, &number));
-        struct schema_dictionary *d = is_number ? &numbers : &c->absents;
-        if ((is_number && d->count > ABSENT_NUMBERS) || schema_dictionary_find(d, cell.text, cell.size) >= 0) continue;
-        few = (is_number || (d->count < INGEST_ABSENTS && cell.size <= ABSENT_SIZE)) &&
-              schema_dictionary_add(d, cell.text, cell.size, cell.text, cell.size) >= 0;
-    }
-    few = few && numbers.count > ABSENT_NUMBERS;
-    schema_dictionary_clear(&numbers);
-    if (!few) schema_dictionary_clear(&c->absents);
-    return few;
+    const bool is_number = mixed && (cell->kind == CELL_NUMBER || (cell->kind == CELL_TEXT && schema_number_cell(cell->text, cell->size, &number)));
+    struct schema_dictionary *d = is_number ? &v->numbers : &v->texts;
+    if (is_number ? d->count > ABSENT_NUMBERS : v->many) return 0;
+    if (schema_dictionary_find(d, cell->text, cell->size) >= 0) return 0;
+    v->many = mixed && !is_number && (d->count == INGEST_ABSENTS || cell->size > ABSENT_SIZE);
+    return v->many || schema_dictionary_add(d, cell->text, cell->size, cell->text, cell->size) >= 0 ? 0 : -1;
 }
 
-static enum schema_type inferred(struct schema_ingest *ingest, int32_t column) {
-    const struct ingest_column *c = &ingest->columns[column];
-    if (c->sample_arrays) return SCHEMA_TENSOR;
-    if (c->sample_texts && !c->sample_numbers && !c->sample_booleans) {
-        if (c->sample_dates == c->sample_texts) return SCHEMA_DATETIME;
-        if (is_text(ingest, column)) return SCHEMA_TEXT;
+/* One walk for all columns whose type hangs on their values. values: (columns). */
+static int take_values(const struct schema_ingest *ingest, struct values *values) {
+    struct schema_cell cell;
+    for (size_t at = 0; schema_cells_next(&ingest->sample, &at, &cell);) {
+        if (cell.kind == CELL_ROW || cell.kind == CELL_MISSING) continue;
+        const struct ingest_column *c = &ingest->columns[cell.column];
+        const bool mixed = may_be_numbers(c);
+        if (c->given || c->declared || (!mixed && !may_be_text(c)) || schema_cell_is_missing(cell.text, cell.size)) continue;
+        if (take_value(&values[cell.column], &cell, mixed) != 0) return -1;
     }
-    if (c->sample_texts && c->sample_numbers && !c->sample_booleans && are_numbers(ingest, column)) return SCHEMA_NUMERIC;
+    return 0;
+}
+
+/* Sentences, hardly any of them twice; or so many texts, and all different, that a dictionary of them would be the column once more. */
+static bool is_text(const struct ingest_column *c, const struct values *v) {
+    return may_be_text(c) && (is_prose(c) ? v->texts.count * 2 > c->sample_texts : v->texts.count == c->sample_texts);
+}
+
+/* Numbers, and a few texts that stand for a missing one: "k.A.", "unknown". More than so many different numbers tell it from classes with numbers for
+ * names. */
+static bool are_numbers(const struct ingest_column *c, const struct values *v) {
+    return may_be_numbers(c) && !v->many && v->numbers.count > ABSENT_NUMBERS;
+}
+
+static enum schema_type inferred(struct ingest_column *c, struct values *v) {
+    if (c->sample_arrays) return SCHEMA_TENSOR;
+    if (c->sample_texts && !c->sample_numbers && !c->sample_booleans && c->sample_dates == c->sample_texts) return SCHEMA_DATETIME;
+    if (is_text(c, v)) return SCHEMA_TEXT;
+    if (are_numbers(c, v)) {
+        c->absents = v->texts;
+        v->texts = (struct schema_dictionary){0};
+        return SCHEMA_NUMERIC;
+    }
     if (c->sample_texts || (c->sample_numbers && c->sample_booleans)) return SCHEMA_CATEGORICAL;
     return c->sample_booleans ? SCHEMA_BOOLEAN : SCHEMA_NUMERIC;
 }
@@ -126,22 +142,30 @@ static int settle_shape(const struct schema_ingest *ingest, int32_t column, stru
     return 0;
 }
 
+static int infer_column(struct schema_ingest *ingest, int32_t i, struct values *values, struct schema_problems *problems) {
+    struct ingest_column *c = &ingest->columns[i];
+    if (c->declared && c->given && (c->given->type == SCHEMA_TENSOR) != (c->type == SCHEMA_TENSOR)) {
+        char name[64];
+        return schema_problem_add(problems, NULL, "column \"%s\" was given the type %s, but %s", schema_ingest_short(c->name, c->name_size, name),
+                                  schema_type_name(c->given->type),
+                                  c->type == SCHEMA_TENSOR ? "its cells are arrays: it is a tensor" : "its cells are single numbers");
+    }
+    c->type = c->given ? c->given->type : c->declared ? c->type : inferred(c, values);
+    if (c->given && c->given->format) c->format = c->given->format;
+    return c->type == SCHEMA_TENSOR ? settle_shape(ingest, i, problems) : 0;
+}
+
 int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *problems) {
     int failed = apply(ingest, ingest->options.types, ingest->options.types_count, false, problems);
     if (apply(ingest, ingest->types, ingest->types_count, true, problems)) failed = -1;
-    for (int32_t i = 0; i < ingest->columns_count; i++) {
-        struct ingest_column *c = &ingest->columns[i];
-        if (c->declared && c->given && (c->given->type == SCHEMA_TENSOR) != (c->type == SCHEMA_TENSOR)) {
-            char name[64];
-            failed = schema_problem_add(problems, NULL, "column \"%s\" was given the type %s, but %s",
-                                        schema_ingest_short(c->name, c->name_size, name), schema_type_name(c->given->type),
-                                        c->type == SCHEMA_TENSOR ? "its cells are arrays: it is a tensor" : "its cells are single numbers");
-            continue;
-        }
-        c->type = c->given ? c->given->type : c->declared ? c->type : inferred(ingest, i);
-        if (c->given && c->given->format) c->format = c->given->format;
-        if (c->type == SCHEMA_TENSOR && settle_shape(ingest, i, problems)) failed = -1;
+    struct values *values = calloc((size_t)ingest->columns_count + 1, sizeof *values);
+    if (!values || take_values(ingest, values) != 0) failed = schema_ingest_no_memory(problems);
+    for (int32_t i = 0; values && i < ingest->columns_count; i++) {
+        if (infer_column(ingest, i, &values[i], problems) != 0) failed = -1;
+        schema_dictionary_clear(&values[i].texts);
+        schema_dictionary_clear(&values[i].numbers);
     }
+    free(values);
     return failed;
 }
 

@@ -83,7 +83,7 @@ static int store_datetime(struct schema_ingest *ingest, struct ingest_column *c,
              c->given && text)
         (void)schema_number_cell(cell->text, cell->size, &seconds);
     c->numbers[ingest->group_row] = seconds;
-    if (fabs(seconds) < 253402300800.0) return 0; /* the year 10000 */
+    if (schema_datetime_holds(seconds)) return 0;
     char expected[160];
     if (c->format) snprintf(expected, sizeof expected, "a date or time like \"%s\"", c->format);
     else snprintf(expected, sizeof expected, "a date or time like 2024-01-31 or 2024-01-31T12:00:00Z, or seconds since 1970");

@@ -97,7 +97,7 @@ static int decode_datetime(struct schema_predictor *p, int32_t i, const json_t *
     char got[80];
     if (text && missing_text(text)) return 0;
     if (text) schema_datetime_parse_as(f->format, text, strlen(text), &seconds);
-    if (!(fabs(seconds) < 253402300800.0)) /* the year 10000 */
+    if (!schema_datetime_holds(seconds))
         return schema_problem_add(problems, pointer, "column \"%.60s\" wants a date or time like %s%s%s, or seconds since 1970, got %s", f->name,
                                   f->format ? "\"" : "", f->format ? f->format : "\"2024-01-31\" or \"2024-01-31T12:00:00Z\"", f->format ? "\"" : "",
                                   schema_json_text(json, got, sizeof got));

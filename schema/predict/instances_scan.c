@@ -92,7 +92,7 @@ static bool take_cell(struct scan *s, int32_t i) {
     case SCHEMA_DATETIME:
         if (*s->at != '"') {
             cell->kind = SCHEMA_VALUE_NUMBER;
-            return take_number(s, &cell->number) && fabs(cell->number) < 253402300800.0;
+            return take_number(s, &cell->number) && schema_datetime_holds(cell->number);
         }
         if (!take_string(s, &text, &size) || size == 0 || schema_cell_is_missing(text, size)) return false;
         cell->kind = SCHEMA_VALUE_NUMBER;

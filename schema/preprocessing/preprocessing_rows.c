@@ -89,10 +89,9 @@ static void put_feature(const struct stretch *s, int32_t i, float *tensor) {
     const struct schema_view *view = s->view;
     const enum schema_type type = view->preprocessing->features[i].type,
                            lies = view->columns[i] < 0 ? type : view->dataset->columns[view->columns[i]].type;
-    const bool texts = type == SCHEMA_TEXT || lies == SCHEMA_TEXT, seconds = type == SCHEMA_DATETIME && lies == SCHEMA_NUMERIC;
-    if (view->columns[i] < 0 || (texts ? schema_type_is_number(lies) : lies != type && !seconds))
+    if (view->columns[i] < 0 || !schema_type_serves(lies, type))
         for (int32_t r = 0; r < s->n; r++) put(s, i, r, &(struct schema_feature_value){.kind = SCHEMA_VALUE_MISSING});
-    else if (texts) put_texts(s, i);
+    else if (type == SCHEMA_TEXT || lies == SCHEMA_TEXT) put_texts(s, i);
     else if (type == SCHEMA_CATEGORICAL) put_categories(s, i);
     else if (type == SCHEMA_TENSOR) put_tensors(s, i, tensor);
     else put_numbers(s, i);

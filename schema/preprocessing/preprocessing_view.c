@@ -12,10 +12,7 @@ static int bind_feature(struct schema_view *view, int32_t i, bool strict, struct
     view->columns[i] = column;
     if (column < 0) return strict ? bp_error_set(error, "/features", "the dataset has no column \"%.80s\"", f->name) : 0;
     const struct schema_column *c = &view->dataset->columns[column];
-    if (f->type == SCHEMA_TEXT && c->type == SCHEMA_CATEGORICAL) return 0; /* of few rows: texts all the same */
-    if (f->type == SCHEMA_CATEGORICAL && c->type == SCHEMA_TEXT) return 0; /* of many */
-    if (f->type == SCHEMA_DATETIME && c->type == SCHEMA_NUMERIC) return 0; /* seconds */
-    if (c->type != f->type && !(c->type == SCHEMA_NUMERIC && c->missing == view->dataset->rows))
+    if (!schema_column_serves(c, view->dataset->rows, f->type))
         return bp_error_set(error, "/features", "column \"%.80s\" is %s, the model wants %s", f->name, schema_type_name(c->type),
                             schema_type_name(f->type));
     if (f->type == SCHEMA_TENSOR && c->type == SCHEMA_TENSOR) {

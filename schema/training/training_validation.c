@@ -18,15 +18,6 @@ __attribute__((format(printf, 2, 3))) static void problem(struct resolving *r, c
                        text);
 }
 
-/* Whether a column of one type is read where training has the other: few rows may make categories of what many make texts of, and seconds are times.
- */
-static bool reads_as(const struct schema_column *c, enum schema_type type, int64_t rows) {
-    if (c->type == type || (c->type == SCHEMA_NUMERIC && c->missing == rows)) return true;
-    if (type == SCHEMA_TEXT) return c->type == SCHEMA_CATEGORICAL;
-    if (type == SCHEMA_CATEGORICAL) return c->type == SCHEMA_TEXT;
-    return type == SCHEMA_DATETIME && c->type == SCHEMA_NUMERIC;
-}
-
 /* The column of that name with the type and shape that training has; NULL with a problem. */
 static const struct schema_column *column_of(struct resolving *r, const char *name, const char *use, enum schema_type type,
                                              const struct bp_shape *shape) {
@@ -35,7 +26,7 @@ static const struct schema_column *column_of(struct resolving *r, const char *na
     char got[64], want[64];
     if (i < 0) return problem(r, "it has no column \"%.60s\", which is %s", name, use), NULL;
     const struct schema_column *c = &d->columns[i];
-    if (!reads_as(c, type, d->rows))
+    if (!schema_column_serves(c, d->rows, type))
         return problem(r, "its column \"%.60s\" is %s, where the training's is %s", name, schema_type_name(c->type), schema_type_name(type)), NULL;
     if (type == SCHEMA_TENSOR && c->type == SCHEMA_TENSOR && !bp_shape_equal(&c->shape, shape))
         return problem(r, "its column \"%.60s\" has the shape %s, where the training's has %s", name, bp_shape_text(&c->shape, got, sizeof got),

@@ -8,14 +8,6 @@
     "SELECT id FROM jobs WHERE dataset = ?1 AND dataset_version = ?2 UNION "                                                                         \
     "SELECT id FROM jobs WHERE validation_dataset = ?1 AND validation_version = ?2"
 
-static bool job_use_read(sqlite3_stmt *s, void *item) {
-    struct store_use *use = item;
-    column_copy(s, 0, use->job, sizeof use->job);
-    column_copy(s, 1, use->model, sizeof use->model);
-    use->version = sqlite3_column_int64(s, 2);
-    return store_status_parse((const char *)sqlite3_column_text(s, 3), &use->status);
-}
-
 static bool version_use_read(sqlite3_stmt *s, void *item) {
     struct store_use *use = item;
     column_copy(s, 0, use->job, sizeof use->job);
@@ -23,6 +15,11 @@ static bool version_use_read(sqlite3_stmt *s, void *item) {
     use->version = sqlite3_column_int64(s, 2);
     use->status = STORE_SUCCEEDED;
     return true;
+}
+
+static bool job_use_read(sqlite3_stmt *s, void *item) {
+    struct store_use *use = item;
+    return version_use_read(s, item) && store_status_parse((const char *)sqlite3_column_text(s, 3), &use->status);
 }
 
 static bool count_read(sqlite3_stmt *s, void *item) {

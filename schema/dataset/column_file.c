@@ -2,6 +2,8 @@
  * In this order: the arithmetic of the layout (shared with the reader), narrowing, groups, footer. */
 #include "column_file.h"
 
+#include "pixel.h"
+
 #include <errno.h>
 #include <float.h>
 #include <math.h>
@@ -128,19 +130,9 @@ static enum block_kind narrowest_codes(const uint32_t *codes, int64_t n) {
     return max == 0 ? BLOCK_NONE : max <= UINT8_MAX ? BLOCK_U8 : max <= UINT16_MAX ? BLOCK_U16 : BLOCK_U32;
 }
 
-/* x is an integer 0..255 and not -0. Added to 2^23, such a number stands in the lowest bits; what it says there must be x again. No branch, no
- * comparison of floats: this runs over every pixel. */
 static bool all_bytes(const float *x, int64_t n) {
     uint32_t other = 0;
-    for (int64_t k = 0; k < n; k++) {
-        const float raised = x[k] + 8388608.0F;
-        uint32_t bits, low, again;
-        memcpy(&low, &raised, sizeof low);
-        const float whole = (float)(int32_t)(low & 0xFF);
-        memcpy(&bits, &x[k], sizeof bits);
-        memcpy(&again, &whole, sizeof again);
-        other |= bits ^ again;
-    }
+    for (int64_t k = 0; k < n; k++) schema_pixel(x[k], &other);
     return other == 0;
 }
 

@@ -6,6 +6,8 @@
  * fixed. Numbers so large that a sum overflows are done again in long double. */
 #include "statistics.h"
 
+#include "pixel.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -73,20 +75,13 @@ static void join(struct schema_statistics *s, const double *x, int64_t n) {
     range(s, x, n);
 }
 
-/* A block of integers 0..255, such as pixels: their sums are exact in 32 bits. False: they are not, and nothing was done. As in column_file.c, such a
- * number added to 2^23 stands in the lowest bits; what it says there must be the number again. */
+/* A block of integers 0..255, such as pixels: their sums are exact in 32 bits. False: they are not, and nothing was done. */
 static bool join_bytes(struct schema_statistics *s, const float *x, int64_t n) {
     int32_t total = 0, square = 0, min = 255, max = 0;
     uint32_t other = 0;
     for (int64_t i = 0; i < n; i++) {
-        const float raised = x[i] + 8388608.0F;
-        uint32_t low, bits, again;
-        memcpy(&low, &raised, sizeof low);
-        const int32_t q = (int32_t)(low & 0xFF);
+        const int32_t q = schema_pixel(x[i], &other);
         const float whole = (float)q;
-        memcpy(&bits, &x[i], sizeof bits);
-        memcpy(&again, &whole, sizeof again);
-        other |= bits ^ again;
         total += q;
         square += (int32_t)(whole * whole);
         min = q < min ? q : min;

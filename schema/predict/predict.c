@@ -57,7 +57,7 @@ void schema_predictor_free(struct schema_predictor *p) {
     free(p);
 }
 
-static void reset(struct schema_predictor *p, struct schema_text *out) {
+void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out) {
     size_t features = (size_t)p->preprocessing->features_count;
     p->out = out;
     p->filled = 0;
@@ -291,11 +291,11 @@ static void write_warnings(struct schema_predictor *p) {
 int schema_predict_body(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max, struct schema_text *out,
                         struct schema_problems *problems) {
     size_t start = out->size;
-    reset(p, out);
+    schema_predictor_reset(p, out);
     schema_text_string(out, "\"predictions\":[");
     if (schema_instances_scan(p, body, size, rows_max) != 0) {
         out->size = start;
-        reset(p, out);
+        schema_predictor_reset(p, out);
         schema_text_string(out, "\"predictions\":[");
         if (schema_instances_decode(p, body, size, rows_max, problems) != 0) return -1;
     }

@@ -26,6 +26,8 @@ struct schema_predictor {
     int32_t ignored_count;
 };
 
+/* Begins a call whose predictions go to out: no rows, nothing counted. */
+void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out);
 /* The cells of a row are complete: transforms them into the workspace; runs the batch when it is full. */
 void schema_predictor_row(struct schema_predictor *p);
 /* Runs what waits. */

@@ -140,6 +140,14 @@ bool request_paging(struct request *r, int32_t *limit, const char **after) {
     return true;
 }
 
+bool request_after_version(struct request *r, const char *after, int64_t *version) {
+    char *end = NULL;
+    *version = after ? strtoll(after, &end, 10) : 0;
+    if (!after || (!*end && *version >= 1)) return true;
+    answer_problem(r, PROBLEM_invalid, "after must be the number of a version, got \"%.40s\"", after);
+    return false;
+}
+
 /* jansson's own limit of nesting is 2048; people need a few. */
 static bool too_deep(const char *body, size_t size, int limit) {
     int depth = 0;

@@ -111,6 +111,8 @@ const char *request_query(const struct request *request, const char *name);
 const char *request_header(const struct request *request, const char *name);
 /* limit and after of a list. false: answered with a problem. */
 bool request_paging(struct request *request, int32_t *limit, const char **after);
+/* `after` of a list of versions as a number, 0 when it is NULL. false: answered with a problem. */
+bool request_after_version(struct request *request, const char *after, int64_t *version);
 /* The JSON body; NULL: answered with a problem. The caller's. */
 json_t *request_json(struct request *request);
 /* {version} of a path: a number or "latest" (0). false: answered with a problem. */

@@ -64,20 +64,18 @@ static json_t *page(struct request *r, const struct store_datasets *found) {
 }
 
 static void list(struct request *r) {
-    char name[STORE_NAME_SIZE], first[24], last[24], *end = NULL;
-    int64_t version;
+    char name[STORE_NAME_SIZE], first[24], last[24];
+    int64_t version, from;
     int32_t limit;
     const char *after;
     struct store_datasets found = {0};
     struct bp_error error = {0};
     if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
-    const int64_t from = after ? strtoll(after, &end, 10) : 0;
-    if (version || (end && (*end || from < 1))) {
-        if (version)
-            answer_problem(r, PROBLEM_invalid, "the versions of a dataset are listed by its name alone: leave @%lld out", (long long)version);
-        else answer_problem(r, PROBLEM_invalid, "after must be the number of a version, got \"%.40s\"", after);
+    if (version) {
+        answer_problem(r, PROBLEM_invalid, "the versions of a dataset are listed by its name alone: leave @%lld out", (long long)version);
         return;
     }
+    if (!request_after_version(r, after, &from)) return;
     enum store_result result = store_dataset_versions(r->server->store, name, from, limit, &found, &error);
     if (result == STORE_OK && found.count == 0) { /* none that old, or no such dataset */
         struct store_dataset any;

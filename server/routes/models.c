@@ -132,19 +132,15 @@ static void delete (struct request *r) {
 }
 
 static void list_versions(struct request *r) {
-    char name[STORE_NAME_SIZE], first[24], last[24], *end = NULL;
-    int64_t version;
+    char name[STORE_NAME_SIZE], first[24], last[24];
+    int64_t version, from;
     int32_t limit;
     const char *after;
     struct store_versions found = {0};
     struct store_model m = {0};
     struct bp_error error = {0};
     if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
-    int64_t from = after ? strtoll(after, &end, 10) : 0;
-    if (end && (*end || from < 1)) {
-        answer_problem(r, PROBLEM_invalid, "after must be the number of a version, got \"%.40s\"", after);
-        return;
-    }
+    if (!request_after_version(r, after, &from)) return;
     enum store_result result = store_model_get(r->server->store, name, &m, &error);
     store_model_free(&m);
     if (result == STORE_OK) result = store_version_list(r->server->store, name, from, limit, &found, &error);

@@ -32,13 +32,7 @@ static struct reading read_body(struct schema_predictor *p, const char *body, si
     struct reading r = {.out = {.limit = 1 << 22}};
     struct schema_problems problems = {0};
     const size_t features = (size_t)p->preprocessing->features_count;
-    p->out = &r.out;
-    p->filled = 0;
-    p->rows = 0;
-    p->ignored_count = 0;
-    p->ignored_rows = 0;
-    memset(p->missing, 0, features * sizeof *p->missing);
-    memset(p->unseen, 0, features * sizeof *p->unseen);
+    schema_predictor_reset(p, &r.out);
     schema_text_string(&r.out, "[");
     r.taken = (quick ? schema_instances_scan(p, body, size, ROWS_MAX) : schema_instances_decode(p, body, size, ROWS_MAX, &problems)) == 0;
     FUZZ_REQUIRE(quick || r.taken == (problems.total == 0));

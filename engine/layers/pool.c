@@ -124,14 +124,14 @@ static bool covered(const struct bp_window *w) {
 void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct bp_window w = window_of(node);
     const size_t C = (size_t)w.channels, positions = (size_t)positions_of(&w, pass);
-    const bool add = pass->keep_x[0] || !apart(&w);
+    const bool masked = pass->mask[0] != NULL, add = pass->keep_x[0] || masked || !apart(&w);
     if (!pass->d_x[0]) return;
-    if (pass->mask[0]) {
-        bp_masked_max_backward(node, &w, pass);
-        return;
-    }
     if (!pass->keep_x[0] && (add || !covered(&w)))
         memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
+    if (masked) {
+        bp_masked_max_backward(&w, pass);
+        return;
+    }
     struct bp_place place = bp_window_place(&w, 0);
     for (size_t position = 0, cell; position < positions;) {
         struct bp_max_pool call = stretch(&w, place, &cell);
@@ -177,11 +177,11 @@ void bp_average_pool_backward(const struct bp_node *node, const struct bp_pass *
     const struct bp_window w = window_of(node);
     const size_t C = (size_t)w.channels;
     if (!pass->d_x[0]) return;
+    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
     if (pass->mask[0]) {
-        bp_masked_average_backward(node, &w, pass);
+        bp_masked_average_backward(&w, pass);
         return;
     }
-    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
     struct bp_place place = bp_window_place(&w, 0);
     for (int32_t position = 0; position < positions_of(&w, pass); position++, bp_window_advance(&w, &place)) {
         const struct patch p = patch_at(&w, place);

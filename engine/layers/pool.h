@@ -14,10 +14,10 @@ void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass
 void bp_average_pool_forward(const struct bp_node *node, const struct bp_pass *pass);
 void bp_average_pool_backward(const struct bp_node *node, const struct bp_pass *pass);
 
-/* The same of a sequence with a mask (pool_masked.c); the above go there by themselves. */
+/* The same of a sequence with a mask (pool_masked.c); the above go there by themselves. Backward adds to d_x. */
 void bp_masked_max_forward(const struct bp_window *w, const struct bp_pass *pass);
-void bp_masked_max_backward(const struct bp_node *node, const struct bp_window *w, const struct bp_pass *pass);
+void bp_masked_max_backward(const struct bp_window *w, const struct bp_pass *pass);
 void bp_masked_average_forward(const struct bp_window *w, const struct bp_pass *pass);
-void bp_masked_average_backward(const struct bp_node *node, const struct bp_window *w, const struct bp_pass *pass);
+void bp_masked_average_backward(const struct bp_window *w, const struct bp_pass *pass);
 
 #endif

@@ -22,11 +22,6 @@ static int32_t count_of(const struct stretch *s, const bp_real *mask) {
     return count;
 }
 
-/* The gradient of x starts from 0 where it is stored. */
-static void begin(const struct bp_node *node, const struct bp_pass *pass) {
-    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
-}
-
 void bp_masked_max_forward(const struct bp_window *w, const struct bp_pass *pass) {
     const size_t C = (size_t)w->channels, positions = (size_t)pass->batch * (size_t)w->out[1];
     struct bp_place place = bp_window_place(w, 0);
@@ -50,10 +45,9 @@ void bp_masked_max_forward(const struct bp_window *w, const struct bp_pass *pass
     }
 }
 
-void bp_masked_max_backward(const struct bp_node *node, const struct bp_window *w, const struct bp_pass *pass) {
+void bp_masked_max_backward(const struct bp_window *w, const struct bp_pass *pass) {
     const size_t C = (size_t)w->channels, positions = (size_t)pass->batch * (size_t)w->out[1];
     struct bp_place place = bp_window_place(w, 0);
-    begin(node, pass);
     for (size_t position = 0; position < positions; position++, bp_window_advance(w, &place)) {
         const struct stretch s = stretch_at(w, &place);
         const bp_real *d_a = pass->d_a + position * C, *which = pass->memo + position * C; /* (C) */
@@ -77,10 +71,9 @@ void bp_masked_average_forward(const struct bp_window *w, const struct bp_pass *
     }
 }
 
-void bp_masked_average_backward(const struct bp_node *node, const struct bp_window *w, const struct bp_pass *pass) {
+void bp_masked_average_backward(const struct bp_window *w, const struct bp_pass *pass) {
     const size_t C = (size_t)w->channels, positions = (size_t)pass->batch * (size_t)w->out[1];
     struct bp_place place = bp_window_place(w, 0);
-    begin(node, pass);
     for (size_t position = 0; position < positions; position++, bp_window_advance(w, &place)) {
         const struct stretch s = stretch_at(w, &place);
         const int32_t count = count_of(&s, pass->mask[0]);

@@ -238,7 +238,7 @@ int schema_source_new(const struct schema_source_options *options, struct schema
     for (int32_t k = 0; memory && s->keep && k < p->inputs_count; k++)
         memory = (s->kept[k] = malloc(((size_t)n * (size_t)s->widths[k] + 1) * sizeof(float))) != NULL;
     for (int32_t o = 0; memory && o < p->outputs_count; o++) memory = open_goal(s, o, options->one_hot[o]);
-    if (!memory || !open_weights(s, options->class_weights)) {
+    if (!memory || !open_weights(s, options->training)) {
         schema_source_free(s);
         return bp_error_set(error, "", "no memory for %lld rows", (long long)n);
     }

@@ -26,8 +26,8 @@ struct schema_source_options {
     const int64_t *rows; /* [n], borrowed until schema_source_free */
     int64_t n;
     bool one_hot[BP_OUTPUTS_MAX]; /* the targets of that output are as wide as its labels */
-    bool class_weights;           /* rows count what their class does, besides what their sample weight says: for training */
-    bool training;                /* the rows are those that the preprocessing was fitted on */
+    bool training; /* the rows are those that the preprocessing was fitted on: they count what their class does, besides what their sample weight
+                      says, and target encodings leave their fold out */
     size_t memory_max;
 };
 int schema_source_new(const struct schema_source_options *options, struct schema_source **source, struct bp_error *error);

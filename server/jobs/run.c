@@ -24,7 +24,6 @@ static int open_source(struct run *run, bool training, struct schema_source **so
     struct schema_source_options options = {.view = run->other && !training ? run->other_view : run->view,
                                             .rows = training ? split->train : split->validation,
                                             .n = training ? split->train_count : split->validation_count,
-                                            .class_weights = training,
                                             .training = training,
                                             .memory_max = run->options.window > 0 ? 0 : SCHEMA_SOURCE_MEMORY};
     for (int32_t o = 0; o < p->outputs_count; o++) {

@@ -202,7 +202,7 @@ static void weights_are(const struct resolved *r, bool training, const double *e
     int64_t rows[16];
     float x[16 * 8], y[16 * 4], weights[16];
     for (int64_t i = 0; i < n; i++) rows[i] = i;
-    const struct schema_source_options options = {.view = view, .rows = rows, .n = n, .class_weights = training, .memory_max = SCHEMA_SOURCE_MEMORY};
+    const struct schema_source_options options = {.view = view, .rows = rows, .n = n, .training = training, .memory_max = SCHEMA_SOURCE_MEMORY};
     ck_assert_int_eq(schema_source_new(&options, &source, &error), 0);
     const struct bp_source batches = schema_source_batches(source);
     ck_assert(batches.weighted == (expected != NULL));
@@ -243,7 +243,7 @@ static bp_real *train(const struct resolved *r, size_t *count) {
     struct bp_trainer *trainer = NULL;
     ck_assert_int_eq(schema_training_split(t, view, &split, &error), 0);
     const struct schema_source_options options = {
-        .view = view, .rows = split.train, .n = split.train_count, .class_weights = true, .memory_max = SCHEMA_SOURCE_MEMORY};
+        .view = view, .rows = split.train, .n = split.train_count, .training = true, .memory_max = SCHEMA_SOURCE_MEMORY};
     ck_assert_int_eq(schema_source_new(&options, &source, &error), 0);
     const struct bp_source batches = schema_source_batches(source);
     const struct bp_train_options how = schema_training_options(t);

@@ -239,56 +239,52 @@ static void cut_tile(const struct tile *tile, int32_t rows, int32_t columns, int
 }
 #endif
 
-/* All rows of C, columns j.. (`columns` of them), one block of k. */
-static void walk_panel(const struct bp_gemm *call, struct tile tile, int32_t columns, int32_t width) {
-    const size_t a_row = tile.a_row, wide = (size_t)(width / LANES - 1);
-    const bp_real *a = tile.a;
-    bp_real *c = tile.c;
-    for (int32_t i = 0, rows; i < call->m; i += rows) {
-        rows = tile_rows(call->m - i);
-        tile.a = a + (size_t)i * a_row;
-        tile.c = c + (size_t)i * (size_t)call->ldc;
-        if (columns == width) tiles[rows][wide](&tile);
+/* All `rows` of C below tile->a and tile->c, which end beyond them: `columns` columns, one block of k. The tile is changed in place and the call
+ * never copied: a vector read of what has just been written byte by byte waits for all of it. */
+static void walk_panel(struct tile *tile, int32_t rows, int32_t columns, int32_t width) {
+    const size_t wide = (size_t)(width / LANES - 1);
+    while (rows) {
+        const int32_t high = tile_rows(rows);
+        if (columns == width) tiles[high][wide](tile);
 #if MASKED
-        else tiles_some[rows][wide](&tile);
+        else tiles_some[high][wide](tile);
 #else
-        else cut_tile(&tile, rows, columns, width);
+        else cut_tile(tile, high, columns, width);
 #endif
+        rows -= high;
+        tile->a += (size_t)high * tile->a_row;
+        tile->c += (size_t)high * tile->c_row;
     }
 }
 
 /* Rows of C from `first`, M_BLOCK at most: that part of A stays in the second cache while all panels of B pass by. */
-static void walk_block(const struct bp_gemm *whole, int32_t first, bp_real *panel) {
-    const size_t lda = (size_t)whole->lda;
-    struct bp_gemm block = *whole, *call = &block;
-    block.m = whole->m - first < M_BLOCK ? whole->m - first : M_BLOCK;
-    block.A += (size_t)first * (whole->transpose_a ? 1 : lda);
-    block.C += (size_t)first * (size_t)whole->ldc;
+static void walk_block(const struct bp_gemm *call, int32_t first, bp_real *panel) {
+    const size_t lda = (size_t)call->lda, ldb = (size_t)call->ldb;
+    const int32_t rows = call->m - first < M_BLOCK ? call->m - first : M_BLOCK;
+    const bp_real *a = call->A + (size_t)first * (call->transpose_a ? 1 : lda);
+    bp_real *c = call->C + (size_t)first * (size_t)call->ldc;
+    struct tile tile = {
+        .a_row = call->transpose_a ? 1 : lda, .a_step = call->transpose_a ? lda : 1, .c_row = (size_t)call->ldc, .slope = call->slope};
     for (int32_t p = 0; p < call->k; p += K_BLOCK) {
-        const int32_t k = call->k - p < K_BLOCK ? call->k - p : K_BLOCK;
+        tile.k = call->k - p < K_BLOCK ? call->k - p : K_BLOCK;
+        tile.add = call->add || p > 0;
+        tile.rectify = call->rectify && p + tile.k == call->k;
         for (int32_t j = 0; j < call->n; j += PANEL) {
             const int32_t columns = call->n - j < PANEL ? call->n - j : PANEL;
             const int32_t width = columns > LANES ? PANEL : LANES;
-            struct tile tile = {.a = call->A + (call->transpose_a ? (size_t)p * lda : (size_t)p),
-                                .a_row = call->transpose_a ? 1 : lda,
-                                .a_step = call->transpose_a ? lda : 1,
-                                .k = k,
-                                .c = call->C + j,
-                                .c_row = (size_t)call->ldc,
-                                .bias = call->bias && p == 0 ? call->bias + j : NULL,
-                                .add = call->add || p > 0,
-                                .rectify = call->rectify && p + k == call->k,
-                                .slope = call->slope,
-                                .last = columns - (width - LANES)};
-            if (call->transpose_b || (columns < width && !MASKED) || (call->m >= REUSE && call->ldb > K_BLOCK)) {
-                pack(call, panel, (const int32_t[]){p, j}, (const int32_t[]){k, columns}, width);
+            tile.a = a + (size_t)p * tile.a_step;
+            tile.c = c + j;
+            tile.bias = call->bias && p == 0 ? call->bias + j : NULL;
+            tile.last = columns - (width - LANES);
+            if (call->transpose_b || (columns < width && !MASKED) || (rows >= REUSE && call->ldb > K_BLOCK)) {
+                pack(call, panel, (const int32_t[]){p, j}, (const int32_t[]){tile.k, columns}, width);
                 tile.b = panel;
                 tile.b_step = (size_t)width;
             } else {
-                tile.b = call->B + (size_t)p * (size_t)call->ldb + (size_t)j;
-                tile.b_step = (size_t)call->ldb;
+                tile.b = call->B + (size_t)p * ldb + (size_t)j;
+                tile.b_step = ldb;
             }
-            walk_panel(call, tile, columns, width);
+            walk_panel(&tile, rows, columns, width);
         }
     }
 }

@@ -353,6 +353,57 @@ START_TEST(dropout_mask_is_philox) {
 }
 END_TEST
 
+/* Adam against its formula in double, whatever the length and the alignment, and the same bits for a weight wherever it stands; gradients of 0, too
+ * large for float32, and not a number. What is not a number must stay so: it is how a training notices that it has diverged. */
+START_TEST(adam_of_any_length) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) return;
+    struct bp_step step = {.learning_rate = 0.01f,
+                           .beta_1 = 0.9f,
+                           .beta_2 = 0.999f,
+                           .fresh_1 = 0.1f,
+                           .fresh_2 = 0.001f,
+                           .root = 1.5f,
+                           .epsilon = 1e-8f,
+                           .shrink = 0.99f};
+    for (size_t s = 0; s < SIZES; s++)
+        for (size_t shift = 0; shift < 3; shift++) {
+            const size_t n = sizes[s];
+            bp_real room[4][ROOM], before[4][ROOM];
+            bp_real *g = room[0] + shift, *W = room[1] + 1, *m = room[2] + shift, *v = room[3] + 2;
+            for (int a = 0; a < 4; a++) fill(room[a], ROOM, (uint32_t)(4 * s) + (uint32_t)a, a == 1 ? 1 : 1e-3);
+            for (size_t i = 0; i < ROOM; i++) room[3][i] *= room[3][i];
+            if (n > 2) g[0] = m[0] = v[0] = 0;
+            if (n > 3) g[1] = NAN, g[2] = 1e30f;
+            memcpy(before, room, sizeof room);
+            const bp_real *g0 = before[0] + shift, *W0 = before[1] + 1, *m0 = before[2] + shift, *v0 = before[3] + 2;
+            step.n = n, step.g = g, step.W = W, step.first = m, step.second = v;
+            k->adam(&step);
+            for (size_t i = 0; i < n; i++) {
+                const double mean = 0.9 * (double)m0[i] + 0.1 * (double)g0[i], square = 0.999 * (double)v0[i] + 0.001 * (double)g0[i] * (double)g0[i];
+                const double truth = 0.99 * (double)W0[i] - 0.01 * mean / (1.5 * sqrt(square) + 1e-8);
+                struct bp_step one = step;
+                bp_real alone[3] = {W0[i], m0[i], v0[i]};
+                if (n > 3 && i == 1) {
+                    ck_assert(isnan(W[i]) && isnan(m[i]) && isnan(v[i]));
+                    continue;
+                }
+                if (n > 3 && i == 2) { /* its square is beyond float32: no step or not a number, but not a step of some size */
+                    ck_assert(isnan(W[i]) || W[i] == 0.99f * W0[i]);
+                    continue;
+                }
+                ck_assert_double_eq_tol((double)m[i], mean, 1e-9);
+                ck_assert_double_eq_tol((double)v[i], square, 1e-12);
+                ck_assert_double_eq_tol((double)W[i], truth, 2e-7);
+                one.n = 1, one.g = &g0[i], one.W = &alone[0], one.first = &alone[1], one.second = &alone[2];
+                k->adam(&one);
+                ck_assert(alone[0] == W[i] && alone[1] == m[i] && alone[2] == v[i]);
+            }
+            ck_assert(W[n] == W0[n] && m[n] == m0[n] && v[n] == v0[n] && W[-1] == W0[-1]);
+        }
+}
+END_TEST
+
 START_TEST(tables_are_what_they_say) {
     ck_assert_ptr_nonnull(bp_kernels_find("base"));
     ck_assert_ptr_null(bp_kernels_find("sse9"));
@@ -385,6 +436,7 @@ Suite *suite_vector(void) {
     tcase_add_loop_test(tests, patches_there_and_back, 0, 3);
     tcase_add_loop_test(tests, pools_of_any_width, 0, 3);
     tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
+    tcase_add_loop_test(tests, adam_of_any_length, 0, 3);
     tcase_add_test(tests, tables_are_what_they_say);
     suite_add_tcase(suite, tests);
     return suite;

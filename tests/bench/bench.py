@@ -1,5 +1,6 @@
-"""bench.py BUILD_DIR - runs floor, backpropd and peers side by side: every program in turn, several short rounds, medians; then the server against the
-HTTP floor. Prints a table of ratios and writes it between the markers in README.md. Called by run.sh, which builds what it runs; ends what it starts.
+"""bench.py BUILD_DIR - runs floor, backpropd and peers side by side: every program in turn, several short rounds, the median of each figure and of
+the ratios of each round; then the server against the HTTP floor. Prints a table of ratios and writes it between the markers in README.md. Called by
+run.sh, which builds what it runs; ends what it starts.
 
 Only ratios taken in one run mean anything: the machine's other load falls on all of them alike."""
 import datetime
@@ -104,25 +105,26 @@ def training(fair, core, plain_core):
     floor, ours = [BUILD / "bench" / "floor_gemm"], [BUILD / "bench" / "engine_bench"]
     names = list(run(ours, 1, fair)) or sys.exit("bench: engine_bench printed nothing")
     torch, sklearn = [sys.executable, HERE / "peer_torch.py", *names], [sys.executable, HERE / "peer_sklearn.py", *names]
-    programs = []  # (column, command, threads, BLAS setting, rounds)
+    programs = []  # (column, command, threads, BLAS setting); what is compared stands close together
     for threads in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
-        programs.append((("floor", threads), floor, threads, fair, ROUNDS))
-        programs.append((("backpropd", threads), ours, threads, fair, ROUNDS))
+        programs.append((("floor", threads), floor, threads, fair))
+        programs.append((("backpropd", threads), ours, threads, fair))
+        if threads == 1:
+            programs.append((("oneDNN", 1), ["ONEDNN=auto", *ours], 1, fair))
+            programs.append((("bfloat16", 1), ["PRECISION=bfloat16", *ours], 1, fair))
         if plain_core != core:
-            programs.append((("floor " + plain_core, threads), floor, threads, INHERITED, ROUNDS))
-            programs.append((("backpropd " + plain_core, threads), ours, threads, INHERITED, ROUNDS))
-        programs.append((("PyTorch", threads), torch, threads, fair, ROUNDS if threads == 1 else 1))
-    programs.append((("oneDNN", 1), ["ONEDNN=auto", *ours], 1, fair, ROUNDS))
-    programs.append((("bfloat16", 1), ["PRECISION=bfloat16", *ours], 1, fair, ROUNDS))
-    programs.append((("scikit-learn", 1), sklearn, 1, fair, 1))
+            programs.append((("floor " + plain_core, threads), floor, threads, INHERITED))
+            programs.append((("backpropd " + plain_core, threads), ours, threads, INHERITED))
+        programs.append((("PyTorch", threads), torch, threads, fair))
+    programs.append((("scikit-learn", 1), sklearn, 1, fair))
     if (BUILD / "bench" / "peer_fann").exists():
-        programs.append((("FANN", 1), [BUILD / "bench" / "peer_fann"], 1, fair, ROUNDS))
+        programs.append((("FANN", 1), [BUILD / "bench" / "peer_fann"], 1, fair))
     steps, singles, kernels = {}, {}, ""
     dead = set()  # what failed once is not tried again
     for number in range(ROUNDS):
         log("training, round %d of %d" % (number + 1, ROUNDS))
-        for column, command, threads, setting, rounds in programs:
-            if number >= rounds or column[0] in dead:
+        for column, command, threads, setting in programs:
+            if column[0] in dead:
                 continue
             lines = run(command, threads, setting)
             if not lines:
@@ -134,7 +136,7 @@ def training(fair, core, plain_core):
                     if workload == "mnist":
                         singles.setdefault(("mnist, a picture (19% of the numbers are not 0)", *column), []).append(line["us_predict_picture"])
                 kernels = line.get("kernels", kernels)
-    return names, {k: median(v) for k, v in steps.items()}, {k: median(v) for k, v in singles.items()}, kernels
+    return names, steps, singles, kernels
 
 
 # ---- the server ----------------------------------------------------------------------------------------------------------------
@@ -329,7 +331,8 @@ def number(value):
 
 
 def ratio(a, b, form="%.2fx"):
-    return form % (a / b) if a and b else "-"
+    """Of figures of the same rounds: the median of the rounds' ratios, so that what slows the machine for a while falls on both."""
+    return form % median([x / y for x, y in zip(a, b)]) if a and b else "-"
 
 
 def training_table(names, steps, singles, core, plain_core):
@@ -338,20 +341,20 @@ def training_table(names, steps, singles, core, plain_core):
     for w in names:
         ours, floor = steps.get((w, "backpropd", 1)), steps.get((w, "floor", 1))
         peers = [steps.get((w, p, 1)) for p in ("PyTorch", "scikit-learn", "FANN")]
-        lines.append("| %s | " % w + " | ".join(number(n) for n in [ours, floor, *peers]) + " | %s | " % ratio(ours, floor)
+        lines.append("| %s | " % w + " | ".join(number(median(n)) for n in [ours, floor, *peers]) + " | %s | " % ratio(ours, floor)
                      + " | ".join(ratio(p, ours, "%.1fx") for p in peers) + " |")
     if plain_core != core:
         ours, floor = "backpropd " + plain_core, "floor " + plain_core
         lines += ["", "| with %s kernels in the BLAS | backpropd | floor | of this floor | of the floor with %s |" % (plain_core, core), "|" + "---|" * 5]
         for w in names:
             a, b = steps.get((w, ours, 1)), steps.get((w, floor, 1))
-            lines.append("| %s | %s | %s | %s | %s |" % (w, number(a), number(b), ratio(a, b), ratio(a, steps.get((w, "floor", 1)))))
+            lines.append("| %s | %s | %s | %s | %s |" % (w, number(median(a)), number(median(b)), ratio(a, b), ratio(a, steps.get((w, "floor", 1)))))
     if any(k[1] == "oneDNN" for k in steps):
         lines += ["", "| with oneDNN, µs a step | float32 | of the floor | faster than PyTorch | bfloat16 | of the floor | faster than PyTorch |", "|" + "---|" * 7]
         for w in names:
             floor, torch = steps.get((w, "floor", 1)), steps.get((w, "PyTorch", 1))
             single, half = steps.get((w, "oneDNN", 1)), steps.get((w, "bfloat16", 1))
-            lines.append("| %s | " % w + " | ".join(f for ours in (single, half) for f in (number(ours), ratio(ours, floor), ratio(torch, ours, "%.1fx"))) + " |")
+            lines.append("| %s | " % w + " | ".join(f for ours in (single, half) for f in (number(median(ours)), ratio(ours, floor), ratio(torch, ours, "%.1fx"))) + " |")
     if any(k[2] == 2 for k in steps):
         columns = ["backpropd", "floor", "PyTorch"] + (["backpropd " + plain_core, "floor " + plain_core] if plain_core != core else [])
         lines += ["", "| two threads' time as a share of one's | " + " | ".join(columns) + " |", "|" + "---|" * (1 + len(columns))]
@@ -360,7 +363,7 @@ def training_table(names, steps, singles, core, plain_core):
     lines += ["", "| forward of one sample, µs | backpropd | PyTorch | share |", "|---|---|---|---|"]
     for w in dict.fromkeys(k[0] for k in singles):
         ours, torch = singles.get((w, "backpropd", 1)), singles.get((w, "PyTorch", 1))
-        lines.append("| %s | %s | %s | %s |" % (w, number(ours), number(torch), ratio(ours, torch)))
+        lines.append("| %s | %s | %s | %s |" % (w, number(median(ours)), number(median(torch)), ratio(ours, torch)))
     return lines
 
 

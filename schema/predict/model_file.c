@@ -36,13 +36,13 @@ static struct schema_tensor *list_tensors(const struct bp_network *network, cons
     return tensors;
 }
 
-int schema_model_write(const struct schema_training *training, const json_t *document, const bp_real *weights, char **bytes, size_t *size,
+int schema_model_write(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights, size_t *size,
                        struct bp_error *error) {
     int32_t count = 0;
     struct schema_tensor *tensors = list_tensors(training->network, weights, &count);
     char *text = json_dumps(document, JSON_COMPACT);
     json_t *metadata = text ? json_pack("{s:s, s:s}", "format", model_format, "document", text) : NULL;
-    int failed = tensors && metadata ? schema_safetensors_write(tensors, count, metadata, bytes, size, error)
+    int failed = tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, size, error)
                                      : bp_error_set(error, "", "no memory to write the model");
     json_decref(metadata);
     free(text);
@@ -140,18 +140,6 @@ size_t schema_model_bytes(const struct schema_model *model) {
 
 /* ---- checkpoints ---------------------------------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const void *bytes, size_t size, struct bp_error *error) {
-    const char *at = bytes;
-    while (size > 0) {
-        ssize_t n = write(fd, at, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return bp_error_set(error, "", "could not write the checkpoint: %s", n < 0 ? strerror(errno) : "nothing was written");
-        at += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 static struct schema_tensor flat(const char *name, enum schema_dtype dtype, const void *data, size_t n) {
     struct schema_tensor t = {.dtype = dtype, .rank = 1, .dims = {(int64_t)n}, .data = data, .bytes = n * (dtype == SCHEMA_F64 ? 8 : 4)};
     snprintf(t.name, sizeof t.name, "%s", name);
@@ -177,16 +165,13 @@ int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const 
         json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:b}", "trained", (json_int_t)state->trained_count, "epoch", (json_int_t)state->epoch,
                   "position", (json_int_t)state->position, "updates", (json_int_t)state->updates, "best_epoch", (json_int_t)state->best_epoch,
                   "best_value", best, "waited", (json_int_t)state->waited, "stopped", state->stopped);
-    char *counters_text = json_dumps(counters, JSON_COMPACT), *notes_text = json_dumps(notes, JSON_COMPACT), *header = NULL;
+    char *counters_text = json_dumps(counters, JSON_COMPACT), *notes_text = json_dumps(notes, JSON_COMPACT);
     json_t *metadata =
         counters_text && notes_text ? json_pack("{s:s, s:s, s:s}", "format", checkpoint_format, "state", counters_text, "notes", notes_text) : NULL;
-    size_t header_size = 0;
-    int failed = metadata ? schema_safetensors_header(tensors, count, metadata, &header, &header_size, error)
-                          : bp_error_set(error, "", "no memory to write a checkpoint");
-    if (!failed) failed = write_all(fd, header, header_size, error);
-    for (int32_t i = 0; i < count && !failed; i++) failed = write_all(fd, tensors[i].data, tensors[i].bytes, error);
+    size_t size;
+    int failed =
+        metadata ? schema_safetensors_write(fd, tensors, count, metadata, &size, error) : bp_error_set(error, "", "no memory to write a checkpoint");
     if (!failed && fsync(fd) != 0) failed = bp_error_set(error, "", "could not write the checkpoint to disk: %s", strerror(errno));
-    free(header);
     json_decref(metadata);
     json_decref(counters);
     free(counters_text);

@@ -17,8 +17,9 @@ struct schema_model {
     char **names_json;   /* [targets] how the prediction of it is named where there are several, likewise */
 };
 
-/* document: the training's JSON with whatever else is to be kept (metrics, dataset, job). *bytes is the caller's. */
-int schema_model_write(const struct schema_training *training, const json_t *document, const bp_real *weights, char **bytes, size_t *size,
+/* Writes a model into fd (an empty file). document: the training's JSON with whatever else is to be kept (metrics, dataset, job). *size is what it
+ * came to. */
+int schema_model_write(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights, size_t *size,
                        struct bp_error *error);
 struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error);
 void schema_model_free(struct schema_model *model);

@@ -1,9 +1,11 @@
 /* safetensors.c - writing and reading the container of tensors. */
 #include "safetensors.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { HEADER_MAX = 100 << 20, ALIGNMENT = 64, TENSORS_MAX = 100000 };
 static const char *const dtype_names[] = {"F32", "F64"};
@@ -40,26 +42,29 @@ int schema_safetensors_header(const struct schema_tensor *tensors, int32_t count
     return 0;
 }
 
-int schema_safetensors_write(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **bytes, size_t *size,
+static int write_all(int fd, const void *bytes, size_t size, struct bp_error *error) {
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t n = write(fd, at, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return bp_error_set(error, "", "could not be written: %s", n < 0 ? strerror(errno) : "nothing was taken");
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
                              struct bp_error *error) {
     char *header;
-    size_t header_size, total;
-    if (schema_safetensors_header(tensors, count, metadata, &header, &header_size, error) != 0) return -1;
-    total = header_size;
-    for (int32_t i = 0; i < count; i++) total += tensors[i].bytes;
-    char *out = realloc(header, total);
-    if (!out) {
-        free(header);
-        return bp_error_set(error, "", "no memory for a tensor file of %zu bytes", total);
+    if (schema_safetensors_header(tensors, count, metadata, &header, size, error) != 0) return -1;
+    int failed = write_all(fd, header, *size, error);
+    free(header);
+    for (int32_t i = 0; i < count && !failed; i++) {
+        failed = write_all(fd, tensors[i].data, tensors[i].bytes, error);
+        *size += tensors[i].bytes;
     }
-    char *at = out + header_size;
-    for (int32_t i = 0; i < count; i++) {
-        memcpy(at, tensors[i].data, tensors[i].bytes);
-        at += tensors[i].bytes;
-    }
-    *bytes = out;
-    *size = total;
-    return 0;
+    return failed;
 }
 
 static int read_tensor(const char *name, const json_t *json, const char *data, size_t data_size, struct schema_tensor *out, struct bp_error *error) {

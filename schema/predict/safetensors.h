@@ -21,8 +21,8 @@ struct schema_tensor {
  * the caller's. The file is the header followed by the tensors' bytes without gaps. */
 int schema_safetensors_header(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **header, size_t *size,
                               struct bp_error *error);
-/* The whole file in memory; the caller's. */
-int schema_safetensors_write(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **bytes, size_t *size,
+/* Writes such a file into fd, without a copy of it in memory; *size is what it came to. */
+int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
                              struct bp_error *error);
 /* Reads a file in memory: the tensors point into bytes. *tensors and *metadata are the caller's. */
 int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor **tensors, int32_t *count, json_t **metadata,

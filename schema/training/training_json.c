@@ -174,10 +174,12 @@ static int64_t fixed_bytes(const struct schema_training *t, const struct bp_trai
     enum { PROCESS = 9 << 20, ONEDNN = 12 << 20 };
     const int64_t rows = fit->train + fit->held;
     const int32_t shard = (options->batch_size + options->threads - 1) / options->threads;
-    const bool onednn = options->precision == BP_PRECISION_BFLOAT16 || bp_onednn_repays(t->network, shard, (double)rows * options->epochs);
+    const bool half = options->precision == BP_PRECISION_BFLOAT16;
+    const bool onednn = half || bp_onednn_repays(t->network, shard, (double)rows * options->epochs);
+    const int64_t copies = half ? options->threads * bp_bfloat16_bytes(t->network, shard) : 0;
     struct bp_train_options of_fit = *options;
     of_fit.stop_early = fit->stops;
-    return (int64_t)bp_trainer_bytes(t->network, &of_fit, fit->train, fit->held) + rows * row + PROCESS + (onednn ? ONEDNN : 0);
+    return (int64_t)bp_trainer_bytes(t->network, &of_fit, fit->train, fit->held) + rows * row + PROCESS + (onednn ? ONEDNN : 0) + copies;
 }
 
 /* Bytes of a row that is neither mapped nor kept; a split by a column sorts the rows. */

@@ -8,6 +8,7 @@
 #include "values.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,23 +218,21 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
 
 static int save(const struct run *run, const json_t *metrics, int64_t epochs, const char *path) {
     struct bp_error error = {0};
-    char *bytes = NULL;
     size_t size = 0;
     json_t *document = run_document(run, metrics, epochs);
     const char *name;
     json_t *value;
-    int failed = schema_model_write(run->training, document, bp_trainer_result(run->trainer), &bytes, &size, &error);
-    FILE *out = failed ? NULL : fopen(path, "we");
-    if (!failed && (!out || fwrite(bytes, 1, size, out) != size)) failed = bp_error_set(&error, "", "cannot write %s: %s", path, strerror(errno));
-    if (out && fclose(out) != 0 && !failed) failed = bp_error_set(&error, "", "cannot write %s: %s", path, strerror(errno));
-    if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int failed = fd < 0 ? bp_error_set(&error, "", "%s", strerror(errno))
+                        : schema_model_write(fd, run->training, document, bp_trainer_result(run->trainer), &size, &error);
+    if (fd >= 0 && close(fd) != 0 && !failed) failed = bp_error_set(&error, "", "%s", strerror(errno));
+    if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error.message);
     else {
         fprintf(stderr, "epoch %lld kept:", (long long)json_integer_value(json_object_get(document, "epoch")));
         json_object_foreach(json_object_get(document, "metrics"), name, value) fprintf(stderr, " %s %.4g", name, json_number_value(value));
         fprintf(stderr, "\nwrote %s (%zu bytes); predict with: backpropd predict --model %s --data FILE.csv\n", path, size, path);
     }
     json_decref(document);
-    free(bytes);
     return failed;
 }
 

@@ -153,7 +153,7 @@ static void end_fit(struct process *p) {
 
 static int finish(struct process *p) {
     struct bp_error error = {0};
-    char path[4300], *bytes = NULL;
+    char path[4300];
     size_t size = 0;
     end_fit(p);
     json_t *document = run_document(&p->run, p->metrics, p->epoch);
@@ -164,20 +164,14 @@ static int finish(struct process *p) {
     json_object_set(document, "dataset", json_object_get(p->order, "dataset"));
     json_object_set_new(document, "job", json_string(p->job));
     snprintf(path, sizeof path, "%s/%s.%lld.model.tmp", p->folder, p->job, (long long)p->attempt);
-    int failed = schema_model_write(p->training, document, bp_trainer_result(p->run.trainer), &bytes, &size, &error);
-    int fd = failed ? -1 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (!failed && fd < 0) failed = bp_error_set(&error, "", "cannot create %s: %s", path, strerror(errno));
-    for (size_t done = 0; !failed && done < size;) {
-        ssize_t n = write(fd, bytes + done, size - done);
-        if (n <= 0) failed = bp_error_set(&error, "", "cannot write the model: %s", strerror(errno));
-        else done += (size_t)n;
-    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int failed = fd < 0 ? bp_error_set(&error, "", "cannot create %s: %s", path, strerror(errno))
+                        : schema_model_write(fd, p->training, document, bp_trainer_result(p->run.trainer), &size, &error);
     if (fd >= 0) close(fd);
-    free(bytes);
     if (failed) {
         json_decref(document);
         unlink(path);
-        return process_fail(p, "storage", "%s", error.message);
+        return process_fail(p, "storage", "the model: %s", error.message);
     }
     json_t *last = process_gather(p);
     json_object_set(last, "metrics", json_object_get(document, "metrics"));

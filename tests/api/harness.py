@@ -299,6 +299,18 @@ class Server:
                 pass
         return found
 
+    def resident_peak(self):
+        """The largest VmHWM of the job processes, bytes; 0: none runs."""
+        most = 0
+        for pid in self.children():
+            try:
+                with open("/proc/%d/status" % pid) as status:
+                    fields = dict(line.split(":", 1) for line in status)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            most = max(most, int(fields.get("VmHWM", "0 kB").split()[0]) << 10)
+        return most
+
     def all_pages(self, path, limit=1000):
         """Every item of a list, page by page."""
         items, after = [], None

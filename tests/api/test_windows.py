@@ -20,19 +20,6 @@ def numbers():
     return file.getvalue()
 
 
-def resident_peak(server):
-    """VmHWM of the job processes, bytes; 0: none runs."""
-    most = 0
-    for pid in server.children():
-        try:
-            with open("/proc/%d/status" % pid) as status:
-                fields = dict(line.split(":", 1) for line in status)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        most = max(most, int(fields.get("VmHWM", "0 kB").split()[0]) << 10)
-    return most
-
-
 def run(server, **more):
     """The job at its end, and the largest resident memory seen after its first epoch."""
     job = server.submit(model={"name": unique("net"), "layers": [{"type": "dense", "units": 16, "activation": "relu"}]}, dataset="large", target="x29", seed=3,
@@ -40,7 +27,7 @@ def run(server, **more):
     peak = 0
     server.wait(job["id"], lambda j: j["progress"]["epoch"] >= 1)
     while job["status"] in ("queued", "running"):
-        peak = max(peak, resident_peak(server))
+        peak = max(peak, server.resident_peak())
         job = server.get("/v1/jobs/" + job["id"]).json
     assert job["status"] == "succeeded" and peak > 0, job
     return job, peak

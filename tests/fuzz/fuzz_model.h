@@ -4,6 +4,7 @@
 #define TESTS_FUZZ_MODEL_H
 
 #include "ingest.h"
+#include "memory_file.h"
 #include "model_file.h"
 
 #include <stdio.h>
@@ -55,7 +56,9 @@ static inline char *fuzz_model_bytes(const char *dataset, const char *definition
     bp_real *weights = bp_reals_new(training->network->weights_count);
     bp_network_initialize(training->network, 3, weights);
     json_t *document = schema_training_encode(training);
-    FUZZ_REQUIRE(schema_model_write(training, document, weights, &bytes, size, &error) == 0);
+    const int fd = memory_file();
+    FUZZ_REQUIRE(schema_model_write(fd, training, document, weights, size, &error) == 0);
+    FUZZ_REQUIRE((bytes = memory_file_take(fd, *size)) != NULL);
     json_decref(document);
     json_decref(d);
     json_decref(j);

@@ -66,6 +66,15 @@ static void use_container(const void *bytes, size_t size) {
     free(tensors);
 }
 
+static char *written(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size) {
+    struct bp_error error = {{0}, {0}};
+    const int fd = memory_file();
+    FUZZ_REQUIRE(schema_safetensors_write(fd, tensors, count, metadata, size, &error) == 0);
+    char *bytes = memory_file_take(fd, *size);
+    FUZZ_REQUIRE(bytes);
+    return bytes;
+}
+
 /* The text as a document beside good tensors, and as the counters of a checkpoint. */
 static void inside(const char *text, size_t size) {
     struct bp_error error = {{0}, {0}};
@@ -77,7 +86,7 @@ static void inside(const char *text, size_t size) {
     if (!string || memchr(text, '\0', size)) goto done;
     FUZZ_REQUIRE(schema_safetensors_read(good_bytes, good_size, &tensors, &count, &metadata, &error) == 0);
     json_object_set(metadata, "document", string);
-    FUZZ_REQUIRE(schema_safetensors_write(tensors, count, metadata, &bytes, &bytes_size, &error) == 0);
+    bytes = written(tensors, count, metadata, &bytes_size);
     use_model(bytes, bytes_size);
     free(bytes);
     bp_real weights[4] = {1, 2, 3, 4};
@@ -87,7 +96,7 @@ static void inside(const char *text, size_t size) {
         {.name = "weights", .dtype = SCHEMA_F32, .rank = 1, .dims = {4}, .data = weights, .bytes = sizeof weights}};
     json_object_set_new(metadata, "format", json_string("backpropd-checkpoint/1"));
     json_object_set(metadata, "state", string);
-    FUZZ_REQUIRE(schema_safetensors_write(flat, 2, metadata, &bytes, &bytes_size, &error) == 0);
+    bytes = written(flat, 2, metadata, &bytes_size);
     use_checkpoint(bytes, bytes_size);
     free(bytes);
 done:

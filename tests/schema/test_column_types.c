@@ -1,5 +1,6 @@
 /* test_column_types.c - columns of times and texts, from the upload to the network's inputs: what is stored, what a training row sees, what a
  * prediction sees. Figures of the bag of words are scikit-learn's (TfidfVectorizer with sublinear_tf and the pattern \w+). */
+#include "memory_file.h"
 #include "predictor.h"
 #include "training_support.h"
 
@@ -310,7 +311,9 @@ START_TEST(the_same_bits_in_a_prediction) {
     char *bytes = NULL;
     size_t size;
     bp_real *weights = bp_reals_new(network->weights_count);
-    ck_assert_int_eq(schema_model_write(r.training, document, weights, &bytes, &size, &error), 0);
+    const int fd = memory_file();
+    ck_assert_int_eq(schema_model_write(fd, r.training, document, weights, &size, &error), 0);
+    ck_assert_ptr_nonnull(bytes = memory_file_take(fd, size));
     struct schema_model *model = schema_model_read(bytes, size, &error);
     ck_assert_msg(model != NULL, "%s", error.message);
     struct schema_predictor *predictor = schema_predictor_new(model, &error);

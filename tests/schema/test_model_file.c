@@ -1,4 +1,5 @@
 /* test_model_file.c - models and checkpoints survive the way to bytes and back; damaged ones are refused, never read wrongly. */
+#include "memory_file.h"
 #include "model_file.h"
 #include "safetensors.h"
 #include "training_support.h"
@@ -23,7 +24,9 @@ static char *model_bytes(const struct schema_training *training, bp_real *weight
     char *bytes = NULL;
     bp_network_initialize(training->network, 9, weights);
     json_t *document = schema_training_encode(training);
-    ck_assert_int_eq(schema_model_write(training, document, weights, &bytes, size, &error), 0);
+    const int fd = memory_file();
+    ck_assert_int_eq(schema_model_write(fd, training, document, weights, size, &error), 0);
+    ck_assert_ptr_nonnull(bytes = memory_file_take(fd, *size));
     json_decref(document);
     return bytes;
 }
@@ -148,7 +151,9 @@ START_TEST(statistics_and_frozen_layers_come_back) {
     ck_assert_int_eq(at_end(&r, saved, saved_size, NULL, NULL, again), 12);
     ck_assert_mem_eq(once, again, net->weights_count * sizeof *once);
     json_t *document = schema_training_encode(r.training);
-    ck_assert_int_eq(schema_model_write(r.training, document, once, &file, &size, &error), 0);
+    const int fd = memory_file();
+    ck_assert_int_eq(schema_model_write(fd, r.training, document, once, &size, &error), 0);
+    ck_assert_ptr_nonnull(file = memory_file_take(fd, size));
     struct schema_model *model = schema_model_read(file, size, &error);
     ck_assert_msg(model != NULL, "%s", error.message);
     ck_assert_uint_eq(model->training->network->trained_count, net->trained_count);

@@ -1,4 +1,5 @@
 /* test_predict.c - predict bodies: the one-pass reader and the patient one agree, values and labels are right, problems stand at their place. */
+#include "memory_file.h"
 #include "predictor.h"
 #include "training_support.h"
 
@@ -23,7 +24,9 @@ static struct rig open_rig(struct resolved resolved) {
     bp_real *weights = bp_reals_new(resolved.training->network->weights_count);
     bp_network_initialize(resolved.training->network, 3, weights);
     json_t *document = schema_training_encode(resolved.training);
-    ck_assert_int_eq(schema_model_write(resolved.training, document, weights, &bytes, &size, &error), 0);
+    const int fd = memory_file();
+    ck_assert_int_eq(schema_model_write(fd, resolved.training, document, weights, &size, &error), 0);
+    ck_assert_ptr_nonnull(bytes = memory_file_take(fd, size));
     rig.model = schema_model_read(bytes, size, &error);
     ck_assert_msg(rig.model != NULL, "%s", error.message);
     rig.predictor = schema_predictor_new(rig.model, &error);

@@ -1,5 +1,6 @@
 /* test_targets.c - several targets: a list learnt side by side or with an output each, a map by layer, mixed tasks, tensors; what is wrong with a
  * request, with its place; specs that decode to the same training; the predictions of each kind. */
+#include "memory_file.h"
 #include "predictor.h"
 #include "training_support.h"
 
@@ -319,7 +320,9 @@ static void predicts(struct resolved r, const char *body, const char *tensor, co
                 memcpy(weights + found->offset, biases, (size_t)bp_shape_size(&found->shape) * sizeof *biases);
         }
     json_t *document = schema_training_encode(r.training);
-    ck_assert_int_eq(schema_model_write(r.training, document, weights, &bytes, &size, &error), 0);
+    const int fd = memory_file();
+    ck_assert_int_eq(schema_model_write(fd, r.training, document, weights, &size, &error), 0);
+    ck_assert_ptr_nonnull(bytes = memory_file_take(fd, size));
     struct schema_model *model = schema_model_read(bytes, size, &error);
     ck_assert_msg(model != NULL, "%s", error.message);
     struct schema_predictor *predictor = schema_predictor_new(model, &error);

@@ -211,11 +211,16 @@ START_TEST(everything_is_in_the_fixture) {
                            (!strcmp(item.kind, "optimizer") && !strncmp(item.text, bp_optimizers.entries[i]->name, strcspn(item.text, " ")));
     }
     fclose(file);
-    for (int32_t i = 0; i < bp_layers.count; i++) ck_assert_msg(layer[i], "%s", bp_layers.entries[i]->name);
-    for (int32_t i = 0; i < bp_schedules.count; i++) ck_assert_msg(schedule[i], "%s", bp_schedules.entries[i]->name);
-    for (int32_t i = 0; i < bp_activations.count; i++) ck_assert_msg(activation[i], "%s", bp_activations.entries[i]->name);
-    for (int32_t i = 0; i < bp_losses.count; i++) ck_assert_msg(loss[i], "%s", bp_losses.entries[i]->name);
-    for (int32_t i = 0; i < bp_optimizers.count; i++) ck_assert_msg(optimizer[i], "%s", bp_optimizers.entries[i]->name);
+    for (int32_t i = 0; i < bp_layers.count; i++)
+        ck_assert_msg(layer[i], "the layer %s has no golden values: see golden.py", bp_layers.entries[i]->name);
+    for (int32_t i = 0; i < bp_schedules.count; i++)
+        ck_assert_msg(schedule[i], "the schedule %s has no golden values: see golden.py", bp_schedules.entries[i]->name);
+    for (int32_t i = 0; i < bp_activations.count; i++)
+        ck_assert_msg(activation[i], "the activation %s has no golden values: see golden.py", bp_activations.entries[i]->name);
+    for (int32_t i = 0; i < bp_losses.count; i++)
+        ck_assert_msg(loss[i], "the loss %s has no golden values: see golden.py", bp_losses.entries[i]->name);
+    for (int32_t i = 0; i < bp_optimizers.count; i++)
+        ck_assert_msg(optimizer[i], "the optimizer %s has no golden values: see golden.py", bp_optimizers.entries[i]->name);
 }
 END_TEST
 

@@ -93,8 +93,9 @@ static void suit_targets(enum bp_range range, bp_real *y, int32_t batch, int32_t
 
 static int draw_targets(struct check *check, int32_t k, struct bp_random *random, struct bp_error *error) {
     const struct bp_output *output = &check->net->outputs[k];
-    const int32_t width = (int32_t)bp_shape_size(&output->shape), wide = bp_loss_target_width(output->loss, output->values, width);
+    const int32_t wide = bp_loss_target_width(output->loss, output->values, &output->shape);
     const bool classes = output->loss->target == BP_TARGET_CLASS;
+    const int32_t width = (int32_t)bp_shape_size(&output->shape) / bp_loss_positions(output->loss, &output->shape);
     bp_real *y = check->targets[k] = bp_reals_new((size_t)check->batch * (size_t)wide);
     if (!y) return bp_error_set(error, "", "no memory for a gradient check");
     for (int32_t i = 0; i < check->batch * wide; i++)

@@ -13,8 +13,12 @@ int32_t bp_loss_points_width(const struct bp_loss_ops *loss, const struct bp_val
     return width / bp_loss_outputs_per_target(loss, values);
 }
 
-int32_t bp_loss_target_width(const struct bp_loss_ops *loss, const struct bp_value *values, int32_t width) {
-    return loss->target == BP_TARGET_CLASS ? 1 : bp_loss_points_width(loss, values, width);
+int32_t bp_loss_positions(const struct bp_loss_ops *loss, const struct bp_shape *output) {
+    return loss->target == BP_TARGET_CLASS && output->rank > 1 ? (int32_t)bp_shape_size(output) / output->dims[output->rank - 1] : 1;
+}
+
+int32_t bp_loss_target_width(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_shape *output) {
+    return loss->target == BP_TARGET_CLASS ? bp_loss_positions(loss, output) : bp_loss_points_width(loss, values, (int32_t)bp_shape_size(output));
 }
 
 int32_t bp_loss_keep_points(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_loss_call *call) {
@@ -22,6 +26,19 @@ int32_t bp_loss_keep_points(const struct bp_loss_ops *loss, const struct bp_valu
     const size_t n = (size_t)call->batch * (size_t)width, point = (size_t)bp_loss_point(loss, values);
     for (size_t i = 0; outputs > 1 && i < n; i++) call->z[i] = call->z[i * (size_t)outputs + point]; /* each is read before it is overwritten */
     return width;
+}
+
+int bp_loss_check_classes(const struct bp_loss_ops *loss, const struct bp_shape *output, struct bp_error *error) {
+    char text[64];
+    if (output->rank < 1)
+        return bp_error_set(error, "", "%s needs one output per class, a shape like (3), but the output has the shape %s", loss->entry.name,
+                            bp_shape_text(output, text, sizeof text));
+    if (output->dims[output->rank - 1] < 2)
+        return bp_error_set(error, "",
+                            "softmax over a single unit is always 1: %s needs one unit per class, at least 2; for two classes and one unit "
+                            "use sigmoid with binary_cross_entropy",
+                            loss->entry.name);
+    return 0;
 }
 
 int bp_loss_check(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_shape *output, struct bp_error *error) {

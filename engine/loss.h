@@ -9,7 +9,8 @@
 
 enum bp_target {
     BP_TARGET_VALUES, /* y: (B, width / outputs per target) numbers, shaped like the output (one-hot for classes) */
-    BP_TARGET_CLASS   /* y: (B, 1) the number of the class, 0.. */
+    BP_TARGET_CLASS   /* y: (B, positions) the number of the class, 0.. An output (classes) has one position, an output (..., classes) one for each
+                         vector   along its last axis; there a negative number says that the position has no class and does not count. */
 };
 
 /* Which numbers y may be under BP_TARGET_VALUES; others make the loss not a number. */
@@ -21,13 +22,14 @@ enum bp_range {
 };
 
 struct bp_loss_call {
-    int32_t batch, width;   /* B, numbers per sample of the output */
-    bp_real *z;             /* (B, width) in: output (pre-activation when fused); out: predictions */
-    const bp_real *y;       /* targets as `target` says */
-    const bp_real *weights; /* (B) weight of each sample, or NULL for 1 */
-    double scale;           /* gradients are multiplied by it: 1 / sum of weights of the mini-batch */
-    bp_real *d_z;           /* (B, width) stored; NULL: only the loss is wanted */
-    double loss;            /* out of bp_loss_forward: what evaluate returned */
+    int32_t batch, width;        /* B, numbers per sample of the output */
+    bp_real *z;                  /* (B, width) in: output (pre-activation when fused); out: predictions */
+    const bp_real *y;            /* targets as `target` says */
+    const bp_real *weights;      /* (B) weight of each sample, or NULL for 1 */
+    const double *class_weights; /* (classes) for classes by position: what a position of each counts within its sample, or NULL for 1 */
+    double scale;                /* gradients are multiplied by it: 1 / sum of weights of the mini-batch */
+    bp_real *d_z;                /* (B, width) stored; NULL: only the loss is wanted */
+    double loss;                 /* out of bp_loss_forward: what evaluate returned */
 };
 
 /* A thing that a prediction tells besides its point. */
@@ -59,13 +61,17 @@ struct bp_loss_ops {
     double (*evaluate)(const struct bp_value *values, const struct bp_loss_call *call);
 };
 
+/* Positions of an output of that shape that are samples of their own to the loss: 1 but for classes by position. */
+int32_t bp_loss_positions(const struct bp_loss_ops *loss, const struct bp_shape *output);
 int32_t bp_loss_outputs_per_target(const struct bp_loss_ops *loss, const struct bp_value *values);
 int32_t bp_loss_point(const struct bp_loss_ops *loss, const struct bp_value *values);
-/* Numbers of a sample in y, and in its point predictions, for an output of `width` numbers. */
-int32_t bp_loss_target_width(const struct bp_loss_ops *loss, const struct bp_value *values, int32_t width);
+/* Numbers of a sample in y for that output, and in the point predictions of an output of `width` numbers. */
+int32_t bp_loss_target_width(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_shape *output);
 int32_t bp_loss_points_width(const struct bp_loss_ops *loss, const struct bp_value *values, int32_t width);
 /* After a pass, when nobody needs the output any more: call->z becomes the point predictions (B, points width). Returns that width. */
 int32_t bp_loss_keep_points(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_loss_call *call);
+/* For losses of classes: an output (..., classes) of at least two. */
+int bp_loss_check_classes(const struct bp_loss_ops *loss, const struct bp_shape *output, struct bp_error *error);
 /* Whether an output of that shape suits the loss with these values. */
 int bp_loss_check(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_shape *output, struct bp_error *error);
 

@@ -84,6 +84,31 @@ static void weigh_steps(const struct bp_workspace *ws, int32_t output, struct bp
     call->width /= steps;
 }
 
+/* Each position becomes a row of its own, weighted so that a sample's loss is the mean over its positions that are there and have a class, of what
+ * their classes count. One without a class gets class 0 and no weight. */
+static void weigh_positions(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
+    const struct bp_output *out = &ws->network->outputs[output];
+    const int32_t positions = bp_loss_positions(out->loss, &out->shape), width = out->shape.dims[out->shape.rank - 1], steps = out->shape.dims[0];
+    const bp_real *mask = ws->mask[out->node], *y = call->y; /* (B, steps) or NULL, (B, positions) */
+    bp_real *weights = ws->row_weights[output], *classes = ws->row_classes[output];
+    for (int32_t i = 0; i < call->batch; i++, y += positions, weights += positions, classes += positions) {
+        double there = 0;
+        for (int32_t p = 0; p < positions; p++) {
+            const bool counts = !(y[p] < 0) && (!mask || mask[(int64_t)i * steps + p / (positions / steps)] != 0);
+            const bool known = y[p] >= 0 && y[p] < (bp_real)width;
+            classes[p] = counts ? y[p] : 0;
+            weights[p] = counts ? (bp_real)(call->class_weights && known ? call->class_weights[(int32_t)y[p]] : 1) : 0;
+            there += (double)weights[p];
+        }
+        const double share = there > 0 ? bp_sample_weight(call->weights, (size_t)i) / there : 0;
+        for (int32_t p = 0; p < positions; p++) weights[p] = (bp_real)(share * (double)weights[p]);
+    }
+    call->y = ws->row_classes[output];
+    call->weights = ws->row_weights[output];
+    call->batch *= positions;
+    call->width = width;
+}
+
 void bp_workspace_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch,
                           const struct bp_draw *draw) {
     (void)network;
@@ -97,7 +122,8 @@ double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_
     if (!call->z) call->z = workspace->a[out->node];
     if (!call->d_z) call->d_z = gradients ? workspace->d[out->node] : NULL;
     call->scale *= out->weight;
-    if (workspace->mask[out->node]) weigh_steps(workspace, output, call);
+    if (workspace->row_classes[output]) weigh_positions(workspace, output, call);
+    else if (workspace->mask[out->node]) weigh_steps(workspace, output, call);
     call->loss = out->loss->evaluate(out->values, call);
     return out->weight * call->loss;
 }

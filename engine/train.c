@@ -46,8 +46,11 @@ static void pass_shard(void *context, int32_t index) {
                                  .first = work->before + shard->first,
                                  .share = (double)shard->count / work->n};
     for (int32_t k = 0; k < trainer->network->outputs_count; k++)
-        shard->calls[k] = (struct bp_loss_call){
-            .batch = shard->count, .y = shard->targets[k], .weights = work->source->weighted ? shard->weights : NULL, .scale = work->scale};
+        shard->calls[k] = (struct bp_loss_call){.batch = shard->count,
+                                                .y = shard->targets[k],
+                                                .weights = work->source->weighted ? shard->weights : NULL,
+                                                .class_weights = work->source == &trainer->train ? trainer->options.tasks[k].class_weights : NULL,
+                                                .scale = work->scale};
     shard->loss = work->lambda < 1
                       ? bp_mixing_loss(trainer, shard, &draw)
                       : bp_loss_forward(trainer->network, work->weights, shard->workspace, work->update ? &draw : NULL, shard->calls, work->update);
@@ -67,7 +70,7 @@ static void fill_and_pass_shard(void *context, int32_t index) {
 static const bp_real *truth_of(const struct bp_trainer *trainer, struct bp_shard *shard, int32_t k) {
     const bool one_hot = trainer->options.tasks[k].classes && trainer->network->outputs[k].loss->target == BP_TARGET_VALUES;
     const struct bp_metric_call rows = {.batch = shard->count, .width = trainer->target_width[k], .predictions = shard->targets[k]};
-    if (!one_hot) return shard->targets[k];
+    if (!one_hot) return shard->calls[k].y; /* of classes by position: with one for each */
     for (int32_t i = 0; i < shard->count; i++) shard->classes[i] = (bp_real)bp_metric_class(&rows, i);
     return shard->classes;
 }

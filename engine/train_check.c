@@ -84,7 +84,7 @@ static int check_metrics(const struct bp_task *task, struct bp_error *error) {
 static int check_classes(const struct bp_network *network, int32_t k, const struct bp_task *task, struct bp_error *error) {
     const struct bp_output *output = &network->outputs[k];
     const bool several = network->outputs_count > 1;
-    const int32_t width = (int32_t)bp_shape_size(&output->shape);
+    const int32_t width = (int32_t)bp_shape_size(&output->shape) / bp_loss_positions(output->loss, &output->shape);
     const bool class_loss = output->loss->target == BP_TARGET_CLASS;
     if (!task->classes && class_loss)
         return bp_error_set(error, "/loss", "the loss %s is for classes, but the target is a number; use mse or mae", output->loss->entry.name);

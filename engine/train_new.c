@@ -24,14 +24,15 @@ int32_t bp_trainer_capacity(const struct bp_train_options *options, bool validat
 }
 
 static int32_t target_width(const struct bp_output *output) {
-    const int32_t width = (int32_t)bp_shape_size(&output->shape);
-    return output->loss ? bp_loss_target_width(output->loss, output->values, width) : width;
+    return output->loss ? bp_loss_target_width(output->loss, output->values, &output->shape) : (int32_t)bp_shape_size(&output->shape);
 }
 
-/* Steps that a mask makes samples of their own. */
-static int32_t steps_of(const struct bp_network *network, int32_t output) {
-    const struct bp_node *node = &network->nodes[network->outputs[output].node];
-    return node->mask_of >= 0 ? node->out.dims[0] : 1;
+/* Steps or positions that a mask, or a class of each, makes samples of their own. */
+static int32_t steps_of(const struct bp_network *network, int32_t k) {
+    const struct bp_output *output = &network->outputs[k];
+    const struct bp_node *node = &network->nodes[output->node];
+    const int32_t positions = output->loss ? bp_loss_positions(output->loss, &output->shape) : 1;
+    return positions > 1 ? positions : node->mask_of >= 0 ? node->out.dims[0] : 1;
 }
 
 /* What metrics see of a sample. */

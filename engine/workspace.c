@@ -38,10 +38,18 @@ static size_t mask_reals(const struct bp_network *net, int32_t node, int32_t bat
     return net->nodes[node].mask_of == node ? bp_reals_round((size_t)batch_max * (size_t)net->nodes[node].out.dims[0]) : 0;
 }
 
-/* Weights of an output's steps, when it has a mask. */
+/* Classes of an output's positions, when it has several. */
+static size_t class_reals(const struct bp_network *net, int32_t output, int32_t batch_max) {
+    const struct bp_output *o = &net->outputs[output];
+    const int32_t positions = o->loss ? bp_loss_positions(o->loss, &o->shape) : 1;
+    return positions > 1 ? bp_reals_round((size_t)batch_max * (size_t)positions) : 0;
+}
+
+/* Weights of an output's positions, when it has several; of its steps, when it has a mask. */
 static size_t row_reals(const struct bp_network *net, int32_t output, int32_t batch_max) {
     const struct bp_node *node = &net->nodes[net->outputs[output].node];
-    return node->mask_of >= 0 ? bp_reals_round((size_t)batch_max * (size_t)node->out.dims[0]) : 0;
+    const size_t classes = class_reals(net, output, batch_max);
+    return classes ? classes : node->mask_of >= 0 ? bp_reals_round((size_t)batch_max * (size_t)node->out.dims[0]) : 0;
 }
 
 /* Reals of all buffers. */
@@ -52,13 +60,13 @@ static size_t total_reals(const struct bp_network *net, int32_t batch_max, bool 
         if (training) total += bp_reals_round((size_t)batch_max * net->nodes[i].memo) + bp_reals_round(net->nodes[i].kept);
         total += mask_reals(net, i, batch_max);
     }
-    for (int32_t i = 0; i < net->outputs_count; i++) total += row_reals(net, i, batch_max);
+    for (int32_t i = 0; i < net->outputs_count; i++) total += row_reals(net, i, batch_max) + class_reals(net, i, batch_max);
     return total;
 }
 
 static size_t table_bytes(const struct bp_network *net) {
     return (size_t)net->nodes_count * (sizeof(struct bp_pass) + 3 * sizeof(bp_real *) + sizeof(int32_t) + 2 * sizeof(bool)) +
-           BP_OUTPUTS_MAX * sizeof(bp_real *);
+           2 * BP_OUTPUTS_MAX * sizeof(bp_real *);
 }
 
 size_t bp_workspace_bytes(const struct bp_network *network, int32_t batch_max, bool training) {
@@ -100,8 +108,10 @@ static void lay_out(struct bp_workspace *ws) {
             ws->learns[i] = ws->learns[i] || ws->learns[node->inputs[k]];
         }
     }
-    for (int32_t i = 0; i < net->outputs_count; i++)
+    for (int32_t i = 0; i < net->outputs_count; i++) {
         if (row_reals(net, i, ws->batch_max)) ws->row_weights[i] = take(&reals, row_reals(net, i, ws->batch_max));
+        if (class_reals(net, i, ws->batch_max)) ws->row_classes[i] = take(&reals, class_reals(net, i, ws->batch_max));
+    }
 }
 
 int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool training, struct bp_workspace **workspace, struct bp_error *error) {
@@ -124,8 +134,11 @@ int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool t
     ws->written = calloc(nodes, sizeof *ws->written);
     ws->mask = calloc(nodes, sizeof *ws->mask);
     ws->row_weights = calloc(BP_OUTPUTS_MAX, sizeof *ws->row_weights);
+    ws->row_classes = calloc(BP_OUTPUTS_MAX, sizeof *ws->row_classes);
     ws->reals = bp_reals_new(total_reals(network, batch_max, training));
-    if (!ws->passes || !ws->a || !ws->d || !ws->owner || !ws->learns || !ws->written || !ws->mask || !ws->row_weights || !ws->reals) goto no_memory;
+    if (!ws->passes || !ws->a || !ws->d || !ws->owner || !ws->learns || !ws->written || !ws->mask || !ws->row_weights || !ws->row_classes ||
+        !ws->reals)
+        goto no_memory;
     lay_out(ws);
     *workspace = ws;
     return 0;
@@ -149,6 +162,7 @@ void bp_workspace_free(struct bp_workspace *workspace) {
     free(workspace->written);
     free(workspace->mask);
     free(workspace->row_weights);
+    free(workspace->row_classes);
     free(workspace->reals);
     free(workspace);
 }

@@ -1,4 +1,5 @@
-/* binary_cross_entropy.c - -ln p of the true class out of two, p = sigmoid(z) the probability of class 1; z, y (B, 1).
+/* binary_cross_entropy.c - -ln p of the true class out of two, p = sigmoid(z) the probability of class 1; z, y (B, 1); of an output (..., 1) each
+ * position is a sample.
  * loss = max(z, 0) - z y + ln(1 + e^-|z|), which neither overflows nor cancels; dz = p - y. */
 #include "kernels/kernels.h"
 #include "loss.h"
@@ -8,7 +9,7 @@
 static int check(const struct bp_value *values, const struct bp_shape *output, struct bp_error *error) {
     (void)values;
     char text[64];
-    if (bp_shape_size(output) != 1)
+    if (bp_shape_size(output) != 1 && output->dims[output->rank - 1] != 1)
         return bp_error_set(error, "",
                             "binary_cross_entropy needs a single output, the probability of the second class, but the output has the shape %s; "
                             "use 1 unit, or cross_entropy with one unit per class",

@@ -1,24 +1,15 @@
 /* cross_entropy.c - -ln p of the true class, p the softmax of z (B, classes), computed from z in one stable kernel;
- * y (B, 1) class numbers. */
+ * y (B, 1) class numbers; of an output (..., classes) each position is a sample. */
 #include "kernels/kernels.h"
 #include "loss.h"
 
 enum { LABEL_SMOOTHING, PARAMS };
 
+extern const struct bp_loss_ops bp_loss_cross_entropy;
+
 static int check(const struct bp_value *values, const struct bp_shape *output, struct bp_error *error) {
     (void)values;
-    char text[64];
-    if (output->rank != 1)
-        return bp_error_set(
-            error, "",
-            "cross_entropy needs one output per class, a shape like (3), but the output has the shape %s; put a flatten layer before the last",
-            bp_shape_text(output, text, sizeof text));
-    if (output->dims[0] < 2)
-        return bp_error_set(
-            error, "",
-            "softmax over a single unit is always 1: cross_entropy needs one unit per class, at least 2; for two classes and one unit "
-            "use sigmoid with binary_cross_entropy");
-    return 0;
+    return bp_loss_check_classes(&bp_loss_cross_entropy, output, error);
 }
 
 /* Smoothing moves the target from the true class y some way towards equal shares: the loss gains s (z_y - mean z), to be read before the kernel
@@ -68,7 +59,6 @@ static const struct bp_param params[PARAMS] = {
                          .flags = BP_PARAM_MAX_OPEN},
 };
 
-extern const struct bp_loss_ops bp_loss_cross_entropy;
 const struct bp_loss_ops bp_loss_cross_entropy = {
     .entry = {.name = "cross_entropy", .summary = "Cross-entropy of softmax, for two classes or more", .params = params, .params_count = PARAMS},
     .target = BP_TARGET_CLASS,

@@ -8,12 +8,11 @@
 
 enum { GAMMA, PARAMS };
 
+extern const struct bp_loss_ops bp_loss_focal;
+
 static int check(const struct bp_value *values, const struct bp_shape *output, struct bp_error *error) {
     (void)values;
-    char text[64];
-    if (output->rank == 1 && output->dims[0] > 1) return 0;
-    return bp_error_set(error, "", "focal needs one output per class, a shape like (3), at least 2, but the output has the shape %s",
-                        bp_shape_text(output, text, sizeof text));
+    return bp_loss_check_classes(&bp_loss_focal, output, error);
 }
 
 static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
@@ -40,7 +39,6 @@ static const struct bp_param params[PARAMS] = {
         {.name = "gamma", .type = BP_PARAM_NUMBER, .help = "How much less a class counts that is known already", .preset = 2, .min = 0, .max = 100},
 };
 
-extern const struct bp_loss_ops bp_loss_focal;
 const struct bp_loss_ops bp_loss_focal = {
     .entry = {.name = "focal",
               .summary = "Cross-entropy of softmax in which samples that are known already count less",

@@ -379,7 +379,11 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0, training=False, l
     name, options = loss.split()[0], dict(p.split("=") for p in loss.split()[1:])
     options = {key: [float(v) for v in value.split(",")] if key == "quantiles" else float(value) for key, value in options.items()}
     outputs = {"gaussian_nll": 2, "quantile": len(options.get("quantiles", ""))}.get(name, 1)
-    if name in ("cross_entropy", "focal"):
+    by_position = name in ("cross_entropy", "focal", "binary_cross_entropy") and a.dim() > 2
+    if by_position:  # a class for each, -1 for none
+        y = torch.randint(0, max(2, a.shape[-1]), a.shape[:-1])
+        y = torch.where(torch.rand(y.shape) < 0.2, -1, y).to(torch.float64)
+    elif name in ("cross_entropy", "focal"):
         y = torch.randint(0, a.shape[-1], (batch, 1)).to(torch.float64)
     elif name == "binary_cross_entropy":
         y = torch.randint(0, 2, (batch, 1)).to(torch.float64)
@@ -392,7 +396,11 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0, training=False, l
     else:
         y = single(torch.randn(*a.shape[:-1], a.shape[-1] // outputs))
     weights = single(torch.rand(batch) * 2) if weighted else torch.ones(batch)
-    if MASK[0] is None:
+    if by_position:  # the mean over the positions that are there and have a class
+        losses, predictions = LOSSES[name](a.flatten(0, -2), y.clamp(min=0).reshape(-1, 1), **options)
+        there = (y >= 0) * (1 if MASK[0] is None else MASK[0].reshape(*MASK[0].shape, *[1] * (y.dim() - 2)))
+        per_sample = (losses.reshape(y.shape) * there).flatten(1).sum(1) / there.flatten(1).sum(1).clamp(min=1)
+    elif MASK[0] is None:
         per_sample, predictions = LOSSES[name](a, y, **options)
     else:  # the mean over the steps that are there
         losses, predictions = LOSSES[name](a.flatten(0, 1), y.flatten(0, 1), **options)
@@ -673,3 +681,10 @@ for fill in "constant", "constant fill_value=2.5", "nearest", "wrap":
     net("random_rotation factor=0.2 fill=%s; dense units=1" % fill, "mse", [5, 4, 1], batch=4, training=True)
     net("random_translation height_factor=0.6 width_factor=0.3 fill=%s; dense units=1" % fill, "mse", [4, 5, 1], batch=4, training=True)
     net("random_translation height_factor=1 width_factor=0.6 interpolation=nearest fill=%s; random_rotation factor=0.1 fill=constant" % fill, "mse", [4, 5, 1], batch=4, training=True)
+
+# ---- a class for each position ------------------------------------------------------------------------------------------------------
+
+net("dense units=4 activation=tanh; dense units=3 activation=softmax", "cross_entropy", [4, 2])
+net("masking; multi_head_attention num_heads=1; dense units=4", "cross_entropy label_smoothing=0.1", [5, 2], batch=4, lengths=LENGTHS, weighted=True)
+net("conv2d filters=3 kernel_size=3 padding=same", "focal", [4, 3, 2], batch=3)
+net("masking; dense units=1 activation=sigmoid", "binary_cross_entropy", [5, 3], batch=4, lengths=LENGTHS)

@@ -204,6 +204,16 @@ START_TEST(parameters_of_losses) {
 }
 END_TEST
 
+/* A class for each position: steps, steps that a mask hides, cells of an image. */
+START_TEST(classes_by_position) {
+    check_text("dense units=5 activation=tanh; dense units=3", "cross_entropy label_smoothing=0.1", (struct bp_shape){2, {4, 2}});
+    check_text("masking; gru units=3 return_sequences=1; dense units=3", "cross_entropy", (struct bp_shape){2, {4, 2}});
+    check_text("conv2d filters=3 kernel_size=3 padding=same", "focal", (struct bp_shape){3, {4, 3, 2}});
+    check_text("masking; lstm units=3 return_sequences=1 name=l; dense units=1 name=s; global_max_pool in=l; dense units=2 name=c",
+               "s: binary_cross_entropy; c*2: cross_entropy", (struct bp_shape){2, {4, 2}});
+}
+END_TEST
+
 /* Several outputs, finite differences over their weighted sum; one of them read on by the next. */
 START_TEST(several_outputs) {
     check_text("dense units=5 activation=tanh name=t; dense units=3 name=a; dense units=2 in=t name=b; dense units=1 in=t name=c",
@@ -263,6 +273,7 @@ Suite *suite_gradcheck(void) {
     tcase_add_test(tests, every_loss);
     tcase_add_test(tests, parameters_of_losses);
     tcase_add_test(tests, several_outputs);
+    tcase_add_test(tests, classes_by_position);
     tcase_add_test(tests, kinks_are_left_out);
     tcase_add_test(tests, report_names_and_counts);
     suite_add_tcase(suite, tests);

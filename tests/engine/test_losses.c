@@ -77,6 +77,33 @@ START_TEST(focal_and_smoothing) {
 }
 END_TEST
 
+/* Three positions with p of their classes 1/2, 1/4 and 3/4, the third without a class in the second sample; classes count 1 and 3. */
+START_TEST(classes_by_position) {
+    struct bp_network *net = test_network("activation", "cross_entropy", (struct bp_shape){2, {3, 2}});
+    struct bp_workspace *ws = NULL;
+    const bp_real x[12] = {0, 0, 0, 1.0986122887f, 0, 1.0986122887f, 0, 0, 0, 1.0986122887f, 5, 7}, y[6] = {0, 0, 1, 1, 0, -1};
+    const double class_weights[2] = {1, 3}, half = 0.69314718056, quarter = 1.38629436112, most = 0.28768207245;
+    ck_assert_int_eq(bp_workspace_new(net, 2, true, &ws, NULL), 0);
+    for (int weighted = 0; weighted < 2; weighted++) {
+        const bp_real of_samples[2] = {1, 5};
+        struct bp_loss_call call = {.batch = 2, .y = y, .scale = 1, .class_weights = weighted ? class_weights : NULL};
+        call.weights = weighted ? of_samples : NULL;
+        memcpy(bp_workspace_input(ws, 0), x, sizeof x);
+        const double loss = bp_loss_forward(net, NULL, ws, NULL, &call, true);
+        const double one = weighted ? (half + quarter + 3 * most) / 5 : (half + quarter + most) / 3;
+        const double two = weighted ? (3 * half + quarter) / 4 * 5 : (half + quarter) / 2;
+        ck_assert_double_eq_tol(loss, one + two, 1e-6);
+        ck_assert_int_eq(call.batch, 6);
+        ck_assert_int_eq(call.width, 2);
+        const double d[4] = {(double)call.d_z[0], (double)call.d_z[6], (double)call.d_z[10], (double)call.d_z[11]};
+        const double expected[4] = {weighted ? -0.1 : -1.0 / 6, weighted ? 0.5 * 15 / 4 : 0.25, 0, 0};
+        ck_assert_double_lt(fabs(d[0] - expected[0]) + fabs(d[1] - expected[1]) + fabs(d[2]) + fabs(d[3]), 1e-6);
+    }
+    bp_workspace_free(ws);
+    bp_network_free(net);
+}
+END_TEST
+
 START_TEST(binary_cross_entropy) {
     bp_real z[4] = {0, 1000, -1000, -1000}, y[4] = {1, 1, 0, 1}, d[4];
     struct bp_loss_call call = {.batch = 4, .width = 1, .z = z, .y = y, .scale = 1, .d_z = d};
@@ -106,7 +133,7 @@ START_TEST(quantiles) {
     ck_assert_double_eq_tol(loss->evaluate(&value, &call), (0.75 * 2 + 0.25 * 2 + 0.75 * 1 + 0.75 * 2) / 4, 1e-9);
     const bp_real expected[4] = {0.75f, 0.25f, 0.75f, -0.75f};
     ck_assert_mem_eq(d, expected, sizeof d);
-    ck_assert_int_eq(bp_loss_target_width(loss, &value, 4), 2);
+    ck_assert_int_eq(bp_loss_target_width(loss, &value, &(struct bp_shape){1, {4}}), 2);
     ck_assert_int_eq(bp_loss_point(loss, &value), 0);
     value = (struct bp_value){.numbers = {0.1, 0.45, 0.6}, .numbers_count = 3};
     ck_assert_int_eq(bp_loss_point(loss, &value), 1);
@@ -223,6 +250,7 @@ Suite *suite_losses(void) {
     tcase_add_test(tests, divergence_of_shares);
     tcase_add_test(tests, cosine);
     tcase_add_test(tests, focal_and_smoothing);
+    tcase_add_test(tests, classes_by_position);
     tcase_add_test(tests, binary_cross_entropy);
     tcase_add_test(tests, cross_entropy);
     tcase_add_test(tests, quantiles);

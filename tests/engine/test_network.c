@@ -75,7 +75,8 @@ static const struct {
     {"dense units=3; activation activation=tanh", "cross_entropy", "", "/layers/1/activation", {"expects softmax", "is tanh"}},
     {"dense units=1 activation=softmax", "cross_entropy", "", "/layers/0", {"softmax over a single unit", "sigmoid"}},
     {"dense units=2", "binary_cross_entropy", "", "/layers/0", {"single output", "(2)"}},
-    {"reshape target_shape=7,1; dense units=3", "cross_entropy", "", "/layers/1", {"(7, 3)", "flatten"}},
+    {"reshape target_shape=7,1; dense units=2", "binary_cross_entropy", "", "/layers/1", {"single output", "(7, 2)"}},
+    {"reshape target_shape=7,1; dense units=1 activation=softmax", "focal", "", "/layers/1", {"softmax over a single unit", "sigmoid"}},
     {"reshape target_shape=7,1; dense units=3 activation=softmax; flatten", "cross_entropy", "", "/layers/1/activation", {"before a reshape"}},
 };
 

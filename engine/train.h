@@ -49,6 +49,7 @@ struct bp_source {
 struct bp_task {
     int32_t classes;               /* classification: at least 2, regression: 0 */
     bool scores;                   /* classification: see metric.h */
+    int32_t positions;             /* classification: positions of a sample with a class each, 0 is 1; those of the output */
     const double *class_weights;   /* classification by position: (classes) what a position of each counts in training; NULL: 1. The caller's */
     double unit, origin;           /* regression: see metric.h */
     const double *units, *origins; /* of each number of the target, instead; NULL: all alike. The caller's */

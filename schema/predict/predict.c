@@ -165,25 +165,70 @@ static void write_class(struct schema_predictor *p, int32_t o, int32_t k, const 
     schema_text_string(p->out, "}}");
 }
 
-/* The numbers of a tensor, nested as it is; those of a loss with several outputs a number are their points. */
-static void write_tensor(struct schema_predictor *p, int32_t o, const struct schema_target *target, const float *y) {
-    const struct bp_output *output = output_of(p, o);
-    const int32_t each = bp_loss_outputs_per_target(output->loss, output->values), point = bp_loss_point(output->loss, output->values);
-    const int64_t size = schema_target_size(target);
-    const struct bp_shape *shape = &target->shape;
-    schema_text_string(p->out, "{\"values\":");
+/* What is written of each position of a tensor. */
+struct positions {
+    int32_t o;
+    const struct schema_target *target;
+    const float *y; /* of the row */
+    int32_t each;   /* numbers of a position in y */
+    void (*write)(struct schema_predictor *p, const struct positions *what, const float *y);
+};
+
+/* All positions of a tensor, nested as it is. */
+static void write_positions(struct schema_predictor *p, const struct positions *what) {
+    const struct bp_shape *shape = &what->target->shape;
+    const int64_t size = schema_target_size(what->target);
     for (int64_t i = 0; i < size; i++) {
         int64_t block = size;
         for (int32_t d = 0; d < shape->rank; block /= shape->dims[d++])
             if (i % block == 0) schema_text_string(p->out, i % (d ? block * shape->dims[d - 1] : size) && d ? ",[" : "[");
         if (i % shape->dims[shape->rank - 1]) schema_text_string(p->out, ",");
-        schema_text_json_float(p->out, (float)((double)y[i * each + point] * target->std + target->mean));
+        what->write(p, what, what->y + i * what->each);
         block = 1;
         for (int32_t d = shape->rank - 1; d >= 0; d--) {
             block *= shape->dims[d];
             if ((i + 1) % block == 0) schema_text_string(p->out, "]");
         }
     }
+}
+
+static void write_number(struct schema_predictor *p, const struct positions *what, const float *y) {
+    const struct bp_output *output = output_of(p, what->o);
+    schema_text_json_float(p->out, (float)((double)y[bp_loss_point(output->loss, output->values)] * what->target->std + what->target->mean));
+}
+
+/* The numbers of a tensor; those of a loss with several outputs a number are their points. */
+static void write_tensor(struct schema_predictor *p, int32_t o, const struct schema_target *target, const float *y) {
+    const struct bp_output *output = output_of(p, o);
+    const struct positions what = {o, target, y, bp_loss_outputs_per_target(output->loss, output->values), write_number};
+    schema_text_string(p->out, "{\"values\":");
+    write_positions(p, &what);
+    schema_text_string(p->out, "}");
+}
+
+/* Labels of positions are their classes' numbers. */
+static void write_label(struct schema_predictor *p, const struct positions *what, const float *y) {
+    schema_text_string(p->out, what->target->labels[class_of(y, what->each, p->scores[what->o])]);
+}
+
+static void write_shares(struct schema_predictor *p, const struct positions *what, const float *y) {
+    const float pair[2] = {p->scores[what->o] ? -y[0] : 1 - y[0], y[0]};
+    const float *shares = what->each == 1 ? pair : y;
+    for (int32_t c = 0; c < what->target->labels_count; c++) {
+        schema_text_string(p->out, c ? "," : "[");
+        schema_text_json_float(p->out, shares[c]);
+    }
+    schema_text_string(p->out, "]");
+}
+
+/* A class for each position, and in the order of classes how likely they are. */
+static void write_classes(struct schema_predictor *p, int32_t o, const struct schema_target *target, const float *y) {
+    struct positions what = {o, target, y, (int32_t)(p->widths[o] / schema_target_size(target)), write_label};
+    schema_text_string(p->out, "{\"labels\":");
+    write_positions(p, &what);
+    what.write = write_shares;
+    schema_text_string(p->out, p->scores[o] ? ",\"scores\":" : ",\"probabilities\":");
+    write_positions(p, &what);
     schema_text_string(p->out, "}");
 }
 
@@ -203,7 +248,9 @@ static const float *numbers_at(const struct schema_predictor *p, int32_t o, int3
 static void write_target(struct schema_predictor *p, int32_t o, int32_t k, int64_t row) {
     const struct schema_target *target = &p->preprocessing->targets[k];
     const float *y = numbers_at(p, o, k, row);
-    if (target->classification) {
+    if (target->classification && target->shape.rank > 0) {
+        write_classes(p, o, target, y);
+    } else if (target->classification) {
         write_class(p, o, k, y);
     } else if (target->shape.rank > 0) {
         write_tensor(p, o, target, y);

@@ -100,9 +100,9 @@ struct schema_target {
     bool classification;
     int32_t labels_count; /* classification: in sorted order, numbers by value */
     char **labels;
-    double *class_weights; /* classification: (labels_count) what a training row of that class counts, NULL: 1 */
+    double *class_weights; /* classification: (labels_count) what a training row (or position) of that class counts, NULL: 1 */
     double mean, std;      /* regression: standardised inside; of a tensor over all its numbers */
-    struct bp_shape shape; /* of a tensor column; rank 0: one number or label */
+    struct bp_shape shape; /* of a tensor column, of classes too: then each position has one, the number in its place; rank 0: one number or label */
 };
 
 /* Which targets an output of the network learns: one, or several numbers side by side. */
@@ -197,7 +197,7 @@ void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32
 /* Target k of rows[0..n) as the network wants it: class numbers, or standardised values; NaN when missing or not a known label. */
 void schema_view_targets(const struct schema_view *view, int32_t k, const int64_t *rows, int64_t n, double *out);
 double schema_view_target(const struct schema_view *view, int32_t k, int64_t row);
-/* The same of one row for a tensor: its numbers. False: one of them is missing. */
+/* The same of one row for a tensor: its numbers; of classes a negative one where a position has none. False: one of them is missing, or no class. */
 bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_t row, float *out);
 /* Whether rows[0..n), at most SCHEMA_ROWS_MAX, have all targets, a weight, and a value in all features that leave their rows out otherwise. -1: no
  * memory. */

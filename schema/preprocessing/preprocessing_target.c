@@ -24,24 +24,43 @@ static int fit_labels(const struct schema_fit_target *from, struct schema_target
     return 0;
 }
 
-/* n / (classes * rows of the class), as scikit-learn's "balanced"; a class without training rows counts 1. */
-static void balance(const struct schema_fit *fit, const struct schema_view *view, int32_t k, struct schema_target *target) {
-    double *counts = target->class_weights;
-    for (int64_t first = 0; first < fit->n; first += SCHEMA_ROWS_MAX) {
+/* Positions of the training rows that have a class, counted by it. */
+static int count_positions(const struct schema_fit *fit, const struct schema_view *view, int32_t k, const struct schema_target *target, double *n) {
+    const int64_t size = schema_target_size(target);
+    float *cell = malloc((size_t)size * sizeof *cell);
+    *n = 0;
+    for (int64_t i = 0; cell && i < fit->n; i++) {
+        if (!schema_view_target_tensor(view, k, fit->rows[i], cell)) continue;
+        for (int64_t j = 0; j < size; j++) {
+            if (cell[j] < 0) continue;
+            target->class_weights[(int32_t)cell[j]] += 1;
+            *n += 1;
+        }
+    }
+    free(cell);
+    return cell ? 0 : -1;
+}
+
+/* n / (classes * rows of the class), as scikit-learn's "balanced"; a class without training rows counts 1. Classes by position: of positions. */
+static int balance(const struct schema_fit *fit, const struct schema_view *view, int32_t k, struct schema_target *target) {
+    double *counts = target->class_weights, n = (double)fit->n;
+    const bool by_position = target->shape.rank > 0;
+    if (by_position && count_positions(fit, view, k, target, &n) != 0) return -1;
+    for (int64_t first = 0; !by_position && first < fit->n; first += SCHEMA_ROWS_MAX) {
         double classes[SCHEMA_ROWS_MAX];
         const int64_t some = fit->n - first < SCHEMA_ROWS_MAX ? fit->n - first : SCHEMA_ROWS_MAX;
         schema_view_targets(view, k, fit->rows + first, some, classes);
         for (int64_t i = 0; i < some; i++)
             if (!isnan(classes[i])) counts[(int32_t)classes[i]] += 1;
     }
-    for (int32_t c = 0; c < target->labels_count; c++) counts[c] = counts[c] > 0 ? (double)fit->n / (target->labels_count * counts[c]) : 1;
+    for (int32_t c = 0; c < target->labels_count; c++) counts[c] = counts[c] > 0 ? n / (target->labels_count * counts[c]) : 1;
+    return 0;
 }
 
 static int fit_numbers(const struct schema_fit *fit, int32_t column, struct schema_target *target) {
     const struct schema_column *c = &fit->dataset->columns[column];
     struct schema_moments m = {0};
     if (c->type == SCHEMA_TENSOR) {
-        target->shape = c->shape;
         const int64_t size = bp_shape_size(&c->shape);
         float *cell = malloc((size_t)size * sizeof *cell);
         if (!cell) return -1;
@@ -74,6 +93,7 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
         const struct schema_fit_target *from = &fit->targets[k];
         struct schema_target *target = &p->targets[k];
         p->targets_count++;
+        if (fit->dataset->columns[from->column].type == SCHEMA_TENSOR) target->shape = fit->dataset->columns[from->column].shape;
         target->classification = from->labels_count > 0;
         target->std = 1;
         balanced = balanced || from->balanced;
@@ -85,10 +105,11 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
     if (!balanced) return 0;
     struct schema_view *view = schema_view_new(p, fit->dataset, true, error);
     if (!view) return -1;
-    for (int32_t k = 0; k < fit->targets_count; k++)
-        if (fit->targets[k].balanced) balance(fit, view, k, &p->targets[k]);
+    int failed = 0;
+    for (int32_t k = 0; k < fit->targets_count && !failed; k++)
+        if (fit->targets[k].balanced) failed = balance(fit, view, k, &p->targets[k]);
     schema_view_free(view);
-    return 0;
+    return failed ? bp_error_set(error, "", "out of memory") : 0;
 }
 
 int schema_targets_units(struct schema_preprocessing *p) {
@@ -126,6 +147,7 @@ static json_t *encode_target(const struct schema_target *t) {
     }
     json_t *json =
         json_pack("{s:s, s:s, s:o}", "name", t->name, "task", "classification", "labels", schema_strings_encode(t->labels, t->labels_count));
+    if (t->shape.rank > 0) json_object_set_new(json, "shape", schema_dims_encode(&t->shape));
     if (!t->class_weights) return json;
     json_t *weights = json_object();
     for (int32_t i = 0; i < t->labels_count; i++) json_object_set_new(weights, t->labels[i], json_real(t->class_weights[i]));
@@ -154,7 +176,7 @@ static int decode_target(const json_t *json, struct schema_target *t) {
     t->classification = strcmp(task, "classification") == 0;
     t->mean = json_number_value(json_object_get(json, "mean"));
     t->std = t->classification ? 1 : json_number_value(json_object_get(json, "std"));
-    if (shape && (t->classification || schema_dims_decode(shape, &t->shape) != 0)) return -1;
+    if (shape && schema_dims_decode(shape, &t->shape) != 0) return -1;
     if (!t->classification) return isfinite(t->mean) && isfinite(t->std) && t->std > 0 ? 0 : -1;
     t->labels = schema_strings_decode(json_object_get(json, "labels"), &t->labels_count);
     if (!t->labels || t->labels_count < 2) return -1;
@@ -226,7 +248,7 @@ bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_
     schema_dataset_tensor(view->dataset, view->targets[k], row, out);
     for (int64_t i = 0; i < size; i++) {
         out[i] = (float)(((double)out[i] - t->mean) / t->std);
-        complete = complete && isfinite(out[i]);
+        complete = complete && isfinite(out[i]) && (!t->classification || (out[i] < (float)t->labels_count && out[i] == floorf(out[i])));
     }
     return complete;
 }

@@ -190,7 +190,8 @@ static bool open_goal(struct schema_source *s, int32_t o, bool one_hot) {
 static bool open_weights(struct schema_source *s, bool class_weights) {
     const struct schema_preprocessing *p = s->view->preprocessing;
     bool classes = false;
-    for (int32_t k = 0; class_weights && k < p->targets_count; k++) classes = classes || p->targets[k].class_weights;
+    for (int32_t k = 0; class_weights && k < p->targets_count; k++)
+        classes = classes || (p->targets[k].class_weights && p->targets[k].shape.rank <= 0);
     if (!classes && !p->sample_weight) return true;
     if (!(s->weights = malloc(((size_t)s->count + 1) * sizeof *s->weights))) return false;
     for (int64_t first = 0; first < s->count; first += SCHEMA_ROWS_MAX) {
@@ -198,7 +199,7 @@ static bool open_weights(struct schema_source *s, bool class_weights) {
         const int64_t n = s->count - first < SCHEMA_ROWS_MAX ? s->count - first : SCHEMA_ROWS_MAX;
         schema_view_weights(s->view, s->rows + first, n, weights);
         for (int32_t k = 0; classes && k < p->targets_count; k++) {
-            if (!p->targets[k].class_weights) continue;
+            if (!p->targets[k].class_weights || p->targets[k].shape.rank > 0) continue; /* what positions count is the loss's to know */
             schema_view_targets(s->view, k, s->rows + first, n, targets);
             for (int64_t i = 0; i < n; i++) weights[i] *= p->targets[k].class_weights[(int32_t)targets[i]];
         }

@@ -268,6 +268,41 @@ static void coded_labels(struct resolving *r, struct resolving_target *t) {
         if (c->categories[i].count > 0) t->labels[t->labels_count++] = strdup(c->categories[i].value);
 }
 
+/* A class for each number of a tensor: 0 up to the largest; a negative number says that its position has none. False with a problem. */
+static bool position_labels(struct resolving *r, struct resolving_target *t) {
+    const struct schema_column *c = &r->dataset->columns[t->column];
+    const size_t size = (size_t)bp_shape_size(&c->shape);
+    float *cell = malloc(size * sizeof *cell);
+    float most = -1, wrong = 0;
+    for (int64_t row = 0; cell && !(wrong > 0) && row < r->dataset->rows; row++) {
+        schema_dataset_tensor(r->dataset, t->column, row, cell);
+        for (size_t i = 0; i < size; i++) {
+            if (cell[i] >= 0 && cell[i] != floorf(cell[i])) wrong = cell[i];
+            if (cell[i] > most) most = cell[i];
+        }
+    }
+    free(cell);
+    if (wrong > 0) {
+        schema_problem_add(
+            r->problems, t->pointer,
+            "column \"%.80s\" holds %.9g: the class of a position must be a whole number from 0 on (a negative one says that it has none); "
+            "or say \"task\":\"regression\"",
+            c->name, (double)wrong);
+        return false;
+    }
+    if (most < 0) {
+        schema_problem_add(r->problems, t->pointer, "no position of column \"%.80s\" has a class: all its numbers are negative", c->name);
+        return false;
+    }
+    t->labels_count = most < CLASSES_MAX ? (int32_t)most + 1 : CLASSES_MAX + 1;
+    if (t->labels_count > CLASSES_MAX || !(t->labels = calloc((size_t)t->labels_count + 1, sizeof *t->labels))) return true;
+    for (int32_t i = 0; i < t->labels_count; i++) {
+        char text[40];
+        t->labels[i] = strdup(schema_number_text(i, text, sizeof text));
+    }
+    return true;
+}
+
 /* The task asked for, of that target: for all alike, or by column. */
 static const char *asked_task(struct resolving *r, const struct resolving_target *t) {
     char where[RESOLVING_POINTER_MAX], deeper[RESOLVING_POINTER_MAX], got[80];
@@ -305,10 +340,6 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
                            c->type == SCHEMA_TEXT ? "categorical, if its values are classes," : "numeric, such as days or seconds,");
         return;
     }
-    if (c->type == SCHEMA_TENSOR && t->classification) {
-        schema_problem_add(r->problems, t->pointer, "column \"%.80s\" is a tensor: it can be regressed, not classified", c->name);
-        return;
-    }
     if (!t->classification && text) {
         schema_problem_add(r->problems, where,
                            "column \"%.80s\" is %s: it cannot be regressed; its values are labels, so leave task out or say \"classification\"",
@@ -319,7 +350,9 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
         resolving_warn(r, "target \"%s\" has %d different integers and is taken as classes; say \"task\":\"regression\" to predict it as a number",
                        c->name, c->distinct_count);
     if (!t->classification) return;
-    if (text) coded_labels(r, t);
+    if (c->type == SCHEMA_TENSOR && !position_labels(r, t)) return;
+    if (c->type == SCHEMA_TENSOR) t->by_position = true;
+    else if (text) coded_labels(r, t);
     else numeric_labels(r, t);
     if (t->labels_count > CLASSES_MAX) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has more than %d different values: too many classes%s", c->name, CLASSES_MAX,

@@ -59,7 +59,10 @@ static bool output_fits(const struct schema_training *t, int32_t o) {
     const struct schema_target *target = &t->preprocessing->targets[learns->first];
     const int64_t width = bp_shape_size(&output->shape);
     if (!output->loss) return false;
-    if (target->classification) return learns->count == 1 && (width == target->labels_count || (width == 1 && target->labels_count == 2));
+    const int64_t positions = schema_target_size(target);
+    if (target->classification)
+        return learns->count == 1 && bp_loss_positions(output->loss, &output->shape) == positions &&
+               (width == positions * target->labels_count || (width == positions && target->labels_count == 2));
     const int64_t numbers = target->shape.rank > 0 ? schema_target_size(target) : learns->count;
     return width == numbers * bp_loss_outputs_per_target(output->loss, output->values);
 }
@@ -100,6 +103,10 @@ static void set_task(const struct schema_training *t, int32_t o, struct bp_task 
     const struct schema_target *target = &p->targets[output->first];
     const struct schema_definition *d = t->definition;
     task->classes = target->labels_count;
+    if (target->classification && target->shape.rank > 0) {
+        task->positions = (int32_t)schema_target_size(target);
+        task->class_weights = target->class_weights;
+    }
     task->scores = t->network && schema_training_scores(t, o);
     task->unit = target->std;
     task->origin = target->mean;

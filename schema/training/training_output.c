@@ -88,6 +88,11 @@ static void check_loss(struct resolving *r, int32_t o) {
     else if (t->classification && is(loss->head, "sigmoid") && t->labels_count > 2)
         schema_problem_add(r->problems, where, "the loss %s is for two classes, but \"%.60s\" has %d; use cross_entropy, or leave loss out",
                            loss->entry.name, target, t->labels_count);
+    else if (t->by_position && loss->target != BP_TARGET_CLASS)
+        schema_problem_add(
+            r->problems, where,
+            "the loss %s does not go with \"%.60s\", which has a class for each position; use cross_entropy or focal, or leave loss out",
+            loss->entry.name, target);
     else if (t->classification && for_values)
         schema_problem_add(r->problems, where,
                            "the loss %s is for numbers, but \"%.60s\" is a classification; use cross_entropy, leave loss out, or say "
@@ -247,7 +252,7 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
     const int64_t units = !t->classification ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
     const char *kind = !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
     const bool several = r->outputs_count > 1 || r->by_layer;
-    if (last->layer >= 0 && last->shape.rank != 1) {
+    if (last->layer >= 0 && last->shape.rank != 1 && !t->by_position) {
         char where[RESOLVING_POINTER_MAX];
         snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer);
         schema_problem_add(r->problems, where, "the last layer gives a tensor of rank %d; end with a flatten layer, or with the output layer itself",
@@ -266,13 +271,43 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
     set_loss(r, o, !t->classification ? "mse" : units == 1 ? "binary_cross_entropy" : "cross_entropy");
 }
 
-static void complete_output(struct resolving *r, int32_t o, const struct candidate *last) {
+/* Classes by position need an output with the same positions, and their scores along its last axis, which is `width` then; a class for a row needs
+ * one axis. */
+static bool check_positions(struct resolving *r, int32_t o, struct candidate *last, const char *where) {
+    const struct resolving_target *t = resolving_first_target(r, o);
+    const struct bp_shape *positions = &r->dataset->columns[t->column].shape, *shape = &last->shape;
+    char got[64], want[64];
+    if (!t->classification || last->layer < 0) return true;
+    if (!t->by_position) {
+        const int32_t along = shape->rank > 1 ? shape->dims[shape->rank - 1] : 0;
+        if (shape->rank <= 1 || last->width == along || (last->width != t->labels_count && along != t->labels_count)) return true;
+        schema_problem_add(r->problems, where,
+                           "layer \"%s\" gives %s, but \"%.60s\" has one class for a row; put a flatten or a pooling layer before it", last->name,
+                           bp_shape_text(shape, got, sizeof got), column_name(r, o));
+        return false;
+    }
+    bool same = shape->rank == positions->rank + 1;
+    for (int32_t i = 0; same && i < positions->rank; i++) same = shape->dims[i] == positions->dims[i];
+    if (!same) {
+        schema_problem_add(
+            r->problems, where,
+            "layer \"%s\" gives %s, but each of the %s positions of \"%.60s\" has a class: the last layer must keep them, and give its "
+            "numbers for each along one more axis (as a recurrent layer with return_sequences does, or a convolution with padding same)",
+            last->name, bp_shape_text(shape, got, sizeof got), bp_shape_text(positions, want, sizeof want), column_name(r, o));
+        return false;
+    }
+    last->width = shape->dims[shape->rank - 1];
+    return true;
+}
+
+static void complete_output(struct resolving *r, int32_t o, struct candidate *last) {
     struct schema_definition *d = r->training->definition;
     const struct resolving_target *t = resolving_first_target(r, o);
     const struct bp_layer *layer = last->layer >= 0 ? &d->layers[last->layer] : NULL;
     const char *activation = layer ? activation_of(layer) : NULL;
     char where[RESOLVING_POINTER_MAX];
     snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer < 0 ? 0 : last->layer);
+    if (!check_positions(r, o, last, where)) return;
     const bool chosen = find_layer(d, r->outputs[o].name) >= 0 || d->outputs_count > 1; /* the user says that this is the output */
     const int64_t wanted = t->classification ? t->labels_count : numbers_of(r, o);
     if (layer && !activation && last->width == wanted) activation = "linear";

@@ -8,10 +8,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The target that the split is stratified by: the first one of classes, -1: none. */
+/* The target that the split is stratified by: the first one with a class for a row, -1: none. */
 static int32_t strata(const struct schema_preprocessing *p) {
     for (int32_t k = 0; k < p->targets_count; k++)
-        if (p->targets[k].classification) return k;
+        if (p->targets[k].classification && p->targets[k].shape.rank <= 0) return k;
     return -1;
 }
 

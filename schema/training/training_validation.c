@@ -56,7 +56,7 @@ static enum schema_type type_of(const struct resolving *r, int32_t column) {
 /* Classes may be spelt by another type: labels are compared as texts. */
 static void check_target(struct resolving *r, const struct schema_target *t) {
     const int32_t i = schema_dataset_find(r->request->validation, t->name);
-    if (!t->classification) column_of(r, t->name, "a target", t->shape.rank > 0 ? SCHEMA_TENSOR : SCHEMA_NUMERIC, &t->shape);
+    if (!t->classification || t->shape.rank > 0) column_of(r, t->name, "a target", t->shape.rank > 0 ? SCHEMA_TENSOR : SCHEMA_NUMERIC, &t->shape);
     else if (i < 0) problem(r, "it has no column \"%.60s\", which is a target", t->name);
     else if (type_of(r, i) == SCHEMA_TENSOR || type_of(r, i) == SCHEMA_TEXT || type_of(r, i) == SCHEMA_DATETIME)
         problem(r, "its column \"%.60s\" is %s, but holds classes in training", t->name, schema_type_name(type_of(r, i)));
@@ -70,7 +70,7 @@ static int64_t count_unknown(const struct schema_view *view, char *label, size_t
         bool known = true;
         for (int32_t k = 0; known && k < view->preprocessing->targets_count; k++) {
             const int32_t c = view->targets[k];
-            if (!view->preprocessing->targets[k].classification) continue;
+            if (!view->preprocessing->targets[k].classification || view->preprocessing->targets[k].shape.rank > 0) continue;
             const bool coded = view->classes[k] != NULL;
             const int32_t code = coded ? schema_dataset_code(d, c, row) : -1;
             const double number = coded ? 0 : schema_dataset_number(d, c, row);

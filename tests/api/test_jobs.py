@@ -287,7 +287,7 @@ def test_diverged(server):
     ({"dataset": 5}, "/dataset", "5"), ({"dataset": "nothing"}, "/dataset", "nothing"), ({"dataset": "iris@2"}, "/dataset", "iris@2"), ({"dataset": {"name": "Bad", "records": [{"a": 1}]}}, "/dataset/name", "Bad"),
     ({"dataset": {"records": []}}, "/dataset/records", "rows"), ({"dataset": {"records": [{"class": "a", "x": [1, "b"]}]}}, "/dataset/records/0/x", "number"), ({"dataset": {"recrods": []}}, "/dataset/recrods", "records"),
     ({"dataset": {"columns": {"x": [1, 2], "class": ["a", "a"]}}}, "/target", "one value"), ({"dataset": {"columns": {"x": [1, 2], "class": [None, None]}}}, "/target", "no values"),
-    ({"dataset": {"columns": {"class": ["a", "b"]}}}, "/features", "no column besides"), ({"dataset": {"columns": {"x": [1, 2], "class": [[1], [2]]}}, "task": "classification"}, "/target", "tensor"),
+    ({"dataset": {"columns": {"class": ["a", "b"]}}}, "/features", "no column besides"), ({"dataset": {"columns": {"x": [1, 2], "class": [[1], [2]]}}, "task": "classification"}, "/model/layers/0", "positions"),
 ], ids=lambda v: json.dumps(v)[:70] if isinstance(v, dict) else "")
 def test_what_can_be_known_to_be_wrong_is_refused(server, more, pointer, words):
     before = server.get("/v1/jobs?limit=1").json["first_id"]

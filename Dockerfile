@@ -1,5 +1,5 @@
 # Two stages on debian:12-slim: the first builds, the second holds the program and the shared libraries it needs.
-# With --build-arg ONEDNN=libdnnl2 the image holds oneDNN too (40 MB more), which jobs load for large networks.
+# With --build-arg ONEDNN=libdnnl2 the image holds oneDNN too (40 MB more), which jobs load for large networks and for products in bfloat16.
 #   docker build -t backpropd . && docker run -p 8080:8080 -v backpropd:/data -v ./key:/run/secrets/backpropd.key:ro backpropd
 FROM debian:12-slim AS build
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends make ca-certificates && rm -rf /var/lib/apt/lists/*

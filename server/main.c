@@ -13,15 +13,23 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
     bool computes;
+    bool hidden; /* not for people: `serve` starts it */
 } commands[] = {
-    {"doctor", command_doctor, true},   {"gradcheck", command_gradcheck, true}, {"help", command_help, false},  {"job", command_job, true},
-    {"predict", command_predict, true}, {"serve", command_serve, true},         {"train", command_train, true}, {"version", command_version, false},
+    {"bfloat16", command_bfloat16, .computes = true, .hidden = true},
+    {"doctor", command_doctor, .computes = true},
+    {"gradcheck", command_gradcheck, .computes = true},
+    {"help", command_help, .computes = false},
+    {"job", command_job, .computes = true, .hidden = true},
+    {"predict", command_predict, .computes = true},
+    {"serve", command_serve, .computes = true},
+    {"train", command_train, .computes = true},
+    {"version", command_version, .computes = false},
 };
 enum { COUNT = sizeof commands / sizeof *commands };
 
 static const char *name_at(const void *context, int32_t i) {
     (void)context;
-    return strcmp(commands[i].name, "job") == 0 ? "" : commands[i].name;
+    return commands[i].hidden ? "" : commands[i].name;
 }
 
 /* Starts this program again with one more variable in the environment. Returns only when that fails. */

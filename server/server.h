@@ -10,6 +10,7 @@ struct server {
     struct server_settings settings;
     struct store *store;
     struct registry *registry;     /* models loaded for predictions */
+    struct bfloat16 *bfloat16;     /* whether jobs can compute in it */
     struct supervisor *supervisor; /* runs the jobs */
     struct http *http;
     char *api_key; /* NULL: none */

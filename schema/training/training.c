@@ -176,11 +176,12 @@ static void check_training(struct resolving *r) {
     struct bp_error error = {0};
     char where[RESOLVING_POINTER_MAX], why[400];
     struct bp_train_options options = schema_training_options(r->training);
-    if (options.precision == BP_PRECISION_BFLOAT16 && !bp_bfloat16_available(why, sizeof why))
-        schema_problem_add(r->problems, resolving_place(r, "precision", where, sizeof where),
-                           "precision bfloat16 is not to be had here: %s; use \"float32\" or "
-                           "\"auto\"",
-                           why);
+    if (options.precision == BP_PRECISION_BFLOAT16) {
+        const char *missing = bp_bfloat16_available(why, sizeof why) ? r->request->no_bfloat16 : why;
+        if (missing)
+            schema_problem_add(r->problems, resolving_place(r, "precision", where, sizeof where),
+                               "products in bfloat16 are not to be had here: %s; use \"float32\" or \"auto\"", missing);
+    }
     options.precision = BP_PRECISION_FLOAT32; /* the job's process starts what computes the other */
     if (bp_train_check(r->training->network, &options, &error) == 0) return;
     snprintf(where, sizeof where, "%s%s", r->request->pointer, error.pointer);

@@ -26,6 +26,7 @@ struct schema_training_request {
     const json_t *class_weights;             /* NULL, "balanced", or an object of weights by label */
     const char *sample_weight;               /* column, or NULL */
     const struct schema_dataset *validation; /* what options.validation_dataset names, or NULL */
+    const char *no_bfloat16;                 /* why the process that trains cannot compute in it on a CPU that can; NULL: it can */
     int32_t fold;                            /* see struct schema_training */
     const char *pointer;                     /* where the job object stands: "" */
     const char *definition_pointer;          /* where the definition stands: "/model" or "" */

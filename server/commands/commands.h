@@ -9,6 +9,8 @@ int command_gradcheck(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_version(int argc, char **argv);
-int command_job(int argc, char **argv); /* not for people */
+/* not for people */
+int command_job(int argc, char **argv);
+int command_bfloat16(int argc, char **argv);
 
 #endif

@@ -1,6 +1,7 @@
 /* serve.c - `backpropd serve`: start-up in order (settings, engine, store, models, HTTP, jobs), signals, shutdown in reverse. */
 #include "commands.h"
 
+#include "bfloat16.h"
 #include "http.h"
 #include "hub.h"
 #include "kernels/kernels.h"
@@ -96,6 +97,7 @@ static int run(struct server *server, struct hub *_Atomic *hub, struct bp_error 
     if (store_open(server->settings.data_dir, &options, &server->store, error) != STORE_OK) return -1;
     if (store_recover(server->store, error) != STORE_OK || store_answers_expire(server->store, error) != STORE_OK) return -1;
     if (!(server->registry = registry_new(server->store, server->settings.models_memory_max))) return bp_error_set(error, "", "out of memory");
+    if (!(server->bfloat16 = bfloat16_new())) return bp_error_set(error, "", "out of memory");
     if (http_start(server, error) != 0) return -1;
     atomic_store(hub, http_hub(server->http));
     if (supervisor_start(server, error) != 0) return -1;
@@ -124,6 +126,7 @@ int command_serve(int argc, char **argv) {
     atomic_store(&server.draining, true);
     supervisor_stop(server.supervisor);
     http_stop(server.http);
+    bfloat16_free(server.bfloat16);
     registry_free(server.registry);
     store_close(server.store);
     hub_free(atomic_load(&hub));

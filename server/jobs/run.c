@@ -1,7 +1,6 @@
 /* run.c - setting a training up and keeping its best epoch. */
 #include "run.h"
 
-#include "kernels/kernels.h"
 #include "prefetch.h"
 #include "version.h"
 
@@ -34,19 +33,25 @@ static int open_source(struct run *run, bool training, struct schema_source **so
     return schema_source_new(&options, source, error);
 }
 
-void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size) {
+enum bp_onednn_mode run_onednn_mode(void) {
     const char *asked = getenv("BACKPROPD_ONEDNN");
+    if (asked && strcmp(asked, "off") == 0) return BP_ONEDNN_OFF;
+    return asked && strcmp(asked, "on") == 0 ? BP_ONEDNN_ON : BP_ONEDNN_AUTO;
+}
+
+void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size) {
+    const enum bp_onednn_mode mode = run_onednn_mode();
     const struct bp_train_options options = schema_training_options(training);
     *why = '\0';
     const bool automatic = training->options.precision_auto && bp_bfloat16_available(why, size);
-    const bool half = options.precision == BP_PRECISION_BFLOAT16 || automatic, on = asked && strcmp(asked, "on") == 0;
+    const bool half = options.precision == BP_PRECISION_BFLOAT16 || automatic;
     const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
-    if (alone || (asked && strcmp(asked, "off") == 0)) {
+    if (alone || mode == BP_ONEDNN_OFF) {
         if (half || training->options.precision_auto) snprintf(why, size, "oneDNN is switched off, or kernels were asked for by name");
         return;
     }
-    if (!on && !half && !bp_onednn_repays(training->network, shard, (double)rows * options.epochs)) return;
-    if (bp_onednn_start(on ? BP_ONEDNN_ON : BP_ONEDNN_AUTO, half, why, size) != 0) return;
+    if (mode != BP_ONEDNN_ON && !half && !bp_onednn_repays(training->network, shard, (double)rows * options.epochs)) return;
+    if (bp_onednn_start(mode, half, why, size) != 0) return;
     if (training->options.precision_auto && bp_bfloat16_started()) training->options.precision = BP_PRECISION_BFLOAT16;
 }
 

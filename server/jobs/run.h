@@ -2,6 +2,7 @@
 #ifndef SERVER_RUN_H
 #define SERVER_RUN_H
 
+#include "kernels/kernels.h"
 #include "model_file.h"
 #include "training.h"
 
@@ -25,9 +26,11 @@ struct run {
     json_t *best_metrics; /* metrics of that epoch */
 };
 
+/* What BACKPROPD_ONEDNN says, off or on, which is for tests; else auto. */
+enum bp_onednn_mode run_onednn_mode(void);
 /* Before run_open: starts oneDNN for a training that repays it, or computes in bfloat16 (precision "auto" becomes that where it can be had). Decided
- * by the training, its data and the CPU alone, so that a resumed run has the same kernels; `alone`: not at all. BACKPROPD_ONEDNN=off or on is for
- * tests. why: what kept it from starting where it was wanted, else "". */
+ * by the training, its data, the CPU and run_onednn_mode alone, so that a resumed run has the same kernels; `alone`: not at all. why: what kept it
+ * from starting where it was wanted, else "". */
 void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size);
 /* other: the dataset that validates, NULL for rows of the job's own. */
 int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,

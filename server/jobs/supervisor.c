@@ -10,10 +10,10 @@
  * The thread that spawns lives as long as the server, because a job process dies with it (PR_SET_PDEATHSIG). */
 #include "supervisor.h"
 
+#include "child.h"
 #include "http.h"
 #include "loaded_models.h"
 #include "log.h"
-#include "wire.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +21,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,40 +106,6 @@ static int open_checkpoint(struct supervisor *s, const struct store_job *job) {
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* What a process is given, as descriptors from WIRE_SOCKET on; -1: there is none. */
-enum { GIVEN = WIRE_VALIDATION - WIRE_SOCKET + 1 };
-
-/* Starts the process with these descriptors and nothing else. */
-static pid_t spawn(const int given[GIVEN]) {
-    static char *const arguments[] = {(char *)"backpropd", (char *)"job", NULL};
-    extern char **environ;
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none;
-    pid_t pid = -1;
-    /* dup2 below must not overwrite a source: move all of them out of the way first. */
-    int high[GIVEN];
-    for (int i = 0; i < GIVEN; i++) high[i] = given[i] >= 0 ? fcntl(given[i], F_DUPFD_CLOEXEC, 10) : -1;
-    sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, 2, 1);
-    for (int i = 0; i < GIVEN; i++)
-        if (high[i] >= 0) posix_spawn_file_actions_adddup2(&actions, high[i], WIRE_SOCKET + i);
-        else posix_spawn_file_actions_addopen(&actions, WIRE_SOCKET + i, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addclosefrom_np(&actions, WIRE_SOCKET + GIVEN);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    int code = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    for (int i = 0; i < GIVEN; i++)
-        if (high[i] >= 0) close(high[i]);
-    if (code != 0) errno = code;
-    return code == 0 ? pid : -1;
-}
-
 /* The first frame. The spec is text already: it is put in as it is. */
 static int send_order(struct supervisor *s, int fd, const struct store_job *job, bool resume, const int64_t bytes[2]) {
     char folder[4200];
@@ -175,7 +140,7 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
         bp_error_set(&error, "", "no socket for the job process: %s", strerror(errno));
     if (pair[0] >= 0) {
         setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-        pid = spawn((const int[GIVEN]){pair[1], dataset, checkpoint, validation});
+        pid = child_start("job", (const int[CHILD_GIVEN]){pair[1], dataset, checkpoint, validation});
         if (pid < 0) bp_error_set(&error, "", "the job process cannot be started: %s", strerror(errno));
     }
     bool resume = checkpoint >= 0;

@@ -4,6 +4,7 @@
  * supervisor. Nothing is stored unless everything is right. */
 #include "job_view.h"
 
+#include "bfloat16.h"
 #include "folds.h"
 #include "supervisor.h"
 #include "training.h"
@@ -293,11 +294,13 @@ static void bound_resident(struct schema_training *t, const struct schema_datase
 
 static void create(struct request *r) {
     struct submission s = {.request = r};
+    char why[512];
     if (!(s.body = request_json(r))) return;
     store_new_id("job", s.job.id);
     s.job.attempts_max = r->server->settings.attempts_max;
     decode(&s);
     if (s.dataset && s.asked.target) { /* with problems already: what else is wrong with the columns is told too */
+        if (s.problems.total == 0) s.asked.no_bfloat16 = bfloat16_refusal(r->server, &s.options, why, sizeof why);
         struct schema_training *t = schema_training_resolve(s.definition, &s.options, s.dataset, &s.asked, &s.problems);
         s.definition = NULL;
         if (t) warn_of_versions(&s, t);

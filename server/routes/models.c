@@ -1,6 +1,7 @@
 /* models.c - POST|GET /v1/models, POST /v1/models/validate, GET|DELETE /v1/models/{model}, GET .../versions[/{version}]. */
 #include "upload.h"
 
+#include "bfloat16.h"
 #include "loaded_models.h"
 #include "training.h"
 #include "validation_data.h"
@@ -220,8 +221,10 @@ static void validate_with_data(struct request *r, const json_t *body, struct sch
         return;
     }
     struct schema_training *training = NULL;
+    char why[512];
     if (validation_data_open(r->server->store, &options, &row, &other_row, &other, problems) == 0) {
         request.validation = other;
+        request.no_bfloat16 = bfloat16_refusal(r->server, &options, why, sizeof why);
         training = schema_training_resolve(definition, &options, dataset, &request, problems);
     } else {
         schema_definition_free(definition);

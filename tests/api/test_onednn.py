@@ -1,6 +1,7 @@
 """Goal: job processes may load oneDNN, the server never does; what they train is as good and repeats bit for bit. Skipped where the library is missing."""
 import ctypes
 import pathlib
+import subprocess
 
 import pytest
 
@@ -66,3 +67,69 @@ def test_doctor_tells_of_it(tmp_path):
     assert any(text.startswith("bfloat16 ") for text in told.splitlines())
     blas = next(text for text in told.splitlines() if text.startswith("BLAS "))
     assert "oneDNN" not in blas  # what the server itself computes with
+
+
+# ---- products in bfloat16 are refused at the submission where jobs cannot load the library ---------------------------
+
+@pytest.fixture
+def bfloat16_here(tmp_path):
+    """Skips where the CPU, or this library, has no products in bfloat16: then they are refused before the library is asked."""
+    line = next(text for text in harness.run("doctor", "--data-dir", tmp_path).stdout.splitlines() if text.startswith("bfloat16 "))
+    if "products of it" not in line:
+        pytest.skip("no products in bfloat16 on this machine: " + line[14:])
+
+
+def library(folder, source):
+    """A libdnnl.so.2 of that source, before the true one in the environment returned."""
+    made = subprocess.run(["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", folder / "libdnnl.so.2"], input=source, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return {"LD_LIBRARY_PATH": str(folder)}
+
+
+def refusal(server):
+    """What a submission and a validation say of bfloat16, which must be the same."""
+    job = {"dataset": "breast_cancer", "target": "class", "precision": "bfloat16"}
+    told = harness.pointers(server.post("/v1/jobs", {**job, "model": MODEL}))
+    assert harness.pointers(server.post("/v1/models/validate", {**job, "definition": MODEL})) == told
+    assert list(told) == ["/precision"] and 'use "float32" or "auto"' in told["/precision"]
+    assert not server.children() and server.get("/v1/jobs").json["data"] == []
+    assert "libdnnl" not in pathlib.Path("/proc/%d/maps" % server.process.pid).read_text()
+    return told["/precision"]
+
+
+def test_bfloat16_is_taken_with_the_library(fresh, bfloat16_here):
+    server = fresh()
+    server.upload("breast_cancer", harness.DATA / "breast_cancer.csv")
+    job = {"dataset": "breast_cancer", "target": "class", "precision": "bfloat16"}
+    assert server.post("/v1/models/validate", {**job, "definition": MODEL}).status == 200
+    assert not server.children()
+    assert len(losses(server, precision="bfloat16")) == 10
+    assert not loads(server.process.pid)
+
+
+def test_bfloat16_is_refused_with_a_library_that_is_none(fresh, bfloat16_here, tmp_path):
+    server = fresh(env=library(tmp_path, "int nothing;"))
+    server.upload("breast_cancer", harness.DATA / "breast_cancer.csv")
+    assert "libdnnl.so.2 has no function dnnl_version" in refusal(server)
+    assert server.log_text().count("no_bfloat16") == 1  # the second request is answered by what the first found out
+    assert losses(server, precision="auto") == losses(server)
+
+
+def test_a_library_that_crashes_ends_the_asking_process_only(fresh, bfloat16_here, tmp_path):
+    server = fresh(env=library(tmp_path, "#include <stdlib.h>\n__attribute__((constructor)) static void at_load(void) { abort(); }"))
+    server.upload("breast_cancer", harness.DATA / "breast_cancer.csv")
+    assert "signal 6" in refusal(server)
+    assert len(losses(server)) == 10
+
+
+def test_bfloat16_is_refused_where_jobs_do_without_the_library(fresh, bfloat16_here):
+    for flags, env, words in (((), {"BACKPROPD_ONEDNN": "off"}, "switched off"), (("--kernels", "base"), {}, "--kernels base")):
+        server = fresh(*flags, env=env)
+        server.upload("breast_cancer", harness.DATA / "breast_cancer.csv")
+        assert words in refusal(server)
+        assert losses(server, precision="auto") == losses(server)
+
+
+def test_the_asking_process_is_not_for_people():
+    told = harness.run("bfloat16")
+    assert told.returncode == 2 and "not by people" in told.stderr and "bfloat16" not in harness.run("help").stdout

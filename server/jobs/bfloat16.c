@@ -1,0 +1,136 @@
+/* bfloat16.c - asks a process of its own whether jobs can compute products in bfloat16.
+ *
+ * They take oneDNN, which the server itself does not load: a library that crashes or does not return ends that process only. Both of its ends are
+ * here. An answer is kept: yes for good, no for a minute, so that a library that is installed meanwhile is found without a new start. */
+#include "bfloat16.h"
+
+#include "child.h"
+#include "commands.h"
+#include "log.h"
+#include "run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATIENCE_S = 10, REFUSAL_KEPT_MS = 60000, WHY_SIZE = 512 };
+static const char ready_word[] = "ready";
+
+struct bfloat16 {
+    pthread_mutex_t lock; /* held while the process is asked: who comes meanwhile waits for the same answer */
+    bool ready;
+    int64_t refused_until; /* ms */
+    char why[WHY_SIZE];
+};
+
+struct bfloat16 *bfloat16_new(void) {
+    struct bfloat16 *b = calloc(1, sizeof *b);
+    if (b) pthread_mutex_init(&b->lock, NULL);
+    return b;
+}
+
+void bfloat16_free(struct bfloat16 *b) {
+    if (!b) return;
+    pthread_mutex_destroy(&b->lock);
+    free(b);
+}
+
+static int64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- in the server ------------------------------------------------------------------------------------------------------------------- */
+
+/* Reads to the end of what is said. False: there was no end in time. */
+static bool hear(int fd, char *out, size_t size) {
+    const int64_t deadline = now_ms() + PATIENCE_S * 1000;
+    size_t n = 0;
+    for (int64_t left; out[n] = '\0', (left = deadline - now_ms()) > 0;) {
+        struct pollfd said = {.fd = fd, .events = POLLIN};
+        if (poll(&said, 1, (int)left) < 1) continue;
+        ssize_t got = read(fd, out + n, size - 1 - n);
+        if (got == 0) return true;
+        if (got > 0) n += (size_t)got;
+    }
+    return false;
+}
+
+/* What the process says, its end known. The id is its own: the supervisor waits for each of its processes by theirs. */
+static void conclude(pid_t pid, bool heard, char *out, size_t size) {
+    int status = 0;
+    if (!heard) kill(pid, SIGKILL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+    if (!heard) snprintf(out, size, "oneDNN, which computes them, has not started within %d s", PATIENCE_S);
+    else if (*out) return;
+    else if (WIFSIGNALED(status))
+        snprintf(out, size, "the process that tried oneDNN, which computes them, was ended by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else snprintf(out, size, "the process that tried oneDNN, which computes them, ended with exit code %d", WEXITSTATUS(status));
+}
+
+/* out: the word, or why not. */
+static void ask(char *out, size_t size) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        snprintf(out, size, "there is no pipe to the process that tries oneDNN, which computes them: %s", strerror(errno));
+        return;
+    }
+    const pid_t pid = child_start("bfloat16", (const int[CHILD_GIVEN]){ends[1], -1, -1, -1});
+    if (pid < 0) snprintf(out, size, "the process that tries oneDNN, which computes them, cannot be started: %s", strerror(errno));
+    close(ends[1]);
+    if (pid > 0) conclude(pid, hear(ends[0], out, size), out, size);
+    close(ends[0]);
+}
+
+const char *bfloat16_refusal(struct server *server, const struct schema_options *options, char *why, size_t size) {
+    struct bfloat16 *b = server->bfloat16;
+    if (options->precision != BP_PRECISION_BFLOAT16 || !bp_bfloat16_available(why, size)) return NULL;
+    if (strcmp(server->settings.kernels, "auto") != 0) {
+        snprintf(why, size, "with kernels asked for by name (--kernels %s) jobs do without oneDNN, which computes them", server->settings.kernels);
+        return why;
+    }
+    pthread_mutex_lock(&b->lock);
+    if (!b->ready && now_ms() >= b->refused_until) {
+        ask(b->why, sizeof b->why);
+        b->ready = strcmp(b->why, ready_word) == 0;
+        b->refused_until = now_ms() + REFUSAL_KEPT_MS;
+        if (!b->ready) log_line(LOG_WARNING, "no_bfloat16", "reason", b->why, NULL);
+    }
+    const bool ready = b->ready;
+    snprintf(why, size, "%s", b->why);
+    pthread_mutex_unlock(&b->lock);
+    return ready ? NULL : why;
+}
+
+/* ---- in the process -------------------------------------------------------------------------------------------------------------------- */
+
+/* Starts oneDNN as a job would, says the word or why not, and ends without tidying up. */
+int command_bfloat16(int argc, char **argv) {
+    char why[WHY_SIZE];
+    (void)argc;
+    (void)argv;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGINT, SIG_IGN); /* as a job does */
+    if (fcntl(WIRE_SOCKET, F_GETFD) < 0) {
+        fprintf(stderr, "backpropd bfloat16 is started by `backpropd serve`, not by people; see `backpropd doctor`\n");
+        return 2;
+    }
+    bp_engine_start();
+    bp_flush_denormals();
+    const bool ready = bp_onednn_start(run_onednn_mode(), true, why, sizeof why) == 0;
+    if (!ready) bp_bfloat16_available(why, sizeof why); /* the same in its words */
+    const char *said = ready ? ready_word : why;
+    const size_t size = strlen(said);
+    _exit(write(WIRE_SOCKET, said, size) == (ssize_t)size ? 0 : 1);
+}

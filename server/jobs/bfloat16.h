@@ -1,0 +1,16 @@
+/* bfloat16.h - whether jobs of this server can compute products in bfloat16: said when one is submitted, not when it fails. */
+#ifndef SERVER_BFLOAT16_H
+#define SERVER_BFLOAT16_H
+
+#include "options.h"
+#include "server.h"
+
+struct bfloat16;
+struct bfloat16 *bfloat16_new(void);
+void bfloat16_free(struct bfloat16 *bfloat16);
+
+/* NULL: these options do not ask for it, jobs can, or the CPU cannot, which schema knows itself. Else why not, in why. May wait for a process, for
+ * 10 s at most: not for an HTTP thread. */
+const char *bfloat16_refusal(struct server *server, const struct schema_options *options, char *why, size_t size);
+
+#endif

@@ -1,0 +1,16 @@
+/* child.h - this program started once more, as a process for one purpose. */
+#ifndef SERVER_CHILD_H
+#define SERVER_CHILD_H
+
+#include "wire.h"
+
+#include <sys/types.h>
+
+/* What a process is given, as descriptors from WIRE_SOCKET on; -1: there is none. */
+enum { CHILD_GIVEN = WIRE_VALIDATION - WIRE_SOCKET + 1 };
+
+/* Starts `backpropd <command>` with these descriptors and nothing else; its standard output goes to standard error. -1 with errno. The caller
+ * waits for it, by its id. */
+pid_t child_start(const char *command, const int given[CHILD_GIVEN]);
+
+#endif

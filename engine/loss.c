@@ -14,7 +14,7 @@ int32_t bp_loss_points_width(const struct bp_loss_ops *loss, const struct bp_val
 }
 
 int32_t bp_loss_positions(const struct bp_loss_ops *loss, const struct bp_shape *output) {
-    return loss->target == BP_TARGET_CLASS && output->rank > 1 ? (int32_t)bp_shape_size(output) / output->dims[output->rank - 1] : 1;
+    return loss && loss->target == BP_TARGET_CLASS && output->rank > 1 ? (int32_t)bp_shape_size(output) / output->dims[output->rank - 1] : 1;
 }
 
 int32_t bp_loss_target_width(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_shape *output) {

@@ -61,7 +61,7 @@ struct bp_loss_ops {
     double (*evaluate)(const struct bp_value *values, const struct bp_loss_call *call);
 };
 
-/* Positions of an output of that shape that are samples of their own to the loss: 1 but for classes by position. */
+/* Positions of an output of that shape that are samples of their own to the loss (NULL: none): 1 but for classes by position. */
 int32_t bp_loss_positions(const struct bp_loss_ops *loss, const struct bp_shape *output);
 int32_t bp_loss_outputs_per_target(const struct bp_loss_ops *loss, const struct bp_value *values);
 int32_t bp_loss_point(const struct bp_loss_ops *loss, const struct bp_value *values);

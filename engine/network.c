@@ -271,6 +271,12 @@ int32_t bp_network_indices(const struct bp_network *net, int32_t input) {
     return indices;
 }
 
+int32_t bp_output_rows(const struct bp_network *network, int32_t output) {
+    const struct bp_output *out = &network->outputs[output];
+    const int32_t positions = bp_loss_positions(out->loss, &out->shape);
+    return positions > 1 ? positions : network->nodes[out->node].mask_of >= 0 ? out->shape.dims[0] : 1;
+}
+
 void bp_network_initialize(const struct bp_network *network, uint64_t seed, bp_real *weights) {
     memset(weights, 0, network->weights_count * sizeof *weights);
     for (int32_t i = 0; i < network->nodes_count; i++) {

@@ -72,6 +72,10 @@ struct bp_network {
 int bp_network_plan(const struct bp_graph *graph, struct bp_network **network, struct bp_error *error);
 void bp_network_free(struct bp_network *network);
 
+/* Rows that a sample of that output is to its loss: one for each of its positions with a class, or for each of its steps when it has a mask; else 1.
+ */
+int32_t bp_output_rows(const struct bp_network *network, int32_t output);
+
 /* How many indices input i stands for: the least that an embedding which reads it, itself or through a view, knows; 0: it holds any numbers. */
 int32_t bp_network_indices(const struct bp_network *network, int32_t input);
 

@@ -68,45 +68,35 @@ const bp_real *bp_predict(const struct bp_network *network, const bp_real *weigh
     return bp_workspace_output(workspace, 0);
 }
 
-/* Each step becomes a row of its own, weighted so that a sample's loss is the mean over the steps that are there. */
-static void weigh_steps(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
-    const int32_t node = ws->network->outputs[output].node, steps = ws->network->nodes[node].out.dims[0];
-    const bp_real *mask = ws->mask[node]; /* (B, steps) */
-    bp_real *weights = ws->row_weights[output];
-    for (int32_t i = 0; i < call->batch; i++, mask += steps, weights += steps) {
-        bp_real there = 0;
-        for (int32_t t = 0; t < steps; t++) there += mask[t];
-        const bp_real share = there > 0 ? (call->weights ? call->weights[i] : 1) / there : 0;
-        for (int32_t t = 0; t < steps; t++) weights[t] = share * mask[t];
-    }
-    call->weights = ws->row_weights[output];
-    call->batch *= steps;
-    call->width /= steps;
-}
-
-/* Each position becomes a row of its own, weighted so that a sample's loss is the mean over its positions that are there and have a class, of what
+/* Each step or position becomes a row of its own, weighted so that a sample's loss is the mean over those that are there and have a class, of what
  * their classes count. One without a class gets class 0 and no weight. */
-static void weigh_positions(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
+static void weigh_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
     const struct bp_output *out = &ws->network->outputs[output];
-    const int32_t positions = bp_loss_positions(out->loss, &out->shape), width = out->shape.dims[out->shape.rank - 1], steps = out->shape.dims[0];
-    const bp_real *mask = ws->mask[out->node], *y = call->y; /* (B, steps) or NULL, (B, positions) */
-    bp_real *weights = ws->row_weights[output], *classes = ws->row_classes[output];
-    for (int32_t i = 0; i < call->batch; i++, y += positions, weights += positions, classes += positions) {
+    const int32_t rows = bp_output_rows(ws->network, output), steps = out->shape.dims[0];
+    const bp_real *mask = ws->mask[out->node], *y = call->y;                        /* (B, steps) or NULL, (B, rows) */
+    bp_real *weights = ws->row_weights[output], *classes = ws->row_classes[output]; /* (B, rows), (B, rows) or NULL */
+    call->width /= rows;
+    for (int32_t i = 0; i < call->batch; i++) {
+        const int64_t first = (int64_t)i * rows;
         double there = 0;
-        for (int32_t p = 0; p < positions; p++) {
-            const bool counts = !(y[p] < 0) && (!mask || mask[(int64_t)i * steps + p / (positions / steps)] != 0);
-            const bool known = y[p] >= 0 && y[p] < (bp_real)width;
-            classes[p] = counts ? y[p] : 0;
-            weights[p] = counts ? (bp_real)(call->class_weights && known ? call->class_weights[(int32_t)y[p]] : 1) : 0;
-            there += (double)weights[p];
+        for (int32_t r = 0; r < rows; r++) {
+            bool counts = !mask || mask[(int64_t)i * steps + r / (rows / steps)] != 0;
+            double weight = 1;
+            if (classes) {
+                const bp_real class = y[first + r];
+                counts = counts && !(class < 0);
+                classes[first + r] = counts ? class : 0;
+                if (call->class_weights && class >= 0 && class < (bp_real)call->width) weight = call->class_weights[(int32_t) class];
+            }
+            weights[first + r] = counts ? (bp_real)weight : 0;
+            there += (double)weights[first + r];
         }
         const double share = there > 0 ? bp_sample_weight(call->weights, (size_t)i) / there : 0;
-        for (int32_t p = 0; p < positions; p++) weights[p] = (bp_real)(share * (double)weights[p]);
+        for (int32_t r = 0; r < rows; r++) weights[first + r] = (bp_real)(share * (double)weights[first + r]);
     }
-    call->y = ws->row_classes[output];
-    call->weights = ws->row_weights[output];
-    call->batch *= positions;
-    call->width = width;
+    if (classes) call->y = classes;
+    call->weights = weights;
+    call->batch *= rows;
 }
 
 void bp_workspace_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch,
@@ -122,8 +112,7 @@ double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_
     if (!call->z) call->z = workspace->a[out->node];
     if (!call->d_z) call->d_z = gradients ? workspace->d[out->node] : NULL;
     call->scale *= out->weight;
-    if (workspace->row_classes[output]) weigh_positions(workspace, output, call);
-    else if (workspace->mask[out->node]) weigh_steps(workspace, output, call);
+    if (workspace->row_weights[output]) weigh_rows(workspace, output, call);
     call->loss = out->loss->evaluate(out->values, call);
     return out->weight * call->loss;
 }

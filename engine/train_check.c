@@ -84,18 +84,18 @@ static int check_metrics(const struct bp_task *task, struct bp_error *error) {
 static int check_classes(const struct bp_network *network, int32_t k, const struct bp_task *task, struct bp_error *error) {
     const struct bp_output *output = &network->outputs[k];
     const bool several = network->outputs_count > 1;
-    const int32_t width = (int32_t)bp_shape_size(&output->shape) / bp_loss_positions(output->loss, &output->shape);
+    const int32_t positions = bp_loss_positions(output->loss, &output->shape), wanted = task->positions > 1 ? task->positions : 1;
+    const int32_t width = (int32_t)bp_shape_size(&output->shape) / positions;
     const bool class_loss = output->loss->target == BP_TARGET_CLASS;
     if (!task->classes && class_loss)
         return bp_error_set(error, "/loss", "the loss %s is for classes, but the target is a number; use mse or mae", output->loss->entry.name);
     if (task->classes && task->classes < 2)
         return bp_error_set(error, "/target", "the target has %d class; a classification needs at least 2", (int)task->classes);
-    if (task->classes && bp_loss_positions(output->loss, &output->shape) != (task->positions ? task->positions : 1)) {
+    if (task->classes && positions != wanted) {
         char text[64];
         return bp_error_set(error, "/layers", "the output has the shape %s, but the target has %d class%s a sample; %s",
-                            bp_shape_text(&output->shape, text, sizeof text), task->positions ? (int)task->positions : 1,
-                            task->positions > 1 ? "es" : "",
-                            task->positions > 1 ? "keep the steps up to the last layer" : "put a flatten layer before the last");
+                            bp_shape_text(&output->shape, text, sizeof text), (int)wanted, wanted > 1 ? "es" : "",
+                            wanted > 1 ? "keep the steps up to the last layer" : "put a flatten layer before the last");
     }
     if (task->classes && (width == 1 ? 2 : width) != task->classes)
         return bp_error_set(error, "/layers", "the output%s%s%s has %d number%s, but the target has %d classes; use %d units%s", several ? " \"" : "",

@@ -27,18 +27,10 @@ static int32_t target_width(const struct bp_output *output) {
     return output->loss ? bp_loss_target_width(output->loss, output->values, &output->shape) : (int32_t)bp_shape_size(&output->shape);
 }
 
-/* Steps or positions that a mask, or a class of each, makes samples of their own. */
-static int32_t steps_of(const struct bp_network *network, int32_t k) {
-    const struct bp_output *output = &network->outputs[k];
-    const struct bp_node *node = &network->nodes[output->node];
-    const int32_t positions = output->loss ? bp_loss_positions(output->loss, &output->shape) : 1;
-    return positions > 1 ? positions : node->mask_of >= 0 ? node->out.dims[0] : 1;
-}
-
 /* What metrics see of a sample. */
 static int32_t points_width(const struct bp_network *network, int32_t k) {
     const struct bp_output *output = &network->outputs[k];
-    const int32_t width = (int32_t)bp_shape_size(&output->shape) / steps_of(network, k);
+    const int32_t width = (int32_t)bp_shape_size(&output->shape) / bp_output_rows(network, k);
     return output->loss ? bp_loss_points_width(output->loss, output->values, width) : width;
 }
 
@@ -53,7 +45,7 @@ static int64_t sums_count(const struct bp_network *network, const struct bp_trai
             const struct bp_metric_ops *metric = options->tasks[k].metrics[m];
             const bool measured = part == BP_VALIDATION ? rows[BP_VALIDATION] > 0 : !metric->whole || rows[BP_VALIDATION] <= 0;
             if (state) state[k][m] = measured ? count : -1;
-            if (measured) count += metric->state_size(options->tasks[k].classes, points_width(network, k), rows[part] * steps_of(network, k));
+            if (measured) count += metric->state_size(options->tasks[k].classes, points_width(network, k), rows[part] * bp_output_rows(network, k));
         }
     return count;
 }

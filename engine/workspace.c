@@ -40,16 +40,15 @@ static size_t mask_reals(const struct bp_network *net, int32_t node, int32_t bat
 
 /* Classes of an output's positions, when it has several. */
 static size_t class_reals(const struct bp_network *net, int32_t output, int32_t batch_max) {
-    const struct bp_output *o = &net->outputs[output];
-    const int32_t positions = o->loss ? bp_loss_positions(o->loss, &o->shape) : 1;
+    const int32_t positions = bp_loss_positions(net->outputs[output].loss, &net->outputs[output].shape);
     return positions > 1 ? bp_reals_round((size_t)batch_max * (size_t)positions) : 0;
 }
 
 /* Weights of an output's positions, when it has several; of its steps, when it has a mask. */
 static size_t row_reals(const struct bp_network *net, int32_t output, int32_t batch_max) {
-    const struct bp_node *node = &net->nodes[net->outputs[output].node];
-    const size_t classes = class_reals(net, output, batch_max);
-    return classes ? classes : node->mask_of >= 0 ? bp_reals_round((size_t)batch_max * (size_t)node->out.dims[0]) : 0;
+    const bool masked = net->nodes[net->outputs[output].node].mask_of >= 0;
+    const int32_t rows = bp_output_rows(net, output);
+    return rows > 1 || masked ? bp_reals_round((size_t)batch_max * (size_t)rows) : 0;
 }
 
 /* Reals of all buffers. */

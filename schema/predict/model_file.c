@@ -42,8 +42,7 @@ int schema_model_write(int fd, const struct schema_training *training, const jso
     struct schema_tensor *tensors = list_tensors(training->network, weights, &count);
     char *text = json_dumps(document, JSON_COMPACT);
     json_t *metadata = text ? json_pack("{s:s, s:s}", "format", model_format, "document", text) : NULL;
-    int failed = tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, size, error)
-                                     : bp_error_set(error, "", "no memory to write the model");
+    int failed = tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, size, error) : bp_error_set(error, "", "no memory");
     json_decref(metadata);
     free(text);
     free(tensors);
@@ -169,9 +168,8 @@ int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const 
     json_t *metadata =
         counters_text && notes_text ? json_pack("{s:s, s:s, s:s}", "format", checkpoint_format, "state", counters_text, "notes", notes_text) : NULL;
     size_t size;
-    int failed =
-        metadata ? schema_safetensors_write(fd, tensors, count, metadata, &size, error) : bp_error_set(error, "", "no memory to write a checkpoint");
-    if (!failed && fsync(fd) != 0) failed = bp_error_set(error, "", "could not write the checkpoint to disk: %s", strerror(errno));
+    int failed = metadata ? schema_safetensors_write(fd, tensors, count, metadata, &size, error) : bp_error_set(error, "", "no memory");
+    if (!failed && fsync(fd) != 0) failed = bp_error_set(error, "", "%s", strerror(errno));
     json_decref(metadata);
     json_decref(counters);
     free(counters_text);

@@ -11,8 +11,9 @@ enum { HEADER_MAX = 100 << 20, ALIGNMENT = 64, TENSORS_MAX = 100000 };
 static const char *const dtype_names[] = {"F32", "F64"};
 static const size_t dtype_sizes[] = {4, 8};
 
-int schema_safetensors_header(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **header, size_t *size,
-                              struct bp_error *error) {
+/* *header is the caller's. */
+static int make_header(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **header, size_t *size,
+                       struct bp_error *error) {
     json_t *json = json_object();
     size_t offset = 0;
     if (metadata) json_object_set(json, "__metadata__", (json_t *)metadata);
@@ -47,7 +48,7 @@ static int write_all(int fd, const void *bytes, size_t size, struct bp_error *er
     while (size > 0) {
         ssize_t n = write(fd, at, size);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return bp_error_set(error, "", "could not be written: %s", n < 0 ? strerror(errno) : "nothing was taken");
+        if (n <= 0) return bp_error_set(error, "", "%s", n < 0 ? strerror(errno) : "nothing was taken");
         at += n;
         size -= (size_t)n;
     }
@@ -56,8 +57,8 @@ static int write_all(int fd, const void *bytes, size_t size, struct bp_error *er
 
 int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
                              struct bp_error *error) {
-    char *header;
-    if (schema_safetensors_header(tensors, count, metadata, &header, size, error) != 0) return -1;
+    char *header = NULL;
+    if (make_header(tensors, count, metadata, &header, size, error) != 0) return -1;
     int failed = write_all(fd, header, *size, error);
     free(header);
     for (int32_t i = 0; i < count && !failed; i++) {

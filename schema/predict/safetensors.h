@@ -17,11 +17,9 @@ struct schema_tensor {
     size_t bytes;
 };
 
-/* The header of a file with these tensors, in their order, padded so that the data is aligned to 64 bytes; metadata: an object of strings. *header is
- * the caller's. The file is the header followed by the tensors' bytes without gaps. */
-int schema_safetensors_header(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **header, size_t *size,
-                              struct bp_error *error);
-/* Writes such a file into fd, without a copy of it in memory; *size is what it came to. */
+/* Writes a file with these tensors, in their order, into fd, without a copy of it in memory: the header, padded so that the data is aligned to 64
+ * bytes, followed by the tensors' bytes without gaps. metadata: an object of strings. *size is what it came to. Errors: no memory, or what write()
+ * says. */
 int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
                              struct bp_error *error);
 /* Reads a file in memory: the tensors point into bytes. *tensors and *metadata are the caller's. */

@@ -171,7 +171,7 @@ static int finish(struct process *p) {
     if (failed) {
         json_decref(document);
         unlink(path);
-        return process_fail(p, "storage", "the model: %s", error.message);
+        return process_fail(p, "storage", "the model cannot be written: %s", error.message);
     }
     json_t *last = process_gather(p);
     json_object_set(last, "metrics", json_object_get(document, "metrics"));

@@ -38,8 +38,10 @@ void process_checkpoint(struct process *p) {
     p->checkpoint_epoch = state.epoch;
     p->checkpoint_cost_ms = p->checkpoint_ms - began;
     if (failed) {
+        char text[700];
+        snprintf(text, sizeof text, "the checkpoint cannot be written: %s", error.message);
         unlink(path);
-        process_event(p, "log", "warning", 0, error.message, NULL);
+        process_event(p, "log", "warning", 0, text, NULL);
         return;
     }
     process_report(p); /* the metrics up to here are stored before the checkpoint that follows them */

@@ -146,13 +146,20 @@ static void write_details(struct schema_predictor *p, int32_t o, const struct sc
     schema_text_string(p->out, "}");
 }
 
+/* The probabilities, or scores, of all classes, by the numbers of an output: one number stands for two classes. */
+static const float *shares_of(const float *y, int32_t width, bool scores, float pair[2]) {
+    pair[0] = scores ? -y[0] : 1 - y[0];
+    pair[1] = y[0];
+    return width == 1 ? pair : y;
+}
+
 static void write_class(struct schema_predictor *p, int32_t o, int32_t k, const float *y) {
     const struct schema_target *target = &p->preprocessing->targets[k];
     char **labels = p->model->labels_json[k];
     const bool scores = p->scores[o];
     int32_t best = class_of(y, p->widths[o], scores);
-    float pair[2] = {scores ? -y[0] : 1 - y[0], y[0]};
-    const float *probabilities = p->widths[o] == 1 ? pair : y;
+    float pair[2];
+    const float *probabilities = shares_of(y, p->widths[o], scores, pair);
     schema_text_string(p->out, "{\"label\":");
     schema_text_string(p->out, labels[best]);
     schema_text_string(p->out, scores ? ",\"scores\":{" : ",\"probabilities\":{");
@@ -212,8 +219,8 @@ static void write_label(struct schema_predictor *p, const struct positions *what
 }
 
 static void write_shares(struct schema_predictor *p, const struct positions *what, const float *y) {
-    const float pair[2] = {p->scores[what->o] ? -y[0] : 1 - y[0], y[0]};
-    const float *shares = what->each == 1 ? pair : y;
+    float pair[2];
+    const float *shares = shares_of(y, what->each, p->scores[what->o], pair);
     for (int32_t c = 0; c < what->target->labels_count; c++) {
         schema_text_string(p->out, c ? "," : "[");
         schema_text_json_float(p->out, shares[c]);
@@ -286,8 +293,8 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
     const float *y = numbers_at(p, o, k, row);
     if (!pre->targets[k].classification) return (struct schema_predicted){.label = -1, .value = value_of(p, o, k, y)};
     const int32_t best = class_of(y, p->widths[o], p->scores[o]);
-    const float share = p->widths[o] > 1 ? y[best] : best ? y[0] : p->scores[o] ? -y[0] : 1 - y[0];
-    return (struct schema_predicted){.label = best, .share = share};
+    float pair[2];
+    return (struct schema_predicted){.label = best, .share = shares_of(y, p->widths[o], p->scores[o], pair)[best]};
 }
 
 void schema_predictor_flush(struct schema_predictor *p) {

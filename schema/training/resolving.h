@@ -10,8 +10,7 @@ struct resolving_target {
     int32_t column;
     char pointer[RESOLVING_POINTER_MAX]; /* where the request names it */
     bool classification, balanced;
-    bool by_position; /* classification: a tensor, with a class for each of its numbers */
-    char **labels;    /* classification: sorted */
+    char **labels; /* classification: sorted */
     int32_t labels_count;
     double *class_weights; /* (labels_count) or NULL */
 };

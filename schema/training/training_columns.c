@@ -274,7 +274,8 @@ static bool position_labels(struct resolving *r, struct resolving_target *t) {
     const size_t size = (size_t)bp_shape_size(&c->shape);
     float *cell = malloc(size * sizeof *cell);
     float most = -1, wrong = 0;
-    for (int64_t row = 0; cell && !(wrong > 0) && row < r->dataset->rows; row++) {
+    if (!cell) return schema_problem_add(r->problems, t->pointer, "out of memory"), false;
+    for (int64_t row = 0; !(wrong > 0) && row < r->dataset->rows; row++) {
         schema_dataset_tensor(r->dataset, t->column, row, cell);
         for (size_t i = 0; i < size; i++) {
             if (cell[i] >= 0 && cell[i] != floorf(cell[i])) wrong = cell[i];
@@ -294,12 +295,14 @@ static bool position_labels(struct resolving *r, struct resolving_target *t) {
         schema_problem_add(r->problems, t->pointer, "no position of column \"%.80s\" has a class: all its numbers are negative", c->name);
         return false;
     }
-    t->labels_count = most < CLASSES_MAX ? (int32_t)most + 1 : CLASSES_MAX + 1;
-    if (t->labels_count > CLASSES_MAX || !(t->labels = calloc((size_t)t->labels_count + 1, sizeof *t->labels))) return true;
-    for (int32_t i = 0; i < t->labels_count; i++) {
-        char text[40];
-        t->labels[i] = strdup(schema_number_text(i, text, sizeof text));
-    }
+    const int32_t classes = most < CLASSES_MAX ? (int32_t)most + 1 : CLASSES_MAX + 1;
+    if (classes > CLASSES_MAX) t->labels_count = classes;
+    else if ((t->labels = calloc((size_t)classes, sizeof *t->labels)))
+        while (t->labels_count < classes) {
+            char text[40];
+            t->labels[t->labels_count] = strdup(schema_number_text(t->labels_count, text, sizeof text));
+            t->labels_count++;
+        }
     return true;
 }
 
@@ -350,9 +353,9 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
         resolving_warn(r, "target \"%s\" has %d different integers and is taken as classes; say \"task\":\"regression\" to predict it as a number",
                        c->name, c->distinct_count);
     if (!t->classification) return;
-    if (c->type == SCHEMA_TENSOR && !position_labels(r, t)) return;
-    if (c->type == SCHEMA_TENSOR) t->by_position = true;
-    else if (text) coded_labels(r, t);
+    if (c->type == SCHEMA_TENSOR) {
+        if (!position_labels(r, t)) return;
+    } else if (text) coded_labels(r, t);
     else numeric_labels(r, t);
     if (t->labels_count > CLASSES_MAX) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has more than %d different values: too many classes%s", c->name, CLASSES_MAX,

@@ -22,6 +22,12 @@ static const char *column_name(const struct resolving *r, int32_t o) {
     return r->dataset->columns[resolving_first_target(r, o)->column].name;
 }
 
+/* Whether its target is a tensor with a class for each of its numbers. */
+static bool by_position(const struct resolving *r, int32_t o) {
+    const struct resolving_target *t = resolving_first_target(r, o);
+    return t->classification && r->dataset->columns[t->column].type == SCHEMA_TENSOR;
+}
+
 /* Numbers of its targets in the network, one output a number. */
 static int64_t target_width(const struct resolving *r, int32_t o) {
     const struct schema_column *c = &r->dataset->columns[resolving_first_target(r, o)->column];
@@ -88,7 +94,7 @@ static void check_loss(struct resolving *r, int32_t o) {
     else if (t->classification && is(loss->head, "sigmoid") && t->labels_count > 2)
         schema_problem_add(r->problems, where, "the loss %s is for two classes, but \"%.60s\" has %d; use cross_entropy, or leave loss out",
                            loss->entry.name, target, t->labels_count);
-    else if (t->by_position && loss->target != BP_TARGET_CLASS)
+    else if (by_position(r, o) && loss->target != BP_TARGET_CLASS)
         schema_problem_add(
             r->problems, where,
             "the loss %s does not go with \"%.60s\", which has a class for each position; use cross_entropy or focal, or leave loss out",
@@ -252,7 +258,7 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
     const int64_t units = !t->classification ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
     const char *kind = !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
     const bool several = r->outputs_count > 1 || r->by_layer;
-    if (last->layer >= 0 && last->shape.rank != 1 && !t->by_position) {
+    if (last->layer >= 0 && last->shape.rank != 1 && !by_position(r, o)) {
         char where[RESOLVING_POINTER_MAX];
         snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer);
         schema_problem_add(r->problems, where, "the last layer gives a tensor of rank %d; end with a flatten layer, or with the output layer itself",
@@ -278,7 +284,7 @@ static bool check_positions(struct resolving *r, int32_t o, struct candidate *la
     const struct bp_shape *positions = &r->dataset->columns[t->column].shape, *shape = &last->shape;
     char got[64], want[64];
     if (!t->classification || last->layer < 0) return true;
-    if (!t->by_position) {
+    if (!by_position(r, o)) {
         const int32_t along = shape->rank > 1 ? shape->dims[shape->rank - 1] : 0;
         if (shape->rank <= 1 || last->width == along || (last->width != t->labels_count && along != t->labels_count)) return true;
         schema_problem_add(r->problems, where,

@@ -30,6 +30,9 @@ struct resolving {
     struct resolving_target *targets; /* [RESOLVING_TARGETS_MAX] */
     struct resolving_output outputs[BP_OUTPUTS_MAX];
     bool by_layer; /* the request names the output layers */
+    /* What the definition says of its only output in maps by output: it is moved to where a definition of one output has it. */
+    char only_name[BP_NAME_MAX];          /* the name in those maps */
+    bool only_has_loss, only_has_metrics; /* which maps there were: problems point into them */
     int32_t *features;
     int32_t features_count;
     struct schema_column_options *options; /* [features_count] */

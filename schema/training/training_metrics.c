@@ -59,25 +59,15 @@ void resolving_metrics(struct resolving *r) {
     char where[RESOLVING_POINTER_MAX], place[RESOLVING_POINTER_MAX];
     snprintf(where, sizeof where, "%s/metrics", r->request->definition_pointer);
     if (r->outputs_count == 1) {
-        struct schema_named_output all = {0}, *named = resolving_named(r, 0);
-        if (named) all = *named;
-        if (!all.metrics_given && d->metrics_given) {
-            all.metrics_given = true;
-            all.metrics_count = d->metrics_count;
-            memcpy(all.metrics, d->metrics, sizeof all.metrics);
-            memcpy(all.metric_numbers, d->metric_numbers, sizeof all.metric_numbers);
-        }
+        struct schema_named_output all = {.metrics_given = d->metrics_given, .metrics_count = d->metrics_count};
+        memcpy(all.metrics, d->metrics, sizeof all.metrics);
+        memcpy(all.metric_numbers, d->metric_numbers, sizeof all.metric_numbers);
         take_metrics(r, 0, &all);
-        check_metrics(r, 0, &all, where);
+        check_metrics(r, 0, &all, r->only_has_metrics ? schema_pointer(where, r->only_name, place, sizeof place) : where);
         d->metrics_given = true;
         d->metrics_count = all.metrics_count;
         memcpy(d->metrics, all.metrics, sizeof all.metrics);
         memcpy(d->metric_numbers, all.metric_numbers, sizeof all.metric_numbers);
-        if (named && named->loss) {
-            d->loss = named->loss;
-            memcpy(d->loss_values, named->loss_values, sizeof d->loss_values);
-        }
-        d->named_count = 0; /* said of the only output: in one place now */
         return;
     }
     check_common(r);

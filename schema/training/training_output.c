@@ -71,6 +71,7 @@ static const char *loss_place(const struct resolving *r, int32_t o, char *out, s
     const struct schema_named_output *named = resolving_named(r, o);
     snprintf(map, sizeof map, "%s/loss", r->request->definition_pointer);
     if (named && named->loss) return schema_pointer(map, named->name, out, size);
+    if (r->only_has_loss) return schema_pointer(map, r->only_name, out, size);
     snprintf(out, size, "%s", map);
     return out;
 }
@@ -159,12 +160,13 @@ static bool side_by_side(struct resolving *r) {
     for (int32_t k = 0; k < r->targets_count; k++)
         if (find_layer(d, r->dataset->columns[r->targets[k].column].name) >= 0) return false;
     const char *activation = activation_of(&d->layers[d->layers_count - 1]);
-    if (!activation || (!is(activation, "linear") && !d->loss)) return false;
-    const struct schema_definition *definition = d;
+    const bool mapped = !d->loss && d->named_count == 1;
+    const struct bp_loss_ops *loss = mapped ? d->named[0].loss : d->loss;
+    const struct bp_value *values = mapped ? d->named[0].loss_values : d->loss_values;
+    if (!activation || (!is(activation, "linear") && !loss)) return false;
     struct bp_network *network = resolving_plan(r, false);
     if (!network) return false;
-    const int64_t width = bp_shape_size(&network->outputs[0].shape),
-                  each = definition->loss ? bp_loss_outputs_per_target(definition->loss, definition->loss_values) : 1;
+    const int64_t width = bp_shape_size(&network->outputs[0].shape), each = loss ? bp_loss_outputs_per_target(loss, values) : 1;
     bp_network_free(network);
     return width == r->targets_count * each;
 }
@@ -197,13 +199,86 @@ static void one_each(struct resolving *r) {
     }
 }
 
-void resolving_outputs(struct resolving *r) {
+/* What the only output may be called in maps by output: its layer, what `outputs` declares, or the column that it learns. */
+static bool is_only_output(const struct resolving *r, const char *name) {
+    const struct schema_definition *d = r->training->definition;
+    if (d->outputs_count == 1 && is(name, d->outputs[0])) return true;
+    if (d->outputs_count == 0 && d->layers_count > 0 && is(name, d->layers[d->layers_count - 1].name)) return true;
+    for (int32_t k = 0; k < r->targets_count; k++)
+        if (is(name, r->dataset->columns[r->targets[k].column].name)) return true;
+    return false;
+}
+
+static void name_only_output(struct resolving *r) {
+    const struct schema_definition *d = r->training->definition;
+    for (int32_t i = 0; i < d->named_count; i++) {
+        if (!is_only_output(r, d->named[i].name)) continue;
+        snprintf(r->outputs[0].name, BP_NAME_MAX, "%s", d->named[i].name);
+        return;
+    }
+    snprintf(r->outputs[0].name, BP_NAME_MAX, "%s", d->named_count == 1 ? d->named[0].name : column_name(r, 0));
+    if (d->named_count == 1)
+        resolving_warn(r, "no output is called \"%.60s\": what is said of it is taken as said of the only output, which learns \"%.60s\"",
+                       d->named[0].name, column_name(r, 0));
+}
+
+static const char *output_at(const void *context, int32_t o) {
+    return ((const struct resolving *)context)->outputs[o].name;
+}
+
+/* Maps by output name outputs that there are. */
+static void check_names(struct resolving *r) {
+    const struct schema_definition *d = r->training->definition;
+    char where[RESOLVING_POINTER_MAX], map[RESOLVING_POINTER_MAX], hint[200];
+    for (int32_t i = 0; i < d->named_count; i++) {
+        const struct schema_named_output *named = &d->named[i];
+        bool known = false;
+        for (int32_t o = 0; o < r->outputs_count; o++) known = known || is(named->name, r->outputs[o].name);
+        if (known) continue;
+        char list[300] = "";
+        const char *nearest = schema_nearest(named->name, output_at, r, r->outputs_count);
+        for (int32_t o = 0; o < r->outputs_count && !nearest; o++) {
+            const size_t n = strlen(list);
+            snprintf(list + n, sizeof list - n, "%s\"%.60s\"", o ? ", " : "; the outputs are ", r->outputs[o].name);
+        }
+        const char *member = named->loss ? "loss" : named->metrics_given ? "metrics" : "loss_weights";
+        snprintf(map, sizeof map, "%s/%s", r->request->definition_pointer, member);
+        schema_problem_add(r->problems, schema_pointer(map, named->name, where, sizeof where), "%s names \"%.60s\", but no output has that name%s%s",
+                           member, named->name, schema_did_you_mean(nearest, hint, sizeof hint), list);
+    }
+}
+
+/* What maps by output say of the only one there is, put where a definition of one output has it: every later step looks for it there. */
+static void move_only_named(struct resolving *r) {
     struct schema_definition *d = r->training->definition;
+    if (r->outputs_count != 1 || d->named_count != 1) return;
+    const struct schema_named_output *named = &d->named[0];
+    snprintf(r->only_name, sizeof r->only_name, "%s", named->name);
+    if (named->loss) {
+        r->only_has_loss = true;
+        d->loss = named->loss;
+        memcpy(d->loss_values, named->loss_values, sizeof d->loss_values);
+    }
+    if (named->metrics_given) {
+        r->only_has_metrics = true;
+        d->metrics_given = true;
+        d->metrics_count = named->metrics_count;
+        memcpy(d->metrics, named->metrics, sizeof d->metrics);
+        memcpy(d->metric_numbers, named->metric_numbers, sizeof d->metric_numbers);
+    }
+    if (named->weight > 0)
+        resolving_warn(r, "loss_weights has no effect: it weighs the losses of several outputs against each other, and \"%.60s\" is the only one",
+                       named->name);
+    d->named_count = 0;
+    if (!r->by_layer) r->outputs[0].name[0] = '\0'; /* nothing else asks for it: an output layer that is added gets no name by it */
+}
+
+void resolving_outputs(struct resolving *r) {
     struct schema_preprocessing *p = r->training->preprocessing;
     if (!r->by_layer && (r->targets_count == 1 || side_by_side(r))) {
         r->outputs_count = 1;
         r->outputs[0] = (struct resolving_output){.count = r->targets_count};
-        if (d->named_count == 1) snprintf(r->outputs[0].name, BP_NAME_MAX, "%s", d->named[0].name);
+        name_only_output(r);
     } else if (!r->by_layer) {
         one_each(r);
     }
@@ -211,13 +286,8 @@ void resolving_outputs(struct resolving *r) {
         if (r->outputs[o].count > 1 && !all_numbers(r, r->outputs[o].first, r->outputs[o].count))
             schema_problem_add(r->problems, r->targets[r->outputs[o].first].pointer,
                                "one output learns several columns only when all are numbers; give each class or tensor an output of its own");
-    for (int32_t i = 0; i < d->named_count; i++) {
-        bool known = false;
-        for (int32_t o = 0; o < r->outputs_count; o++) known = known || strcmp(r->outputs[o].name, d->named[i].name) == 0;
-        if (!known)
-            schema_problem_add(r->problems, r->request->definition_pointer, "loss, metrics or loss_weights name \"%s\", but no output has that name",
-                               d->named[i].name);
-    }
+    check_names(r);
+    move_only_named(r);
     p->outputs_count = r->outputs_count;
     for (int32_t o = 0; o < r->outputs_count; o++) {
         p->outputs[o] = (struct schema_output){.first = r->outputs[o].first, .count = r->outputs[o].count};
@@ -317,7 +387,8 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
     const bool chosen = find_layer(d, r->outputs[o].name) >= 0 || d->outputs_count > 1; /* the user says that this is the output */
     const int64_t wanted = t->classification ? t->labels_count : numbers_of(r, o);
     if (layer && !activation && last->width == wanted) activation = "linear";
-    if (!layer || !is_output(r, o, last->width, activation)) {
+    const bool several = r->outputs_count > 1; /* then an output is a layer of its name, or one that is added */
+    if (!layer || (several && !chosen) || !is_output(r, o, last->width, activation)) {
         if (layer && chosen)
             schema_problem_add(r->problems, where, "the output layer \"%s\" gives %lld numbers%s%s, but \"%.60s\" needs %lld%s", last->name,
                                (long long)last->width, activation ? " through " : "", activation ? activation : "", column_name(r, o),
@@ -377,6 +448,19 @@ static int find_candidate(struct resolving *r, const char *name, struct candidat
     return 0;
 }
 
+/* The request names the only output, and the layer that is it has no name: it gets that one. */
+static bool names_only_layer(struct resolving *r, struct candidate *last) {
+    struct bp_layer *layer = &r->training->definition->layers[last->layer];
+    const struct resolving_target *t = resolving_first_target(r, 0);
+    const char *activation = activation_of(layer);
+    if (r->outputs_count != 1 || by_position(r, 0)) return false;
+    if (!activation && last->width == (t->classification ? t->labels_count : numbers_of(r, 0))) activation = "linear";
+    if (!is_output(r, 0, last->width, activation)) return false;
+    snprintf(layer->name, sizeof layer->name, "%s", r->outputs[0].name);
+    snprintf(last->name, sizeof last->name, "%s", r->outputs[0].name);
+    return true;
+}
+
 void resolving_complete(struct resolving *r) {
     struct schema_definition *d = r->training->definition;
     const struct schema_preprocessing *p = r->training->preprocessing;
@@ -392,7 +476,8 @@ void resolving_complete(struct resolving *r) {
     for (int32_t o = 0; o < r->outputs_count && d->layers_count > 0; o++)
         if (find_candidate(r, several ? r->outputs[o].name : d->outputs_count ? d->outputs[0] : "", &last[o]) != 0) return;
     for (int32_t o = 0; several && o < r->outputs_count; o++) /* by their own names before anything is added that reads them */
-        if (!d->layers[last[o].layer].name[0]) snprintf(d->layers[last[o].layer].name, BP_NAME_MAX, "%s", last[o].name);
+        if (!d->layers[last[o].layer].name[0] && !names_only_layer(r, &last[o]))
+            snprintf(d->layers[last[o].layer].name, BP_NAME_MAX, "%s", last[o].name);
     for (int32_t o = 0; o < r->outputs_count; o++) complete_output(r, o, &last[o]);
     if (!several || r->problems->total) return;
     d->outputs_count = r->outputs_count;

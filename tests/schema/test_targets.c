@@ -70,6 +70,9 @@ START_TEST(an_output_each) {
         "{\"layers\":[{\"type\":\"dense\",\"units\":8,\"name\":\"t\"},{\"type\":\"dense\",\"units\":3,\"name\":\"k\",\"activation\":\"softmax\"},"
         "{\"type\":\"dense\",\"units\":1,\"name\":\"p\",\"inputs\":[\"t\"]}],\"outputs\":[\"k\",\"p\"]}",
         "{\"target\":[\"kind\",\"price\"]}", "k:cross_entropy/3=kind p:mse/1=price");
+    /* a last layer that would do is not the output of two targets at once: each gets its own */
+    outputs_are("{\"layers\":[" HIDDEN ",{\"type\":\"dense\",\"units\":1}]}", "{\"target\":[\"price\",\"up\"]}",
+                "price:mse/1=price up:binary_cross_entropy/1=up");
     /* the layer named like a column is its output; the other is made */
     outputs_are("{\"layers\":[" HIDDEN ",{\"type\":\"dense\",\"units\":1,\"name\":\"price\"}]}", "{\"target\":[\"price\"]}", ":mse/1=price");
 }
@@ -151,7 +154,7 @@ START_TEST(wrong_requests) {
             "/task/prise: \"prise\" is not a target, did you mean \"price\"?");
     refused(net, "{\"target\":[\"price\",\"tall\"],\"features\":[\"a\",\"price\"]}", "/features/1: column \"price\" is the target");
     refused("{\"layers\":[" HIDDEN "],\"loss\":{\"prise\":\"mse\"}}", "{\"target\":[\"price\",\"kind\"]}",
-            "name \"prise\", but no output has that name");
+            "names \"prise\", but no output has that name");
     refused("{\"layers\":[" HIDDEN "],\"loss\":{\"kind\":\"mse\",\"price\":\"cross_entropy\"}}", "{\"target\":[\"price\",\"kind\"]}",
             "/model/loss/price: the loss cross_entropy is for classes, but \"price\" is regressed");
     refused("{\"layers\":[" HIDDEN "],\"metrics\":{\"price\":[\"mae\",\"f1\"]}}", "{\"target\":[\"price\",\"kind\"]}",

@@ -73,6 +73,47 @@ START_TEST(a_chosen_loss_does_not_need_the_output_layer) {
 }
 END_TEST
 
+/* A map by output, for the only output there is: as if it was said without the map. */
+START_TEST(a_map_for_the_only_output) {
+    output_is(three_csv, "{\"layers\":[],\"loss\":{\"out\":\"cross_entropy\"}}", "{\"target\":\"k\"}", 1, 3, "cross_entropy", "softmax");
+    output_is(colours_csv, "{\"layers\":[],\"loss\":{\"label\":\"binary_cross_entropy\"}}", "{\"target\":\"label\"}", 1, 1, "binary_cross_entropy",
+              "sigmoid");
+    output_is(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":3,\"name\":\"out\"}],\"loss\":{\"out\":{\"type\":\"focal\",\"gamma\":1}}}",
+              "{\"target\":\"k\"}", 1, 3, "focal", "softmax");
+    output_is(numbers_csv, "{\"layers\":[],\"loss\":{\"y\":\"mae\"}}", "{\"target\":\"y\"}", 1, 1, "mae", "none");
+    output_is(numbers_csv, "{\"layers\":[],\"loss\":{\"y\":\"gaussian_nll\"},\"metrics\":{\"y\":[\"mae\"]}}", "{\"target\":\"y\"}", 1, 2,
+              "gaussian_nll", "none");
+    output_is(numbers_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":2}],\"loss\":{\"both\":\"huber\"}}",
+              "{\"target\":[\"y\",\"b\"],\"task\":\"regression\"}", 1, 2, "huber", "none");
+    output_is(numbers_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":1}],\"loss\":{\"cost\":\"mae\"}}", "{\"target\":{\"cost\":\"y\"}}", 1, 1,
+              "mae", "none");
+    refused(numbers_csv, "{\"layers\":[],\"loss\":{\"y\":\"cross_entropy\"}}", "{\"target\":\"y\"}",
+            "/model/loss/y: the loss cross_entropy is for classes, but \"y\" is regressed");
+    refused(three_csv, "{\"layers\":[],\"metrics\":{\"k\":[\"mae\"]}}", "{\"target\":\"k\"}",
+            "/model/metrics/k/0: the metric \"mae\" is for regression");
+    refused(numbers_csv, "{\"layers\":[],\"loss\":{\"cots\":\"mae\"}}", "{\"target\":{\"cost\":\"y\"}}",
+            "/model/loss/cots: loss names \"cots\", but no output has that name, did you mean \"cost\"?");
+}
+END_TEST
+
+/* An only output has no other loss to be weighed against; a name that nothing has is taken, with a word. */
+START_TEST(a_map_for_the_only_output_is_warned_of) {
+    static const struct {
+        const char *definition, *warning;
+    } cases[] = {
+        {"{\"layers\":[],\"loss\":{\"out\":\"mse\"}}", "no output is called \"out\""},
+        {"{\"layers\":[],\"loss_weights\":{\"y\":2}}", "loss_weights has no effect"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct resolved r = resolve_text(numbers_csv, cases[i].definition, "{\"target\":\"y\",\"task\":\"regression\"}");
+        ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+        ck_assert_uint_eq(json_array_size(r.training->warnings), 1);
+        ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(r.training->warnings, 0)), cases[i].warning));
+        resolved_clear(&r);
+    }
+}
+END_TEST
+
 START_TEST(losses_of_several_outputs_and_of_scores) {
     static const char with[] = "{\"layers\":[{\"type\":\"dense\",\"units\":%d}],\"loss\":%s}";
     static const char below[] = "a,y\n1,3.5\n2,-4.5\n3,1\n4,2\n5,7\n";
@@ -270,6 +311,8 @@ Suite *suite_schema_training(void) {
     tcase_add_test(tests, the_output_layer_follows_from_the_target);
     tcase_add_test(tests, a_given_output_layer_is_taken);
     tcase_add_test(tests, a_chosen_loss_does_not_need_the_output_layer);
+    tcase_add_test(tests, a_map_for_the_only_output);
+    tcase_add_test(tests, a_map_for_the_only_output_is_warned_of);
     tcase_add_test(tests, losses_of_several_outputs_and_of_scores);
     tcase_add_test(tests, outputs_that_are_no_probabilities);
     tcase_add_test(tests, lists_of_numbers);

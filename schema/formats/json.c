@@ -396,12 +396,12 @@ static void checked(void *context, const char *p, int depth) {
 }
 
 static int decode(struct json *json, struct schema_problems *problems) {
-    struct json_text_fault fault = {json->start, "a byte order mark; send JSON without it"};
+    struct json_text_fault fault = {NULL, NULL};
+    if (json->end - json->start >= 3 && memcmp(json->start, "\xEF\xBB\xBF", 3) == 0) json->start += 3; /* a byte order mark */
     json->checked = json->start, json->reader.end = json->end;
     struct json_text_progress progress = {checked, json};
     const char *top = json_text_blanks(json->start, json->end);
-    const char *after =
-        json->end - json->start >= 3 && memcmp(json->start, "\xEF\xBB\xBF", 3) == 0 ? NULL : json_text_check(top, json->end, &progress, &fault);
+    const char *after = json_text_check(top, json->end, &progress, &fault);
     if (!after) return syntax_problem(json, &fault, problems);
     after = json_text_blanks(after, json->end);
     if (after < json->end) return syntax_problem(json, &(struct json_text_fault){after, "something follows the end of the JSON value"}, problems);

@@ -246,7 +246,7 @@ int schema_ingest_open(const struct schema_format_ops *format, const struct sche
     if (i->options.categories_max <= 0) i->options.categories_max = CATEGORIES_MAX;
     i->warnings = json_array();
     bool encoded = !schema_encoding_identity(i->options.encoding);
-    if (!i->warnings || (encoded && schema_decoder_open(i->options.encoding, i->options.decoded_max, &i->decoder, problems)) ||
+    if (!i->warnings || (encoded && schema_decoder_open(i->options.encoding, i->options.decoded_max, "upload_max", &i->decoder, problems)) ||
         format->open(i, &i->state, problems)) {
         if (!i->warnings) schema_ingest_no_memory(problems);
         schema_ingest_close(i);

@@ -91,6 +91,7 @@ static const struct codec codecs[] = {{"gzip", "x-gzip", gzip_open, gzip_step, g
 struct schema_decoder {
     const struct codec *codec;
     void *state;
+    const char *setting; /* the name of the limit */
     int64_t max, in, out;
     int64_t members;
     bool inside; /* of a member */
@@ -111,9 +112,9 @@ bool schema_encoding_identity(const char *encoding) {
     return !encoding || !*encoding || strcasecmp(encoding, "identity") == 0;
 }
 
-int schema_decoder_open(const char *encoding, int64_t max, struct schema_decoder **decoder, struct schema_problems *problems) {
+int schema_decoder_open(const char *encoding, int64_t max, const char *setting, struct schema_decoder **decoder, struct schema_problems *problems) {
     struct schema_decoder *d = calloc(1, sizeof *d);
-    if (d) d->codec = codec_for(encoding), d->max = max, d->state = d->codec->open();
+    if (d) d->codec = codec_for(encoding), d->max = max, d->setting = setting, d->state = d->codec->open();
     if (d && d->state) {
         *decoder = d;
         return 0;
@@ -132,8 +133,8 @@ static int pass_on(struct schema_decoder *d, size_t made, schema_decoded *sink, 
     if (allowed == made && (d->out < RATIO_FROM || d->out / RATIO_MAX < d->in)) return 0;
     problems->too_large = true;
     if (allowed < made)
-        return schema_problem_add(problems, NULL, "decoded from %s the body is larger than the limit here, %lld bytes (setting upload_max)",
-                                  d->codec->name, (long long)d->max);
+        return schema_problem_add(problems, NULL, "decoded from %s the body is larger than the limit here, %lld bytes (setting %s)",
+                                  d->codec->name, (long long)d->max, d->setting);
     return schema_problem_add(problems, NULL,
                               "decoded from %s the body is more than %d times as large as it came; if it is data all the same, send it "
                               "without Content-Encoding",

@@ -68,7 +68,7 @@ static int decode(const char *encoding, const char *bytes, size_t size, struct d
     struct schema_decoder *decoder = NULL;
     d->bytes = malloc(SCHEMA_INSPECT_MAX);
     if (!d->bytes) return schema_ingest_no_memory(problems);
-    int failed = schema_decoder_open(encoding, 0, &decoder, problems);
+    int failed = schema_decoder_open(encoding, 0, "", &decoder, problems);
     if (!failed) failed = schema_decoder_feed(decoder, bytes, size, keep, d, problems);
     schema_decoder_close(decoder);
     return failed && problems->total > 0 ? -1 : 0;

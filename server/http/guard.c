@@ -101,9 +101,9 @@ bool guard_body(struct request *r, int64_t *length) {
     }
     const char *coding = request_header(r, "Content-Encoding");
     const bool data = r->route->body == ROUTE_DATASET || r->route->body == ROUTE_SAMPLE;
-    if (!(data ? schema_encoding_known(coding) : schema_encoding_identity(coding))) {
-        answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is%s", coding,
-                       data ? ", or as gzip or zstd" : "");
+    if (!schema_encoding_known(coding)) {
+        answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is, or as gzip or zstd",
+                       coding);
         return false;
     }
     r->body_limit = data ? r->server->settings.upload_max : r->server->settings.body_max;

@@ -215,7 +215,7 @@ static enum MHD_Result begin(struct request *r) {
     if (!read_idempotency_key(r)) return refuse(r, length);
     r->body.limit = (size_t)r->body_limit;
     r->body_length = length;
-    if (r->route->body == ROUTE_DATASET && !upload_begin(r)) return refuse(r, length);
+    if (!body_begin(r) || (r->route->body == ROUTE_DATASET && !upload_begin(r))) return refuse(r, length);
     return MHD_YES;
 }
 
@@ -250,11 +250,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
         return MHD_YES;
     }
     if (r->route->body == ROUTE_SAMPLE && size > SCHEMA_INSPECT_MAX - r->body.size) size = SCHEMA_INSPECT_MAX - r->body.size;
-    schema_text_add(&r->body, data, size);
-    if (r->body.failed) {
-        answer_problem(r, PROBLEM_overloaded, "no memory for the body");
-        r->stage = REQUEST_REFUSED;
-    }
+    if (!body_add(r, data, size)) r->stage = REQUEST_REFUSED;
     return MHD_YES;
 }
 
@@ -264,6 +260,7 @@ static enum MHD_Result complete(struct http *http, struct request *r) {
     case REQUEST_ANSWERED: return send_answer(r);
     case REQUEST_WORKING: break; /* a long poll asks again */
     case REQUEST_BODY:
+        if (!body_end(r)) return send_answer(r);
         if (r->route->flags & ROUTE_SLOW || (r->route->flags & ROUTE_SLOW_IF_LARGE && r->body.size > LARGE_BODY)) {
             if (http_submit(http, r)) return MHD_YES;
             answer_problem(r, PROBLEM_overloaded, "too many requests are waiting; try again in a moment");
@@ -310,6 +307,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
     for (int i = 0; i < r->headers_count; i++) free(r->headers[i].value);
     if (r->stream) MHD_destroy_response(r->stream);
     free(r->idempotency_key);
+    body_free(r);
     free(r->body.bytes);
     free(r->answer);
     free(r->path);

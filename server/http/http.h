@@ -60,6 +60,7 @@ struct request {
     int64_t started_ns;
     /* the body */
     struct schema_text body;
+    struct schema_decoder *decoder; /* of its Content-Encoding, NULL: it comes as it is; body.c */
     int64_t body_limit, body_seen, body_length; /* length: as declared, 0 or -1 without */
     int64_t drain_on_close;                     /* refused before its body came: read up to 1 MB so that the client can read why */
     struct upload *upload;                      /* ROUTE_DATASET: routes/upload.c */
@@ -133,6 +134,12 @@ const struct store_idempotency *request_idempotency(const struct request *reques
 bool guard_check(struct request *request);
 bool guard_body(struct request *request, int64_t *length);
 void guard_cors(struct request *request, struct MHD_Response *response);
+/* ---- body.c: false when answered ---- */
+bool body_begin(struct request *request);
+bool body_add(struct request *request, const char *bytes, size_t size);
+/* It is complete: decoded to its end. */
+bool body_end(struct request *request);
+void body_free(struct request *request);
 /* ---- router.c: sets route and params; false when answered ---- */
 bool router_match(struct request *request);
 /* ---- idempotency.c ---- */

@@ -1,5 +1,6 @@
 """Goal: the HTTP side refuses clearly what it must, keeps what it promises, leaks nothing, and stops in order."""
 import concurrent.futures
+import gzip
 import http.client
 import json
 import os
@@ -90,7 +91,33 @@ def test_wrong_content_types(server):
         for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "application/jsonx"}):
             body = problem(server.post(path, body=b"{}", headers=headers), 415, "unsupported_media_type")
             assert "-H 'Content-Type: application/json'" in body["detail"]
-        problem(server.post(path, body=b"{}", headers={**JSON, "Content-Encoding": "gzip"}), 415, "unsupported_media_type")
+        assert "gzip or zstd" in problem(server.post(path, body=b"{}", headers={**JSON, "Content-Encoding": "br"}), 415, "unsupported_media_type")["detail"]
+
+
+ZSTD = {**JSON, "Content-Encoding": "zstd"}
+GZIP = {**JSON, "Content-Encoding": "gzip"}
+
+
+def test_encoded_json_bodies(server):
+    """gzip, zstd and a byte order mark on bodies that are no datasets."""
+    name = unique("packed")
+    body = json.dumps({"name": name, "layers": [{"type": "dense", "units": 3}]}).encode()
+    assert server.post("/v1/models", body=gzip.compress(body), headers=GZIP).status == 201
+    assert server.post("/v1/models", body=gzip.compress(body[:20]) + gzip.compress(body[20:]), headers=GZIP).status == 200
+    zstd = b"\x28\xb5\x2f\xfd\x20" + bytes([len(body)]) + (len(body) << 3 | 1).to_bytes(3, "little") + body  # RFC 8878: one raw block
+    assert server.post("/v1/models", body=zstd, headers=ZSTD).status == 200
+    assert server.post("/v1/models", body=b"\xef\xbb\xbf" + body, headers=JSON).status == 200
+    assert server.post("/v1/models", body=gzip.compress(b"\xef\xbb\xbf" + body), headers=GZIP).status == 200
+    assert server.get("/v1/models/" + name).json["definition"]["layers"] == [{"type": "dense", "units": 3}]
+    for packed, word in ((gzip.compress(body)[:-4], "cut short"), (body, "not gzip"), (gzip.compress(body) + b"x", "follows"), (b"", "cut short")):
+        assert word in problem(server.post("/v1/models", body=packed, headers=GZIP), 400, "bad_request")["detail"]
+
+
+def test_encoded_body_beyond_the_limit(fresh):
+    server = fresh("--body-max", "100000")
+    body = gzip.compress(b'{"name":"' + b"x" * 1000000 + b'"}')
+    assert len(body) < 100000
+    assert "body_max" in problem(server.post("/v1/models", body=body, headers=GZIP), 413, "too_large")["detail"]
 
 
 def test_a_body_where_none_belongs(server):

@@ -43,6 +43,17 @@ static bool follows(const json_t *json, const struct bp_shape *shape, int32_t le
     return true;
 }
 
+/* The numbers of tensor feature i have been read. Missing steps at the end of a padded sequence are no holes. */
+static void put_tensor(struct schema_predictor *p, int32_t i, const float *numbers) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    int64_t n = bp_shape_size(&f->shape), step = n / f->shape.dims[0];
+    struct schema_feature_value cell = {.kind = SCHEMA_VALUE_TENSOR, .tensor = numbers};
+    for (int64_t k = n; f->padded && k > 0 && isnan(numbers[k - 1]); k--)
+        if ((k - 1) % step == 0) n = k - 1;
+    for (int64_t k = 0; k < n && !cell.holes; k++) cell.holes = isnan(numbers[k]);
+    p->cells[i] = cell;
+}
+
 static int decode_tensor(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
     const struct schema_feature *f = &p->preprocessing->features[i];
     char shape[64], got[80];
@@ -52,8 +63,7 @@ static int decode_tensor(struct schema_predictor *p, int32_t i, const json_t *js
     if (json_is_string(json)) {
         const char *wrong = schema_cell_base64(json_string_value(json), json_string_length(json), size, out);
         if (wrong) return schema_problem_add(problems, pointer, "column \"%.60s\" wants numbers of the shape %s, but %s", f->name, shape, wrong);
-        p->cells[i].kind = SCHEMA_VALUE_TENSOR;
-        p->cells[i].tensor = out;
+        put_tensor(p, i, out);
         return 0;
     }
     if (!json_is_array(json))
@@ -66,8 +76,7 @@ static int decode_tensor(struct schema_predictor *p, int32_t i, const json_t *js
     if (flat ? n != size : n > size || !follows(json, &f->shape, 0, f->padded))
         return schema_problem_add(problems, pointer, "column \"%.60s\" wants %lld numbers of the shape %s (nested, or in one flat list), got %lld%s",
                                   f->name, (long long)size, shape, (long long)n, n == size ? " in another nesting" : "");
-    p->cells[i].kind = SCHEMA_VALUE_TENSOR;
-    p->cells[i].tensor = out;
+    put_tensor(p, i, out);
     return 0;
 }
 
@@ -215,8 +224,17 @@ static void decode_instance(struct schema_predictor *p, const json_t *json, cons
     }
 }
 
+/* Where the value of a feature (-1: none in particular) is in an instance at `place`. */
+static const char *point_at(const struct schema_predictor *p, const json_t *instance, int32_t feature, const char *place, char *out, size_t size) {
+    const bool object = json_is_object(instance),
+               alone = p->preprocessing->features_count == 1 && p->preprocessing->features[0].type == SCHEMA_TENSOR;
+    if (feature < 0 || (!object && alone)) return place;
+    return object ? schema_pointer(place, p->preprocessing->features[feature].name, out, size)
+                  : schema_pointer_index(place, (size_t)feature, out, size);
+}
+
 static int decode_instances(struct schema_predictor *p, const json_t *list, int64_t rows_max, struct schema_problems *problems) {
-    char place[POINTER_MAX], got[80];
+    char place[POINTER_MAX], deeper[POINTER_MAX], got[80], why[300];
     if (!json_is_array(list) || json_array_size(list) == 0)
         return schema_problem_add(problems, "/instances", "instances must be a list with at least one instance, got %s",
                                   schema_json_text(list, got, sizeof got));
@@ -226,16 +244,31 @@ static int decode_instances(struct schema_predictor *p, const json_t *list, int6
                                   (long long)rows_max);
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
-        decode_instance(p, json_array_get(list, i), schema_pointer_index("/instances", i, place, sizeof place), problems);
-        if (problems->total == 0) schema_predictor_row(p);
+        const json_t *json = json_array_get(list, i);
+        decode_instance(p, json, schema_pointer_index("/instances", i, place, sizeof place), problems);
+        const int32_t unusable = problems->total == 0 ? schema_predictor_row(p) : -1;
+        if (unusable >= 0) schema_predictor_refuse(p, unusable, point_at(p, json, unusable, place, deeper, sizeof deeper), problems);
+    }
+    if (problems->total == 0) schema_predictor_flush(p);
+    if (problems->total == 0 && p->not_finite >= 0) {
+        schema_pointer_index("/instances", (size_t)p->not_finite, place, sizeof place);
+        schema_problem_add(problems, point_at(p, json_array_get(list, (size_t)p->not_finite), p->suspect, place, deeper, sizeof deeper), "%s",
+                           schema_predictor_not_finite(p, why));
     }
     return problems->total ? -1 : 0;
+}
+
+/* Where the value of a feature (-1: none in particular) is in the columns. */
+static const char *point_into(const struct schema_predictor *p, int32_t feature, size_t row, char *place, char *out, size_t size) {
+    if (feature < 0) return "/inputs";
+    schema_pointer("/inputs", p->preprocessing->features[feature].name, place, size);
+    return schema_pointer_index(place, row, out, size);
 }
 
 /* {"inputs":{"col":[...], ...}}: columns of the same length. */
 static int decode_columns(struct schema_predictor *p, const json_t *columns, int64_t rows_max, struct schema_problems *problems) {
     const struct schema_preprocessing *pre = p->preprocessing;
-    char place[POINTER_MAX], deeper[POINTER_MAX], got[80];
+    char place[POINTER_MAX], deeper[POINTER_MAX], got[80], why[300];
     if (!json_is_object(columns) || json_object_size(columns) == 0)
         return schema_problem_add(problems, "/inputs", "inputs must be an object of columns, like {\"age\":[31,47]}, got %s",
                                   schema_json_text(columns, got, sizeof got));
@@ -271,8 +304,13 @@ static int decode_columns(struct schema_predictor *p, const json_t *columns, int
             decode_cell(p, i, json_array_get(json_object_get(columns, pre->features[i].name), row),
                         schema_pointer_index(place, row, deeper, sizeof deeper), problems);
         }
-        if (problems->total == 0) schema_predictor_row(p);
+        const int32_t unusable = problems->total == 0 ? schema_predictor_row(p) : -1;
+        if (unusable >= 0) schema_predictor_refuse(p, unusable, point_into(p, unusable, row, place, deeper, sizeof deeper), problems);
     }
+    if (problems->total == 0) schema_predictor_flush(p);
+    if (problems->total == 0 && p->not_finite >= 0)
+        schema_problem_add(problems, point_into(p, p->suspect, (size_t)p->not_finite, place, deeper, sizeof deeper), "%s",
+                           schema_predictor_not_finite(p, why));
     return problems->total ? -1 : 0;
 }
 

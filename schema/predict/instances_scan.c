@@ -115,6 +115,7 @@ static bool take_cell(struct scan *s, int32_t i) {
         float *out = s->p->tensors + s->p->tensor_at[i];
         cell->kind = SCHEMA_VALUE_TENSOR;
         cell->tensor = out;
+        cell->holes = false;
         return take_tensor(s, &f->shape, 0, &out);
     }
     }
@@ -188,8 +189,7 @@ int schema_instances_scan(struct schema_predictor *p, const char *body, size_t s
         blanks(&s);
         if (s.at == s.end || p->rows == rows_max) return -1;
         bool good = *s.at == '{' ? take_object(&s) : *s.at != '[' ? false : tensor_only ? take_cell(&s, 0) : take_array(&s);
-        if (!good) return -1;
-        schema_predictor_row(p);
+        if (!good || schema_predictor_row(p) >= 0) return -1;
     } while (take(&s, ','));
     if (!take(&s, ']') || !take(&s, '}')) return -1;
     blanks(&s);

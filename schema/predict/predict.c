@@ -29,13 +29,20 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     p->missing = calloc(features, sizeof *p->missing);
     p->unseen = calloc(features, sizeof *p->unseen);
     p->unseen_first = calloc(features, sizeof *p->unseen_first);
+    p->holes = calloc(features, sizeof *p->holes);
+    p->indices = calloc(features, sizeof *p->indices);
+    for (int32_t i = 0; p->indices && i < pre->features_count; i++) {
+        const int32_t input = schema_feature_apart(&pre->features[i]) ? pre->features[i].offset : 0;
+        p->indices[i] = bp_network_indices(model->training->network, input);
+        p->indexed[input] = p->indexed[input] || p->indices[i];
+    }
     for (int32_t i = 0; p->tensor_at && i < pre->features_count; i++) {
         p->tensor_at[i] = tensors;
         if (pre->features[i].type == SCHEMA_TENSOR) tensors += (size_t)bp_shape_size(&pre->features[i].shape);
     }
     p->tensors = malloc((tensors + 1) * sizeof *p->tensors);
     for (int32_t i = 0; i < pre->inputs_count; i++) p->input_sizes[i] = bp_shape_size(&pre->inputs[i].shape);
-    if (!p->cells || !p->tensor_at || !p->missing || !p->unseen || !p->unseen_first || !p->tensors) goto memory;
+    if (!p->cells || !p->tensor_at || !p->missing || !p->unseen || !p->unseen_first || !p->holes || !p->indices || !p->tensors) goto memory;
     if (bp_workspace_new(model->training->network, p->batch_max, false, &p->workspace, error) != 0) goto failed;
     return p;
 memory:
@@ -54,6 +61,8 @@ void schema_predictor_free(struct schema_predictor *p) {
     free(p->missing);
     free(p->unseen);
     free(p->unseen_first);
+    free(p->holes);
+    free(p->indices);
     free(p);
 }
 
@@ -64,8 +73,11 @@ void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out)
     p->rows = 0;
     p->ignored_count = 0;
     p->ignored_rows = 0;
+    p->not_finite = -1;
+    p->suspect = -1;
     memset(p->missing, 0, features * sizeof *p->missing);
     memset(p->unseen, 0, features * sizeof *p->unseen);
+    memset(p->holes, 0, features * sizeof *p->holes);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------------ */
@@ -74,14 +86,17 @@ static void input_rows(struct schema_predictor *p, int32_t row, float **at) {
     for (int32_t k = 0; k < p->preprocessing->inputs_count; k++) at[k] = bp_workspace_input(p->workspace, k) + row * p->input_sizes[k];
 }
 
-void schema_predictor_row(struct schema_predictor *p) {
+int32_t schema_predictor_row(struct schema_predictor *p) {
     float *at[BP_INPUTS_MAX];
-    for (int32_t i = 0; i < p->preprocessing->features_count; i++)
-        if (p->cells[i].kind == SCHEMA_VALUE_MISSING) p->missing[i]++;
+    int64_t where;
     input_rows(p, p->filled, at);
     schema_transform(p->preprocessing, p->cells, at);
+    const int32_t unusable = schema_predictor_unusable(p, at, &where);
+    if (unusable >= 0) return unusable;
+    schema_predictor_count(p);
     p->rows++;
     if (++p->filled == p->batch_max) schema_predictor_flush(p);
+    return -1;
 }
 
 void schema_predictor_category(struct schema_predictor *p, int32_t i, const char *text, size_t size) {
@@ -121,6 +136,23 @@ static const struct bp_output *output_of(const struct schema_predictor *p, int32
     return &p->model->training->network->outputs[o];
 }
 
+/* How far apart neighbouring values of a target are: the network computes y in float32, in parts of a deviation. */
+static double step_of(double y, double std) {
+    return fmax(fabs(y), 1.0 / 1024) * std / (1 << 24);
+}
+
+int schema_predicted_text(double value, double step, char text[static 40]) {
+    const double needed = value == 0 ? 1 : ceil(log10(fabs(value) / step)) + 1;
+    return snprintf(text, 40, "%.*g", needed > 17 ? 17 : needed > 9 ? (int)needed : 9, value);
+}
+
+/* The number y of the network in the unit of the target. */
+static void write_value(struct schema_predictor *p, double y, double std, double mean) {
+    char text[40];
+    const int size = schema_predicted_text(y * std + mean, step_of(y, std), text);
+    schema_text_add(p->out, text, (size_t)size);
+}
+
 /* What a loss of several outputs tells of a value: {"0.1":12.5,"0.9":20}, in the target's own unit; and, where all of that are values, in order. */
 static void write_details(struct schema_predictor *p, int32_t o, const struct schema_target *target, const float *y) {
     const struct bp_loss_ops *loss = output_of(p, o)->loss;
@@ -132,7 +164,7 @@ static void write_details(struct schema_predictor *p, int32_t o, const struct sc
     schema_text_string(p->out, widths ? "" : ",\"values\":[");
     for (int32_t k = 0; !widths && loss->detail(values, y, k, &detail); k++) {
         if (k) schema_text_string(p->out, ",");
-        schema_text_json_float(p->out, (float)(detail.value * target->std + target->mean));
+        write_value(p, detail.value, target->std, target->mean);
     }
     schema_text_string(p->out, widths ? ",\"" : "],\"");
     schema_text_string(p->out, loss->details);
@@ -141,7 +173,7 @@ static void write_details(struct schema_predictor *p, int32_t o, const struct sc
         if (k) schema_text_string(p->out, ",\"");
         schema_text_string(p->out, detail.name);
         schema_text_string(p->out, "\":");
-        schema_text_json_float(p->out, (float)(detail.value * target->std + (detail.width ? 0 : target->mean)));
+        write_value(p, detail.value, target->std, detail.width ? 0 : target->mean);
     }
     schema_text_string(p->out, "}");
 }
@@ -201,7 +233,7 @@ static void write_positions(struct schema_predictor *p, const struct positions *
 
 static void write_number(struct schema_predictor *p, const struct positions *what, const float *y) {
     const struct bp_output *output = output_of(p, what->o);
-    schema_text_json_float(p->out, (float)((double)y[bp_loss_point(output->loss, output->values)] * what->target->std + what->target->mean));
+    write_value(p, (double)y[bp_loss_point(output->loss, output->values)], what->target->std, what->target->mean);
 }
 
 /* The numbers of a tensor; those of a loss with several outputs a number are their points. */
@@ -239,10 +271,10 @@ static void write_classes(struct schema_predictor *p, int32_t o, const struct sc
     schema_text_string(p->out, "}");
 }
 
-static double value_of(const struct schema_predictor *p, int32_t o, int32_t k, const float *y) {
+/* The point prediction, as the network says it. */
+static double point_of(const struct schema_predictor *p, int32_t o, const float *y) {
     const struct bp_output *output = output_of(p, o);
-    const struct schema_target *target = &p->preprocessing->targets[k];
-    return (double)y[bp_loss_point(output->loss, output->values)] * target->std + target->mean;
+    return (double)y[bp_loss_point(output->loss, output->values)];
 }
 
 /* Where the numbers of target k, of output o, begin for a row. */
@@ -263,7 +295,7 @@ static void write_target(struct schema_predictor *p, int32_t o, int32_t k, int64
         write_tensor(p, o, target, y);
     } else {
         schema_text_string(p->out, "{\"value\":");
-        schema_text_json_float(p->out, (float)value_of(p, o, k, y));
+        write_value(p, point_of(p, o, y), target->std, target->mean);
         write_details(p, o, target, y);
         schema_text_add(p->out, "}", 1);
     }
@@ -291,7 +323,11 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
     int32_t o = 0;
     while (k >= pre->outputs[o].first + pre->outputs[o].count) o++;
     const float *y = numbers_at(p, o, k, row);
-    if (!pre->targets[k].classification) return (struct schema_predicted){.label = -1, .value = value_of(p, o, k, y)};
+    const struct schema_target *target = &pre->targets[k];
+    if (!target->classification) {
+        const double point = point_of(p, o, y);
+        return (struct schema_predicted){.label = -1, .value = point * target->std + target->mean, .step = step_of(point, target->std)};
+    }
     const int32_t best = class_of(y, p->widths[o], p->scores[o]);
     float pair[2];
     return (struct schema_predicted){.label = best, .share = shares_of(y, p->widths[o], p->scores[o], pair)[best]};
@@ -300,62 +336,31 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
 void schema_predictor_flush(struct schema_predictor *p) {
     if (p->filled == 0) return;
     bp_predict(p->model->training->network, p->model->weights, p->workspace, p->filled);
-    for (int32_t i = 0; i < p->filled; i++) {
+    for (int32_t i = 0; i < p->filled && p->not_finite < 0; i++) {
+        if (!schema_predictor_finite(p, i)) break;
         if (p->out->bytes[p->out->size - 1] != '[') schema_text_add(p->out, ",", 1);
         write_prediction(p, i);
     }
     p->filled = 0;
 }
 
-static void write_warnings(struct schema_predictor *p) {
-    char text[400];
-    int32_t count = 0;
-    schema_text_string(p->out, ",\"warnings\":[");
-    for (int32_t i = 0; i < p->preprocessing->features_count && count < 20; i++) {
-        const struct schema_feature *f = &p->preprocessing->features[i];
-        const char *fate = f->type == SCHEMA_CATEGORICAL                   ? "taken as unseen"
-                           : f->type == SCHEMA_TENSOR                      ? "taken as average"
-                           : f->type == SCHEMA_TEXT                        ? "taken as a text without words"
-                           : f->indicator                                  ? "taken as missing"
-                           : f->options.missing == SCHEMA_MISSING_MEDIAN   ? "replaced by the median"
-                           : f->options.missing == SCHEMA_MISSING_CONSTANT ? "replaced by the constant that the job names"
-                                                                           : "replaced by the mean";
-        if (p->missing[i] > 0) {
-            snprintf(text, sizeof text, "column \"%.60s\": %lld of %lld values are missing and were %s", f->name, (long long)p->missing[i],
-                     (long long)p->rows, fate);
-            if (count++) schema_text_add(p->out, ",", 1);
-            schema_text_json_string(p->out, text);
-        }
-        if (p->unseen[i] > 0 && count < 20) {
-            snprintf(text, sizeof text,
-                     "column \"%.60s\": %lld of %lld values were not in the training rows (the first: \"%s\") and went to the unseen bucket", f->name,
-                     (long long)p->unseen[i], (long long)p->rows, p->unseen_first[i]);
-            if (count++) schema_text_add(p->out, ",", 1);
-            schema_text_json_string(p->out, text);
-        }
-    }
-    for (int32_t i = 0; i < p->ignored_count && count < 20; i++) {
-        snprintf(text, sizeof text, "column \"%s\" is not a feature of this model and was ignored", p->ignored[i]);
-        if (count++) schema_text_add(p->out, ",", 1);
-        schema_text_json_string(p->out, text);
-    }
-    schema_text_add(p->out, "]", 1);
-}
+/* ---- a request ---------------------------------------------------------------------------------------------------------------- */
 
 int schema_predict_body(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max, struct schema_text *out,
                         struct schema_problems *problems) {
     size_t start = out->size;
     schema_predictor_reset(p, out);
     schema_text_string(out, "\"predictions\":[");
-    if (schema_instances_scan(p, body, size, rows_max) != 0) {
+    bool good = schema_instances_scan(p, body, size, rows_max) == 0;
+    if (good) schema_predictor_flush(p);
+    if (!good || p->not_finite >= 0) { /* the other reader says what is wrong, and where */
         out->size = start;
         schema_predictor_reset(p, out);
         schema_text_string(out, "\"predictions\":[");
         if (schema_instances_decode(p, body, size, rows_max, problems) != 0) return -1;
     }
-    schema_predictor_flush(p);
     schema_text_add(out, "]", 1);
-    write_warnings(p);
+    schema_predictor_warnings(p);
     if (!out->failed) return 0;
     problems->too_large = true;
     return schema_problem_add(problems, "/instances", "the answer would be larger than %zu bytes; send fewer instances at a time", out->limit);
@@ -363,33 +368,54 @@ int schema_predict_body(struct schema_predictor *p, const char *body, size_t siz
 
 /* ---- rows of a dataset ------------------------------------------------------------------------------------------------------------ */
 
-static void gather(struct schema_predictor *p, const struct schema_view *view, int64_t first, int32_t n) {
-    for (int32_t i = 0; i < n; i++) {
-        float *at[BP_INPUTS_MAX];
-        input_rows(p, i, at);
-        schema_view_rows(view, &(int64_t){first + i}, 1, p->tensors, at);
-    }
+/* The k-th number of a feature in a row, as the dataset holds it. */
+static double given(struct schema_predictor *p, const struct schema_view *view, int32_t feature, int64_t row, int64_t k) {
+    const int32_t column = view->columns[feature];
+    if (column < 0) return (double)NAN;
+    if (p->preprocessing->features[feature].type != SCHEMA_TENSOR) return schema_dataset_number(view->dataset, column, row);
+    schema_dataset_tensor(view->dataset, column, row, p->tensors);
+    return (double)p->tensors[k];
 }
 
-int schema_predict_rows(struct schema_predictor *p, const struct schema_view *view, int64_t first, int64_t n, const char *separator,
-                        struct schema_text *out) {
-    p->out = out;
-    for (int64_t done = 0; done < n;) {
-        int32_t some = n - done < p->batch_max ? (int32_t)(n - done) : p->batch_max;
-        gather(p, view, first + done, some);
-        bp_predict(p->model->training->network, p->model->weights, p->workspace, some);
+static int gather(struct schema_predictor *p, const struct schema_rows *rows, int32_t n, struct bp_error *error) {
+    for (int32_t i = 0; i < n; i++) {
+        float *at[BP_INPUTS_MAX];
+        char why[300];
+        int64_t where;
+        const int64_t row = rows->first + i;
+        input_rows(p, i, at);
+        schema_view_rows(rows->view, &row, 1, p->tensors, at);
+        const int32_t unusable = schema_predictor_unusable(p, at, &where);
+        if (unusable >= 0)
+            return bp_error_set(error, "", "row %lld: %s", (long long)row + 1,
+                                schema_predictor_why(p, unusable, given(p, rows->view, unusable, row, where), why));
+    }
+    bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
+    for (int32_t i = 0; i < n; i++)
+        if (!schema_predictor_finite(p, i)) {
+            char why[300];
+            return bp_error_set(error, "", "row %lld: %s", (long long)rows->first + i + 1, schema_predictor_not_finite(p, why));
+        }
+    return 0;
+}
+
+int schema_predict_rows(struct schema_predictor *p, const struct schema_rows *rows, const char *separator, struct schema_text *out,
+                        struct bp_error *error) {
+    schema_predictor_reset(p, out);
+    for (int64_t done = 0; done < rows->n;) {
+        const int32_t some = rows->n - done < p->batch_max ? (int32_t)(rows->n - done) : p->batch_max;
+        if (gather(p, &(struct schema_rows){rows->view, rows->first + done, some}, some, error) != 0) return -1;
         for (int32_t i = 0; i < some; i++) {
             write_prediction(p, i);
             schema_text_string(out, separator);
         }
         done += some;
     }
-    return out->failed ? -1 : 0;
+    return out->failed ? bp_error_set(error, "", "out of memory") : 0;
 }
 
-int32_t schema_predict_gather(struct schema_predictor *p, const struct schema_view *view, int64_t first, int32_t n) {
-    if (n > p->batch_max) n = p->batch_max;
-    gather(p, view, first, n);
-    bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
-    return n;
+int32_t schema_predict_gather(struct schema_predictor *p, const struct schema_rows *rows, struct bp_error *error) {
+    const int32_t n = rows->n > p->batch_max ? p->batch_max : (int32_t)rows->n;
+    schema_predictor_reset(p, NULL);
+    return gather(p, rows, n, error) == 0 ? n : -1;
 }

@@ -17,18 +17,25 @@ int schema_predict_body(struct schema_predictor *predictor, const char *body, si
                         struct schema_problems *problems);
 
 /* Predicts rows of a dataset through a view with this model's preprocessing: one prediction object per row, each appended by itself with
- * `separator` after it. */
-int schema_predict_rows(struct schema_predictor *predictor, const struct schema_view *view, int64_t first, int64_t n, const char *separator,
-                        struct schema_text *out);
-/* The same for whoever wants no JSON: predicts up to n rows (at most SCHEMA_PREDICT_BATCH) and returns how many; then each target of a row is told.
- */
+ * `separator` after it. -1 with the error: a value that cannot be used, a prediction that is not finite, no memory. */
+struct schema_rows {
+    const struct schema_view *view;
+    int64_t first, n;
+};
+int schema_predict_rows(struct schema_predictor *predictor, const struct schema_rows *rows, const char *separator, struct schema_text *out,
+                        struct bp_error *error);
+/* The same for a caller that wants no JSON: predicts up to n rows (at most SCHEMA_PREDICT_BATCH) and returns how many, -1 with the error; then each
+ * target of a row is read. */
 enum { SCHEMA_PREDICT_BATCH = 256 };
-int32_t schema_predict_gather(struct schema_predictor *predictor, const struct schema_view *view, int64_t first, int32_t n);
+int32_t schema_predict_gather(struct schema_predictor *predictor, const struct schema_rows *rows, struct bp_error *error);
 struct schema_predicted {
     int32_t label; /* of the target's labels, -1: it is a number */
     float share;   /* probability or score of the label */
     double value;  /* the number (the point prediction) in the target's own unit */
+    double step;   /* about how far apart neighbouring values are: the network computes in float32 */
 };
+/* A value with as many digits as its step lets matter, 9 to 17. Returns how many bytes it has. */
+int schema_predicted_text(double value, double step, char text[static 40]);
 /* Not for tensors. */
 struct schema_predicted schema_predict_target(const struct schema_predictor *predictor, int32_t row, int32_t target);
 

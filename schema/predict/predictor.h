@@ -18,8 +18,12 @@ struct schema_predictor {
     int32_t filled;                     /* rows waiting in the workspace */
     int64_t rows;                       /* rows seen in this call */
     struct schema_text *out;
+    int32_t *indices;            /* (features_count) below which its numbers must be whole (an embedding reads them), 0: any number */
+    bool indexed[BP_INPUTS_MAX]; /* whether any feature of that input is */
+    int64_t not_finite;          /* the first row whose prediction is not a finite number, -1: none */
+    int32_t suspect;             /* of that row: the feature farthest from the training rows, -1: none */
     /* for warnings */
-    int64_t *missing, *unseen; /* (features_count) */
+    int64_t *missing, *unseen, *holes; /* (features_count); holes: tensors that lack some of their numbers */
     char (*unseen_first)[48];
     int64_t ignored_rows;
     char ignored[5][64];
@@ -28,14 +32,31 @@ struct schema_predictor {
 
 /* Begins a call whose predictions go to out: no rows, nothing counted. */
 void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out);
-/* The cells of a row are complete: transforms them into the workspace; runs the batch when it is full. */
-void schema_predictor_row(struct schema_predictor *p);
+/* The cells of a row are complete: transforms them into the workspace; runs the batch when it is full. The first feature whose value cannot be used
+ * (then the row is not taken), -1: all can. */
+int32_t schema_predictor_row(struct schema_predictor *p);
+/* Adds what is wrong with the value of feature i in the cells. */
+void schema_predictor_refuse(const struct schema_predictor *p, int32_t i, const char *pointer, struct schema_problems *problems);
 /* Runs what waits. */
 void schema_predictor_flush(struct schema_predictor *p);
 /* A column that the model does not use was there. */
 void schema_predictor_ignored(struct schema_predictor *p, const char *name, size_t size);
 /* Sets the cell of feature i to a category by its text, counting an unseen one. */
 void schema_predictor_category(struct schema_predictor *p, int32_t i, const char *text, size_t size);
+
+/* ---- predict_check.c: values that cannot be used, warnings ---- */
+/* Of one row's inputs: the first feature whose numbers are not finite, or no index of its embedding; -1: none. *at: which of its numbers. */
+int32_t schema_predictor_unusable(const struct schema_predictor *p, float *const *inputs, int64_t *at);
+/* Why that number of the feature, `value` as it was given, cannot be used. Returns text. */
+const char *schema_predictor_why(const struct schema_predictor *p, int32_t feature, double value, char text[static 300]);
+/* Whether the outputs of that row of the workspace are finite; else remembers it as not_finite, with its suspect. */
+bool schema_predictor_finite(struct schema_predictor *p, int32_t row);
+/* What is said of the row not_finite. Returns text. */
+const char *schema_predictor_not_finite(const struct schema_predictor *p, char text[static 300]);
+/* The cells of a usable row are counted for the warnings. */
+void schema_predictor_count(struct schema_predictor *p);
+/* Appends "warnings":[...]. */
+void schema_predictor_warnings(struct schema_predictor *p);
 
 /* The one-pass reader: 0 when the whole body was read, -1 when something unusual was met and jansson must decide. */
 int schema_instances_scan(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max);

@@ -344,7 +344,7 @@ static void transform_tensor(const struct schema_feature *f, const struct schema
     }
     for (int64_t k = 0; k < size; k++) {
         const double v = ((double)cell->tensor[k] - f->mean) / f->std;
-        out[k] = isfinite(v) ? (float)v : 0.0f;
+        out[k] = isnan(cell->tensor[k]) ? 0.0f : (float)v;
     }
 }
 

@@ -132,7 +132,8 @@ struct schema_feature_value {
     double number;       /* NUMBER */
     int32_t category;    /* CATEGORY: index, or -1 for unseen */
     const double *means; /* CATEGORY: what stands for it instead of the feature's means, or NULL */
-    const float *tensor; /* TENSOR: shape numbers */
+    const float *tensor; /* TENSOR: shape numbers, NaN: missing */
+    bool holes;          /* TENSOR: some are missing, and not as the padding of a shorter sequence */
     const char *text;    /* TEXT: size bytes */
     size_t size;
 };

@@ -75,7 +75,9 @@ static void print_row(const struct schema_model *model, const struct schema_pred
         const struct schema_predicted predicted = schema_predict_target(predictor, row, k);
         if (k) putchar(',');
         if (predicted.label < 0) {
-            printf("%.9g", (double)(float)predicted.value);
+            char text[40];
+            schema_predicted_text(predicted.value, predicted.step, text);
+            fputs(text, stdout);
             continue;
         }
         print_text(p->targets[k].labels[predicted.label]);
@@ -93,20 +95,21 @@ static int predict(const struct schema_model *model, const struct schema_dataset
     struct schema_view *view = error.message[0] ? NULL : schema_view_new(p, dataset, false, &error);
     struct schema_predictor *predictor = view ? schema_predictor_new(model, &error) : NULL;
     int failed = predictor ? 0 : -1;
-    if (failed) fprintf(stderr, "backpropd predict: %s\n", error.message);
     if (!failed && !json) print_header(model);
     for (int64_t row = 0; !failed && row < dataset->rows; row += 16) {
         int32_t n = dataset->rows - row < 16 ? (int32_t)(dataset->rows - row) : 16;
         if (json) {
             struct schema_text out = {.limit = 1 << 30};
-            failed = schema_predict_rows(predictor, view, row, n, "\n", &out);
+            failed = schema_predict_rows(predictor, &(struct schema_rows){view, row, n}, "\n", &out, &error);
             fputs(out.bytes ? out.bytes : "", stdout);
             free(out.bytes);
             continue;
         }
-        n = schema_predict_gather(predictor, view, row, n);
+        n = schema_predict_gather(predictor, &(struct schema_rows){view, row, n}, &error);
+        failed = n < 0 ? -1 : 0;
         for (int32_t i = 0; i < n; i++) print_row(model, predictor, i);
     }
+    if (failed) fprintf(stderr, "backpropd predict: %s\n", error.message);
     schema_predictor_free(predictor);
     schema_view_free(view);
     return failed;

@@ -223,10 +223,14 @@ def test_batches_and_single_rows_agree(server, penguins):
 
 
 def test_extreme_numbers_stay_finite(server, mixed):
-    for n in (1e308, -1e308, 1e-320, 0, -0.0, 123456789012345678):
+    for n in (1e-320, 0, -0.0, 123456789012345678):
         answer = ask(server, mixed, {"instances": [{"n": n, "flag": True, "code": 1, "word": "a"}]})
         assert answer.status == 200, answer  # the contract has a number or null here, never NaN
-    assert b"nan" not in answer.body.lower() and b"inf" not in answer.body.lower()
+        assert isinstance(answer.json["predictions"][0]["value"], (int, float))
+    for n in (1e308, -1e308):
+        answer = ask(server, mixed, {"instances": [{"n": n, "flag": True, "code": 1, "word": "a"}]})
+        problem(answer, 422, "invalid", "too far from the training rows")
+        assert pointers(answer) == ["/instances/0/n"]
 
 
 def test_many_clients_at_once_get_the_same_bits(server, penguins):

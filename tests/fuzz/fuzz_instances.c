@@ -45,6 +45,7 @@ static struct reading read_body(struct schema_predictor *p, const char *body, si
     }
     schema_problems_clear(&problems);
     if (r.taken) schema_predictor_flush(p);
+    if (p->not_finite >= 0) r.taken = false; /* the other reader refuses it then */
     r.rows = p->rows;
     r.ignored_count = p->ignored_count;
     memcpy(r.ignored, p->ignored, sizeof r.ignored);

@@ -66,17 +66,13 @@ static bool both(struct rig *rig, const char *body) {
     struct schema_problems problems = {0};
     schema_predict_body(rig->predictor, body, strlen(body), 100, &whole, &problems);
     schema_problems_clear(&problems);
-    rig->predictor->out = &patient;
-    rig->predictor->filled = 0;
-    rig->predictor->rows = 0;
+    schema_predictor_reset(rig->predictor, &patient);
     schema_text_string(&patient, "[");
     int refused = schema_instances_decode(rig->predictor, body, strlen(body), 100, &problems);
     if (!refused) schema_predictor_flush(rig->predictor);
     schema_problems_clear(&problems);
     struct schema_text quick = {.limit = 1 << 20};
-    rig->predictor->out = &quick;
-    rig->predictor->filled = 0;
-    rig->predictor->rows = 0;
+    schema_predictor_reset(rig->predictor, &quick);
     schema_text_string(&quick, "[");
     bool taken = schema_instances_scan(rig->predictor, body, strlen(body), 100) == 0;
     if (taken) {
@@ -189,6 +185,57 @@ START_TEST(values_in_their_own_unit) {
 }
 END_TEST
 
+/* A network that says 0 says the mean, and the mean has ten digits. */
+START_TEST(all_digits_of_a_value) {
+    struct rig rig = open_rig(resolve_text("a,y\n0,1577134857\n1,1577134858\n2,1577134859\n3,1577134858\n", "{\"layers\":[]}",
+                                           "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
+    char number[40];
+    memset(rig.model->weights, 0, rig.model->training->network->weights_count * sizeof(bp_real));
+    said(&rig, "{\"instances\":[[1]]}", "\"predictions\":[{\"value\":1577134858}]");
+    close_rig(&rig);
+    /* as many digits as the step lets matter, and nine at least */
+    schema_predicted_text(1577134857.0000012, 3e-6, number);
+    ck_assert_str_eq(number, "1577134857.000001");
+    schema_predicted_text(0.1 + 0.2, 1e-8, number);
+    ck_assert_str_eq(number, "0.3");
+    schema_predicted_text(2e301, 1e294, number);
+    ck_assert_str_eq(number, "2e+301");
+    schema_predicted_text(0, 1, number);
+    ck_assert_str_eq(number, "0");
+}
+END_TEST
+
+START_TEST(values_that_cannot_be_used) {
+    struct rig rig = open_rig(resolve_json("{\"records\":[{\"k\":0,\"y\":1.5},{\"k\":1,\"y\":2.5},{\"k\":2,\"y\":0.5}]}",
+                                           "{\"layers\":[{\"type\":\"embedding\",\"input_dim\":3,\"output_dim\":2},\"flatten\"]}",
+                                           "{\"target\":\"y\",\"validation\":{\"fraction\":0}}"));
+    ck_assert(both(&rig, "{\"instances\":[[2],{\"k\":0}]}"));
+    said(&rig, "{\"instances\":[[2],[3]]}", "!/instances/1/0: column \"k\" holds 3, but an embedding reads it and takes whole numbers from 0 to 2\n");
+    said(&rig, "{\"instances\":[{\"k\":0.5}]}", "!/instances/0/k: column \"k\" holds 0.5, but an embedding");
+    said(&rig, "{\"inputs\":{\"k\":[0,-1]}}", "!/inputs/k/1: column \"k\" holds -1, but an embedding");
+    said(&rig, "{\"instances\":[{\"k\":null}]}", "column \\\"k\\\": 1 of 1 values are missing and were taken as the index 0");
+    close_rig(&rig);
+    rig = open_rig(
+        resolve_text("a,b,y\n0,1,1\n1,2,3\n", "{\"layers\":[]}", "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
+    said(&rig, "{\"instances\":[[1,1e300]]}", "!/instances/0/1: column \"b\" holds 1e+300, which is too far from the training rows");
+    for (size_t k = 0; k < rig.model->training->network->weights_count; k++) rig.model->weights[k] = 3e38f; /* as after a divergence */
+    said(&rig, "{\"instances\":[[0,1],[1,2]]}", "!/instances/1: the prediction is not a finite number");
+    close_rig(&rig);
+}
+END_TEST
+
+/* What is missing of a tensor is told, unless it is the padding of a shorter sequence. */
+START_TEST(holes_in_tensors) {
+    struct rig rig =
+        open_rig(resolve_json("{\"types\":{\"s\":{\"type\":\"tensor\",\"shape\":[3,2]}},\"records\":[{\"s\":[[1,2],[3,4]],\"y\":1},"
+                              "{\"s\":[[1,2],[3,4],[5,6]],\"y\":2}]}",
+                              "{\"layers\":[\"flatten\"]}", "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
+    said(&rig, "{\"instances\":[[[1,2]],[[1,2],[null,null],[null,null]]]}", "\"warnings\":[]");
+    said(&rig, "{\"instances\":[[[1,2]],[[1,null],[3,4]]]}", "column \\\"s\\\": 1 of 2 tensors have missing numbers, which were taken as average");
+    close_rig(&rig);
+}
+END_TEST
+
 START_TEST(tensors_nested_or_flat) {
     struct rig rig = open_rig(resolve_json("{\"x\":[[[0,1],[2,3]],[[4,5],[6,7]],[[1,1],[1,1]],[[9,9],[0,0]]],\"y\":[\"a\",\"b\",\"a\",\"b\"]}",
                                            "{\"layers\":[\"flatten\"]}", "{\"target\":\"y\",\"validation\":{\"fraction\":0}}"));
@@ -215,6 +262,9 @@ Suite *suite_schema_predict(void) {
     tcase_add_test(tests, problems_at_their_place);
     tcase_add_test(tests, too_many_instances);
     tcase_add_test(tests, values_in_their_own_unit);
+    tcase_add_test(tests, all_digits_of_a_value);
+    tcase_add_test(tests, values_that_cannot_be_used);
+    tcase_add_test(tests, holes_in_tensors);
     tcase_add_test(tests, tensors_nested_or_flat);
     suite_add_tcase(suite, tests);
     return suite;

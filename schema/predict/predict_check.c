@@ -1,0 +1,169 @@
+/* predict_check.c - what a prediction must not pass over in silence: values that cannot be used, predictions that are not finite; and what is worth a
+ * warning. */
+#include "predictor.h"
+
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- values that cannot be used ---------------------------------------------------------------------------------------------- */
+
+static bool usable(float x, int32_t indices) {
+    return indices ? x >= 0 && x < (float)indices && floorf(x) == x : isfinite(x);
+}
+
+/* The numbers of a feature among a row's inputs, and how many they are. */
+static const float *numbers_of(const struct schema_predictor *p, int32_t i, float *const *inputs, int64_t *n) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    const bool apart = schema_feature_apart(f);
+    *n = apart ? p->input_sizes[f->offset] : f->width;
+    return apart ? inputs[f->offset] : inputs[0] + f->offset;
+}
+
+int32_t schema_predictor_unusable(const struct schema_predictor *p, float *const *inputs, int64_t *at) {
+    bool good = true;
+    for (int32_t k = 0; k < p->preprocessing->inputs_count; k++)
+        good = good && !p->indexed[k] && bp_kernels()->finite((size_t)p->input_sizes[k], inputs[k]);
+    for (int32_t i = 0; !good && i < p->preprocessing->features_count; i++) {
+        int64_t n;
+        const float *x = numbers_of(p, i, inputs, &n);
+        for (*at = 0; *at < n; ++*at)
+            if (!usable(x[*at], p->indices[i])) return i;
+    }
+    return -1;
+}
+
+const char *schema_predictor_why(const struct schema_predictor *p, int32_t i, double value, char text[static 300]) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    if (p->indices[i])
+        snprintf(text, 300, "column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d", f->name, value,
+                 p->indices[i] - 1);
+    else
+        snprintf(text, 300, "column \"%.60s\" holds %.9g, which is too far from the training rows to be computed with (float32): correct the value",
+                 f->name, value);
+    return text;
+}
+
+void schema_predictor_refuse(const struct schema_predictor *p, int32_t i, const char *pointer, struct schema_problems *problems) {
+    const struct schema_feature_value *cell = &p->cells[i];
+    float *at[BP_INPUTS_MAX];
+    char why[300];
+    int64_t where = 0;
+    for (int32_t k = 0; k < p->preprocessing->inputs_count; k++) at[k] = bp_workspace_input(p->workspace, k) + p->filled * p->input_sizes[k];
+    schema_predictor_unusable(p, at, &where); /* the row is there still */
+    const double value = cell->kind == SCHEMA_VALUE_TENSOR ? (double)cell->tensor[where] : cell->kind == SCHEMA_VALUE_NUMBER ? cell->number : 0;
+    schema_problem_add(problems, pointer, "%s", schema_predictor_why(p, i, value, why));
+}
+
+/* ---- predictions that are not finite ----------------------------------------------------------------------------------------- */
+
+/* Also in the unit of every target of the output. */
+static bool output_finite(const struct schema_predictor *p, int32_t o, const float *y) {
+    const struct schema_output *output = &p->preprocessing->outputs[o];
+    float most = 0;
+    if (!bp_kernels()->finite((size_t)p->widths[o], y)) return false;
+    for (int32_t j = 0; j < p->widths[o]; j++) most = fmaxf(most, fabsf(y[j]));
+    for (int32_t k = output->first; k < output->first + output->count; k++)
+        if (!isfinite((double)most * p->preprocessing->targets[k].std + fabs(p->preprocessing->targets[k].mean))) return false;
+    return true;
+}
+
+/* The feature with the largest number, if that is far from what a network usually gets. */
+static int32_t find_suspect(const struct schema_predictor *p, int32_t row) {
+    float *at[BP_INPUTS_MAX], most = 10;
+    int32_t suspect = -1;
+    for (int32_t k = 0; k < p->preprocessing->inputs_count; k++) at[k] = bp_workspace_input(p->workspace, k) + row * p->input_sizes[k];
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
+        int64_t n;
+        const float *x = numbers_of(p, i, at, &n);
+        for (int64_t j = 0; j < n && !p->indices[i]; j++)
+            if (fabsf(x[j]) > most) most = fabsf(x[j]), suspect = i;
+    }
+    return suspect;
+}
+
+bool schema_predictor_finite(struct schema_predictor *p, int32_t row) {
+    bool good = true;
+    for (int32_t o = 0; good && o < p->preprocessing->outputs_count; o++)
+        good = output_finite(p, o, bp_workspace_output(p->workspace, o) + (int64_t)row * p->widths[o]);
+    if (good) return true;
+    p->not_finite = p->rows - p->filled + row;
+    p->suspect = find_suspect(p, row);
+    return false;
+}
+
+const char *schema_predictor_not_finite(const struct schema_predictor *p, char text[static 300]) {
+    if (p->suspect < 0) snprintf(text, 300, "the prediction is not a finite number: the model may have diverged; train it anew");
+    else
+        snprintf(text, 300, "the prediction is not a finite number; the value in column \"%.60s\" is the one farthest from the training rows",
+                 p->preprocessing->features[p->suspect].name);
+    return text;
+}
+
+/* ---- warnings ---------------------------------------------------------------------------------------------------------------- */
+
+void schema_predictor_count(struct schema_predictor *p) {
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
+        const struct schema_feature_value *cell = &p->cells[i];
+        if (cell->kind == SCHEMA_VALUE_MISSING) p->missing[i]++;
+        if (cell->kind == SCHEMA_VALUE_TENSOR && cell->holes) p->holes[i]++;
+    }
+}
+
+/* What became of missing values. */
+static const char *fate_of(const struct schema_predictor *p, int32_t i) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    if (p->indices[i] && f->type != SCHEMA_CATEGORICAL && f->type != SCHEMA_TEXT) return "taken as the index 0";
+    switch (f->type) {
+    case SCHEMA_CATEGORICAL: return "taken as unseen";
+    case SCHEMA_TENSOR: return "taken as average";
+    case SCHEMA_TEXT: return "taken as a text without words";
+    default: break;
+    }
+    if (f->indicator) return "taken as missing";
+    if (f->options.missing == SCHEMA_MISSING_MEDIAN) return "replaced by the median";
+    if (f->options.missing == SCHEMA_MISSING_CONSTANT) return "replaced by the constant that the job names";
+    return "replaced by the mean";
+}
+
+/* The k-th warning of a feature; false: it has none of that kind. */
+enum { MISSING, HOLES, UNSEEN, KINDS };
+static bool warning_of(const struct schema_predictor *p, int32_t i, int kind, char *text, size_t size) {
+    const char *name = p->preprocessing->features[i].name;
+    const long long rows = (long long)p->rows;
+    switch (kind) {
+    case MISSING:
+        snprintf(text, size, "column \"%.60s\": %lld of %lld values are missing and were %s", name, (long long)p->missing[i], rows, fate_of(p, i));
+        return p->missing[i] > 0;
+    case HOLES:
+        snprintf(text, size, "column \"%.60s\": %lld of %lld tensors have missing numbers, which were %s", name, (long long)p->holes[i], rows,
+                 fate_of(p, i));
+        return p->holes[i] > 0;
+    case UNSEEN:
+        snprintf(text, size, "column \"%.60s\": %lld of %lld values were not in the training rows (the first: \"%s\") and went to the unseen bucket",
+                 name, (long long)p->unseen[i], rows, p->unseen_first[i]);
+        return p->unseen[i] > 0;
+    default: return false;
+    }
+}
+
+void schema_predictor_warnings(struct schema_predictor *p) {
+    enum { MOST = 20 };
+    char text[400];
+    int32_t count = 0;
+    schema_text_string(p->out, ",\"warnings\":[");
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++)
+        for (int kind = 0; kind < KINDS && count < MOST; kind++) {
+            if (!warning_of(p, i, kind, text, sizeof text)) continue;
+            if (count++) schema_text_add(p->out, ",", 1);
+            schema_text_json_string(p->out, text);
+        }
+    for (int32_t i = 0; i < p->ignored_count && count < MOST; i++) {
+        snprintf(text, sizeof text, "column \"%s\" is not a feature of this model and was ignored", p->ignored[i]);
+        if (count++) schema_text_add(p->out, ",", 1);
+        schema_text_json_string(p->out, text);
+    }
+    schema_text_add(p->out, "]", 1);
+}

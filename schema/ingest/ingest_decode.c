@@ -133,8 +133,8 @@ static int pass_on(struct schema_decoder *d, size_t made, schema_decoded *sink, 
     if (allowed == made && (d->out < RATIO_FROM || d->out / RATIO_MAX < d->in)) return 0;
     problems->too_large = true;
     if (allowed < made)
-        return schema_problem_add(problems, NULL, "decoded from %s the body is larger than the limit here, %lld bytes (setting %s)",
-                                  d->codec->name, (long long)d->max, d->setting);
+        return schema_problem_add(problems, NULL, "decoded from %s the body is larger than the limit here, %lld bytes (setting %s)", d->codec->name,
+                                  (long long)d->max, d->setting);
     return schema_problem_add(problems, NULL,
                               "decoded from %s the body is more than %d times as large as it came; if it is data all the same, send it "
                               "without Content-Encoding",

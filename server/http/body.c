@@ -35,8 +35,7 @@ bool body_begin(struct request *r) {
 
 bool body_add(struct request *r, const char *bytes, size_t size) {
     struct schema_problems problems = {0};
-    const int failed =
-        r->decoder ? schema_decoder_feed(r->decoder, bytes, size, keep, r, &problems) : keep(r, bytes, size, &problems);
+    const int failed = r->decoder ? schema_decoder_feed(r->decoder, bytes, size, keep, r, &problems) : keep(r, bytes, size, &problems);
     return failed == 0 || refuse(r, &problems);
 }
 

@@ -37,6 +37,12 @@ BASE = -std=c11 -D_GNU_SOURCE $(DEPEND) $(WARN) -fno-math-errno -fvisibility=hid
 .PHONY: all
 all: $(B)/backpropd
 
+# Before the first compiler error: are the packages there?
+$(B)/packages: tests/deps.sh
+	@mkdir -p $(@D)
+	@CC="$(CC)" tests/deps.sh --check $(DEPS_BUILD)
+	@touch $@
+
 # ---- engine: libengine.a in float32, libengine_f64.a in double with bp_ renamed bp64_ ------------------------------
 ENGINE_SRC := $(filter-out engine/gradcheck.c engine/kernels/vector.c,$(wildcard engine/*.c engine/*/*.c))
 ENGINE_CFLAGS = $(BASE) -Iengine -Wconversion -ffp-contract=off
@@ -48,19 +54,19 @@ ISA_avx512 := -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma -mprefer-v
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(B)/f32/%.o) $(ISA:%=$(B)/f32/engine/kernels/vector_%.o)
 ENGINE64_OBJ := $(ENGINE_SRC:%.c=$(B)/f64/%.o) $(B)/f64/engine/gradcheck.o $(B)/f64/engine/kernels/vector_base.o
 
-$(B)/f32/engine/kernels/vector_%.o: engine/kernels/vector.c
+$(B)/f32/engine/kernels/vector_%.o: engine/kernels/vector.c | $(B)/packages
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ENGINE_CFLAGS) $(ISA_$*) -DBP_KERNELS=bp_kernels_$* -DBP_KERNELS_NAME='"$*"' -c $< -o $@
-$(B)/f64/engine/kernels/vector_%.o: engine/kernels/vector.c
+$(B)/f64/engine/kernels/vector_%.o: engine/kernels/vector.c | $(B)/packages
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ENGINE_CFLAGS) -DBP_DOUBLE -DBP_KERNELS=bp_kernels_$* -DBP_KERNELS_NAME='"$*"' -c $< -o $@.raw
 	$(Q)$(RENAME64)
-$(B)/f32/%.o: %.c
+$(B)/f32/%.o: %.c | $(B)/packages
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ENGINE_CFLAGS) -c $< -o $@
 # The one place where the double build's symbols are renamed: every bp_x becomes bp64_x, defined or used.
 RENAME64 = nm $@.raw | awk '$$NF ~ /bp_/ { n = $$NF; sub(/bp_/, "bp64_", n); print $$NF, n }' | sort -u >$@.syms && objcopy --redefine-syms=$@.syms $@.raw $@
-$(B)/f64/%.o: %.c
+$(B)/f64/%.o: %.c | $(B)/packages
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ENGINE_CFLAGS) -DBP_DOUBLE -c $< -o $@.raw
 	$(Q)$(RENAME64)
@@ -75,7 +81,7 @@ engine: $(B)/libengine.a $(B)/libengine_f64.a
 
 # ---- generated: migrations and the OpenAPI document as C headers ---------------------------------------------------
 GEN := $(B)/gen
-$(B)/yaml2json: schema/tools/yaml2json.c
+$(B)/yaml2json: schema/tools/yaml2json.c | $(B)/packages
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O1 $< -o $@ -lyaml -ljansson
 $(GEN)/openapi.h: schema/openapi.yaml $(B)/yaml2json
@@ -94,10 +100,10 @@ SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o)
 SERVER_INC := $(SCHEMA_INC) -Iserver -Iserver/store -Iserver/http -Iserver/routes -Iserver/jobs -Iserver/commands -I$(GEN) -DBACKPROPD_VERSION='"$(VERSION)"'
 LIBS := -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lnettle -lz -lzstd -lpthread -lm
 
-$(B)/schema/%.o: schema/%.c
+$(B)/schema/%.o: schema/%.c | $(B)/packages
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(SCHEMA_INC) -c $< -o $@
-$(B)/server/%.o: server/%.c | $(GEN)/openapi.h $(GEN)/migrations.h
+$(B)/server/%.o: server/%.c | $(B)/packages $(GEN)/openapi.h $(GEN)/migrations.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(SERVER_INC) -c $< -o $@
 $(B)/libschema.a: $(SCHEMA_OBJ)
@@ -113,7 +119,7 @@ TEST_CFLAGS = -std=c11 -D_GNU_SOURCE $(DEPEND) -Wall -Wextra -Wshadow -g -O1 $(S
 TEST_INC := $(SERVER_INC) -Itests -Itests/engine -Itests/schema -Itests/server/store -Itests/fuzz
 TEST_LIBS := -lcheck -lsubunit -lrt $(LIBS)
 T := $(B)/check
-$(B)/tests/%.o: tests/%.c | $(GEN)/openapi.h $(GEN)/migrations.h
+$(B)/tests/%.o: tests/%.c | $(B)/packages $(GEN)/openapi.h $(GEN)/migrations.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) $(TEST_INC) -DFIXTURES='"tests/fixtures"' -c $< -o $@
 
@@ -144,12 +150,14 @@ $(T)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/standalone.o $(ROOMS)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
 TEST_PROGRAMS := $(T)/engine $(T)/engine_f64 $(T)/schema $(T)/server $(FUZZERS:%=$(T)/%)
 
-.PHONY: tests test sanitize fuzz bench
+.PHONY: tests test fresh sanitize fuzz bench
 tests: $(B)/backpropd $(TEST_PROGRAMS)
 test:
 	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST)
 	$(Q)$(MAKE) tests
 	$(Q)PYTHON=$(PYTHON) tests/run.sh $(B)
+fresh:
+	$(Q)tests/fresh.sh
 sanitize:
 	$(Q)$(MAKE) test SANITIZER=address
 	$(Q)$(MAKE) test SANITIZER=thread
@@ -174,7 +182,8 @@ help:
 	@echo "make            build $(B)/backpropd"
 	@echo "make deps       install the Debian packages that building, testing and the demo need"
 	@echo "make demo       build, start a server, train on real data over HTTP, predict (KEEP=1 leaves the server running)"
-	@echo "make test       all tests, ends with 'N passed, N failed' (SANITIZER=address|undefined|thread)"
+	@echo "make test       all tests, ends with 'N passed, N failed, N skipped' (SANITIZER=address|undefined|thread)"
+	@echo "make fresh      make demo and make test on a fresh Debian root (as root, with debootstrap)"
 	@echo "make lint       format, arrows between rooms, banned functions, warnings as errors"
 	@echo "make bench      speed as ratios against floor and peers, table in tests/bench/README.md"
 	@echo "make ulp        the error of exp, tanh, sigmoid and erf over all 2^32 floats"
@@ -191,9 +200,10 @@ help:
 # The one list of packages.
 DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev nettle-dev libyaml-dev libzstd-dev zlib1g-dev
 DEPS_DEMO := curl jq
-DEPS_TEST := check libdnnl2 procps python3 python3-pytest python3-jsonschema
+DEPS_TEST := check libdnnl2 procps python3 python3-jsonschema python3-numpy python3-pytest python3-sklearn
 DEPS_LINT := clang clang-format git shellcheck
-DEPS := $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST) $(DEPS_LINT)
+DEPS_FRESH := debootstrap
+DEPS := $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST) $(DEPS_LINT) $(DEPS_FRESH)
 deps:
 	@tests/deps.sh $(DEPS)
 print-deps:

@@ -1,30 +1,33 @@
 #!/usr/bin/env bash
-# run.sh BUILD_DIR - runs every suite of `make test` one after the other and ends with `N passed, N failed`. Exit status 0 only when nothing failed.
-# A suite that dies before it can count is one failure.
+# run.sh BUILD_DIR - runs every suite of `make test` one after the other and ends with `N passed, N failed, N skipped`, after one line "skipped: NAME: REASON"
+# for each test that this machine cannot run. Exit status 0 only when nothing failed. A suite that dies before it can count is one failure.
 set -u
 build=$1
 python=${PYTHON:-/usr/bin/python3}
-passed=0 failed=0
+passed=0 failed=0 skipped=0
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+skips=$(mktemp)
+trap 'rm -f "$log" "$skips"' EXIT
 
-add() { passed=$((passed + $1)) failed=$((failed + $2)); }
+add() { passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3)); }
 
-# Check prints "100%: Checks: 12, Failures: 0, Errors: 0".
+# Check prints "100%: Checks: 12, Failures: 0, Errors: 0", and counts a test that skips as one that passed: tests/skip.h prints "SKIPPED name: reason".
 check_suite() {
-    local name=$1 status checks bad
+    local name=$1 status checks bad left_out
     shift
     printf '== %s\n' "$name"
     "$@" >"$log" 2>&1
     status=$?
-    grep -vE '^Running suite' "$log" | tail -n 40
+    grep -vE '^(Running suite|SKIPPED|$)' "$log" | tail -n 40
+    left_out=$(grep -c '^SKIPPED ' "$log")
+    sed -n "s/^SKIPPED /skipped: $name: /p" "$log" >>"$skips"
     checks=$(grep -oE 'Checks: [0-9]+' "$log" | awk '{n += $2} END {print n + 0}')
     bad=$(grep -oE '(Failures|Errors): [0-9]+' "$log" | awk '{n += $2} END {print n + 0}')
     if [ "$checks" -eq 0 ] || { [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; }; then
         printf '%s ended with status %d without counting\n' "$name" "$status"
         bad=$((bad + 1)) checks=$((checks + 1))
     fi
-    add $((checks - bad)) "$bad"
+    add $((checks - bad - left_out)) "$bad" "$left_out"
 }
 
 # A program that prints what it did and whose exit status is the result.
@@ -32,20 +35,22 @@ plain_suite() {
     local name=$1
     shift
     printf '== %s\n' "$name"
-    if "$@" >"$log" 2>&1; then add 1 0; tail -n 3 "$log"; else add 0 1; tail -n 60 "$log"; fi
+    if "$@" >"$log" 2>&1; then add 1 0 0; tail -n 3 "$log"; else add 0 1 0; tail -n 60 "$log"; fi
 }
 
 pytest_suite() {
-    local name=$1 status good bad
+    local name=$1 status good bad left_out
     shift
     printf '== %s\n' "$name"
-    "$python" -m pytest -q -p no:cacheprovider "$@" >"$log" 2>&1
+    "$python" -m pytest -q -rs -p no:cacheprovider "$@" >"$log" 2>&1
     status=$?
-    grep -vE '^\.+( *\[ *[0-9]+%\])?$' "$log" | tail -n 80
+    grep -vE '^([.s]+( *\[ *[0-9]+%\])?|SKIPPED .*)$' "$log" | tail -n 80
+    sed -n "s/^SKIPPED \[[0-9]*\] /skipped: $name: /p" "$log" >>"$skips"
+    left_out=$(grep -oE '[0-9]+ skipped' "$log" | tail -n 1 | awk '{print $1 + 0}')
     good=$(grep -oE '[0-9]+ passed' "$log" | tail -n 1 | awk '{print $1 + 0}')
     bad=$(grep -oE '[0-9]+ (failed|error)' "$log" | awk '{n += $1} END {print n + 0}')
     if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
-    add "${good:-0}" "$bad"
+    add "${good:-0}" "$bad" "${left_out:-0}"
 }
 
 export CK_FORK=${CK_FORK:-yes} CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-120}
@@ -59,5 +64,7 @@ for target in "$build"/check/fuzz_*; do
     plain_suite "$name" "$target" "tests/fuzz/corpus/${name#fuzz_}"
 done
 BACKPROPD=$build/backpropd pytest_suite "api" tests/api
-printf '\n%d passed, %d failed\n' "$passed" "$failed"
+printf '\n'
+cat "$skips"
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -6,7 +6,6 @@ import http.client
 import json
 import math
 import os
-import shutil
 import struct
 import subprocess
 
@@ -580,7 +579,6 @@ def test_too_large_upload_is_told(fresh):
     assert (limits["upload_max"], limits["body_max"], limits["rows_max"]) == (1024, 2048, 10)
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_curl_can_read_why_an_upload_was_refused(fresh, tmp_path):
     server = fresh("--upload-max", "1K")
     file = tmp_path / "big.csv"

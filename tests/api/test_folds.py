@@ -217,7 +217,6 @@ def test_divergence_names_the_fold(server):
 
 def test_the_mean_is_scikit_learns(server):
     """The same network on folds of the same kind: the means differ by less than the folds do."""
-    pytest.importorskip("sklearn")
     from sklearn.datasets import load_wine
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.neural_network import MLPClassifier

@@ -26,7 +26,7 @@ def peak_of(server, job):
 def test_as_foretold(fresh, name, precision):
     server = fresh("--workers", "1")
     if server.sanitized():
-        pytest.skip("with a sanitizer memory is not what it is")
+        pytest.skip("a sanitizer takes memory of its own")
     server.upload("breast_cancer", harness.DATA / "breast_cancer.csv")
     more = {"dataset": "breast_cancer", "target": "class", "epochs": 3, "batch_size": 128, "precision": precision, "optimizer": "adam"}
     checked = server.post("/v1/models/validate", {"definition": {"layers": NETWORKS[name]}, **more})

@@ -62,7 +62,6 @@ def test_the_error_shown_is_the_error_given(server):
         assert error["pointer"] in given and error["detail"] in ("...", given[error["pointer"]])
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_tour_pasted_into_a_shell(fresh, tmp_path):
     """The curl lines as they stand, against a server on another port. `curl` is the real one, made to tell its status on stderr."""
     server = fresh()
@@ -80,7 +79,6 @@ def test_tour_pasted_into_a_shell(fresh, tmp_path):
     assert "event: end" in done.stdout and '"label":"Adelie"' in done.stdout
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_how_good_it_is_pasted_into_a_shell(fresh):
     """Every job of that section succeeds."""
     server = fresh()

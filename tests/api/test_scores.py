@@ -1,17 +1,16 @@
 """Goal: what is learnt is as good as with scikit-learn's MLP of the same shape, optimizer, batch and epochs, on rows that neither has seen."""
 import csv
 import random
+import warnings
 
+import numpy
 import pytest
+from sklearn.datasets import make_classification
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
 
 import harness
 
-pytest.importorskip("sklearn")
-import numpy  # noqa: E402
-import warnings  # noqa: E402
-from sklearn.datasets import make_classification  # noqa: E402
-from sklearn.neural_network import MLPClassifier, MLPRegressor  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 SEEDS = (1, 2, 3)
 # dataset: target, hidden units, epochs

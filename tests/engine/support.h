@@ -7,6 +7,7 @@
 #define TESTS_ENGINE_SUPPORT_H
 
 #include "network.h"
+#include "skip.h"
 #include "train.h"
 
 #include <check.h>

@@ -19,15 +19,20 @@ static void fill(bp_real *x, size_t n, uint32_t index) {
     for (size_t i = 0; i < n; i++) x[i] = (bp_real)(2 * bp_random_uniform(&random) - 1);
 }
 
-/* False: this machine cannot, and the reason was printed. */
+static char missing[512]; /* why start failed */
+
+/* False: this machine cannot. */
 static bool start(enum bp_onednn_mode mode, bool bfloat16) {
-    char why[512];
     bp_bfloat16_force(true);
-    if (bp_onednn_start(mode, bfloat16, why, sizeof why) == 0) return true;
-    printf("NOT TESTED: oneDNN%s: %s\n", bfloat16 ? " in bfloat16" : "", why);
-    ck_assert_msg(strstr(why, "could not be loaded") || strstr(why, "CPU"), "oneDNN is there, but: %s", why);
+    if (bp_onednn_start(mode, bfloat16, missing, sizeof missing) == 0) return true;
+    ck_assert_msg(strstr(missing, "could not be loaded") || strstr(missing, "CPU"), "oneDNN is there, but: %s", missing);
     return false;
 }
+
+#define START_OR_SKIP(bfloat16)                                                                                                                      \
+    do {                                                                                                                                             \
+        if (!start(BP_ONEDNN_ON, bfloat16)) SKIP_TEST("oneDNN%s: %s", (bfloat16) ? " in bfloat16" : "", missing);                                    \
+    } while (0)
 
 static void stop(void) {
     char why[512];
@@ -75,7 +80,7 @@ static void compare(int32_t m, int32_t n, int32_t k, unsigned flags, int32_t sla
 START_TEST(products_of_odd_sizes) {
     static const int32_t sizes[] = {2, 3, 7, 31, 33, 127};
     const unsigned half = _i ? BFLOAT16 : 0;
-    if (!start(BP_ONEDNN_ON, half)) return;
+    START_OR_SKIP(half);
     fill(A, MOST * MOST, 1);
     fill(B, MOST * MOST, 2);
     fill(bias, MOST, 4);
@@ -96,7 +101,7 @@ END_TEST
 
 START_TEST(unaligned_and_not_a_number) {
     const unsigned half = _i ? BFLOAT16 : 0;
-    if (!start(BP_ONEDNN_ON, half)) return;
+    START_OR_SKIP(half);
     for (int with = 0; with < 2; with++) {
         struct bp_gemm call = product(32, 40, 48, RELU | half, 0);
         fill(A, MOST * MOST, 1);
@@ -147,7 +152,7 @@ static void *race(void *argument) {
 
 START_TEST(threads_have_primitives_of_their_own) {
     struct racer racers[4] = {{.index = 1}, {.index = 2}, {.index = 3}, {.index = 4}};
-    if (!start(BP_ONEDNN_ON, false)) return;
+    START_OR_SKIP(false);
     for (int i = 0; i < 4; i++) ck_assert_int_eq(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
     for (int i = 0; i < 4; i++) {
         pthread_join(racers[i].thread, NULL);
@@ -206,38 +211,40 @@ static double distance(const bp_real *got, const bp_real *from, size_t n) {
 }
 
 START_TEST(convolutions_as_our_own) {
+    START_OR_SKIP(false);
+    stop();
     bp_real *own, *other, *again;
     const size_t n = passes(_i, BP_PRECISION_FLOAT32, &own);
-    if (start(BP_ONEDNN_ON, false)) {
-        passes(_i, BP_PRECISION_FLOAT32, &other);
-        passes(_i, BP_PRECISION_FLOAT32, &again);
-        ck_assert_mem_eq(other, again, n * sizeof *own); /* the same bits again */
-        ck_assert_mem_ne(other, own, n * sizeof *own);   /* it was the library */
-        ck_assert_double_lt(distance(other, own, n), 2e-6);
-        stop();
-        free(other);
-        free(again);
-    }
+    ck_assert(start(BP_ONEDNN_ON, false));
+    passes(_i, BP_PRECISION_FLOAT32, &other);
+    passes(_i, BP_PRECISION_FLOAT32, &again);
+    ck_assert_mem_eq(other, again, n * sizeof *own); /* the same bits again */
+    ck_assert_mem_ne(other, own, n * sizeof *own);   /* it was the library */
+    ck_assert_double_lt(distance(other, own, n), 2e-6);
+    stop();
+    free(other);
+    free(again);
     free(own);
 }
 END_TEST
 
 /* Relative to the whole gradient bfloat16, with 8 bits of each factor, is off by less than 2 %. */
 START_TEST(gradients_in_bfloat16) {
+    START_OR_SKIP(true);
+    stop();
     bp_real *own, *half, *single;
     const size_t n = passes(_i, BP_PRECISION_FLOAT32, &own);
-    if (start(BP_ONEDNN_ON, true)) {
-        passes(_i, BP_PRECISION_BFLOAT16, &half);
-        passes(_i, BP_PRECISION_FLOAT32, &single);
-        ck_assert_double_lt(distance(single, own, n), 2e-6);
-        const double error = distance(half, own, n);
-        printf("%s: gradient error in bfloat16 %.4f\n", convolutions[_i], error);
-        ck_assert_double_gt(error, 1e-4);
-        ck_assert_double_lt(error, 0.02);
-        stop();
-        free(half);
-        free(single);
-    }
+    ck_assert(start(BP_ONEDNN_ON, true));
+    passes(_i, BP_PRECISION_BFLOAT16, &half);
+    passes(_i, BP_PRECISION_FLOAT32, &single);
+    ck_assert_double_lt(distance(single, own, n), 2e-6);
+    const double error = distance(half, own, n);
+    printf("%s: gradient error in bfloat16 %.4f\n", convolutions[_i], error);
+    ck_assert_double_gt(error, 1e-4);
+    ck_assert_double_lt(error, 0.02);
+    stop();
+    free(half);
+    free(single);
     free(own);
 }
 END_TEST
@@ -280,21 +287,24 @@ static bp_real *train(const struct bp_network *net, int32_t threads, enum bp_pre
     return weights;
 }
 
+/* _i: 1 for bfloat16. */
 START_TEST(a_training_repeats_and_keeps_its_memory) {
+    START_OR_SKIP(_i);
+    stop();
     struct bp_network *net =
         test_network("dense units=64 activation=relu; dense units=48 activation=tanh; dense units=3", "cross_entropy", (struct bp_shape){1, {96}});
     double plain, loss, again;
     bp_real *own = train(net, 1, BP_PRECISION_FLOAT32, &plain);
-    for (int half = 0; half < 2; half++)
-        for (int32_t threads = 1; threads <= 2 && start(BP_ONEDNN_ON, half); threads++) {
-            bp_real *first = train(net, threads, (enum bp_precision)half, &loss), *second = train(net, threads, (enum bp_precision)half, &again);
-            ck_assert_mem_eq(first, second, net->weights_count * sizeof *first);
-            ck_assert_mem_ne(first, own, net->weights_count * sizeof *first);
-            ck_assert_double_eq_tol(loss, plain, half ? 0.02 * plain : 1e-4 * plain);
-            free(first);
-            free(second);
-            stop();
-        }
+    for (int32_t threads = 1; threads <= 2; threads++) {
+        ck_assert(start(BP_ONEDNN_ON, _i));
+        bp_real *first = train(net, threads, (enum bp_precision)_i, &loss), *second = train(net, threads, (enum bp_precision)_i, &again);
+        ck_assert_mem_eq(first, second, net->weights_count * sizeof *first);
+        ck_assert_mem_ne(first, own, net->weights_count * sizeof *first);
+        ck_assert_double_eq_tol(loss, plain, _i ? 0.02 * plain : 1e-4 * plain);
+        free(first);
+        free(second);
+        stop();
+    }
     free(own);
     bp_network_free(net);
 }
@@ -309,7 +319,7 @@ START_TEST(it_says_when_it_is_used) {
     ck_assert_ptr_null(strstr(bp_blas_name(), "oneDNN"));
     ck_assert_int_eq(bp_onednn_start(BP_ONEDNN_OFF, false, why, sizeof why), -1);
     ck_contains(why, "switched off");
-    if (!start(BP_ONEDNN_ON, false)) return;
+    START_OR_SKIP(false);
     ck_contains(bp_blas_name(), "OpenBLAS");
     ck_contains(bp_blas_name(), ", oneDNN 2.");
     stop();
@@ -321,7 +331,7 @@ END_TEST
 
 START_TEST(a_wrong_library_is_not_used) {
     char why[512];
-    if (!start(BP_ONEDNN_ON, false)) return;
+    START_OR_SKIP(false);
     bp_blas_selftest_fault(true);
     ck_assert_int_eq(bp_onednn_start(BP_ONEDNN_ON, false, why, sizeof why), -1);
     bp_blas_selftest_fault(false);
@@ -362,7 +372,7 @@ Suite *suite_onednn(void) {
     tcase_add_test(tests, threads_have_primitives_of_their_own);
     tcase_add_loop_test(tests, convolutions_as_our_own, 0, CONVOLUTIONS);
     tcase_add_loop_test(tests, gradients_in_bfloat16, 0, CONVOLUTIONS);
-    tcase_add_test(tests, a_training_repeats_and_keeps_its_memory);
+    tcase_add_loop_test(tests, a_training_repeats_and_keeps_its_memory, 0, 2);
     tcase_add_test(tests, it_says_when_it_is_used);
     tcase_add_test(tests, a_wrong_library_is_not_used);
     tcase_add_test(tests, bfloat16_is_refused_unless_started);

@@ -29,7 +29,7 @@ static void fill(bp_real *x, size_t n, uint32_t index, double scale) {
 START_TEST(functions_keep_their_bound) {
     const struct bp_kernels *k = table(_i);
     const uint32_t step = 4099;
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (int f = 0; f < ULP_FUNCTIONS; f++) {
         float x[ULP_BLOCK], y[ULP_BLOCK];
         for (uint64_t first = 0; first < UINT64_C(1) << 32; first += (uint64_t)step * ULP_BLOCK) {
@@ -59,7 +59,7 @@ END_TEST
 
 START_TEST(functions_at_the_ends) {
     const struct bp_kernels *k = table(_i);
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     const bp_real x[6] = {INFINITY, -INFINITY, NAN, 1000, -1000, 0};
     bp_real y[6];
     k->exp(6, x, y);
@@ -76,7 +76,7 @@ END_TEST
 /* Any length, any alignment, in place: the same numbers as one at a time. */
 START_TEST(functions_do_not_depend_on_position) {
     const struct bp_kernels *k = table(_i);
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     void (*const maps[])(size_t, const bp_real *, bp_real *) = {k->exp, k->tanh, k->sigmoid, k->erf};
     bp_real room[ROOM], y[ROOM];
     for (size_t f = 0; f < 4; f++)
@@ -102,7 +102,7 @@ END_TEST
 
 START_TEST(softmax_loss_matches_its_formula) {
     const struct bp_kernels *k = table(_i);
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (size_t s = 1; s < SIZES; s++)
         for (int weighted = 0; weighted < 2; weighted++) {
             const size_t width = sizes[s], rows = 37; /* more than one block of rows */
@@ -142,7 +142,7 @@ END_TEST
 
 START_TEST(softmax_loss_is_stable_and_honest) {
     const struct bp_kernels *k = table(_i);
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     bp_real z[6] = {1000, -1000, 0, -1000, 1000, 0}, d[6], y[2] = {1, 1};
     const struct bp_softmax_loss far = {2, 3, z, y, NULL, 1, d};
     ck_assert_double_eq_tol(k->softmax_loss(&far), 2000, 1e-3);
@@ -161,7 +161,7 @@ END_TEST
 
 START_TEST(bias_and_rectifiers) {
     const struct bp_kernels *k = table(_i);
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (size_t s = 0; s < SIZES; s++)
         for (int slope = 0; slope < 2; slope++) {
             const size_t width = sizes[s], rows = 5, n = rows * width;
@@ -191,7 +191,7 @@ END_TEST
 
 START_TEST(sums_and_products) {
     const struct bp_kernels *k = table(_i);
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (size_t s = 0; s < SIZES; s++) {
         const size_t width = sizes[s], rows = 7, n = rows * width;
         bp_real d[ROOM], sums[ROOM], mask[ROOM], y[ROOM];
@@ -246,7 +246,7 @@ START_TEST(bfloat16_is_the_nearest) {
                              0x7fc00000u, 0x7f800000u, 0xff800000u, 1u,          0x80000000u};
     uint16_t y[ROOM];
     bp_real x[ROOM];
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (size_t s = 0; s < SIZES; s++) {
         fill(x, ROOM, (uint32_t)s, 1e3);
         for (size_t i = 0; i < sizes[s] && i < 11; i++) memcpy(&x[1 + i], &ends[(i + s) % 11], sizeof *x);
@@ -264,7 +264,7 @@ END_TEST
 /* 3 windows of 2 lines, a step of 2 apart: each line in its place, and back three times as often as windows hold it. */
 START_TEST(patches_there_and_back) {
     const struct bp_kernels *k = table(_i);
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (size_t s = 0; s < SIZES; s++) {
         const size_t line = sizes[s], row = line + 9, n = 6 * line;
         bp_real image[ROOM], back[ROOM] = {0}, matrix[ROOM + 1];
@@ -289,7 +289,7 @@ END_TEST
 START_TEST(pools_of_any_width) {
     const struct bp_kernels *k = table(_i);
     enum { COUNT = 3, ACROSS = 7 };
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (size_t s = 0; s < SIZES; s++) {
         const size_t C = sizes[s], n = 2 * ACROSS * C;
         bp_real *x = bp_reals_new(n + 1), *a = bp_reals_new(4 * COUNT * C + 1), *which = a + COUNT * C, *d_a = which + COUNT * C,
@@ -331,7 +331,7 @@ END_TEST
 
 START_TEST(dropout_mask_is_philox) {
     const struct bp_kernels *k = table(_i);
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (size_t s = 0; s < SIZES; s++) {
         bp_real mask[ROOM];
         mask[sizes[s]] = 77;
@@ -357,7 +357,7 @@ END_TEST
  * large for float32, and not a number. What is not a number must stay so: it is how a training notices that it has diverged. */
 START_TEST(adam_of_any_length) {
     const struct bp_kernels *k = table(_i);
-    if (!k) return;
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     struct bp_step step = {.learning_rate = 0.01f,
                            .beta_1 = 0.9f,
                            .beta_2 = 0.999f,

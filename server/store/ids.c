@@ -36,8 +36,14 @@ static void next_bits(unsigned char bits[16]) {
     pthread_mutex_unlock(&mutex);
 }
 
+static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz"; /* Crockford's base32 */
+
+const char *store_id_end(const char *prefix, const char *text) {
+    const size_t n = strlen(prefix);
+    return strncmp(text, prefix, n) == 0 && text[n] == '_' && strspn(text + n + 1, alphabet) >= 26 ? text + n + 1 + 26 : NULL;
+}
+
 void store_new_id(const char *prefix, char id[STORE_ID_SIZE]) {
-    static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz"; /* Crockford's base32 */
     unsigned char bits[16];
     char digits[27];
     next_bits(bits);

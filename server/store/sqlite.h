@@ -143,8 +143,8 @@ void reader_give(struct store *store, struct connection *c);
 
 /* Makes sure that a new file of the data folder is there and its name is on disk. */
 enum store_result store_file_settle(struct store *store, const char *kind, const char *file, struct bp_error *error);
-/* Removes the files in datasets/ and checkpoints/ that no row names. */
-enum store_result store_orphans_remove(struct store *store, struct connection *c, struct bp_error *error);
+/* Moves our finished files in datasets/ and checkpoints/ that no row names to lost/, removes our temporary ones, leaves all others alone. */
+enum store_result store_orphans_move(struct store *store, struct connection *c, struct bp_error *error);
 
 /* ---- migrations ---- */
 

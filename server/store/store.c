@@ -3,6 +3,7 @@
  *     backpropd.db     everything but the large immutable files (SQLite, WAL)
  *     datasets/        column files; each dataset version has a name, versions that share data are names of one file
  *     checkpoints/     safetensors files of unfinished and finished jobs
+ *     lost/            files of the two that no row of the database names (orphans.c)
  *     lock             held while a server uses the folder; its text is the server's process id */
 #include "sqlite.h"
 
@@ -50,6 +51,64 @@ static enum store_result directory_open(struct store *store, const char *name, i
 
 fail:
     bp_error_set(error, "", "Cannot use %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
+    return STORE_FAILED;
+}
+
+/* "name/entry" of some entry of a directory, if there is one. */
+static void directory_first(const char *folder, const char *name, char *found, size_t size) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    DIR *entries = opendir(path);
+    for (struct dirent *entry; entries && !found[0] && (entry = readdir(entries));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) snprintf(found, size, "%s/%s", name, entry->d_name);
+    if (entries) closedir(entries);
+}
+
+static int64_t file_size(const char *folder, const char *name) {
+    char path[4096];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return stat(path, &status) == 0 ? (int64_t)status.st_size : 0;
+}
+
+/* No database, no bytes, or one without a table: its header (https://sqlite.org/fileformat2.html) has at most one page and no version of ours, and no
+ * log holds more. Read here by hand because no connection exists yet. */
+static bool database_is_empty(const char *folder) {
+    unsigned char head[72] = {0};
+    char path[4096];
+    snprintf(path, sizeof path, "%s/backpropd.db", folder);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return errno == ENOENT;
+    const ssize_t n = pread(fd, head, sizeof head, 0);
+    close(fd);
+    const bool one_page = head[28] == 0 && head[29] == 0 && head[30] == 0 && head[31] <= 1,
+               no_version = memcmp(head + 60, (unsigned char[4]){0}, 4) == 0;
+    return n == 0 || (n == (ssize_t)sizeof head && one_page && no_version && file_size(folder, "backpropd.db-wal") == 0);
+}
+
+/* An upload, a volume or a user may have put things there. Without a database nothing says whose they are, so nothing is begun in such a folder: not
+ * even the lock is made. lost+found is what a file system of its own has at its root. */
+static enum store_result folder_is_usable(const struct store *store, struct bp_error *error) {
+    static const char *const own[] = {"lock",       "datasets",     "checkpoints",      "lost",
+                                      "lost+found", "backpropd.db", "backpropd.db-wal", "backpropd.db-shm"};
+    char found[320] = "";
+    if (!database_is_empty(store->folder)) return STORE_OK;
+    DIR *entries = opendir(store->folder);
+    if (!entries) return STORE_OK; /* what follows reports it */
+    for (struct dirent *entry; !found[0] && (entry = readdir(entries));) {
+        bool known = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        for (size_t i = 0; i < sizeof own / sizeof *own; i++) known = known || strcmp(entry->d_name, own[i]) == 0;
+        if (!known) snprintf(found, sizeof found, "%s", entry->d_name);
+    }
+    closedir(entries);
+    for (int i = 1; !found[0] && i < 4; i++) directory_first(store->folder, own[i], found, sizeof found);
+    if (!found[0] && file_size(store->folder, "backpropd.db-wal") > 0) snprintf(found, sizeof found, "backpropd.db-wal");
+    if (!found[0]) return STORE_OK;
+    bp_error_set(
+        error, "",
+        "The data folder %.200s has no database (backpropd.db is missing or empty) but is not empty: it has %.200s. Nothing in it was changed. "
+        "If it held a database, restore backpropd.db from a backup; else choose an empty folder with --data-dir",
+        store->folder, found);
     return STORE_FAILED;
 }
 
@@ -113,48 +172,6 @@ enum store_result store_file_settle(struct store *store, const char *kind, const
     return STORE_OK;
 }
 
-/* Versions that share a file end one behind the other: what follows the last of them is left over. `size` gives the largest end that it may be. */
-static enum store_result cut(struct connection *c, int directory, const char *file, const char *size, struct bp_error *error) {
-    struct stat status;
-    int64_t most = 0;
-    const enum store_result result = db_integer(c, size, WITH(text(file)), &most, error);
-    const int fd = result == STORE_OK && most > 0 ? openat(directory, file, O_WRONLY | O_CLOEXEC) : -1;
-    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size > most && ftruncate(fd, most) != 0) (void)0; /* it does no harm */
-    if (fd >= 0) close(fd);
-    return result;
-}
-
-static enum store_result orphans_remove_in(struct connection *c, int directory, const char *sql, const char *size, struct bp_error *error) {
-    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
-    enum store_result result = STORE_OK;
-    if (!entries) {
-        bp_error_set(error, "", "Cannot list a directory of the data folder %.200s: %s", c->folder, strerror(errno));
-        if (fd >= 0) close(fd);
-        return STORE_FAILED;
-    }
-    for (struct dirent *entry; result == STORE_OK && (entry = readdir(entries));) {
-        int64_t known;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        result = db_integer(c, sql, WITH(text(entry->d_name)), &known, error);
-        if (result == STORE_OK && size) result = cut(c, directory, entry->d_name, size, error);
-        if (result == STORE_NOT_FOUND) {
-            unlinkat(directory, entry->d_name, 0); /* what cannot be removed does no harm */
-            result = STORE_OK;
-        }
-    }
-    closedir(entries);
-    return result;
-}
-
-enum store_result store_orphans_remove(struct store *store, struct connection *c, struct bp_error *error) {
-    c->what = "look for files without a row";
-    enum store_result result =
-        orphans_remove_in(c, store->datasets, "SELECT 1 FROM datasets WHERE file = ?",
-                          "SELECT max(d.bytes) FROM datasets AS d JOIN datasets AS f ON f.name = d.name WHERE f.file = ?", error);
-    return result == STORE_OK ? orphans_remove_in(c, store->checkpoints, "SELECT 1 FROM checkpoints WHERE file = ?", NULL, error) : result;
-}
-
 /* ---- open and close ---- */
 
 enum store_result store_open(const char *folder, const struct store_options *options, struct store **out, struct bp_error *error) {
@@ -173,8 +190,8 @@ enum store_result store_open(const char *folder, const struct store_options *opt
     }
     for (size_t n = strlen(store->folder); n > 1 && store->folder[n - 1] == '/'; n--) store->folder[n - 1] = '\0';
 
-    if ((result = folder_make(store->folder, error)) != STORE_OK || (result = lock_take(store, error)) != STORE_OK ||
-        (result = directory_open(store, "datasets", &store->datasets, error)) != STORE_OK ||
+    if ((result = folder_make(store->folder, error)) != STORE_OK || (result = folder_is_usable(store, error)) != STORE_OK ||
+        (result = lock_take(store, error)) != STORE_OK || (result = directory_open(store, "datasets", &store->datasets, error)) != STORE_OK ||
         (result = directory_open(store, "checkpoints", &store->checkpoints, error)) != STORE_OK)
         goto fail;
     database_make_private(store);
@@ -184,7 +201,7 @@ enum store_result store_open(const char *folder, const struct store_options *opt
         goto fail;
     }
     c = writer_connection(store->writer);
-    if ((result = migrate(c, error)) != STORE_OK || (result = store_orphans_remove(store, c, error)) != STORE_OK) goto fail;
+    if ((result = migrate(c, error)) != STORE_OK || (result = store_orphans_move(store, c, error)) != STORE_OK) goto fail;
     directory_sync(store->folder); /* the names just made; a file system that cannot has nothing to lose by it */
     if ((result = writer_start(store->writer, error)) != STORE_OK) goto fail;
     *out = store;

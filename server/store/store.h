@@ -41,8 +41,9 @@ struct store_options {
     void *context;
 };
 
-/* Opens (creates) the data folder: backpropd.db, datasets/, checkpoints/, lock. Removes files in datasets/ and checkpoints/ that no row
- * names. Errors: another server holds the lock, the database is newer than this program, the folder cannot be written. */
+/* Opens (creates) the data folder: backpropd.db, datasets/, checkpoints/, lock. Files of ours in datasets/ and checkpoints/ that no row names move to
+ * lost/; files with other names are left alone. Errors: another server holds the lock, the database is newer than this program, there is no database
+ * in a folder that is not empty (nothing is changed then), the folder cannot be written. */
 enum store_result store_open(const char *folder, const struct store_options *options, struct store **store, struct bp_error *error);
 /* Finishes what is queued, closes. NULL is fine. */
 void store_close(struct store *store);
@@ -54,6 +55,8 @@ enum store_result store_ping(struct store *store, struct bp_error *error);
 /* ---- ids and times ---- */
 /* "job_" + 26 characters that sort by time; prefix without underscore ("job", "ckp"). */
 void store_new_id(const char *prefix, char id[STORE_ID_SIZE]);
+/* The first byte behind an id with that prefix at the start of the text; NULL: it does not start with one. */
+const char *store_id_end(const char *prefix, const char *text);
 int64_t store_now(void);                         /* milliseconds since 1970, UTC */
 void store_time_text(int64_t ms, char text[32]); /* RFC 3339, UTC, milliseconds; "" for 0 */
 

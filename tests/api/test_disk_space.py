@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from harness import problem, until, xor
+from harness import problem, run, until, xor
 
 TINY = {"layers": [{"type": "dense", "units": 1}]}
 
@@ -156,16 +156,67 @@ def test_a_failed_job_goes_with_all_it_had(fresh):
     assert files(server) == files(server, "checkpoints") == []
 
 
-def test_orphans_of_a_crash_are_removed_at_the_next_start(fresh):
-    """A file that was renamed into its place when the commit did not come, temporary ones, and others that no row names."""
+def test_orphans_of_a_crash_are_moved_at_the_next_start(fresh):
+    """A file that was renamed into its place when the commit did not come is kept in lost/; a temporary one is removed; files of others stay."""
     server = fresh()
     server.upload("data", "a\n1\n")
     (kept,) = files(server)
     server.kill()
     source = pathlib.Path(server.folder, "datasets", kept).read_bytes()
-    for folder, name in (("datasets", "dat_01m85a5zwm5evrcfca9mehsd22.col"), ("datasets", "dat_01m85a5zwm5evrcfca9mehsd23.tmp"), ("checkpoints", "ckp_x.safetensors"),
-                         ("checkpoints", "ckp_x.tmp")):
+    for folder, name in (("datasets", "dat_01m85a5zwm5evrcfca9mehsd22.col"), ("datasets", "dat_01m85a5zwm5evrcfca9mehsd23.tmp"), ("datasets", "customers.csv"),
+                         ("checkpoints", "ckp_01m85a5zwm5evrcfca9mehsd24.safetensors"), ("checkpoints", "my_model.pt")):
         pathlib.Path(server.folder, folder, name).write_bytes(source)
     server.start()
-    assert files(server) == [kept] and files(server, "checkpoints") == []
+    assert files(server) == ["customers.csv", kept] and files(server, "checkpoints") == ["my_model.pt"]
+    assert files(server, "lost") == ["ckp_01m85a5zwm5evrcfca9mehsd24.safetensors", "dat_01m85a5zwm5evrcfca9mehsd22.col"]
+    log = server.log_text()
+    assert log.count("event=orphan_moved") == 2 and log.count("event=temporary_removed") == 1 and "dat_01m85a5zwm5evrcfca9mehsd23.tmp" in log
     assert server.get("/v1/datasets/data/rows").json["data"] == [{"a": 1}]
+
+
+def test_a_folder_without_its_database_is_refused(fresh, tmp_path):
+    """Nothing in it changes: with the database back, everything is there."""
+    server = fresh()
+    server.upload("data", "a\n1\n")
+    server.stop()
+    before = files(server)
+    database = pathlib.Path(server.folder, "backpropd.db")
+    bytes_of_it = database.read_bytes()
+    for content in (None, b""):
+        database.unlink()
+        if content is not None:
+            database.write_bytes(content)
+        refused = run("serve", "--listen", "127.0.0.1:0", "--data-dir", server.folder)
+        assert refused.returncode == 1 and "backpropd.db is missing or empty" in refused.stderr and "restore backpropd.db from a backup" in refused.stderr
+        assert files(server) == before
+        database.write_bytes(bytes_of_it)
+    server.start()
+    assert server.get("/v1/datasets/data/rows").json["data"] == [{"a": 1}]
+
+
+def test_an_older_database_loses_no_file(fresh):
+    """A backup knows the first version only: the second, whose rows are behind it in the same file, goes to lost/ and keeps its rows."""
+    server = fresh()
+    server.upload("data", "a\n1\n2\n")
+    server.stop()
+    database = pathlib.Path(server.folder, "backpropd.db")
+    backup = database.read_bytes()
+    server.start()
+    assert server.post("/v1/datasets/data/rows", body=b"a\n3\n", headers={"Content-Type": "text/csv"}).json["version"] == 2
+    server.upload("other", "b\n5\n")
+    size = max(p.stat().st_size for p in pathlib.Path(server.folder, "datasets").iterdir())
+    newest = database.parent / "newest.db"
+    server.stop()
+    newest.write_bytes(database.read_bytes())
+    database.write_bytes(backup)
+    server.start()
+    assert server.get("/v1/datasets/data/rows").json["data"] == [{"a": 1}, {"a": 2}]
+    assert len(files(server)) == 1 and len(files(server, "lost")) == 2
+    server.stop()
+    database.write_bytes(newest.read_bytes())  # with the newer database and the files back in place, all is there again
+    for name in files(server, "lost"):
+        pathlib.Path(server.folder, "lost", name).rename(pathlib.Path(server.folder, "datasets", name))
+    assert max(p.stat().st_size for p in pathlib.Path(server.folder, "datasets").iterdir()) == size
+    server.start()
+    assert server.get("/v1/datasets/data/rows").json["data"] == [{"a": 1}, {"a": 2}, {"a": 3}]
+    assert server.get("/v1/datasets/other/rows").json["data"] == [{"b": 5}]

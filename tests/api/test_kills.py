@@ -241,18 +241,19 @@ def test_what_was_accepted_is_there_after_a_kill(fresh):
     assert server.get("/v1/server").json["jobs"] == {"queued": 0, "running": 0, "pausing": 0, "paused": 0, "cancelling": 0, "cancelled": 2, "succeeded": 20, "failed": 0}
 
 
-def test_leftovers_are_removed_at_the_start(fresh):
+def test_leftovers_are_gone_after_the_start(fresh):
     server = fresh("--workers", "1")
     name, job = submit(server, "plain")
     wait_for_checkpoint(server, job, 4)
     server.kill()
-    for folder, left in (("datasets", "dat_00000000000000000000000000.col.tmp"), ("datasets", "dat_00000000000000000000000000.col"), ("checkpoints", "ckp_00000000000000000000000000.safetensors"),
-                         ("checkpoints", job + ".1.ckpt.tmp")):
+    for folder, left in (("datasets", "dat_00000000000000000000000001.tmp"), ("datasets", "dat_00000000000000000000000000.col"), ("checkpoints", "ckp_00000000000000000000000000.safetensors"),
+                         ("checkpoints", job + ".1.99.tmp")):
         with open(os.path.join(server.folder, folder, left), "wb") as file:
             file.write(b"half")
     server.start()
     assert len(os.listdir(os.path.join(server.folder, "datasets"))) == 1
-    assert not [f for f in os.listdir(os.path.join(server.folder, "checkpoints")) if "0000000000" in f]
+    assert not [f for f in os.listdir(os.path.join(server.folder, "checkpoints")) if "0000000000" in f or ".1.99." in f]
+    assert {"ckp_00000000000000000000000000.safetensors", "dat_00000000000000000000000000.col"} <= set(os.listdir(os.path.join(server.folder, "lost")))
     assert server.wait(job)["status"] == "succeeded"
     assert server.delete("/v1/jobs/" + job).status == 204
     harness.until(lambda: os.listdir(os.path.join(server.folder, "checkpoints")) == [], what="the removal of the checkpoints of a deleted job")

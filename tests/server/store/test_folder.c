@@ -195,23 +195,80 @@ START_TEST(a_folder_that_cannot_be_is_refused) {
 }
 END_TEST
 
-START_TEST(files_without_a_row_are_removed_at_start) {
-    struct store_checkpoint checkpoint = {.attempt = 1, .file = "kept.st"};
+#define ID "01m85a5zwm5evrcfca9mehsd2"
+
+START_TEST(files_without_a_row_are_moved_at_start) {
+    struct store_checkpoint checkpoint = {.attempt = 1, .file = "ckp_" ID "0.safetensors"};
     char id[STORE_ID_SIZE];
     job_new(id, 5);
     job_claim(checkpoint.job);
-    file_make("checkpoints", "kept.st");
+    file_make("checkpoints", checkpoint.file);
     OK(store_checkpoint_add(store, &checkpoint, &error));
-    file_make("checkpoints", "lost.st");
-    file_make("datasets", "lost.bpc");
-    file_make("datasets", ".upload-17");
-    ck_assert(file_there("datasets", "d-1.bpc"));
+    static const char *const moved[][2] = {{"checkpoints", "ckp_" ID "1.safetensors"}, {"datasets", "dat_" ID "1.col"}};
+    static const char *const removed[][2] = {
+        {"datasets", "dat_" ID "2.tmp"}, {"checkpoints", "job_" ID "2.1.7.tmp"}, {"checkpoints", "job_" ID "2.1.model.tmp"}};
+    static const char *const foreign[][2] = {{"datasets", "customers.csv"},      {"datasets", ".hidden"},
+                                             {"datasets", "dat_" ID "3.csv"},    {"datasets", "dat_" ID "33.col"},
+                                             {"datasets", "dat_" ID ".col"},     {"datasets", "ckp_" ID "3.safetensors"},
+                                             {"checkpoints", "my_model.pt"},     {"checkpoints", "dat_" ID "3.col"},
+                                             {"checkpoints", "job_" ID "3.tmp"}, {"checkpoints", "job_" ID "3.1.7.tmp.gz"},
+                                             {"checkpoints", "ckp_" ID "3.st"},  {"", "notes.txt"}};
+    for (size_t i = 0; i < sizeof moved / sizeof *moved; i++) file_make(moved[i][0], moved[i][1]);
+    for (size_t i = 0; i < sizeof removed / sizeof *removed; i++) file_make(removed[i][0], removed[i][1]);
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) file_make(foreign[i][0], foreign[i][1]);
+    for (int again = 0; again < 2; again++) {
+        reopen();
+        ck_assert(file_there("datasets", "d-1.bpc"));
+        ck_assert(file_there("checkpoints", checkpoint.file));
+        for (size_t i = 0; i < sizeof moved / sizeof *moved; i++) ck_assert(!file_there(moved[i][0], moved[i][1]) && file_there("lost", moved[i][1]));
+        for (size_t i = 0; i < sizeof removed / sizeof *removed; i++)
+            ck_assert(!file_there(removed[i][0], removed[i][1]) && !file_there("lost", removed[i][1]));
+        for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) ck_assert_msg(file_there(foreign[i][0], foreign[i][1]), "%s", foreign[i][1]);
+    }
+    file_make("datasets", moved[1][1]); /* once more: the one in lost/ stays */
     reopen();
-    ck_assert(file_there("datasets", "d-1.bpc"));
-    ck_assert(file_there("checkpoints", "kept.st"));
-    ck_assert(!file_there("checkpoints", "lost.st"));
-    ck_assert(!file_there("datasets", "lost.bpc"));
-    ck_assert(!file_there("datasets", ".upload-17"));
+    ck_assert(!file_there("datasets", moved[1][1]) && file_there("lost", moved[1][1]) && file_there("lost", "dat_" ID "1.col.2"));
+}
+END_TEST
+
+/* Without a database nothing says whose files they are. */
+START_TEST(a_folder_with_files_and_no_database_is_refused) {
+    static const char *const all[][2] = {{"", "notes.txt"}, {"datasets", "customers.csv"},   {"checkpoints", "my_model.pt"},
+                                         {"lost", "old"},   {"datasets", "dat_" ID "1.col"}, {"", "backpropd.db-wal"}};
+    char path[512], said[300];
+    store_close(store);
+    store = NULL;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        for (int kind = 0; kind < 3; kind++) { /* no database, one of no bytes, one without a table */
+            folder_remove();
+            ck_assert_int_eq(mkdir(folder, 0700), 0);
+            snprintf(path, sizeof path, "%s/%s", folder, all[i][0]);
+            if (all[i][0][0]) ck_assert_int_eq(mkdir(path, 0700), 0);
+            snprintf(path, sizeof path, "%s/%s%s%s", folder, all[i][0], all[i][0][0] ? "/" : "", all[i][1]);
+            const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+            ck_assert_int_eq(write(fd, "x", 1), 1);
+            close(fd);
+            if (kind == 1) file_make("", "backpropd.db");
+            if (kind == 2 && i == 5) continue; /* then the log may hold the tables */
+            if (kind == 2) ck_assert(raw("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL"));
+            GIVES(STORE_FAILED, store_open(folder, &options, &store, &error));
+            SAYS("choose an empty folder with --data-dir");
+            snprintf(said, sizeof said, "%s%s%s", all[i][0], all[i][0][0] ? "/" : "", all[i][1]);
+            SAYS(said);
+            ck_assert(file_there(all[i][0], all[i][1]) && !file_there("", "lock"));
+        }
+}
+END_TEST
+
+START_TEST(an_empty_folder_is_used) {
+    store_close(store);
+    folder_remove();
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    char path[512];
+    snprintf(path, sizeof path, "%s/lost+found", folder); /* of a file system of its own */
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    OK(store_open(folder, &options, &store, &error));
+    reopen();
 }
 END_TEST
 
@@ -274,7 +331,9 @@ Suite *suite_store_folder(void) {
     tcase_add_test(tests, a_database_of_another_program_is_refused);
     tcase_add_test(tests, a_damaged_database_is_refused);
     tcase_add_test(tests, a_folder_that_cannot_be_is_refused);
-    tcase_add_test(tests, files_without_a_row_are_removed_at_start);
+    tcase_add_test(tests, files_without_a_row_are_moved_at_start);
+    tcase_add_test(tests, a_folder_with_files_and_no_database_is_refused);
+    tcase_add_test(tests, an_empty_folder_is_used);
     tcase_add_test(tests, closing_nothing_is_fine);
     tcase_add_test(tests, ids_strictly_increase);
     tcase_add_test(tests, ids_begin_with_their_time);

@@ -49,6 +49,7 @@ static int read_key(struct server *server, struct bp_error *error) {
 
 /* A handler and an eventfd, not sigwait: OpenBLAS makes threads before main that block nothing, and until sigwait is reached a signal would go to one
  * of them and end the process. */
+static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT}, ignored_signals[] = {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF};
 static int stop_fd = -1;
 static atomic_int stop_signal;
 
@@ -64,8 +65,7 @@ static void on_stop_signal(int number) {
 static void mask_signals(int how) {
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++) sigaddset(&signals, stop_signals[i]);
     pthread_sigmask(how, &signals, NULL);
 }
 
@@ -76,14 +76,18 @@ static int wait_for_signal(void) {
     return atomic_load(&stop_signal);
 }
 
-/* For all threads that are made from here on; they are never interrupted. */
+/* For all threads that are made from here on; they are never interrupted. A closed terminal (SIGHUP) stops the server as SIGTERM does: it checkpoints its
+ * jobs and gives them back. nohup sets SIGHUP to ignored, which stays so. Signals that end a process by default and mean nothing here are ignored. */
 static void block_signals(void) {
     struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
     stop_fd = eventfd(0, EFD_CLOEXEC);
     mask_signals(SIG_BLOCK);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    struct sigaction before;
+    for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++) {
+        const bool nohup = stop_signals[i] == SIGHUP && sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN;
+        if (!nohup) sigaction(stop_signals[i], &action, NULL);
+    }
+    for (size_t i = 0; i < sizeof ignored_signals / sizeof *ignored_signals; i++) signal(ignored_signals[i], SIG_IGN);
 }
 
 static int run(struct server *server, struct hub *_Atomic *hub, struct bp_error *error) {

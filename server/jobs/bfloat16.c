@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -120,8 +119,7 @@ int command_bfloat16(int argc, char **argv) {
     char why[WHY_SIZE];
     (void)argc;
     (void)argv;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGINT, SIG_IGN); /* as a job does */
+    child_begin();
     if (fcntl(WIRE_SOCKET, F_GETFD) < 0) {
         fprintf(stderr, "backpropd bfloat16 is started by `backpropd serve`, not by people; see `backpropd doctor`\n");
         return 2;

@@ -7,6 +7,7 @@
  */
 #include "process.h"
 
+#include "child.h"
 #include "commands.h"
 #include "folds.h"
 #include "kernels/kernels.h"
@@ -17,7 +18,6 @@
 #include <malloc.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -341,9 +341,7 @@ int command_job(int argc, char **argv) {
     struct process p = {.resumed_from = -1};
     (void)argc;
     (void)argv;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGINT, SIG_IGN); /* ctrl-C in the terminal of `serve` is for the server, which tells its jobs */
-    signal(SIGTERM, SIG_IGN);
+    child_begin();
     p.order = wire_receive(WIRE_SOCKET);
     if (!p.order) {
         fprintf(stderr, "backpropd job is started by `backpropd serve`, not by people; see `backpropd help`\n");

@@ -508,7 +508,7 @@ def test_sigterm_drains(fresh):
     server.wait(job)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_right_after_the_start(fresh, number):
     """Whichever thread it meets, and however early."""
     for _ in range(10):
@@ -516,6 +516,40 @@ def test_a_signal_right_after_the_start(fresh, number):
         server.process.send_signal(number)
         assert server.process.wait(60) == 0
         assert "stopped" in server.log_text().splitlines()[-1]
+
+
+def test_other_signals_change_nothing(fresh):
+    """Neither for the server nor for its job processes; the end of a terminal reaches both, and the job goes back to the queue without a counted crash."""
+    server = fresh("--workers", "1")
+    server.upload("digits", harness.DATA / "digits.csv")
+    job = server.submit(**harness.ENDLESS)["id"]
+    server.wait(job, lambda j: j["progress"]["epoch"] >= 1)
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGALRM):
+        server.process.send_signal(number)
+    (child,) = server.children()
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGQUIT):
+        os.kill(child, number)
+    epoch = server.get("/v1/jobs/" + job).json["progress"]["epoch"]
+    server.wait(job, lambda j: j["progress"]["epoch"] > epoch)
+    assert server.children() == [child]
+    server.process.send_signal(signal.SIGHUP)
+    assert server.process.wait(60) == 0
+    assert "event=job_given_back" in server.log_text() and "job_process_died" not in server.log_text()
+    server.start()
+    assert server.wait(job, lambda j: j["status"] == "running")["attempt"] == 2
+    server.post("/v1/jobs/%s/cancel" % job)
+    server.wait(job)
+
+
+def test_nohup_outlives_its_terminal(tmp_path):
+    with harness.tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(["nohup", harness.BACKPROPD, "serve", "--listen", "127.0.0.1:0", "--data-dir", folder], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        assert "listening" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
+        assert process.returncode == 0 and "signal=Terminated" in log
 
 
 def test_a_second_server_on_the_folder_is_refused(fresh):

@@ -76,8 +76,9 @@ static int wait_for_signal(void) {
     return atomic_load(&stop_signal);
 }
 
-/* For all threads that are made from here on; they are never interrupted. A closed terminal (SIGHUP) stops the server as SIGTERM does: it checkpoints its
- * jobs and gives them back. nohup sets SIGHUP to ignored, which stays so. Signals that end a process by default and mean nothing here are ignored. */
+/* For all threads that are made from here on; they are never interrupted. A closed terminal (SIGHUP) stops the server as SIGTERM does: it checkpoints
+ * its jobs and gives them back. nohup sets SIGHUP to ignored, which stays so. Signals that end a process by default and mean nothing here are
+ * ignored. */
 static void block_signals(void) {
     struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
     stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -102,9 +103,10 @@ static int run(struct server *server, struct hub *_Atomic *hub, struct bp_error 
     if (store_recover(server->store, error) != STORE_OK || store_answers_expire(server->store, error) != STORE_OK) return -1;
     if (!(server->registry = registry_new(server->store, server->settings.models_memory_max))) return bp_error_set(error, "", "out of memory");
     if (!(server->bfloat16 = bfloat16_new())) return bp_error_set(error, "", "out of memory");
+    if (!(server->supervisor = supervisor_new(server, error))) return -1;
     if (http_start(server, error) != 0) return -1;
     atomic_store(hub, http_hub(server->http));
-    if (supervisor_start(server, error) != 0) return -1;
+    if (supervisor_start(server->supervisor, error) != 0) return -1;
     printf("backpropd listening on http://%s\n", server->address);
     fflush(stdout);
     log_line(LOG_INFO, "started", "address", server->address, "data_dir", server->settings.data_dir, "kernels", bp_kernels_name(), "blas",
@@ -130,6 +132,7 @@ int command_serve(int argc, char **argv) {
     atomic_store(&server.draining, true);
     supervisor_stop(server.supervisor);
     http_stop(server.http);
+    supervisor_close(server.supervisor);
     bfloat16_free(server.bfloat16);
     registry_free(server.registry);
     store_close(server.store);

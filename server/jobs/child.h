@@ -13,8 +13,8 @@ enum { CHILD_GIVEN = WIRE_VALIDATION - WIRE_SOCKET + 1 };
  * waits for it, by its id. */
 pid_t child_start(const char *command, const int given[CHILD_GIVEN]);
 
-/* The first call of such a process. It ends with its parent, and ignores what a terminal sends to all its processes (ctrl-C, its own end): that is for the
- * server, which stops its jobs. Blocked until here, so that none comes too early. */
+/* The first call of such a process. It ends with its parent, and ignores what a terminal sends to all its processes (ctrl-C, its own end): that is
+ * for the server, which stops its jobs. Blocked until here, so that none comes too early. */
 void child_begin(void);
 
 #endif

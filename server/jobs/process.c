@@ -151,10 +151,56 @@ static void end_fit(struct process *p) {
     }
 }
 
+static bool commanded(void *context) {
+    const struct process *p = context;
+    return atomic_load_explicit(&p->command, memory_order_relaxed) != COMMAND_NONE;
+}
+
+/* The trained model as a file. A disk that is full or fails is waited for: what was trained stays in memory, and a cancel or a stop ends the wait. 1:
+ * it did. */
+static int write_model(struct process *p, const char *path, const json_t *document) {
+    for (bool warned = false;; warned = true) {
+        struct bp_error error = {0};
+        size_t size = 0;
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        int failed = fd < 0 ? bp_error_set(&error, "", "cannot create %s: %s", path, strerror(errno))
+                            : schema_model_write(fd, p->training, document, bp_trainer_result(p->run.trainer), &size, &error);
+        const int cause = errno;
+        if (fd >= 0) close(fd);
+        if (!failed) return 0;
+        unlink(path);
+        if (cause != ENOSPC && cause != EDQUOT && cause != EIO && cause != EROFS) {
+            process_fail(p, "storage", "the model cannot be written: %s", error.message);
+            return -1;
+        }
+
+        char text[700];
+        snprintf(text, sizeof text, "the model is trained but cannot be written: %.400s; free space on the disk, it is tried again every second",
+                 error.message);
+        if (!warned) {
+            process_warn(p, text);
+            process_report(p);
+        }
+        for (int i = 0; i < 50; i++) {
+            struct timespec pause = {.tv_nsec = 20000000};
+            if (commanded(p)) return 1;
+            nanosleep(&pause, NULL);
+        }
+    }
+}
+
+/* What is said instead of a result after a command. */
+static int end_commanded(struct process *p) {
+    const bool stop = atomic_load(&p->command) == COMMAND_STOP;
+    if (stop) process_checkpoint(p);
+    json_t *message = json_pack("{s:s, s:o}", "kind", stop ? "yield" : "cancelled", "report", process_gather(p));
+    process_say(message);
+    json_decref(message);
+    return 0;
+}
+
 static int finish(struct process *p) {
-    struct bp_error error = {0};
     char path[4300];
-    size_t size = 0;
     end_fit(p);
     json_t *document = run_document(&p->run, p->metrics, p->epoch);
     if (p->folds.folds) {
@@ -164,14 +210,10 @@ static int finish(struct process *p) {
     json_object_set(document, "dataset", json_object_get(p->order, "dataset"));
     json_object_set_new(document, "job", json_string(p->job));
     snprintf(path, sizeof path, "%s/%s.%lld.model.tmp", p->folder, p->job, (long long)p->attempt);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int failed = fd < 0 ? bp_error_set(&error, "", "cannot create %s: %s", path, strerror(errno))
-                        : schema_model_write(fd, p->training, document, bp_trainer_result(p->run.trainer), &size, &error);
-    if (fd >= 0) close(fd);
-    if (failed) {
+    const int ended = write_model(p, path, document);
+    if (ended != 0) {
         json_decref(document);
-        unlink(path);
-        return process_fail(p, "storage", "the model cannot be written: %s", error.message);
+        return ended < 0 ? 1 : end_commanded(p);
     }
     json_t *last = process_gather(p);
     json_object_set(last, "metrics", json_object_get(document, "metrics"));
@@ -285,11 +327,6 @@ static int set_up(struct process *p) {
     return 0;
 }
 
-static bool commanded(void *context) {
-    const struct process *p = context;
-    return atomic_load_explicit(&p->command, memory_order_relaxed) != COMMAND_NONE;
-}
-
 /* Only a training that has not begun looks for its rate; a resumed one has it in its checkpoint. */
 static void find_rate(struct process *p) {
     char text[200];
@@ -330,11 +367,7 @@ static int work(struct process *p) {
             "%sthe loss is not finite any more in epoch %lld; try a smaller learning_rate, gradient_clip_norm, or look for extreme values in "
             "the data. The last good checkpoint is kept",
             which, (long long)p->epoch + 1);
-    if (atomic_load(&p->command) == COMMAND_STOP) process_checkpoint(p);
-    json_t *message = json_pack("{s:s, s:o}", "kind", atomic_load(&p->command) == COMMAND_STOP ? "yield" : "cancelled", "report", process_gather(p));
-    process_say(message);
-    json_decref(message);
-    return 0;
+    return end_commanded(p);
 }
 
 int command_job(int argc, char **argv) {

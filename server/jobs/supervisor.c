@@ -6,14 +6,18 @@
  *                  │ └──process dies──▶ (queued|failed)  store_job_give_back, counted
  *                  ├─cancel─▶ CANCELLING ──cancelled, or killed after 100 ms──▶ (cancelled)
  *                  └─stop──▶ STOPPING ──yield, or killed at the end of the drain──▶ (queued), not counted
+ *                  any ──the process is gone, the store cannot take its end──▶ ENDING ──▶ as above, once the store can
+ *
+ * Nothing that a process reports is dropped: what the store cannot take (a full disk) is held and given again, and the process waits, since
+ * its socket is not read. Once in a while rows are looked for that say that they run while no slot has them: they are given back.
  *
  * The thread that spawns lives as long as the server, because a job process dies with it (PR_SET_PDEATHSIG). */
 #include "supervisor.h"
 
 #include "child.h"
 #include "http.h"
-#include "loaded_models.h"
 #include "log.h"
+#include "messages.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,25 +30,20 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { CANCEL_GRACE_MS = 100, LEASE_MS = 60000, IDLE_POLL_MS = 5000, SLOTS_MAX = 256 };
-enum phase { SLOT_FREE, SLOT_RUNNING, SLOT_CANCELLING, SLOT_STOPPING };
-
-struct slot {
-    enum phase phase;
-    pid_t pid;
-    int fd;
-    char job[STORE_ID_SIZE];
-    int64_t attempt;
-    struct schema_text in;
-    int64_t kill_at; /* ms, 0: not set */
-    bool ended;      /* its result is in the store: only the process is left to reap */
+enum {
+    CANCEL_GRACE_MS = 100,
+    LEASE_MS = 60000,
+    IDLE_POLL_MS = 5000,
+    RETRY_MS = 500, /* doubled up to RETRY_MAX_MS */
+    RETRY_MAX_MS = 5000,
+    COMPLAIN_MS = 60000, /* between two log lines on the same trouble */
+    SWEEP_MS = 5000,
+    SLOTS_MAX = 256
 };
-
 struct supervisor {
     struct server *server;
     pthread_t thread;
@@ -54,7 +53,17 @@ struct supervisor {
     atomic_int running;
     atomic_bool stopping;
     char owner[64];
+    bool started; /* the thread exists */
     bool check_cancels;
+    int64_t sweep_at;
+    pthread_mutex_t lock;     /* guards troubles, which other threads read */
+    struct trouble *troubles; /* one per slot */
+};
+
+/* Why the store does not have what a job has reported. */
+struct trouble {
+    char job[STORE_ID_SIZE]; /* "": none */
+    char text[400];
 };
 
 static int64_t now_ms(void) {
@@ -63,26 +72,48 @@ static int64_t now_ms(void) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* ---- what the store could not take ---------------------------------------------------------------------------------------------------- */
+
+static void hold(struct supervisor *s, struct slot *slot, const char *what, const struct bp_error *error) {
+    const int64_t now = now_ms();
+    struct trouble *trouble = &s->troubles[slot - s->slots];
+    slot->retry_ms = slot->retry_ms ? slot->retry_ms * 2 < RETRY_MAX_MS ? slot->retry_ms * 2 : RETRY_MAX_MS : RETRY_MS;
+    slot->retry_at = now + slot->retry_ms;
+    if (slot->complain_at <= now) {
+        log_line(LOG_ERROR, "job_report_held", "job", slot->job, "what", what, "error", error->message, NULL);
+        slot->complain_at = now + COMPLAIN_MS;
+    }
+    pthread_mutex_lock(&s->lock);
+    snprintf(trouble->job, sizeof trouble->job, "%s", slot->job);
+    snprintf(trouble->text, sizeof trouble->text, "%s cannot be stored: %.300s. It is kept, and stored as soon as that is possible", what,
+             error->message);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void release(struct supervisor *s, struct slot *slot) {
+    struct trouble *trouble = &s->troubles[slot - s->slots];
+    if (!slot->retry_ms) return;
+    slot->retry_ms = slot->retry_at = 0;
+    log_line(LOG_INFO, "job_report_stored", "job", slot->job, NULL);
+    pthread_mutex_lock(&s->lock);
+    trouble->job[0] = '\0';
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool supervisor_trouble(struct supervisor *s, const char *job, char *text, size_t size) {
+    bool found = false;
+    pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < s->slots_count && !found; i++)
+        if (strcmp(s->troubles[i].job, job) == 0) found = snprintf(text, size, "%s", s->troubles[i].text) >= 0;
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
 static void complain(const char *event, const char *job, const struct bp_error *error) {
     log_line(LOG_ERROR, event, "job", job, "error", error->message, NULL);
 }
 
 /* ---- starting -------------------------------------------------------------------------------------------------------------------- */
-
-static json_t *error_document(const char *code, const char *message) {
-    return json_pack("{s:s, s:s}", "code", code, "message", message);
-}
-
-static void end_with_error(struct supervisor *s, const char *job, int64_t attempt, const char *code, const char *message) {
-    struct bp_error error = {0};
-    json_t *document = error_document(code, message);
-    char *text = json_dumps(document, JSON_COMPACT);
-    struct store_ending ending = {.status = STORE_FAILED_JOB, .error_document = text};
-    if (store_job_end(s->server->store, job, attempt, &ending, NULL, &error) == STORE_FAILED) complain("job_end_failed", job, &error);
-    log_line(LOG_WARNING, "job_failed", "job", job, "code", code, "message", message, NULL);
-    free(text);
-    json_decref(document);
-}
 
 /* *bytes: of its file, which later versions go on with. */
 static int open_dataset(struct supervisor *s, const char *name, int64_t version, int64_t *bytes, struct bp_error *error) {
@@ -150,8 +181,10 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
     if (pair[1] >= 0) close(pair[1]);
     if (pid < 0) {
         if (pair[0] >= 0) close(pair[0]);
-        end_with_error(s, job->id, job->attempt, "worker_start", error.message);
-        return;
+        struct bp_error failure = {0};
+        if (message_end_failed(s->server, job->id, job->attempt, "worker_start", error.message, &failure) != 0)
+            complain("job_end_failed", job->id, &failure);
+        return; /* the sweep takes it back when even that could not be stored */
     }
     *slot = (struct slot){.phase = SLOT_RUNNING, .pid = pid, .fd = pair[0], .attempt = job->attempt, .in = {.limit = WIRE_FRAME_MAX}};
     snprintf(slot->job, sizeof slot->job, "%s", job->id);
@@ -177,192 +210,21 @@ static void fill_slots(struct supervisor *s) {
     }
 }
 
-/* ---- messages -------------------------------------------------------------------------------------------------------------------- */
-
-/* A report as the store wants it; texts are owned by this struct. */
-struct told {
-    struct store_report report;
-    char *texts[5];
-    struct store_event *events;
-};
-
-static char *member_text(const json_t *json, const char *name) {
-    const json_t *member = json_object_get(json, name);
-    return member ? json_dumps(member, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-}
-
-static void told_open(struct told *t, const json_t *json) {
-    memset(t, 0, sizeof *t);
-    t->report.progress = t->texts[0] = member_text(json, "progress");
-    t->report.metrics = t->texts[1] = member_text(json, "metrics");
-    t->report.best = t->texts[2] = member_text(json, "best");
-    t->report.warnings = t->texts[3] = member_text(json, "warnings");
-    t->report.cross_validation = t->texts[4] = member_text(json, "cross_validation");
-    const json_t *resumed = json_object_get(json, "resumed_from_epoch"), *events = json_object_get(json, "events");
-    t->report.resumed_from_epoch = resumed ? json_integer_value(resumed) : -1;
-    size_t count = json_array_size(events);
-    t->events = calloc(count + 1, sizeof *t->events);
-    for (size_t i = 0; t->events && i < count; i++) {
-        const json_t *e = json_array_get(events, i);
-        const char *type = json_string_value(json_object_get(e, "type")), *level = json_string_value(json_object_get(e, "level")),
-                   *message = json_string_value(json_object_get(e, "message"));
-        struct store_event *out = &t->events[t->report.events_count++];
-        snprintf(out->type, sizeof out->type, "%s", type ? type : "log");
-        snprintf(out->level, sizeof out->level, "%s", level ? level : "info");
-        out->epoch = json_integer_value(json_object_get(e, "epoch"));
-        out->message = message ? strdup(message) : NULL;
-        out->data = json_is_object(json_object_get(e, "data")) ? member_text(e, "data") : NULL;
-    }
-    t->report.events = t->events;
-}
-
-static void told_close(struct told *t) {
-    for (int i = 0; i < 5; i++) free(t->texts[i]);
-    for (int32_t i = 0; i < t->report.events_count; i++) {
-        free(t->events[i].message);
-        free(t->events[i].data);
-    }
-    free(t->events);
-}
-
-static void on_checkpoint(struct supervisor *s, struct slot *slot, const json_t *message) {
-    struct store_checkpoint c = {0};
-    struct bp_error error = {0};
-    char path[4200];
-    const char *file = json_string_value(json_object_get(message, "file"));
-    store_new_id("ckp", c.id);
-    snprintf(c.job, sizeof c.job, "%s", slot->job);
-    c.attempt = slot->attempt;
-    c.epoch = json_integer_value(json_object_get(message, "epoch"));
-    c.step = json_integer_value(json_object_get(message, "step"));
-    c.bytes = json_integer_value(json_object_get(message, "bytes"));
-    c.best = json_is_true(json_object_get(message, "best"));
-    snprintf(c.file, sizeof c.file, "%s.safetensors", c.id);
-    store_path(s->server->store, "checkpoints", c.file, path, sizeof path);
-    if (!file || rename(file, path) != 0) {
-        bp_error_set(&error, "", "the checkpoint cannot be put in place: %s", strerror(errno));
-        complain("checkpoint_failed", slot->job, &error);
-        return;
-    }
-    if (store_checkpoint_add(s->server->store, &c, &error) != STORE_OK) {
-        unlink(path);
-        complain("checkpoint_failed", slot->job, &error);
-    }
-}
-
-static void *read_file(const char *path, size_t *size) {
-    struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char *bytes = fd >= 0 && fstat(fd, &info) == 0 ? malloc((size_t)info.st_size + 1) : NULL;
-    size_t done = 0;
-    while (bytes && done < (size_t)info.st_size) {
-        ssize_t n = read(fd, bytes + done, (size_t)info.st_size - done);
-        if (n <= 0) break;
-        done += (size_t)n;
-    }
-    if (fd >= 0) close(fd);
-    if (bytes && done == (size_t)info.st_size) return *size = done, bytes;
-    free(bytes);
-    return NULL;
-}
-
-static void on_done(struct supervisor *s, struct slot *slot, const json_t *message) {
-    struct bp_error error = {0};
-    struct told told;
-    const char *path = json_string_value(json_object_get(message, "file"));
-    struct store_ending ending = {.status = STORE_SUCCEEDED};
-    void *blob = path ? read_file(path, &ending.blob_size) : NULL;
-    char *document = member_text(message, "document");
-    int64_t version = 0;
-    told_open(&told, json_object_get(message, "report"));
-    ending.report = &told.report;
-    ending.blob = blob;
-    ending.version_document = document;
-    slot->ended = true;
-    if (!blob || !document) {
-        end_with_error(s, slot->job, slot->attempt, "storage", "the trained model could not be read back from the job process");
-    } else {
-        enum store_result result = store_job_end(s->server->store, slot->job, slot->attempt, &ending, &version, &error);
-        if (result == STORE_FAILED) {
-            complain("job_end_failed", slot->job, &error);
-            end_with_error(s, slot->job, slot->attempt, "storage", error.message);
-        } else {
-            char number[24];
-            snprintf(number, sizeof number, "%lld", (long long)version);
-            log_line(LOG_INFO, "job_succeeded", "job", slot->job, "version", number, NULL);
-        }
-    }
-    registry_changed(s->server->registry);
-    if (path) unlink(path);
-    told_close(&told);
-    free(document);
-    free(blob);
-}
-
-static void on_end(struct supervisor *s, struct slot *slot, const json_t *message, enum store_status status) {
-    struct bp_error error = {0};
-    struct told told;
-    told_open(&told, json_object_get(message, "report"));
-    char *document = member_text(message, "error");
-    struct store_ending ending = {.status = status, .error_document = document, .report = &told.report};
-    if (store_job_end(s->server->store, slot->job, slot->attempt, &ending, NULL, &error) == STORE_FAILED)
-        complain("job_end_failed", slot->job, &error);
-    log_line(status == STORE_CANCELLED ? LOG_INFO : LOG_WARNING, status == STORE_CANCELLED ? "job_cancelled" : "job_failed", "job", slot->job,
-             "error", document ? document : "", NULL);
-    slot->ended = true;
-    told_close(&told);
-    free(document);
-}
-
-static void on_yield(struct supervisor *s, struct slot *slot) {
-    struct bp_error error = {0};
-    if (store_job_give_back(s->server->store, slot->job, slot->attempt, false, NULL, &error) == STORE_FAILED)
-        complain("give_back_failed", slot->job, &error);
-    log_line(LOG_INFO, "job_given_back", "job", slot->job, NULL);
-    slot->ended = true;
-}
-
-static void on_message(struct supervisor *s, struct slot *slot, const json_t *message) {
-    const char *kind = json_string_value(json_object_get(message, "kind"));
-    if (!kind || slot->ended) return;
-    if (strcmp(kind, "report") == 0) {
-        struct told told;
-        struct bp_error error = {0};
-        told_open(&told, json_object_get(message, "report"));
-        if (store_job_report(s->server->store, slot->job, slot->attempt, &told.report, &error) == STORE_FAILED)
-            complain("report_failed", slot->job, &error);
-        told_close(&told);
-    } else if (strcmp(kind, "checkpoint") == 0) on_checkpoint(s, slot, message);
-    else if (strcmp(kind, "done") == 0) on_done(s, slot, message);
-    else if (strcmp(kind, "failed") == 0) on_end(s, slot, message, STORE_FAILED_JOB);
-    else if (strcmp(kind, "cancelled") == 0) on_end(s, slot, message, STORE_CANCELLED);
-    else if (strcmp(kind, "yield") == 0) on_yield(s, slot);
-}
-
 /* ---- the end of a process ------------------------------------------------------------------------------------------------------------ */
 
-static void crashed(struct supervisor *s, struct slot *slot, int status) {
-    struct bp_error error = {0};
+/* Why a process has ended that did not say so itself: a JSON object, owned; NULL without memory. */
+static char *death_of(int status) {
     char text[200];
-    json_t *document;
-    if (WIFSIGNALED(status)) {
+    const bool signalled = WIFSIGNALED(status);
+    if (signalled)
         snprintf(text, sizeof text, "the job's process was ended by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
-                 WTERMSIG(status) == SIGKILL ? ", perhaps for want of memory" : "");
-        document = error_document("worker_crashed", text);
-        json_object_set_new(document, "signal", json_integer(WTERMSIG(status)));
-    } else {
-        snprintf(text, sizeof text, "the job's process ended unexpectedly with exit code %d", WEXITSTATUS(status));
-        document = error_document("worker_crashed", text);
-        json_object_set_new(document, "exit_code", json_integer(WEXITSTATUS(status)));
-    }
+                 WTERMSIG(status) == SIGKILL ? ", perhaps because the machine was out of memory" : "");
+    else snprintf(text, sizeof text, "the job's process ended unexpectedly with exit code %d", WEXITSTATUS(status));
+    json_t *document = json_pack("{s:s, s:s, s:i}", "code", "worker_crashed", "message", text, signalled ? "signal" : "exit_code",
+                                 signalled ? WTERMSIG(status) : WEXITSTATUS(status));
     char *json = json_dumps(document, JSON_COMPACT);
-    log_line(LOG_WARNING, "job_process_died", "job", slot->job, "reason", text, NULL);
-    /* What the server itself ended does not count against the job. */
-    bool counts = slot->phase == SLOT_RUNNING;
-    if (store_job_give_back(s->server->store, slot->job, slot->attempt, counts, counts ? json : NULL, &error) == STORE_FAILED)
-        complain("give_back_failed", slot->job, &error);
-    free(json);
     json_decref(document);
+    return json;
 }
 
 static void remove_leftovers(struct supervisor *s, const struct slot *slot) {
@@ -375,20 +237,115 @@ static void remove_leftovers(struct supervisor *s, const struct slot *slot) {
     if (folder) closedir(folder);
 }
 
+/* The job of a process that died without a word goes back to the queue, or has failed. What the server itself ended does not count against it. */
+static int give_back(struct supervisor *s, struct slot *slot) {
+    struct bp_error error = {0};
+    if (store_job_give_back(s->server->store, slot->job, slot->attempt, slot->counts, slot->counts ? slot->death : NULL, &error) != STORE_FAILED)
+        return 0;
+    hold(s, slot, "the end of the job", &error);
+    return -1;
+}
+
+static void slot_free(struct supervisor *s, struct slot *slot) {
+    release(s, slot);
+    remove_leftovers(s, slot);
+    free(slot->in.bytes);
+    free(slot->death);
+    json_decref(slot->held);
+    memset(slot, 0, sizeof *slot);
+    atomic_fetch_sub(&s->running, 1);
+}
+
 static void reap(struct supervisor *s, struct slot *slot) {
     int status = 0;
     close(slot->fd);
+    slot->fd = -1;
     /* The socket is closed, so the process is ending; one that closed it and lives on is made to end. */
     for (int i = 0; waitpid(slot->pid, &status, WNOHANG) == 0; i++) {
         struct timespec pause = {.tv_nsec = 1000000};
         if (i == 2000) kill(slot->pid, SIGKILL);
         nanosleep(&pause, NULL);
     }
-    if (!slot->ended) crashed(s, slot, status);
-    remove_leftovers(s, slot);
-    free(slot->in.bytes);
-    memset(slot, 0, sizeof *slot);
-    atomic_fetch_sub(&s->running, 1);
+    slot->pid = 0;
+    if (!slot->ended) {
+        slot->counts = slot->phase == SLOT_RUNNING;
+        slot->death = death_of(status);
+        log_line(LOG_WARNING, "job_process_died", "job", slot->job, "reason", slot->death ? slot->death : "", NULL);
+        slot->phase = SLOT_ENDING;
+        slot->kill_at = 0;
+        if (give_back(s, slot) != 0) return;
+    }
+    slot_free(s, slot);
+}
+
+/* Applies what the process has said, in order, until the store cannot take a message. */
+static void apply_messages(struct supervisor *s, struct slot *slot) {
+    json_t *message;
+    while ((message = slot->held ? slot->held : wire_take(&slot->in))) {
+        struct bp_error error = {0};
+        const char *kind = json_string_value(json_object_get(message, "kind"));
+        slot->held = message;
+        if (message_apply(s->server, slot, message, &error) != 0) {
+            const bool part = kind && (strcmp(kind, "report") == 0 || strcmp(kind, "checkpoint") == 0);
+            hold(s, slot, part ? "the progress of the job, which waits," : "the end of the job", &error);
+            return;
+        }
+        release(s, slot);
+        slot->held = NULL;
+        json_decref(message);
+    }
+    if (slot->gone) reap(s, slot);
+}
+
+/* What could not be stored is tried again when it is due. */
+static void retry(struct supervisor *s) {
+    for (int i = 0; i < s->slots_count; i++) {
+        struct slot *slot = &s->slots[i];
+        if (slot->phase == SLOT_FREE || !slot->retry_at || slot->retry_at > now_ms()) continue;
+        if (slot->phase != SLOT_ENDING) apply_messages(s, slot);
+        else if (give_back(s, slot) == 0) slot_free(s, slot);
+    }
+}
+
+/* At the end of the server: what the store still does not take is left to the next start, which gives the job back to the queue. */
+static void abandon(struct supervisor *s) {
+    for (int i = 0; i < s->slots_count; i++) {
+        struct slot *slot = &s->slots[i];
+        if (slot->phase == SLOT_FREE || !slot->retry_at) continue;
+        if (slot->pid > 0) {
+            kill(slot->pid, SIGKILL);
+            while (waitpid(slot->pid, NULL, 0) < 0 && errno == EINTR) continue;
+            close(slot->fd);
+        }
+        log_line(LOG_ERROR, "job_end_abandoned", "job", slot->job, "consequence", "it resumes from its last checkpoint at the next start", NULL);
+        slot_free(s, slot);
+    }
+}
+
+static bool has_slot(const struct supervisor *s, const char *job) {
+    for (int i = 0; i < s->slots_count; i++)
+        if (s->slots[i].phase != SLOT_FREE && strcmp(s->slots[i].job, job) == 0) return true;
+    return false;
+}
+
+/* Rows that say that they run while no process does: a claim or an end that the store took by half of what was meant. */
+static void sweep(struct supervisor *s) {
+    static const enum store_status unfinished[] = {STORE_RUNNING, STORE_PAUSING, STORE_CANCELLING};
+    s->sweep_at = now_ms() + SWEEP_MS;
+    for (size_t k = 0; k < sizeof unfinished / sizeof *unfinished; k++) {
+        struct store_job_filter filter = {.status = &unfinished[k], .limit = STORE_LIST_MAX};
+        struct store_jobs found = {0};
+        struct bp_error error = {0};
+        if (store_job_list(s->server->store, &filter, &found, &error) != STORE_OK) complain("sweep_failed", "", &error);
+        for (int32_t i = 0; i < found.count; i++) {
+            const struct store_job *job = &found.items[i];
+            if (has_slot(s, job->id)) continue;
+            log_line(LOG_WARNING, "job_without_process", "job", job->id, "status", store_status_name(job->status), NULL);
+            if (store_job_give_back(s->server->store, job->id, job->attempt, false, NULL, &error) == STORE_FAILED)
+                complain("give_back_failed", job->id, &error);
+        }
+        store_jobs_free(&found);
+    }
 }
 
 static void command(struct slot *slot, const char *name, enum phase phase, int64_t grace_ms) {
@@ -413,6 +370,11 @@ static void look_for_cancels(struct supervisor *s) {
 
 /* ---- the thread ------------------------------------------------------------------------------------------------------------------------ */
 
+static void sooner(int64_t *wait, int64_t at, int64_t now) {
+    const int64_t left = at > now ? at - now : 0;
+    if (at && left < *wait) *wait = left;
+}
+
 static void listen_once(struct supervisor *s) {
     struct pollfd fds[SLOTS_MAX + 1] = {{.fd = s->poke, .events = POLLIN}};
     int slot_of[SLOTS_MAX + 1], count = 1;
@@ -424,7 +386,9 @@ static void listen_once(struct supervisor *s) {
             kill(slot->pid, SIGKILL);
             slot->kill_at = now + 1000;
         }
-        if (slot->kill_at && slot->kill_at - now < wait) wait = slot->kill_at - now;
+        sooner(&wait, slot->kill_at, now);
+        sooner(&wait, slot->retry_at, now);
+        if (slot->retry_at || slot->phase == SLOT_ENDING) continue;
         slot_of[count] = i;
         fds[count++] = (struct pollfd){.fd = slot->fd, .events = POLLIN};
     }
@@ -437,53 +401,73 @@ static void listen_once(struct supervisor *s) {
     }
     for (int i = 1; i < count; i++) {
         struct slot *slot = &s->slots[slot_of[i]];
-        json_t *message;
         if (!fds[i].revents) continue;
-        int gone = wire_read(slot->fd, &slot->in);
-        while ((message = wire_take(&slot->in))) {
-            on_message(s, slot, message);
-            json_decref(message);
-        }
-        if (gone) reap(s, slot);
+        slot->gone = wire_read(slot->fd, &slot->in) != 0;
+        apply_messages(s, slot);
     }
+}
+
+static void stop_all(struct supervisor *s) {
+    for (int i = 0; i < s->slots_count; i++)
+        if (s->slots[i].phase == SLOT_RUNNING) command(&s->slots[i], "stop", SLOT_STOPPING, s->server->settings.drain_seconds * 1000);
 }
 
 static void *supervise(void *context) {
     struct supervisor *s = context;
-    bool told_to_stop = false;
+    int64_t abandon_at = 0;
     for (;;) {
-        if (atomic_load(&s->stopping) && !told_to_stop) {
-            told_to_stop = true;
-            for (int i = 0; i < s->slots_count; i++)
-                if (s->slots[i].phase == SLOT_RUNNING) command(&s->slots[i], "stop", SLOT_STOPPING, s->server->settings.drain_seconds * 1000);
+        if (atomic_load(&s->stopping) && !abandon_at) {
+            abandon_at = now_ms() + s->server->settings.drain_seconds * 1000;
+            stop_all(s);
         }
-        if (told_to_stop && atomic_load(&s->running) == 0) return NULL;
+        if (abandon_at && now_ms() >= abandon_at) abandon(s);
+        if (abandon_at && atomic_load(&s->running) == 0) return NULL;
         if (s->check_cancels) {
             s->check_cancels = false;
             look_for_cancels(s);
         }
+        retry(s);
+        if (now_ms() >= s->sweep_at) sweep(s);
         fill_slots(s);
         listen_once(s);
     }
 }
 
-int supervisor_start(struct server *server, struct bp_error *error) {
+static void supervisor_free(struct supervisor *s) {
+    if (s->poke >= 0) close(s->poke);
+    pthread_mutex_destroy(&s->lock);
+    free(s->troubles);
+    free(s->slots);
+    free(s);
+}
+
+struct supervisor *supervisor_new(struct server *server, struct bp_error *error) {
     struct supervisor *s = calloc(1, sizeof *s);
-    if (!s) return bp_error_set(error, "", "out of memory");
+    if (!s) {
+        bp_error_set(error, "", "out of memory");
+        return NULL;
+    }
     s->server = server;
-    s->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->slots_count = server->settings.workers > 0 ? (int)server->settings.workers : (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (s->slots_count < 1) s->slots_count = 1;
     if (s->slots_count > SLOTS_MAX) s->slots_count = SLOTS_MAX;
     s->slots = calloc((size_t)s->slots_count, sizeof *s->slots);
+    s->troubles = calloc((size_t)s->slots_count, sizeof *s->troubles);
+    s->sweep_at = now_ms() + SWEEP_MS;
+    pthread_mutex_init(&s->lock, NULL);
     snprintf(s->owner, sizeof s->owner, "pid-%ld", (long)getpid());
-    server->supervisor = s;
-    if (s->poke >= 0 && s->slots && pthread_create(&s->thread, NULL, supervise, s) == 0) return 0;
-    server->supervisor = NULL;
-    if (s->poke >= 0) close(s->poke);
-    free(s->slots);
-    free(s);
-    return bp_error_set(error, "", "the supervisor cannot be started: %s", strerror(errno));
+    s->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->poke >= 0 && s->slots && s->troubles) return s;
+    bp_error_set(error, "", "the supervisor cannot be made: %s", strerror(errno));
+    supervisor_free(s);
+    return NULL;
+}
+
+int supervisor_start(struct supervisor *s, struct bp_error *error) {
+    const int code = pthread_create(&s->thread, NULL, supervise, s);
+    if (code != 0) return bp_error_set(error, "", "the supervisor's thread cannot be started: %s", strerror(code));
+    s->started = true;
+    return 0;
 }
 
 void supervisor_poke(struct supervisor *s) {
@@ -496,10 +480,12 @@ void supervisor_stop(struct supervisor *s) {
     if (!s) return;
     atomic_store(&s->stopping, true);
     supervisor_poke(s);
-    pthread_join(s->thread, NULL);
-    close(s->poke);
-    free(s->slots);
-    free(s);
+    if (s->started) pthread_join(s->thread, NULL);
+    s->started = false;
+}
+
+void supervisor_close(struct supervisor *s) {
+    if (s) supervisor_free(s);
 }
 
 int supervisor_slots(const struct supervisor *s) {

@@ -256,7 +256,7 @@ static void store(struct submission *s) {
     answer_header(r, "Location", location);
     result = store_job_get(r->server->store, s->job.id, &stored, &error); /* as it was filed, before a worker takes it */
     supervisor_poke(r->server->supervisor);
-    if (result == STORE_OK) answer_json(r, 202, job_json(&stored));
+    if (result == STORE_OK) answer_json(r, 202, job_json(r->server, &stored));
     else answer_store(r, result, &error, "job \"%s\"", s->job.id);
     store_job_free(&stored);
 }

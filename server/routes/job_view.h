@@ -4,6 +4,7 @@
 
 #include "http.h"
 
-json_t *job_json(const struct store_job *job);
+/* With what the store does not have yet: that it cannot take what the job has reported. */
+json_t *job_json(const struct server *server, const struct store_job *job);
 
 #endif

@@ -15,10 +15,11 @@ enum { WAIT_MAX_S = 300, POINTS_PRESET = 1000 };
 
 /* ---- a job as people see it ----------------------------------------------------------------------------------------------------- */
 
-json_t *job_json(const struct store_job *j) {
+json_t *job_json(const struct server *server, const struct store_job *j) {
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:I}}", "object", "job", "id", j->id, "status", store_status_name(j->status), "model",
                              j->model, "dataset", "name", j->dataset, "version", (json_int_t)j->dataset_version);
     json_t *view = document_json(j->view);
+    char trouble[500];
     static const char *const first[] = {"target", "task", "features", "options"};
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)
         if (json_object_get(view, first[i])) json_object_set(json, first[i], json_object_get(view, first[i]));
@@ -37,7 +38,10 @@ json_t *job_json(const struct store_job *j) {
     json_object_set_new(json, "cross_validation", document_json(j->cross_validation));
     json_object_set_new(json, "model_version", j->model_version > 0 ? json_integer(j->model_version) : json_null());
     json_object_set_new(json, "error", document_json(j->error));
-    json_object_set_new(json, "warnings", document_json(j->warnings));
+    json_t *warnings = document_json(j->warnings);
+    if (!store_status_final(j->status) && supervisor_trouble(server->supervisor, j->id, trouble, sizeof trouble))
+        json_array_insert_new(warnings, 0, json_string(trouble));
+    json_object_set_new(json, "warnings", warnings);
     json_object_set_new(json, "metadata", document_json(j->metadata));
     json_object_update_missing(json, view);
     json_decref(view);
@@ -72,7 +76,7 @@ static void get(struct request *r) {
         result = store_job_get(r->server->store, r->params[0], &job, &error);
     }
     hub_wait_end(r);
-    if (result == STORE_OK) answer_json(r, 200, job_json(&job));
+    if (result == STORE_OK) answer_json(r, 200, job_json(r->server, &job));
     else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
     store_job_free(&job);
 }
@@ -138,7 +142,7 @@ static void list(struct request *r) {
         return;
     }
     json_t *data = json_array();
-    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, job_json(&found.items[i]));
+    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, job_json(r->server, &found.items[i]));
     answer_json(r, 200,
                 list_json(data, found.count ? found.items[0].id : NULL, found.count ? found.items[found.count - 1].id : NULL, found.has_more));
     store_jobs_free(&found);
@@ -153,7 +157,7 @@ static void cancel(struct request *r) {
     enum store_result result = store_job_cancel(r->server->store, r->params[0], &status, &error);
     supervisor_poke(r->server->supervisor);
     if (result == STORE_OK) result = store_job_get(r->server->store, r->params[0], &job, &error);
-    if (result == STORE_OK) answer_json(r, 200, job_json(&job));
+    if (result == STORE_OK) answer_json(r, 200, job_json(r->server, &job));
     else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
     store_job_free(&job);
 }

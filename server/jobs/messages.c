@@ -1,0 +1,219 @@
+/* messages.c - what a job process reports becomes what the store keeps. A message that the store cannot take (a full disk, no memory) changes nothing
+ * and is given again later: message_apply says so. */
+#include "messages.h"
+
+#include "loaded_models.h"
+#include "log.h"
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BLOB_MAX = 1000000000 }; /* SQLITE_MAX_LENGTH of Debian's build */
+
+/* ---- reports ---------------------------------------------------------------------------------------------------------------------- */
+
+/* A report as the store wants it; texts are owned by this struct. */
+struct report {
+    struct store_report report;
+    char *texts[5];
+    struct store_event *events;
+};
+
+static void report_free(struct report *r) {
+    for (int i = 0; i < 5; i++) free(r->texts[i]);
+    for (int32_t i = 0; i < r->report.events_count; i++) {
+        free(r->events[i].message);
+        free(r->events[i].data);
+    }
+    free(r->events);
+}
+
+/* An owned text of a member, NULL when there is none; *failed is set when there is no memory for it. */
+static char *member_text(const json_t *json, const char *name, bool *failed) {
+    const json_t *member = json_object_get(json, name);
+    char *text = member ? json_dumps(member, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    if (member && !text) *failed = true;
+    return text;
+}
+
+static void event_decode(const json_t *json, struct store_event *event, bool *failed) {
+    const char *type = json_string_value(json_object_get(json, "type")), *level = json_string_value(json_object_get(json, "level")),
+               *message = json_string_value(json_object_get(json, "message"));
+    snprintf(event->type, sizeof event->type, "%s", type ? type : "log");
+    snprintf(event->level, sizeof event->level, "%s", level ? level : "info");
+    event->epoch = json_integer_value(json_object_get(json, "epoch"));
+    if (message && !(event->message = strdup(message))) *failed = true;
+    if (json_is_object(json_object_get(json, "data"))) event->data = member_text(json, "data", failed);
+}
+
+/* -1: no memory, with the message; nothing is left to free. */
+static int report_decode(struct report *r, const json_t *json, struct bp_error *error) {
+    static const char *const names[] = {"progress", "metrics", "best", "warnings", "cross_validation"};
+    bool failed = false;
+    *r = (struct report){0};
+    for (int i = 0; i < 5; i++) r->texts[i] = member_text(json, names[i], &failed);
+    r->report.progress = r->texts[0];
+    r->report.metrics = r->texts[1];
+    r->report.best = r->texts[2];
+    r->report.warnings = r->texts[3];
+    r->report.cross_validation = r->texts[4];
+    const json_t *resumed = json_object_get(json, "resumed_from_epoch"), *events = json_object_get(json, "events");
+    r->report.resumed_from_epoch = resumed ? json_integer_value(resumed) : -1;
+    const size_t count = json_array_size(events);
+    if (!(r->events = calloc(count + 1, sizeof *r->events))) failed = true;
+    for (size_t i = 0; !failed && i < count; i++) event_decode(json_array_get(events, i), &r->events[r->report.events_count++], &failed);
+    r->report.events = r->events;
+    if (!failed) return 0;
+    report_free(r);
+    *r = (struct report){0};
+    return bp_error_set(error, "", "no memory for what the job reports");
+}
+
+/* ---- endings ---------------------------------------------------------------------------------------------------------------------- */
+
+int message_end_failed(struct server *server, const char *job, int64_t attempt, const char *code, const char *message, struct bp_error *error) {
+    json_t *document = json_pack("{s:s, s:s}", "code", code, "message", message);
+    char *text = json_dumps(document, JSON_COMPACT);
+    struct store_ending ending = {.status = STORE_FAILED_JOB, .error_document = text};
+    enum store_result result = text ? store_job_end(server->store, job, attempt, &ending, NULL, error) : STORE_FAILED;
+    if (!text) bp_error_set(error, "", "no memory for the end of the job");
+    if (result != STORE_FAILED) log_line(LOG_WARNING, "job_failed", "job", job, "code", code, "message", message, NULL);
+    free(text);
+    json_decref(document);
+    return result == STORE_FAILED ? -1 : 0;
+}
+
+/* All of a file, or NULL with errno. */
+static void *read_file(const char *path, size_t *size) {
+    struct stat info;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *bytes = fd >= 0 && fstat(fd, &info) == 0 ? malloc((size_t)info.st_size + 1) : NULL;
+    size_t done = 0;
+    int cause = errno;
+    while (bytes && done < (size_t)info.st_size) {
+        const ssize_t n = read(fd, bytes + done, (size_t)info.st_size - done);
+        if (n <= 0) {
+            cause = n == 0 ? EIO : errno;
+            break;
+        }
+        done += (size_t)n;
+    }
+    if (fd >= 0) close(fd);
+    if (bytes && done == (size_t)info.st_size) return *size = done, bytes;
+    free(bytes);
+    errno = cause;
+    return NULL;
+}
+
+static int on_checkpoint(struct server *server, const struct slot *slot, const json_t *message, struct bp_error *error) {
+    struct store_checkpoint c = {0};
+    char path[4200];
+    const char *file = json_string_value(json_object_get(message, "file"));
+    store_new_id("ckp", c.id);
+    snprintf(c.job, sizeof c.job, "%s", slot->job);
+    c.attempt = slot->attempt;
+    c.epoch = json_integer_value(json_object_get(message, "epoch"));
+    c.step = json_integer_value(json_object_get(message, "step"));
+    c.bytes = json_integer_value(json_object_get(message, "bytes"));
+    c.best = json_is_true(json_object_get(message, "best"));
+    snprintf(c.file, sizeof c.file, "%s.safetensors", c.id);
+    store_path(server->store, "checkpoints", c.file, path, sizeof path);
+    if (!file || rename(file, path) != 0) { /* the one before stays: nothing is lost but the time since then */
+        log_line(LOG_ERROR, "checkpoint_failed", "job", slot->job, "error", file ? strerror(errno) : "it has no file", NULL);
+        return 0;
+    }
+    const enum store_result result = store_checkpoint_add(server->store, &c, error);
+    if (result == STORE_FAILED) return rename(path, file) == 0 ? -1 : 0;
+    if (result != STORE_OK) unlink(path);
+    return 0;
+}
+
+/* The file of the model is removed only when the store has it, or will never take it. */
+static int on_done(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
+    struct report report = {0};
+    const char *path = json_string_value(json_object_get(message, "file"));
+    struct store_ending ending = {.status = STORE_SUCCEEDED};
+    bool no_memory = false;
+    int64_t version = 0;
+    void *blob = path ? read_file(path, &ending.blob_size) : NULL;
+    if (!blob && path && errno == ENOMEM) return bp_error_set(error, "", "no memory to read the model of the job");
+    char *document = member_text(message, "document", &no_memory);
+    int failed = 0;
+    if (no_memory || report_decode(&report, json_object_get(message, "report"), error) != 0) failed = bp_error_set(error, "", "no memory");
+    ending.report = &report.report;
+    ending.blob = blob;
+    ending.version_document = document;
+    if (!failed && (!blob || !document))
+        failed =
+            message_end_failed(server, slot->job, slot->attempt, "storage", "the trained model could not be read back from the job process", error);
+    else if (!failed && ending.blob_size > BLOB_MAX)
+        failed = message_end_failed(server, slot->job, slot->attempt, "storage",
+                                    "the model has more than the 1 GB that one version may have: make it smaller", error);
+    else if (!failed) {
+        const enum store_result result = store_job_end(server->store, slot->job, slot->attempt, &ending, &version, error);
+        failed = result == STORE_FAILED ? -1 : 0;
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)version);
+        if (result == STORE_OK) log_line(LOG_INFO, "job_succeeded", "job", slot->job, "version", number, NULL);
+    }
+    if (!failed) {
+        slot->ended = true;
+        registry_changed(server->registry);
+        if (path) unlink(path);
+    }
+    report_free(&report);
+    free(document);
+    free(blob);
+    return failed;
+}
+
+static int on_end(struct server *server, struct slot *slot, const json_t *message, enum store_status status, struct bp_error *error) {
+    struct report report;
+    bool no_memory = false;
+    if (report_decode(&report, json_object_get(message, "report"), error) != 0) return -1;
+    char *document = member_text(message, "error", &no_memory);
+    struct store_ending ending = {.status = status, .error_document = document, .report = &report.report};
+    enum store_result result = no_memory ? STORE_FAILED : store_job_end(server->store, slot->job, slot->attempt, &ending, NULL, error);
+    if (no_memory) bp_error_set(error, "", "no memory for the end of the job");
+    if (result != STORE_FAILED) {
+        log_line(status == STORE_CANCELLED ? LOG_INFO : LOG_WARNING, status == STORE_CANCELLED ? "job_cancelled" : "job_failed", "job", slot->job,
+                 "error", document ? document : "", NULL);
+        slot->ended = true;
+    }
+    report_free(&report);
+    free(document);
+    return result == STORE_FAILED ? -1 : 0;
+}
+
+static int on_yield(struct server *server, struct slot *slot, struct bp_error *error) {
+    if (store_job_give_back(server->store, slot->job, slot->attempt, false, NULL, error) == STORE_FAILED) return -1;
+    log_line(LOG_INFO, "job_given_back", "job", slot->job, NULL);
+    slot->ended = true;
+    return 0;
+}
+
+static int on_report(struct server *server, const struct slot *slot, const json_t *message, struct bp_error *error) {
+    struct report report;
+    if (report_decode(&report, json_object_get(message, "report"), error) != 0) return -1;
+    const enum store_result result = store_job_report(server->store, slot->job, slot->attempt, &report.report, error);
+    report_free(&report);
+    return result == STORE_FAILED ? -1 : 0;
+}
+
+int message_apply(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
+    const char *kind = json_string_value(json_object_get(message, "kind"));
+    if (!kind || slot->ended) return 0;
+    if (strcmp(kind, "report") == 0) return on_report(server, slot, message, error);
+    if (strcmp(kind, "checkpoint") == 0) return on_checkpoint(server, slot, message, error);
+    if (strcmp(kind, "done") == 0) return on_done(server, slot, message, error);
+    if (strcmp(kind, "failed") == 0) return on_end(server, slot, message, STORE_FAILED_JOB, error);
+    if (strcmp(kind, "cancelled") == 0) return on_end(server, slot, message, STORE_CANCELLED, error);
+    if (strcmp(kind, "yield") == 0) return on_yield(server, slot, error);
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* messages.h - a slot of the supervisor, and what the messages of its job process do. */
+#ifndef SERVER_MESSAGES_H
+#define SERVER_MESSAGES_H
+
+#include "server.h"
+#include "store.h"
+#include "wire.h"
+
+#include <sys/types.h>
+
+enum phase {
+    SLOT_FREE,
+    SLOT_RUNNING,
+    SLOT_CANCELLING,
+    SLOT_STOPPING,
+    SLOT_ENDING /* the process is gone, the store does not have the end of the job yet */
+};
+
+struct slot {
+    enum phase phase;
+    pid_t pid;
+    int fd;
+    char job[STORE_ID_SIZE];
+    int64_t attempt;
+    struct schema_text in;
+    int64_t kill_at; /* ms, 0: not set */
+    bool ended;      /* its result is in the store: only the process is left to reap */
+
+    /* A message that the store could not take. Until it does, no other is read: the training waits, and nothing is lost. */
+    json_t *held;
+    int64_t retry_at, retry_ms; /* when again; the pause before that */
+    int64_t complain_at;        /* no other log line before this time */
+    bool gone;                  /* the process has closed its end */
+    bool counts;                /* SLOT_ENDING: its death counts as a failure */
+    char *death;                /* SLOT_ENDING: JSON, why the process died; owned */
+};
+
+/* Applies one message to the store. -1 with the error: the store could not take it now, nothing has changed, give the same message again later.
+ * A message of an attempt that is over is done with. Sets slot->ended when it was the last one that matters. */
+int message_apply(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error);
+/* Ends a running job as failed, with this error. -1: not stored. */
+int message_end_failed(struct server *server, const char *job, int64_t attempt, const char *code, const char *message, struct bp_error *error);
+
+#endif

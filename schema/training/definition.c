@@ -260,6 +260,8 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
                     snprintf(open[count++].name, BP_NAME_MAX, "%s", name);
                 }
             }
+        for (int32_t i = 0; i < d->layers_count; i++) /* whether the data has an input of that name is not known */
+            if (strcmp(d->layers[i].name, unknown.name) == 0) snprintf(unknown.name, sizeof unknown.name, "the input");
         if (count == 0) open[count++] = unknown;
     }
     struct bp_graph graph = schema_definition_graph(d, named ? d->inputs : open, named ? d->inputs_count : count);

@@ -38,6 +38,7 @@ struct resolving {
     struct schema_column_options *options; /* [features_count] */
     int32_t sample_weight;                 /* column, -1: none */
     int32_t split_column;                  /* what says which rows are held back, -1: none */
+    int64_t validation_rows;               /* that validate, of a cross-validation those of all folds; known after the split */
 };
 
 __attribute__((format(printf, 2, 3))) void resolving_warn(struct resolving *r, const char *format, ...);
@@ -60,6 +61,9 @@ struct schema_named_output *resolving_named(const struct resolving *r, int32_t o
 /* training_metrics.c: metrics, early stopping. */
 void resolving_metrics(struct resolving *r);
 void resolving_stopping(struct resolving *r);
+
+/* training_effect.c: what is asked for and would have no effect. */
+void resolving_inputs(struct resolving *r);
 
 /* training_split.c: what of a cross-validation is wrong, or worth a word, before it begins; -1 with the error. split: all rows that can be learnt
  * from. */

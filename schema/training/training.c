@@ -81,6 +81,21 @@ static int fit_rows(struct resolving *r, const struct schema_split *split, struc
     return r->training->preprocessing ? 0 : -1;
 }
 
+/* Rows that are left out, and whether any validates. kept: can be learned from; drops: columns that leave rows out. */
+static void report_split(struct resolving *r, int64_t kept, bool drops) {
+    const struct schema_options *o = &r->training->options;
+    const long long rows = (long long)r->dataset->rows;
+    if (schema_options_validate(o) && o->validation != SCHEMA_VALIDATION_DATASET && r->validation_rows == 0)
+        resolving_warn(r, "no row validates, so there is no val_loss: %s; add rows, or name a dataset in validation",
+                       kept < 2 ? "there is only one row to learn from" : "each class keeps a row to train on, and none has a second one");
+    if (kept == r->dataset->rows) return;
+    resolving_warn(r, "%lld of %lld rows have no value in \"%s\"%s and are left out", rows - (long long)kept, rows,
+                   r->dataset->columns[r->targets[0].column].name,
+                   drops                  ? ", or in a column whose missing is \"drop\","
+                   : r->targets_count > 1 ? " or another target"
+                                          : "");
+}
+
 static void fit(struct resolving *r) {
     struct bp_error error = {0};
     struct schema_split split = {0};
@@ -98,6 +113,7 @@ static void fit(struct resolving *r) {
     }
     if (view && schema_training_split(r->training, view, &split, &error) == 0 && resolving_folds(r, view, &split, &error) == 0) {
         kept = split.train_count + split.validation_count;
+        r->validation_rows = r->training->options.folds ? kept : split.validation_count;
         if (r->training->options.validation == SCHEMA_VALIDATION_COLUMN) /* as it is */
             r->training->options.validation_fraction = (double)split.validation_count / (double)(kept > 0 ? kept : 1);
         if (split.train_count < 1)
@@ -109,12 +125,8 @@ static void fit(struct resolving *r) {
         char where[RESOLVING_POINTER_MAX];
         snprintf(where, sizeof where, "%s%s", r->request->pointer, error.pointer);
         schema_problem_add(r->problems, where, "%s", error.message);
-    } else if (kept < r->dataset->rows) {
-        resolving_warn(r, "%lld of %lld rows have no value in \"%s\"%s and are left out", (long long)(r->dataset->rows - kept),
-                       (long long)r->dataset->rows, r->dataset->columns[r->targets[0].column].name,
-                       bare_preprocessing.features_count ? ", or in a column whose missing is \"drop\","
-                       : r->targets_count > 1            ? " or another target"
-                                                         : "");
+    } else {
+        report_split(r, kept, bare_preprocessing.features_count > 0);
     }
     schema_split_free(&split);
     schema_view_free(view);
@@ -285,6 +297,7 @@ static void resolve(struct resolving *r) {
     fit(r);
     if (r->problems->total) return;
     tell_left_out(r);
+    resolving_inputs(r);
     resolving_validation(r);
     if (r->problems->total) return;
     leave_indices(r);

@@ -107,12 +107,19 @@ static void choose_sample_weight(struct resolving *r) {
     if (column < 0) return;
     const struct schema_column *c = &r->dataset->columns[column];
     if (is_target(r, column)) schema_problem_add(r->problems, where, "column \"%.80s\" is the target: it cannot be the weight too", c->name);
-    else if (c->type != SCHEMA_NUMERIC || c->missing > 0 || !(c->min >= 0) || !(c->max > 0))
+    else if (c->type != SCHEMA_NUMERIC)
         schema_problem_add(
             r->problems, where,
-            "sample_weight must be a numeric column without missing cells, of numbers that are not negative and not all 0; \"%.80s\" is "
-            "%s, with %lld missing, from %.9g to %.9g",
-            c->name, schema_type_name(c->type), (long long)c->missing, c->min, c->max);
+            "sample_weight must be a column of numbers, one for each row; \"%.80s\" is %s: upload it as numeric, or leave sample_weight out", c->name,
+            schema_type_name(c->type));
+    else if (c->missing > 0)
+        schema_problem_add(r->problems, where,
+                           "sample_weight needs a number in every row, but \"%.80s\" has %lld missing cells: fill them, with 0 or 1", c->name,
+                           (long long)c->missing);
+    else if (!(c->min >= 0) || !(c->max > 0))
+        schema_problem_add(r->problems, where,
+                           "sample_weight must be numbers that are not negative and not all 0, but \"%.80s\" goes from %.9g to %.9g", c->name, c->min,
+                           c->max);
     else r->sample_weight = column;
 }
 
@@ -323,6 +330,13 @@ static const char *asked_task(struct resolving *r, const struct resolving_target
     return NULL;
 }
 
+/* Few different integers that come again and again are classes. Where hardly any comes twice (twenty in twenty rows) there is nothing to learn of a
+ * class: they are numbers. */
+static bool looks_like_classes(const struct schema_column *c, int64_t rows) {
+    const int64_t distinct = c->distinct_count, n = rows - c->missing;
+    return c->type == SCHEMA_NUMERIC && c->integral && distinct <= INTEGER_CLASSES_MAX && (2 * distinct <= n || (distinct == 2 && n > 2));
+}
+
 static void choose_task(struct resolving *r, struct resolving_target *t) {
     char where[RESOLVING_POINTER_MAX];
     const struct schema_column *c = &r->dataset->columns[t->column];
@@ -336,7 +350,7 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     }
     bool text = c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN;
     if (task) t->classification = strcmp(task, "classification") == 0;
-    else t->classification = text || (c->type == SCHEMA_NUMERIC && c->integral && c->distinct_count <= INTEGER_CLASSES_MAX);
+    else t->classification = text || looks_like_classes(c, r->dataset->rows);
     if (c->type == SCHEMA_TEXT || c->type == SCHEMA_DATETIME) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" is a %s: it cannot be the target; upload it as %s to learn it", c->name,
                            schema_type_name(c->type),
@@ -352,6 +366,11 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     if (!task && !text && t->classification)
         resolving_warn(r, "target \"%s\" has %d different integers and is taken as classes; say \"task\":\"regression\" to predict it as a number",
                        c->name, c->distinct_count);
+    if (!task && c->type == SCHEMA_NUMERIC && c->integral && !t->classification && c->distinct_count <= INTEGER_CLASSES_MAX)
+        resolving_warn(r,
+                       "target \"%s\" has %d different integers in %lld rows, too many to be classes, and is predicted as a number; say "
+                       "\"task\":\"classification\" for classes",
+                       c->name, c->distinct_count, (long long)(r->dataset->rows - c->missing));
     if (!t->classification) return;
     if (c->type == SCHEMA_TENSOR) {
         if (!position_labels(r, t)) return;
@@ -373,7 +392,7 @@ static const char *target_at(const void *context, int32_t i) {
     return r->dataset->columns[r->targets[i].column].name;
 }
 
-/* A task for what is no target is a slip of the pen. */
+/* A task for a column that is not a target is a mistake. */
 static void check_tasks(struct resolving *r) {
     char where[RESOLVING_POINTER_MAX], deeper[RESOLVING_POINTER_MAX], hint[200];
     const char *name;

@@ -87,7 +87,7 @@ void resolving_metrics(struct resolving *r) {
 void resolving_stopping(struct resolving *r) {
     struct schema_options *o = &r->training->options;
     if (!o->stop_early || !r->training->network) return;
-    const bool validation = schema_options_validate(o);
+    const bool validation = schema_options_validate(o) && r->validation_rows > 0;
     if (!o->stop_metric[0]) snprintf(o->stop_metric, sizeof o->stop_metric, "%s", validation ? "val_loss" : "loss");
     enum { MOST = 2 * (1 + BP_OUTPUTS_MAX * (1 + BP_METRICS_MAX)) };
     char copies[MOST][BP_NAME_MAX], where[RESOLVING_POINTER_MAX], hint[120];
@@ -105,7 +105,9 @@ void resolving_stopping(struct resolving *r) {
     for (int32_t i = 0; i < count; i++) whole = whole || strcmp(copies[i], alone) == 0;
     if (whole) schema_problem_add(r->problems, where, "\"%s\" is measured over the validation rows alone; watch \"%s\"", o->stop_metric, alone);
     else if (!validation && strncmp(o->stop_metric, "val_", 4) == 0)
-        schema_problem_add(r->problems, where, "\"%s\" needs validation rows, but validation.fraction is 0", o->stop_metric);
+        schema_problem_add(r->problems, where, "\"%s\" needs validation rows, but %s; watch \"%s\", or let rows validate", o->stop_metric,
+                           schema_options_validate(o) ? "no row can validate: each class has only one" : "validation.fraction is 0",
+                           o->stop_metric + 4);
     else
         schema_problem_add(r->problems, where, "this job has no metric \"%s\"%s", o->stop_metric,
                            schema_did_you_mean(schema_nearest_in(o->stop_metric, names), hint, sizeof hint));

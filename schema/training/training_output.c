@@ -211,6 +211,7 @@ static bool is_only_output(const struct resolving *r, const char *name) {
 
 static void name_only_output(struct resolving *r) {
     const struct schema_definition *d = r->training->definition;
+    if (d->named_count == 0) return;
     for (int32_t i = 0; i < d->named_count; i++) {
         if (!is_only_output(r, d->named[i].name)) continue;
         snprintf(r->outputs[0].name, BP_NAME_MAX, "%s", d->named[i].name);
@@ -246,6 +247,41 @@ static void check_names(struct resolving *r) {
         schema_problem_add(r->problems, schema_pointer(map, named->name, where, sizeof where), "%s names \"%.60s\", but no output has that name%s%s",
                            member, named->name, schema_did_you_mean(nearest, hint, sizeof hint), list);
     }
+}
+
+/* Every output that the definition declares learns something. */
+static void check_declared(struct resolving *r) {
+    const struct schema_definition *d = r->training->definition;
+    char where[RESOLVING_POINTER_MAX];
+    if (d->outputs_count < 2 && !(r->by_layer && d->outputs_count > 0)) return; /* one of another name is where an output layer is added */
+    for (int32_t i = 0; i < d->outputs_count; i++) {
+        bool learns = false;
+        for (int32_t o = 0; o < r->outputs_count; o++) learns = learns || is(d->outputs[i], r->outputs[o].name);
+        if (learns || d->outputs_count == 1) continue;
+        snprintf(where, sizeof where, "%s/outputs/%d", r->request->definition_pointer, i);
+        schema_problem_add(r->problems, where,
+                           "the output \"%.60s\" has no target: the job names %d target%s for %d outputs; say which column it learns, like "
+                           "\"target\":{\"%.60s\":\"%.60s\"}, or take it out of outputs",
+                           d->outputs[i], r->targets_count, r->targets_count == 1 ? "" : "s", d->outputs_count, d->outputs[i], column_name(r, 0));
+    }
+}
+
+/* As predictions call a target: by its output, and by its column where an output learns several. */
+static const char *shown_name(const struct resolving *r, int32_t o, int32_t k) {
+    return r->outputs[o].count > 1 ? r->dataset->columns[r->targets[k].column].name : r->outputs[o].name;
+}
+
+/* No two of them are called alike. */
+static void check_shown_names(struct resolving *r) {
+    for (int32_t o = 1; o < r->outputs_count; o++)
+        for (int32_t k = r->outputs[o].first; k < r->outputs[o].first + r->outputs[o].count; k++)
+            for (int32_t b = 0; b < o; b++)
+                for (int32_t j = r->outputs[b].first; j < r->outputs[b].first + r->outputs[b].count; j++)
+                    if (is(shown_name(r, o, k), shown_name(r, b, j)))
+                        schema_problem_add(r->problems, r->targets[k].pointer,
+                                           "two targets would both be called \"%.60s\" in predictions: an output is called by its layer, and by its "
+                                           "columns where it learns several; give one of the output layers another name",
+                                           shown_name(r, o, k));
 }
 
 /* What maps by output say of the only one there is, put where a definition of one output has it: every later step looks for it there. */
@@ -287,6 +323,8 @@ void resolving_outputs(struct resolving *r) {
             schema_problem_add(r->problems, r->targets[r->outputs[o].first].pointer,
                                "one output learns several columns only when all are numbers; give each class or tensor an output of its own");
     check_names(r);
+    check_declared(r);
+    check_shown_names(r);
     move_only_named(r);
     p->outputs_count = r->outputs_count;
     for (int32_t o = 0; o < r->outputs_count; o++) {

@@ -97,6 +97,7 @@ static void check_rows(struct resolving *r) {
         schema_view_free(view);
         return;
     }
+    r->validation_rows = split.validation_count;
     const int64_t unknown = count_unknown(view, label, sizeof label, &column), rest = d->rows - split.validation_count - unknown;
     if (split.validation_count == 0)
         problem(r, "none of its %lld rows can validate: %lld have a label that training never sees%s%.60s%s, the others no value in a target",

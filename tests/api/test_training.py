@@ -82,7 +82,7 @@ def test_wrong_targets_say_where(server):
              ({"target": "kind", "optimizer": "lbfgs", "mixup": 0.2}, "/mixup", "lbfgs"), ({"target": "kind", "precision": "half"}, "/precision", "bfloat16"),
              ({"target": "kind", "optimizer": {"type": "lbfgs", "learning_rate": "auto"}}, "/optimizer", "itself"),
              ({"target": "kind", "early_stopping": {"metric": "val_acuracy"}}, "/early_stopping/metric", "val_accuracy"),
-             ({"target": ["price", "kind"], "model": {"layers": [DENSE], "loss": {"cost": "mse"}}}, "/model", "cost"),
+             ({"target": ["price", "kind"], "model": {"layers": [DENSE], "loss": {"cost": "mse"}}}, "/model/loss/cost", "cost"),
              ({"target": ["price", "kind"], "model": {"layers": [DENSE], "metrics": ["top_k_accuracy"], "outputs": ["dense_1", "dense_2"]}}, "/model/outputs/1", "dense_1"),
              ({"target": "kind", "model": {"layers": [{**DENSE, "trainable": "no"}]}}, "/model/layers/0/trainable", "no")]
     for more, pointer, words in cases:

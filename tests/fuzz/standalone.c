@@ -1,10 +1,13 @@
-/* standalone.c - runs a fuzz target over every file of the folders given as arguments, so that corpora run in ordinary tests, without libFuzzer. */
+/* standalone.c - runs a fuzz target over every file of the folders given as arguments, so that corpora run in ordinary tests, without libFuzzer. A
+ * target that can make inputs of its own also runs FUZZ_BODIES of them, 3000 unless said. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+/* Optional: runs so many inputs that the target makes itself, the same ones each time. Returns how many. */
+__attribute__((weak)) int64_t fuzz_generated(int64_t count);
 
 /* Runs one file; 1 when it could be read. */
 static int run_file(const char *path) {
@@ -55,6 +58,8 @@ int main(int argc, char **argv) {
         if (count < 0) return 1;
         total += count;
     }
+    const char *bodies = getenv("FUZZ_BODIES");
+    if (fuzz_generated) total += (int)fuzz_generated(bodies ? strtoll(bodies, NULL, 10) : 3000);
     printf("%d inputs\n", total);
     return total == 0; /* a corpus that is not there is a failure */
 }

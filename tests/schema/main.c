@@ -25,6 +25,7 @@
     X(number_print) \
     X(predict) \
     X(preprocessing) \
+    X(refusals) \
     X(rows) \
     X(source) \
     X(targets) \

@@ -174,7 +174,8 @@ START_TEST(wrong_weights) {
     static const char net[] = "{\"layers\":[" HIDDEN "]}";
     refused(net, "{\"target\":\"price\",\"sample_weight\":3}", "/sample_weight: sample_weight must be the name of a column, got 3");
     refused(net, "{\"target\":\"price\",\"sample_weight\":\"aa\"}", "/sample_weight: the dataset has no column \"aa\"");
-    refused(net, "{\"target\":\"price\",\"sample_weight\":\"kind\"}", "/sample_weight: sample_weight must be a numeric column without missing cells");
+    refused(net, "{\"target\":\"price\",\"sample_weight\":\"kind\"}",
+            "/sample_weight: sample_weight must be a column of numbers, one for each row; \"kind\" is categorical");
     refused(net, "{\"target\":\"price\",\"sample_weight\":\"price\"}", "/sample_weight: column \"price\" is the target: it cannot be the weight too");
     refused(net, "{\"target\":\"price\",\"sample_weight\":\"a\",\"features\":[\"a\",\"b\"]}", "/features/0: column \"a\" is the sample weight");
     refused(net, "{\"target\":\"kind\",\"class_weights\":3}", "/class_weights: class_weights must be \"balanced\" or an object of weights by label");
@@ -188,10 +189,10 @@ START_TEST(wrong_weights) {
     refused(net, "{\"target\":\"tall\",\"task\":\"regression\",\"class_weights\":\"balanced\"}",
             "/class_weights: class_weights are for classes, but the target is a number");
     struct resolved r = resolve_text("w,y\n1,2\n-1,3\n2,4.5\n", net, "{\"target\":\"y\",\"sample_weight\":\"w\"}");
-    ck_assert_msg(strstr(first_problem(&r), "with 0 missing, from -1 to 2") != NULL, "%s", first_problem(&r));
+    ck_assert_msg(strstr(first_problem(&r), "\"w\" goes from -1 to 2") != NULL, "%s", first_problem(&r));
     resolved_clear(&r);
     r = resolve_text("x,w,y\n1,,2\n2,1,3\n3,2,4.5\n", net, "{\"target\":\"y\",\"sample_weight\":\"w\"}");
-    ck_assert_msg(strstr(first_problem(&r), "with 1 missing") != NULL, "%s", first_problem(&r));
+    ck_assert_msg(strstr(first_problem(&r), "\"w\" has 1 missing cells") != NULL, "%s", first_problem(&r));
     resolved_clear(&r);
 }
 END_TEST

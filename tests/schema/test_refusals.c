@@ -1,0 +1,104 @@
+/* test_refusals.c - what a job asks for takes effect, is refused when it is submitted, or is warned of. */
+#include "training_support.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+Suite *suite_schema_refusals(void);
+
+static const char csv[] =
+    "a,b,c,y,z\n1,2,u,3.5,1\n2,1,v,4.5,0\n3,5,u,1.25,1\n4,4,v,8.5,0\n5,0,u,2,1\n6,1,v,3,0\n7,2,u,1,1\n8,3,v,0,0\n9,4,u,2.5,1\n10,1,v,2.25,0\n";
+
+static void refused_data(const char *data, const char *definition, const char *job, const char *said) {
+    struct resolved r = resolve_text(data, definition, job);
+    ck_assert_msg(!r.training, "%s %s was taken", definition, job);
+    ck_assert_msg(strstr(first_problem(&r), said) != NULL, "%s\nlacks %s", first_problem(&r), said);
+    resolved_clear(&r);
+}
+
+static void refused(const char *definition, const char *job, const char *said) {
+    refused_data(csv, definition, job, said);
+}
+
+/* Taken, with a warning that has those words; NULL: without any. */
+static void warned_data(const char *data, const char *definition, const char *job, const char *said) {
+    struct resolved r = resolve_text(data, definition, job);
+    bool found = false;
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    for (size_t i = 0; i < json_array_size(r.training->warnings); i++) {
+        const char *warning = json_string_value(json_array_get(r.training->warnings, i));
+        ck_assert_msg(said != NULL, "%s", warning);
+        found = found || strstr(warning, said);
+    }
+    ck_assert_msg(!said || found, "%s %s: no warning has %s", definition, job, said);
+    resolved_clear(&r);
+}
+
+static void taken(const char *definition, const char *job) {
+    warned_data(csv, definition, job, NULL);
+}
+
+#define LINEAR "{\"layers\":[]}"
+
+/* ---- outputs and inputs ------------------------------------------------------------------------------------------- */
+
+START_TEST(outputs_that_learn_nothing) {
+    static const char two[] =
+        "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"name\":\"h\"},{\"type\":\"dense\",\"units\":1,\"name\":\"p\",\"inputs\":[\"h\"]},"
+        "{\"type\":\"dense\",\"units\":1,\"name\":\"q\",\"inputs\":[\"h\"]}],\"outputs\":[\"p\",\"q\"]}";
+    refused(two, "{\"target\":\"y\"}", "/model/outputs/0: the output \"p\" has no target: the job names 1 target for 2 outputs");
+    refused(two, "{\"target\":{\"p\":\"y\"}}", "/model/outputs/1: the output \"q\" has no target");
+    taken(two, "{\"target\":{\"p\":\"y\",\"q\":\"a\"},\"task\":\"regression\"}");
+    refused("{\"layers\":[{\"type\":\"dense\",\"units\":4}]}",
+            "{\"target\":{\"y\":\"a\",\"m\":[\"b\",\"y\"]},\"task\":\"regression\",\"features\":[\"c\"]}",
+            "/target/m/1: two targets would both be called \"y\" in predictions");
+}
+END_TEST
+
+START_TEST(inputs_that_contradict_the_data) {
+    taken("{\"layers\":[],\"inputs\":{\"features\":{\"shape\":[2]}}}", "{\"target\":\"y\",\"features\":[\"a\",\"b\"]}");
+    refused("{\"layers\":[],\"inputs\":{\"features\":{\"shape\":[2]}}}", "{\"target\":\"y\",\"features\":[\"a\",\"c\"]}",
+            "/model/inputs/features: the definition says that the input \"features\" has the shape (2), but the features of this job give (4)");
+    refused("{\"layers\":[],\"inputs\":{\"feature\":{\"shape\":[2]}}}", "{\"target\":\"y\",\"features\":[\"a\",\"b\"]}",
+            "/model/inputs/feature: the features of this job give no input \"feature\", did you mean \"features\"?; there is \"features\" (2)");
+}
+END_TEST
+
+/* ---- the task, and rows that validate ------------------------------------------------------------------------------- */
+
+/* As many integers as rows are numbers; classes come again. */
+START_TEST(integers_that_hardly_repeat_are_numbers) {
+    char all[400] = "a,y\n", half[400] = "a,y\n", most[400] = "a,y\n";
+    for (int i = 1; i <= 20; i++) {
+        snprintf(all + strlen(all), 20, "%d,%d\n", i, i * 1000);
+        snprintf(most + strlen(most), 20, "%d,%d\n", i, i == 20 ? 1 : i);
+        snprintf(half + strlen(half), 20, "%d,%d\n", i, i % 10);
+    }
+    warned_data(all, LINEAR, "{\"target\":\"y\"}", "20 different integers in 20 rows, too many to be classes, and is predicted as a number");
+    warned_data(most, LINEAR, "{\"target\":\"y\"}", "19 different integers in 20 rows, too many to be classes");
+    warned_data(half, LINEAR, "{\"target\":\"y\"}", "has 10 different integers and is taken as classes");
+    warned_data("a,y\n1,0\n2,1\n3,1\n", LINEAR, "{\"target\":\"y\"}", "has 2 different integers and is taken as classes");
+}
+END_TEST
+
+START_TEST(no_row_that_validates) {
+    static const char once[] = "a,k\n1,u\n2,v\n3,w\n";
+    warned_data(once, LINEAR, "{\"target\":\"k\"}", "no row validates, so there is no val_loss: each class keeps a row to train on");
+    warned_data(once, LINEAR, "{\"target\":\"k\",\"early_stopping\":{}}", "no row validates");
+    refused_data(
+        once, LINEAR, "{\"target\":\"k\",\"early_stopping\":{\"metric\":\"val_accuracy\"}}",
+        "/early_stopping/metric: \"val_accuracy\" needs validation rows, but no row can validate: each class has only one; watch \"accuracy\"");
+}
+END_TEST
+
+Suite *suite_schema_refusals(void) {
+    Suite *suite = suite_create("schema/refusals");
+    TCase *tests = tcase_create("refusals");
+    tcase_add_test(tests, outputs_that_learn_nothing);
+    tcase_add_test(tests, inputs_that_contradict_the_data);
+    tcase_add_test(tests, integers_that_hardly_repeat_are_numbers);
+    tcase_add_test(tests, no_row_that_validates);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

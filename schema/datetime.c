@@ -127,6 +127,11 @@ bool schema_datetime_parse(const char *text, size_t size, double *seconds) {
     return true;
 }
 
+/* 2024-01-31..., whatever the format of its column: rows are given out like this. */
+static bool is_iso(const char *text, size_t size) {
+    return size >= 10 && text[4] == '-' && text[7] == '-' && text[0] >= '0' && text[0] <= '9' && text[3] >= '0' && text[3] <= '9';
+}
+
 bool schema_datetime_parse_as(const char *format, const char *text, size_t size, double *seconds) {
     char copy[128];
     if (!format) return schema_datetime_parse(text, size, seconds);
@@ -135,8 +140,9 @@ bool schema_datetime_parse_as(const char *format, const char *text, size_t size,
     copy[size] = '\0';
     struct tm tm = {.tm_mday = 1, .tm_year = 70};
     const char *end = strptime(copy, format, &tm);
-    if (!end || *end || tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_year < -1899 || tm.tm_year > 8099) return false;
-    if (tm.tm_mday < 1 || tm.tm_mday > days_in(tm.tm_year + 1900, tm.tm_mon + 1)) return false;
+    if (!end || *end || tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_year < -1899 || tm.tm_year > 8099 || tm.tm_mday < 1 ||
+        tm.tm_mday > days_in(tm.tm_year + 1900, tm.tm_mon + 1) || (tm.tm_year < -900 && strstr(format, "%Y")))
+        return is_iso(text, size) && strncmp(format, "%Y-", 3) != 0 && schema_datetime_parse(text, size, seconds);
     *seconds = (double)days_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday) * DAY + tm.tm_hour * HOUR + tm.tm_min * MINUTE + tm.tm_sec -
                (double)tm.tm_gmtoff;
     return true;
@@ -156,6 +162,84 @@ bool schema_datetime_format_good(const char *format) {
         if (!said) return false;
     }
     return strlen(format) < 64;
+}
+
+/* ---- formats found out ------------------------------------------------------------------------------------------------------ */
+
+static const char *const day_forms[] = {"%d/%m/%Y", "%m/%d/%Y",  "%d-%m-%Y",  "%m-%d-%Y", "%d.%m.%Y", "%m.%d.%Y", "%Y/%d/%m",
+                                        "%d/%m/%y", "%m/%d/%y",  "%d-%m-%y",  "%m-%d-%y", "%d.%m.%y", "%d-%b-%Y", "%d-%b-%y",
+                                        "%d %b %Y", "%d. %b %Y", "%b %d, %Y", "%b %d %Y", "%d/%b/%Y", "%Y-%b-%d", "%a, %d %b %Y"};
+static const char *const clock_forms[] = {"", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M", "T%H:%M:%S"};
+enum { DAYS = sizeof day_forms / sizeof *day_forms, CLOCKS = sizeof clock_forms / sizeof *clock_forms };
+
+/* Whether all of text is what the format says, its years of as many digits as it says. */
+static bool is_written(const char *format, const char *text) {
+    struct tm tm = {.tm_mday = 1, .tm_year = 70};
+    const char *end = strptime(text, format, &tm);
+    if (!end || *end) return false;
+    if (strstr(format, "%Y") && tm.tm_year < -900) return false;
+    return tm.tm_mday >= 1 && tm.tm_mday <= days_in(tm.tm_year + 1900, tm.tm_mon + 1);
+}
+
+/* Where the time of the day begins: the blank or T before its hour; the end when there is none. */
+static size_t clock_of(const char *text, size_t size) {
+    const char *colon = memchr(text, ':', size);
+    if (!colon) return size;
+    size_t at = (size_t)(colon - text);
+    while (at > 0 && text[at - 1] >= '0' && text[at - 1] <= '9') at--;
+    return at > 0 && (text[at - 1] == ' ' || text[at - 1] == 'T') ? at - 1 : size;
+}
+
+void schema_datetime_narrow(struct schema_datetime_forms *forms, const char *text, size_t size) {
+    char day[SCHEMA_DATETIME_TEXT], clock[SCHEMA_DATETIME_TEXT];
+    if (!forms->days || !forms->clocks) return;
+    const size_t at = size < SCHEMA_DATETIME_TEXT && size >= 6 ? clock_of(text, size) : 0;
+    memcpy(day, text, at), day[at] = '\0';
+    memcpy(clock, text + at, at ? size - at : 0), clock[at ? size - at : 0] = '\0';
+    for (int i = 0; i < 32; i++)
+        if (forms->days >> i & 1 && (i >= DAYS || !at || !is_written(day_forms[i], day))) forms->days &= ~(UINT32_C(1) << i);
+    for (int i = 0; i < 32; i++)
+        if (forms->clocks >> i & 1 && (i >= CLOCKS || !at || (i == 0 ? *clock != '\0' : !is_written(clock_forms[i], clock))))
+            forms->clocks &= ~(UINT32_C(1) << i);
+}
+
+bool schema_datetime_form(const struct schema_datetime_forms *forms, int k, char format[static SCHEMA_DATETIME_TEXT]) {
+    if (forms->days == UINT32_MAX) return false;
+    for (int d = 0; d < DAYS; d++)
+        for (int c = 0; c < CLOCKS; c++)
+            if (forms->days >> d & 1 && forms->clocks >> c & 1 && k-- == 0) {
+                snprintf(format, SCHEMA_DATETIME_TEXT, "%s%s", day_forms[d], clock_forms[c]);
+                return true;
+            }
+    return false;
+}
+
+bool schema_datetime_digits(const char *text, size_t size) {
+    struct cursor c = {text, text + size};
+    int year, month, day;
+    if (size != 8 || !take_digits(&c, 4, 4, &year) || !take_digits(&c, 2, 2, &month) || !take_digits(&c, 2, 2, &day)) return false;
+    return year >= 1900 && year < 2100 && month >= 1 && month <= 12 && day >= 1 && day <= days_in(year, month);
+}
+
+bool schema_datetime_resembles(const char *text, size_t size) {
+    struct cursor c = {text, text + size};
+    int number, digits = 0, parts = 0;
+    char mark = '\0';
+    for (; parts < 3; parts++) {
+        const char *start = c.at;
+        if (!take_digits(&c, 1, 4, &number)) return false;
+        digits += (int)(c.at - start);
+        if (parts == 2) break;
+        if (c.at == c.end || (*c.at != '-' && *c.at != '/' && *c.at != '.') || (mark && *c.at != mark)) return false;
+        mark = *c.at++;
+    }
+    return digits >= 4 && digits <= 8 && (c.at == c.end || *c.at == ' ' || *c.at == 'T');
+}
+
+bool schema_datetime_format_digits(const char *format) {
+    for (const char *p = format; *p; p += 2)
+        if (*p != '%' || !p[1] || !strchr("YmdHMSyj", p[1])) return false;
+    return true;
 }
 
 const char *schema_datetime_text(double seconds, bool days, char text[static SCHEMA_DATETIME_TEXT]) {

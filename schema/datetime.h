@@ -11,8 +11,24 @@ enum { SCHEMA_DATETIME_TEXT = 40 };
  * +02:00, +0200, +02. That is ISO 8601 in its extended form and what is near it; 1/31/2024 is not among them, for it may be either. False: something
  * else, or no day of the calendar. */
 bool schema_datetime_parse(const char *text, size_t size, double *seconds);
-/* The same as strptime() reads it by that format, in the C locale; NULL: as above. */
+/* The same as strptime() reads it by that format, in the C locale, %Y having four digits; ISO 8601 too where that cannot be mistaken. NULL: as above.
+ */
 bool schema_datetime_parse_as(const char *format, const char *text, size_t size, double *seconds);
+/* The formats in which people write dates, as far as a text fits them: a bit for each of a day and of the time behind it. Zero: none; all bits:
+ * nothing was seen yet. */
+struct schema_datetime_forms {
+    uint32_t days, clocks;
+};
+/* Keeps the forms that this text has too. */
+void schema_datetime_narrow(struct schema_datetime_forms *forms, const char *text, size_t size);
+/* The k-th format that is left, with day first where that is among them; false: there are no more. */
+bool schema_datetime_form(const struct schema_datetime_forms *forms, int k, char format[static SCHEMA_DATETIME_TEXT]);
+/* A date of eight digits, such as 20231231, of the years 1900 to 2099. */
+bool schema_datetime_digits(const char *text, size_t size);
+/* Whether a text looks like a date, be it one of the calendar or not. */
+bool schema_datetime_resembles(const char *text, size_t size);
+/* Whether texts of that format are digits alone, so that a number stands for its digits. */
+bool schema_datetime_format_digits(const char *format);
 /* Whether a format says year, month and day. */
 bool schema_datetime_format_good(const char *format);
 /* Whether seconds are a time before the year 10000, and not a number far before the year 1. */

@@ -2,6 +2,7 @@
 #include "number.h"
 
 #include "dataset.h"
+#include "number_format.h"
 #include "number_powers.h"
 #include "number_scan.h"
 
@@ -136,6 +137,7 @@ const char *schema_category_key(const char *text, size_t *size, char key[static 
     double number;
     if (!schema_number_cell(text, *size, &number)) return text;
     int32_t digits = significant(text, *size);
+    if (schema_number_loss(text, *size) != SCHEMA_LOSS_NONE) return text; /* 00501 is not 501 */
     if (digits > 15 || (digits > 0 && !(fabs(number) >= 1e-300))) return text;
     schema_number_text(digits == 0 ? 0.0 : number, key, 32);
     *size = strlen(key);

@@ -31,7 +31,8 @@ struct schema_column {
     struct bp_shape shape; /* TENSOR: of one cell; else rank 0 */
     bool bytes;            /* TENSOR: held as u8 (all values are integers 0..255), else as f32 */
     bool days;             /* DATETIME: every value is the start of a day */
-    const char *format;    /* DATETIME: how its texts are written, as strptime() takes it; NULL: see datetime.h */
+    const char
+        *format; /* how its texts are written. DATETIME: as strptime() takes it, NULL: see datetime.h. NUMERIC: see number_format.h, NULL: plain */
     int64_t missing;
     double min, max, mean, std;           /* NUMERIC, DATETIME and TENSOR, over what is not missing; TEXT: words in a cell; std of the population; NaN
                                              when nothing is there */

@@ -74,6 +74,7 @@ static json_t *column_json(const struct schema_column *c) {
         json_object_set_new(object, "max", c->type == SCHEMA_TENSOR ? float_json((float)c->max) : number_json(c->max));
         json_object_set_new(object, "mean", number_json(c->mean));
         json_object_set_new(object, "std", number_json(c->std));
+        if (c->format) json_object_set_new(object, "format", text_json(c->format));
     } else {
         json_object_set_new(object, "categories_count", json_integer(c->categories_count));
         json_object_set_new(object, "categories", categories_json(c));

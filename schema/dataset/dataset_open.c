@@ -57,8 +57,8 @@ static bool shape_fits(struct schema_column *c, int64_t *per_cell) {
 
 static bool take_categories(struct footer *f, struct schema_column *c, int64_t rows) {
     int32_t n = c->categories_count;
-    if (n < 0 || (n > 0 && c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN && c->type != SCHEMA_DATETIME) ||
-        (c->type == SCHEMA_BOOLEAN && n != 2) || (c->type == SCHEMA_DATETIME && n > 1))
+    if (n < 0 || (n > 0 && c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN && !schema_type_is_number(c->type)) ||
+        (c->type == SCHEMA_BOOLEAN && n != 2) || (schema_type_is_number(c->type) && n > 1))
         return false;
     if ((int64_t)n > (f->end - f->p) / 13) return false; /* 13: the smallest category */
     if (n == 0) return true;
@@ -70,7 +70,7 @@ static bool take_categories(struct footer *f, struct schema_column *c, int64_t r
         c->categories[i].value = take_text(f, size);
         if (!c->categories[i].value || c->categories[i].count < 0 || c->categories[i].count > rows) return false;
     }
-    if (c->type != SCHEMA_DATETIME) return true;
+    if (!schema_type_is_number(c->type)) return true; /* of those it is how they are written */
     c->format = c->categories[0].value;
     c->categories_count = 0;
     return true;

@@ -197,6 +197,11 @@ static int ragged(struct schema_ingest *ingest, struct csv *csv, const char *tex
         (long long)count_fields(csv, text, end), csv->dialect.header == SCHEMA_CSV_HEADER ? "header names" : "first has", ingest->columns_count);
 }
 
+/* A number that says all of its text: not 00501, and no more digits than a double holds. */
+static inline bool is_kept(const char *p, const char *after, double number) {
+    return !(*p == '0' && after - p > 1 && schema_number_digit(p[1])) && number < 9007199254740992.0 && number > -9007199254740992.0;
+}
+
 /* Splits a record into cells. Numbers of numeric columns go straight into the group. */
 static int record(struct schema_ingest *ingest, struct csv *csv, const char *text, size_t size, struct schema_problems *problems) {
     const char *p = text, *end = text + size;
@@ -208,7 +213,7 @@ static int record(struct schema_ingest *ingest, struct csv *csv, const char *tex
         double number;
         double *numbers = ingest->numbers && !comma ? ingest->numbers[c] : NULL;
         const char *after = numbers ? schema_number_scan(p, end, false, &number) : NULL;
-        if (after && (after == end || *after == separator) && number - number == 0) {
+        if (after && (after == end || *after == separator) && number - number == 0 && is_kept(p, after, number)) {
             numbers[ingest->group_row] = number;
             p = after;
         } else {

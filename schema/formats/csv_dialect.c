@@ -93,8 +93,14 @@ struct facts {
     int32_t fields;                 /* of the first record */
     bool even, broken;              /* even: all records have as many fields */
     int64_t commas, decimals;       /* after the first record: fields with a comma; of these, numbers */
-    int64_t with_comma, with_point; /* numbers that are so only with a decimal comma; only with a point */
+    int64_t with_comma, with_point; /* numbers that are so only with a decimal comma; only with a point, as 1,234.5 and 12,345,678 are too */
 };
+
+/* A number with a decimal point, and perhaps commas that group its digits. */
+static bool has_point(const struct field *f) {
+    struct schema_number_spelling spelling;
+    return schema_number_spell(f->text, f->size, &spelling) && (spelling.marks >> SCHEMA_MARKS_COMMA_POINT & 1);
+}
 
 static struct facts read_as(struct walk w, char separator, char quote) {
     struct facts facts = {.even = true};
@@ -108,7 +114,7 @@ static struct facts read_as(struct walk w, char separator, char quote) {
         bool decimal = comma && csv_comma_number(f.text, f.size, &number);
         fields++, facts.quoted += f.quoted;
         facts.with_comma += decimal;
-        facts.with_point += point && schema_number_cell(f.text, f.size, &number) && !csv_comma_number(f.text, f.size, &number);
+        facts.with_point += (point || comma) && !decimal && !csv_comma_number(f.text, f.size, &number) && has_point(&f);
         if (facts.records > 0) facts.commas += comma && !f.quoted, facts.decimals += decimal && !f.quoted;
         if (!f.last) continue;
         if (facts.records++ == 0) facts.fields = fields;
@@ -175,6 +181,10 @@ static enum kind kind_of(const struct field *f, bool comma) {
     double number;
     if (f->size == 0 || schema_cell_is_missing(f->text, f->size)) return KIND_NONE;
     if (comma ? csv_comma_number(f->text, f->size, &number) : schema_number_cell(f->text, f->size, &number)) return KIND_NUMBER;
+    struct schema_number_spelling spelling;
+    if (schema_number_spell(f->text, f->size, &spelling) &&
+        (comma ? spelling.marks >= 1u << SCHEMA_MARKS_POINT_COMMA : spelling.marks & ((1u << SCHEMA_MARKS_POINT_COMMA) - 1)))
+        return KIND_NUMBER;
     return schema_cell_boolean(f->text, f->size) >= 0 ? KIND_BOOLEAN : KIND_TEXT;
 }
 

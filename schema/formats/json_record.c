@@ -3,6 +3,7 @@
 
 #include "number_scan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ const char *json_cell(struct json_reader *reader, const char *p, int32_t column,
     default:
         after = schema_number_scan(p, reader->end, true, &cell.number);
         if (!after) return schema_ingest_problem(ingest, column, p, 1, problems, "expected a value"), NULL;
-        if (ingest->numbers && ingest->numbers[column]) {
+        if (ingest->numbers && ingest->numbers[column] && fabs(cell.number) < 9007199254740992.0) { /* beyond: digits may be lost */
             ingest->numbers[column][ingest->group_row] = cell.number;
             return after;
         }

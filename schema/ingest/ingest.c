@@ -104,6 +104,7 @@ int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, siz
     struct ingest_column *c = &ingest->columns[ingest->columns_count];
     memset(c, 0, sizeof *c);
     c->name = strndup(name, size), c->name_size = size;
+    c->spelling.forms = (struct schema_datetime_forms){UINT32_MAX, UINT32_MAX};
     if (!c->name || schema_dictionary_add(&ingest->names, name, size, name, size) < 0) {
         free(c->name);
         return schema_ingest_no_memory(problems);
@@ -153,12 +154,21 @@ int schema_ingest_row_begin(struct schema_ingest *ingest, int64_t place, struct 
     return schema_cells_put(&ingest->sample, &row) ? schema_ingest_no_memory(problems) : 0;
 }
 
-static void sample_cell(struct ingest_column *c, const struct schema_cell *cell) {
+static void sample_number(struct ingest_column *c, const struct schema_cell *cell, bool string) {
+    c->sample_numbers++;
+    schema_spelling_number(&c->spelling, cell->text, cell->size, string);
+}
+
+static void sample_boolean(struct ingest_column *c, const struct schema_cell *cell) {
+    if (c->sample_booleans++ + c->sample_texts == 0) schema_ingest_short(cell->text, cell->size, c->odd);
+}
+
+static void sample_cell(struct ingest_column *c, const struct schema_cell *cell, int64_t place) {
     double number;
     bool text = false;
     switch (cell->kind) {
-    case CELL_NUMBER: c->sample_numbers++; break;
-    case CELL_BOOLEAN: c->sample_booleans++; break;
+    case CELL_NUMBER: sample_number(c, cell, false); break;
+    case CELL_BOOLEAN: sample_boolean(c, cell); break;
     case CELL_ARRAY:
         c->sample_arrays++;
         if (c->cell_shape.rank == 0) {
@@ -170,16 +180,17 @@ static void sample_cell(struct ingest_column *c, const struct schema_cell *cell)
     case CELL_STRING:
         if (cell->size == 0) break;
         if (schema_cell_is_missing(cell->text, cell->size)) c->sample_tokens++;
-        else if (cell->kind == CELL_TEXT && schema_number_cell(cell->text, cell->size, &number)) c->sample_numbers++;
-        else if (cell->kind == CELL_TEXT && schema_cell_boolean(cell->text, cell->size) >= 0) c->sample_booleans++;
+        else if (schema_number_cell(cell->text, cell->size, &number)) sample_number(c, cell, cell->kind == CELL_STRING);
+        else if (cell->kind == CELL_TEXT && schema_cell_boolean(cell->text, cell->size) >= 0) sample_boolean(c, cell);
         else text = true;
         break;
     default: break;
     }
     if (!text) return;
     if (c->sample_texts == c->sample_dates && schema_datetime_parse(cell->text, cell->size, &number)) c->sample_dates++;
+    schema_spelling_text(&c->spelling, cell->text, cell->size, place);
     c->sample_words += schema_cell_words(cell->text, cell->size);
-    if (c->sample_texts++ == 0) schema_ingest_short(cell->text, cell->size, c->odd);
+    if (c->sample_texts++ + c->sample_booleans == 0) schema_ingest_short(cell->text, cell->size, c->odd);
 }
 
 int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems) {
@@ -188,7 +199,7 @@ int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *c
                                      cell->size),
                -1;
     if (!ingest->buffering) return schema_ingest_store(ingest, cell, problems);
-    sample_cell(&ingest->columns[cell->column], cell);
+    sample_cell(&ingest->columns[cell->column], cell, ingest->place);
     return schema_cells_put(&ingest->sample, cell) ? schema_ingest_no_memory(problems) : 0;
 }
 

@@ -24,7 +24,7 @@ struct schema_column_type {
     enum schema_type type;
     struct bp_shape shape; /* TENSOR: may be given; rank 0: as the data is */
     bool hwc;              /* "layout": "hwc" (the default) */
-    char *format;          /* DATETIME: as strptime() takes it, or NULL */
+    char *format;          /* DATETIME: as strptime() takes it; NUMERIC: number_format.h; or NULL */
 };
 
 /* How CSV is written. 0: to be found out. */

@@ -44,7 +44,8 @@ static bool allocate_groups(struct schema_ingest *ingest) {
         else c->codes = malloc(rows * sizeof *c->codes);
         if (c->turned) c->scratch = malloc(size * sizeof *c->scratch);
         if (!(c->numbers || c->codes || c->texts || (c->tensors && c->absent)) || (c->turned && !c->scratch)) return false;
-        ingest->numbers[i] = c->type == SCHEMA_NUMERIC ? c->numbers : NULL;
+        const bool points = c->number_format.grouped && c->number_format.marks == SCHEMA_MARKS_POINT_COMMA; /* 1.234 is not 1.234 there */
+        ingest->numbers[i] = c->type == SCHEMA_NUMERIC && !points ? c->numbers : NULL;
         ingest->values[i] = values_of(c);
     }
     return true;
@@ -163,7 +164,8 @@ int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *pr
 static bool describe(struct ingest_column *c, struct schema_column *out) {
     out->name = c->name, out->type = c->type, out->missing = c->missing;
     if (c->type == SCHEMA_TENSOR) out->shape = c->shape;
-    if (c->type == SCHEMA_DATETIME) out->days = !c->clock, out->format = c->format;
+    if (c->type == SCHEMA_DATETIME) out->days = !c->clock;
+    if (schema_type_is_number(c->type)) out->format = c->format;
     schema_statistics_finish(&c->statistics, out);
     if (c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN) return true;
     out->categories_count = c->type == SCHEMA_BOOLEAN ? 2 : c->dictionary.count;

@@ -53,20 +53,26 @@ static bool is_prose(const struct ingest_column *c) {
 
 /* Texts alone, which may be to be read and not told apart. */
 static bool may_be_text(const struct ingest_column *c) {
-    return c->sample_texts && !c->sample_numbers && !c->sample_booleans && !c->sample_arrays && c->sample_dates < c->sample_texts &&
-           (is_prose(c) || c->sample_texts >= DISTINCT_CELLS);
+    return c->sample_texts && !c->sample_numbers && !c->sample_booleans && !c->sample_arrays && c->spelling.resembling < c->sample_texts &&
+           c->spelling.written < c->sample_texts && (is_prose(c) || c->sample_texts >= DISTINCT_CELLS);
 }
 
-/* Numbers but for a few cells. */
+/* Numbers of which the digits matter and not the value. */
+static bool are_codes(const struct ingest_column *c) {
+    return !c->sample_texts && !c->sample_booleans && !c->sample_arrays && schema_spelling_codes(&c->spelling) &&
+           c->spelling.eights < c->sample_numbers;
+}
+
+/* Numbers, but for a few cells. */
 static bool may_be_numbers(const struct ingest_column *c) {
-    return c->sample_texts && !c->sample_booleans && !c->sample_arrays && c->sample_numbers > ABSENT_NUMBERS &&
-           c->sample_numbers >= ABSENT_SHARE * c->sample_texts;
+    const int64_t numbers = c->sample_numbers + c->spelling.written, others = c->sample_texts - c->spelling.written + c->sample_booleans;
+    return others && !c->sample_arrays && numbers > ABSENT_NUMBERS && numbers >= ABSENT_SHARE * others && !schema_spelling_codes(&c->spelling);
 }
 
 /* -1: no memory. */
 static int take_value(struct values *v, const struct schema_cell *cell, bool mixed) {
-    double number;
-    const bool is_number = mixed && (cell->kind == CELL_NUMBER || (cell->kind == CELL_TEXT && schema_number_cell(cell->text, cell->size, &number)));
+    struct schema_number_spelling spelling;
+    const bool is_number = mixed && cell->kind != CELL_BOOLEAN && schema_number_spell(cell->text, cell->size, &spelling);
     struct schema_dictionary *d = is_number ? &v->numbers : &v->texts;
     if (is_number ? d->count > ABSENT_NUMBERS : v->many) return 0;
     if (schema_dictionary_find(d, cell->text, cell->size) >= 0) return 0;
@@ -81,7 +87,7 @@ static int take_values(const struct schema_ingest *ingest, struct values *values
         if (cell.kind == CELL_ROW || cell.kind == CELL_MISSING) continue;
         const struct ingest_column *c = &ingest->columns[cell.column];
         const bool mixed = may_be_numbers(c);
-        if (c->given || c->declared || (!mixed && !may_be_text(c)) || schema_cell_is_missing(cell.text, cell.size)) continue;
+        if (c->given || c->declared || (!mixed && !may_be_text(c) && !are_codes(c)) || schema_cell_is_missing(cell.text, cell.size)) continue;
         if (take_value(&values[cell.column], &cell, mixed) != 0) return -1;
     }
     return 0;
@@ -98,17 +104,59 @@ static bool are_numbers(const struct ingest_column *c, const struct values *v) {
     return may_be_numbers(c) && !v->many && v->numbers.count > ABSENT_NUMBERS;
 }
 
-static enum schema_type inferred(struct ingest_column *c, struct values *v) {
+/* Dates alone; those of eight digits, and those that fit one format and no other, have it then. */
+static bool are_dates(struct ingest_column *c) {
+    char other[SCHEMA_DATETIME_TEXT], found[SCHEMA_DATETIME_TEXT];
+    if (c->sample_booleans || c->sample_arrays || (c->sample_texts && c->sample_numbers)) return false;
+    if (c->sample_texts && c->sample_dates == c->sample_texts) return true;
+    if (c->sample_numbers && c->spelling.eights == c->sample_numbers) snprintf(found, sizeof found, "%%Y%%m%%d");
+    else if (!c->sample_texts || !schema_datetime_form(&c->spelling.forms, 0, found) || schema_datetime_form(&c->spelling.forms, 1, other))
+        return false;
+    memcpy(c->format_found, found, sizeof found);
+    return true;
+}
+
+/* Numbers that are written in one way that is not plain: then that is the column's format. */
+static bool find_number_format(const struct schema_ingest *ingest, struct ingest_column *c) {
+    const char *decimal = json_string_value(json_object_get(json_object_get(ingest->details, "csv"), "decimal"));
+    const bool commas = c->given || (decimal && *decimal == ',');
+    struct schema_number_format format;
+    if (!schema_spelling_format(&c->spelling, c->sample_numbers, commas, &format)) return c->spelling.written == 0;
+    c->number_format = format;
+    schema_number_format_text(&format, c->format_found);
+    return true;
+}
+
+static enum schema_type inferred(const struct schema_ingest *ingest, struct ingest_column *c, struct values *v) {
     if (c->sample_arrays) return SCHEMA_TENSOR;
-    if (c->sample_texts && !c->sample_numbers && !c->sample_booleans && c->sample_dates == c->sample_texts) return SCHEMA_DATETIME;
+    if (are_dates(c)) return SCHEMA_DATETIME;
     if (is_text(c, v)) return SCHEMA_TEXT;
-    if (are_numbers(c, v)) {
+    if (are_codes(c)) /* as texts, where a dictionary of them would be the column once more */
+        return c->sample_numbers >= DISTINCT_CELLS && v->texts.count * 2 > c->sample_numbers ? SCHEMA_TEXT : SCHEMA_CATEGORICAL;
+    if (c->spelling.written && c->spelling.written == c->sample_texts && !c->sample_booleans && !schema_spelling_codes(&c->spelling) &&
+        find_number_format(ingest, c))
+        return SCHEMA_NUMERIC;
+    if (are_numbers(c, v) && find_number_format(ingest, c)) {
         c->absents = v->texts;
         v->texts = (struct schema_dictionary){0};
         return SCHEMA_NUMERIC;
     }
     if (c->sample_texts || (c->sample_numbers && c->sample_booleans)) return SCHEMA_CATEGORICAL;
-    return c->sample_booleans ? SCHEMA_BOOLEAN : SCHEMA_NUMERIC;
+    if (c->sample_booleans) return SCHEMA_BOOLEAN;
+    (void)find_number_format(ingest, c);
+    return SCHEMA_NUMERIC;
+}
+
+/* The format that the user gives, or that was found out. */
+static void settle_format(const struct schema_ingest *ingest, struct ingest_column *c) {
+    if (c->given && c->given->format) {
+        c->format = c->given->format;
+        if (c->type == SCHEMA_NUMERIC && schema_number_format_parse(c->format, &c->number_format))
+            c->format = schema_number_format_text(&c->number_format, c->format_found);
+    } else if (c->given && c->type == SCHEMA_NUMERIC) (void)find_number_format(ingest, c);
+    else if (c->given && c->type == SCHEMA_DATETIME && !ingest->options.types_stand) (void)are_dates(c);
+    if (!c->format && *c->format_found && (c->type == SCHEMA_NUMERIC || c->type == SCHEMA_DATETIME)) c->format = c->format_found;
+    if (c->format && !*c->format) c->format = NULL;
 }
 
 /* The shape of the first array that is written as text (a cell of CSV): the user must have said that the column is a tensor. */
@@ -150,8 +198,8 @@ static int infer_column(struct schema_ingest *ingest, int32_t i, struct values *
                                   schema_type_name(c->given->type),
                                   c->type == SCHEMA_TENSOR ? "its cells are arrays: it is a tensor" : "its cells are single numbers");
     }
-    c->type = c->given ? c->given->type : c->declared ? c->type : inferred(c, values);
-    if (c->given && c->given->format) c->format = c->given->format;
+    c->type = c->given ? c->given->type : c->declared ? c->type : inferred(ingest, c, values);
+    if (!c->declared || c->given) settle_format(ingest, c);
     return c->type == SCHEMA_TENSOR ? settle_shape(ingest, i, problems) : 0;
 }
 
@@ -172,11 +220,18 @@ int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *pr
 void schema_ingest_reason(const struct schema_ingest *ingest, int32_t column, char *text, size_t size) {
     const struct ingest_column *c = &ingest->columns[column];
     const long long numbers = (long long)c->sample_numbers, texts = (long long)c->sample_texts, booleans = (long long)c->sample_booleans;
+    const struct ingest_spelling *s = &c->spelling;
     if (c->given) snprintf(text, size, "types says so");
     else if (c->declared) snprintf(text, size, "so are the values of the array");
     else if (c->sample_arrays) snprintf(text, size, "%lld cells are arrays", (long long)c->sample_arrays);
     else if (c->absents.count)
-        snprintf(text, size, "%lld cells are numbers, the other %lld are taken as missing, the first being \"%s\"", numbers, texts, c->odd);
+        snprintf(text, size, "%lld cells are numbers, the other %lld are taken as missing, the first being \"%s\"", numbers + (long long)s->written,
+                 texts - (long long)s->written + booleans, c->odd);
+    else if (c->type == SCHEMA_NUMERIC && c->format && s->written)
+        snprintf(text, size, "all %lld cells are numbers of the format %s, such as \"%s\"", numbers + texts, c->format, s->shown);
+    else if (c->type == SCHEMA_DATETIME && c->format) snprintf(text, size, "all %lld cells are dates of the format %s", numbers + texts, c->format);
+    else if (numbers && !texts && !booleans && c->type != SCHEMA_NUMERIC)
+        snprintf(text, size, "all %lld cells are numbers whose digits matter, such as \"%s\"", numbers, s->code);
     else if (texts && numbers) snprintf(text, size, "%lld cells are numbers, %lld are not, the first being \"%s\"", numbers, texts, c->odd);
     else if (texts && c->type == SCHEMA_DATETIME) snprintf(text, size, "all %lld cells are dates, the first being \"%s\"", texts, c->odd);
     else if (texts && c->type == SCHEMA_TEXT)

@@ -7,13 +7,12 @@
 #include "ingest_sink.h"
 #include "number.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { IDENTIFIER_ROWS = 50, PAIRS_COLUMNS_MAX = 2000, DATES_LOOKED_AT = 100 };
+enum { IDENTIFIER_ROWS = 50, PAIRS_COLUMNS_MAX = 2000 };
 
 /* ---- traces ---- */
 
@@ -104,26 +103,6 @@ static void review_pair(struct schema_ingest *ingest, const struct ingest_column
 
 /* ---- one column ---- */
 
-/* 2024-01-31, 31.01.2024, 1/31/2024, perhaps with a time behind it. */
-static bool is_date(const char *text) {
-    int digits[3] = {0, 0, 0}, part = 0;
-    const char *p = text;
-    char mark = '\0';
-    for (; *p && part < 3; p++) {
-        if (isdigit((unsigned char)*p)) digits[part]++;
-        else if (part < 2 && digits[part] && (*p == '-' || *p == '.' || *p == '/') && (!mark || *p == mark)) mark = *p, part++;
-        else break;
-    }
-    if (part != 2 || digits[1] < 1 || digits[1] > 2 || (*p && *p != ' ' && *p != 'T')) return false;
-    return (digits[0] == 4 && digits[2] >= 1 && digits[2] <= 2) || (digits[0] <= 2 && (digits[2] == 4 || digits[2] == 2));
-}
-
-static bool are_dates(const struct schema_dictionary *d) {
-    for (int32_t i = 0; i < d->count && i < DATES_LOOKED_AT; i++)
-        if (!is_date(schema_dictionary_value(d, i))) return false;
-    return d->count > 0;
-}
-
 /* "3,14" is a number to half of Europe. */
 static bool decimal_comma(const char *text) {
     const char *comma = strchr(text, ',');
@@ -181,20 +160,15 @@ static void review_categories(struct schema_ingest *ingest, const struct ingest_
                            "column \"%s\": %lld cells such as NA, NaN or ? are kept as categories, because the column holds text; leave such cells "
                            "empty if they are missing",
                            name, (long long)c->kept);
-    if (!c->given && c->sample_numbers > c->sample_texts && c->sample_texts > 0)
+    if (!c->given && c->sample_numbers > c->sample_texts + c->sample_booleans && c->sample_texts + c->sample_booleans > 0)
         schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: most of its values are numbers, but not all (\"%s\")", name, c->odd);
     const bool comma = strcmp(json_text(ingest->details, "csv", "decimal"), ",") == 0;
     if (!comma && c->dictionary.count > 0 && decimal_comma(schema_dictionary_value(&c->dictionary, 0)))
         schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: its numbers seem to have a decimal comma (\"%s\"); write a point%s", name,
                            schema_dictionary_value(&c->dictionary, 0), ingest->details ? ", or send the file again with decimal=comma" : "");
-    if (are_dates(&c->dictionary))
-        schema_ingest_warn(
-            ingest,
-            "column \"%s\" holds dates as text (\"%s\"), each of which is a category of its own; send it with %s, where the format says how they "
-            "are written",
-            name, schema_dictionary_value(&c->dictionary, 0),
-            ingest->types_in_body ? "{\"type\":\"datetime\",\"format\":\"%m/%d/%Y\"}" : "the type datetime:%m/%d/%Y (in a URL % is %25)");
-    else if (present > IDENTIFIER_ROWS && c->dictionary.count == present)
+    else schema_ingest_review_spelling(ingest, c);
+    if (schema_ingest_review_dates(ingest, c)) return;
+    if (present > IDENTIFIER_ROWS && c->dictionary.count == present)
         schema_ingest_warn(ingest, "column \"%s\" looks like an identifier: all its %lld values are different; leave it out of the features", name,
                            (long long)present);
     else if (c->dictionary.count == 1 && ingest->rows > 1) schema_ingest_warn(ingest, "column \"%s\" is constant", name);
@@ -210,6 +184,7 @@ void schema_ingest_review(struct schema_ingest *ingest) {
             continue;
         }
         if (c->type == SCHEMA_CATEGORICAL) review_categories(ingest, c, name);
+        else schema_ingest_review_spelling(ingest, c);
         if (c->absents_seen) review_absents(ingest, c, name);
         bool constant = (schema_type_is_number(c->type) || c->type == SCHEMA_TENSOR)
                             ? c->statistics.min == c->statistics.max

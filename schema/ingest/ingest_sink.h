@@ -14,6 +14,7 @@
 #include "column_file.h"
 #include "ingest.h"
 #include "ingest_decode.h"
+#include "ingest_spelling.h"
 #include "statistics.h"
 
 enum {
@@ -44,6 +45,7 @@ struct ingest_column {
     int64_t sample_numbers, sample_booleans, sample_tokens, sample_texts, sample_arrays;
     int64_t sample_dates, sample_words; /* other texts that are dates; words of all of them */
     char odd[64];                       /* the first other text, shortened */
+    struct ingest_spelling spelling;    /* of the sample */
     struct schema_dictionary absents;   /* NUMERIC: texts that stand for a missing number here, found in the sample */
     int64_t absents_seen;
     /* the group being filled; which one depends on the type */
@@ -58,10 +60,14 @@ struct ingest_column {
     struct schema_dictionary dictionary; /* CATEGORICAL */
     int64_t *counts;                     /* per category */
     int32_t counts_room;
-    const char *format; /* DATETIME: how texts are written, or NULL */
-    bool clock;         /* DATETIME: some value is not the start of a day */
-    int64_t kept;       /* NA and the like kept as a category */
-    char spelt[2][8];   /* BOOLEAN: false, true as they first appeared */
+    const char *format;                           /* DATETIME, NUMERIC: how texts are written, or NULL */
+    char format_found[SCHEMA_NUMBER_FORMAT_TEXT]; /* where it was found out */
+    struct schema_number_format number_format;    /* NUMERIC: the same, parsed */
+    int64_t lost;                                 /* NUMERIC: values whose digits or zeros a number does not keep */
+    char first_lost[64];
+    bool clock;       /* DATETIME: some value is not the start of a day */
+    int64_t kept;     /* NA and the like kept as a category */
+    char spelt[2][8]; /* BOOLEAN: false, true as they first appeared */
     int64_t boolean_counts[2];
     struct bp_shape cell_shape, shape; /* TENSOR: as cells come, as it is stored (H, W, C) */
     bool turned;                       /* cells come as (C, H, W) */
@@ -138,6 +144,8 @@ int schema_ingest_no_memory(struct schema_problems *problems);
 
 /* Settles every column's type from the sample and the user's word. */
 int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *problems);
+/* How to ask for another type: types=age:categorical in the query of CSV, a member of the body in JSON. */
+void schema_ingest_override(const struct schema_ingest *ingest, const struct ingest_column *column, const char *type, char *text, size_t size);
 /* Puts a cell into the group being filled. */
 int schema_ingest_store(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
 /* The code of a category (CATEGORICAL), from 0, added when it is new; -1 with a problem. */
@@ -151,6 +159,10 @@ void schema_ingest_draw(uint64_t row, int64_t rows, float *weights);
 /* The group's rows from..rows go into the trace of a numeric column; of one of codes, the first of them being row `row` of the dataset. */
 void schema_ingest_trace_numbers(struct ingest_column *column, int64_t from, int64_t rows, const float *weights);
 void schema_ingest_trace_codes(struct ingest_column *column, uint64_t row, int64_t from, int64_t rows);
+/* ingest_spelling.c: how a column was read where that is not plain, and what was lost. */
+void schema_ingest_review_spelling(struct schema_ingest *ingest, const struct ingest_column *column);
+/* Categories that are dates. False: they are not. */
+bool schema_ingest_review_dates(struct schema_ingest *ingest, const struct ingest_column *column);
 /* The warnings that can only be told at the end. */
 void schema_ingest_review(struct schema_ingest *ingest);
 /* name cut to a readable length between characters; text holds at least 64 bytes. */

@@ -8,19 +8,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How to ask for another type: types=age:categorical in the query of CSV, a member of the body in JSON. */
-static void override_text(const struct schema_ingest *ingest, const struct ingest_column *c, const char *type, char *text, size_t size) {
-    char name[64];
+void schema_ingest_override(const struct schema_ingest *ingest, const struct ingest_column *c, const char *type, char *text, size_t size) {
+    char name[64], escaped[200];
+    size_t n = 0;
     schema_ingest_short(c->name, c->name_size, name);
     const char *quote = strpbrk(name, ",:\"") ? "\"" : "";
+    for (const char *p = type; *p && n + 4 < sizeof escaped; p++) /* as it stands in a URL */
+        n += (size_t)snprintf(escaped + n, 4, *p == '%' ? "%%25" : *p == ' ' ? "+" : "%c", *p);
     if (ingest->types_in_body) snprintf(text, size, "\"types\":{\"%s\":\"%s\"}", name, type);
-    else snprintf(text, size, "types=%s%s%s:%s", quote, name, quote, type);
+    else snprintf(text, size, "types=%s%s%s:%s", quote, name, quote, escaped);
+}
+
+/* A type under which the cell fits: what it is written like, if that is known, else a category. */
+static const char *type_that_fits(const struct ingest_column *c, const struct schema_cell *cell, char type[static 2 * SCHEMA_NUMBER_FORMAT_TEXT]) {
+    struct ingest_spelling alone = {.forms = {UINT32_MAX, UINT32_MAX}};
+    struct schema_number_format format;
+    char text[SCHEMA_NUMBER_FORMAT_TEXT];
+    if (cell->kind == CELL_ARRAY || cell->kind == CELL_BOOLEAN) return "categorical";
+    schema_spelling_text(&alone, cell->text, cell->size, 0);
+    if (c->type == SCHEMA_DATETIME && schema_datetime_form(&alone.forms, 0, text)) {
+        if (c->spelling.forms.days && schema_datetime_form(&c->spelling.forms, 0, text)) alone.forms = c->spelling.forms;
+        (void)schema_datetime_form(&alone.forms, 0, text);
+    } else if (c->type != SCHEMA_NUMERIC || !alone.written || !schema_spelling_format(&alone, 0, true, &format) ||
+               !*schema_number_format_text(&format, text))
+        return "categorical";
+    snprintf(type, 2 * SCHEMA_NUMBER_FORMAT_TEXT, "%s:%s", schema_type_name(c->type), text);
+    return type;
 }
 
 static int misfit(struct schema_ingest *ingest, const struct schema_cell *cell, const char *expected, struct schema_problems *problems) {
     const struct ingest_column *c = &ingest->columns[cell->column];
-    char hint[200], why[160];
-    override_text(ingest, c, "categorical", hint, sizeof hint);
+    char hint[300], why[160], type[2 * SCHEMA_NUMBER_FORMAT_TEXT];
+    schema_ingest_override(ingest, c, type_that_fits(c, cell, type), hint, sizeof hint);
     if (ingest->options.types_stand) snprintf(why, sizeof why, "the column of the dataset is %s", schema_type_name(c->type));
     else if (c->given) snprintf(why, sizeof why, "the column was given the type %s", schema_type_name(c->type));
     else snprintf(why, sizeof why, "the column was taken as %s from the first %lld rows", schema_type_name(c->type), (long long)ingest->sample_rows);
@@ -36,16 +55,30 @@ static int misfit(struct schema_ingest *ingest, const struct schema_cell *cell, 
                                  hint);
 }
 
+/* Counts a value that is another one as a number. The zeros of a column that was given as numbers are not missed. */
+static void note_loss(struct ingest_column *c, const char *text, size_t size) {
+    const enum schema_number_loss loss = schema_number_loss(text, size);
+    if (loss == SCHEMA_LOSS_NONE || (loss == SCHEMA_LOSS_ZEROS && c->given)) return;
+    if (c->lost++ == 0) schema_ingest_short(text, size, c->first_lost);
+}
+
 static int store_number(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
     double number = NAN;
     bool fits = true;
     switch (cell->kind) {
     case CELL_MISSING: break;
-    case CELL_NUMBER: number = cell->number; break;
+    case CELL_NUMBER:
+        number = cell->number;
+        note_loss(c, cell->text, cell->size);
+        break;
     case CELL_TEXT:
     case CELL_STRING:
         if (schema_cell_is_missing(cell->text, cell->size)) break;
-        fits = (cell->kind == CELL_TEXT || c->given) && schema_number_cell(cell->text, cell->size, &number);
+        fits = schema_number_read(&c->number_format, cell->text, cell->size, &number);
+        if (fits) note_loss(c, cell->text, cell->size);
+        __attribute__((fallthrough));
+    case CELL_BOOLEAN:
+        if (cell->kind == CELL_BOOLEAN) fits = false;
         if (!fits && c->absents.count && schema_dictionary_find(&c->absents, cell->text, cell->size) >= 0) {
             c->absents_seen++;
             fits = true;
@@ -55,7 +88,10 @@ static int store_number(struct schema_ingest *ingest, struct ingest_column *c, c
     default: fits = false;
     }
     c->numbers[ingest->group_row] = fits ? number : NAN;
-    return fits ? 0 : misfit(ingest, cell, "a number", problems);
+    char expected[160];
+    if (fits) return 0;
+    snprintf(expected, sizeof expected, c->format ? "a number, plain or of the format \"%s\"" : "a number", c->format);
+    return misfit(ingest, cell, expected, problems);
 }
 
 static int store_boolean(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
@@ -108,7 +144,7 @@ static int32_t add_category(struct schema_ingest *ingest, struct ingest_column *
                             struct schema_problems *problems) {
     char name[64], hint[200];
     schema_ingest_short(c->name, c->name_size, name);
-    override_text(ingest, c, "text", hint, sizeof hint);
+    schema_ingest_override(ingest, c, "text", hint, sizeof hint);
     if (c->dictionary.count >= ingest->options.categories_max)
         return schema_problem_add(
             problems, NULL, "column \"%s\" has more than %d distinct values, too many for a categorical column; send it as text (%s) or leave it out",

@@ -4,6 +4,7 @@
 #include "ingest_sink.h"
 #include "text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -62,8 +63,15 @@ static char *take_name(const char **p) {
 
 static int set_format(struct schema_column_type *type, const char *format, const char *pointer, struct schema_problems *problems) {
     char shown[64];
-    if (type->type != SCHEMA_DATETIME) return schema_problem_add(problems, pointer, "a format belongs to the type datetime");
-    if (!schema_datetime_format_good(format))
+    struct schema_number_format numbers;
+    if (type->type != SCHEMA_DATETIME && type->type != SCHEMA_NUMERIC)
+        return schema_problem_add(problems, pointer, "a format belongs to the types datetime and numeric");
+    if (type->type == SCHEMA_NUMERIC && !schema_number_format_parse(format, &numbers))
+        return schema_problem_add(problems, pointer,
+                                  "\"%s\" is no format of numbers; it has the words plain, thousands_comma, thousands_point, thousands_space, "
+                                  "thousands_apostrophe, decimal_comma, percent, accounting, currency=EUR",
+                                  schema_ingest_short(format, strlen(format), shown));
+    if (type->type == SCHEMA_DATETIME && !schema_datetime_format_good(format))
         return schema_problem_add(problems, pointer,
                                   "the format \"%s\" does not say year, month and day as strptime takes them, like %%d/%%m/%%Y %%H:%%M",
                                   schema_ingest_short(format, strlen(format), shown));
@@ -143,7 +151,7 @@ static int decode_shape(json_t *shape, const char *pointer, struct schema_column
     return 0;
 }
 
-/* {"type":"tensor","shape":[28,28,1],"layout":"hwc"} or {"type":"datetime","format":"%d/%m/%Y"} */
+/* {"type":"tensor","shape":[28,28,1],"layout":"hwc"} or {"type":"datetime","format":"%d/%m/%Y"}, {"type":"numeric","format":"thousands_comma"} */
 static int decode_object(json_t *value, const char *pointer, struct schema_column_type *type, struct schema_problems *problems) {
     static const char *const fields[] = {"type", "shape", "layout", "format", NULL};
     int failed = 0;
@@ -161,6 +169,7 @@ static int decode_object(json_t *value, const char *pointer, struct schema_colum
                                     schema_ingest_short(key, strlen(key), shown), schema_did_you_mean(near, meant, sizeof meant), near ? "" : ".");
     }
     const json_t *format = json_object_get(value, "format");
+    if (format && type->format) return schema_problem_add(problems, pointer, "the format is given twice");
     if (format && !json_is_string(format)) return schema_problem_add(problems, pointer, "format is a text like \"%%d/%%m/%%Y\"");
     if (format && set_format(type, json_string_value(format), pointer, problems)) failed = -1;
     json_t *shape = json_object_get(value, "shape"), *layout = json_object_get(value, "layout");
@@ -181,10 +190,15 @@ static int decode_one(const char *name, json_t *value, const char *pointer, stru
         return schema_problem_add(problems, pointer,
                                   "expected a type: \"numeric\", \"categorical\", \"boolean\", \"datetime\", \"text\", \"tensor\" or "
                                   "{\"type\":\"tensor\",\"shape\":[28,28,1]}");
-    if (!schema_type_parse(json_string_value(text), &parsed)) return unknown_type(pointer, name, json_string_value(text), problems);
+    char word[128]; /* "datetime:%d/%m/%Y" */
+    snprintf(word, sizeof word, "%s", json_string_value(text));
+    char *format = strchr(word, ':');
+    if (format) *format++ = '\0';
+    if (!schema_type_parse(word, &parsed)) return unknown_type(pointer, name, json_string_value(text), problems);
     struct schema_column_type *added = append(types, count, strdup(name));
     if (!added) return schema_ingest_no_memory(problems);
     added->type = parsed;
+    if (format && set_format(added, format, pointer, problems)) return -1;
     return json_is_object(value) ? decode_object(value, pointer, added, problems) : 0;
 }
 

@@ -3,11 +3,12 @@
 
 #include "cell.h"
 #include "datetime.h"
-#include "number.h"
+#include "number_format.h"
 #include "values.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -106,6 +107,10 @@ static int decode_datetime(struct schema_predictor *p, int32_t i, const json_t *
     char got[80];
     if (text && missing_text(text)) return 0;
     if (text) schema_datetime_parse_as(f->format, text, strlen(text), &seconds);
+    else if (f->format && json_is_integer(json) && schema_datetime_format_digits(f->format)) { /* 20231231 */ seconds = (double)NAN;
+        snprintf(got, sizeof got, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
+        schema_datetime_parse_as(f->format, got, strlen(got), &seconds);
+    }
     if (!schema_datetime_holds(seconds))
         return schema_problem_add(problems, pointer, "column \"%.60s\" wants a date or time like %s%s%s, or seconds since 1970, got %s", f->name,
                                   f->format ? "\"" : "", f->format ? f->format : "\"2024-01-31\" or \"2024-01-31T12:00:00Z\"", f->format ? "\"" : "",
@@ -139,12 +144,12 @@ static int read_cell(struct schema_predictor *p, int32_t i, const json_t *json, 
     if (f->type == SCHEMA_NUMERIC) {
         const char *text = json_string_value(json);
         if (text && missing_text(text)) return 0;
-        if (!json_is_number(json))
-            return schema_problem_add(problems, pointer, "column \"%.60s\" wants a number, got %s%s", f->name,
-                                      schema_json_text(json, got, sizeof got),
-                                      text && schema_number_cell(text, strlen(text), &cell->number) ? "; send it without quotes" : "");
+        if (text ? !schema_number_read_as(f->format, text, strlen(text), &cell->number) : !json_is_number(json))
+            return schema_problem_add(problems, pointer, "column \"%.60s\" wants a number%s%s, got %s", f->name,
+                                      f->format ? ", plain or of the format " : "", f->format ? f->format : "",
+                                      schema_json_text(json, got, sizeof got));
         cell->kind = SCHEMA_VALUE_NUMBER;
-        cell->number = json_number_value(json);
+        if (!text) cell->number = json_number_value(json);
         return 0;
     }
     if (json_is_string(json)) {
@@ -152,7 +157,9 @@ static int read_cell(struct schema_predictor *p, int32_t i, const json_t *json, 
         return 0;
     }
     if (json_is_number(json) || json_is_boolean(json)) {
-        const char *text = json_is_true(json)    ? "true"
+        if (json_is_integer(json)) snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(json)); /* all its digits */
+        const char *text = json_is_integer(json) ? number
+                           : json_is_true(json)  ? "true"
                            : json_is_false(json) ? "false"
                                                  : schema_number_text(json_number_value(json), number, sizeof number);
         schema_predictor_category(p, i, text, strlen(text));
@@ -314,11 +321,60 @@ static int decode_columns(struct schema_predictor *p, const json_t *columns, int
     return problems->total ? -1 : 0;
 }
 
+/* ---- integers that are too long for jansson ---- */
+
+/* Puts integers of 19 digits and more in quotes: as texts they keep all of them, and columns of numbers take texts too. Those that jansson reads lose
+ * nothing either way. The copy is the caller's; NULL: there are none, or no memory. */
+static char *quote_long_integers(const char *body, size_t size, size_t *quoted_size) {
+    enum { LONG = 19 };
+    size_t count = 0, n = 0;
+    for (size_t i = 0; i + LONG <= size; i++) count += body[i] >= '0' && body[i] <= '9';
+    char *copy = count >= 1 ? malloc(size + 2 * (size / LONG) + 2) : NULL;
+    bool found = false;
+    for (size_t i = 0; copy && i < size;) {
+        const char c = body[i];
+        size_t end = i;
+        if (c == '"') {
+            for (end++; end < size && body[end] != '"'; end++) end += body[end] == '\\';
+            end = end < size ? end + 1 : size;
+        } else if (c == '-' || (c >= '0' && c <= '9')) {
+            for (end++; end < size && body[end] >= '0' && body[end] <= '9';) end++;
+        }
+        const bool whole = end > i && c != '"' && (end == size || (body[end] != '.' && (body[end] | 0x20) != 'e'));
+        const bool wrap = whole && end - i >= LONG && body[i + (c == '-')] != '0';
+        if (end == i) end++;
+        else if (c != '"' && !whole) /* the rest of a number with a fraction */
+            while (end < size &&
+                   (body[end] == '.' || body[end] == '+' || body[end] == '-' || (body[end] | 0x20) == 'e' || (body[end] >= '0' && body[end] <= '9')))
+                end++;
+        found = found || wrap;
+        if (wrap) copy[n++] = '"';
+        memcpy(copy + n, body + i, end - i);
+        n += end - i;
+        if (wrap) copy[n++] = '"';
+        i = end;
+    }
+    if (found) return *quoted_size = n, copy;
+    free(copy);
+    return NULL;
+}
+
+static json_t *load(const char *body, size_t size, json_error_t *where) {
+    json_t *json = json_loadb(body, size, JSON_REJECT_DUPLICATES, where);
+    if (json || json_error_code(where) != json_error_numeric_overflow) return json;
+    size_t quoted_size;
+    json_error_t again;
+    char *quoted = quote_long_integers(body, size, &quoted_size);
+    if (quoted) json = json_loadb(quoted, quoted_size, JSON_REJECT_DUPLICATES, &again);
+    free(quoted);
+    return json;
+}
+
 int schema_instances_decode(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max, struct schema_problems *problems) {
     static const struct bp_entry entry = {.name = "a prediction request"};
     static const char *const known[] = {"instances", "inputs", NULL};
     json_error_t where;
-    json_t *json = json_loadb(body, size, JSON_REJECT_DUPLICATES, &where);
+    json_t *json = load(body, size, &where);
     char got[80];
     if (!json) {
         struct schema_problem *last = problems->count < SCHEMA_PROBLEMS_MAX ? &problems->items[problems->count] : NULL;

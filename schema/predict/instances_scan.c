@@ -90,6 +90,7 @@ static bool take_cell(struct scan *s, int32_t i) {
     }
     switch (f->type) {
     case SCHEMA_DATETIME:
+        if (*s->at != '"' && f->format) return false; /* digits of a date, or seconds */
         if (*s->at != '"') {
             cell->kind = SCHEMA_VALUE_NUMBER;
             return take_number(s, &cell->number) && schema_datetime_holds(cell->number);

@@ -36,7 +36,8 @@ static struct schema_column_type *types_of(const struct schema_model *model, int
     const struct schema_preprocessing *p = model->training->preprocessing;
     struct schema_column_type *types = calloc((size_t)p->features_count + 1, sizeof *types);
     for (int32_t i = 0; types && i < p->features_count; i++)
-        types[i] = (struct schema_column_type){.name = p->features[i].name, .type = p->features[i].type, .shape = p->features[i].shape};
+        types[i] = (struct schema_column_type){
+            .name = p->features[i].name, .type = p->features[i].type, .shape = p->features[i].shape, .format = p->features[i].format, .hwc = true};
     *count = p->features_count;
     return types;
 }

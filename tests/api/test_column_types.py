@@ -127,7 +127,7 @@ def test_grows_with_dates_and_texts(server):
     assert [c["type"] for c in answer.json["columns"]] == ["datetime", "text"] and answer.json["columns"][0]["format"] == "%m/%d/%Y"
     assert server.get("/v1/datasets/%s/rows" % data).json["data"][2] == {"when": "2024-12-24", "note": "a third one"}
     assert len(server.get("/v1/datasets/%s@1/rows" % data).json["data"]) == 2
-    assert server.post("/v1/datasets/%s/rows" % data, body=b"when,note\n2024-12-24,x\n", headers=CSV).status == 422
+    assert server.post("/v1/datasets/%s/rows" % data, body=b"when,note\n24/12/2024,x\n", headers=CSV).status == 422
 
 
 def test_out_again(server):

@@ -217,9 +217,12 @@ def test_json_tensor_types(server):
     assert rows_of(server, name) == [{"i": [[[1, 5, 9], [2, 6, 10]], [[3, 7, 11], [4, 8, 12]]], "t": "1"}]
 
 
-def test_json_strings_are_text_and_numbers_are_numbers(server):
-    dataset = server.post_json(unique("strings"), records=[{"a": "1", "b": 1}, {"a": "2", "b": 2}])
-    assert [c["type"] for c in dataset["columns"]] == ["categorical", "numeric"]
+def test_numbers_in_json_strings(server):
+    records = [{"a": "1", "b": 1}, {"a": "2", "b": 2}]
+    dataset = server.post_json(unique("strings"), records=records)
+    assert [c["type"] for c in dataset["columns"]] == ["numeric", "numeric"] and "in quotes" in dataset["warnings"][0]
+    dataset = server.post_json(unique("strings"), records=records, types={"a": "categorical"})
+    assert [c["type"] for c in dataset["columns"]] == ["categorical", "numeric"] and dataset["warnings"] == []
 
 
 def test_json_unicode_names_and_escapes(server):

@@ -148,7 +148,7 @@ def test_tensors_nested_flat_and_by_name(server):
 # ---- what cannot be meant ----
 
 @pytest.mark.parametrize("body, pointer, words", [
-    ({"instances": [{**PENGUIN, "body_mass_g": "5400"}]}, "/instances/0/body_mass_g", "without quotes"),
+    ({"instances": [{**PENGUIN, "body_mass_g": "5,400"}]}, "/instances/0/body_mass_g", "wants a number"),
     ({"instances": [PENGUIN, {**PENGUIN, "body_mass_g": "heavy"}]}, "/instances/1/body_mass_g", "heavy"),
     ({"instances": [{**PENGUIN, "body_mass_g": True}]}, "/instances/0/body_mass_g", "true"),
     ({"instances": [{**PENGUIN, "body_mass_g": [1]}]}, "/instances/0/body_mass_g", "array"),

@@ -28,6 +28,7 @@
     X(refusals) \
     X(rows) \
     X(source) \
+    X(spelling) \
     X(targets) \
     X(text) \
     X(training) \

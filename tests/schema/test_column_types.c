@@ -30,9 +30,10 @@ START_TEST(times) {
         "since 1970; the column was given the type datetime. Correct the value, leave it empty if it is missing, or send the data again with "
         "types=t:categorical\"}]");
     CSV_REFUSED(
-        "t\n2024-01-31\n", "t:datetime:%m/%d/%Y",
-        "[{\"line\":2,\"column\":\"t\",\"value\":\"2024-01-31\",\"detail\":\"expected a date or time like \\\"%m/%d/%Y\\\"; the column was given the "
-        "type datetime. Correct the value, leave it empty if it is missing, or send the data again with types=t:categorical\"}]");
+        "t\n31/12/2023\n", "t:datetime:%m/%d/%Y",
+        "[{\"line\":2,\"column\":\"t\",\"value\":\"31/12/2023\",\"detail\":\"expected a date or time like \\\"%m/%d/%Y\\\"; the column was given the "
+        "type datetime. Correct the value, leave it empty if it is missing, or send the data again with types=t:datetime:%25d/%25m/%25Y\"}]");
+    CSV_ROWS("t\n2024-01-31\n1/31/2024\n", "t:datetime:%m/%d/%Y", "{\"t\":\"2024-01-31\"}\n{\"t\":\"2024-01-31\"}"); /* as rows are given out */
     struct loaded loaded = load_csv("t\n2024-01-31\n2024-02-02\n", NULL);
     char *text = column_text(loaded.data, 0);
     ck_assert_str_eq(text,

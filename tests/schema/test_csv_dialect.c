@@ -113,9 +113,9 @@ START_TEST(rows) {
     check_rows(load_as("text/csv", "a,b\n\"1,5\",1\n", NULL, "comma", NULL, NULL), "{\"a\":1.5,\"b\":1}", __LINE__);
     check_rows(load_as("text/tab-separated-values", "a, b\tc\n1\tx\n", NULL, NULL, NULL, NULL), "{\"a, b\":1,\"c\":\"x\"}", __LINE__);
     CSV_REFUSED("n;m\n1,5;2\n1.5x;3\n1,2;1.234,5\n", "n:numeric",
-                "[{\"line\":3,\"column\":\"n\",\"value\":\"1.5x\",\"detail\":\"expected a number; the column was given the type numeric. Correct the "
-                "value, leave "
-                "it empty if it is missing, or send the data again with types=n:categorical\"}]");
+                "[{\"line\":3,\"column\":\"n\",\"value\":\"1.5x\",\"detail\":\"expected a number, plain or of the format "
+                "\\\"decimal_comma\\\"; the column was given the type numeric. Correct the value, leave it empty if it is missing, or send the data "
+                "again with types=n:categorical\"}]");
     CSV_REFUSED(
         "1,2\n3\n", NULL,
         "[{\"line\":2,\"value\":\"3\",\"detail\":\"the line has 1 cells, the first has 2 columns; put text with a separator in double quotes\"}]");

@@ -79,9 +79,7 @@ START_TEST(suspicions) {
           "\"columns \\\"colour\\\" and \\\"state\\\" go together one to one; if one is the target, the other gives it away\"]",
           __LINE__);
     warns("a,b,colour,state", nearly, "[]", __LINE__);
-    warns("d,e,x", dates,
-          "[\"column \\\"e\\\" holds dates as text (\\\"1/1/2023 12:00\\\"), each of which is a category of its own; send it with the type "
-          "datetime:%m/%d/%Y (in a URL % is %25), where the format says how they are written\"]",
+    warns("d,e,x", dates, "[\"column \\\"e\\\" holds dates of the format %m/%d/%Y %H:%M; to keep the texts, send it with types=e:categorical\"]",
           __LINE__);
 }
 END_TEST

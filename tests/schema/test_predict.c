@@ -140,8 +140,7 @@ static void said(struct rig *rig, const char *body, const char *expected) {
 
 START_TEST(problems_at_their_place) {
     struct rig rig = colours_rig();
-    said(&rig, "{\"instances\":[[1,\"red\"],[\"2\",\"red\"]]}",
-         "!/instances/1/0: column \"x\" wants a number, got the string \"2\"; send it without quotes");
+    said(&rig, "{\"instances\":[[1,\"red\"],[\"2x\",\"red\"]]}", "!/instances/1/0: column \"x\" wants a number, got the string \"2x\"");
     said(&rig, "{\"instances\":[{\"x\":[1]}]}", "!/instances/0/x: column \"x\" wants a number, got an array of 1");
     said(&rig, "{\"instances\":[{\"x\":1,\"colour\":{}}]}", "!/instances/0/colour: column \"colour\" wants a text, got an object");
     said(&rig, "{\"instances\":[[1]]}", "!/instances/0: this instance has 1 values, the model has 2 features");

@@ -166,7 +166,9 @@ static void predict(const struct schema_training *t, const bp_real *weights, uin
     struct schema_predictor *p = schema_predictor_new(model, &error);
     struct schema_view *view = schema_view_new(model->training->preprocessing, dataset, false, &error);
     FUZZ_REQUIRE(p && view);
-    if (schema_predict_rows(p, view, row, 1, "", &out) == 0) check_json(&out);
+    if (schema_predict_rows(p, &(struct schema_rows){view, row, 1}, "", &out, &error) == 0) check_json(&out);
+    else FUZZ_REQUIRE(error.message[0]);
+    out.size = 0;
     char *body = NULL;
     json_t *request = json_pack("{s:[O,O]}", "instances", json_array_get(records, row), json_array_get(records, (row + 1) % ROWS));
     body = json_dumps(request, JSON_COMPACT);

@@ -31,6 +31,8 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     p->unseen_first = calloc(features, sizeof *p->unseen_first);
     p->holes = calloc(features, sizeof *p->holes);
     p->indices = calloc(features, sizeof *p->indices);
+    p->far = calloc(features, sizeof *p->far);
+    p->far_first = calloc(features, sizeof *p->far_first);
     for (int32_t i = 0; p->indices && i < pre->features_count; i++) {
         const int32_t input = schema_feature_apart(&pre->features[i]) ? pre->features[i].offset : 0;
         p->indices[i] = bp_network_indices(model->training->network, input);
@@ -42,7 +44,9 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     }
     p->tensors = malloc((tensors + 1) * sizeof *p->tensors);
     for (int32_t i = 0; i < pre->inputs_count; i++) p->input_sizes[i] = bp_shape_size(&pre->inputs[i].shape);
-    if (!p->cells || !p->tensor_at || !p->missing || !p->unseen || !p->unseen_first || !p->holes || !p->indices || !p->tensors) goto memory;
+    if (!p->cells || !p->tensor_at || !p->missing || !p->unseen || !p->unseen_first || !p->holes || !p->indices || !p->far || !p->far_first ||
+        !p->tensors)
+        goto memory;
     if (bp_workspace_new(model->training->network, p->batch_max, false, &p->workspace, error) != 0) goto failed;
     return p;
 memory:
@@ -63,6 +67,8 @@ void schema_predictor_free(struct schema_predictor *p) {
     free(p->unseen_first);
     free(p->holes);
     free(p->indices);
+    free(p->far);
+    free(p->far_first);
     free(p);
 }
 
@@ -75,9 +81,12 @@ void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out)
     p->ignored_rows = 0;
     p->not_finite = -1;
     p->suspect = -1;
+    p->overflow = false;
     memset(p->missing, 0, features * sizeof *p->missing);
     memset(p->unseen, 0, features * sizeof *p->unseen);
     memset(p->holes, 0, features * sizeof *p->holes);
+    memset(p->far, 0, features * sizeof *p->far);
+    p->counted = 0;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------------ */
@@ -149,6 +158,7 @@ int schema_predicted_text(double value, double step, char text[static 40]) {
 /* The number y of the network in the unit of the target. */
 static void write_value(struct schema_predictor *p, double y, double std, double mean) {
     char text[40];
+    p->overflow = p->overflow || !isfinite(y * std + mean);
     const int size = schema_predicted_text(y * std + mean, step_of(y, std), text);
     schema_text_add(p->out, text, (size_t)size);
 }
@@ -233,7 +243,9 @@ static void write_positions(struct schema_predictor *p, const struct positions *
 
 static void write_number(struct schema_predictor *p, const struct positions *what, const float *y) {
     const struct bp_output *output = output_of(p, what->o);
-    write_value(p, (double)y[bp_loss_point(output->loss, output->values)], what->target->std, what->target->mean);
+    const int64_t j = (y - what->y) / what->each;
+    write_value(p, (double)y[bp_loss_point(output->loss, output->values)], schema_target_unit(what->target, j),
+                schema_target_origin(what->target, j));
 }
 
 /* The numbers of a tensor; those of a loss with several outputs a number are their points. */
@@ -340,6 +352,7 @@ void schema_predictor_flush(struct schema_predictor *p) {
         if (!schema_predictor_finite(p, i)) break;
         if (p->out->bytes[p->out->size - 1] != '[') schema_text_add(p->out, ",", 1);
         write_prediction(p, i);
+        if (p->overflow) schema_predictor_spoil(p, i);
     }
     p->filled = 0;
 }
@@ -377,6 +390,22 @@ static double given(struct schema_predictor *p, const struct schema_view *view, 
     return (double)p->tensors[k];
 }
 
+/* Counts for warnings. */
+static void count_numbers(struct schema_predictor *p, const struct schema_rows *rows, int32_t n) {
+    double numbers[SCHEMA_PREDICT_BATCH];
+    int64_t at[SCHEMA_PREDICT_BATCH];
+    for (int32_t i = 0; i < n; i++) at[i] = rows->first + i;
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
+        const int32_t column = rows->view->columns[i];
+        if (column < 0 || p->preprocessing->features[i].type > SCHEMA_DATETIME || p->preprocessing->features[i].type == SCHEMA_CATEGORICAL) continue;
+        const enum schema_type type = rows->view->dataset->columns[column].type;
+        if (type == SCHEMA_TENSOR || type == SCHEMA_CATEGORICAL || type == SCHEMA_TEXT) continue;
+        schema_dataset_gather(rows->view->dataset, column, at, n, numbers);
+        for (int32_t r = 0; r < n; r++) schema_predictor_count_number(p, i, numbers[r]);
+    }
+    p->counted += n;
+}
+
 static int gather(struct schema_predictor *p, const struct schema_rows *rows, int32_t n, struct bp_error *error) {
     for (int32_t i = 0; i < n; i++) {
         float *at[BP_INPUTS_MAX];
@@ -390,6 +419,7 @@ static int gather(struct schema_predictor *p, const struct schema_rows *rows, in
             return bp_error_set(error, "", "row %lld: %s", (long long)row + 1,
                                 schema_predictor_why(p, unusable, given(p, rows->view, unusable, row, where), why));
     }
+    count_numbers(p, rows, n);
     bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
     for (int32_t i = 0; i < n; i++)
         if (!schema_predictor_finite(p, i)) {
@@ -401,13 +431,14 @@ static int gather(struct schema_predictor *p, const struct schema_rows *rows, in
 
 int schema_predict_rows(struct schema_predictor *p, const struct schema_rows *rows, const char *separator, struct schema_text *out,
                         struct bp_error *error) {
-    schema_predictor_reset(p, out);
+    p->out = out;
     for (int64_t done = 0; done < rows->n;) {
         const int32_t some = rows->n - done < p->batch_max ? (int32_t)(rows->n - done) : p->batch_max;
         if (gather(p, &(struct schema_rows){rows->view, rows->first + done, some}, some, error) != 0) return -1;
         for (int32_t i = 0; i < some; i++) {
             write_prediction(p, i);
             schema_text_string(out, separator);
+            if (p->overflow) return bp_error_set(error, "", "row %lld: the prediction is not a finite number", (long long)rows->first + done + i + 1);
         }
         done += some;
     }
@@ -416,6 +447,5 @@ int schema_predict_rows(struct schema_predictor *p, const struct schema_rows *ro
 
 int32_t schema_predict_gather(struct schema_predictor *p, const struct schema_rows *rows, struct bp_error *error) {
     const int32_t n = rows->n > p->batch_max ? p->batch_max : (int32_t)rows->n;
-    schema_predictor_reset(p, NULL);
     return gather(p, rows, n, error) == 0 ? n : -1;
 }

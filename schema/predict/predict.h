@@ -34,6 +34,8 @@ struct schema_predicted {
     double value;  /* the number (the point prediction) in the target's own unit */
     double step;   /* about how far apart neighbouring values are: the network computes in float32 */
 };
+/* Every warning about what was predicted so far, in words. */
+void schema_predict_warnings(const struct schema_predictor *predictor, void (*say)(void *context, const char *warning), void *context);
 /* A value with as many digits as its step lets matter, 9 to 17. Returns how many bytes it has. */
 int schema_predicted_text(double value, double step, char text[static 40]);
 /* Not for tensors. */

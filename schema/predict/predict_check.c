@@ -2,6 +2,7 @@
  * warning. */
 #include "predictor.h"
 
+#include "datetime.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -66,7 +67,10 @@ static bool output_finite(const struct schema_predictor *p, int32_t o, const flo
     if (!bp_kernels()->finite((size_t)p->widths[o], y)) return false;
     for (int32_t j = 0; j < p->widths[o]; j++) most = fmaxf(most, fabsf(y[j]));
     for (int32_t k = output->first; k < output->first + output->count; k++)
-        if (!isfinite((double)most * p->preprocessing->targets[k].std + fabs(p->preprocessing->targets[k].mean))) return false;
+        for (int64_t j = 0; j < (p->preprocessing->targets[k].channels_count ? p->preprocessing->targets[k].channels_count : 1); j++)
+            if (!isfinite((double)most * schema_target_unit(&p->preprocessing->targets[k], j) +
+                          fabs(schema_target_origin(&p->preprocessing->targets[k], j))))
+                return false;
     return true;
 }
 
@@ -84,14 +88,17 @@ static int32_t find_suspect(const struct schema_predictor *p, int32_t row) {
     return suspect;
 }
 
+void schema_predictor_spoil(struct schema_predictor *p, int32_t row) {
+    p->not_finite = p->rows - p->filled + row;
+    p->suspect = find_suspect(p, row);
+}
+
 bool schema_predictor_finite(struct schema_predictor *p, int32_t row) {
     bool good = true;
     for (int32_t o = 0; good && o < p->preprocessing->outputs_count; o++)
         good = output_finite(p, o, bp_workspace_output(p->workspace, o) + (int64_t)row * p->widths[o]);
-    if (good) return true;
-    p->not_finite = p->rows - p->filled + row;
-    p->suspect = find_suspect(p, row);
-    return false;
+    if (!good) schema_predictor_spoil(p, row);
+    return good;
 }
 
 const char *schema_predictor_not_finite(const struct schema_predictor *p, char text[static 300]) {
@@ -104,12 +111,25 @@ const char *schema_predictor_not_finite(const struct schema_predictor *p, char t
 
 /* ---- warnings ---------------------------------------------------------------------------------------------------------------- */
 
+static void count_far(struct schema_predictor *p, int32_t i, double v) {
+    if (p->far[i]++ == 0) p->far_first[i] = v;
+}
+
+void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v) {
+    if (!p->indices[i] && schema_feature_far(&p->preprocessing->features[i], v)) count_far(p, i, v);
+}
+
 void schema_predictor_count(struct schema_predictor *p) {
+    int64_t at;
     for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
         const struct schema_feature_value *cell = &p->cells[i];
         if (cell->kind == SCHEMA_VALUE_MISSING) p->missing[i]++;
         if (cell->kind == SCHEMA_VALUE_TENSOR && cell->holes) p->holes[i]++;
+        if (cell->kind == SCHEMA_VALUE_NUMBER) schema_predictor_count_number(p, i, cell->number);
+        else if (cell->kind == SCHEMA_VALUE_TENSOR && !p->indices[i] && schema_tensor_far(&p->preprocessing->features[i], cell->tensor, &at))
+            count_far(p, i, (double)cell->tensor[at]);
     }
+    p->counted++;
 }
 
 /* What became of missing values. */
@@ -128,42 +148,78 @@ static const char *fate_of(const struct schema_predictor *p, int32_t i) {
     return "replaced by the mean";
 }
 
-/* The k-th warning of a feature; false: it has none of that kind. */
-enum { MISSING, HOLES, UNSEEN, KINDS };
-static bool warning_of(const struct schema_predictor *p, int32_t i, int kind, char *text, size_t size) {
-    const char *name = p->preprocessing->features[i].name;
-    const long long rows = (long long)p->rows;
-    switch (kind) {
-    case MISSING:
-        snprintf(text, size, "column \"%.60s\": %lld of %lld values are missing and were %s", name, (long long)p->missing[i], rows, fate_of(p, i));
-        return p->missing[i] > 0;
-    case HOLES:
-        snprintf(text, size, "column \"%.60s\": %lld of %lld tensors have missing numbers, which were %s", name, (long long)p->holes[i], rows,
-                 fate_of(p, i));
-        return p->holes[i] > 0;
-    case UNSEEN:
-        snprintf(text, size, "column \"%.60s\": %lld of %lld values were not in the training rows (the first: \"%s\") and went to the unseen bucket",
-                 name, (long long)p->unseen[i], rows, p->unseen_first[i]);
-        return p->unseen[i] > 0;
-    default: return false;
-    }
+/* A value of a number or a time. */
+static const char *shown(const struct schema_feature *f, double v, char text[static SCHEMA_DATETIME_TEXT]) {
+    if (f->type != SCHEMA_DATETIME || !schema_datetime_holds(v)) snprintf(text, SCHEMA_DATETIME_TEXT, "%.9g", v);
+    else schema_datetime_text(v, false, text);
+    return text;
 }
 
-void schema_predictor_warnings(struct schema_predictor *p) {
+static void far_warning(const struct schema_predictor *p, int32_t i, char *text, size_t size) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    char low[SCHEMA_DATETIME_TEXT], high[SCHEMA_DATETIME_TEXT], first[SCHEMA_DATETIME_TEXT];
+    double min = f->min, max = f->max;
+    for (int32_t c = 0; c < f->channels_count; c++) {
+        min = c && min < f->channels[c].min ? min : f->channels[c].min;
+        max = c && max > f->channels[c].max ? max : f->channels[c].max;
+    }
+    shown(f, min, low);
+    shown(f, max, high);
+    shown(f, p->far_first[i], first);
+    if (f->constant)
+        snprintf(text, size, "column \"%.60s\" was always %s in the training rows and has no influence: %lld of %lld values differ (the first: %s)",
+                 f->name, low, (long long)p->far[i], (long long)p->counted, first);
+    else
+        snprintf(text, size,
+                 "column \"%.60s\": %lld of %lld values are far outside the range of the training rows, %s to %s (the first: %s); do not rely on "
+                 "predictions for them",
+                 f->name, (long long)p->far[i], (long long)p->counted, low, high, first);
+}
+
+enum { MISSING, HOLES, UNSEEN, FAR, KINDS };
+
+/* The warning of a feature of that kind; false: it has none. */
+static bool warning_of(const struct schema_predictor *p, int32_t i, int kind, char *text, size_t size) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    const int64_t *const counts[KINDS] = {[MISSING] = p->missing, [HOLES] = p->holes, [UNSEEN] = p->unseen, [FAR] = p->far};
+    const long long n = (long long)counts[kind][i], rows = (long long)p->counted;
+    if (n == 0) return false;
+    if (kind == FAR) far_warning(p, i, text, size);
+    else if (kind != UNSEEN)
+        snprintf(text, size, "column \"%.60s\": %lld of %lld %s and were %s", f->name, n, rows,
+                 kind == MISSING ? "values are missing" : "tensors lack some of their numbers, which are missing", fate_of(p, i));
+    else if (f->constant)
+        snprintf(text, size,
+                 "column \"%.60s\" was always \"%.60s\" in the training rows and has no influence: %lld of %lld values differ (the first: \"%s\")",
+                 f->name, f->categories[0], n, rows, p->unseen_first[i]);
+    else
+        snprintf(text, size, "column \"%.60s\": %lld of %lld values were not in the training rows (the first: \"%s\") and went to the unseen bucket",
+                 f->name, n, rows, p->unseen_first[i]);
+    return true;
+}
+
+void schema_predict_warnings(const struct schema_predictor *p, void (*say)(void *context, const char *warning), void *context) {
     enum { MOST = 20 };
     char text[400];
     int32_t count = 0;
-    schema_text_string(p->out, ",\"warnings\":[");
     for (int32_t i = 0; i < p->preprocessing->features_count; i++)
-        for (int kind = 0; kind < KINDS && count < MOST; kind++) {
-            if (!warning_of(p, i, kind, text, sizeof text)) continue;
-            if (count++) schema_text_add(p->out, ",", 1);
-            schema_text_json_string(p->out, text);
-        }
-    for (int32_t i = 0; i < p->ignored_count && count < MOST; i++) {
+        for (int kind = 0; kind < KINDS && count < MOST; kind++)
+            if (warning_of(p, i, kind, text, sizeof text)) say(context, text), count++;
+    for (int32_t i = 0; i < p->ignored_count && count < MOST; i++, count++) {
         snprintf(text, sizeof text, "column \"%s\" is not a feature of this model and was ignored", p->ignored[i]);
-        if (count++) schema_text_add(p->out, ",", 1);
-        schema_text_json_string(p->out, text);
+        say(context, text);
     }
+}
+
+static void write_warning(void *context, const char *warning) {
+    struct schema_text *out = context;
+    if (out->failed) return;
+    if (out->bytes[out->size - 1] != '[') schema_text_add(out, ",", 1);
+    schema_text_json_string(out, warning);
+}
+
+void schema_predictor_warnings(struct schema_predictor *p) {
+    schema_text_string(p->out, ",\"warnings\":[");
+    schema_predict_warnings(p, write_warning, p->out);
     schema_text_add(p->out, "]", 1);
 }

@@ -22,8 +22,12 @@ struct schema_predictor {
     bool indexed[BP_INPUTS_MAX]; /* whether any feature of that input is */
     int64_t not_finite;          /* the first row whose prediction is not a finite number, -1: none */
     int32_t suspect;             /* of that row: the feature farthest from the training rows, -1: none */
+    bool overflow;               /* a number of the prediction being written is not finite */
     /* for warnings */
     int64_t *missing, *unseen, *holes; /* (features_count); holes: tensors that lack some of their numbers */
+    int64_t *far;                      /* (features_count) values far outside the range of the training rows, */
+    double *far_first;                 /* (features_count) and the first of them */
+    int64_t counted;                   /* rows */
     char (*unseen_first)[48];
     int64_t ignored_rows;
     char ignored[5][64];
@@ -51,10 +55,13 @@ int32_t schema_predictor_unusable(const struct schema_predictor *p, float *const
 const char *schema_predictor_why(const struct schema_predictor *p, int32_t feature, double value, char text[static 300]);
 /* Whether the outputs of that row of the workspace are finite; else remembers it as not_finite, with its suspect. */
 bool schema_predictor_finite(struct schema_predictor *p, int32_t row);
+void schema_predictor_spoil(struct schema_predictor *p, int32_t row);
 /* What is said of the row not_finite. Returns text. */
 const char *schema_predictor_not_finite(const struct schema_predictor *p, char text[static 300]);
 /* The cells of a usable row are counted for the warnings. */
 void schema_predictor_count(struct schema_predictor *p);
+/* A number of feature i, NaN: missing; whether it is far from the training rows. */
+void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v);
 /* Appends "warnings":[...]. */
 void schema_predictor_warnings(struct schema_predictor *p);
 

@@ -1,5 +1,6 @@
 /* preprocessing.c - fitting, the transform of a row, the JSON form. preprocessing_view.c reads datasets through it; numbers are in
- * preprocessing_scale.c, times in preprocessing_time.c, texts in preprocessing_text.c, target means in preprocessing_means.c. */
+ * preprocessing_scale.c and preprocessing_moments.c, tensors in preprocessing_tensor.c, times in preprocessing_time.c, texts in preprocessing_text.c,
+ * target means in preprocessing_means.c. */
 #include "preprocessing.h"
 #include "frequency.h"
 
@@ -115,20 +116,7 @@ static int lay_out(struct schema_preprocessing *p, struct bp_error *error) {
 
 /* ---- fitting ------------------------------------------------------------------------------------------------------------- */
 
-void schema_moments_add(struct schema_moments *m, double v) {
-    m->n += 1;
-    double d = v - m->mean;
-    m->mean += d / m->n;
-    m->m2 += d * (v - m->mean);
-}
-void schema_moments_result(const struct schema_moments *m, double *mean, double *std) {
-    *mean = m->n > 0 ? m->mean : 0;
-    double s = m->n > 0 ? sqrt(m->m2 / m->n) : 0;
-    *std = s > 1e-12 * fabs(*mean) && s > 0 && isfinite(s) ? s : 1;
-}
-
-/* Now and then, while rows are read in order. */
-static void let_go(const struct schema_fit *fit, int64_t read) {
+void schema_fit_release(const struct schema_fit *fit, int64_t read) {
     if (fit->sparing && read % 8192 == 0) schema_dataset_release(fit->dataset);
 }
 
@@ -148,7 +136,7 @@ static void keep_frequent(struct schema_feature *f, int64_t *seen, int32_t count
 static int fit_categories(struct schema_feature *f, const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n,
                           struct bp_error *error) {
     const struct schema_column *c = &d->columns[column];
-    int64_t *seen = calloc((size_t)c->categories_count + 1, sizeof *seen); /* rows of each category */
+    int64_t *seen = calloc((size_t)c->categories_count + 1, sizeof *seen), there = 0; /* rows of each category */
     f->categories = calloc((size_t)c->categories_count + 1, sizeof *f->categories);
     if (!seen || !f->categories) {
         free(seen);
@@ -159,11 +147,12 @@ static int fit_categories(struct schema_feature *f, const struct schema_dataset 
         const int64_t some = n - first < SCHEMA_ROWS_MAX ? n - first : SCHEMA_ROWS_MAX;
         schema_dataset_gather_codes(d, column, rows + first, some, codes);
         for (int64_t i = 0; i < some; i++)
-            if (codes[i] >= 0) seen[codes[i]]++;
+            if (codes[i] >= 0) seen[codes[i]]++, there++;
     }
     keep_frequent(f, seen, c->categories_count);
     for (int32_t k = 0; k < c->categories_count; k++)
         if (seen[k] && (f->categories[f->categories_count] = strdup(c->categories[k].value))) seen[f->categories_count++] = seen[k];
+    f->constant = f->categories_count == 1 && there == n && seen[0] == n;
     const bool placed = f->options.encode == SCHEMA_ENCODE_ONE_HOT || f->options.encode == SCHEMA_ENCODE_TARGET || schema_places_fit(f, seen) == 0;
     free(seen);
     if (!placed) return bp_error_set(error, "", "out of memory");
@@ -172,30 +161,6 @@ static int fit_categories(struct schema_feature *f, const struct schema_dataset 
                             "column \"%.80s\" has %d different values in the training rows, more than %d: leave it out of features", c->name,
                             f->categories_count, CATEGORIES_MAX);
     return schema_feature_hash(f);
-}
-
-static int fit_tensor(struct schema_feature *f, const struct schema_fit *fit, int32_t column, struct bp_error *error) {
-    const struct schema_dataset *d = fit->dataset;
-    const int64_t *rows = fit->rows, n = fit->n;
-    f->shape = d->columns[column].shape;
-    int64_t size = bp_shape_size(&f->shape);
-    float *cell = malloc((size_t)size * sizeof *cell);
-    if (!cell) return bp_error_set(error, "", "no memory for a tensor of %lld numbers", (long long)size);
-    struct schema_moments m = {0};
-    for (int64_t i = 0; i < n; i++) {
-        let_go(fit, i);
-        schema_dataset_tensor(d, column, rows[i], cell);
-        int64_t there = 0;
-        for (int64_t k = 0; k < size; k++)
-            if (isfinite(cell[k])) {
-                schema_moments_add(&m, cell[k]);
-                there++;
-            }
-        f->padded = f->padded || (there > 0 && there < size);
-    }
-    free(cell);
-    if (f->options.scale != SCHEMA_SCALE_NONE) schema_moments_result(&m, &f->mean, &f->std);
-    return 0;
 }
 
 static int fit_feature(struct schema_preprocessing *p, struct schema_feature *f, const struct schema_fit *fit, int32_t column,
@@ -212,12 +177,12 @@ static int fit_feature(struct schema_preprocessing *p, struct schema_feature *f,
         return schema_texts_fit(f, fit, column, p->locale, error);
     }
     if (f->type == SCHEMA_CATEGORICAL) return fit_categories(f, d, column, rows, n, error);
-    if (f->type == SCHEMA_TENSOR) return fit_tensor(f, fit, column, error);
+    if (f->type == SCHEMA_TENSOR) return schema_feature_fit_tensor(f, fit, column, error);
     if (f->type != SCHEMA_DATETIME && schema_scale_by_moments(f)) return 0; /* in one pass with others */
     double *values = malloc(((size_t)n + 1) * sizeof *values);
     if (!values) return bp_error_set(error, "", "no memory for %lld rows", (long long)n);
     for (int64_t first = 0; first < n; first += 8192) {
-        let_go(fit, first);
+        schema_fit_release(fit, first);
         schema_dataset_gather(d, column, rows + first, n - first < 8192 ? n - first : 8192, values + first);
     }
     const int failed = f->type == SCHEMA_DATETIME ? schema_times_fit(f, values, n, error) : schema_scale_fit(f, values, n, error);
@@ -227,22 +192,39 @@ static int fit_feature(struct schema_preprocessing *p, struct schema_feature *f,
 
 enum { TOGETHER = 8, SOME = 512 };
 
-/* Moments of up to TOGETHER columns over the training rows. The recurrence of a column waits for its own divisions; those of several columns go side
- * by side, each to the same bits as alone. */
+/* Moments of up to TOGETHER columns over the training rows, which lie in the file side by side. */
 static void moments_of(const struct schema_fit *fit, const int32_t *columns, int32_t count, struct schema_moments *m) {
-    double values[TOGETHER][SOME];
+    double values[SOME];
     for (int64_t first = 0; first < fit->n; first += SOME) {
         const int64_t some = fit->n - first < SOME ? fit->n - first : SOME;
-        let_go(fit, first);
-        for (int32_t c = 0; c < count; c++) schema_dataset_gather(fit->dataset, columns[c], fit->rows + first, some, values[c]);
-        for (int64_t i = 0; i < some; i++)
-            for (int32_t c = 0; c < count; c++)
-                if (!isnan(values[c][i])) schema_moments_add(&m[c], values[c][i]);
+        schema_fit_release(fit, first);
+        for (int32_t c = 0; c < count; c++) {
+            schema_dataset_gather(fit->dataset, columns[c], fit->rows + first, some, values);
+            schema_moments_add_many(&m[c], values, some);
+        }
+    }
+}
+
+/* A column over the training rows. */
+struct training_column {
+    const struct schema_fit *fit;
+    int32_t column;
+};
+
+static void read_column(const void *context, const int64_t *places, int64_t n, double *out) {
+    const struct training_column *from = context;
+    int64_t rows[SOME];
+    const int64_t most = n > 0 && places[n - 1] - places[0] > 2 * n ? 64 : SOME; /* far apart: each touches pages of its own */
+    for (int64_t first = 0; first < n; first += most) {
+        const int64_t some = n - first < most ? n - first : most;
+        for (int64_t i = 0; i < some; i++) rows[i] = from->fit->rows[places[first + i]];
+        schema_fit_release(from->fit, most < SOME ? 0 : places[first]);
+        schema_dataset_gather(from->fit->dataset, from->column, rows, some, out + first);
     }
 }
 
 /* Numbers and booleans that their moments fit. */
-static void fit_by_moments(const struct schema_fit *fit, struct schema_preprocessing *p) {
+static int fit_by_moments(const struct schema_fit *fit, struct schema_preprocessing *p, struct bp_error *error) {
     int32_t columns[TOGETHER], which[TOGETHER], count = 0;
     for (int32_t i = 0; i <= p->features_count; i++) {
         const struct schema_feature *f = i < p->features_count ? &p->features[i] : NULL;
@@ -253,9 +235,14 @@ static void fit_by_moments(const struct schema_fit *fit, struct schema_preproces
         if (count < TOGETHER && f) continue;
         struct schema_moments m[TOGETHER] = {{0}};
         moments_of(fit, columns, count, m);
-        for (int32_t c = 0; c < count; c++) schema_scale_begin(&p->features[which[c]], &m[c], fit->n);
+        for (int32_t c = 0; c < count; c++) {
+            const struct training_column from = {fit, columns[c]};
+            if (p->features[which[c]].type == SCHEMA_NUMERIC) schema_moments_trim(&m[c], &(struct schema_numbers){read_column, &from, fit->n});
+            if (schema_scale_begin(&p->features[which[c]], &m[c], fit->n, error) != 0) return -1;
+        }
         count = 0;
     }
+    return 0;
 }
 
 struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *fit, struct bp_error *error) {
@@ -267,11 +254,11 @@ struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *f
     for (int32_t i = 0; i < fit->columns_count; i++) {
         p->features_count++;
         if (fit->options) p->features[i].options = fit->options[i];
-        let_go(fit, 0);
+        schema_fit_release(fit, 0);
         if (fit_feature(p, &p->features[i], fit, fit->columns[i], error) != 0) goto failed;
     }
-    fit_by_moments(fit, p);
-    let_go(fit, 0);
+    if (fit_by_moments(fit, p, error) != 0) goto failed;
+    schema_fit_release(fit, 0);
     if (schema_targets_fit(fit, p, error) == 0 && schema_means_fit(fit, p, error) == 0 && lay_out(p, error) == 0) return p;
 failed:
     schema_preprocessing_free(p);
@@ -287,6 +274,7 @@ void schema_preprocessing_free(struct schema_preprocessing *p) {
         free(p->features[i].knots);
         free(p->features[i].idf);
         free(p->features[i].means);
+        free(p->features[i].channels);
         free(p->features[i].format);
         free(p->features[i].name);
     }
@@ -315,37 +303,26 @@ int schema_dims_decode(const json_t *dims, struct bp_shape *shape) {
 /* ---- the transform --------------------------------------------------------------------------------------------------------- */
 
 static void transform_category(const struct schema_feature *f, const struct schema_feature_value *cell, float *const *inputs) {
-    const bool known = cell->kind == SCHEMA_VALUE_CATEGORY && cell->category >= 0;
+    const bool known = f->constant || (cell->kind == SCHEMA_VALUE_CATEGORY && cell->category >= 0);
+    const int32_t category = f->constant ? 0 : cell->category;
     if (f->options.encode == SCHEMA_ENCODE_EMBEDDING) {
-        inputs[f->offset][0] = known ? (float)(cell->category + 1) : 0.0f;
+        inputs[f->offset][0] = known ? (float)(category + 1) : 0.0f;
         return;
     }
     float *out = inputs[0] + f->offset;
     if (f->options.encode == SCHEMA_ENCODE_TARGET) {
         const double *means = cell->kind == SCHEMA_VALUE_CATEGORY && cell->means ? cell->means : f->means;
-        means += (size_t)(known ? cell->category : f->categories_count) * (size_t)f->means_width;
+        means += (size_t)(known ? category : f->categories_count) * (size_t)f->means_width;
         for (int32_t w = 0; w < f->means_width; w++) out[w] = (float)((means[w] - f->mean) / f->std);
         return;
     }
     if (f->options.encode == SCHEMA_ENCODE_ORDINAL) {
-        out[0] = known ? (float)((cell->category - f->mean) / f->std) : 0.0f;
+        out[0] = known ? (float)((category - f->mean) / f->std) : 0.0f;
         return;
     }
     memset(out, 0, (size_t)f->width * sizeof *out);
-    if (known) out[cell->category] = 1.0f;
+    if (known) out[category] = 1.0f;
     else if (f->options.unseen != SCHEMA_UNSEEN_IGNORE) out[f->categories_count] = 1.0f;
-}
-
-static void transform_tensor(const struct schema_feature *f, const struct schema_feature_value *cell, float *out) {
-    const int64_t size = bp_shape_size(&f->shape);
-    if (cell->kind != SCHEMA_VALUE_TENSOR) {
-        memset(out, 0, (size_t)size * sizeof *out);
-        return;
-    }
-    for (int64_t k = 0; k < size; k++) {
-        const double v = ((double)cell->tensor[k] - f->mean) / f->std;
-        out[k] = isnan(cell->tensor[k]) ? 0.0f : (float)v;
-    }
 }
 
 void schema_transform_cell(const struct schema_preprocessing *p, int32_t i, const struct schema_feature_value *cell, float *const *inputs) {
@@ -354,11 +331,11 @@ void schema_transform_cell(const struct schema_preprocessing *p, int32_t i, cons
     switch (f->type) {
     case SCHEMA_NUMERIC: schema_scale_many(f, &v, 1, inputs[0] + f->offset, 0); break;
     case SCHEMA_BOOLEAN:
-        inputs[0][f->offset] = (float)(isnan(v) ? f->fill : v);
+        inputs[0][f->offset] = (float)(f->constant ? f->min : isnan(v) ? f->fill : v);
         if (f->indicator) inputs[0][f->offset + 1] = isnan(v) ? 1.0f : 0.0f;
         break;
     case SCHEMA_CATEGORICAL: transform_category(f, cell, inputs); break;
-    case SCHEMA_TENSOR: transform_tensor(f, cell, inputs[f->offset]); break;
+    case SCHEMA_TENSOR: schema_tensor_apply(f, cell->kind == SCHEMA_VALUE_TENSOR ? cell->tensor : NULL, inputs[f->offset]); break;
     case SCHEMA_DATETIME: schema_time_apply(f, cell, inputs[0] + f->offset); break;
     case SCHEMA_TEXT: schema_text_apply(p, f, cell, schema_feature_apart(f) ? inputs[f->offset] : inputs[0] + f->offset); break;
     }
@@ -385,6 +362,8 @@ json_t *schema_preprocessing_encode(const struct schema_preprocessing *p) {
         schema_feature_options_encode(f, item);
         if (f->type == SCHEMA_TENSOR) json_object_set_new(item, "shape", schema_dims_encode(&f->shape));
         if (f->padded) json_object_set_new(item, "padded", json_true());
+        if (f->masked) json_object_set_new(item, "mask_value", json_real(f->mask_value));
+        if (f->constant) json_object_set_new(item, "constant", json_true());
         json_array_append_new(features, item);
     }
     json_t *json = json_pack("{s:o}", "features", features);
@@ -407,17 +386,21 @@ static int decode_feature(const json_t *json, struct schema_feature *f, struct b
     const char *name = json_string_value(json_object_get(json, "name")), *type = json_string_value(json_object_get(json, "type"));
     if (!name || !type || !schema_type_parse(type, &f->type) || !(f->name = strdup(name)))
         return bp_error_set(error, "/preprocessing/features", "a feature without name or type");
+    const json_t *std = json_object_get(json, "std"), *mask = json_object_get(json, "mask_value");
     f->mean = json_number_value(json_object_get(json, "mean"));
-    const json_t *std = json_object_get(json, "std");
-    f->std = (f->type == SCHEMA_CATEGORICAL || f->type == SCHEMA_TEXT) && !std ? 1 : json_number_value(std);
+    f->std = f->type == SCHEMA_TENSOR || ((f->type == SCHEMA_CATEGORICAL || f->type == SCHEMA_TEXT) && !std) ? 1 : json_number_value(std);
+    f->constant = json_is_true(json_object_get(json, "constant"));
+    f->masked = json_is_number(mask);
+    f->mask_value = json_number_value(mask);
     const char *missing = json_string_value(json_object_get(json, "missing"));
     f->padded = json_is_true(json_object_get(json, "padded"));
     f->indicator = missing && strcmp(missing, "mean_and_indicator") == 0;
     if (!isfinite(f->mean) || !isfinite(f->std) || f->std <= 0)
         return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable mean and std", name);
     if (f->type == SCHEMA_TENSOR) {
-        if (schema_dims_decode(json_object_get(json, "shape"), &f->shape) != 0)
-            return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable shape", name);
+        if (schema_dims_decode(json_object_get(json, "shape"), &f->shape) != 0 ||
+            schema_channels_decode(json, &f->shape, &f->channels, &f->channels_count) != 0)
+            return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" has no usable shape, mean and std", name);
     }
     if (schema_feature_options_decode(json, f) != 0) return bp_error_set(error, "/preprocessing/features", "feature \"%.60s\" is damaged", name);
     if (f->type != SCHEMA_CATEGORICAL && f->type != SCHEMA_TEXT) return 0;

@@ -10,7 +10,13 @@
  *   categorical  one-hot over the categories of the training rows, and a last bucket for unseen, rare and missing ones
  *   datetime     seconds as a number; sine and cosine of its place in the year, in the week, and in the day where training rows have a time of day
  *   text         a bag of words: a number for each word of the vocabulary, which are those in most training rows
- * Each tensor column is an input of its own name: (v - mean) / std over all its numbers; missing numbers become 0.
+ * Each tensor column is an input of its own name: (v - mean) / std of its channel, the last axis, so that each number of a vector has its own (lists
+ * of different lengths are steps of one thing and have one); missing numbers become 0, which is the mean. Where a masking layer reads the tensor, its
+ * mask_value is compared with the numbers as they were given: such steps are padding, and enter no mean.
+ *
+ * What is standardised is clipped smoothly beyond SCHEMA_CLIP / 2 deviations, towards SCHEMA_CLIP: one wild value cannot move a prediction far. A
+ * handful of values that are absurdly far out does not enter mean and deviation either (schema_moments_trim). A column that was constant in training
+ * stays that constant.
  * A job's `columns` may ask for another way of each: see struct schema_column_options. */
 #ifndef SCHEMA_PREPROCESSING_H
 #define SCHEMA_PREPROCESSING_H
@@ -33,10 +39,18 @@ enum schema_missing {
     SCHEMA_MISSING_DROP,
     SCHEMA_MISSING_ERROR
 };
-/* (g(v) - mean) / std, with the mean and deviation of g(v) over the training rows for STANDARD (g = v) and LOG (g = sign(v) ln(1 + |v|)), the least
- * and the range for MINMAX, median and interquartile range for ROBUST, 0 and 1 for NONE; QUANTILE: v's place among the quantiles, 0 to 1,
- * standardised. */
-enum schema_scale { SCHEMA_SCALE_STANDARD, SCHEMA_SCALE_MINMAX, SCHEMA_SCALE_ROBUST, SCHEMA_SCALE_QUANTILE, SCHEMA_SCALE_LOG, SCHEMA_SCALE_NONE };
+/* Clipped z = (g(v) - mean) / std, with the mean and deviation of g(v) over the training rows for STANDARD (g = v) and LOG (g = sign(v) ln(1 + |v|)),
+ * the least and the range for MINMAX, median and interquartile range for ROBUST, 0 and 1 for NONE; QUANTILE: v's place among the quantiles, 0 to 1,
+ * standardised; GLOBAL: of a tensor, one mean and deviation for all its numbers. */
+enum schema_scale {
+    SCHEMA_SCALE_STANDARD,
+    SCHEMA_SCALE_MINMAX,
+    SCHEMA_SCALE_ROBUST,
+    SCHEMA_SCALE_QUANTILE,
+    SCHEMA_SCALE_LOG,
+    SCHEMA_SCALE_NONE,
+    SCHEMA_SCALE_GLOBAL
+};
 /* Of categories. ORDINAL: one number, the category's place in sorted order, standardised. EMBEDDING: an input of the column's name, of shape [1]: its
  * place from 1 on, 0 for unseen and missing ones. TARGET: the mean target of the training rows of that category, drawn towards that of all the more,
  * the fewer they are; what a training row sees is fitted without the rows of its fold (preprocessing_means.c). Of texts. BAG_OF_WORDS: (1 + ln count)
@@ -60,6 +74,7 @@ struct schema_column_options {
     enum schema_missing missing;
     double constant;
     enum schema_scale scale;
+    double clip; /* in deviations; negative: none, 0: SCHEMA_CLIP where the scale has one */
     enum schema_encode encode;
     enum schema_unseen unseen;
     int32_t categories_max; /* CATEGORICAL: so many of the most frequent are kept, the others go where the unseen go */
@@ -71,15 +86,27 @@ struct schema_column_options {
 };
 
 enum { SCHEMA_CATEGORIES_MAX = 1000, SCHEMA_VOCABULARY = 2000, SCHEMA_BUCKETS = 1024, SCHEMA_SMOOTHING = 10 /* defaults */ };
-enum { SCHEMA_KNOTS = 101 };
+enum { SCHEMA_KNOTS = 101, SCHEMA_CLIP = 8 };
+
+/* One channel of a tensor. Equal min and max: it was constant in training. */
+struct schema_channel {
+    double mean, std, min, max; /* min and max of the training rows; infinite: not known (older models) */
+};
 
 struct schema_feature {
     char *name;
     enum schema_type type;
     struct schema_column_options options;
-    double fill;              /* NUMERIC, BOOLEAN: what a missing value becomes */
-    double *knots;            /* QUANTILE: (SCHEMA_KNOTS) quantiles of the training rows, ascending */
-    double mean, std;         /* NUMERIC, BOOLEAN (0 and 1), TENSOR; ORDINAL: of the places */
+    double fill;                     /* NUMERIC, BOOLEAN: what a missing value becomes */
+    double *knots;                   /* QUANTILE: (SCHEMA_KNOTS) quantiles of the training rows, ascending */
+    double mean, std;                /* NUMERIC, BOOLEAN (0 and 1), DATETIME; ORDINAL: of the places */
+    double min, max;                 /* NUMERIC, BOOLEAN, DATETIME: of the training rows; infinite: not known (older models) */
+    double clip;                     /* NUMERIC, DATETIME, TENSOR: what standardised values are clipped towards, 0: not at all */
+    bool constant;                   /* the training rows have one value, and no missing cell: every value counts as that one */
+    struct schema_channel *channels; /* TENSOR: (channels_count), 0: taken as it is */
+    int32_t channels_count;
+    bool masked; /* TENSOR: a masking layer reads it: steps whose numbers all are mask_value, or missing, are padding */
+    double mask_value;
     bool indicator;           /* NUMERIC, BOOLEAN: a number for "missing" follows */
     int32_t categories_count; /* CATEGORICAL, as spelt in the data */
     char **categories;        /* TEXT: the words of the vocabulary, most frequent first */
@@ -100,8 +127,11 @@ struct schema_target {
     bool classification;
     int32_t labels_count; /* classification: in sorted order, numbers by value */
     char **labels;
-    double *class_weights; /* classification: (labels_count) what a training row (or position) of that class counts, NULL: 1 */
-    double mean, std;      /* regression: standardised inside; of a tensor over all its numbers */
+    double *class_weights;           /* classification: (labels_count) what a training row (or position) of that class counts, NULL: 1 */
+    double mean, std;                /* regression: standardised inside */
+    struct schema_channel *channels; /* regression of a tensor: (channels_count) as of features; 0: mean and std hold for all numbers */
+    int32_t channels_count;
+    int64_t units_at;      /* of its first number in the preprocessing's units */
     struct bp_shape shape; /* of a tensor column, of classes too: then each position has one, the number in its place; rank 0: one number or label */
 };
 
@@ -118,7 +148,7 @@ struct schema_preprocessing {
     struct schema_target *targets; /* in the order of outputs */
     int32_t outputs_count;
     struct schema_output outputs[BP_OUTPUTS_MAX];
-    double *units, *origins; /* (targets_count) std and mean of each target, side by side */
+    double *units, *origins; /* std and mean of each number of the targets, one target after the other: see schema_target_unit */
     char *sample_weight;     /* the column of what each row counts, NULL: 1 */
     int32_t width;           /* of the input "features", 0 when there is none */
     int32_t inputs_count;    /* inputs of the network: "features" first when it exists, then the tensors in order */
@@ -208,6 +238,11 @@ int schema_view_complete(const struct schema_view *view, const int64_t *rows, in
 void schema_view_weights(const struct schema_view *view, const int64_t *rows, int64_t n, double *out);
 /* Numbers of target k in the network: 1, or those of a tensor. */
 int64_t schema_target_size(const struct schema_target *target);
+/* Unit and origin of its j-th number: v of the network means v * unit + origin. */
+double schema_target_unit(const struct schema_target *target, int64_t j);
+double schema_target_origin(const struct schema_target *target, int64_t j);
+/* Sets them for all numbers. */
+void schema_target_rescale(struct schema_target *target, double origin, double unit);
 
 /* {"missing":"median","scale":"robust"} of a column, to and from; encoding tells what differs from the defaults of its type. -1 with problems. */
 int schema_column_options_decode(const json_t *json, const char *pointer, const struct schema_column *column, struct schema_column_options *options,
@@ -218,7 +253,19 @@ json_t *schema_column_options_encode(const struct schema_feature *feature);
 /* Whether the moments of the training rows are all that the feature is fitted by; what is fitted by them, of n rows. */
 struct schema_moments;
 bool schema_scale_by_moments(const struct schema_feature *feature);
-void schema_scale_begin(struct schema_feature *feature, const struct schema_moments *moments, int64_t n);
+int schema_scale_begin(struct schema_feature *feature, const struct schema_moments *moments, int64_t n, struct bp_error *error);
+/* z, clipped: z up to half of clip, then c/2 (1 + t / sqrt(1 + t^2)) with t = (|z| - c/2) / (c/2), smooth in its first two derivatives. Not clipped:
+ * what float32 does not hold. */
+double schema_scale_clip(double z, double clip);
+/* NUMERIC, BOOLEAN, DATETIME: whether v lies outside the range of the training rows by more than half its width; of a constant, whether it is another
+ * value. TENSOR: *at becomes the first number of the cell that does, in its channel; one that was constant is measured by the whole tensor's range.
+ */
+bool schema_feature_far(const struct schema_feature *feature, double v);
+bool schema_tensor_far(const struct schema_feature *feature, const float *v, int64_t *at);
+/* Infinite where float32 does not hold it. */
+float schema_scale_float(double z);
+/* As it is from now on: no mean, no deviation, no clip. */
+void schema_feature_unscaled(struct schema_feature *feature);
 /* NUMERIC and BOOLEAN: fitted on values[0..n), which are sorted here; NaN stands for missing. */
 int schema_scale_fit(struct schema_feature *feature, double *values, int64_t n, struct bp_error *error);
 /* One number of the network's. */
@@ -251,12 +298,56 @@ void schema_feature_options_encode(const struct schema_feature *feature, json_t 
 int schema_feature_options_decode(const json_t *json, struct schema_feature *feature);
 /* What belongs to the categories, which are there: idf, means. */
 int schema_feature_tables_decode(const json_t *json, struct schema_feature *feature);
-/* Mean and standard deviation of the population by Welford's recurrence; 0 and 1 where there is nothing or no spread. */
+/* preprocessing_moments.c: count, mean and squared deviations of what is finite, and its range. Zero-initialise. */
 struct schema_moments {
-    double n, mean, m2;
+    double n;
+    long double mean, m2;
+    double min, max;
 };
 void schema_moments_add(struct schema_moments *moments, double v);
+void schema_moments_add_many(struct schema_moments *moments, const double *v, int64_t n);
+void schema_moments_join(struct schema_moments *moments, const struct schema_moments *more);
+/* Of the population; 0 and 1 where there is nothing or no spread. */
 void schema_moments_result(const struct schema_moments *moments, double *mean, double *std);
+/* Whether all values are one, but for the last bit. */
+bool schema_moments_constant(const struct schema_moments *moments);
+/* -1 when double precision cannot tell the values apart, or not hold how far apart they are. */
+int schema_moments_check(const struct schema_moments *moments, const char *pointer, const char *name, struct bp_error *error);
+/* Where the n numbers come from that moments are of: those at places[0..count), NaN: missing. */
+struct schema_numbers {
+    void (*read)(const void *context, const int64_t *places, int64_t count, double *out);
+    const void *context;
+    int64_t n;
+};
+/* Leaves out of mean and deviation what lies more than SCHEMA_TRIM_RANGES interquartile ranges beyond the quartiles, as long as that is a handful:
+ * two values or SCHEMA_TRIM_SHARE of them. Typing errors would otherwise make all the others look alike; the tail of a skewed column stays. */
+enum { SCHEMA_TRIM_RANGES = 10, SCHEMA_TRIM_LEAST = 8 };
+static const double SCHEMA_TRIM_SHARE = 0.01;
+void schema_moments_trim(struct schema_moments *moments, const struct schema_numbers *numbers);
+/* Now and then, while rows are read in order: `read` of them were. */
+void schema_fit_release(const struct schema_fit *fit, int64_t read);
+
+/* preprocessing_tensor.c */
+struct schema_tensor_fit {
+    const char *name, *pointer; /* of the column, for errors */
+    struct bp_shape shape;
+    bool global;
+    bool masked; /* steps of mask_value are padding */
+    double mask_value;
+    void (*hidden)(void *context, int64_t row, bool *steps); /* or: says which steps of a row are padding; NULL: none */
+    void *context;
+    bool *steps;
+    /* out; channels is freed before */
+    struct schema_channel *channels;
+    int32_t channels_count;
+    bool missing, cut; /* some rows lack numbers; whole steps at the end */
+};
+int schema_tensor_fit(struct schema_tensor_fit *how, const struct schema_fit *fit, int32_t column, struct bp_error *error);
+int schema_feature_fit_tensor(struct schema_feature *feature, const struct schema_fit *fit, int32_t column, struct bp_error *error);
+/* v: the numbers of a cell, NULL: missing. */
+void schema_tensor_apply(const struct schema_feature *feature, const float *v, float *out);
+void schema_channels_encode(struct schema_channel *channels, int32_t count, json_t *json);
+int schema_channels_decode(const json_t *json, const struct bp_shape *shape, struct schema_channel **channels, int32_t *count);
 json_t *schema_strings_encode(char *const *strings, int32_t count);
 char **schema_strings_decode(const json_t *list, int32_t *count);
 json_t *schema_dims_encode(const struct bp_shape *shape);

@@ -4,12 +4,13 @@
 #include "text.h"
 #include "values.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const missing_names[] = {"auto", "mean", "median", "constant", "indicator", "bucket", "drop", "error", NULL};
-static const char *const scale_names[] = {"standard", "minmax", "robust", "quantile", "log", "none", NULL};
+static const char *const scale_names[] = {"standard", "minmax", "robust", "quantile", "log", "none", "global", NULL};
 static const char *const encode_names[] = {"one_hot", "ordinal", "embedding", "target", "bag_of_words", "hashed", "tokens", NULL};
 static const char *const unseen_names[] = {"bucket", "ignore", "error", NULL};
 
@@ -54,9 +55,15 @@ static void check(const struct schema_column *c, const struct schema_column_opti
         schema_problem_add(problems, schema_pointer(pointer, "missing", place, sizeof place),
                            "missing \"%s\" does not suit column \"%.60s\", which is %s", missing_names[o->missing], c->name,
                            schema_type_name(c->type));
-    if (o->scale != SCHEMA_SCALE_STANDARD && c->type != SCHEMA_NUMERIC && !(c->type == SCHEMA_TENSOR && o->scale == SCHEMA_SCALE_NONE))
-        schema_problem_add(problems, schema_pointer(pointer, "scale", place, sizeof place), "scale \"%s\" is for numbers, but column \"%.60s\" is %s",
-                           scale_names[o->scale], c->name, schema_type_name(c->type));
+    const bool of_tensors = o->scale == SCHEMA_SCALE_NONE || o->scale == SCHEMA_SCALE_GLOBAL;
+    if (o->scale != SCHEMA_SCALE_STANDARD && (c->type == SCHEMA_TENSOR ? !of_tensors : c->type != SCHEMA_NUMERIC || o->scale == SCHEMA_SCALE_GLOBAL))
+        schema_problem_add(problems, schema_pointer(pointer, "scale", place, sizeof place), "scale \"%s\" is for %s, but column \"%.60s\" is %s",
+                           scale_names[o->scale], o->scale == SCHEMA_SCALE_GLOBAL ? "tensors" : "numbers", c->name, schema_type_name(c->type));
+    const bool bounded = o->scale == SCHEMA_SCALE_NONE || o->scale == SCHEMA_SCALE_QUANTILE;
+    if (o->clip != 0 && (bounded || (!schema_type_is_number(c->type) && c->type != SCHEMA_TENSOR)))
+        schema_problem_add(problems, schema_pointer(pointer, "clip", place, sizeof place),
+                           "clip is for numbers and tensors that are standardised, but column \"%.60s\" is %s%s%s", c->name,
+                           schema_type_name(c->type), bounded ? " with the scale " : "", bounded ? scale_names[o->scale] : "");
     const bool for_texts = o->encode >= SCHEMA_ENCODE_BAG_OF_WORDS;
     if (o->encode != SCHEMA_ENCODE_ONE_HOT && c->type != (for_texts ? SCHEMA_TEXT : SCHEMA_CATEGORICAL))
         schema_problem_add(problems, schema_pointer(pointer, "encode", place, sizeof place), "encode \"%s\" is for %s, but column \"%.60s\" is %s",
@@ -105,6 +112,18 @@ static void numbers_of(const json_t *json, const struct schema_column *c, struct
     o->smoothing = smoothing;
 }
 
+/* What standardised values are clipped towards: 0 says not at all. */
+static void clip_of(const json_t *json, struct schema_column_options *o, const char *pointer, struct schema_problems *problems) {
+    char place[512], got[80];
+    const json_t *clip = json_object_get(json, "clip");
+    if (!clip || json_is_null(clip)) return;
+    const double number = json_number_value(clip);
+    if (!json_is_number(clip) || !(number == 0 || number >= 1) || number > 1e6)
+        schema_problem_add(problems, schema_pointer(pointer, "clip", place, sizeof place),
+                           "clip is a number of deviations from 1 to 1e6, or 0 for none, got %s", schema_json_text(clip, got, sizeof got));
+    else o->clip = number == 0 ? -1 : number;
+}
+
 /* ["time","year"], of a datetime. */
 static void parts_of(const json_t *json, const struct schema_column *c, struct schema_column_options *o, const char *pointer,
                      struct schema_problems *problems) {
@@ -128,8 +147,8 @@ static void parts_of(const json_t *json, const struct schema_column *c, struct s
 
 int schema_column_options_decode(const json_t *json, const char *pointer, const struct schema_column *column, struct schema_column_options *options,
                                  struct schema_problems *problems) {
-    static const char *const known[] = {"missing", "scale",     "encode", "unseen", "categories_max", "vocabulary", "length",
-                                        "buckets", "smoothing", "parts",  NULL};
+    static const char *const known[] = {"missing", "scale",   "encode",    "unseen", "categories_max", "vocabulary",
+                                        "length",  "buckets", "smoothing", "parts",  "clip",           NULL};
     static const struct bp_entry entry = {.name = "a column"};
     const int64_t before = problems->total;
     char got[80];
@@ -156,6 +175,7 @@ int schema_column_options_decode(const json_t *json, const char *pointer, const 
     options->encode = (enum schema_encode)encode;
     options->unseen = (enum schema_unseen)unseen;
     numbers_of(json, column, options, pointer, problems);
+    clip_of(json, options, pointer, problems);
     parts_of(json, column, options, pointer, problems);
     check(column, options, pointer, problems);
     return problems->total == before ? 0 : -1;
@@ -176,6 +196,13 @@ static void text_options_encode(const struct schema_column_options *o, json_t *j
     if (o->missing != SCHEMA_MISSING_AUTO) json_object_set_new(json, "missing", json_string(missing_names[o->missing]));
 }
 
+/* How the feature is scaled in fact: what an embedding reads is taken as it is. */
+static const char *scale_name(const struct schema_feature *f) {
+    const bool as_is =
+        f->type == SCHEMA_TENSOR ? f->channels_count == 0 : f->mean == 0 && f->std == 1 && f->clip == 0 && f->options.scale == SCHEMA_SCALE_STANDARD;
+    return as_is || f->type == SCHEMA_BOOLEAN ? "none" : scale_names[f->options.scale];
+}
+
 json_t *schema_column_options_encode(const struct schema_feature *f) {
     const struct schema_column_options *o = &f->options;
     json_t *json = json_object();
@@ -192,9 +219,9 @@ json_t *schema_column_options_encode(const struct schema_feature *f) {
         if (o->encode == SCHEMA_ENCODE_TARGET) json_object_set_new(json, "smoothing", schema_number_encode(o->smoothing));
         return json;
     }
-    if (f->type == SCHEMA_NUMERIC)
-        json_object_set_new(
-            json, "scale", json_string(scale_names[f->mean == 0 && f->std == 1 && o->scale == SCHEMA_SCALE_STANDARD ? SCHEMA_SCALE_NONE : o->scale]));
+    if (f->type == SCHEMA_NUMERIC || f->type == SCHEMA_TENSOR) json_object_set_new(json, "scale", json_string(scale_name(f)));
+    if (f->type == SCHEMA_NUMERIC || f->type == SCHEMA_TENSOR || f->type == SCHEMA_DATETIME)
+        json_object_set_new(json, "clip", schema_number_encode(f->clip));
     if (f->type != SCHEMA_TENSOR && o->missing == SCHEMA_MISSING_CONSTANT) json_object_set_new(json, "missing", schema_number_encode(o->constant));
     else if (f->type != SCHEMA_TENSOR)
         json_object_set_new(
@@ -271,10 +298,10 @@ void schema_feature_options_encode(const struct schema_feature *f, json_t *json)
     }
     if (f->type == SCHEMA_DATETIME) json_object_set_new(json, "parts", parts_encode(o->parts));
     if (f->format) json_object_set_new(json, "format", json_string(f->format));
-    const bool as_is = f->type == SCHEMA_BOOLEAN || (f->mean == 0 && f->std == 1 && o->scale == SCHEMA_SCALE_STANDARD);
-    json_object_set_new(json, "scale", json_string(as_is ? "none" : scale_names[o->scale]));
-    json_object_set_new(json, "mean", json_real(f->mean));
-    json_object_set_new(json, "std", json_real(f->std));
+    json_object_set_new(json, "scale", json_string(scale_name(f)));
+    if (f->type == SCHEMA_TENSOR) schema_channels_encode(f->channels, f->channels_count, json);
+    else schema_channels_encode(&(struct schema_channel){f->mean, f->std, f->min, f->max}, 1, json);
+    if (f->clip > 0) json_object_set_new(json, "clip", json_real(f->clip));
     const char *missing = f->type == SCHEMA_TENSOR ? "zero" : f->indicator ? "mean_and_indicator" : "mean";
     if (o->missing != SCHEMA_MISSING_AUTO && o->missing != SCHEMA_MISSING_INDICATOR) missing = missing_names[o->missing];
     json_object_set_new(json, "missing", json_string(missing));
@@ -294,7 +321,14 @@ int schema_feature_options_decode(const json_t *json, struct schema_feature *f) 
     const json_t *fill = json_object_get(json, "fill"), *knots = json_object_get(json, "knots");
     if (policy >= 0) o->missing = (enum schema_missing)policy;
     if (policy == SCHEMA_MISSING_MEAN) o->missing = SCHEMA_MISSING_AUTO; /* the default where nothing was missing says the same */
-    if (scale >= 0) o->scale = scale == SCHEMA_SCALE_NONE ? SCHEMA_SCALE_STANDARD : (enum schema_scale)scale; /* 0 and 1 are told */
+    if (scale >= 0) o->scale = scale == SCHEMA_SCALE_NONE ? SCHEMA_SCALE_STANDARD : (enum schema_scale)scale; /* mean 0 and std 1 are there */
+    const json_t *clip = json_object_get(json, "clip"), *min = json_object_get(json, "min"), *max = json_object_get(json, "max");
+    f->clip = json_number_value(clip); /* none in models of before */
+    f->min = json_is_number(min) ? json_number_value(min) : (double)-INFINITY;
+    f->max = json_is_number(max) ? json_number_value(max) : (double)INFINITY;
+    if (!(f->clip >= 0) || (f->constant && f->type != SCHEMA_CATEGORICAL && !isfinite(f->min))) return -1;
+    if (f->constant && f->type == SCHEMA_CATEGORICAL && json_array_size(json_object_get(json, "categories")) != 1) return -1;
+    if (f->type == SCHEMA_TENSOR && scale == SCHEMA_SCALE_NONE) schema_feature_unscaled(f);
     if (encode >= 0) o->encode = (enum schema_encode)encode;
     if (unseen >= 0) o->unseen = (enum schema_unseen)unseen;
     o->categories_max = (int32_t)json_integer_value(json_object_get(json, "categories_max"));

@@ -57,30 +57,24 @@ static int balance(const struct schema_fit *fit, const struct schema_view *view,
     return 0;
 }
 
-static int fit_numbers(const struct schema_fit *fit, int32_t column, struct schema_target *target) {
+static int fit_numbers(const struct schema_fit *fit, int32_t column, struct schema_target *target, struct bp_error *error) {
     const struct schema_column *c = &fit->dataset->columns[column];
     struct schema_moments m = {0};
     if (c->type == SCHEMA_TENSOR) {
-        const int64_t size = bp_shape_size(&c->shape);
-        float *cell = malloc((size_t)size * sizeof *cell);
-        if (!cell) return -1;
-        for (int64_t i = 0; i < fit->n; i++) {
-            schema_dataset_tensor(fit->dataset, column, fit->rows[i], cell);
-            for (int64_t k = 0; k < size; k++)
-                if (isfinite(cell[k])) schema_moments_add(&m, cell[k]);
-        }
-        free(cell);
-    } else {
-        for (int64_t first = 0; first < fit->n; first += SCHEMA_ROWS_MAX) {
-            double values[SCHEMA_ROWS_MAX];
-            const int64_t some = fit->n - first < SCHEMA_ROWS_MAX ? fit->n - first : SCHEMA_ROWS_MAX;
-            schema_dataset_gather(fit->dataset, column, fit->rows + first, some, values);
-            for (int64_t i = 0; i < some; i++)
-                if (!isnan(values[i])) schema_moments_add(&m, values[i]);
-        }
+        struct schema_tensor_fit how = {.name = c->name, .pointer = "/target", .shape = c->shape};
+        const int failed = schema_tensor_fit(&how, fit, column, error);
+        target->channels = how.channels;
+        target->channels_count = how.channels_count;
+        return failed;
+    }
+    for (int64_t first = 0; first < fit->n; first += SCHEMA_ROWS_MAX) {
+        double values[SCHEMA_ROWS_MAX];
+        const int64_t some = fit->n - first < SCHEMA_ROWS_MAX ? fit->n - first : SCHEMA_ROWS_MAX;
+        schema_dataset_gather(fit->dataset, column, fit->rows + first, some, values);
+        schema_moments_add_many(&m, values, some);
     }
     schema_moments_result(&m, &target->mean, &target->std);
-    return 0;
+    return schema_moments_check(&m, "/target", c->name, error);
 }
 
 int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing *p, struct bp_error *error) {
@@ -97,9 +91,9 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
         target->classification = from->labels_count > 0;
         target->std = 1;
         balanced = balanced || from->balanced;
-        if (!(target->name = strdup(fit->dataset->columns[from->column].name)) ||
-            (target->classification ? fit_labels(from, target) : fit_numbers(fit, from->column, target)) != 0)
+        if (!(target->name = strdup(fit->dataset->columns[from->column].name)) || (target->classification && fit_labels(from, target) != 0))
             return bp_error_set(error, "", "out of memory");
+        if (!target->classification && fit_numbers(fit, from->column, target, error) != 0) return -1;
     }
     if (schema_targets_units(p) != 0) return bp_error_set(error, "", "out of memory");
     if (!balanced) return 0;
@@ -112,13 +106,34 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
     return failed ? bp_error_set(error, "", "out of memory") : 0;
 }
 
+double schema_target_unit(const struct schema_target *t, int64_t j) {
+    return t->channels_count ? t->channels[j % t->channels_count].std : t->std;
+}
+
+double schema_target_origin(const struct schema_target *t, int64_t j) {
+    return t->channels_count ? t->channels[j % t->channels_count].mean : t->mean;
+}
+
+void schema_target_rescale(struct schema_target *t, double origin, double unit) {
+    free(t->channels);
+    t->channels = NULL;
+    t->channels_count = 0;
+    t->mean = origin;
+    t->std = unit;
+}
+
 int schema_targets_units(struct schema_preprocessing *p) {
-    if (!p->units) p->units = calloc((size_t)p->targets_count, sizeof *p->units);
-    if (!p->origins) p->origins = calloc((size_t)p->targets_count, sizeof *p->origins);
+    int64_t n = 0, at = 0;
+    for (int32_t k = 0; k < p->targets_count; k++) n += schema_target_size(&p->targets[k]);
+    if (!p->units) p->units = calloc((size_t)n, sizeof *p->units);
+    if (!p->origins) p->origins = calloc((size_t)n, sizeof *p->origins);
     if (!p->units || !p->origins) return -1;
     for (int32_t k = 0; k < p->targets_count; k++) {
-        p->units[k] = p->targets[k].std;
-        p->origins[k] = p->targets[k].mean;
+        p->targets[k].units_at = at;
+        for (int64_t j = 0; j < schema_target_size(&p->targets[k]); j++, at++) {
+            p->units[at] = schema_target_unit(&p->targets[k], j);
+            p->origins[at] = schema_target_origin(&p->targets[k], j);
+        }
     }
     return 0;
 }
@@ -129,6 +144,7 @@ void schema_targets_free(struct schema_preprocessing *p) {
         for (int32_t i = 0; i < target->labels_count; i++) free(target->labels[i]);
         free(target->labels);
         free(target->class_weights);
+        free(target->channels);
         free(target->name);
     }
     free(p->targets);
@@ -142,6 +158,7 @@ void schema_targets_free(struct schema_preprocessing *p) {
 static json_t *encode_target(const struct schema_target *t) {
     if (!t->classification) {
         json_t *json = json_pack("{s:s, s:s, s:f, s:f}", "name", t->name, "task", "regression", "mean", t->mean, "std", t->std);
+        if (t->channels_count) schema_channels_encode(t->channels, t->channels_count, json);
         if (t->shape.rank > 0) json_object_set_new(json, "shape", schema_dims_encode(&t->shape));
         return json;
     }
@@ -174,9 +191,11 @@ static int decode_target(const json_t *json, struct schema_target *t) {
     const json_t *weights = json_object_get(json, "class_weights"), *shape = json_object_get(json, "shape");
     if (!name || !task || !(t->name = strdup(name))) return -1;
     t->classification = strcmp(task, "classification") == 0;
+    const bool by_channel = !t->classification && json_is_array(json_object_get(json, "mean"));
     t->mean = json_number_value(json_object_get(json, "mean"));
-    t->std = t->classification ? 1 : json_number_value(json_object_get(json, "std"));
+    t->std = t->classification || by_channel ? 1 : json_number_value(json_object_get(json, "std"));
     if (shape && schema_dims_decode(shape, &t->shape) != 0) return -1;
+    if (by_channel) return shape ? schema_channels_decode(json, &t->shape, &t->channels, &t->channels_count) : -1;
     if (!t->classification) return isfinite(t->mean) && isfinite(t->std) && t->std > 0 ? 0 : -1;
     t->labels = schema_strings_decode(json_object_get(json, "labels"), &t->labels_count);
     if (!t->labels || t->labels_count < 2) return -1;
@@ -247,7 +266,7 @@ bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_
     if (view->targets[k] < 0) return false;
     schema_dataset_tensor(view->dataset, view->targets[k], row, out);
     for (int64_t i = 0; i < size; i++) {
-        out[i] = (float)(((double)out[i] - t->mean) / t->std);
+        if (!t->classification) out[i] = (float)(((double)out[i] - schema_target_origin(t, i)) / schema_target_unit(t, i));
         complete = complete && isfinite(out[i]) && (!t->classification || (out[i] < (float)t->labels_count && out[i] == floorf(out[i])));
     }
     return complete;

@@ -261,8 +261,7 @@ static void leave_indices(struct resolving *r) {
                 schema_problem_add(r->problems, resolving_validation_place(r, "dataset", where, sizeof where),
                                    "its column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d", f->name, worst,
                                    indices - 1);
-            f->mean = f->fill = 0;
-            f->std = 1;
+            schema_feature_unscaled(f);
         }
     }
     bp_network_free(network);

@@ -110,9 +110,9 @@ static void set_task(const struct schema_training *t, int32_t o, struct bp_task 
     task->scores = t->network && schema_training_scores(t, o);
     task->unit = target->std;
     task->origin = target->mean;
-    if (output->count > 1) {
-        task->units = p->units + output->first;
-        task->origins = p->origins + output->first;
+    if (output->count > 1 || target->channels_count) {
+        task->units = p->units + target->units_at;
+        task->origins = p->origins + target->units_at;
     }
     task->metrics_count = d->metrics_count;
     memcpy(task->metrics, d->metrics, sizeof task->metrics);

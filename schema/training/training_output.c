@@ -110,8 +110,7 @@ static void check_loss(struct resolving *r, int32_t o) {
         if (c->min < 0)
             schema_problem_add(r->problems, where, "the loss %s is for counts, but \"%.60s\" goes down to %.9g; use mse or mae", loss->entry.name,
                                c->name, c->min);
-        r->training->preprocessing->targets[k].mean = 0; /* counts are learnt as they are */
-        r->training->preprocessing->targets[k].std = 1;
+        schema_target_rescale(&r->training->preprocessing->targets[k], 0, 1); /* counts are learned as they are */
     }
 }
 

@@ -87,6 +87,11 @@ static void print_row(const struct schema_model *model, const struct schema_pred
     putchar('\n');
 }
 
+static void say(void *context, const char *warning) {
+    (void)context;
+    fprintf(stderr, "backpropd predict: warning: %s\n", warning);
+}
+
 static int predict(const struct schema_model *model, const struct schema_dataset *dataset, bool json) {
     struct bp_error error = {0};
     const struct schema_preprocessing *p = model->training->preprocessing;
@@ -111,6 +116,7 @@ static int predict(const struct schema_model *model, const struct schema_dataset
         for (int32_t i = 0; i < n; i++) print_row(model, predictor, i);
     }
     if (failed) fprintf(stderr, "backpropd predict: %s\n", error.message);
+    else schema_predict_warnings(predictor, say, NULL);
     schema_predictor_free(predictor);
     schema_view_free(view);
     return failed;

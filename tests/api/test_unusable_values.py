@@ -29,7 +29,7 @@ def test_an_index_that_the_embedding_does_not_know(server, embedded, index):
 def test_a_missing_number_of_a_tensor_is_a_warning(server, embedded):
     reply = server.post("/v1/models/%s/predict" % embedded, {"instances": [{"t": [1, None]}]})
     assert reply.status == 200
-    assert reply.json["warnings"] == ['column "t": 1 of 1 tensors have missing numbers, which were taken as the index 0']
+    assert reply.json["warnings"] == ['column "t": 1 of 1 tensors lack some of their numbers, which are missing and were taken as the index 0']
 
 
 CLOCK = [(i, 1577134800 + i) for i in range(200)]

@@ -177,7 +177,7 @@ START_TEST(values_in_their_own_unit) {
     struct rig rig = open_rig(resolve_text("a,y\n0,100\n0,300\n0,100\n0,300\n", "{\"layers\":[]}",
                                            "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
     memset(rig.model->weights, 0, rig.model->training->network->weights_count * sizeof(bp_real));
-    char *text = ask(&rig, "{\"instances\":[[5]]}"); /* a network that says 0 says the mean */
+    char *text = ask(&rig, "{\"instances\":[[0]]}"); /* a network that says 0 says the mean */
     ck_assert_str_eq(text, "\"predictions\":[{\"value\":200}],\"warnings\":[]");
     free(text);
     close_rig(&rig);
@@ -223,6 +223,21 @@ START_TEST(values_that_cannot_be_used) {
 }
 END_TEST
 
+/* A wild value is answered, with a warning that names column, value and range; what is merely a bit outside is not. */
+START_TEST(values_far_outside) {
+    struct rig rig = open_rig(resolve_text("a,k,w,y\n0,7,2024-01-01,1\n10,7,2024-01-11,3\n5,7,2024-01-06,2\n", "{\"layers\":[]}",
+                                           "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
+    said(&rig, "{\"instances\":[[14,7,\"2024-01-12\"]]}", "\"warnings\":[]");
+    said(&rig, "{\"instances\":[[14,7,\"2024-01-12\"],[58.9,7,\"2024-01-02\"]]}",
+         "[\"column \\\"a\\\": 1 of 2 values are far outside the range of the training rows, 0 to 10 (the first: 58.9); do not rely on predictions "
+         "for them\"]");
+    said(&rig, "{\"instances\":[[5,8,\"2024-01-02\"]]}",
+         "[\"column \\\"k\\\" was always 7 in the training rows and has no influence: 1 of 1 values differ (the first: 8)\"]");
+    said(&rig, "{\"instances\":[[5,7,\"2031-01-02\"]]}", "2024-01-01T00:00:00Z to 2024-01-11T00:00:00Z (the first: 2031-01-02T00:00:00Z)");
+    close_rig(&rig);
+}
+END_TEST
+
 /* What is missing of a tensor is told, unless it is the padding of a shorter sequence. */
 START_TEST(holes_in_tensors) {
     struct rig rig =
@@ -230,7 +245,8 @@ START_TEST(holes_in_tensors) {
                               "{\"s\":[[1,2],[3,4],[5,6]],\"y\":2}]}",
                               "{\"layers\":[\"flatten\"]}", "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
     said(&rig, "{\"instances\":[[[1,2]],[[1,2],[null,null],[null,null]]]}", "\"warnings\":[]");
-    said(&rig, "{\"instances\":[[[1,2]],[[1,null],[3,4]]]}", "column \\\"s\\\": 1 of 2 tensors have missing numbers, which were taken as average");
+    said(&rig, "{\"instances\":[[[1,2]],[[1,null],[3,4]]]}",
+         "column \\\"s\\\": 1 of 2 tensors lack some of their numbers, which are missing and were taken as average");
     close_rig(&rig);
 }
 END_TEST
@@ -263,6 +279,7 @@ Suite *suite_schema_predict(void) {
     tcase_add_test(tests, values_in_their_own_unit);
     tcase_add_test(tests, all_digits_of_a_value);
     tcase_add_test(tests, values_that_cannot_be_used);
+    tcase_add_test(tests, values_far_outside);
     tcase_add_test(tests, holes_in_tensors);
     tcase_add_test(tests, tensors_nested_or_flat);
     suite_add_tcase(suite, tests);

@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,6 +139,174 @@ START_TEST(a_constant_column_is_harmless) {
 }
 END_TEST
 
+/* ---- large, tiny, wild ----------------------------------------------------------------------------------------------------- */
+
+/* The first feature of a job on that CSV; the caller clears. */
+static const struct schema_feature *first_feature(struct resolved *r, const char *csv, const char *job) {
+    *r = resolve_text(csv, "{\"layers\":[]}", job);
+    ck_assert_msg(r->training != NULL, "%s", first_problem(r));
+    return &r->training->preprocessing->features[0];
+}
+
+#define REGRESSION "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}"
+
+/* numpy.mean and numpy.std of the numbers without what they have in common. */
+START_TEST(moments_of_any_size) {
+    static const struct {
+        const char *csv;
+        double mean, std;
+    } columns[] = {
+        {"x,y\n100000000000001,1\n100000000000002,2\n100000000000003,3\n100000000000004,4\n", 100000000000002.5, 1.118033988749895},
+        {"x,y\n1577134857000001,1\n1577134857000002,2\n1577134857000003,3\n1577134857000004,4\n", 1577134857000002.5, 1.118033988749895},
+        {"x,y\n1e300,1\n2e300,2\n3e300,3\n4e300,4\n", 2.5e300, 1.118033988749895e300},
+        {"x,y\n1e-299,1\n2e-299,2\n3e-299,3\n4e-299,4\n", 2.5e-299, 1.118033988749895e-299},
+    };
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        struct resolved r;
+        const struct schema_feature *f = first_feature(&r, columns[i].csv, REGRESSION "}");
+        ck_assert_double_eq_tol(f->mean / columns[i].mean, 1, 1e-15);
+        ck_assert_double_eq_tol(f->std / columns[i].std, 1, 1e-14);
+        ck_assert_double_eq_tol(schema_scale_apply(f, f->max), 1.3416407864998738, 1e-12);
+        resolved_clear(&r);
+    }
+}
+END_TEST
+
+START_TEST(ranges_that_no_double_holds) {
+    struct resolved r = resolve_text("x,y\n-1.5e308,1\n1.5e308,2\n", "{\"layers\":[]}", REGRESSION "}");
+    ck_assert_str_eq(first_problem(&r), "/features: column \"x\" ranges from -1.5e+308 to 1.5e+308 in the training rows, which is wider than double "
+                                        "precision holds; divide its numbers, or leave it out");
+    resolved_clear(&r);
+    r = resolve_text("x,y\n1,-1.5e308\n2,1.5e308\n", "{\"layers\":[]}", REGRESSION "}");
+    ck_assert_ptr_nonnull(strstr(first_problem(&r), "/target: column \"y\" ranges from -1.5e+308 to 1.5e+308"));
+    resolved_clear(&r);
+    r = resolve_text("x,y\n1e-305,1\n2e-305,2\n", "{\"layers\":[]}", REGRESSION "}");
+    ck_assert_ptr_nonnull(strstr(first_problem(&r), "with a deviation below 1e-300"));
+    resolved_clear(&r);
+    r = resolve_text("x,y\n1,1\n1e39,2\n", "{\"layers\":[]}", REGRESSION ",\"columns\":{\"x\":{\"scale\":\"none\"}}}");
+    ck_assert_ptr_nonnull(strstr(first_problem(&r), "column \"x\" ranges from 1 to 1e+39 in the training rows, and its scale is \"none\""));
+    resolved_clear(&r);
+}
+END_TEST
+
+/* c/2 (1 + t / sqrt(1 + t^2)), t = 2 z / c - 1. */
+START_TEST(a_smooth_clip) {
+    ck_assert_double_eq(schema_scale_clip(3.999, 8), 3.999);
+    ck_assert_double_eq(schema_scale_clip(-4, 8), -4);
+    ck_assert_double_eq_tol(schema_scale_clip(8, 8), 6.82842712474619, 1e-14);
+    ck_assert_double_eq_tol(schema_scale_clip(-46.5, 8), -7.982400574612214, 1e-12); /* the diamond of 58.9 mm */
+    ck_assert_double_lt(schema_scale_clip(1e30, 8), 8.0000001);
+    ck_assert_double_eq_tol(schema_scale_clip(2, 2), 1.7071067811865475, 1e-14);
+    ck_assert_double_eq(schema_scale_clip(1e6, 0), 1e6);
+}
+END_TEST
+
+/* 0 to 19 and one typing error: the mean is 9.5, the deviation that of the twenty. A skewed column keeps its tail. */
+START_TEST(typing_errors_do_not_enter_the_scale) {
+    static const char options[] = REGRESSION ",\"columns\":{\"x\":{\"clip\":0}}}";
+    char csv[400] = "x,y\n1000000,1\n", skewed[400] = "x,y\n";
+    struct resolved r;
+    float out;
+    for (int i = 0; i < 20; i++) {
+        snprintf(csv + strlen(csv), sizeof csv - strlen(csv), "%d,%d\n", i, i);
+        snprintf(skewed + strlen(skewed), sizeof skewed - strlen(skewed), "%d,%d\n", 1 << i, i);
+    }
+    const struct schema_feature *f = first_feature(&r, csv, REGRESSION "}");
+    ck_assert_double_eq_tol(f->mean, 9.5, 1e-12);
+    ck_assert_double_eq_tol(f->std, 5.766281297335398, 1e-12);
+    ck_assert_double_eq(f->max, 1000000);
+    schema_scale_many(f, &(double){1000000}, 1, &out, 0);
+    ck_assert_float_eq_tol(out, 8, 1e-4f);
+    resolved_clear(&r);
+    f = first_feature(&r, csv, options); /* not clipped */
+    schema_scale_many(f, &(double){1000000}, 1, &out, 0);
+    ck_assert_float_eq_tol(out, 173420.4f, 1);
+    resolved_clear(&r);
+    f = first_feature(&r, skewed, REGRESSION "}"); /* numpy.mean and numpy.std of 2 ** numpy.arange(20) */
+    ck_assert_double_eq_tol(f->mean, 52428.75, 1e-9);
+    ck_assert_double_eq_tol(f->std, 124805.52860225183, 1e-6);
+    resolved_clear(&r);
+}
+END_TEST
+
+static void transform_json(struct resolved *r, const float *tensor, float *out) {
+    float *at[] = {out};
+    schema_transform(r->training->preprocessing, &(struct schema_feature_value){.kind = SCHEMA_VALUE_TENSOR, .tensor = tensor}, at);
+}
+
+/* Channels of sizes 1 and 1000, each by itself; a vector by its elements; one scale for all when that is asked; what was constant stays so. */
+START_TEST(tensors_by_channel) {
+    static const char sequences[] = "{\"records\":[{\"t\":[[1,1000],[3,3000]],\"y\":1},{\"t\":[[3,1000],[1,3000]],\"y\":2}]}",
+                      vectors[] = "{\"records\":[{\"t\":[1,1000,5],\"y\":1},{\"t\":[3,3000,5],\"y\":2}]}", flat[] = "{\"layers\":[\"flatten\"]}";
+    float out[4];
+    struct resolved r = resolve_json(sequences, flat, REGRESSION "}");
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    transform_json(&r, (float[]){1, 3000, 5, 2000}, out);
+    ck_assert_mem_eq(out, ((float[]){-1, 1, 3, 0}), sizeof out);
+    resolved_clear(&r);
+    r = resolve_json(vectors, flat, REGRESSION "}");
+    transform_json(&r, (float[]){1, 3000, 99}, out);
+    ck_assert_mem_eq(out, ((float[]){-1, 1, 0}), 3 * sizeof *out);
+    resolved_clear(&r);
+    r = resolve_json(sequences, flat, REGRESSION ",\"columns\":{\"t\":{\"scale\":\"global\"}}}"); /* numpy: mean 1001, std 1223.9287 */
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    transform_json(&r, (float[]){1, 3000, 1001, 1001}, out);
+    ck_assert_float_eq_tol(out[0], -0.81704105f, 1e-6f);
+    ck_assert_float_eq_tol(out[1], 1.6332651f, 1e-6f);
+    ck_assert_float_eq(out[2], 0);
+    resolved_clear(&r);
+    r = resolve_text("x,y\n1,1\n2,2\n", "{\"layers\":[]}", REGRESSION ",\"columns\":{\"x\":{\"scale\":\"global\"}}}");
+    ck_assert_str_eq(first_problem(&r), "/columns/x/scale: scale \"global\" is for tensors, but column \"x\" is numeric");
+    resolved_clear(&r);
+    r = resolve_text("x,y\n1,1\n2,2\n", "{\"layers\":[]}", REGRESSION ",\"columns\":{\"x\":{\"clip\":0.5}}}");
+    ck_assert_str_eq(first_problem(&r), "/columns/x/clip: clip is a number of deviations from 1 to 1e6, or 0 for none, got 0.5");
+    resolved_clear(&r);
+    r = resolve_text("x,y\n1,1\n2,2\n", "{\"layers\":[]}", REGRESSION ",\"columns\":{\"x\":{\"clip\":3,\"scale\":\"none\"}}}");
+    ck_assert_ptr_nonnull(strstr(first_problem(&r), "/columns/x/clip: clip is for numbers and tensors that are standardised"));
+    resolved_clear(&r);
+}
+END_TEST
+
+/* Whatever comes in the place of what was constant, the network sees what it was trained on. */
+START_TEST(constants_have_no_influence) {
+    struct resolved r = resolve_text("x,c,b,y\n5,red,true,1\n5,red,true,2\n5,red,true,3\n", "{\"layers\":[]}", REGRESSION "}");
+    const struct schema_preprocessing *p = r.training->preprocessing;
+    float seen[4], other[4], *at[] = {seen};
+    ck_assert_int_eq(p->width, 4);
+    const struct schema_feature_value cells[2][3] = {
+        {{.kind = SCHEMA_VALUE_NUMBER, .number = 5}, {.kind = SCHEMA_VALUE_CATEGORY, .category = 0}, {.kind = SCHEMA_VALUE_NUMBER, .number = 1}},
+        {{.kind = SCHEMA_VALUE_NUMBER, .number = 6}, {.kind = SCHEMA_VALUE_CATEGORY, .category = -1}, {.kind = SCHEMA_VALUE_NUMBER, .number = 0}}};
+    schema_transform(p, cells[0], at);
+    at[0] = other;
+    schema_transform(p, cells[1], at);
+    ck_assert_mem_eq(seen, ((float[]){0, 1, 0, 1}), sizeof seen);
+    ck_assert_mem_eq(other, seen, sizeof seen);
+    resolved_clear(&r);
+}
+END_TEST
+
+/* Documents of models from before: no clip, no range, one mean for a tensor. */
+START_TEST(older_documents_transform_as_they_did) {
+    struct bp_error error = {0};
+    json_t *json =
+        json_loads("{\"features\":[{\"name\":\"x\",\"type\":\"numeric\",\"scale\":\"standard\",\"mean\":1,\"std\":2,\"missing\":\"mean\"},"
+                   "{\"name\":\"t\",\"type\":\"tensor\",\"scale\":\"standard\",\"mean\":3,\"std\":0.5,\"missing\":\"zero\",\"shape\":[2]}],"
+                   "\"target\":{\"name\":\"y\",\"task\":\"regression\",\"mean\":0,\"std\":1}}",
+                   0, NULL);
+    struct schema_preprocessing *p = schema_preprocessing_decode(json, &error);
+    ck_assert_msg(p != NULL, "%s", error.message);
+    float number, tensor[2], *at[] = {&number, tensor};
+    const struct schema_feature_value cells[2] = {{.kind = SCHEMA_VALUE_NUMBER, .number = 1001},
+                                                  {.kind = SCHEMA_VALUE_TENSOR, .tensor = (float[]){3, 103}}};
+    schema_transform(p, cells, at);
+    ck_assert_float_eq(number, 500);
+    ck_assert_mem_eq(tensor, ((float[]){0, 200}), sizeof tensor);
+    ck_assert(!schema_feature_far(&p->features[0], 1e30));
+    schema_preprocessing_free(p);
+    json_decref(json);
+}
+END_TEST
+
 START_TEST(damaged_documents_are_refused) {
     static const char *const texts[] = {"{}",
                                         "{\"features\":[],\"target\":{\"name\":\"y\"}}",
@@ -166,6 +335,13 @@ Suite *suite_schema_preprocessing(void) {
     tcase_add_test(tests, read_back_to_the_same_bits);
     tcase_add_test(tests, categories_normalise_numbers);
     tcase_add_test(tests, a_constant_column_is_harmless);
+    tcase_add_test(tests, moments_of_any_size);
+    tcase_add_test(tests, ranges_that_no_double_holds);
+    tcase_add_test(tests, a_smooth_clip);
+    tcase_add_test(tests, typing_errors_do_not_enter_the_scale);
+    tcase_add_test(tests, tensors_by_channel);
+    tcase_add_test(tests, constants_have_no_influence);
+    tcase_add_test(tests, older_documents_transform_as_they_did);
     tcase_add_test(tests, damaged_documents_are_refused);
     suite_add_tcase(suite, tests);
     return suite;

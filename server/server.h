@@ -15,8 +15,10 @@ struct server {
     struct http *http;
     char *api_key; /* NULL: none */
     int64_t started_at;
-    char address[128];    /* "127.0.0.1:8080", as bound */
-    atomic_bool draining; /* SIGTERM came: not ready, nothing new is started */
+    char address[128];            /* "127.0.0.1:8080", as bound */
+    atomic_llong memory_reserved; /* by requests in flight, bytes; http/memory.c */
+    atomic_bool memory_freed;     /* a large request has ended */
+    atomic_bool draining;         /* SIGTERM came: not ready, nothing new is started */
 };
 
 #endif

@@ -240,16 +240,11 @@ static const char *point_at(const struct schema_predictor *p, const json_t *inst
                   : schema_pointer_index(place, (size_t)feature, out, size);
 }
 
-static int decode_instances(struct schema_predictor *p, const json_t *list, int64_t rows_max, struct schema_problems *problems) {
+static int decode_instances(struct schema_predictor *p, const json_t *list, struct schema_problems *problems) {
     char place[POINTER_MAX], deeper[POINTER_MAX], got[80], why[300];
     if (!json_is_array(list) || json_array_size(list) == 0)
         return schema_problem_add(problems, "/instances", "instances must be a list with at least one instance, got %s",
                                   schema_json_text(list, got, sizeof got));
-    if ((int64_t)json_array_size(list) > rows_max) {
-        problems->too_large = true;
-        return schema_problem_add(problems, "/instances", "%zu instances in one request; the limit is %lld", json_array_size(list),
-                                  (long long)rows_max);
-    }
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *json = json_array_get(list, i);
         decode_instance(p, json, schema_pointer_index("/instances", i, place, sizeof place), problems);
@@ -374,8 +369,15 @@ int schema_instances_decode(struct schema_predictor *p, const char *body, size_t
     static const struct bp_entry entry = {.name = "a prediction request"};
     static const char *const known[] = {"instances", "inputs", NULL};
     json_error_t where;
-    json_t *json = load(body, size, &where);
+    const struct schema_json_cost cost = schema_json_cost(body, size);
     char got[80];
+    if (cost.members > rows_max) {
+        problems->too_large = true;
+        return schema_problem_add(problems, "/instances", "%lld instances in one request; the limit is %lld (setting instances_max)",
+                                  (long long)cost.members, (long long)rows_max);
+    }
+    if (p->allow && !p->allow(p->allow_context, &cost)) return -1;
+    json_t *json = load(body, size, &where);
     if (!json) {
         struct schema_problem *last = problems->count < SCHEMA_PROBLEMS_MAX ? &problems->items[problems->count] : NULL;
         schema_problem_add(problems, NULL, "the body is not JSON: %s (line %d, column %d)", where.text, where.line, where.column);
@@ -389,7 +391,7 @@ int schema_instances_decode(struct schema_predictor *p, const char *body, size_t
     else if (schema_values_decode(json, "", &entry, known, none, problems) != 0) (void)0;
     else if (instances && inputs) schema_problem_add(problems, "", "send either \"instances\" or \"inputs\", not both");
     else if (inputs) decode_columns(p, inputs, rows_max, problems);
-    else if (instances) decode_instances(p, instances, rows_max, problems);
+    else if (instances) decode_instances(p, instances, problems);
     else
         schema_problem_add(problems, "", "the body needs \"instances\": a list of objects by column name, or of arrays in the order of the features");
     json_decref(json);

@@ -359,6 +359,11 @@ void schema_predictor_flush(struct schema_predictor *p) {
 
 /* ---- a request ---------------------------------------------------------------------------------------------------------------- */
 
+void schema_predictor_bound(struct schema_predictor *p, schema_predict_allow *allow, void *context) {
+    p->allow = allow;
+    p->allow_context = context;
+}
+
 int schema_predict_body(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max, struct schema_text *out,
                         struct schema_problems *problems) {
     size_t start = out->size;

@@ -2,6 +2,7 @@
 #ifndef SCHEMA_PREDICT_H
 #define SCHEMA_PREDICT_H
 
+#include "json_cost.h"
 #include "model_file.h"
 #include "problems.h"
 #include "text.h"
@@ -15,6 +16,11 @@ void schema_predictor_free(struct schema_predictor *predictor);
  * through one pass over the text; anything unusual goes to jansson, which finds the exact problem. 0, or -1 with problems (nothing useful in out). */
 int schema_predict_body(struct schema_predictor *predictor, const char *body, size_t size, int64_t rows_max, struct schema_text *out,
                         struct schema_problems *problems);
+
+/* Asked before jansson decodes a body, which takes far more memory than the one pass: false when the caller cannot have it. Then schema_predict_body
+ * gives -1 without a problem. */
+typedef bool schema_predict_allow(void *context, const struct schema_json_cost *cost);
+void schema_predictor_bound(struct schema_predictor *predictor, schema_predict_allow *allow, void *context);
 
 /* Predicts rows of a dataset through a view with this model's preprocessing: one prediction object per row, each appended by itself with
  * `separator` after it. -1 with the error: a value that cannot be used, a prediction that is not finite, no memory. */

@@ -18,6 +18,8 @@ struct schema_predictor {
     int32_t filled;                     /* rows waiting in the workspace */
     int64_t rows;                       /* rows seen in this call */
     struct schema_text *out;
+    schema_predict_allow *allow; /* NULL: no bound */
+    void *allow_context;
     int32_t *indices;            /* (features_count) below which its numbers must be whole (an embedding reads them), 0: any number */
     bool indexed[BP_INPUTS_MAX]; /* whether any feature of that input is */
     int64_t not_finite;          /* the first row whose prediction is not a finite number, -1: none */

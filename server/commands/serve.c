@@ -127,6 +127,7 @@ int command_serve(int argc, char **argv) {
         return 2;
     }
     block_signals();
+    memory_begin();
     int failed = run(&server, &hub, &error);
     if (failed) fprintf(stderr, "backpropd serve: %s\n", error.message);
     atomic_store(&server.draining, true);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct {
     const char *code;
@@ -124,6 +125,25 @@ const char *request_header(const struct request *r, const char *name) {
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
+double request_weight(const char *list, const char *const *names) {
+    while (list && *list) {
+        list += strspn(list, " ,\t");
+        const size_t item = strcspn(list, ","), size = strcspn(list, ";, \t");
+        for (const char *const *name = names; *name; name++) {
+            if (strlen(*name) != size || strncasecmp(list, *name, size) != 0) continue;
+            const char *q = strstr(list, "q=");
+            return q && q < list + item ? strtod(q + 2, NULL) : 1;
+        }
+        list += item;
+    }
+    return 0;
+}
+
+bool request_takes_gzip(const struct request *r) {
+    static const char *const gzip[] = {"gzip", "x-gzip", NULL};
+    return request_weight(request_header(r, "Accept-Encoding"), gzip) > 0;
+}
+
 bool request_paging(struct request *r, int32_t *limit, const char **after) {
     const char *text = request_query(r, "limit");
     *limit = 20;
@@ -148,33 +168,13 @@ bool request_after_version(struct request *r, const char *after, int64_t *versio
     return false;
 }
 
-/* jansson's own limit of nesting is 2048; people need a few. */
-static bool too_deep(const char *body, size_t size, int limit) {
-    int depth = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < size; i++) {
-        char c = body[i];
-        if (quoted) {
-            if (c == '\\') i++;
-            else if (c == '"') quoted = false;
-        } else if (c == '"') quoted = true;
-        else if (c == '{' || c == '[') {
-            if (++depth > limit) return true;
-        } else if (c == '}' || c == ']') depth--;
-    }
-    return false;
-}
-
 json_t *request_json(struct request *r) {
     json_error_t where;
     if (r->body.size == 0) {
         answer_problem(r, PROBLEM_bad_request, "the body is empty: a JSON object is expected");
         return NULL;
     }
-    if (too_deep(r->body.bytes, r->body.size, 64)) {
-        answer_problem(r, PROBLEM_bad_request, "the JSON is nested deeper than 64 levels");
-        return NULL;
-    }
+    if (!memory_for_json(r)) return NULL;
     json_t *json = json_loadb(r->body.bytes, r->body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
     if (!json) {
         bool nul = json_error_code(&where) == json_error_null_character; /* jansson's words are for its programmers */

@@ -31,6 +31,19 @@ static enum MHD_Result look(void *context, enum MHD_ValueKind kind, const char *
     return MHD_YES;
 }
 
+/* A name, an IPv4 address or an IPv6 address in brackets, and perhaps a port (RFC 9110, 7.2). An empty one is right for a target without an
+ * authority, but none is served here. */
+static bool host_is_valid(const char *host) {
+    static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~", address[] = "0123456789abcdefABCDEF:.";
+    size_t size = strspn(host, name);
+    if (host[0] == '[') {
+        size = 1 + strspn(host + 1, address);
+        if (size < 3 || host[size++] != ']') return false;
+    }
+    if (size == 0 || host[size] == '\0') return size > 0;
+    return host[size] == ':' && strspn(host + size + 1, "0123456789") == strlen(host + size + 1) && strlen(host + size + 1) <= 5;
+}
+
 /* The name of a Host header without its port; loopback names are always allowed. */
 static bool host_allowed(const struct server *server, const char *host) {
     char name[256];
@@ -66,9 +79,14 @@ bool guard_check(struct request *r) {
                                                      : "the only Transfer-Encoding understood is chunked");
         return false;
     }
-    if (!host || !host_allowed(r->server, host)) {
-        answer_problem(r, PROBLEM_forbidden_host, "the Host \"%.100s\" is not served here; start the server with --allow-host to allow it",
-                       host ? host : "");
+    if (!host || !host_is_valid(host)) {
+        r->keep_alive_off = true;
+        answer_problem(r, PROBLEM_bad_request, host ? "the Host header \"%.100s\" is not a name with an optional port" : "the Host header is missing",
+                       host);
+        return false;
+    }
+    if (!host_allowed(r->server, host)) {
+        answer_problem(r, PROBLEM_forbidden_host, "the Host \"%.100s\" is not served here; start the server with --allow-host to allow it", host);
         return false;
     }
     return true;
@@ -89,16 +107,18 @@ static bool content_type_is(const char *header, const char *type) {
     return *header == '\0' || *header == ';';
 }
 
-/* The key, and what the route wants of its body. *length: declared, -1 for chunked. */
+bool guard_key(struct request *r) {
+    if (key_fits(r)) return true;
+    answer_header(r, "WWW-Authenticate", "Bearer");
+    answer_problem(r, PROBLEM_unauthorized, "send the key as `Authorization: Bearer KEY`");
+    return false;
+}
+
+/* What the route wants of its body. *length: declared, -1 for chunked. */
 bool guard_body(struct request *r, int64_t *length) {
     const char *type = request_header(r, "Content-Type"), *encoding = request_header(r, "Transfer-Encoding");
     *length = encoding ? -1 : r->body_seen;
     r->body_seen = 0;
-    if (!key_fits(r)) {
-        answer_header(r, "WWW-Authenticate", "Bearer");
-        answer_problem(r, PROBLEM_unauthorized, "send the key as `Authorization: Bearer KEY`");
-        return false;
-    }
     const char *coding = request_header(r, "Content-Encoding");
     const bool data = r->route->body == ROUTE_DATASET || r->route->body == ROUTE_SAMPLE;
     if (!schema_encoding_known(coding)) {
@@ -145,10 +165,13 @@ void guard_cors(struct request *r, struct MHD_Response *response) {
     if (!origin || !(server_list_has(list, origin) || server_list_has(list, "*"))) return;
     MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
     MHD_add_response_header(response, "Vary", "Origin");
-    MHD_add_response_header(response, "Access-Control-Expose-Headers", "Location, X-Request-Id, Retry-After");
+    MHD_add_response_header(response, "Access-Control-Expose-Headers",
+                            "Allow, Content-Disposition, ETag, Idempotency-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-Id");
     if (strcmp(r->method, "OPTIONS") == 0) {
-        MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, DELETE");
-        MHD_add_response_header(response, "Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer");
+        MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE");
+        MHD_add_response_header(
+            response, "Access-Control-Allow-Headers",
+            "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer");
         MHD_add_response_header(response, "Access-Control-Max-Age", "600");
     }
 }

@@ -210,8 +210,9 @@ static enum MHD_Result begin(struct request *r) {
         return send_answer(r);
     }
     if (!guard_check(r)) return refuse(r, r->keep_alive_off ? 1 : r->body_seen);
-    if (!router_match(r)) return refuse(r, r->body_seen);
+    if (!router_match(r) || !guard_key(r) || !router_query(r)) return refuse(r, r->body_seen);
     if (!guard_body(r, &length)) return refuse(r, length);
+    if (r->route->body == ROUTE_JSON && !memory_for_body(r, length)) return refuse(r, length);
     if (!read_idempotency_key(r)) return refuse(r, length);
     r->body.limit = (size_t)r->body_limit;
     r->body_length = length;
@@ -310,6 +311,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
     body_free(r);
     free(r->body.bytes);
     free(r->answer);
+    memory_release(r);
     free(r->path);
     free(r);
     *state = NULL;
@@ -378,6 +380,19 @@ static void stop_workers(struct http *http) {
     for (int i = 0; i < http->workers_count; i++) pthread_join(http->workers[i], NULL);
 }
 
+static int start_workers(struct http *http, int count, struct bp_error *error) {
+    http->workers = calloc((size_t)count, sizeof *http->workers);
+    if (!http->workers) return bp_error_set(error, "", "no memory for the work threads");
+    for (int i = 0; i < count; i++) {
+        const int code = pthread_create(&http->workers[i], NULL, work, http);
+        if (code != 0)
+            return bp_error_set(error, "", "cannot start work thread %d of %d: %s; lower --work-threads, or raise the limit on processes", i + 1,
+                                count, strerror(code));
+        http->workers_count++;
+    }
+    return 0;
+}
+
 /* A NUL would cut the text short, "penguins%00x" would be "penguins": such a text stays as it was written. */
 static size_t unescape(void *context, struct MHD_Connection *connection, char *text) {
     (void)context;
@@ -394,10 +409,11 @@ int http_start(struct server *server, struct bp_error *error) {
     if (getrandom(&http->id_base, sizeof http->id_base, 0) < 0) http->id_base = (uint64_t)now_ns();
     http->listener = listen_on(server, error);
     if (http->listener < 0) goto failed;
-    if (!(http->hub = hub_new(server->store, server->settings.streams_max))) goto failed;
-    http->workers = calloc((size_t)server->settings.work_threads, sizeof *http->workers);
-    for (int i = 0; http->workers && i < server->settings.work_threads; i++)
-        if (pthread_create(&http->workers[http->workers_count], NULL, work, http) == 0) http->workers_count++;
+    if (!(http->hub = hub_new(server, server->settings.streams_max))) {
+        bp_error_set(error, "", "cannot start the thread of the event streams: %s", strerror(errno));
+        goto failed;
+    }
+    if (start_workers(http, (int)server->settings.work_threads, error) != 0) goto failed;
     server->http = http;
     unsigned threads = (unsigned)server->settings.http_threads, connections = (unsigned)server->settings.connections_max;
     http->daemon =
@@ -409,7 +425,6 @@ int http_start(struct server *server, struct bp_error *error) {
     if (http->daemon) return 0;
     bp_error_set(error, "", "cannot start the HTTP daemon: %s", strerror(errno));
 failed:
-    bp_error_set(error, "", "cannot start the HTTP side");
     if (http->hub) {
         hub_stop(http->hub);
         hub_free(http->hub);

@@ -6,6 +6,7 @@
 #ifndef SERVER_HTTP_H
 #define SERVER_HTTP_H
 
+#include "json_cost.h"
 #include "problems.h"
 #include "server.h"
 #include "store.h"
@@ -62,6 +63,7 @@ struct request {
     struct schema_text body;
     struct schema_decoder *decoder;             /* of its Content-Encoding, NULL: it comes as it is; body.c */
     int64_t body_limit, body_seen, body_length; /* length: as declared, 0 or -1 without */
+    int64_t reserved;                           /* bytes of the server's budget for requests; memory.c */
     int64_t drain_on_close;                     /* refused before its body came: read up to 1 MB so that the client can read why */
     struct upload *upload;                      /* ROUTE_DATASET: routes/upload.c */
     struct sha256_ctx hash;
@@ -99,6 +101,16 @@ void answer_header(struct request *request, const char *name, const char *value)
 void answer_problem(struct request *request, enum problem code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* All problems of a request: 422, or 413/500 as they say; clears them. */
 void answer_problems(struct request *request, struct schema_problems *problems);
+/* A JSON document that does not change while the program runs: with an ETag, gzipped for who takes that, 304 for who has it. */
+struct document {
+    const char *bytes; /* borrowed for good */
+    size_t size;
+    unsigned char *gzip; /* by document_prepare; NULL: none */
+    size_t gzip_size;
+    char etag[40];
+};
+void document_prepare(struct document *document);
+void answer_document(struct request *request, const struct document *document);
 /* A result of the store that is not STORE_OK. what: "dataset \"x\"". */
 void answer_store(struct request *request, enum store_result result, const struct bp_error *error, const char *what_format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -110,6 +122,9 @@ json_t *problem_json(const struct request *request, enum problem code, const cha
 /* A query parameter, or NULL. Borrowed. */
 const char *request_query(const struct request *request, const char *name);
 const char *request_header(const struct request *request, const char *name);
+/* The weight (RFC 9110, 12.4.2) of the first of these names in a list such as "text/csv;q=0.5, gzip"; 0 when none is in it, or list is NULL. */
+double request_weight(const char *list, const char *const *names);
+bool request_takes_gzip(const struct request *request);
 /* limit and after of a list. false: answered with a problem. */
 bool request_paging(struct request *request, int32_t *limit, const char **after);
 /* `after` of a list of versions as a number, 0 when it is NULL. false: answered with a problem. */
@@ -132,6 +147,7 @@ const struct store_idempotency *request_idempotency(const struct request *reques
 
 /* ---- guard.c: before anything else; false when answered ---- */
 bool guard_check(struct request *request);
+bool guard_key(struct request *request);
 bool guard_body(struct request *request, int64_t *length);
 void guard_cors(struct request *request, struct MHD_Response *response);
 /* ---- body.c: false when answered ---- */
@@ -140,8 +156,21 @@ bool body_add(struct request *request, const char *bytes, size_t size);
 /* It is complete: decoded to its end. */
 bool body_end(struct request *request);
 void body_free(struct request *request);
-/* ---- router.c: sets route and params; false when answered ---- */
+/* ---- memory.c: false when answered ---- */
+void memory_begin(void); /* once, before other threads */
+/* A body of so many bytes, so far or as declared. */
+bool memory_for_body(struct request *request, int64_t bytes);
+/* The JSON in the body, which is complete: bounded in depth, values and memory before it is decoded. */
+bool memory_for_json(struct request *request);
+bool memory_for_cost(struct request *request, const struct schema_json_cost *cost);
+void memory_release(struct request *request);
+/* Now and then, in a thread that may wait: gives memory that large requests have freed back to the system. */
+void memory_trim(struct server *server);
+/* ---- router.c ---- */
+/* Sets route and params, without regard to a slash at the end; false when answered. */
 bool router_match(struct request *request);
+/* The query parameters are those that the route knows; false when answered. */
+bool router_query(struct request *request);
 /* ---- idempotency.c ---- */
 /* Before the handler: true when the request is to be executed; false when answered (replayed, mismatch, still running). */
 bool idempotency_begin(struct request *request);

@@ -33,6 +33,7 @@ struct waiter {
 struct hub {
     pthread_mutex_t lock;
     pthread_cond_t gone;
+    struct server *server;
     struct store *store;
     struct waiter *first;
     int64_t streams, streams_max;
@@ -81,14 +82,16 @@ static void *sweep(void *context) {
             if (w->ended || now >= w->deadline) wake(w);
         }
         pthread_mutex_unlock(&hub->lock);
+        memory_trim(hub->server);
         round++;
     }
 }
 
-struct hub *hub_new(struct store *store, int64_t streams_max) {
+struct hub *hub_new(struct server *server, int64_t streams_max) {
     struct hub *hub = calloc(1, sizeof *hub);
     if (!hub) return NULL;
-    hub->store = store;
+    hub->server = server;
+    hub->store = server->store;
     hub->streams_max = streams_max;
     pthread_mutex_init(&hub->lock, NULL);
     pthread_cond_init(&hub->gone, NULL);
@@ -264,6 +267,7 @@ void hub_stream(struct hub *hub, struct request *r, const char *job, int64_t aft
         return;
     }
     MHD_add_response_header(r->stream, "Cache-Control", "no-store");
+    MHD_add_response_header(r->stream, "X-Accel-Buffering", "no"); /* nginx passes each event on at once */
     r->status = 200;
     r->content_type = "text/event-stream";
 }

@@ -8,7 +8,7 @@
 #include "http.h"
 
 struct hub;
-struct hub *hub_new(struct store *store, int64_t streams_max);
+struct hub *hub_new(struct server *server, int64_t streams_max);
 /* Something of this job was committed. Called by the store's writer thread; never blocks for long. */
 void hub_publish(struct hub *hub, const char *job);
 /* Ends all streams and long polls, waits up to 2 s for them to be gone. */

@@ -53,23 +53,27 @@ static enum MHD_Result check_query(void *context, enum MHD_ValueKind kind, const
     return MHD_NO;
 }
 
-bool router_match(struct request *r) {
+static bool match(struct request *r, const char *path, char *allowed, size_t size) {
     const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
-    char allowed[64] = "";
     for (int i = 0; i < routes_count; i++) {
-        if (!fits(routes[i]->path, r->path, r->params)) continue;
-        if (strcmp(routes[i]->method, method) != 0) {
-            size_t n = strlen(allowed);
-            snprintf(allowed + n, sizeof allowed - n, "%s%s", n ? ", " : "", routes[i]->method);
-            continue;
+        if (!fits(routes[i]->path, path, r->params)) continue;
+        if (strcmp(routes[i]->method, method) == 0) {
+            r->route = routes[i];
+            return true;
         }
-        r->route = routes[i];
-        struct unknown_query unknown = {.route = r->route};
-        MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_query, &unknown);
-        if (!unknown.name[0]) return true;
-        answer_problem(r, PROBLEM_invalid, "unknown query parameter \"%.60s\"; %s %s knows: %s", unknown.name, r->route->method, r->route->path,
-                       *r->route->query ? r->route->query : "none");
-        return false;
+        size_t n = strlen(allowed);
+        snprintf(allowed + n, size - n, "%s%s", n ? ", " : "", routes[i]->method);
+    }
+    return false;
+}
+
+bool router_match(struct request *r) {
+    char allowed[64] = "";
+    const size_t length = strlen(r->path);
+    if (match(r, r->path, allowed, sizeof allowed)) return true;
+    if (length > 1 && r->path[length - 1] == '/' && !allowed[0]) { /* people type it, and some clients add it */
+        r->path[length - 1] = '\0';
+        if (match(r, r->path, allowed, sizeof allowed)) return true;
     }
     if (allowed[0]) {
         answer_header(r, "Allow", allowed);
@@ -77,5 +81,14 @@ bool router_match(struct request *r) {
     } else {
         answer_problem(r, PROBLEM_not_found, "there is no path %.200s; GET /openapi.json lists what there is", r->path);
     }
+    return false;
+}
+
+bool router_query(struct request *r) {
+    struct unknown_query unknown = {.route = r->route};
+    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_query, &unknown);
+    if (!unknown.name[0]) return true;
+    answer_problem(r, PROBLEM_invalid, "unknown query parameter \"%.60s\"; %s %s knows: %s", unknown.name, r->route->method, r->route->path,
+                   *r->route->query ? r->route->query : "none");
     return false;
 }

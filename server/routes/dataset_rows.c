@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { STREAM_BLOCK = 64 << 10 };
 
@@ -30,28 +29,13 @@ enum { FORMATS = sizeof formats / sizeof *formats };
 
 /* ---- the request ---- */
 
-/* The weight of one of the names in a list such as "text/csv;q=0.5, gzip"; 0 when none is in it. */
-static double weight(const char *list, const char *const *names) {
-    while (list && *list) {
-        list += strspn(list, " ,\t");
-        const size_t item = strcspn(list, ","), size = strcspn(list, ";, \t");
-        for (const char *const *name = names; *name; name++) {
-            if (strlen(*name) != size || strncasecmp(list, *name, size) != 0) continue;
-            const char *q = strstr(list, "q=");
-            return q && q < list + item ? strtod(q + 2, NULL) : 1;
-        }
-        list += item;
-    }
-    return 0;
-}
-
 /* By ?format=, else by Accept: JSON, and whatever else is accepted, is the page. */
 static bool read_format(struct request *r, struct wanted *w) {
     static const char *const json[] = {"application/json", NULL};
     const char *name = request_query(r, "format"), *accept = request_header(r, "Accept");
-    double best = weight(accept, json);
+    double best = request_weight(accept, json);
     for (int i = 0; i < FORMATS; i++) {
-        const double here = name || !formats[i].accepted[0] ? 0 : weight(accept, formats[i].accepted);
+        const double here = name || !formats[i].accepted[0] ? 0 : request_weight(accept, formats[i].accepted);
         if (name ? strcmp(name, formats[i].name) != 0 : here <= best) continue;
         w->stream = true, w->format = (enum schema_rows_format)i, best = here;
     }
@@ -71,7 +55,6 @@ static bool read_number(struct request *r, const char *name, int64_t least, int6
 }
 
 static bool read_wanted(struct request *r, struct wanted *w) {
-    static const char *const gzip[] = {"gzip", "x-gzip", NULL};
     const char *after = request_query(r, "after");
     int32_t limit;
     int64_t last = -1;
@@ -82,7 +65,7 @@ static bool read_wanted(struct request *r, struct wanted *w) {
     }
     if (after && *after && !read_number(r, "after", 0, &last)) return false;
     if (last >= 0) w->offset = last < INT64_MAX ? last + 1 : last;
-    w->gzip = w->stream && weight(request_header(r, "Accept-Encoding"), gzip) > 0;
+    w->gzip = w->stream && request_takes_gzip(r);
     w->limit = INT64_MAX;
     if (w->stream) return read_number(r, "limit", 1, &w->limit);
     if (!request_paging(r, &limit, &after)) return false;

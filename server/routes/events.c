@@ -74,11 +74,26 @@ static bool job_exists(struct request *r) {
     return result == STORE_OK;
 }
 
+/* Everything of an ended job has been sent. */
+static bool is_over(const struct request *r, int64_t after) {
+    struct store_job job = {0};
+    struct store_events more = {0};
+    struct bp_error error = {0};
+    const bool ended = store_job_get(r->server->store, r->params[0], &job, &error) == STORE_OK && store_status_final(job.status);
+    const bool sent = ended && store_event_list(r->server->store, r->params[0], NULL, after, 1, &more, &error) == STORE_OK && more.count == 0;
+    store_events_free(&more);
+    store_job_free(&job);
+    return sent;
+}
+
+/* 204 is the one answer that keeps a browser's EventSource from asking again (HTML, "server-sent events"). */
 static void job_events(struct request *r) {
     int64_t after;
     if (!job_exists(r)) return;
     if (!wants_stream(r)) list_of(r, r->params[0]);
-    else if (last_event(r, 0, &after)) hub_stream(http_hub(r->server->http), r, r->params[0], after);
+    else if (!last_event(r, 0, &after)) return;
+    else if (after > 0 && is_over(r, after)) answer_bytes(r, 204, NULL, NULL, 0);
+    else hub_stream(http_hub(r->server->http), r, r->params[0], after);
 }
 
 static void all_events(struct request *r) {

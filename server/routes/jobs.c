@@ -204,25 +204,34 @@ static enum store_result read_history(struct request *r, struct history *h, stru
     return STORE_OK;
 }
 
-/* Keeps the first, the last and, in each of as many equal stretches as fit, the smallest and the largest of every series. */
+/* The places of the smallest and the largest value of a series among points [from, to); false: there is none. */
+static bool extremes(const struct history *h, const char *name, size_t from, size_t to, size_t at[2]) {
+    double least = INFINITY, most = -INFINITY;
+    for (size_t i = from; i < to; i++) {
+        const json_t *v = json_object_get(h->points[i], name);
+        if (!json_is_number(v)) continue;
+        if (json_number_value(v) < least) least = json_number_value(v), at[0] = i;
+        if (json_number_value(v) > most) most = json_number_value(v), at[1] = i;
+    }
+    return least <= most;
+}
+
+/* Keeps at most max_points: the first, the last and, in each of as many equal stretches as fit, the smallest and the largest of every series. When
+ * there are not even enough points for one stretch, the first series come first. */
 static void thin(const struct history *h, const json_t *names, size_t max_points, bool *keep) {
-    size_t series = json_array_size(names), stretches = series && max_points > 2 ? (max_points - 2) / (2 * series) : 0;
+    size_t series = json_array_size(names), stretches = series && max_points > 2 ? (max_points - 2) / (2 * series) : 0, kept = h->count > 1 ? 2 : 1;
     keep[0] = keep[h->count - 1] = true;
     if (stretches < 1) stretches = 1;
-    for (size_t s = 0; s < stretches; s++) {
-        size_t from = h->count * s / stretches, to = h->count * (s + 1) / stretches;
+    for (size_t s = 0; s < stretches; s++)
         for (size_t k = 0; k < series; k++) {
-            size_t low = from, high = from;
-            double least = INFINITY, most = -INFINITY;
-            for (size_t i = from; i < to; i++) {
-                const json_t *v = json_object_get(h->points[i], json_string_value(json_array_get(names, k)));
-                if (!json_is_number(v)) continue;
-                if (json_number_value(v) < least) least = json_number_value(v), low = i;
-                if (json_number_value(v) > most) most = json_number_value(v), high = i;
+            size_t at[2] = {0, 0};
+            if (!extremes(h, json_string_value(json_array_get(names, k)), h->count * s / stretches, h->count * (s + 1) / stretches, at)) continue;
+            for (int e = 0; e < 2; e++) {
+                if (keep[at[e]] || kept == max_points) continue;
+                keep[at[e]] = true;
+                kept++;
             }
-            if (least <= most) keep[low] = keep[high] = true;
         }
-    }
 }
 
 /* What a point is known by: every point has it, whatever names are wanted. */

@@ -9,6 +9,10 @@
 
 enum { ANSWER_MAX = 1 << 30 };
 
+static bool allow(void *request, const struct schema_json_cost *cost) {
+    return memory_for_cost(request, cost);
+}
+
 static void predict_with(struct request *r, const char *name, int64_t version) {
     struct loaded *loaded = NULL;
     struct bp_error error = {0};
@@ -26,12 +30,14 @@ static void predict_with(struct request *r, const char *name, int64_t version) {
     }
     struct schema_predictor *predictor = loaded_take(loaded, &error);
     struct schema_text out = {.limit = ANSWER_MAX};
+    if (predictor) schema_predictor_bound(predictor, allow, r);
     schema_text_format(&out, "{\"model\":\"%s\",\"version\":%lld,", name, (long long)loaded_version(loaded));
     if (!predictor) {
         answer_problem(r, PROBLEM_internal, "%s", error.message);
     } else if (schema_predict_body(predictor, r->body.bytes ? r->body.bytes : "", r->body.size, r->server->settings.instances_max, &out, &problems) !=
                0) {
-        if (problems.total == 1 && !problems.items[0].pointer && problems.items[0].line)
+        if (!problems.total) (void)0; /* answered: there is no memory for it */
+        else if (problems.total == 1 && !problems.items[0].pointer && problems.items[0].line)
             answer_problem(r, PROBLEM_bad_request, "%s", problems.items[0].detail);
         else answer_problems(r, &problems);
     } else {

@@ -8,6 +8,7 @@
 #include "values.h"
 #include "version.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,14 +23,30 @@ static void readyz(struct request *r) {
     else answer_json(r, 200, json_pack("{s:s}", "status", "ready"));
 }
 
+/* Documents that are the same for as long as this program runs. */
+static struct document contract = {.bytes = openapi_json, .size = sizeof openapi_json - 1}, list;
+static pthread_once_t contract_once = PTHREAD_ONCE_INIT, list_once = PTHREAD_ONCE_INIT;
+
+static void make_contract(void) {
+    document_prepare(&contract);
+}
+
+static void make_list(void) {
+    json_t *json = schema_catalog();
+    char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    json_decref(json);
+    list = (struct document){.bytes = text, .size = text ? strlen(text) : 0};
+    if (text) document_prepare(&list);
+}
+
 static void openapi(struct request *r) {
-    char *copy = malloc(sizeof openapi_json);
-    if (copy) memcpy(copy, openapi_json, sizeof openapi_json);
-    answer_bytes(r, 200, "application/json", copy, copy ? sizeof openapi_json - 1 : 0);
+    pthread_once(&contract_once, make_contract);
+    answer_document(r, &contract);
 }
 
 static void catalog(struct request *r) {
-    answer_json(r, 200, schema_catalog());
+    pthread_once(&list_once, make_list);
+    answer_document(r, &list);
 }
 
 static void server(struct request *r) {
@@ -44,6 +61,8 @@ static void server(struct request *r) {
                   "instances_max", s->instances_max, "connections_max", s->connections_max, "streams_max", s->streams_max, "queue_max", s->queue_max,
                   "job_memory_max", s->job_memory_max, "request_timeout", s->request_timeout, "attempts_max", s->attempts_max);
     json_object_set_new(limits, "json_depth", json_integer(64));
+    json_object_set_new(limits, "json_values_max", json_integer(s->json_values_max));
+    json_object_set_new(limits, "requests_memory_max", json_integer(s->requests_memory_max));
     json_t *json = json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:{s:i, s:i}, s:I, s:o, s:o}", "object", "server", "version", BACKPROPD_VERSION,
                              "started_at", time_json(r->server->started_at), "uptime_seconds",
                              (json_int_t)((store_now() - r->server->started_at) / 1000), "kernels", bp_kernels_name(), "blas", bp_blas_name(),

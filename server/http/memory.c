@@ -1,0 +1,76 @@
+/* memory.c - the memory of requests in flight: each reserves what its body takes, and what the JSON in it will take once it is decoded, before it is
+ * decoded. What does not fit into the server's budget is refused: 413 for a request that is too large by itself, 503 when others have the room.
+ * Memory that large requests have given back goes on to the system. */
+#include "http.h"
+
+#include "json_cost.h"
+
+#include <malloc.h>
+
+enum {
+    JSON_DEPTH_MAX = 64,  /* jansson's own limit is 2048; people need a few */
+    SMALL = 64 << 10,     /* bodies up to here are not counted: the connections bound them */
+    TRIM_BYTES = 16 << 20 /* after a request that had more, freed memory is given back to the system */
+};
+
+/* glibc raises its threshold for mmap with each large block that is freed, and malloc_trim() does not cut the end of a thread's heap: large bodies
+ * would stay with the process. With fixed thresholds large blocks are mapped, and go when they are freed. */
+void memory_begin(void) {
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 2 << 20);
+}
+
+void memory_release(struct request *r) {
+    if (r->reserved > TRIM_BYTES) atomic_store(&r->server->memory_freed, true);
+    if (r->reserved) atomic_fetch_sub(&r->server->memory_reserved, r->reserved);
+    r->reserved = 0;
+}
+
+void memory_trim(struct server *server) {
+    if (atomic_exchange(&server->memory_freed, false)) malloc_trim(0);
+}
+
+static bool reserve(struct request *r, int64_t bytes) {
+    const int64_t most = r->server->settings.requests_memory_max, more = bytes - r->reserved;
+    if (bytes <= SMALL || more <= 0) return true;
+    if (bytes > most / 2) {
+        answer_problem(r, PROBLEM_too_large,
+                       "the request would take %lld MB of memory decoded, one request may take %lld (half of the setting requests_memory_max); "
+                       "send less at a time, or large data as CSV to /v1/datasets, which is read as it comes",
+                       (long long)(bytes >> 20), (long long)(most >> 21));
+        return false;
+    }
+    if (atomic_fetch_add(&r->server->memory_reserved, more) + more > most) {
+        atomic_fetch_sub(&r->server->memory_reserved, more);
+        answer_problem(r, PROBLEM_overloaded,
+                       "the requests in flight take all the memory that they may (setting requests_memory_max); try again in a moment");
+        return false;
+    }
+    r->reserved += more;
+    return true;
+}
+
+bool memory_for_body(struct request *r, int64_t bytes) {
+    return reserve(r, bytes);
+}
+
+bool memory_for_json(struct request *r) {
+    const struct schema_json_cost cost = schema_json_cost(r->body.bytes, r->body.size);
+    return memory_for_cost(r, &cost);
+}
+
+bool memory_for_cost(struct request *r, const struct schema_json_cost *cost) {
+    if (cost->depth > JSON_DEPTH_MAX) {
+        answer_problem(r, PROBLEM_bad_request, "the JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
+        return false;
+    }
+    if (cost->values > r->server->settings.json_values_max) {
+        answer_problem(
+            r, PROBLEM_too_large,
+            "the JSON has %lld values, at most %lld are decoded (setting json_values_max); send large data as CSV to /v1/datasets, which is "
+            "read as it comes",
+            (long long)cost->values, (long long)r->server->settings.json_values_max);
+        return false;
+    }
+    return reserve(r, (int64_t)r->body.size + cost->bytes);
+}

@@ -1,5 +1,6 @@
-/* masking.c - tells which steps of a padded sequence are there: those with a feature that is not mask_value. x, a (B, T, F); steps that are
- * padding become 0. A missing number of a tensor column is 0 when it comes here, so sequences padded with null are masked by the default. */
+/* masking.c - says which steps of a padded sequence are there: those with a feature that is not mask_value. x, a (B, T, F); steps that are
+ * padding become 0. It compares what it gets. Of a tensor column that is scaled, the preprocessing passes on padding, as it was given, as mask_value,
+ * and nothing else. */
 #include "layer.h"
 
 #include <string.h>
@@ -43,8 +44,11 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 }
 
 static const struct bp_param params[PARAMS] = {
-    [MASK_VALUE] =
-        {.name = "mask_value", .type = BP_PARAM_NUMBER, .help = "A step whose features all are this number is padding", .min = -1e30, .max = 1e30},
+    [MASK_VALUE] = {.name = "mask_value",
+                    .type = BP_PARAM_NUMBER,
+                    .help = "A step whose features all are this number, as it was given, is padding; so is one of missing numbers",
+                    .min = -1e30,
+                    .max = 1e30},
 };
 
 extern const struct bp_layer_ops bp_layer_masking;

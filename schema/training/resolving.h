@@ -37,6 +37,7 @@ struct resolving {
     int32_t features_count;
     struct schema_column_options *options; /* [features_count] */
     int32_t sample_weight;                 /* column, -1: none */
+    struct schema_split split;             /* rows that train and validate, while it is resolved */
     int32_t split_column;                  /* what says which rows are held back, -1: none */
     int64_t validation_rows;               /* that validate, of a cross-validation those of all folds; known after the split */
 };
@@ -50,6 +51,10 @@ const char *resolving_validation_place(const struct resolving *r, const char *na
 void resolving_columns(struct resolving *r);
 void resolving_tasks(struct resolving *r);
 void resolving_class_weights(struct resolving *r);
+
+/* training_masks.c: what a masking layer takes as padding, before the network is complete; what of the targets is padding, after. */
+void resolving_masks(struct resolving *r);
+void resolving_target_padding(struct resolving *r);
 
 /* training_output.c: which output learns what, the layers and losses of the outputs. */
 void resolving_outputs(struct resolving *r);

@@ -98,7 +98,6 @@ static void report_split(struct resolving *r, int64_t kept, bool drops) {
 
 static void fit(struct resolving *r) {
     struct bp_error error = {0};
-    struct schema_split split = {0};
     struct schema_target *bare = calloc((size_t)r->targets_count, sizeof *bare);
     struct schema_fit_target *targets = calloc((size_t)r->targets_count, sizeof *targets);
     struct schema_feature *features = calloc((size_t)r->features_count + 1, sizeof *features);
@@ -111,15 +110,15 @@ static void fit(struct resolving *r) {
         bare_preprocessing = bare_targets(r, bare, features);
         view = schema_view_new(&bare_preprocessing, r->dataset, true, &error);
     }
-    if (view && schema_training_split(r->training, view, &split, &error) == 0 && resolving_folds(r, view, &split, &error) == 0) {
-        kept = split.train_count + split.validation_count;
-        r->validation_rows = r->training->options.folds ? kept : split.validation_count;
+    if (view && schema_training_split(r->training, view, &r->split, &error) == 0 && resolving_folds(r, view, &r->split, &error) == 0) {
+        kept = r->split.train_count + r->split.validation_count;
+        r->validation_rows = r->training->options.folds ? kept : r->split.validation_count;
         if (r->training->options.validation == SCHEMA_VALIDATION_COLUMN) /* as it is */
-            r->training->options.validation_fraction = (double)split.validation_count / (double)(kept > 0 ? kept : 1);
-        if (split.train_count < 1)
+            r->training->options.validation_fraction = (double)r->split.validation_count / (double)(kept > 0 ? kept : 1);
+        if (r->split.train_count < 1)
             bp_error_set(&error, "/dataset", "no rows are left to train on: %lld rows have a value in the target column%s", (long long)kept,
                          r->targets_count > 1 ? "s" : "");
-        else fit_rows(r, &split, targets, &error);
+        else fit_rows(r, &r->split, targets, &error);
     }
     if (!r->training->preprocessing) {
         char where[RESOLVING_POINTER_MAX];
@@ -128,7 +127,6 @@ static void fit(struct resolving *r) {
     } else {
         report_split(r, kept, bare_preprocessing.features_count > 0);
     }
-    schema_split_free(&split);
     schema_view_free(view);
     free(features);
     free(bare);
@@ -299,6 +297,8 @@ static void resolve(struct resolving *r) {
     resolving_inputs(r);
     resolving_validation(r);
     if (r->problems->total) return;
+    resolving_masks(r);
+    if (r->problems->total) return;
     leave_indices(r);
     if (r->problems->total) return;
     resolving_outputs(r);
@@ -306,6 +306,7 @@ static void resolve(struct resolving *r) {
     resolving_complete(r);
     if (r->problems->total) return;
     r->training->network = resolving_plan(r, true);
+    if (r->training->network) resolving_target_padding(r);
     if (r->training->network) tell_heads(r);
     resolving_metrics(r);
     resolving_stopping(r);
@@ -333,6 +334,7 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
     t->warnings = json_array();
     struct resolving r = {.training = t, .dataset = dataset, .request = request, .problems = problems, .targets = targets};
     resolve(&r);
+    schema_split_free(&r.split);
     free(r.features);
     free(r.options);
     for (int32_t k = 0; k < RESOLVING_TARGETS_MAX; k++) {

@@ -251,6 +251,26 @@ START_TEST(holes_in_tensors) {
 }
 END_TEST
 
+/* Zeros, nulls and a shorter list are the same padding, and a network that masks it cannot tell them apart. */
+START_TEST(paddings_are_one) {
+    struct rig rig = open_rig(
+        resolve_json("{\"records\":[{\"s\":[[5],[7],[0],[0]],\"y\":1},{\"s\":[[6],[6],[9],[3]],\"y\":2},{\"s\":[[2],[6],[6],[0]],\"y\":0.5}]}",
+                     "{\"layers\":[\"masking\",{\"type\":\"gru\",\"units\":3}]}",
+                     "{\"target\":\"y\",\"task\":\"regression\",\"seed\":1,\"validation\":{\"fraction\":0}}"));
+    char *a = ask(&rig, "{\"instances\":[{\"s\":[[5],[6],[0],[0]]}]}"), *b = ask(&rig, "{\"instances\":[{\"s\":[[5],[6],[null],[null]]}]}"),
+         *c = ask(&rig, "{\"instances\":[{\"s\":[[5],[6]]}]}"), *d = ask(&rig, "{\"instances\":[{\"s\":[[5],[6],[6],[0]]}]}");
+    ck_assert_ptr_nonnull(strstr(a, "\"warnings\":[]"));
+    ck_assert_str_eq(a, b);
+    ck_assert_str_eq(a, c);
+    ck_assert_str_ne(a, d);
+    free(a);
+    free(b);
+    free(c);
+    free(d);
+    close_rig(&rig);
+}
+END_TEST
+
 START_TEST(tensors_nested_or_flat) {
     struct rig rig = open_rig(resolve_json("{\"x\":[[[0,1],[2,3]],[[4,5],[6,7]],[[1,1],[1,1]],[[9,9],[0,0]]],\"y\":[\"a\",\"b\",\"a\",\"b\"]}",
                                            "{\"layers\":[\"flatten\"]}", "{\"target\":\"y\",\"validation\":{\"fraction\":0}}"));
@@ -281,6 +301,7 @@ Suite *suite_schema_predict(void) {
     tcase_add_test(tests, values_that_cannot_be_used);
     tcase_add_test(tests, values_far_outside);
     tcase_add_test(tests, holes_in_tensors);
+    tcase_add_test(tests, paddings_are_one);
     tcase_add_test(tests, tensors_nested_or_flat);
     suite_add_tcase(suite, tests);
     return suite;

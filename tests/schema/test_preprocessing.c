@@ -267,6 +267,37 @@ START_TEST(tensors_by_channel) {
 }
 END_TEST
 
+/* ---- padding ------------------------------------------------------------------------------------------------------------------ */
+
+#define MASKED "{\"layers\":[{\"type\":\"masking\"},{\"type\":\"gru\",\"units\":2,\"return_sequences\":true},{\"type\":\"dense\",\"units\":1}]}"
+
+/* Zeros that pad are padding, whatever the scaling: they enter no mean, of the target neither, and a step at the mean is no padding. */
+START_TEST(padding_is_what_was_given) {
+    struct resolved r =
+        resolve_json("{\"records\":[{\"s\":[[1],[3],[0],[0]],\"y\":[[10],[20],[0],[0]]},{\"s\":[[2],[2],[2],[0]],\"y\":[[30],[40],[50],[0]]}]}",
+                     MASKED, REGRESSION "}");
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    const struct schema_preprocessing *p = r.training->preprocessing;
+    const struct schema_feature *f = &p->features[0];
+    float out[4];
+    ck_assert(f->masked);
+    ck_assert_double_eq(f->channels[0].mean, 2); /* of 1, 3, 2, 2, 2 */
+    ck_assert_double_eq_tol(f->channels[0].std, sqrt(0.4), 1e-12);
+    ck_assert_double_eq(p->targets[0].channels[0].mean, 30); /* of 10 to 50 */
+    ck_assert_double_eq_tol(p->targets[0].channels[0].std, sqrt(200), 1e-12);
+    transform_json(&r, (float[]){1, 2, 0, NAN}, out);
+    ck_assert_float_eq_tol(out[0], -1.5811388f, 1e-6f);
+    ck_assert(out[1] != 0 && fabsf(out[1]) < 1e-30f);
+    ck_assert(out[2] == 0 && out[3] == 0);
+    resolved_clear(&r);
+    r = resolve_json("{\"records\":[{\"s\":[[1],[3],[-9],[-9]],\"y\":1},{\"s\":[[0],[2],[4],[-9]],\"y\":2}]}",
+                     "{\"layers\":[{\"type\":\"masking\",\"mask_value\":-9},{\"type\":\"gru\",\"units\":2}]}", REGRESSION "}");
+    transform_json(&r, (float[]){2, -9, NAN, 0}, out); /* mean 2, deviation sqrt(2) */
+    ck_assert_mem_eq(out, ((float[]){0, -9, -9, -1.4142135f}), sizeof out);
+    resolved_clear(&r);
+}
+END_TEST
+
 /* Whatever comes in the place of what was constant, the network sees what it was trained on. */
 START_TEST(constants_have_no_influence) {
     struct resolved r = resolve_text("x,c,b,y\n5,red,true,1\n5,red,true,2\n5,red,true,3\n", "{\"layers\":[]}", REGRESSION "}");
@@ -340,6 +371,7 @@ Suite *suite_schema_preprocessing(void) {
     tcase_add_test(tests, a_smooth_clip);
     tcase_add_test(tests, typing_errors_do_not_enter_the_scale);
     tcase_add_test(tests, tensors_by_channel);
+    tcase_add_test(tests, padding_is_what_was_given);
     tcase_add_test(tests, constants_have_no_influence);
     tcase_add_test(tests, older_documents_transform_as_they_did);
     tcase_add_test(tests, damaged_documents_are_refused);

@@ -26,6 +26,7 @@ struct bp_loss_call {
     bp_real *z;                  /* (B, width) in: output (pre-activation when fused); out: predictions */
     const bp_real *y;            /* targets as `target` says */
     const bp_real *weights;      /* (B) weight of each sample, or NULL for 1 */
+    const bp_real *counts;       /* (B) what each counts in metrics, where class weights do not enter, or NULL for 1 */
     const double *class_weights; /* (classes) for classes by position: what a position of each counts within its sample, or NULL for 1 */
     double scale;                /* gradients are multiplied by it: 1 / sum of weights of the mini-batch */
     bp_real *d_z;                /* (B, width) stored; NULL: only the loss is wanted */

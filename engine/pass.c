@@ -75,10 +75,11 @@ static void weigh_rows(const struct bp_workspace *ws, int32_t output, struct bp_
     const int32_t rows = bp_output_rows(ws->network, output), steps = out->shape.dims[0];
     const bp_real *mask = ws->mask[out->node], *y = call->y;                        /* (B, steps) or NULL, (B, rows) */
     bp_real *weights = ws->row_weights[output], *classes = ws->row_classes[output]; /* (B, rows), (B, rows) or NULL */
+    bp_real *row_counts = ws->row_counts[output];                                   /* (B, rows): the weights without those of classes */
     call->width /= rows;
     for (int32_t i = 0; i < call->batch; i++) {
         const int64_t first = (int64_t)i * rows;
-        double there = 0;
+        double there = 0, present = 0;
         for (int32_t r = 0; r < rows; r++) {
             bool counts = !mask || mask[(int64_t)i * steps + r / (rows / steps)] != 0;
             double weight = 1;
@@ -90,12 +91,19 @@ static void weigh_rows(const struct bp_workspace *ws, int32_t output, struct bp_
             }
             weights[first + r] = counts ? (bp_real)weight : 0;
             there += (double)weights[first + r];
+            row_counts[first + r] = counts;
+            present += counts;
         }
         const double share = there > 0 ? bp_sample_weight(call->weights, (size_t)i) / there : 0;
-        for (int32_t r = 0; r < rows; r++) weights[first + r] = (bp_real)(share * (double)weights[first + r]);
+        const double part = present > 0 ? bp_sample_weight(call->counts, (size_t)i) / present : 0;
+        for (int32_t r = 0; r < rows; r++) {
+            weights[first + r] = (bp_real)(share * (double)weights[first + r]);
+            row_counts[first + r] = (bp_real)(part * (double)row_counts[first + r]);
+        }
     }
     if (classes) call->y = classes;
     call->weights = weights;
+    call->counts = row_counts;
     call->batch *= rows;
 }
 

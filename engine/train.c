@@ -27,7 +27,7 @@ static void fill_shard(void *context, int32_t index) {
     struct bp_trainer *trainer = context;
     struct bp_shard *shard = &trainer->shard[index];
     const struct bp_source *source = trainer->work.source;
-    struct bp_batch batch = {.weights = source->weighted ? shard->weights : NULL};
+    struct bp_batch batch = {.weights = source->weighted ? shard->weights : NULL, .counts = source->counted ? shard->counts : NULL};
     bounds(&trainer->work, index, &shard->first, &shard->count);
     if (!shard->count) return;
     for (int32_t i = 0; i < trainer->network->inputs_count; i++) batch.inputs[i] = bp_workspace_input(shard->workspace, i);
@@ -49,6 +49,9 @@ static void pass_shard(void *context, int32_t index) {
         shard->calls[k] = (struct bp_loss_call){.batch = shard->count,
                                                 .y = shard->targets[k],
                                                 .weights = work->source->weighted ? shard->weights : NULL,
+                                                .counts = work->source->counted    ? shard->counts
+                                                          : work->source->weighted ? shard->weights
+                                                                                   : NULL,
                                                 .class_weights = work->source == &trainer->train ? trainer->options.tasks[k].class_weights : NULL,
                                                 .scale = work->scale};
     shard->loss = work->lambda < 1
@@ -83,7 +86,7 @@ static void update_by_step(const struct bp_metric_ops *metric, double *state, co
     for (size_t row = 0; row < (size_t)all->batch; row++) {
         one.predictions = all->predictions + row * width;
         one.y = all->y + row * width;
-        one.weights = all->weights + row;
+        one.weights = all->weights ? all->weights + row : NULL;
         one.units = all->units + row % steps * width;
         one.origins = all->origins + row % steps * width;
         metric->update(state, &one);
@@ -103,7 +106,8 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
                                   .scores = task->scores,
                                   .predictions = loss->z,
                                   .y = truth_of(trainer, shard, k),
-                                  .weights = loss->weights,
+                                  .weights = loss->counts,
+                                  .samples = trainer->metric_samples[part][k],
                                   .unit = task->unit,
                                   .origin = task->origin,
                                   .units = task->units,
@@ -120,10 +124,10 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
 /* Runs the mini-batch in trainer->work. Returns the loss sum and the sum of sample weights. */
 static double run_batch(struct bp_trainer *trainer, double *weight) {
     struct bp_work *work = &trainer->work;
-    const bool whole = work->update && bp_trainer_whole(trainer);
+    const bool whole = work->update && (bp_trainer_whole(trainer) || trainer->options.gradient_accumulation_steps > 1);
     work->active = work->n < trainer->options.threads ? work->n : trainer->options.threads;
     *weight = work->n;
-    work->scale = whole ? 1 : 1.0 / work->n; /* the gradient of all rows is divided by their weight once it is known */
+    work->scale = whole ? 1 : 1.0 / work->n; /* the gradient of all rows of an update is divided by their weight once it is known */
     if (work->source->weighted) {
         bp_shards_run(trainer->shards, fill_shard, trainer);
         *weight = 0;
@@ -156,11 +160,12 @@ static enum bp_train_event diverge(struct bp_trainer *trainer) {
     return BP_TRAIN_DIVERGED;
 }
 
-/* The next mini-batch, the `nth` of its update: its gradient is added to what the shards hold. False: its loss is not finite. */
-static bool walk_batch(struct bp_trainer *trainer, int32_t nth) {
+/* The next mini-batch, the `nth` of its update: its gradient is added to what the shards hold. *weight: of its samples. False: its loss is not
+ * finite.
+ */
+static bool walk_batch(struct bp_trainer *trainer, int32_t nth, double *weight) {
     const int64_t left = trainer->train.rows - trainer->position;
     const int32_t n = left < trainer->options.batch_size ? (int32_t)left : trainer->options.batch_size;
-    double weight;
     trainer->work = (struct bp_work){.source = &trainer->train,
                                      .rows = bp_order_at(trainer),
                                      .n = n,
@@ -170,10 +175,10 @@ static bool walk_batch(struct bp_trainer *trainer, int32_t nth) {
                                      .lambda = 1,
                                      .weights = trainer->weights};
     if (trainer->options.mixup > 0 && n > 1) trainer->work.lambda = bp_mixing_draw(trainer);
-    const double loss = run_batch(trainer, &weight);
+    const double loss = run_batch(trainer, weight);
     if (!isfinite(loss)) return false;
     if (n == left) bp_health_look(trainer);
-    account(trainer, BP_TRAINING, loss, weight);
+    account(trainer, BP_TRAINING, loss, *weight);
     trainer->position += n;
     bp_trainer_settle(trainer);
     return true;
@@ -192,11 +197,12 @@ static enum bp_train_event end_training(struct bp_trainer *trainer) {
 
 /* One mini-batch of a search; after the last of the rows the search moves, and the rows are walked again unless it is content. */
 static enum bp_train_event search_batch(struct bp_trainer *trainer) {
+    double weight;
     if (trainer->position == 0) {
         release_gradients(trainer);
         bp_trainer_search_begin(trainer);
     }
-    if (!walk_batch(trainer, 0)) {
+    if (!walk_batch(trainer, 0, &weight)) {
         if (trainer->updates == 0) return diverge(trainer);
         trainer->accumulators[BP_SUM_LOSS] = INFINITY; /* a trial that went too far: the search comes back from it */
         trainer->position = trainer->train.rows;
@@ -213,8 +219,9 @@ static enum bp_train_event search_batch(struct bp_trainer *trainer) {
 
 /* One mini-batch of an update by all rows. */
 static enum bp_train_event whole_batch(struct bp_trainer *trainer) {
+    double weight;
     if (trainer->position == 0) release_gradients(trainer);
-    if (!walk_batch(trainer, 0)) return diverge(trainer);
+    if (!walk_batch(trainer, 0, &weight)) return diverge(trainer);
     if (trainer->position < trainer->train.rows) return BP_TRAIN_STEP;
     trainer->work.measure = true;
     if (!bp_trainer_update(trainer, trainer->accumulators[BP_SUM_WEIGHT])) return diverge(trainer);
@@ -225,12 +232,13 @@ static enum bp_train_event whole_batch(struct bp_trainer *trainer) {
 static enum bp_train_event train_batch(struct bp_trainer *trainer) {
     const int32_t most = trainer->options.gradient_accumulation_steps > 1 ? trainer->options.gradient_accumulation_steps : 1;
     int32_t batches = 0;
+    double weight, sum = 0;
     if (trainer->options.optimizer->search) return search_batch(trainer);
     if (trainer->options.optimizer->whole) return whole_batch(trainer);
-    for (; batches < most && trainer->position < trainer->train.rows; batches++)
-        if (!walk_batch(trainer, batches)) return diverge(trainer);
+    for (; batches < most && trainer->position < trainer->train.rows; batches++, sum += weight)
+        if (!walk_batch(trainer, batches, &weight)) return diverge(trainer);
     trainer->work.measure = trainer->position == trainer->train.rows;
-    if (!bp_trainer_update(trainer, batches)) return diverge(trainer);
+    if (!bp_trainer_update(trainer, most > 1 ? sum : 1)) return diverge(trainer);
     release_gradients(trainer);
     trainer->updates++;
     return trainer->position < trainer->train.rows ? BP_TRAIN_STEP : end_training(trainer);
@@ -259,8 +267,13 @@ static double value_of(const struct bp_trainer *trainer, const struct bp_series 
         return sums[BP_SUM_WEIGHT] > 0 ? loss / sums[BP_SUM_WEIGHT] : (double)NAN;
     }
     const struct bp_task *task = &trainer->options.tasks[series->output];
-    return task->metrics[series->metric]->result(sums + trainer->metric_state[series->part][series->output][series->metric], task->classes,
-                                                 trainer->points_width[series->output]);
+    const struct bp_metric_ops *metric = task->metrics[series->metric];
+    double *state = sums + trainer->metric_state[series->part][series->output][series->metric], sum = 0;
+    if (task->targets < 2) return metric->result(state, task->classes, trainer->points_width[series->output]);
+    const int64_t each = metric->state_size(0, 1, trainer->metric_samples[series->part][series->output]);
+    if (series->target >= 0) return metric->result(state + each * series->target, 0, 1);
+    for (int32_t j = 0; j < task->targets; j++) sum += metric->result(state + each * j, 0, 1);
+    return sum / task->targets;
 }
 
 static enum bp_train_event finish_epoch(struct bp_trainer *trainer) {

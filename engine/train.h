@@ -22,6 +22,7 @@ struct bp_batch {
     bp_real *inputs[BP_INPUTS_MAX];
     bp_real *targets[BP_OUTPUTS_MAX];
     bp_real *weights; /* NULL unless source->weighted */
+    bp_real *counts;  /* (n) NULL unless source->counted */
 };
 
 /* Some samples, as they lie. */
@@ -40,6 +41,7 @@ struct bp_source {
     const void *context;
     int64_t rows;
     bool weighted;
+    bool counted; /* weighted, and in metrics a sample counts something else than in the loss: fill writes that too */
     void (*fill)(const void *context, const int64_t *rows, int32_t n, const struct bp_batch *batch);
     void *expecting;
     void (*expect)(void *expecting, const struct bp_spans *now, const struct bp_spans *next);
@@ -53,6 +55,10 @@ struct bp_task {
     const double *class_weights;   /* classification by position: (classes) what a position of each counts in training; NULL: 1. The caller's */
     double unit, origin;           /* regression: see metric.h */
     const double *units, *origins; /* of each number of the target, instead; NULL: all alike. The caller's */
+    int32_t targets;               /* regression: targets side by side, a number each; 0 or 1: all numbers are one target. Of several, a metric is */
+                                   /* the mean of each one's, which is reported too when there is name_of */
+    const char *(*name_of)(const void *names, int32_t target); /* the name of each target; NULL: only the mean is reported */
+    const void *names;                                         /* the caller's */
     int32_t metrics_count;
     const struct bp_metric_ops *metrics[BP_METRICS_MAX];
     double metric_numbers[BP_METRICS_MAX][BP_METRIC_NUMBERS_MAX]; /* the parameters of each */
@@ -73,7 +79,7 @@ struct bp_train_options {
     double max_norm;                     /* 0: none; else each unit's weights in a kernel are scaled down to this L2 norm after an update */
     double gradient_clip_norm;           /* 0: no clipping; else the gradient is scaled down to this L2 norm */
     double gradient_clip_value;          /* 0: no clipping; else each number of it is held within +- this */
-    int32_t gradient_accumulation_steps; /* mini-batches whose mean gradient makes an update; 0 stands for 1 */
+    int32_t gradient_accumulation_steps; /* mini-batches that make an update, of the mean gradient of their samples; 0 stands for 1 */
     double ema;                          /* 0: none; else the decay of a moving average of the weights, which is what is validated and kept:
                                             with t updates made min(ema, (1 + t) / (10 + t)) */
     double mixup;                        /* 0: none; else alpha of Beta(alpha, alpha): mini-batches are mixed with themselves, in another order */
@@ -115,7 +121,8 @@ struct bp_trainer;
 
 /* Whether the options suit the network: what bp_trainer_new would say of them, without data. */
 int bp_train_check(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error);
-/* The names that a trainer's metrics would have, at most `most`. Returns how many. */
+/* Room for the names of all metrics of such a training; the names that they have, at most `most`. Returns how many. */
+int32_t bp_train_metrics_most(const struct bp_network *network, const struct bp_train_options *options);
 int32_t bp_train_metric_names(const struct bp_network *network, const struct bp_train_options *options, bool validation, char (*names)[BP_NAME_MAX],
                               int32_t most);
 
@@ -133,7 +140,8 @@ void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state
 int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state *state, struct bp_error *error);
 
 /* The metrics of the last finished epoch: "loss", "val_loss", "accuracy", "val_accuracy", ... and with several outputs "loss", "val_loss",
- * "<output>_loss", "val_<output>_loss", "<output>_accuracy", ... NaN when undefined. Of a metric that needs the whole
+ * "<output>_loss", "val_<output>_loss", "<output>_accuracy", ...; with several targets side by side "mae", the mean of "<target>_mae", ... NaN when
+ * undefined. Of a metric that needs the whole
  * there is only "val_...", or only the other when nothing is validated. */
 int32_t bp_trainer_metrics_count(const struct bp_trainer *trainer);
 const char *bp_trainer_metric_name(const struct bp_trainer *trainer, int32_t i);

@@ -18,44 +18,87 @@ static bool measures(const struct bp_trainer *trainer, const struct bp_series *s
     return series->metric < 0 || !trainer->options.tasks[series->output].metrics[series->metric]->whole || !trainer->validates;
 }
 
-static void add_series(struct bp_trainer *trainer, int32_t output, int32_t metric) {
+/* As many bytes of a text as fit, cut between characters. */
+static int32_t cut(const char *text, int32_t most) {
+    int32_t n = (int32_t)strlen(text);
+    if (n <= most) return n;
+    for (n = most; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;) n--;
+    return n;
+}
+
+static bool is_taken(const struct bp_trainer *trainer, const char *name) {
+    for (int32_t i = 0; i < trainer->values_count; i++)
+        if (!strcmp(trainer->names[i], name)) return true;
+    return false;
+}
+
+/* "val_" + whose + "_" + what; a name that another number has already gets a number behind it. */
+static void name_series(const struct bp_trainer *trainer, bool validation, const char *whose, const char *what, char name[BP_NAME_MAX]) {
+    const char *prefix = validation ? "val_" : "";
+    snprintf(name, BP_NAME_MAX, "%s%.*s%s%.26s", prefix, (int)cut(whose, BP_NAME_MAX - 36), whose, *whose ? "_" : "", what);
+    for (int nth = 2; is_taken(trainer, name); nth++)
+        snprintf(name, BP_NAME_MAX, "%s%.*s%s%.26s_%d", prefix, (int)cut(whose, BP_NAME_MAX - 36), whose, *whose ? "_" : "", what, nth);
+}
+
+static void add_series(struct bp_trainer *trainer, int32_t output, int32_t metric, int32_t target) {
     const struct bp_network *net = trainer->network;
+    const struct bp_task *task = output < 0 ? NULL : &trainer->options.tasks[output];
+    const char *whose = target >= 0                             ? task->name_of(task->names, target)
+                        : output >= 0 && net->outputs_count > 1 ? net->nodes[net->outputs[output].node].name
+                                                                : "";
     for (int32_t part = BP_TRAINING; part <= BP_VALIDATION; part++) {
-        const struct bp_series series = {output, metric, part};
+        const struct bp_series series = {output, metric, target, part};
         if (!measures(trainer, &series)) continue;
+        char name[BP_NAME_MAX];
+        name_series(trainer, part == BP_VALIDATION, whose, metric < 0 ? "loss" : task->metrics[metric]->entry.name, name);
         const int32_t i = trainer->values_count++;
-        const char *name = metric < 0 ? "loss" : trainer->options.tasks[output].metrics[metric]->entry.name;
-        const bool several = output >= 0 && net->outputs_count > 1;
-        snprintf(trainer->names[i], BP_NAME_MAX, "%s%.*s%s%.*s", part == BP_VALIDATION ? "val_" : "", BP_NAME_MAX - 32,
-                 several ? net->nodes[net->outputs[output].node].name : "", several ? "_" : "", 26, name);
+        memcpy(trainer->names[i], name, sizeof name);
         trainer->series[i] = series;
         trainer->values[i] = (double)NAN;
     }
 }
 
+static int32_t targets_of(const struct bp_task *task) {
+    return task->targets > 1 && task->name_of ? task->targets : 0;
+}
+
 void bp_trainer_list_series(struct bp_trainer *trainer) {
     const int32_t outputs = trainer->network->outputs_count;
-    add_series(trainer, -1, -1);
+    add_series(trainer, -1, -1, -1);
     for (int32_t k = 0; k < outputs; k++) {
-        if (outputs > 1) add_series(trainer, k, -1);
-        for (int32_t m = 0; m < trainer->options.tasks[k].metrics_count; m++) add_series(trainer, k, m);
+        if (outputs > 1) add_series(trainer, k, -1, -1);
+        for (int32_t m = 0; m < trainer->options.tasks[k].metrics_count; m++) add_series(trainer, k, m, -1);
     }
+    for (int32_t k = 0; k < outputs; k++) /* behind the others, whose names stay as they are whatever a column is called */
+        for (int32_t j = 0; j < targets_of(&trainer->options.tasks[k]); j++)
+            for (int32_t m = 0; m < trainer->options.tasks[k].metrics_count; m++) add_series(trainer, k, m, j);
+}
+
+int32_t bp_train_metrics_most(const struct bp_network *network, const struct bp_train_options *options) {
+    int32_t most = 1;
+    for (int32_t k = 0; k < network->outputs_count; k++) most += 1 + options->tasks[k].metrics_count * (1 + targets_of(&options->tasks[k]));
+    return 2 * most;
 }
 
 int32_t bp_train_metric_names(const struct bp_network *network, const struct bp_train_options *options, bool validation, char (*names)[BP_NAME_MAX],
                               int32_t most) {
+    const size_t all = (size_t)bp_train_metrics_most(network, options);
     struct bp_trainer *trainer = calloc(1, sizeof *trainer);
-    char(*all)[BP_NAME_MAX] = calloc(BP_SERIES_MAX, sizeof *all);
-    double *values = calloc(BP_SERIES_MAX, sizeof *values);
     int32_t count = 0;
-    if (trainer && all && values) {
-        *trainer = (struct bp_trainer){.network = network, .options = *options, .validates = validation, .names = all, .values = values};
-        bp_trainer_list_series(trainer);
-        for (; count < trainer->values_count && count < most; count++) memcpy(names[count], all[count], sizeof *names);
+    if (trainer) {
+        *trainer = (struct bp_trainer){.network = network,
+                                       .options = *options,
+                                       .validates = validation,
+                                       .series = calloc(all, sizeof *trainer->series),
+                                       .names = calloc(all, sizeof *trainer->names),
+                                       .values = calloc(all, sizeof *trainer->values)};
+        if (trainer->series && trainer->names && trainer->values) bp_trainer_list_series(trainer);
+        for (; count < trainer->values_count && count < most; count++) memcpy(names[count], trainer->names[count], sizeof *names);
+        free(trainer->series);
+        free(trainer->names);
+        free(trainer->values);
     }
     free(trainer);
-    free(all);
-    free(values);
     return count;
 }
 
@@ -108,6 +151,23 @@ static int check_classes(const struct bp_network *network, int32_t k, const stru
 
 static bool positive(double number) {
     return number >= 0 && isfinite(number);
+}
+
+/* Statistics of a mini-batch need two values of each channel: a single one has no variance, and its normalised value is always 0. */
+static int check_statistics(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
+    const int32_t threads = options->threads < options->batch_size ? options->threads : options->batch_size;
+    if (options->batch_size / threads > 1) return 0;
+    for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
+        const struct bp_node *node = &network->nodes[i];
+        const int32_t channels = node->out.rank > 0 ? node->out.dims[node->out.rank - 1] : 1;
+        if (!node->ops->settle || node->frozen || bp_shape_size(&node->out) > channels) continue;
+        return bp_error_set(
+            error, "/batch_size",
+            "layer \"%s\" (%s) normalises by the statistics of a mini-batch, but batch_size %d%s leaves it a single sample, which has no "
+            "variance; use a batch_size of at least %d, or layer_norm",
+            node->name, node->ops->entry.name, (int)options->batch_size, threads > 1 ? " shared by its threads" : "", 2 * (int)options->threads);
+    }
+    return 0;
 }
 
 /* An optimizer of the whole training set compares its losses or gradients at different weights: nothing else may change between them. */
@@ -168,6 +228,7 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
         if (!network->outputs[k].loss) return bp_error_set(error, "/loss", "the network has no loss");
         if (check_classes(network, k, &options->tasks[k], error) || check_metrics(&options->tasks[k], error)) return -1;
     }
+    if (check_statistics(network, options, error)) return -1;
     return options->optimizer->search || options->optimizer->whole ? check_search(network, options, error) : 0;
 }
 

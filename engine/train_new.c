@@ -70,8 +70,8 @@ static size_t table_bytes(const struct bp_network *network, const struct bp_trai
         if (out->rank > 0 && (size_t)out->dims[out->rank - 1] > widest) widest = (size_t)out->dims[out->rank - 1];
         tensors += (size_t)network->nodes[i].tensors_count;
     }
-    return sizeof(struct bp_trainer) + BP_SERIES_MAX * (BP_NAME_MAX + sizeof(double)) + widest * sizeof(bool) +
-           nodes * (BP_TENSORS_MAX * sizeof(struct bp_place) + sizeof(struct bp_health) + sizeof(int32_t)) +
+    return sizeof(struct bp_trainer) + (size_t)bp_train_metrics_most(network, options) * (BP_NAME_MAX + sizeof(struct bp_series) + sizeof(double)) +
+           widest * sizeof(bool) + nodes * (BP_TENSORS_MAX * sizeof(struct bp_place) + sizeof(struct bp_health) + sizeof(int32_t)) +
            threads * (sizeof(struct bp_shard) + tensors * sizeof(double)) + (size_t)validation_batch(options) * sizeof(int64_t);
 }
 
@@ -97,9 +97,11 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
     bp_workspace_precision(shard->workspace, options->precision);
     shard->gradient = bp_reals_new(trainer->weights_count);
     shard->weights = weighted ? bp_reals_new((size_t)capacity) : NULL;
+    shard->counts = trainer->train.counted ? bp_reals_new((size_t)capacity) : NULL;
     shard->classes = bp_reals_new((size_t)capacity);
     shard->changes = calloc((size_t)trainer->tensors_count + 1, sizeof *shard->changes);
-    bool lacking = !shard->gradient || (weighted && !shard->weights) || !shard->classes || !shard->changes;
+    bool lacking =
+        !shard->gradient || (weighted && !shard->weights) || (trainer->train.counted && !shard->counts) || !shard->classes || !shard->changes;
     for (int32_t k = 0; k < trainer->network->outputs_count; k++)
         lacking = !(shard->targets[k] = bp_reals_new((size_t)capacity * (size_t)trainer->target_width[k])) || lacking;
     if (lacking) return bp_error_set(error, "", "no memory for the gradients of %lld parameters", (long long)trainer->network->parameters);
@@ -133,11 +135,13 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     trainer->ascending = calloc((size_t)trainer->validation_batch, sizeof *trainer->ascending);
     trainer->accumulators = calloc((size_t)trainer->accumulators_count, sizeof *trainer->accumulators);
     trainer->validation_sums = calloc((size_t)trainer->validation_sums_count, sizeof *trainer->validation_sums);
-    trainer->names = calloc(BP_SERIES_MAX, sizeof *trainer->names);
-    trainer->values = calloc(BP_SERIES_MAX, sizeof *trainer->values);
+    const size_t values = (size_t)bp_train_metrics_most(trainer->network, options);
+    trainer->series = calloc(values, sizeof *trainer->series);
+    trainer->names = calloc(values, sizeof *trainer->names);
+    trainer->values = calloc(values, sizeof *trainer->values);
     trainer->shard = calloc((size_t)options->threads, sizeof *trainer->shard);
-    if (lacking || !trainer->ascending || !trainer->accumulators || !trainer->validation_sums || !trainer->names || !trainer->values ||
-        !trainer->shard)
+    if (lacking || !trainer->ascending || !trainer->accumulators || !trainer->validation_sums || !trainer->series || !trainer->names ||
+        !trainer->values || !trainer->shard)
         return bp_error_set(error, "", "no memory to train %lld parameters on %lld rows", (long long)trainer->network->parameters,
                             (long long)trainer->train.rows);
     for (int32_t s = 0; s < options->threads; s++)
@@ -184,6 +188,8 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
     for (int32_t k = 0; k < network->outputs_count; k++) {
         made->target_width[k] = target_width(&network->outputs[k]);
         made->points_width[k] = points_width(network, k);
+        made->metric_samples[BP_TRAINING][k] = train->rows * bp_output_rows(network, k);
+        made->metric_samples[BP_VALIDATION][k] = validation ? validation->rows * bp_output_rows(network, k) : 0;
     }
     if (list_tensors(made, error) || make_buffers(made, error) || bp_health_new(made, error)) goto fail;
     bp_trainer_list_series(made);
@@ -212,6 +218,7 @@ void bp_trainer_free(struct bp_trainer *trainer) {
         for (int32_t k = 0; k < BP_OUTPUTS_MAX; k++) free(shard->targets[k]);
         free(shard->gradient);
         free(shard->weights);
+        free(shard->counts);
         free(shard->classes);
         free(shard->changes);
     }
@@ -228,6 +235,7 @@ void bp_trainer_free(struct bp_trainer *trainer) {
     free(trainer->ascending);
     free(trainer->accumulators);
     free(trainer->validation_sums);
+    free(trainer->series);
     free(trainer->names);
     free(trainer->values);
     free(trainer);

@@ -7,7 +7,6 @@
 
 enum { BP_SUM_LOSS, BP_SUM_WEIGHT, BP_SUM_OUTPUTS, BP_SUMS = BP_SUM_OUTPUTS + BP_OUTPUTS_MAX }; /* of an epoch; metric states follow */
 enum { BP_TRAINING, BP_VALIDATION };
-enum { BP_SERIES_MAX = 2 * (1 + BP_OUTPUTS_MAX * (1 + BP_METRICS_MAX)) };
 /* What bp_trainer_state.memory holds. */
 enum {
     BP_MEMORY_SCHEDULE = 0,
@@ -20,6 +19,7 @@ enum {
 struct bp_series {
     int32_t output; /* -1: of all of them */
     int32_t metric; /* -1: the loss */
+    int32_t target; /* of several side by side; -1: of all of them */
     int32_t part;   /* BP_TRAINING or BP_VALIDATION */
 };
 
@@ -39,6 +39,7 @@ struct bp_shard {
     bool holds;                                /* the gradient is of the update under way */
     bp_real *targets[BP_OUTPUTS_MAX];          /* (capacity, target width) */
     bp_real *weights;                          /* (capacity), NULL unless a source is weighted */
+    bp_real *counts;                           /* (capacity), NULL unless the training source counts */
     bp_real *classes;                          /* (capacity) for metrics, when targets are one-hot values */
     struct bp_loss_call calls[BP_OUTPUTS_MAX]; /* of the last pass */
     struct bp_mixing *mixing;                  /* NULL: none */
@@ -103,10 +104,11 @@ struct bp_trainer {
     int64_t validation_sums_count;
     double *validation_sums;                                 /* like accumulators */
     int64_t metric_state[2][BP_OUTPUTS_MAX][BP_METRICS_MAX]; /* offset of each metric's state among the sums of a part; -1: not measured there */
+    int64_t metric_samples[2][BP_OUTPUTS_MAX];               /* the most that metrics of an output are shown in a part */
     int32_t values_count, stop_index;
-    struct bp_series series[BP_SERIES_MAX]; /* [values_count] */
-    char (*names)[BP_NAME_MAX];             /* [values_count] "loss", "val_loss", ... */
-    double *values;                         /* [values_count] of the last finished epoch */
+    struct bp_series *series;   /* [values_count] */
+    char (*names)[BP_NAME_MAX]; /* [values_count] "loss", "val_loss", ... */
+    double *values;             /* [values_count] of the last finished epoch */
     int32_t tensors_count, health_count;
     struct bp_place *tensors; /* [tensors_count] the trained ones, as they lie */
     struct bp_health *health; /* [health_count] of the layers that are not views */

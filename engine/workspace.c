@@ -59,13 +59,13 @@ static size_t total_reals(const struct bp_network *net, int32_t batch_max, bool 
         if (training) total += bp_reals_round((size_t)batch_max * net->nodes[i].memo) + bp_reals_round(net->nodes[i].kept);
         total += mask_reals(net, i, batch_max);
     }
-    for (int32_t i = 0; i < net->outputs_count; i++) total += row_reals(net, i, batch_max) + class_reals(net, i, batch_max);
+    for (int32_t i = 0; i < net->outputs_count; i++) total += 2 * row_reals(net, i, batch_max) + class_reals(net, i, batch_max);
     return total;
 }
 
 static size_t table_bytes(const struct bp_network *net) {
     return (size_t)net->nodes_count * (sizeof(struct bp_pass) + 3 * sizeof(bp_real *) + sizeof(int32_t) + 2 * sizeof(bool)) +
-           2 * BP_OUTPUTS_MAX * sizeof(bp_real *);
+           3 * BP_OUTPUTS_MAX * sizeof(bp_real *);
 }
 
 size_t bp_workspace_bytes(const struct bp_network *network, int32_t batch_max, bool training) {
@@ -109,6 +109,7 @@ static void lay_out(struct bp_workspace *ws) {
     }
     for (int32_t i = 0; i < net->outputs_count; i++) {
         if (row_reals(net, i, ws->batch_max)) ws->row_weights[i] = take(&reals, row_reals(net, i, ws->batch_max));
+        if (row_reals(net, i, ws->batch_max)) ws->row_counts[i] = take(&reals, row_reals(net, i, ws->batch_max));
         if (class_reals(net, i, ws->batch_max)) ws->row_classes[i] = take(&reals, class_reals(net, i, ws->batch_max));
     }
 }
@@ -133,10 +134,11 @@ int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool t
     ws->written = calloc(nodes, sizeof *ws->written);
     ws->mask = calloc(nodes, sizeof *ws->mask);
     ws->row_weights = calloc(BP_OUTPUTS_MAX, sizeof *ws->row_weights);
+    ws->row_counts = calloc(BP_OUTPUTS_MAX, sizeof *ws->row_counts);
     ws->row_classes = calloc(BP_OUTPUTS_MAX, sizeof *ws->row_classes);
     ws->reals = bp_reals_new(total_reals(network, batch_max, training));
-    if (!ws->passes || !ws->a || !ws->d || !ws->owner || !ws->learns || !ws->written || !ws->mask || !ws->row_weights || !ws->row_classes ||
-        !ws->reals)
+    if (!ws->passes || !ws->a || !ws->d || !ws->owner || !ws->learns || !ws->written || !ws->mask || !ws->row_weights || !ws->row_counts ||
+        !ws->row_classes || !ws->reals)
         goto no_memory;
     lay_out(ws);
     *workspace = ws;
@@ -161,6 +163,7 @@ void bp_workspace_free(struct bp_workspace *workspace) {
     free(workspace->written);
     free(workspace->mask);
     free(workspace->row_weights);
+    free(workspace->row_counts);
     free(workspace->row_classes);
     free(workspace->reals);
     free(workspace);

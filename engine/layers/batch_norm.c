@@ -3,8 +3,8 @@
  *
  * R = B times the cells of a sample. Each shard of a mini-batch takes the statistics of its own rows; the moving ones are renewed from their mean
  * over the shards: moving = m moving + (1 - m) new, m = min(momentum, t / (t + 1)) at mini-batch t (from 0), a plain average at first, so that they
- * are of use from the first epoch on. The moving variance is the unbiased one, as in PyTorch. Steps that a mask hides do not count; a shard of
- * nothing else leaves the moving statistics as they are. */
+ * are of use from the first epoch on. The moving variance is the unbiased one, as in PyTorch. Steps that a mask hides do not count. A single value of
+ * a channel has no variance: as a shard of a mini-batch it leaves the moving one as it is, as a whole mini-batch (the last of an epoch) both. */
 #include "initializer.h"
 #include "layers/norm.h"
 
@@ -137,9 +137,9 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
 
 /* For settle. */
 static void tell_statistics(const struct bp_pass *pass, const struct norm *n) {
-    const bool any = n->count > 0;
-    const bp_real *mean = any ? n->mean : pass->W[MEAN], *variance = any ? n->variance : pass->W[VARIANCE];
-    const bp_real share = (bp_real)pass->share, unbiased = n->count > 1 ? n->count / (n->count - 1) : 1;
+    const bool any = n->count > 1 || (n->count > 0 && pass->share < 1), spread = n->count > 1; /* a single value of a shard has a mean */
+    const bp_real *mean = any ? n->mean : pass->W[MEAN], *variance = spread ? n->variance : pass->W[VARIANCE];
+    const bp_real share = (bp_real)pass->share, unbiased = spread ? n->count / (n->count - 1) : 1;
     for (size_t c = 0; c < n->C; c++) {
         pass->d_W[MEAN][c] = share * mean[c];
         pass->d_W[VARIANCE][c] = share * unbiased * variance[c];

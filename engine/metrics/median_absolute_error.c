@@ -4,19 +4,23 @@
 
 #include <math.h>
 
+enum { BEFORE = 1 };
+
 static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
     (void)classes;
-    return bp_samples_size(width, samples);
+    return width * (BEFORE + bp_samples_size(1, samples));
 }
 
+/* Each number has samples of its own, behind the size of them all, which says where those of the next number are. */
 static void update(double *state, const struct bp_metric_call *call) {
-    for (int32_t i = 0; i < call->batch; i++) {
-        double *row = bp_samples_add(state, call->width, bp_sample_weight(call->weights, (size_t)i), 0);
+    const int64_t each = BEFORE + bp_samples_size(1, call->samples);
+    for (int32_t i = 0; i < call->batch; i++)
         for (int32_t j = 0; j < call->width; j++) {
             const size_t at = (size_t)i * (size_t)call->width + (size_t)j;
-            row[j] = fabs(((double)call->predictions[at] - (double)call->y[at]) * call->unit);
+            state[each * j] = (double)each;
+            double *row = bp_samples_add(state + each * j + BEFORE, 1, bp_sample_weight(call->weights, (size_t)i), 0);
+            row[0] = fabs(((double)call->predictions[at] - (double)call->y[at]) * bp_metric_unit(call, j));
         }
-    }
 }
 
 static double median(const double *samples, int64_t n) {
@@ -42,7 +46,7 @@ static double result(double *state, int32_t classes, int32_t width) {
     double sum = 0;
     for (int32_t j = 0; j < width; j++) {
         int64_t n;
-        const double *samples = bp_samples_sorted(state, width, j, &n);
+        const double *samples = bp_samples_sorted(state + (int64_t)state[0] * j + BEFORE, 1, 0, &n);
         sum += median(samples, n);
     }
     return width > 0 ? sum / width : (double)NAN;

@@ -109,6 +109,7 @@ struct schema_source {
     const int64_t *rows; /* (count) */
     struct goal goals[BP_OUTPUTS_MAX];
     float *weights;                /* (count) or NULL */
+    float *counts;                 /* (count) the weights without those of classes, which metrics take; NULL: there are none of classes */
     int64_t widths[BP_INPUTS_MAX]; /* numbers of one sample of each input */
     float *kept[BP_INPUTS_MAX];    /* (count, width) when kept in memory, else NULL */
     bool keep;
@@ -147,6 +148,7 @@ static void fill(const void *context, const int64_t *samples, int32_t n, const s
     for (int32_t o = 0; o < s->view->preprocessing->outputs_count; o++) fill_goal(s, o, samples, n, batch->targets[o]);
     for (int32_t i = 0; i < n; i++) {
         if (s->weights) batch->weights[i] = s->weights[samples[i]];
+        if (s->counts && batch->counts) batch->counts[i] = s->counts[samples[i]];
         for (int32_t k = 0; s->keep && k < count; k++)
             memcpy(batch->inputs[k] + i * s->widths[k], s->kept[k] + samples[i] * s->widths[k], (size_t)s->widths[k] * sizeof(float));
     }
@@ -194,10 +196,12 @@ static bool open_weights(struct schema_source *s, bool class_weights) {
         classes = classes || (p->targets[k].class_weights && p->targets[k].shape.rank <= 0);
     if (!classes && !p->sample_weight) return true;
     if (!(s->weights = malloc(((size_t)s->count + 1) * sizeof *s->weights))) return false;
+    if (classes && !(s->counts = malloc(((size_t)s->count + 1) * sizeof *s->counts))) return false;
     for (int64_t first = 0; first < s->count; first += SCHEMA_ROWS_MAX) {
         double weights[SCHEMA_ROWS_MAX], targets[SCHEMA_ROWS_MAX];
         const int64_t n = s->count - first < SCHEMA_ROWS_MAX ? s->count - first : SCHEMA_ROWS_MAX;
         schema_view_weights(s->view, s->rows + first, n, weights);
+        for (int64_t i = 0; classes && i < n; i++) s->counts[first + i] = (float)weights[i];
         for (int32_t k = 0; classes && k < p->targets_count; k++) {
             if (!p->targets[k].class_weights || p->targets[k].shape.rank > 0) continue; /* what positions count is the loss's to know */
             schema_view_targets(s->view, k, s->rows + first, n, targets);
@@ -253,6 +257,7 @@ void schema_source_free(struct schema_source *s) {
     for (int32_t k = 0; k < BP_INPUTS_MAX; k++) free(s->kept[k]);
     for (int32_t o = 0; o < BP_OUTPUTS_MAX; o++) free(s->goals[o].kept);
     free(s->weights);
+    free(s->counts);
     schema_view_free(s->own);
     free(s);
 }
@@ -267,5 +272,6 @@ void schema_source_advise(const struct schema_source *s, int64_t first, int64_t 
 }
 
 struct bp_source schema_source_batches(const struct schema_source *source) {
-    return (struct bp_source){.context = source, .rows = source->count, .weighted = source->weights != NULL, .fill = fill};
+    return (struct bp_source){
+        .context = source, .rows = source->count, .weighted = source->weights != NULL, .counted = source->counts != NULL, .fill = fill};
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NAMED_TARGETS_MAX = 32 }; /* beyond that an epoch would report hundreds of numbers: then the means alone */
+
 /* "column", ["a","b"] or {"layer":"column"}, and the task alike: as a request would say it. */
 static void encode_targets(const struct schema_preprocessing *p, json_t *json) {
     json_t *target = json_array(), *task = json_object();
@@ -97,6 +99,10 @@ failed:
     return NULL;
 }
 
+static const char *target_name(const void *targets, int32_t k) {
+    return ((const struct schema_target *)targets)[k].name;
+}
+
 static void set_task(const struct schema_training *t, int32_t o, struct bp_task *task) {
     const struct schema_preprocessing *p = t->preprocessing;
     const struct schema_output *output = &p->outputs[o];
@@ -113,6 +119,11 @@ static void set_task(const struct schema_training *t, int32_t o, struct bp_task 
     if (output->count > 1 || target->channels_count) {
         task->units = p->units + target->units_at;
         task->origins = p->origins + target->units_at;
+    }
+    if (output->count > 1) {
+        task->targets = output->count;
+        task->name_of = output->count <= NAMED_TARGETS_MAX ? target_name : NULL;
+        task->names = target;
     }
     task->metrics_count = d->metrics_count;
     memcpy(task->metrics, d->metrics, sizeof task->metrics);

@@ -5,6 +5,7 @@
 #include "values.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Adds to `to` what suits the output of `from`; everything that a list of an output's own names must suit. */
@@ -84,31 +85,46 @@ void resolving_metrics(struct resolving *r) {
     d->metrics_count = 0;
 }
 
-void resolving_stopping(struct resolving *r) {
-    struct schema_options *o = &r->training->options;
-    if (!o->stop_early || !r->training->network) return;
-    const bool validation = schema_options_validate(o) && r->validation_rows > 0;
-    if (!o->stop_metric[0]) snprintf(o->stop_metric, sizeof o->stop_metric, "%s", validation ? "val_loss" : "loss");
-    enum { MOST = 2 * (1 + BP_OUTPUTS_MAX * (1 + BP_METRICS_MAX)) };
-    char copies[MOST][BP_NAME_MAX], where[RESOLVING_POINTER_MAX], hint[120];
-    const char *names[MOST + 1] = {0};
-    const struct bp_train_options options = schema_training_options(r->training);
-    const int32_t count = bp_train_metric_names(r->training->network, &options, validation, copies, MOST);
-    for (int32_t i = 0; i < count; i++) {
-        names[i] = copies[i];
-        if (strcmp(copies[i], o->stop_metric) == 0) return;
-    }
+static int32_t find_name(char (*names)[BP_NAME_MAX], int32_t count, const char *name) {
+    for (int32_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0) return i;
+    return -1;
+}
+
+static const char *name_at(const void *context, int32_t i) {
+    return ((const char(*)[BP_NAME_MAX])context)[i];
+}
+
+/* What early stopping watches is none of the names: why, and what to watch instead. */
+static void refuse_watched(struct resolving *r, char (*names)[BP_NAME_MAX], int32_t count, bool validation) {
+    const struct schema_options *o = &r->training->options;
+    char where[RESOLVING_POINTER_MAX], hint[120], alone[BP_NAME_MAX + 8];
     snprintf(where, sizeof where, "%s/early_stopping/metric", r->request->pointer);
-    char alone[BP_NAME_MAX + 8];
     snprintf(alone, sizeof alone, "val_%s", o->stop_metric);
-    bool whole = false;
-    for (int32_t i = 0; i < count; i++) whole = whole || strcmp(copies[i], alone) == 0;
-    if (whole) schema_problem_add(r->problems, where, "\"%s\" is measured over the validation rows alone; watch \"%s\"", o->stop_metric, alone);
+    if (find_name(names, count, alone) >= 0)
+        schema_problem_add(r->problems, where, "\"%s\" is measured over the validation rows alone; watch \"%s\"", o->stop_metric, alone);
     else if (!validation && strncmp(o->stop_metric, "val_", 4) == 0)
         schema_problem_add(r->problems, where, "\"%s\" needs validation rows, but %s; watch \"%s\", or let rows validate", o->stop_metric,
                            schema_options_validate(o) ? "no row can validate: each class has only one" : "validation.fraction is 0",
                            o->stop_metric + 4);
     else
         schema_problem_add(r->problems, where, "this job has no metric \"%s\"%s", o->stop_metric,
-                           schema_did_you_mean(schema_nearest_in(o->stop_metric, names), hint, sizeof hint));
+                           schema_did_you_mean(schema_nearest(o->stop_metric, name_at, names, count), hint, sizeof hint));
+}
+
+void resolving_stopping(struct resolving *r) {
+    struct schema_options *o = &r->training->options;
+    if (!o->stop_early || !r->training->network) return;
+    const bool validation = schema_options_validate(o) && r->validation_rows > 0;
+    if (!o->stop_metric[0]) snprintf(o->stop_metric, sizeof o->stop_metric, "%s", validation ? "val_loss" : "loss");
+    const struct bp_train_options options = schema_training_options(r->training);
+    const int32_t most = bp_train_metrics_most(r->training->network, &options);
+    char(*names)[BP_NAME_MAX] = calloc((size_t)most, sizeof *names);
+    if (!names) {
+        schema_problem_add(r->problems, "", "out of memory");
+        return;
+    }
+    const int32_t count = bp_train_metric_names(r->training->network, &options, validation, names, most);
+    if (find_name(names, count, o->stop_metric) < 0) refuse_watched(r, names, count, validation);
+    free(names);
 }

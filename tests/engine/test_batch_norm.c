@@ -155,12 +155,12 @@ START_TEST(hidden_steps_do_not_count) {
     ck_assert_double_eq_tol((double)*tensor(net, current(trainer), "n", "moving_mean"), 3, 1e-6);
     ck_assert_double_eq_tol((double)*tensor(net, current(trainer), "n", "moving_variance"), 7, 1e-5);
     bp_trainer_free(trainer);
-    /* Two shards, of two steps and of one, count by their samples: (1.5 + 6) / 2, and (0.5 + 0) / 2. */
+    /* Two shards, of two steps and of one, count by their samples: (1.5 + 6) / 2; a single step has no variance, so (0.5 + what it was, 1) / 2. */
     options.threads = 2;
     trainer = test_trainer(net, &options, &data, NULL);
     bp_trainer_step(trainer);
     ck_assert_double_eq_tol((double)*tensor(net, current(trainer), "n", "moving_mean"), 3.75, 1e-6);
-    ck_assert_double_eq_tol((double)*tensor(net, current(trainer), "n", "moving_variance"), 0.25, 1e-6);
+    ck_assert_double_eq_tol((double)*tensor(net, current(trainer), "n", "moving_variance"), 0.75, 1e-6);
     bp_trainer_free(trainer);
     /* Nothing but padding tells nothing. */
     memset(data.x, 0, 8 * sizeof *data.x);
@@ -174,18 +174,57 @@ START_TEST(hidden_steps_do_not_count) {
 }
 END_TEST
 
-/* A single row has a variance of 0: what comes out is beta, and nothing is divided by 0. */
+/* A single row has no variance: it is not learned from, and nothing is divided by 0. PyTorch: "Expected more than 1 value per channel". */
 START_TEST(a_batch_of_one) {
     static struct test_data data = {.width = 2, .y_width = 1, .rows = 1, .x = {3, -4}, .y = {1}};
     struct bp_network *net = test_network(NORMED, "mse", (struct bp_shape){1, {2}});
     struct bp_train_options options = test_options("sgd", "learning_rate=0.1", 3);
     struct bp_trainer *trainer = test_trainer(net, &options, &data, &data);
     ck_assert_int_eq(test_run(trainer), BP_TRAIN_DONE);
-    ck_assert_double_eq_tol((double)tensor(net, current(trainer), "n", "moving_mean")[0], 3, 1e-6);
-    ck_assert(tensor(net, current(trainer), "n", "moving_variance")[0] == 0);
+    ck_assert(tensor(net, current(trainer), "n", "moving_mean")[0] == 0);
+    ck_assert(tensor(net, current(trainer), "n", "moving_variance")[0] == 1);
     ck_assert(isfinite(test_metric(trainer, "val_loss")));
     bp_trainer_free(trainer);
     bp_network_free(net);
+}
+END_TEST
+
+/* Rows 1, 3, 100 in mini-batches of two, in any order: the statistics are those of the two rows of the first. */
+START_TEST(a_last_batch_of_one_does_not_enter) {
+    static struct test_data data = {.width = 1, .y_width = 1, .rows = 3, .x = {1, 3, 100}, .y = {1, 0, 1}};
+    struct bp_network *net = test_network(NORMED, "mse", (struct bp_shape){1, {1}});
+    struct bp_train_options options = test_options("sgd", "learning_rate=0", 1);
+    options.batch_size = 2;
+    struct bp_trainer *trainer = test_trainer(net, &options, &data, NULL);
+    ck_assert_int_eq(test_run(trainer), BP_TRAIN_DONE);
+    const double mean = (double)*tensor(net, current(trainer), "n", "moving_mean"),
+                 variance = (double)*tensor(net, current(trainer), "n", "moving_variance");
+    ck_assert((mean == 2 && fabs(variance - 2) < 1e-4) || (mean == 50.5 && fabs(variance - 4900.5) < 0.01) ||
+              (mean == 51.5 && fabs(variance - 4704.5) < 0.01));
+    bp_trainer_free(trainer);
+    bp_network_free(net);
+}
+END_TEST
+
+static void refuses(const char *network, struct bp_shape shape, int32_t batch, int32_t threads, const char *said) {
+    struct bp_network *net = test_network(network, "mse", shape);
+    struct bp_train_options options = test_options("sgd", "learning_rate=0", 1);
+    struct bp_error error = {{0}, {0}};
+    options.batch_size = batch;
+    options.threads = threads;
+    ck_assert_int_eq(bp_train_check(net, &options, &error), said ? -1 : 0);
+    ck_assert_str_eq(error.pointer, said ? "/batch_size" : "");
+    if (said) ck_assert_msg(strstr(error.message, said) != NULL, "%s", error.message);
+    bp_network_free(net);
+}
+
+START_TEST(one_sample_a_step_is_refused) {
+    refuses(NORMED, (struct bp_shape){1, {2}}, 1, 1,
+            "layer \"n\" (batch_norm) normalises by the statistics of a mini-batch, but batch_size 1 leaves it a single sample");
+    refuses(NORMED, (struct bp_shape){1, {2}}, 3, 2, "batch_size 3 shared by its threads");
+    refuses(NORMED, (struct bp_shape){1, {2}}, 4, 2, NULL);
+    refuses("batch_norm; global_average_pool; dense units=1", (struct bp_shape){2, {4, 3}}, 1, 1, NULL); /* four values of each channel */
+    refuses("batch_norm frozen=1; dense units=1", (struct bp_shape){1, {2}}, 1, 1, NULL);
 }
 END_TEST
 
@@ -201,6 +240,8 @@ Suite *suite_batch_norm(void) {
     tcase_add_test(tests, it_learns_and_what_is_kept_was_validated);
     tcase_add_test(tests, hidden_steps_do_not_count);
     tcase_add_test(tests, a_batch_of_one);
+    tcase_add_test(tests, a_last_batch_of_one_does_not_enter);
+    tcase_add_test(tests, one_sample_a_step_is_refused);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -21,7 +21,8 @@ static double measure_scores(const char *name, int32_t classes, int32_t width, i
                                   .weights = w,
                                   .unit = 2,
                                   .origin = 10,
-                                  .numbers = &k};
+                                  .numbers = &k,
+                                  .samples = n};
     metric->update(state, &call);
     call.batch = n - half;
     call.predictions = p + half * width;
@@ -110,6 +111,57 @@ START_TEST(regression_in_the_targets_own_unit) {
     const bp_real q[4] = {1, 1, 3, 2}, z[4] = {1, 1, 3, 3};
     check(measure("mae", 0, 2, 2, q, z, NULL), 0.5);
     check(measure("r2", 0, 2, 2, q, z, NULL), (1 + 0.5) / 2);
+}
+END_TEST
+
+/* Three targets side by side, each in its own unit, in two batches: their states stand one behind the other. The numbers are scikit-learn's
+ * (multioutput "raw_values"; those of rmse the roots of its mean_squared_error), without weights and with. */
+START_TEST(several_targets_in_their_own_units) {
+    static const double units[3] = {1.5, 200, 4}, origins[3] = {2, 450, -1};
+    static const double y[5][3] = {{1.5, 100, -3}, {2.5, 400, 8}, {-1, 900, 2}, {4, 250, 6}, {0.5, 700, -1}};
+    static const double p[5][3] = {{1, 150, -2.5}, {3, 300, 7}, {0, 1000, 2}, {3, 200, 9}, {1, 650, 1}};
+    const bp_real w[5] = {1, 2, 0.5f, 3, 1};
+    static const struct {
+        const char *name;
+        double plain[3], weighted[3];
+    } expected[] = {
+        {"mae", {0.7, 70, 1.3}, {0.7333333333333333, 66.66666666666667, 1.8}},
+        {"mape", {0.5566666666666666, 0.2265079365079365, 0.5583333333333333}, {0.3977777777777778, 0.23026455026455028, 0.5222222222222223}},
+        {"median_absolute_error", {0.5, 50, 1}, {0.5, 50, 2}},
+        {"r2", {0.8103448275862069, 0.9357476635514019, 0.8327464788732394}, {0.7481343283582089, 0.8978665456196097, 0.7226084538375974}},
+        {"rmse", {0.7416198487095663, 74.16198487095663, 1.6881943016134133}, {0.7745966692414834, 70.71067811865476, 2.105548226313834}},
+    };
+    bp_real network[2][15];
+    for (int i = 0; i < 15; i++) {
+        network[0][i] = (bp_real)((p[i / 3][i % 3] - origins[i % 3]) / units[i % 3]);
+        network[1][i] = (bp_real)((y[i / 3][i % 3] - origins[i % 3]) / units[i % 3]);
+    }
+    for (size_t m = 0; m < sizeof expected / sizeof *expected; m++)
+        for (int weighted = 0; weighted < 2; weighted++) {
+            const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, expected[m].name);
+            const int64_t each = metric->state_size(0, 1, 5);
+            ck_assert_int_eq(metric->state_size(0, 3, 5), 3 * each);
+            double *state = calloc((size_t)(3 * each), sizeof *state);
+            struct bp_metric_call call = {.batch = 2,
+                                          .width = 3,
+                                          .predictions = network[0],
+                                          .y = network[1],
+                                          .weights = weighted ? w : NULL,
+                                          .units = units,
+                                          .origins = origins,
+                                          .samples = 5};
+            metric->update(state, &call);
+            call.batch = 3;
+            call.predictions += 6;
+            call.y += 6;
+            if (weighted) call.weights += 2;
+            metric->update(state, &call);
+            for (int j = 0; j < 3; j++) {
+                const double want = weighted ? expected[m].weighted[j] : expected[m].plain[j];
+                ck_assert_double_eq_tol(metric->result(state + each * j, 0, 1), want, 2e-6 * want);
+            }
+            free(state);
+        }
 }
 END_TEST
 
@@ -237,6 +289,7 @@ Suite *suite_metrics(void) {
     tcase_add_test(tests, three_classes);
     tcase_add_test(tests, undefined_is_not_a_number);
     tcase_add_test(tests, regression_in_the_targets_own_unit);
+    tcase_add_test(tests, several_targets_in_their_own_units);
     tcase_add_test(tests, areas_under_curves);
     tcase_add_test(tests, an_area_is_a_share_of_pairs);
     tcase_add_test(tests, areas_that_are_undefined);

@@ -90,7 +90,7 @@ START_TEST(bytes_are_as_predicted) {
         struct bp_train_options options = test_everything(threads, &train, &validation);
         check_bytes(net, &options, &train, &validation, "everything");
         options.mixup = options.ema = 0;
-        options.batch_size = 1;
+        options.batch_size = 2 * threads;
         check_bytes(net, &options, &train, &validation, "less");
         options.stop_early = false;
         options.tasks[0].metrics_count = options.tasks[1].metrics_count = 0;

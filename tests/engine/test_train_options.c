@@ -70,7 +70,7 @@ END_TEST
 /* k batches of n make the update of one batch of k n, penalties and clipping included; the last update of an epoch may have fewer. */
 START_TEST(accumulated_is_as_one_batch) {
     static struct test_data data;
-    test_spiral(&data, 40, 0); /* 12, 12, 12 and 4 */
+    test_spiral(&data, 42, 0); /* 15, 15 and 12, whose parts are 5, 5 and 2: the mean is that of the samples */
     struct bp_network *net = test_network("dense units=6 activation=tanh; dense units=3", "cross_entropy", (struct bp_shape){1, {2}});
     struct bp_train_options options = test_options("sgd", "learning_rate=0.2 momentum=0.9", 3);
     options.tasks[0].classes = 3;
@@ -78,14 +78,16 @@ START_TEST(accumulated_is_as_one_batch) {
     options.l2 = 0.02;
     options.gradient_clip_norm = 0.4;
     struct bp_train_options parts = options;
-    options.batch_size = 12;
-    parts.batch_size = 4;
+    options.batch_size = 15;
+    parts.batch_size = 5;
     parts.gradient_accumulation_steps = 3;
-    for (int32_t threads = 1; threads <= 2; threads++) {
-        options.threads = parts.threads = threads;
+    for (int i = 0; i < 42; i++) data.weights[i] = (bp_real)(i % 4) / 2;
+    for (int32_t threads = 1; threads <= 4; threads++) { /* the second time with weights */
+        data.weighted = threads > 2;
+        options.threads = parts.threads = (threads + 1) % 2 + 1;
         struct bp_trainer *a = test_trainer(net, &options, &data, NULL), *b = test_trainer(net, &parts, &data, NULL);
         struct bp_trainer_state s, t;
-        for (int step = 0; step < 12; step++) {
+        for (int step = 0; step < 9; step++) {
             ck_assert_int_eq(bp_trainer_step(a), bp_trainer_step(b));
             bp_trainer_state(a, &s);
             bp_trainer_state(b, &t);

@@ -84,15 +84,22 @@ GEN := $(B)/gen
 $(B)/yaml2json: schema/tools/yaml2json.c | $(B)/packages
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O1 $< -o $@ -lyaml -ljansson
-$(GEN)/openapi.h: schema/openapi.yaml $(B)/yaml2json
+$(GEN)/openapi.yaml.json: schema/openapi.yaml $(B)/yaml2json
 	@mkdir -p $(@D)
-	$(Q)$(B)/yaml2json --header openapi_json $< >$@.tmp && mv $@.tmp $@
+	$(Q)$(B)/yaml2json $< >$@.tmp && mv $@.tmp $@
+$(B)/contract: $(B)/schema/tools/contract.o $(B)/libschema.a $(B)/libengine.a
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+$(GEN)/openapi.h: $(GEN)/openapi.yaml.json $(B)/contract
+	$(Q)ASAN_OPTIONS=detect_leaks=0 $(B)/contract $< --header openapi_json >$@.tmp && mv $@.tmp $@
+# The served document, for linters and generators of clients.
+$(B)/openapi.json: $(GEN)/openapi.yaml.json $(B)/contract
+	$(Q)ASAN_OPTIONS=detect_leaks=0 $(B)/contract $< >$@.tmp && mv $@.tmp $@
 $(GEN)/migrations.h: schema/migrations/embed.sh $(wildcard schema/migrations/*.sql)
 	@mkdir -p $(@D)
 	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
 
 # ---- schema and server: each sees only the rooms below it ----------------------------------------------------------
-SCHEMA_SRC := $(wildcard schema/*.c schema/*/*.c)
+SCHEMA_SRC := $(filter-out schema/tools/%,$(wildcard schema/*.c schema/*/*.c))
 SCHEMA_OBJ := $(SCHEMA_SRC:%.c=$(B)/%.o)
 SCHEMA_INC := -Iengine $(patsubst %,-I%,schema schema/dataset schema/formats schema/ingest schema/predict schema/preprocessing schema/training)
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
@@ -171,7 +178,7 @@ bench: $(B)/backpropd
 # ---- lint and format -------------------------------------------------------------------------------------------------
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 .PHONY: lint format
-lint: $(B)/backpropd
+lint: $(B)/backpropd $(B)/openapi.json
 	$(Q)PYTHON=$(PYTHON) tests/lint/lint.sh $(B)
 format:
 	$(Q)clang-format -i $(C_FILES)

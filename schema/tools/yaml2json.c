@@ -1,4 +1,4 @@
-/* yaml2json.c - build tool: a YAML file as one line of JSON, or (--header NAME) as a C header. Plain scalars become numbers, booleans and null as in
+/* yaml2json.c - build tool: a YAML file as one line of JSON. Plain scalars become numbers, booleans and null as in
  * YAML's JSON schema; anchors are not supported: the one file it is for has none. */
 #include <jansson.h>
 #include <stdio.h>
@@ -56,27 +56,11 @@ static json_t *value(yaml_event_t *e) {
     return out;
 }
 
-static void print_header(const char *name, const char *text) {
-    printf("/* Generated from %s. */\n#pragma GCC diagnostic push\n#pragma GCC diagnostic ignored \"-Woverlength-strings\"\nstatic const char %s[] "
-           "=\n    \"",
-           path, name);
-    int column = 0;
-    for (const char *c = text; *c; c++) {
-        if (*c == '"' || *c == '\\') putchar('\\');
-        putchar(*c);
-        if (++column >= 120 && *c != '\\') {
-            printf("\"\n    \"");
-            column = 0;
-        }
-    }
-    printf("\";\n#pragma GCC diagnostic pop\n");
-}
-
 int main(int argc, char **argv) {
     yaml_event_t e;
     json_t *json = NULL;
-    if (argc != 2 && !(argc == 4 && strcmp(argv[1], "--header") == 0)) return fprintf(stderr, "usage: yaml2json [--header NAME] FILE.yaml\n"), 2;
-    path = argv[argc - 1];
+    if (argc != 2) return fprintf(stderr, "usage: yaml2json FILE.yaml\n"), 2;
+    path = argv[1];
     FILE *in = fopen(path, "rb");
     if (!in) return fprintf(stderr, "yaml2json: cannot read %s\n", path), 1;
     yaml_parser_initialize(&parser);
@@ -89,8 +73,7 @@ int main(int argc, char **argv) {
     }
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     if (!text) die("empty");
-    if (argc == 4) print_header(argv[2], text);
-    else puts(text);
+    puts(text);
     free(text);
     json_decref(json);
     yaml_parser_delete(&parser);

@@ -80,7 +80,10 @@ if command -v clang-format >/dev/null 2>&1; then
     rm -f /tmp/lint.$$
 fi
 
-# 8. The top level.
+# 8. The served OpenAPI document, and a client generated from it.
+tests/lint/openapi/check.sh "$build/openapi.json" || fault "openapi.json"
+
+# 9. The top level.
 extra=$(list | cut -d/ -f1 | sort -u | grep -vxE 'Makefile|server|engine|schema|tests|clients|Dockerfile|README.md|CONTRIBUTING.md|LICENSE|\..*')
 [ -z "$extra" ] || fault "at the top level, but not of the house: $extra"
 for room in engine schema server clients tests; do [ -s "$room/README.md" ] || fault "$room has no README on its door"; done

@@ -268,5 +268,6 @@ enum schema_number_loss schema_number_loss(const char *text, size_t size) {
     while (p > first && p[-1] == '0') p--; /* 20000000000000000 is exact */
     double number;
     if (p - first <= 15 || !schema_number_cell(first, (size_t)(end - first), &number)) return SCHEMA_LOSS_NONE;
-    return number >= 9007199254740992.0 ? SCHEMA_LOSS_DIGITS : SCHEMA_LOSS_NONE;
+    if (number == 9007199254740992.0) return end - first == 16 && memcmp(first, "9007199254740992", 16) == 0 ? SCHEMA_LOSS_NONE : SCHEMA_LOSS_DIGITS;
+    return number > 9007199254740992.0 ? SCHEMA_LOSS_DIGITS : SCHEMA_LOSS_NONE;
 }

@@ -277,6 +277,39 @@ const struct bp_entry *schema_entry_decode(const json_t *json, const char *point
 
 /* ---- encoding ------------------------------------------------------------------------------------------------------------ */
 
+void schema_json_write(struct schema_text *text, const json_t *json) {
+    const char *name;
+    json_t *member;
+    size_t i;
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        schema_text_add(text, "{", 1);
+        json_object_foreach((json_t *)(uintptr_t)json, name, member) {
+            if (text->bytes[text->size - 1] != '{') schema_text_add(text, ",", 1);
+            schema_text_json_string(text, name);
+            schema_text_add(text, ":", 1);
+            schema_json_write(text, member);
+            if (text->failed) return;
+        }
+        schema_text_add(text, "}", 1);
+        break;
+    case JSON_ARRAY:
+        schema_text_add(text, "[", 1);
+        json_array_foreach(json, i, member) {
+            if (i) schema_text_add(text, ",", 1);
+            schema_json_write(text, member);
+        }
+        schema_text_add(text, "]", 1);
+        break;
+    case JSON_STRING: schema_text_json_string(text, json_string_value(json)); break;
+    case JSON_INTEGER: schema_text_format(text, "%" JSON_INTEGER_FORMAT, json_integer_value(json)); break;
+    case JSON_REAL: schema_text_json_double(text, json_real_value(json)); break;
+    case JSON_TRUE: schema_text_string(text, "true"); break;
+    case JSON_FALSE: schema_text_string(text, "false"); break;
+    default: schema_text_string(text, "null");
+    }
+}
+
 json_t *schema_number_encode(double number) {
     if (!isfinite(number)) return json_null();
     if (floor(number) == number && fabs(number) < 9007199254740992.0) return json_integer((json_int_t)number);

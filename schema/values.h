@@ -5,6 +5,8 @@
 #include "problems.h"
 #include "registry.h"
 
+struct schema_text;
+
 /* Decodes the members of `object` that entry declares into values (defaults first). Names in `others` (NULL-terminated, may be NULL) are left for the
  * caller; any other name is a problem that tells the nearest known one. Returns 0, or -1 when problems were added. */
 int schema_values_decode(const json_t *object, const char *pointer, const struct bp_entry *entry, const char *const *others, struct bp_value *values,
@@ -21,6 +23,8 @@ json_t *schema_entry_encode(const struct bp_entry *entry, const struct bp_value 
 json_t *schema_member_encode(const struct bp_entry *entry, const double *numbers);
 
 /* An integral number as a JSON integer, any other as a real. */
+/* JSON as text, compact, its reals with as many digits as read back exactly. */
+void schema_json_write(struct schema_text *text, const json_t *json);
 json_t *schema_number_encode(double number);
 /* What a JSON value is, for messages: `the string "abc"`, `12`, `an object`. Returns text. */
 const char *schema_json_text(const json_t *json, char *text, size_t size);

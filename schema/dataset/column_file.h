@@ -75,7 +75,7 @@ struct column_file_column {
     /* What statistics and warnings of more rows go on from: the sum of squared differences; see struct ingest_trace. */
     int64_t count; /* of the numbers that the statistics are of */
     double m2, offset, last, sums[4];
-    uint64_t codes;
+    uint64_t codes; /* of columns without codes: the bits of what the mean leaves over, a double */
     uint8_t begun, uneven, clock, zero[5];
 };
 

@@ -13,7 +13,7 @@ enum { CATEGORIES_SHOWN = 100 };
 /* An integer without a point, null for what is not finite. */
 static json_t *number_json(double number) {
     if (!isfinite(number)) return json_null();
-    if (number == trunc(number) && fabs(number) < 9007199254740992.0 && !(number == 0 && signbit(number))) return json_integer((json_int_t)number);
+    if (number == trunc(number) && fabs(number) <= 9007199254740992.0 && !(number == 0 && signbit(number))) return json_integer((json_int_t)number);
     return json_real(number);
 }
 

@@ -202,11 +202,21 @@ static bool write_tensor(struct schema_rows *r, const struct rows_column *c) {
 }
 
 /* False: the piece is full and the cell not complete. */
+/* In CSV a number of a column whose thousands are in groups by points is not to look like one of these: 2.345 becomes 2.3450. */
+static void add_number_of(struct schema_rows *r, const struct schema_column *column, double number) {
+    const size_t before = r->piece.size;
+    add_number(&r->piece, number);
+    if (!column->format || r->format != SCHEMA_ROWS_CSV || r->piece.failed || !strstr(column->format, "thousands_point")) return;
+    const char *text = r->piece.bytes + before;
+    const size_t size = r->piece.size - before, sign = *text == '-', point = strcspn(text, ".");
+    if (size > 4 && point == size - 4 && point - sign <= 3) add_byte(&r->piece, '0');
+}
+
 static bool write_cell(struct schema_rows *r, const struct rows_column *c) {
     const int64_t i = r->row - r->chunk_first;
     switch (c->column->type) {
     case SCHEMA_NUMERIC:
-        if (isfinite(c->numbers[i])) add_number(&r->piece, c->numbers[i]);
+        if (isfinite(c->numbers[i])) add_number_of(r, c->column, c->numbers[i]);
         else add_missing(r);
         break;
     case SCHEMA_CATEGORICAL:

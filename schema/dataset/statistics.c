@@ -1,6 +1,7 @@
 /* statistics.c - statistics in one pass over blocks of numbers.
  *
- * Within a block the mean comes first, then the squared differences from it; blocks are joined by
+ * Within a block a number near the mean comes first, then the differences from it and their squares, whose sums correct what its rounding left over
+ * (the corrected two-pass algorithm: Chan, Golub, LeVeque 1983). For numbers of 1e15 and more that is all the difference. Blocks are joined by
  *     d = mean_b - mean_a;  mean = mean_a + d n_b / n;  M2 = M2_a + M2_b + d^2 n_a n_b / n
  * (Chan, Golub, LeVeque 1979), which is Welford's method for blocks: as stable, and four sums run side by side. The order of the additions is
  * fixed. Numbers so large that a sum overflows are done again in long double. */
@@ -28,13 +29,20 @@ static double sum(const double *x, int64_t n) {
     return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
-static double squares(const double *x, int64_t n, double mean) {
-    double s[4] = {0, 0, 0, 0};
+/* Of the differences from a number near the mean: their sum and that of their squares. */
+static void differences(const double *x, int64_t n, double near, double *sum, double *squares) {
+    double s[4] = {0, 0, 0, 0}, q[4] = {0, 0, 0, 0};
     int64_t i = 0;
     for (; i + 4 <= n; i += 4)
-        for (int k = 0; k < 4; k++) s[k] += (x[i + k] - mean) * (x[i + k] - mean);
-    for (; i < n; i++) s[0] += (x[i] - mean) * (x[i] - mean);
-    return (s[0] + s[1]) + (s[2] + s[3]);
+        for (int k = 0; k < 4; k++) {
+            const double d = x[i + k] - near;
+            s[k] += d, q[k] += d * d;
+        }
+    for (; i < n; i++) {
+        const double d = x[i] - near;
+        s[0] += d, q[0] += d * d;
+    }
+    *sum = (s[0] + s[1]) + (s[2] + s[3]), *squares = (q[0] + q[1]) + (q[2] + q[3]);
 }
 
 /* Four of each side by side: one alone would wait for itself at every number. */
@@ -56,7 +64,7 @@ static void range(struct schema_statistics *s, const double *x, int64_t n) {
     }
 }
 
-/* n more numbers, of that mean and sum of squared differences from it. */
+/* n more numbers, of that mean, less the origin, and sum of squared differences from it. */
 static void join_moments(struct schema_statistics *s, int64_t n, long double mean, long double m2) {
     long double total = (long double)(s->count + n), d = mean - s->mean;
     s->mean += d * (long double)n / total;
@@ -65,13 +73,21 @@ static void join_moments(struct schema_statistics *s, int64_t n, long double mea
 }
 
 static void join(struct schema_statistics *s, const double *x, int64_t n) {
-    long double mean = (long double)sum(x, n) / (long double)n, m2 = squares(x, n, (double)mean);
+    const double near = sum(x, n) / (double)n;
+    double d, squares;
+    if (s->count == 0) s->origin = isfinite(near) ? near : x[0];
+    differences(x, n, near, &d, &squares);
+    long double mean = (long double)near - (long double)s->origin + (long double)d / (long double)n;
+    long double m2 = (long double)squares - (long double)d * (long double)d / (long double)n;
     if (!isfinite(mean) || !isfinite(m2)) {
         mean = 0, m2 = 0;
-        for (int64_t i = 0; i < n; i++) mean += (long double)x[i] / (long double)n;
-        for (int64_t i = 0; i < n; i++) m2 += ((long double)x[i] - mean) * ((long double)x[i] - mean);
+        for (int64_t i = 0; i < n; i++) mean += ((long double)x[i] - (long double)s->origin) / (long double)n;
+        for (int64_t i = 0; i < n; i++) {
+            const long double e = (long double)x[i] - (long double)s->origin - mean;
+            m2 += e * e;
+        }
     }
-    join_moments(s, n, mean, m2);
+    join_moments(s, n, mean, m2 > 0 ? m2 : 0);
     range(s, x, n);
 }
 
@@ -89,7 +105,7 @@ static bool join_bytes(struct schema_statistics *s, const float *x, int64_t n) {
     }
     if (other) return false;
     const long double mean = (long double)total / (long double)n;
-    join_moments(s, n, mean, (long double)square - mean * (long double)total);
+    join_moments(s, n, mean - (long double)s->origin, (long double)square - mean * (long double)total);
     s->min = min < s->min ? min : s->min;
     s->max = max > s->max ? max : s->max;
     return true;
@@ -144,7 +160,7 @@ void schema_statistics_finish(const struct schema_statistics *s, struct schema_c
     column->min = empty ? NAN : s->min;
     column->max = empty ? NAN : s->max;
     bool constant = !empty && s->min == s->max; /* exact, whatever the sums rounded to */
-    column->mean = empty ? NAN : constant ? s->min : (double)s->mean;
+    column->mean = empty ? NAN : constant ? s->min : (double)((long double)s->origin + s->mean);
     column->std = empty ? NAN : constant ? 0 : (double)sqrtl(s->m2 / (long double)s->count);
     column->integral = s->integral && !empty && column->type == SCHEMA_NUMERIC;
     column->distinct_count = column->type == SCHEMA_NUMERIC ? s->distinct_count : 0;

@@ -8,7 +8,8 @@
 struct schema_statistics {
     int64_t count;
     double min, max;
-    long double mean, m2; /* m2: sum of squared differences from the mean */
+    double origin;        /* one of the numbers, or near them: sums of large numbers close together stay exact */
+    long double mean, m2; /* the mean less the origin; sum of squared differences from the mean */
     bool integral;
     int32_t distinct_count;
     double distinct[SCHEMA_DISTINCT_MAX];

@@ -1,10 +1,14 @@
 /* array.c - values of every kind become numbers, rows become cells. In this order: kinds of values, columns, rows, the stream. */
 #include "array.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SAMPLE = 1 << 20, CODES_LOOKED_AT = 4096 };
+static const uint64_t EXACT = UINT64_C(1) << 53; /* up to it doubles hold every integer */
 
 /* ---- kinds of values ---- */
 
@@ -95,9 +99,44 @@ static void locate(const struct schema_ingest *ingest, int32_t column, int64_t p
     snprintf(pointer, size, "/%lld", (long long)place);
 }
 
-int array_declare(struct schema_ingest *ingest, struct array *a, const char *name, struct schema_problems *problems) {
+static bool is_wide(const struct array *a) {
+    return a->bytes == 8 && (a->kind == 'i' || a->kind == 'u');
+}
+
+/* An integer of 8 bytes as text; whether it is beyond 2^53, where a double may be another one. */
+static bool wide_text(const struct array *a, const unsigned char *value, bool swapped, char text[static 32]) {
+    unsigned char bytes[8];
+    int64_t number;
+    memcpy(bytes, value, 8);
+    if (swapped) swap(value, 1, 8, bytes);
+    memcpy(&number, bytes, 8);
+    if (a->kind == 'u') snprintf(text, 32, "%" PRIu64, (uint64_t)number);
+    else snprintf(text, 32, "%" PRId64, number);
+    return a->kind == 'u' ? (uint64_t)number > EXACT : number > (int64_t)EXACT || number < -(int64_t)EXACT;
+}
+
+/* What a column of integers is by its first rows: numbers; or codes, as texts where a dictionary of them would be the column once more. */
+static enum schema_type type_of_wide(const struct array *a, const unsigned char *values, int64_t rows, int32_t column, char code[static 32]) {
+    struct schema_dictionary different = {0};
+    const int64_t stride = a->fortran ? 1 : a->per_row, first = a->fortran ? column * a->dims[0] : column;
+    int64_t beyond = 0, looked_at = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        char text[32];
+        const bool is_beyond = wide_text(a, values + (size_t)(first + i * stride) * 8, a->big, text);
+        if (is_beyond && beyond++ == 0) memcpy(code, text, sizeof text);
+        if (looked_at == CODES_LOOKED_AT) continue;
+        looked_at++;
+        if (schema_dictionary_find(&different, text, strlen(text)) < 0) schema_dictionary_add(&different, text, strlen(text), text, strlen(text));
+    }
+    const bool many = looked_at >= 1000 && different.count * 2 > looked_at;
+    schema_dictionary_clear(&different);
+    return !beyond ? SCHEMA_NUMERIC : many ? SCHEMA_TEXT : SCHEMA_CATEGORICAL;
+}
+
+int array_declare(struct schema_ingest *ingest, struct array *a, const char *name, const unsigned char *values, int64_t rows,
+                  struct schema_problems *problems) {
     a->tensor = a->rank > 2 || (a->rank == 2 && ingest->options.one_column);
-    const enum schema_type type = a->tensor ? SCHEMA_TENSOR : a->kind == 'b' ? SCHEMA_BOOLEAN : SCHEMA_NUMERIC;
+    const enum schema_type usual = a->tensor ? SCHEMA_TENSOR : a->kind == 'b' ? SCHEMA_BOOLEAN : SCHEMA_NUMERIC;
     struct bp_shape shape = {.rank = a->rank - 1};
     ingest->locate = locate;
     for (int32_t d = 1; d < a->rank; d++) shape.dims[d - 1] = (int32_t)a->dims[d];
@@ -105,9 +144,12 @@ int array_declare(struct schema_ingest *ingest, struct array *a, const char *nam
     const bool several = a->rank == 2 && !a->tensor;
     a->columns = several ? (int32_t)a->dims[1] : 1;
     for (int32_t i = 0; i < a->columns; i++) {
-        char numbered[INGEST_NAME_MAX + 32];
+        char numbered[INGEST_NAME_MAX + 32], code[32] = "";
         int n = several ? snprintf(numbered, sizeof numbered, "%s%d", name, i) : snprintf(numbered, sizeof numbered, "%s", name);
-        if (schema_ingest_declare(ingest, numbered, (size_t)n, type, type == SCHEMA_TENSOR ? &shape : NULL, problems) < 0) return -1;
+        const enum schema_type type = is_wide(a) && !a->tensor ? type_of_wide(a, values, rows, i, code) : usual;
+        const int32_t at = schema_ingest_declare(ingest, numbered, (size_t)n, type, type == SCHEMA_TENSOR ? &shape : NULL, problems);
+        if (at < 0) return -1;
+        if (*code) schema_spelling_number(&ingest->columns[at].spelling, code, strlen(code), false);
     }
     return 0;
 }
@@ -115,7 +157,8 @@ int array_declare(struct schema_ingest *ingest, struct array *a, const char *nam
 /* ---- rows ---- */
 
 /* A value that is not simply a number of a numeric column. */
-static int put_cell(struct schema_ingest *ingest, const struct array *a, int32_t column, double number, struct schema_problems *problems) {
+static int put_cell(struct schema_ingest *ingest, const struct array *a, int32_t column, double number, const unsigned char *value,
+                    struct schema_problems *problems) {
     char text[32];
     struct schema_cell cell = {.column = column, .number = number, .text = text};
     if (isinf(number)) {
@@ -124,23 +167,18 @@ static int put_cell(struct schema_ingest *ingest, const struct array *a, int32_t
     }
     if (isnan(number)) cell.kind = CELL_MISSING;
     else if (a->kind == 'b') cell.kind = CELL_BOOLEAN, strncpy(text, number != 0 ? "true" : "false", sizeof text), cell.size = strlen(text);
-    else cell.kind = CELL_NUMBER, schema_number_text(number, text, sizeof text), cell.size = strlen(text);
+    else if (is_wide(a)) {
+        const bool beyond = wide_text(a, value, false, text);
+        const struct ingest_column *c = &ingest->columns[column];
+        if (beyond && c->type == SCHEMA_NUMERIC && !c->given)
+            return schema_ingest_problem(
+                ingest, column, text, strlen(text), problems,
+                "expected an integer up to 2^53, which a number holds exactly; if the column holds identifiers, send it with "
+                "types=%s:categorical",
+                c->name);
+        cell.kind = CELL_NUMBER, cell.size = strlen(text);
+    } else cell.kind = CELL_NUMBER, schema_number_text(number, text, sizeof text), cell.size = strlen(text);
     return schema_ingest_cell(ingest, &cell, problems);
-}
-
-/* Integers of 8 bytes have to fit into a double. */
-static int check_exact(struct schema_ingest *ingest, const struct array *a, int32_t first, const double *numbers, int32_t n,
-                       struct schema_problems *problems) {
-    if (a->kind == 'f' || a->bytes < 8) return 0;
-    for (int32_t i = 0; i < n; i++)
-        if (fabs(numbers[i]) >= 9007199254740992.0) {
-            char text[32];
-            snprintf(text, sizeof text, "%.0f", numbers[i]);
-            if (schema_ingest_problem(ingest, first + i, text, strlen(text), problems,
-                                      "expected an integer below 2^53, which a number holds exactly; send identifiers as text in CSV or JSON"))
-                return -1;
-        }
-    return 0;
 }
 
 static int put_tensor(struct schema_ingest *ingest, const struct array *a, const unsigned char *row, struct schema_problems *problems) {
@@ -165,11 +203,11 @@ static int put_columns(struct schema_ingest *ingest, const struct array *a, cons
     for (int32_t from = 0; from < a->columns; from += FEW) {
         const int32_t n = a->columns - from < FEW ? a->columns - from : FEW;
         as_doubles(a, row + (size_t)from * a->bytes, n, numbers);
-        if (check_exact(ingest, a, a->first + from, numbers, n, problems)) return -1;
         for (int32_t i = 0; i < n; i++) {
             double *place = ingest->numbers[a->first + from + i];
-            if (place && !isinf(numbers[i])) place[ingest->group_row] = numbers[i];
-            else if (put_cell(ingest, a, a->first + from + i, numbers[i], problems)) return -1;
+            const bool exact = a->kind == 'f' ? !isinf(numbers[i]) : fabs(numbers[i]) < (double)EXACT;
+            if (place && exact) place[ingest->group_row] = numbers[i];
+            else if (put_cell(ingest, a, a->first + from + i, numbers[i], row + (size_t)(from + i) * a->bytes, problems)) return -1;
         }
     }
     return 0;
@@ -201,11 +239,19 @@ void array_gather(const struct array *a, const unsigned char *start, int64_t i, 
 
 /* ---- the stream ---- */
 
+int array_stream_begin(struct schema_ingest *ingest, struct array_stream *s, const unsigned char *values, int64_t rows,
+                       struct schema_problems *problems) {
+    s->begun = true;
+    if (array_declare(ingest, &s->array, ingest->options.column ? ingest->options.column : "x", values, rows, problems)) return -1;
+    return schema_ingest_start(ingest, 0, problems);
+}
+
 int array_stream_start(struct schema_ingest *ingest, struct array_stream *s, struct schema_problems *problems) {
-    if (array_declare(ingest, &s->array, ingest->options.column ? ingest->options.column : "x", problems)) return -1;
     s->held = malloc(array_row_bytes(&s->array));
     if (!s->held) return schema_ingest_no_memory(problems);
-    return schema_ingest_start(ingest, 0, problems);
+    if (!is_wide(&s->array)) return array_stream_begin(ingest, s, NULL, 0, problems);
+    if (!s->array.fortran && !(s->sample = malloc(SAMPLE))) return schema_ingest_no_memory(problems);
+    return 0;
 }
 
 static int whole_row(struct schema_ingest *ingest, struct array_stream *s, const unsigned char *row, struct schema_problems *problems) {
@@ -214,8 +260,8 @@ static int whole_row(struct schema_ingest *ingest, struct array_stream *s, const
     return schema_ingest_row_end(ingest, problems);
 }
 
-int array_stream_feed(struct schema_ingest *ingest, struct array_stream *s, const char *bytes, size_t size, struct schema_problems *problems) {
-    const unsigned char *p = (const unsigned char *)bytes, *end = p + size;
+static int feed_rows(struct schema_ingest *ingest, struct array_stream *s, const unsigned char *p, size_t size, struct schema_problems *problems) {
+    const unsigned char *end = p + size;
     const size_t row = array_row_bytes(&s->array);
     while (p < end) {
         if (s->rows == s->array.dims[0])
@@ -235,8 +281,32 @@ int array_stream_feed(struct schema_ingest *ingest, struct array_stream *s, cons
     return 0;
 }
 
-int array_stream_finish(const struct schema_ingest *ingest, const struct array_stream *s, struct schema_problems *problems) {
+/* The sample is complete: it says what the columns are, and then its rows follow. */
+static int end_sample(struct schema_ingest *ingest, struct array_stream *s, struct schema_problems *problems) {
+    const int64_t there = (int64_t)(s->sample_size / array_row_bytes(&s->array));
+    const int64_t rows = there < s->array.dims[0] ? there : s->array.dims[0];
+    return array_stream_begin(ingest, s, s->sample, rows, problems) ? -1 : feed_rows(ingest, s, s->sample, s->sample_size, problems);
+}
+
+int array_stream_feed(struct schema_ingest *ingest, struct array_stream *s, const char *bytes, size_t size, struct schema_problems *problems) {
+    if (!s->begun) {
+        const size_t n = SAMPLE - s->sample_size < size ? SAMPLE - s->sample_size : size;
+        memcpy(s->sample + s->sample_size, bytes, n);
+        s->sample_size += n, bytes += n, size -= n;
+        if (s->sample_size < SAMPLE) return 0;
+        if (end_sample(ingest, s, problems)) return -1;
+    }
+    return feed_rows(ingest, s, (const unsigned char *)bytes, size, problems);
+}
+
+int array_stream_finish(struct schema_ingest *ingest, struct array_stream *s, struct schema_problems *problems) {
+    if (!s->begun && end_sample(ingest, s, problems)) return -1;
     if (s->rows == s->array.dims[0] || (ingest->options.part && s->rows > 0)) return 0;
     return schema_problem_add(problems, NULL, "the file is cut short: its header says %lld rows, %lld are there", (long long)s->array.dims[0],
                               (long long)s->rows);
+}
+
+void array_stream_clear(struct array_stream *s) {
+    free(s->held);
+    free(s->sample);
 }

@@ -197,9 +197,10 @@ static int ragged(struct schema_ingest *ingest, struct csv *csv, const char *tex
         (long long)count_fields(csv, text, end), csv->dialect.header == SCHEMA_CSV_HEADER ? "header names" : "first has", ingest->columns_count);
 }
 
-/* A number that says all of its text: not 00501, and no more digits than a double holds. */
+/* A number that says all of its text: not 00501, and not so many digits that a double may lose some. */
 static inline bool is_kept(const char *p, const char *after, double number) {
-    return !(*p == '0' && after - p > 1 && schema_number_digit(p[1])) && number < 9007199254740992.0 && number > -9007199254740992.0;
+    return (after - p <= 15 || (number < 9007199254740992.0 && number > -9007199254740992.0)) &&
+           (*p != '0' || after - p == 1 || !schema_number_digit(p[1]));
 }
 
 /* Splits a record into cells. Numbers of numeric columns go straight into the group. */

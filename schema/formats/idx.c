@@ -50,14 +50,14 @@ static int idx_feed(struct schema_ingest *ingest, void *state, const char *bytes
 }
 
 static int idx_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
-    const struct idx *idx = state;
+    struct idx *idx = state;
     if (idx->begun) return array_stream_finish(ingest, &idx->stream, problems);
     return schema_problem_add(problems, NULL, idx->header_size ? "the file is cut short within its header" : "the file is empty; expected an array");
 }
 
 static void idx_close(void *state) {
     struct idx *idx = state;
-    free(idx->stream.held);
+    array_stream_clear(&idx->stream);
     free(idx);
 }
 

@@ -60,6 +60,7 @@ static int scattered(struct schema_ingest *ingest, struct npy *npy, struct schem
     if (size != row * (size_t)s->array.dims[0])
         return schema_problem_add(problems, NULL, "the file is damaged: its header says %zu bytes of values, %zu are there",
                                   row * (size_t)s->array.dims[0], size);
+    if (!s->begun && array_stream_begin(ingest, s, (const unsigned char *)npy->spool.start, s->array.dims[0], problems)) return -1;
     for (size_t done = 0; s->rows < s->array.dims[0]; s->rows++, done += row) {
         array_gather(&s->array, (const unsigned char *)npy->spool.start, s->rows, s->held);
         if (schema_ingest_row_begin(ingest, s->rows, problems) || array_put(ingest, &s->array, s->held, problems) ||
@@ -81,7 +82,7 @@ static int npy_finish(struct schema_ingest *ingest, void *state, struct schema_p
 static void npy_close(void *state) {
     struct npy *npy = state;
     spool_close(&npy->spool);
-    free(npy->stream.held);
+    array_stream_clear(&npy->stream);
     free(npy);
 }
 

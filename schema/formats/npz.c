@@ -311,16 +311,17 @@ static int npz_finish(struct schema_ingest *ingest, void *state, struct schema_p
                                           : schema_problem_add(problems, NULL, "the file is empty; expected an archive of arrays");
     if (z->count == 0) return schema_problem_add(problems, NULL, "the archive is empty; expected at least one array");
     size_t largest = 1;
+    if (spool_map(&z->spool, problems)) return -1;
     for (int32_t k = 0; k < z->count; k++) {
         struct member *m = &z->members[k];
         if (m->array.dims[0] != z->members[0].array.dims[0])
             return schema_problem_add(problems, NULL, "%s has %lld rows, \"%s\" has %lld; all arrays must have one row count", what(m, text),
                                       (long long)m->array.dims[0], schema_ingest_short(z->members[0].name, strlen(z->members[0].name), name),
                                       (long long)z->members[0].array.dims[0]);
-        if (array_declare(ingest, &m->array, m->name, problems)) return -1;
+        if (array_declare(ingest, &m->array, m->name, (const unsigned char *)z->spool.start + m->start, m->array.dims[0], problems)) return -1;
         if (array_row_bytes(&m->array) > largest) largest = array_row_bytes(&m->array);
     }
-    if (schema_ingest_start(ingest, 0, problems) || spool_map(&z->spool, problems)) return -1;
+    if (schema_ingest_start(ingest, 0, problems)) return -1;
     unsigned char *row = malloc(largest);
     const int failed = row ? rows(ingest, z, row, problems) : schema_ingest_no_memory(problems);
     free(row);

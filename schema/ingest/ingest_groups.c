@@ -194,6 +194,14 @@ static struct column_traces traces_of(const struct ingest_column *c) {
     return traces;
 }
 
+/* What the mean, as a double, leaves over, as bits: more rows go on from the exact one. */
+static uint64_t rest_of_mean(const struct ingest_column *c, const struct schema_column *out) {
+    const double rest = c->statistics.count ? (double)((long double)c->statistics.origin - (long double)out->mean + c->statistics.mean) : 0;
+    uint64_t bits;
+    memcpy(&bits, &rest, sizeof bits);
+    return bits;
+}
+
 int schema_ingest_write_footer(struct schema_ingest *ingest, struct schema_problems *problems) {
     struct schema_column *columns = calloc((size_t)ingest->columns_count + 1, sizeof *columns);
     struct column_traces *traces = calloc((size_t)ingest->columns_count + 1, sizeof *traces);
@@ -201,6 +209,7 @@ int schema_ingest_write_footer(struct schema_ingest *ingest, struct schema_probl
     for (int32_t i = 0; described && i < ingest->columns_count; i++) {
         described = describe(&ingest->columns[i], &columns[i]);
         traces[i] = traces_of(&ingest->columns[i]);
+        if (described && columns[i].categories_count == 0) traces[i].codes = rest_of_mean(&ingest->columns[i], &columns[i]);
     }
     struct bp_error error = {{0}, {0}};
     int failed = described ? column_file_finish(ingest->file, columns, traces, ingest->rows, &ingest->bytes, &error) : 0;

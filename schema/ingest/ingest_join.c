@@ -116,10 +116,14 @@ static void carry_on(struct ingest_column *to, const struct schema_column *from,
     for (int i = 0; from->type == SCHEMA_BOOLEAN && i < 2; i++) to->boolean_counts[i] = from->categories[i].count;
     for (int32_t i = 0; from->type == SCHEMA_CATEGORICAL && i < from->categories_count; i++) to->counts[i] = from->categories[i].count;
     if (t->count == 0) return;
+    to->trace.codes = 0;
     struct schema_statistics *s = &to->statistics;
     s->count = t->count;
     s->min = from->min, s->max = from->max;
-    s->mean = (long double)from->mean, s->m2 = (long double)t->m2;
+    double rest;
+    memcpy(&rest, &t->codes, sizeof rest);
+    s->origin = from->mean, s->mean = isfinite(rest) ? (long double)rest : 0, s->m2 = (long double)t->m2;
+    if (!isfinite(t->m2)) s->m2 = (long double)from->std * (long double)from->std * (long double)t->count; /* beyond a double */
     s->integral = from->integral;
     s->distinct_count = from->distinct_count;
     memcpy(s->distinct, from->distinct, sizeof s->distinct);

@@ -63,7 +63,8 @@ void schema_ingest_trace_codes(struct ingest_column *c, uint64_t row, int64_t fr
 static bool normal(const struct ingest_column *c, double out[2]) {
     const struct schema_statistics *s = &c->statistics;
     if (s->count < IDENTIFIER_ROWS || !(s->min < s->max)) return false;
-    const double deviation = sqrt((double)(s->m2 / (long double)s->count)), mean = (double)(s->mean - (long double)c->trace.offset);
+    const double deviation = sqrt((double)(s->m2 / (long double)s->count)),
+                 mean = (double)((long double)s->origin - (long double)c->trace.offset + s->mean);
     for (int k = 0; k < 2; k++) out[k] = (c->trace.sums[k] - mean * c->trace.sums[2 + k]) / deviation;
     return isfinite(out[0]) && isfinite(out[1]) && fabs(out[0]) > 1e-3 && fabs(mean) < 1e6 * deviation;
 }

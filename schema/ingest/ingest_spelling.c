@@ -17,13 +17,33 @@ static void note_loss(struct ingest_spelling *s, const char *text, size_t size) 
     show(s->code, text, size);
 }
 
+/* A plain number with a point is none under a decimal comma, unless the point groups: 1.234. Most numbers come this way. */
+static void note_point(struct ingest_spelling *s, const char *text, const char *point, const char *end) {
+    const char *p = text + (*text == '-' || *text == '+');
+    const bool grouped = end - point == 4 && end[-2] != 'e' && end[-2] != 'E' && point - p >= 1 && point - p <= 3 && *p != '0';
+    s->not_marks |= 1u << SCHEMA_MARKS_SPACE_COMMA | (grouped ? 0 : 1u << SCHEMA_MARKS_POINT_COMMA);
+    if (grouped) s->ever_grouped |= 1u << SCHEMA_MARKS_POINT_COMMA;
+}
+
 void schema_spelling_number(struct ingest_spelling *s, const char *text, size_t size, bool string) {
-    if (memchr(text, '.', size) || memchr(text, 'e', size) || memchr(text, 'E', size) || memchr(text, ',', size)) {
+    const char *p = text, *end = text + size, *point = NULL;
+    bool digits = true, exponent = false, comma = false;
+    for (; p < end; p++) {
+        if (*p >= '0' && *p <= '9') continue;
+        digits = false;
+        if (*p == '.') point = p;
+        else if (*p == ',') comma = true;
+        else if ((*p | 0x20) == 'e') exponent = true;
+    }
+    if (comma) {
         struct schema_number_spelling spelling;
-        s->fractions++;
         if (schema_number_spell(text, size, &spelling)) s->not_marks |= ~spelling.marks, s->ever_grouped |= spelling.grouped;
-    } else if (size == 8 && schema_datetime_digits(text, size)) s->eights++;
-    if (size > 1) note_loss(s, text, size);
+    } else if (point) note_point(s, text, point, end);
+    else if (!exponent && size > 1) {
+        if (digits && size == 8 && schema_datetime_digits(text, size)) s->eights++;
+        if (*text == '0' || size > 15 || !digits) note_loss(s, text, size);
+    }
+    s->fractions += point || comma || exponent;
     if (string) s->strings++, show(s->string, text, size);
 }
 
@@ -112,7 +132,7 @@ void schema_ingest_review_spelling(struct schema_ingest *ingest, const struct in
                  (long long)c->lost, c->first_lost);
         advise(ingest, c, "categorical", "if they are identifiers", what);
     }
-    if (c->given || c->declared) return;
+    if (c->given || (c->declared && !s->digits)) return;
     if (c->type == SCHEMA_NUMERIC) review_number(ingest, c);
     else if (c->type == SCHEMA_DATETIME && c->format) {
         snprintf(what, sizeof what, "holds dates of the format %s", c->format);

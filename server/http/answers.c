@@ -45,6 +45,19 @@ void answer_json(struct request *r, int status, json_t *json) {
     else answer_problem(r, PROBLEM_internal, "no memory to write the answer");
 }
 
+void answer_json_exact(struct request *r, int status, json_t *json) {
+    struct schema_text text = {.limit = INT32_MAX};
+    schema_json_write(&text, json);
+    json_decref(json);
+    schema_text_add(&text, "\n", 1);
+    if (!text.failed) {
+        answer_bytes(r, status, "application/json", text.bytes, text.size);
+        return;
+    }
+    free(text.bytes);
+    answer_problem(r, PROBLEM_internal, "no memory to write the answer");
+}
+
 void answer_header(struct request *r, const char *name, const char *value) {
     if (r->headers_count == ANSWER_HEADERS_MAX) return;
     r->headers[r->headers_count].name = name;

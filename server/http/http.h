@@ -95,7 +95,9 @@ void http_resume(struct request *request);
 bool http_submit(struct http *http, struct request *request);
 
 /* ---- answers ---- */
-void answer_json(struct request *request, int status, json_t *json);                                        /* takes json */
+void answer_json(struct request *request, int status, json_t *json); /* takes json */
+/* The same with all digits of its numbers: for data of the user. */
+void answer_json_exact(struct request *request, int status, json_t *json);
 void answer_bytes(struct request *request, int status, const char *content_type, char *bytes, size_t size); /* takes bytes */
 void answer_header(struct request *request, const char *name, const char *value);
 void answer_problem(struct request *request, enum problem code, const char *format, ...) __attribute__((format(printf, 3, 4)));

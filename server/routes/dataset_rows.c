@@ -159,7 +159,7 @@ static void page(struct request *r, const struct schema_dataset *dataset, const 
     snprintf(first, sizeof first, "%lld", (long long)request->first);
     snprintf(last, sizeof last, "%lld", (long long)(request->first + count - 1));
     answer_header(r, "Vary", "Accept, Accept-Encoding");
-    answer_json(r, 200, list_json(data, count ? first : NULL, count ? last : NULL, request->first + count < dataset->rows));
+    answer_json_exact(r, 200, list_json(data, count ? first : NULL, count ? last : NULL, request->first + count < dataset->rows));
 }
 
 static void rows(struct request *r) {

@@ -92,7 +92,7 @@ static void list(struct request *r) {
         snprintf(first, sizeof first, "%lld", (long long)found.items[0].version);
         snprintf(last, sizeof last, "%lld", (long long)found.items[found.count - 1].version);
     }
-    if (data) answer_json(r, 200, list_json(data, found.count ? first : NULL, found.count ? last : NULL, found.has_more));
+    if (data) answer_json_exact(r, 200, list_json(data, found.count ? first : NULL, found.count ? last : NULL, found.has_more));
     store_datasets_free(&found);
 }
 

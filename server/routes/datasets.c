@@ -58,7 +58,7 @@ static void record(struct request *r, struct store_dataset *row, bool replace) {
     }
     answer_header(r, "Location", location);
     json_t *json = dataset_used_json(r, &stored);
-    if (json) answer_json(r, 201, json);
+    if (json) answer_json_exact(r, 201, json);
     store_dataset_free(&stored);
 }
 
@@ -95,7 +95,7 @@ static void inspect(struct request *r) {
         options.types = types;
         json = schema_inspect(r->body.bytes ? r->body.bytes : "", r->body.size, &options, fd, &problems);
     }
-    if (json) answer_json(r, 200, json);
+    if (json) answer_json_exact(r, 200, json);
     else answer_problems(r, &problems);
     schema_problems_clear(&problems);
     schema_column_types_free(types, options.types_count);
@@ -115,8 +115,8 @@ static void list(struct request *r) {
     }
     json_t *data = json_array();
     for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, dataset_json(&found.items[i]));
-    answer_json(r, 200,
-                list_json(data, found.count ? found.items[0].name : NULL, found.count ? found.items[found.count - 1].name : NULL, found.has_more));
+    answer_json_exact(
+        r, 200, list_json(data, found.count ? found.items[0].name : NULL, found.count ? found.items[found.count - 1].name : NULL, found.has_more));
     store_datasets_free(&found);
 }
 
@@ -132,7 +132,7 @@ static void get(struct request *r) {
         return;
     }
     json_t *json = dataset_used_json(r, &d);
-    if (json) answer_json(r, 200, json);
+    if (json) answer_json_exact(r, 200, json);
     store_dataset_free(&d);
 }
 

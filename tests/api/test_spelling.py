@@ -108,7 +108,26 @@ def test_dates_as_people_write_them(server):
 
 def npy(kind, values, shape):
     head = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (kind, shape)
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack("<%d%s" % (len(values), "qQ"[kind[1] == "u"]), *values)
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack("%s%d%s" % (kind[0], len(values), "qQ"[kind[1] == "u"]), *values)
+
+
+@pytest.mark.parametrize("kind", ["<i8", ">i8", "<u8"])
+def test_integers_of_numpy(server, kind):
+    """int64 and uint64 beyond 2^53 are codes; up to it they are numbers; a late one says what to do."""
+    name = unique("npy")
+    post = lambda values, shape, query="": server.post("/v1/datasets?replace=1&name=%s%s" % (name, query), body=npy(kind, values, shape), headers={"Content-Type": "application/x-npy"})
+    answer = post([ID, 7, ID + 1], "(3,)")
+    assert columns(answer.json)["x"]["type"] == "categorical" and "last digits" in answer.json["warnings"][0], answer
+    assert [r["x"] for r in rows(server, name)] == [str(ID), "7", str(ID + 1)]
+    answer = post([ID, 1, ID + 1, 2], "(2, 2)")
+    assert [(c["name"], c["type"]) for c in answer.json["columns"]] == [("x0", "categorical"), ("x1", "numeric")]
+    answer = post([2**53, 7], "(2,)")
+    assert columns(answer.json)["x"]["max"] == 2**53 and answer.json["warnings"] == [], answer
+    answer = post([ID, 7], "(2,)", "&types=x:numeric")
+    assert columns(answer.json)["x"]["type"] == "numeric" and "loses digits" in answer.json["warnings"][0], answer
+    late = problem(post([1] * 200000 + [ID], "(200001,)"), 422, "invalid")["errors"][0]
+    assert late["value"] == str(ID) and "types=x:categorical" in late["detail"]
+    assert columns(post([ID + i for i in range(2000)], "(2000,)").json)["x"]["type"] == "text"
 
 
 def test_spelling_of_the_command_line(server, tmp_path):

@@ -109,6 +109,7 @@ START_TEST(losses) {
                  {"-007", SCHEMA_LOSS_ZEROS},
                  {"0.5", SCHEMA_LOSS_NONE},
                  {"9007199254740991", SCHEMA_LOSS_NONE},
+                 {"9007199254740992", SCHEMA_LOSS_NONE},
                  {"9007199254740993", SCHEMA_LOSS_DIGITS},
                  {"20000000000000000", SCHEMA_LOSS_NONE},
                  {"1234567890123456789", SCHEMA_LOSS_DIGITS},

@@ -189,6 +189,7 @@ static int put_tensor(struct schema_ingest *ingest, const struct array *a, const
     if (a->kind != 'f') return 0;
     float sum = 0; /* NaN as soon as one of them is infinite or missing */
     for (int64_t i = 0; i < a->per_row; i++) sum += out[i] * 0;
+    if (sum != 0) c->gaps++;
     for (int64_t i = 0; sum != 0 && i < a->per_row; i++)
         if (isinf(out[i]))
             return schema_ingest_problem(ingest, a->first, NULL, 0, problems,

@@ -23,13 +23,15 @@ struct csv {
     enum scan_state scan;
     int64_t line;                      /* of the next byte */
     int64_t record_line;               /* where the record began */
+    int64_t first_line;                /* of the table */
     struct schema_csv_dialect dialect; /* complete once begun */
     char separator, quote;             /* of it */
     bool begun;                        /* the sample is behind us */
     char *sample;                      /* the first bytes of the file, until begun */
     size_t sample_size;
     bool guessed_header;
-    char *field; /* a field with its doubled quotes undone */
+    bool trailing; /* records end with a separator, behind which there is no field */
+    char *field;   /* a field with its doubled quotes undone */
     size_t field_room;
 };
 
@@ -162,6 +164,13 @@ static int header(struct schema_ingest *ingest, struct csv *csv, const char *tex
         struct field field;
         double number;
         if (take_field(csv, &p, end, &field, problems)) return -1;
+        if (csv->trailing && p == end && field.size == 0) break;
+        if (p == end && field.size == 0 && ingest->columns_count > 0) {
+            schema_ingest_problem(ingest, -1, text, size, problems,
+                                  "the header ends with a separator, so that its last column has no name; remove the separator, or name the column");
+            failed = -1;
+            break;
+        }
         if (schema_ingest_column(ingest, field.text, field.size, problems) < 0) {
             failed = -1;
             if (ingest->problems_found == 0 || ingest->problems_found >= SCHEMA_PROBLEMS_MAX) break;
@@ -178,7 +187,7 @@ static int header(struct schema_ingest *ingest, struct csv *csv, const char *tex
 
 /* A header that is not there: c0, c1, ... */
 static int make_names(struct schema_ingest *ingest, struct csv *csv, const char *text, size_t size, struct schema_problems *problems) {
-    int64_t count = count_fields(csv, text, text + size);
+    int64_t count = count_fields(csv, text, text + size) - csv->trailing;
     for (int64_t i = 0; i < count; i++) {
         char name[24];
         int n = snprintf(name, sizeof name, "c%lld", (long long)i);
@@ -192,6 +201,9 @@ static int make_names(struct schema_ingest *ingest, struct csv *csv, const char 
 }
 
 static int ragged(struct schema_ingest *ingest, struct csv *csv, const char *text, const char *end, struct schema_problems *problems) {
+    if (*text == '#')
+        return schema_ingest_problem(ingest, -1, text, (size_t)(end - text), problems,
+                                     "the line begins with #; if it is a comment, remove it: comments are only read before the table");
     return schema_ingest_problem(
         ingest, -1, text, (size_t)(end - text), problems, "the line has %lld cells, the %s %d columns; put text with a separator in double quotes",
         (long long)count_fields(csv, text, end), csv->dialect.header == SCHEMA_CSV_HEADER ? "header names" : "first has", ingest->columns_count);
@@ -201,6 +213,14 @@ static int ragged(struct schema_ingest *ingest, struct csv *csv, const char *tex
 static inline bool is_kept(const char *p, const char *after, double number) {
     return (after - p <= 15 || (number < 9007199254740992.0 && number > -9007199254740992.0)) &&
            (*p != '0' || after - p == 1 || !schema_number_digit(p[1]));
+}
+
+/* Nothing is behind the last separator. */
+static bool ends_there(const struct csv *csv, const char *p, const char *end) {
+    if (!csv->trailing) return false;
+    for (p++; p < end; p++)
+        if (!is_blank(csv, *p)) return false;
+    return true;
 }
 
 /* Splits a record into cells. Numbers of numeric columns go straight into the group. */
@@ -224,7 +244,7 @@ static int record(struct schema_ingest *ingest, struct csv *csv, const char *tex
             if (comma && csv_comma_number(field.text, field.size, &cell.number)) cell.kind = CELL_NUMBER; /* its text stays as it was written */
             if (schema_ingest_cell(ingest, &cell, problems)) return -1;
         }
-        if (p == end ? c + 1 < count : c + 1 == count) return ragged(ingest, csv, text, end, problems);
+        if (p == end ? c + 1 < count : c + 1 == count && !ends_there(csv, p, end)) return ragged(ingest, csv, text, end, problems);
         p++;
     }
     return schema_ingest_row_end(ingest, problems);
@@ -318,12 +338,17 @@ static int consume(struct schema_ingest *ingest, struct csv *csv, const char *p,
 
 /* The sample is complete: finds out how the file is written, and reads it. */
 static int begin(struct schema_ingest *ingest, struct csv *csv, bool whole, struct schema_problems *problems) {
-    const char *text = csv->sample ? csv->sample : "", *end = text + csv->sample_size;
-    if (csv->sample_size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3;
+    const char *start = csv->sample ? csv->sample : "", *end = start + csv->sample_size;
+    int comments;
+    const char *text = csv_preamble(start, end, &csv->dialect, &comments);
+    csv->line = csv->record_line = csv->first_line = 1 + newlines(start, text);
     csv->begun = true;
     csv->guessed_header = !csv->dialect.header;
+    if (comments) schema_ingest_warn(ingest, "the first %d lines begin with # and are taken as comments, not as data", comments);
     csv_dialect_find(&csv->dialect, text, (size_t)(end - text), whole, &ingest->options);
     csv->separator = csv->dialect.separator, csv->quote = csv->dialect.quote;
+    csv->trailing = csv_dialect_trailing(&csv->dialect, text, (size_t)(end - text), whole);
+    if (csv->trailing) schema_ingest_warn(ingest, "every line ends with a separator; the empty column behind it is left out");
     ingest->details = json_pack("{s:o}", "csv", csv_dialect_json(&csv->dialect));
     return consume(ingest, csv, text, end, problems);
 }
@@ -343,15 +368,36 @@ int csv_feed(struct schema_ingest *ingest, void *state, const char *bytes, size_
     return consume(ingest, csv, bytes, bytes + size, problems);
 }
 
+/* A table needs a line of names and a row. */
+static int one_line(struct csv *csv, struct schema_problems *problems, const char *text, size_t size) {
+    return schema_problem_cell(
+        problems, csv->first_line, NULL, text, size,
+        "the data is a single line, %lld cells long: expected a line of column names and at least one row. curl -d removes line "
+        "ends, --data-binary @file.csv keeps them; a row without names is sent with header=false",
+        (long long)count_fields(csv, text, text + size));
+}
+
 int csv_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
     struct csv *csv = state;
     if (!csv->begun && begin(ingest, csv, true, problems)) return -1;
     if (ingest->options.part && ingest->rows > 0) csv->held_size = 0; /* perhaps cut */
     if (csv->scan == SCAN_QUOTED && csv->held_size)
         return broken(csv, problems, csv->held, csv->held_size, "a quote is opened in this record and not closed before the end of the file");
+    const bool named = csv->guessed_header || csv->dialect.header == SCHEMA_CSV_HEADER;
+    const bool utf16 = csv->held_size && (unsigned char)*csv->held >= 0xFE;
+    const char *carriage = csv->held_size ? memchr(csv->held, '\r', csv->held_size - 1) : NULL; /* lines that end in CR alone */
+    if (csv->held_size && csv->record_line == csv->first_line && named && !carriage && !utf16 && !ingest->options.part)
+        return one_line(csv, problems, csv->held, csv->held_size);
     if (csv->held_size && take_record(ingest, csv, csv->held, csv->held_size, problems)) return -1;
     if (ingest->columns_count == 0)
         return schema_problem_add(problems, NULL, "the file is empty; expected a line of column names and at least one row");
+    if (ingest->rows == 1 && ingest->problems_found == 0 && csv->guessed_header && csv->dialect.header == SCHEMA_CSV_NO_HEADER &&
+        !ingest->options.part && csv->begun && ingest->buffering)
+        return schema_problem_add(
+            problems, NULL,
+            "the data is a single line of %d cells: expected a line of column names and at least one row. curl -d removes line ends, "
+            "--data-binary @file.csv keeps them; a row without names is sent with header=false",
+            ingest->columns_count);
     if (ingest->rows == 0 && ingest->problems_found == 0)
         return schema_problem_add(problems, NULL, "the file has a line of column names and no rows; at least one is needed");
     return 0;

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { RECORDS_LOOKED_AT = 200 };
 
@@ -246,6 +247,63 @@ static bool find_header(struct walk w, int32_t count, bool comma, const struct s
     if (!header) header = data == 0 && (count < 2 || again * 2 < count);
     free(columns);
     return header;
+}
+
+/* ---- what is before and behind the table ---- */
+
+static size_t count_in(const char *p, const char *end, char c) {
+    size_t n = 0;
+    for (; p < end; p++) n += *p == c;
+    return n;
+}
+
+static const char *line_end(const char *p, const char *end) {
+    const char *newline = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+    return newline ? newline : end;
+}
+
+/* A line that begins with # names the columns when it has as many fields as the line after it. */
+static bool names_columns(const char *line, const char *next, const char *end, char separator) {
+    const char *stop = line_end(line, end), *below = line_end(next, end),
+               any[] = {separator ? separator : ',', separator ? '\0' : ';', '\t', '|', '\0'};
+    for (const char *c = any; *c; c++) {
+        const size_t fields = count_in(next, below, *c);
+        if (fields > 0) return count_in(line, stop, *c) == fields;
+    }
+    return line + 1 < stop && line[1] != ' ' && line[1] != '#'; /* one column */
+}
+
+const char *csv_preamble(const char *text, const char *end, struct schema_csv_dialect *dialect, int *comments) {
+    *comments = 0;
+    if (end - text >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3;
+    const char *newline = line_end(text, end);
+    const size_t size = (size_t)(newline - text) - (newline > text && newline[-1] == '\r');
+    if (newline < end && size == 5 && strncasecmp(text, "sep=", 4) == 0 && strchr(",;\t|", text[4])) {
+        if (!dialect->separator) dialect->separator = text[4];
+        text = newline + 1;
+    }
+    const char *last = NULL, *p = text;
+    while (p < end && *p == '#' && line_end(p, end) < end) last = p, p = line_end(p, end) + 1, ++*comments;
+    if (last && p < end && names_columns(last, p, end, dialect->separator)) p = last, --*comments;
+    if (p == end) *comments = 0;
+    return p < end ? p : text;
+}
+
+bool csv_dialect_trailing(const struct schema_csv_dialect *d, const char *text, size_t size, bool whole) {
+    struct walk w = {.p = text, .end = text + size, .separator = d->separator, .quote = d->quote, .whole = whole};
+    struct field f;
+    int32_t records = 0, fields = 0, wanted = 0;
+    to_record(&w);
+    while (w.p < w.end && records < RECORDS_LOOKED_AT && next_field(&w, &f) && !is_cut(&w)) {
+        fields++;
+        if (!f.last) continue;
+        const bool empty = f.size == 0 && !f.quoted;
+        if (records == 0) wanted = d->header == SCHEMA_CSV_HEADER && !empty ? fields + 1 : fields;
+        if (fields != wanted && records > 0) return false;
+        if (!empty && (records > 0 || d->header != SCHEMA_CSV_HEADER)) return false;
+        records++, fields = 0;
+    }
+    return records > 1 && wanted > 1;
 }
 
 /* ---- all of it ---- */

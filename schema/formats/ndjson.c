@@ -40,7 +40,10 @@ static int take_line(struct ndjson *n, const char *text, size_t size, struct sch
     struct json_text_fault fault;
     const char *after = json_text_check(p, end, NULL, &fault);
     if (after && json_text_blanks(after, end) < end)
-        fault = (struct json_text_fault){json_text_blanks(after, end), "something follows the object; each stands on a line of its own"},
+        fault =
+            (struct json_text_fault){
+                json_text_blanks(after, end),
+                "something follows the object; each is on a line of its own (curl -d removes line ends, --data-binary keeps them)"},
         after = NULL;
     if (!after) return fault_problem(ingest, text, end, &fault, problems);
     if (*p != '{')

@@ -3,6 +3,7 @@
  * settled in ingest_infer.c.
  */
 #include "datetime.h"
+#include "ingest_guess.h"
 #include "ingest_sink.h"
 #include "number.h"
 
@@ -258,7 +259,7 @@ int schema_ingest_open(const struct schema_format_ops *format, const struct sche
     i->warnings = json_array();
     bool encoded = !schema_encoding_identity(i->options.encoding);
     if (!i->warnings || (encoded && schema_decoder_open(i->options.encoding, i->options.decoded_max, "upload_max", &i->decoder, problems)) ||
-        format->open(i, &i->state, problems)) {
+        (format && format->open(i, &i->state, problems))) {
         if (!i->warnings) schema_ingest_no_memory(problems);
         schema_ingest_close(i);
         return -1;
@@ -267,21 +268,71 @@ int schema_ingest_open(const struct schema_format_ops *format, const struct sche
     return 0;
 }
 
+/* What the decoded data is by its first bytes; refuses what is something else than the format says. */
+static int look_at_data(struct schema_ingest *ingest, const char *bytes, size_t size, struct schema_problems *problems) {
+    const char *refusal = schema_guess_refusal(bytes, size), *other;
+    ingest->data_looked_at = true;
+    const bool npz = ingest->format && ingest->format->content_type && strcmp(ingest->format->content_type, "application/x-npz") == 0;
+    if (refusal && !npz) /* whose reader says what is wrong with an archive */
+        return schema_problem_add(problems, NULL, "%s", refusal);
+    if (!ingest->format) {
+        ingest->format = schema_format_for(schema_guess_kind(bytes, size));
+        return ingest->format->open(ingest, &ingest->state, problems);
+    }
+    if (ingest->options.part || !ingest->format->content_type) return 0;
+    other = schema_guess_other(ingest->format->content_type, bytes, size);
+    if (!other) return 0;
+    return schema_problem_add(problems, NULL, "the data is sent as %s, but looks like %s; send it with -H 'Content-Type: %s'",
+                              ingest->format->content_type, other, other);
+}
+
+static int end_first(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (look_at_data(ingest, ingest->first, ingest->first_size, problems)) return -1;
+    return ingest->first_size ? ingest->format->feed(ingest, ingest->state, ingest->first, ingest->first_size, problems) : 0;
+}
+
+/* Holds the first decoded bytes back until they say what they are. */
 static int feed_decoded(void *context, const char *bytes, size_t size, struct schema_problems *problems) {
     struct schema_ingest *ingest = context;
-    return ingest->format->feed(ingest, ingest->state, bytes, size, problems);
+    if (!ingest->data_looked_at) {
+        const size_t n = sizeof ingest->first - ingest->first_size < size ? sizeof ingest->first - ingest->first_size : size;
+        memcpy(ingest->first + ingest->first_size, bytes, n);
+        ingest->first_size += n, bytes += n, size -= n;
+        if (ingest->first_size < sizeof ingest->first) return 0;
+        if (end_first(ingest, problems)) return -1;
+    }
+    return size ? ingest->format->feed(ingest, ingest->state, bytes, size, problems) : 0;
+}
+
+/* gzip and zstd cannot be anything else: they need no header. */
+static int look_at_encoding(struct schema_ingest *ingest, struct schema_problems *problems) {
+    const char *encoding = schema_guess_encoding(ingest->four, sizeof ingest->four);
+    ingest->looked_at = true;
+    if (!encoding || ingest->decoder) return 0;
+    return schema_decoder_open(encoding, ingest->options.decoded_max, "upload_max", &ingest->decoder, problems);
+}
+
+static int feed_bytes(struct schema_ingest *ingest, const char *bytes, size_t size, struct schema_problems *problems) {
+    return ingest->decoder ? schema_decoder_feed(ingest->decoder, bytes, size, feed_decoded, ingest, problems)
+                           : feed_decoded(ingest, bytes, size, problems);
 }
 
 int schema_ingest_feed(struct schema_ingest *ingest, const void *bytes, size_t size, struct schema_problems *problems) {
     if (ingest->failed || ingest->finished) return -1;
     if (size == 0) return 0;
-    ingest->failed = (ingest->decoder ? schema_decoder_feed(ingest->decoder, bytes, size, feed_decoded, ingest, problems)
-                                      : feed_decoded(ingest, bytes, size, problems)) != 0;
+    if (!ingest->looked_at) { /* four bytes are enough */
+        const size_t n = sizeof ingest->four - ingest->four_size < size ? sizeof ingest->four - ingest->four_size : size;
+        memcpy(ingest->four + ingest->four_size, bytes, n);
+        ingest->four_size += n, bytes = (const char *)bytes + n, size -= n;
+        if (ingest->four_size < sizeof ingest->four) return 0;
+        ingest->failed = look_at_encoding(ingest, problems) || feed_bytes(ingest, ingest->four, sizeof ingest->four, problems);
+        if (ingest->failed || size == 0) return ingest->failed ? -1 : 0;
+    }
+    ingest->failed = feed_bytes(ingest, bytes, size, problems) != 0;
     return ingest->failed ? -1 : 0;
 }
 
-static int complete(struct schema_ingest *ingest, struct schema_problems *problems) {
-    if (ingest->decoder && schema_decoder_finish(ingest->decoder, problems)) return -1;
+static int finish_format(struct schema_ingest *ingest, struct schema_problems *problems) {
     if (ingest->format->finish(ingest, ingest->state, problems)) return -1;
     if (ingest->rows == 0 && ingest->problems_found) return -1;
     if (ingest->rows == 0 || ingest->columns_count == 0)
@@ -291,6 +342,17 @@ static int complete(struct schema_ingest *ingest, struct schema_problems *proble
     if (schema_ingest_write_footer(ingest, problems)) return -1;
     schema_ingest_review(ingest);
     return 0;
+}
+
+static int complete(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (ingest->format && !ingest->format->feed) return finish_format(ingest, problems); /* a join, which reads no bytes */
+    if (!ingest->looked_at && ingest->four_size) {                                       /* fewer than four bytes */
+        ingest->looked_at = true;
+        if (feed_bytes(ingest, ingest->four, ingest->four_size, problems)) return -1;
+    }
+    if (ingest->decoder && schema_decoder_finish(ingest->decoder, problems)) return -1;
+    if (!ingest->data_looked_at && end_first(ingest, problems)) return -1;
+    return finish_format(ingest, problems);
 }
 
 int schema_ingest_finish(struct schema_ingest *ingest, struct schema_problems *problems) {

@@ -52,6 +52,8 @@ struct schema_ingest_options {
     int32_t categories_max; /* distinct values of one categorical column; 0: 100,000 */
 };
 
+/* The bytes of an upload may be of another kind than the Content-Type says: gzip and zstd are recognised without their header, other known kinds are
+ * refused with what to do. NULL as the format: it is found out by the first bytes. */
 /* A data format: one file in formats/, one line in formats.def. */
 struct schema_format_ops {
     struct bp_entry entry;    /* name: "csv", "json" */

@@ -1,52 +1,14 @@
-/* ingest_inspect.c - guesses what a file is from its first bytes, then lets an ingest read them that knows that they may be cut. */
+/* ingest_inspect.c - lets ingest_guess.c say what a file is, then lets an ingest read them that knows that they may be cut. */
 #include "ingest_inspect.h"
 
 #include "formats/json_text.h"
+#include "ingest_guess.h"
 #include "ingest_sink.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { PREVIEW_ROWS = 10, UNPACKED_MAX = 64 << 20 /* bytes of an archive */ };
-
-static bool begins(const char *bytes, size_t size, const char *with, size_t n) {
-    return size >= n && memcmp(bytes, with, n) == 0;
-}
-#define BEGINS(with) begins(bytes, size, with, sizeof(with) - 1)
-
-/* ---- guesses ---- */
-
-/* Formats that are known and not read: what to do instead; NULL: it is none of them. */
-static const char *not_read(const char *bytes, size_t size) {
-    if (BEGINS("PAR1")) return "this is Parquet, which is not read; with pandas: pandas.read_parquet(file).to_csv(\"file.csv\", index=False)";
-    if (BEGINS("ARROW1")) return "this is Arrow, which is not read; with pandas: pandas.read_feather(file).to_csv(\"file.csv\", index=False)";
-    if (BEGINS("\x89HDF")) return "this is HDF5, which is not read; save its arrays with numpy.savez_compressed";
-    if (BEGINS("\x89PNG") || BEGINS("\xFF\xD8\xFF")) return "this is a picture; put the pixels of all pictures into one array, numpy.save";
-    if (BEGINS("%PDF")) return "this is a PDF; save the table in it as CSV";
-    if (BEGINS("\xD0\xCF\x11\xE0")) return "this is an old Excel file; save the sheet as CSV";
-    if (BEGINS("BZh") || BEGINS("\xFD"
-                                "7zXZ"))
-        return "this is compressed with bzip2 or xz; use gzip or zstd, or send it as it is";
-    return NULL;
-}
-
-/* One object a line, or one value over the whole file. */
-static const char *kind_of_json(const char *p, const char *end) {
-    struct json_text_fault fault;
-    const char *newline = memchr(p, '\n', (size_t)(end - p)), *after = newline ? json_text_check(p, newline, NULL, &fault) : NULL;
-    if (!after || *p != '{' || json_text_blanks(after, newline) != newline) return "application/json";
-    after = json_text_blanks(newline, end);
-    return after < end && *after == '{' ? "application/x-ndjson" : "application/json";
-}
-
-static const char *kind_of(const char *bytes, size_t size) {
-    if (BEGINS("\x93NUMPY")) return "application/x-npy";
-    if (BEGINS("PK\3\4")) return "application/x-npz";
-    if (size >= 4 && bytes[0] == 0 && bytes[1] == 0) return "application/x-idx";
-    const char *end = bytes + size, *p = json_text_blanks(BEGINS("\xEF\xBB\xBF") ? bytes + 3 : bytes, end);
-    if (p < end && *p == '{') return kind_of_json(p, end);
-    return "text/csv";
-}
 
 /* ---- encodings ---- */
 
@@ -136,7 +98,7 @@ static json_t *read(const struct schema_format_ops *format, const char *bytes, s
 }
 
 json_t *schema_inspect(const char *bytes, size_t size, const struct schema_ingest_options *options, int fd, struct schema_problems *problems) {
-    const char *encoding = BEGINS("\x1F\x8B") ? "gzip" : BEGINS("\x28\xB5\x2F\xFD") ? "zstd" : NULL;
+    const char *encoding = schema_guess_encoding(bytes, size);
     const size_t looked_at = size;
     struct decoded decoded = {.size = 0};
     json_t *json = NULL;
@@ -145,7 +107,7 @@ json_t *schema_inspect(const char *bytes, size_t size, const struct schema_inges
         if (decode(encoding, bytes, size, &decoded, problems)) goto done;
         bytes = decoded.bytes, size = decoded.size;
     }
-    const char *refusal = not_read(bytes, size), *kind = kind_of(bytes, size);
+    const char *refusal = schema_guess_refusal(bytes, size), *kind = schema_guess_kind(bytes, size);
     if (refusal) {
         schema_problem_add(problems, NULL, "%s", refusal);
         goto done;

@@ -187,6 +187,9 @@ void schema_ingest_review(struct schema_ingest *ingest) {
         if (c->type == SCHEMA_CATEGORICAL) review_categories(ingest, c, name);
         else schema_ingest_review_spelling(ingest, c);
         if (c->absents_seen) review_absents(ingest, c, name);
+        if (c->gaps)
+            schema_ingest_warn(ingest, "column \"%s\": numbers are missing (null or NaN) inside %lld of its arrays; each stands for the average",
+                               name, (long long)c->gaps);
         bool constant = (schema_type_is_number(c->type) || c->type == SCHEMA_TENSOR)
                             ? c->statistics.min == c->statistics.max
                             : c->type == SCHEMA_BOOLEAN && (!c->boolean_counts[0] || !c->boolean_counts[1]);

@@ -71,6 +71,7 @@ struct ingest_column {
     int64_t boolean_counts[2];
     struct bp_shape cell_shape, shape; /* TENSOR: as cells come, as it is stored (H, W, C) */
     bool turned;                       /* cells come as (C, H, W) */
+    int64_t gaps;                      /* TENSOR: cells in which some number is missing, padding apart */
     bool floats;                       /* TENSOR: an earlier version holds some that are no bytes */
     float *scratch;
 };
@@ -87,6 +88,9 @@ struct schema_ingest {
     struct schema_dictionary names;
     bool buffering; /* types are not inferred yet */
     bool failed, finished;
+    bool looked_at, data_looked_at; /* the first bytes were looked at for their encoding; the first decoded ones for what they are */
+    char four[4], first[512];       /* these, until then */
+    size_t four_size, first_size;
     bool sparse;            /* set by the format: rows may lack cells */
     int64_t problems_found; /* cells and rows that do not fit */
     struct schema_cells sample;

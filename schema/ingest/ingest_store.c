@@ -232,6 +232,9 @@ static int store_tensor(struct schema_ingest *ingest, struct ingest_column *c, c
     } else {
         wrong = schema_cell_array(cell->text, cell->size, c->turned ? c->scratch : out, size, &shape, &count);
     }
+    const float *read = c->turned ? c->scratch : out;
+    int64_t gap = 0;
+    while (!wrong && gap < count && gap < size && !isnan(read[gap])) gap++;
     char got[64], want[64];
     if (wrong)
         return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems, "expected an array of numbers of shape %s, but %s",
@@ -244,6 +247,7 @@ static int store_tensor(struct schema_ingest *ingest, struct ingest_column *c, c
                                          : " as in the first row; shorter sequences are padded when types give the longest: "
                                            "{\"type\":\"tensor\",\"shape\":[...]}");
     if (c->turned) turn(c->scratch, &c->cell_shape, out);
+    c->gaps += gap < count;
     c->absent[row] = 0;
     return 0;
 }

@@ -114,6 +114,11 @@ bool guard_key(struct request *r) {
     return false;
 }
 
+/* Types that browsers and programs give files they do not know, and the one of CSV on a Windows with Excel: the data says what it is. */
+static bool says_nothing(const char *type) {
+    return !type || !*type || content_type_is(type, "application/octet-stream") || content_type_is(type, "application/vnd.ms-excel");
+}
+
 /* What the route wants of its body. *length: declared, -1 for chunked. */
 bool guard_body(struct request *r, int64_t *length) {
     const char *type = request_header(r, "Content-Type"), *encoding = request_header(r, "Transfer-Encoding");
@@ -143,11 +148,13 @@ bool guard_body(struct request *r, int64_t *length) {
                        type ? type : "");
         return false;
     }
-    if (r->route->body == ROUTE_DATASET && !schema_format_for(type)) {
+    if (r->route->body == ROUTE_DATASET && !schema_format_for(type) && !says_nothing(type)) {
         char known[400];
+        const bool form = content_type_is(type, "multipart/form-data");
         answer_problem(r, PROBLEM_unsupported_media_type,
-                       "Content-Type is \"%.60s\", expected %s; with curl: --data-binary @file.csv -H 'Content-Type: text/csv'", type ? type : "",
-                       schema_format_list(known, sizeof known));
+                       "Content-Type is \"%.60s\", expected %s%s; with curl: --data-binary @file.csv -H 'Content-Type: text/csv'", type,
+                       schema_format_list(known, sizeof known),
+                       form ? "; a form is not read: send the file alone as the body, in a browser fetch(url, {method: \"POST\", body: file})" : "");
         return false;
     }
     if (*length > r->body_limit) {

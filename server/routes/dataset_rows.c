@@ -3,6 +3,7 @@
  * A stream is made piece by piece in the HTTP thread when its client has room for more, some 64 KB a time, so that others are served in between. It
  * keeps the dataset's mapping: a dataset that is deleted meanwhile is sent to its end, and its disk space is free after that. */
 #include "dataset_rows.h"
+#include "dataset_view.h"
 #include "gzip.h"
 #include "upload.h"
 
@@ -174,7 +175,7 @@ static void rows(struct request *r) {
     if (!read_wanted(r, &wanted) || !request_name(r, r->params[0], name, &version)) return;
     enum store_result result = dataset_open(r->server->store, name, version, &row, &dataset, &error);
     if (result != STORE_OK) {
-        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+        answer_no_dataset(r, result, &error, r->params[0]);
         return;
     }
     struct schema_rows_request request = {.format = wanted.format, .first = wanted.offset, .count = wanted.limit};

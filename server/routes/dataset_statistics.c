@@ -1,6 +1,7 @@
 /* dataset_statistics.c - GET /v1/datasets/{name}/statistics: a version's columns for a dashboard. */
 #include "dataset_profile.h"
 #include "dataset_rows.h"
+#include "dataset_view.h"
 #include "upload.h"
 
 #include <stdio.h>
@@ -86,7 +87,7 @@ static void statistics(struct request *r) {
     if (!request_name(r, r->params[0], name, &version)) return;
     enum store_result result = dataset_open(r->server->store, name, version, &row, &dataset, &error);
     if (result != STORE_OK) {
-        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+        answer_no_dataset(r, result, &error, r->params[0]);
         return;
     }
     if (find_target(r, dataset, &request.target) && choose(r, dataset, &columns, &request.columns_count)) {

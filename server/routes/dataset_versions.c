@@ -83,7 +83,7 @@ static void list(struct request *r) {
         store_dataset_free(&any);
     }
     if (result != STORE_OK) {
-        answer_store(r, result, &error, "dataset \"%s\"", name);
+        answer_no_dataset(r, result, &error, name);
         store_datasets_free(&found);
         return;
     }

@@ -128,7 +128,7 @@ static void get(struct request *r) {
     if (!request_name(r, r->params[0], name, &version)) return;
     enum store_result result = store_dataset_get(r->server->store, name, version, &d, &error);
     if (result != STORE_OK) {
-        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+        answer_no_dataset(r, result, &error, r->params[0]);
         return;
     }
     json_t *json = dataset_used_json(r, &d);
@@ -142,7 +142,7 @@ static void delete (struct request *r) {
     struct bp_error error = {0};
     if (!request_name(r, r->params[0], name, &version)) return;
     enum store_result result = store_dataset_delete(r->server->store, name, version, &error);
-    if (result != STORE_OK) answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+    if (result != STORE_OK) answer_no_dataset(r, result, &error, r->params[0]);
     else answer_bytes(r, 204, NULL, NULL, 0);
 }
 

@@ -5,6 +5,7 @@
 #include "job_view.h"
 
 #include "bfloat16.h"
+#include "dataset_view.h"
 #include "folds.h"
 #include "supervisor.h"
 #include "training.h"
@@ -68,10 +69,13 @@ static void stored_dataset(struct submission *s, const char *text) {
     int64_t version;
     if (!reference(s, text, "/dataset", "dataset", name, &version)) return;
     enum store_result result = dataset_open(s->request->server->store, name, version, &s->row, &s->dataset, &error);
-    if (result == STORE_NOT_FOUND)
-        schema_problem_add(&s->problems, "/dataset", "there is no dataset \"%.80s\"; upload it first with POST /v1/datasets, or send it inline",
-                           text);
-    else if (result != STORE_OK) {
+    if (result == STORE_NOT_FOUND) {
+        char near[STORE_NAME_SIZE], meant[STORE_NAME_SIZE + 32];
+        const bool known = *dataset_nearest(s->request->server->store, text, near);
+        schema_problem_add(&s->problems, "/dataset", "there is no dataset \"%.80s\"%s%s", text,
+                           schema_did_you_mean(known ? near : NULL, meant, sizeof meant),
+                           known ? "" : "; upload it first with POST /v1/datasets, or send it inline");
+    } else if (result != STORE_OK) {
         s->problems.internal = true;
         schema_problem_add(&s->problems, "/dataset", "%s", error.message);
     } else {

@@ -1,5 +1,6 @@
 /* upload.c - from the bytes of a body to a column file in place. */
 #include "upload.h"
+#include "dataset_view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -205,7 +206,7 @@ static bool open_base(struct request *r, struct upload_request *request) {
     }
     enum store_result result = dataset_open(r->server->store, name, 0, &request->base_row, &request->base, &error);
     if (result != STORE_OK) {
-        answer_store(r, result, &error, "dataset \"%s\"", r->params[0]);
+        answer_no_dataset(r, result, &error, r->params[0]);
         return false;
     }
     free(request->base_row.description);
@@ -218,7 +219,8 @@ bool upload_begin(struct request *r) {
     struct upload_request request = {.content_type = request_header(r, "Content-Type"), .encoding = request_header(r, "Content-Encoding")};
     request.column = request_query(r, "column"), request.types = request_query(r, "types");
     if (r->params[1][0]) {
-        const char *format = schema_format_for(request.content_type)->entry.name;
+        const struct schema_format_ops *known = schema_format_for(request.content_type);
+        const char *format = known ? known->entry.name : "";
         request.how = SCHEMA_JOIN_COLUMNS, request.column = r->params[1];
         if (strcmp(format, "json") != 0 && strcmp(format, "npy") != 0 && strcmp(format, "idx") != 0) {
             answer_problem(r, PROBLEM_unsupported_media_type,

@@ -503,7 +503,7 @@ def test_used_dataset_cannot_be_deleted(server):
 # ---- the body ----
 
 def test_wrong_content_type_tells_the_flags(server):
-    for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/csvx"}, {"Content-Type": "multipart/form-data"}):
+    for headers in ({"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/csvx"}, {"Content-Type": "multipart/form-data; boundary=x"}):
         body = problem(server.post("/v1/datasets?name=q", body=b"a\n1\n", headers=headers), 415, "unsupported_media_type")
         assert "--data-binary @file.csv -H 'Content-Type: text/csv'" in body["detail"]
     answer = server.post("/v1/datasets?name=q", body=b"a\n1\n", headers={"Content-Type": "text/csv", "Content-Encoding": "br"})

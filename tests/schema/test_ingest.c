@@ -183,7 +183,9 @@ START_TEST(after_an_error) {
     struct schema_ingest *ingest = NULL;
     int fd = nameless_file();
     ck_assert_int_eq(0, schema_ingest_open(schema_format_for("application/x-ndjson"), NULL, fd, &ingest, &problems));
-    ck_assert_int_eq(-1, schema_ingest_feed(ingest, "{\"a\":1,\"a\":2}\n", 14, &problems));
+    char text[600] = "{\"a\":1,\"a\":2}\n"; /* the first bytes are held until they say what they are */
+    memset(text + 14, ' ', sizeof text - 14);
+    ck_assert_int_eq(-1, schema_ingest_feed(ingest, text, sizeof text, &problems));
     ck_assert_int_eq(1, problems.count);
     ck_assert_int_eq(-1, schema_ingest_feed(ingest, "{}\n", 3, &problems));
     ck_assert_int_eq(-1, schema_ingest_finish(ingest, &problems));

@@ -57,7 +57,7 @@ START_TEST(refusals) {
     REFUSED("\x89PNG", "this is a picture");
     REFUSED("{\"records\":[{\"a\":1},{a:2},{\"a\":3},{\"a", "expected a key");
     REFUSED("", "the file is empty");
-    REFUSED("PK\3\4\24\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\5\0\0\0x.txt", "which is no array");
+    REFUSED("PK\3\4\24\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\5\0\0\0x.txt", "this is a zip archive");
 }
 END_TEST
 

@@ -29,8 +29,8 @@ START_TEST(errors) {
         "[{\"line\":3,\"value\":\"}\",\"detail\":\"not valid JSON at column 8: expected a key in double quotes\"},"
         "{\"line\":4,\"value\":\"NaN}\",\"detail\":\"not valid JSON at column 6: expected a value; NaN and Infinity are not JSON, write null for a "
         "missing value\"},"
-        "{\"line\":5,\"value\":\"{\\\"a\\\":3}\",\"detail\":\"not valid JSON at column 9: something follows the object; each stands on a line of "
-        "its own\"},"
+        "{\"line\":5,\"value\":\"{\\\"a\\\":3}\",\"detail\":\"not valid JSON at column 9: something follows the object; each is on a line of "
+        "its own (curl -d removes line ends, --data-binary keeps them)\"},"
         "{\"line\":6,\"value\":\"[1]\",\"detail\":\"expected an object, such as {\\\"length\\\":39.1,\\\"island\\\":\\\"Biscoe\\\"}\"},"
         "{\"line\":7,\"detail\":\"not valid JSON at column 7: the text ends inside an object\"}]");
     REFUSED("{\"a\":[1,2]}\n\n{\"a\":[1]}\n", "[{\"line\":3,\"column\":\"a\",\"value\":\"[1]\",\"detail\":\"the array has shape (1), expected (2) as "

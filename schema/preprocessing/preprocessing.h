@@ -131,7 +131,9 @@ struct schema_target {
     double mean, std;                /* regression: standardised inside */
     struct schema_channel *channels; /* regression of a tensor: (channels_count) as of features; 0: mean and std hold for all numbers */
     int32_t channels_count;
-    int64_t units_at;      /* of its first number in the preprocessing's units */
+    double min, max;       /* regression, while a job is resolved: of the training rows, NaN: not known; channels have their own */
+    double counts_mean;    /* for a loss of counts: their mean in the training rows, 0: not known */
+    int64_t units_at;      /* of its first numberin the preprocessing's units */
     struct bp_shape shape; /* of a tensor column, of classes too: then each position has one, the number in its place; rank 0: one number or label */
 };
 

@@ -74,6 +74,8 @@ static int fit_numbers(const struct schema_fit *fit, int32_t column, struct sche
         schema_moments_add_many(&m, values, some);
     }
     schema_moments_result(&m, &target->mean, &target->std);
+    target->min = m.n > 0 ? m.min : (double)NAN;
+    target->max = m.n > 0 ? m.max : (double)NAN;
     return schema_moments_check(&m, "/target", c->name, error);
 }
 

@@ -56,6 +56,9 @@ void resolving_class_weights(struct resolving *r);
 void resolving_masks(struct resolving *r);
 void resolving_target_padding(struct resolving *r);
 
+/* training_range.c: targets of outputs that cannot take every value, once the network is complete. */
+void resolving_target_range(struct resolving *r);
+
 /* training_output.c: which output learns what, the layers and losses of the outputs. */
 void resolving_outputs(struct resolving *r);
 void resolving_complete(struct resolving *r);

@@ -306,7 +306,10 @@ static void resolve(struct resolving *r) {
     resolving_complete(r);
     if (r->problems->total) return;
     r->training->network = resolving_plan(r, true);
-    if (r->training->network) resolving_target_padding(r);
+    if (r->training->network) {
+        resolving_target_padding(r);
+        resolving_target_range(r);
+    }
     if (r->training->network) tell_heads(r);
     resolving_metrics(r);
     resolving_stopping(r);

@@ -110,7 +110,9 @@ static void check_loss(struct resolving *r, int32_t o) {
         if (c->min < 0)
             schema_problem_add(r->problems, where, "the loss %s is for counts, but \"%.60s\" goes down to %.9g; use mse or mae", loss->entry.name,
                                c->name, c->min);
-        schema_target_rescale(&r->training->preprocessing->targets[k], 0, 1); /* counts are learned as they are */
+        struct schema_target *counted = &r->training->preprocessing->targets[k];
+        counted->counts_mean = counted->channels_count ? 0 : counted->mean;
+        schema_target_rescale(counted, 0, 1); /* counts are not shifted */
     }
 }
 
@@ -431,9 +433,9 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
                                (long long)last->width, activation ? " through " : "", activation ? activation : "", column_name(r, o),
                                (long long)wanted, t->classification ? " and softmax (or 1 and sigmoid for two classes)" : " and a linear layer");
         else {
-            if (layer && is(activation, "linear") && last->width != 1 && last->width != wanted && r->outputs_count == 1)
-                resolving_warn(r, "the last layer (%lld linear units) does not fit the target and is taken as hidden: an output layer was added",
-                               (long long)last->width);
+            if (layer && activation)
+                resolving_warn(r, "layer \"%s\" (%lld units, %s) is taken as hidden: an output layer was added behind it for \"%.60s\"", last->name,
+                               (long long)last->width, activation, column_name(r, o));
             append_output(r, o, last);
         }
         return;

@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 import harness
-from harness import pointers, unique
+from harness import pointers, remarks, unique
 
 DENSE = {"type": "dense", "units": 16, "activation": "relu"}
 ADAM = {"type": "adam", "learning_rate": 0.01}
@@ -32,7 +32,7 @@ def test_folds_then_a_fit_on_all_rows(server):
     job = server.train(model=net(name), validation={"folds": 5}, **common)
     server.train(model=net(plain), validation={"fraction": 0}, **common)
     result, version = job["cross_validation"], version_of(server, name)
-    assert job["options"]["validation"] == {"folds": 5} and job["warnings"] == []
+    assert job["options"]["validation"] == {"folds": 5} and remarks(job) == []
     assert [f["fold"] for f in result["folds"]] == [1, 2, 3, 4, 5]
     assert sorted(f["validation_rows"] for f in result["folds"]) == [68, 69, 69, 69, 69] and all(f["train_rows"] + f["validation_rows"] == 344 for f in result["folds"])
     assert all((f["epoch"], f["epochs"]) == (12, 12) and set(f["metrics"]) == {"loss", "val_loss", "accuracy", "val_accuracy"} for f in result["folds"])
@@ -67,7 +67,7 @@ def test_the_last_fit_stops_where_the_folds_did(server):
     assert all(f["epochs"] == f["epoch"] + 8 < 300 for f in folds) and len({f["epoch"] for f in folds}) > 1
     mean = int(sum(f["epoch"] for f in folds) / 4 + 0.5)
     assert version["epoch"] == version["epochs_trained"] == mean and version["options"]["early_stopping"]["patience"] == 8
-    assert job["warnings"] == ["the fit on all rows runs for %d epochs, the rounded mean of the epochs that early stopping kept in the 4 folds" % mean]
+    assert remarks(job) == ["the fit on all rows runs for %d epochs, the rounded mean of the epochs that early stopping kept in the 4 folds" % mean]
     assert job["progress"]["epoch"] == job["progress"]["epochs"] == sum(f["epochs"] for f in folds) + mean and job["progress"]["fraction"] == 1
     for fold in folds:  # a fold's result is that of its best epoch
         at = {e["data"]["fold_epoch"]: e["data"] for e in events(server, job["id"], "metrics") if e["data"]["fold"] == fold["fold"]}

@@ -6,7 +6,7 @@ import random
 import pytest
 
 import harness
-from harness import DIGITS, ENDLESS, FINAL, pointers, problem, unique, xor
+from harness import DIGITS, ENDLESS, FINAL, pointers, problem, remarks, unique, xor
 
 DENSE = {"type": "dense", "units": 4, "activation": "relu"}
 IRIS = {"model": {"layers": [DENSE]}, "dataset": "iris", "target": "class"}
@@ -165,9 +165,9 @@ def test_task_is_inferred_with_a_warning_that_names_it(server):
         values = {"text": ["a", "b"] * 20, "flag": [True, False] * 20, "few": [1, 2, 3, 4] * 10, "many": list(range(40)), "halves": [0.5, 1.5] * 20}
         return server.submit(model={"layers": [DENSE]}, dataset={"columns": {"x": list(range(40)), "t": values[target]}}, target="t", epochs=1, **more)
     assert [submit(t)["task"] for t in ("text", "flag", "few", "many", "halves")] == ["classification"] * 3 + ["regression"] * 2
-    assert any('"task"' in w for w in submit("few")["warnings"]) and submit("text")["warnings"] == []
+    assert any('"task"' in w for w in submit("few")["warnings"]) and remarks(submit("text")) == []
     forced = submit("few", task="regression")
-    assert forced["task"] == "regression" and forced["warnings"] == []
+    assert forced["task"] == "regression" and remarks(forced) == []
     assert submit("many", task="classification")["layers"][-1]["output_shape"] == [40]
 
 

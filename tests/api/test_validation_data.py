@@ -8,7 +8,7 @@ import signal
 import pytest
 
 import harness
-from harness import pointers, problem, unique
+from harness import pointers, problem, remarks, unique
 
 DENSE = {"type": "dense", "units": 8, "activation": "relu"}
 
@@ -86,7 +86,7 @@ def test_what_is_refused(server):
     assert "one way" in pointers(server.post("/v1/jobs", {**base, "validation": {"dataset": right, "time": "bill_length_mm"}}))["/validation/dataset"]
     some = other("bill_length_mm,island,species\n40,Biscoe,Gentoo\n41,Biscoe,King\n42,Nowhere,Adelie\n")
     job = server.train(**base, epochs=1, validation={"dataset": some})
-    assert job["warnings"] == ['1 of 3 rows of %s@1 have a label in "species" that training never sees, like "King": they do not validate' % some]
+    assert remarks(job) == ['1 of 3 rows of %s@1 have a label in "species" that training never sees, like "King": they do not validate' % some]
 
 
 def test_a_definition_is_checked_with_it(server):

@@ -4,6 +4,7 @@
 #include "values.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,13 +256,48 @@ START_TEST(the_task_is_inferred) {
     ck_assert_str_eq(t->labels[0], "2"); /* numbers sort by value, not as text */
     ck_assert_str_eq(t->labels[1], "3");
     ck_assert_str_eq(t->labels[2], "10");
-    ck_assert_uint_eq(json_array_size(r.training->warnings), 1);
+    ck_assert_uint_eq(json_array_size(r.training->warnings), 2);
     ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(r.training->warnings, 0)), "\"task\":\"regression\""));
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(r.training->warnings, 1)), "is taken as hidden: an output layer was added"));
     resolved_clear(&r);
     r = resolve_text("a,k\n1,10\n2,2\n3,10\n4,2\n5,3\n6,3\n", HIDDEN, "{\"target\":\"k\",\"task\":\"regression\"}");
     ck_assert(!r.training->preprocessing->targets[0].classification);
-    ck_assert_uint_eq(json_array_size(r.training->warnings), 0);
+    ck_assert_uint_eq(json_array_size(r.training->warnings), 1); /* of the output layer that was added */
     resolved_clear(&r);
+}
+END_TEST
+
+/* Where a target is put for an output that cannot take every value: [origin, unit] by hand. */
+START_TEST(targets_in_the_range_of_their_output) {
+    static const struct {
+        const char *activation, *values;
+        double origin, unit;
+    } heads[] = {
+        {"relu", "0 50 100", 0, 40.824829046386306},
+        {"softplus", "-20 0 40", -20, 24.94438257849294},
+        {"exponential", "900 950 1000", 900, 40.824829046386306},
+        {"sigmoid", "100 150 200", 94.44444444444444, 111.11111111111111},
+        {"sigmoid", "0.1 0.5 0.9", 0, 1},
+        {"tanh", "100 150 200", 150, 55.55555555555556},
+        {"tanh", "-0.5 0 0.9", 0, 1},
+        {"relu6", "0 10 54", -3, 10},
+        {"linear", "100 150 200", 150, 40.824829046386306},
+    };
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        char csv[200] = "x,y\n", definition[200], values[40];
+        snprintf(values, sizeof values, "%s", heads[i].values);
+        int x = 0;
+        for (char *at, *value = strtok_r(values, " ", &at); value; value = strtok_r(NULL, " ", &at))
+            snprintf(csv + strlen(csv), sizeof csv - strlen(csv), "%d,%s\n", x++, value);
+        snprintf(definition, sizeof definition, "{\"layers\":[{\"type\":\"dense\",\"units\":1,\"activation\":\"%s\"}],\"loss\":\"mse\"}",
+                 heads[i].activation);
+        struct resolved r = resolve_text(csv, definition, "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}");
+        ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+        const struct schema_target *t = &r.training->preprocessing->targets[0];
+        ck_assert_msg(fabs(t->mean - heads[i].origin) < 1e-9 && fabs(t->std - heads[i].unit) < 1e-9, "%s %s: %.15g, %.15g", heads[i].activation,
+                      heads[i].values, t->mean, t->std);
+        resolved_clear(&r);
+    }
 }
 END_TEST
 
@@ -319,6 +355,7 @@ Suite *suite_schema_training(void) {
     tcase_add_test(tests, wrong_parameters);
     tcase_add_test(tests, what_does_not_fit_is_refused);
     tcase_add_test(tests, the_task_is_inferred);
+    tcase_add_test(tests, targets_in_the_range_of_their_output);
     tcase_add_test(tests, a_spec_gives_the_same_training);
     tcase_add_test(tests, ids_are_left_out_unless_named);
     suite_add_tcase(suite, tests);

@@ -1,0 +1,34 @@
+"""Goal: a regression is as good behind an output that cannot take every value as behind a linear one, and a layer that is not the output is reported."""
+import math
+import random
+
+import pytest
+
+from harness import unique
+
+DRAW = random.Random(4)
+POINTS = [(DRAW.uniform(-1, 1), DRAW.uniform(-1, 1)) for _ in range(400)]
+ROWS = [{"a": a, "b": b, "y": 500 + 300 * a + 200 * math.sin(3 * b)} for a, b in POINTS]
+
+
+def train(server, activation, loss, rows):
+    name = unique("range")
+    job = server.train(model={"name": name, "layers": [{"type": "dense", "units": 32, "activation": "tanh"}, {"type": "dense", "units": 1, "activation": activation}], "loss": loss},
+                       dataset={"records": rows}, target="y", task="regression", epochs=200, seed=1, optimizer={"type": "adam", "learning_rate": 0.01})
+    return job["metrics"]["val_r2"]
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "softplus", "exponential", "sigmoid", "tanh"])
+@pytest.mark.parametrize("shift", [0, -800], ids=["positive", "of both signs"])
+def test_any_head_learns_any_target(server, activation, shift):
+    assert train(server, activation, "mse", [{**r, "y": r["y"] + shift} for r in ROWS]) > 0.99
+
+
+def test_large_counts(server):
+    assert train(server, "exponential", "poisson", [{**r, "y": max(0, round(r["y"]))} for r in ROWS]) > 0.98
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear", "tanh"])
+def test_a_layer_that_became_hidden_is_reported(server, activation):
+    job = server.submit(model={"layers": [{"type": "dense", "units": 3, "activation": activation, "name": "last"}]}, dataset={"records": ROWS[:40]}, target="y", task="regression", epochs=1)
+    assert any('layer "last" (3 units, %s) is taken as hidden: an output layer was added behind it for "y"' % activation in w for w in job["warnings"])

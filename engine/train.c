@@ -246,18 +246,24 @@ static enum bp_train_event train_batch(struct bp_trainer *trainer) {
 
 /* ---- the epoch --------------------------------------------------------------------------------------------------- */
 
-/* Early stopping: keeps the best weights, counts epochs without improvement. A value that is not a number never improves. */
+/* Which epoch is the best, for all who ask: early stopping, the job, the version. A value that is not finite never is. Early stopping keeps its
+ * weights and counts epochs without improvement; an undefined value is none of them, or training would stop by what was never measured. */
 static void judge_epoch(struct bp_trainer *trainer) {
-    const double value = trainer->values[trainer->stop_index], delta = trainer->options.stop_min_delta, best = trainer->best_value;
-    const bool better = bp_trainer_metric_higher(trainer, trainer->stop_index) ? value > best + delta : value < best - delta;
-    if (better || (!trainer->best_epoch && !isnan(value))) {
+    const struct bp_train_options *options = &trainer->options;
+    const double value = trainer->values[trainer->stop_index], best = trainer->best_value, delta = options->stop_early ? options->stop_min_delta : 0;
+    const bool higher = bp_trainer_metric_higher(trainer, trainer->stop_index), first = trainer->best_epoch == 0;
+    const bool better = isfinite(value) && (first || (higher ? value > best + delta : value < best - delta));
+    if (better) {
         trainer->best_epoch = trainer->epoch;
         trainer->best_value = value;
         trainer->waited = 0;
-        memcpy(trainer->best, trainer->average ? trainer->average : trainer->weights, trainer->weights_count * sizeof *trainer->best);
-    } else if (++trainer->waited >= trainer->options.stop_patience) {
+    } else if (options->stop_early && !isnan(value) && ++trainer->waited >= options->stop_patience) {
         trainer->stopped = true;
     }
+    bp_real *kept = !options->stop_early ? trainer->good : better ? trainer->best : NULL;
+    if (!kept) return;
+    memcpy(kept, trainer->average ? trainer->average : trainer->weights, trainer->weights_count * sizeof *kept);
+    trainer->good_epoch = trainer->epoch;
 }
 
 static double value_of(const struct bp_trainer *trainer, const struct bp_series *series) {
@@ -284,7 +290,7 @@ static enum bp_train_event finish_epoch(struct bp_trainer *trainer) {
     trainer->validated = 0;
     memset(trainer->accumulators, 0, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
     memset(trainer->validation_sums, 0, (size_t)trainer->validation_sums_count * sizeof *trainer->validation_sums);
-    if (options->stop_early) judge_epoch(trainer);
+    judge_epoch(trainer);
     if (options->schedule && options->schedule->observe)
         options->schedule->observe(options->schedule_values, trainer->memory + BP_MEMORY_SCHEDULE, trainer->values[trainer->stop_index],
                                    bp_trainer_metric_higher(trainer, trainer->stop_index));

@@ -177,6 +177,10 @@ struct bp_range_test {
 double bp_trainer_tested_rate(const struct bp_trainer *trainer);
 double bp_trainer_range_test(struct bp_trainer *trainer, struct bp_range_test *test);
 
+/* The best epoch so far by what early stopping watches, else by val_loss, else by loss; 0: none yet, none was finite. */
+int64_t bp_trainer_best(const struct bp_trainer *trainer, double *value);
+/* The weights to fall back to when training diverges: of the best epoch with early stopping, else of the last finished one. NULL: there is none. */
+const bp_real *bp_trainer_good(const struct bp_trainer *trainer, int64_t *epoch);
 /* The weights a version keeps: the best when early stopping is on and has seen an epoch, else the current ones (their moving average with ema).
  * Borrowed. */
 const bp_real *bp_trainer_result(const struct bp_trainer *trainer);

@@ -80,7 +80,7 @@ size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_
     const int64_t parts[2] = {rows, validation_rows};
     const size_t slots = (size_t)options->optimizer->slots(options->optimizer_values);
     const int32_t capacity = most(bp_trainer_capacity(options, false), validation ? bp_trainer_capacity(options, true) : 0);
-    const size_t threads = (size_t)options->threads, copies = 1u + threads + options->stop_early + (options->ema > 0);
+    const size_t threads = (size_t)options->threads, copies = 2u + threads + (options->ema > 0);
     const int64_t sums = sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL);
     return (copies * network->weights_count + slots * network->trained_count) * sizeof(bp_real) +
            threads * (bp_workspace_bytes(network, capacity, true) + shard_reals(network, options, capacity) * sizeof(bp_real)) +
@@ -127,9 +127,10 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     trainer->validation_sums_count = sums_count(trainer->network, options, BP_VALIDATION, rows, trainer->metric_state[BP_VALIDATION]);
     trainer->weights = bp_reals_new(trainer->weights_count);
     trainer->best = options->stop_early ? bp_reals_new(trainer->weights_count) : NULL;
+    trainer->good = options->stop_early ? NULL : bp_reals_new(trainer->weights_count);
     trainer->average = options->ema > 0 ? bp_reals_new(trainer->weights_count) : NULL;
     trainer->slots_count = options->optimizer->slots(options->optimizer_values);
-    bool lacking = !trainer->weights || (options->stop_early && !trainer->best) || (options->ema > 0 && !trainer->average);
+    bool lacking = !trainer->weights || (options->stop_early ? !trainer->best : !trainer->good) || (options->ema > 0 && !trainer->average);
     for (int32_t i = 0; i < trainer->slots_count; i++) lacking = !(trainer->slots[i] = bp_reals_new(trainer->trained_count)) || lacking;
     lacking = bp_order_new(trainer) != 0 || lacking;
     trainer->ascending = calloc((size_t)trainer->validation_batch, sizeof *trainer->ascending);
@@ -230,6 +231,7 @@ void bp_trainer_free(struct bp_trainer *trainer) {
     free(trainer->alive);
     free(trainer->weights);
     free(trainer->best);
+    free(trainer->good);
     free(trainer->average);
     bp_order_free(trainer);
     free(trainer->ascending);

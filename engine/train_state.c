@@ -60,6 +60,8 @@ int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state
     memcpy(trainer->weights, state->weights, bytes);
     if (trainer->best && state->best) memcpy(trainer->best, state->best, bytes);
     if (trainer->average) memcpy(trainer->average, state->average, bytes);
+    trainer->good_epoch = trainer->best ? state->best_epoch : state->epoch;
+    if (trainer->good) memcpy(trainer->good, trainer->average ? state->average : state->weights, bytes);
     for (int32_t i = 0; i < trainer->slots_count; i++) memcpy(trainer->slots[i], state->slots[i], trainer->trained_count * sizeof(bp_real));
     memcpy(trainer->memory, state->memory, sizeof trainer->memory);
     memcpy(trainer->accumulators, state->accumulators, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
@@ -97,6 +99,16 @@ int32_t bp_trainer_health_count(const struct bp_trainer *trainer) {
 
 const struct bp_health *bp_trainer_health(const struct bp_trainer *trainer, int32_t i) {
     return &trainer->health[i];
+}
+
+int64_t bp_trainer_best(const struct bp_trainer *trainer, double *value) {
+    *value = trainer->best_value;
+    return trainer->best_epoch;
+}
+
+const bp_real *bp_trainer_good(const struct bp_trainer *trainer, int64_t *epoch) {
+    *epoch = trainer->good_epoch;
+    return trainer->good_epoch ? trainer->best ? trainer->best : trainer->good : NULL;
 }
 
 const bp_real *bp_trainer_result(const struct bp_trainer *trainer) {

@@ -97,6 +97,8 @@ struct bp_trainer {
     int32_t slots_count;
     int64_t accumulators_count;
     bp_real *weights, *best, *average, *slots[BP_SLOTS_MAX];
+    bp_real *good;      /* NULL with early stopping, which has `best`: those of the last finished epoch; not saved */
+    int64_t good_epoch; /* of `best` or `good`, 0: none */
     double *accumulators;
     double memory[BP_MEMORY];
     /* the rest */

@@ -85,6 +85,12 @@ static void look_at_losses(struct advice *a, const struct run *run, int64_t epoc
             "learning rate too high: the loss jumps up again and again (%.4g now, %.4g at best); try a tenth of the learning_rate, \"auto\", or a "
             "schedule",
             loss, a->best_loss);
+    if (run->options.stop_early && isnan(metric(run, run->best_metric)))
+        say(to,
+            "early stopping watches %s, which is undefined in epoch %lld (such as with one class among the validation rows): it cannot stop by it; "
+            "watch "
+            "val_loss, or validate with other rows",
+            run->best_metric, (long long)epoch);
     if (!isfinite(val_loss)) return;
     if (!a->best_val_loss || val_loss < a->best_val_loss) {
         a->best_val_loss = val_loss;

@@ -179,15 +179,24 @@ static int on_end(struct server *server, struct slot *slot, const json_t *messag
     if (report_decode(&report, json_object_get(message, "report"), error) != 0) return -1;
     char *document = member_text(message, "error", &no_memory);
     struct store_ending ending = {.status = status, .error_document = document, .report = &report.report};
+    const char *path = json_string_value(json_object_get(message, "file")); /* what a diverged training had before */
+    void *blob = path ? read_file(path, &ending.blob_size) : NULL;
+    char *version = blob ? member_text(message, "document", &no_memory) : NULL;
+    ending.blob = ending.blob_size <= BLOB_MAX ? blob : NULL;
+    ending.version_document = version;
     enum store_result result = no_memory ? STORE_FAILED : store_job_end(server->store, slot->job, slot->attempt, &ending, NULL, error);
     if (no_memory) bp_error_set(error, "", "no memory for the end of the job");
     if (result != STORE_FAILED) {
         log_line(status == STORE_CANCELLED ? LOG_INFO : LOG_WARNING, status == STORE_CANCELLED ? "job_cancelled" : "job_failed", "job", slot->job,
                  "error", document ? document : "", NULL);
         slot->ended = true;
+        if (blob) registry_changed(server->registry);
+        if (path) unlink(path);
     }
     report_free(&report);
     free(document);
+    free(version);
+    free(blob);
     return result == STORE_FAILED ? -1 : 0;
 }
 

@@ -158,13 +158,15 @@ static bool commanded(void *context) {
 
 /* The trained model as a file. A disk that is full or fails is waited for: what was trained stays in memory, and a cancel or a stop ends the wait. 1:
  * it did. */
-static int write_model(struct process *p, const char *path, const json_t *document) {
+static int write_model(struct process *p, const bp_real *weights, const char *path, json_t *document) {
+    json_object_set(document, "dataset", json_object_get(p->order, "dataset"));
+    json_object_set_new(document, "job", json_string(p->job));
     for (bool warned = false;; warned = true) {
         struct bp_error error = {0};
         size_t size = 0;
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         int failed = fd < 0 ? bp_error_set(&error, "", "cannot create %s: %s", path, strerror(errno))
-                            : schema_model_write(fd, p->training, document, bp_trainer_result(p->run.trainer), &size, &error);
+                            : schema_model_write(fd, p->training, document, weights, &size, &error);
         const int cause = errno;
         if (fd >= 0) close(fd);
         if (!failed) return 0;
@@ -199,6 +201,10 @@ static int end_commanded(struct process *p) {
     return 0;
 }
 
+static void model_path(const struct process *p, char *path, size_t size) {
+    snprintf(path, size, "%s/%s.%lld.model.tmp", p->folder, p->job, (long long)p->attempt);
+}
+
 static int finish(struct process *p) {
     char path[4300];
     end_fit(p);
@@ -207,10 +213,8 @@ static int finish(struct process *p) {
         json_object_set_new(document, "metrics", cross_validation_metrics(&p->folds));
         json_object_set_new(document, "cross_validation", cross_validation_json(&p->folds));
     }
-    json_object_set(document, "dataset", json_object_get(p->order, "dataset"));
-    json_object_set_new(document, "job", json_string(p->job));
-    snprintf(path, sizeof path, "%s/%s.%lld.model.tmp", p->folder, p->job, (long long)p->attempt);
-    const int ended = write_model(p, path, document);
+    model_path(p, path, sizeof path);
+    const int ended = write_model(p, bp_trainer_result(p->run.trainer), path, document);
     if (ended != 0) {
         json_decref(document);
         return ended < 0 ? 1 : end_commanded(p);
@@ -221,6 +225,45 @@ static int finish(struct process *p) {
     process_say(message);
     json_decref(message);
     return 0;
+}
+
+/* Why a training has failed, and what is kept of it: in the job's error. epoch 0: nothing is. */
+static json_t *divergence(const struct process *p, int64_t epoch) {
+    char which[60] = "", kept[200], text[700];
+    if (p->folds.folds) snprintf(which, sizeof which, p->folds.fold ? "fold %d of %d: " : "the fit on all rows: ", p->folds.fold, p->folds.folds);
+    if (epoch) snprintf(kept, sizeof kept, "The weights of epoch %lld are kept as version 1 of the model \"%s\"", (long long)epoch, p->job);
+    else snprintf(kept, sizeof kept, "No weights are kept: %s", p->folds.fold ? "a fold gives no model" : "no epoch ended with a finite loss");
+    snprintf(
+        text, sizeof text,
+        "%sthe loss is not finite any more in epoch %lld; try a smaller learning_rate, gradient_clip_norm, or look for extreme values in the data. "
+        "%s",
+        which, (long long)p->epoch + 1, kept);
+    json_t *error = json_pack("{s:s, s:s}", "code", "diverged", "message", text);
+    if (epoch) json_object_set_new(error, "model", json_string(p->job));
+    if (epoch) json_object_set_new(error, "epoch", json_integer(epoch));
+    return error;
+}
+
+/* The loss is not finite any more. What was good before becomes a model of the job's own name: the latest version of the model that it trained for
+ * stays what it was. */
+static int diverge(struct process *p) {
+    char path[4300];
+    int64_t epoch = 0;
+    const bp_real *good = p->folds.fold ? NULL : bp_trainer_good(p->run.trainer, &epoch);
+    json_t *document = good ? run_document(&p->run, p->metrics, epoch) : NULL;
+    model_path(p, path, sizeof path);
+    const int ended = good ? write_model(p, good, path, document) : 0;
+    if (ended != 0) {
+        json_decref(document);
+        return ended > 0 ? end_commanded(p) : 1;
+    }
+    json_t *message = json_pack("{s:s, s:o, s:o}", "kind", "failed", "error", divergence(p, good ? epoch : 0), "report", process_gather(p));
+    if (good) json_object_set_new(message, "file", json_string(path));
+    if (good) json_object_set(message, "document", document);
+    process_say(message);
+    json_decref(message);
+    json_decref(document);
+    return 1;
 }
 
 /* ---- the fits ------------------------------------------------------------ */
@@ -359,14 +402,7 @@ static int work(struct process *p) {
         if (next_fit(p) != 0) return 1;
     }
     if (event == BP_TRAIN_DONE) return finish(p);
-    char which[60] = "";
-    if (p->folds.folds) snprintf(which, sizeof which, p->folds.fold ? "fold %d of %d: " : "the fit on all rows: ", p->folds.fold, p->folds.folds);
-    if (event == BP_TRAIN_DIVERGED)
-        return process_fail(
-            p, "diverged",
-            "%sthe loss is not finite any more in epoch %lld; try a smaller learning_rate, gradient_clip_norm, or look for extreme values in "
-            "the data. The last good checkpoint is kept",
-            which, (long long)p->epoch + 1);
+    if (event == BP_TRAIN_DIVERGED) return diverge(p);
     return end_commanded(p);
 }
 

@@ -112,7 +112,13 @@ void process_saved_open(struct process *p, struct saved *saved) {
 
 int process_saved_restore(struct process *p, const struct saved *saved) {
     struct bp_error error = {0};
-    if (bp_trainer_restore(p->run.trainer, &saved->state, &error) != 0) {
+    struct bp_trainer_state state = saved->state;
+    const json_t *best = json_object_get(saved->notes, "best");
+    if (state.best_epoch == 0 && json_is_object(best) && !p->run.options.stop_early) { /* written before the trainer judged every training */
+        state.best_epoch = json_integer_value(json_object_get(best, "epoch"));
+        state.best_value = json_number_value(json_object_get(best, "value"));
+    }
+    if (bp_trainer_restore(p->run.trainer, &state, &error) != 0) {
         start_over(p, &error);
         return -1;
     }

@@ -9,12 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the best epoch is told by: what early stopping watches, else the validation loss, else the loss. */
+/* What the trainer judges epochs by. */
 static void choose_best_metric(struct run *run) {
     const char *name = run->options.stop_early ? run->options.stop_metric : run->validation_count > 0 ? "val_loss" : "loss";
     run->best_metric = name;
-    for (int32_t i = 0; i < bp_trainer_metrics_count(run->trainer); i++)
-        if (strcmp(bp_trainer_metric_name(run->trainer, i), name) == 0) run->best_higher = bp_trainer_metric_higher(run->trainer, i);
 }
 
 static int open_source(struct run *run, bool training, struct schema_source **source, struct bp_error *error) {
@@ -119,19 +117,15 @@ json_t *run_number(double value) {
 
 json_t *run_epoch(struct run *run, int64_t epoch, bool *improved) {
     json_t *metrics = json_object();
-    double value = NAN;
     for (int32_t i = 0; i < bp_trainer_metrics_count(run->trainer); i++) {
         const char *name = bp_trainer_metric_name(run->trainer, i);
         json_object_set_new(metrics, name, run_number(bp_trainer_metric_value(run->trainer, i)));
-        if (strcmp(name, run->best_metric) == 0) value = bp_trainer_metric_value(run->trainer, i);
     }
     if (run->training->options.schedule || run->training->options.find_rate) /* it is not always the one asked for */
         json_object_set_new(metrics, "learning_rate", run_number((double)(float)bp_trainer_learning_rate(run->trainer)));
-    double least = run->options.stop_early ? run->training->options.stop_min_delta : 0;
-    *improved = isfinite(value) && (run->best_epoch == 0 || (run->best_higher ? value > run->best_value + least : value < run->best_value - least));
+    run->best_epoch = bp_trainer_best(run->trainer, &run->best_value);
+    *improved = run->best_epoch == epoch;
     if (*improved) {
-        run->best_epoch = epoch;
-        run->best_value = value;
         json_decref(run->best_metrics);
         run->best_metrics = json_incref(metrics);
     }

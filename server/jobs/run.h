@@ -18,9 +18,8 @@ struct run {
     struct prefetch *prefetch; /* NULL without windows */
     struct bp_train_options options;
     struct bp_trainer *trainer;
-    /* the best epoch so far, by the early-stopping metric, else val_loss, else loss */
+    /* the best epoch so far, as the trainer judges it */
     const char *best_metric;
-    bool best_higher;
     int64_t best_epoch; /* 0: none */
     double best_value;
     json_t *best_metrics; /* metrics of that epoch */

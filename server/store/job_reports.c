@@ -179,6 +179,20 @@ struct end {
     int64_t version;
 };
 
+/* What a failed job leaves behind is the first version of a hidden model that bears its id: deleting the job removes it, and the latest version of a
+ * model of its own name stays what it was. */
+static enum store_result keep_failed(struct writer *writer, const char *id, const struct store_ending *ending, struct bp_error *error) {
+    struct connection *c = writer_connection(writer);
+    int64_t there = 0, number = 0;
+    const struct version_new version = {id, id, ending->version_document, ending->blob, ending->blob_size};
+    enum store_result result = db_integer(c, "SELECT 1 FROM models WHERE name = ?", WITH(text(id)), &there, error);
+    if (result == STORE_NOT_FOUND)
+        result = db_run(
+            c, "INSERT INTO models (name, created_at, updated_at, hidden, definition) VALUES (?1, ?2, ?2, 1, json_extract(?3, '$.definition'))",
+            WITH(text(id), integer(store_now()), text(ending->version_document)), error);
+    return result == STORE_OK ? version_add(writer, &version, &number, error) : result;
+}
+
 static enum store_result end(struct writer *writer, void *argument, struct bp_error *error) {
     struct end *what = argument;
     const struct store_ending *ending = what->ending;
@@ -196,6 +210,8 @@ static enum store_result end(struct writer *writer, void *argument, struct bp_er
         if (result == STORE_OK) result = version_add(writer, &version, &what->version, error);
         move.model_version = what->version;
     }
+    if (result == STORE_OK && ending->status == STORE_FAILED_JOB && ending->version_document && ending->blob)
+        result = keep_failed(writer, what->id, ending, error);
     return result == STORE_OK ? job_move(writer, &move, error) : result;
 }
 

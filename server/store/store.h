@@ -307,7 +307,7 @@ struct store_ending {
     enum store_status status;
     const char *error_document;        /* JSON object */
     const struct store_report *report; /* last metrics; may be NULL */
-    const char *version_document;      /* JSON, for succeeded */
+    const char *version_document;      /* JSON, for succeeded; for failed of what is kept as a hidden model that bears the job's id, or NULL */
     const void *blob;                  /* the model file */
     size_t blob_size;
 };

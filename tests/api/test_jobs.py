@@ -257,6 +257,46 @@ def test_diverged(server):
     assert end[1] == "end" and end[2]["data"]["error"]["code"] == "diverged" and end[2]["level"] == "error"
 
 
+# y = i mod 5 + 0.5 by a = i mod 7: with this rate each epoch, one step, is worse than the one before, until it is no number.
+DIVERGES = {"dataset": {"records": [{"a": i % 7, "y": i % 5 + 0.5} for i in range(50)]}, "target": "y", "task": "regression", "epochs": 200, "batch_size": 50, "seed": 1,
+            "optimizer": {"type": "sgd", "learning_rate": 3}}
+
+
+@pytest.mark.parametrize("stopping", [{}, {"early_stopping": {"patience": 1000}}])
+def test_a_diverged_job_leaves_its_last_good_epoch(server, stopping):
+    """As a model of the job's own id, which answers predictions; a model of the same definition keeps the version that it has."""
+    name = unique("kept")
+    good = server.train(model={"name": name, "layers": []}, **{**DIVERGES, "epochs": 3, "optimizer": "adam"})
+    job = server.submit(model=name, **DIVERGES, **stopping)
+    error = server.wait(job["id"])["error"]
+    assert error["code"] == "diverged" and error["model"] == job["id"] and "version 1 of the model \"%s\"" % job["id"] in error["message"]
+    history = server.get("/v1/jobs/%s/metrics" % job["id"]).json["data"]
+    assert error["epoch"] == (1 if stopping else len(history))
+    version = server.get("/v1/models/%s/versions/1" % job["id"]).json
+    kept = history[error["epoch"] - 1]
+    assert version["epoch"] == error["epoch"] and version["metrics"]["loss"] == kept["loss"] and version["metrics"]["val_loss"] == kept["val_loss"]
+    (prediction,) = server.predict(job["id"], [{"a": 3}])
+    assert math.isfinite(prediction["value"])
+    assert good["model_version"] == 1 and [v["version"] for v in server.get("/v1/models/%s/versions" % name).json["data"]] == [1]
+    assert server.delete("/v1/jobs/" + job["id"]).status == 204
+    problem(server.post("/v1/models/%s/predict" % job["id"], {"instances": [{"a": 3}]}), 404, "not_found")
+
+
+def test_a_job_that_diverges_at_once_keeps_nothing(server):
+    error = server.wait(server.submit(model={"layers": []}, **{**DIVERGES, "optimizer": {"type": "sgd", "learning_rate": 1e6}, "batch_size": 5})["id"])["error"]
+    assert error["code"] == "diverged" and "model" not in error and error["message"].endswith("No weights are kept: no epoch ended with a finite loss")
+
+
+def test_early_stopping_on_an_undefined_metric_does_not_stop(server):
+    """One class among the validation rows: there is no area under its curve."""
+    name = unique("one_class")
+    server.post_json(name, records=[{"a": i, "y": "x"} for i in (1, 2, 5)])
+    job = server.train(model={"layers": [], "metrics": ["roc_auc"]}, dataset={"records": [{"a": i, "y": "xy"[i % 2]} for i in range(40)]}, target="y",
+                       validation={"dataset": name}, early_stopping={"metric": "val_roc_auc", "patience": 3}, epochs=20, seed=1)
+    assert job["progress"]["epoch"] == 20 and job["best"] is None and job["metrics"]["val_roc_auc"] is None
+    assert any(w.startswith("early stopping watches val_roc_auc, which is undefined in epoch 1") for w in job["warnings"])
+
+
 # ---- what is refused ----
 
 @pytest.mark.parametrize("more, pointer, words", [

@@ -403,6 +403,65 @@ START_TEST(metrics_see_the_point_prediction) {
 }
 END_TEST
 
+/* r2 has no value where the target is constant: that is neither better nor worse, and nothing stops by it. */
+START_TEST(an_undefined_metric_does_not_stop) {
+    static struct test_data train, constant;
+    test_line(&train, 20);
+    test_line(&constant, 5);
+    for (int i = 0; i < 5; i++) constant.y[i] = 2;
+    struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {2}});
+    struct bp_train_options options = test_options("adam", "learning_rate=0.01", 6);
+    double value;
+    int64_t epoch;
+    options.stop_early = true;
+    options.stop_patience = 1;
+    snprintf(options.stop_metric, sizeof options.stop_metric, "val_r2");
+    test_add_metric(&options, "r2");
+    struct bp_trainer *trainer = test_trainer(net, &options, &train, &constant);
+    int epochs = 0;
+    for (enum bp_train_event event; (event = bp_trainer_step(trainer)) != BP_TRAIN_DONE;) epochs += event == BP_TRAIN_EPOCH;
+    ck_assert_int_eq(epochs, 6);
+    ck_assert_int_eq(bp_trainer_best(trainer, &value), 0);
+    ck_assert_ptr_null(bp_trainer_good(trainer, &epoch));
+    bp_trainer_free(trainer);
+    bp_network_free(net);
+}
+END_TEST
+
+/* Without early stopping the best epoch is still known, by val_loss; the weights to fall back to are those of the last. */
+START_TEST(the_best_and_the_last_good_epoch) {
+    static struct test_data train, held;
+    test_line(&train, 20);
+    test_line(&held, 5);
+    struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {2}});
+    struct bp_train_options options = test_options("sgd", "learning_rate=3", 400); /* runs away: each epoch is worse than the first */
+    struct bp_trainer *trainer = test_trainer(net, &options, &train, &held);
+    double value, least = INFINITY;
+    int64_t epoch, best = 0, epochs = 0;
+    bp_real *last = calloc(net->weights_count, sizeof *last);
+    enum bp_train_event event;
+    while ((event = bp_trainer_step(trainer)) != BP_TRAIN_DIVERGED && event != BP_TRAIN_DONE) {
+        struct bp_trainer_state state;
+        bp_trainer_state(trainer, &state);
+        if (state.epoch == epochs) continue;
+        epochs = state.epoch;
+        memcpy(last, state.weights, net->weights_count * sizeof *last);
+        if (test_metric(trainer, "val_loss") >= least) continue;
+        least = test_metric(trainer, "val_loss");
+        best = epochs;
+    }
+    ck_assert_int_eq(event, BP_TRAIN_DIVERGED);
+    ck_assert_int_gt(epochs, 1);
+    ck_assert_int_eq(bp_trainer_best(trainer, &value), best);
+    ck_assert(value == least);
+    ck_assert_mem_eq(bp_trainer_good(trainer, &epoch), last, net->weights_count * sizeof *last);
+    ck_assert_int_eq(epoch, epochs);
+    free(last);
+    bp_trainer_free(trainer);
+    bp_network_free(net);
+}
+END_TEST
+
 Suite *suite_train(void);
 Suite *suite_train(void) {
     Suite *suite = suite_create("train");
@@ -422,6 +481,8 @@ Suite *suite_train(void) {
     tcase_add_test(tests, no_rows_are_refused);
     tcase_add_test(tests, metrics_of_the_whole);
     tcase_add_test(tests, metrics_see_the_point_prediction);
+    tcase_add_test(tests, an_undefined_metric_does_not_stop);
+    tcase_add_test(tests, the_best_and_the_last_good_epoch);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -3,6 +3,7 @@
 
 #include "text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -134,19 +135,42 @@ static int read_flags(struct server_settings *settings, int argc, char **argv, b
 
 /* ---- environment and file ------------------------------------------------------------------------------------------------------ */
 
+/* "http_threads" -> "BACKPROPD_HTTP_THREADS" */
+static void variable_name(const char *setting, char name[64]) {
+    size_t n = (size_t)snprintf(name, 64, "BACKPROPD_%s", setting);
+    for (size_t i = 10; i < n && i < 63; i++) name[i] = (char)toupper((unsigned char)name[i]);
+}
+
 static int read_environment(struct server_settings *settings, bool *seen, char *error, size_t error_size) {
     for (int i = 0; i < COUNT; i++) {
-        char name[64] = "BACKPROPD_";
-        for (size_t k = 0; table[i].name[k]; k++) {
-            name[10 + k] = (char)(table[i].name[k] >= 'a' ? table[i].name[k] - 32 : table[i].name[k]);
-            name[11 + k] = '\0';
-        }
+        char name[64];
+        variable_name(table[i].name, name);
         const char *value = getenv(name);
         if (!value || !*value || seen[i]) continue;
         if (set(settings, &table[i], value, name, false, error, error_size) != 0) return -1;
         seen[i] = true;
     }
     return 0;
+}
+
+void server_settings_unknown(void (*found)(void *context, const char *name, const char *nearest), void *context) {
+    extern char **environ;
+    for (char **variable = environ; *variable; variable++) {
+        char name[64], known[64], meant[64];
+        const size_t size = strcspn(*variable, "=");
+        if (strncmp(*variable, "BACKPROPD_", 10) != 0 || size >= sizeof name) continue;
+        snprintf(name, sizeof name, "%.*s", (int)size, *variable);
+        bool is_known = strcmp(name, "BACKPROPD_CONFIG") == 0;
+        for (int i = 0; i < COUNT && !is_known; i++) {
+            variable_name(table[i].name, known);
+            is_known = strcmp(known, name) == 0;
+        }
+        if (is_known) continue;
+        for (size_t i = 10; i <= size; i++) known[i - 10] = (char)tolower((unsigned char)name[i]);
+        const char *nearest = schema_nearest(known, name_at, NULL, COUNT);
+        if (nearest) variable_name(nearest, meant);
+        found(context, name, nearest ? meant : NULL);
+    }
 }
 
 static char *trimmed(char *text) {

@@ -21,6 +21,9 @@ struct server_settings {
 /* Reads flags argv[1..argc), then the environment, then --config FILE. 0, or -1 with a message in error ("unknown flag --lisen, did you mean
  * --listen?"). */
 int server_settings_read(struct server_settings *settings, int argc, char **argv, char *error, size_t error_size);
+/* Calls found with each variable of the environment that begins with BACKPROPD_ and is no setting, and what may have been meant (NULL: nothing near).
+ */
+void server_settings_unknown(void (*found)(void *context, const char *name, const char *nearest), void *context);
 void server_settings_clear(struct server_settings *settings);
 /* The table for people: flags, defaults, help. */
 void server_settings_help(FILE *out);

@@ -36,6 +36,22 @@ static int decode(const char *encoding, const char *bytes, size_t size, struct d
     return failed && problems->total > 0 ? -1 : 0;
 }
 
+const char *schema_guess_type(const char *bytes, size_t size, const char **encoding, struct schema_problems *problems) {
+    struct decoded decoded = {.size = 0};
+    *encoding = schema_guess_encoding(bytes, size);
+    if (*encoding) {
+        if (decode(*encoding, bytes, size, &decoded, problems)) {
+            free(decoded.bytes);
+            return NULL;
+        }
+        bytes = decoded.bytes, size = decoded.size;
+    }
+    const char *refusal = schema_guess_refusal(bytes, size), *kind = schema_guess_kind(bytes, size);
+    if (refusal) schema_problem_add(problems, NULL, "%s", refusal);
+    free(decoded.bytes);
+    return refusal ? NULL : kind;
+}
+
 /* ---- JSON that is cut ---- */
 
 /* Ends a cut {"records":[{...},{... behind the last whole record; *size is that of the result, which is the caller's. NULL: it cannot be done, or the

@@ -411,6 +411,22 @@ static void count_numbers(struct schema_predictor *p, const struct schema_rows *
     p->counted += n;
 }
 
+static void count_categories(struct schema_predictor *p, const struct schema_rows *rows, int32_t n) {
+    int32_t codes[SCHEMA_PREDICT_BATCH];
+    int64_t at[SCHEMA_PREDICT_BATCH];
+    for (int32_t i = 0; i < n; i++) at[i] = rows->first + i;
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
+        const int32_t column = rows->view->columns[i], *categories = rows->view->categories[i];
+        if (column < 0 || !categories) continue;
+        schema_dataset_gather_codes(rows->view->dataset, column, at, n, codes);
+        for (int32_t r = 0; r < n; r++)
+            if (codes[r] >= 0 && categories[codes[r]] < 0) {
+                const char *text = rows->view->dataset->columns[column].categories[codes[r]].value;
+                schema_predictor_category(p, i, text, strlen(text));
+            }
+    }
+}
+
 static int gather(struct schema_predictor *p, const struct schema_rows *rows, int32_t n, struct bp_error *error) {
     for (int32_t i = 0; i < n; i++) {
         float *at[BP_INPUTS_MAX];
@@ -425,6 +441,7 @@ static int gather(struct schema_predictor *p, const struct schema_rows *rows, in
                                 schema_predictor_why(p, unusable, given(p, rows->view, unusable, row, where), why));
     }
     count_numbers(p, rows, n);
+    count_categories(p, rows, n);
     bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
     for (int32_t i = 0; i < n; i++)
         if (!schema_predictor_finite(p, i)) {

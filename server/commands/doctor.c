@@ -1,8 +1,11 @@
 /* doctor.c - `backpropd doctor`: is this machine fit, and is a running server well? */
 #include "commands.h"
 
+#include "http.h"
 #include "kernels/kernels.h"
 #include "local_data.h"
+#include "settings.h"
+#include "store.h"
 #include "version.h"
 
 #include <arpa/inet.h>
@@ -111,13 +114,16 @@ static double gemm_rate(void) {
     return best;
 }
 
-/* Writes, fsyncs and removes a file in the folder (or where it would be made). */
+/* Writes, fsyncs and removes a file in the folder, or where it would be made. */
 static int write_test(const char *folder) {
-    char path[4200], bytes[4096] = {0};
+    char path[4300], where[4200], bytes[4096] = {0};
     struct stat info;
     struct statvfs space;
-    bool exists = stat(folder, &info) == 0;
-    snprintf(path, sizeof path, "%s%s.backpropd-doctor-%ld", exists ? folder : ".", "/", (long)getpid());
+    const bool exists = stat(folder, &info) == 0;
+    const char *slash = strrchr(folder, '/');
+    snprintf(where, sizeof where, "%.*s", exists ? (int)strlen(folder) : slash ? (int)(slash - folder) : 1, exists || slash ? folder : ".");
+    if (!where[0]) snprintf(where, sizeof where, "/");
+    snprintf(path, sizeof path, "%s/.backpropd-doctor-%ld", where, (long)getpid());
     double t = seconds();
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool good = fd >= 0 && write(fd, bytes, sizeof bytes) == sizeof bytes && fsync(fd) == 0;
@@ -127,11 +133,56 @@ static int write_test(const char *folder) {
         close(fd);
         unlink(path);
     }
-    if (!good) return printf("data folder   %s: cannot be written: %s\n", exists ? folder : ".", strerror(code)), -1;
-    double free_gb = statvfs(exists ? folder : ".", &space) == 0 ? (double)space.f_bavail * (double)space.f_frsize / 1e9 : 0;
-    printf("data folder   %s%s: write and fsync took %.2f ms, %.1f GB free\n", folder, exists ? "" : " (not there yet; tried its parent)", took * 1e3,
-           free_gb);
+    if (!good) return printf("data folder   %s: cannot be written: %s\n", where, strerror(code)), -1;
+    double free_gb = statvfs(where, &space) == 0 ? (double)space.f_bavail * (double)space.f_frsize / 1e9 : 0;
+    printf("data folder   %s%s: write and fsync took %.2f ms, %.1f GB free\n", folder, exists ? "" : " (does not exist yet; tried its parent)",
+           took * 1e3, free_gb);
     return 0;
+}
+
+/* ---- what `serve` would do ------------------------------------------------------------------------------------------------------------------ */
+
+static void unknown_variable(void *context, const char *name, const char *nearest) {
+    (void)context;
+    printf("environment   %s is not a setting%s%s\n", name, nearest ? ", did you mean " : "", nearest ? nearest : "");
+}
+
+/* *held: a running server uses it, which is well. */
+static int check_folder(const char *folder, bool *held) {
+    struct bp_error error = {0};
+    int64_t holder;
+    const enum store_result result = store_examine(folder, &holder, &error);
+    if (result == STORE_IN_USE) printf("database      in use by a running server, process %lld\n", (long long)holder);
+    else if (result != STORE_OK) return printf("database      %s\n", error.message), -1;
+    *held = result == STORE_IN_USE;
+    return *held ? 0 : write_test(folder);
+}
+
+/* The settings as `serve` would read them here, and what it would refuse. */
+static int check_serve(const char *data_dir, const char *key_file) {
+    struct server_settings settings;
+    struct bp_error error = {0};
+    char message[600], *arguments[5] = {(char *)"serve"};
+    int count = 1, failed = 0;
+    if (data_dir) arguments[count++] = (char *)"--data-dir", arguments[count++] = (char *)(uintptr_t)data_dir;
+    if (key_file) arguments[count++] = (char *)"--api-key-file", arguments[count++] = (char *)(uintptr_t)key_file;
+    server_settings_unknown(unknown_variable, NULL);
+    if (server_settings_read(&settings, count, arguments, message, sizeof message) != 0) {
+        printf("settings      %s\n", message);
+        server_settings_clear(&settings);
+        return -1;
+    }
+    if (strcmp(settings.kernels, "auto") != 0 && bp_kernels_find(settings.kernels) == NULL)
+        failed = (printf("settings      kernels %s: this processor does not have them\n", settings.kernels), -1);
+    char *key = NULL;
+    if (api_key_read(settings.api_key_file, &key, &error) != 0) failed = (printf("key           %s\n", error.message), -1);
+    bool held = false;
+    if (check_folder(settings.data_dir, &held) != 0) failed = -1;
+    error = (struct bp_error){0};
+    if (!held && http_listen_check(settings.listen, key != NULL, &error) != 0) failed = (printf("address       %s\n", error.message), -1);
+    free(key);
+    server_settings_clear(&settings);
+    return failed;
 }
 
 int command_doctor(int argc, char **argv) {
@@ -162,8 +213,7 @@ int command_doctor(int argc, char **argv) {
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
         printf("open files    %llu%s\n", (unsigned long long)files.rlim_cur,
                files.rlim_cur < 4096 ? " (few for 2000 connections: raise with ulimit -n)" : "");
-    const char *folder = values[DATA_DIR] ? values[DATA_DIR] : getenv("BACKPROPD_DATA_DIR") ? getenv("BACKPROPD_DATA_DIR") : "./backpropd-data";
-    if (write_test(folder) != 0) failed = -1;
+    if (check_serve(values[DATA_DIR], values[KEY_FILE]) != 0) failed = -1;
     printf("%s\n", failed ? "something is wrong" : "all is well");
     return failed ? 1 : 0;
 }

@@ -31,7 +31,7 @@ static void overview(void) {
 static void serve_help(void) {
     printf("backpropd serve [flags]\n\n"
            "Every flag is also an environment variable (--data-dir: BACKPROPD_DATA_DIR) and a line of the config file (data_dir = ...).\n"
-           "A flag goes before the environment, the environment before the file. SIGTERM: running jobs write a checkpoint and go on at the next "
+           "A flag goes before the environment, the environment before the file. SIGTERM: running jobs write a checkpoint and resume at the next "
            "start.\n\n");
     server_settings_help(stdout);
     printf("\nExamples\n"
@@ -42,9 +42,11 @@ static void serve_help(void) {
 
 static void train_help(void) {
     printf("backpropd train --data FILE.csv --target COLUMN [flags]\n\n"
-           "  --data FILE             CSV with a header line\n"
+           "  --data FILE             CSV with a header line, or any format that the server takes (TSV, JSON, JSON lines, NPY, NPZ, IDX; gzip, "
+           "zstd); - for\n"
+           "                          standard input\n"
            "  --target COLUMN         the column to predict\n"
-           "  --definition FILE       a model definition as JSON; without one a network is chosen and told\n"
+           "  --definition FILE       a model definition as JSON; without one a network is chosen and shown\n"
            "  --options FILE          training options as JSON, as in POST /v1/jobs\n"
            "  --out FILE              the trained model [model.bpd]\n"
            "  --types LIST            col:categorical,col2:numeric\n"
@@ -61,7 +63,8 @@ static void other_help(const char *topic) {
     if (strcmp(topic, "predict") == 0)
         printf("backpropd predict --model FILE.bpd --data FILE.csv|- [--format csv|json]\n\n"
                "One line per row: the label and its probability, or the value; with --format json one object per row.\n"
-               "Columns that the model does not know are ignored; missing ones count as missing values.\n\n"
+               "Columns that the model does not know are ignored, missing ones count as missing values, each with a warning; without any feature "
+               "nothing is predicted.\n\n"
                "Examples\n  backpropd predict --model model.bpd --data new.csv\n  tail -n +2 rows.csv | cat head.csv - | backpropd predict --model "
                "model.bpd --data -\n");
     else if (strcmp(topic, "gradcheck") == 0)
@@ -71,7 +74,8 @@ static void other_help(const char *topic) {
                "Example\n  backpropd gradcheck model.json --input 4 --classes 3\n");
     else
         printf("backpropd doctor [--data-dir DIR] [--url URL [--api-key-file FILE]]\n\n"
-               "Tells the numbers of this machine, the kernels in use, limits, and tries to write in the data folder.\n"
+               "Shows the figures of this machine, the kernels in use and limits, and checks what `serve` would check: settings, key, address, data "
+               "folder.\n"
                "With --url it asks a running server whether it is ready: exit status 0 when it is.\n\n"
                "Examples\n  backpropd doctor\n  backpropd doctor --url http://127.0.0.1:8080\n");
 }

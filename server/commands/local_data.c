@@ -1,6 +1,7 @@
 /* local_data.c - files of this machine for the commands that need no server. */
 #include "local_data.h"
 
+#include "ingest_inspect.h"
 #include "text.h"
 
 #include <errno.h>
@@ -25,20 +26,30 @@ void local_problems(const char *command, const char *file, struct schema_problem
     schema_problems_clear(problems);
 }
 
+/* Format and compression follow from the first bytes, as for POST /v1/datasets/inspect; a name that ends in .tsv says tabs. */
+static int open_ingest(const char *path, const char *bytes, size_t size, const struct schema_ingest_options *given, int fd,
+                       struct schema_ingest **ingest, struct schema_problems *problems) {
+    struct schema_ingest_options options = *given;
+    const char *type = schema_guess_type(bytes, size, &options.encoding, problems);
+    const size_t length = strlen(path);
+    if (!type) return -1;
+    if (strcmp(type, "text/csv") == 0 && length > 4 && strcmp(path + length - 4, ".tsv") == 0) type = "text/tab-separated-values";
+    return schema_ingest_open(schema_format_for(type), &options, fd, ingest, problems);
+}
+
 static struct schema_dataset *ingest(FILE *in, int fd, const char *path, const struct schema_ingest_options *options,
                                      struct schema_problems *problems) {
     struct schema_ingest *ingest = NULL;
     struct schema_dataset *dataset = NULL;
     struct bp_error error = {0};
     char piece[65536];
-    size_t n, length = strlen(path);
-    bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
-    int failed = schema_ingest_open(schema_format_for(json ? "application/json" : "text/csv"), options, fd, &ingest, problems);
-    while (!failed && (n = fread(piece, 1, sizeof piece, in)) > 0) failed = schema_ingest_feed(ingest, piece, n, problems);
+    size_t n = fread(piece, 1, sizeof piece, in);
+    int failed = open_ingest(path, piece, n, options, fd, &ingest, problems);
+    for (; !failed && n > 0; n = fread(piece, 1, sizeof piece, in)) failed = schema_ingest_feed(ingest, piece, n, problems);
     if (!failed && ferror(in)) failed = schema_problem_add(problems, NULL, "cannot be read: %s", strerror(errno));
     if (!failed) failed = schema_ingest_finish(ingest, problems);
     if (!failed && schema_dataset_open(fd, 0, &dataset, &error) != 0) schema_problem_add(problems, NULL, "%s", error.message);
-    if (dataset) {
+    if (dataset && !options->types_may_lack) { /* advice for a training: rows to predict are what they are */
         json_t *warnings = schema_ingest_warnings(ingest);
         for (size_t i = 0; i < json_array_size(warnings); i++) fprintf(stderr, "note: %s\n", json_string_value(json_array_get(warnings, i)));
         json_decref(warnings);

@@ -92,9 +92,44 @@ static void say(void *context, const char *warning) {
     fprintf(stderr, "backpropd predict: warning: %s\n", warning);
 }
 
+static bool has_column(const struct schema_dataset *dataset, const char *name) {
+    for (int32_t i = 0; i < dataset->columns_count; i++)
+        if (strcmp(dataset->columns[i].name, name) == 0) return true;
+    return false;
+}
+
+/* As a request to the server: none of the features is an error, some missing ones and columns of no use are a warning. */
+static int check_columns(const struct schema_preprocessing *p, const struct schema_dataset *dataset) {
+    char text[300];
+    int32_t found = 0;
+    for (int32_t i = 0; i < p->features_count; i++) found += has_column(dataset, p->features[i].name);
+    if (found == 0) {
+        fprintf(stderr, "backpropd predict: none of the columns is a feature of this model; its features:");
+        for (int32_t i = 0; i < p->features_count && i < 20; i++) fprintf(stderr, "%s %s", i ? "," : "", p->features[i].name);
+        fprintf(stderr, "%s\n", p->features_count > 20 ? ", ..." : "");
+        return -1;
+    }
+    for (int32_t i = 0; i < p->features_count; i++) {
+        if (has_column(dataset, p->features[i].name)) continue;
+        snprintf(text, sizeof text, "there is no column \"%s\": it counts as missing in every row", p->features[i].name);
+        say(NULL, text);
+    }
+    for (int32_t k = 0; k < dataset->columns_count; k++) {
+        const char *name = dataset->columns[k].name;
+        bool known = false;
+        for (int32_t i = 0; i < p->features_count; i++) known = known || strcmp(p->features[i].name, name) == 0;
+        for (int32_t i = 0; i < p->targets_count; i++) known = known || strcmp(p->targets[i].name, name) == 0;
+        if (known) continue;
+        snprintf(text, sizeof text, "column \"%s\" is not a feature of this model and was ignored", name);
+        say(NULL, text);
+    }
+    return 0;
+}
+
 static int predict(const struct schema_model *model, const struct schema_dataset *dataset, bool json) {
     struct bp_error error = {0};
     const struct schema_preprocessing *p = model->training->preprocessing;
+    if (check_columns(p, dataset) != 0) return -1;
     for (int32_t k = 0; !json && k < p->targets_count; k++)
         if (p->targets[k].shape.rank > 0)
             bp_error_set(&error, "", "the target \"%.80s\" is a tensor, which CSV cannot hold; use --format json", p->targets[k].name);

@@ -19,32 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The store exists before the hub and outlives it. */
 static void on_commit(void *context, const char *job) {
     struct hub *hub = atomic_load((struct hub * _Atomic *)context);
     if (hub) hub_publish(hub, job);
-}
-
-static int read_key(struct server *server, struct bp_error *error) {
-    const char *path = server->settings.api_key_file;
-    char line[512];
-    struct stat info;
-    if (!*path) return 0;
-    FILE *file = fopen(path, "re");
-    if (!file) return bp_error_set(error, "", "cannot read --api-key-file %s: %s", path, strerror(errno));
-    bool got = fgets(line, sizeof line, file) != NULL;
-    bool open_to_others = fstat(fileno(file), &info) == 0 && (info.st_mode & (S_IRWXO | S_IWGRP));
-    fclose(file);
-    line[got ? strcspn(line, "\r\n") : 0] = '\0';
-    if (strlen(line) < 16)
-        return bp_error_set(error, "",
-                            "the first line of %s must be a key of at least 16 characters; make one with: head -c 24 /dev/urandom | base64", path);
-    if (open_to_others) log_line(LOG_WARNING, "key_file_readable", "file", path, "advice", "chmod 600", NULL);
-    server->api_key = strdup(line);
-    return server->api_key ? 0 : -1;
 }
 
 /* A handler and an eventfd, not sigwait: OpenBLAS makes threads before main that block nothing, and until sigwait is reached a signal would go to one
@@ -91,14 +71,20 @@ static void block_signals(void) {
     for (size_t i = 0; i < sizeof ignored_signals / sizeof *ignored_signals; i++) signal(ignored_signals[i], SIG_IGN);
 }
 
+static void unknown_variable(void *context, const char *name, const char *nearest) {
+    (void)context;
+    log_line(LOG_WARNING, "unknown_variable", "name", name, nearest ? "did_you_mean" : NULL, nearest ? nearest : "", NULL);
+}
+
 static int run(struct server *server, struct hub *_Atomic *hub, struct bp_error *error) {
     struct store_options options = {.queue_max = server->settings.queue_max, .committed = on_commit, .context = hub};
     if (strcmp(server->settings.kernels, "auto") != 0 && bp_kernels_force(server->settings.kernels) != 0)
         return bp_error_set(error, "", "--kernels %s: this processor does not have them, or there are none of that name (auto, base, avx2, avx512)",
                             server->settings.kernels);
+    server_settings_unknown(unknown_variable, NULL);
     bp_engine_start();
     bp_flush_denormals();
-    if (read_key(server, error) != 0) return -1;
+    if (api_key_read(server->settings.api_key_file, &server->api_key, error) != 0) return -1;
     if (store_open(server->settings.data_dir, &options, &server->store, error) != STORE_OK) return -1;
     if (store_recover(server->store, error) != STORE_OK || store_answers_expire(server->store, error) != STORE_OK) return -1;
     if (!(server->registry = registry_new(server->store, server->settings.models_memory_max))) return bp_error_set(error, "", "out of memory");

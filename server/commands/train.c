@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -216,16 +217,45 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
     return 0;
 }
 
+/* Before anything is trained: can the model be written there? */
+static int check_out(const char *path) {
+    char folder[4096];
+    struct stat info;
+    const char *slash = strrchr(path, '/');
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        return fprintf(stderr, "backpropd train: --out %s is a folder: give the name of a file\n", path), -1;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) return 0; /* a pipe, a device */
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    const char *where = folder[0] ? folder : "/";
+    if (stat(where, &info) != 0 || !S_ISDIR(info.st_mode))
+        return fprintf(stderr, "backpropd train: --out %s: there is no folder %s; create it first\n", path, where), -1;
+    if (access(where, W_OK | X_OK) != 0)
+        return fprintf(stderr, "backpropd train: --out %s: the folder %s cannot be written: %s\n", path, where, strerror(errno)), -1;
+    return 0;
+}
+
+/* A regular file is replaced only by a whole one. */
+static int write_whole(const struct run *run, const json_t *document, const char *path, size_t *size, struct bp_error *error) {
+    char temporary[4200];
+    struct stat info;
+    const bool direct = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+    snprintf(temporary, sizeof temporary, direct ? "%s" : "%s.%ld.tmp", path, (long)getpid());
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int failed = fd < 0 ? bp_error_set(error, "", "%s", strerror(errno))
+                        : schema_model_write(fd, run->training, document, bp_trainer_result(run->trainer), size, error);
+    if (fd >= 0 && close(fd) != 0 && !failed) failed = bp_error_set(error, "", "%s", strerror(errno));
+    if (!failed && !direct && rename(temporary, path) != 0) failed = bp_error_set(error, "", "%s", strerror(errno));
+    if (failed && fd >= 0 && !direct) unlink(temporary);
+    return failed;
+}
+
 static int save(const struct run *run, const json_t *metrics, int64_t epochs, const char *path) {
     struct bp_error error = {0};
     size_t size = 0;
     json_t *document = run_document(run, metrics, epochs);
     const char *name;
     json_t *value;
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int failed = fd < 0 ? bp_error_set(&error, "", "%s", strerror(errno))
-                        : schema_model_write(fd, run->training, document, bp_trainer_result(run->trainer), &size, &error);
-    if (fd >= 0 && close(fd) != 0 && !failed) failed = bp_error_set(&error, "", "%s", strerror(errno));
+    const int failed = write_whole(run, document, path, &size, &error);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error.message);
     else {
         fprintf(stderr, "epoch %lld kept:", (long long)json_integer_value(json_object_get(document, "epoch")));
@@ -251,6 +281,7 @@ int command_train(int argc, char **argv) {
         local_problems("train", "--types", &problems);
         return 2;
     }
+    if (check_out(values[OUT] ? values[OUT] : "model.bpd") != 0) return 2;
     bp_engine_start();
     bp_flush_denormals();
     struct schema_dataset *dataset = local_dataset("train", values[DATA], types, types_count, false);

@@ -326,8 +326,8 @@ static bool is_loopback(const struct sockaddr *address) {
 }
 
 /* Binds "host:port", "[::1]:port" or ":port". */
-static int listen_on(struct server *server, struct bp_error *error) {
-    const char *text = server->settings.listen, *colon = strrchr(text, ':');
+static int listen_on(const char *text, bool has_key, char *address, size_t address_size, struct bp_error *error) {
+    const char *colon = strrchr(text, ':');
     char host[200] = "", port[16];
     bool good = colon && (size_t)(colon - text) < sizeof host && colon[1] && strlen(colon + 1) < sizeof port;
     if (!good || colon[1 + strspn(colon + 1, "0123456789")] || strtol(colon + 1, NULL, 10) > 65535)
@@ -342,7 +342,7 @@ static int listen_on(struct server *server, struct bp_error *error) {
     int code = getaddrinfo(*host ? host : "0.0.0.0", port, &hints, &found);
     if (code != 0) return bp_error_set(error, "", "--listen %s: %s", text, gai_strerror(code));
     int fd = -1, one = 1;
-    if (!server->api_key && !is_loopback(found->ai_addr)) {
+    if (!has_key && !is_loopback(found->ai_addr)) {
         bp_error_set(error, "", "--listen %s would be reachable from other machines without a key; listen on 127.0.0.1, or give --api-key-file",
                      text);
     } else {
@@ -362,8 +362,15 @@ static int listen_on(struct server *server, struct bp_error *error) {
     char name[100], service[16];
     getsockname(fd, (struct sockaddr *)&bound, &size);
     if (getnameinfo((struct sockaddr *)&bound, size, name, sizeof name, service, sizeof service, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(server->address, sizeof server->address, strchr(name, ':') ? "[%s]:%s" : "%s:%s", name, service);
+        snprintf(address, address_size, strchr(name, ':') ? "[%s]:%s" : "%s:%s", name, service);
     return fd;
+}
+
+int http_listen_check(const char *text, bool has_key, struct bp_error *error) {
+    char address[128];
+    const int fd = listen_on(text, has_key, address, sizeof address, error);
+    if (fd >= 0) close(fd);
+    return fd >= 0 ? 0 : -1;
 }
 
 static void daemon_log(void *context, const char *format, va_list arguments) {
@@ -407,7 +414,7 @@ int http_start(struct server *server, struct bp_error *error) {
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->work, NULL);
     if (getrandom(&http->id_base, sizeof http->id_base, 0) < 0) http->id_base = (uint64_t)now_ns();
-    http->listener = listen_on(server, error);
+    http->listener = listen_on(server->settings.listen, server->api_key != NULL, server->address, sizeof server->address, error);
     if (http->listener < 0) goto failed;
     if (!(http->hub = hub_new(server, server->settings.streams_max))) {
         bp_error_set(error, "", "cannot start the thread of the event streams: %s", strerror(errno));

@@ -86,6 +86,10 @@ struct request {
 };
 
 /* ---- the daemon ---- */
+/* The key in the first line of a file; *key is the caller's, NULL when path is "". -1 with the error. */
+int api_key_read(const char *path, char **key, struct bp_error *error);
+/* Whether a server could listen there now: tries it. -1 with the error. */
+int http_listen_check(const char *address, bool has_key, struct bp_error *error);
 int http_start(struct server *server, struct bp_error *error);
 /* Ends streams, lets requests in flight finish, stops. The hub is left for the store's last commits: hub_free after store_close. */
 void http_stop(struct http *http);

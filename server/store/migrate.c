@@ -26,7 +26,7 @@ static enum store_result apply(struct connection *c, int number, const char *sql
     return result;
 }
 
-enum store_result migrate(struct connection *c, struct bp_error *error) {
+static enum store_result check(struct connection *c, int64_t *version_found, struct bp_error *error) {
     int64_t application = 0, version = 0, tables = 0;
     enum store_result result;
     c->what = "read the version of the database";
@@ -47,6 +47,19 @@ enum store_result migrate(struct connection *c, struct bp_error *error) {
                      c->folder, (long long)version, (int)MIGRATIONS);
         return STORE_FAILED;
     }
+    *version_found = version;
+    return STORE_OK;
+}
+
+enum store_result migrate_check(struct connection *c, struct bp_error *error) {
+    int64_t version;
+    return check(c, &version, error);
+}
+
+enum store_result migrate(struct connection *c, struct bp_error *error) {
+    int64_t version;
+    enum store_result result = check(c, &version, error);
+    if (result != STORE_OK) return result;
     c->what = "migrate the database";
     for (int i = (int)version; i < MIGRATIONS; i++)
         if ((result = apply(c, migrations[i].number, migrations[i].sql, error)) != STORE_OK) return result;

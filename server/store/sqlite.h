@@ -150,6 +150,8 @@ enum store_result store_orphans_move(struct store *store, struct connection *c, 
 
 /* Brings the database to this program's version; refuses a newer one and a file that is not ours. */
 enum store_result migrate(struct connection *c, struct bp_error *error);
+/* Only whether it would: the file is a database of ours, and not newer than this program. */
+enum store_result migrate_check(struct connection *c, struct bp_error *error);
 
 /* ---- what one kind of thing asks of another, all inside a change ---- */
 

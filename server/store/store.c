@@ -212,6 +212,38 @@ fail:
     return result;
 }
 
+/* The process that holds the lock, 0: none does. */
+static int64_t lock_holder(const char *folder) {
+    char path[4096], text[32] = "";
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    snprintf(path, sizeof path, "%s/lock", folder);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return 0;
+    const bool held = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    const ssize_t n = held ? pread(fd, text, sizeof text - 1, 0) : 0;
+    close(fd);
+    return held ? n > 0 && strtoll(text, NULL, 10) > 0 ? strtoll(text, NULL, 10) : -1 : 0;
+}
+
+enum store_result store_examine(const char *folder, int64_t *holder, struct bp_error *error) {
+    const struct store looked_at = {.folder = (char *)(uintptr_t)folder};
+    struct connection c = {0};
+    struct stat status;
+    *holder = 0;
+    if (stat(folder, &status) != 0) return STORE_OK; /* it will be made */
+    if (!S_ISDIR(status.st_mode)) {
+        bp_error_set(error, "", "%.200s is not a folder: choose another with --data-dir", folder);
+        return STORE_FAILED;
+    }
+    if ((*holder = lock_holder(folder)) != 0) return STORE_IN_USE;
+    enum store_result result = folder_is_usable(&looked_at, error);
+    if (result != STORE_OK || database_is_empty(folder)) return result;
+    result = connection_open(&c, folder, error);
+    if (result == STORE_OK) result = migrate_check(&c, error);
+    connection_close(&c);
+    return result;
+}
+
 void store_close(struct store *store) {
     if (!store) return;
     writer_stop(store->writer); /* first: its checkpoints hold the readers */

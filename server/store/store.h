@@ -45,6 +45,9 @@ struct store_options {
  * lost/; files with other names are left alone. Errors: another server holds the lock, the database is newer than this program, there is no database
  * in a folder that is not empty (nothing is changed then), the folder cannot be written. */
 enum store_result store_open(const char *folder, const struct store_options *options, struct store **store, struct bp_error *error);
+/* Whether store_open would succeed there now, without making or changing anything (but what reading a database in WAL mode needs). STORE_IN_USE: a
+ * running server holds it, whose process id is in *holder. */
+enum store_result store_examine(const char *folder, int64_t *holder, struct bp_error *error);
 /* Finishes what is queued, closes. NULL is fine. */
 void store_close(struct store *store);
 /* Absolute or relative path of a file of the data folder: kind is "datasets" or "checkpoints". */

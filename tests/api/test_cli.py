@@ -1,8 +1,11 @@
 """Goal: the program without a server: what it prints, what it writes, what it refuses, and that it agrees with the server."""
 import csv
+import gzip
 import io
 import json
+import sqlite3
 
+import numpy
 import pytest
 
 import harness
@@ -175,3 +178,116 @@ def test_help_and_version():
 def test_wrong_usage(arguments, words):
     done = harness.run(*arguments)
     assert done.returncode == 2 and words in done.stderr and done.stdout == "", done
+
+
+# ---- what is known before the work begins ----------------------------------------------------------------------------------------------
+
+
+def test_an_out_that_cannot_be_is_refused_before_training(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for out, words in (("none/model.bpd", "there is no folder none"), ("folder", "is a folder"), (str(PENGUINS) + "/model.bpd", "there is no folder")):
+        done = harness.run("train", "--data", PENGUINS, "--target", "species", "--epochs", "1", "--out", out, cwd=tmp_path)
+        assert done.returncode == 2 and words in done.stderr and "epoch" not in done.stderr and "rows" not in done.stderr, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_model_is_replaced_by_a_whole_one(tmp_path):
+    out = tmp_path / "model.bpd"
+    out.write_text("the one before")
+    failed = harness.run("train", "--data", PENGUINS, "--target", "species", "--epochs", "3", "--learning-rate", "1e30", "--out", out)
+    assert failed.returncode == 1 and out.read_text() == "the one before" and [p.name for p in tmp_path.iterdir()] == ["model.bpd"]
+    assert harness.run("train", "--data", PENGUINS, "--target", "species", "--epochs", "1", "--out", out, "--quiet").returncode == 0
+    assert out.stat().st_size > 1000 and [p.name for p in tmp_path.iterdir()] == ["model.bpd"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    rows = ["%d,%s,%s" % (i, "ab"[i % 2], "hi" if i > 30 else "lo") for i in range(1, 61)]
+    (folder / "t.csv").write_text("x,c,y\n" + "\n".join(rows) + "\n")
+    done = harness.run("train", "--data", "t.csv", "--target", "y", "--seed", "1", "--quiet", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_predict_without_any_feature_is_refused(small):
+    done = harness.run("predict", "--model", "model.bpd", "--data", "-", stdin="foo,bar\n1,2\n3,4\n", cwd=small)
+    assert done.returncode == 1 and done.stdout == "" and "none of the columns is a feature of this model; its features: x, c" in done.stderr
+
+
+def test_predict_warns_as_the_server_does(small):
+    part = harness.run("predict", "--model", "model.bpd", "--data", "-", stdin="x,extra,y\n5,1,lo\n50,2,hi\n", cwd=small)
+    assert part.returncode == 0 and len(part.stdout.splitlines()) == 3
+    assert 'there is no column "c"' in part.stderr and 'column "extra" is not a feature' in part.stderr and '"y"' not in part.stderr
+    new = harness.run("predict", "--model", "model.bpd", "--data", "-", stdin="x,c\n5,NEW\n", cwd=small)
+    assert new.returncode == 0 and "NEW" in new.stderr and "warning" in new.stderr
+    assert harness.run("predict", "--model", "model.bpd", "--data", "t.csv", cwd=small).stderr == ""
+
+
+def test_every_format_of_the_server(tmp_path):
+    """The same rows in every format give the same model."""
+    rows = [(i, 3 * i + 0.5, "ab"[i % 2]) for i in range(60)]
+    csv_text = "x,y,c\n" + "".join("%d,%g,%s\n" % r for r in rows)
+    numbers = numpy.array([[i, 3 * i + 0.5] for i in range(60)], dtype="<f8")
+    numpy.save(tmp_path / "n.npy", numbers)
+    numpy.savez(tmp_path / "n.npz", x=numbers[:, 0], y=numbers[:, 1])
+    files = {"a.csv": csv_text.encode(), "a.tsv": csv_text.replace(",", "\t").encode(), "a.ndjson": "".join('{"x":%d,"y":%g,"c":"%s"}\n' % r for r in rows).encode(),
+             "a.json": json.dumps({"records": [dict(zip("xyc", r)) for r in rows]}).encode(), "a.csv.gz": gzip.compress(csv_text.encode())}
+    models = {}
+    for name, body in files.items():
+        (tmp_path / name).write_bytes(body)
+        done = harness.run("train", "--data", name, "--target", "y", "--epochs", "3", "--seed", "1", "--out", name + ".bpd", "--quiet", cwd=tmp_path)
+        assert done.returncode == 0, (name, done.stderr)
+        models[name] = harness.run("predict", "--model", name + ".bpd", "--data", name, cwd=tmp_path).stdout
+    assert set(models.values()) == {models["a.csv"]} and len(models["a.csv"].splitlines()) == 61
+    for name, target in (("n.npy", "x1"), ("n.npz", "y")):
+        done = harness.run("train", "--data", name, "--target", target, "--epochs", "3", "--seed", "1", "--out", "n.bpd", "--quiet", cwd=tmp_path)
+        assert done.returncode == 0, (name, done.stderr)
+        assert len(harness.run("predict", "--model", "n.bpd", "--data", name, cwd=tmp_path).stdout.splitlines()) == 61
+    (tmp_path / "p.parquet").write_bytes(b"PAR1" + bytes(100))
+    done = harness.run("train", "--data", "p.parquet", "--target", "y", cwd=tmp_path)
+    assert done.returncode == 1 and "Parquet" in done.stderr and "to_csv" in done.stderr
+
+
+# ---- doctor ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_refuses_what_serve_refuses(tmp_path, fresh):
+    """Whatever ends `serve` at its start is said by doctor, which then is not well."""
+    key, foreign, newer, other = tmp_path / "key", tmp_path / "foreign", tmp_path / "newer", tmp_path / "other"
+    key.write_text("short\n")
+    (foreign / "datasets").mkdir(parents=True)
+    (foreign / "datasets/customers.csv").write_text("a\n1\n")
+    for folder, pragma in ((newer, "PRAGMA application_id = 0x42504431; PRAGMA user_version = 99"), (other, "PRAGMA application_id = 5")):
+        folder.mkdir()
+        with sqlite3.connect(folder / "backpropd.db") as database:
+            database.executescript("CREATE TABLE t(x); " + pragma)
+        database.close()
+    server = fresh()
+    taken = "127.0.0.1:%d" % server.port
+    cases = [({}, ["--data-dir", foreign]), ({}, ["--data-dir", newer]), ({}, ["--data-dir", other]), ({}, ["--data-dir", "/dev/null"]), ({}, ["--data-dir", "/nowhere/at/all"]),
+             ({}, ["--data-dir", tmp_path / "new", "--api-key-file", key]), ({}, ["--data-dir", tmp_path / "new", "--api-key-file", tmp_path / "none"]),
+             ({"BACKPROPD_LISTEN": "0.0.0.0:0"}, ["--data-dir", tmp_path / "new"]), ({"BACKPROPD_LISTEN": "nonsense"}, ["--data-dir", tmp_path / "new"]),
+             ({"BACKPROPD_LISTEN": taken}, ["--data-dir", tmp_path / "new"]), ({"BACKPROPD_WORKERS": "many"}, ["--data-dir", tmp_path / "new"]),
+             ({"BACKPROPD_KERNELS": "mmx"}, ["--data-dir", tmp_path / "new"]), ({"BACKPROPD_CONFIG": str(tmp_path / "none.conf")}, ["--data-dir", tmp_path / "new"])]
+    for env, flags in cases:
+        env = {"BACKPROPD_LISTEN": "127.0.0.1:0", **env}
+        refused = harness.run("serve", *flags, env=env)
+        assert refused.returncode in (1, 2) and "listening" not in refused.stdout, (env, flags, refused)
+        ill = harness.run("doctor", *flags, env=env)
+        assert ill.returncode == 1 and ill.stdout.endswith("something is wrong\n") and "all is well" not in ill.stdout, (env, flags, ill)
+    well = harness.run("doctor", "--data-dir", tmp_path / "well", env={"BACKPROPD_LISTEN": "127.0.0.1:0"})
+    assert well.returncode == 0 and well.stdout.endswith("all is well\n") and not (tmp_path / "well").exists(), well
+    beside = harness.run("doctor", "--data-dir", server.folder, env={"BACKPROPD_LISTEN": taken})
+    assert beside.returncode == 0 and "in use by a running server, process %d" % server.process.pid in beside.stdout, beside
+    assert list((foreign / "datasets").iterdir()) == [foreign / "datasets/customers.csv"] and sorted(p.name for p in foreign.iterdir()) == ["datasets"]
+
+
+def test_unknown_variables_are_reported(fresh, tmp_path):
+    env = {"BACKPROPD_WORKER": "3", "BACKPROPD_SOMETHING_ELSE": "x", "BACKPROPD_BODY_MAX": "1M"}
+    server = fresh(env=env)
+    log = server.log_text()
+    assert "event=unknown_variable name=BACKPROPD_WORKER did_you_mean=BACKPROPD_WORKERS" in log and "name=BACKPROPD_SOMETHING_ELSE" in log
+    assert "BACKPROPD_BODY_MAX" not in log
+    told = harness.run("doctor", "--data-dir", tmp_path / "new", env={**env, "BACKPROPD_LISTEN": "127.0.0.1:0"}).stdout
+    assert "BACKPROPD_WORKER is not a setting, did you mean BACKPROPD_WORKERS" in told

@@ -27,10 +27,12 @@ struct bp_loss_call {
     const bp_real *y;            /* targets as `target` says */
     const bp_real *weights;      /* (B) weight of each sample, or NULL for 1 */
     const bp_real *counts;       /* (B) what each counts in metrics, where class weights do not enter, or NULL for 1 */
-    const double *class_weights; /* (classes) for classes by position: what a position of each counts within its sample, or NULL for 1 */
+    const double *class_weights; /* (classes) for classes by position: what a position of each counts, or NULL for 1 */
     double scale;                /* gradients are multiplied by it: 1 / sum of weights of the mini-batch */
-    bp_real *d_z;                /* (B, width) stored; NULL: only the loss is wanted */
-    double loss;                 /* out of bp_loss_forward: what evaluate returned */
+    double row_share; /* of an output with rows (steps under a mask, positions with a class): what their weights are multiplied by; 0: so that
+                         the rows of this call count together what its samples do */
+    bp_real *d_z;     /* (B, width) stored; NULL: only the loss is wanted */
+    double loss;      /* out of bp_loss_forward: what evaluate returned */
 };
 
 /* A thing that a prediction tells besides its point. */

@@ -68,43 +68,53 @@ const bp_real *bp_predict(const struct bp_network *network, const bp_real *weigh
     return bp_workspace_output(workspace, 0);
 }
 
-/* Each step or position becomes a row of its own, weighted so that a sample's loss is the mean over those that are there and have a class, of what
- * their classes count. One without a class gets class 0 and no weight. */
-static void weigh_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
+/* Each step or position becomes a row of its own, that counts what its sample does, times its class; hidden ones and those without a class get no
+ * weight, and the class 0. Returns what all rows count. */
+static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
     const struct bp_output *out = &ws->network->outputs[output];
     const int32_t rows = bp_output_rows(ws->network, output), steps = out->shape.dims[0];
     const bp_real *mask = ws->mask[out->node], *y = call->y;                        /* (B, steps) or NULL, (B, rows) */
     bp_real *weights = ws->row_weights[output], *classes = ws->row_classes[output]; /* (B, rows), (B, rows) or NULL */
     bp_real *row_counts = ws->row_counts[output];                                   /* (B, rows): the weights without those of classes */
+    double sum = 0;
     call->width /= rows;
     for (int32_t i = 0; i < call->batch; i++) {
-        const int64_t first = (int64_t)i * rows;
-        double there = 0, present = 0;
+        const double sample = bp_sample_weight(call->weights, (size_t)i), count = bp_sample_weight(call->counts, (size_t)i);
         for (int32_t r = 0; r < rows; r++) {
+            const int64_t at = (int64_t)i * rows + r;
             bool counts = !mask || mask[(int64_t)i * steps + r / (rows / steps)] != 0;
-            double weight = 1;
+            double weight = sample;
             if (classes) {
-                const bp_real class = y[first + r];
+                const bp_real class = y[at];
                 counts = counts && !(class < 0);
-                classes[first + r] = counts ? class : 0;
-                if (call->class_weights && class >= 0 && class < (bp_real)call->width) weight = call->class_weights[(int32_t) class];
+                classes[at] = counts ? class : 0;
+                if (call->class_weights && class >= 0 && class < (bp_real)call->width) weight *= call->class_weights[(int32_t) class];
             }
-            weights[first + r] = counts ? (bp_real)weight : 0;
-            there += (double)weights[first + r];
-            row_counts[first + r] = counts;
-            present += counts;
-        }
-        const double share = there > 0 ? bp_sample_weight(call->weights, (size_t)i) / there : 0;
-        const double part = present > 0 ? bp_sample_weight(call->counts, (size_t)i) / present : 0;
-        for (int32_t r = 0; r < rows; r++) {
-            weights[first + r] = (bp_real)(share * (double)weights[first + r]);
-            row_counts[first + r] = (bp_real)(part * (double)row_counts[first + r]);
+            weights[at] = counts ? (bp_real)weight : 0;
+            row_counts[at] = counts ? (bp_real)count : 0;
+            sum += (double)weights[at];
         }
     }
     if (classes) call->y = classes;
     call->weights = weights;
     call->counts = row_counts;
     call->batch *= rows;
+    return sum;
+}
+
+double bp_output_rows_weight(const struct bp_workspace *workspace, int32_t output, const struct bp_loss_call *call) {
+    struct bp_loss_call rows = *call;
+    rows.width = (int32_t)bp_shape_size(&workspace->network->outputs[output].shape);
+    return weigh_rows(workspace, output, &rows);
+}
+
+/* The weights of the rows by themselves, or so that those of this call count as much as its samples: each row the same. */
+static void share_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
+    double samples = 0, share = call->row_share;
+    for (int32_t i = 0; i < call->batch; i++) samples += bp_sample_weight(call->weights, (size_t)i);
+    const double rows = weigh_rows(ws, output, call);
+    if (share <= 0) share = rows > 0 ? samples / rows : 0;
+    if (share != 1) bp_kernels()->scale((size_t)call->batch, (bp_real)share, ws->row_weights[output]);
 }
 
 void bp_workspace_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch,
@@ -120,7 +130,7 @@ double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_
     if (!call->z) call->z = workspace->a[out->node];
     if (!call->d_z) call->d_z = gradients ? workspace->d[out->node] : NULL;
     call->scale *= out->weight;
-    if (workspace->row_weights[output]) weigh_rows(workspace, output, call);
+    if (workspace->row_weights[output]) share_rows(workspace, output, call);
     call->loss = out->loss->evaluate(out->values, call);
     return out->weight * call->loss;
 }

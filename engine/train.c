@@ -8,6 +8,7 @@
 #include "trainer.h"
 
 #include "kernels/kernels.h"
+#include "workspace.h"
 
 #include <math.h>
 #include <string.h>
@@ -36,15 +37,15 @@ static void fill_shard(void *context, int32_t index) {
     if (trainer->work.lambda < 1) bp_mixing_fill(trainer, shard);
 }
 
-static void pass_shard(void *context, int32_t index) {
-    struct bp_trainer *trainer = context;
-    struct bp_shard *shard = &trainer->shard[index];
+static struct bp_draw draw_of(const struct bp_trainer *trainer, const struct bp_shard *shard) {
+    return (struct bp_draw){.seed = trainer->options.seed,
+                            .step = (uint64_t)trainer->updates,
+                            .first = trainer->work.before + shard->first,
+                            .share = (double)shard->count / trainer->work.n};
+}
+
+static void prepare_calls(const struct bp_trainer *trainer, struct bp_shard *shard) {
     const struct bp_work *work = &trainer->work;
-    if (!shard->count) return;
-    const struct bp_draw draw = {.seed = trainer->options.seed,
-                                 .step = (uint64_t)trainer->updates,
-                                 .first = work->before + shard->first,
-                                 .share = (double)shard->count / work->n};
     for (int32_t k = 0; k < trainer->network->outputs_count; k++)
         shard->calls[k] = (struct bp_loss_call){.batch = shard->count,
                                                 .y = shard->targets[k],
@@ -53,18 +54,75 @@ static void pass_shard(void *context, int32_t index) {
                                                           : work->source->weighted ? shard->weights
                                                                                    : NULL,
                                                 .class_weights = work->source == &trainer->train ? trainer->options.tasks[k].class_weights : NULL,
-                                                .scale = work->scale};
+                                                .scale = work->scale,
+                                                .row_share = work->row_share[k]};
+}
+
+static void backward_shard(struct bp_trainer *trainer, struct bp_shard *shard) {
+    if (!trainer->work.update) return;
+    bp_loss_backward(trainer->network, trainer->work.weights, shard->workspace, shard->gradient, shard->holds, false);
+    shard->holds = true;
+}
+
+static void pass_shard(void *context, int32_t index) {
+    struct bp_trainer *trainer = context;
+    struct bp_shard *shard = &trainer->shard[index];
+    const struct bp_work *work = &trainer->work;
+    if (!shard->count) return;
+    const struct bp_draw draw = draw_of(trainer, shard);
+    prepare_calls(trainer, shard);
     shard->loss = work->lambda < 1
                       ? bp_mixing_loss(trainer, shard, &draw)
                       : bp_loss_forward(trainer->network, work->weights, shard->workspace, work->update ? &draw : NULL, shard->calls, work->update);
-    if (!work->update) return;
-    bp_loss_backward(trainer->network, work->weights, shard->workspace, shard->gradient, shard->holds, false);
-    shard->holds = true;
+    backward_shard(trainer, shard);
 }
 
 static void fill_and_pass_shard(void *context, int32_t index) {
     fill_shard(context, index);
     pass_shard(context, index);
+}
+
+/* ---- steps and positions ------------------------------------------------------------------------------------------- */
+
+/* How many rows count is known once all shards have been forward: each counts once in its mini-batch, whatever its sequence and its shard. */
+static void forward_shard(void *context, int32_t index) {
+    struct bp_trainer *trainer = context;
+    struct bp_shard *shard = &trainer->shard[index];
+    if (!shard->count) return;
+    const struct bp_draw draw = draw_of(trainer, shard);
+    bp_workspace_forward(trainer->network, trainer->work.weights, shard->workspace, shard->count, trainer->work.update ? &draw : NULL);
+    prepare_calls(trainer, shard);
+    for (int32_t k = 0; k < trainer->network->outputs_count; k++)
+        shard->rows[k] = shard->workspace->row_weights[k] ? bp_output_rows_weight(shard->workspace, k, &shard->calls[k]) : 0;
+}
+
+static void loss_shard(void *context, int32_t index) {
+    struct bp_trainer *trainer = context;
+    struct bp_shard *shard = &trainer->shard[index];
+    if (!shard->count) return;
+    prepare_calls(trainer, shard);
+    shard->loss = 0;
+    for (int32_t k = 0; k < trainer->network->outputs_count; k++)
+        shard->loss += bp_output_loss(shard->workspace, k, &shard->calls[k], trainer->work.update);
+    backward_shard(trainer, shard);
+}
+
+/* The shards are filled. The rows of the only output weigh as they are, and *weight becomes what they count; those of several count together what the
+ * samples of the mini-batch do. */
+static void pass_by_rows(struct bp_trainer *trainer, bool whole, double *weight) {
+    struct bp_work *work = &trainer->work;
+    const double samples = *weight;
+    bp_shards_run(trainer->shards, forward_shard, trainer);
+    for (int32_t k = 0; k < trainer->network->outputs_count; k++) {
+        double rows = 0;
+        for (int32_t s = 0; s < work->active; s++) rows += trainer->shard[s].rows[k];
+        work->row_share[k] = rows > 0 ? samples / rows : 0;
+        if (trainer->network->outputs_count > 1) continue;
+        work->row_share[k] = 1;
+        *weight = rows;
+        if (!whole) work->scale = rows > 0 ? 1 / rows : 0;
+    }
+    bp_shards_run(trainer->shards, loss_shard, trainer);
 }
 
 /* ---- the mini-batch ---------------------------------------------------------------------------------------------- */
@@ -121,11 +179,14 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
     }
 }
 
-/* Runs the mini-batch in trainer->work. Returns the loss sum and the sum of sample weights. */
+/* Runs the mini-batch in trainer->work. Returns the loss sum and the sum of the weights of samples, or of the only output's rows. */
 static double run_batch(struct bp_trainer *trainer, double *weight) {
     struct bp_work *work = &trainer->work;
     const bool whole = work->update && (bp_trainer_whole(trainer) || trainer->options.gradient_accumulation_steps > 1);
     work->active = work->n < trainer->options.threads ? work->n : trainer->options.threads;
+    bool by_rows = false; /* mixed samples have the rows of two: each shard shares them by itself */
+    for (int32_t k = 0; work->lambda == 1 && k < trainer->network->outputs_count; k++)
+        by_rows = by_rows || trainer->shard[0].workspace->row_weights[k];
     *weight = work->n;
     work->scale = whole ? 1 : 1.0 / work->n; /* the gradient of all rows of an update is divided by their weight once it is known */
     if (work->source->weighted) {
@@ -134,6 +195,11 @@ static double run_batch(struct bp_trainer *trainer, double *weight) {
         for (int32_t s = 0; s < work->active; s++)
             for (int32_t i = 0; i < trainer->shard[s].count; i++) *weight += (double)trainer->shard[s].weights[i];
         if (!whole) work->scale = *weight > 0 ? 1 / *weight : 0;
+    }
+    if (by_rows) {
+        if (!work->source->weighted) bp_shards_run(trainer->shards, fill_shard, trainer);
+        pass_by_rows(trainer, whole, weight);
+    } else if (work->source->weighted) {
         bp_shards_run(trainer->shards, pass_shard, trainer);
     } else {
         bp_shards_run(trainer->shards, fill_and_pass_shard, trainer);

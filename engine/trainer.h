@@ -46,21 +46,23 @@ struct bp_shard {
     double *changes;                           /* [tensors_count] squared norms of what the update changed, for the health */
     int32_t first, count;                      /* its samples in the mini-batch under way */
     double loss;
+    double rows[BP_OUTPUTS_MAX]; /* what the rows of each output count */
 };
 
 /* The mini-batch under way. */
 struct bp_work {
     const struct bp_source *source;
-    const int64_t *rows; /* [n] */
-    int32_t n, active;   /* samples, shards that got any */
-    int32_t nth;         /* mini-batches of the same update before it, */
-    int64_t before;      /* and their samples */
-    bool update;         /* training: gradients and dropout */
-    bool measure;        /* the health of the layers is wanted */
-    double scale;        /* 1 / sum of sample weights */
-    double clip;         /* factor on the gradient */
-    double rate;         /* learning rate of the update */
-    double lambda;       /* mixup: share of the sample itself; 1: nothing is mixed */
+    const int64_t *rows;              /* [n] */
+    int32_t n, active;                /* samples, shards that got any */
+    int32_t nth;                      /* mini-batches of the same update before it, */
+    int64_t before;                   /* and their samples */
+    bool update;                      /* training: gradients and dropout */
+    bool measure;                     /* the health of the layers is wanted */
+    double scale;                     /* 1 / sum of sample weights, or of those of the only output's rows */
+    double row_share[BP_OUTPUTS_MAX]; /* of each output: see struct bp_loss_call */
+    double clip;                      /* factor on the gradient */
+    double rate;                      /* learning rate of the update */
+    double lambda;                    /* mixup: share of the sample itself; 1: nothing is mixed */
     const bp_real *weights;
 };
 

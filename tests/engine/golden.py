@@ -396,17 +396,19 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0, training=False, l
     else:
         y = single(torch.randn(*a.shape[:-1], a.shape[-1] // outputs))
     weights = single(torch.rand(batch) * 2) if weighted else torch.ones(batch)
-    if by_position:  # the mean over the positions that are there and have a class
-        losses, predictions = LOSSES[name](a.flatten(0, -2), y.clamp(min=0).reshape(-1, 1), **options)
-        there = (y >= 0) * (1 if MASK[0] is None else MASK[0].reshape(*MASK[0].shape, *[1] * (y.dim() - 2)))
-        per_sample = (losses.reshape(y.shape) * there).flatten(1).sum(1) / there.flatten(1).sum(1).clamp(min=1)
-    elif MASK[0] is None:
+    mask = MASK[0]
+    if by_position or mask is not None:  # each position that is there and has a class counts once, and what its sample does
+        flat = y.clamp(min=0).reshape(-1, 1) if by_position else y.flatten(0, 1)
+        losses, predictions = LOSSES[name](a.flatten(0, -2) if by_position else a.flatten(0, 1), flat, **options)
+        shape = y.shape if by_position else mask.shape
+        there = torch.ones(shape) if mask is None else mask.reshape(*mask.shape, *[1] * (len(shape) - 2)).expand(shape)
+        counts = there * weights.reshape(-1, *[1] * (len(shape) - 1)) * ((y >= 0) if by_position else 1)
+        mean = (losses.reshape(shape) * counts).sum() / counts.sum()
+    else:
         per_sample, predictions = LOSSES[name](a, y, **options)
-    else:  # the mean over the steps that are there
-        losses, predictions = LOSSES[name](a.flatten(0, 1), y.flatten(0, 1), **options)
-        per_sample = (losses.unflatten(0, MASK[0].shape) * MASK[0]).sum(1) / MASK[0].sum(1)
-    value = (per_sample * weights).sum()
-    (value / weights.sum()).backward()
+        mean = (per_sample * weights).sum() / weights.sum()
+    mean.backward()
+    value = mean * weights.sum()
     tensor("x", x)
     tensor("y", y)
     if weighted:

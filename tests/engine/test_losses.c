@@ -77,7 +77,8 @@ START_TEST(focal_and_smoothing) {
 }
 END_TEST
 
-/* Three positions with p of their classes 1/2, 1/4 and 3/4, the third without a class in the second sample; classes count 1 and 3. */
+/* Three positions with p of their classes 1/2, 1/4 and 3/4, the third without a class in the second sample. As torch.nn.functional.cross_entropy with
+ * ignore_index, each position counts once, and what its class (1 or 3) and its sample (1 or 5) do; the whole counts what the samples do. */
 START_TEST(classes_by_position) {
     struct bp_network *net = test_network("activation", "cross_entropy", (struct bp_shape){2, {3, 2}});
     struct bp_workspace *ws = NULL;
@@ -90,14 +91,13 @@ START_TEST(classes_by_position) {
         call.weights = weighted ? of_samples : NULL;
         memcpy(bp_workspace_input(ws, 0), x, sizeof x);
         const double loss = bp_loss_forward(net, NULL, ws, NULL, &call, true);
-        const double one = weighted ? (half + quarter + 3 * most) / 5 : (half + quarter + most) / 3;
-        const double two = weighted ? (3 * half + quarter) / 4 * 5 : (half + quarter) / 2;
-        ck_assert_double_eq_tol(loss, one + two, 1e-6);
+        const double expected = weighted ? 6 * (half + quarter + 3 * most + 15 * half + 5 * quarter) / 25 : 2 * (2 * half + 2 * quarter + most) / 5;
+        ck_assert_double_eq_tol(loss, expected, 1e-6);
         ck_assert_int_eq(call.batch, 6);
         ck_assert_int_eq(call.width, 2);
         const double d[4] = {(double)call.d_z[0], (double)call.d_z[6], (double)call.d_z[10], (double)call.d_z[11]};
-        const double expected[4] = {weighted ? -0.1 : -1.0 / 6, weighted ? 0.5 * 15 / 4 : 0.25, 0, 0};
-        ck_assert_double_lt(fabs(d[0] - expected[0]) + fabs(d[1] - expected[1]) + fabs(d[2]) + fabs(d[3]), 1e-6);
+        const double slopes[4] = {weighted ? -0.5 * 6 / 25 : -0.5 * 2 / 5, weighted ? 0.5 * 15 * 6 / 25 : 0.5 * 2 / 5, 0, 0};
+        ck_assert_double_lt(fabs(d[0] - slopes[0]) + fabs(d[1] - slopes[1]) + fabs(d[2]) + fabs(d[3]), 1e-6);
     }
     bp_workspace_free(ws);
     bp_network_free(net);

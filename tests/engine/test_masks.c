@@ -236,20 +236,43 @@ END_TEST
 
 /* ---- losses --------------------------------------------------------------------------------------------------------- */
 
-/* The loss of a sample is the mean over its real steps, and metrics weigh each step so: errors 1 | 2 4 of samples of one and two steps. */
+/* Each step that is there counts once, as in Keras 3, and what its sample does: errors 1 | 2 4 of samples of one and two steps, whether they come in
+ * one mini-batch or two, in one shard or two, before one update or with each. */
 START_TEST(a_masked_loss_by_hand) {
     static struct test_data data = {.width = 2, .y_width = 2, .rows = 2, .x = {1, 0, 2, 4}, .y = {0, 999, 0, 0}, .weights = {1, 3}};
     struct bp_network *net = test_network("masking; dense units=1 kernel_initializer=ones", "mse", (struct bp_shape){2, {2, 1}});
-    struct bp_train_options options = test_options("sgd", "learning_rate=0", 1);
-    test_add_metric(&options, "mae");
-    for (int weighted = 0; weighted < 2; weighted++) {
-        data.weighted = weighted;
+    for (int way = 0; way < 6; way++) {
+        struct bp_train_options options = test_options("sgd", "learning_rate=0", 1);
+        test_add_metric(&options, "mae");
+        options.threads = way / 2 == 1 ? 2 : 1;
+        options.batch_size = way / 2 == 2 ? 1 : 2;
+        data.weighted = way % 2;
         struct bp_trainer *trainer = test_trainer(net, &options, &data, &data);
         test_run(trainer);
-        /* samples: 1 and (4 + 16) / 2; absolute errors 1 and 3 */
-        ck_assert_double_eq_tol(test_metric(trainer, "loss"), weighted ? (1 + 3 * 10) / 4.0 : 5.5, 1e-5);
-        ck_assert_double_eq_tol(test_metric(trainer, "val_loss"), weighted ? (1 + 3 * 10) / 4.0 : 5.5, 1e-5);
-        ck_assert_double_eq_tol(test_metric(trainer, "mae"), weighted ? (1 + 3 * 3) / 4.0 : 2, 1e-5);
+        const double loss = data.weighted ? (1 + 3 * 4 + 3 * 16) / 7.0 : (1 + 4 + 16) / 3.0,
+                     mae = data.weighted ? (1 + 3 * 2 + 3 * 4) / 7.0 : 7 / 3.0;
+        ck_assert_double_eq_tol(test_metric(trainer, "loss"), loss, 1e-5);
+        ck_assert_double_eq_tol(test_metric(trainer, "val_loss"), loss, 1e-5);
+        ck_assert_double_eq_tol(test_metric(trainer, "mae"), mae, 1e-5);
+        ck_assert_double_eq_tol(test_metric(trainer, "val_mae"), mae, 1e-5);
+        bp_trainer_free(trainer);
+    }
+    bp_network_free(net);
+}
+END_TEST
+
+/* One update by the mean over the three steps: w = 1, and its slope 2 (1 + 4 + 16) / 3 = 14, in whatever pieces the samples come. */
+START_TEST(a_masked_update_by_hand) {
+    static struct test_data data = {.width = 2, .y_width = 2, .rows = 2, .x = {1, 0, 2, 4}, .y = {0, 999, 0, 0}};
+    struct bp_network *net = test_network("masking; dense units=1 kernel_initializer=ones use_bias=0", "mse", (struct bp_shape){2, {2, 1}});
+    for (int way = 0; way < 3; way++) {
+        struct bp_train_options options = test_options("sgd", "learning_rate=0.01", 1);
+        options.threads = way == 1 ? 2 : 1;
+        options.batch_size = way == 2 ? 1 : 2;
+        options.gradient_accumulation_steps = way == 2 ? 2 : 1;
+        struct bp_trainer *trainer = test_trainer(net, &options, &data, NULL);
+        test_run(trainer);
+        ck_assert_double_eq_tol((double)bp_trainer_result(trainer)[0], 1 - 0.14, 1e-6);
         bp_trainer_free(trainer);
     }
     bp_network_free(net);
@@ -284,6 +307,7 @@ Suite *suite_masks(void) {
     tcase_add_test(tests, layers_that_refuse_a_mask);
     tcase_add_test(tests, masks_that_meet);
     tcase_add_test(tests, a_masked_loss_by_hand);
+    tcase_add_test(tests, a_masked_update_by_hand);
     tcase_add_test(tests, units_of_masked_steps);
     suite_add_tcase(suite, tests);
     return suite;

@@ -152,6 +152,14 @@ static int attach_loss(struct bp_network *net, const struct bp_graph_output *ask
     output->shape = node->out;
     output->loss = asked->loss;
     output->weight = asked->weight > 0 ? asked->weight : 1;
+    output->steps = asked->loss && asked->loss->target == BP_TARGET_VALUES ? asked->steps : 0;
+    if (output->steps && bp_shape_size(&node->out) > 0 &&
+        (bp_shape_size(&node->out) % output->steps || (node->mask_of >= 0 && node->out.dims[0] != output->steps))) {
+        char shape[64];
+        snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[output->node]);
+        return bp_error_set(error, pointer, "output layer \"%s\" gives %s, but the target has %d steps, of which some may be missing; keep the steps",
+                            node->name, bp_shape_text(&node->out, shape, sizeof shape), (int)output->steps);
+    }
     if (!output->loss) return 0;
     memcpy(output->values, asked->values, sizeof output->values);
     if (output->loss->head && fuse_head(net, output, error)) return -1;
@@ -274,7 +282,8 @@ int32_t bp_network_indices(const struct bp_network *net, int32_t input) {
 int32_t bp_output_rows(const struct bp_network *network, int32_t output) {
     const struct bp_output *out = &network->outputs[output];
     const int32_t positions = bp_loss_positions(out->loss, &out->shape);
-    return positions > 1 ? positions : network->nodes[out->node].mask_of >= 0 ? out->shape.dims[0] : 1;
+    if (positions > 1) return positions;
+    return out->steps ? out->steps : network->nodes[out->node].mask_of >= 0 ? out->shape.dims[0] : 1;
 }
 
 void bp_network_initialize(const struct bp_network *network, uint64_t seed, bp_real *weights) {

@@ -31,6 +31,7 @@ struct bp_graph_output {
     const struct bp_loss_ops *loss; /* NULL: not known yet, nothing is fused */
     struct bp_value values[BP_VALUES_MAX];
     double weight; /* of its loss in the sum of losses; 0 stands for 1 */
+    int32_t steps; /* of a target of numbers whose last steps may be missing (NaN): each is a row of its own, or none; 0: all numbers are there */
 };
 
 /* What a user defined. All arrays are the caller's. */
@@ -49,6 +50,7 @@ struct bp_output {
     const struct bp_loss_ops *loss;
     struct bp_value values[BP_VALUES_MAX]; /* the loss's */
     double weight;
+    int32_t steps;                        /* as in struct bp_graph_output */
     const struct bp_activation_ops *head; /* an activation taken off the output layer because the loss fuses it. NULL: none. */
     bool head_implied;                    /* the output layer was linear and the loss implies its head (logits) */
 };
@@ -72,7 +74,8 @@ struct bp_network {
 int bp_network_plan(const struct bp_graph *graph, struct bp_network **network, struct bp_error *error);
 void bp_network_free(struct bp_network *network);
 
-/* Rows that a sample of that output is to its loss: one for each of its positions with a class, or for each of its steps when it has a mask; else 1.
+/* Rows that a sample of that output is to its loss: one for each of its positions with a class, or for each of its steps when it has a mask or some
+ * may be missing; else 1.
  */
 int32_t bp_output_rows(const struct bp_network *network, int32_t output);
 

@@ -3,6 +3,7 @@
 #include "kernels/kernels.h"
 #include "workspace.h"
 
+#include <math.h>
 #include <string.h>
 
 static const double no_numbers[4];
@@ -68,14 +69,23 @@ const bp_real *bp_predict(const struct bp_network *network, const bp_real *weigh
     return bp_workspace_output(workspace, 0);
 }
 
-/* Each step or position becomes a row of its own, that counts what its sample does, times its class; hidden ones and those without a class get no
- * weight, and the class 0. Returns what all rows count. */
+/* Whether a step of `width` numbers is there: none is missing. Missing ones become 0 in the copy, which losses read. */
+static bool copy_step(const bp_real *y, int32_t width, bp_real *copy) {
+    bool there = true;
+    for (int32_t j = 0; j < width; j++) there = there && !isnan(y[j]);
+    for (int32_t j = 0; j < width; j++) copy[j] = there ? y[j] : 0;
+    return there;
+}
+
+/* Each step or position becomes a row of its own, that counts what its sample does, times its class; hidden and missing ones and those without a
+ * class get no weight, and the class or the target 0. Returns what all rows count. */
 static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
     const struct bp_output *out = &ws->network->outputs[output];
     const int32_t rows = bp_output_rows(ws->network, output), steps = out->shape.dims[0];
-    const bp_real *mask = ws->mask[out->node], *y = call->y;                        /* (B, steps) or NULL, (B, rows) */
-    bp_real *weights = ws->row_weights[output], *classes = ws->row_classes[output]; /* (B, rows), (B, rows) or NULL */
-    bp_real *row_counts = ws->row_counts[output];                                   /* (B, rows): the weights without those of classes */
+    const int32_t width = out->steps ? bp_loss_target_width(out->loss, out->values, &out->shape) / rows : 1; /* of a row in y */
+    const bp_real *mask = ws->mask[out->node], *y = call->y;                       /* (B, steps) or NULL, (B, rows, width) */
+    bp_real *weights = ws->row_weights[output], *copies = ws->row_classes[output]; /* (B, rows), (B, rows, width) or NULL */
+    bp_real *row_counts = ws->row_counts[output];                                  /* (B, rows): the weights without those of classes */
     double sum = 0;
     call->width /= rows;
     for (int32_t i = 0; i < call->batch; i++) {
@@ -84,10 +94,12 @@ static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct b
             const int64_t at = (int64_t)i * rows + r;
             bool counts = !mask || mask[(int64_t)i * steps + r / (rows / steps)] != 0;
             double weight = sample;
-            if (classes) {
+            if (out->steps) {
+                counts = copy_step(y + at * width, width, copies + at * width) && counts;
+            } else if (copies) {
                 const bp_real class = y[at];
                 counts = counts && !(class < 0);
-                classes[at] = counts ? class : 0;
+                copies[at] = counts ? class : 0;
                 if (call->class_weights && class >= 0 && class < (bp_real)call->width) weight *= call->class_weights[(int32_t) class];
             }
             weights[at] = counts ? (bp_real)weight : 0;
@@ -95,7 +107,7 @@ static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct b
             sum += (double)weights[at];
         }
     }
-    if (classes) call->y = classes;
+    if (copies) call->y = copies;
     call->weights = weights;
     call->counts = row_counts;
     call->batch *= rows;

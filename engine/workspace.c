@@ -38,17 +38,19 @@ static size_t mask_reals(const struct bp_network *net, int32_t node, int32_t bat
     return net->nodes[node].mask_of == node ? bp_reals_round((size_t)batch_max * (size_t)net->nodes[node].out.dims[0]) : 0;
 }
 
-/* Classes of an output's positions, when it has several. */
+/* Classes of an output's positions, when it has several; targets of an output whose steps may be missing. */
 static size_t class_reals(const struct bp_network *net, int32_t output, int32_t batch_max) {
-    const int32_t positions = bp_loss_positions(net->outputs[output].loss, &net->outputs[output].shape);
-    return positions > 1 ? bp_reals_round((size_t)batch_max * (size_t)positions) : 0;
+    const struct bp_output *out = &net->outputs[output];
+    const int32_t positions = bp_loss_positions(out->loss, &out->shape);
+    const int32_t numbers = positions > 1 ? positions : out->steps ? bp_loss_target_width(out->loss, out->values, &out->shape) : 0;
+    return numbers ? bp_reals_round((size_t)batch_max * (size_t)numbers) : 0;
 }
 
-/* Weights of an output's positions, when it has several; of its steps, when it has a mask. */
+/* Weights of an output's positions, when it has several; of its steps, when it has a mask or they may be missing. */
 static size_t row_reals(const struct bp_network *net, int32_t output, int32_t batch_max) {
     const bool masked = net->nodes[net->outputs[output].node].mask_of >= 0;
     const int32_t rows = bp_output_rows(net, output);
-    return rows > 1 || masked ? bp_reals_round((size_t)batch_max * (size_t)rows) : 0;
+    return rows > 1 || masked || net->outputs[output].steps ? bp_reals_round((size_t)batch_max * (size_t)rows) : 0;
 }
 
 /* Reals of all buffers. */

@@ -14,7 +14,8 @@ struct bp_workspace {
     int32_t *owner;         /* [nodes] the node whose buffers it uses: itself, or what a view looks at */
     bool *learns;           /* [nodes] weights lie at it or before it: its gradient is wanted */
     bp_real **mask;         /* [nodes] the mask of its output (B, steps), NULL: none */
-    bp_real **row_weights;  /* [outputs] (B, steps) of an output with a mask, (B, positions) of one with classes by position, else NULL */
+    bp_real **row_weights;  /* [outputs] (B, steps) of an output with a mask or with steps that may be missing, (B, positions) of one with classes by
+                               position, else NULL */
     bp_real **row_counts;   /* [outputs] likewise: what each counts in metrics */
     bp_real **row_classes;  /* [outputs] (B, positions) of the latter, else NULL */
     bool *written;          /* [nodes] during a backward pass: the gradient buffer of this owner holds something */

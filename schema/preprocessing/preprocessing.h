@@ -131,6 +131,7 @@ struct schema_target {
     double mean, std;                /* regression: standardised inside */
     struct schema_channel *channels; /* regression of a tensor: (channels_count) as of features; 0: mean and std hold for all numbers */
     int32_t channels_count;
+    bool ragged;           /* of a tensor of numbers: rows may lack steps at the end, which are learned from in none of them */
     double min, max;       /* regression, while a job is resolved: of the training rows, NaN: not known; channels have their own */
     double counts_mean;    /* for a loss of counts: their mean in the training rows, 0: not known */
     int64_t units_at;      /* of its first numberin the preprocessing's units */
@@ -175,6 +176,7 @@ struct schema_fit_target {
     int32_t column;
     char *const *labels; /* the classes; labels_count 0 for regression */
     int32_t labels_count;
+    bool ragged;                 /* see struct schema_target */
     bool balanced;               /* weigh classes by how rare they are: n / (classes * rows of the class) */
     const double *class_weights; /* (labels_count), or NULL */
 };
@@ -346,6 +348,8 @@ struct schema_tensor_fit {
 };
 int schema_tensor_fit(struct schema_tensor_fit *how, const struct schema_fit *fit, int32_t column, struct bp_error *error);
 int schema_feature_fit_tensor(struct schema_feature *feature, const struct schema_fit *fit, int32_t column, struct bp_error *error);
+/* Whether rows of a tensor column lack whole steps at the end, and not all. -1: no memory. */
+int schema_tensor_ragged(const struct schema_dataset *dataset, int32_t column);
 /* v: the numbers of a cell, NULL: missing. */
 void schema_tensor_apply(const struct schema_feature *feature, const float *v, float *out);
 void schema_channels_encode(struct schema_channel *channels, int32_t count, json_t *json);

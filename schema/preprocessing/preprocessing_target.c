@@ -91,6 +91,7 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
         p->targets_count++;
         if (fit->dataset->columns[from->column].type == SCHEMA_TENSOR) target->shape = fit->dataset->columns[from->column].shape;
         target->classification = from->labels_count > 0;
+        target->ragged = from->ragged;
         target->std = 1;
         balanced = balanced || from->balanced;
         if (!(target->name = strdup(fit->dataset->columns[from->column].name)) || (target->classification && fit_labels(from, target) != 0))
@@ -161,6 +162,7 @@ static json_t *encode_target(const struct schema_target *t) {
     if (!t->classification) {
         json_t *json = json_pack("{s:s, s:s, s:f, s:f}", "name", t->name, "task", "regression", "mean", t->mean, "std", t->std);
         if (t->channels_count) schema_channels_encode(t->channels, t->channels_count, json);
+        if (t->ragged) json_object_set_new(json, "ragged", json_true());
         if (t->shape.rank > 0) json_object_set_new(json, "shape", schema_dims_encode(&t->shape));
         return json;
     }
@@ -194,6 +196,7 @@ static int decode_target(const json_t *json, struct schema_target *t) {
     if (!name || !task || !(t->name = strdup(name))) return -1;
     t->classification = strcmp(task, "classification") == 0;
     const bool by_channel = !t->classification && json_is_array(json_object_get(json, "mean"));
+    t->ragged = json_is_true(json_object_get(json, "ragged")) && shape && !t->classification;
     t->mean = json_number_value(json_object_get(json, "mean"));
     t->std = t->classification || by_channel ? 1 : json_number_value(json_object_get(json, "std"));
     if (shape && schema_dims_decode(shape, &t->shape) != 0) return -1;
@@ -261,15 +264,26 @@ int32_t schema_target_class(const struct schema_target *target, double number) {
     return isnan(number) ? -1 : class_of(target, schema_number_text(number, text, sizeof text));
 }
 
+/* How many numbers of the cell are there, when steps at its end may be missing: the lists of a ragged target, the classes of positions. */
+static int64_t present(const struct schema_target *t, const float *cell, int64_t size) {
+    const int64_t step = size / t->shape.dims[0];
+    int64_t n = size;
+    for (int64_t k = size; (t->ragged || t->classification) && k > 0 && isnan(cell[k - 1]); k--)
+        if ((k - 1) % step == 0) n = k - 1;
+    return n;
+}
+
 bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_t row, float *out) {
     const struct schema_target *t = &view->preprocessing->targets[k];
     const int64_t size = schema_target_size(t);
-    bool complete = true;
     if (view->targets[k] < 0) return false;
     schema_dataset_tensor(view->dataset, view->targets[k], row, out);
-    for (int64_t i = 0; i < size; i++) {
+    const int64_t n = present(t, out, size);
+    bool complete = n > 0;
+    for (int64_t i = 0; i < n; i++) {
         if (!t->classification) out[i] = (float)(((double)out[i] - schema_target_origin(t, i)) / schema_target_unit(t, i));
         complete = complete && isfinite(out[i]) && (!t->classification || (out[i] < (float)t->labels_count && out[i] == floorf(out[i])));
     }
+    for (int64_t i = n; i < size; i++) out[i] = t->classification ? -1 : NAN; /* counts for nothing */
     return complete;
 }

@@ -43,6 +43,20 @@ static bool cut_short(const float *cell, int64_t size, int64_t width) {
     return missing && any;
 }
 
+int schema_tensor_ragged(const struct schema_dataset *dataset, int32_t column) {
+    const struct schema_column *c = &dataset->columns[column];
+    const int64_t size = bp_shape_size(&c->shape);
+    float *cell = c->bytes ? NULL : malloc((size_t)size * sizeof *cell); /* bytes are all there */
+    bool ragged = false;
+    if (!c->bytes && !cell) return -1;
+    for (int64_t row = 0; cell && !ragged && row < dataset->rows; row++) {
+        schema_dataset_tensor(dataset, column, row, cell);
+        ragged = cut_short(cell, size, size / c->shape.dims[0]);
+    }
+    free(cell);
+    return ragged;
+}
+
 static int set_channels(struct schema_tensor_fit *how, const struct schema_moments *m, struct bp_error *error) {
     for (int32_t c = 0; c < how->channels_count; c++) {
         struct schema_channel *channel = &how->channels[c];

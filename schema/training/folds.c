@@ -119,7 +119,8 @@ static bool goes_with(const struct schema_training *t, int32_t width) {
     struct bp_error error = {0};
     memcpy(inputs, t->preprocessing->inputs, sizeof inputs);
     inputs[0].shape.dims[0] = width;
-    struct bp_graph graph = schema_definition_graph(t->definition, inputs, t->preprocessing->inputs_count);
+    struct bp_graph graph = schema_training_graph(t->definition, t->preprocessing, inputs);
+
     const bool good = bp_network_plan(&graph, &network, &error) == 0;
     bp_network_free(network);
     return good;

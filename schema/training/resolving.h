@@ -10,6 +10,7 @@ struct resolving_target {
     int32_t column;
     char pointer[RESOLVING_POINTER_MAX]; /* where the request names it */
     bool classification, balanced;
+    bool ragged;   /* a tensor of numbers whose rows may lack steps at the end */
     char **labels; /* classification: sorted */
     int32_t labels_count;
     double *class_weights; /* (labels_count) or NULL */

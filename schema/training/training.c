@@ -47,6 +47,7 @@ static struct schema_preprocessing bare_targets(const struct resolving *r, struc
         targets[k] = (struct schema_target){
             .name = c->name, .classification = t->classification, .labels_count = t->labels_count, .labels = t->labels, .std = 1};
         if (c->type == SCHEMA_TENSOR) targets[k].shape = c->shape;
+        targets[k].ragged = t->ragged;
     }
     int32_t dropping = 0; /* features whose missing values leave rows out */
     for (int32_t i = 0; i < r->features_count; i++)
@@ -65,6 +66,7 @@ static int fit_rows(struct resolving *r, const struct schema_split *split, struc
         targets[k] = (struct schema_fit_target){.column = r->targets[k].column,
                                                 .labels = r->targets[k].labels,
                                                 .labels_count = r->targets[k].labels_count,
+                                                .ragged = r->targets[k].ragged,
                                                 .balanced = r->targets[k].balanced,
                                                 .class_weights = r->targets[k].class_weights};
     const struct schema_fit how = {.dataset = r->dataset,

@@ -46,6 +46,9 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
 /* Classification: whether the network's numbers are scores of the classes instead of probabilities: those of a loss for scores, and those of an
  * output that is neither softmax nor sigmoid. The largest, or the sign of a single one, tells the class. */
 bool schema_training_scores(const struct schema_training *training, int32_t output);
+/* The graph of the definition for that preprocessing, with inputs in their place when they are given. */
+struct bp_graph schema_training_graph(const struct schema_definition *definition, const struct schema_preprocessing *preprocessing,
+                                      const struct bp_input *inputs);
 void schema_training_free(struct schema_training *training);
 
 /* {"definition","options","preprocessing","features","target","task","layers","parameters"}: the heart of a spec, a version's document and a model

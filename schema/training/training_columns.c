@@ -371,6 +371,11 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
                        "target \"%s\" has %d different integers in %lld rows, too many to be classes, and is predicted as a number; say "
                        "\"task\":\"classification\" for classes",
                        c->name, c->distinct_count, (long long)(r->dataset->rows - c->missing));
+    if (!t->classification && c->type == SCHEMA_TENSOR) {
+        const int ragged = schema_tensor_ragged(r->dataset, t->column);
+        t->ragged = ragged > 0;
+        if (ragged < 0) schema_problem_add(r->problems, t->pointer, "out of memory");
+    }
     if (!t->classification) return;
     if (c->type == SCHEMA_TENSOR) {
         if (!position_labels(r, t)) return;

@@ -76,6 +76,15 @@ static bool all_fit(const struct schema_training *t) {
     return true;
 }
 
+struct bp_graph schema_training_graph(const struct schema_definition *d, const struct schema_preprocessing *p, const struct bp_input *inputs) {
+    struct bp_graph graph = schema_definition_graph(d, inputs ? inputs : p->inputs, p->inputs_count);
+    for (int32_t o = 0; o < p->outputs_count; o++) {
+        const struct schema_target *t = &p->targets[p->outputs[o].first];
+        graph.outputs[o].steps = t->ragged ? t->shape.dims[0] : 0;
+    }
+    return graph;
+}
+
 struct schema_training *schema_training_decode(const json_t *json, struct bp_error *error) {
     struct schema_problems problems = {0};
     struct schema_training *t = calloc(1, sizeof *t);
@@ -89,7 +98,7 @@ struct schema_training *schema_training_decode(const json_t *json, struct bp_err
     schema_problems_clear(&problems);
     if (t->definition) t->preprocessing = schema_preprocessing_decode(json_object_get(json, "preprocessing"), error);
     if (!t->preprocessing || (error && error->message[0])) goto failed;
-    struct bp_graph graph = schema_definition_graph(t->definition, t->preprocessing->inputs, t->preprocessing->inputs_count);
+    struct bp_graph graph = schema_training_graph(t->definition, t->preprocessing, NULL);
     if (bp_network_plan(&graph, &t->network, error) != 0) goto failed;
     if (all_fit(t)) return t;
     bp_error_set(error, "/definition", "the definition is not complete, or its output does not fit the target");

@@ -119,8 +119,7 @@ static void check_loss(struct resolving *r, int32_t o) {
 /* ---- the network as it stands ----------------------------------------------------------------------------------------------- */
 
 struct bp_network *resolving_plan(struct resolving *r, bool with_loss) {
-    struct bp_graph graph =
-        schema_definition_graph(r->training->definition, r->training->preprocessing->inputs, r->training->preprocessing->inputs_count);
+    struct bp_graph graph = schema_training_graph(r->training->definition, r->training->preprocessing, NULL);
     struct bp_error error = {0};
     struct bp_network *network = NULL;
     graph.any_readers = !with_loss; /* the outputs are not known yet */

@@ -54,6 +54,7 @@ static void trim(struct span *s) {
 
 /* A currency before or behind. False: there is another one already. */
 static bool take_currency(struct span *s, char currency[static 8]) {
+    if (s->p < s->end && (unsigned char)(*s->p - '0') < 10 && (unsigned char)(s->end[-1] - '0') < 10) return true; /* most numbers */
     for (int i = 0; currencies[i]; i++) {
         const bool before = starts(s, currencies[i]), behind = !before && ends(s, currencies[i]);
         if (!before && !behind) continue;

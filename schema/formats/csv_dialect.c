@@ -100,6 +100,8 @@ struct facts {
 /* A number with a decimal point, and perhaps commas that group its digits. */
 static bool has_point(const struct field *f) {
     struct schema_number_spelling spelling;
+    double number;
+    if (schema_number_cell(f->text, f->size, &number)) return true;
     return schema_number_spell(f->text, f->size, &spelling) && (spelling.marks >> SCHEMA_MARKS_COMMA_POINT & 1);
 }
 

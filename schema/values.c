@@ -3,6 +3,7 @@
  * Sections: words for messages, decoding one value, decoding an object, encoding, the catalog. */
 #include "values.h"
 
+#include "aliases.h"
 #include "ingest.h"
 #include "text.h"
 
@@ -203,6 +204,9 @@ static int unknown(const struct bp_entry *entry, const char *const *others, cons
         snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", n < sizeof list - 80 ? name_at(&names, i) : "...");
         if (n >= sizeof list - 80) break;
     }
+    char alias[400];
+    if (*schema_alias_hint("field", name, alias, sizeof alias))
+        return schema_problem_add(problems, pointer, "unknown field \"%.60s\"%s", name, alias);
     const char *nearest = schema_nearest(name, name_at, &names, count);
     if (nearest) return schema_problem_add(problems, pointer, "unknown field \"%.60s\"%s", name, schema_did_you_mean(nearest, hint, sizeof hint));
     return schema_problem_add(problems, pointer, "unknown field \"%.60s\"; %s knows: %s", name, entry->name, list[0] ? list : "no fields");
@@ -258,7 +262,11 @@ const struct bp_entry *schema_entry_decode(const json_t *json, const char *point
     const struct bp_entry *entry = bp_family_find(family, json_string_value(type));
     if (!entry) {
         const char *nearest = schema_nearest(json_string_value(type), entry_at, family, family->count);
-        char list[400] = "";
+        char list[400] = "", alias[400];
+        if (*schema_alias_hint(family->noun, json_string_value(type), alias, sizeof alias)) {
+            schema_problem_add(problems, place, "there is no %s \"%.60s\"%s", family->noun, json_string_value(type), alias);
+            return NULL;
+        }
         for (int32_t i = 0; i < family->count && !nearest; i++) {
             size_t n = strlen(list);
             snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "; known: ", family->entries[i]->name);

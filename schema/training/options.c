@@ -188,6 +188,21 @@ static json_t *encode_validation(const struct schema_options *o) {
     return json;
 }
 
+/* What a definition says, placed in the job beside it. */
+static const char *const model_parts[] = {"layers", "loss", "metrics", "loss_weights", "outputs", "inputs", NULL};
+
+static bool misplaced(const json_t *object, const char *pointer, const char *const *known, const char *name, struct schema_problems *problems) {
+    char place[256];
+    if (!json_object_get(object, name)) return false;
+    for (int32_t i = 0; known[i]; i++)
+        if (strcmp(known[i], name) == 0) return false;
+    const bool layers = strcmp(name, "layers") == 0;
+    schema_problem_add(problems, schema_pointer(pointer, name, place, sizeof place),
+                       "\"%s\" is part of the model: write \"model\":{\"layers\":[...]%s%s%s}", name, layers ? "" : ",\"", layers ? "" : name,
+                       layers ? "" : "\":...");
+    return true;
+}
+
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
                           struct schema_problems *problems) {
     int64_t before = problems->total;
@@ -196,6 +211,12 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
     for (int32_t i = 0; others && others[i] && i < 27; i++) known[4 + i] = others[i];
     struct bp_value values[sizeof params / sizeof *params];
     memset(options, 0, sizeof *options);
+    for (int32_t i = 0; model_parts[i]; i++) { /* passed over here: the problem says where they belong */
+        if (!misplaced(object, pointer, known, model_parts[i], problems)) continue;
+        int32_t n = 0;
+        while (known[n]) n++;
+        if (n < 31) known[n] = model_parts[i];
+    }
     schema_values_decode(object, pointer, &options_entry, known, values, problems);
     options->epochs = (int32_t)values[EPOCHS].number;
     options->batch_size = (int32_t)values[BATCH_SIZE].number;

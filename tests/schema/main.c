@@ -4,6 +4,7 @@
 
 /* clang-format off */
 #define SUITES(X) \
+    X(aliases) \
     X(arrays) \
     X(column_types) \
     X(csv) \

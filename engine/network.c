@@ -32,8 +32,9 @@ static int explain(const struct bp_network *net, const struct bp_node *node, con
     for (int32_t i = 0; i < node->inputs_count; i++) {
         const struct bp_node *from = &net->nodes[node->inputs[i]];
         const size_t used = strlen(reads);
-        snprintf(reads + used, sizeof reads - used, "%s%s \"%s\" of shape %s", i ? ", " : "", from->ops ? "layer" : "input", from->name,
-                 bp_shape_text(&from->out, shape, sizeof shape));
+        const bool known = from->out.rank >= 0; /* the shape of an input follows from the data, which may not be there yet */
+        snprintf(reads + used, sizeof reads - used, "%s%s \"%s\"%s%s", i ? ", " : "", from->ops ? "layer" : "input", from->name,
+                 known ? " of shape " : "", known ? bp_shape_text(&from->out, shape, sizeof shape) : "");
     }
     snprintf(pointer, sizeof pointer, "/layers/%d%.128s", (int)net->layer_of[node - net->nodes], cause->pointer);
     return bp_error_set(error, pointer, "layer \"%s\" (it reads %s): %s", node->name, reads, cause->message);

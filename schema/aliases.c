@@ -1,4 +1,4 @@
-/* aliases.c - see aliases.h. The table is aliases.def. */
+/* aliases.c - see aliases.h. The table is aliases.inc. */
 #include "aliases.h"
 
 #include <ctype.h>
@@ -7,7 +7,7 @@
 
 const struct schema_alias schema_aliases[] = {
 #define X(kind, names, write, note) {kind, names, write, note},
-#include "aliases.def"
+#include "aliases.inc"
 #undef X
 };
 const int32_t schema_aliases_count = (int32_t)(sizeof schema_aliases / sizeof *schema_aliases);

@@ -163,6 +163,10 @@ static json_t *encode_target(const struct schema_target *t) {
         json_t *json = json_pack("{s:s, s:s, s:f, s:f}", "name", t->name, "task", "regression", "mean", t->mean, "std", t->std);
         if (t->channels_count) schema_channels_encode(t->channels, t->channels_count, json);
         if (t->ragged) json_object_set_new(json, "ragged", json_true());
+        if (t->channels_count == 1) { /* read back as one mean and deviation, which is all that is needed then */
+            json_object_del(json, "min");
+            json_object_del(json, "max");
+        }
         if (t->shape.rank > 0) json_object_set_new(json, "shape", schema_dims_encode(&t->shape));
         return json;
     }

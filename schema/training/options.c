@@ -52,6 +52,8 @@ static const struct bp_param params[] = {
 };
 static const struct bp_entry options_entry = {"a job", "training options", params, sizeof params / sizeof *params};
 
+#define FRACTION_MAX 0.9
+
 static const struct bp_param validation_params[] = {
     {"fraction", BP_PARAM_NUMBER, "share of the rows held back for validation, 0 for none", .preset = 0.2, .min = 0, .max = 1,
      .flags = BP_PARAM_MAX_OPEN},
@@ -169,6 +171,11 @@ static void decode_validation(const json_t *json, const char *pointer, struct sc
                            folds ? "with folds every row validates once: leave fraction out, or say a fraction without folds"
                                  : "the rows of the other dataset validate, none of the job's own are held back: leave fraction out");
     if (!valid) return;
+    const bool by_column = options->validation == SCHEMA_VALIDATION_COLUMN; /* of a resolved job: the share that the column came to */
+    if (values[FRACTION].number > FRACTION_MAX && !by_column)
+        schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place),
+                           "fraction must be a number of at least 0 and at most %g, got %g: rows are needed to train on", FRACTION_MAX,
+                           values[FRACTION].number);
     options->validation_fraction = values[FRACTION].number;
     options->folds = (int32_t)values[FOLDS].number;
     if (folds) options->validation_fraction = 1.0 / options->folds;

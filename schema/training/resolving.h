@@ -73,6 +73,10 @@ void resolving_stopping(struct resolving *r);
 
 /* training_effect.c: what is asked for and would have no effect. */
 void resolving_inputs(struct resolving *r);
+/* A feature that an embedding reads as it is: a scale that is asked of it. */
+void resolving_scale_of_indices(struct resolving *r, const struct schema_feature *feature);
+/* Of the planned network and the options. */
+void resolving_effects(struct resolving *r);
 
 /* training_split.c: what of a cross-validation is wrong, or worth a word, before it begins; -1 with the error. split: all rows that can be learnt
  * from. */

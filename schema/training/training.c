@@ -261,6 +261,7 @@ static void leave_indices(struct resolving *r) {
                 schema_problem_add(r->problems, resolving_validation_place(r, "dataset", where, sizeof where),
                                    "its column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d", f->name, worst,
                                    indices - 1);
+            resolving_scale_of_indices(r, f);
             schema_feature_unscaled(f);
         }
     }
@@ -318,6 +319,7 @@ static void resolve(struct resolving *r) {
     if (r->training->network && !r->training->network->complete)
         schema_problem_add(r->problems, r->request->definition_pointer, "the shapes of this network are not all known");
     if (!r->problems->total) check_training(r);
+    if (!r->problems->total && !r->training->fold) resolving_effects(r);
     if (!r->problems->total) resolving_folds_plan(r);
 }
 

@@ -202,6 +202,18 @@ static void choose_features(struct resolving *r) {
     }
 }
 
+/* An encode of a column that has none, even the default one, would be without effect. */
+static void check_encode(struct resolving *r, const struct schema_column *c, const json_t *asked, const char *pointer) {
+    char where[RESOLVING_POINTER_MAX], got[80];
+    const json_t *encode = json_object_get(asked, "encode");
+    if (!encode || json_is_null(encode) || c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_TEXT) return;
+    schema_problem_add(
+        r->problems, schema_pointer(pointer, "encode", where, sizeof where),
+        "encode is for categories and texts, but column \"%.60s\" is %s, so %s would have no effect; upload the column as categorical, or "
+        "leave encode out",
+        c->name, schema_type_name(c->type), schema_json_text(encode, got, sizeof got));
+}
+
 /* What the request asks of single columns. */
 static void choose_options(struct resolving *r) {
     char where[RESOLVING_POINTER_MAX], deeper[RESOLVING_POINTER_MAX];
@@ -215,7 +227,9 @@ static void choose_options(struct resolving *r) {
         const int32_t column = find_column(r, name, deeper);
         int32_t feature = -1;
         for (int32_t i = 0; column >= 0 && i < r->features_count; i++) feature = r->features[i] == column ? i : feature;
+        const int64_t before = r->problems->total;
         if (feature >= 0) schema_column_options_decode(asked, deeper, &r->dataset->columns[column], &r->options[feature], r->problems);
+        if (feature >= 0 && r->problems->total == before) check_encode(r, &r->dataset->columns[column], asked, deeper);
         else if (column >= 0) schema_problem_add(r->problems, deeper, "column \"%.80s\" is not a feature of this job", name);
     }
 }
@@ -389,6 +403,11 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has only one value, \"%.60s\": a classification needs at least two classes",
                            c->name, t->labels_count ? t->labels[0] : "");
     }
+    if (c->type == SCHEMA_NUMERIC && !c->integral && t->labels_count > INTEGER_CLASSES_MAX)
+        resolving_warn(r,
+                       "target \"%s\" has %d different numbers with fractions, each of which is taken as a class of its own; say "
+                       "\"task\":\"regression\" to predict it as a number",
+                       c->name, t->labels_count);
     if (t->labels && t->labels_count > 1) qsort(t->labels, (size_t)t->labels_count, sizeof *t->labels, compare_labels);
 }
 

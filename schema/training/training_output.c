@@ -369,8 +369,12 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
     if (last->layer >= 0 && last->shape.rank != 1 && !by_position(r, o)) {
         char where[RESOLVING_POINTER_MAX];
         snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer);
-        schema_problem_add(r->problems, where, "the last layer gives a tensor of rank %d; end with a flatten layer, or with the output layer itself",
-                           last->shape.rank);
+        char shape[64];
+        schema_problem_add(
+            r->problems, where,
+            "layer \"%s\", the last one, gives the shape %s, but the output layer for \"%.60s\" reads a list of numbers; put a flatten or a "
+            "pooling layer behind it, or the output layer itself",
+            last->name, bp_shape_text(&last->shape, shape, sizeof shape), column_name(r, o));
         return;
     }
     if (units > 65536) {

@@ -36,7 +36,8 @@ static void check_problems(struct schema_problems *problems) {
     for (int32_t i = 0; i < problems->count; i++) {
         const char *detail = problems->items[i].detail;
         if (getenv("FUZZ_SHOW")) fprintf(stderr, "%s: %s\n", problems->items[i].pointer ? problems->items[i].pointer : "", detail);
-        FUZZ_REQUIRE(detail && strlen(detail) > 10 && !strstr(detail, "(null)") && !strstr(detail, "out of memory") && !strstr(detail, "nan to nan"));
+        FUZZ_REQUIRE(detail && strlen(detail) > 10 && !strstr(detail, "(null)") && !strstr(detail, "out of memory") &&
+                     !strstr(detail, "nan to nan") && !strstr(detail, "of shape ?"));
     }
     free(text);
     json_decref(json);

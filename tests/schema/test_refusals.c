@@ -92,6 +92,63 @@ START_TEST(no_row_that_validates) {
 }
 END_TEST
 
+/* ---- what would have no effect -------------------------------------------------------------------------------------- */
+
+START_TEST(options_without_effect) {
+    refused(LINEAR, "{\"target\":\"y\",\"columns\":{\"a\":{\"encode\":\"one_hot\"}}}",
+            "/columns/a/encode: encode is for categories and texts, but column \"a\" is numeric, so the string \"one_hot\" would have no effect");
+    refused(LINEAR, "{\"target\":\"y\",\"optimizer\":{\"type\":\"sgd\",\"nesterov\":true}}",
+            "/optimizer/nesterov: nesterov looks ahead along the momentum, which is 0");
+    taken(LINEAR, "{\"target\":\"y\",\"optimizer\":{\"type\":\"sgd\",\"nesterov\":true,\"momentum\":0.5}}");
+    refused(LINEAR, "{\"target\":\"y\",\"epochs\":5,\"schedule\":{\"type\":\"constant\",\"warmup_epochs\":5}}",
+            "/schedule/warmup_epochs: a warm-up of 5 epochs does not end within the 5 epochs of the job");
+    taken(LINEAR, "{\"target\":\"y\",\"epochs\":5,\"schedule\":{\"type\":\"constant\",\"warmup_epochs\":4}}");
+    warned_data(csv, LINEAR, "{\"target\":\"y\",\"epochs\":5,\"schedule\":{\"type\":\"step\",\"step_size\":5}}",
+                "the schedule has no effect: its first step is after epoch 5");
+    refused(LINEAR, "{\"target\":\"y\",\"validation\":{\"fraction\":0.95}}",
+            "/validation/fraction: fraction must be a number of at least 0 and at most 0.9, got 0.95");
+    taken(LINEAR, "{\"target\":\"y\",\"validation\":{\"fraction\":0.9}}");
+    refused(LINEAR, "{\"target\":\"y\",\"mixup\":0.2,\"batch_size\":1}", "/mixup: mixup mixes the samples of a mini-batch, but batch_size is 1");
+    warned_data(csv, LINEAR, "{\"target\":\"y\",\"batch_size\":4,\"gradient_accumulation_steps\":3}",
+                "gradient_accumulation_steps is 3, but an epoch has 2 mini-batches");
+    taken(LINEAR, "{\"target\":\"y\",\"batch_size\":4,\"gradient_accumulation_steps\":2}");
+}
+END_TEST
+
+START_TEST(layers_that_contradict) {
+    refused("{\"layers\":[{\"type\":\"dense\",\"units\":1,\"activation\":\"sigmoid\"}],\"loss\":\"hinge\"}", "{\"target\":\"c\"}",
+            "/model/layers/0: the loss hinge compares scores of any size, but the output layer \"dense_1\" holds them within sigmoid");
+    refused("{\"layers\":[{\"type\":\"dense\",\"units\":2,\"activation\":\"softmax\"},{\"type\":\"activation\",\"activation\":\"softmax\"}]}",
+            "{\"target\":\"c\"}", "is a softmax of what layer \"dense_1\" has put through softmax already");
+    refused("{\"layers\":[{\"type\":\"dense\",\"units\":3},{\"type\":\"embedding\",\"input_dim\":5,\"output_dim\":2},\"flatten\"]}",
+            "{\"target\":\"c\"}",
+            "/model/layers/1: layer \"embedding_1\" (embedding) takes whole numbers from 0 to 4 as indices, but layer \"dense_1\" (dense) gives it "
+            "any numbers");
+    refused("{\"layers\":[{\"type\":\"embedding\",\"input_dim\":9,\"output_dim\":2},\"flatten\"]}",
+            "{\"target\":\"c\",\"features\":[\"b\"],\"columns\":{\"b\":{\"scale\":\"minmax\"}}}",
+            "/columns/b/scale: an embedding reads column \"b\" as indices, which are not scaled, so the string \"minmax\" would have no effect");
+}
+END_TEST
+
+START_TEST(an_input_that_no_layer_reads) {
+    struct resolved r = resolve_json("{\"columns\":{\"x\":[1,2,3,4],\"t\":[[1,2],[4,5],[7,8],[1,0]],\"y\":[0.5,1.25,-3,8]}}",
+                                     "{\"layers\":[{\"type\":\"dense\",\"units\":1,\"inputs\":[\"features\"]}]}", "{\"target\":\"y\"}");
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    ck_assert_str_eq(json_string_value(json_array_get(r.training->warnings, 0)),
+                     "no layer reads the input \"t\": the column has no effect; name it in the \"inputs\" of a layer, or leave it out of features");
+    resolved_clear(&r);
+}
+END_TEST
+
+START_TEST(reals_as_classes) {
+    char reals[2000] = "a,y\n";
+    for (int i = 0; i < 120; i++) snprintf(reals + strlen(reals), 20, "%d,%d.5\n", i, i * 7);
+    warned_data(reals, LINEAR, "{\"target\":\"y\",\"task\":\"classification\",\"validation\":{\"fraction\":0}}",
+                "target \"y\" has 120 different numbers with fractions");
+    warned_data(reals, LINEAR, "{\"target\":\"y\"}", NULL);
+}
+END_TEST
+
 Suite *suite_schema_refusals(void) {
     Suite *suite = suite_create("schema/refusals");
     TCase *tests = tcase_create("refusals");
@@ -99,6 +156,10 @@ Suite *suite_schema_refusals(void) {
     tcase_add_test(tests, inputs_that_contradict_the_data);
     tcase_add_test(tests, integers_that_hardly_repeat_are_numbers);
     tcase_add_test(tests, no_row_that_validates);
+    tcase_add_test(tests, options_without_effect);
+    tcase_add_test(tests, layers_that_contradict);
+    tcase_add_test(tests, an_input_that_no_layer_reads);
+    tcase_add_test(tests, reals_as_classes);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -105,7 +105,9 @@ SCHEMA_INC := -Iengine $(patsubst %,-I%,schema schema/dataset schema/formats sch
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
 SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o)
 SERVER_INC := $(SCHEMA_INC) -Iserver -Iserver/store -Iserver/http -Iserver/routes -Iserver/jobs -Iserver/commands -I$(GEN) -DBACKPROPD_VERSION='"$(VERSION)"'
-LIBS := -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lnettle -lz -lzstd -lpthread -lm
+# Every allocation of the program goes through schema/memory.c.
+WRAP := $(foreach f,malloc calloc realloc reallocarray aligned_alloc strdup strndup,-Wl,--wrap=$(f))
+LIBS := $(WRAP) -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lnettle -lz -lzstd -lpthread -lm
 
 $(B)/schema/%.o: schema/%.c | $(B)/packages
 	@mkdir -p $(@D)
@@ -131,10 +133,10 @@ $(B)/tests/%.o: tests/%.c | $(B)/packages $(GEN)/openapi.h $(GEN)/migrations.h
 	$(Q)$(CC) $(TEST_CFLAGS) $(TEST_INC) -DFIXTURES='"tests/fixtures"' -c $< -o $@
 
 ENGINE_TESTS := $(filter-out %/main_f64.c %/test_gradcheck.c %/test_random_graphs.c %/ulp.c,$(wildcard tests/engine/*.c))
-$(T)/engine_f64: $(patsubst %,$(B)/tests/engine/%.o,main_f64 support test_gradcheck test_random_graphs) $(B)/libengine.a $(B)/libengine_f64.a
+$(T)/engine_f64: $(patsubst %,$(B)/tests/engine/%.o,main_f64 support test_gradcheck test_random_graphs) $(B)/tests/allocations.o $(B)/libengine.a $(B)/libengine_f64.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
-$(T)/engine: $(ENGINE_TESTS:%.c=$(B)/%.o) $(B)/libengine_f64.a $(B)/libengine.a
+$(T)/engine: $(ENGINE_TESTS:%.c=$(B)/%.o) $(B)/tests/allocations.o $(B)/libengine_f64.a $(B)/libengine.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
 # The error of the vector functions over all floats: some minutes.
@@ -144,11 +146,11 @@ ulp: $(B)/tests/engine/ulp.o $(B)/libengine.a
 	$(Q)$(CC) $(SANFLAGS) $^ -o $(T)/ulp $(LIBS)
 	$(Q)$(T)/ulp
 SCHEMA_TESTS := $(wildcard tests/schema/*.c)
-$(T)/schema: $(SCHEMA_TESTS:%.c=$(B)/%.o) $(ROOMS)
+$(T)/schema: $(SCHEMA_TESTS:%.c=$(B)/%.o) $(B)/tests/allocations.o $(ROOMS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
 SERVER_TESTS := $(wildcard tests/server/*.c tests/server/*/*.c)
-$(T)/server: $(SERVER_TESTS:%.c=$(B)/%.o) $(ROOMS)
+$(T)/server: $(SERVER_TESTS:%.c=$(B)/%.o) $(B)/tests/allocations.o $(ROOMS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

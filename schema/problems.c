@@ -36,7 +36,13 @@ int schema_problem_add(struct schema_problems *problems, const char *pointer, co
     va_end(arguments);
     p->pointer = pointer ? strdup(pointer) : NULL;
     p->detail = strdup(detail);
+    if (!p->detail) problems->no_memory = true;
     return -1;
+}
+
+int schema_problem_no_memory(struct schema_problems *problems) {
+    problems->no_memory = true;
+    return schema_problem_add(problems, NULL, "out of memory");
 }
 
 int schema_problem_cell(struct schema_problems *problems, int64_t line, const char *column, const char *value, size_t value_size, const char *format,
@@ -52,6 +58,7 @@ int schema_problem_cell(struct schema_problems *problems, int64_t line, const ch
     p->column = column ? shortened(column, strlen(column)) : NULL;
     p->value = value ? shortened(value, value_size) : NULL;
     p->detail = strdup(detail);
+    if (!p->detail) problems->no_memory = true;
     return -1;
 }
 

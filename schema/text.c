@@ -34,6 +34,10 @@ void schema_text_add(struct schema_text *text, const char *bytes, size_t size) {
     text->bytes[text->size] = '\0';
 }
 
+char schema_text_last(const struct schema_text *text) {
+    return text->bytes && text->size ? text->bytes[text->size - 1] : '\0';
+}
+
 void schema_text_string(struct schema_text *text, const char *string) {
     schema_text_add(text, string, strlen(string));
 }

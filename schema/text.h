@@ -14,6 +14,8 @@ struct schema_text {
 
 void schema_text_add(struct schema_text *text, const char *bytes, size_t size);
 void schema_text_string(struct schema_text *text, const char *string);
+/* The last byte, NUL when there is none. */
+char schema_text_last(const struct schema_text *text);
 void schema_text_format(struct schema_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes. Invalid UTF-8 must not get here. */
 void schema_text_json_string(struct schema_text *text, const char *string);

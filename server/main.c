@@ -1,6 +1,8 @@
 /* main.c - the program: finds the subcommand and runs it. Nothing else. */
 #include "commands.h"
 
+#include "memory.h"
+
 #include "kernels/kernels.h"
 #include "text.h"
 
@@ -66,6 +68,7 @@ static int prepare_blas(char **argv) {
 
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "help";
+    schema_memory_watch();
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) name = "version";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
     for (int i = 0; i < COUNT; i++) {

@@ -145,11 +145,11 @@ static double corrected(double phi, int64_t r, int64_t k, int64_t n) {
 }
 
 /* chi^2 / n = sum n_ij^2 / (n_i n_j) - 1, from the sums of lines and columns. */
-double schema_association_cramers_v(const struct schema_association *a) {
+int schema_association_cramers_v(const struct schema_association *a, double *v) {
     const int32_t r = a->categories, k = a->others;
     double *lines = calloc((size_t)r + (size_t)k + 1, sizeof *lines), *columns = lines + r, phi = -1;
     int64_t lines_count = 0, columns_count = 0;
-    if (!lines) return NAN;
+    if (!lines) return -1;
     for (int32_t i = 0; i < r; i++)
         for (int32_t j = 0; j < k; j++) {
             const double count = (double)a->counts[(int64_t)i * k + j];
@@ -163,7 +163,8 @@ double schema_association_cramers_v(const struct schema_association *a) {
     for (int32_t i = 0; i < r; i++) lines_count += lines[i] > 0;
     for (int32_t j = 0; j < k; j++) columns_count += columns[j] > 0;
     free(lines);
-    return corrected(phi, lines_count, columns_count, a->rows);
+    *v = corrected(phi, lines_count, columns_count, a->rows);
+    return 0;
 }
 
 /* The pairs that occur, sorted, are the table's cells that are not 0. */

@@ -43,6 +43,7 @@ double schema_association_pearson(const struct schema_association *a);
 double schema_association_spearman(const double *rank_x, const double *rank_y, const double *x, const double *y, int64_t n);
 /* eta, and what is left of it when chance is taken off: epsilon. */
 double schema_association_eta(const struct schema_association *a, double *epsilon);
-double schema_association_cramers_v(const struct schema_association *a);
+/* -1: no memory. */
+int schema_association_cramers_v(const struct schema_association *a, double *v);
 
 #endif

@@ -40,7 +40,9 @@ static char *take_text(struct footer *f, uint32_t size) {
 static uint32_t checksum(const void *bytes, size_t size) {
     return (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, size);
 }
+/* What could not be read, or had no room: malloc says which. */
 static int damaged(struct bp_error *error, const char *what) {
+    if (errno == ENOMEM) return bp_error_set(error, "", "out of memory while opening the dataset");
     return bp_error_set(error, "", "the dataset file is damaged (%s)", what);
 }
 
@@ -163,6 +165,7 @@ static int read_sets(struct schema_dataset *d, struct footer *f, int32_t count, 
 }
 
 static int read_footer(struct schema_dataset *d, struct footer f, struct bp_error *error) {
+    errno = 0;
     struct schema_dataset_map *map = d->map;
     struct column_file_counts counts;
     if (!take_copy(&f, &counts, sizeof counts)) return damaged(error, "footer");

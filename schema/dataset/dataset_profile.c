@@ -223,7 +223,7 @@ static int tell(struct profile *p, int32_t column, struct schema_association *a)
     case SCHEMA_ASSOCIATION_RATIO: t->value = schema_association_eta(a, &t->strength); break;
     case SCHEMA_ASSOCIATION_TABLE:
         if (a->sampled && schema_association_pairs(a, p->codes_x, p->codes_y, n, &t->value) != 0) return -1;
-        if (!a->sampled) t->value = schema_association_cramers_v(a);
+        if (!a->sampled && schema_association_cramers_v(a, &t->value) != 0) return -1;
         t->strength = t->value;
         break;
     case SCHEMA_ASSOCIATION_NONE: p->told_count--; break;

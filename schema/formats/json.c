@@ -7,6 +7,7 @@
 #include "json_record.h"
 #include "spool.h"
 #include "text.h"
+#include "memory.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -354,7 +355,7 @@ static int read_types(struct json *json, struct schema_problems *problems) {
     size_t size = (size_t)(json_text_skip(json->types, json->end) - json->types);
     if (size > TYPES_MAX) return schema_problem_add(problems, "/types", "more than 16 MiB of types");
     json_error_t error;
-    json_t *types = json_loadb(json->types, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+    json_t *types = schema_json_load(json->types, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
     if (!types) return schema_problem_add(problems, "/types", "%s", error.text);
     int failed = schema_column_types_decode(types, "/types", &json->ingest->types, &json->ingest->types_count, problems);
     json_decref(types);

@@ -38,8 +38,7 @@ void schema_ingest_pointer(char *pointer, size_t size, const char *part, size_t 
 }
 
 int schema_ingest_no_memory(struct schema_problems *problems) {
-    problems->internal = true;
-    return schema_problem_add(problems, NULL, "out of memory while reading the data");
+    return schema_problem_no_memory(problems);
 }
 
 int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const char *value, size_t size, struct schema_problems *problems,

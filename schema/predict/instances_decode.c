@@ -5,6 +5,7 @@
 #include "datetime.h"
 #include "number_format.h"
 #include "values.h"
+#include "memory.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -355,12 +356,12 @@ static char *quote_long_integers(const char *body, size_t size, size_t *quoted_s
 }
 
 static json_t *load(const char *body, size_t size, json_error_t *where) {
-    json_t *json = json_loadb(body, size, JSON_REJECT_DUPLICATES, where);
+    json_t *json = schema_json_load(body, size, JSON_REJECT_DUPLICATES, where);
     if (json || json_error_code(where) != json_error_numeric_overflow) return json;
     size_t quoted_size;
     json_error_t again;
     char *quoted = quote_long_integers(body, size, &quoted_size);
-    if (quoted) json = json_loadb(quoted, quoted_size, JSON_REJECT_DUPLICATES, &again);
+    if (quoted) json = schema_json_load(quoted, quoted_size, JSON_REJECT_DUPLICATES, &again);
     free(quoted);
     return json;
 }

@@ -3,6 +3,7 @@
 
 #include "safetensors.h"
 #include "text.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,7 +41,7 @@ int schema_model_write(int fd, const struct schema_training *training, const jso
                        struct bp_error *error) {
     int32_t count = 0;
     struct schema_tensor *tensors = list_tensors(training->network, weights, &count);
-    char *text = json_dumps(document, JSON_COMPACT);
+    char *text = schema_json_dump(document, JSON_COMPACT);
     json_t *metadata = text ? json_pack("{s:s, s:s}", "format", model_format, "document", text) : NULL;
     int failed = tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, size, error) : bp_error_set(error, "", "no memory");
     json_decref(metadata);
@@ -109,17 +110,19 @@ struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp
     struct schema_tensor *tensors = NULL;
     int32_t count = 0;
     json_t *metadata = NULL;
+    errno = 0;
     if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return NULL;
     struct schema_model *model = calloc(1, sizeof *model);
     const char *format = json_string_value(json_object_get(metadata, "format")), *text = json_string_value(json_object_get(metadata, "document"));
     bool good = model && format && text && strcmp(format, model_format) == 0;
-    if (!good) bp_error_set(error, "", "this tensor file is not a model of backpropd (%s)", format ? format : "it has no format note");
-    if (good) good = (model->document = json_loads(text, 0, NULL)) && (model->training = schema_training_decode(model->document, error));
+    if (!model) bp_error_set(error, "", "out of memory for the model");
+    else if (!good) bp_error_set(error, "", "this tensor file is not a model of backpropd (%s)", format ? format : "it has no format note");
+    if (good) good = (model->document = schema_json_load(text, strlen(text), 0, NULL)) && (model->training = schema_training_decode(model->document, error));
     good = good && read_weights(model, tensors, count, error) == 0 && escape_names(model) == 0;
     json_decref(metadata);
     free(tensors);
     if (good) return model;
-    bp_error_set(error, "", "the model file is damaged");
+    bp_error_set(error, "", errno == ENOMEM ? "out of memory for the model" : "the model file is damaged");
     schema_model_free(model);
     return NULL;
 }
@@ -164,7 +167,7 @@ int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const 
         json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:b}", "trained", (json_int_t)state->trained_count, "epoch", (json_int_t)state->epoch,
                   "position", (json_int_t)state->position, "updates", (json_int_t)state->updates, "best_epoch", (json_int_t)state->best_epoch,
                   "best_value", best, "waited", (json_int_t)state->waited, "stopped", state->stopped);
-    char *counters_text = json_dumps(counters, JSON_COMPACT), *notes_text = json_dumps(notes, JSON_COMPACT);
+    char *counters_text = schema_json_dump(counters, JSON_COMPACT), *notes_text = schema_json_dump(notes, JSON_COMPACT);
     json_t *metadata =
         counters_text && notes_text ? json_pack("{s:s, s:s, s:s}", "format", checkpoint_format, "state", counters_text, "notes", notes_text) : NULL;
     size_t size;
@@ -224,10 +227,10 @@ int schema_checkpoint_read(const void *bytes, size_t size, struct bp_trainer_sta
     if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return -1;
     const char *format = json_string_value(json_object_get(metadata, "format")), *text = json_string_value(json_object_get(metadata, "state"));
     const char *notes_text = json_string_value(json_object_get(metadata, "notes"));
-    json_t *counters = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *counters = text ? schema_json_load(text, strlen(text), 0, NULL) : NULL;
     int failed = format && strcmp(format, checkpoint_format) == 0 && counters ? take_state(tensors, count, counters, state) : -1;
     if (failed) bp_error_set(error, "", "this is not a checkpoint of backpropd, or it is damaged");
-    else *notes = notes_text ? json_loads(notes_text, 0, NULL) : NULL;
+    else *notes = notes_text ? schema_json_load(notes_text, strlen(notes_text), 0, NULL) : NULL;
     json_decref(counters);
     json_decref(metadata);
     free(tensors);

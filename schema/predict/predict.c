@@ -2,6 +2,7 @@
 #include "predictor.h"
 
 #include "values.h"
+#include "memory.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -350,7 +351,7 @@ void schema_predictor_flush(struct schema_predictor *p) {
     bp_predict(p->model->training->network, p->model->weights, p->workspace, p->filled);
     for (int32_t i = 0; i < p->filled && p->not_finite < 0; i++) {
         if (!schema_predictor_finite(p, i)) break;
-        if (p->out->bytes[p->out->size - 1] != '[') schema_text_add(p->out, ",", 1);
+        if (schema_text_last(p->out) != '[') schema_text_add(p->out, ",", 1);
         write_prediction(p, i);
         if (p->overflow) schema_predictor_spoil(p, i);
     }
@@ -380,6 +381,7 @@ int schema_predict_body(struct schema_predictor *p, const char *body, size_t siz
     schema_text_add(out, "]", 1);
     schema_predictor_warnings(p);
     if (!out->failed) return 0;
+    if (schema_memory_failed()) return schema_problem_no_memory(problems);
     problems->too_large = true;
     return schema_problem_add(problems, "/instances", "the answer would be larger than %zu bytes; send fewer instances at a time", out->limit);
 }

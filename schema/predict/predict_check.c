@@ -214,7 +214,7 @@ void schema_predict_warnings(const struct schema_predictor *p, void (*say)(void 
 static void write_warning(void *context, const char *warning) {
     struct schema_text *out = context;
     if (out->failed) return;
-    if (out->bytes[out->size - 1] != '[') schema_text_add(out, ",", 1);
+    if (schema_text_last(out) != '[') schema_text_add(out, ",", 1);
     schema_text_json_string(out, warning);
 }
 

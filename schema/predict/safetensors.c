@@ -1,5 +1,6 @@
 /* safetensors.c - writing and reading the container of tensors. */
 #include "safetensors.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ static int make_header(const struct schema_tensor *tensors, int32_t count, const
                                       (json_int_t)offset, (json_int_t)(offset + tensors[i].bytes)));
         offset += tensors[i].bytes;
     }
-    char *text = json_dumps(json, JSON_COMPACT);
+    char *text = schema_json_dump(json, JSON_COMPACT);
     json_decref(json);
     size_t length = text ? strlen(text) : 0, padded = (8 + length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     char *out = text ? malloc(padded) : NULL;
@@ -102,10 +103,11 @@ int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor
     for (int i = 7; i >= 0; i--) length = length << 8 | b[i];
     if (length > HEADER_MAX || length > size - 8) return bp_error_set(error, "", "this is not a tensor file, or it is cut short");
     json_error_t where;
-    json_t *json = json_loadb((const char *)b + 8, (size_t)length, JSON_REJECT_DUPLICATES, &where);
+    json_t *json = schema_json_load((const char *)b + 8, (size_t)length, JSON_REJECT_DUPLICATES, &where);
     if (!json_is_object(json) || json_object_size(json) > TENSORS_MAX) {
+        const bool no_memory = !json && json_error_code(&where) == json_error_out_of_memory;
         json_decref(json);
-        return bp_error_set(error, "", "the header of this tensor file is damaged");
+        return bp_error_set(error, "", no_memory ? "out of memory while reading a tensor file" : "the header of this tensor file is damaged");
     }
     struct schema_tensor *out = calloc(json_object_size(json) + 1, sizeof *out);
     int32_t n = 0;

@@ -65,7 +65,10 @@ static void decode_layers(struct schema_definition *d, const json_t *json, const
         return;
     }
     d->layers = calloc(json_array_size(json) + 1, sizeof *d->layers);
-    if (!d->layers) return;
+    if (!d->layers) {
+        schema_problem_no_memory(problems);
+        return;
+    }
     d->layers_count = (int32_t)json_array_size(json);
     for (int32_t i = 0; i < d->layers_count; i++)
         decode_layer(json_array_get(json, (size_t)i), schema_pointer_index(pointer, (size_t)i, place, sizeof place), &d->layers[i], problems);
@@ -96,7 +99,10 @@ static void decode_inputs(struct schema_definition *d, const json_t *json, const
         return;
     }
     d->inputs = calloc(json_object_size(json) + 1, sizeof *d->inputs);
-    if (!d->inputs) return;
+    if (!d->inputs) {
+        schema_problem_no_memory(problems);
+        return;
+    }
     const char *name;
     json_t *input;
     json_object_foreach((json_t *)json, name, input) {
@@ -290,7 +296,10 @@ struct schema_definition *schema_definition_decode(const json_t *json, const cha
     }
     for (int32_t i = 0; others && others[i] && i < 9; i++) known[6 + i] = others[i];
     struct schema_definition *d = calloc(1, sizeof *d);
-    if (!d) return NULL;
+    if (!d) {
+        schema_problem_no_memory(problems);
+        return NULL;
+    }
     struct bp_value none[1];
     schema_values_decode(json, pointer, &definition_entry, known, none, problems);
     const json_t *layers = json_object_get(json, "layers"), *inputs = json_object_get(json, "inputs"), *loss = json_object_get(json, "loss");

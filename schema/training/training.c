@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "text.h"
 #include "values.h"
+#include "memory.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -350,6 +351,7 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
         free(targets[k].class_weights);
     }
     free(targets);
+    if (problems->total == 0 && schema_memory_failed()) schema_problem_no_memory(problems); /* a warning, a name may be missing */
     if (problems->total == 0) return t;
     schema_training_free(t);
     return NULL;

@@ -174,7 +174,10 @@ static void choose_features(struct resolving *r) {
     const json_t *list = r->request->features;
     resolving_place(r, "features", where, sizeof where);
     r->features = calloc((size_t)r->dataset->columns_count + json_array_size(list) + 1, sizeof *r->features);
-    if (!r->features) return;
+    if (!r->features) {
+        schema_problem_no_memory(r->problems);
+        return;
+    }
     if (!list) {
         all_other_columns(r, where);
         return;
@@ -220,6 +223,7 @@ static void choose_options(struct resolving *r) {
     const char *name;
     json_t *asked;
     r->options = calloc((size_t)r->features_count + 1, sizeof *r->options);
+    if (!r->options) schema_problem_no_memory(r->problems);
     if (!r->options || !r->request->columns) return;
     resolving_place(r, "columns", where, sizeof where);
     json_object_foreach((json_t *)r->request->columns, name, asked) {
@@ -257,11 +261,27 @@ static int compare_labels(const void *a, const void *b) {
     return strcmp(x, y);
 }
 
+/* Room for so many labels. False without memory: then there are none, and a problem says so. */
+static bool make_labels(struct resolving *r, struct resolving_target *t, int64_t count) {
+    t->labels = calloc((size_t)count + 1, sizeof *t->labels);
+    if (!t->labels) schema_problem_no_memory(r->problems);
+    return t->labels != NULL;
+}
+
+static void add_label(struct resolving *r, struct resolving_target *t, const char *text) {
+    t->labels[t->labels_count] = strdup(text);
+    if (t->labels[t->labels_count]) t->labels_count++;
+    else schema_problem_no_memory(r->problems);
+}
+
 /* Distinct values of a numeric target as labels. */
 static void numeric_labels(struct resolving *r, struct resolving_target *t) {
     const struct schema_dataset *d = r->dataset;
     double *values = malloc(((size_t)d->rows + 1) * sizeof *values);
-    if (!values) return;
+    if (!values) {
+        schema_problem_no_memory(r->problems);
+        return;
+    }
     int64_t n = 0, distinct = 0;
     schema_dataset_numbers(d, t->column, 0, d->rows, values);
     for (int64_t i = 0; i < d->rows; i++)
@@ -269,12 +289,12 @@ static void numeric_labels(struct resolving *r, struct resolving_target *t) {
     qsort(values, (size_t)n, sizeof *values, compare_numbers);
     for (int64_t i = 0; i < n; i++)
         if (i == 0 || values[i] != values[distinct - 1]) values[distinct++] = values[i];
-    if (distinct <= CLASSES_MAX && (t->labels = calloc((size_t)distinct + 1, sizeof *t->labels)))
+    if (distinct > CLASSES_MAX) t->labels_count = CLASSES_MAX + 1;
+    else if (make_labels(r, t, distinct))
         for (int64_t i = 0; i < distinct; i++) {
             char text[40];
-            t->labels[t->labels_count++] = strdup(schema_number_text(values[i], text, sizeof text));
+            add_label(r, t, schema_number_text(values[i], text, sizeof text));
         }
-    else t->labels_count = CLASSES_MAX + 1;
     free(values);
 }
 
@@ -284,9 +304,9 @@ static void coded_labels(struct resolving *r, struct resolving_target *t) {
         t->labels_count = CLASSES_MAX + 1;
         return;
     }
-    t->labels = calloc((size_t)c->categories_count + 1, sizeof *t->labels);
-    for (int32_t i = 0; t->labels && i < c->categories_count; i++)
-        if (c->categories[i].count > 0) t->labels[t->labels_count++] = strdup(c->categories[i].value);
+    if (!make_labels(r, t, c->categories_count)) return;
+    for (int32_t i = 0; i < c->categories_count; i++)
+        if (c->categories[i].count > 0) add_label(r, t, c->categories[i].value);
 }
 
 /* A class for each number of a tensor: 0 up to the largest; a negative number says that its position has none. False with a problem. */
@@ -295,7 +315,7 @@ static bool position_labels(struct resolving *r, struct resolving_target *t) {
     const size_t size = (size_t)bp_shape_size(&c->shape);
     float *cell = malloc(size * sizeof *cell);
     float most = -1, wrong = 0;
-    if (!cell) return schema_problem_add(r->problems, t->pointer, "out of memory"), false;
+    if (!cell) return schema_problem_no_memory(r->problems), false;
     for (int64_t row = 0; !(wrong > 0) && row < r->dataset->rows; row++) {
         schema_dataset_tensor(r->dataset, t->column, row, cell);
         for (size_t i = 0; i < size; i++) {
@@ -318,11 +338,10 @@ static bool position_labels(struct resolving *r, struct resolving_target *t) {
     }
     const int32_t classes = most < CLASSES_MAX ? (int32_t)most + 1 : CLASSES_MAX + 1;
     if (classes > CLASSES_MAX) t->labels_count = classes;
-    else if ((t->labels = calloc((size_t)classes, sizeof *t->labels)))
-        while (t->labels_count < classes) {
+    else if (make_labels(r, t, classes))
+        for (int32_t i = 0; i < classes; i++) {
             char text[40];
-            t->labels[t->labels_count] = strdup(schema_number_text(t->labels_count, text, sizeof text));
-            t->labels_count++;
+            add_label(r, t, schema_number_text(i, text, sizeof text));
         }
     return true;
 }

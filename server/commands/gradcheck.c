@@ -5,6 +5,7 @@
 #include "gradcheck.h"
 #include "kernels/kernels.h"
 #include "local_data.h"
+#include "memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +96,7 @@ int command_gradcheck(int argc, char **argv) {
     }
     if (local_flags("gradcheck", argc - 1, argv + 1, names, switches, values) != 0) return 2;
     char *text = local_text("gradcheck", argv[1]);
-    json_t *json = text ? json_loads(text, JSON_REJECT_DUPLICATES, &where) : NULL;
+    json_t *json = text ? schema_json_load(text, strlen(text), JSON_REJECT_DUPLICATES, &where) : NULL;
     if (text && !json)
         fprintf(stderr, "backpropd gradcheck: %s is not JSON: %s (line %d, column %d)\n", argv[1], where.text, where.line, where.column);
     bp_engine_start();

@@ -6,6 +6,7 @@
 #include "local_data.h"
 #include "run.h"
 #include "values.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +63,7 @@ static json_t *job_object(const char **values) {
     if (values[OPTIONS]) {
         json_error_t where;
         char *text = local_text("train", values[OPTIONS]);
-        json_t *given = text ? json_loads(text, JSON_REJECT_DUPLICATES, &where) : NULL;
+        json_t *given = text ? schema_json_load(text, strlen(text), JSON_REJECT_DUPLICATES, &where) : NULL;
         if (text && !json_is_object(given))
             fprintf(stderr, "backpropd train: %s is not a JSON object: %s (line %d)\n", values[OPTIONS], given ? "something else" : where.text,
                     given ? 1 : where.line);
@@ -103,7 +104,7 @@ static struct schema_definition *definition_of(const char **values, const struct
     if (!values[DEFINITION]) return schema_definition_default(dataset, values[TARGET]);
     char *text = local_text("train", values[DEFINITION]);
     json_error_t where;
-    json_t *json = text ? json_loads(text, JSON_REJECT_DUPLICATES, &where) : NULL;
+    json_t *json = text ? schema_json_load(text, strlen(text), JSON_REJECT_DUPLICATES, &where) : NULL;
     if (text && !json) fprintf(stderr, "backpropd train: %s is not JSON: %s (line %d)\n", values[DEFINITION], where.text, where.line);
     struct schema_definition *definition = json ? schema_definition_decode(json, "", others, &problems) : NULL;
     if (problems.total) local_problems("train", values[DEFINITION], &problems);
@@ -150,7 +151,7 @@ static void tell_plan(const struct schema_training *t, const struct schema_datas
     }
     fprintf(stderr, ", %lld parameters, loss %s\n", (long long)t->network->parameters, t->network->outputs[0].loss->entry.name);
     json_t *definition = schema_definition_encode(t->definition);
-    char *text = json_dumps(definition, JSON_COMPACT);
+    char *text = schema_json_dump(definition, JSON_COMPACT);
     if (chosen) fprintf(stderr, "definition: %s\n", text ? text : "");
     free(text);
     json_decref(definition);

@@ -1,5 +1,6 @@
 /* answers.c - what handlers say: JSON, problems, lists, and what they ask of a request. */
 #include "http.h"
+#include "memory.h"
 
 #include "values.h"
 
@@ -31,7 +32,7 @@ void answer_bytes(struct request *r, int status, const char *content_type, char 
 
 /* Takes json. It ends with a line end: a person's prompt comes on a line of its own. */
 static char *json_line(json_t *json, size_t flags) {
-    char *text = json_dumps(json, flags), *line = NULL;
+    char *text = schema_json_dump(json, flags), *line = NULL;
     json_decref(json);
     size_t size = text ? strlen(text) : 0;
     if (text && (line = realloc(text, size + 2))) memcpy(line + size, "\n", 2);
@@ -42,7 +43,7 @@ static char *json_line(json_t *json, size_t flags) {
 void answer_json(struct request *r, int status, json_t *json) {
     char *text = json_line(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
     if (text) answer_bytes(r, status, "application/json", text, strlen(text));
-    else answer_problem(r, PROBLEM_internal, "no memory to write the answer");
+    else answer_problem(r, PROBLEM_overloaded, "out of memory while the answer was written; try again in a moment");
 }
 
 void answer_json_exact(struct request *r, int status, json_t *json) {
@@ -55,7 +56,7 @@ void answer_json_exact(struct request *r, int status, json_t *json) {
         return;
     }
     free(text.bytes);
-    answer_problem(r, PROBLEM_internal, "no memory to write the answer");
+    answer_problem(r, PROBLEM_overloaded, "out of memory while the answer was written; try again in a moment");
 }
 
 void answer_header(struct request *r, const char *name, const char *value) {
@@ -82,7 +83,10 @@ json_t *problem_json(const struct request *r, enum problem code, const char *det
     return json;
 }
 
+/* What is said of a request during which memory ran out may not be the truth: that it did, is. */
 static void answer_with(struct request *r, enum problem code, const char *detail, json_t *errors) {
+    if (schema_memory_failed()) code = PROBLEM_overloaded, detail = "out of memory; try again in a moment";
+    schema_memory_begin(); /* for the answer itself */
     json_t *json = problem_json(r, code, detail, errors);
     char *text = json_line(json, JSON_COMPACT);
     answer_bytes(r, problems_table[code].status, "application/problem+json", text, text ? strlen(text) : 0);
@@ -100,7 +104,7 @@ void answer_problem(struct request *r, enum problem code, const char *format, ..
 
 void answer_problems(struct request *r, struct schema_problems *problems) {
     char detail[900];
-    enum problem code = problems->internal ? PROBLEM_storage : problems->too_large ? PROBLEM_too_large : PROBLEM_invalid;
+    enum problem code = problems->no_memory ? PROBLEM_overloaded : problems->internal ? PROBLEM_storage : problems->too_large ? PROBLEM_too_large : PROBLEM_invalid;
     const struct schema_problem *first = &problems->items[0];
     if (problems->total == 1 && first->pointer && *first->pointer)
         snprintf(detail, sizeof detail, "%.200s: %.600s", first->pointer, first->detail ? first->detail : "");
@@ -188,7 +192,7 @@ json_t *request_json(struct request *r) {
         return NULL;
     }
     if (!memory_for_json(r)) return NULL;
-    json_t *json = json_loadb(r->body.bytes, r->body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    json_t *json = schema_json_load(r->body.bytes, r->body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
     if (!json) {
         bool nul = json_error_code(&where) == json_error_null_character; /* jansson's words are for its programmers */
         answer_problem(r, PROBLEM_bad_request, "the body is not JSON: %s (line %d, column %d)", nul ? "\\u0000 is not allowed" : where.text,
@@ -242,6 +246,6 @@ json_t *time_json(int64_t ms) {
 }
 
 json_t *document_json(const char *text) {
-    json_t *json = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    json_t *json = text ? schema_json_load(text, strlen(text), JSON_DECODE_ANY, NULL) : NULL;
     return json ? json : json_null();
 }

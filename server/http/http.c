@@ -7,6 +7,7 @@
  *       └─refused─▶ REFUSED ──drain──▶ send          └─▶ WORKING ──┘  (suspended; worker or hub resumes) */
 #include "http.h"
 #include "ingest_inspect.h"
+#include "memory.h"
 
 #include "hub.h"
 #include "log.h"
@@ -61,6 +62,7 @@ static int64_t now_ns(void) {
 
 /* Runs the handler around the bookkeeping of repeated requests. */
 static void execute(struct request *r) {
+    schema_memory_begin();
     if (r->route->flags & ROUTE_IDEMPOTENT_KEY && !idempotency_begin(r)) return;
     r->route->handle(r);
     idempotency_end(r);

@@ -2,6 +2,7 @@
 #include "hub.h"
 
 #include "events.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -179,7 +180,7 @@ static void fetch(struct waiter *w) {
     }
     for (int32_t i = 0; i < events.count; i++) {
         json_t *json = event_json(&events.items[i]);
-        char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
+        char *text = schema_json_dump(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
         json_decref(json);
         schema_text_format(&w->buffer, "id: %lld\nevent: %s\ndata: %s\n\n", (long long)events.items[i].id, events.items[i].type, text ? text : "{}");
         free(text);

@@ -5,6 +5,7 @@
 #include "loaded_models.h"
 #include "log.h"
 #include "supervisor.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,7 @@ static void report_free(struct report *r) {
 /* An owned text of a member, NULL when there is none; *failed is set when there is no memory for it. */
 static char *member_text(const json_t *json, const char *name, bool *failed) {
     const json_t *member = json_object_get(json, name);
-    char *text = member ? json_dumps(member, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = member ? schema_json_dump(member, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     if (member && !text) *failed = true;
     return text;
 }
@@ -79,7 +80,7 @@ static int report_decode(struct report *r, const json_t *json, struct bp_error *
 
 int message_end_failed(struct server *server, const char *job, int64_t attempt, const char *code, const char *message, struct bp_error *error) {
     json_t *document = json_pack("{s:s, s:s}", "code", code, "message", message);
-    char *text = json_dumps(document, JSON_COMPACT);
+    char *text = schema_json_dump(document, JSON_COMPACT);
     struct store_ending ending = {.status = STORE_FAILED_JOB, .error_document = text};
     enum store_result result = text ? store_job_end(server->store, job, attempt, &ending, NULL, error) : STORE_FAILED;
     if (!text) bp_error_set(error, "", "no memory for the end of the job");
@@ -216,6 +217,7 @@ static int on_report(struct server *server, const struct slot *slot, const json_
 }
 
 int message_apply(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
+    schema_memory_begin();
     const char *kind = json_string_value(json_object_get(message, "kind"));
     if (!kind || slot->ended) return 0;
     if (strcmp(kind, "report") == 0) return on_report(server, slot, message, error);

@@ -18,6 +18,7 @@
 #include "http.h"
 #include "log.h"
 #include "messages.h"
+#include "memory.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -222,7 +223,7 @@ static char *death_of(int status) {
     else snprintf(text, sizeof text, "the job's process ended unexpectedly with exit code %d", WEXITSTATUS(status));
     json_t *document = json_pack("{s:s, s:s, s:i}", "code", "worker_crashed", "message", text, signalled ? "signal" : "exit_code",
                                  signalled ? WTERMSIG(status) : WEXITSTATUS(status));
-    char *json = json_dumps(document, JSON_COMPACT);
+    char *json = schema_json_dump(document, JSON_COMPACT);
     json_decref(document);
     return json;
 }
@@ -293,6 +294,12 @@ static void apply_messages(struct supervisor *s, struct slot *slot) {
         release(s, slot);
         slot->held = NULL;
         json_decref(message);
+    }
+    if (wire_pending(&slot->in)) {
+        struct bp_error error = {0};
+        bp_error_set(&error, "", "out of memory");
+        hold(s, slot, "what the job reports", &error);
+        return;
     }
     if (slot->gone) reap(s, slot);
 }

@@ -1,5 +1,6 @@
 /* wire.c - frames over a stream socket. */
 #include "wire.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ int wire_send_text(int fd, const char *text, size_t size) {
 }
 
 int wire_send(int fd, const json_t *json) {
-    char *text = json_dumps(json, JSON_COMPACT);
+    char *text = schema_json_dump(json, JSON_COMPACT);
     int failed = text ? wire_send_text(fd, text, strlen(text)) : -1;
     free(text);
     return failed;
@@ -52,7 +53,7 @@ json_t *wire_receive(int fd) {
     if (receive_all(fd, length, 4) != 0) return NULL;
     size_t size = frame_length(length);
     char *text = size <= WIRE_FRAME_MAX ? malloc(size + 1) : NULL;
-    json_t *json = text && receive_all(fd, text, size) == 0 ? json_loadb(text, size, 0, NULL) : NULL;
+    json_t *json = text && receive_all(fd, text, size) == 0 ? schema_json_load(text, size, 0, NULL) : NULL;
     free(text);
     return json;
 }
@@ -68,11 +69,17 @@ int wire_read(int fd, struct schema_text *buffer) {
     }
 }
 
+bool wire_pending(const struct schema_text *buffer) {
+    return buffer->size >= 4 && buffer->size - 4 >= frame_length((const unsigned char *)buffer->bytes);
+}
+
 json_t *wire_take(struct schema_text *buffer) {
     if (buffer->size < 4) return NULL;
     size_t size = frame_length((const unsigned char *)buffer->bytes);
     if (buffer->size - 4 < size) return NULL;
-    json_t *json = json_loadb(buffer->bytes + 4, size, 0, NULL);
+    json_error_t where;
+    json_t *json = schema_json_load(buffer->bytes + 4, size, 0, &where);
+    if (!json && json_error_code(&where) == json_error_out_of_memory) return NULL; /* it stays, and is taken the next time */
     buffer->size -= 4 + size;
     memmove(buffer->bytes, buffer->bytes + 4 + size, buffer->size);
     return json ? json : json_object();

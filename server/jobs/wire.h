@@ -2,13 +2,14 @@
  *
  * supervisor → process: first {"spec","job","attempt","dataset","bytes","folder","resume","validation","kernels","warnings"} (validation: bytes of
  * its dataset, or 0), later {"command":"cancel"} or
- * {"command":"stop"}. process → supervisor: {"kind":"report"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; supervisor.c says what each
+ * {"command":"stop"}. process → supervisor: {"kind":"report"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c says what each
  * holds. */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H
 
 #include "text.h"
 #include <jansson.h>
+#include <stdbool.h>
 
 enum { WIRE_FRAME_MAX = 256 << 20, WIRE_SOCKET = 3, WIRE_DATASET = 4, WIRE_CHECKPOINT = 5, WIRE_VALIDATION = 6 };
 
@@ -19,7 +20,9 @@ int wire_send_text(int fd, const char *text, size_t size);
 json_t *wire_receive(int fd);
 /* Reads what is there into buffer without blocking: -1 when the other side is gone. */
 int wire_read(int fd, struct schema_text *buffer);
-/* Takes the first whole frame out of buffer; NULL: none yet. */
+/* Takes the first whole frame out of buffer; NULL: none yet, or no memory for it: then it is still pending. */
 json_t *wire_take(struct schema_text *buffer);
+/* Whether there is a whole frame. */
+bool wire_pending(const struct schema_text *buffer);
 
 #endif

@@ -12,6 +12,7 @@
 #include "upload.h"
 #include "validation_data.h"
 #include "values.h"
+#include "memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +89,7 @@ static void inline_dataset(struct submission *s, const json_t *object) {
     struct schema_problems found = {0};
     bool named = inline_name(s, object, "/dataset/name", "dataset", s->job.dataset);
     if (s->problems.total) return;
-    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *text = schema_json_dump(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
     if (text && (s->upload = upload_open(s->request->server, &(struct upload_request){.content_type = "application/json"}, &found))) {
         upload_bytes(s->upload, text, strlen(text));
         upload_finish(s->upload, &s->row, &s->dataset, &found);
@@ -146,7 +147,7 @@ static void inline_model(struct submission *s, const json_t *object) {
     s->definition = schema_definition_decode(object, "/model", others, &s->problems);
     json_t *copy = json_copy((json_t *)object);
     json_object_del(copy, "name");
-    s->new_definition = json_dumps(copy, JSON_COMPACT);
+    s->new_definition = schema_json_dump(copy, JSON_COMPACT);
     json_decref(copy);
 }
 
@@ -174,7 +175,7 @@ static void decode(struct submission *s) {
         }
         if (json_object_size(metadata) > 32)
             schema_problem_add(&s->problems, "/metadata", "metadata has at most 32 entries, got %zu", json_object_size(metadata));
-        s->job.metadata = json_dumps(metadata, JSON_COMPACT);
+        s->job.metadata = schema_json_dump(metadata, JSON_COMPACT);
     }
     if (json_is_string(model)) stored_model(s, json_string_value(model));
     else if (json_is_object(model)) inline_model(s, model);
@@ -229,10 +230,10 @@ static void describe(struct submission *s, const struct schema_training *t) {
         json_object_set_new(progress, "fold", json_integer(1));
         s->job.cross_validation = strdup("{\"folds\":[],\"mean\":null,\"std\":null}");
     }
-    s->job.spec = json_dumps(spec, JSON_COMPACT);
-    s->job.view = json_dumps(view, JSON_COMPACT);
-    s->job.progress = json_dumps(progress, JSON_COMPACT);
-    s->job.warnings = json_dumps(t->warnings, JSON_COMPACT);
+    s->job.spec = schema_json_dump(spec, JSON_COMPACT);
+    s->job.view = schema_json_dump(view, JSON_COMPACT);
+    s->job.progress = schema_json_dump(progress, JSON_COMPACT);
+    s->job.warnings = schema_json_dump(t->warnings, JSON_COMPACT);
     json_decref(spec);
     json_decref(view);
     json_decref(progress);

@@ -6,6 +6,7 @@
 #include "training.h"
 #include "validation_data.h"
 #include "values.h"
+#include "memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static void create(struct request *r) {
     snprintf(held, sizeof held, "%s", name);
     snprintf(location, sizeof location, "/v1/models/%s", held);
     json_object_del(body, "name");
-    char *text = json_dumps(body, JSON_COMPACT);
+    char *text = schema_json_dump(body, JSON_COMPACT);
     bool created = false;
     struct store_idempotency record;
     enum store_result result = store_model_put(r->server->store, held, text, &created, request_idempotency(r, &record, 201, location), &error);

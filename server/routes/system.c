@@ -7,6 +7,7 @@
 #include "supervisor.h"
 #include "values.h"
 #include "version.h"
+#include "memory.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static void make_contract(void) {
 
 static void make_list(void) {
     json_t *json = schema_catalog();
-    char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    char *text = schema_json_dump(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(json);
     list = (struct document){.bytes = text, .size = text ? strlen(text) : 0};
     if (text) document_prepare(&list);

@@ -1,6 +1,7 @@
 /* upload.c - from the bytes of a body to a column file in place. */
 #include "upload.h"
 #include "dataset_view.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -156,7 +157,7 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     if (schema_dataset_open(u->fd, schema_ingest_bytes(u->ingest), dataset, &error) != 0)
         return schema_problem_add(problems, NULL, "%s", error.message);
     json_t *description = describe(*dataset, u->ingest);
-    row->description = json_dumps(description, JSON_COMPACT);
+    row->description = schema_json_dump(description, JSON_COMPACT);
     json_decref(description);
     row->rows = (*dataset)->rows;
     row->bytes = (*dataset)->bytes;

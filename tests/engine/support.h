@@ -6,6 +6,7 @@
 #ifndef TESTS_ENGINE_SUPPORT_H
 #define TESTS_ENGINE_SUPPORT_H
 
+#include "allocations.h"
 #include "network.h"
 #include "skip.h"
 #include "train.h"
@@ -35,15 +36,6 @@ void test_plan_fails(const struct test_graph *graph, struct bp_error *error);
 
 /* Largest |got - expected| over the largest |expected|. */
 double test_distance(const bp_real *got, const double *expected, size_t n);
-
-/* Calls of malloc and its kin so far, in any thread; -1 when they cannot be counted (under a sanitizer). */
-long test_allocations(void);
-/* Blocks allocated and not yet freed. */
-long test_live_blocks(void);
-/* And their bytes. */
-size_t test_live_bytes(void);
-/* The nth call from now on gives NULL (0: none does). */
-void test_allocations_fail(long nth);
 
 #define ck_contains(text, part) ck_assert_msg(strstr(text, part) != NULL, "\"%s\" does not contain \"%s\"", text, part)
 

@@ -5,6 +5,7 @@
 /* clang-format off */
 #define SUITES(X) \
     X(aliases) \
+    X(allocations) \
     X(arrays) \
     X(column_types) \
     X(csv) \

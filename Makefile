@@ -88,7 +88,7 @@ $(GEN)/openapi.yaml.json: schema/openapi.yaml $(B)/yaml2json
 	@mkdir -p $(@D)
 	$(Q)$(B)/yaml2json $< >$@.tmp && mv $@.tmp $@
 $(B)/contract: $(B)/schema/tools/contract.o $(B)/libschema.a $(B)/libengine.a
-	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) $^ -o $@ $(WRAP) $(LIBS)
 $(GEN)/openapi.h: $(GEN)/openapi.yaml.json $(B)/contract
 	$(Q)ASAN_OPTIONS=detect_leaks=0 $(B)/contract $< --header openapi_json >$@.tmp && mv $@.tmp $@
 # The served document, for linters and generators of clients.
@@ -107,7 +107,7 @@ SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o)
 SERVER_INC := $(SCHEMA_INC) -Iserver -Iserver/store -Iserver/http -Iserver/routes -Iserver/jobs -Iserver/commands -I$(GEN) -DBACKPROPD_VERSION='"$(VERSION)"'
 # Every allocation of the program goes through schema/memory.c.
 WRAP := $(foreach f,malloc calloc realloc reallocarray aligned_alloc strdup strndup,-Wl,--wrap=$(f))
-LIBS := $(WRAP) -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lnettle -lz -lzstd -lpthread -lm
+LIBS := -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lnettle -lz -lzstd -lpthread -lm
 
 $(B)/schema/%.o: schema/%.c | $(B)/packages
 	@mkdir -p $(@D)
@@ -121,7 +121,7 @@ $(B)/libserver.a: $(SERVER_OBJ)
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 ROOMS := $(B)/libserver.a $(B)/libschema.a $(B)/libengine_f64.a $(B)/libengine.a
 $(B)/backpropd: $(B)/server/main.o $(ROOMS)
-	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) $^ -o $@ $(WRAP) $(LIBS)
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 TEST_CFLAGS = -std=c11 -D_GNU_SOURCE $(DEPEND) -Wall -Wextra -Wshadow -g -O1 $(SANFLAGS)
@@ -148,15 +148,15 @@ ulp: $(B)/tests/engine/ulp.o $(B)/libengine.a
 SCHEMA_TESTS := $(wildcard tests/schema/*.c)
 $(T)/schema: $(SCHEMA_TESTS:%.c=$(B)/%.o) $(B)/tests/allocations.o $(ROOMS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(WRAP) $(TEST_LIBS)
 SERVER_TESTS := $(wildcard tests/server/*.c tests/server/*/*.c)
 $(T)/server: $(SERVER_TESTS:%.c=$(B)/%.o) $(B)/tests/allocations.o $(ROOMS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(WRAP) $(TEST_LIBS)
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 $(T)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/standalone.o $(ROOMS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(TEST_LIBS)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(WRAP) $(TEST_LIBS)
 TEST_PROGRAMS := $(T)/engine $(T)/engine_f64 $(T)/schema $(T)/server $(FUZZERS:%=$(T)/%)
 
 .PHONY: tests test fresh sanitize fuzz bench

@@ -60,6 +60,10 @@ void schema_memory_watch(void) {
     json_set_alloc_funcs(watched_malloc, watched_free);
 }
 
+void schema_memory_note(void) {
+    failed = true;
+}
+
 void schema_memory_begin(void) {
     failed = json_failed = false;
 }
@@ -88,21 +92,3 @@ char *schema_json_dump(const json_t *json, size_t flags) {
     watched_free(text);
     return NULL;
 }
-
-/* ---- what the linker puts in the place of malloc and its kin (--wrap) ---- */
-
-#define WATCH(result, name, parameters, arguments)                                                                                                   \
-    result __real_##name parameters;                                                                                                                 \
-    result __wrap_##name parameters;                                                                                                                 \
-    result __wrap_##name parameters {                                                                                                                \
-        result block = __real_##name arguments;                                                                                                      \
-        if (!block) failed = true;                                                                                                                   \
-        return block;                                                                                                                                \
-    }
-WATCH(void *, malloc, (size_t size), (size))
-WATCH(void *, calloc, (size_t count, size_t size), (count, size))
-WATCH(void *, realloc, (void *old, size_t size), (old, size))
-WATCH(void *, reallocarray, (void *old, size_t count, size_t size), (old, count, size))
-WATCH(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size))
-WATCH(char *, strdup, (const char *text), (text))
-WATCH(char *, strndup, (const char *text, size_t size), (text, size))

@@ -5,9 +5,9 @@
  * given back to the system. In this order: records, columns, x and y, the top, the body. */
 #include "ingest_sink.h"
 #include "json_record.h"
+#include "memory.h"
 #include "spool.h"
 #include "text.h"
-#include "memory.h"
 
 #include <inttypes.h>
 #include <math.h>

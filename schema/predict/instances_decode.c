@@ -3,9 +3,9 @@
 
 #include "cell.h"
 #include "datetime.h"
+#include "memory.h"
 #include "number_format.h"
 #include "values.h"
-#include "memory.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* model_file.c - models and checkpoints as safetensors. */
 #include "model_file.h"
 
+#include "memory.h"
 #include "safetensors.h"
 #include "text.h"
-#include "memory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -117,7 +117,9 @@ struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp
     bool good = model && format && text && strcmp(format, model_format) == 0;
     if (!model) bp_error_set(error, "", "out of memory for the model");
     else if (!good) bp_error_set(error, "", "this tensor file is not a model of backpropd (%s)", format ? format : "it has no format note");
-    if (good) good = (model->document = schema_json_load(text, strlen(text), 0, NULL)) && (model->training = schema_training_decode(model->document, error));
+    if (good)
+        good =
+            (model->document = schema_json_load(text, strlen(text), 0, NULL)) && (model->training = schema_training_decode(model->document, error));
     good = good && read_weights(model, tensors, count, error) == 0 && escape_names(model) == 0;
     json_decref(metadata);
     free(tensors);

@@ -1,8 +1,8 @@
 /* predict.c - the predictor: rows gathered into batches, the forward pass, predictions as JSON, warnings in words. */
 #include "predictor.h"
 
-#include "values.h"
 #include "memory.h"
+#include "values.h"
 
 #include <math.h>
 #include <stdio.h>

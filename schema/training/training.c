@@ -6,9 +6,9 @@
 #include "resolving.h"
 
 #include "kernels/kernels.h"
+#include "memory.h"
 #include "text.h"
 #include "values.h"
-#include "memory.h"
 
 #include <math.h>
 #include <stdarg.h>

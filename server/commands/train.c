@@ -4,9 +4,9 @@
 
 #include "kernels/kernels.h"
 #include "local_data.h"
+#include "memory.h"
 #include "run.h"
 #include "values.h"
-#include "memory.h"
 
 #include <errno.h>
 #include <fcntl.h>

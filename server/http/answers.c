@@ -51,7 +51,7 @@ void answer_json_exact(struct request *r, int status, json_t *json) {
     schema_json_write(&text, json);
     json_decref(json);
     schema_text_add(&text, "\n", 1);
-    if (!text.failed) {
+    if (!text.failed && !schema_memory_failed()) {
         answer_bytes(r, status, "application/json", text.bytes, text.size);
         return;
     }
@@ -104,7 +104,10 @@ void answer_problem(struct request *r, enum problem code, const char *format, ..
 
 void answer_problems(struct request *r, struct schema_problems *problems) {
     char detail[900];
-    enum problem code = problems->no_memory ? PROBLEM_overloaded : problems->internal ? PROBLEM_storage : problems->too_large ? PROBLEM_too_large : PROBLEM_invalid;
+    enum problem code = problems->no_memory   ? PROBLEM_overloaded
+                        : problems->internal  ? PROBLEM_storage
+                        : problems->too_large ? PROBLEM_too_large
+                                              : PROBLEM_invalid;
     const struct schema_problem *first = &problems->items[0];
     if (problems->total == 1 && first->pointer && *first->pointer)
         snprintf(detail, sizeof detail, "%.200s: %.600s", first->pointer, first->detail ? first->detail : "");

@@ -65,6 +65,12 @@ static void execute(struct request *r) {
     schema_memory_begin();
     if (r->route->flags & ROUTE_IDEMPOTENT_KEY && !idempotency_begin(r)) return;
     r->route->handle(r);
+    /* What was read while memory ran out may lack a part. What was created is there, and said to be: its answer is whole, or could not be written. */
+    if (schema_memory_failed() && r->status == 200) {
+        if (r->stream) MHD_destroy_response(r->stream);
+        r->stream = NULL;
+        answer_problem(r, PROBLEM_overloaded, "out of memory; try again in a moment");
+    }
     idempotency_end(r);
 }
 

@@ -4,8 +4,8 @@
 
 #include "loaded_models.h"
 #include "log.h"
-#include "supervisor.h"
 #include "memory.h"
+#include "supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>

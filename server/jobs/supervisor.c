@@ -17,8 +17,8 @@
 #include "child.h"
 #include "http.h"
 #include "log.h"
-#include "messages.h"
 #include "memory.h"
+#include "messages.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -3,10 +3,10 @@
 
 #include "bfloat16.h"
 #include "loaded_models.h"
+#include "memory.h"
 #include "training.h"
 #include "validation_data.h"
 #include "values.h"
-#include "memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,109 +166,8 @@ static void get_version(struct request *r) {
     if (request_name(r, r->params[0], name, &ignored) && version_param(r, r->params[1], &version)) get_version_of(r, name, version);
 }
 
-/* ---- validate ------------------------------------------------------------------------------------------------------------------- */
-
-static json_t *valid_json(const struct bp_network *network, int64_t memory) {
-    return json_pack("{s:s, s:b, s:b, s:o, s:o, s:o}", "object", "validation", "valid", 1, "complete", network->complete, "layers",
-                     schema_network_layers_json(network), "parameters", network->complete ? json_integer(network->parameters) : json_null(),
-                     "memory_bytes", memory > 0 ? json_integer(memory) : json_null());
-}
-
-static void validate_alone(struct request *r, struct schema_definition *definition, struct schema_problems *problems) {
-    struct bp_input unknown = {.name = "features", .shape = {.rank = -1}};
-    struct bp_graph graph = schema_definition_graph(definition, definition->inputs_count ? NULL : &unknown, 1);
-    struct bp_network *network = NULL;
-    struct bp_error error = {0};
-    graph.any_readers = definition->outputs_count == 0;
-    if (definition->layers_count == 0)
-        answer_json(
-            r, 200,
-            json_pack("{s:s, s:b, s:b, s:[], s:n, s:n}", "object", "validation", "valid", 1, "complete", 0, "layers", "parameters", "memory_bytes"));
-    else if (bp_network_plan(&graph, &network, &error) != 0) {
-        char place[300];
-        snprintf(place, sizeof place, "/definition%s", error.pointer);
-        schema_problem_add(problems, place, "%s", error.message);
-    } else {
-        answer_json(r, 200, valid_json(network, 0));
-    }
-    bp_network_free(network);
-}
-
-static void validate_with_data(struct request *r, const json_t *body, struct schema_definition *definition, struct schema_problems *problems) {
-    char name[STORE_NAME_SIZE];
-    int64_t version;
-    struct store_dataset row = {0}, other_row = {0};
-    struct schema_dataset *dataset = NULL, *other = NULL;
-    struct bp_error error = {0};
-    struct schema_options options;
-    struct schema_training_request request;
-    static const char *const others[] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights", "columns", NULL};
-    if (schema_options_decode(body, "", others, &options, problems) != 0) {
-        schema_definition_free(definition);
-        return;
-    }
-    const char *text = json_string_value(json_object_get(body, "dataset"));
-    if (schema_training_request_decode(body, "", &request, problems) != 0 || !text) {
-        if (!text) schema_problem_add(problems, "/dataset", "dataset must be the name of a stored dataset");
-        schema_definition_free(definition);
-        return;
-    }
-    request.definition_pointer = "/definition";
-    enum store_result result =
-        reference_parse(text, name, &version) ? dataset_open(r->server->store, name, version, &row, &dataset, &error) : STORE_NOT_FOUND;
-    if (result != STORE_OK) {
-        schema_problem_add(problems, "/dataset", "there is no dataset \"%.80s\"", text);
-        schema_definition_free(definition);
-        return;
-    }
-    struct schema_training *training = NULL;
-    char why[512];
-    if (validation_data_open(r->server->store, &options, &row, &other_row, &other, problems) == 0) {
-        request.validation = other;
-        request.no_bfloat16 = bfloat16_refusal(r->server, &options, why, sizeof why);
-        training = schema_training_resolve(definition, &options, dataset, &request, problems);
-    } else {
-        schema_definition_free(definition);
-    }
-    if (training) {
-        json_t *json = valid_json(training->network, schema_training_bytes(training, dataset));
-        json_object_set(json, "warnings", training->warnings);
-        json_object_set_new(json, "definition", schema_definition_encode(training->definition));
-        answer_json(r, 200, json);
-    }
-    schema_training_free(training);
-    schema_dataset_free(dataset);
-    schema_dataset_free(other);
-    store_dataset_free(&row);
-    store_dataset_free(&other_row);
-}
-
-static void validate(struct request *r) {
-    static const char *const known[] = {"name", NULL};
-    const char *fields[48] = {"definition", "dataset", "target", "task", "features", "sample_weight", "class_weights", "columns"};
-    for (int32_t i = 0; schema_options_names[i] && i < 39; i++) fields[8 + i] = schema_options_names[i]; /* they decide the memory */
-    static const struct bp_entry entry = {.name = "a request to validate"};
-    struct schema_problems problems = {0};
-    json_t *body = request_json(r);
-    if (!body) return;
-    struct bp_value none[1];
-    schema_values_decode(body, "", &entry, fields, none, &problems);
-    const json_t *definition_json = json_object_get(body, "definition");
-    if (!definition_json) schema_problem_add(&problems, "", "this request needs \"definition\": a model definition");
-    struct schema_definition *definition = definition_json ? schema_definition_decode(definition_json, "/definition", known, &problems) : NULL;
-    if (problems.total == 0 && json_object_get(body, "dataset")) {
-        validate_with_data(r, body, definition, &problems);
-    } else {
-        if (problems.total == 0) validate_alone(r, definition, &problems);
-        schema_definition_free(definition);
-    }
-    if (problems.total) answer_problems(r, &problems);
-    json_decref(body);
-}
-
 const struct route route_create_model = {"create_model", "POST", "/v1/models", ROUTE_JSON, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY, "", create};
 const struct route route_list_models = {"list_models", "GET", "/v1/models", ROUTE_NO_BODY, 0, "limit,after", list};
-const struct route route_validate_model = {"validate_model", "POST", "/v1/models/validate", ROUTE_JSON, ROUTE_SLOW, "", validate};
 const struct route route_get_model = {"get_model", "GET", "/v1/models/{model}", ROUTE_NO_BODY, 0, "", get};
 const struct route route_delete_model = {"delete_model", "DELETE", "/v1/models/{model}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
 const struct route route_list_versions = {"list_versions", "GET", "/v1/models/{model}/versions", ROUTE_NO_BODY, 0, "limit,after", list_versions};

@@ -3,11 +3,11 @@
 
 #include "hub.h"
 #include "kernels/kernels.h"
+#include "memory.h"
 #include "openapi.h" /* generated from schema/openapi.yaml */
 #include "supervisor.h"
 #include "values.h"
 #include "version.h"
-#include "memory.h"
 
 #include <pthread.h>
 #include <stdlib.h>

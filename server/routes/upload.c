@@ -110,7 +110,12 @@ struct upload *upload_open(const struct server *server, const struct upload_requ
 }
 
 void upload_bytes(struct upload *u, const char *bytes, size_t size) {
-    if (!u->failed && schema_ingest_feed(u->ingest, bytes, size, &u->problems) != 0) u->failed = true;
+    if (u->failed) return;
+    if (schema_ingest_feed(u->ingest, bytes, size, &u->problems) != 0) u->failed = true;
+    else if (schema_memory_failed()) {
+        schema_problem_no_memory(&u->problems);
+        u->failed = true;
+    }
 }
 
 static json_t *describe(const struct schema_dataset *dataset, const struct schema_ingest *ingest) {
@@ -159,6 +164,11 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     json_t *description = describe(*dataset, u->ingest);
     row->description = schema_json_dump(description, JSON_COMPACT);
     json_decref(description);
+    if (!row->description || schema_memory_failed()) {
+        schema_dataset_free(*dataset);
+        *dataset = NULL;
+        return schema_problem_no_memory(problems);
+    }
     row->rows = (*dataset)->rows;
     row->bytes = (*dataset)->bytes;
     row->after = u->base ? u->base_row.version : 0;
@@ -240,6 +250,7 @@ bool upload_begin(struct request *r) {
 }
 
 void upload_feed(struct request *r, const char *bytes, size_t size) {
+    schema_memory_begin(); /* the HTTP thread has many requests at once */
     upload_bytes(r->upload, bytes, size);
 }
 

@@ -155,15 +155,30 @@ enum store_result db_integer(struct connection *c, const char *sql, const struct
 
 /* ---- columns ---- */
 
-void column_copy(sqlite3_stmt *statement, int column, char *to, size_t size) {
+/* A column that SQLite had no memory to give is NULL, as one that holds NULL. */
+static _Thread_local bool column_lost;
+
+static const char *column_text(sqlite3_stmt *statement, int column) {
     const char *t = (const char *)sqlite3_column_text(statement, column);
+    if (!t && sqlite3_errcode(sqlite3_db_handle(statement)) == SQLITE_NOMEM) column_lost = true;
+    return t;
+}
+
+bool columns_lost(void) {
+    const bool lost = column_lost;
+    column_lost = false;
+    return lost;
+}
+
+void column_copy(sqlite3_stmt *statement, int column, char *to, size_t size) {
+    const char *t = column_text(statement, column);
     snprintf(to, size, "%s", t ? t : "");
 }
 
 bool column_keep(sqlite3_stmt *statement, int column, char **to) {
     *to = NULL;
-    if (sqlite3_column_type(statement, column) == SQLITE_NULL) return true;
-    const char *t = (const char *)sqlite3_column_text(statement, column);
+    const char *t = column_text(statement, column);
+    if (!t && sqlite3_column_type(statement, column) == SQLITE_NULL) return !column_lost;
     if (t) *to = strdup(t);
     return *to != NULL;
 }
@@ -176,7 +191,8 @@ enum store_result query_one(struct store *store, const struct query *query, void
     enum store_result result;
     sqlite3_stmt *s = db_start(c, query->sql, query->values, query->values_count);
     int code = s ? sqlite3_step(s) : SQLITE_ERROR;
-    if (code == SQLITE_ROW) result = query->read(s, item) ? STORE_OK : out_of_memory(error);
+    columns_lost();
+    if (code == SQLITE_ROW) result = query->read(s, item) && !columns_lost() ? STORE_OK : out_of_memory(error);
     else result = code == SQLITE_DONE ? STORE_NOT_FOUND : db_failed(c, error);
     db_end(s);
     reader_give(store, c);
@@ -191,7 +207,8 @@ static enum store_result rows_read(struct connection *c, sqlite3_stmt *s, struct
             query->has_more = true;
             return STORE_OK;
         }
-        if (!query->read(s, (char *)query->items + (size_t)query->count++ * query->item_size)) return out_of_memory(error);
+        columns_lost();
+        if (!query->read(s, (char *)query->items + (size_t)query->count++ * query->item_size) || columns_lost()) return out_of_memory(error);
     }
     return code == SQLITE_DONE ? STORE_OK : db_failed(c, error);
 }

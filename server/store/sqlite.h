@@ -67,6 +67,8 @@ enum store_result db_integer(struct connection *c, const char *sql, const struct
 /* A column's text: copied, cut at size; or allocated (NULL for SQL NULL). column_keep gives false when there is no memory. */
 void column_copy(sqlite3_stmt *statement, int column, char *to, size_t size);
 bool column_keep(sqlite3_stmt *statement, int column, char **to);
+/* Whether SQLite had no memory for a column that either of them has read in this thread, since this was last asked. */
+bool columns_lost(void);
 
 /* A query of rows of one kind, read through a connection of the readers' pool. */
 struct query {

@@ -161,7 +161,9 @@ static bool operation_run(struct writer *w, struct operation *op) {
     w->connection.what = op->what;
     op->result = control(w, "SAVEPOINT operation", &op->error);
     if (op->result != STORE_OK) return !sqlite3_get_autocommit(w->connection.db);
+    columns_lost();
     op->result = op->run(w, op->argument, &op->error);
+    if (op->result == STORE_OK && columns_lost()) op->result = out_of_memory(&op->error); /* what it did may rest on an empty text */
     if (op->result == STORE_OK) op->result = control(w, "RELEASE operation", &op->error);
     if (op->result == STORE_OK) return true;
     w->notices.count = notices;

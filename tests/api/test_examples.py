@@ -98,7 +98,7 @@ class Walk:
         """What rows and columns are added to has the columns of the examples."""
         if template.startswith("/v1/datasets/{name}/"):
             server = self.server
-            server.delete("/v1/datasets/penguins")
+            harness.until(lambda: server.delete("/v1/datasets/penguins").status in (204, 404), what="the end of the jobs that use the dataset")
             if template.endswith("rows"):
                 server.upload("penguins", "bill,island\n39.1,Torgersen\n46.5,Biscoe\n")
             else:

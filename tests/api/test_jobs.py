@@ -129,7 +129,7 @@ def test_digits_as_tensors(server):
     x, y = digits_as_images()
     name = unique("images")
     dataset = server.post_json(name, x=x, y=y)
-    assert [(c["name"], c["type"]) for c in dataset["columns"]] == [("x", "tensor"), ("y", "categorical")] and dataset["columns"][0]["shape"] == [8, 8, 1]
+    assert [(c["name"], c["type"]) for c in dataset["columns"]] == [("x", "tensor"), ("y", "numeric")] and dataset["columns"][0]["shape"] == [8, 8, 1]
     refused = pointers(server.post("/v1/jobs", {"model": {"layers": []}, "dataset": name, "target": "y"}))
     assert "flatten" in refused["/model"]
     job = server.train(model={"name": name, "layers": ["flatten", {"type": "dense", "units": 64, "activation": "relu"}]}, dataset=name, target="y", epochs=20, seed=1)
@@ -177,7 +177,7 @@ def test_labels_are_strings_as_in_the_data_and_sorted(server):
     assert version["preprocessing"]["target"]["labels"] == ["1", "2", "9", "10"]
     assert set(server.predict(job["id"], [[1]])[0]["probabilities"]) == {"1", "2", "9", "10"}
     for values, types, labels in (([True, False, True, True], {}, ["false", "true"]), (["mule", "zebra", "Ant", "ant"], {}, ["Ant", "ant", "mule", "zebra"]),
-                                  ([10, 9, 2, 9], {"y": "categorical"}, ["2", "9", "10"]), (["10", "9", "2", "02"], {}, ["2", "9", "10"])):
+                                  ([10, 9, 2, 9], {"y": "categorical"}, ["2", "9", "10"]), (["10", "9", "2", "02"], {}, ["02", "2", "9", "10"])):
         job = server.train(model={"layers": [DENSE]}, dataset={"columns": {"x": [1, 2, 3, 4] * 5, "y": values * 5}, "types": types}, target="y", epochs=1)
         assert server.get("/v1/models/%s@1" % job["id"]).json["preprocessing"]["target"]["labels"] == labels
 

@@ -133,7 +133,11 @@ def test_validate_with_a_dataset_resolves_as_a_job_does(server):
 
 
 @pytest.mark.parametrize("body, pointer, words", [
-    ({}, "", '"definition"'),
+    ({}, "", '"layers"'),
+    ({"model": {"layers": []}, "definition": {"layers": []}}, "/definition", "mean the same"),
+    ({"model": "nope", "dataset": "iris", "target": "class"}, "/model", "nope"),
+    ({"layers": [{"type": "dens"}]}, "/layers/0/type", "dense"),
+    ({"model": {"layers": [{"type": "dens"}]}}, "/model/layers/0/type", "dense"),
     ({"definition": {"layers": [DENSE]}, "datset": "iris"}, "/datset", '"dataset"'),
     ({"definition": {"layers": [DENSE]}, "dataset": "nope", "target": "class"}, "/dataset", "nope"),
     ({"definition": {"layers": [DENSE]}, "dataset": "No Name", "target": "class"}, "/dataset", "No Name"),
@@ -239,3 +243,25 @@ def test_catalog_tells_what_definitions_may_say(server):
     for optimizer in catalog["optimizers"]:
         job = server.submit(**harness.xor(optimizer=filled(optimizer, catalog, [2])))
         assert job["options"]["optimizer"] == filled(optimizer, catalog, [2])
+
+
+def test_one_spelling_everywhere(server):
+    """What POST /v1/models and POST /v1/jobs take, validate takes as it is; the older spelling says the same."""
+    name = unique("spelled")
+    model = {"name": name, "layers": [DENSE], "metrics": ["accuracy"]}
+    job = {"model": {"layers": [DENSE], "metrics": ["accuracy"]}, "dataset": "iris", "target": "class", "epochs": 3, "metadata": {"who": "me"}, "seed": 1}
+    alone = server.post("/v1/models/validate", model).json
+    assert alone == server.post("/v1/models/validate", {"model": model}).json == server.post("/v1/models/validate", {"definition": model}).json
+    whole = server.post("/v1/models/validate", job).json
+    named = {k: v for k, v in job.items() if k != "model"}
+    assert whole["definition"]["metrics"] == ["accuracy"] and whole["memory_bytes"] > 0
+    assert whole == server.post("/v1/models/validate", {**named, "definition": job["model"]}).json == server.post("/v1/models/validate", {**named, "layers": [DENSE], "metrics": ["accuracy"]}).json
+    assert server.post("/v1/models", model).status == 201
+    assert whole == server.post("/v1/models/validate", {**named, "model": name}).json
+    rows = {"records": [{"a": i, "b": "xy"[i % 2]} for i in range(40)]}
+    inline = server.post("/v1/models/validate", {"model": {"layers": [DENSE]}, "dataset": rows, "target": "b"})
+    assert inline.status == 200 and inline.json["definition"]["loss"]["type"] == "binary_cross_entropy"
+    before = [j["id"] for j in server.all_pages("/v1/jobs")]
+    assert server.post("/v1/jobs", {**named, "definition": job["model"]}).status == 422
+    assert [j["id"] for j in server.all_pages("/v1/jobs")] == before  # neither validation nor refusal stores anything
+    assert server.submit(**job)["definition"] == whole["definition"]

@@ -1,5 +1,5 @@
-/* test_allocations.c - memory runs out: for every N the Nth allocation of a whole piece of work fails, alone or with all after it. Nothing crashes or leaks; the
- * work is known to have failed (schema_memory_failed), or gives what it gives with memory. */
+/* test_allocations.c - memory runs out: for every N the Nth allocation of a whole piece of work fails, alone or with all after it. Nothing crashes or
+ * leaks; the work is known to have failed (schema_memory_failed), or gives what it gives with memory. */
 #include "allocations.h"
 #include "dataset_profile.h"
 #include "dataset_rows.h"
@@ -38,16 +38,21 @@ static void keep_problems(struct outcome *o, struct schema_problems *problems) {
 
 /* ---- the pieces ---------------------------------------------------------------------------------------------------------------------- */
 
-static const char csv[] = "x,colour,when,note,label\n1,red,2024-01-02,cold and quiet all day,a\n2.5,green,2024-02-03,sunny and crowded in town,b\n"
-                          "3,red,2024-03-04,rain in the late evening,a\n,blue,2024-04-05,wind from the north west,b\n5,red,2024-05-06,snow on all the roofs,a\n"
-                          "6,green,,fog over the wide river,b\n";
-static const char json[] = "{\"name\":\"d\",\"types\":{\"note\":\"text\"},\"records\":[{\"x\":1,\"t\":[1,2],\"y\":\"a\",\"note\":\"so it is\"},{\"x\":2,\"t\":[3,4],\"y\":\"b\",\"note\":\"it "
+static const char csv[] =
+    "x,colour,when,note,label\n1,red,2024-01-02,cold and quiet all day,a\n2.5,green,2024-02-03,sunny and crowded in town,b\n"
+    "3,red,2024-03-04,rain in the late evening,a\n,blue,2024-04-05,wind from the north west,b\n5,red,2024-05-06,snow on all the roofs,a\n"
+    "6,green,,fog over the wide river,b\n";
+static const char json[] = "{\"name\":\"d\",\"types\":{\"note\":\"text\"},\"records\":[{\"x\":1,\"t\":[1,2],\"y\":\"a\",\"note\":\"so it "
+                           "is\"},{\"x\":2,\"t\":[3,4],\"y\":\"b\",\"note\":\"it "
                            "is\"},{\"x\":null,\"t\":[5,6],\"y\":\"a\",\"note\":\"no\"},{\"x\":4,\"t\":[7,8],\"y\":\"b\",\"note\":\"so\"}]}";
-static const char definition_text[] = "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"tanh\",\"name\":\"h\"},{\"type\":\"batch_norm\"},\"dropout\"]}";
-static const char definition_good[] = "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"tanh\",\"name\":\"h\"},{\"type\":\"batch_norm\"},{\"type\":\"dropout\",\"rate\":0.1}]}";
-static const char job_text[] = "{\"target\":\"label\",\"seed\":1,\"validation\":{\"fraction\":0},\"class_weights\":\"balanced\",\"features\":[\"x\",\"colour\",\"when\"],"
-                               "\"columns\":{\"colour\":{\"encode\":\"target\"}},\"schedule\":\"cosine\",\"early_stopping\":{\"metric\":\"loss\",\"patience\":2},"
-                               "\"optimizer\":{\"type\":\"adam\",\"learning_rate\":0.01}}";
+static const char definition_text[] =
+    "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"tanh\",\"name\":\"h\"},{\"type\":\"batch_norm\"},\"dropout\"]}";
+static const char definition_good[] = "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"tanh\",\"name\":\"h\"},{\"type\":\"batch_norm\"}"
+                                      ",{\"type\":\"dropout\",\"rate\":0.1}]}";
+static const char job_text[] =
+    "{\"target\":\"label\",\"seed\":1,\"validation\":{\"fraction\":0},\"class_weights\":\"balanced\",\"features\":[\"x\",\"colour\",\"when\"],"
+    "\"columns\":{\"colour\":{\"encode\":\"target\"}},\"schedule\":\"cosine\",\"early_stopping\":{\"metric\":\"loss\",\"patience\":2},"
+    "\"optimizer\":{\"type\":\"adam\",\"learning_rate\":0.01}}";
 
 static struct schema_dataset *ingest(struct outcome *o, const char *type, const char *text, int fd) {
     struct schema_problems problems = {0};
@@ -56,7 +61,8 @@ static struct schema_dataset *ingest(struct outcome *o, const char *type, const 
     struct schema_dataset *data = NULL;
     struct bp_error error = {0};
     int failed = schema_ingest_open(schema_format_for(type), &options, fd, &ingest, &problems);
-    for (size_t i = 0; !failed && i < strlen(text); i += 100) failed = schema_ingest_feed(ingest, text + i, strlen(text + i) < 100 ? strlen(text + i) : 100, &problems);
+    for (size_t i = 0; !failed && i < strlen(text); i += 100)
+        failed = schema_ingest_feed(ingest, text + i, strlen(text + i) < 100 ? strlen(text + i) : 100, &problems);
     if (!failed) failed = schema_ingest_finish(ingest, &problems);
     if (!failed && schema_dataset_open(fd, 0, &data, &error) != 0) failed = schema_problem_add(&problems, NULL, "%s", error.message);
     json_t *warnings = failed ? NULL : schema_ingest_warnings(ingest);
@@ -205,7 +211,8 @@ static void statistics(struct outcome *o) {
 
 /* ---- the walk -------------------------------------------------------------------------------------------------------------------------- */
 
-static void (*const pieces[])(struct outcome *) = {ingest_csv, ingest_json, training_there_and_back, refusal, write_model, predict_fast, predict_patiently, statistics};
+static void (*const pieces[])(struct outcome *) = {ingest_csv,  ingest_json,  training_there_and_back, refusal,
+                                                   write_model, predict_fast, predict_patiently,       statistics};
 
 static void prepare(void) {
     struct outcome o = {0};
@@ -236,10 +243,12 @@ START_TEST(every_allocation_may_fail) {
             else test_allocations_fail(nth);
             pieces[_i](&got);
             test_allocations_fail(0);
-            if (test_live_blocks() != live) ck_abort_msg("%s allocation %ld: %ld blocks leak (%s)", all ? "from" : "the", nth, test_live_blocks() - live, got.text);
+            if (test_live_blocks() != live)
+                ck_abort_msg("%s allocation %ld: %ld blocks leak (%s)", all ? "from" : "the", nth, test_live_blocks() - live, got.text);
             const bool failed = schema_memory_failed(); /* what whoever answers for the work asks at its end */
             ck_assert_msg(failed || got.good, "%s allocation %ld: it failed without a reason: %s", all ? "from" : "the", nth, got.text);
-            if (!failed) ck_assert_msg(strcmp(got.text, expected.text) == 0, "%s allocation %ld: another result: %s", all ? "from" : "the", nth, got.text);
+            if (!failed)
+                ck_assert_msg(strcmp(got.text, expected.text) == 0, "%s allocation %ld: another result: %s", all ? "from" : "the", nth, got.text);
             if (!failed) break;
         }
     free(model_bytes);

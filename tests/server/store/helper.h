@@ -67,6 +67,7 @@ enum store_status status_of(const char *id);
 const char *told(const char *id);
 
 /* One of each test file. */
+Suite *suite_store_allocations(void);
 Suite *suite_store_folder(void);
 Suite *suite_store_datasets(void);
 Suite *suite_store_models(void);

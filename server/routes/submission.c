@@ -1,0 +1,244 @@
+/* submission.c - see submission.h. Order: decode all of the request; the dataset (stored, or ingested now); the definition; resolve them against each
+ * other. */
+#include "submission.h"
+
+#include "bfloat16.h"
+#include "dataset_view.h"
+#include "folds.h"
+#include "memory.h"
+#include "validation_data.h"
+#include "values.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool inline_name(struct submission *s, const json_t *object, const char *pointer, const char *noun, char out[STORE_NAME_SIZE]) {
+    const json_t *name = json_object_get(object, "name");
+    char got[80];
+    if (!name) {
+        snprintf(out, STORE_NAME_SIZE, "%s", s->job.id);
+        return false;
+    }
+    if (!json_is_string(name) || !schema_name_valid(json_string_value(name)))
+        schema_problem_add(
+            &s->problems, pointer,
+            "the name of a %s has lower-case letters, digits, \".\", \"_\", \"-\", starts with a letter or digit, and at most 63 of them; got %s",
+            noun, schema_json_text(name, got, sizeof got));
+    else snprintf(out, STORE_NAME_SIZE, "%s", json_string_value(name));
+    return true;
+}
+
+/* "name", "name@3": false with a problem. */
+static bool reference(struct submission *s, const char *text, const char *pointer, const char *noun, char name[STORE_NAME_SIZE], int64_t *version) {
+    if (reference_parse(text, name, version)) return true;
+    schema_problem_add(&s->problems, pointer, "\"%.80s\" is not the name of a %s", text, noun);
+    return false;
+}
+
+/* ---- the dataset --------------------------------------------------------------------------------------------------------------- */
+
+static void stored_dataset(struct submission *s, const char *text) {
+    struct bp_error error = {0};
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    if (!reference(s, text, "/dataset", "dataset", name, &version)) return;
+    enum store_result result = dataset_open(s->request->server->store, name, version, &s->row, &s->dataset, &error);
+    if (result == STORE_NOT_FOUND) {
+        char near[STORE_NAME_SIZE], meant[STORE_NAME_SIZE + 32];
+        const bool known = *dataset_nearest(s->request->server->store, text, near);
+        schema_problem_add(&s->problems, "/dataset", "there is no dataset \"%.80s\"%s%s", text,
+                           schema_did_you_mean(known ? near : NULL, meant, sizeof meant),
+                           known ? "" : "; upload it first with POST /v1/datasets, or send it inline");
+    } else if (result != STORE_OK) {
+        s->problems.internal = true;
+        schema_problem_add(&s->problems, "/dataset", "%s", error.message);
+    } else {
+        snprintf(s->job.dataset, sizeof s->job.dataset, "%s", s->row.name);
+        s->job.dataset_version = s->row.version;
+    }
+}
+
+static void inline_dataset(struct submission *s, const json_t *object) {
+    struct schema_problems found = {0};
+    bool named = inline_name(s, object, "/dataset/name", "dataset", s->job.dataset);
+    if (s->problems.total) return;
+    char *text = schema_json_dump(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (text && (s->upload = upload_open(s->request->server, &(struct upload_request){.content_type = "application/json"}, &found))) {
+        upload_bytes(s->upload, text, strlen(text));
+        upload_finish(s->upload, &s->row, &s->dataset, &found);
+    }
+    free(text);
+    for (int32_t i = 0; i < found.count; i++) { /* places inside the inline object */
+        char place[400];
+        snprintf(place, sizeof place, "/dataset%s", found.items[i].pointer ? found.items[i].pointer : "");
+        free(found.items[i].pointer);
+        found.items[i].pointer = strdup(place);
+        found.items[i].line = 0;
+    }
+    if (found.total) {
+        schema_problems_clear(&s->problems);
+        s->problems = found;
+        return;
+    }
+    snprintf(s->row.name, sizeof s->row.name, "%s", s->job.dataset);
+    s->row.hidden = !named;
+    s->replace = named;
+}
+
+/* ---- the model ------------------------------------------------------------------------------------------------------------------ */
+
+static void stored_model(struct submission *s, const char *text) {
+    struct bp_error error = {0};
+    struct store_model m = {0};
+    struct store_version v = {0};
+    char name[STORE_NAME_SIZE];
+    int64_t version;
+    if (!reference(s, text, s->model_pointer, "model", name, &version)) return;
+    enum store_result result = version ? store_version_get(s->request->server->store, name, version, &v, &error)
+                                       : store_model_get(s->request->server->store, name, &m, &error);
+    json_t *json = NULL;
+    if (result == STORE_NOT_FOUND)
+        schema_problem_add(&s->problems, s->model_pointer, "there is no model \"%.80s\"; define it first with POST /v1/models, or send it inline",
+                           text);
+    else if (result != STORE_OK) {
+        s->problems.internal = true;
+        schema_problem_add(&s->problems, s->model_pointer, "%s", error.message);
+    } else if (version) {
+        json_t *document = document_json(v.document);
+        json = json_incref(json_object_get(document, "definition"));
+        json_decref(document);
+    } else {
+        json = document_json(m.definition);
+    }
+    if (json) s->definition = schema_definition_decode(json, s->model_pointer, NULL, &s->problems);
+    json_decref(json);
+    snprintf(s->job.model, sizeof s->job.model, "%s", name);
+    store_model_free(&m);
+    store_version_free(&v);
+}
+
+static void inline_model(struct submission *s, const json_t *object) {
+    static const char *const others[] = {"name", NULL};
+    char place[80];
+    s->hidden_model = !inline_name(s, object, schema_pointer(s->model_pointer, "name", place, sizeof place), "model", s->job.model);
+    s->definition = schema_definition_decode(object, s->model_pointer, others, &s->problems);
+    json_t *copy = json_copy((json_t *)object);
+    json_object_del(copy, "name");
+    s->new_definition = schema_json_dump(copy, JSON_COMPACT);
+    json_decref(copy);
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------------------------ */
+
+static void decode(struct submission *s) {
+    static const char *const others[] = {"model",    "definition",    "dataset",       "target",  "task", "features",
+                                         "metadata", "sample_weight", "class_weights", "columns", NULL};
+    const json_t *model = s->model, *dataset = json_object_get(s->body, "dataset"), *metadata = json_object_get(s->body, "metadata");
+    char got[80];
+    schema_options_decode(s->body, "", others, &s->options, &s->problems);
+    if (!json_object_get(s->body, "threads")) s->options.threads = (int32_t)s->request->server->settings.threads_per_job;
+    schema_training_request_decode(s->body, "", &s->asked, &s->problems);
+    if (metadata) {
+        const char *key;
+        json_t *value;
+        if (!json_is_object(metadata))
+            schema_problem_add(&s->problems, "/metadata", "metadata must be an object of texts, got %s", schema_json_text(metadata, got, sizeof got));
+        json_object_foreach((json_t *)metadata, key, value) {
+            char place[300];
+            if (!json_is_string(value))
+                schema_problem_add(&s->problems, schema_pointer("/metadata", key, place, sizeof place), "metadata values are texts, got %s",
+                                   schema_json_text(value, got, sizeof got));
+        }
+        if (json_object_size(metadata) > 32)
+            schema_problem_add(&s->problems, "/metadata", "metadata has at most 32 entries, got %zu", json_object_size(metadata));
+        s->job.metadata = schema_json_dump(metadata, JSON_COMPACT);
+    }
+    if (json_is_string(model)) stored_model(s, json_string_value(model));
+    else if (json_is_object(model)) inline_model(s, model);
+    else
+        schema_problem_add(&s->problems, model ? s->model_pointer : "",
+                           model ? "model must be the name of a model or an inline definition, got %s"
+                                 : "a job needs \"model\": the name of a model or an inline definition%.0s",
+                           schema_json_text(model, got, sizeof got));
+    if (json_is_string(dataset)) stored_dataset(s, json_string_value(dataset));
+    else if (json_is_object(dataset)) inline_dataset(s, dataset);
+    else
+        schema_problem_add(&s->problems, dataset ? "/dataset" : "",
+                           dataset ? "dataset must be the name of a dataset or an inline object, got %s"
+                                   : "a job needs \"dataset\": the name of a dataset or an inline object%.0s",
+                           schema_json_text(dataset, got, sizeof got));
+    validation_data_open(s->request->server->store, &s->options, &s->row, &s->other_row, &s->other, &s->problems);
+    s->asked.validation = s->other;
+    if (!s->other) return;
+    snprintf(s->job.validation_dataset, sizeof s->job.validation_dataset, "%s", s->other_row.name);
+    s->job.validation_version = s->other_row.version;
+}
+
+/* ---- resolving ------------------------------------------------------------------------------------------------------------------- */
+
+/* Rows that two versions have in common would be learnt from and validate. */
+static void warn_of_versions(const struct submission *s, struct schema_training *t) {
+    char text[300];
+    if (!s->other || strcmp(s->other_row.name, s->row.name) != 0) return;
+    snprintf(text, sizeof text, "%s is another version of the dataset that trains: rows that both have are learnt from and validate",
+             t->options.validation_dataset);
+    json_array_append_new(t->warnings, json_string(text));
+}
+
+/* What the dataset warns of stands on the job too, behind its own; some places are left for what the training finds. */
+static void warn_of_data(const struct submission *s, struct schema_training *t) {
+    enum { MOST = 15 };
+    json_t *description = s->row.description ? document_json(s->row.description) : NULL, *warning;
+    size_t i;
+    json_array_foreach(json_object_get(description, "warnings"), i, warning) if (json_array_size(t->warnings) < MOST)
+        json_array_append(t->warnings, warning);
+    json_decref(description);
+}
+
+/* Data larger than memory is read in windows. Which, is part of the job, so that it ends with the same bits wherever it goes on. */
+static void bound_resident(struct schema_training *t, const struct schema_dataset *dataset, int64_t most) {
+    char text[300];
+    if (most == 0 || t->options.window_rows > 0) return;
+    t->options.window_rows = schema_training_window(t, dataset, most);
+    const int64_t need = schema_training_bytes(t, dataset);
+    if (t->options.window_rows == 0 || need <= most) return;
+    snprintf(text, sizeof text, "this training keeps about %lld MB resident even in windows of %lld rows, more than job_resident_max, %lld MB",
+             (long long)(need >> 20), (long long)t->options.window_rows, (long long)(most >> 20));
+    json_array_append_new(t->warnings, json_string(text));
+}
+
+void submission_open(struct submission *s) {
+    const struct server *server = s->request->server;
+    char why[512];
+    decode(s);
+    if (!s->dataset || !s->asked.target) return;
+    s->asked.definition_pointer = s->model_pointer;
+    /* With problems already: what else is wrong with the columns is reported too. */
+    if (s->problems.total == 0) s->asked.no_bfloat16 = bfloat16_refusal((struct server *)(uintptr_t)server, &s->options, why, sizeof why);
+    struct schema_training *t = s->training = schema_training_resolve(s->definition, &s->options, s->dataset, &s->asked, &s->problems);
+    s->definition = NULL;
+    s->asked.no_bfloat16 = NULL;
+    if (!t) return;
+    warn_of_versions(s, t);
+    bound_resident(t, s->dataset, server->settings.job_resident_max);
+    warn_of_data(s, t);
+    const int64_t need = schema_training_bytes(t, s->dataset);
+    if (need <= server->settings.job_memory_max) return;
+    schema_problem_add(&s->problems, s->model_pointer,
+                       "this training needs about %lld MB, the limit is %lld MB (setting job_memory_max); use fewer units or a smaller batch",
+                       (long long)(need >> 20), (long long)(server->settings.job_memory_max >> 20));
+}
+
+void submission_close(struct submission *s) {
+    schema_training_free(s->training);
+    schema_problems_clear(&s->problems);
+    schema_definition_free(s->definition);
+    schema_dataset_free(s->dataset);
+    schema_dataset_free(s->other);
+    upload_free(s->upload);
+    store_dataset_free(&s->row);
+    store_dataset_free(&s->other_row);
+    free(s->new_definition);
+    store_job_free(&s->job);
+}

@@ -1,0 +1,38 @@
+/* submission.h - the body of a job on its way to a training: decoded, its dataset opened or ingested, its model found, all of it resolved. Shared by
+ * POST /v1/jobs, which stores it then, and POST /v1/models/validate, which does not. */
+#ifndef SERVER_SUBMISSION_H
+#define SERVER_SUBMISSION_H
+
+#include "http.h"
+#include "training.h"
+#include "upload.h"
+
+/* What a submission gathers. */
+struct submission {
+    struct request *request;
+    const json_t *body;        /* borrowed */
+    const json_t *model;       /* a name or a definition; borrowed from the body */
+    const char *model_pointer; /* its place in the body */
+    struct schema_problems problems;
+    struct store_job job;
+    struct schema_options options;
+    struct schema_training_request asked;
+    /* dataset */
+    struct store_dataset row;
+    struct schema_dataset *dataset;
+    struct upload *upload; /* inline */
+    bool replace;
+    struct store_dataset other_row; /* that validates */
+    struct schema_dataset *other;
+    /* model */
+    struct schema_definition *definition;
+    char *new_definition; /* inline */
+    bool hidden_model;
+    struct schema_training *training; /* NULL: there are problems */
+};
+
+/* Decodes and resolves the whole body. The caller has set request, body, model, model_pointer and job.id. With problems afterwards it is refused. The
+ * rest is released by submission_close. */
+void submission_open(struct submission *submission);
+void submission_close(struct submission *submission);
+#endif

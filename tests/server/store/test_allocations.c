@@ -1,0 +1,144 @@
+/* test_allocations.c - memory runs out in the store: for every N the Nth allocation of a job's life fails, in the caller's thread, the writer's or in
+ * SQLite. Every verb either does what it says or fails with a message that says so; afterwards the store works, and nothing is half done. */
+#include "helper.h"
+
+#include "allocations.h"
+#include "skip.h"
+#include "sqlite.h"
+
+#include <stdlib.h>
+
+enum { STEPS = 9 };
+
+/* The life of a job, step by step; a step that fails is tried again with memory. Returns how many failed. */
+struct life {
+    long nth; /* the allocation that fails in each step, 0: none */
+    int failed, done;
+    char id[STORE_ID_SIZE];
+    int64_t attempt;
+    const char *wrong; /* a failure that does not say why */
+    char said[640];
+};
+
+static enum store_result step(struct life *l, int which, struct bp_error *e) {
+    struct store_job job = {.model = "m", .dataset = "d", .dataset_version = 1, .attempts_max = 5};
+    struct store_job_new request = {.job = &job};
+    struct store_event event = {.type = "metrics", .level = "info", .epoch = 1, .data = (char *)(uintptr_t) "{\"epoch\":1}"};
+    const struct store_report report = {
+        .progress = "{\"epoch\":1}", .metrics = "{\"loss\":1}", .resumed_from_epoch = -1, .events = &event, .events_count = 1};
+    struct store_ending ending = {.status = STORE_SUCCEEDED, .version_document = "{}", .blob = "weights", .blob_size = 7, .report = &report};
+    struct store_job_filter filter = {.limit = 10};
+    struct store_jobs jobs = {0};
+    struct store_events events = {0};
+    int64_t version;
+    enum store_result result;
+    switch (which) {
+    case 0: snprintf(job.id, sizeof job.id, "%s", l->id); return store_job_create(store, &request, e);
+    case 1:
+        result = store_job_claim(store, "tester", 60000, &job, e);
+        if (result == STORE_OK) l->attempt = job.attempt;
+        store_job_free(&job);
+        return result;
+    case 2: return store_job_report(store, l->id, l->attempt, &report, e);
+    case 3:
+        result = store_job_get(store, l->id, &job, e);
+        store_job_free(&job);
+        return result;
+    case 4:
+        result = store_job_list(store, &filter, &jobs, e);
+        store_jobs_free(&jobs);
+        return result;
+    case 5:
+        result = store_event_list(store, l->id, NULL, 0, 10, &events, e);
+        store_events_free(&events);
+        return result;
+    case 6: return store_job_end(store, l->id, l->attempt, &ending, &version, e);
+    case 7: return store_ping(store, e);
+    default: return store_job_delete(store, l->id, e);
+    }
+}
+
+static void live(struct life *l) {
+    store_new_id("job", l->id);
+    for (int i = 0; i < STEPS; i++) {
+        struct bp_error e = {0};
+        test_allocations_fail(l->nth);
+        enum store_result result = step(l, i, &e);
+        test_allocations_fail(0);
+        l->done++;
+        if (result == STORE_OK) continue;
+        l->failed++;
+        if (!strstr(e.message, "memory") && !l->wrong) {
+            l->wrong = "a step failed without saying that there is no memory";
+            snprintf(l->said, sizeof l->said, "step %d, allocation %ld: %s", i, l->nth, e.message);
+        }
+        e = (struct bp_error){0};
+        result = step(l, i, &e); /* nothing of the first try is in the way */
+        if (result != STORE_OK && !l->wrong) {
+            l->wrong = "a step cannot be repeated";
+            snprintf(l->said, sizeof l->said, "step %d, allocation %ld: %d %s", i, l->nth, (int)result, e.message);
+        }
+    }
+}
+
+START_TEST(every_allocation_may_fail) {
+    if (test_allocations() < 0) SKIP_TEST("allocations are not counted with a sanitizer");
+    dataset_put("d");
+    model_put("m");
+    struct life plain = {0};
+    live(&plain);
+    ck_assert_int_eq(plain.failed, 0);
+    int without = 0;
+    long last = 0;
+    for (long nth = 1; without < 5; nth++) { /* five in a row that no step reaches */
+        struct life l = {.nth = nth};
+        live(&l);
+        ck_assert_msg(l.wrong == NULL, "%s: %s", l.wrong, l.said);
+        without = l.failed ? 0 : without + 1;
+        last = nth;
+    }
+    ck_assert_int_gt(last, 20);
+    ck_assert_int_eq(number("SELECT count(*) FROM jobs"), 0);
+    ck_assert_int_eq(number("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+    /* What stays allocated is what SQLite keeps, which does not grow with the failures. */
+    const long before = test_live_blocks();
+    for (long nth = 1; nth < last; nth++) {
+        struct life l = {.nth = nth};
+        live(&l);
+    }
+    ck_assert_int_lt(test_live_blocks() - before, last / 4 + 10);
+}
+END_TEST
+
+START_TEST(opening_without_memory) {
+    char path[512];
+    struct store *other = NULL;
+    if (test_allocations() < 0) SKIP_TEST("allocations are not counted with a sanitizer");
+    snprintf(path, sizeof path, "%s/new", folder);
+    OK(store_open(path, &options, &other, &error));
+    store_close(other);
+    for (long nth = 1;; nth++) {
+        struct bp_error e = {0};
+        test_allocations_fail(nth);
+        const enum store_result result = store_open(path, &options, &other, &e);
+        test_allocations_fail(0);
+        if (result == STORE_OK) {
+            store_close(other);
+            if (nth > 100) break; /* SQLite goes on without some caches */
+            continue;
+        }
+        ck_assert_ptr_null(other);
+        ck_assert_msg(strstr(e.message, "memory") != NULL, "allocation %ld: %s", nth, e.message);
+    }
+    OK(store_open(path, &options, &other, &error));
+    store_close(other);
+}
+END_TEST
+
+Suite *suite_store_allocations(void) {
+    Suite *suite = suite_create("store/allocations");
+    TCase *tests = store_case(suite, "allocations");
+    tcase_add_test(tests, every_allocation_may_fail);
+    tcase_add_test(tests, opening_without_memory);
+    return suite;
+}

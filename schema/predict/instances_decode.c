@@ -185,6 +185,50 @@ static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json
     return 0;
 }
 
+/* The features that an object lacks, for the search of the one that was meant. */
+struct lacking {
+    const struct schema_preprocessing *preprocessing;
+    const json_t *object;
+};
+
+static const char *lacking_at(const void *context, int32_t i) {
+    const struct lacking *l = context;
+    const char *name = l->preprocessing->features[i].name;
+    return json_object_get(l->object, name) ? "" : name;
+}
+
+/* Names that differ in their digits only are those of neighbours, not typos: x_11 and x_12. */
+static bool differ_in_digits(const char *a, const char *b) {
+    for (;;) {
+        a += strspn(a, "0123456789");
+        b += strspn(b, "0123456789");
+        if (!*a || !*b) return *a == *b;
+        if (*a++ != *b++) return false;
+    }
+}
+
+/* What a key that is no feature was meant for, NULL: for nothing here. Targets may stand beside the features. */
+static const char *meant(const struct schema_preprocessing *pre, const json_t *object, const char *name) {
+    enum { SHORTEST = 4 };
+    if (strlen(name) < SHORTEST) return NULL;
+    for (int32_t k = 0; k < pre->targets_count; k++)
+        if (strcmp(pre->targets[k].name, name) == 0) return NULL;
+    const char *nearest = schema_nearest(name, lacking_at, &(struct lacking){pre, object}, pre->features_count);
+    return nearest && !differ_in_digits(nearest, name) ? nearest : NULL;
+}
+
+/* A key or column that the model does not use: ignored with a warning, or refused where it looks like a typo. */
+static void unused(struct schema_predictor *p, const json_t *object, const char *name, const char *pointer, struct schema_problems *problems) {
+    char place[POINTER_MAX];
+    const char *nearest = p->strict ? meant(p->preprocessing, object, name) : NULL;
+    if (nearest)
+        schema_problem_add(problems, schema_pointer(pointer, name, place, sizeof place),
+                           "\"%.60s\" is not a feature of this model, did you mean \"%.60s\", which is missing? Send \"strict\": false beside the "
+                           "instances to ignore it",
+                           name, nearest);
+    else schema_predictor_ignored(p, name, strlen(name));
+}
+
 static void decode_object(struct schema_predictor *p, const json_t *json, const char *pointer, struct schema_problems *problems) {
     const struct schema_preprocessing *pre = p->preprocessing;
     char place[POINTER_MAX];
@@ -194,16 +238,19 @@ static void decode_object(struct schema_predictor *p, const json_t *json, const 
         used += cell != NULL;
         decode_cell(p, i, cell, schema_pointer(pointer, pre->features[i].name, place, sizeof place), problems);
     }
-    if (used == json_object_size(json)) return;
+    if (used == json_object_size(json) && used > 0) return;
+    if (json_object_size(json) == 0 && !p->strict) return;
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)json, name, value) {
         bool known = false;
         for (int32_t i = 0; i < pre->features_count && !known; i++) known = strcmp(pre->features[i].name, name) == 0;
-        if (!known) schema_predictor_ignored(p, name, strlen(name));
+        if (!known && used > 0) unused(p, json, name, pointer, problems);
     }
     if (used == 0)
-        schema_problem_add(problems, pointer, "none of its keys is a feature of this model; the features are \"%.60s\"%s%.60s%s",
+        schema_problem_add(problems, pointer,
+                           json_object_size(json) == 0 ? "the instance is empty; the features are \"%.60s\"%s%.60s%s"
+                                                       : "none of its keys is a feature of this model; the features are \"%.60s\"%s%.60s%s",
                            pre->features[0].name, pre->features_count > 1 ? ", \"" : "", pre->features_count > 1 ? pre->features[1].name : "",
                            pre->features_count > 2   ? "\", ..."
                            : pre->features_count > 1 ? "\""
@@ -283,7 +330,7 @@ static int decode_columns(struct schema_predictor *p, const json_t *columns, int
         bool known = false;
         for (int32_t i = 0; i < pre->features_count && !known; i++) known = strcmp(pre->features[i].name, name) == 0;
         if (!known) {
-            schema_predictor_ignored(p, name, strlen(name));
+            unused(p, columns, name, "/inputs", problems);
             continue;
         }
         used++;
@@ -368,7 +415,7 @@ static json_t *load(const char *body, size_t size, json_error_t *where) {
 
 int schema_instances_decode(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max, struct schema_problems *problems) {
     static const struct bp_entry entry = {.name = "a prediction request"};
-    static const char *const known[] = {"instances", "inputs", NULL};
+    static const char *const known[] = {"instances", "inputs", "strict", NULL};
     json_error_t where;
     const struct schema_json_cost cost = schema_json_cost(body, size);
     char got[80];
@@ -387,7 +434,11 @@ int schema_instances_decode(struct schema_predictor *p, const char *body, size_t
     }
     struct bp_value none[1];
     const json_t *instances = json_object_get(json, "instances"), *inputs = json_object_get(json, "inputs");
-    if (!json_is_object(json))
+    const json_t *strict = json_object_get(json, "strict");
+    p->strict = !json_is_false(strict);
+    if (strict && !json_is_boolean(strict))
+        schema_problem_add(problems, "/strict", "strict must be true or false, got %s", schema_json_text(strict, got, sizeof got));
+    else if (!json_is_object(json))
         schema_problem_add(problems, "", "the body must be an object like {\"instances\":[...]}, got %s", schema_json_text(json, got, sizeof got));
     else if (schema_values_decode(json, "", &entry, known, none, problems) != 0) (void)0;
     else if (instances && inputs) schema_problem_add(problems, "", "send either \"instances\" or \"inputs\", not both");

@@ -152,7 +152,7 @@ static bool take_object(struct scan *s) {
     s->at++;
     for (int32_t i = 0; i < pre->features_count; i++) s->p->cells[i].kind = SCHEMA_VALUE_MISSING;
     if (pre->features_count > 64) return false;
-    if (take(s, '}')) return true;
+    if (take(s, '}')) return false; /* empty: the other reader says so */
     do {
         if (!take_string(s, &name, &size) || !take(s, ':')) return false;
         int32_t i = feature_of(pre, name, size, guess);
@@ -171,7 +171,8 @@ static bool take_object(struct scan *s) {
                 return false;
         }
     } while (take(s, ','));
-    return (given || !seen) && take(s, '}'); /* nothing but unknown keys is a mistake to tell */
+    if (seen && given != UINT64_MAX >> (64 - pre->features_count)) return false; /* one may be meant for the other */
+    return take(s, '}');
 }
 
 int schema_instances_scan(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max) {

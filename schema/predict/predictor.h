@@ -18,6 +18,7 @@ struct schema_predictor {
     int32_t filled;                     /* rows waiting in the workspace */
     int64_t rows;                       /* rows seen in this call */
     struct schema_text *out;
+    bool strict;                 /* of this request: a key that resembles a missing feature is refused */
     schema_predict_allow *allow; /* NULL: no bound */
     void *allow_context;
     int32_t *indices;            /* (features_count) below which its numbers must be whole (an embedding reads them), 0: any number */

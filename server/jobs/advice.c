@@ -37,7 +37,9 @@ static bool lasts(uint8_t *count, bool now) {
 
 static void look_at_layer(struct advice *a, const struct run *run, int32_t i, double largest, const struct teller *to) {
     const struct bp_health *h = bp_trainer_health(run->trainer, i);
-    const bool enough = run->training->options.batch_size >= SAMPLES_MIN && run->split.train_count >= SAMPLES_MIN;
+    /* The health is that of the last mini-batch, which may be a small rest: one sample tells nothing of units or gradients. */
+    const int64_t rest = run->split.train_count % run->options.batch_size, last = rest ? rest : run->options.batch_size;
+    const bool enough = last >= SAMPLES_MIN;
     const double drive = h->gradient_norm / h->weight_norm;
     if (lasts(&a->dead[i], enough && h->dead >= DEAD))
         say(to,
@@ -51,7 +53,7 @@ static void look_at_layer(struct advice *a, const struct run *run, int32_t i, do
             "learning_rate, "
             "glorot initialisation, or batch_norm before it",
             100 * h->saturated, h->layer);
-    if (lasts(&a->vanishing[i], largest > 0 && drive < VANISHING * largest))
+    if (lasts(&a->vanishing[i], last > 1 && largest > 0 && drive < VANISHING * largest))
         say(to,
             "vanishing gradient: layer \"%s\" gets %.1g of the gradient of the layer that gets most, and hardly learns; try relu instead of sigmoid "
             "or "

@@ -95,3 +95,12 @@ def test_batch_norm_of_one_row_is_refused(server):
     (problem,) = answer.json["errors"]
     assert answer.status == 422 and problem["pointer"] == "/batch_size" and "batch_norm" in problem["detail"] and "layer_norm" in problem["detail"]
     assert server.train(**body, batch_size=33, epochs=2)["status"] == "succeeded"
+
+
+def test_a_last_batch_of_one_gives_no_advice(server):
+    """65 rows in batches of 32: batch_norm gives 0 for the last row, whose gradient vanishes; that says nothing of the network."""
+    draw = random.Random(3)
+    records = [{"a": a, "b": b, "y": "p" if a + b > 0 else "q"} for a, b in ((draw.random() - 0.5, draw.random() - 0.5) for _ in range(65))]
+    job = server.train(model={"layers": [{"type": "dense", "units": 8}, {"type": "batch_norm"}, {"type": "activation", "activation": "relu"}, {"type": "dense", "units": 1}]},
+                       dataset={"records": records}, target="y", epochs=60, batch_size=32, seed=2, validation={"fraction": 0}, optimizer={"type": "adam", "learning_rate": 0.01})
+    assert not any("vanishing" in w or "dead units" in w for w in job["warnings"]), job["warnings"]

@@ -1,4 +1,5 @@
 /* models.c - POST|GET /v1/models, POST /v1/models/validate, GET|DELETE /v1/models/{model}, GET .../versions[/{version}]. */
+#include "model_view.h"
 #include "upload.h"
 
 #include "bfloat16.h"
@@ -111,7 +112,7 @@ static void get(struct request *r) {
     }
     enum store_result result = store_model_get(r->server->store, name, &m, &error);
     if (result != STORE_OK) {
-        answer_store(r, result, &error, "model \"%s\"", name);
+        answer_no_model(r, result, &error, name);
         return;
     }
     answer_json(r, 200, model_json(&m));
@@ -129,7 +130,7 @@ static void delete (struct request *r) {
     }
     enum store_result result = store_model_delete(r->server->store, name, &error);
     registry_changed(r->server->registry);
-    if (result != STORE_OK) answer_store(r, result, &error, "model \"%s\"", name);
+    if (result != STORE_OK) answer_no_model(r, result, &error, name);
     else answer_bytes(r, 204, NULL, NULL, 0);
 }
 
@@ -147,7 +148,7 @@ static void list_versions(struct request *r) {
     store_model_free(&m);
     if (result == STORE_OK) result = store_version_list(r->server->store, name, from, limit, &found, &error);
     if (result != STORE_OK) {
-        answer_store(r, result, &error, "model \"%s\"", name);
+        answer_no_model(r, result, &error, name);
         return;
     }
     json_t *data = json_array();

@@ -2,6 +2,7 @@
 #include "http.h"
 
 #include "loaded_models.h"
+#include "model_view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static void predict_with(struct request *r, const char *name, int64_t version) {
         store_model_free(&m);
         if (exists && version == 0) answer_problem(r, PROBLEM_conflict, "model \"%s\" has no version yet: train it first with POST /v1/jobs", name);
         else if (version) answer_store(r, result, &error, "version %lld of model \"%s\"", (long long)version, name);
-        else answer_store(r, result, &error, "model \"%s\"", name);
+        else answer_no_model(r, result, &error, name);
         return;
     }
     struct schema_predictor *predictor = loaded_take(loaded, &error);

@@ -6,6 +6,7 @@
 #include "dataset_view.h"
 #include "folds.h"
 #include "memory.h"
+#include "model_view.h"
 #include "validation_data.h"
 #include "values.h"
 
@@ -98,10 +99,12 @@ static void stored_model(struct submission *s, const char *text) {
     enum store_result result = version ? store_version_get(s->request->server->store, name, version, &v, &error)
                                        : store_model_get(s->request->server->store, name, &m, &error);
     json_t *json = NULL;
-    if (result == STORE_NOT_FOUND)
-        schema_problem_add(&s->problems, s->model_pointer, "there is no model \"%.80s\"; define it first with POST /v1/models, or send it inline",
-                           text);
-    else if (result != STORE_OK) {
+    if (result == STORE_NOT_FOUND) {
+        char nearest[STORE_NAME_SIZE], meant[120];
+        const bool known = *model_nearest(s->request->server->store, name, nearest);
+        schema_problem_add(&s->problems, s->model_pointer, "there is no model \"%.80s\"%s; define it first with POST /v1/models, or send it inline",
+                           text, schema_did_you_mean(known ? nearest : NULL, meant, sizeof meant));
+    } else if (result != STORE_OK) {
         s->problems.internal = true;
         schema_problem_add(&s->problems, s->model_pointer, "%s", error.message);
     } else if (version) {

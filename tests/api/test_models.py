@@ -265,3 +265,13 @@ def test_one_spelling_everywhere(server):
     assert server.post("/v1/jobs", {**named, "definition": job["model"]}).status == 422
     assert [j["id"] for j in server.all_pages("/v1/jobs")] == before  # neither validation nor refusal stores anything
     assert server.submit(**job)["definition"] == whole["definition"]
+
+
+def test_names_get_a_did_you_mean(server):
+    name = unique("penguin-network")
+    server.post("/v1/models", {"name": name, "layers": []})
+    near = name.replace("network", "netwrok")
+    for answer in (server.get("/v1/models/" + near), server.delete("/v1/models/" + near), server.post("/v1/models/%s/predict" % near, {"instances": [[1]]}), server.get("/v1/models/%s/versions" % near)):
+        assert answer.status == 404 and 'did you mean "%s"' % name in answer.json["detail"], answer
+    assert 'did you mean "%s"' % name in pointers(server.post("/v1/jobs", {"model": near, "dataset": "iris", "target": "class"}))["/model"]
+    assert "did you mean" not in server.get("/v1/models/zzzzzzzzzzzz").json["detail"]

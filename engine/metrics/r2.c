@@ -17,8 +17,8 @@ static void update(double *state, const struct bp_metric_call *call) {
         for (int32_t j = 0; weight > 0 && j < call->width; j++) {
             const size_t at = (size_t)i * (size_t)call->width + (size_t)j;
             double *s = state + PARTS * j;
-            const double y = bp_metric_value(call, j, (double)call->y[at]);
-            const double error = ((double)call->predictions[at] - (double)call->y[at]) * bp_metric_unit(call, j);
+            const double y = (double)call->y[at]; /* in any unit: it cancels */
+            const double error = (double)call->predictions[at] - y;
             const double delta = y - s[MEAN];
             s[WEIGHT] += weight;
             s[MEAN] += delta * weight / s[WEIGHT];

@@ -1,10 +1,11 @@
 /* rmse.c - root of the mean squared error, in the target's own unit: of a target of several numbers (a tensor) over all of them. State of each
- * number: weighted sum of squares, weight. */
+ * number: weighted sum of squares in the network's units, weight, the target's unit. Units are multiplied in at the end: squares of values beyond 1e154 or below 1e-154
+ * would leave the range of a double. */
 #include "metric.h"
 
 #include <math.h>
 
-enum { SUM, WEIGHT, PARTS };
+enum { SUM, WEIGHT, UNIT, PARTS };
 
 static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
     (void)classes, (void)samples;
@@ -16,16 +17,25 @@ static void update(double *state, const struct bp_metric_call *call) {
         const double weight = bp_sample_weight(call->weights, (size_t)i);
         for (int32_t j = 0; j < call->width; j++) {
             const size_t at = (size_t)i * (size_t)call->width + (size_t)j;
-            const double error = ((double)call->predictions[at] - (double)call->y[at]) * bp_metric_unit(call, j);
+            const double error = (double)call->predictions[at] - (double)call->y[at];
             state[PARTS * j + SUM] += weight * error * error;
             state[PARTS * j + WEIGHT] += weight;
+            state[PARTS * j + UNIT] = bp_metric_unit(call, j);
         }
     }
 }
 
 static double result(double *state, int32_t classes, int32_t width) {
     (void)classes;
-    return sqrt(bp_metric_mean(state, width)); /* not a number stays so */
+    double largest = 0, sum = 0;
+    for (int32_t j = 0; j < width; j++) {
+        double *s = state + PARTS * j;
+        s[SUM] = sqrt(s[SUM] / s[WEIGHT]) * s[UNIT];
+        if (!(s[SUM] <= largest)) largest = s[SUM]; /* not a number stays so */
+    }
+    if (!(largest > 0)) return width > 0 ? largest : (double)NAN;
+    for (int32_t j = 0; j < width; j++) sum += state[PARTS * j + SUM] / largest * (state[PARTS * j + SUM] / largest);
+    return sqrt(sum / width) * largest;
 }
 
 extern const struct bp_metric_ops bp_metric_rmse;

@@ -17,6 +17,7 @@ enum bp_target {
 enum bp_range {
     BP_RANGE_ANY,
     BP_RANGE_SHARES, /* not negative, adding up to 1 in a sample (one-hot classes do) */
+    BP_RANGE_PARTS,  /* from 0 to 1, each by itself */
     BP_RANGE_SIGNS,  /* 1, or -1 or 0 for the other side (one-hot classes do) */
     BP_RANGE_COUNTS  /* not negative, and not to be scaled */
 };
@@ -48,6 +49,9 @@ struct bp_loss_ops {
     enum bp_range range;
     const char *head; /* activation it fuses, or NULL */
     bool kinked;
+    /* Optional, of a loss of classes: the same loss of targets that are shares, (B, width) numbers instead of a class; same parameters, same head. It
+     * is no entry of its own: an output whose targets are shares gets it in the place of this one. */
+    const struct bp_loss_ops *shares;
     bool scores; /* for classes: its outputs are scores, any numbers, and the largest (with one output: its sign) tells the class */
     /* Optional: how many outputs it wants for each target number (a quantile each; a mean and a variance); NULL: 1. An output of n numbers
      * then has n / outputs targets, each with a group of consecutive numbers. */

@@ -151,9 +151,9 @@ static int attach_loss(struct bp_network *net, const struct bp_graph_output *ask
     char pointer[64];
     const struct bp_node *node = &net->nodes[output->node];
     output->shape = node->out;
-    output->loss = asked->loss;
+    output->loss = asked->shares && asked->loss && asked->loss->shares ? asked->loss->shares : asked->loss;
     output->weight = asked->weight > 0 ? asked->weight : 1;
-    output->steps = asked->loss && asked->loss->target == BP_TARGET_VALUES ? asked->steps : 0;
+    output->steps = output->loss && output->loss->target == BP_TARGET_VALUES ? asked->steps : 0;
     if (output->steps && bp_shape_size(&node->out) > 0 &&
         (bp_shape_size(&node->out) % output->steps || (node->mask_of >= 0 && node->out.dims[0] != output->steps))) {
         char shape[64];

@@ -31,6 +31,7 @@ struct bp_graph_output {
     const struct bp_loss_ops *loss; /* NULL: not known yet, nothing is fused */
     struct bp_value values[BP_VALUES_MAX];
     double weight; /* of its loss in the sum of losses; 0 stands for 1 */
+    bool shares;   /* its targets are shares, not classes: a loss that has a form for them takes it */
     int32_t steps; /* of a target of numbers whose last steps may be missing (NaN): each is a row of its own, or none; 0: all numbers are there */
 };
 

@@ -1,8 +1,9 @@
 /* binary_cross_entropy.c - -ln p of the true class out of two, p = sigmoid(z) the probability of class 1; z, y (B, 1); of an output (..., 1) each
  * position is a sample.
- * loss = max(z, 0) - z y + ln(1 + e^-|z|), which neither overflows nor cancels; dz = p - y. */
+ * loss = max(z, 0) - z y + ln(1 + e^-|z|), which neither overflows nor cancels; dz = p - y.
+ * Of shares: z, y (B, width), each y from 0 to 1 by itself; the mean over the numbers of a sample, as torch.nn.BCEWithLogitsLoss. */
 #include "kernels/kernels.h"
-#include "loss.h"
+#include "losses/sample.h"
 
 #include <math.h>
 
@@ -31,10 +32,33 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
     return loss;
 }
 
+static double number(const struct bp_value *values, double z, double y, double *slope) {
+    (void)values;
+    const double share = y >= 0 && y <= 1 ? y : (double)NAN, e = exp(-fabs(z));
+    if (slope) *slope = (z > 0 ? 1 : e) / (1 + e) - share;
+    return (z > 0 ? z : 0) - z * share + log1p(e);
+}
+
+static double evaluate_shares(const struct bp_value *values, const struct bp_loss_call *call) {
+    const double loss = bp_loss_numbers(values, call, number);
+    bp_kernels()->sigmoid((size_t)call->batch * (size_t)call->width, call->z, call->z);
+    return loss;
+}
+
+static const struct bp_loss_ops of_shares = {
+    .entry = {.name = "binary_cross_entropy", .summary = "Cross-entropy of sigmoid from the shares that the target gives"},
+    .target = BP_TARGET_VALUES,
+    .range = BP_RANGE_PARTS,
+    .head = "sigmoid",
+    .evaluate = evaluate_shares,
+};
+
 extern const struct bp_loss_ops bp_loss_binary_cross_entropy;
 const struct bp_loss_ops bp_loss_binary_cross_entropy = {
-    .entry = {.name = "binary_cross_entropy", .summary = "Cross-entropy of sigmoid, for two classes and a single output"},
+    .entry = {.name = "binary_cross_entropy",
+              .summary = "Cross-entropy of sigmoid: for two classes and a single output, or for numbers from 0 to 1, each by itself"},
     .target = BP_TARGET_CLASS,
+    .shares = &of_shares,
     .head = "sigmoid",
     .check = check,
     .evaluate = evaluate,

@@ -1,7 +1,11 @@
 /* cross_entropy.c - -ln p of the true class, p the softmax of z (B, classes), computed from z in one stable kernel;
- * y (B, 1) class numbers; of an output (..., classes) each position is a sample. */
+ * y (B, 1) class numbers; of an output (..., classes) each position is a sample.
+ * Of shares: - sum of y ln p, y (B, classes) the shares that p should have; dz = p (sum of y) - y, as torch.nn.CrossEntropyLoss with
+ * probabilities. Smoothing s makes (1 - s) y + s / classes of y. A negative share makes it not a number. */
 #include "kernels/kernels.h"
-#include "loss.h"
+#include "losses/sample.h"
+
+#include <math.h>
 
 enum { LABEL_SMOOTHING, PARAMS };
 
@@ -59,9 +63,55 @@ static const struct bp_param params[PARAMS] = {
                          .flags = BP_PARAM_MAX_OPEN},
 };
 
+static double evaluate_shares(const struct bp_value *values, const struct bp_loss_call *call) {
+    const size_t width = (size_t)call->width;
+    const double smoothing = values[LABEL_SMOOTHING].number;
+    double loss = 0;
+    for (size_t i = 0; i < (size_t)call->batch; i++) {
+        const bp_real *z = call->z + i * width, *y = call->y + i * width; /* (classes) */
+        const double weight = bp_sample_weight(call->weights, i), all = bp_log_sum(width, z), factor = weight * call->scale;
+        double sum = 0, whole = smoothing;
+        for (size_t j = 0; j < width; j++) {
+            const double share = (1 - smoothing) * (y[j] >= 0 ? (double)y[j] : (double)NAN);
+            sum -= (share + smoothing / call->width) * ((double)z[j] - all);
+            whole += share;
+        }
+        for (size_t j = 0; call->d_z && j < width; j++)
+            call->d_z[i * width + j] =
+                (bp_real)(factor * (exp((double)z[j] - all) * whole - (1 - smoothing) * (double)y[j] - smoothing / call->width));
+        loss += weight * sum;
+    }
+    bp_kernels()->softmax((size_t)call->batch, width, call->z, call->z);
+    return loss;
+}
+
+static int check_shares(const struct bp_value *values, const struct bp_shape *output, struct bp_error *error) {
+    char text[64];
+    if (check(values, output, error) != 0) return -1;
+    if (output->rank == 1) return 0;
+    return bp_error_set(error, "", "shares of classes need one output per class, a shape like (3), but the output has the shape %s",
+                        bp_shape_text(output, text, sizeof text));
+}
+
+static const struct bp_loss_ops of_shares = {
+    .entry = {.name = "cross_entropy",
+              .summary = "Cross-entropy of softmax from the shares that the target gives",
+              .params = params,
+              .params_count = PARAMS},
+    .target = BP_TARGET_VALUES,
+    .range = BP_RANGE_SHARES,
+    .head = "softmax",
+    .check = check_shares,
+    .evaluate = evaluate_shares,
+};
+
 const struct bp_loss_ops bp_loss_cross_entropy = {
-    .entry = {.name = "cross_entropy", .summary = "Cross-entropy of softmax, for two classes or more", .params = params, .params_count = PARAMS},
+    .entry = {.name = "cross_entropy",
+              .summary = "Cross-entropy of softmax, for two classes or more, or for the share that each has",
+              .params = params,
+              .params_count = PARAMS},
     .target = BP_TARGET_CLASS,
+    .shares = &of_shares,
     .head = "softmax",
     .check = check,
     .evaluate = evaluate,

@@ -131,6 +131,7 @@ struct schema_target {
     double mean, std;                /* regression: standardised inside */
     struct schema_channel *channels; /* regression of a tensor: (channels_count) as of features; 0: mean and std hold for all numbers */
     int32_t channels_count;
+    bool shares;           /* numbers from 0 to 1 that a loss of shares learns as they are: mean 0, std 1 */
     bool ragged;           /* of a tensor of numbers: rows may lack steps at the end, which are learned from in none of them */
     double min, max;       /* regression, while a job is resolved: of the training rows, NaN: not known; channels have their own */
     double counts_mean;    /* for a loss of counts: their mean in the training rows, 0: not known */

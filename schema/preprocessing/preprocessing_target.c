@@ -163,6 +163,7 @@ static json_t *encode_target(const struct schema_target *t) {
         json_t *json = json_pack("{s:s, s:s, s:f, s:f}", "name", t->name, "task", "regression", "mean", t->mean, "std", t->std);
         if (t->channels_count) schema_channels_encode(t->channels, t->channels_count, json);
         if (t->ragged) json_object_set_new(json, "ragged", json_true());
+        if (t->shares) json_object_set_new(json, "shares", json_true());
         if (t->channels_count == 1) { /* read back as one mean and deviation, which is all that is needed then */
             json_object_del(json, "min");
             json_object_del(json, "max");
@@ -201,6 +202,7 @@ static int decode_target(const json_t *json, struct schema_target *t) {
     t->classification = strcmp(task, "classification") == 0;
     const bool by_channel = !t->classification && json_is_array(json_object_get(json, "mean"));
     t->ragged = json_is_true(json_object_get(json, "ragged")) && shape && !t->classification;
+    t->shares = json_is_true(json_object_get(json, "shares")) && !t->classification;
     t->mean = json_number_value(json_object_get(json, "mean"));
     t->std = t->classification || by_channel ? 1 : json_number_value(json_object_get(json, "std"));
     if (shape && schema_dims_decode(shape, &t->shape) != 0) return -1;

@@ -67,6 +67,11 @@ void resolving_complete(struct resolving *r);
 const struct resolving_target *resolving_first_target(const struct resolving *r, int32_t o);
 struct schema_named_output *resolving_named(const struct resolving *r, int32_t o);
 
+/* training_shares.c: whether a loss takes targets that are shares; whether those of output o are, for that loss, which then learns them as they are.
+ * False with a problem at `where`. */
+bool resolving_takes_shares(const struct bp_loss_ops *loss);
+bool resolving_shares(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where);
+
 /* training_metrics.c: metrics, early stopping. */
 void resolving_metrics(struct resolving *r);
 void resolving_stopping(struct resolving *r);

@@ -81,6 +81,7 @@ struct bp_graph schema_training_graph(const struct schema_definition *d, const s
     for (int32_t o = 0; o < p->outputs_count; o++) {
         const struct schema_target *t = &p->targets[p->outputs[o].first];
         graph.outputs[o].steps = t->ragged ? t->shape.dims[0] : 0;
+        graph.outputs[o].shares = t->shares;
     }
     return graph;
 }

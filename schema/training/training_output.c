@@ -88,6 +88,10 @@ static void check_loss(struct resolving *r, int32_t o) {
     const bool for_counts = loss->range == BP_RANGE_COUNTS,
                for_classes = loss->target == BP_TARGET_CLASS || (loss->range != BP_RANGE_ANY && !for_counts);
     const bool for_values = for_counts || loss->outputs_per_target;
+    if (!t->classification && resolving_takes_shares(loss) && (is(loss->head, "sigmoid") || target_width(r, o) > 1)) {
+        resolving_shares(r, o, loss, where);
+        return;
+    }
     if (!t->classification && for_classes)
         schema_problem_add(r->problems, where,
                            "the loss %s is for classes, but \"%.60s\" is regressed; use mse or mae, or say \"task\":\"classification\"",
@@ -163,6 +167,7 @@ static bool side_by_side(struct resolving *r) {
     const bool mapped = !d->loss && d->named_count == 1;
     const struct bp_loss_ops *loss = mapped ? d->named[0].loss : d->loss;
     const struct bp_value *values = mapped ? d->named[0].loss_values : d->loss_values;
+    if (resolving_takes_shares(loss)) return true;
     if (!activation || (!is(activation, "linear") && !loss)) return false;
     struct bp_network *network = resolving_plan(r, false);
     if (!network) return false;
@@ -343,6 +348,8 @@ static bool is_output(const struct resolving *r, int32_t o, int64_t width, const
     const struct bp_value *values;
     const struct bp_loss_ops *loss = loss_of(r, o, &values);
     const struct resolving_target *t = resolving_first_target(r, o);
+    const bool shares = r->training->preprocessing->targets[r->outputs[o].first].shares;
+    if (shares) return width == numbers_of(r, o) && (is(activation, "linear") || is(activation, loss->head));
     if (!t->classification) return width == numbers_of(r, o) && (is(activation, "linear") || loss || target_width(r, o) > 1);
     if (is(activation, "softmax")) return true;
     if (t->labels_count == 2 && width == 1) return is(activation, "sigmoid") || is(activation, "linear") || (loss && loss->scores);
@@ -364,7 +371,8 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
     struct schema_definition *d = r->training->definition;
     const bool sigmoid = t->classification && t->labels_count == 2 && (!loss || is(loss->head, "sigmoid"));
     const int64_t units = !t->classification ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
-    const char *kind = !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
+    const bool shares = r->training->preprocessing->targets[r->outputs[o].first].shares;
+    const char *kind = shares ? loss->head : !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
     const bool several = r->outputs_count > 1 || r->by_layer;
     if (last->layer >= 0 && last->shape.rank != 1 && !by_position(r, o)) {
         char where[RESOLVING_POINTER_MAX];

@@ -76,7 +76,8 @@ void resolving_target_range(struct resolving *r) {
     struct schema_preprocessing *p = r->training->preprocessing;
     for (int32_t o = 0; o < p->outputs_count && o < net->outputs_count; o++) {
         struct range range = {(double)NAN, (double)NAN};
-        if (p->targets[p->outputs[o].first].classification || !net->outputs[o].loss) continue;
+        const struct schema_target *first = &p->targets[p->outputs[o].first];
+        if (first->classification || first->shares || !net->outputs[o].loss) continue; /* shares are in the range of their head */
         const bool counts = net->outputs[o].loss->range == BP_RANGE_COUNTS;
         if (!counts && !range_of(net, &net->outputs[o], &range)) continue;
         for (int32_t k = p->outputs[o].first; k < p->outputs[o].first + p->outputs[o].count; k++)

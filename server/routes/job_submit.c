@@ -15,8 +15,8 @@
 static const char *loss_unit(const struct schema_training *t) {
     bool classes = false, numbers = false;
     for (int32_t o = 0; o < t->preprocessing->outputs_count; o++) {
-        const bool nats =
-            t->preprocessing->targets[t->preprocessing->outputs[o].first].classification || t->network->outputs[o].loss->range == BP_RANGE_COUNTS;
+        const struct schema_target *target = &t->preprocessing->targets[t->preprocessing->outputs[o].first];
+        const bool nats = target->classification || target->shares || t->network->outputs[o].loss->range == BP_RANGE_COUNTS;
         classes = classes || nats;
         numbers = numbers || !nats;
     }

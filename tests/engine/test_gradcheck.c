@@ -10,11 +10,12 @@
 
 #define TOLERANCE 1e-6
 
-static void check_text(const char *text, const char *loss, struct bp_shape shape) {
+static void check_targets(const char *text, const char *loss, struct bp_shape shape, bool shares) {
     struct test_graph graph;
     struct bp_gradcheck_report report;
     struct bp_error error = {{0}, {0}};
     test_graph(&graph, text, loss, shape);
+    graph.graph.outputs[0].shares = shares;
     for (uint64_t seed = 1; seed <= 3; seed++) {
         ck_assert_msg(bp64_gradcheck(&graph.graph, 5, seed, 0, &report, &error) == 0, "%s, %s: %s", text, loss, error.message);
         ck_assert_int_gt(report.count, 0);
@@ -28,6 +29,10 @@ static void check_text(const char *text, const char *loss, struct bp_shape shape
         ck_assert(report.error <= TOLERANCE);
         free(report.tensors);
     }
+}
+
+static void check_text(const char *text, const char *loss, struct bp_shape shape) {
+    check_targets(text, loss, shape, false);
 }
 
 START_TEST(every_activation) {
@@ -178,6 +183,15 @@ START_TEST(every_layer) {
 }
 END_TEST
 
+/* Classes and the shares of them. */
+START_TEST(losses_of_shares) {
+    static const char *const losses[] = {"binary_cross_entropy", "cross_entropy", "cross_entropy label_smoothing=0.2", "kl_divergence"};
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
+        check_targets("dense units=5 activation=tanh; dense units=3", losses[i], (struct bp_shape){1, {4}}, true);
+    check_targets("masking; gru units=3 return_sequences=1; dense units=2", "binary_cross_entropy", (struct bp_shape){2, {4, 2}}, true);
+}
+END_TEST
+
 START_TEST(every_loss) {
     for (int32_t i = 0; i < bp_losses.count; i++) {
         const struct bp_loss_ops *loss = (const struct bp_loss_ops *)bp_losses.entries[i];
@@ -271,6 +285,7 @@ Suite *suite_gradcheck(void) {
     tcase_add_test(tests, every_activation);
     tcase_add_test(tests, every_layer);
     tcase_add_test(tests, every_loss);
+    tcase_add_test(tests, losses_of_shares);
     tcase_add_test(tests, parameters_of_losses);
     tcase_add_test(tests, several_outputs);
     tcase_add_test(tests, classes_by_position);

@@ -54,6 +54,32 @@ START_TEST(divergence_of_shares) {
 }
 END_TEST
 
+/* As torch.nn.CrossEntropyLoss with probabilities (label_smoothing 0 and 0.2), BCEWithLogitsLoss and KLDivLoss(reduction="batchmean"). */
+START_TEST(shares) {
+    static const struct {
+        const char *name;
+        double smoothing, loss, d[6];
+    } torch[] = {
+        {"cross_entropy", 0, 1.310240507, {0.20187446, -0.23497055, 0.0330961, 0.02330631, 0.01811978, -0.04142609}},
+        {"cross_entropy", 0.2, 1.455240369, {0.18854111, -0.21830389, 0.02976277, -0.01002702, 0.07478645, -0.06475943}},
+        {"binary_cross_entropy", 0, 0.753210545, {0.08850977, -0.06346618, 0.05374322, 0.08333334, 0.00876236, 0.02815691}},
+        {"kl_divergence", 0, 0.632872403, {0.20187446, -0.23497055, 0.0330961, 0.02330631, 0.01811978, -0.04142609}},
+    };
+    for (size_t i = 0; i < sizeof torch / sizeof *torch; i++) {
+        bp_real z[6] = {1, -2, 0.5f, 0, 3, -1}, y[6] = {0.2f, 0.5f, 0.3f, 0, 0.9f, 0.1f}, d[6];
+        const struct bp_loss_ops *loss = find(torch[i].name);
+        const struct bp_value values[1] = {{.number = torch[i].smoothing}};
+        if (loss->shares) loss = loss->shares;
+        struct bp_loss_call call = {.batch = 2, .width = 3, .z = z, .y = y, .scale = 0.5, .d_z = d};
+        ck_assert_str_eq(loss->entry.name, torch[i].name);
+        ck_assert_double_eq_tol(loss->evaluate(values, &call) / 2, torch[i].loss, 2e-7);
+        ck_assert_double_lt(test_distance(d, torch[i].d, 6), 2e-7);
+        y[1] = -0.5f;
+        ck_assert(isnan(loss->evaluate(values, &call)));
+    }
+}
+END_TEST
+
 START_TEST(cosine) {
     bp_real z[6] = {3, 4, 0, 0, -2, 0}, y[6] = {6, 8, 1, 1, 5, 0}, d[6];
     struct bp_loss_call call = {.batch = 3, .width = 2, .z = z, .y = y, .scale = 1, .d_z = d};
@@ -248,6 +274,7 @@ Suite *suite_losses(void) {
     tcase_add_test(tests, mse_and_mae);
     tcase_add_test(tests, huber_and_log_cosh);
     tcase_add_test(tests, divergence_of_shares);
+    tcase_add_test(tests, shares);
     tcase_add_test(tests, cosine);
     tcase_add_test(tests, focal_and_smoothing);
     tcase_add_test(tests, classes_by_position);

@@ -33,7 +33,8 @@ const char *schema_alias_hint(const char *kind, const char *name, char *text, si
     for (int32_t i = 0; i < schema_aliases_count; i++) {
         const struct schema_alias *a = &schema_aliases[i];
         if (strcmp(a->kind, kind) != 0) continue;
-        for (const char *at = a->names; at; at = strchr(at, ' '), at += at != NULL) {
+        for (const char *at = a->names, *end; at; at = end ? end + 1 : NULL) {
+            end = strchr(at, ' ');
             if (!same(at, name)) continue;
             if (!a->write[0]) snprintf(text, size, ": %s", a->note);
             else snprintf(text, size, ": write %s%s%s%s", a->write, a->note[0] ? " (" : "", a->note, a->note[0] ? ")" : "");

@@ -180,11 +180,11 @@ static void decode(struct submission *s) {
 
 /* ---- resolving ------------------------------------------------------------------------------------------------------------------- */
 
-/* Rows that two versions have in common would be learnt from and validate. */
+/* Rows that two versions have in common would be trained on and validate. */
 static void warn_of_versions(const struct submission *s, struct schema_training *t) {
     char text[300];
     if (!s->other || strcmp(s->other_row.name, s->row.name) != 0) return;
-    snprintf(text, sizeof text, "%s is another version of the dataset that trains: rows that both have are learnt from and validate",
+    snprintf(text, sizeof text, "%s is another version of the dataset that trains: rows that both have are trained on and validate",
              t->options.validation_dataset);
     json_array_append_new(t->warnings, json_string(text));
 }

@@ -25,16 +25,18 @@ static void update(double *state, const struct bp_metric_call *call) {
     }
 }
 
+static double root(const double *s) {
+    return sqrt(s[SUM] / s[WEIGHT]) * s[UNIT];
+}
+
+/* The state stays as it is: the results of single numbers may be asked for as well. */
 static double result(double *state, int32_t classes, int32_t width) {
     (void)classes;
     double largest = 0, sum = 0;
-    for (int32_t j = 0; j < width; j++) {
-        double *s = state + PARTS * j;
-        s[SUM] = sqrt(s[SUM] / s[WEIGHT]) * s[UNIT];
-        if (!(s[SUM] <= largest)) largest = s[SUM]; /* not a number stays so */
-    }
+    for (int32_t j = 0; j < width; j++)
+        if (!(root(state + PARTS * j) <= largest)) largest = root(state + PARTS * j); /* not a number stays so */
     if (!(largest > 0)) return width > 0 ? largest : (double)NAN;
-    for (int32_t j = 0; j < width; j++) sum += state[PARTS * j + SUM] / largest * (state[PARTS * j + SUM] / largest);
+    for (int32_t j = 0; j < width; j++) sum += root(state + PARTS * j) / largest * (root(state + PARTS * j) / largest);
     return sqrt(sum / width) * largest;
 }
 

@@ -129,7 +129,8 @@ static void pass_by_rows(struct bp_trainer *trainer, bool whole, double *weight)
 
 /* What the metrics of an output compare with: its targets, or their classes when they are one-hot (B, width). */
 static const bp_real *truth_of(const struct bp_trainer *trainer, struct bp_shard *shard, int32_t k) {
-    const bool one_hot = trainer->options.tasks[k].classes && trainer->network->outputs[k].loss->target == BP_TARGET_VALUES;
+    const bool one_hot =
+        trainer->options.tasks[k].classes && trainer->options.tasks[k].targets < 2 && trainer->network->outputs[k].loss->target == BP_TARGET_VALUES;
     const struct bp_metric_call rows = {.batch = shard->count, .width = trainer->target_width[k], .predictions = shard->targets[k]};
     if (!one_hot) return shard->calls[k].y; /* of classes by position: with one for each */
     for (int32_t i = 0; i < shard->count; i++) shard->classes[i] = (bp_real)bp_metric_class(&rows, i);
@@ -149,6 +150,28 @@ static void update_by_step(const struct bp_metric_ops *metric, double *state, co
         one.origins = all->origins + row % steps * width;
         metric->update(state, &one);
     }
+}
+
+/* Labels side by side, each a task of two classes: the column of one after the other, some rows at a time. */
+static void update_by_label(const struct bp_metric_ops *metric, double *state, const struct bp_metric_call *all, int32_t labels) {
+    enum { SOME = 256 };
+    const int64_t each = metric->state_size(all->classes, 1, all->samples);
+    bp_real p[SOME], y[SOME];
+    struct bp_metric_call one = *all;
+    one.width = 1;
+    one.predictions = p;
+    one.y = y;
+    for (int32_t j = 0; j < labels; j++)
+        for (int32_t first = 0; first < all->batch; first += SOME) {
+            one.batch = all->batch - first < SOME ? all->batch - first : SOME;
+            one.weights = all->weights ? all->weights + first : NULL;
+            for (int32_t i = 0; i < one.batch; i++) {
+                const size_t at = (size_t)(first + i) * (size_t)labels + (size_t)j;
+                p[i] = all->predictions[at];
+                y[i] = all->y[at];
+            }
+            metric->update(state + each * j, &one);
+        }
 }
 
 static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *shard, int32_t k, int32_t part) {
@@ -174,7 +197,8 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
         const int64_t state = trainer->metric_state[part][k][m];
         call.numbers = task->metric_numbers[m];
         if (state < 0) continue;
-        if (task->units && call.batch > shard->count) update_by_step(task->metrics[m], sums + state, &call, shard->count);
+        if (task->classes && task->targets > 1) update_by_label(task->metrics[m], sums + state, &call, task->targets);
+        else if (task->units && call.batch > shard->count) update_by_step(task->metrics[m], sums + state, &call, shard->count);
         else task->metrics[m]->update(sums + state, &call);
     }
 }
@@ -342,10 +366,16 @@ static double value_of(const struct bp_trainer *trainer, const struct bp_series 
     const struct bp_metric_ops *metric = task->metrics[series->metric];
     double *state = sums + trainer->metric_state[series->part][series->output][series->metric], sum = 0;
     if (task->targets < 2) return metric->result(state, task->classes, trainer->points_width[series->output]);
-    const int64_t each = metric->state_size(0, 1, trainer->metric_samples[series->part][series->output]);
-    if (series->target >= 0) return metric->result(state + each * series->target, 0, 1);
-    for (int32_t j = 0; j < task->targets; j++) sum += metric->result(state + each * j, 0, 1);
-    return sum / task->targets;
+    const int64_t each = metric->state_size(task->classes, 1, trainer->metric_samples[series->part][series->output]);
+    int32_t defined = 0;
+    if (series->target >= 0) return metric->result(state + each * series->target, task->classes, 1);
+    for (int32_t j = 0; j < task->targets; j++) {
+        const double value = metric->result(state + each * j, task->classes, 1);
+        if (task->classes && isnan(value)) continue; /* a label that no row has */
+        sum += value;
+        defined++;
+    }
+    return defined > 0 ? sum / defined : (double)NAN;
 }
 
 static enum bp_train_event finish_epoch(struct bp_trainer *trainer) {

@@ -140,6 +140,12 @@ static int check_classes(const struct bp_network *network, int32_t k, const stru
                             bp_shape_text(&output->shape, text, sizeof text), (int)wanted, wanted > 1 ? "es" : "",
                             wanted > 1 ? "keep the steps up to the last layer" : "put a flatten layer before the last");
     }
+    if (task->classes && task->targets > 1) {
+        if (task->classes == 2 && width == task->targets && !class_loss) return 0;
+        return bp_error_set(error, "/layers",
+                            "the output has %d numbers, but there are %d labels; use %d units with sigmoid and binary_cross_entropy", (int)width,
+                            (int)task->targets, (int)task->targets);
+    }
     if (task->classes && (width == 1 ? 2 : width) != task->classes)
         return bp_error_set(error, "/layers", "the output%s%s%s has %d number%s, but the target has %d classes; use %d units%s", several ? " \"" : "",
                             several ? network->nodes[output->node].name : "", several ? "\"" : "", (int)width, width == 1 ? "" : "s",

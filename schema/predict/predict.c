@@ -314,8 +314,34 @@ static void write_target(struct schema_predictor *p, int32_t o, int32_t k, int64
     }
 }
 
+/* The labels that a row has, of an output of several, and how likely each is. */
+static void write_labels(struct schema_predictor *p, int64_t row) {
+    const int32_t count = p->preprocessing->outputs[0].count;
+    const float *y = numbers_at(p, 0, 0, row);
+    bool any = false;
+    schema_text_string(p->out, "{\"labels\":[");
+    for (int32_t k = 0; k < count; k++) {
+        if (!class_of(y + k, 1, false)) continue;
+        if (any) schema_text_add(p->out, ",", 1);
+        schema_text_string(p->out, p->model->names_json[k]);
+        any = true;
+    }
+    schema_text_string(p->out, "],\"probabilities\":{");
+    for (int32_t k = 0; k < count; k++) {
+        if (k) schema_text_add(p->out, ",", 1);
+        schema_text_string(p->out, p->model->names_json[k]);
+        schema_text_add(p->out, ":", 1);
+        schema_text_json_float(p->out, y[k]);
+    }
+    schema_text_string(p->out, "}}");
+}
+
 static void write_prediction(struct schema_predictor *p, int64_t row) {
     const struct schema_preprocessing *pre = p->preprocessing;
+    if (schema_output_multilabel(pre, 0)) { /* the only output then */
+        write_labels(p, row);
+        return;
+    }
     if (pre->targets_count == 1) {
         write_target(p, 0, 0, row);
         return;
@@ -341,9 +367,9 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
         const double point = point_of(p, o, y);
         return (struct schema_predicted){.label = -1, .value = point * target->std + target->mean, .step = step_of(point, target->std)};
     }
-    const int32_t best = class_of(y, p->widths[o], p->scores[o]);
+    const int32_t width = schema_output_multilabel(pre, o) ? 1 : p->widths[o], best = class_of(y, width, p->scores[o]);
     float pair[2];
-    return (struct schema_predicted){.label = best, .share = shares_of(y, p->widths[o], p->scores[o], pair)[best]};
+    return (struct schema_predicted){.label = best, .share = shares_of(y, width, p->scores[o], pair)[best]};
 }
 
 void schema_predictor_flush(struct schema_predictor *p) {

@@ -131,7 +131,7 @@ struct schema_target {
     double mean, std;                /* regression: standardised inside */
     struct schema_channel *channels; /* regression of a tensor: (channels_count) as of features; 0: mean and std hold for all numbers */
     int32_t channels_count;
-    bool shares;           /* numbers from 0 to 1 that a loss of shares learns as they are: mean 0, std 1 */
+    bool shares;           /* numbers from 0 to 1 that a loss of shares learns as they are: mean 0, std 1; or one of several labels, 0 or 1 */
     bool ragged;           /* of a tensor of numbers: rows may lack steps at the end, which are learned from in none of them */
     double min, max;       /* regression, while a job is resolved: of the training rows, NaN: not known; channels have their own */
     double counts_mean;    /* for a loss of counts: their mean in the training rows, 0: not known */
@@ -243,6 +243,8 @@ int schema_view_complete(const struct schema_view *view, const int64_t *rows, in
 void schema_view_weights(const struct schema_view *view, const int64_t *rows, int64_t n, double *out);
 /* Numbers of target k in the network: 1, or those of a tensor. */
 int64_t schema_target_size(const struct schema_target *target);
+/* Whether an output learns several labels at once, a target of two classes each. */
+bool schema_output_multilabel(const struct schema_preprocessing *preprocessing, int32_t o);
 /* Unit and origin of its j-th number: v of the network means v * unit + origin. */
 double schema_target_unit(const struct schema_target *target, int64_t j);
 double schema_target_origin(const struct schema_target *target, int64_t j);

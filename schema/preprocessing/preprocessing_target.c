@@ -12,6 +12,10 @@ int64_t schema_target_size(const struct schema_target *target) {
     return target->shape.rank > 0 ? bp_shape_size(&target->shape) : 1;
 }
 
+bool schema_output_multilabel(const struct schema_preprocessing *p, int32_t o) {
+    return p->targets[p->outputs[o].first].classification && p->outputs[o].count > 1;
+}
+
 /* ---- fitting ------------------------------------------------------------------------------------------------------------- */
 
 static int fit_labels(const struct schema_fit_target *from, struct schema_target *target) {
@@ -174,6 +178,7 @@ static json_t *encode_target(const struct schema_target *t) {
     json_t *json =
         json_pack("{s:s, s:s, s:o}", "name", t->name, "task", "classification", "labels", schema_strings_encode(t->labels, t->labels_count));
     if (t->shape.rank > 0) json_object_set_new(json, "shape", schema_dims_encode(&t->shape));
+    if (t->shares) json_object_set_new(json, "shares", json_true());
     if (!t->class_weights) return json;
     json_t *weights = json_object();
     for (int32_t i = 0; i < t->labels_count; i++) json_object_set_new(weights, t->labels[i], json_real(t->class_weights[i]));
@@ -202,7 +207,7 @@ static int decode_target(const json_t *json, struct schema_target *t) {
     t->classification = strcmp(task, "classification") == 0;
     const bool by_channel = !t->classification && json_is_array(json_object_get(json, "mean"));
     t->ragged = json_is_true(json_object_get(json, "ragged")) && shape && !t->classification;
-    t->shares = json_is_true(json_object_get(json, "shares")) && !t->classification;
+    t->shares = json_is_true(json_object_get(json, "shares"));
     t->mean = json_number_value(json_object_get(json, "mean"));
     t->std = t->classification || by_channel ? 1 : json_number_value(json_object_get(json, "std"));
     if (shape && schema_dims_decode(shape, &t->shape) != 0) return -1;

@@ -62,6 +62,13 @@ static bool output_fits(const struct schema_training *t, int32_t o) {
     const int64_t width = bp_shape_size(&output->shape);
     if (!output->loss) return false;
     const int64_t positions = schema_target_size(target);
+    if (schema_output_multilabel(t->preprocessing, o)) {
+        for (int32_t k = learns->first; k < learns->first + learns->count; k++) {
+            const struct schema_target *label = &t->preprocessing->targets[k];
+            if (!label->shares || label->labels_count != 2 || label->shape.rank > 0) return false;
+        }
+        return width == learns->count && output->loss->range == BP_RANGE_PARTS;
+    }
     if (target->classification)
         return learns->count == 1 && bp_loss_positions(output->loss, &output->shape) == positions &&
                (width == positions * target->labels_count || (width == positions && target->labels_count == 2));
@@ -126,7 +133,7 @@ static void set_task(const struct schema_training *t, int32_t o, struct bp_task 
     task->scores = t->network && schema_training_scores(t, o);
     task->unit = target->std;
     task->origin = target->mean;
-    if (output->count > 1 || target->channels_count) {
+    if ((output->count > 1 && !target->classification) || target->channels_count) {
         task->units = p->units + target->units_at;
         task->origins = p->origins + target->units_at;
     }

@@ -88,6 +88,15 @@ static void check_loss(struct resolving *r, int32_t o) {
     const bool for_counts = loss->range == BP_RANGE_COUNTS,
                for_classes = loss->target == BP_TARGET_CLASS || (loss->range != BP_RANGE_ANY && !for_counts);
     const bool for_values = for_counts || loss->outputs_per_target;
+    if (t->classification && r->outputs[o].count > 1) {
+        for (int32_t k = r->outputs[o].first; k < r->outputs[o].first + r->outputs[o].count; k++)
+            r->training->preprocessing->targets[k].shares = true;
+        if (r->request->class_weights && !json_is_null(r->request->class_weights))
+            schema_problem_add(r->problems, resolving_place(r, "class_weights", where, sizeof where),
+                               "class_weights are for one class a row, but a row has several labels here; use sample_weight, or give each label an "
+                               "output of its own");
+        return;
+    }
     if (!t->classification && resolving_takes_shares(loss) && (is(loss->head, "sigmoid") || target_width(r, o) > 1)) {
         resolving_shares(r, o, loss, where);
         return;
@@ -155,6 +164,20 @@ static bool all_numbers(const struct resolving *r, int32_t first, int32_t count)
     for (int32_t k = first; k < first + count; k++)
         if (r->targets[k].classification || r->dataset->columns[r->targets[k].column].type == SCHEMA_TENSOR) return false;
     return true;
+}
+
+/* Columns of two classes, no and yes, that binary_cross_entropy learns together: the labels of a row. */
+static bool labels_together(const struct resolving *r, int32_t first, int32_t count) {
+    const struct schema_definition *d = r->training->definition;
+    const struct bp_loss_ops *loss = !d->loss && d->named_count == 1 ? d->named[0].loss : d->loss;
+    for (int32_t k = first; k < first + count; k++) {
+        const struct resolving_target *t = &r->targets[k];
+        const bool no_yes = t->classification && t->labels_count == 2 &&
+                            ((is(t->labels[0], "0") && is(t->labels[1], "1")) || (is(t->labels[0], "false") && is(t->labels[1], "true")));
+        if (!no_yes || r->dataset->columns[t->column].type == SCHEMA_TENSOR) return false;
+        if (!r->by_layer && find_layer(d, r->dataset->columns[t->column].name) >= 0) return false;
+    }
+    return count > 1 && loss && loss->shares && is(loss->head, "sigmoid") && d->outputs_count <= 1 && d->named_count <= 1;
 }
 
 /* A list of numbers that the definition's one output is as wide as: they are learnt side by side. */
@@ -316,7 +339,7 @@ static void move_only_named(struct resolving *r) {
 
 void resolving_outputs(struct resolving *r) {
     struct schema_preprocessing *p = r->training->preprocessing;
-    if (!r->by_layer && (r->targets_count == 1 || side_by_side(r))) {
+    if (!r->by_layer && (r->targets_count == 1 || labels_together(r, 0, r->targets_count) || side_by_side(r))) {
         r->outputs_count = 1;
         r->outputs[0] = (struct resolving_output){.count = r->targets_count};
         name_only_output(r);
@@ -324,9 +347,12 @@ void resolving_outputs(struct resolving *r) {
         one_each(r);
     }
     for (int32_t o = 0; o < r->outputs_count; o++)
-        if (r->outputs[o].count > 1 && !all_numbers(r, r->outputs[o].first, r->outputs[o].count))
-            schema_problem_add(r->problems, r->targets[r->outputs[o].first].pointer,
-                               "one output learns several columns only when all are numbers; give each class or tensor an output of its own");
+        if (r->outputs[o].count > 1 && !all_numbers(r, r->outputs[o].first, r->outputs[o].count) &&
+            !(r->outputs_count == 1 && labels_together(r, 0, r->targets_count)))
+            schema_problem_add(
+                r->problems, r->targets[r->outputs[o].first].pointer,
+                "one output learns several columns only when all are numbers, or when it is the only one and all are false or true with "
+                "the loss binary_cross_entropy; give each class or tensor an output of its own");
     check_names(r);
     check_declared(r);
     check_shown_names(r);
@@ -370,7 +396,7 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
     const struct resolving_target *t = resolving_first_target(r, o);
     struct schema_definition *d = r->training->definition;
     const bool sigmoid = t->classification && t->labels_count == 2 && (!loss || is(loss->head, "sigmoid"));
-    const int64_t units = !t->classification ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
+    const int64_t units = !t->classification || r->outputs[o].count > 1 ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
     const bool shares = r->training->preprocessing->targets[r->outputs[o].first].shares;
     const char *kind = shares ? loss->head : !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
     const bool several = r->outputs_count > 1 || r->by_layer;
@@ -435,14 +461,18 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
     snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer < 0 ? 0 : last->layer);
     if (!check_positions(r, o, last, where)) return;
     const bool chosen = find_layer(d, r->outputs[o].name) >= 0 || d->outputs_count > 1; /* the user says that this is the output */
-    const int64_t wanted = t->classification ? t->labels_count : numbers_of(r, o);
+    const bool multilabel = t->classification && r->outputs[o].count > 1;
+    const int64_t wanted = t->classification && !multilabel ? t->labels_count : numbers_of(r, o);
     if (layer && !activation && last->width == wanted) activation = "linear";
     const bool several = r->outputs_count > 1; /* then an output is a layer of its name, or one that is added */
     if (!layer || (several && !chosen) || !is_output(r, o, last->width, activation)) {
         if (layer && chosen)
             schema_problem_add(r->problems, where, "the output layer \"%s\" gives %lld numbers%s%s, but \"%.60s\" needs %lld%s", last->name,
                                (long long)last->width, activation ? " through " : "", activation ? activation : "", column_name(r, o),
-                               (long long)wanted, t->classification ? " and softmax (or 1 and sigmoid for two classes)" : " and a linear layer");
+                               (long long)wanted,
+                               multilabel          ? " and sigmoid"
+                               : t->classification ? " and softmax (or 1 and sigmoid for two classes)"
+                                                   : " and a linear layer");
         else {
             if (layer && activation)
                 resolving_warn(r, "layer \"%s\" (%lld units, %s) is taken as hidden: an output layer was added behind it for \"%.60s\"", last->name,
@@ -451,6 +481,7 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
         }
         return;
     }
+    if (multilabel) return;
     if (t->classification && is(activation, "softmax") && last->width != t->labels_count) {
         schema_problem_add(r->problems, where,
                            "the output layer gives %lld numbers, but \"%.60s\" has %d classes; set units to %d, or leave the output layer out",

@@ -25,8 +25,8 @@ static int open_source(struct run *run, bool training, struct schema_source **so
                                             .memory_max = run->options.window > 0 ? 0 : SCHEMA_SOURCE_MEMORY};
     for (int32_t o = 0; o < p->outputs_count; o++) {
         const struct bp_output *output = &run->training->network->outputs[o];
-        options.one_hot[o] =
-            p->targets[p->outputs[o].first].classification && output->loss->target == BP_TARGET_VALUES && bp_shape_size(&output->shape) > 1;
+        options.one_hot[o] = p->targets[p->outputs[o].first].classification && !schema_output_multilabel(p, o) &&
+                             output->loss->target == BP_TARGET_VALUES && bp_shape_size(&output->shape) > 1;
     }
     return schema_source_new(&options, source, error);
 }

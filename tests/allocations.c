@@ -1,4 +1,4 @@
-/* allocations.c - a malloc of the test programs that counts, and fails when it is told to. Not under a sanitizer, which brings its own. */
+/* allocations.c - a malloc of the test programs that counts calls and can fail on request. Not under a sanitizer, which brings its own. */
 #include "allocations.h"
 
 #include <errno.h>

@@ -173,8 +173,8 @@ static bool describe(struct ingest_column *c, struct schema_column *out) {
     if (!out->categories) return false;
     for (int32_t i = 0; i < out->categories_count; i++) {
         bool boolean = c->type == SCHEMA_BOOLEAN;
-        if (boolean && !*c->spelt[i]) memcpy(c->spelt[i], i ? "true" : "false", i ? 5 : 6);
-        out->categories[i].value = boolean ? c->spelt[i] : c->dictionary.bytes + c->dictionary.entries[i].value_at;
+        if (boolean && !*c->written[i]) memcpy(c->written[i], i ? "true" : "false", i ? 5 : 6);
+        out->categories[i].value = boolean ? c->written[i] : c->dictionary.bytes + c->dictionary.entries[i].value_at;
         out->categories[i].count = boolean ? c->boolean_counts[i] : c->counts[i];
     }
     return true;

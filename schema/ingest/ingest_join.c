@@ -92,7 +92,7 @@ static int join_categories(struct join *j, int32_t column, int32_t part, struct 
     struct ingest_column *to = &j->ingest->columns[column];
     if (from->type == SCHEMA_BOOLEAN)
         for (int i = 0; i < 2; i++)
-            if (!*to->spelt[i] && from->categories[i].count > 0) strncpy(to->spelt[i], from->categories[i].value, sizeof to->spelt[i] - 1);
+            if (!*to->written[i] && from->categories[i].count > 0) strncpy(to->written[i], from->categories[i].value, sizeof to->written[i] - 1);
     if (from->type != SCHEMA_CATEGORICAL) return 0;
     s->codes[part] = malloc(((size_t)from->categories_count + 1) * sizeof *s->codes[part]);
     if (!s->codes[part]) return schema_ingest_no_memory(problems);

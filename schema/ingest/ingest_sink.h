@@ -65,9 +65,9 @@ struct ingest_column {
     struct schema_number_format number_format;    /* NUMERIC: the same, parsed */
     int64_t lost;                                 /* NUMERIC: values whose digits or zeros a number does not keep */
     char first_lost[64];
-    bool clock;       /* DATETIME: some value is not the start of a day */
-    int64_t kept;     /* NA and the like kept as a category */
-    char spelt[2][8]; /* BOOLEAN: false, true as they first appeared */
+    bool clock;         /* DATETIME: some value is not the start of a day */
+    int64_t kept;       /* NA and the like kept as a category */
+    char written[2][8]; /* BOOLEAN: false, true as they first appeared */
     int64_t boolean_counts[2];
     struct bp_shape cell_shape, shape; /* TENSOR: as cells come, as it is stored (H, W, C) */
     bool turned;                       /* cells come as (C, H, W) */

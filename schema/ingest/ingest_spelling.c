@@ -96,7 +96,7 @@ bool schema_spelling_codes(const struct ingest_spelling *s) {
     return (s->zeros || s->digits) && !s->fractions;
 }
 
-/* ---- what the user is told ---- */
+/* ---- advice for the user ---- */
 
 /* "column \"x\" ...; give it the type ... to ..." */
 static void advise(struct schema_ingest *ingest, const struct ingest_column *c, const char *type, const char *purpose, const char *what) {

@@ -103,7 +103,7 @@ static int store_boolean(struct schema_ingest *ingest, struct ingest_column *c, 
                     ? schema_cell_boolean(cell->text, cell->size)
                     : -1;
     if (value < 0) return misfit(ingest, cell, "true or false", problems);
-    if (!*c->spelt[value]) memcpy(c->spelt[value], cell->text, cell->size);
+    if (!*c->written[value]) memcpy(c->written[value], cell->text, cell->size);
     *slot = (uint32_t)value + 1;
     return 0;
 }

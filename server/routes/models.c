@@ -1,12 +1,10 @@
-/* models.c - POST|GET /v1/models, POST /v1/models/validate, GET|DELETE /v1/models/{model}, GET .../versions[/{version}]. */
+/* models.c - POST|GET /v1/models, GET|DELETE /v1/models/{model}, GET .../versions[/{version}]. */
 #include "model_view.h"
 #include "upload.h"
 
-#include "bfloat16.h"
 #include "loaded_models.h"
 #include "memory.h"
 #include "training.h"
-#include "validation_data.h"
 #include "values.h"
 
 #include <stdio.h>

@@ -20,6 +20,7 @@ import time
 import urllib.parse
 
 import jsonschema
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "fixtures" / "data"
@@ -29,6 +30,21 @@ exercised = set()
 _contract = None
 _validators = {}
 _numbers = itertools.count(1)
+
+
+def has_sanitizer():
+    """Whether the server was built with AddressSanitizer or ThreadSanitizer."""
+    program = pathlib.Path(BACKPROPD).read_bytes()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
+def preload_library(folder, name, source):
+    """The path of a library for LD_PRELOAD, compiled from C source; skips the test if a sanitizer has to be loaded first."""
+    if has_sanitizer():
+        pytest.skip("a sanitizer must be the first library that is loaded")
+    (folder / (name + ".c")).write_text(source)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", folder / (name + ".so"), folder / (name + ".c"), "-ldl"], check=True)
+    return folder / (name + ".so")
 
 
 def unique(prefix):

@@ -1,10 +1,8 @@
 """Goal: a job that ends, fails, crashes or is cancelled while the disk is full keeps its end, its model and its metrics, and the server says so until the store
 has them."""
 import os
-import pathlib
 import signal
 import sqlite3
-import subprocess
 
 import pytest
 
@@ -47,13 +45,7 @@ LONG = {"model": {"layers": [{"type": "dense", "units": 64, "activation": "relu"
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory):
-    program = pathlib.Path(harness.BACKPROPD).read_bytes()
-    if b"__asan_init" in program or b"__tsan_init" in program:
-        pytest.skip("a sanitizer must be the first library that is loaded")
-    folder = tmp_path_factory.mktemp("shim")
-    (folder / "full.c").write_text(SHIM)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", folder / "full.so", folder / "full.c", "-ldl"], check=True)
-    return folder / "full.so"
+    return harness.preload_library(tmp_path_factory.mktemp("shim"), "full", SHIM)
 
 
 class Disk:

@@ -169,8 +169,7 @@ def test_requests_share_a_budget(fresh):
 
 def test_a_process_without_threads_says_so(tmp_path):
     """Work threads that cannot be started end the start, in words."""
-    program = harness.pathlib.Path(harness.BACKPROPD).read_bytes()
-    if b"__asan_init" in program or b"__tsan_init" in program:
+    if harness.has_sanitizer():
         pytest.skip("a sanitizer maps more than a limit on memory allows")
     done = harness.subprocess.run(["bash", "-c", "ulimit -v 600000; exec %s serve --listen 127.0.0.1:0 --data-dir %s --work-threads 64" % (harness.BACKPROPD, tmp_path / "data")],
                                   capture_output=True, text=True, timeout=60, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})

@@ -1,8 +1,6 @@
 """Goal: a server whose allocations fail now and then does not die, gives no wrong answer, and is well again when memory is back."""
 import http.client
 import json
-import pathlib
-import subprocess
 
 import pytest
 
@@ -46,13 +44,7 @@ void *realloc(void *p, size_t n) { return fails() ? NULL : __libc_realloc(p, n);
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory):
-    program = pathlib.Path(harness.BACKPROPD).read_bytes()
-    if b"__asan_init" in program or b"__tsan_init" in program:
-        pytest.skip("a sanitizer must be the first library that is loaded")
-    folder = tmp_path_factory.mktemp("shim")
-    (folder / "memory.c").write_text(SHIM)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", folder / "memory.so", folder / "memory.c"], check=True)
-    return folder / "memory.so"
+    return harness.preload_library(tmp_path_factory.mktemp("shim"), "memory", SHIM)
 
 
 def test_allocations_fail_now_and_then(fresh, shim, tmp_path):

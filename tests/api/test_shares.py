@@ -1,4 +1,4 @@
-"""Goal: targets that are shares are learnt as they are by losses that compare probabilities, and predictions answer shares."""
+"""Goal: targets that are shares are learned as they are by losses that compare probabilities, and predictions answer shares."""
 import math
 import random
 

@@ -1,11 +1,7 @@
 """Rows and columns that are added to a dataset. Goal: the next version shares the data of the one before, which stays as it is; whoever comes at once, whatever is killed, no version
 says anything but what it said."""
 import os
-import pathlib
-import subprocess
 import threading
-
-import pytest
 
 import harness
 
@@ -117,11 +113,8 @@ def test_killed_while_rows_are_added(fresh):
 
 def test_a_file_system_without_hard_links(fresh, tmp_path):
     """There a version is a copy with the rows behind it."""
-    if b"__asan_init" in pathlib.Path(harness.BACKPROPD).read_bytes() or b"__tsan_init" in pathlib.Path(harness.BACKPROPD).read_bytes():
-        pytest.skip("a sanitizer must be the first library that is loaded")
-    (tmp_path / "no_links.c").write_text("#include <errno.h>\nint link(const char *a, const char *b) { (void)a, (void)b; errno = EPERM; return -1; }\n")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "no_links.so", tmp_path / "no_links.c"], check=True)
-    server = fresh(env={"LD_PRELOAD": str(tmp_path / "no_links.so")})
+    no_links = harness.preload_library(tmp_path, "no_links", "#include <errno.h>\nint link(const char *a, const char *b) { (void)a, (void)b; errno = EPERM; return -1; }\n")
+    server = fresh(env={"LD_PRELOAD": str(no_links)})
     server.post_csv("data", csv_rows(30000))
     first = rows(server, "data")
     for version in (2, 3):

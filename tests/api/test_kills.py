@@ -15,6 +15,7 @@ RUN = {"dataset": "digits", "target": "digit", "epochs": 240, "seed": 11, "batch
 LAYERS = [{"type": "dense", "units": 256, "activation": "relu"}, {"type": "dropout", "rate": 0.2}, {"type": "dense", "units": 128, "activation": "tanh"}]
 VARIANTS = {
     "plain": {},
+    "long": {"epochs": 1200},  # seconds away from its end while a test disturbs it again and again, on a loaded machine too
     "stopping": {"early_stopping": {"metric": "val_loss", "patience": 60, "min_delta": 0.02}, "optimizer": {"type": "adamw", "learning_rate": 0.005}},
     "windows": {"window_rows": 300, "mixup": 0.2},
     "threads": {"threads": 2, "optimizer": {"type": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True}, "l2": 0.0001, "gradient_clip_norm": 1.0},
@@ -133,23 +134,23 @@ def test_sigterm_gives_the_job_back(fresh, undisturbed, variant, epoch):
 
 
 def test_kills_of_both_in_turn_with_several_jobs(fresh, undisturbed):
-    """Two slots, three jobs: kills of processes and of the server, one after the other, until all have ended."""
+    """Two slots, four jobs: kills of processes and of the server, one after the other, until all have ended."""
     server = fresh("--workers", "2")
-    jobs = {variant: submit(server, variant) for variant in VARIANTS}
-    first = jobs["plain"][1]
+    jobs = {variant: submit(server, variant) for variant in ("long", "stopping", "windows", "threads")}
+    first = jobs["long"][1]
     wait_for_checkpoint(server, first, 4)
     server.restart(kill=True)
     wait_for_checkpoint(server, first, 8)
     for process in server.children():
         os.kill(process, signal.SIGKILL)
-    server.wait(first, lambda j: j["attempt"] >= 3 or j["status"] in harness.FINAL)  # it may have ended before it was killed
+    server.wait(first, lambda j: j["attempt"] >= 3)
     server.restart(kill=True)
     server.restart(kill=True)  # at once: perhaps before anything was claimed
     for variant, (name, job) in jobs.items():
         got, ended = result(server, name, job)
         assert got == undisturbed[variant], variant
-        if variant == "plain":
-            assert ended["attempt"] >= 2 and ended["resumed_from_epoch"] >= 4  # more, unless it ended before the next kill
+        if variant == "long":
+            assert ended["attempt"] >= 4 and ended["resumed_from_epoch"] >= 6
 
 
 def test_checkpoints_written_faster_than_they_are_taken(fresh, undisturbed):

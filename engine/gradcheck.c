@@ -4,9 +4,9 @@
  * (4 D(h/2) - D(h)) / 3, wrong by order h^4. A kink (of relu, of an absolute value) within the step shows: either D changes from
  * h to h/2, or S(h) = (f(+h) - 2 f(0) + f(-h)) / h does not halve. Such an entry is left out and counted.
  * The graph comes from the float32 side of the program: its ops are replaced by those of the same name here, first of all. */
-#include "gradcheck.h"
+#include "engine/gradcheck.h"
 
-#include "network.h"
+#include "engine/network/network.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef BP_GRADCHECK_H
 #define BP_GRADCHECK_H
 
-#include "base.h"
+#include "engine/base/base.h"
 
 struct bp_graph;
 

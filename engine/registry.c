@@ -1,75 +1,75 @@
 /* registry.c - the seven families, built from their .def lists, and the two questions every reader of them asks.
  *
  * A new thing is one file and one line: the list names it, this file needs no change. */
-#include "registry.h"
+#include "engine/base/registry.h"
 
-#include "activation.h"
-#include "initializer.h"
-#include "layer.h"
-#include "loss.h"
-#include "metric.h"
-#include "optimizer.h"
-#include "schedule.h"
+#include "engine/activations/activation.h"
+#include "engine/initializers/initializer.h"
+#include "engine/layers/layer.h"
+#include "engine/losses/loss.h"
+#include "engine/metrics/metric.h"
+#include "engine/optimizers/optimizer.h"
+#include "engine/schedules/schedule.h"
 
 #include <string.h>
 
 #define COUNT(array) ((int32_t)(sizeof(array) / sizeof *(array)))
 
 #define BP_ENTRY(name) extern const struct bp_activation_ops bp_activation_##name;
-#include "activations.def"
+#include "engine/activations.def"
 #undef BP_ENTRY
 #define BP_ENTRY(name) extern const struct bp_initializer_ops bp_initializer_##name;
-#include "initializers.def"
+#include "engine/initializers.def"
 #undef BP_ENTRY
 #define BP_ENTRY(name) extern const struct bp_layer_ops bp_layer_##name;
-#include "layers.def"
+#include "engine/layers.def"
 #undef BP_ENTRY
 #define BP_ENTRY(name) extern const struct bp_loss_ops bp_loss_##name;
-#include "losses.def"
+#include "engine/losses.def"
 #undef BP_ENTRY
 #define BP_ENTRY(name) extern const struct bp_metric_ops bp_metric_##name;
-#include "metrics.def"
+#include "engine/metrics.def"
 #undef BP_ENTRY
 #define BP_ENTRY(name) extern const struct bp_optimizer_ops bp_optimizer_##name;
-#include "optimizers.def"
+#include "engine/optimizers.def"
 #undef BP_ENTRY
 #define BP_ENTRY(name) extern const struct bp_schedule_ops bp_schedule_##name;
-#include "schedules.def"
+#include "engine/schedules.def"
 #undef BP_ENTRY
 
 #define BP_ENTRY(name) &bp_activation_##name.entry,
 static const struct bp_entry *const activations[] = {
-#include "activations.def"
+#include "engine/activations.def"
 };
 #undef BP_ENTRY
 #define BP_ENTRY(name) &bp_initializer_##name.entry,
 static const struct bp_entry *const initializers[] = {
-#include "initializers.def"
+#include "engine/initializers.def"
 };
 #undef BP_ENTRY
 #define BP_ENTRY(name) &bp_layer_##name.entry,
 static const struct bp_entry *const layers[] = {
-#include "layers.def"
+#include "engine/layers.def"
 };
 #undef BP_ENTRY
 #define BP_ENTRY(name) &bp_loss_##name.entry,
 static const struct bp_entry *const losses[] = {
-#include "losses.def"
+#include "engine/losses.def"
 };
 #undef BP_ENTRY
 #define BP_ENTRY(name) &bp_metric_##name.entry,
 static const struct bp_entry *const metrics[] = {
-#include "metrics.def"
+#include "engine/metrics.def"
 };
 #undef BP_ENTRY
 #define BP_ENTRY(name) &bp_optimizer_##name.entry,
 static const struct bp_entry *const optimizers[] = {
-#include "optimizers.def"
+#include "engine/optimizers.def"
 };
 #undef BP_ENTRY
 #define BP_ENTRY(name) &bp_schedule_##name.entry,
 static const struct bp_entry *const schedules[] = {
-#include "schedules.def"
+#include "engine/schedules.def"
 };
 #undef BP_ENTRY
 

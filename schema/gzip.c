@@ -1,5 +1,5 @@
 /* gzip.c - zlib, at its fastest level: whoever asks for compression waits for the network, and the thread has others to serve. */
-#include "gzip.h"
+#include "schema/gzip.h"
 
 #include <stdlib.h>
 #include <zlib.h>

@@ -1,8 +1,8 @@
-/* gzip.h - a stream of bytes compressed piece by piece (RFC 1952), for answers. What comes in compressed is ingest_decode.h's. */
+/* gzip.h - a stream of bytes compressed piece by piece (RFC 1952), for answers. What comes in compressed is schema/ingest/decode.h's. */
 #ifndef SCHEMA_GZIP_H
 #define SCHEMA_GZIP_H
 
-#include "base.h"
+#include "engine/base/base.h"
 
 struct schema_gzip;
 /* NULL without memory. */

@@ -1,6 +1,6 @@
 /* memory.c - see memory.h. The reserve is a stack of blocks in static memory, which takes none until it is used; it starts again from its beginning
  * whenever all of its blocks are free. */
-#include "memory.h"
+#include "schema/memory.h"
 
 #include <jansson.h>
 #include <stdalign.h>

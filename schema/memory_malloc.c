@@ -1,6 +1,6 @@
 /* memory_malloc.c - what the linker puts in the place of malloc and its kin (--wrap, in the Makefile): they note a failure. A program that is linked
  * without it does not take this file from the library. */
-#include "memory.h"
+#include "schema/memory.h"
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 /* problems.c - the list of everything wrong with a request. */
-#include "problems.h"
+#include "schema/problems.h"
 
-#include "cell.h"
+#include "schema/dataset/cell.h"
 
 #include <stdarg.h>
 #include <stdio.h>

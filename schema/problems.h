@@ -2,7 +2,7 @@
 #ifndef SCHEMA_PROBLEMS_H
 #define SCHEMA_PROBLEMS_H
 
-#include "base.h"
+#include "engine/base/base.h"
 #include <jansson.h>
 
 enum { SCHEMA_PROBLEMS_MAX = 20 };

@@ -1,5 +1,5 @@
 /* log.c - one write per line, so that lines of several threads do not mix. */
-#include "log.h"
+#include "server/log.h"
 
 #include <stdarg.h>
 #include <stdbool.h>

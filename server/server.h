@@ -2,7 +2,7 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
-#include "settings.h"
+#include "server/settings.h"
 
 #include <stdatomic.h>
 

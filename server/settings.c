@@ -1,7 +1,7 @@
 /* settings.c - reading settings from three places by one table. */
-#include "settings.h"
+#include "server/settings.h"
 
-#include "text.h"
+#include "schema/text/text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -21,7 +21,7 @@ static const struct setting {
     const char *help;
 } table[] = {
 #define SETTING(kind, name, preset, low, high, help) {#name, kind, offsetof(struct server_settings, name), preset, low, high, help},
-#include "settings.def"
+#include "server/settings.def"
 #undef SETTING
 };
 enum { COUNT = sizeof table / sizeof *table };

@@ -14,7 +14,7 @@ struct server_settings {
 #define SETTING_MEMBER_INTEGER                       int64_t
 #define SETTING_MEMBER_SIZE                          int64_t
 #define SETTING_MEMBER_FLAG                          bool
-#include "settings.def"
+#include "server/settings.def"
 #undef SETTING
 };
 

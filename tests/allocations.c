@@ -1,5 +1,5 @@
 /* allocations.c - a malloc of the test programs that counts calls and can fail on request. Not under a sanitizer, which brings its own. */
-#include "allocations.h"
+#include "tests/allocations.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
 /* elu.c - a = z where z > 0, alpha (e^z - 1) elsewhere (Clevert, Unterthiner, Hochreiter 2016). The derivative comes from a: a + alpha. */
-#include "activation.h"
+#include "engine/activations/activation.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* exponential.c - a = e^z, and a derivative of a: any output becomes a rate. Beyond z = 88 more than float32 holds. */
-#include "activation.h"
+#include "engine/activations/activation.h"
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 static void forward(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a) {
     (void)numbers;

@@ -1,7 +1,7 @@
 /* gelu.c - a = z Phi(z), Phi the normal distribution function (Hendrycks, Gimpel 2016): exactly by erf, or by their tanh approximation.
  * Works in blocks: the halves of the formula need a buffer besides z and a, which may be one. */
-#include "activation.h"
-#include "kernels/kernels.h"
+#include "engine/activations/activation.h"
+#include "engine/kernels/kernels.h"
 
 enum { BLOCK = 256 };
 #define ROOT_HALF 0.70710678118654752440

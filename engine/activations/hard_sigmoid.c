@@ -1,5 +1,5 @@
 /* hard_sigmoid.c - a = z / 6 + 1/2 between 0 and 1: straight lines in place of the sigmoid (as in Keras 3 and PyTorch). */
-#include "activation.h"
+#include "engine/activations/activation.h"
 
 static void forward(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a) {
     (void)numbers;

@@ -1,5 +1,5 @@
 /* hard_swish.c - a = z hard_sigmoid(z) (Howard et al. 2019): 0 below -3, z above 3, z (z + 3) / 6 between. */
-#include "activation.h"
+#include "engine/activations/activation.h"
 
 static void forward(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a) {
     (void)numbers;

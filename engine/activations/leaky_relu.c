@@ -1,6 +1,6 @@
 /* leaky_relu.c - a = z where z > 0, negative_slope z elsewhere. */
-#include "activation.h"
-#include "kernels/kernels.h"
+#include "engine/activations/activation.h"
+#include "engine/kernels/kernels.h"
 
 static void forward(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a) {
     bp_kernels()->rectify(rows, width, (bp_real)numbers[0], NULL, z, a);

@@ -1,5 +1,5 @@
 /* linear.c - a = z: no activation. */
-#include "activation.h"
+#include "engine/activations/activation.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* log_softmax.c - a_j = z_j - ln(sum over k of e^z_k), along the last axis; e^a adds up to 1. */
-#include "activation.h"
-#include "kernels/kernels.h"
+#include "engine/activations/activation.h"
+#include "engine/kernels/kernels.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* mish.c - a = z tanh(ln(1 + e^z)) (Misra 2019). With e = e^z and n = e (e + 2), tanh(ln(1 + e)) = n / (n + 2): one exponential.
  * Beyond 20 that is 1 in either precision, so e is held there and cannot overflow. Works in blocks, because z and a may be one. */
-#include "activation.h"
-#include "kernels/kernels.h"
+#include "engine/activations/activation.h"
+#include "engine/kernels/kernels.h"
 
 enum { BLOCK = 256 };
 

@@ -1,7 +1,7 @@
 /* prelu.c - a = z where z >= 0, alpha z elsewhere, alpha learned, one a channel. What is here is the function with the slope that alpha starts
- * from; layers compute it through engine/activate.c, which knows the learned ones. */
-#include "activation.h"
-#include "kernels/kernels.h"
+ * from; layers compute it through engine/layers/activate.c, which knows the learned ones. */
+#include "engine/activations/activation.h"
+#include "engine/kernels/kernels.h"
 
 static void forward(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a) {
     bp_kernels()->rectify(rows, width, (bp_real)numbers[0], NULL, z, a);

@@ -1,6 +1,6 @@
 /* relu.c - a = max(0, z); not a number stays not a number, so that divergence is seen. */
-#include "activation.h"
-#include "kernels/kernels.h"
+#include "engine/activations/activation.h"
+#include "engine/kernels/kernels.h"
 
 static void forward(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a) {
     (void)numbers;

@@ -1,5 +1,5 @@
 /* relu6.c - a = min(max(0, z), 6); not a number stays not a number. */
-#include "activation.h"
+#include "engine/activations/activation.h"
 
 static void forward(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a) {
     (void)numbers;

@@ -1,5 +1,5 @@
 /* selu.c - scale * elu with the two constants that keep mean 0 and variance 1 (Klambauer, Unterthiner, Mayr, Hochreiter 2017). */
-#include "activation.h"
+#include "engine/activations/activation.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* silu.c - a = z sigmoid(z), also called swish. Works in blocks, because z and a may be one. */
-#include "activation.h"
-#include "kernels/kernels.h"
+#include "engine/activations/activation.h"
+#include "engine/kernels/kernels.h"
 
 enum { BLOCK = 256 };
 

@@ -1,6 +1,6 @@
 /* softmax.c - a_j = e^z_j / sum over k of e^z_k, along the last axis. */
-#include "activation.h"
-#include "kernels/kernels.h"
+#include "engine/activations/activation.h"
+#include "engine/kernels/kernels.h"
 
 static void forward(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a) {
     (void)numbers;

@@ -1,6 +1,6 @@
 /* softplus.c - a = ln(1 + e^z) = max(z, 0) + ln(1 + e^-|z|), which does not overflow. */
-#include "activation.h"
-#include "kernels/kernels.h"
+#include "engine/activations/activation.h"
+#include "engine/kernels/kernels.h"
 
 #include <math.h>
 

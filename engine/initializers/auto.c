@@ -4,7 +4,7 @@
  * He's variance, twice as large before a rectifier and blind to the width of the layer, starts a network with outputs far larger than standardised
  * targets: on tables of some hundred to some thousand rows, with two to eight layers, scores on rows held back were worse by several standard
  * deviations (diabetes: r2 0.20 against 0.31; twenty classes: accuracy 0.59 against 0.62). Who stacks many more layers asks for he_normal. */
-#include "initializer.h"
+#include "engine/initializers/initializer.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* constant.c - all the same value. */
-#include "initializer.h"
+#include "engine/initializers/initializer.h"
 
 enum { VALUE, PARAMS };
 

@@ -1,5 +1,5 @@
 /* glorot_normal.c - normal with variance 2 / (fan_in + fan_out) (Glorot, Bengio 2010). */
-#include "initializer.h"
+#include "engine/initializers/initializer.h"
 
 #include <math.h>
 

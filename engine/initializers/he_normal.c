@@ -1,5 +1,5 @@
 /* he_normal.c - normal with variance 2 / fan_in (He, Zhang, Ren, Sun 2015). */
-#include "initializer.h"
+#include "engine/initializers/initializer.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* lecun_uniform.c - uniform with variance 1 / fan_in (LeCun, Bottou, Orr, Müller 1998), for selu. */
-#include "initializer.h"
+#include "engine/initializers/initializer.h"
 
 #include <math.h>
 

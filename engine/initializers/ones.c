@@ -1,5 +1,5 @@
 /* ones.c - all 1. */
-#include "initializer.h"
+#include "engine/initializers/initializer.h"
 
 static void fill(const struct bp_tensor *tensor, struct bp_random *random, bp_real *W, size_t n) {
     (void)tensor, (void)random;

@@ -1,7 +1,7 @@
 /* orthogonal.c - a random orthogonal matrix times gain (Saxe, McClelland, Ganguli 2014): the tensor as a matrix (all axes but the last, the last),
  * whose columns, or rows when they are fewer, become orthonormal by Gram and Schmidt's method (modified) on normal draws. Sums are in double and in
  * a fixed order; a second round takes off what rounding left. Nothing is allocated: columns are done BLOCK at a time. */
-#include "initializer.h"
+#include "engine/initializers/initializer.h"
 
 #include <math.h>
 

@@ -5,7 +5,7 @@
  * check and no packing of A is paid. So do all of them on a CPU with AVX-512 whose BLAS does not use it: OpenBLAS 0.3.21 takes
  * CPUs newer than itself for a Haswell, and is then half as fast as vector_gemm.h (Zen 5: 115 against 200-240 GFLOP/s); and on
  * AMD's, where even its AVX-512 kernels are slower (Zen 4: 91-105 against 98-116). */
-#include "kernels/onednn.h"
+#include "engine/kernels/onednn.h"
 
 #include <cblas.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* kernels.c - chooses the table of kernels for this CPU, once, by an explicit list. (target_clones would do it too, but
  * crashes under ThreadSanitizer, and nobody could force it for a test.) */
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

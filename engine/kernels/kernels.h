@@ -7,7 +7,7 @@
 #ifndef BP_KERNELS_KERNELS_H
 #define BP_KERNELS_KERNELS_H
 
-#include "base.h"
+#include "engine/base/base.h"
 
 enum { BP_ULP = 2 /* largest error of exp, tanh, sigmoid and erf, in units in the last place */ };
 

@@ -4,7 +4,7 @@
  * bp_onednn_start never loads the library. A primitive is made by the first call of its shape in a thread and kept until the thread ends; from
  * then on nothing of ours is allocated (the library's own execute allocates and frees a little each time).
  * Order: the table, loading, the start, a thread's things, primitives. */
-#include "kernels/onednn.h"
+#include "engine/kernels/onednn.h"
 
 #include <stdio.h>
 #include <string.h>

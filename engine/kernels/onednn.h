@@ -6,7 +6,7 @@
 #ifndef BP_KERNELS_ONEDNN_H
 #define BP_KERNELS_ONEDNN_H
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 /* ---- the library ------------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* onednn_convolution.c - convolutions by oneDNN, channels last, in float32 or with operands rounded to bfloat16 and sums in float32. The weights are
  * brought into the order that the library asks for before each run, or back from it. */
-#include "kernels/onednn.h"
+#include "engine/kernels/onednn.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* onednn_gemm.c - matrix products by oneDNN, in float32 or with operands rounded to bfloat16 and sums in float32. */
-#include "kernels/onednn.h"
+#include "engine/kernels/onednn.h"
 
 #ifndef BP_DOUBLE
 

@@ -1,6 +1,6 @@
 /* onednn_selftest.c - what oneDNN computes against plain C, before it is used: products of every transposition, one of them added to what is there,
  * and a convolution in each direction, grouped and not. */
-#include "kernels/onednn.h"
+#include "engine/kernels/onednn.h"
 
 #ifndef BP_DOUBLE
 

@@ -1,6 +1,6 @@
 /* selftest.c - matrix products against a plain C reference, at start-up. OpenBLAS 0.3.21 has chosen wrong kernels for CPUs newer
  * than itself; such a BLAS must be found out before it spoils a model. */
-#include "kernels/onednn.h"
+#include "engine/kernels/onednn.h"
 
 #include <math.h>
 #include <stdatomic.h>

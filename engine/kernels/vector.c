@@ -4,8 +4,8 @@
  * Order: bias and rectifiers, matrix products (vector_gemm.h), windows (vector_window.h), elementwise functions, softmax, rectifiers back, sums,
  * bfloat16, dropout, optimizers, the table.
  */
-#include "kernels/kernels.h"
-#include "kernels/vector_math.h"
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/vector_math.h"
 
 #include <float.h>
 #include <string.h>
@@ -48,8 +48,8 @@ static void rectify(size_t rows, size_t width, bp_real slope, const bp_real *b, 
     }
 }
 
-#include "kernels/vector_gemm.h" /* which adds the bias and rectifies */
-#include "kernels/vector_window.h"
+#include "engine/kernels/vector_gemm.h" /* which adds the bias and rectifies */
+#include "engine/kernels/vector_window.h"
 
 /* ---- elementwise functions --------------------------------------------------------------------------------------- */
 

@@ -8,7 +8,7 @@
 #ifndef BP_KERNELS_VECTOR_GEMM_H
 #define BP_KERNELS_VECTOR_GEMM_H
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #ifndef BP_KERNELS_VECTOR_MATH_H
 #define BP_KERNELS_VECTOR_MATH_H
 
-#include "base.h"
+#include "engine/base/base.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef BP_KERNELS_VECTOR_WINDOW_H
 #define BP_KERNELS_VECTOR_WINDOW_H
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 /* ---- into a matrix and back -------------------------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* activation.c - an activation function as a layer of its own: a = f(x), x and a (B, ...). */
-#include "activation.h"
-#include "layer.h"
+#include "engine/activations/activation.h"
+#include "engine/layers/layer.h"
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <string.h>
 
@@ -14,7 +14,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     (void)error;
     const struct bp_value *value = &node->values[ACTIVATION];
     if (value->entry && value->entry != &bp_activation_linear.entry) {
-        node->activation = value->entry;
+        node->activation = (const struct bp_activation_ops *)value->entry;
         memcpy(node->activation_numbers, value->entry_numbers, sizeof node->activation_numbers);
     }
     node->out = node->in[0];

@@ -1,6 +1,6 @@
 /* add.c - a = x_0 + x_1 + ..., all of one shape (B, ...): what a residual network joins its branches with. */
-#include "kernels/kernels.h"
-#include "layers/merge.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/merge.h"
 
 #include <string.h>
 

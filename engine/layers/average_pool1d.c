@@ -1,5 +1,5 @@
 /* average_pool1d.c - the mean under a window that moves over a sequence (steps, channels). See pool.h. */
-#include "layers/pool.h"
+#include "engine/layers/pool.h"
 
 static int plan(struct bp_node *node, struct bp_error *error) {
     return bp_pool_plan(node, 1, error);

@@ -1,5 +1,5 @@
 /* average_pool2d.c - the mean under a window that moves over an image (height, width, channels). See pool.h. */
-#include "layers/pool.h"
+#include "engine/layers/pool.h"
 
 static int plan(struct bp_node *node, struct bp_error *error) {
     return bp_pool_plan(node, 2, error);

@@ -5,8 +5,8 @@
  * over the shards: moving = m moving + (1 - m) new, m = min(momentum, t / (t + 1)) at mini-batch t (from 0), a plain average at first, so that they
  * are of use from the first epoch on. The moving variance is the unbiased one, as in PyTorch. Steps that a mask hides do not count. A single value of
  * a channel has no variance: as a shard of a mini-batch it leaves the moving one as it is, as a whole mini-batch (the last of an epoch) both. */
-#include "initializer.h"
-#include "layers/norm.h"
+#include "engine/initializers/initializer.h"
+#include "engine/layers/norm.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* concatenate.c - its inputs one after the other along an axis; along all others they have the same size.
  * Seen as (outer, along_i, inner): the outer rows of a are made of one piece of along_i x inner numbers from each input. */
-#include "kernels/kernels.h"
-#include "layer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/layer.h"
 
 #include <string.h>
 

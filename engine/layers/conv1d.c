@@ -1,6 +1,6 @@
 /* conv1d.c - convolution over a sequence: x (B, steps, channels), W (size, channels / groups, filters), a (B, steps, filters).
  * See convolution.h. */
-#include "layers/convolution.h"
+#include "engine/layers/convolution.h"
 
 static int plan(struct bp_node *node, struct bp_error *error) {
     return bp_convolution_plan(node, 1, error);

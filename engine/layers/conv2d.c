@@ -1,6 +1,6 @@
 /* conv2d.c - convolution over an image: x (B, height, width, channels), W (height, width, channels / groups, filters), a (B, height, width, filters).
  * See convolution.h. */
-#include "layers/convolution.h"
+#include "engine/layers/convolution.h"
 
 static int plan(struct bp_node *node, struct bp_error *error) {
     return bp_convolution_plan(node, 2, error);

@@ -4,12 +4,12 @@
  * (count, taps C / groups) that stays in cache (im2col), and one product with W gives the tile's filters, to which bias and activation
  * are applied at once. Where oneDNN is started and takes it, it does the whole batch instead. A window of one cell needs no copy; one channel per
  * group and filter (depthwise) no product. Order: parameters, plan, tiles, products of a tile, depthwise, forward and backward. */
-#include "layers/convolution.h"
+#include "engine/layers/convolution.h"
 
-#include "activation.h"
-#include "initializer.h"
-#include "kernels/kernels.h"
-#include "layers/window.h"
+#include "engine/activations/activation.h"
+#include "engine/initializers/initializer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/window.h"
 
 #include <string.h>
 
@@ -117,7 +117,7 @@ int bp_convolution_plan(struct bp_node *node, int32_t axes, struct bp_error *err
     if (s.window.channels <= 0) return 0;
     add_tensors(node, axes, &s);
     if (!s.direct && !s.depthwise) node->shared_scratch = (size_t)s.tile * (size_t)s.width;
-    if (node->activation && ((const struct bp_activation_ops *)node->activation)->needs_z) node->memo = (size_t)bp_shape_size(&node->out);
+    if (node->activation && node->activation->needs_z) node->memo = (size_t)bp_shape_size(&node->out);
     return 0;
 }
 
@@ -221,7 +221,7 @@ static const bp_real *matrix(const struct sizes *s, const struct bp_pass *pass, 
 /* z = rows W + b, rectified when that is the activation. */
 static void forward_product(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile,
                             bp_real *z) {
-    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const struct bp_activation_ops *f = node->activation;
     const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
     struct bp_gemm product = {.bfloat16 = pass->bfloat16,
                               .m = tile.count,
@@ -355,7 +355,7 @@ static bool forward_whole(const struct bp_node *node, const struct sizes *s, con
 }
 
 static bool backward_whole(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
-    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const struct bp_activation_ops *f = node->activation;
     const struct bp_convolution call = whole_of(node, s, pass);
     const size_t rows = rows_of(s, pass), F = (size_t)s->filters;
     bp_real *d_z = pass->d_a; /* (B, out..., filters) */
@@ -374,7 +374,7 @@ static bool backward_whole(const struct bp_node *node, const struct sizes *s, co
 void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node);
     if (forward_whole(node, &s, pass)) return;
-    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const struct bp_activation_ops *f = node->activation;
     const bp_real *b = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL; /* (filters) */
     const size_t F = (size_t)s.filters;
     for (struct tile tile = next_tile(&s, pass, (struct tile){0, 0}); tile.count > 0; tile = next_tile(&s, pass, tile)) {
@@ -390,7 +390,7 @@ void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pa
 void bp_convolution_backward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node);
     if (backward_whole(node, &s, pass)) return;
-    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const struct bp_activation_ops *f = node->activation;
     const size_t F = (size_t)s.filters;
     if (s.depthwise && !pass->keep_W) memset(pass->d_W[KERNEL], 0, (size_t)s.width * F * sizeof(bp_real));
     if (pass->d_x[0] && !pass->keep_x[0] && !s.direct)

@@ -2,7 +2,7 @@
 #ifndef BP_LAYERS_CONVOLUTION_H
 #define BP_LAYERS_CONVOLUTION_H
 
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 enum { BP_CONVOLUTION_PARAMS = 10 };
 extern const struct bp_param bp_convolution_params[BP_CONVOLUTION_PARAMS];

@@ -1,9 +1,9 @@
 /* dense.c - a = f(x W + b) along the last axis: x (B, ..., in), W (in, units), b (units), a (B, ..., units).
  * W lies as in Keras, so that batch 1 adds up rows of W. rows = B times the sizes of the axes between. */
-#include "activation.h"
-#include "initializer.h"
-#include "kernels/kernels.h"
-#include "layer.h"
+#include "engine/activations/activation.h"
+#include "engine/initializers/initializer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/layer.h"
 
 #include <string.h>
 
@@ -17,7 +17,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     const int32_t units = (int32_t)node->values[UNITS].number;
     const struct bp_value *activation = &node->values[ACTIVATION];
     if (activation->entry && activation->entry != &bp_activation_linear.entry) {
-        node->activation = activation->entry;
+        node->activation = (const struct bp_activation_ops *)activation->entry;
         memcpy(node->activation_numbers, activation->entry_numbers, sizeof node->activation_numbers);
     }
     node->out = *in;
@@ -40,7 +40,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
         bias->fan_in = width;
         bias->fan_out = units;
     }
-    if (node->activation && ((const struct bp_activation_ops *)node->activation)->needs_z) node->memo = (size_t)bp_shape_size(&node->out);
+    if (node->activation && node->activation->needs_z) node->memo = (size_t)bp_shape_size(&node->out);
     return 0;
 }
 
@@ -64,7 +64,7 @@ static bp_real *z_of(const struct bp_node *node, const struct bp_pass *pass) {
 
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     struct sizes s = sizes_of(node, pass);
-    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const struct bp_activation_ops *f = node->activation;
     const bp_real *b = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL; /* (units) */
     bp_real *z = z_of(node, pass);                                     /* (B, ..., units) */
     s.gemm.A = pass->x[0];
@@ -81,7 +81,7 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
 /* dz = da f'(z); db = column sums of dz; dW = x^T dz; dx = dz W^T. */
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node, pass);
-    const struct bp_activation_ops *f = (const struct bp_activation_ops *)node->activation;
+    const struct bp_activation_ops *f = node->activation;
     bp_real *d_z = pass->d_a; /* (B, ..., units) */
     if (f)
         bp_node_backward_activation(

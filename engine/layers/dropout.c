@@ -1,9 +1,9 @@
 /* dropout.c - in training each number becomes 0 with probability rate, and the others are divided by 1 - rate; else a = x.
  * The mask is a pure function of (seed, update, layer, position of the sample in the mini-batch), so it does not depend on shards:
  * one Philox block at (seed, layer, update) gives the key, under which sample s reads the stream s. */
-#include "kernels/kernels.h"
-#include "layer.h"
-#include "random.h"
+#include "engine/base/random.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/layer.h"
 
 #include <string.h>
 

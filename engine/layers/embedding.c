@@ -1,9 +1,9 @@
 /* embedding.c - a row of trained numbers for each index: x (B, ...) whole numbers 0..input_dim-1, E (input_dim, output_dim),
  * a (B, ..., output_dim). Anything else in x (-1, 0.5, input_dim) gives not a number, so that a wrong index stops a training
  * instead of learning nonsense. With mask_zero the index 0 is padding (of a sequence (B, T)). There is no gradient in x: it is stored as 0. */
-#include "initializer.h"
-#include "kernels/kernels.h"
-#include "layer.h"
+#include "engine/initializers/initializer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/layer.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* flatten.c - all axes of a sample in one: (B, H, W, C) becomes (B, H W C). The same memory under another shape. */
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 static int plan(struct bp_node *node, struct bp_error *error) {
     (void)error;

@@ -1,9 +1,9 @@
 /* gaussian_noise.c - in training a = x + stddev n, n standard normal; else a = x.
  * The noise is a pure function of (seed, update, layer, position of the sample in the mini-batch), as the masks of dropout.c. */
-#include "layer.h"
+#include "engine/layers/layer.h"
 
-#include "layers/merge.h"
-#include "random.h"
+#include "engine/base/random.h"
+#include "engine/layers/merge.h"
 
 #include <string.h>
 

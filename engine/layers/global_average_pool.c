@@ -1,6 +1,6 @@
 /* global_average_pool.c - the mean of each channel over all cells of a sample: x (B, ..., C), a (B, C). Steps that
  * a mask hides do not count; the mean of none is 0. */
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 #include <string.h>
 

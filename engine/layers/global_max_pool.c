@@ -1,6 +1,6 @@
 /* global_max_pool.c - the largest number of each channel over all cells of a sample: x (B, ..., C), a (B, C). Not a number wins.
  * Steps that a mask hides do not count; the largest of none is 0. */
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* gru.c - gated recurrent unit (Cho et al. 2014), in the form of cuDNN, PyTorch and Keras (reset_after). Gates in Keras's order,
  * u, r, n: n = tanh(x W_n + b_n + r q), q = h_before U_n + b2_n; h = u h_before + (1 - u) n. q is kept in c. See recurrent.h. */
-#include "initializer.h"
-#include "kernels/kernels.h"
-#include "layers/recurrent.h"
+#include "engine/initializers/initializer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/recurrent.h"
 
 extern const struct bp_initializer_ops bp_initializer_zeros;
 

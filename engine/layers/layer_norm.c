@@ -1,8 +1,8 @@
 /* layer_norm.c - a = gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance along the last axis of each row
  * (Ba, Kiros, Hinton 2016); x, a (B, ..., width), gamma, beta (width). Nothing is kept from one batch to the next. */
-#include "initializer.h"
-#include "kernels/kernels.h"
-#include "layers/norm.h"
+#include "engine/initializers/initializer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/norm.h"
 
 #include <math.h>
 #include <string.h>

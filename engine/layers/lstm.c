@@ -1,8 +1,8 @@
 /* lstm.c - long short-term memory (Hochreiter, Schmidhuber 1997; forget gate: Gers 1999). Gates in Keras's order, i, f, g, o:
  * c = f c_before + i g; h = o tanh(c); i, f, o by sigmoid, g by tanh. The bias of f is 1 at first. See recurrent.h. */
-#include "initializer.h"
-#include "kernels/kernels.h"
-#include "layers/recurrent.h"
+#include "engine/initializers/initializer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/recurrent.h"
 
 /* 0, and 1 for the second gate. */
 static void fill_biases(const struct bp_tensor *tensor, struct bp_random *random, bp_real *W, size_t n) {

@@ -1,7 +1,7 @@
 /* masking.c - says which steps of a padded sequence are there: those with a feature that is not mask_value. x, a (B, T, F); steps that are
  * padding become 0. It compares what it gets. Of a tensor column that is scaled, the preprocessing passes on padding, as it was given, as mask_value,
  * and nothing else. */
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 #include <string.h>
 

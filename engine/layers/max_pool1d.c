@@ -1,5 +1,5 @@
 /* max_pool1d.c - the largest number under a window that moves over a sequence (steps, channels). See pool.h. */
-#include "layers/pool.h"
+#include "engine/layers/pool.h"
 
 static int plan(struct bp_node *node, struct bp_error *error) {
     if (bp_pool_plan(node, 1, error)) return -1;

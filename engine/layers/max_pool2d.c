@@ -1,5 +1,5 @@
 /* max_pool2d.c - the largest number under a window that moves over an image (height, width, channels). See pool.h. */
-#include "layers/pool.h"
+#include "engine/layers/pool.h"
 
 static int plan(struct bp_node *node, struct bp_error *error) {
     if (bp_pool_plan(node, 2, error)) return -1;

@@ -1,7 +1,7 @@
 /* merge.c - see merge.h. */
-#include "layers/merge.h"
+#include "engine/layers/merge.h"
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <string.h>
 

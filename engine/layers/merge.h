@@ -2,7 +2,7 @@
 #ifndef BP_LAYERS_MERGE_H
 #define BP_LAYERS_MERGE_H
 
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 /* The shape of all inputs: dimensions not known of one are taken from the others. -1: two of them differ, both are told. */
 int bp_merge_shape(const struct bp_node *node, struct bp_shape *shape, struct bp_error *error);

@@ -2,9 +2,9 @@
  *   P = softmax(q k^T / sqrt(key_dim)), T x T;  o = P v;  a = (all heads' o) W_o + b_o.
  * W_q, W_k, W_v (D, heads key_dim), W_o (heads key_dim, D): Keras's kernels, with heads and key_dim as one axis. With a causal mask a step sees
  * itself and those before it; steps that a mask hides are seen by none. Order: plan, sizes, products, forward, backward. */
-#include "initializer.h"
-#include "kernels/kernels.h"
-#include "layer.h"
+#include "engine/initializers/initializer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/layer.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* multiply.c - a = x_0 x_1 ..., number by number, all of one shape (B, ...): gates and attention over channels. */
-#include "kernels/kernels.h"
-#include "layers/merge.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/merge.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #ifndef BP_LAYERS_NORM_H
 #define BP_LAYERS_NORM_H
 
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 #define BP_NORM_EPSILON_PARAM                                                                                                                        \
     {                                                                                                                                                \

@@ -1,9 +1,9 @@
 /* pool.c - the largest or the mean number under a window, of each channel: x (B, in..., C), a (B, out..., C).
  * Cells of padding do not count: they are never the largest, and the mean is over the cells that are there (as in Keras;
  * PyTorch's count_include_pad=False). */
-#include "layers/pool.h"
+#include "engine/layers/pool.h"
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #ifndef BP_LAYERS_POOL_H
 #define BP_LAYERS_POOL_H
 
-#include "layers/window.h"
+#include "engine/layers/window.h"
 
 enum { BP_POOL_PARAMS = 3 };
 extern const struct bp_param bp_pool_params[BP_POOL_PARAMS];

@@ -1,6 +1,6 @@
 /* pool_masked.c - pooling over padded sequences: steps that are hidden do not count, as cells of padding do not (pool.c). x (B, steps, C), a (B, out,
  * C). A window over nothing but hidden steps gives 0, and is hidden in the output. */
-#include "layers/pool.h"
+#include "engine/layers/pool.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* positional_encoding.c - a = x + P, x (B, steps, width): P[t][2i] = sin(t / m^(2i / width)), P[t][2i+1] = cos(t / m^(2i / width)), so that
  * attention can tell where a step stands (Vaswani et al. 2017, m = 10000). P is worked out once a call: each frequency turns by a
  * constant angle from step to step. */
-#include "kernels/kernels.h"
-#include "layer.h"
-#include "layers/merge.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/layer.h"
+#include "engine/layers/merge.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* random_flip.c - in training each image (H, W, C) is mirrored with probability 1/2, along each axis that may be; else a = x. */
-#include "layers/warp.h"
+#include "engine/layers/warp.h"
 
 enum { MODE, PARAMS };
 enum { HORIZONTAL, VERTICAL, BOTH };

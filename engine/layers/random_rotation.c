@@ -1,7 +1,7 @@
 /* random_rotation.c - in training each image (H, W, C) is turned about its middle, by a share of a full turn uniform within -factor..factor; else a =
  * x. Cells are mixed bilinearly. Clockwise by t: the output's (r, c), seen from the middle, comes from (r cos t - c sin t, r sin t + c cos t), rows
  * counting downwards. */
-#include "layers/warp.h"
+#include "engine/layers/warp.h"
 
 #include <math.h>
 

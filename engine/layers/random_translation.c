@@ -1,6 +1,6 @@
 /* random_translation.c - in training each image (H, W, C) is moved down by t_0 H cells and right by t_1 W, t_0 uniform within
  * -height_factor..height_factor, t_1 within -width_factor..width_factor; else a = x. */
-#include "layers/warp.h"
+#include "engine/layers/warp.h"
 
 #include <math.h>
 

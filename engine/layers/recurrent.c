@@ -2,10 +2,10 @@
  * The products with W of all steps are one product, done first; those with U follow step by step. Bidirectional: a second walk, from the end
  * and with weights of its own, writes its H numbers after the first one's (its last step is step 0). A step that a mask hides leaves the state as
  * it was. Order: parameters, plan, walks, passes. */
-#include "layers/recurrent.h"
+#include "engine/layers/recurrent.h"
 
-#include "initializer.h"
-#include "kernels/kernels.h"
+#include "engine/initializers/initializer.h"
+#include "engine/kernels/kernels.h"
 
 #include <string.h>
 

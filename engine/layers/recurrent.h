@@ -5,7 +5,7 @@
 #ifndef BP_LAYERS_RECURRENT_H
 #define BP_LAYERS_RECURRENT_H
 
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 struct bp_initializer_ops;
 

@@ -1,5 +1,5 @@
 /* reshape.c - another shape over the same memory: target_shape, in which one dimension may be -1 and is then worked out. */
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 enum { TARGET_SHAPE, PARAMS };
 

@@ -1,7 +1,7 @@
 /* rnn.c - a simple recurrent network: h = tanh(x W + h_before U + b). See recurrent.h. */
-#include "initializer.h"
-#include "kernels/kernels.h"
-#include "layers/recurrent.h"
+#include "engine/initializers/initializer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/layers/recurrent.h"
 
 extern const struct bp_initializer_ops bp_initializer_zeros;
 

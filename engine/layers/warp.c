@@ -1,9 +1,9 @@
 /* warp.c - see warp.h. The map of a sample is a pure function of (seed, update, layer, position of the sample in the mini-batch), as the masks of
  * dropout.c; backward draws it again. Cells that get no weight are not read, so a map by whole cells only copies, and what is not a number does
  * not spread. */
-#include "layers/warp.h"
+#include "engine/layers/warp.h"
 
-#include "layers/merge.h"
+#include "engine/layers/merge.h"
 
 #include <math.h>
 #include <string.h>

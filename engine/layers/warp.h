@@ -3,8 +3,8 @@
 #ifndef BP_LAYERS_WARP_H
 #define BP_LAYERS_WARP_H
 
-#include "layer.h"
-#include "random.h"
+#include "engine/base/random.h"
+#include "engine/layers/layer.h"
 
 /* The choices of a parameter "fill": what lies beyond the image. */
 enum { BP_FILL_CONSTANT, BP_FILL_NEAREST, BP_FILL_REFLECT, BP_FILL_WRAP };

@@ -1,5 +1,5 @@
 /* window.c - see window.h. */
-#include "layers/window.h"
+#include "engine/layers/window.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
 #ifndef BP_LAYERS_WINDOW_H
 #define BP_LAYERS_WINDOW_H
 
-#include "layer.h"
+#include "engine/layers/layer.h"
 
 enum { BP_PADDING_VALID, BP_PADDING_SAME };
 /* The choices of a parameter "padding", a CHOICE or integers: nothing is padded; the output is as large as the input divided by

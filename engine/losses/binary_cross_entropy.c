@@ -2,8 +2,8 @@
  * position is a sample.
  * loss = max(z, 0) - z y + ln(1 + e^-|z|), which neither overflows nor cancels; dz = p - y.
  * Of shares: z, y (B, width), each y from 0 to 1 by itself; the mean over the numbers of a sample, as torch.nn.BCEWithLogitsLoss. */
-#include "kernels/kernels.h"
-#include "losses/sample.h"
+#include "engine/kernels/kernels.h"
+#include "engine/losses/sample.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* cosine.c - 1 - cos of the angle between z and y, the numbers of a sample: z y / (|z| |y|); z, y (B, width). 0 when they point the same way, 2
  * when the opposite (Keras leaves the 1 out). A vector shorter than 1e-8 counts as that long (PyTorch's epsilon). */
-#include "loss.h"
+#include "engine/losses/loss.h"
 
 #include <math.h>
 

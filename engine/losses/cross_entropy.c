@@ -2,8 +2,8 @@
  * y (B, 1) class numbers; of an output (..., classes) each position is a sample.
  * Of shares: - sum of y ln p, y (B, classes) the shares that p should have; dz = p (sum of y) - y, as torch.nn.CrossEntropyLoss with
  * probabilities. Smoothing s makes (1 - s) y + s / classes of y. A negative share makes it not a number. */
-#include "kernels/kernels.h"
-#include "losses/sample.h"
+#include "engine/kernels/kernels.h"
+#include "engine/losses/sample.h"
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /* focal.c - -(1 - p)^gamma ln p of the true class, p from the softmax of z (B, classes); y (B, 1) class numbers (Lin et al. 2017): what is
  * known already counts less. With l = ln p = z_y - ln(sum of e^z): dL/dl = gamma (1 - p)^(gamma - 1) p l - (1 - p)^gamma,
  * dl/dz_j = [j = y] - p_j. gamma 0 is cross_entropy. */
-#include "kernels/kernels.h"
-#include "losses/sample.h"
+#include "engine/kernels/kernels.h"
+#include "engine/losses/sample.h"
 
 #include <math.h>
 

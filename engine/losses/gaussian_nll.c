@@ -2,7 +2,7 @@
  * (Nix, Weigend 1994) without ln(2 pi) / 2, as in PyTorch. z (B, targets x 2): a mean m and a number s each; y (B, targets). v = e^s + 1e-6: any s is
  * a variance, and one that is too small to matter does not blow up the rest.
  * dm = (m - y) / v; ds = (1 - (y - m)^2 / v) e^s / v / 2. */
-#include "loss.h"
+#include "engine/losses/loss.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* hinge.c - mean of max(0, 1 - y z) over the numbers of a sample; z, y (B, width). y is 1 or -1, and 0 stands for -1, so that one-hot
  * classes will do (as in Keras); anything else makes the loss not a number. z are scores, not probabilities: the largest tells the class. */
-#include "losses/sample.h"
+#include "engine/losses/sample.h"
 
 #include <math.h>
 

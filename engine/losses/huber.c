@@ -1,6 +1,6 @@
 /* huber.c - mean over the numbers of a sample of e^2 / 2 where |e| <= delta, delta (|e| - delta / 2) elsewhere, e = z - y
  * (Huber 1964): squares near the target, absolute values far from it; z, y (B, width). */
-#include "losses/sample.h"
+#include "engine/losses/sample.h"
 
 #include <math.h>
 

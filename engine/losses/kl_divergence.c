@@ -1,7 +1,7 @@
 /* kl_divergence.c - sum over the classes of y ln(y / p), p the softmax of z; z, y (B, classes), y the shares that p should have.
  * ln p = z - ln(sum of e^z), so that it neither overflows nor cancels; dz = p (sum of y) - y. A negative share makes it not a number. */
-#include "kernels/kernels.h"
-#include "losses/sample.h"
+#include "engine/kernels/kernels.h"
+#include "engine/losses/sample.h"
 
 #include <math.h>
 

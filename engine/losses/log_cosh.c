@@ -1,6 +1,6 @@
 /* log_cosh.c - mean of ln(cosh(e)) over the numbers of a sample, e = z - y, as |e| + ln(1 + e^(-2|e|)) - ln 2, which does not
  * overflow; z, y (B, width). */
-#include "losses/sample.h"
+#include "engine/losses/sample.h"
 
 #include <math.h>
 

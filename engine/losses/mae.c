@@ -1,5 +1,5 @@
 /* mae.c - mean of |z - y| over the numbers of a sample; z, y (B, width). Its derivative at 0 is taken as 0. */
-#include "loss.h"
+#include "engine/losses/loss.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* mse.c - mean of (z - y)^2 over the numbers of a sample; z, y (B, width). */
-#include "loss.h"
+#include "engine/losses/loss.h"
 
 static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
     (void)values;

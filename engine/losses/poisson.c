@@ -1,8 +1,8 @@
 /* poisson.c - mean of e^z - y z over the numbers of a sample: minus the logarithm of the probability of y counts where e^z are expected, without
  * ln y!, which nothing learns from (PyTorch's default); z, y (B, width). The output is the logarithm of the rate, so it is fused with exponential,
  * and predictions are rates. A negative y makes it not a number; z beyond 88 is more than float32 holds. */
-#include "kernels/kernels.h"
-#include "losses/sample.h"
+#include "engine/kernels/kernels.h"
+#include "engine/losses/sample.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* quantile.c - the pinball loss (Koenker, Bassett 1978): q e where the target lies above the output, e = y - z >= 0, and (q - 1) e where below; the
  * mean over the quantiles and the targets of a sample. z (B, targets x quantiles), y (B, targets): each target has an output for every quantile.
  * The derivative at 0 is taken as 0. The point prediction is the quantile nearest to one half. */
-#include "loss.h"
+#include "engine/losses/loss.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef BP_LOSSES_SAMPLE_H
 #define BP_LOSSES_SAMPLE_H
 
-#include "loss.h"
+#include "engine/losses/loss.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* accuracy.c - the share of samples whose class is predicted rightly. State: weight of the right ones, of all. */
-#include "metric.h"
+#include "engine/metrics/metric.h"
 
 #include <math.h>
 

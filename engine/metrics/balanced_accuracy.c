@@ -1,5 +1,5 @@
 /* balanced_accuracy.c - mean over the classes of the share of their samples that is predicted rightly; of classes that occur, as in scikit-learn. */
-#include "metrics/counts.h"
+#include "engine/metrics/counts.h"
 
 #include <math.h>
 

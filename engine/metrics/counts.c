@@ -1,5 +1,5 @@
 /* counts.c - see counts.h; and the class a prediction stands for. */
-#include "metrics/counts.h"
+#include "engine/metrics/counts.h"
 
 #include <math.h>
 

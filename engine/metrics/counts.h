@@ -3,7 +3,7 @@
 #ifndef BP_METRICS_COUNTS_H
 #define BP_METRICS_COUNTS_H
 
-#include "metric.h"
+#include "engine/metrics/metric.h"
 
 enum { BP_COUNT_TRUE, BP_COUNT_PREDICTED, BP_COUNT_BOTH, BP_COUNTS };
 

@@ -1,5 +1,5 @@
 /* f1.c - harmonic mean of precision and recall: 2 both / (true + predicted). */
-#include "metrics/counts.h"
+#include "engine/metrics/counts.h"
 
 #include <math.h>
 

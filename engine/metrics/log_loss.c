@@ -1,6 +1,6 @@
 /* log_loss.c - mean of -ln p, p the probability that was given to the true class, taken as at least 1e-15 (as in scikit-learn).
  * State: weighted sum, weight. */
-#include "metric.h"
+#include "engine/metrics/metric.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* mae.c - mean absolute error, in the target's own unit. State of each number: weighted sum, weight. */
-#include "metric.h"
+#include "engine/metrics/metric.h"
 
 #include <math.h>
 

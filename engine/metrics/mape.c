@@ -1,6 +1,6 @@
 /* mape.c - mean of |error| / |target|, as a share (0.1 is ten percent), as in scikit-learn; but a target of 0 has no such share and is left out
  * (within what float32 keeps of the target: a millionth of its unit). State of each number: weighted sum, weight. */
-#include "metric.h"
+#include "engine/metrics/metric.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* matthews_correlation.c - correlation of predicted and true classes, for two classes (Matthews 1975) or more (Gorodkin 2004): with n samples, b of
  * them right, and t_k, p_k those of class k and predicted as it,
  *   (b n - sum t_k p_k) / sqrt((n^2 - sum t_k^2) (n^2 - sum p_k^2)); 0 when either side is of one class, as in scikit-learn. */
-#include "metrics/counts.h"
+#include "engine/metrics/counts.h"
 
 #include <math.h>
 

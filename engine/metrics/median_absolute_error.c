@@ -1,6 +1,6 @@
 /* median_absolute_error.c - half of the samples' weight has an error at most as large, in the target's own unit; where two share the middle, their
  * mean. The mean over the outputs, as in scikit-learn. */
-#include "metrics/samples.h"
+#include "engine/metrics/samples.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* pr_auc.c - average precision: the sum over the thresholds of the recall gained there times the precision there. As scikit-learn's
  * average_precision_score, with average="macro" for more than two classes. */
-#include "metrics/samples.h"
+#include "engine/metrics/samples.h"
 
 static double area(const struct bp_curve_step *step) {
     const double right = step->above[1] + step->here[1], taken = right + step->above[0] + step->here[0];

@@ -1,5 +1,5 @@
 /* precision.c - of what was predicted as a class, the share that is of it. Not a number when nothing was (two classes). */
-#include "metrics/counts.h"
+#include "engine/metrics/counts.h"
 
 #include <math.h>
 

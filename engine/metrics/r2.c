@@ -1,6 +1,6 @@
 /* r2.c - 1 - (squares left over) / (squares about the mean), the mean of it over the outputs. State per output: weight, mean, sum of
  * squares about it (updated as by Welford 1962 and West 1979), sum of squared errors. Not a number for a constant target. */
-#include "metric.h"
+#include "engine/metrics/metric.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* recall.c - of what is of a class, the share predicted as it. Not a number when nothing is (two classes). */
-#include "metrics/counts.h"
+#include "engine/metrics/counts.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* rmse.c - root of the mean squared error, in the target's own unit: of a target of several numbers (a tensor) over all of them. State of each
  * number: weighted sum of squares in the network's units, weight, the target's unit. Units are multiplied in at the end: squares of values beyond
  * 1e154 or below 1e-154 would leave the range of a double. */
-#include "metric.h"
+#include "engine/metrics/metric.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* roc_auc.c - area under the curve of true against false positives: how likely a sample of the class has a larger score than one of the others, equal
  * scores counting half (Hanley, McNeil 1982). As scikit-learn's roc_auc_score, with multi_class="ovr" for more than two classes. */
-#include "metrics/samples.h"
+#include "engine/metrics/samples.h"
 
 static double area(const struct bp_curve_step *step) {
     return step->here[0] * (step->above[1] + step->here[1] / 2) / (step->all[0] * step->all[1]);

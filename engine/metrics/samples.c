@@ -1,5 +1,5 @@
 /* samples.c - see samples.h. */
-#include "metrics/samples.h"
+#include "engine/metrics/samples.h"
 
 #include <math.h>
 #include <string.h>

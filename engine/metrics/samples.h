@@ -4,7 +4,7 @@
 #ifndef BP_METRICS_SAMPLES_H
 #define BP_METRICS_SAMPLES_H
 
-#include "metric.h"
+#include "engine/metrics/metric.h"
 
 /* A sample as it stands in a sorted column. */
 enum { BP_SAMPLE_NUMBER, BP_SAMPLE_WEIGHT, BP_SAMPLE_MARK, BP_SAMPLE };

@@ -1,6 +1,6 @@
 /* top_k_accuracy.c - the share of samples whose class is among the k with the largest numbers; of equal ones the later class comes first, as in
  * scikit-learn. State: weight of those, of all. */
-#include "metric.h"
+#include "engine/metrics/metric.h"
 
 #include <math.h>
 

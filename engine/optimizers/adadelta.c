@@ -1,7 +1,7 @@
 /* adadelta.c - Adadelta (Zeiler 2012), PyTorch's formula:
  * v = rho v + (1 - rho) g^2; u = g sqrt(s + epsilon) / sqrt(v + epsilon); s = rho s + (1 - rho) u^2; W -= lr u. */
-#include "optimizer.h"
-#include "optimizers/root.h"
+#include "engine/optimizers/optimizer.h"
+#include "engine/optimizers/root.h"
 
 enum { LEARNING_RATE, RHO, EPSILON, PARAMS };
 

@@ -1,6 +1,6 @@
 /* adagrad.c - Adagrad (Duchi, Hazan, Singer 2011), PyTorch's formula: v += g^2; W -= lr g / (sqrt(v) + epsilon). */
-#include "optimizer.h"
-#include "optimizers/root.h"
+#include "engine/optimizers/optimizer.h"
+#include "engine/optimizers/root.h"
 
 enum { LEARNING_RATE, EPSILON, PARAMS };
 

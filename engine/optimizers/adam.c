@@ -2,9 +2,9 @@
  * m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g^2;
  * W -= lr m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon); with amsgrad the largest v so far in its place. PyTorch's formula and
  * constants. */
-#include "kernels/kernels.h"
-#include "optimizers/adam_family.h"
-#include "optimizers/root.h"
+#include "engine/kernels/kernels.h"
+#include "engine/optimizers/adam_family.h"
+#include "engine/optimizers/root.h"
 
 int32_t bp_adam_slots(const struct bp_value *values) {
     return values[ADAM_AMSGRAD].number != 0 ? 3 : 2;

@@ -2,7 +2,7 @@
 #ifndef BP_ADAM_FAMILY_H
 #define BP_ADAM_FAMILY_H
 
-#include "optimizer.h"
+#include "engine/optimizers/optimizer.h"
 
 enum { ADAM_LEARNING_RATE, ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON, ADAM_MOMENTS, ADAM_AMSGRAD = ADAM_MOMENTS, ADAM_PARAMS };
 

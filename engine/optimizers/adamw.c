@@ -1,7 +1,7 @@
 /* adamw.c - Adam with decoupled weight decay (Loshchilov, Hutter 2019): first W -= lr weight_decay W.
  * m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g^2;
  * W -= lr m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon). PyTorch's formula and constants. */
-#include "optimizers/adam_family.h"
+#include "engine/optimizers/adam_family.h"
 
 enum { WEIGHT_DECAY = ADAM_PARAMS, PARAMS };
 

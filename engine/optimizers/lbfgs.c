@@ -4,8 +4,8 @@
  * losses differ by less than their rounding, the slopes alone decide (Hager, Zhang 2005): f'(t) <= -0.9998 f'(0) stands for the first. It looks at
  * the whole training set each time it is called (optimizer.h, `search`); learning_rate is the first step length tried, 1 as it should be for a
  * quasi-Newton step. When no step of the search will do, it goes back to where it was and begins anew with the gradient alone. */
-#include "kernels/kernels.h"
-#include "optimizer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/optimizers/optimizer.h"
 
 #include <math.h>
 #include <string.h>

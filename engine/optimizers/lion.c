@@ -1,6 +1,6 @@
 /* lion.c - Lion (Chen et al. 2023), with decoupled weight decay:
  * W -= lr (sign(beta_1 m + (1 - beta_1) g) + weight_decay W); m = beta_2 m + (1 - beta_2) g. Not a number stays one. */
-#include "optimizer.h"
+#include "engine/optimizers/optimizer.h"
 
 enum { LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY, PARAMS };
 

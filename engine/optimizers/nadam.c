@@ -2,8 +2,8 @@
  * mu_t = beta_1 (1 - 0.96^(t momentum_decay) / 2), P_t = mu_1 mu_2 ... mu_t.
  * m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g^2;
  * W -= lr ((1 - mu_t) / (1 - P_t) g + mu_t+1 / (1 - P_t+1) m) / (sqrt(v / (1 - beta_2^t)) + epsilon). */
-#include "optimizers/adam_family.h"
-#include "optimizers/root.h"
+#include "engine/optimizers/adam_family.h"
+#include "engine/optimizers/root.h"
 
 enum { MOMENTUM_DECAY = ADAM_MOMENTS, PARAMS };
 

@@ -1,7 +1,7 @@
 /* rmsprop.c - RMSprop (Tieleman, Hinton 2012), PyTorch's formula (its alpha is rho):
  * v = rho v + (1 - rho) g^2; u = momentum u + g / (sqrt(v) + epsilon); W -= lr u. */
-#include "kernels/kernels.h"
-#include "optimizer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/optimizers/optimizer.h"
 
 enum { LEARNING_RATE, RHO, MOMENTUM, EPSILON, PARAMS };
 

@@ -2,7 +2,7 @@
 #ifndef BP_OPTIMIZERS_ROOT_H
 #define BP_OPTIMIZERS_ROOT_H
 
-#include "base.h"
+#include "engine/base/base.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* rprop.c - Rprop (Riedmiller, Braun 1993), PyTorch's formula: each weight has a step of its own, learning_rate at first, which grows by
  * eta_plus while the gradient keeps its sign and shrinks by eta_minus when it changes; then the weight stays where it is for once. It
  * looks at signs alone, so it wants the whole data set in one batch. */
-#include "optimizer.h"
+#include "engine/optimizers/optimizer.h"
 
 enum { LEARNING_RATE, ETA_PLUS, ETA_MINUS, STEP_MIN, STEP_MAX, PARAMS };
 

@@ -1,6 +1,6 @@
 /* sgd.c - stochastic gradient descent, PyTorch's formula: v = momentum v + g; W -= lr v, or lr (g + momentum v) with nesterov. */
-#include "kernels/kernels.h"
-#include "optimizer.h"
+#include "engine/kernels/kernels.h"
+#include "engine/optimizers/optimizer.h"
 
 enum { LEARNING_RATE, MOMENTUM, NESTEROV, PARAMS };
 

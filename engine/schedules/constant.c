@@ -1,5 +1,5 @@
 /* constant.c - the learning rate as it is. */
-#include "schedule.h"
+#include "engine/schedules/schedule.h"
 
 static double factor(const struct bp_value *values, const struct bp_schedule_at *at) {
     (void)values, (void)at;

@@ -1,6 +1,6 @@
 /* cosine.c - half a cosine from 1 down to minimum, over the whole training, or again and again with restarts (SGDR: Loshchilov, Hutter 2017),
  * each period period_factor times as long as the one before. With t epochs into a period of T: minimum + (1 - minimum) (1 + cos(pi t / T)) / 2. */
-#include "schedule.h"
+#include "engine/schedules/schedule.h"
 
 #include <math.h>
 

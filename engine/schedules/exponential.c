@@ -1,5 +1,5 @@
 /* exponential.c - gamma^epoch, PyTorch's ExponentialLR, but at every update: the epoch is a fraction. */
-#include "schedule.h"
+#include "engine/schedules/schedule.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* one_cycle.c - up from 1 / div_factor to 1, then down to 1 / (div_factor final_div_factor), both along half a cosine (Smith, Topin 2018), at the
  * updates where PyTorch's OneCycleLR has them: the peak at pct_start total - 1, the end at total - 1. The learning rate is that of the peak. */
-#include "schedule.h"
+#include "engine/schedules/schedule.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* polynomial.c - minimum + (1 - minimum) (1 - t / T)^power, t epochs of T = decay_epochs; then it stays (PyTorch's PolynomialLR, with minimum 0). */
-#include "schedule.h"
+#include "engine/schedules/schedule.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* reduce_on_plateau.c - times factor after more than `patience` epochs without an improvement of the watched metric; PyTorch's ReduceLROnPlateau.
  * State: how often it was reduced, whether a value was seen, the best one, epochs without improvement, epochs of cooldown that are left. */
-#include "schedule.h"
+#include "engine/schedules/schedule.h"
 
 #include <math.h>
 

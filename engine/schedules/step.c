@@ -1,5 +1,5 @@
 /* step.c - times gamma after every step_size epochs, PyTorch's StepLR. */
-#include "schedule.h"
+#include "engine/schedules/schedule.h"
 
 enum { WARMUP, STEP_SIZE, GAMMA, PARAMS };
 

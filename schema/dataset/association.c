@@ -1,5 +1,5 @@
 /* association.c - the measures, each with its formula. */
-#include "association.h"
+#include "schema/dataset/association.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -7,8 +7,8 @@
 #ifndef SCHEMA_ASSOCIATION_H
 #define SCHEMA_ASSOCIATION_H
 
-#include "dataset.h"
-#include "ranks.h"
+#include "schema/dataset/dataset.h"
+#include "schema/dataset/ranks.h"
 
 enum schema_association_kind { SCHEMA_ASSOCIATION_NONE, SCHEMA_ASSOCIATION_NUMBERS, SCHEMA_ASSOCIATION_RATIO, SCHEMA_ASSOCIATION_TABLE };
 

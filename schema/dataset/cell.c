@@ -1,7 +1,7 @@
 /* cell.c - what cells say, arrays in cells, and the buffer of the first megabyte. */
-#include "cell.h"
+#include "schema/dataset/cell.h"
 
-#include "number_scan.h"
+#include "schema/text/number_scan.h"
 
 #include <math.h>
 #include <nettle/base64.h>

@@ -2,7 +2,7 @@
 #ifndef SCHEMA_CELL_H
 #define SCHEMA_CELL_H
 
-#include "base.h"
+#include "engine/base/base.h"
 
 enum schema_cell_kind {
     CELL_MISSING, /* null, an absent key */

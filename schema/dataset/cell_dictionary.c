@@ -1,5 +1,5 @@
 /* cell_dictionary.c - a hash table of texts, numbered in order of appearance. */
-#include "cell_dictionary.h"
+#include "schema/dataset/cell_dictionary.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* column_file.c - writes column files; the layout is described in column_file.h.
  * In this order: the arithmetic of the layout (shared with the reader), narrowing, groups, footer. */
-#include "column_file.h"
+#include "schema/dataset/column_file.h"
 
-#include "pixel.h"
+#include "schema/dataset/pixel.h"
 
 #include <errno.h>
 #include <float.h>

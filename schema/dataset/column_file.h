@@ -22,7 +22,7 @@
 #ifndef SCHEMA_COLUMN_FILE_H
 #define SCHEMA_COLUMN_FILE_H
 
-#include "dataset.h"
+#include "schema/dataset/dataset.h"
 
 #define COLUMN_FILE_MAGIC "backpropd data\n" /* 16 bytes with its NUL */
 

@@ -1,7 +1,7 @@
 /* dataset.c - reads the cells of an open column file: a cell is one division, one look into the group's directory, one read. JSON is in
- * dataset_json.c. */
-#include "cell.h"
-#include "dataset_map.h"
+ * json.c. */
+#include "schema/dataset/cell.h"
+#include "schema/dataset/map.h"
 
 #include <math.h>
 #include <stdlib.h>

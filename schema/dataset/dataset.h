@@ -6,7 +6,7 @@
 #ifndef SCHEMA_DATASET_H
 #define SCHEMA_DATASET_H
 
-#include "base.h"
+#include "engine/base/base.h"
 #include <jansson.h>
 
 enum schema_type { SCHEMA_NUMERIC, SCHEMA_CATEGORICAL, SCHEMA_BOOLEAN, SCHEMA_TENSOR, SCHEMA_DATETIME, SCHEMA_TEXT };

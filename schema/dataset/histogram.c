@@ -1,5 +1,5 @@
 /* histogram.c - bins of equal width, with edges as numpy.linspace has them and numbers on an edge in the bin above. */
-#include "histogram.h"
+#include "schema/dataset/histogram.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef SCHEMA_HISTOGRAM_H
 #define SCHEMA_HISTOGRAM_H
 
-#include "dataset_profile.h"
+#include "schema/dataset/profile.h"
 
 struct schema_histogram {
     int32_t bins;  /* 0: the column has no numbers */

@@ -1,5 +1,5 @@
 /* ranks.c - sorting by radix: keys of 64 bits, 11 at a time. */
-#include "ranks.h"
+#include "schema/dataset/ranks.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef SCHEMA_RANKS_H
 #define SCHEMA_RANKS_H
 
-#include "base.h"
+#include "engine/base/base.h"
 
 /* A number's place: keys compare as the numbers do (-0 as 0, subnormals too, whatever the thread makes of them). */
 struct schema_ranked {

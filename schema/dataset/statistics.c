@@ -5,9 +5,9 @@
  *     d = mean_b - mean_a;  mean = mean_a + d n_b / n;  M2 = M2_a + M2_b + d^2 n_a n_b / n
  * (Chan, Golub, LeVeque 1979), which is Welford's method for blocks: as stable, and four sums run side by side. The order of the additions is
  * fixed. Numbers so large that a sum overflows are done again in long double. */
-#include "statistics.h"
+#include "schema/dataset/statistics.h"
 
-#include "pixel.h"
+#include "schema/dataset/pixel.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef SCHEMA_STATISTICS_H
 #define SCHEMA_STATISTICS_H
 
-#include "dataset.h"
+#include "schema/dataset/dataset.h"
 
 /* Set up with schema_statistics_start. */
 struct schema_statistics {

@@ -1,5 +1,5 @@
 /* array.c - values of every kind become numbers, rows become cells. In this order: kinds of values, columns, rows, the stream. */
-#include "array.h"
+#include "schema/formats/array.h"
 
 #include <inttypes.h>
 #include <math.h>

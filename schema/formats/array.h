@@ -5,7 +5,7 @@
 #ifndef SCHEMA_ARRAY_H
 #define SCHEMA_ARRAY_H
 
-#include "ingest_sink.h"
+#include "schema/ingest/sink.h"
 
 enum { ARRAY_RANK_MAX = BP_RANK_MAX + 1 };
 

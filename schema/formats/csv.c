@@ -6,9 +6,9 @@
  *
  * Two steps per record: find its end (memchr when it has no quote, else the state machine `scan`, which goes on over pieces of any
  * size), then split it, whole in memory. Only a record that straddles pieces is copied. */
-#include "csv_dialect.h"
-#include "number.h"
-#include "number_scan.h"
+#include "schema/formats/csv_dialect.h"
+#include "schema/text/number.h"
+#include "schema/text/number_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

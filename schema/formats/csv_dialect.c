@@ -4,9 +4,9 @@
  * records into equally many fields and the comma does not, or only within numbers with a decimal comma, it is the other. Decimal comma: with a
  * semicolon or tab, when there are numbers with a comma and none with a point. Apostrophes quote when no field is in double quotes and every field
  * that begins with one ends with one. Header: text above numbers names columns; numbers above numbers, or text that comes again below, do not. */
-#include "csv_dialect.h"
+#include "schema/formats/csv_dialect.h"
 
-#include "number.h"
+#include "schema/text/number.h"
 
 #include <stdlib.h>
 #include <string.h>

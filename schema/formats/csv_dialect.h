@@ -3,7 +3,7 @@
 #ifndef SCHEMA_CSV_DIALECT_H
 #define SCHEMA_CSV_DIALECT_H
 
-#include "ingest_sink.h"
+#include "schema/ingest/sink.h"
 
 enum { CSV_SAMPLE = 64 << 10 /* bytes from which it is found out */ };
 

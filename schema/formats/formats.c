@@ -1,17 +1,17 @@
 /* formats.c - the table of data formats. */
-#include "ingest.h"
+#include "schema/ingest/ingest.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #define FORMAT(name) extern const struct schema_format_ops schema_format_##name;
-#include "formats.def"
+#include "schema/formats/formats.def"
 #undef FORMAT
 
 static const struct bp_entry *const entries[] = {
 #define FORMAT(name) &schema_format_##name.entry,
-#include "formats.def"
+#include "schema/formats/formats.def"
 #undef FORMAT
 };
 

@@ -1,6 +1,6 @@
 /* idx.c - an array as MNIST's own files have it: 0, 0, the kind of its values, the number of dimensions, each dimension with 4 bytes, values, all
  * big-endian. Images of bytes (N, H, W) become a tensor column H, W, 1. */
-#include "array.h"
+#include "schema/formats/array.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,11 +3,11 @@
  * The body is kept until it is complete (spool.h) and mapped: keys come in any order and "columns" has to be read across. Then three walks:
  * json_text_check over everything; the keys of the top; the rows, with one cursor per array that is read in parallel. What the walks have passed is
  * given back to the system. In this order: records, columns, x and y, the top, the body. */
-#include "ingest_sink.h"
-#include "json_record.h"
-#include "memory.h"
-#include "spool.h"
-#include "text.h"
+#include "schema/formats/json_record.h"
+#include "schema/formats/spool.h"
+#include "schema/ingest/sink.h"
+#include "schema/memory.h"
+#include "schema/text/text.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* json_record.c - JSON values become cells, JSON objects become rows. The text has been checked (json_text.h). */
-#include "json_record.h"
+#include "schema/formats/json_record.h"
 
-#include "number_scan.h"
+#include "schema/text/number_scan.h"
 
 #include <math.h>
 #include <stdlib.h>

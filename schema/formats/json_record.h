@@ -2,8 +2,8 @@
 #ifndef SCHEMA_JSON_RECORD_H
 #define SCHEMA_JSON_RECORD_H
 
-#include "ingest_sink.h"
-#include "json_text.h"
+#include "schema/ingest/sink.h"
+#include "schema/text/json_text.h"
 
 /* Zero-initialise, set ingest and end; free with json_reader_clear. */
 struct json_reader {

@@ -1,6 +1,6 @@
 /* ndjson.c - one JSON object a line. Lines are read as they come: each is checked on its own, so that a faulty one is named by its number and the
  * rest is still looked at. Blank lines are skipped. Only a line that straddles pieces is copied. */
-#include "json_record.h"
+#include "schema/formats/json_record.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* npy.c - one array as numpy.save writes it. In C order it streams; in Fortran order (as pandas often has it) its rows lie scattered, so it is kept
  * until it is complete. */
-#include "npy_header.h"
-#include "spool.h"
+#include "schema/formats/npy_header.h"
+#include "schema/formats/spool.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* npy_header.c - {'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), } behind ten or twelve bytes; the format is NumPy's NEP 1. */
-#include "npy_header.h"
+#include "schema/formats/npy_header.h"
 
 #include <string.h>
 

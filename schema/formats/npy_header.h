@@ -2,7 +2,7 @@
 #ifndef SCHEMA_NPY_HEADER_H
 #define SCHEMA_NPY_HEADER_H
 
-#include "array.h"
+#include "schema/formats/array.h"
 
 enum { NPY_HEADER_MAX = 1 << 16 };
 

@@ -3,8 +3,8 @@
  *
  * The archive is read from front to back as it arrives, never by its directory at the end. Members come one after the other, rows go across them: so
  * the decoded values are kept (spool.h) until all are there. In this order: members, the archive, rows. */
-#include "npy_header.h"
-#include "spool.h"
+#include "schema/formats/npy_header.h"
+#include "schema/formats/spool.h"
 
 #include <stdio.h>
 #include <stdlib.h>

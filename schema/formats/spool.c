@@ -1,7 +1,7 @@
 /* spool.c - see spool.h. */
-#include "spool.h"
+#include "schema/formats/spool.h"
 
-#include "ingest_sink.h"
+#include "schema/ingest/sink.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* tsv.c - tab-separated values: csv.c with the separator settled. */
-#include "csv_dialect.h"
+#include "schema/formats/csv_dialect.h"
 
 static int tsv_open(struct schema_ingest *ingest, void **state, struct schema_problems *problems) {
     struct schema_csv_dialect dialect = ingest->options.csv;

@@ -1,11 +1,11 @@
 /* ingest.c - the life of an upload: columns and rows come in from a format, groups go out to the column file.
- * In this order: small things, columns, rows, open to close. What a cell becomes is in ingest_store.c, groups are in ingest_groups.c, types are
- * settled in ingest_infer.c.
+ * In this order: small things, columns, rows, open to close. What a cell becomes is in store.c, groups are in groups.c, types are
+ * settled in infer.c.
  */
-#include "datetime.h"
-#include "ingest_guess.h"
-#include "ingest_sink.h"
-#include "number.h"
+#include "schema/ingest/guess.h"
+#include "schema/ingest/sink.h"
+#include "schema/text/datetime.h"
+#include "schema/text/number.h"
 
 #include <math.h>
 #include <stdarg.h>

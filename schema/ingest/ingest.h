@@ -12,9 +12,9 @@
 #ifndef SCHEMA_INGEST_H
 #define SCHEMA_INGEST_H
 
-#include "dataset.h"
-#include "problems.h"
-#include "registry.h"
+#include "engine/base/registry.h"
+#include "schema/dataset/dataset.h"
+#include "schema/problems.h"
 
 struct schema_ingest;
 

@@ -1,11 +1,11 @@
 /* instances_decode.c - the patient reader of predict bodies, on jansson: every layout, every problem with its place. */
-#include "predictor.h"
+#include "schema/predict/predictor.h"
 
-#include "cell.h"
-#include "datetime.h"
-#include "memory.h"
-#include "number_format.h"
-#include "values.h"
+#include "schema/dataset/cell.h"
+#include "schema/json/values.h"
+#include "schema/memory.h"
+#include "schema/text/datetime.h"
+#include "schema/text/number_format.h"
 
 #include <math.h>
 #include <stdio.h>

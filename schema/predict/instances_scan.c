@@ -1,11 +1,11 @@
 /* instances_scan.c - the one-pass reader of predict bodies: {"instances":[ [..] | {..}, ... ]} with numbers written straight where they
  * belong. Whatever it does not expect - escapes, odd types, other layouts, errors - makes it give up, and the jansson reader decides. It therefore
  * never accepts what jansson refuses; a fuzzer compares the two. */
-#include "predictor.h"
+#include "schema/predict/predictor.h"
 
-#include "cell.h"
-#include "datetime.h"
-#include "number.h"
+#include "schema/dataset/cell.h"
+#include "schema/text/datetime.h"
+#include "schema/text/number.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* model_file.c - models and checkpoints as safetensors. */
-#include "model_file.h"
+#include "schema/predict/model_file.h"
 
-#include "memory.h"
-#include "safetensors.h"
-#include "text.h"
+#include "schema/memory.h"
+#include "schema/predict/safetensors.h"
+#include "schema/text/text.h"
 
 #include <errno.h>
 #include <stdio.h>

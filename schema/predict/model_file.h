@@ -5,8 +5,8 @@
 #ifndef SCHEMA_MODEL_FILE_H
 #define SCHEMA_MODEL_FILE_H
 
-#include "train.h"
-#include "training.h"
+#include "engine/train/train.h"
+#include "schema/resolve/training.h"
 
 /* A loaded model: constant, shared by any number of threads. */
 struct schema_model {

@@ -1,8 +1,8 @@
 /* predict.c - the predictor: rows gathered into batches, the forward pass, predictions as JSON, warnings in words. */
-#include "predictor.h"
+#include "schema/predict/predictor.h"
 
-#include "memory.h"
-#include "values.h"
+#include "schema/json/values.h"
+#include "schema/memory.h"
 
 #include <math.h>
 #include <stdio.h>

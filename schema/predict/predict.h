@@ -2,10 +2,10 @@
 #ifndef SCHEMA_PREDICT_H
 #define SCHEMA_PREDICT_H
 
-#include "json_cost.h"
-#include "model_file.h"
-#include "problems.h"
-#include "text.h"
+#include "schema/json/cost.h"
+#include "schema/predict/model_file.h"
+#include "schema/problems.h"
+#include "schema/text/text.h"
 
 /* What one thread needs to predict with one model: a workspace, cells, counts for warnings. */
 struct schema_predictor;

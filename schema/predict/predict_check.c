@@ -1,9 +1,9 @@
 /* predict_check.c - what a prediction must not pass over in silence: values that cannot be used, predictions that are not finite; and what is worth a
  * warning. */
-#include "predictor.h"
+#include "schema/predict/predictor.h"
 
-#include "datetime.h"
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
+#include "schema/text/datetime.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef SCHEMA_PREDICTOR_H
 #define SCHEMA_PREDICTOR_H
 
-#include "predict.h"
+#include "schema/predict/predict.h"
 
 struct schema_predictor {
     const struct schema_model *model;

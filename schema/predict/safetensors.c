@@ -1,6 +1,6 @@
 /* safetensors.c - writing and reading the container of tensors. */
-#include "safetensors.h"
-#include "memory.h"
+#include "schema/predict/safetensors.h"
+#include "schema/memory.h"
 
 #include <errno.h>
 #include <stdio.h>

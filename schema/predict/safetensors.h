@@ -3,7 +3,7 @@
 #ifndef SCHEMA_SAFETENSORS_H
 #define SCHEMA_SAFETENSORS_H
 
-#include "base.h"
+#include "engine/base/base.h"
 #include <jansson.h>
 
 enum schema_dtype { SCHEMA_F32, SCHEMA_F64 };

@@ -1,11 +1,11 @@
-/* preprocessing.c - fitting, the transform of a row, the JSON form. preprocessing_view.c reads datasets through it; numbers are in
- * preprocessing_scale.c and preprocessing_moments.c, tensors in preprocessing_tensor.c, times in preprocessing_time.c, texts in preprocessing_text.c,
- * target means in preprocessing_means.c. */
-#include "preprocessing.h"
-#include "frequency.h"
+/* preprocessing.c - fitting, the transform of a row, the JSON form. view.c reads datasets through it; numbers are in
+ * scale.c and moments.c, tensors in tensor.c, times in time.c, texts in text.c,
+ * target means in means.c. */
+#include "schema/preprocessing/preprocessing.h"
+#include "schema/dataset/frequency.h"
 
-#include "values.h"
-#include "words.h"
+#include "schema/json/values.h"
+#include "schema/text/words.h"
 
 #include <math.h>
 #include <stdio.h>

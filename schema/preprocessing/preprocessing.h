@@ -21,9 +21,9 @@
 #ifndef SCHEMA_PREPROCESSING_H
 #define SCHEMA_PREPROCESSING_H
 
-#include "dataset.h"
-#include "network.h"
-#include "problems.h"
+#include "engine/network/network.h"
+#include "schema/dataset/dataset.h"
+#include "schema/problems.h"
 
 #include <locale.h>
 
@@ -53,7 +53,7 @@ enum schema_scale {
 };
 /* Of categories. ORDINAL: one number, the category's place in sorted order, standardised. EMBEDDING: an input of the column's name, of shape [1]: its
  * place from 1 on, 0 for unseen and missing ones. TARGET: the mean target of the training rows of that category, drawn towards that of all the more,
- * the fewer they are; what a training row sees is fitted without the rows of its fold (preprocessing_means.c). Of texts. BAG_OF_WORDS: (1 + ln count)
+ * the fewer they are; what a training row sees is fitted without the rows of its fold (means.c). Of texts. BAG_OF_WORDS: (1 + ln count)
  * idf of each word of the vocabulary, the whole scaled to length 1; idf = ln((1 + n) / (1 + rows with it)) + 1 (Manning, Raghavan, Schuetze,
  * Introduction to Information Retrieval, 6.4; the idf as scikit-learn smooths it). HASHED: the same without idf and vocabulary, words added or
  * subtracted in buckets by a hash (Weinberger et al. 2009). TOKENS: an input of the column's name, of shape [length]: the number of each word in
@@ -285,15 +285,15 @@ void schema_transform_cell(const struct schema_preprocessing *p, int32_t feature
 enum schema_encode schema_feature_encode(const struct schema_feature *feature);
 /* The table that schema_feature_category looks into. */
 int schema_feature_hash(struct schema_feature *feature);
-/* preprocessing_text.c: the words of rows[0..n), and what becomes of a text. */
+/* text.c: the words of rows[0..n), and what becomes of a text. */
 int schema_texts_fit(struct schema_feature *feature, const struct schema_fit *fit, int32_t column, locale_t locale, struct bp_error *error);
 void schema_text_apply(const struct schema_preprocessing *p, const struct schema_feature *feature, const struct schema_feature_value *cell,
                        float *out);
-/* preprocessing_time.c: values[0..n) are seconds, NaN: missing. */
+/* time.c: values[0..n) are seconds, NaN: missing. */
 int schema_times_fit(struct schema_feature *feature, double *values, int64_t n, struct bp_error *error);
 int32_t schema_time_width(const struct schema_feature *feature);
 void schema_time_apply(const struct schema_feature *feature, const struct schema_feature_value *cell, float *out);
-/* preprocessing_means.c: TARGET, of all features that ask for it; the targets are fitted. */
+/* means.c: TARGET, of all features that ask for it; the targets are fitted. */
 int schema_means_fit(const struct schema_fit *fit, struct schema_preprocessing *p, struct bp_error *error);
 /* The fold of a row of the dataset, 0..SCHEMA_FOLDS-1. */
 enum { SCHEMA_FOLDS = 5 };
@@ -305,7 +305,7 @@ void schema_feature_options_encode(const struct schema_feature *feature, json_t 
 int schema_feature_options_decode(const json_t *json, struct schema_feature *feature);
 /* What belongs to the categories, which are there: idf, means. */
 int schema_feature_tables_decode(const json_t *json, struct schema_feature *feature);
-/* preprocessing_moments.c: count, mean and squared deviations of what is finite, and its range. Zero-initialise. */
+/* moments.c: count, mean and squared deviations of what is finite, and its range. Zero-initialise. */
 struct schema_moments {
     double n;
     long double mean, m2;
@@ -334,7 +334,7 @@ void schema_moments_trim(struct schema_moments *moments, const struct schema_num
 /* Now and then, while rows are read in order: `read` of them were. */
 void schema_fit_release(const struct schema_fit *fit, int64_t read);
 
-/* preprocessing_tensor.c */
+/* tensor.c */
 struct schema_tensor_fit {
     const char *name, *pointer; /* of the column, for errors */
     struct bp_shape shape;

@@ -1,7 +1,7 @@
 /* options.c - training options from JSON and back, from tables of parameters like everything else. */
-#include "options.h"
+#include "schema/training/options.h"
 
-#include "values.h"
+#include "schema/json/values.h"
 
 #include <math.h>
 #include <stdio.h>

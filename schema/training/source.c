@@ -1,7 +1,7 @@
 /* source.c - the split, and batches out of a dataset. */
-#include "source.h"
+#include "schema/training/source.h"
 
-#include "random.h"
+#include "engine/base/random.h"
 
 #include <math.h>
 #include <stdlib.h>

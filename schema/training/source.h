@@ -2,8 +2,8 @@
 #ifndef SCHEMA_SOURCE_H
 #define SCHEMA_SOURCE_H
 
-#include "preprocessing.h"
-#include "train.h"
+#include "engine/train/train.h"
+#include "schema/preprocessing/preprocessing.h"
 
 struct schema_split {
     int64_t train_count, validation_count;

@@ -1,7 +1,7 @@
 /* split.c - see split.h. Each kind marks rows: train, validate, or neither; one walk then sorts them out, in ascending order. */
-#include "split.h"
+#include "schema/training/split.h"
 
-#include "random.h"
+#include "engine/base/random.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 #ifndef SCHEMA_SPLIT_H
 #define SCHEMA_SPLIT_H
 
-#include "options.h"
-#include "source.h"
+#include "schema/training/options.h"
+#include "schema/training/source.h"
 
 /* Splits rows[0..n) of the dataset as options say (not RANDOM). A pure function of its arguments. -1: nothing would train, or nothing would validate;
  * the error says why. */

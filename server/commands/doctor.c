@@ -1,12 +1,12 @@
 /* doctor.c - `backpropd doctor`: is this machine fit, and is a running server well? */
-#include "commands.h"
+#include "server/commands/commands.h"
 
-#include "http.h"
-#include "kernels/kernels.h"
-#include "local_data.h"
-#include "settings.h"
-#include "store.h"
-#include "version.h"
+#include "engine/kernels/kernels.h"
+#include "server/commands/local_data.h"
+#include "server/http/http.h"
+#include "server/settings.h"
+#include "server/store/store.h"
+#include "server/version.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,11 +1,11 @@
 /* gradcheck.c - `backpropd gradcheck model.json`: the engine's own proof on a person's own network. */
-#include "commands.h"
+#include "server/commands/commands.h"
 
-#include "definition.h"
-#include "gradcheck.h"
-#include "kernels/kernels.h"
-#include "local_data.h"
-#include "memory.h"
+#include "engine/gradcheck.h"
+#include "engine/kernels/kernels.h"
+#include "schema/definition/definition.h"
+#include "schema/memory.h"
+#include "server/commands/local_data.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ static bool parse_shape(const char *text, struct bp_shape *shape) {
 /* Without a loss in the definition: what the last activation suggests. */
 static const struct bp_loss_ops *loss_of(const struct bp_network *network) {
     const struct bp_node *last = &network->nodes[network->outputs[0].node];
-    const char *activation = last->activation ? last->activation->name : "linear";
+    const char *activation = last->activation ? last->activation->entry.name : "linear";
     const char *loss = strcmp(activation, "softmax") == 0                                                     ? "cross_entropy"
                        : strcmp(activation, "sigmoid") == 0 && bp_shape_size(&network->outputs[0].shape) == 1 ? "binary_cross_entropy"
                                                                                                               : "mse";

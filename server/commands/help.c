@@ -1,10 +1,10 @@
 /* help.c - `backpropd help [topic]` and --version. */
-#include "commands.h"
+#include "server/commands/commands.h"
 
-#include "kernels/kernels.h"
-#include "settings.h"
-#include "text.h"
-#include "version.h"
+#include "engine/kernels/kernels.h"
+#include "schema/text/text.h"
+#include "server/settings.h"
+#include "server/version.h"
 
 #include <jansson.h>
 #include <microhttpd.h>

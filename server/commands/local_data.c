@@ -1,8 +1,8 @@
 /* local_data.c - files of this machine for the commands that need no server. */
-#include "local_data.h"
+#include "server/commands/local_data.h"
 
-#include "ingest_inspect.h"
-#include "text.h"
+#include "schema/ingest/inspect.h"
+#include "schema/text/text.h"
 
 #include <errno.h>
 #include <stdio.h>

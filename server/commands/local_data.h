@@ -2,8 +2,8 @@
 #ifndef SERVER_LOCAL_DATA_H
 #define SERVER_LOCAL_DATA_H
 
-#include "dataset.h"
-#include "ingest.h"
+#include "schema/dataset/dataset.h"
+#include "schema/ingest/ingest.h"
 
 /* Types may name columns that the file does not have only when `may_lack`. Reads path ("-": standard input) into a temporary column file that
  * vanishes with the process. Tells problems on stderr. NULL on failure. */

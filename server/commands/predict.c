@@ -1,9 +1,9 @@
 /* predict.c - `backpropd predict`: rows of a file through a model file. */
-#include "commands.h"
+#include "server/commands/commands.h"
 
-#include "kernels/kernels.h"
-#include "local_data.h"
-#include "predict.h"
+#include "engine/kernels/kernels.h"
+#include "schema/predict/predict.h"
+#include "server/commands/local_data.h"
 
 #include <stdio.h>
 #include <stdlib.h>

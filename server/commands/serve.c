@@ -1,14 +1,14 @@
 /* serve.c - `backpropd serve`: start-up in order (settings, engine, store, models, HTTP, jobs), signals, shutdown in reverse. */
-#include "commands.h"
+#include "server/commands/commands.h"
 
-#include "bfloat16.h"
-#include "http.h"
-#include "hub.h"
-#include "kernels/kernels.h"
-#include "loaded_models.h"
-#include "log.h"
-#include "server.h"
-#include "supervisor.h"
+#include "engine/kernels/kernels.h"
+#include "server/http/http.h"
+#include "server/http/hub.h"
+#include "server/jobs/bfloat16.h"
+#include "server/jobs/supervisor.h"
+#include "server/log.h"
+#include "server/model_cache.h"
+#include "server/server.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,12 +1,12 @@
 /* train.c - `backpropd train`: one training in this process, with a progress bar; the same engine and the same resolution as a job. */
-#include "advice.h"
-#include "commands.h"
+#include "server/commands/commands.h"
+#include "server/worker/advice.h"
 
-#include "kernels/kernels.h"
-#include "local_data.h"
-#include "memory.h"
-#include "run.h"
-#include "values.h"
+#include "engine/kernels/kernels.h"
+#include "schema/json/values.h"
+#include "schema/memory.h"
+#include "server/commands/local_data.h"
+#include "server/worker/run.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* answers.c - what handlers say: JSON, problems, lists, and what they ask of a request. */
-#include "http.h"
-#include "memory.h"
+#include "schema/memory.h"
+#include "server/http/http.h"
 
-#include "values.h"
+#include "schema/json/values.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static const struct {
     const char *title;
 } problems_table[] = {
 #define PROBLEM(code, status, title) {#code, status, title},
-#include "problems.def"
+#include "server/problems.def"
 #undef PROBLEM
 };
 

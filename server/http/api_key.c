@@ -1,7 +1,7 @@
 /* api_key.c - the file of the key. */
-#include "http.h"
+#include "server/http/http.h"
 
-#include "log.h"
+#include "server/log.h"
 
 #include <errno.h>
 #include <stdio.h>

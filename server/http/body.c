@@ -1,9 +1,9 @@
 /* body.c - the body of a request on its way to the handler: Content-Encoding undone as it arrives, a byte order mark before JSON left out. Data for a
  * dataset takes another way: an ingest decodes it itself (routes/upload.c), an inspection wants the first bytes as they are. */
-#include "http.h"
+#include "server/http/http.h"
 
-#include "ingest.h"
-#include "ingest_decode.h"
+#include "schema/ingest/decode.h"
+#include "schema/ingest/ingest.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* document.c - answers that stay the same while the program runs: compressed once, with an ETag (RFC 9110, 8.8.3 and 13.1.2). */
-#include "http.h"
+#include "server/http/http.h"
 
-#include "gzip.h"
+#include "schema/gzip.h"
 
 #include <stdio.h>
 #include <stdlib.h>

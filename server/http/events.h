@@ -2,7 +2,7 @@
 #ifndef SERVER_EVENTS_H
 #define SERVER_EVENTS_H
 
-#include "http.h"
+#include "server/http/http.h"
 
 json_t *event_json(const struct store_event *event);
 

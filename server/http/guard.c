@@ -1,6 +1,6 @@
 /* guard.c - what every request must pass before its route: framing that libmicrohttpd 0.9.75 lets through, the Host, the key, CORS. */
-#include "http.h"
-#include "ingest.h"
+#include "schema/ingest/ingest.h"
+#include "server/http/http.h"
 
 #include <stdio.h>
 #include <stdlib.h>

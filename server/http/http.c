@@ -5,12 +5,12 @@
  *     begin ──▶ BODY ──feed──▶ BODY ──complete──▶ dispatch ──▶ ANSWERED ──▶ send
  *       │                                            │             ▲
  *       └─refused─▶ REFUSED ──drain──▶ send          └─▶ WORKING ──┘  (suspended; worker or hub resumes) */
-#include "http.h"
-#include "ingest_inspect.h"
-#include "memory.h"
+#include "server/http/http.h"
+#include "schema/ingest/inspect.h"
+#include "schema/memory.h"
 
-#include "hub.h"
-#include "log.h"
+#include "server/http/hub.h"
+#include "server/log.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base.h"
+#include "engine/base/base.h"
 
 enum { DRAIN_MAX = 1 << 20, WORK_QUEUE_MAX = 4096, LARGE_BODY = 64 << 10, STOP_WAIT_MS = 5000 };
 

@@ -6,11 +6,11 @@
 #ifndef SERVER_HTTP_H
 #define SERVER_HTTP_H
 
-#include "json_cost.h"
-#include "problems.h"
-#include "server.h"
-#include "store.h"
-#include "text.h"
+#include "schema/json/cost.h"
+#include "schema/problems.h"
+#include "schema/text/text.h"
+#include "server/server.h"
+#include "server/store/store.h"
 
 #include <jansson.h>
 #include <microhttpd.h>
@@ -41,7 +41,7 @@ extern const int routes_count;
 
 enum problem {
 #define PROBLEM(code, status, title) PROBLEM_##code,
-#include "problems.def"
+#include "server/problems.def"
 #undef PROBLEM
     PROBLEM_COUNT
 };

@@ -1,8 +1,8 @@
 /* hub.c - event streams and long polls. Sections: the hub and its sweeper, publishing, streams, long polls. */
-#include "hub.h"
+#include "server/http/hub.h"
 
-#include "events.h"
-#include "memory.h"
+#include "schema/memory.h"
+#include "server/http/events.h"
 
 #include <errno.h>
 #include <pthread.h>

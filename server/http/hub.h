@@ -5,7 +5,7 @@
 #ifndef SERVER_HUB_H
 #define SERVER_HUB_H
 
-#include "http.h"
+#include "server/http/http.h"
 
 struct hub;
 struct hub *hub_new(struct server *server, int64_t streams_max);

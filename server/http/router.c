@@ -1,16 +1,16 @@
 /* router.c - from method and path to a route and its parameters. */
-#include "http.h"
+#include "server/http/http.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define ROUTE(name) extern const struct route route_##name;
-#include "routes.def"
+#include "server/routes/routes.def"
 #undef ROUTE
 
 const struct route *const routes[] = {
 #define ROUTE(name) &route_##name,
-#include "routes.def"
+#include "server/routes/routes.def"
 #undef ROUTE
 };
 const int routes_count = sizeof routes / sizeof *routes;

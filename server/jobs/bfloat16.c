@@ -2,12 +2,12 @@
  *
  * They take oneDNN, which the server itself does not load: a library that crashes or does not return ends that process only. Both of its ends are
  * here. An answer is kept: yes for good, no for a minute, so that a library that is installed meanwhile is found without a new start. */
-#include "bfloat16.h"
+#include "server/jobs/bfloat16.h"
 
-#include "child.h"
-#include "commands.h"
-#include "log.h"
-#include "run.h"
+#include "server/commands/commands.h"
+#include "server/jobs/child.h"
+#include "server/log.h"
+#include "server/worker/run.h"
 
 #include <errno.h>
 #include <fcntl.h>

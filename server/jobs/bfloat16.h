@@ -2,8 +2,8 @@
 #ifndef SERVER_BFLOAT16_H
 #define SERVER_BFLOAT16_H
 
-#include "options.h"
-#include "server.h"
+#include "schema/training/options.h"
+#include "server/server.h"
 
 struct bfloat16;
 struct bfloat16 *bfloat16_new(void);

@@ -1,5 +1,5 @@
 /* child.c - see child.h. What is said over the descriptors is not here. */
-#include "child.h"
+#include "server/jobs/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

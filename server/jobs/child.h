@@ -2,7 +2,7 @@
 #ifndef SERVER_CHILD_H
 #define SERVER_CHILD_H
 
-#include "wire.h"
+#include "server/jobs/wire.h"
 
 #include <sys/types.h>
 

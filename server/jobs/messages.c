@@ -1,11 +1,11 @@
 /* messages.c - what a job process reports becomes what the store keeps. A message that the store cannot take (a full disk, no memory) changes nothing
  * and is given again later: message_apply says so. */
-#include "messages.h"
+#include "server/jobs/messages.h"
 
-#include "loaded_models.h"
-#include "log.h"
-#include "memory.h"
-#include "supervisor.h"
+#include "schema/memory.h"
+#include "server/jobs/supervisor.h"
+#include "server/log.h"
+#include "server/model_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>

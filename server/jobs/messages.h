@@ -2,9 +2,9 @@
 #ifndef SERVER_MESSAGES_H
 #define SERVER_MESSAGES_H
 
-#include "server.h"
-#include "store.h"
-#include "wire.h"
+#include "server/jobs/wire.h"
+#include "server/server.h"
+#include "server/store/store.h"
 
 #include <sys/types.h>
 

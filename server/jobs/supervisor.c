@@ -12,13 +12,13 @@
  * its socket is not read. Once in a while rows are looked for that say that they run while no slot has them: they are given back.
  *
  * The thread that spawns lives as long as the server, because a job process dies with it (PR_SET_PDEATHSIG). */
-#include "supervisor.h"
+#include "server/jobs/supervisor.h"
 
-#include "child.h"
-#include "http.h"
-#include "log.h"
-#include "memory.h"
-#include "messages.h"
+#include "schema/memory.h"
+#include "server/http/http.h"
+#include "server/jobs/child.h"
+#include "server/jobs/messages.h"
+#include "server/log.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,8 +2,8 @@
 #ifndef SERVER_SUPERVISOR_H
 #define SERVER_SUPERVISOR_H
 
-#include "server.h"
-#include "store.h"
+#include "server/server.h"
+#include "server/store/store.h"
 
 #include <stdbool.h>
 

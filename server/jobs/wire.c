@@ -1,6 +1,6 @@
 /* wire.c - frames over a stream socket. */
-#include "wire.h"
-#include "memory.h"
+#include "server/jobs/wire.h"
+#include "schema/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>

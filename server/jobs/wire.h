@@ -7,7 +7,7 @@
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H
 
-#include "text.h"
+#include "schema/text/text.h"
 #include <jansson.h>
 #include <stdbool.h>
 

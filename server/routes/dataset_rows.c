@@ -2,10 +2,10 @@
  *
  * A stream is made piece by piece in the HTTP thread when its client has room for more, some 64 KB a time, so that others are served in between. It
  * keeps the dataset's mapping: a dataset that is deleted meanwhile is sent to its end, and its disk space is free after that. */
-#include "dataset_rows.h"
-#include "dataset_view.h"
-#include "gzip.h"
-#include "upload.h"
+#include "schema/dataset/rows.h"
+#include "schema/gzip.h"
+#include "server/routes/dataset_view.h"
+#include "server/routes/upload.h"
 
 #include <stdio.h>
 #include <stdlib.h>

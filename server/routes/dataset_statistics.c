@@ -1,8 +1,8 @@
 /* dataset_statistics.c - GET /v1/datasets/{name}/statistics: a version's columns for a dashboard. */
-#include "dataset_profile.h"
-#include "dataset_rows.h"
-#include "dataset_view.h"
-#include "upload.h"
+#include "schema/dataset/profile.h"
+#include "schema/dataset/rows.h"
+#include "server/routes/dataset_view.h"
+#include "server/routes/upload.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* dataset_versions.c - GET /v1/datasets/{name}/versions, and a dataset version as JSON: where it comes from and what was made of it. */
-#include "dataset_view.h"
+#include "server/routes/dataset_view.h"
 
 #include <stdio.h>
 #include <stdlib.h>

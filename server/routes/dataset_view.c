@@ -1,5 +1,5 @@
 /* dataset_view.c - what is said of a dataset that is not there. */
-#include "dataset_view.h"
+#include "server/routes/dataset_view.h"
 
 #include <stdio.h>
 #include <string.h>

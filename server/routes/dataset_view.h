@@ -2,7 +2,7 @@
 #ifndef SERVER_DATASET_VIEW_H
 #define SERVER_DATASET_VIEW_H
 
-#include "http.h"
+#include "server/http/http.h"
 
 /* With `parent`, what it was made from. */
 json_t *dataset_json(const struct store_dataset *dataset);

@@ -1,8 +1,8 @@
 /* datasets.c - POST|GET /v1/datasets, POST /v1/datasets/inspect, GET|DELETE /v1/datasets/{name}, POST .../rows, POST
  * .../columns/{column}. Rows out are in dataset_rows.c. */
-#include "dataset_view.h"
-#include "ingest_inspect.h"
-#include "upload.h"
+#include "schema/ingest/inspect.h"
+#include "server/routes/dataset_view.h"
+#include "server/routes/upload.h"
 
 #include <stdio.h>
 #include <stdlib.h>

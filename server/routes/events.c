@@ -1,7 +1,7 @@
 /* events.c - GET /v1/jobs/{id}/events and /v1/events, as a list or a stream; GET .../checkpoints. */
-#include "events.h"
+#include "server/http/events.h"
 
-#include "hub.h"
+#include "server/http/hub.h"
 
 #include <stdio.h>
 #include <stdlib.h>

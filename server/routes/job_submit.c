@@ -1,11 +1,11 @@
 /* job_submit.c - POST /v1/jobs: a submission becomes one durable job. Nothing is stored unless everything is right; then it is one transaction, and
  * the supervisor is woken. */
-#include "job_view.h"
+#include "server/routes/job_view.h"
 
-#include "folds.h"
-#include "memory.h"
-#include "submission.h"
-#include "supervisor.h"
+#include "schema/memory.h"
+#include "schema/resolve/folds.h"
+#include "server/jobs/supervisor.h"
+#include "server/routes/submission.h"
 
 #include <stdio.h>
 #include <stdlib.h>

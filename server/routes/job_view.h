@@ -2,7 +2,7 @@
 #ifndef SERVER_JOB_VIEW_H
 #define SERVER_JOB_VIEW_H
 
-#include "http.h"
+#include "server/http/http.h"
 
 /* With what the store does not have yet: that it cannot take what the job has reported. */
 json_t *job_json(const struct server *server, const struct store_job *job);

@@ -1,9 +1,9 @@
 /* jobs.c - GET /v1/jobs, GET|DELETE /v1/jobs/{id}, POST .../cancel, GET .../metrics. Submission is in job_submit.c. */
-#include "job_view.h"
+#include "server/routes/job_view.h"
 
-#include "hub.h"
-#include "loaded_models.h"
-#include "supervisor.h"
+#include "server/http/hub.h"
+#include "server/jobs/supervisor.h"
+#include "server/model_cache.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* model_view.c - see model_view.h. */
-#include "model_view.h"
+#include "server/routes/model_view.h"
 
 #include <stdio.h>
 #include <string.h>

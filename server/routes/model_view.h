@@ -2,7 +2,7 @@
 #ifndef SERVER_MODEL_VIEW_H
 #define SERVER_MODEL_VIEW_H
 
-#include "http.h"
+#include "server/http/http.h"
 
 /* The name of a model like that one ("name" or "name@2"); "" when there is none. */
 const char *model_nearest(struct store *store, const char *name, char nearest[static STORE_NAME_SIZE]);

@@ -1,11 +1,11 @@
 /* models.c - POST|GET /v1/models, GET|DELETE /v1/models/{model}, GET .../versions[/{version}]. */
-#include "model_view.h"
-#include "upload.h"
+#include "server/routes/model_view.h"
+#include "server/routes/upload.h"
 
-#include "loaded_models.h"
-#include "memory.h"
-#include "training.h"
-#include "values.h"
+#include "schema/json/values.h"
+#include "schema/memory.h"
+#include "schema/resolve/training.h"
+#include "server/model_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* predict.c - POST /v1/models/{model}/predict and .../versions/{version}/predict. */
-#include "http.h"
+#include "server/http/http.h"
 
-#include "loaded_models.h"
-#include "model_view.h"
+#include "server/model_cache.h"
+#include "server/routes/model_view.h"
 
 #include <stdio.h>
 #include <stdlib.h>

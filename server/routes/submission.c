@@ -1,14 +1,14 @@
 /* submission.c - see submission.h. Order: decode all of the request; the dataset (stored, or ingested now); the definition; resolve them against each
  * other. */
-#include "submission.h"
+#include "server/routes/submission.h"
 
-#include "bfloat16.h"
-#include "dataset_view.h"
-#include "folds.h"
-#include "memory.h"
-#include "model_view.h"
-#include "validation_data.h"
-#include "values.h"
+#include "schema/json/values.h"
+#include "schema/memory.h"
+#include "schema/resolve/folds.h"
+#include "server/jobs/bfloat16.h"
+#include "server/routes/dataset_view.h"
+#include "server/routes/model_view.h"
+#include "server/routes/validation_data.h"
 
 #include <stdio.h>
 #include <stdlib.h>

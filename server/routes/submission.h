@@ -3,9 +3,9 @@
 #ifndef SERVER_SUBMISSION_H
 #define SERVER_SUBMISSION_H
 
-#include "http.h"
-#include "training.h"
-#include "upload.h"
+#include "schema/resolve/training.h"
+#include "server/http/http.h"
+#include "server/routes/upload.h"
 
 /* What a submission gathers. */
 struct submission {

@@ -1,13 +1,13 @@
 /* system.c - GET /livez, /readyz, /openapi.json, /v1/catalog, /v1/server. */
-#include "http.h"
+#include "server/http/http.h"
 
-#include "hub.h"
-#include "kernels/kernels.h"
-#include "memory.h"
-#include "openapi.h" /* generated from schema/openapi.yaml */
-#include "supervisor.h"
-#include "values.h"
-#include "version.h"
+#include "engine/kernels/kernels.h"
+#include "schema/json/values.h"
+#include "schema/memory.h"
+#include "server/http/hub.h"
+#include "server/jobs/supervisor.h"
+#include "server/routes/openapi.h"
+#include "server/version.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -25,10 +25,11 @@ static void readyz(struct request *r) {
 }
 
 /* Documents that are the same for as long as this program runs. */
-static struct document contract = {.bytes = openapi_json, .size = sizeof openapi_json - 1}, list;
+static struct document contract, list;
 static pthread_once_t contract_once = PTHREAD_ONCE_INIT, list_once = PTHREAD_ONCE_INIT;
 
 static void make_contract(void) {
+    contract = (struct document){.bytes = openapi_json, .size = openapi_json_size};
     document_prepare(&contract);
 }
 

@@ -3,10 +3,10 @@
 #ifndef SERVER_UPLOAD_H
 #define SERVER_UPLOAD_H
 
-#include "dataset.h"
-#include "http.h"
-#include "ingest.h"
-#include "ingest_join.h"
+#include "schema/dataset/dataset.h"
+#include "schema/ingest/ingest.h"
+#include "schema/ingest/join.h"
+#include "server/http/http.h"
 
 struct upload {
     struct store *store;

@@ -2,11 +2,11 @@
  *
  * A definition stands where it stands there: in the body itself as for a model ({"layers":...}), or under "model" as for a job, which may be a name
  * too. "definition" is an older spelling of the latter. */
-#include "http.h"
+#include "server/http/http.h"
 
-#include "memory.h"
-#include "submission.h"
-#include "values.h"
+#include "schema/json/values.h"
+#include "schema/memory.h"
+#include "server/routes/submission.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* validation_data.c - see validation_data.h. Whether its columns go with the training's is schema's business. */
-#include "validation_data.h"
+#include "server/routes/validation_data.h"
 
-#include "upload.h"
+#include "server/routes/upload.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
 #ifndef SERVER_VALIDATION_DATA_H
 #define SERVER_VALIDATION_DATA_H
 
-#include "dataset.h"
-#include "http.h"
-#include "options.h"
+#include "schema/dataset/dataset.h"
+#include "schema/training/options.h"
+#include "server/http/http.h"
 
 /* What a request says of a dataset or a model: "name" or "name@3", version 0 without. false: it is neither. */
 bool reference_parse(const char *text, char name[STORE_NAME_SIZE], int64_t *version);

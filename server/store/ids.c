@@ -1,5 +1,5 @@
 /* ids.c - identifiers that sort by time, and times as text. */
-#include "store.h"
+#include "server/store/store.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -16,7 +16,7 @@
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H
 
-#include "base.h" /* struct bp_error */
+#include "engine/base/base.h" /* struct bp_error */
 
 enum store_result {
     STORE_OK,

@@ -3,8 +3,8 @@
  * print. THREADS=2 cuts mini-batches into shards; MEASURE_SECONDS is the time of each of the five measures (0.5); KERNELS=base forces a table;
  * ONLY=mnist runs one workload; ONEDNN=auto (or on) starts oneDNN, PRECISION=bfloat16 computes large products in it. Built and run by bench.py; only
  * ratios taken side by side mean anything. */
-#include "kernels/kernels.h"
-#include "train.h"
+#include "engine/kernels/kernels.h"
+#include "engine/train/train.h"
 
 #include <stdio.h>
 #include <stdlib.h>

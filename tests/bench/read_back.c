@@ -1,6 +1,6 @@
 /* read_back.c FILE - how fast a column file of numbers, which the system has in memory, is read for a training: its columns from the first row to the
  * last, and mini-batches of shuffled rows of a window, scaled, as the trainer gets them. One JSON line, in bytes of float64 a second. */
-#include "source.h"
+#include "schema/training/source.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -15,9 +15,9 @@ sources=tests/bench
 make -s "$build/libengine.a"
 $cc -O3 -D_GNU_SOURCE $sources/floor_gemm.c -o "$build/bench/floor_gemm" -lopenblas
 $cc -O3 -D_GNU_SOURCE $sources/floor_http.c -o "$build/bench/floor_http" -lmicrohttpd
-$cc -O3 -D_GNU_SOURCE -Iengine $sources/engine_bench.c "$build/libengine.a" -o "$build/bench/engine_bench" -lopenblas -lpthread -lm
+$cc -O3 -D_GNU_SOURCE -I. $sources/engine_bench.c "$build/libengine.a" -o "$build/bench/engine_bench" -lopenblas -lpthread -lm
 make -s "$build/libschema.a"
-$cc -O3 -D_GNU_SOURCE -Iengine -Ischema -Ischema/dataset -Ischema/preprocessing -Ischema/training $sources/read_back.c "$build/libschema.a" "$build/libengine.a" -o "$build/bench/read_back" -ljansson -lopenblas -lnettle -lz -lzstd -lpthread -lm
+$cc -O3 -D_GNU_SOURCE -I. $sources/read_back.c "$build/libschema.a" "$build/libengine.a" -o "$build/bench/read_back" -ljansson -lopenblas -lnettle -lz -lzstd -lpthread -lm
 rm -f "$build/bench/peer_fann"
 if [ -e /usr/include/fann.h ]; then $cc -O3 -D_GNU_SOURCE $sources/peer_fann.c -o "$build/bench/peer_fann" -lfann -lm; fi
 exec "$python" $sources/bench.py "$build"

@@ -1,5 +1,5 @@
 /* main.c - runs the engine's suites in float32. `engine_tests base` runs them on that table of kernels. */
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* support.c - see support.h. */
-#include "support.h"
+#include "tests/engine/support.h"
 
 #include <errno.h>
 #include <math.h>

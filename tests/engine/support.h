@@ -6,10 +6,10 @@
 #ifndef TESTS_ENGINE_SUPPORT_H
 #define TESTS_ENGINE_SUPPORT_H
 
-#include "allocations.h"
-#include "network.h"
-#include "skip.h"
-#include "train.h"
+#include "engine/network/network.h"
+#include "engine/train/train.h"
+#include "tests/allocations.h"
+#include "tests/skip.h"
 
 #include <check.h>
 

@@ -1,8 +1,8 @@
 /* test_activations.c - engine/activations/: known values, the ends of the number line, in place, fused bias. (Values and gradients in general:
  * test_golden.c and test_gradcheck.c, for every entry.) */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "activation.h"
+#include "engine/activations/activation.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* test_base.c - engine/base.c: errors keep their first cause, shapes, aligned memory. */
-#include "support.h"
+/* test_base.c - engine/base/base.c: errors keep their first cause, shapes, aligned memory. */
+#include "tests/engine/support.h"
 
 #include <stdlib.h>
 #include <string.h>

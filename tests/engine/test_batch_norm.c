@@ -1,6 +1,6 @@
 /* test_batch_norm.c - what the moving statistics of layers/batch_norm.c go through in a training: by hand, over shards, frozen, saved and resumed;
  * masks; that it learns. (Values and gradients against PyTorch: test_golden.c.) */
-#include "train_support.h"
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <stdlib.h>

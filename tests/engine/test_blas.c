@@ -1,8 +1,8 @@
 /* test_blas.c - engine/kernels/blas.c, vector_gemm.h, selftest.c: products of every small shape and transposition on every
  * instruction set against the reference; the self-test passes, and fails when it should. */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* test_golden.c - forward, gradients and optimizer steps against PyTorch: reads tests/fixtures/golden/engine.txt, which golden.py writes.
  * The path is taken from BP_GOLDEN when set, else from the project's root. */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "activation.h"
-#include "schedule.h"
+#include "engine/activations/activation.h"
+#include "engine/schedules/schedule.h"
 
 #include <math.h>
 #include <stdio.h>

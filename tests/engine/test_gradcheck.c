@@ -1,8 +1,8 @@
 /* test_gradcheck.c - backpropagation of every layer, activation and loss against finite differences in double, by walking the
  * registries; and that the check itself finds what is wrong and avoids kinks. */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "gradcheck.h"
+#include "engine/gradcheck.h"
 
 #include <stdio.h>
 #include <stdlib.h>

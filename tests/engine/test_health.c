@@ -1,5 +1,5 @@
-/* test_health.c - engine/train_health.c: what it tells of a small network, computed by hand. */
-#include "train_support.h"
+/* test_health.c - engine/train/health.c: what it tells of a small network, computed by hand. */
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* test_layers.c - engine/layers/: what plan refuses and in which words, and what only one layer does. (Values and gradients in general:
  * test_golden.c and test_gradcheck.c, for every entry.) */
-#include "support.h"
+#include "tests/engine/support.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* test_losses.c - engine/losses/: literal values, weights, stability, targets that cannot be. */
-#include "support.h"
+#include "tests/engine/support.h"
 
 #include <math.h>
 #include <string.h>

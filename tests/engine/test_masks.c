@@ -1,6 +1,6 @@
 /* test_masks.c - sequences of different lengths: what stands in the padding never matters, at any layer that lets a mask through; which layers
  * refuse one, in which words; masks that meet; masked losses and their metrics. (Against PyTorch's packed sequences: test_golden.c.) */
-#include "train_support.h"
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* test_metrics.c - engine/metrics/: literal values, worked out by hand (and with scikit-learn for the macro averages). */
-#include "support.h"
+#include "tests/engine/support.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* test_network.c - engine/graph.c, network.c, workspace.c, pass.c and the layers: names, errors that help, shapes, heads, weights, passes. */
-#include "support.h"
+/* test_network.c - engine/network/graph.c, network.c, workspace.c, pass.c and the layers: names, errors that help, shapes, heads, weights, passes. */
+#include "tests/engine/support.h"
 
 #include <math.h>
 #include <stdio.h>

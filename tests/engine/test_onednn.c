@@ -1,8 +1,8 @@
 /* test_onednn.c - engine/kernels/onednn*.c: products and convolutions by oneDNN against plain C and against our own, in float32 and bfloat16;
  * threads, bits, memory; what happens without it. All but the last need the library (Debian package libdnnl2), and say so when it is missing. */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "kernels/onednn.h"
+#include "engine/kernels/onednn.h"
 
 #include <math.h>
 #include <pthread.h>

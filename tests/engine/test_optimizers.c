@@ -1,7 +1,7 @@
 /* test_optimizers.c - engine/optimizers/ on every instruction set against their formulas in plain double, step by step. */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <math.h>
 #include <string.h>

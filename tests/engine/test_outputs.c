@@ -1,6 +1,6 @@
 /* test_outputs.c - networks of several outputs: the gradient is the weighted sum of the losses' own, an output may be read by another layer, what the
  * loss fuses may not; names of metrics, losses by output. (Against finite differences: test_gradcheck.c.) */
-#include "train_support.h"
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* test_random.c - engine/random.c: the known answers of Philox4x32-10 (Random123's kat_vectors), distributions, purity; initializers. */
-#include "support.h"
+/* test_random.c - engine/base/random.c: the known answers of Philox4x32-10 (Random123's kat_vectors), distributions, purity; initializers. */
+#include "tests/engine/support.h"
 
-#include "random.h"
+#include "engine/base/random.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* test_random_graphs.c - backpropagation through random graphs against finite differences in double: residual joins, several inputs, several outputs,
  * outputs that are read on, masks, every layer of the registry beside every other. */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "gradcheck.h"
+#include "engine/gradcheck.h"
 
 #include <stdio.h>
 #include <stdlib.h>

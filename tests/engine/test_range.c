@@ -1,5 +1,5 @@
-/* test_range.c - engine/train_range.c: a range test finds a rate and puts everything back. */
-#include "train_support.h"
+/* test_range.c - engine/train/range.c: a range test finds a rate and puts everything back. */
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* test_registry.c - every entry of every family describes itself fully and truly; the catalog and the docs are made of it. */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "activation.h"
-#include "metric.h"
+#include "engine/activations/activation.h"
+#include "engine/metrics/metric.h"
 
 #include <ctype.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 /* test_schedules.c - engine/schedules/: what only one of them does, and what all must do. (Their values step by step: test_golden.c, from PyTorch.)
  */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "schedule.h"
+#include "engine/schedules/schedule.h"
 
 #include <math.h>
 #include <string.h>

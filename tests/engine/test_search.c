@@ -1,6 +1,6 @@
 /* test_search.c - optimizers/lbfgs.c and how a training drives it: against closed forms and scikit-learn, over batches and threads, saved and resumed
  * in the middle of a search, what it refuses. */
-#include "train_support.h"
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <stdlib.h>

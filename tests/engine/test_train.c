@@ -1,6 +1,6 @@
-/* test_train.c - engine/train.c, train_new.c, train_check.c: it learns; one step by hand; sample weights, events, metrics; divergence; what is
- * refused. (Bits, saving and resuming: test_train_state.c; options one by one: test_train_options.c.) */
-#include "train_support.h"
+/* test_train.c - engine/train/train.c, engine/train/new.c, engine/train/check.c: it learns; one step by hand; sample weights, events, metrics;
+ * divergence; what is refused. (Bits, saving and resuming: test_train_state.c; options one by one: test_train_options.c.) */
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* test_train_memory.c - a step allocates nothing, whatever is switched on; every allocation of a trainer may fail; what it takes is what was
  * predicted. */
-#include "train_support.h"
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <stdio.h>

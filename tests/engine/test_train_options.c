@@ -1,6 +1,6 @@
 /* test_train_options.c - the options of a training one by one, by hand: penalties, max_norm, clipping, accumulation, the moving average, mixup,
  * frozen layers, schedules. (All of them together, saved and resumed: test_train_state.c.) */
-#include "train_support.h"
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* test_train_state.c - engine/train_state.c, shards.c: same seed, same bits; saved and restored is the same as never stopped; early stopping. */
-#include "train_support.h"
+/* test_train_state.c - engine/train/state.c, shards.c: same seed, same bits; saved and restored is the same as never stopped; early stopping. */
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* test_vector.c - engine/kernels/vector.c: the kernels of every instruction set this CPU has against plain C, on odd sizes, unaligned, with
  * infinities and NaN; and the error of exp, tanh, sigmoid and erf on a sample of all floats (ulp.c walks them all). */
-#include "support.h"
+#include "tests/engine/support.h"
 
-#include "ulp.h"
+#include "tests/engine/ulp.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,8 +1,8 @@
-/* test_windows.c - engine/train_order.c: training in windows walks every sample once an epoch, piece by piece, tells its source what comes, and
+/* test_windows.c - engine/train/order.c: training in windows walks every sample once an epoch, piece by piece, tells its source what comes, and
  * resumes to the same bits. */
-#include "train_support.h"
+#include "tests/engine/train_support.h"
 
-#include "trainer.h"
+#include "engine/train/trainer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* train_support.c - see train_support.h. */
-#include "train_support.h"
+#include "tests/engine/train_support.h"
 
 #include <math.h>
 #include <stdio.h>

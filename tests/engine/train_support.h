@@ -2,7 +2,7 @@
 #ifndef TESTS_ENGINE_TRAIN_SUPPORT_H
 #define TESTS_ENGINE_TRAIN_SUPPORT_H
 
-#include "support.h"
+#include "tests/engine/support.h"
 
 enum { TEST_ROWS = 600, TEST_WIDTH = 12 };
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_ENGINE_ULP_H
 #define TESTS_ENGINE_ULP_H
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <float.h>
 #include <math.h>

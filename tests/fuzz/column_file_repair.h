@@ -2,7 +2,7 @@
 #ifndef TESTS_COLUMN_FILE_REPAIR_H
 #define TESTS_COLUMN_FILE_REPAIR_H
 
-#include "column_file.h"
+#include "schema/dataset/column_file.h"
 
 #include <string.h>
 #include <zlib.h>

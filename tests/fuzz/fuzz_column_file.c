@@ -1,5 +1,5 @@
 /* fuzz_column_file.c - any bytes as a column file, as they are and with the checksums made right: an error or a dataset that reads, never a crash. */
-#include "column_file_repair.h"
+#include "tests/fuzz/column_file_repair.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

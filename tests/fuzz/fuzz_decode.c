@@ -1,5 +1,5 @@
 /* fuzz_decode.c - any bytes as gzip (first byte even) or zstd of CSV, at most 1 MB when decoded: the same outcome whatever the pieces. */
-#include "fuzz_ingest.h"
+#include "tests/fuzz/fuzz_ingest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

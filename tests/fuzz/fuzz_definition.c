@@ -1,7 +1,7 @@
 /* fuzz_definition.c - any JSON as a model definition and as the options of a job: problems that can be told, or something that, spelt out and read
  * back, is the same. */
-#include "fuzz_model.h"
-#include "options.h"
+#include "schema/training/options.h"
+#include "tests/fuzz/fuzz_model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* fuzz_idx.c - any bytes as IDX: no crash, the same outcome whatever the pieces, files that open and verify. */
-#include "fuzz_ingest.h"
+#include "tests/fuzz/fuzz_ingest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

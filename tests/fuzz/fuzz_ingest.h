@@ -2,7 +2,7 @@
 #ifndef TESTS_FUZZ_INGEST_H
 #define TESTS_FUZZ_INGEST_H
 
-#include "ingest.h"
+#include "schema/ingest/ingest.h"
 
 #include <math.h>
 #include <stdio.h>

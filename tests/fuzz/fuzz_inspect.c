@@ -1,6 +1,6 @@
 /* fuzz_inspect.c - any bytes as the beginning of a file: an inspection or problems that can be told. */
-#include "fuzz_ingest.h"
-#include "ingest_inspect.h"
+#include "schema/ingest/inspect.h"
+#include "tests/fuzz/fuzz_ingest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

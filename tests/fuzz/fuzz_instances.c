@@ -1,7 +1,7 @@
 /* fuzz_instances.c - differential: a predict body through the one-pass reader and through jansson. Whatever the first accepts the second must accept,
  * with the same predictions and the same counts behind the warnings; and neither ever crashes. */
-#include "fuzz_model.h"
-#include "predictor.h"
+#include "schema/predict/predictor.h"
+#include "tests/fuzz/fuzz_model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

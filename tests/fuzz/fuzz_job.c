@@ -1,13 +1,13 @@
 /* fuzz_job.c - job bodies made from bytes (fuzz_job_body.h) through everything that a submitted job goes through: resolved against data, spelled out
  * and read back, trained for some steps, written as a model, read, and asked for predictions. What is refused says why; what is taken can be trained:
  * a job that would fail when it starts is a fault of the submission. */
-#include "folds.h"
-#include "fuzz_job_body.h"
-#include "fuzz_model.h"
-#include "predictor.h"
-#include "source.h"
+#include "schema/predict/predictor.h"
+#include "schema/resolve/folds.h"
+#include "schema/training/source.h"
+#include "tests/fuzz/fuzz_job_body.h"
+#include "tests/fuzz/fuzz_model.h"
 
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int64_t fuzz_generated(int64_t count);

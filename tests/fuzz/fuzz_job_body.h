@@ -5,7 +5,7 @@
 #ifndef TESTS_FUZZ_JOB_BODY_H
 #define TESTS_FUZZ_JOB_BODY_H
 
-#include "registry.h"
+#include "engine/base/registry.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* fuzz_json_dataset.c - any bytes as a JSON dataset; and json_text_check accepts exactly what jansson accepts (to a depth of 64). */
-#include "formats/json_text.h"
-#include "fuzz_ingest.h"
+#include "schema/text/json_text.h"
+#include "tests/fuzz/fuzz_ingest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,9 +3,9 @@
 #ifndef TESTS_FUZZ_MODEL_H
 #define TESTS_FUZZ_MODEL_H
 
-#include "ingest.h"
-#include "memory_file.h"
-#include "model_file.h"
+#include "schema/ingest/ingest.h"
+#include "schema/predict/model_file.h"
+#include "tests/memory_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* fuzz_number.c - numbers from text against jansson and strtod: the same ones accepted, the same bits; any double to text and back. */
-#include "dataset.h"
-#include "fuzz_model.h"
-#include "number.h"
+#include "schema/dataset/dataset.h"
+#include "schema/text/number.h"
+#include "tests/fuzz/fuzz_model.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,9 +1,9 @@
 /* fuzz_safetensors.c - any bytes as a tensor file, a model and a checkpoint: an error in words or something that can be used, never a crash.
  * Bytes that start with "{" are also taken as the text of a model's document and of a checkpoint's counters inside an undamaged file, which a
  * mutation of the container alone would hardly reach. */
-#include "fuzz_model.h"
-#include "predict.h"
-#include "safetensors.h"
+#include "schema/predict/predict.h"
+#include "schema/predict/safetensors.h"
+#include "tests/fuzz/fuzz_model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* ingest_support.c - see ingest_support.h. */
-#include "ingest_support.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdlib.h>

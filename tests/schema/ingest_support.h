@@ -2,7 +2,7 @@
 #ifndef TESTS_INGEST_SUPPORT_H
 #define TESTS_INGEST_SUPPORT_H
 
-#include "ingest.h"
+#include "schema/ingest/ingest.h"
 
 /* What became of an upload. */
 struct loaded {

@@ -1,9 +1,9 @@
 /* test_aliases.c - names of Keras, PyTorch and scikit-learn: each is answered with what to write here, and that can be written. */
-#include "aliases.h"
-#include "definition.h"
-#include "options.h"
-#include "training.h"
-#include "values.h"
+#include "schema/definition/definition.h"
+#include "schema/json/aliases.h"
+#include "schema/json/values.h"
+#include "schema/resolve/training.h"
+#include "schema/training/options.h"
 
 #include <check.h>
 #include <stdio.h>

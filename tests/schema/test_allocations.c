@@ -1,13 +1,13 @@
 /* test_allocations.c - memory runs out: for every N the Nth allocation of a whole piece of work fails, alone or with all after it. Nothing crashes or
  * leaks; the work is known to have failed (schema_memory_failed), or gives what it gives with memory. */
-#include "allocations.h"
-#include "dataset_profile.h"
-#include "dataset_rows.h"
-#include "memory.h"
-#include "memory_file.h"
-#include "predict.h"
-#include "skip.h"
-#include "training_support.h"
+#include "schema/dataset/profile.h"
+#include "schema/dataset/rows.h"
+#include "schema/memory.h"
+#include "schema/predict/predict.h"
+#include "tests/allocations.h"
+#include "tests/memory_file.h"
+#include "tests/schema/training_support.h"
+#include "tests/skip.h"
 
 #include <check.h>
 #include <fcntl.h>

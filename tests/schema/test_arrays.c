@@ -1,5 +1,5 @@
 /* test_arrays.c - NPY, NPZ and IDX. The NumPy files are NumPy's own (fixtures/arrays/make.py); what is in them stands here. */
-#include "ingest_support.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdio.h>

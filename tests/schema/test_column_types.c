@@ -1,8 +1,8 @@
 /* test_column_types.c - columns of times and texts, from the upload to the network's inputs: what is stored, what a training row sees, what a
  * prediction sees. Figures of the bag of words are scikit-learn's (TfidfVectorizer with sublinear_tf and the pattern \w+). */
-#include "memory_file.h"
-#include "predictor.h"
-#include "training_support.h"
+#include "schema/predict/predictor.h"
+#include "tests/memory_file.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* test_csv.c - CSV as RFC 4180 and people write it; every error with its line; the same file whatever the pieces. */
-#include "ingest_support.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* test_csv_dialect.c - what is found out of how a file is written, and what the user may say of it. */
-#include "formats/csv_dialect.h"
-#include "ingest_support.h"
+#include "schema/formats/csv_dialect.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* test_dataset.c - column files: exact round trips in every width, statistics, and damage of every kind found without a crash. */
-#include "../fuzz/column_file_repair.h"
-#include "column_file.h"
-#include "ingest_support.h"
+#include "schema/dataset/column_file.h"
+#include "tests/fuzz/column_file_repair.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 /* test_dataset_profile.c - ranks, measures of association and histograms against scipy 1.10 and numpy 1.24 (literals), and the JSON of a profile. */
-#include "association.h"
-#include "dataset_profile.h"
-#include "histogram.h"
-#include "ingest_support.h"
+#include "schema/dataset/association.h"
+#include "schema/dataset/histogram.h"
+#include "schema/dataset/profile.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <math.h>

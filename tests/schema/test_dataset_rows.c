@@ -1,7 +1,7 @@
 /* test_dataset_rows.c - rows as CSV, JSON lines and JSON, to the byte; parts of them; pieces; names of columns; compression. */
-#include "dataset_rows.h"
-#include "gzip.h"
-#include "ingest_support.h"
+#include "schema/dataset/rows.h"
+#include "schema/gzip.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* test_datetime.c - dates and words as texts say them: seconds as Python and the C library count them, places in the cycles, words of many scripts.
  */
-#include "datetime.h"
-#include "words.h"
+#include "schema/text/datetime.h"
+#include "schema/text/words.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* test_definition.c - definitions and options from JSON and back; every mistake at its pointer, all at once. */
-#include "definition.h"
-#include "options.h"
-#include "values.h"
+#include "schema/definition/definition.h"
+#include "schema/json/values.h"
+#include "schema/training/options.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* test_folds.c - cross-validation: every row validates once, classes and groups as they should, each fold fitted on its own training rows alone. */
-#include "folds.h"
-#include "training_support.h"
+#include "schema/resolve/folds.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <math.h>

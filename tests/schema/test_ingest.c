@@ -1,5 +1,5 @@
 /* test_ingest.c - what users are warned of, the types they give, the order of calls, the table of formats. */
-#include "ingest_support.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdlib.h>

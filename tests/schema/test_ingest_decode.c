@@ -1,5 +1,5 @@
 /* test_ingest_decode.c - gzip and zstd: the same file as without, several members, what is cut, damaged, followed by something, a bomb. */
-#include "ingest_support.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdlib.h>

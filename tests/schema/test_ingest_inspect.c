@@ -1,6 +1,6 @@
 /* test_ingest_inspect.c - what is guessed of a file's first bytes, wherever they end. */
-#include "ingest_inspect.h"
-#include "ingest_support.h"
+#include "schema/ingest/inspect.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdlib.h>

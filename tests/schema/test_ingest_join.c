@@ -1,6 +1,6 @@
 /* test_ingest_join.c - rows below rows, columns beside columns: cells, dictionaries, statistics; what does not fit together. */
-#include "ingest_join.h"
-#include "ingest_support.h"
+#include "schema/ingest/join.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <math.h>

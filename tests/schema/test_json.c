@@ -1,5 +1,5 @@
 /* test_json.c - datasets as JSON: records, columns, x and y; types; every error with its pointer; jansson's rules. */
-#include "ingest_support.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdlib.h>

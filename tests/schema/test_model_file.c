@@ -1,8 +1,8 @@
 /* test_model_file.c - models and checkpoints survive the way to bytes and back; damaged ones are refused, never read wrongly. */
-#include "memory_file.h"
-#include "model_file.h"
-#include "safetensors.h"
-#include "training_support.h"
+#include "schema/predict/model_file.h"
+#include "schema/predict/safetensors.h"
+#include "tests/memory_file.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <stdlib.h>

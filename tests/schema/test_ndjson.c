@@ -1,5 +1,5 @@
 /* test_ndjson.c - one JSON object a line: rows, every error with its line, the same file whatever the pieces. */
-#include "ingest_support.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* test_number.c - reading numbers is correctly rounded (compared with strtod), strict where JSON is, and writing reads back. */
-#include "dataset.h"
-#include "number.h"
+#include "schema/dataset/dataset.h"
+#include "schema/text/number.h"
 
 #include <check.h>
 #include <math.h>

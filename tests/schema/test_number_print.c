@@ -1,5 +1,5 @@
 /* test_number_print.c - printed numbers read back as the same bits (by strtod, not by our reader) and no shorter decimal does. */
-#include "number_print.h"
+#include "schema/text/number_print.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* test_predict.c - predict bodies: the one-pass reader and the patient one agree, values and labels are right, problems stand at their place. */
-#include "memory_file.h"
-#include "predictor.h"
-#include "training_support.h"
+#include "schema/predict/predictor.h"
+#include "tests/memory_file.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* test_preprocessing.c - fitted on the training rows only, transformed by hand-computed numbers, read back to the same bits. */
-#include "training_support.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <math.h>

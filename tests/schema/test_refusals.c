@@ -1,5 +1,5 @@
 /* test_refusals.c - what a job asks for takes effect, is refused when it is submitted, or is warned of. */
-#include "training_support.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <stdio.h>

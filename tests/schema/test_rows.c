@@ -1,5 +1,5 @@
 /* test_rows.c - rows read many at once: in any order, over the seams of blocks and slots, with what is missing; and what is fitted on them. */
-#include "training_support.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* test_source.c - the split: stratified, complete, by seed; batches from memory and from the file are the same bits. */
-#include "training_support.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* test_spelling.c - numbers and dates as people write them, and numbers that are codes. */
-#include "ingest_support.h"
-#include "number_format.h"
+#include "schema/text/number_format.h"
+#include "tests/schema/ingest_support.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* test_targets.c - several targets: a list learnt side by side or with an output each, a map by layer, mixed tasks, tensors; what is wrong with a
  * request, with its place; specs that decode to the same training; the predictions of each kind. */
-#include "memory_file.h"
-#include "predictor.h"
-#include "training_support.h"
+#include "schema/predict/predictor.h"
+#include "tests/memory_file.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <stdio.h>

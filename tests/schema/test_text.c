@@ -1,6 +1,6 @@
 /* test_text.c - the growing buffer and its maximum, JSON pieces, nearest names. */
-#include "text.h"
-#include "values.h"
+#include "schema/json/values.h"
+#include "schema/text/text.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* test_training.c - a job resolved against its data: features, task, labels, the output layer that was left out, the loss. */
-#include "text.h"
-#include "training_support.h"
-#include "values.h"
+#include "schema/json/values.h"
+#include "schema/text/text.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* test_validation.c - another dataset as validation: it goes through the preprocessing fitted on the job's own rows, or is refused with its reasons.
  */
-#include "training_support.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <stdio.h>

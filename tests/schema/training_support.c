@@ -1,5 +1,5 @@
 /* training_support.c - trainings from texts. */
-#include "training_support.h"
+#include "tests/schema/training_support.h"
 
 #include <check.h>
 #include <stdio.h>

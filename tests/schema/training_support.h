@@ -2,8 +2,8 @@
 #ifndef TESTS_TRAINING_SUPPORT_H
 #define TESTS_TRAINING_SUPPORT_H
 
-#include "ingest_support.h"
-#include "training.h"
+#include "schema/resolve/training.h"
+#include "tests/schema/ingest_support.h"
 
 struct resolved {
     struct loaded loaded;

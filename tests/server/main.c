@@ -1,5 +1,5 @@
 /* main.c - runs the suites of server/; the exit status follows the result. CK_RUN_SUITE picks one. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
 Suite *suite_server_settings(void);
 Suite *suite_server_wire(void);

@@ -1,5 +1,5 @@
 /* test_settings.c - flags before environment before file; a wrong one names itself and the nearest. */
-#include "settings.h"
+#include "server/settings.h"
 
 #include <check.h>
 #include <stdio.h>

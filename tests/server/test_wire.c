@@ -1,5 +1,5 @@
 /* test_wire.c - frames between supervisor and job process: whole, in pieces, too large, cut short. */
-#include "wire.h"
+#include "server/jobs/wire.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* helper.c - see helper.h */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
 #include <fcntl.h>
 #include <ftw.h>

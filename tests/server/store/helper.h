@@ -3,7 +3,7 @@
 #ifndef TESTS_STORE_HELPER_H
 #define TESTS_STORE_HELPER_H
 
-#include "store.h"
+#include "server/store/store.h"
 
 #include <check.h>
 #include <stdio.h>

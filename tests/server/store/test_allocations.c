@@ -1,10 +1,10 @@
 /* test_allocations.c - memory runs out in the store: for every N the Nth allocation of a job's life fails, in the caller's thread, the writer's or in
  * SQLite. Every verb either does what it says or fails with a message that says so; afterwards the store works, and nothing is half done. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
-#include "allocations.h"
-#include "skip.h"
-#include "sqlite.h"
+#include "server/store/sqlite/sqlite.h"
+#include "tests/allocations.h"
+#include "tests/skip.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* test_datasets.c - names, versions, lists and deletion of datasets. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
 static enum store_result create(const char *name, const char *file, bool replace, int64_t *version) {
     struct store_dataset dataset = {.rows = 344, .bytes = 12345, .description = (char *)(uintptr_t) "{\"columns\":[\"a\"]}"};

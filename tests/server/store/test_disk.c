@@ -1,8 +1,8 @@
 /* test_disk.c - what may happen to a server and its disk: kill -9, a full disk, failing writes and fsyncs, no memory for SQLite; the WAL's bound;
  * disk space given back. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
-#include "sqlite.h"
+#include "server/store/sqlite/sqlite.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* test_events.c - lists of events, checkpoints, answers to repeated requests. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
 /* ---- events ---- */
 

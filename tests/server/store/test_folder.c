@@ -1,7 +1,7 @@
 /* test_folder.c - the data folder: its making, its lock, what start-up refuses, repairs and removes; ids and times. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
-#include "sqlite.h"
+#include "server/store/sqlite/sqlite.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* test_jobs.c - filing, reading, listing, cancelling and deleting jobs: the submitter's side. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
 #include <stdarg.h>
 

@@ -1,5 +1,5 @@
 /* test_models.c - definitions, versions and their blobs. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
 static int64_t train(const char *blob, size_t size) {
     char id[STORE_ID_SIZE];

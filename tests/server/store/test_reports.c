@@ -1,5 +1,5 @@
 /* test_reports.c - claim, report, give back, end, recover: the supervisor's side, with the invariants 2 to 5. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
 static struct store_report metrics_report(struct store_event *event, int64_t epoch) {
     *event = (struct store_event){.type = "metrics", .epoch = epoch, .data = TEXT("{\"loss\":0.5}")};

@@ -1,7 +1,7 @@
 /* test_writer.c - groups of operations: many threads, failing operations and commits, who is told. */
-#include "helper.h"
+#include "tests/server/store/helper.h"
 
-#include "sqlite.h"
+#include "server/store/sqlite/sqlite.h"
 
 #include <stdatomic.h>
 

@@ -1,0 +1,33 @@
+/* initializer.h - the contract of an initializer: one file in initializers/, one line in initializers.def. */
+#ifndef BP_INITIALIZER_H
+#define BP_INITIALIZER_H
+
+#include "engine/base/random.h"
+#include "engine/base/registry.h"
+
+struct bp_initializer_ops;
+
+/* One weight tensor of a layer. `plan` fills everything but offset. */
+struct bp_tensor {
+    char name[32];         /* "kernel", "bias" */
+    struct bp_shape shape; /* here all dimensions are the tensor's own: no batch */
+    const struct bp_initializer_ops *initializer;
+    double initializer_numbers[4]; /* its parameters */
+    double fan_in, fan_out;
+    bool penalised; /* the L1 and L2 penalties and max_norm apply (kernels, not biases) */
+    bool state;     /* not trained by gradients: the layer's `settle` renews it (running statistics) */
+    size_t offset;  /* in reals, into the buffer of all weights; set by the network */
+};
+
+struct bp_initializer_ops {
+    struct bp_entry entry; /* at most 4 parameters, all numbers: the tensor holds them */
+    /* Fills W[0..n) of the tensor. Values are drawn in double and rounded once. */
+    void (*fill)(const struct bp_tensor *tensor, struct bp_random *random, bp_real *W, size_t n);
+};
+
+/* For plan: gives the tensor the initializer that a parameter asks for, with its own parameters. */
+void bp_tensor_initialize(struct bp_tensor *tensor, const struct bp_value *asked);
+/* The initializer asked for, or what "auto" (or NULL) stands for. In initializers/auto.c. */
+const struct bp_initializer_ops *bp_initializer_resolve(const struct bp_entry *asked);
+
+#endif

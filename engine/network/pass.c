@@ -1,0 +1,199 @@
+/* pass.c - forward through the nodes in order, backward in reverse. Both cannot fail and allocate nothing.
+ * Gradients of a node with several readers: the first to come back stores, the others add (`written`). */
+#include "engine/kernels/kernels.h"
+#include "engine/network/workspace.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double no_numbers[4];
+
+/* A view with a buffer of its own (at the output): the numbers are copied. */
+static void copy_view(const struct bp_workspace *ws, int32_t node, int32_t batch) {
+    if (ws->owner[node] == node)
+        memcpy(ws->a[node], ws->passes[node].x[0], (size_t)batch * (size_t)bp_shape_size(&ws->network->nodes[node].out) * sizeof(bp_real));
+}
+
+/* The mask of a layer that joins sequences with different masks: where all of them are there. */
+static void join_masks(const struct bp_node *node, const struct bp_pass *pass) {
+    const size_t n = (size_t)pass->batch * (size_t)node->out.dims[0];
+    for (size_t i = 0; i < n; i++) pass->mask_out[i] = 1;
+    for (int32_t k = 0; k < node->inputs_count; k++)
+        for (size_t i = 0; pass->mask[k] && i < n; i++) pass->mask_out[i] *= pass->mask[k][i];
+}
+
+/* Hidden steps of an input become 0: whoever else reads them does not look there. */
+static void clear_hidden(const struct bp_node *node, const struct bp_pass *pass, int32_t k, bp_real *x) {
+    const size_t steps = (size_t)node->in[k].dims[0], width = (size_t)bp_shape_size(&node->in[k]) / steps;
+    for (size_t i = 0; i < (size_t)pass->batch * steps; i++)
+        if (pass->mask[k][i] == 0) memset(x + i * width, 0, width * sizeof *x);
+}
+
+static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t batch, const struct bp_draw *draw) {
+    const struct bp_network *net = ws->network;
+    for (int32_t i = net->inputs_count; i < net->nodes_count; i++) {
+        const struct bp_node *node = &net->nodes[i];
+        struct bp_pass *pass = &ws->passes[i];
+        if (node->ops->view) {
+            copy_view(ws, i, batch);
+            continue;
+        }
+        pass->batch = batch;
+        pass->training = draw != NULL;
+        pass->bfloat16 = pass->training && ws->bfloat16;
+        if (draw) {
+            pass->seed = draw->seed;
+            pass->step = draw->step;
+            pass->first = draw->first;
+            pass->share = draw->share > 0 ? draw->share : 1;
+        }
+        for (int32_t t = 0; t < node->tensors_count; t++) pass->W[t] = weights + node->tensors[t].offset;
+        if (pass->mask_out && node->mask == BP_MASK_PASS) join_masks(node, pass);
+        for (int32_t k = 0; node->mask == BP_MASK_ZERO && k < node->inputs_count; k++)
+            if (pass->mask[k]) clear_hidden(node, pass, k, ws->a[node->inputs[k]]);
+        node->ops->forward(node, pass);
+    }
+}
+
+const bp_real *bp_predict(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch) {
+    bp_flush_denormals();
+    forward(weights, workspace, batch, NULL);
+    for (int32_t i = 0; i < network->outputs_count; i++) {
+        const struct bp_output *output = &network->outputs[i];
+        const struct bp_shape *out = &output->shape;
+        bp_real *a = workspace->a[output->node]; /* (B, out...) */
+        if (!output->head) continue;
+        const size_t width = out->rank ? (size_t)out->dims[out->rank - 1] : 1;
+        output->head->forward(no_numbers, (size_t)batch * (size_t)bp_shape_size(out) / width, width, a, a);
+    }
+    return bp_workspace_output(workspace, 0);
+}
+
+/* Whether a step of `width` numbers is there: none is missing. Missing ones become 0 in the copy, which losses read. */
+static bool copy_step(const bp_real *y, int32_t width, bp_real *copy) {
+    bool there = true;
+    for (int32_t j = 0; j < width; j++) there = there && !isnan(y[j]);
+    for (int32_t j = 0; j < width; j++) copy[j] = there ? y[j] : 0;
+    return there;
+}
+
+/* Each step or position becomes a row of its own, that counts what its sample does, times its class; hidden and missing ones and those without a
+ * class get no weight, and the class or the target 0. Returns what all rows count. */
+static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
+    const struct bp_output *out = &ws->network->outputs[output];
+    const int32_t rows = bp_output_rows(ws->network, output), steps = out->shape.dims[0];
+    const int32_t width = out->steps ? bp_loss_target_width(out->loss, out->values, &out->shape) / rows : 1; /* of a row in y */
+    const bp_real *mask = ws->mask[out->node], *y = call->y;                       /* (B, steps) or NULL, (B, rows, width) */
+    bp_real *weights = ws->row_weights[output], *copies = ws->row_classes[output]; /* (B, rows), (B, rows, width) or NULL */
+    bp_real *row_counts = ws->row_counts[output];                                  /* (B, rows): the weights without those of classes */
+    double sum = 0;
+    call->width /= rows;
+    for (int32_t i = 0; i < call->batch; i++) {
+        const double sample = bp_sample_weight(call->weights, (size_t)i), count = bp_sample_weight(call->counts, (size_t)i);
+        for (int32_t r = 0; r < rows; r++) {
+            const int64_t at = (int64_t)i * rows + r;
+            bool counts = !mask || mask[(int64_t)i * steps + r / (rows / steps)] != 0;
+            double weight = sample;
+            if (out->steps) {
+                counts = copy_step(y + at * width, width, copies + at * width) && counts;
+            } else if (copies) {
+                const bp_real class = y[at];
+                counts = counts && !(class < 0);
+                copies[at] = counts ? class : 0;
+                if (call->class_weights && class >= 0 && class < (bp_real)call->width) weight *= call->class_weights[(int32_t) class];
+            }
+            weights[at] = counts ? (bp_real)weight : 0;
+            row_counts[at] = counts ? (bp_real)count : 0;
+            sum += (double)weights[at];
+        }
+    }
+    if (copies) call->y = copies;
+    call->weights = weights;
+    call->counts = row_counts;
+    call->batch *= rows;
+    return sum;
+}
+
+double bp_output_rows_weight(const struct bp_workspace *workspace, int32_t output, const struct bp_loss_call *call) {
+    struct bp_loss_call rows = *call;
+    rows.width = (int32_t)bp_shape_size(&workspace->network->outputs[output].shape);
+    return weigh_rows(workspace, output, &rows);
+}
+
+/* The weights of the rows by themselves, or so that those of this call count as much as its samples: each row the same. */
+static void share_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
+    double samples = 0, share = call->row_share;
+    for (int32_t i = 0; i < call->batch; i++) samples += bp_sample_weight(call->weights, (size_t)i);
+    const double rows = weigh_rows(ws, output, call);
+    if (share <= 0) share = rows > 0 ? samples / rows : 0;
+    if (share != 1) bp_kernels()->scale((size_t)call->batch, (bp_real)share, ws->row_weights[output]);
+}
+
+void bp_workspace_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch,
+                          const struct bp_draw *draw) {
+    (void)network;
+    workspace->batch = batch;
+    forward(weights, workspace, batch, draw);
+}
+
+double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_loss_call *call, bool gradients) {
+    const struct bp_output *out = &workspace->network->outputs[output];
+    call->width = (int32_t)bp_shape_size(&out->shape);
+    if (!call->z) call->z = workspace->a[out->node];
+    if (!call->d_z) call->d_z = gradients ? workspace->d[out->node] : NULL;
+    call->scale *= out->weight;
+    if (workspace->row_weights[output]) share_rows(workspace, output, call);
+    call->loss = out->loss->evaluate(out->values, call);
+    return out->weight * call->loss;
+}
+
+double bp_loss_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, const struct bp_draw *draw,
+                       struct bp_loss_call *calls, bool gradients) {
+    double loss = 0;
+    bp_workspace_forward(network, weights, workspace, calls[0].batch, draw);
+    for (int32_t i = 0; i < network->outputs_count; i++) {
+        calls[i].z = calls[i].d_z = NULL;
+        loss += bp_output_loss(workspace, i, &calls[i], gradients);
+    }
+    return loss;
+}
+
+/* The gradient comes back through a view with a buffer of its own. */
+static void backward_view(struct bp_workspace *ws, int32_t at, int32_t batch) {
+    const int32_t from = ws->network->nodes[at].inputs[0], owner = ws->owner[from];
+    const size_t n = (size_t)batch * (size_t)bp_shape_size(&ws->network->nodes[at].out);
+    if (ws->owner[at] != at) return;
+    if (ws->written[owner]) bp_kernels()->scaled_add(n, 1, ws->d[at], ws->d[from]);
+    else memcpy(ws->d[from], ws->d[at], n * sizeof(bp_real));
+    ws->written[owner] = true;
+}
+
+void bp_loss_backward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, bp_real *gradient, bool keep,
+                      bool input_gradients) {
+    struct bp_workspace *ws = workspace;
+    (void)weights; /* forward has set them */
+    const int32_t batch = ws->batch;
+    memset(ws->written, 0, (size_t)network->nodes_count * sizeof *ws->written);
+    for (int32_t i = 0; i < network->outputs_count; i++) ws->written[network->outputs[i].node] = true; /* by the losses */
+    for (int32_t i = network->nodes_count - 1; i >= network->inputs_count; i--) {
+        const struct bp_node *node = &network->nodes[i];
+        struct bp_pass *pass = &ws->passes[i];
+        if (!ws->learns[i] && !input_gradients) continue;
+        if (node->ops->view) {
+            backward_view(ws, i, batch);
+            continue;
+        }
+        for (int32_t k = 0; k < node->inputs_count; k++) {
+            const int32_t from = node->inputs[k], owner = ws->owner[from];
+            const bool wanted = ws->learns[from] || input_gradients;
+            pass->d_x[k] = wanted ? ws->d[from] : NULL;
+            pass->keep_x[k] = ws->written[owner];
+            ws->written[owner] = ws->written[owner] || wanted;
+        }
+        for (int32_t t = 0; t < node->tensors_count; t++) pass->d_W[t] = gradient + node->tensors[t].offset;
+        pass->keep_W = keep;
+        node->ops->backward(node, pass);
+        for (int32_t k = 0; node->mask == BP_MASK_ZERO && k < node->inputs_count; k++)
+            if (pass->mask[k] && pass->d_x[k]) clear_hidden(node, pass, k, pass->d_x[k]);
+    }
+}

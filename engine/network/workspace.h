@@ -1,0 +1,33 @@
+/* workspace.h - private to workspace.c and pass.c: one thread's buffers, and the calls of every layer, made ready once. */
+#ifndef BP_WORKSPACE_H
+#define BP_WORKSPACE_H
+
+#include "engine/network/network.h"
+
+struct bp_workspace {
+    const struct bp_network *network;
+    int32_t batch_max, batch; /* most samples; those of the last pass for a loss */
+    bool training, bfloat16;
+    struct bp_pass *passes; /* [nodes] pointers settled; batch, weights and flags are set per call */
+    bp_real **a;            /* [nodes] activations (B, out...) */
+    bp_real **d;            /* [nodes] their gradients, NULL unless training */
+    int32_t *owner;         /* [nodes] the node whose buffers it uses: itself, or what a view looks at */
+    bool *learns;           /* [nodes] weights lie at it or before it: its gradient is wanted */
+    bp_real **mask;         /* [nodes] the mask of its output (B, steps), NULL: none */
+    bp_real **row_weights;  /* [outputs] (B, steps) of an output with a mask or with steps that may be missing, (B, positions) of one with classes by
+                               position, else NULL */
+    bp_real **row_counts;   /* [outputs] likewise: what each counts in metrics */
+    bp_real **row_classes;  /* [outputs] (B, positions) of the latter, else NULL */
+    bool *written;          /* [nodes] during a backward pass: the gradient buffer of this owner holds something */
+    bp_real *reals;         /* the one allocation behind a, d, memo, scratch and masks */
+};
+
+/* The forward pass of bp_loss_forward alone. */
+void bp_workspace_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch,
+                          const struct bp_draw *draw);
+/* Then the loss of one output, times its weight: call as bp_loss_forward takes it; its z and d_z may be given, else they are the workspace's. */
+double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_loss_call *call, bool gradients);
+/* After the forward pass, of an output with row_weights: what its rows of this call count together. */
+double bp_output_rows_weight(const struct bp_workspace *workspace, int32_t output, const struct bp_loss_call *call);
+
+#endif

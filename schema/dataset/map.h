@@ -1,0 +1,43 @@
+/* map.h - a column file in memory, as open.c has checked it and dataset.c reads it. Private to them and to who writes behind it. */
+#ifndef SCHEMA_DATASET_MAP_H
+#define SCHEMA_DATASET_MAP_H
+
+#include "schema/dataset/cell_dictionary.h"
+#include "schema/dataset/column_file.h"
+
+#include <string.h>
+
+/* Columns that came together: see column_file.h. */
+struct dataset_set {
+    int32_t first, columns;
+    int64_t rows_per_group, groups_count;
+    const unsigned char *groups; /* struct column_file_group each, unaligned */
+};
+
+struct schema_dataset_map {
+    const unsigned char *start;
+    size_t size;
+    int32_t sets_count;
+    struct dataset_set *sets;
+    int32_t *set_of;              /* per column */
+    int64_t *per_cell;            /* numbers in one cell, per column */
+    struct column_traces *traces; /* per column */
+    struct schema_dictionary names;
+};
+
+static inline const struct dataset_set *dataset_set(const struct schema_dataset *d, int32_t column) {
+    return &d->map->sets[d->map->set_of[column]];
+}
+
+static inline int64_t dataset_group_rows(const struct schema_dataset *d, const struct dataset_set *set, int64_t g) {
+    const int64_t left = d->rows - g * set->rows_per_group;
+    return left < set->rows_per_group ? left : set->rows_per_group;
+}
+
+static inline struct column_file_group dataset_group(const struct dataset_set *set, int64_t g) {
+    struct column_file_group group;
+    memcpy(&group, set->groups + (size_t)g * sizeof group, sizeof group);
+    return group;
+}
+
+#endif

@@ -1,0 +1,35 @@
+/* rows.h - the rows of a dataset as text, piece by piece: CSV, JSON lines, JSON. What comes out can be uploaded again.
+ *
+ * Memory is bounded by a piece, some thousand cells and one row, or one cell where that is a tensor, however large the dataset; pages of the
+ * mapping that have been written out are let go. */
+#ifndef SCHEMA_DATASET_ROWS_H
+#define SCHEMA_DATASET_ROWS_H
+
+#include "schema/dataset/dataset.h"
+#include "schema/problems.h"
+
+enum schema_rows_format {
+    SCHEMA_ROWS_CSV,    /* RFC 4180 with a header; lines end in LF; missing: empty; tensors: a JSON array in quotes */
+    SCHEMA_ROWS_NDJSON, /* an object a line; missing: null */
+    SCHEMA_ROWS_JSON    /* {"records":[...]} */
+};
+
+struct schema_rows_request {
+    enum schema_rows_format format;
+    const int32_t *columns; /* in this order; NULL: all as they are */
+    int32_t columns_count;
+    int64_t first, count; /* rows; what lies beyond the last row is left out */
+};
+
+/* The columns named in "a,b,\"with, comma\"": a list of distinct ones of the dataset. *columns is the caller's (free). */
+int schema_dataset_columns_parse(const struct schema_dataset *dataset, const char *text, int32_t **columns, int32_t *count,
+                                 struct schema_problems *problems);
+
+struct schema_rows;
+/* The dataset must outlive it and belong to it alone, as it lets go of pages. The result is the caller's; NULL without memory. */
+struct schema_rows *schema_rows_new(const struct schema_dataset *dataset, const struct schema_rows_request *request);
+/* The next piece of about 64 KB, borrowed until the next call; *size 0: that was all. -1: no memory. */
+int schema_rows_next(struct schema_rows *rows, const char **bytes, size_t *size);
+void schema_rows_free(struct schema_rows *rows);
+
+#endif

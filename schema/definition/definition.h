@@ -1,0 +1,57 @@
+/* definition.h - a model definition: {"layers":[...], "inputs"?, "loss"?, "metrics"?, "outputs"?} to and from engine structs. */
+#ifndef SCHEMA_DEFINITION_H
+#define SCHEMA_DEFINITION_H
+
+#include "engine/metrics/metric.h"
+#include "engine/network/network.h"
+#include "engine/train/train.h"
+#include "schema/problems.h"
+
+enum { SCHEMA_LAYERS_MAX = 1000 };
+
+/* What is said of one output by its name, where there are several. */
+struct schema_named_output {
+    char name[BP_NAME_MAX];
+    const struct bp_loss_ops *loss; /* NULL: chosen by the task */
+    struct bp_value loss_values[BP_VALUES_MAX];
+    double weight; /* of its loss, 0: 1 */
+    bool metrics_given;
+    int32_t metrics_count;
+    const struct bp_metric_ops *metrics[BP_METRICS_MAX];
+    double metric_numbers[BP_METRICS_MAX][BP_METRIC_NUMBERS_MAX];
+};
+
+struct schema_definition {
+    int32_t inputs_count, layers_count;
+    struct bp_input *inputs; /* as given under "inputs"; none is common */
+    struct bp_layer *layers;
+    int32_t outputs_count; /* 0: the last layer */
+    char outputs[BP_OUTPUTS_MAX][BP_NAME_MAX];
+    const struct bp_loss_ops *loss; /* of every output that `named` does not tell about; NULL: chosen by the task */
+    struct bp_value loss_values[BP_VALUES_MAX];
+    bool metrics_given;
+    int32_t metrics_count;
+    const struct bp_metric_ops *metrics[BP_METRICS_MAX];
+    double metric_numbers[BP_METRICS_MAX][BP_METRIC_NUMBERS_MAX];
+    int32_t named_count;
+    struct schema_named_output named[BP_OUTPUTS_MAX];
+};
+
+/* Decodes a definition; members named in `others` are the caller's ("name"). pointer: where the object stands in the request. NULL with problems.
+ * Checks names, parameters, wiring, and shapes as far as the definition alone tells them. */
+struct schema_definition *schema_definition_decode(const json_t *json, const char *pointer, const char *const *others,
+                                                   struct schema_problems *problems);
+void schema_definition_free(struct schema_definition *definition);
+/* Everything spelt out, defaults too; decoding it again gives the same definition. */
+json_t *schema_definition_encode(const struct schema_definition *definition);
+/* Appends a dense layer (an output that was left out), named so and reading the layer `input` (both "" as usual). 0, or -1 without memory. */
+int schema_definition_append_dense(struct schema_definition *definition, int32_t units, const char *activation, const char *name, const char *input);
+/* What is said of the output of that name, added when there is nothing yet; NULL: there are too many. */
+struct schema_named_output *schema_definition_named(struct schema_definition *definition, const char *name);
+/* The engine's view; borrowed from the definition. inputs replaces the definition's own when given. */
+struct bp_graph schema_definition_graph(const struct schema_definition *definition, const struct bp_input *inputs, int32_t inputs_count);
+/* The layers' shapes and parameters: [{"name","type","inputs":[...],"output_shape":[...],"parameters":n}]. */
+json_t *schema_network_layers_json(const struct bp_network *network);
+json_t *schema_shape_json(const struct bp_shape *shape);
+
+#endif

@@ -1,0 +1,193 @@
+/* scale.c - how numbers are scaled, what missing ones become; places of categories. */
+#include "schema/preprocessing/preprocessing.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- numbers ------------------------------------------------------------------------------------------------------------ */
+
+static int compare(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Linear between the order statistics, as NumPy's default. */
+static double quantile(const double *sorted, int64_t n, double share) {
+    const double at = share * (double)(n - 1);
+    const int64_t low = (int64_t)at;
+    return low + 1 < n ? sorted[low] + (at - (double)low) * (sorted[low + 1] - sorted[low]) : sorted[n - 1];
+}
+
+static double symmetric_log(double v) {
+    return v < 0 ? -log1p(-v) : log1p(v);
+}
+
+/* v's place among the knots, 0 to 1: linear between them, in the middle of equal ones. */
+static double place_of(const double *knots, double v) {
+    int32_t below = 0, upto = 0; /* knots below v, and not above it */
+    while (below < SCHEMA_KNOTS && knots[below] < v) below++;
+    for (upto = below; upto < SCHEMA_KNOTS && knots[upto] == v;) upto++;
+    if (upto > below) return (below + upto - 1) / 2.0 / (SCHEMA_KNOTS - 1);
+    if (below == 0 || below == SCHEMA_KNOTS) return below ? 1 : 0;
+    return (below - 1 + (v - knots[below - 1]) / (knots[below] - knots[below - 1])) / (SCHEMA_KNOTS - 1);
+}
+
+static double before_centring(const struct schema_feature *f, double v) {
+    switch (f->options.scale) {
+    case SCHEMA_SCALE_LOG: return symmetric_log(v);
+    case SCHEMA_SCALE_QUANTILE: return f->knots ? place_of(f->knots, v) : v;
+    default: return v;
+    }
+}
+
+double schema_scale_clip(double z, double clip) {
+    const double half = clip / 2, t = (fabs(z) - half) / half;
+    if (!(clip > 0) || !(t > 0) || fabs(z) > (double)FLT_MAX) return z;
+    return copysign(half + half * t / sqrt(1 + t * t), z);
+}
+
+float schema_scale_float(double z) {
+    return fabs(z) > (double)FLT_MAX ? (float)copysign((double)INFINITY, z) : (float)z;
+}
+
+bool schema_feature_far(const struct schema_feature *f, double v) {
+    const double reach = f->constant ? 0 : (f->max - f->min) / 2;
+    return isfinite(f->min) && isfinite(f->max) && (v < f->min - reach || v > f->max + reach);
+}
+
+void schema_feature_unscaled(struct schema_feature *f) {
+    f->mean = f->fill = f->clip = 0;
+    f->std = 1;
+    f->min = (double)-INFINITY; /* whatever its user takes */
+    f->max = (double)INFINITY;
+    f->constant = false;
+    free(f->channels);
+    f->channels = NULL;
+    f->channels_count = 0;
+}
+
+double schema_scale_apply(const struct schema_feature *f, double v) {
+    return schema_scale_clip((before_centring(f, f->constant ? f->min : v) - f->mean) / f->std, f->clip);
+}
+
+void schema_scale_many(const struct schema_feature *f, const double *v, int32_t n, float *out, int64_t stride) {
+    const double half = f->clip > 0 ? f->clip / 2 : (double)FLT_MAX;
+    if (f->options.scale == SCHEMA_SCALE_STANDARD && !f->indicator && !f->constant) {
+        for (int32_t i = 0; i < n; i++) {
+            const double z = ((isnan(v[i]) ? f->fill : v[i]) - f->mean) / f->std;
+            out[i * stride] = fabs(z) <= half ? (float)z : schema_scale_float(schema_scale_clip(z, f->clip));
+        }
+        return;
+    }
+    for (int32_t i = 0; i < n; i++, out += stride) {
+        out[0] = schema_scale_float(schema_scale_apply(f, isnan(v[i]) ? f->fill : v[i]));
+        if (f->indicator) out[1] = isnan(v[i]) ? 1.0f : 0.0f;
+    }
+}
+
+/* Sorted values to centre and width. */
+static int fit_scale(struct schema_feature *f, double *sorted, int64_t n) {
+    struct schema_moments m = {0};
+    if (f->options.scale == SCHEMA_SCALE_NONE || n == 0) return 0;
+    if (f->options.scale == SCHEMA_SCALE_MINMAX || f->options.scale == SCHEMA_SCALE_ROBUST) {
+        const bool robust = f->options.scale == SCHEMA_SCALE_ROBUST;
+        const double low = robust ? quantile(sorted, n, 0.25) : sorted[0], high = robust ? quantile(sorted, n, 0.75) : sorted[n - 1];
+        f->mean = robust ? quantile(sorted, n, 0.5) : low;
+        f->std = high > low && isfinite(high - low) ? high - low : 1;
+        return 0;
+    }
+    if (f->options.scale == SCHEMA_SCALE_QUANTILE) {
+        if (!(f->knots = calloc(SCHEMA_KNOTS, sizeof *f->knots))) return -1;
+        for (int32_t k = 0; k < SCHEMA_KNOTS; k++) f->knots[k] = quantile(sorted, n, (double)k / (SCHEMA_KNOTS - 1));
+    }
+    for (int64_t i = 0; i < n; i++) sorted[i] = before_centring(f, sorted[i]);
+    schema_moments_add_many(&m, sorted, n);
+    schema_moments_result(&m, &f->mean, &f->std);
+    return 0;
+}
+
+bool schema_scale_by_moments(const struct schema_feature *f) {
+    return f->options.scale == SCHEMA_SCALE_STANDARD && f->options.missing != SCHEMA_MISSING_MEDIAN;
+}
+
+static double clip_of(const struct schema_feature *f) {
+    const bool bounded = f->options.scale == SCHEMA_SCALE_QUANTILE || f->options.scale == SCHEMA_SCALE_NONE || f->type == SCHEMA_BOOLEAN;
+    return bounded || f->options.clip < 0 ? 0 : f->options.clip > 0 ? f->options.clip : SCHEMA_CLIP;
+}
+
+int schema_scale_begin(struct schema_feature *f, const struct schema_moments *m, int64_t n, struct bp_error *error) {
+    double spread;
+    schema_moments_result(m, &f->fill, &spread);
+    const bool missing = m->n < (double)n;
+    f->indicator = missing && (f->options.missing == SCHEMA_MISSING_AUTO || f->options.missing == SCHEMA_MISSING_INDICATOR);
+    f->min = m->n > 0 ? m->min : 0;
+    f->max = m->n > 0 ? m->max : 0;
+    f->constant = f->type != SCHEMA_BOOLEAN && schema_moments_constant(m);
+    f->constant = f->constant || f->min == f->max;
+    f->clip = clip_of(f);
+    if (f->options.scale == SCHEMA_SCALE_STANDARD) {
+        f->mean = f->fill;
+        f->std = spread;
+    }
+    if (f->type == SCHEMA_BOOLEAN) f->std = 1;
+    if (f->options.missing == SCHEMA_MISSING_CONSTANT) f->fill = f->options.constant;
+    if (f->options.scale == SCHEMA_SCALE_NONE && m->n > 0 && fmax(fabs(m->min), fabs(m->max)) > (double)FLT_MAX)
+        return bp_error_set(error, "/features",
+                            "column \"%.60s\" ranges from %.6g to %.6g in the training rows, and its scale is \"none\": float32 does not hold that; "
+                            "leave scale out",
+                            f->name, m->min, m->max);
+    return schema_moments_check(m, "/features", f->name, error);
+}
+
+static void read_values(const void *context, const int64_t *places, int64_t n, double *out) {
+    for (int64_t i = 0; i < n; i++) out[i] = ((const double *)context)[places[i]];
+}
+
+int schema_scale_fit(struct schema_feature *f, double *values, int64_t n, struct bp_error *error) {
+    int64_t there = 0;
+    struct schema_moments m = {0};
+    schema_moments_add_many(&m, values, n);
+    schema_moments_trim(&m, &(struct schema_numbers){read_values, values, n});
+    if (schema_scale_begin(f, &m, n, error) != 0) return -1;
+    for (int64_t i = 0; i < n; i++)
+        if (!isnan(values[i])) values[there++] = values[i];
+    if (f->options.scale != SCHEMA_SCALE_STANDARD || f->options.missing == SCHEMA_MISSING_MEDIAN)
+        qsort(values, (size_t)there, sizeof *values, compare);
+    if (f->options.missing == SCHEMA_MISSING_MEDIAN && there > 0) f->fill = quantile(values, there, 0.5);
+    if (f->options.scale != SCHEMA_SCALE_STANDARD && fit_scale(f, values, there) != 0) return bp_error_set(error, "", "out of memory");
+    return 0;
+}
+
+/* ---- categories --------------------------------------------------------------------------------------------------------- */
+
+struct category {
+    char *text;
+    int64_t count;
+};
+
+/* Numbers by value, then texts. */
+static int compare_categories(const void *a, const void *b) {
+    const char *x = ((const struct category *)a)->text, *y = ((const struct category *)b)->text;
+    char *x_end, *y_end;
+    const double u = strtod(x, &x_end), v = strtod(y, &y_end);
+    if (*x && *y && !*x_end && !*y_end && u != v) return u < v ? -1 : 1;
+    return strcmp(x, y);
+}
+
+int schema_places_fit(struct schema_feature *f, const int64_t *counts) {
+    const int32_t n = f->categories_count;
+    struct category *sorted = calloc((size_t)n + 1, sizeof *sorted);
+    struct schema_moments m = {0};
+    if (!sorted) return -1;
+    for (int32_t i = 0; i < n; i++) sorted[i] = (struct category){f->categories[i], counts[i]};
+    qsort(sorted, (size_t)n, sizeof *sorted, compare_categories);
+    for (int32_t i = 0; i < n; i++) {
+        f->categories[i] = sorted[i].text;
+        for (int64_t k = 0; k < sorted[i].count; k++) schema_moments_add(&m, i);
+    }
+    free(sorted);
+    if (f->options.encode == SCHEMA_ENCODE_ORDINAL) schema_moments_result(&m, &f->mean, &f->std);
+    return 0;
+}

@@ -1,0 +1,193 @@
+/* effect.c - what a job asks for takes effect, or is refused or warned of: options and parts of a definition that contradict the data or
+ * each other, or that nothing follows from. What suits a loss or an output is in output.c, metrics in metrics.c. */
+#include "schema/resolve/resolution.h"
+
+#include "schema/json/values.h"
+#include "schema/text/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- inputs -------------------------------------------------------------------------------------------------------- */
+
+static const char *input_at(const void *context, int32_t i) {
+    return ((const struct schema_preprocessing *)context)->inputs[i].name;
+}
+
+static int32_t find_input(const struct schema_preprocessing *p, const char *name) {
+    for (int32_t i = 0; i < p->inputs_count; i++)
+        if (strcmp(p->inputs[i].name, name) == 0) return i;
+    return -1;
+}
+
+/* The inputs that a definition declares are those of the data, with their shapes. */
+void resolving_inputs(struct resolving *r) {
+    struct schema_definition *d = r->training->definition;
+    const struct schema_preprocessing *p = r->training->preprocessing;
+    char map[RESOLVING_POINTER_MAX], where[RESOLVING_POINTER_MAX], said[64], is[64], hint[200];
+    if (r->training->fold) { /* checked with all rows; a fold may know fewer categories */
+        d->inputs_count = 0;
+        return;
+    }
+    snprintf(map, sizeof map, "%s/inputs", r->request->definition_pointer);
+    for (int32_t i = 0; i < d->inputs_count; i++) {
+        const struct bp_input *input = &d->inputs[i];
+        const int32_t found = find_input(p, input->name);
+        schema_pointer(map, input->name, where, sizeof where);
+        if (found >= 0 && bp_shape_equal(&input->shape, &p->inputs[found].shape)) continue;
+        if (found >= 0) {
+            schema_problem_add(r->problems, where,
+                               "the definition says that the input \"%.60s\" has the shape %s, but the features of this job give %s%s; correct the "
+                               "shape, or leave inputs out: the data says it",
+                               input->name, bp_shape_text(&input->shape, said, sizeof said), bp_shape_text(&p->inputs[found].shape, is, sizeof is),
+                               strcmp(input->name, "features") == 0 ? " numbers (categories, texts and dates become several)" : "");
+            continue;
+        }
+        char list[300] = "";
+        for (int32_t k = 0; k < p->inputs_count; k++) {
+            const size_t n = strlen(list);
+            snprintf(list + n, sizeof list - n, "%s\"%.60s\" %s", k ? ", " : "", p->inputs[k].name,
+                     bp_shape_text(&p->inputs[k].shape, is, sizeof is));
+        }
+        const char *nearest = schema_nearest(input->name, input_at, p, p->inputs_count);
+        schema_problem_add(r->problems, where, "the features of this job give no input \"%.60s\"%s; there is %s", input->name,
+                           schema_did_you_mean(nearest, hint, sizeof hint), list);
+    }
+}
+
+void resolving_scale_of_indices(struct resolving *r, const struct schema_feature *f) {
+    char where[RESOLVING_POINTER_MAX], map[RESOLVING_POINTER_MAX], column[RESOLVING_POINTER_MAX], got[80];
+    const json_t *scale = json_object_get(json_object_get(r->request->columns, f->name), "scale");
+    const char *text = json_string_value(scale);
+    if (!scale || json_is_null(scale) || (text && strcmp(text, "none") == 0)) return;
+    schema_pointer(resolving_place(r, "columns", map, sizeof map), f->name, column, sizeof column);
+    schema_problem_add(
+        r->problems, schema_pointer(column, "scale", where, sizeof where),
+        "an embedding reads column \"%.60s\" as indices, which are not scaled, so %s would have no effect; say \"none\", or leave scale out", f->name,
+        schema_json_text(scale, got, sizeof got));
+}
+
+/* ---- the network --------------------------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) static void layer_problem(struct resolving *r, int32_t node, const char *format, ...) {
+    char where[RESOLVING_POINTER_MAX], text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, r->training->network->layer_of[node]);
+    schema_problem_add(r->problems, where, "%s", text);
+}
+
+/* The node whose numbers it shows: itself unless it is a view (flatten, reshape). */
+static int32_t behind_views(const struct bp_network *net, int32_t node) {
+    while (node >= net->inputs_count && net->nodes[node].ops->view) node = net->nodes[node].inputs[0];
+    return node;
+}
+
+/* What a node ends with; an output's may have moved into its loss. NULL: nothing. */
+static const struct bp_entry *activation_of(const struct bp_network *net, int32_t node) {
+    if (node < net->inputs_count) return NULL;
+    for (int32_t o = 0; o < net->outputs_count; o++)
+        if (net->outputs[o].node == node && net->outputs[o].head && !net->outputs[o].head_implied) return &net->outputs[o].head->entry;
+    return net->nodes[node].activation ? &net->nodes[node].activation->entry : NULL;
+}
+
+static bool is_squashed(const struct bp_network *net, int32_t node) {
+    const struct bp_entry *a = activation_of(net, node);
+    return a && (strcmp(a->name, "softmax") == 0 || strcmp(a->name, "log_softmax") == 0 || strcmp(a->name, "sigmoid") == 0);
+}
+
+static void check_layers(struct resolving *r) {
+    const struct bp_network *net = r->training->network;
+    for (int32_t i = net->inputs_count; i < net->nodes_count; i++) {
+        const struct bp_node *node = &net->nodes[i];
+        const int32_t from = node->inputs_count > 0 ? behind_views(net, node->inputs[0]) : 0;
+        if (node->indices && from >= net->inputs_count)
+            layer_problem(
+                r, i,
+                "layer \"%s\" (embedding) takes whole numbers from 0 to %d as indices, but layer \"%s\" (%s) gives it any numbers; let it read an "
+                "input",
+                node->name, node->indices - 1, net->nodes[from].name, net->nodes[from].ops->entry.name);
+        const struct bp_entry *own = activation_of(net, i);
+        if (own && strcmp(own->name, "softmax") == 0 && node->ops->entry.params_count < 2 && is_squashed(net, from))
+            layer_problem(r, i,
+                          "layer \"%s\" is a softmax of what layer \"%s\" has put through %s already: it would be nearly even; remove one of them",
+                          node->name, net->nodes[from].name, activation_of(net, from)->name);
+    }
+}
+
+/* A loss of scores needs scores of any size. */
+static void check_scores(struct resolving *r) {
+    const struct bp_network *net = r->training->network;
+    for (int32_t o = 0; o < net->outputs_count; o++) {
+        const int32_t node = behind_views(net, net->outputs[o].node);
+        if (!net->outputs[o].loss->scores || !is_squashed(net, node)) continue;
+        layer_problem(r, node,
+                      "the loss %s compares scores of any size, but the output layer \"%s\" holds them within %s; make it linear, or use the loss "
+                      "cross_entropy",
+                      net->outputs[o].loss->entry.name, net->nodes[node].name, activation_of(net, node)->name);
+    }
+}
+
+static void check_readers(struct resolving *r) {
+    const struct bp_network *net = r->training->network;
+    for (int32_t input = 0; input < net->inputs_count; input++) {
+        bool read = false;
+        for (int32_t i = net->inputs_count; !read && i < net->nodes_count; i++)
+            for (int32_t k = 0; k < net->nodes[i].inputs_count; k++) read = read || net->nodes[i].inputs[k] == input;
+        if (!read)
+            resolving_warn(r, "no layer reads the input \"%.60s\": %s no effect; name it in the \"inputs\" of a layer, or leave it out of features",
+                           net->nodes[input].name,
+                           strcmp(net->nodes[input].name, "features") == 0 ? "the columns that are not tensors have" : "the column has");
+    }
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------------- */
+
+static double number_of(const struct bp_entry *entry, const struct bp_value *values, const char *name) {
+    for (int32_t i = 0; i < entry->params_count; i++)
+        if (strcmp(entry->params[i].name, name) == 0) return values[i].number;
+    return 0;
+}
+
+static void check_schedule(struct resolving *r) {
+    const struct schema_options *o = &r->training->options;
+    char map[RESOLVING_POINTER_MAX], where[RESOLVING_POINTER_MAX];
+    if (!o->schedule) return;
+    const struct bp_entry *entry = &o->schedule->entry;
+    const double warmup = number_of(entry, o->schedule_values, "warmup_epochs"), step = number_of(entry, o->schedule_values, "step_size");
+    if (warmup >= o->epochs)
+        schema_problem_add(
+            r->problems, schema_pointer(resolving_place(r, "schedule", map, sizeof map), "warmup_epochs", where, sizeof where),
+            "a warm-up of %g epochs does not end within the %d epochs of the job: the learning rate never gets to its value; say fewer", warmup,
+            o->epochs);
+    else if (step > 0 && warmup + step >= o->epochs)
+        resolving_warn(r, "the schedule has no effect: its first step is after epoch %g, and the job has %d", warmup + step, o->epochs);
+}
+
+static void check_options(struct resolving *r) {
+    const struct schema_options *o = &r->training->options;
+    const struct bp_entry *optimizer = &o->optimizer->entry;
+    char map[RESOLVING_POINTER_MAX], where[RESOLVING_POINTER_MAX];
+    if (number_of(optimizer, o->optimizer_values, "nesterov") != 0 && !(number_of(optimizer, o->optimizer_values, "momentum") > 0))
+        schema_problem_add(r->problems, schema_pointer(resolving_place(r, "optimizer", map, sizeof map), "nesterov", where, sizeof where),
+                           "nesterov looks ahead along the momentum, which is 0: say \"momentum\":0.9, or leave nesterov out");
+    if (o->mixup > 0 && o->batch_size == 1)
+        schema_problem_add(
+            r->problems, resolving_place(r, "mixup", where, sizeof where),
+            "mixup mixes the samples of a mini-batch, but batch_size is 1: it would have no effect; use larger mini-batches, or leave it out");
+    const int64_t batches = (r->split.train_count + o->batch_size - 1) / o->batch_size;
+    if (o->gradient_accumulation_steps > 1 && o->gradient_accumulation_steps > batches)
+        resolving_warn(r, "gradient_accumulation_steps is %d, but an epoch has %lld mini-batch%s: it is one update an epoch",
+                       o->gradient_accumulation_steps, (long long)batches, batches == 1 ? "" : "es");
+    check_schedule(r);
+}
+
+void resolving_effects(struct resolving *r) {
+    check_layers(r);
+    check_scores(r);
+    check_readers(r);
+    check_options(r);
+}

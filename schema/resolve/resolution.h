@@ -1,0 +1,102 @@
+/* resolution.h - private to training*.c: a job while it is resolved against its data. */
+#ifndef SCHEMA_RESOLVING_H
+#define SCHEMA_RESOLVING_H
+
+#include "schema/resolve/training.h"
+
+enum { RESOLVING_POINTER_MAX = 512, RESOLVING_TARGETS_MAX = 256 };
+
+struct resolving_target {
+    int32_t column;
+    char pointer[RESOLVING_POINTER_MAX]; /* where the request names it */
+    bool classification, balanced;
+    bool ragged;   /* a tensor of numbers whose rows may lack steps at the end */
+    char **labels; /* classification: sorted */
+    int32_t labels_count;
+    double *class_weights; /* (labels_count) or NULL */
+};
+
+/* Some targets that one output of the network learns. */
+struct resolving_output {
+    char name[BP_NAME_MAX]; /* of its layer, as asked or made up; "" when there is only one */
+    int32_t first, count;   /* targets */
+};
+
+struct resolving {
+    struct schema_training *training;
+    const struct schema_dataset *dataset;
+    const struct schema_training_request *request;
+    struct schema_problems *problems;
+    int32_t targets_count, outputs_count;
+    struct resolving_target *targets; /* [RESOLVING_TARGETS_MAX] */
+    struct resolving_output outputs[BP_OUTPUTS_MAX];
+    bool by_layer; /* the request names the output layers */
+    /* What the definition says of its only output in maps by output: it is moved to where a definition of one output has it. */
+    char only_name[BP_NAME_MAX];          /* the name in those maps */
+    bool only_has_loss, only_has_metrics; /* which maps there were: problems point into them */
+    int32_t *features;
+    int32_t features_count;
+    struct schema_column_options *options; /* [features_count] */
+    int32_t sample_weight;                 /* column, -1: none */
+    struct schema_split split;             /* rows that train and validate, while it is resolved */
+    int32_t split_column;                  /* what says which rows are held back, -1: none */
+    int64_t validation_rows;               /* that validate, of a cross-validation those of all folds; known after the split */
+};
+
+__attribute__((format(printf, 2, 3))) void resolving_warn(struct resolving *r, const char *format, ...);
+/* request.pointer + "/" + name, into out; and that of a member of validation. */
+const char *resolving_place(const struct resolving *r, const char *name, char *out, size_t size);
+const char *resolving_validation_place(const struct resolving *r, const char *name, char *out, size_t size);
+
+/* columns.c: targets, features, sample weights; then what each target is. */
+void resolving_columns(struct resolving *r);
+void resolving_tasks(struct resolving *r);
+void resolving_class_weights(struct resolving *r);
+
+/* masks.c: what a masking layer takes as padding, before the network is complete; what of the targets is padding, after. */
+void resolving_masks(struct resolving *r);
+void resolving_target_padding(struct resolving *r);
+
+/* range.c: targets of outputs that cannot take every value, once the network is complete. */
+void resolving_target_range(struct resolving *r);
+
+/* output.c: which output learns what, the layers and losses of the outputs. */
+void resolving_outputs(struct resolving *r);
+void resolving_complete(struct resolving *r);
+/* The first target that an output learns; what the definition names for it, among several outputs or as the only one (NULL: nothing). */
+const struct resolving_target *resolving_first_target(const struct resolving *r, int32_t o);
+struct schema_named_output *resolving_named(const struct resolving *r, int32_t o);
+
+/* shares.c: whether a loss takes targets that are shares; whether those of output o are, for that loss, which then learns them as they are.
+ * False with a problem at `where`. */
+bool resolving_takes_shares(const struct bp_loss_ops *loss);
+bool resolving_shares(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where);
+
+/* metrics.c: metrics, early stopping. */
+void resolving_metrics(struct resolving *r);
+void resolving_stopping(struct resolving *r);
+
+/* effect.c: what is asked for and would have no effect. */
+void resolving_inputs(struct resolving *r);
+/* A feature that an embedding reads as it is: a scale that is asked of it. */
+void resolving_scale_of_indices(struct resolving *r, const struct schema_feature *feature);
+/* Of the planned network and the options. */
+void resolving_effects(struct resolving *r);
+
+/* split.c: what of a cross-validation is wrong, or worth a word, before it begins; -1 with the error. split: all rows that can be learnt
+ * from. */
+int resolving_folds(struct resolving *r, const struct schema_view *view, const struct schema_split *split, struct bp_error *error);
+/* folds.c: whether the network goes with the inputs of every fold. */
+void resolving_folds_plan(struct resolving *r);
+
+/* validation.c: the dataset that validates. */
+void resolving_validation(struct resolving *r);
+/* Whether its column of that name holds indices below `indices`; *worst: what else. */
+bool resolving_validation_indices(const struct resolving *r, const char *name, int32_t indices, double *worst);
+
+/* Whether a column holds only whole numbers from 0 to indices - 1; *worst: the first that is not. */
+bool resolving_holds_indices(const struct schema_dataset *dataset, int32_t column, int32_t indices, double *worst);
+/* The network of the definition as it stands; NULL with a problem. */
+struct bp_network *resolving_plan(struct resolving *r, bool with_loss);
+
+#endif

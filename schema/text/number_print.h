@@ -1,0 +1,15 @@
+/* number_print.h - writing numbers as text: the shortest decimal that reads back as the same bits, fast. Reading is number.h. */
+#ifndef SCHEMA_NUMBER_PRINT_H
+#define SCHEMA_NUMBER_PRINT_H
+
+#include "engine/base/base.h"
+
+enum { SCHEMA_NUMBER_PRINTED = 32 /* more than any number needs */ };
+
+/* Writes a finite number as JSON and CSV take it: integers below 1e17 without a point, otherwise digits with a point, or, far from 1, an exponent.
+ * -0 keeps its sign. Not NUL-terminated; returns the bytes written. */
+size_t schema_number_print(double number, char out[static SCHEMA_NUMBER_PRINTED]);
+/* The same for a float32: shortest among those that read back as that float32, so that 0.1f is 0.1. */
+size_t schema_number_print_float(float number, char out[static SCHEMA_NUMBER_PRINTED]);
+
+#endif

@@ -1,0 +1,232 @@
+/* job_reports.c - what a supervisor does with jobs: claims them, reports of them, gives them back, ends them. The diagram is in jobs.c.
+ *
+ * Every verb but claim and recover names its attempt, and begins with attempt_check: a process that was given up for dead and speaks up later
+ * changes nothing (invariant 3). */
+#include "server/store/sqlite/sqlite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum store_result attempt_check(struct connection *c, const char *id, int64_t attempt, struct bp_error *error) {
+    enum store_status status;
+    int64_t current = 0;
+    enum store_result result = job_status(c, id, &status, error);
+    if (result == STORE_OK) result = db_integer(c, "SELECT attempt FROM jobs WHERE id = ?", WITH(text(id)), &current, error);
+    if (result != STORE_OK) return result;
+    if (current == attempt && (status == STORE_RUNNING || status == STORE_PAUSING || status == STORE_CANCELLING)) return STORE_OK;
+    bp_error_set(error, "", "Attempt %lld of %s is over: the job is %s, attempt %lld", (long long)attempt, id, store_status_name(status),
+                 (long long)current);
+    return STORE_STALE;
+}
+
+/* ---- recover ---- */
+
+static enum store_result recover(struct writer *writer, void *argument, struct bp_error *error) {
+    struct connection *c = writer_connection(writer);
+    (void)argument;
+    for (;;) { /* each round moves one job out of what the query finds */
+        char id[STORE_ID_SIZE] = "", name[16] = "";
+        enum store_status status = STORE_RUNNING;
+        sqlite3_stmt *s = db_start(c, "SELECT id, status FROM jobs WHERE status IN ('running', 'pausing', 'cancelling') LIMIT 1", NONE);
+        int code = s ? sqlite3_step(s) : SQLITE_ERROR;
+        if (code == SQLITE_ROW) {
+            column_copy(s, 0, id, sizeof id);
+            column_copy(s, 1, name, sizeof name);
+        }
+        db_end(s);
+        if (code == SQLITE_DONE) return STORE_OK;
+        if (code != SQLITE_ROW || !store_status_parse(name, &status)) return db_failed(c, error);
+        struct move move = {.job = id, .to = status == STORE_CANCELLING ? STORE_CANCELLED : status == STORE_PAUSING ? STORE_PAUSED : STORE_QUEUED};
+        enum store_result result = job_move(writer, &move, error);
+        if (result != STORE_OK) return result;
+    }
+}
+
+enum store_result store_recover(struct store *store, struct bp_error *error) {
+    return writer_run(store, "take back the jobs of the last server", recover, NULL, error);
+}
+
+/* ---- claim ---- */
+
+struct claim {
+    const char *owner;
+    int64_t lease_ms;
+    struct store_job *job;
+};
+
+/* Reads the job as it is now, inside the change. */
+static enum store_result claimed_read(struct connection *c, const char *id, struct store_job *job, struct bp_error *error) {
+    sqlite3_stmt *s = db_start(c, JOB_SELECT("0") "WHERE id = ?", WITH(text(id)));
+    enum store_result result;
+    if (s && sqlite3_step(s) == SQLITE_ROW) result = job_read(s, job) ? STORE_OK : out_of_memory(error);
+    else result = db_failed(c, error);
+    db_end(s);
+    return result;
+}
+
+static enum store_result claim(struct writer *writer, void *argument, struct bp_error *error) {
+    const struct claim *claim = argument;
+    struct connection *c = writer_connection(writer);
+    char id[STORE_ID_SIZE] = "";
+    int64_t now = store_now();
+    sqlite3_stmt *s = db_start(c, "SELECT id FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1", NONE);
+    int code = s ? sqlite3_step(s) : SQLITE_ERROR;
+    enum store_result result = code == SQLITE_ROW ? STORE_OK : code == SQLITE_DONE ? STORE_NOT_FOUND : db_failed(c, error);
+    if (result == STORE_OK) column_copy(s, 0, id, sizeof id);
+    db_end(s);
+    if (result == STORE_OK)
+        result = db_run(c,
+                        "UPDATE jobs SET status = 'running', owner = ?2, attempt = attempt + 1, lease_until = ?3, "
+                        "started_at = CASE started_at WHEN 0 THEN ?4 ELSE started_at END WHERE id = ?1",
+                        WITH(text(id), text(claim->owner), integer(now + claim->lease_ms), integer(now)), error);
+    if (result == STORE_OK) result = claimed_read(c, id, claim->job, error);
+    return result == STORE_OK ? event_add_status(writer, id, NULL, error) : result;
+}
+
+enum store_result store_job_claim(struct store *store, const char *owner, int64_t lease_ms, struct store_job *job, struct bp_error *error) {
+    *job = (struct store_job){0};
+    struct claim argument = {owner, lease_ms, job};
+    enum store_result result = writer_run(store, "claim a job", claim, &argument, error);
+    if (result != STORE_OK) {
+        store_job_free(job);
+        *job = (struct store_job){0};
+    }
+    return result;
+}
+
+/* ---- report ---- */
+
+struct reporting {
+    const char *id;
+    int64_t attempt;
+    const struct store_report *report;
+};
+
+static enum store_result report_apply(struct writer *writer, const char *id, int64_t attempt, const struct store_report *report,
+                                      struct bp_error *error) {
+    enum store_result result =
+        db_run(writer_connection(writer),
+               "UPDATE jobs SET progress = coalesce(?2, progress), metrics = coalesce(?3, metrics), best = coalesce(?4, best), "
+               "warnings = coalesce(?5, warnings), resumed_from_epoch = CASE WHEN ?6 < 0 THEN resumed_from_epoch ELSE ?6 END, "
+               "cross_validation = coalesce(?7, cross_validation) WHERE id = ?1",
+               WITH(text(id), text(report->progress), text(report->metrics), text(report->best), text(report->warnings),
+                    integer(report->resumed_from_epoch), text(report->cross_validation)),
+               error);
+    for (int32_t i = 0; result == STORE_OK && i < report->events_count; i++) {
+        const struct store_event *event = &report->events[i];
+        if (strcmp(event->type, "status") == 0 || strcmp(event->type, "end") == 0) {
+            bp_error_set(error, "", "A report may not contain an event of type %s: the store makes it when the status changes", event->type);
+            return STORE_FAILED;
+        }
+        result = event_add(writer, id, attempt, event, error);
+    }
+    return result;
+}
+
+static enum store_result report(struct writer *writer, void *argument, struct bp_error *error) {
+    const struct reporting *reporting = argument;
+    enum store_result result = attempt_check(writer_connection(writer), reporting->id, reporting->attempt, error);
+    return result == STORE_OK ? report_apply(writer, reporting->id, reporting->attempt, reporting->report, error) : result;
+}
+
+enum store_result store_job_report(struct store *store, const char *id, int64_t attempt, const struct store_report *what, struct bp_error *error) {
+    struct reporting argument = {id, attempt, what};
+    return writer_run(store, "record the progress of a job", report, &argument, error);
+}
+
+/* ---- give back ---- */
+
+struct giving {
+    const char *id;
+    int64_t attempt;
+    bool failure;
+    const char *error_document;
+};
+
+static enum store_result give_back(struct writer *writer, void *argument, struct bp_error *error) {
+    const struct giving *giving = argument;
+    struct connection *c = writer_connection(writer);
+    enum store_status status = STORE_RUNNING;
+    int64_t exhausted = 0;
+    enum store_result result;
+    if ((result = attempt_check(c, giving->id, giving->attempt, error)) != STORE_OK ||
+        (result = job_status(c, giving->id, &status, error)) != STORE_OK ||
+        (result = db_integer(c, "UPDATE jobs SET failures = failures + ?2 WHERE id = ?1 RETURNING failures >= attempts_max",
+                             WITH(text(giving->id), integer(giving->failure)), &exhausted, error)) != STORE_OK)
+        return result;
+    struct move move = {.job = giving->id, .error_document = giving->error_document, .to = STORE_QUEUED};
+    if (status == STORE_CANCELLING) move.to = STORE_CANCELLED;
+    else if (giving->failure && exhausted) move.to = STORE_FAILED_JOB;
+    else if (status == STORE_PAUSING) move.to = STORE_PAUSED;
+    if (move.to == STORE_FAILED_JOB && !move.error_document)
+        move.error_document =
+            "{\"code\":\"worker_crashed\",\"message\":\"The job's process ended without saying why, as often as attempts_max allows\"}";
+    return job_move(writer, &move, error);
+}
+
+enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, bool failure, const char *error_document,
+                                      struct bp_error *error) {
+    struct giving argument = {id, attempt, failure, error_document};
+    return writer_run(store, "give a job back to the queue", give_back, &argument, error);
+}
+
+/* ---- end ---- */
+
+struct end {
+    const char *id;
+    int64_t attempt;
+    const struct store_ending *ending;
+    int64_t version;
+};
+
+/* What a failed job leaves behind is the first version of a hidden model that bears its id: deleting the job removes it, and the latest version of a
+ * model of its own name stays what it was. */
+static enum store_result keep_failed(struct writer *writer, const char *id, const struct store_ending *ending, struct bp_error *error) {
+    struct connection *c = writer_connection(writer);
+    int64_t there = 0, number = 0;
+    const struct version_new version = {id, id, ending->version_document, ending->blob, ending->blob_size};
+    enum store_result result = db_integer(c, "SELECT 1 FROM models WHERE name = ?", WITH(text(id)), &there, error);
+    if (result == STORE_NOT_FOUND)
+        result = db_run(
+            c, "INSERT INTO models (name, created_at, updated_at, hidden, definition) VALUES (?1, ?2, ?2, 1, json_extract(?3, '$.definition'))",
+            WITH(text(id), integer(store_now()), text(ending->version_document)), error);
+    return result == STORE_OK ? version_add(writer, &version, &number, error) : result;
+}
+
+static enum store_result end(struct writer *writer, void *argument, struct bp_error *error) {
+    struct end *what = argument;
+    const struct store_ending *ending = what->ending;
+    struct connection *c = writer_connection(writer);
+    struct move move = {.job = what->id, .to = ending->status, .error_document = ending->error_document};
+    enum store_result result = attempt_check(c, what->id, what->attempt, error);
+    if (result == STORE_OK && ending->report) result = report_apply(writer, what->id, what->attempt, ending->report, error);
+    if (result == STORE_OK && ending->status == STORE_SUCCEEDED) {
+        char model[STORE_NAME_SIZE] = "";
+        sqlite3_stmt *s = db_start(c, "SELECT model FROM jobs WHERE id = ?", WITH(text(what->id)));
+        if (s && sqlite3_step(s) == SQLITE_ROW) column_copy(s, 0, model, sizeof model);
+        else result = db_failed(c, error);
+        db_end(s);
+        struct version_new version = {model, what->id, ending->version_document, ending->blob, ending->blob_size};
+        if (result == STORE_OK) result = version_add(writer, &version, &what->version, error);
+        move.model_version = what->version;
+    }
+    if (result == STORE_OK && ending->status == STORE_FAILED_JOB && ending->version_document && ending->blob)
+        result = keep_failed(writer, what->id, ending, error);
+    return result == STORE_OK ? job_move(writer, &move, error) : result;
+}
+
+enum store_result store_job_end(struct store *store, const char *id, int64_t attempt, const struct store_ending *ending, int64_t *version_number,
+                                struct bp_error *error) {
+    struct end argument = {id, attempt, ending, 0};
+    bool complete = ending->status == STORE_CANCELLED || (ending->status == STORE_FAILED_JOB && ending->error_document) ||
+                    (ending->status == STORE_SUCCEEDED && ending->version_document && ending->blob);
+    if (!complete) {
+        bp_error_set(error, "",
+                     "A job ends as succeeded (with a version), failed (with an error document) or cancelled; got %s without what it needs",
+                     store_status_name(ending->status));
+        return STORE_FAILED;
+    }
+    enum store_result result = writer_run(store, "record the end of the job", end, &argument, error);
+    if (version_number) *version_number = result == STORE_OK ? argument.version : 0;
+    return result;
+}

@@ -1,0 +1,362 @@
+/* jobs.c - jobs as their submitters see them: filing, reading, listing, cancelling, deleting. What their supervisor reports is in job_reports.c.
+ *
+ *          store_job_create
+ *                 │
+ *                 ▼       cancel
+ *   ┌─────────▶ queued ─────────────────────────────────────┐
+ *   │             │ claim (attempt + 1)                     │
+ *   │ give_back,  ▼       end (as cancelled)                ▼
+ *   └─ recover ─ running ──────────────────────────────▶ cancelled
+ *                │   │ cancel                             ▲   ▲
+ *                │   ▼     end, give_back, recover        │   │
+ *                │  cancelling ───────────────────────────┘   │
+ *                │   │   ▲ cancel                             │ cancel
+ *                │   │   │     give_back, recover             │
+ *                │   │  pausing ─────────────────▶ paused ────┘
+ *                ▼   ▼
+ *      end ─▶ succeeded, failed ◀─ give_back from running or pausing, when failures reach attempts_max
+ *
+ * The edges are store_job_create, _cancel, _claim, _give_back, _end and store_recover. Nothing enters `pausing` and nothing leads from `paused` to
+ * `queued` yet: the verbs come with pausing. A pausing job may end like a running one.
+ * Final: cancelled, succeeded, failed; store_job_delete removes only those.
+ *
+ * Invariants (numbers as in store.h) and where they are kept:
+ *  1. filed when store_job_create returns             writer.c: callers wake after the commit
+ *  2. running, pausing, cancelling <=> owner          CHECK in 001_initial.sql; store_recover
+ *  3. stale attempts change nothing                   attempt_check, first in every report; metrics: unique index events_one_per_epoch
+ *  4. version, metrics, status, end in one            store_job_end is one change, thus one savepoint of one transaction
+ *  5. each change of status has its event(s)          job_move and claim are the only writers of jobs.status after filing
+ *  6. version numbers only grow                       counters outlive versions and names */
+#include "server/store/sqlite/sqlite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- statuses ---- */
+
+static const char *const status_names[STORE_STATUS_COUNT] = {
+    [STORE_QUEUED] = "queued",         [STORE_RUNNING] = "running",     [STORE_PAUSING] = "pausing",     [STORE_PAUSED] = "paused",
+    [STORE_CANCELLING] = "cancelling", [STORE_CANCELLED] = "cancelled", [STORE_SUCCEEDED] = "succeeded", [STORE_FAILED_JOB] = "failed"};
+
+const char *store_status_name(enum store_status status) {
+    return status_names[status];
+}
+
+bool store_status_parse(const char *name, enum store_status *status) {
+    for (int i = 0; i < STORE_STATUS_COUNT; i++)
+        if (name && strcmp(name, status_names[i]) == 0) {
+            *status = (enum store_status)i;
+            return true;
+        }
+    return false;
+}
+
+bool store_status_final(enum store_status status) {
+    return status == STORE_CANCELLED || status == STORE_SUCCEEDED || status == STORE_FAILED_JOB;
+}
+
+static enum store_result job_missing(const char *id, struct bp_error *error) {
+    bp_error_set(error, "", "There is no job %s", id);
+    return STORE_NOT_FOUND;
+}
+
+enum store_result job_status(struct connection *c, const char *id, enum store_status *status, struct bp_error *error) {
+    sqlite3_stmt *s = db_start(c, "SELECT status FROM jobs WHERE id = ?", WITH(text(id)));
+    int code = s ? sqlite3_step(s) : SQLITE_ERROR;
+    enum store_result result;
+    if (code == SQLITE_ROW && store_status_parse((const char *)sqlite3_column_text(s, 0), status)) result = STORE_OK;
+    else result = code == SQLITE_DONE ? job_missing(id, error) : db_failed(c, error);
+    db_end(s);
+    return result;
+}
+
+enum store_result job_move(struct writer *writer, const struct move *move, struct bp_error *error) {
+    struct connection *c = writer_connection(writer);
+    bool keeps_owner = move->to == STORE_CANCELLING || move->to == STORE_PAUSING;
+    bool failed = move->to == STORE_FAILED_JOB;
+    enum store_result result =
+        db_run(c,
+               "UPDATE jobs SET status = ?2, finished_at = ?3, model_version = ?4, error = coalesce(?5, error), "
+               "owner = CASE WHEN ?6 THEN owner END, lease_until = CASE WHEN ?6 THEN lease_until ELSE 0 END WHERE id = ?1",
+               WITH(text(move->job), text(store_status_name(move->to)), integer(store_status_final(move->to) ? store_now() : 0),
+                    integer(move->model_version), text(failed ? move->error_document : NULL), integer(keeps_owner)),
+               error);
+    return result == STORE_OK ? event_add_status(writer, move->job, move->error_document, error) : result;
+}
+
+/* ---- filing ---- */
+
+static enum store_result queue_room(struct writer *writer, struct bp_error *error) {
+    int64_t queued = 0, most = writer_store(writer)->options.queue_max;
+    enum store_result result = db_integer(writer_connection(writer), "SELECT count FROM job_counts WHERE status = 'queued'", NONE, &queued, error);
+    if (result == STORE_OK && queued >= most) {
+        bp_error_set(error, "", "The queue is full: %lld jobs wait, the maximum is %lld; try again when some have run", (long long)queued,
+                     (long long)most);
+        return STORE_FULL;
+    }
+    return result;
+}
+
+static enum store_result dataset_there(struct writer *writer, const char *name, int64_t version, struct bp_error *error) {
+    int64_t found;
+    enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM datasets WHERE name = ? AND version = ?",
+                                          WITH(text(name), integer(version)), &found, error);
+    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "There is no dataset %s@%lld (any more)", name, (long long)version);
+    return result;
+}
+
+/* The job's dataset: stored now, or looked up. */
+static enum store_result dataset_settle(struct writer *writer, const struct store_job_new *request, struct bp_error *error) {
+    struct store_job *job = request->job;
+    struct store_dataset *dataset = request->new_dataset;
+    if (dataset) {
+        memcpy(dataset->name, job->dataset, sizeof dataset->name);
+        enum store_result result = dataset_add(writer, dataset, request->replace_dataset, error);
+        job->dataset_version = dataset->version;
+        return result;
+    }
+    return dataset_there(writer, job->dataset, job->dataset_version, error);
+}
+
+static enum store_result model_settle(struct writer *writer, const struct store_job_new *request, struct bp_error *error) {
+    const char *name = request->job->model;
+    int64_t found;
+    bool created;
+    if (request->new_definition) return model_set(writer, name, request->new_definition, request->hidden_model, &created, error);
+    enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM models WHERE name = ?", WITH(text(name)), &found, error);
+    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "There is no model %s (any more)", name);
+    return result;
+}
+
+static const char * or (const char *document, const char *otherwise) {
+    return document ? document : otherwise;
+}
+
+static enum store_result create(struct writer *writer, void *argument, struct bp_error *error) {
+    const struct store_job_new *request = argument;
+    struct connection *c = writer_connection(writer);
+    struct store_job *job = request->job;
+    enum store_result result;
+    if ((result = answer_add(writer, request->idempotency, error)) != STORE_OK || (result = queue_room(writer, error)) != STORE_OK ||
+        (result = dataset_settle(writer, request, error)) != STORE_OK || (result = model_settle(writer, request, error)) != STORE_OK)
+        return result;
+    const char *validation = job->validation_dataset[0] ? job->validation_dataset : NULL;
+    if (validation && (result = dataset_there(writer, validation, job->validation_version, error)) != STORE_OK) return result;
+    result =
+        db_run(c,
+               "INSERT INTO jobs (id, status, model, dataset, dataset_version, validation_dataset, validation_version, created_at, attempts_max, "
+               "progress, warnings, cross_validation) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               WITH(text(job->id), text(job->model), text(job->dataset), integer(job->dataset_version), text(validation),
+                    integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max),
+                    text(or (job->progress, "{}")), text(or (job->warnings, "[]")), text(or (job->cross_validation, "null"))),
+               error);
+    if (result == STORE_OK)
+        result = db_run(c, "INSERT INTO filings (job, spec, view, metadata) VALUES (?, ?, ?, ?)",
+                        WITH(text(job->id), text(or (job->spec, "{}")), text(or (job->view, "{}")), text(or (job->metadata, "{}"))), error);
+    return result == STORE_OK ? event_add_status(writer, job->id, NULL, error) : result;
+}
+
+enum store_result store_job_create(struct store *store, const struct store_job_new *request, struct bp_error *error) {
+    struct store_job *job = request->job;
+    const struct store_dataset *dataset = request->new_dataset;
+    if ((dataset && dataset->hidden && strcmp(job->dataset, job->id) != 0) || (request->hidden_model && strcmp(job->model, job->id) != 0)) {
+        bp_error_set(error, "", "A hidden dataset or model must bear the id of its job, %s", job->id);
+        return STORE_FAILED;
+    }
+    enum store_result result = dataset ? store_file_settle(store, "datasets", dataset->file, error) : STORE_OK;
+    if (result != STORE_OK) return result;
+    job->created_at = store_now();
+    result = writer_run(store, "file the job", create, (void *)(uintptr_t)request, error);
+    if (result == STORE_OK) {
+        job->status = STORE_QUEUED;
+        job->attempt = job->failures = job->started_at = job->finished_at = job->model_version = 0;
+        job->resumed_from_epoch = -1;
+    }
+    return result;
+}
+
+/* ---- reading ---- */
+
+bool job_read(sqlite3_stmt *s, void *item) {
+    struct store_job *job = item;
+    column_copy(s, 0, job->id, sizeof job->id);
+    if (!store_status_parse((const char *)sqlite3_column_text(s, 1), &job->status))
+        return false; /* the column has a CHECK: only for want of memory */
+    column_copy(s, 2, job->model, sizeof job->model);
+    column_copy(s, 3, job->dataset, sizeof job->dataset);
+    column_copy(s, 4, job->validation_dataset, sizeof job->validation_dataset);
+    int64_t *const numbers[] = {&job->dataset_version, &job->validation_version, &job->created_at,   &job->started_at,
+                                &job->finished_at,     &job->queue_position,     &job->attempt,      &job->failures,
+                                &job->attempts_max,    &job->resumed_from_epoch, &job->model_version};
+    char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,        &job->metrics,
+                                &job->best, &job->error, &job->warnings, &job->cross_validation};
+    int column = 5;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = sqlite3_column_int64(s, column++);
+    for (size_t i = 0; i < sizeof documents / sizeof *documents; i++)
+        if (!column_keep(s, column++, documents[i])) return false;
+    return true;
+}
+
+#define POSITION                                                                                                                                     \
+    "CASE status WHEN 'queued' THEN (SELECT count(*) FROM jobs AS older WHERE older.status = 'queued' AND older.id <= jobs.id) ELSE 0 END"
+
+enum store_result store_job_get(struct store *store, const char *id, struct store_job *job, struct bp_error *error) {
+    *job = (struct store_job){0};
+    const struct value values[] = {text(id)};
+    struct query query = {.what = "read the job", .values = values, .values_count = 1, .read = job_read, .sql = JOB_SELECT(POSITION) "WHERE id = ?"};
+    enum store_result result = query_one(store, &query, job, error);
+    if (result != STORE_OK) store_job_free(job);
+    return result == STORE_NOT_FOUND ? job_missing(id, error) : result;
+}
+
+/* Queue positions of a list, newest first: that of the first queued job is counted, the next ones from the distance to it, so that a long list of
+ * a long queue costs one walk along the queue and not one per job. */
+static enum store_result positions_fill(struct connection *c, struct query *query, struct bp_error *error) {
+    struct store_job *jobs = query->items;
+    const struct store_job *newer = NULL;
+    for (int32_t i = 0; i < query->count; i++) {
+        int64_t count = 0;
+        if (jobs[i].status != STORE_QUEUED) continue;
+        enum store_result result =
+            newer ? db_integer(c, "SELECT count(*) FROM jobs WHERE status = 'queued' AND id > ? AND id <= ?", WITH(text(jobs[i].id), text(newer->id)),
+                               &count, error)
+                  : db_integer(c, "SELECT count(*) FROM jobs WHERE status = 'queued' AND id <= ?", WITH(text(jobs[i].id)), &count, error);
+        if (result != STORE_OK) return result;
+        jobs[i].queue_position = newer ? newer->queue_position - count : count;
+        newer = &jobs[i];
+    }
+    return STORE_OK;
+}
+
+/* Those that train with it, or validate with it. */
+static const char *of_dataset(const struct store_job_filter *filter) {
+    if (!filter->dataset) return "";
+    return filter->dataset_version ? " AND ((dataset = ? AND dataset_version = ?) OR (validation_dataset = ? AND validation_version = ?))"
+                                   : " AND (dataset = ? OR validation_dataset = ?)";
+}
+
+enum store_result store_job_list(struct store *store, const struct store_job_filter *filter, struct store_jobs *list, struct bp_error *error) {
+    struct value values[QUERY_VALUES_MAX];
+    size_t count = 0;
+    char sql[1536];
+    /* Built from constant pieces only; what the client says is bound. Each combination is a text, thus a prepared statement, of its own. */
+    sqlite3_snprintf((int)sizeof sql, sql, JOB_SELECT("0") "WHERE 1%s%s%s%s%s ORDER BY id DESC LIMIT ?", filter->status ? " AND status = ?" : "",
+                     filter->model ? " AND model = ?" : "", of_dataset(filter), filter->after ? " AND id < ?" : "",
+                     filter->metadata_key ? " AND EXISTS (SELECT 1 FROM json_each(filings.metadata) AS pair WHERE pair.key = ? AND pair.atom = ?)"
+                                          : "");
+    if (filter->status) values[count++] = text(store_status_name(*filter->status));
+    if (filter->model) values[count++] = text(filter->model);
+    for (int i = 0; i < 2 && filter->dataset; i++) {
+        values[count++] = text(filter->dataset);
+        if (filter->dataset_version) values[count++] = integer(filter->dataset_version);
+    }
+    if (filter->after) values[count++] = text(filter->after);
+    if (filter->metadata_key) {
+        values[count++] = text(filter->metadata_key);
+        values[count++] = text(or (filter->metadata_value, ""));
+    }
+    struct query query = {.what = "list the jobs",
+                          .sql = sql,
+                          .values = values,
+                          .values_count = count,
+                          .read = job_read,
+                          .item_size = sizeof(struct store_job),
+                          .limit = filter->limit,
+                          .complete = positions_fill};
+    enum store_result result = query_list(store, &query, error);
+    *list = (struct store_jobs){query.count, query.has_more, query.items};
+    if (result != STORE_OK) store_jobs_free(list);
+    return result;
+}
+
+struct status_count {
+    enum store_status status;
+    int64_t count;
+};
+
+static bool status_count_read(sqlite3_stmt *s, void *item) {
+    struct status_count *count = item;
+    count->count = sqlite3_column_int64(s, 1);
+    return store_status_parse((const char *)sqlite3_column_text(s, 0), &count->status);
+}
+
+enum store_result store_job_counts(struct store *store, int64_t counts[STORE_STATUS_COUNT], struct bp_error *error) {
+    memset(counts, 0, STORE_STATUS_COUNT * sizeof *counts);
+    struct query query = {.what = "count the jobs",
+                          .sql = "SELECT status, count FROM job_counts LIMIT ?",
+                          .read = status_count_read,
+                          .values = (const struct value[]){{0}},
+                          .item_size = sizeof(struct status_count),
+                          .limit = STORE_STATUS_COUNT};
+    enum store_result result = query_list(store, &query, error);
+    const struct status_count *items = query.items;
+    for (int32_t i = 0; i < query.count; i++) counts[items[i].status] = items[i].count;
+    free(query.items);
+    return result;
+}
+
+/* ---- cancelling and deleting ---- */
+
+struct cancellation {
+    const char *id;
+    enum store_status status;
+};
+
+static enum store_result cancel(struct writer *writer, void *argument, struct bp_error *error) {
+    struct cancellation *cancellation = argument;
+    struct move move = {.job = cancellation->id};
+    enum store_result result = job_status(writer_connection(writer), cancellation->id, &cancellation->status, error);
+    if (result != STORE_OK || store_status_final(cancellation->status) || cancellation->status == STORE_CANCELLING) return result;
+    bool runs = cancellation->status == STORE_RUNNING || cancellation->status == STORE_PAUSING;
+    move.to = cancellation->status = runs ? STORE_CANCELLING : STORE_CANCELLED;
+    return job_move(writer, &move, error);
+}
+
+enum store_result store_job_cancel(struct store *store, const char *id, enum store_status *status, struct bp_error *error) {
+    struct cancellation cancellation = {.id = id};
+    enum store_result result = writer_run(store, "cancel the job", cancel, &cancellation, error);
+    if (result == STORE_OK && status) *status = cancellation.status;
+    return result;
+}
+
+/* Removes what bears the job's id as its name and is hidden. */
+static enum store_result hidden_remove(struct writer *writer, const char *id, struct bp_error *error) {
+    struct connection *c = writer_connection(writer);
+    int64_t found;
+    enum store_result result = db_integer(c, "SELECT 1 FROM datasets WHERE name = ? AND hidden = 1 LIMIT 1", WITH(text(id)), &found, error);
+    if (result == STORE_OK) result = dataset_remove(writer, id, 0, error);
+    if (result != STORE_OK && result != STORE_NOT_FOUND) return result;
+    result = db_integer(c, "SELECT 1 FROM models WHERE name = ? AND hidden = 1", WITH(text(id)), &found, error);
+    if (result == STORE_OK) result = model_remove(writer, id, error);
+    return result == STORE_NOT_FOUND ? STORE_OK : result;
+}
+
+static enum store_result delete (struct writer *writer, void *argument, struct bp_error *error) {
+    const char *id = argument; struct connection *c = writer_connection(writer); enum store_status status;
+    enum store_result result = job_status(c, id, &status, error); if (result != STORE_OK) return result; if (!store_status_final(status)){
+        bp_error_set(error, "", "The job %s is %s: cancel it first, or wait for its end", id, store_status_name(status)); return STORE_CONFLICT;}
+if ((result = checkpoints_remove(writer, id, error)) != STORE_OK || (result = hidden_remove(writer, id, error)) != STORE_OK) return result;
+writer_freed(writer);
+return db_run(c, "DELETE FROM jobs WHERE id = ?", WITH(text(id)), error); /* its filing and events go with it */
+}
+
+enum store_result store_job_delete(struct store *store, const char *id, struct bp_error *error) {
+    return writer_run(store, "delete the job", delete, (void *)(uintptr_t)id, error);
+}
+
+/* ---- freeing ---- */
+
+void store_job_free(struct store_job *job) {
+    char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,        &job->metrics,
+                                &job->best, &job->error, &job->warnings, &job->cross_validation};
+    for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
+        free(*documents[i]);
+        *documents[i] = NULL;
+    }
+}
+
+void store_jobs_free(struct store_jobs *list) {
+    for (int32_t i = 0; i < list->count; i++) store_job_free(&list->items[i]);
+    free(list->items);
+    *list = (struct store_jobs){0};
+}

@@ -1,0 +1,208 @@
+/* sqlite.h - what the files of this folder share: connections, statements, the writer, rows of each kind. Not for the outside: store.h is.
+ *
+ * Sections: connections and statements (connection.c), the writer (writer.c), the store and its readers (store.c, reader.c),
+ * migrations (migrate.c), then what one kind of thing asks of another. */
+#ifndef SERVER_STORE_SQLITE_H
+#define SERVER_STORE_SQLITE_H
+
+#include "server/store/store.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+/* ---- connections and statements ---- */
+
+enum { STATEMENTS_MAX = 96, BUSY_MS = 5000 };
+
+/* Used by one thread at a time. Statements are prepared once and kept until the connection closes. */
+struct connection {
+    sqlite3 *db;
+    const char *folder; /* for messages; borrowed */
+    const char *what;   /* what is being attempted, for messages: "file the job" */
+    sqlite3_stmt *statements[STATEMENTS_MAX];
+    struct connection *next; /* in the pool of readers */
+};
+
+/* A value to bind. Bytes are borrowed until the statement has ended. */
+struct value {
+    enum { VALUE_NULL, VALUE_INTEGER, VALUE_TEXT, VALUE_BLOB } kind;
+    int64_t number; /* the integer, or the size of the blob */
+    const void *bytes;
+};
+static inline struct value integer(int64_t number) {
+    return (struct value){VALUE_INTEGER, number, NULL};
+}
+static inline struct value text(const char *t) {
+    return (struct value){t ? VALUE_TEXT : VALUE_NULL, 0, t};
+}
+static inline struct value blob(const void *bytes, size_t size) {
+    return (struct value){VALUE_BLOB, (int64_t)size, bytes};
+}
+
+#define VALUES_OF(...)    ((const struct value[]){__VA_ARGS__})
+#define VALUES_COUNT(...) (sizeof(VALUES_OF(__VA_ARGS__)) / sizeof(struct value))
+/* The two arguments (values, count) of the functions below; NONE when the statement takes no values. */
+#define WITH(...) VALUES_OF(__VA_ARGS__), VALUES_COUNT(__VA_ARGS__)
+#define NONE      NULL, 0
+
+/* Opens folder/backpropd.db with busy_timeout, foreign_keys, synchronous=FULL and no checkpoint of SQLite's own. */
+enum store_result connection_open(struct connection *c, const char *folder, struct bp_error *error);
+/* Finalizes its statements and closes. A zeroed one is fine. */
+void connection_close(struct connection *c);
+
+/* STORE_FAILED with the message "cannot <what>: <SQLite's message>; <what to do>". */
+enum store_result db_failed(struct connection *c, struct bp_error *error);
+enum store_result out_of_memory(struct bp_error *error);
+
+/* Takes a statement from the cache (sql: the text is the key) and binds all its values; NULL on failure. End it with db_end. */
+sqlite3_stmt *db_start(struct connection *c, const char *sql, const struct value *values, size_t count);
+/* Resets it: a reader lets go of its snapshot here. NULL is fine. */
+void db_end(sqlite3_stmt *statement);
+/* Runs a statement that gives no rows. sqlite3_changes(c->db) tells how many it changed. */
+enum store_result db_run(struct connection *c, const char *sql, const struct value *values, size_t count, struct bp_error *error);
+/* The integer a query gives; STORE_NOT_FOUND (no message) without a row. */
+enum store_result db_integer(struct connection *c, const char *sql, const struct value *values, size_t count, int64_t *number,
+                             struct bp_error *error);
+
+/* A column's text: copied, cut at size; or allocated (NULL for SQL NULL). column_keep gives false when there is no memory. */
+void column_copy(sqlite3_stmt *statement, int column, char *to, size_t size);
+bool column_keep(sqlite3_stmt *statement, int column, char **to);
+/* Whether SQLite had no memory for a column that either of them has read in this thread, since this was last asked. */
+bool columns_lost(void);
+
+/* A query of rows of one kind, read through a connection of the readers' pool. */
+struct query {
+    const char *what; /* "list the jobs" */
+    const char *sql;  /* a list ends in "LIMIT ?" and gets limit + 1 as its last value */
+    const struct value *values;
+    size_t values_count;
+    bool (*read)(sqlite3_stmt *statement, void *item); /* false: no memory; item may be freed nonetheless */
+    size_t item_size;
+    int32_t limit; /* clamped to 1..STORE_LIST_MAX */
+    /* Completes the items of a list, in the snapshot they were read from. May be NULL. */
+    enum store_result (*complete)(struct connection *c, struct query *query, struct bp_error *error);
+    /* what comes back; items is owned by the caller even on failure */
+    void *items;
+    int32_t count;
+    bool has_more;
+};
+/* STORE_NOT_FOUND (no message) without a row. */
+enum store_result query_one(struct store *store, const struct query *query, void *item, struct bp_error *error);
+enum store_result query_list(struct store *store, struct query *query, struct bp_error *error);
+enum { QUERY_VALUES_MAX = 12 };
+
+/* ---- the writer ---- */
+
+struct writer;
+
+/* One change, run by the writer thread inside a savepoint. What it returns but STORE_OK undoes it. */
+typedef enum store_result change(struct writer *writer, void *argument, struct bp_error *error);
+
+/* Runs it in the writer thread and waits for the commit. what: for messages, "file the job". */
+enum store_result writer_run(struct store *store, const char *what, change *run, void *argument, struct bp_error *error);
+
+struct writer *writer_new(struct store *store, struct bp_error *error); /* opens the connection; no thread yet */
+enum store_result writer_start(struct writer *writer, struct bp_error *error);
+void writer_stop(struct writer *writer); /* runs what is queued, ends the thread */
+void writer_free(struct writer *writer); /* closes: the last connection, which makes a last checkpoint */
+
+/* For changes: the connection, and what is to happen once they are committed. */
+struct connection *writer_connection(struct writer *writer);
+struct store *writer_store(struct writer *writer);
+bool writer_notify(struct writer *writer, const char *job);                    /* false: no memory */
+bool writer_unlink(struct writer *writer, const char *kind, const char *file); /* kind: "datasets" or "checkpoints" */
+void writer_freed(struct writer *writer);                                      /* pages were freed: give them back to the disk */
+int32_t writer_queued(struct writer *writer);                                  /* operations waiting, those at work not counted */
+
+/* ---- the store and its readers ---- */
+
+enum { READERS_MAX = 64 };
+
+struct readers {
+    pthread_mutex_t mutex;
+    pthread_cond_t given, drained;
+    struct connection *idle;
+    int32_t open, busy; /* connections; those in use */
+    bool held;          /* no new use for a moment */
+};
+
+struct store {
+    char *folder;
+    struct store_options options;
+    int lock, datasets, checkpoints; /* descriptors; -1: not open */
+    struct writer *writer;
+    struct readers readers;
+};
+
+void readers_init(struct readers *readers);
+void readers_close(struct readers *readers);
+/* Keeps new uses waiting and lets those at work finish, for at most this long; true when none is left. Follow it with readers_release. */
+bool readers_hold(struct readers *readers, int64_t ms);
+void readers_release(struct readers *readers);
+/* A connection for one call; what: for messages. NULL with the error set. Give it back with no statement running. */
+struct connection *reader_take(struct store *store, const char *what, struct bp_error *error);
+void reader_give(struct store *store, struct connection *c);
+
+/* Makes sure that a new file of the data folder is there and its name is on disk. */
+enum store_result store_file_settle(struct store *store, const char *kind, const char *file, struct bp_error *error);
+/* Moves our finished files in datasets/ and checkpoints/ that no row names to lost/, removes our temporary ones, leaves all others alone. */
+enum store_result store_orphans_move(struct store *store, struct connection *c, struct bp_error *error);
+
+/* ---- migrations ---- */
+
+/* Brings the database to this program's version; refuses a newer one and a file that is not ours. */
+enum store_result migrate(struct connection *c, struct bp_error *error);
+/* Only whether it would: the file is a database of ours, and not newer than this program. */
+enum store_result migrate_check(struct connection *c, struct bp_error *error);
+
+/* ---- what one kind of thing asks of another, all inside a change ---- */
+
+/* STORE_CONFLICT when the key is known and younger than 24 h. idempotency NULL: nothing happens. */
+enum store_result answer_add(struct writer *writer, const struct store_idempotency *idempotency, struct bp_error *error);
+/* last + 1 of a dataset's or model's version numbers. */
+enum store_result counter_next(struct connection *c, const char *kind, const char *name, int64_t *number, struct bp_error *error);
+/* STORE_IN_USE naming the first unfinished jobs that a query (one column: their ids) gives. */
+enum store_result unused_by_jobs(struct connection *c, const char *sql, const struct value *values, size_t count, const char *thing,
+                                 struct bp_error *error);
+
+enum store_result dataset_add(struct writer *writer, struct store_dataset *dataset, bool replace, struct bp_error *error);
+enum store_result dataset_remove(struct writer *writer, const char *name, int64_t version, struct bp_error *error);
+enum store_result model_set(struct writer *writer, const char *name, const char *definition, bool hidden, bool *created, struct bp_error *error);
+enum store_result model_remove(struct writer *writer, const char *name, struct bp_error *error);
+struct version_new {
+    const char *model, *job, *document;
+    const void *blob;
+    size_t blob_size;
+};
+enum store_result version_add(struct writer *writer, const struct version_new *new, int64_t *number, struct bp_error *error);
+
+/* The beginning of a query that job_read reads. CROSS JOIN: in this order, so that lists come sorted from an index of jobs. */
+#define JOB_SELECT(queue_position)                                                                                                                   \
+    "SELECT id, status, model, dataset, coalesce(validation_dataset, ''), dataset_version, validation_version, created_at, started_at, "             \
+    "finished_at, " queue_position ", attempt, failures, "                                                                                           \
+    "attempts_max, resumed_from_epoch, model_version, spec, view, metadata, progress, metrics, best, error, warnings, cross_validation "             \
+    "FROM jobs CROSS JOIN filings ON filings.job = jobs.id "
+bool job_read(sqlite3_stmt *statement, void *job);
+/* The status of a job; STORE_NOT_FOUND with its message. */
+enum store_result job_status(struct connection *c, const char *id, enum store_status *status, struct bp_error *error);
+/* Invariant 3: STORE_OK when this attempt is the job's and it runs (running, pausing, cancelling), else STORE_STALE. */
+enum store_result attempt_check(struct connection *c, const char *id, int64_t attempt, struct bp_error *error);
+/* Every change of status but the claim: the row, then its events. */
+struct move {
+    const char *job;
+    enum store_status to;
+    int64_t model_version;      /* for STORE_SUCCEEDED */
+    const char *error_document; /* for STORE_FAILED_JOB: kept in the job. Else only told in the event */
+};
+enum store_result job_move(struct writer *writer, const struct move *move, struct bp_error *error);
+
+/* Adds an event and has its job's watchers told. A metrics event of an epoch that is there already adds nothing. */
+enum store_result event_add(struct writer *writer, const char *job, int64_t attempt, const struct store_event *event, struct bp_error *error);
+/* The `status` event of a job that has just changed, and `end` when its status is final: read from its row. error_document: NULL, or why a
+ * job goes back to the queue. */
+enum store_result event_add_status(struct writer *writer, const char *job, const char *error_document, struct bp_error *error);
+
+/* Removes a job's checkpoints: rows, and files after the commit. */
+enum store_result checkpoints_remove(struct writer *writer, const char *job, struct bp_error *error);
+
+#endif

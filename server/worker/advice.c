@@ -1,0 +1,124 @@
+/* advice.c - see advice.h. Every rule looks at what has held for some epochs in a row, so that a single bad mini-batch says nothing. */
+#include "server/worker/advice.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LASTING = 5, PATIENT = 10, SAMPLES_MIN = 16 };
+#define DEAD      0.5   /* share of the units */
+#define SATURATED 0.5   /* share of the activations */
+#define VANISHING 1e-5  /* of the largest layer's gradient, by the size of its weights */
+#define EXPLODING 100.0 /* gradient norm by weight norm */
+#define RESTLESS  0.1   /* update norm by weight norm; about 0.001 is usual */
+#define WORSE     1.1   /* val_loss by its best */
+#define JUMP      1.5   /* loss by the one before */
+
+struct teller {
+    void (*tell)(void *context, const char *text);
+    void *context;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(const struct teller *to, const char *format, ...) {
+    char text[ADVICE_TEXT];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    to->tell(to->context, text);
+}
+
+/* Counts epochs in a row; true when it has just lasted. */
+static bool lasts(uint8_t *count, bool now) {
+    *count = now ? (uint8_t)(*count < 255 ? *count + 1 : 255) : 0;
+    return *count == LASTING;
+}
+
+static void look_at_layer(struct advice *a, const struct run *run, int32_t i, double largest, const struct teller *to) {
+    const struct bp_health *h = bp_trainer_health(run->trainer, i);
+    /* The health is that of the last mini-batch, which may be a small rest: one sample tells nothing of units or gradients. */
+    const int64_t rest = run->split.train_count % run->options.batch_size, last = rest ? rest : run->options.batch_size;
+    const bool enough = last >= SAMPLES_MIN;
+    const double drive = h->gradient_norm / h->weight_norm;
+    if (lasts(&a->dead[i], enough && h->dead >= DEAD))
+        say(to,
+            "dead units: %.0f%% of the units of layer \"%s\" give 0 for every sample; try a smaller learning_rate, leaky_relu or elu instead of "
+            "relu, or "
+            "batch_norm before it",
+            100 * h->dead, h->layer);
+    if (lasts(&a->saturated[i], h->saturated >= SATURATED))
+        say(to,
+            "saturated units: %.0f%% of the activations of layer \"%s\" lie at their bounds, where nothing is learnt; try relu, a smaller "
+            "learning_rate, "
+            "glorot initialisation, or batch_norm before it",
+            100 * h->saturated, h->layer);
+    if (lasts(&a->vanishing[i], last > 1 && largest > 0 && drive < VANISHING * largest))
+        say(to,
+            "vanishing gradient: layer \"%s\" gets %.1g of the gradient of the layer that gets most, and hardly learns; try relu instead of sigmoid "
+            "or "
+            "tanh, he_normal initialisation, batch_norm, or shortcuts with add",
+            h->layer, drive / largest);
+    if (lasts(&a->exploding[i], drive > EXPLODING))
+        say(to,
+            "exploding gradient: that of layer \"%s\" is %.1g times its weights; try gradient_clip_norm 1, a smaller learning_rate, or scaled inputs",
+            h->layer, drive);
+    if (lasts(&a->restless[i], h->ratio > RESTLESS))
+        say(to,
+            "learning rate too high: each update changes layer \"%s\" by %.0f%% of its weights (about 0.1%% is usual); try a tenth of the "
+            "learning_rate, or "
+            "\"auto\"",
+            h->layer, 100 * h->ratio);
+}
+
+static double metric(const struct run *run, const char *name) {
+    for (int32_t i = 0; i < bp_trainer_metrics_count(run->trainer); i++)
+        if (strcmp(bp_trainer_metric_name(run->trainer, i), name) == 0) return bp_trainer_metric_value(run->trainer, i);
+    return NAN;
+}
+
+static void look_at_losses(struct advice *a, const struct run *run, int64_t epoch, const struct teller *to) {
+    const double loss = metric(run, "loss"), val_loss = metric(run, "val_loss");
+    if (!a->best_loss || loss < a->best_loss) a->best_loss = loss;
+    a->jumps = loss > JUMP * a->last_loss && a->last_loss > 0 ? a->jumps + LASTING : a->jumps > 0 ? a->jumps - 1 : 0;
+    a->last_loss = loss;
+    if (a->jumps > 2 * LASTING)
+        say(to,
+            "learning rate too high: the loss jumps up again and again (%.4g now, %.4g at best); try a tenth of the learning_rate, \"auto\", or a "
+            "schedule",
+            loss, a->best_loss);
+    if (run->options.stop_early && isnan(metric(run, run->best_metric)))
+        say(to,
+            "early stopping watches %s, which is undefined in epoch %lld (such as with one class among the validation rows): it cannot stop by it; "
+            "watch "
+            "val_loss, or validate with other rows",
+            run->best_metric, (long long)epoch);
+    if (!isfinite(val_loss)) return;
+    if (!a->best_val_loss || val_loss < a->best_val_loss) {
+        a->best_val_loss = val_loss;
+        a->loss_at_best = loss;
+        a->worse = 0;
+    } else {
+        a->worse++;
+    }
+    if (a->worse == PATIENT && val_loss > WORSE * a->best_val_loss && loss < a->loss_at_best)
+        say(to,
+            "overfitting: in the %d epochs since %lld the loss fell from %.4g to %.4g while val_loss rose from %.4g to %.4g; try early_stopping, "
+            "dropout, "
+            "l2, fewer units, or more rows",
+            PATIENT, (long long)(epoch - PATIENT), a->loss_at_best, loss, a->best_val_loss, val_loss);
+    else if (a->worse >= PATIENT) a->worse = PATIENT - 1; /* once it has got that far */
+}
+
+void advice_epoch(struct advice *a, const struct run *run, int64_t epoch, void (*tell)(void *context, const char *text), void *context) {
+    const struct teller to = {tell, context};
+    const int32_t layers = bp_trainer_health_count(run->trainer);
+    double largest = 0;
+    for (int32_t i = 0; i < layers; i++) {
+        const struct bp_health *h = bp_trainer_health(run->trainer, i);
+        const double drive = h->gradient_norm / h->weight_norm;
+        if (drive > largest) largest = drive;
+    }
+    for (int32_t i = 0; i < layers && i < ADVICE_LAYERS; i++) look_at_layer(a, run, i, largest, &to);
+    look_at_losses(a, run, epoch, &to);
+}

@@ -1,0 +1,130 @@
+/* checkpoint.c - the job process's checkpoints: writing one, going on from one. In a cross-validation a checkpoint also holds what the
+ * finished folds came to, so that none of them is trained again. */
+#include "server/worker/process.h"
+
+#include "engine/kernels/kernels.h"
+#include "server/jobs/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CHECKPOINT_MIN_MS = 1000, CHECKPOINT_MAX_MS = 60000 };
+
+void process_checkpoint(struct process *p) {
+    struct bp_trainer_state state;
+    struct bp_error error = {0};
+    struct stat info;
+    char path[4300];
+    int64_t began = process_ms();
+    /* A name of its own: the supervisor may not have taken the one before yet, and must not find this one in its place. */
+    snprintf(path, sizeof path, "%s/%s.%lld.%lld.tmp", p->folder, p->job, (long long)p->attempt, (long long)++p->checkpoints);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bp_trainer_state(p->run.trainer, &state);
+    json_t *notes = json_pack("{s:s, s:s, s:o, s:O?, s:I}", "kernels", bp_kernels_name(), "blas", bp_blas_name(), "best", run_best_json(&p->run),
+                              "best_metrics", p->run.best_metrics, "threads", (json_int_t)p->training->options.threads);
+    if (p->metrics) json_object_set(notes, "metrics", p->metrics);
+    if (p->folds.folds) json_object_set_new(notes, "cross_validation", cross_validation_notes(&p->folds));
+    int failed =
+        fd < 0 ? bp_error_set(&error, "", "cannot create %s: %s", path, strerror(errno)) : schema_checkpoint_write(fd, &state, notes, &error);
+    if (!failed && fstat(fd, &info) != 0) failed = -1;
+    json_decref(notes);
+    if (fd >= 0) close(fd);
+    p->checkpoint_ms = process_ms();
+    p->checkpoint_epoch = state.epoch;
+    p->checkpoint_cost_ms = p->checkpoint_ms - began;
+    if (failed) {
+        char text[700];
+        snprintf(text, sizeof text, "the checkpoint cannot be written: %s", error.message);
+        unlink(path);
+        process_event(p, "log", "warning", 0, text, NULL);
+        return;
+    }
+    process_report(p); /* the metrics up to here are stored before the checkpoint that follows them */
+    json_t *message = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "kind", "checkpoint", "file", path, "epoch",
+                                (json_int_t)(p->folds.epochs + state.epoch), "step", (json_int_t)(p->folds.steps + state.updates), "bytes",
+                                (json_int_t)info.st_size, "best", state.epoch > 0 && p->run.best_epoch == state.epoch);
+    process_say(message);
+    json_decref(message);
+}
+
+bool process_checkpoint_due(const struct process *p, bool epoch_ended) {
+    int64_t since = process_ms() - p->checkpoint_ms,
+            least = p->checkpoint_cost_ms * 10 > CHECKPOINT_MIN_MS ? p->checkpoint_cost_ms * 10 : CHECKPOINT_MIN_MS;
+    bool as_asked = json_is_true(json_object_get(json_object_get(p->order, "spec"), "checkpoint_as_asked"));
+    if (since >= CHECKPOINT_MAX_MS && since >= least) return true;
+    return epoch_ended && p->epoch - p->checkpoint_epoch >= p->training->options.checkpoint_every_epochs && (as_asked || since >= least);
+}
+
+/* What the run knew besides the trainer. */
+static void recall_notes(struct process *p, const json_t *notes) {
+    const json_t *best = json_object_get(notes, "best"), *kernels = json_object_get(notes, "kernels"), *blas = json_object_get(notes, "blas");
+    if (json_is_object(best)) {
+        p->run.best_epoch = json_integer_value(json_object_get(best, "epoch"));
+        p->run.best_value = json_number_value(json_object_get(best, "value"));
+        p->run.best_metrics = json_incref(json_object_get(notes, "best_metrics"));
+    }
+    p->metrics = json_incref(json_object_get(notes, "metrics"));
+    bool same = kernels && blas && strcmp(json_string_value(kernels), bp_kernels_name()) == 0 && strcmp(json_string_value(blas), bp_blas_name()) == 0;
+    if (!same)
+        process_event(p, "log", "warning", 0,
+                      "this job goes on with other kernels than it started with (another kind of CPU): its last bits may differ from an unbroken run",
+                      NULL);
+}
+
+static void start_over(struct process *p, const struct bp_error *error) {
+    char text[700];
+    snprintf(text, sizeof text, "starting over: %s", error->message);
+    process_event(p, "log", "warning", 0, text, NULL);
+}
+
+void process_saved_close(struct saved *saved) {
+    if (saved->bytes) munmap(saved->bytes, saved->size);
+    json_decref(saved->notes);
+    *saved = (struct saved){0};
+}
+
+void process_saved_open(struct process *p, struct saved *saved) {
+    struct stat info;
+    struct bp_error error = {0};
+    *saved = (struct saved){0};
+    if (json_is_true(json_object_get(p->order, "resume"))) {
+        void *bytes = fstat(WIRE_CHECKPOINT, &info) == 0 && info.st_size > 0
+                          ? mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, WIRE_CHECKPOINT, 0)
+                          : MAP_FAILED;
+        if (bytes == MAP_FAILED) bp_error_set(&error, "", "the checkpoint cannot be read: %s", strerror(errno));
+        else {
+            *saved = (struct saved){.bytes = bytes, .size = (size_t)info.st_size};
+            schema_checkpoint_read(bytes, saved->size, &saved->state, &saved->notes, &error);
+        }
+        if (!error.message[0] && p->folds.folds && cross_validation_recall(&p->folds, json_object_get(saved->notes, "cross_validation")) != 0)
+            bp_error_set(&error, "", "the checkpoint does not say which fold it is of");
+    }
+    close(WIRE_CHECKPOINT);
+    if (!error.message[0]) return;
+    process_saved_close(saved);
+    start_over(p, &error);
+}
+
+int process_saved_restore(struct process *p, const struct saved *saved) {
+    struct bp_error error = {0};
+    struct bp_trainer_state state = saved->state;
+    const json_t *best = json_object_get(saved->notes, "best");
+    if (state.best_epoch == 0 && json_is_object(best) && !p->run.options.stop_early) { /* written before the trainer judged every training */
+        state.best_epoch = json_integer_value(json_object_get(best, "epoch"));
+        state.best_value = json_number_value(json_object_get(best, "value"));
+    }
+    if (bp_trainer_restore(p->run.trainer, &state, &error) != 0) {
+        start_over(p, &error);
+        return -1;
+    }
+    p->epoch = p->checkpoint_epoch = saved->state.epoch;
+    p->position = saved->state.position;
+    p->resumed_from = p->folds.epochs + p->epoch;
+    recall_notes(p, saved->notes);
+    return 0;
+}

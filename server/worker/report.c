@@ -1,0 +1,112 @@
+/* report.c - what the job process tells its supervisor: reports with progress, events, warnings. */
+#include "server/worker/process.h"
+
+#include "server/jobs/wire.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WARNINGS_MAX = 20 };
+
+double process_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int64_t process_ms(void) {
+    return (int64_t)(process_seconds() * 1000);
+}
+
+void process_say(const json_t *message) {
+    if (wire_send(WIRE_SOCKET, message) != 0) _exit(3);
+}
+
+void process_event(struct process *p, const char *type, const char *level, int64_t epoch, const char *message, json_t *data) {
+    json_array_append_new(p->events, json_pack("{s:s, s:s, s:I, s:s?, s:o?}", "type", type, "level", level, "epoch", (json_int_t)epoch, "message",
+                                               message, "data", data));
+}
+
+void process_warn(void *context, const char *text) {
+    struct process *p = context;
+    const size_t same = strcspn(text, "0123456789");
+    const char *layer = strstr(text, "layer \"");
+    size_t i;
+    json_t *said;
+    json_array_foreach(p->warnings, i, said) {
+        const char *other = json_string_value(said), *other_layer = other ? strstr(other, "layer \"") : NULL;
+        if (!other || strncmp(other, text, same < 12 ? 12 : same) != 0) continue;
+        if (!layer || !other_layer || strncmp(layer, other_layer, strcspn(layer + 7, "\"") + 8) == 0) return;
+    }
+    process_event(p, "log", "warning", 0, text, NULL);
+    if (json_array_size(p->warnings) >= WARNINGS_MAX) return;
+    json_array_append_new(p->warnings, json_string(text));
+    p->warned = true;
+}
+
+int64_t process_samples(const struct process *p) {
+    return p->folds.samples + p->epoch * p->run.split.train_count + p->position;
+}
+
+/* Of all fits: those that follow are counted with all their epochs until they stop earlier. */
+static json_t *progress(const struct process *p) {
+    const struct cross_validation *cv = &p->folds;
+    const int64_t most = p->training->options.epochs, rows = p->run.split.train_count, batch = p->run.options.batch_size,
+                  left = cross_validation_left(cv), all = rows + p->run.split.validation_count;
+    const int64_t epochs = cv->epochs + p->epochs + left * most;
+    int64_t samples = process_samples(p), total = cv->samples + p->epochs * rows;
+    if (left) total += most * (all + (left - 1) * (all - all / cv->folds));
+    double elapsed = process_seconds() - p->started, rate = elapsed > 0 ? (double)(samples - p->started_samples) / elapsed : 0;
+    json_t *json =
+        json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "epoch", (json_int_t)(cv->epochs + p->epoch), "epochs", (json_int_t)epochs, "step",
+                  (json_int_t)((p->position + batch - 1) / batch), "steps_per_epoch", (json_int_t)run_steps_per_epoch(&p->run), "fraction",
+                  json_real(total ? (double)samples / (double)total : 0), "samples_per_second", rate > 0 ? json_real(round(rate)) : json_null(),
+                  "eta_seconds", rate > 0 ? json_real(ceil((double)(total - samples) / rate * 100) / 100) : json_null());
+    if (!cv->folds) return json;
+    json_object_set_new(json, "folds", json_integer(cv->folds));
+    json_object_set_new(json, "fold", cv->fold ? json_integer(cv->fold) : json_null());
+    return json;
+}
+
+/* The best epoch, counted over all fits. */
+static json_t *best(const struct process *p) {
+    json_t *json = run_best_json(&p->run);
+    if (json_is_object(json)) json_object_set_new(json, "epoch", json_integer(p->folds.epochs + p->run.best_epoch));
+    return json;
+}
+
+json_t *process_gather(struct process *p) {
+    json_t *report = json_pack("{s:o, s:o, s:o, s:I}", "progress", progress(p), "events", p->events, "best", best(p), "resumed_from_epoch",
+                               (json_int_t)p->resumed_from);
+    if (p->metrics) json_object_set(report, "metrics", p->metrics);
+    if (p->warned) json_object_set(report, "warnings", p->warnings);
+    if (p->folds_ended && p->folds.folds) json_object_set_new(report, "cross_validation", cross_validation_json(&p->folds));
+    p->warned = p->folds_ended = false;
+    p->events = json_array();
+    p->resumed_from = -1;
+    p->reported_ms = process_ms();
+    return report;
+}
+
+void process_report(struct process *p) {
+    json_t *message = json_pack("{s:s, s:o}", "kind", "report", "report", process_gather(p));
+    process_say(message);
+    json_decref(message);
+}
+
+int process_fail(struct process *p, const char *code, const char *format, ...) {
+    char text[700];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    json_t *message = json_pack("{s:s, s:{s:s, s:s}}", "kind", "failed", "error", "code", code, "message", text);
+    if (p->run.trainer) json_object_set_new(message, "report", process_gather(p));
+    process_say(message);
+    json_decref(message);
+    return 1;
+}

@@ -1,0 +1,190 @@
+/* run.c - setting a training up and keeping its best epoch. */
+#include "server/worker/run.h"
+
+#include "server/version.h"
+#include "server/worker/prefetch.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the trainer judges epochs by. */
+static void choose_best_metric(struct run *run) {
+    const char *name = run->options.stop_early ? run->options.stop_metric : run->validation_count > 0 ? "val_loss" : "loss";
+    run->best_metric = name;
+}
+
+static int open_source(struct run *run, bool training, struct schema_source **source, struct bp_error *error) {
+    const struct schema_preprocessing *p = run->training->preprocessing;
+    const struct schema_split *split = run->other && !training ? &run->held : &run->split;
+    struct schema_source_options options = {.view = run->other && !training ? run->other_view : run->view,
+                                            .rows = training ? split->train : split->validation,
+                                            .n = training ? split->train_count : split->validation_count,
+                                            .training = training,
+                                            .memory_max = run->options.window > 0 ? 0 : SCHEMA_SOURCE_MEMORY};
+    for (int32_t o = 0; o < p->outputs_count; o++) {
+        const struct bp_output *output = &run->training->network->outputs[o];
+        options.one_hot[o] = p->targets[p->outputs[o].first].classification && !schema_output_multilabel(p, o) &&
+                             output->loss->target == BP_TARGET_VALUES && bp_shape_size(&output->shape) > 1;
+    }
+    return schema_source_new(&options, source, error);
+}
+
+enum bp_onednn_mode run_onednn_mode(void) {
+    const char *asked = getenv("BACKPROPD_ONEDNN");
+    if (asked && strcmp(asked, "off") == 0) return BP_ONEDNN_OFF;
+    return asked && strcmp(asked, "on") == 0 ? BP_ONEDNN_ON : BP_ONEDNN_AUTO;
+}
+
+void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size) {
+    const enum bp_onednn_mode mode = run_onednn_mode();
+    const struct bp_train_options options = schema_training_options(training);
+    *why = '\0';
+    const bool automatic = training->options.precision_auto && bp_bfloat16_available(why, size);
+    const bool half = options.precision == BP_PRECISION_BFLOAT16 || automatic;
+    const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
+    if (alone || mode == BP_ONEDNN_OFF) {
+        if (half || training->options.precision_auto) snprintf(why, size, "oneDNN is switched off, or kernels were asked for by name");
+        return;
+    }
+    if (mode != BP_ONEDNN_ON && !half && !bp_onednn_repays(training->network, shard, (double)rows * options.epochs)) return;
+    if (bp_onednn_start(mode, half, why, size) != 0) return;
+    if (training->options.precision_auto && bp_bfloat16_started()) training->options.precision = BP_PRECISION_BFLOAT16;
+}
+
+enum { RANGE_STEPS = 100 };
+#define RANGE_LEAST 1e-6
+#define RANGE_MOST  10.0
+
+static int open_other(struct run *run, struct bp_error *error) {
+    if (!(run->other_view = schema_view_new(run->training->preprocessing, run->other, true, error))) return -1;
+    if (schema_training_held(run->training, run->other_view, &run->held, error) != 0) return -1;
+    run->validation_count = run->held.validation_count;
+    return 0;
+}
+
+int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
+             struct bp_error *error) {
+    memset(run, 0, sizeof *run);
+    run->training = training;
+    run->dataset = dataset;
+    run->other = other;
+    run->options = schema_training_options(training);
+    if (!(run->view = schema_view_new(training->preprocessing, dataset, true, error))) return -1;
+    if (schema_training_split(training, run->view, &run->split, error) != 0 || open_source(run, true, &run->train, error) != 0) return -1;
+    run->train_batches = schema_source_batches(run->train);
+    run->validation_count = run->split.validation_count;
+    if (other && open_other(run, error) != 0) return -1;
+    if (run->validation_count > 0) {
+        if (open_source(run, false, &run->validation, error) != 0) return -1;
+        run->validation_batches = schema_source_batches(run->validation);
+    }
+    if (run->options.window > 0) {
+        if (!(run->prefetch = prefetch_new(error))) return -1;
+        prefetch_watch(run->prefetch, run->train, &run->train_batches);
+        if (run->validation) prefetch_watch(run->prefetch, run->validation, &run->validation_batches);
+        schema_dataset_release(dataset); /* what split and targets were read from */
+        if (other) schema_dataset_release(other);
+    }
+    if (bp_trainer_new(training->network, &run->options, &run->train_batches, run->validation ? &run->validation_batches : NULL, &run->trainer,
+                       error) != 0)
+        return -1;
+    choose_best_metric(run);
+    return 0;
+}
+
+void run_close(struct run *run) {
+    bp_trainer_free(run->trainer);
+    prefetch_free(run->prefetch);
+    schema_source_free(run->train);
+    schema_source_free(run->validation);
+    schema_split_free(&run->split);
+    schema_split_free(&run->held);
+    schema_view_free(run->view);
+    schema_view_free(run->other_view);
+    json_decref(run->best_metrics);
+    memset(run, 0, sizeof *run);
+}
+
+/* As it is told: 9 digits, as float32 has. */
+json_t *run_number(double value) {
+    char text[40];
+    if (!isfinite(value)) return json_null();
+    snprintf(text, sizeof text, "%.9g", value);
+    return json_real(strtod(text, NULL));
+}
+
+json_t *run_epoch(struct run *run, int64_t epoch, bool *improved) {
+    json_t *metrics = json_object();
+    for (int32_t i = 0; i < bp_trainer_metrics_count(run->trainer); i++) {
+        const char *name = bp_trainer_metric_name(run->trainer, i);
+        json_object_set_new(metrics, name, run_number(bp_trainer_metric_value(run->trainer, i)));
+    }
+    if (run->training->options.schedule || run->training->options.find_rate) /* it is not always the one asked for */
+        json_object_set_new(metrics, "learning_rate", run_number((double)(float)bp_trainer_learning_rate(run->trainer)));
+    run->best_epoch = bp_trainer_best(run->trainer, &run->best_value);
+    *improved = run->best_epoch == epoch;
+    if (*improved) {
+        json_decref(run->best_metrics);
+        run->best_metrics = json_incref(metrics);
+    }
+    return metrics;
+}
+
+static void add_number(json_t *json, const char *name, double value) {
+    if (isfinite(value)) json_object_set_new(json, name, run_number((double)(float)value));
+}
+
+json_t *run_health(const struct run *run) {
+    json_t *list = json_array();
+    for (int32_t i = 0; i < bp_trainer_health_count(run->trainer); i++) {
+        const struct bp_health *h = bp_trainer_health(run->trainer, i);
+        json_t *layer = json_pack("{s:s}", "layer", h->layer);
+        add_number(layer, "weight_norm", h->weight_norm);
+        add_number(layer, "gradient_norm", h->gradient_norm);
+        add_number(layer, "update_norm", h->update_norm);
+        add_number(layer, "ratio", h->ratio);
+        add_number(layer, "mean", h->mean);
+        add_number(layer, "spread", h->spread);
+        add_number(layer, "dead", h->dead);
+        add_number(layer, "saturated", h->saturated);
+        json_array_append_new(list, layer);
+    }
+    return list;
+}
+
+json_t *run_find_rate(struct run *run, bool (*stop)(void *context), void *context) {
+    double rates[RANGE_STEPS], losses[RANGE_STEPS];
+    struct bp_range_test test = {
+        .least = RANGE_LEAST, .most = RANGE_MOST, .steps = RANGE_STEPS, .rates = rates, .losses = losses, .stop = stop, .context = context};
+    if (!run->training->options.find_rate) return NULL;
+    const double found = bp_trainer_range_test(run->trainer, &test);
+    json_t *curve = json_array();
+    for (int32_t i = 0; i < test.count; i++)
+        json_array_append_new(curve, json_pack("{s:o, s:o}", "learning_rate", run_number((double)(float)rates[i]), "loss", run_number(losses[i])));
+    return json_pack("{s:o, s:o}", "learning_rate", run_number((double)(float)found), "curve", curve);
+}
+
+json_t *run_best_json(const struct run *run) {
+    if (run->best_epoch == 0) return json_null();
+    return json_pack("{s:I, s:s, s:o}", "epoch", (json_int_t)run->best_epoch, "metric", run->best_metric, "value", run_number(run->best_value));
+}
+
+json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t epochs) {
+    json_t *document = schema_training_encode(run->training);
+    bool best = run->options.stop_early && run->best_metrics;
+    json_object_set(document, "metrics", best ? run->best_metrics : (json_t *)last_metrics);
+    json_object_set_new(document, "epoch", json_integer(best ? run->best_epoch : epochs));
+    json_object_set_new(document, "epochs_trained", json_integer(epochs));
+    json_object_set_new(document, "rows_trained", json_integer(run->split.train_count));
+    json_object_set_new(document, "rows_validated", json_integer(run->validation_count));
+    const double tested = bp_trainer_tested_rate(run->trainer);
+    if (tested > 0) json_object_set_new(document, "learning_rate", run_number((double)(float)tested));
+    json_object_set_new(document, "program", json_string("backpropd " BACKPROPD_VERSION));
+    return document;
+}
+
+int64_t run_steps_per_epoch(const struct run *run) {
+    return (run->split.train_count + run->options.batch_size - 1) / run->options.batch_size;
+}

@@ -1,0 +1,56 @@
+/* run.h - one training set up from its parts: what the job process and `backpropd train` share. */
+#ifndef SERVER_RUN_H
+#define SERVER_RUN_H
+
+#include "engine/kernels/kernels.h"
+#include "schema/predict/model_file.h"
+#include "schema/resolve/training.h"
+
+struct run {
+    struct schema_training *training;     /* borrowed */
+    const struct schema_dataset *dataset; /* borrowed */
+    const struct schema_dataset *other;   /* that validates, or NULL; borrowed */
+    struct schema_view *view, *other_view;
+    struct schema_split split, held; /* held: of the other dataset */
+    int64_t validation_count;        /* rows that validate */
+    struct schema_source *train, *validation;
+    struct bp_source train_batches, validation_batches;
+    struct prefetch *prefetch; /* NULL without windows */
+    struct bp_train_options options;
+    struct bp_trainer *trainer;
+    /* the best epoch so far, as the trainer judges it */
+    const char *best_metric;
+    int64_t best_epoch; /* 0: none */
+    double best_value;
+    json_t *best_metrics; /* metrics of that epoch */
+};
+
+/* What BACKPROPD_ONEDNN says, off or on, which is for tests; else auto. */
+enum bp_onednn_mode run_onednn_mode(void);
+/* Before run_open: starts oneDNN for a training that repays it, or computes in bfloat16 (precision "auto" becomes that where it can be had). Decided
+ * by the training, its data, the CPU and run_onednn_mode alone, so that a resumed run has the same kernels; `alone`: not at all. why: what kept it
+ * from starting where it was wanted, else "". */
+void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size);
+/* other: the dataset that validates, NULL for rows of the job's own. */
+int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
+             struct bp_error *error);
+void run_close(struct run *run);
+
+/* A number as it is told: 9 digits, as float32 has; null unless finite. The caller's. */
+json_t *run_number(double value);
+/* After BP_TRAIN_EPOCH: the epoch's metrics with 9 digits, NaN as null: {"loss":0.5,"val_loss":...}. Updates best; *improved says so. The caller's.
+ */
+json_t *run_epoch(struct run *run, int64_t epoch, bool *improved);
+/* {"epoch","metric","value"} or null. The caller's. */
+json_t *run_best_json(const struct run *run);
+/* The document of the trained model: training, metrics, best, epochs. metrics: those of the last epoch. The caller's. */
+json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t epochs);
+/* The health of the layers after an epoch, measured on its last mini-batch: [{"layer","weight_norm","gradient_norm","update_norm","ratio","mean",
+ * "spread","dead","saturated"}]; what does not apply is left out. The caller's. */
+json_t *run_health(const struct run *run);
+/* With "learning_rate":"auto": the range test, before the first step. {"learning_rate","curve":[{"learning_rate","loss"}]}, learning_rate null when
+ * no loss was finite; NULL when it is not asked for. stop: asked between its steps. The caller's. */
+json_t *run_find_rate(struct run *run, bool (*stop)(void *context), void *context);
+int64_t run_steps_per_epoch(const struct run *run);
+
+#endif

@@ -101,6 +101,13 @@ const struct bp_health *bp_trainer_health(const struct bp_trainer *trainer, int3
     return &trainer->health[i];
 }
 
+void bp_trainer_restore_health(struct bp_trainer *trainer, int32_t i, const struct bp_health *health) {
+    if (i < 0 || i >= trainer->health_count) return;
+    const char *layer = trainer->health[i].layer;
+    trainer->health[i] = *health;
+    trainer->health[i].layer = layer;
+}
+
 int64_t bp_trainer_best(const struct bp_trainer *trainer, double *value) {
     *value = trainer->best_value;
     return trainer->best_epoch;

@@ -163,6 +163,8 @@ struct bp_health {
 };
 int32_t bp_trainer_health_count(const struct bp_trainer *trainer);
 const struct bp_health *bp_trainer_health(const struct bp_trainer *trainer, int32_t i);
+/* After bp_trainer_restore, which forgets it: that of layer i as it was when the state was saved, in the middle of an epoch. The name stays. */
+void bp_trainer_restore_health(struct bp_trainer *trainer, int32_t i, const struct bp_health *health);
 
 /* A range test before the first step (Smith 2017): trains `steps` mini-batches with a learning rate growing geometrically from `least` to `most` and
  * puts everything back. rates, losses: (steps) the curve, losses smoothed; *count: how much of it was made before the loss ran away. Returns the rate

@@ -122,3 +122,75 @@ void advice_epoch(struct advice *a, const struct run *run, int64_t epoch, void (
     for (int32_t i = 0; i < layers && i < ADVICE_LAYERS; i++) look_at_layer(a, run, i, largest, &to);
     look_at_losses(a, run, epoch, &to);
 }
+
+/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
+
+enum { COUNTERS = 5, HEALTH = 8 };
+static const char *const counter_names[COUNTERS] = {"dead", "saturated", "vanishing", "exploding", "restless"};
+
+static void counters_of(struct advice *a, uint8_t *counters[COUNTERS]) {
+    uint8_t *const all[COUNTERS] = {a->dead, a->saturated, a->vanishing, a->exploding, a->restless};
+    memcpy(counters, all, sizeof all);
+}
+
+/* JSON has no NaN. */
+static json_t *number(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static double number_value(const json_t *json) {
+    return json_is_number(json) ? json_number_value(json) : (double)NAN;
+}
+
+static json_t *health_notes(const struct run *run) {
+    json_t *all = json_array();
+    for (int32_t i = 0; i < bp_trainer_health_count(run->trainer); i++) {
+        const struct bp_health *h = bp_trainer_health(run->trainer, i);
+        const double values[HEALTH] = {h->weight_norm, h->gradient_norm, h->update_norm, h->ratio, h->mean, h->spread, h->dead, h->saturated};
+        json_t *layer = json_array();
+        for (int k = 0; k < HEALTH; k++) json_array_append_new(layer, number(values[k]));
+        json_array_append_new(all, layer);
+    }
+    return all;
+}
+
+json_t *advice_notes(const struct advice *advice, const struct run *run) {
+    struct advice a = *advice;
+    struct bp_trainer_state state;
+    uint8_t *counters[COUNTERS];
+    const int32_t all = bp_trainer_health_count(run->trainer), layers = all < ADVICE_LAYERS ? all : ADVICE_LAYERS;
+    json_t *notes = json_pack("{s:o, s:o, s:o, s:o, s:i, s:i}", "best_loss", number(a.best_loss), "best_val_loss", number(a.best_val_loss),
+                              "loss_at_best", number(a.loss_at_best), "last_loss", number(a.last_loss), "worse", a.worse, "jumps", a.jumps);
+    counters_of(&a, counters);
+    for (int k = 0; k < COUNTERS; k++) {
+        json_t *list = json_array();
+        for (int32_t i = 0; i < layers; i++) json_array_append_new(list, json_integer(counters[k][i]));
+        json_object_set_new(notes, counter_names[k], list);
+    }
+    bp_trainer_state(run->trainer, &state);
+    if (state.position > 0) json_object_set_new(notes, "health", health_notes(run));
+    return notes;
+}
+
+void advice_recall(struct advice *a, const struct run *run, const json_t *notes) {
+    uint8_t *counters[COUNTERS];
+    *a = (struct advice){0};
+    if (!json_is_object(notes)) return;
+    counters_of(a, counters);
+    for (int k = 0; k < COUNTERS; k++) {
+        const json_t *list = json_object_get(notes, counter_names[k]);
+        for (size_t i = 0; i < json_array_size(list) && i < ADVICE_LAYERS; i++) counters[k][i] = (uint8_t)json_integer_value(json_array_get(list, i));
+    }
+    a->best_loss = number_value(json_object_get(notes, "best_loss"));
+    a->best_val_loss = number_value(json_object_get(notes, "best_val_loss"));
+    a->loss_at_best = number_value(json_object_get(notes, "loss_at_best"));
+    a->last_loss = number_value(json_object_get(notes, "last_loss"));
+    a->worse = (int32_t)json_integer_value(json_object_get(notes, "worse"));
+    a->jumps = (int32_t)json_integer_value(json_object_get(notes, "jumps"));
+    const json_t *health = json_object_get(notes, "health");
+    for (size_t i = 0; i < json_array_size(health); i++) {
+        double v[HEALTH];
+        for (size_t k = 0; k < HEALTH; k++) v[k] = number_value(json_array_get(json_array_get(health, i), k));
+        bp_trainer_restore_health(run->trainer, (int32_t)i, &(struct bp_health){NULL, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]});
+    }
+}

@@ -21,4 +21,10 @@ struct advice {
  * it. */
 void advice_epoch(struct advice *advice, const struct run *run, int64_t epoch, void (*tell)(void *context, const char *text), void *context);
 
+/* For a checkpoint: the counters, and in the middle of an epoch the health that was measured in it, so that a resumed run gives the same advice as an
+ * unbroken one. The caller's. */
+json_t *advice_notes(const struct advice *advice, const struct run *run);
+/* Puts them back, after bp_trainer_restore. Notes that are missing (NULL, an older checkpoint) or malformed leave zeros. */
+void advice_recall(struct advice *advice, const struct run *run, const json_t *notes);
+
 #endif

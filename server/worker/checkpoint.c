@@ -27,6 +27,7 @@ void process_checkpoint(struct process *p) {
     bp_trainer_state(p->run.trainer, &state);
     json_t *notes = json_pack("{s:s, s:s, s:o, s:O?, s:I}", "kernels", bp_kernels_name(), "blas", bp_blas_name(), "best", run_best_json(&p->run),
                               "best_metrics", p->run.best_metrics, "threads", (json_int_t)p->training->options.threads);
+    json_object_set_new(notes, "advice", advice_notes(&p->advice, &p->run));
     if (p->metrics) json_object_set(notes, "metrics", p->metrics);
     if (p->folds.folds) json_object_set_new(notes, "cross_validation", cross_validation_notes(&p->folds));
     int failed =
@@ -69,6 +70,7 @@ static void recall_notes(struct process *p, const json_t *notes) {
         p->run.best_metrics = json_incref(json_object_get(notes, "best_metrics"));
     }
     p->metrics = json_incref(json_object_get(notes, "metrics"));
+    advice_recall(&p->advice, &p->run, json_object_get(notes, "advice"));
     bool same = kernels && blas && strcmp(json_string_value(kernels), bp_kernels_name()) == 0 && strcmp(json_string_value(blas), bp_blas_name()) == 0;
     if (!same)
         process_event(p, "log", "warning", 0,

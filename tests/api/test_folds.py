@@ -130,9 +130,7 @@ def result(server, name, job):
     history = server.get("/v1/jobs/%s/metrics?max_points=100000" % job).json["data"]
     assert [p["epoch"] for p in history] == list(range(1, len(history) + 1))
     version = version_of(server, name)
-    # Advice counts epochs in a row; a process that resumes begins to count anew.
-    warnings = [w for w in ended["warnings"] if not w.startswith(("overfitting", "learning rate", "dead", "saturated", "vanishing", "exploding"))]
-    return {"weights": server.weights(name), "history": history, "folds": ended["cross_validation"], "best": ended["best"], "warnings": warnings,
+    return {"weights": server.weights(name), "history": history, "folds": ended["cross_validation"], "best": ended["best"], "warnings": ended["warnings"],
             "version": {k: version[k] for k in ("metrics", "cross_validation", "epochs_trained", "preprocessing", "options")}}, ended
 
 

@@ -36,7 +36,7 @@ def result(server, name, job):
     history = server.get("/v1/jobs/%s/metrics?max_points=100000" % job).json["data"]
     version = server.get("/v1/models/%s/versions/latest" % name).json
     assert [p["epoch"] for p in history] == list(range(1, version["epochs_trained"] + 1))  # one row per epoch, whatever was resumed
-    return {"weights": server.weights(name), "history": history, "metrics": ended["metrics"], "best": ended["best"],
+    return {"weights": server.weights(name), "history": history, "metrics": ended["metrics"], "best": ended["best"], "warnings": ended["warnings"],
             "version": {k: version[k] for k in ("epoch", "epochs_trained", "metrics", "preprocessing", "options", "definition", "rows_trained")}}, ended
 
 
@@ -54,6 +54,7 @@ def undisturbed():
     stopping = results["stopping"]["version"]  # kills at 30 land while it waits for an improvement; after a few epochs none is as large as asked for
     assert stopping["epoch"] < 28 and stopping["epochs_trained"] == stopping["epoch"] + 60 < 240
     assert len({str(sorted(r["weights"].items())) for r in results.values()}) == len(VARIANTS)
+    assert all(any(w.startswith("overfitting") for w in r["warnings"]) for r in results.values())  # advice counts epochs, before and after a kill
     return results
 
 

@@ -4,7 +4,7 @@
  * keeps the dataset's mapping: a dataset that is deleted meanwhile is sent to its end, and its disk space is free after that. */
 #include "schema/dataset/rows.h"
 #include "schema/gzip.h"
-#include "server/routes/dataset_view.h"
+#include "server/routes/missing.h"
 #include "server/routes/upload.h"
 
 #include <stdio.h>

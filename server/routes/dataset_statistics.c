@@ -1,7 +1,7 @@
 /* dataset_statistics.c - GET /v1/datasets/{name}/statistics: a version's columns for a dashboard. */
 #include "schema/dataset/profile.h"
 #include "schema/dataset/rows.h"
-#include "server/routes/dataset_view.h"
+#include "server/routes/missing.h"
 #include "server/routes/upload.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* dataset_versions.c - GET /v1/datasets/{name}/versions, and a dataset version as JSON: where it comes from and what was made of it. */
 #include "server/routes/dataset_view.h"
+#include "server/routes/missing.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
  * .../columns/{column}. Rows out are in dataset_rows.c. */
 #include "schema/ingest/inspect.h"
 #include "server/routes/dataset_view.h"
+#include "server/routes/missing.h"
 #include "server/routes/upload.h"
 
 #include <stdio.h>

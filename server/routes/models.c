@@ -1,5 +1,5 @@
 /* models.c - POST|GET /v1/models, GET|DELETE /v1/models/{model}, GET .../versions[/{version}]. */
-#include "server/routes/model_view.h"
+#include "server/routes/missing.h"
 #include "server/routes/upload.h"
 
 #include "schema/json/values.h"

@@ -2,7 +2,7 @@
 #include "server/http/http.h"
 
 #include "server/model_cache.h"
-#include "server/routes/model_view.h"
+#include "server/routes/missing.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,8 +6,7 @@
 #include "schema/memory.h"
 #include "schema/resolve/folds.h"
 #include "server/jobs/bfloat16.h"
-#include "server/routes/dataset_view.h"
-#include "server/routes/model_view.h"
+#include "server/routes/missing.h"
 #include "server/routes/validation_data.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* upload.c - from the bytes of a body to a column file in place. */
 #include "server/routes/upload.h"
 #include "schema/memory.h"
-#include "server/routes/dataset_view.h"
+#include "server/routes/missing.h"
 
 #include <errno.h>
 #include <fcntl.h>

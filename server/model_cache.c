@@ -23,7 +23,7 @@ struct loaded {
     int predictors_count;
 };
 
-struct registry {
+struct model_cache {
     pthread_mutex_t lock;
     struct store *store;
     struct loaded *first;
@@ -31,14 +31,14 @@ struct registry {
     uint64_t clock, generation;
 };
 
-struct registry *registry_new(struct store *store, int64_t bytes_max) {
-    struct registry *registry = calloc(1, sizeof *registry);
-    if (!registry) return NULL;
-    registry->store = store;
-    registry->bytes_max = (size_t)bytes_max;
-    registry->generation = 1;
-    pthread_mutex_init(&registry->lock, NULL);
-    return registry;
+struct model_cache *model_cache_new(struct store *store, int64_t bytes_max) {
+    struct model_cache *cache = calloc(1, sizeof *cache);
+    if (!cache) return NULL;
+    cache->store = store;
+    cache->bytes_max = (size_t)bytes_max;
+    cache->generation = 1;
+    pthread_mutex_init(&cache->lock, NULL);
+    return cache;
 }
 
 static void loaded_free(struct loaded *l) {
@@ -48,52 +48,51 @@ static void loaded_free(struct loaded *l) {
     free(l);
 }
 
-void registry_free(struct registry *registry) {
-    if (!registry) return;
-    while (registry->first) {
-        struct loaded *l = registry->first;
-        registry->first = l->next;
+void model_cache_free(struct model_cache *cache) {
+    if (!cache) return;
+    while (cache->first) {
+        struct loaded *l = cache->first;
+        cache->first = l->next;
         loaded_free(l);
     }
-    pthread_mutex_destroy(&registry->lock);
-    free(registry);
+    pthread_mutex_destroy(&cache->lock);
+    free(cache);
 }
 
 /* Takes l out of the list; frees it unless it is in use. Lock held. */
-static void drop(struct registry *registry, struct loaded *l) {
-    for (struct loaded **at = &registry->first; *at; at = &(*at)->next)
+static void drop(struct model_cache *cache, struct loaded *l) {
+    for (struct loaded **at = &cache->first; *at; at = &(*at)->next)
         if (*at == l) {
             *at = l->next;
             break;
         }
-    registry->bytes -= l->bytes;
+    cache->bytes -= l->bytes;
     l->dropped = true;
     if (l->users == 0) loaded_free(l);
 }
 
-static void shrink(struct registry *registry, const struct loaded *keep) {
-    while (registry->bytes > registry->bytes_max) {
+static void shrink(struct model_cache *cache, const struct loaded *keep) {
+    while (cache->bytes > cache->bytes_max) {
         struct loaded *oldest = NULL;
-        for (struct loaded *l = registry->first; l; l = l->next)
+        for (struct loaded *l = cache->first; l; l = l->next)
             if (l != keep && (!oldest || l->used < oldest->used)) oldest = l;
         if (!oldest) return;
-        drop(registry, oldest);
+        drop(cache, oldest);
     }
 }
 
 /* A loaded model that is known to be current. Lock held. */
-static struct loaded *find(struct registry *registry, const char *name, int64_t version) {
-    for (struct loaded *l = registry->first; l; l = l->next)
-        if (strcmp(l->name, name) == 0 &&
-            (version ? l->version == version && l->checked == registry->generation : l->latest_in == registry->generation))
+static struct loaded *find(struct model_cache *cache, const char *name, int64_t version) {
+    for (struct loaded *l = cache->first; l; l = l->next)
+        if (strcmp(l->name, name) == 0 && (version ? l->version == version && l->checked == cache->generation : l->latest_in == cache->generation))
             return l;
     return NULL;
 }
 
-static struct loaded *load(struct registry *registry, const char *name, int64_t version, enum store_result *result, struct bp_error *error) {
+static struct loaded *load(struct model_cache *cache, const char *name, int64_t version, enum store_result *result, struct bp_error *error) {
     void *bytes = NULL;
     size_t size = 0;
-    *result = store_version_blob(registry->store, name, version, &bytes, &size, error);
+    *result = store_version_blob(cache->store, name, version, &bytes, &size, error);
     if (*result != STORE_OK) return NULL;
     struct loaded *l = calloc(1, sizeof *l);
     if (l) l->model = schema_model_read(bytes, size, error);
@@ -111,66 +110,66 @@ static struct loaded *load(struct registry *registry, const char *name, int64_t 
     return l;
 }
 
-enum store_result registry_get(struct registry *registry, const char *name, int64_t version, struct loaded **out, struct bp_error *error) {
-    pthread_mutex_lock(&registry->lock);
-    struct loaded *l = find(registry, name, version);
+enum store_result model_cache_get(struct model_cache *cache, const char *name, int64_t version, struct loaded **out, struct bp_error *error) {
+    pthread_mutex_lock(&cache->lock);
+    struct loaded *l = find(cache, name, version);
     if (l) {
         l->users++;
-        l->used = ++registry->clock;
-        pthread_mutex_unlock(&registry->lock);
+        l->used = ++cache->clock;
+        pthread_mutex_unlock(&cache->lock);
         *out = l;
         return STORE_OK;
     }
-    uint64_t generation = registry->generation;
-    pthread_mutex_unlock(&registry->lock);
+    uint64_t generation = cache->generation;
+    pthread_mutex_unlock(&cache->lock);
 
     struct store_version row = {0};
-    enum store_result result = store_version_get(registry->store, name, version, &row, error);
+    enum store_result result = store_version_get(cache->store, name, version, &row, error);
     if (result != STORE_OK) return result;
     int64_t number = row.version;
     store_version_free(&row);
 
-    pthread_mutex_lock(&registry->lock);
-    for (l = registry->first; l; l = l->next)
+    pthread_mutex_lock(&cache->lock);
+    for (l = cache->first; l; l = l->next)
         if (strcmp(l->name, name) == 0 && l->version == number) break;
     if (!l) {
-        pthread_mutex_unlock(&registry->lock);
-        struct loaded *fresh = load(registry, name, number, &result, error);
+        pthread_mutex_unlock(&cache->lock);
+        struct loaded *fresh = load(cache, name, number, &result, error);
         if (!fresh) return result;
-        pthread_mutex_lock(&registry->lock);
-        for (l = registry->first; l; l = l->next)
+        pthread_mutex_lock(&cache->lock);
+        for (l = cache->first; l; l = l->next)
             if (strcmp(l->name, name) == 0 && l->version == number) break;
         if (l) {
             loaded_free(fresh);
         } else {
             l = fresh;
-            l->next = registry->first;
-            registry->first = l;
-            registry->bytes += l->bytes;
+            l->next = cache->first;
+            cache->first = l;
+            cache->bytes += l->bytes;
         }
     }
     l->users++;
-    l->used = ++registry->clock;
+    l->used = ++cache->clock;
     l->checked = generation;
     if (version == 0) l->latest_in = generation;
-    shrink(registry, l);
-    pthread_mutex_unlock(&registry->lock);
+    shrink(cache, l);
+    pthread_mutex_unlock(&cache->lock);
     *out = l;
     return STORE_OK;
 }
 
-void registry_release(struct registry *registry, struct loaded *l) {
+void model_cache_release(struct model_cache *cache, struct loaded *l) {
     if (!l) return;
-    pthread_mutex_lock(&registry->lock);
+    pthread_mutex_lock(&cache->lock);
     if (--l->users == 0 && l->dropped) loaded_free(l);
-    pthread_mutex_unlock(&registry->lock);
+    pthread_mutex_unlock(&cache->lock);
 }
 
 /* Version numbers never come back (store.h), so what is loaded stays right; only its existence and "latest" are in doubt. */
-void registry_changed(struct registry *registry) {
-    pthread_mutex_lock(&registry->lock);
-    registry->generation++;
-    pthread_mutex_unlock(&registry->lock);
+void model_cache_changed(struct model_cache *cache) {
+    pthread_mutex_lock(&cache->lock);
+    cache->generation++;
+    pthread_mutex_unlock(&cache->lock);
 }
 
 int64_t loaded_version(const struct loaded *l) {

@@ -1,21 +1,21 @@
 /* model_cache.h - models loaded for predictions: constant, shared by all threads, kept within a limit of memory, least recently used out first. */
-#ifndef SERVER_LOADED_MODELS_H
-#define SERVER_LOADED_MODELS_H
+#ifndef SERVER_MODEL_CACHE_H
+#define SERVER_MODEL_CACHE_H
 
 #include "schema/predict/predict.h"
 #include "server/store/store.h"
 
-struct registry;
+struct model_cache;
 struct loaded;
 
-struct registry *registry_new(struct store *store, int64_t bytes_max);
-void registry_free(struct registry *registry);
+struct model_cache *model_cache_new(struct store *store, int64_t bytes_max);
+void model_cache_free(struct model_cache *cache);
 
-/* The model's version (0: the latest), loaded if need be. Give it back with registry_release. */
-enum store_result registry_get(struct registry *registry, const char *model, int64_t version, struct loaded **loaded, struct bp_error *error);
-void registry_release(struct registry *registry, struct loaded *loaded);
+/* The model's version (0: the latest), loaded if need be. Give it back with model_cache_release. */
+enum store_result model_cache_get(struct model_cache *cache, const char *model, int64_t version, struct loaded **loaded, struct bp_error *error);
+void model_cache_release(struct model_cache *cache, struct loaded *loaded);
 /* Versions came or went: what "latest" means, and what exists, is asked anew. */
-void registry_changed(struct registry *registry);
+void model_cache_changed(struct model_cache *cache);
 
 int64_t loaded_version(const struct loaded *loaded);
 /* A predictor for one call; NULL without memory. */

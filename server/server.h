@@ -9,9 +9,9 @@
 struct server {
     struct server_settings settings;
     struct store *store;
-    struct registry *registry;     /* models loaded for predictions */
-    struct bfloat16 *bfloat16;     /* whether jobs can compute in it */
-    struct supervisor *supervisor; /* runs the jobs */
+    struct model_cache *model_cache; /* models loaded for predictions */
+    struct bfloat16 *bfloat16;       /* whether jobs can compute in it */
+    struct supervisor *supervisor;   /* runs the jobs */
     struct http *http;
     char *api_key; /* NULL: none */
     int64_t started_at;

@@ -30,11 +30,6 @@ bool schema_cell_is_missing(const char *text, size_t size);
 int schema_cell_boolean(const char *text, size_t size);
 /* Words between blanks. */
 int64_t schema_cell_words(const char *text, size_t size);
-/* Valid UTF-8 without NUL. Returns the offset of the first bad byte, size when all is well. */
-size_t schema_cell_utf8(const char *text, size_t size);
-/* Bytes of the UTF-8 character at text[0..size), size > 0; 0 when it is none (overlong, a surrogate, beyond U+10FFFF, cut, NUL). */
-size_t schema_cell_character(const char *text, size_t size);
-
 /* ---- arrays ---- */
 
 /* Reads a JSON array of numbers (null: a missing one, NaN), nested evenly, from text[0..size). Writes the first `room` numbers to out (may be NULL),

@@ -2,6 +2,7 @@
  * json.c. */
 #include "schema/dataset/cell.h"
 #include "schema/dataset/map.h"
+#include "schema/text/number.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -89,11 +89,6 @@ json_t *schema_dataset_columns_json(const struct schema_dataset *dataset);
 /* A row for the preview: an object by column name; missing cells are null; floats with at most 17 digits; tensors nested arrays. */
 json_t *schema_dataset_row_json(const struct schema_dataset *dataset, int64_t row);
 
-/* A number as text as in categories and labels: integers without a point, else the shortest that reads back exactly. size >= 32. */
-const char *schema_number_text(double number, char *text, size_t size);
-/* What categories are compared by: `6`, `6.0` and `6e0` have the same key "6". Returns text itself, or key when it is a number of at most
- * 15 significant digits (longer ones, such as ids, compare as text); *size is the key's. Not NUL-terminated when it is text. */
-const char *schema_category_key(const char *text, size_t *size, char key[static 32]);
 /* CATEGORICAL or BOOLEAN: the code of a value given later (in a prediction), compared by its key (booleans: true/false in any case); -1 when unseen.
  */
 int32_t schema_dataset_category(const struct schema_column *column, const char *text, size_t size);

@@ -2,6 +2,7 @@
  * computed again from the kinds of the blocks. */
 #include "schema/dataset/cell.h"
 #include "schema/dataset/map.h"
+#include "schema/text/utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -33,7 +34,7 @@ static bool take_copy(struct footer *f, void *out, size_t size) {
 /* A text of that size with its NUL, valid UTF-8; borrowed from the mapping. */
 static char *take_text(struct footer *f, uint32_t size) {
     const char *text = (const char *)take(f, (uint64_t)size + 1);
-    if (!text || text[size] != '\0' || schema_cell_utf8(text, size) != size) return NULL;
+    if (!text || text[size] != '\0' || schema_utf8_valid(text, size) != size) return NULL;
     return (char *)(uintptr_t)text; /* struct schema_column holds char *, constant once opened */
 }
 

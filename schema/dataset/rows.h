@@ -6,7 +6,7 @@
 #define SCHEMA_DATASET_ROWS_H
 
 #include "schema/dataset/dataset.h"
-#include "schema/problems.h"
+#include "schema/json/problems.h"
 
 enum schema_rows_format {
     SCHEMA_ROWS_CSV,    /* RFC 4180 with a header; lines end in LF; missing: empty; tensors: a JSON array in quotes */

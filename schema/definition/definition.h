@@ -5,7 +5,7 @@
 #include "engine/metrics/metric.h"
 #include "engine/network/network.h"
 #include "engine/train/train.h"
-#include "schema/problems.h"
+#include "schema/json/problems.h"
 
 enum { SCHEMA_LAYERS_MAX = 1000 };
 

@@ -1,5 +1,6 @@
 /* array.c - values of every kind become numbers, rows become cells. In this order: kinds of values, columns, rows, the stream. */
 #include "schema/formats/array.h"
+#include "schema/text/number.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -9,6 +9,7 @@
 #include "schema/formats/csv_dialect.h"
 #include "schema/text/number.h"
 #include "schema/text/number_scan.h"
+#include "schema/text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +124,7 @@ static int take_field(struct csv *csv, const char **p, const char *end, struct f
         if (s < end && !is_separator(csv, *s))
             return broken(csv, problems, start, (size_t)(end - start),
                           "text follows a closing quote; a quote inside a quoted field is written twice");
-        size_t bad = schema_cell_utf8(field->text, field->size);
+        size_t bad = schema_utf8_valid(field->text, field->size);
         if (bad != field->size) return bad_text(csv, problems, field->text, field->size, bad);
         *p = s;
         return 0;
@@ -133,7 +134,7 @@ static int take_field(struct csv *csv, const char **p, const char *end, struct f
     *p = after;
     while (after > s && is_blank(csv, after[-1])) after--;
     *field = (struct field){s, (size_t)(after - s)};
-    size_t bad = schema_cell_utf8(s, field->size);
+    size_t bad = schema_utf8_valid(s, field->size);
     if (bad != field->size) return bad_text(csv, problems, s, field->size, bad);
     if (field->size && memchr(s, '\r', field->size))
         return broken(csv, problems, s, field->size, "there is a carriage return without a newline; lines must end in LF or CRLF");

@@ -3,7 +3,7 @@
 #ifndef SCHEMA_SPOOL_H
 #define SCHEMA_SPOOL_H
 
-#include "schema/problems.h"
+#include "schema/json/problems.h"
 
 /* Zero-initialise with fd = -1; free with spool_close. */
 struct spool {

@@ -2,7 +2,7 @@
 #ifndef SCHEMA_INGEST_DECODE_H
 #define SCHEMA_INGEST_DECODE_H
 
-#include "schema/problems.h"
+#include "schema/json/problems.h"
 
 struct schema_decoder;
 

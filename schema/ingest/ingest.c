@@ -6,6 +6,7 @@
 #include "schema/ingest/sink.h"
 #include "schema/text/datetime.h"
 #include "schema/text/number.h"
+#include "schema/text/utf8.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -34,7 +35,7 @@ void schema_ingest_pointer(char *pointer, size_t size, const char *part, size_t 
         pointer[n++] = !escaped ? part[i] : part[i] == '~' ? '0' : '1';
     }
     if (n == size) n--;
-    pointer[schema_cell_utf8(pointer, n)] = '\0'; /* no half character at the cut */
+    pointer[schema_utf8_valid(pointer, n)] = '\0'; /* no half character at the cut */
 }
 
 int schema_ingest_no_memory(struct schema_problems *problems) {
@@ -86,7 +87,7 @@ static int column_problem(struct schema_ingest *ingest, const char *name, size_t
 int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, size_t size, struct schema_problems *problems) {
     if (size == 0) return column_problem(ingest, "", 0, problems, "has no name; every column needs one (from pandas: to_csv(..., index=False))");
     if (size > INGEST_NAME_MAX) return column_problem(ingest, name, size, problems, "has a name longer than 1024 bytes");
-    if (schema_cell_utf8(name, size) != size)
+    if (schema_utf8_valid(name, size) != size)
         return column_problem(ingest, name, size, problems, "has a name that is not valid UTF-8; save the data as UTF-8");
     int32_t max = ingest->options.columns_max > 0 ? ingest->options.columns_max : COLUMNS_MAX;
     if (ingest->columns_count >= max) {

@@ -14,7 +14,7 @@
 
 #include "engine/base/registry.h"
 #include "schema/dataset/dataset.h"
-#include "schema/problems.h"
+#include "schema/json/problems.h"
 
 struct schema_ingest;
 

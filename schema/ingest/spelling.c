@@ -2,6 +2,7 @@
 #include "schema/ingest/spelling.h"
 
 #include "schema/ingest/sink.h"
+#include "schema/text/number.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,8 @@
 /* values.c - JSON to and from declared parameters.
  *
- * Sections: words for messages, decoding one value, decoding an object, encoding, the catalog. */
+ * Sections: words for messages, decoding one value, decoding an object, encoding, families. */
 #include "schema/json/values.h"
 
-#include "schema/ingest/ingest.h"
 #include "schema/json/aliases.h"
 #include "schema/text/text.h"
 
@@ -366,7 +365,7 @@ json_t *schema_entry_encode(const struct bp_entry *entry, const struct bp_value 
     return object;
 }
 
-/* ---- the catalog ------------------------------------------------------------------------------------------------------------ */
+/* ---- families, for the catalog ------------------------------------------------------------------------------------------------------------ */
 
 static json_t *param_json(const struct bp_param *p) {
     static const char *const types[] = {
@@ -396,7 +395,7 @@ static json_t *param_json(const struct bp_param *p) {
     return object;
 }
 
-static json_t *family_json(const struct bp_family *family) {
+json_t *schema_family_encode(const struct bp_family *family) {
     json_t *list = json_array();
     for (int32_t i = 0; i < family->count; i++) {
         const struct bp_entry *entry = family->entries[i];
@@ -405,11 +404,4 @@ static json_t *family_json(const struct bp_family *family) {
         json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", entry->name, "summary", entry->summary, "params", params));
     }
     return list;
-}
-
-json_t *schema_catalog(void) {
-    json_t *catalog = json_pack("{s:s}", "object", "catalog");
-    for (int32_t i = 0; i < bp_families_count; i++) json_object_set_new(catalog, bp_families[i]->name, family_json(bp_families[i]));
-    json_object_set_new(catalog, schema_formats.name, family_json(&schema_formats));
-    return catalog;
 }

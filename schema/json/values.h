@@ -3,7 +3,7 @@
 #define SCHEMA_VALUES_H
 
 #include "engine/base/registry.h"
-#include "schema/problems.h"
+#include "schema/json/problems.h"
 
 struct schema_text;
 
@@ -32,7 +32,7 @@ const char *schema_json_text(const json_t *json, char *text, size_t size);
 const char *schema_pointer(const char *pointer, const char *name, char *out, size_t size);
 const char *schema_pointer_index(const char *pointer, size_t index, char *out, size_t size);
 
-/* GET /v1/catalog: every family of the engine and the data formats, with their parameters. */
-json_t *schema_catalog(void);
+/* All entries of a family with their parameters, as in GET /v1/catalog. */
+json_t *schema_family_encode(const struct bp_family *family);
 
 #endif

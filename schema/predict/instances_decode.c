@@ -5,6 +5,7 @@
 #include "schema/json/values.h"
 #include "schema/memory.h"
 #include "schema/text/datetime.h"
+#include "schema/text/number.h"
 #include "schema/text/number_format.h"
 
 #include <math.h>

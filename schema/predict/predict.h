@@ -3,8 +3,8 @@
 #define SCHEMA_PREDICT_H
 
 #include "schema/json/cost.h"
+#include "schema/json/problems.h"
 #include "schema/predict/model_file.h"
-#include "schema/problems.h"
 #include "schema/text/text.h"
 
 /* What one thread needs to predict with one model: a workspace, cells, counts for warnings. */

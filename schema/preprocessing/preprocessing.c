@@ -5,6 +5,7 @@
 #include "schema/dataset/frequency.h"
 
 #include "schema/json/values.h"
+#include "schema/text/number.h"
 #include "schema/text/words.h"
 
 #include <math.h>

@@ -23,7 +23,7 @@
 
 #include "engine/network/network.h"
 #include "schema/dataset/dataset.h"
-#include "schema/problems.h"
+#include "schema/json/problems.h"
 
 #include <locale.h>
 

@@ -2,6 +2,7 @@
 #include "schema/preprocessing/preprocessing.h"
 
 #include "schema/json/values.h"
+#include "schema/text/number.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,6 +2,7 @@
 #include "schema/resolve/resolution.h"
 
 #include "schema/json/values.h"
+#include "schema/text/number.h"
 #include "schema/text/text.h"
 #include "schema/training/split.h"
 

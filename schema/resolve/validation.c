@@ -1,6 +1,7 @@
 /* validation.c - the dataset that a job validates with instead of rows of its own: whether it goes through the fitted preprocessing. */
 #include "schema/resolve/resolution.h"
 
+#include "schema/text/number.h"
 #include "schema/text/text.h"
 
 #include <math.h>

@@ -1,7 +1,6 @@
 /* number.c - text to double and back, correctly rounded. The usual cases are in number_scan.h; here are the hard ones. */
 #include "schema/text/number.h"
 
-#include "schema/dataset/dataset.h"
 #include "schema/text/number_format.h"
 #include "schema/text/number_powers.h"
 #include "schema/text/number_scan.h"

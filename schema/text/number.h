@@ -11,4 +11,10 @@ size_t schema_number_json(const char *text, size_t size, double *number);
  * False when it is not a number or not finite. */
 bool schema_number_cell(const char *text, size_t size, double *number);
 
+/* A number as text as in categories and labels: integers without a point, else the shortest that reads back exactly. size >= 32. */
+const char *schema_number_text(double number, char *text, size_t size);
+/* What categories are compared by: `6`, `6.0` and `6e0` have the same key "6". Returns text itself, or key when it is a number of at most
+ * 15 significant digits (longer ones, such as ids, compare as text); *size is the key's. Not NUL-terminated when it is text. */
+const char *schema_category_key(const char *text, size_t *size, char key[static 32]);
+
 #endif

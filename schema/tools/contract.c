@@ -5,6 +5,7 @@
  * --source: C that defines openapi_json and openapi_json_size, which HEADER declares; else JSON
  */
 #include "engine/base/registry.h"
+#include "schema/catalog/catalog.h"
 #include "schema/json/values.h"
 
 #include <ctype.h>

@@ -4,7 +4,7 @@
 
 #include "engine/optimizers/optimizer.h"
 #include "engine/train/train.h"
-#include "schema/problems.h"
+#include "schema/json/problems.h"
 
 /* Which rows are held back: a share by seed, of classes a share of each; whole groups of rows with the same value in a column, by seed; the last by a
  * column of times; those that a column says; none, another dataset validates. */

@@ -2,6 +2,7 @@
 #include "server/commands/commands.h"
 
 #include "engine/kernels/kernels.h"
+#include "server/clock.h"
 #include "server/commands/local_data.h"
 #include "server/http/http.h"
 #include "server/settings.h"
@@ -76,12 +77,6 @@ static int ask(const char *url) {
 
 /* ---- this machine ----------------------------------------------------------------------------------------------------------------------- */
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void first_line_of(const char *path, const char *key, char *out, size_t size) {
     FILE *file = fopen(path, "re");
     char line[512];
@@ -103,9 +98,9 @@ static double gemm_rate(void) {
     double best = 0;
     for (int i = 0; a && b && i < N * N; i++) a[i] = (bp_real)(i % 7) - 3, b[i] = (bp_real)(i % 5) - 2;
     for (int i = 0; a && b && c && i < 5; i++) {
-        double t = seconds();
+        double t = clock_seconds();
         bp_gemm(&(struct bp_gemm){.m = N, .n = N, .k = N, .A = a, .B = b, .C = c, .lda = N, .ldb = N, .ldc = N});
-        double rate = 2.0 * N * N * N / (seconds() - t) / 1e9;
+        double rate = 2.0 * N * N * N / (clock_seconds() - t) / 1e9;
         if (rate > best) best = rate;
     }
     free(a);
@@ -124,11 +119,11 @@ static int write_test(const char *folder) {
     snprintf(where, sizeof where, "%.*s", exists ? (int)strlen(folder) : slash ? (int)(slash - folder) : 1, exists || slash ? folder : ".");
     if (!where[0]) snprintf(where, sizeof where, "/");
     snprintf(path, sizeof path, "%s/.backpropd-doctor-%ld", where, (long)getpid());
-    double t = seconds();
+    double t = clock_seconds();
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool good = fd >= 0 && write(fd, bytes, sizeof bytes) == sizeof bytes && fsync(fd) == 0;
     int code = errno;
-    double took = seconds() - t;
+    double took = clock_seconds() - t;
     if (fd >= 0) {
         close(fd);
         unlink(path);

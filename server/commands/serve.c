@@ -8,6 +8,7 @@
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
 #include "server/model_cache.h"
+#include "server/routes/event_view.h"
 #include "server/server.h"
 
 #include <errno.h>
@@ -87,10 +88,10 @@ static int run(struct server *server, struct hub *_Atomic *hub, struct bp_error 
     if (api_key_read(server->settings.api_key_file, &server->api_key, error) != 0) return -1;
     if (store_open(server->settings.data_dir, &options, &server->store, error) != STORE_OK) return -1;
     if (store_recover(server->store, error) != STORE_OK || store_answers_expire(server->store, error) != STORE_OK) return -1;
-    if (!(server->registry = registry_new(server->store, server->settings.models_memory_max))) return bp_error_set(error, "", "out of memory");
+    if (!(server->model_cache = model_cache_new(server->store, server->settings.models_memory_max))) return bp_error_set(error, "", "out of memory");
     if (!(server->bfloat16 = bfloat16_new())) return bp_error_set(error, "", "out of memory");
     if (!(server->supervisor = supervisor_new(server, error))) return -1;
-    if (http_start(server, error) != 0) return -1;
+    if (http_start(server, event_json, error) != 0) return -1;
     atomic_store(hub, http_hub(server->http));
     if (supervisor_start(server->supervisor, error) != 0) return -1;
     printf("backpropd listening on http://%s\n", server->address);
@@ -121,7 +122,7 @@ int command_serve(int argc, char **argv) {
     http_stop(server.http);
     supervisor_close(server.supervisor);
     bfloat16_free(server.bfloat16);
-    registry_free(server.registry);
+    model_cache_free(server.model_cache);
     store_close(server.store);
     hub_free(atomic_load(&hub));
     free(server.api_key);

@@ -5,6 +5,7 @@
 #include "engine/kernels/kernels.h"
 #include "schema/json/values.h"
 #include "schema/memory.h"
+#include "server/clock.h"
 #include "server/commands/local_data.h"
 #include "server/worker/run.h"
 
@@ -40,12 +41,6 @@ enum {
 static const char *const names[] = {"data", "target",  "definition",    "options",    "out",      "types", "epochs", "batch-size",
                                     "seed", "threads", "learning-rate", "validation", "patience", "task",  NULL};
 static const char *const switches[] = {"quiet", NULL};
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- what is to be done ------------------------------------------------------------------------------------------------------------ */
 
@@ -164,7 +159,8 @@ static void tell_plan(const struct schema_training *t, const struct schema_datas
 
 static void bar(const struct run *run, int64_t epoch, const json_t *metrics, double started, bool final) {
     int64_t epochs = run->options.epochs;
-    double fraction = (double)epoch / (double)epochs, elapsed = now() - started, left = fraction > 0 ? elapsed * (1 - fraction) / fraction : 0;
+    double fraction = (double)epoch / (double)epochs, elapsed = clock_seconds() - started,
+           left = fraction > 0 ? elapsed * (1 - fraction) / fraction : 0;
     bool terminal = isatty(STDERR_FILENO);
     char text[31];
     for (int i = 0; i < 30; i++) text[i] = i < (int)(fraction * 30 + 0.5) ? '#' : '.';
@@ -191,7 +187,7 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
         fprintf(stderr, "learning rate %.3g, found by a range test of %zu steps\n", bp_trainer_learning_rate(run->trainer),
                 json_array_size(json_object_get(found, "curve")));
     json_decref(found);
-    double started = now(), shown = 0, pause = isatty(STDERR_FILENO) ? 0.1 : 1.0;
+    double started = clock_seconds(), shown = 0, pause = isatty(STDERR_FILENO) ? 0.1 : 1.0;
     for (;;) {
         enum bp_train_event event = bp_trainer_step(run->trainer);
         if (event == BP_TRAIN_DONE) break;
@@ -207,8 +203,8 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
         json_decref(*metrics);
         *metrics = run_epoch(run, ++*epochs, &improved);
         if (!quiet) advice_epoch(&advice, run, *epochs, note, NULL);
-        if (quiet || (now() - shown<pause && * epochs> 1)) continue;
-        shown = now();
+        if (quiet || (clock_seconds() - shown<pause && * epochs> 1)) continue;
+        shown = clock_seconds();
         bar(run, *epochs, *metrics, started, false);
     }
     if (!quiet && *metrics) bar(run, *epochs, *metrics, started, true);

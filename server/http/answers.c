@@ -1,6 +1,6 @@
 /* answers.c - what handlers say: JSON, problems, lists, and what they ask of a request. */
 #include "schema/memory.h"
-#include "server/http/http.h"
+#include "server/http/private.h"
 
 #include "schema/json/values.h"
 

@@ -1,5 +1,5 @@
 /* api_key.c - the file of the key. */
-#include "server/http/http.h"
+#include "server/http/private.h"
 
 #include "server/log.h"
 

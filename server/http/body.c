@@ -1,6 +1,6 @@
 /* body.c - the body of a request on its way to the handler: Content-Encoding undone as it arrives, a byte order mark before JSON left out. Data for a
  * dataset takes another way: an ingest decodes it itself (routes/upload.c), an inspection wants the first bytes as they are. */
-#include "server/http/http.h"
+#include "server/http/private.h"
 
 #include "schema/ingest/decode.h"
 #include "schema/ingest/ingest.h"

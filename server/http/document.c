@@ -1,5 +1,5 @@
 /* document.c - answers that stay the same while the program runs: compressed once, with an ETag (RFC 9110, 8.8.3 and 13.1.2). */
-#include "server/http/http.h"
+#include "server/http/private.h"
 
 #include "schema/gzip.h"
 

@@ -1,6 +1,6 @@
 /* guard.c - what every request must pass before its route: framing that libmicrohttpd 0.9.75 lets through, the Host, the key, CORS. */
 #include "schema/ingest/ingest.h"
-#include "server/http/http.h"
+#include "server/http/private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +125,7 @@ bool guard_body(struct request *r, int64_t *length) {
     *length = encoding ? -1 : r->body_seen;
     r->body_seen = 0;
     const char *coding = request_header(r, "Content-Encoding");
-    const bool data = r->route->body == ROUTE_DATASET || r->route->body == ROUTE_SAMPLE;
+    const bool data = r->route->body == ROUTE_STREAM || r->route->body == ROUTE_SAMPLE;
     if (!schema_encoding_known(coding)) {
         answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is, or as gzip or zstd",
                        coding);
@@ -148,7 +148,7 @@ bool guard_body(struct request *r, int64_t *length) {
                        type ? type : "");
         return false;
     }
-    if (r->route->body == ROUTE_DATASET && !schema_format_for(type) && !says_nothing(type)) {
+    if (r->route->body == ROUTE_STREAM && !schema_format_for(type) && !says_nothing(type)) {
         char known[400];
         const bool form = content_type_is(type, "multipart/form-data");
         answer_problem(r, PROBLEM_unsupported_media_type,

@@ -5,9 +5,8 @@
  *     begin ──▶ BODY ──feed──▶ BODY ──complete──▶ dispatch ──▶ ANSWERED ──▶ send
  *       │                                            │             ▲
  *       └─refused─▶ REFUSED ──drain──▶ send          └─▶ WORKING ──┘  (suspended; worker or hub resumes) */
-#include "server/http/http.h"
-#include "schema/ingest/inspect.h"
 #include "schema/memory.h"
+#include "server/http/private.h"
 
 #include "server/http/hub.h"
 #include "server/log.h"
@@ -27,6 +26,7 @@
 #include <unistd.h>
 
 #include "engine/base/base.h"
+#include "server/clock.h"
 
 enum { DRAIN_MAX = 1 << 20, WORK_QUEUE_MAX = 4096, LARGE_BODY = 64 << 10, STOP_WAIT_MS = 5000 };
 
@@ -50,12 +50,6 @@ struct http {
 
 struct hub *http_hub(struct http *http) {
     return http->hub;
-}
-
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* ---- the work pool ------------------------------------------------------------------------------------------------------------------- */
@@ -137,10 +131,10 @@ static enum MHD_Result send_answer(struct request *r) {
 static void drain(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     char sink[16384];
-    int64_t until = now_ns() + 200000000, total = 0;
+    int64_t until = clock_ns() + 200000000, total = 0;
     if (!info) return;
     shutdown(info->connect_fd, SHUT_WR);
-    while (total < DRAIN_MAX && now_ns() < until) {
+    while (total < DRAIN_MAX && clock_ns() < until) {
         struct pollfd p = {.fd = info->connect_fd, .events = POLLIN};
         if (poll(&p, 1, 20) < 0) break;
         ssize_t n = recv(info->connect_fd, sink, sizeof sink, MSG_DONTWAIT);
@@ -174,7 +168,7 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
     r->connection = connection;
     snprintf(r->method, sizeof r->method, "%s", method);
     snprintf(r->id, sizeof r->id, "req_%016llx%08llx", (unsigned long long)http->id_base, (unsigned long long)atomic_fetch_add(&http->id_next, 1));
-    r->started_ns = now_ns();
+    r->started_ns = clock_ns();
     atomic_fetch_add(&http->active, 1);
     return r;
 }
@@ -224,7 +218,7 @@ static enum MHD_Result begin(struct request *r) {
     if (!read_idempotency_key(r)) return refuse(r, length);
     r->body.limit = (size_t)r->body_limit;
     r->body_length = length;
-    if (!body_begin(r) || (r->route->body == ROUTE_DATASET && !upload_begin(r))) return refuse(r, length);
+    if (!body_begin(r) || (r->route->sink && !r->route->sink->begin(r))) return refuse(r, length);
     return MHD_YES;
 }
 
@@ -246,7 +240,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
         if (r->body_limit == 0) answer_problem(r, PROBLEM_bad_request, "%s %s takes no body", r->method, r->path);
         else
             answer_problem(r, PROBLEM_too_large, "the body is larger than the limit here, %lld bytes (setting %s)", (long long)r->body_limit,
-                           r->route->body == ROUTE_DATASET || r->route->body == ROUTE_SAMPLE ? "upload_max" : "body_max");
+                           r->route->body != ROUTE_JSON ? "upload_max" : "body_max");
         r->stage = REQUEST_REFUSED;
         r->keep_alive_off = true;
         free(r->body.bytes);
@@ -254,11 +248,11 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
         return MHD_YES;
     }
     if (r->idempotency_key) sha256_update(&r->hash, size, (const uint8_t *)data);
-    if (r->route->body == ROUTE_DATASET) {
-        upload_feed(r, data, size);
+    if (r->route->sink) {
+        r->route->sink->feed(r, data, size);
         return MHD_YES;
     }
-    if (r->route->body == ROUTE_SAMPLE && size > SCHEMA_INSPECT_MAX - r->body.size) size = SCHEMA_INSPECT_MAX - r->body.size;
+    if (r->route->body == ROUTE_SAMPLE && size > r->route->sample_max - r->body.size) size = r->route->sample_max - r->body.size;
     if (!body_add(r, data, size)) r->stage = REQUEST_REFUSED;
     return MHD_YES;
 }
@@ -307,12 +301,12 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
     if (http->server->settings.access_log || r->status >= 500) {
         char status[16], ms[32];
         snprintf(status, sizeof status, "%d", r->status);
-        snprintf(ms, sizeof ms, "%.3f", (double)(now_ns() - r->started_ns) / 1e6);
+        snprintf(ms, sizeof ms, "%.3f", (double)(clock_ns() - r->started_ns) / 1e6);
         log_line(r->status >= 500 ? LOG_WARNING : LOG_INFO, "request", "request_id", r->id, "method", r->method, "path", r->path, "status", status,
                  "ms", ms, NULL);
     }
     hub_wait_end(r);
-    upload_free(r->upload);
+    if (r->sink) r->route->sink->free(r->sink);
     for (int i = 0; i < r->headers_count; i++) free(r->headers[i].value);
     if (r->stream) MHD_destroy_response(r->stream);
     free(r->idempotency_key);
@@ -415,16 +409,16 @@ static size_t unescape(void *context, struct MHD_Connection *connection, char *t
     return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
-int http_start(struct server *server, struct bp_error *error) {
+int http_start(struct server *server, json_t *(*render)(const struct store_event *event), struct bp_error *error) {
     struct http *http = calloc(1, sizeof *http);
     if (!http) return bp_error_set(error, "", "out of memory");
     http->server = server;
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->work, NULL);
-    if (getrandom(&http->id_base, sizeof http->id_base, 0) < 0) http->id_base = (uint64_t)now_ns();
+    if (getrandom(&http->id_base, sizeof http->id_base, 0) < 0) http->id_base = (uint64_t)clock_ns();
     http->listener = listen_on(server->settings.listen, server->api_key != NULL, server->address, sizeof server->address, error);
     if (http->listener < 0) goto failed;
-    if (!(http->hub = hub_new(server, server->settings.streams_max))) {
+    if (!(http->hub = hub_new(server, server->settings.streams_max, render))) {
         bp_error_set(error, "", "cannot start the thread of the event streams: %s", strerror(errno));
         goto failed;
     }

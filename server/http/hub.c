@@ -2,7 +2,8 @@
 #include "server/http/hub.h"
 
 #include "schema/memory.h"
-#include "server/http/events.h"
+#include "server/clock.h"
+#include "server/http/private.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -36,17 +37,12 @@ struct hub {
     pthread_cond_t gone;
     struct server *server;
     struct store *store;
+    json_t *(*render)(const struct store_event *event);
     struct waiter *first;
     int64_t streams, streams_max;
     bool stopping;
     pthread_t sweeper;
 };
-
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- the hub and its sweeper -------------------------------------------------------------------------------------------------- */
 
@@ -76,7 +72,7 @@ static void *sweep(void *context) {
             pthread_mutex_unlock(&hub->lock);
             return NULL;
         }
-        int64_t now = now_ms();
+        int64_t now = clock_ms();
         for (struct waiter *w = hub->first; w; w = w->next) {
             if (!w->suspended) continue;
             if (round % 4 == 0 && client_gone(w)) w->ended = true;
@@ -88,12 +84,13 @@ static void *sweep(void *context) {
     }
 }
 
-struct hub *hub_new(struct server *server, int64_t streams_max) {
+struct hub *hub_new(struct server *server, int64_t streams_max, json_t *(*render)(const struct store_event *event)) {
     struct hub *hub = calloc(1, sizeof *hub);
     if (!hub) return NULL;
     hub->server = server;
     hub->store = server->store;
     hub->streams_max = streams_max;
+    hub->render = render;
     pthread_mutex_init(&hub->lock, NULL);
     pthread_cond_init(&hub->gone, NULL);
     if (pthread_create(&hub->sweeper, NULL, sweep, hub) == 0) return hub;
@@ -179,7 +176,7 @@ static void fetch(struct waiter *w) {
         return;
     }
     for (int32_t i = 0; i < events.count; i++) {
-        json_t *json = event_json(&events.items[i]);
+        json_t *json = w->hub->render(&events.items[i]);
         char *text = schema_json_dump(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
         json_decref(json);
         schema_text_format(&w->buffer, "id: %lld\nevent: %s\ndata: %s\n\n", (long long)events.items[i].id, events.items[i].type, text ? text : "{}");
@@ -220,13 +217,13 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t r
         }
         bool pending = w->pending;
         w->pending = false;
-        if (!pending && now_ms() < w->deadline) {
+        if (!pending && clock_ms() < w->deadline) {
             w->suspended = true;
             MHD_suspend_connection(w->connection);
             pthread_mutex_unlock(&w->hub->lock);
             return 0;
         }
-        w->deadline = now_ms() + KEEP_ALIVE_S * 1000;
+        w->deadline = clock_ms() + KEEP_ALIVE_S * 1000;
         pthread_mutex_unlock(&w->hub->lock);
         if (pending) {
             fetch(w);
@@ -260,7 +257,7 @@ void hub_stream(struct hub *hub, struct request *r, const char *job, int64_t aft
     w->buffer.limit = STREAM_BUFFER_MAX;
     w->last = after;
     w->pending = true;
-    w->deadline = now_ms() + KEEP_ALIVE_S * 1000;
+    w->deadline = clock_ms() + KEEP_ALIVE_S * 1000;
     r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, read_stream, w, free_stream);
     if (!r->stream) {
         leave(w);
@@ -280,14 +277,14 @@ void hub_wait_begin(struct hub *hub, struct request *r, const char *job, enum st
     if (!r->waiter) return;
     r->waiter->status = status;
     r->waiter->pending = true; /* the job is read once more before the first wait */
-    r->waiter->deadline = now_ms() + seconds * 1000;
+    r->waiter->deadline = clock_ms() + seconds * 1000;
 }
 
 bool hub_wait(struct request *r) {
     struct waiter *w = r->waiter;
     if (!w) return false;
     pthread_mutex_lock(&w->hub->lock);
-    bool over = w->hub->stopping || w->ended || now_ms() >= w->deadline;
+    bool over = w->hub->stopping || w->ended || clock_ms() >= w->deadline;
     if (over) {
         pthread_mutex_unlock(&w->hub->lock);
         return false;

@@ -5,10 +5,10 @@
 #ifndef SERVER_HUB_H
 #define SERVER_HUB_H
 
-#include "server/http/http.h"
+#include "server/http/request.h"
 
 struct hub;
-struct hub *hub_new(struct server *server, int64_t streams_max);
+struct hub *hub_new(struct server *server, int64_t streams_max, json_t *(*render)(const struct store_event *event));
 /* Something of this job was committed. Called by the store's writer thread; never blocks for long. */
 void hub_publish(struct hub *hub, const char *job);
 /* Ends all streams and long polls, waits up to 2 s for them to be gone. */

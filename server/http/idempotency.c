@@ -1,6 +1,6 @@
 /* idempotency.c - POSTs that may be repeated: the same key with the same body gets the first answer again, with another body 422, while the first is
  * still running 409. What was created and the fact that it was answered commit together (store.h), so a crash in between duplicates nothing. */
-#include "server/http/http.h"
+#include "server/http/private.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* memory.c - the memory of requests in flight: each reserves what its body takes, and what the JSON in it will take once it is decoded, before it is
  * decoded. What does not fit into the server's budget is refused: 413 for a request that is too large by itself, 503 when others have the room.
  * Memory that large requests have given back goes on to the system. */
-#include "server/http/http.h"
+#include "server/http/private.h"
 
 #include "schema/json/cost.h"
 

@@ -1,19 +1,8 @@
 /* router.c - from method and path to a route and its parameters. */
-#include "server/http/http.h"
+#include "server/http/private.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define ROUTE(name) extern const struct route route_##name;
-#include "server/routes/routes.def"
-#undef ROUTE
-
-const struct route *const routes[] = {
-#define ROUTE(name) &route_##name,
-#include "server/routes/routes.def"
-#undef ROUTE
-};
-const int routes_count = sizeof routes / sizeof *routes;
 
 /* Does the path fit the pattern? {x} takes one segment, which must not be empty. */
 static bool fits(const char *pattern, const char *path, char params[][PARAM_SIZE]) {
@@ -89,6 +78,6 @@ bool router_query(struct request *r) {
     MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_query, &unknown);
     if (!unknown.name[0]) return true;
     answer_problem(r, PROBLEM_invalid, "unknown query parameter \"%.60s\"; %s %s knows: %s", unknown.name, r->route->method, r->route->path,
-                   *r->route->query ? r->route->query : "none");
+                   r->route->query ? r->route->query : "none");
     return false;
 }

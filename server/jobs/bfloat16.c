@@ -1,13 +1,13 @@
 /* bfloat16.c - asks a process of its own whether jobs can compute products in bfloat16.
  *
- * They take oneDNN, which the server itself does not load: a library that crashes or does not return ends that process only. Both of its ends are
- * here. An answer is kept: yes for good, no for a minute, so that a library that is installed meanwhile is found without a new start. */
+ * They take oneDNN, which the server itself does not load: a library that crashes or does not return ends that process only (worker/probe.c). An
+ * answer is kept: yes for good, no for a minute, so that a library that is installed meanwhile is found without a new start. */
 #include "server/jobs/bfloat16.h"
+#include "engine/kernels/kernels.h"
 
-#include "server/commands/commands.h"
+#include "server/clock.h"
 #include "server/jobs/child.h"
 #include "server/log.h"
-#include "server/worker/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE_S = 10, REFUSAL_KEPT_MS = 60000, WHY_SIZE = 512 };
-static const char ready_word[] = "ready";
+enum { PATIENCE_S = 10, REFUSAL_KEPT_MS = 60000, WHY_SIZE = BFLOAT16_WHY_SIZE };
 
 struct bfloat16 {
     pthread_mutex_t lock; /* held while the process is asked: who comes meanwhile waits for the same answer */
@@ -43,19 +42,11 @@ void bfloat16_free(struct bfloat16 *b) {
     free(b);
 }
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* ---- in the server ------------------------------------------------------------------------------------------------------------------- */
-
 /* Reads to the end of what is said. False: there was no end in time. */
 static bool hear(int fd, char *out, size_t size) {
-    const int64_t deadline = now_ms() + PATIENCE_S * 1000;
+    const int64_t deadline = clock_ms() + PATIENCE_S * 1000;
     size_t n = 0;
-    for (int64_t left; out[n] = '\0', (left = deadline - now_ms()) > 0;) {
+    for (int64_t left; out[n] = '\0', (left = deadline - clock_ms()) > 0;) {
         struct pollfd said = {.fd = fd, .events = POLLIN};
         if (poll(&said, 1, (int)left) < 1) continue;
         ssize_t got = read(fd, out + n, size - 1 - n);
@@ -100,35 +91,14 @@ const char *bfloat16_refusal(struct server *server, const struct schema_options 
         return why;
     }
     pthread_mutex_lock(&b->lock);
-    if (!b->ready && now_ms() >= b->refused_until) {
+    if (!b->ready && clock_ms() >= b->refused_until) {
         ask(b->why, sizeof b->why);
-        b->ready = strcmp(b->why, ready_word) == 0;
-        b->refused_until = now_ms() + REFUSAL_KEPT_MS;
+        b->ready = strcmp(b->why, BFLOAT16_READY) == 0;
+        b->refused_until = clock_ms() + REFUSAL_KEPT_MS;
         if (!b->ready) log_line(LOG_WARNING, "no_bfloat16", "reason", b->why, NULL);
     }
     const bool ready = b->ready;
     snprintf(why, size, "%s", b->why);
     pthread_mutex_unlock(&b->lock);
     return ready ? NULL : why;
-}
-
-/* ---- in the process -------------------------------------------------------------------------------------------------------------------- */
-
-/* Starts oneDNN as a job would, says the word or why not, and ends without tidying up. */
-int command_bfloat16(int argc, char **argv) {
-    char why[WHY_SIZE];
-    (void)argc;
-    (void)argv;
-    child_begin();
-    if (fcntl(WIRE_SOCKET, F_GETFD) < 0) {
-        fprintf(stderr, "backpropd bfloat16 is started by `backpropd serve`, not by people; see `backpropd doctor`\n");
-        return 2;
-    }
-    bp_engine_start();
-    bp_flush_denormals();
-    const bool ready = bp_onednn_start(run_onednn_mode(), true, why, sizeof why) == 0;
-    if (!ready) bp_bfloat16_available(why, sizeof why); /* the same in its words */
-    const char *said = ready ? ready_word : why;
-    const size_t size = strlen(said);
-    _exit(write(WIRE_SOCKET, said, size) == (ssize_t)size ? 0 : 1);
 }

@@ -5,6 +5,10 @@
 #include "schema/training/options.h"
 #include "server/server.h"
 
+/* What the process writes when it is available; else why not. */
+#define BFLOAT16_READY "ready"
+enum { BFLOAT16_WHY_SIZE = 512 };
+
 struct bfloat16;
 struct bfloat16 *bfloat16_new(void);
 void bfloat16_free(struct bfloat16 *bfloat16);

@@ -165,7 +165,7 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
     }
     if (!failed) {
         slot->ended = true;
-        registry_changed(server->registry);
+        model_cache_changed(server->model_cache);
         if (path) unlink(path);
     }
     report_free(&report);
@@ -191,7 +191,7 @@ static int on_end(struct server *server, struct slot *slot, const json_t *messag
         log_line(status == STORE_CANCELLED ? LOG_INFO : LOG_WARNING, status == STORE_CANCELLED ? "job_cancelled" : "job_failed", "job", slot->job,
                  "error", document ? document : "", NULL);
         slot->ended = true;
-        if (blob) registry_changed(server->registry);
+        if (blob) model_cache_changed(server->model_cache);
         if (path) unlink(path);
     }
     report_free(&report);

@@ -15,7 +15,7 @@
 #include "server/jobs/supervisor.h"
 
 #include "schema/memory.h"
-#include "server/http/http.h"
+#include "server/clock.h"
 #include "server/jobs/child.h"
 #include "server/jobs/messages.h"
 #include "server/log.h"
@@ -67,16 +67,10 @@ struct trouble {
     char text[400];
 };
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* ---- what the store could not take ---------------------------------------------------------------------------------------------------- */
 
 static void hold(struct supervisor *s, struct slot *slot, const char *what, const struct bp_error *error) {
-    const int64_t now = now_ms();
+    const int64_t now = clock_ms();
     struct trouble *trouble = &s->troubles[slot - s->slots];
     slot->retry_ms = slot->retry_ms ? slot->retry_ms * 2 < RETRY_MAX_MS ? slot->retry_ms * 2 : RETRY_MAX_MS : RETRY_MS;
     slot->retry_at = now + slot->retry_ms;
@@ -308,7 +302,7 @@ static void apply_messages(struct supervisor *s, struct slot *slot) {
 static void retry(struct supervisor *s) {
     for (int i = 0; i < s->slots_count; i++) {
         struct slot *slot = &s->slots[i];
-        if (slot->phase == SLOT_FREE || !slot->retry_at || slot->retry_at > now_ms()) continue;
+        if (slot->phase == SLOT_FREE || !slot->retry_at || slot->retry_at > clock_ms()) continue;
         if (slot->phase != SLOT_ENDING) apply_messages(s, slot);
         else if (give_back(s, slot) == 0) slot_free(s, slot);
     }
@@ -338,7 +332,7 @@ static bool has_slot(const struct supervisor *s, const char *job) {
 /* Rows that say that they run while no process does: a claim or an end that the store took by half of what was meant. */
 static void sweep(struct supervisor *s) {
     static const enum store_status unfinished[] = {STORE_RUNNING, STORE_PAUSING, STORE_CANCELLING};
-    s->sweep_at = now_ms() + SWEEP_MS;
+    s->sweep_at = clock_ms() + SWEEP_MS;
     for (size_t k = 0; k < sizeof unfinished / sizeof *unfinished; k++) {
         struct store_job_filter filter = {.status = &unfinished[k], .limit = STORE_LIST_MAX};
         struct store_jobs found = {0};
@@ -360,7 +354,7 @@ static void command(struct slot *slot, const char *name, enum phase phase, int64
     wire_send(slot->fd, message);
     json_decref(message);
     slot->phase = phase;
-    slot->kill_at = now_ms() + grace_ms;
+    slot->kill_at = clock_ms() + grace_ms;
 }
 
 static void look_for_cancels(struct supervisor *s) {
@@ -385,7 +379,7 @@ static void sooner(int64_t *wait, int64_t at, int64_t now) {
 static void listen_once(struct supervisor *s) {
     struct pollfd fds[SLOTS_MAX + 1] = {{.fd = s->poke, .events = POLLIN}};
     int slot_of[SLOTS_MAX + 1], count = 1;
-    int64_t now = now_ms(), wait = IDLE_POLL_MS;
+    int64_t now = clock_ms(), wait = IDLE_POLL_MS;
     for (int i = 0; i < s->slots_count; i++) {
         struct slot *slot = &s->slots[i];
         if (slot->phase == SLOT_FREE) continue;
@@ -424,17 +418,17 @@ static void *supervise(void *context) {
     int64_t abandon_at = 0;
     for (;;) {
         if (atomic_load(&s->stopping) && !abandon_at) {
-            abandon_at = now_ms() + s->server->settings.drain_seconds * 1000;
+            abandon_at = clock_ms() + s->server->settings.drain_seconds * 1000;
             stop_all(s);
         }
-        if (abandon_at && now_ms() >= abandon_at) abandon(s);
+        if (abandon_at && clock_ms() >= abandon_at) abandon(s);
         if (abandon_at && atomic_load(&s->running) == 0) return NULL;
         if (s->check_cancels) {
             s->check_cancels = false;
             look_for_cancels(s);
         }
         retry(s);
-        if (now_ms() >= s->sweep_at) sweep(s);
+        if (clock_ms() >= s->sweep_at) sweep(s);
         fill_slots(s);
         listen_once(s);
     }
@@ -460,7 +454,7 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
     if (s->slots_count > SLOTS_MAX) s->slots_count = SLOTS_MAX;
     s->slots = calloc((size_t)s->slots_count, sizeof *s->slots);
     s->troubles = calloc((size_t)s->slots_count, sizeof *s->troubles);
-    s->sweep_at = now_ms() + SWEEP_MS;
+    s->sweep_at = clock_ms() + SWEEP_MS;
     pthread_mutex_init(&s->lock, NULL);
     snprintf(s->owner, sizeof s->owner, "pid-%ld", (long)getpid());
     s->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -196,5 +196,11 @@ static void rows(struct request *r) {
     store_dataset_free(&row);
 }
 
-const struct route route_list_rows = {"list_rows", "GET", "/v1/datasets/{name}/rows", ROUTE_NO_BODY, ROUTE_SLOW, "limit,after,offset,columns,format",
-                                      rows};
+const struct route route_list_rows = {
+    .name = "list_rows",
+    .method = "GET",
+    .path = "/v1/datasets/{name}/rows",
+    .flags = ROUTE_SLOW,
+    .query = "limit,after,offset,columns,format",
+    .handle = rows,
+};

@@ -99,5 +99,11 @@ static void statistics(struct request *r) {
     store_dataset_free(&row);
 }
 
-const struct route route_get_statistics = {"get_statistics", "GET",     "/v1/datasets/{name}/statistics", ROUTE_NO_BODY, ROUTE_SLOW,
-                                           "target,columns", statistics};
+const struct route route_get_statistics = {
+    .name = "get_statistics",
+    .method = "GET",
+    .path = "/v1/datasets/{name}/statistics",
+    .flags = ROUTE_SLOW,
+    .query = "target,columns",
+    .handle = statistics,
+};

@@ -97,5 +97,11 @@ static void list(struct request *r) {
     store_datasets_free(&found);
 }
 
-const struct route route_list_dataset_versions = {"list_dataset_versions", "GET", "/v1/datasets/{name}/versions", ROUTE_NO_BODY, ROUTE_SLOW,
-                                                  "limit,after",           list};
+const struct route route_list_dataset_versions = {
+    .name = "list_dataset_versions",
+    .method = "GET",
+    .path = "/v1/datasets/{name}/versions",
+    .flags = ROUTE_SLOW,
+    .query = "limit,after",
+    .handle = list,
+};

@@ -2,7 +2,8 @@
 #ifndef SERVER_DATASET_VIEW_H
 #define SERVER_DATASET_VIEW_H
 
-#include "server/http/http.h"
+#include "server/http/answer.h"
+#include "server/http/request.h"
 
 /* With `parent`, what it was made from. */
 json_t *dataset_json(const struct store_dataset *dataset);

@@ -17,7 +17,8 @@ static bool truthy(const char *text) {
 
 /* The name in the URL or the body, which must agree; NULL: answered. */
 static const char *name_of(struct request *r, const char *query) {
-    const char *inside = schema_ingest_name(r->upload->ingest), *name = inside ? inside : query;
+    const struct upload *upload = r->sink;
+    const char *inside = schema_ingest_name(upload->ingest), *name = inside ? inside : query;
     if (!name) {
         answer_problem(r, PROBLEM_invalid, "a dataset needs a name: ?name=penguins in the URL, or \"name\" in a JSON body");
         return NULL;
@@ -52,7 +53,7 @@ static void record(struct request *r, struct store_dataset *row, bool replace) {
         answer_store(r, result, &error, "dataset \"%s\"", row->name);
         return;
     }
-    upload_keep(r->upload);
+    upload_keep(r->sink);
     if (store_dataset_get(r->server->store, row->name, row->version, &stored, &error) != STORE_OK) {
         answer_problem(r, PROBLEM_conflict, "dataset \"%s\" was stored and deleted again meanwhile", row->name);
         return;
@@ -68,17 +69,18 @@ static void create(struct request *r) {
     struct schema_problems problems = {0};
     struct store_dataset row = {0};
     struct schema_dataset *dataset = NULL;
-    const bool grows = r->upload->base != NULL;
+    const struct upload *upload = r->sink;
+    const bool grows = upload->base != NULL;
     const char *name;
-    if (upload_finish(r->upload, &row, &dataset, &problems) != 0) answer_problems(r, &problems);
+    if (upload_finish(r->sink, &row, &dataset, &problems) != 0) answer_problems(r, &problems);
     else if ((name = name_of(r, grows ? r->params[0] : request_query(r, "name")))) {
         snprintf(row.name, sizeof row.name, "%.*s", (int)sizeof row.name - 1, name);
         record(r, &row, grows || truthy(request_query(r, "replace")));
     }
     schema_dataset_free(dataset);
     free(row.description);
-    upload_free(r->upload); /* now: when the answer is read, no file is left that is not the dataset's */
-    r->upload = NULL;
+    upload_free(r->sink); /* now: when the answer is read, no file is left that is not the dataset's */
+    r->sink = NULL;
 }
 
 /* Nothing is stored: the rows go to a file in memory. */
@@ -147,19 +149,63 @@ static void delete (struct request *r) {
     else answer_bytes(r, 204, NULL, NULL, 0);
 }
 
-const struct route route_create_dataset = {"create_dataset",
-                                           "POST",
-                                           "/v1/datasets",
-                                           ROUTE_DATASET,
-                                           ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
-                                           "name,types,replace,separator,decimal,quote,header,column",
-                                           create};
+const struct route route_create_dataset = {
+    .name = "create_dataset",
+    .method = "POST",
+    .path = "/v1/datasets",
+    .body = ROUTE_STREAM,
+    .sink = &upload_sink,
+    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+    .query = "name,types,replace,separator,decimal,quote,header,column",
+    .handle = create,
+};
 const struct route route_append_rows = {
-    "append_rows", "POST", "/v1/datasets/{name}/rows", ROUTE_DATASET, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY, "separator,decimal,quote,header", create};
-const struct route route_add_column = {"add_column", "POST", "/v1/datasets/{name}/columns/{column}", ROUTE_DATASET, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
-                                       "types",      create};
+    .name = "append_rows",
+    .method = "POST",
+    .path = "/v1/datasets/{name}/rows",
+    .body = ROUTE_STREAM,
+    .sink = &upload_sink,
+    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+    .query = "separator,decimal,quote,header",
+    .handle = create,
+};
+const struct route route_add_column = {
+    .name = "add_column",
+    .method = "POST",
+    .path = "/v1/datasets/{name}/columns/{column}",
+    .body = ROUTE_STREAM,
+    .sink = &upload_sink,
+    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+    .query = "types",
+    .handle = create,
+};
 const struct route route_inspect_dataset = {
-    "inspect_dataset", "POST", "/v1/datasets/inspect", ROUTE_SAMPLE, ROUTE_SLOW, "types,separator,decimal,quote,header,column", inspect};
-const struct route route_list_datasets = {"list_datasets", "GET", "/v1/datasets", ROUTE_NO_BODY, 0, "limit,after", list};
-const struct route route_get_dataset = {"get_dataset", "GET", "/v1/datasets/{name}", ROUTE_NO_BODY, 0, "", get};
-const struct route route_delete_dataset = {"delete_dataset", "DELETE", "/v1/datasets/{name}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
+    .name = "inspect_dataset",
+    .method = "POST",
+    .path = "/v1/datasets/inspect",
+    .body = ROUTE_SAMPLE,
+    .sample_max = SCHEMA_INSPECT_MAX,
+    .flags = ROUTE_SLOW,
+    .query = "types,separator,decimal,quote,header,column",
+    .handle = inspect,
+};
+const struct route route_list_datasets = {
+    .name = "list_datasets",
+    .method = "GET",
+    .path = "/v1/datasets",
+    .query = "limit,after",
+    .handle = list,
+};
+const struct route route_get_dataset = {
+    .name = "get_dataset",
+    .method = "GET",
+    .path = "/v1/datasets/{name}",
+    .handle = get,
+};
+const struct route route_delete_dataset = {
+    .name = "delete_dataset",
+    .method = "DELETE",
+    .path = "/v1/datasets/{name}",
+    .flags = ROUTE_SLOW,
+    .handle = delete,
+};

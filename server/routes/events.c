@@ -1,6 +1,8 @@
 /* events.c - GET /v1/jobs/{id}/events and /v1/events, as a list or a stream; GET .../checkpoints. */
-#include "server/http/events.h"
+#include "server/routes/event_view.h"
 
+#include "server/http/answer.h"
+#include "server/http/http.h"
 #include "server/http/hub.h"
 
 #include <stdio.h>
@@ -127,6 +129,23 @@ static void checkpoints(struct request *r) {
     store_checkpoints_free(&found);
 }
 
-const struct route route_list_job_events = {"list_job_events", "GET", "/v1/jobs/{id}/events", ROUTE_NO_BODY, 0, "limit,after,type", job_events};
-const struct route route_list_events = {"list_events", "GET", "/v1/events", ROUTE_NO_BODY, 0, "limit,after,type", all_events};
-const struct route route_list_checkpoints = {"list_checkpoints", "GET", "/v1/jobs/{id}/checkpoints", ROUTE_NO_BODY, 0, "", checkpoints};
+const struct route route_list_job_events = {
+    .name = "list_job_events",
+    .method = "GET",
+    .path = "/v1/jobs/{id}/events",
+    .query = "limit,after,type",
+    .handle = job_events,
+};
+const struct route route_list_events = {
+    .name = "list_events",
+    .method = "GET",
+    .path = "/v1/events",
+    .query = "limit,after,type",
+    .handle = all_events,
+};
+const struct route route_list_checkpoints = {
+    .name = "list_checkpoints",
+    .method = "GET",
+    .path = "/v1/jobs/{id}/checkpoints",
+    .handle = checkpoints,
+};

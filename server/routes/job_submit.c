@@ -100,4 +100,11 @@ static void create(struct request *r) {
     json_decref(body);
 }
 
-const struct route route_create_job = {"create_job", "POST", "/v1/jobs", ROUTE_JSON, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY, "", create};
+const struct route route_create_job = {
+    .name = "create_job",
+    .method = "POST",
+    .path = "/v1/jobs",
+    .body = ROUTE_JSON,
+    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+    .handle = create,
+};

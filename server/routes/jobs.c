@@ -1,6 +1,7 @@
 /* jobs.c - GET /v1/jobs, GET|DELETE /v1/jobs/{id}, POST .../cancel, GET .../metrics. Submission is in job_submit.c. */
 #include "server/routes/job_view.h"
 
+#include "server/http/http.h"
 #include "server/http/hub.h"
 #include "server/jobs/supervisor.h"
 #include "server/model_cache.h"
@@ -165,7 +166,7 @@ static void cancel(struct request *r) {
 static void delete (struct request *r) {
     struct bp_error error = {0};
     enum store_result result = store_job_delete(r->server->store, r->params[0], &error);
-    registry_changed(r->server->registry); /* a hidden model goes with its job */
+    model_cache_changed(r->server->model_cache); /* a hidden model goes with its job */
     if (result == STORE_OK) hub_publish(http_hub(r->server->http), r->params[0]);
     if (result == STORE_OK) answer_bytes(r, 204, NULL, NULL, 0);
     else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
@@ -325,8 +326,38 @@ static void metrics(struct request *r) {
     free(h.points);
 }
 
-const struct route route_list_jobs = {"list_jobs", "GET", "/v1/jobs", ROUTE_NO_BODY, 0, "status,model,dataset,limit,after,metadata.*", list};
-const struct route route_get_job = {"get_job", "GET", "/v1/jobs/{id}", ROUTE_NO_BODY, 0, "", get};
-const struct route route_delete_job = {"delete_job", "DELETE", "/v1/jobs/{id}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
-const struct route route_cancel_job = {"cancel_job", "POST", "/v1/jobs/{id}/cancel", ROUTE_NO_BODY, ROUTE_SLOW, "", cancel};
-const struct route route_list_metrics = {"list_metrics", "GET", "/v1/jobs/{id}/metrics", ROUTE_NO_BODY, ROUTE_SLOW, "names,max_points", metrics};
+const struct route route_list_jobs = {
+    .name = "list_jobs",
+    .method = "GET",
+    .path = "/v1/jobs",
+    .query = "status,model,dataset,limit,after,metadata.*",
+    .handle = list,
+};
+const struct route route_get_job = {
+    .name = "get_job",
+    .method = "GET",
+    .path = "/v1/jobs/{id}",
+    .handle = get,
+};
+const struct route route_delete_job = {
+    .name = "delete_job",
+    .method = "DELETE",
+    .path = "/v1/jobs/{id}",
+    .flags = ROUTE_SLOW,
+    .handle = delete,
+};
+const struct route route_cancel_job = {
+    .name = "cancel_job",
+    .method = "POST",
+    .path = "/v1/jobs/{id}/cancel",
+    .flags = ROUTE_SLOW,
+    .handle = cancel,
+};
+const struct route route_list_metrics = {
+    .name = "list_metrics",
+    .method = "GET",
+    .path = "/v1/jobs/{id}/metrics",
+    .flags = ROUTE_SLOW,
+    .query = "names,max_points",
+    .handle = metrics,
+};

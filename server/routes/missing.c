@@ -1,6 +1,8 @@
 /* missing.c - see missing.h. Names are compared with the first STORE_LIST_MAX stored ones. */
 #include "server/routes/missing.h"
 
+#include "server/http/answer.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #ifndef SERVER_MISSING_H
 #define SERVER_MISSING_H
 
-#include "server/http/http.h"
+#include "server/http/request.h"
 
 /* name: "name" or "name@2". */
 void answer_no_dataset(struct request *request, enum store_result result, const struct bp_error *error, const char *name);

@@ -127,7 +127,7 @@ static void delete (struct request *r) {
         return;
     }
     enum store_result result = store_model_delete(r->server->store, name, &error);
-    registry_changed(r->server->registry);
+    model_cache_changed(r->server->model_cache);
     if (result != STORE_OK) answer_no_model(r, result, &error, name);
     else answer_bytes(r, 204, NULL, NULL, 0);
 }
@@ -165,9 +165,44 @@ static void get_version(struct request *r) {
     if (request_name(r, r->params[0], name, &ignored) && version_param(r, r->params[1], &version)) get_version_of(r, name, version);
 }
 
-const struct route route_create_model = {"create_model", "POST", "/v1/models", ROUTE_JSON, ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY, "", create};
-const struct route route_list_models = {"list_models", "GET", "/v1/models", ROUTE_NO_BODY, 0, "limit,after", list};
-const struct route route_get_model = {"get_model", "GET", "/v1/models/{model}", ROUTE_NO_BODY, 0, "", get};
-const struct route route_delete_model = {"delete_model", "DELETE", "/v1/models/{model}", ROUTE_NO_BODY, ROUTE_SLOW, "", delete};
-const struct route route_list_versions = {"list_versions", "GET", "/v1/models/{model}/versions", ROUTE_NO_BODY, 0, "limit,after", list_versions};
-const struct route route_get_version = {"get_version", "GET", "/v1/models/{model}/versions/{version}", ROUTE_NO_BODY, 0, "", get_version};
+const struct route route_create_model = {
+    .name = "create_model",
+    .method = "POST",
+    .path = "/v1/models",
+    .body = ROUTE_JSON,
+    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+    .handle = create,
+};
+const struct route route_list_models = {
+    .name = "list_models",
+    .method = "GET",
+    .path = "/v1/models",
+    .query = "limit,after",
+    .handle = list,
+};
+const struct route route_get_model = {
+    .name = "get_model",
+    .method = "GET",
+    .path = "/v1/models/{model}",
+    .handle = get,
+};
+const struct route route_delete_model = {
+    .name = "delete_model",
+    .method = "DELETE",
+    .path = "/v1/models/{model}",
+    .flags = ROUTE_SLOW,
+    .handle = delete,
+};
+const struct route route_list_versions = {
+    .name = "list_versions",
+    .method = "GET",
+    .path = "/v1/models/{model}/versions",
+    .query = "limit,after",
+    .handle = list_versions,
+};
+const struct route route_get_version = {
+    .name = "get_version",
+    .method = "GET",
+    .path = "/v1/models/{model}/versions/{version}",
+    .handle = get_version,
+};

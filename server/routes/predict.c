@@ -1,6 +1,8 @@
 /* predict.c - POST /v1/models/{model}/predict and .../versions/{version}/predict. */
-#include "server/http/http.h"
+#include "server/http/answer.h"
+#include "server/http/request.h"
 
+#include "server/http/http.h"
 #include "server/model_cache.h"
 #include "server/routes/missing.h"
 
@@ -18,7 +20,7 @@ static void predict_with(struct request *r, const char *name, int64_t version) {
     struct loaded *loaded = NULL;
     struct bp_error error = {0};
     struct schema_problems problems = {0};
-    enum store_result result = registry_get(r->server->registry, name, version, &loaded, &error);
+    enum store_result result = model_cache_get(r->server->model_cache, name, version, &loaded, &error);
     if (result != STORE_OK) {
         struct store_model m = {0};
         struct bp_error ignored = {0};
@@ -49,7 +51,7 @@ static void predict_with(struct request *r, const char *name, int64_t version) {
     schema_problems_clear(&problems);
     free(out.bytes);
     if (predictor) loaded_give(loaded, predictor);
-    registry_release(r->server->registry, loaded);
+    model_cache_release(r->server->model_cache, loaded);
 }
 
 static void predict(struct request *r) {
@@ -64,6 +66,19 @@ static void predict_version(struct request *r) {
     if (request_name(r, r->params[0], name, &ignored) && version_param(r, r->params[1], &version)) predict_with(r, name, version);
 }
 
-const struct route route_predict = {"predict", "POST", "/v1/models/{model}/predict", ROUTE_JSON, ROUTE_SLOW_IF_LARGE, "", predict};
+const struct route route_predict = {
+    .name = "predict",
+    .method = "POST",
+    .path = "/v1/models/{model}/predict",
+    .body = ROUTE_JSON,
+    .flags = ROUTE_SLOW_IF_LARGE,
+    .handle = predict,
+};
 const struct route route_predict_version = {
-    "predict_version", "POST", "/v1/models/{model}/versions/{version}/predict", ROUTE_JSON, ROUTE_SLOW_IF_LARGE, "", predict_version};
+    .name = "predict_version",
+    .method = "POST",
+    .path = "/v1/models/{model}/versions/{version}/predict",
+    .body = ROUTE_JSON,
+    .flags = ROUTE_SLOW_IF_LARGE,
+    .handle = predict_version,
+};

@@ -4,7 +4,8 @@
 #define SERVER_SUBMISSION_H
 
 #include "schema/resolve/training.h"
-#include "server/http/http.h"
+#include "server/http/answer.h"
+#include "server/http/request.h"
 #include "server/routes/upload.h"
 
 /* What a submission gathers. */

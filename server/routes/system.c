@@ -1,7 +1,10 @@
 /* system.c - GET /livez, /readyz, /openapi.json, /v1/catalog, /v1/server. */
+#include "server/http/answer.h"
 #include "server/http/http.h"
+#include "server/http/request.h"
 
 #include "engine/kernels/kernels.h"
+#include "schema/catalog/catalog.h"
 #include "schema/json/values.h"
 #include "schema/memory.h"
 #include "server/http/hub.h"
@@ -73,8 +76,35 @@ static void server(struct request *r) {
     answer_json(r, 200, json);
 }
 
-const struct route route_livez = {"livez", "GET", "/livez", ROUTE_NO_BODY, ROUTE_OPEN, "", livez};
-const struct route route_readyz = {"readyz", "GET", "/readyz", ROUTE_NO_BODY, ROUTE_OPEN | ROUTE_SLOW, "", readyz};
-const struct route route_openapi = {"openapi", "GET", "/openapi.json", ROUTE_NO_BODY, 0, "", openapi};
-const struct route route_catalog = {"catalog", "GET", "/v1/catalog", ROUTE_NO_BODY, 0, "", catalog};
-const struct route route_server = {"server", "GET", "/v1/server", ROUTE_NO_BODY, 0, "", server};
+const struct route route_livez = {
+    .name = "livez",
+    .method = "GET",
+    .path = "/livez",
+    .flags = ROUTE_OPEN,
+    .handle = livez,
+};
+const struct route route_readyz = {
+    .name = "readyz",
+    .method = "GET",
+    .path = "/readyz",
+    .flags = ROUTE_OPEN | ROUTE_SLOW,
+    .handle = readyz,
+};
+const struct route route_openapi = {
+    .name = "openapi",
+    .method = "GET",
+    .path = "/openapi.json",
+    .handle = openapi,
+};
+const struct route route_catalog = {
+    .name = "catalog",
+    .method = "GET",
+    .path = "/v1/catalog",
+    .handle = catalog,
+};
+const struct route route_server = {
+    .name = "server",
+    .method = "GET",
+    .path = "/v1/server",
+    .handle = server,
+};

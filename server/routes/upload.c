@@ -225,7 +225,7 @@ static bool open_base(struct request *r, struct upload_request *request) {
     return true;
 }
 
-bool upload_begin(struct request *r) {
+static bool begin(struct request *r) {
     struct schema_problems problems = {0};
     struct upload_request request = {.content_type = request_header(r, "Content-Type"), .encoding = request_header(r, "Content-Encoding")};
     request.column = request_query(r, "column"), request.types = request_query(r, "types");
@@ -242,17 +242,23 @@ bool upload_begin(struct request *r) {
     if (schema_csv_dialect_parse(request_query(r, "separator"), request_query(r, "decimal"), request_query(r, "quote"), request_query(r, "header"),
                                  &request.csv, &problems) == 0) {
         if (r->params[0][0] && !open_base(r, &request)) return false;
-        r->upload = upload_open(r->server, &request, &problems);
+        r->sink = upload_open(r->server, &request, &problems);
     }
-    if (r->upload) return true;
+    if (r->sink) return true;
     answer_problems(r, &problems);
     return false;
 }
 
-void upload_feed(struct request *r, const char *bytes, size_t size) {
+static void feed(struct request *r, const char *bytes, size_t size) {
     schema_memory_begin(); /* the HTTP thread has many requests at once */
-    upload_bytes(r->upload, bytes, size);
+    upload_bytes(r->sink, bytes, size);
 }
+
+static void release(void *sink) {
+    upload_free(sink);
+}
+
+const struct body_sink upload_sink = {.begin = begin, .feed = feed, .free = release};
 
 enum store_result dataset_open(struct store *store, const char *name, int64_t version, struct store_dataset *row, struct schema_dataset **dataset,
                                struct bp_error *error) {

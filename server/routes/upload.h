@@ -6,7 +6,8 @@
 #include "schema/dataset/dataset.h"
 #include "schema/ingest/ingest.h"
 #include "schema/ingest/join.h"
-#include "server/http/http.h"
+#include "server/http/answer.h"
+#include "server/http/request.h"
 
 struct upload {
     struct store *store;
@@ -46,6 +47,10 @@ void upload_bytes(struct upload *upload, const char *bytes, size_t size);
 int upload_finish(struct upload *upload, struct store_dataset *row, struct schema_dataset **dataset, struct schema_problems *problems);
 /* The row is committed: the file stays. Without this upload_free removes it. */
 void upload_keep(struct upload *upload);
+void upload_free(struct upload *upload);
+
+/* A body that becomes a dataset, rows or a column: request->sink is a struct upload. */
+extern const struct body_sink upload_sink;
 
 /* The column file of a stored dataset, opened. The caller's. */
 enum store_result dataset_open(struct store *store, const char *name, int64_t version, struct store_dataset *row, struct schema_dataset **dataset,

@@ -2,7 +2,8 @@
  *
  * A definition stands where it stands there: in the body itself as for a model ({"layers":...}), or under "model" as for a job, which may be a name
  * too. "definition" is an older spelling of the latter. */
-#include "server/http/http.h"
+#include "server/http/answer.h"
+#include "server/http/request.h"
 
 #include "schema/json/values.h"
 #include "schema/memory.h"
@@ -103,4 +104,11 @@ static void validate(struct request *r) {
     json_decref(body);
 }
 
-const struct route route_validate_model = {"validate_model", "POST", "/v1/models/validate", ROUTE_JSON, ROUTE_SLOW, "", validate};
+const struct route route_validate_model = {
+    .name = "validate_model",
+    .method = "POST",
+    .path = "/v1/models/validate",
+    .body = ROUTE_JSON,
+    .flags = ROUTE_SLOW,
+    .handle = validate,
+};

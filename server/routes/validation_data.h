@@ -4,7 +4,8 @@
 
 #include "schema/dataset/dataset.h"
 #include "schema/training/options.h"
-#include "server/http/http.h"
+#include "server/http/answer.h"
+#include "server/http/request.h"
 
 /* What a request says of a dataset or a model: "name" or "name@3", version 0 without. false: it is neither. */
 bool reference_parse(const char *text, char name[STORE_NAME_SIZE], int64_t *version);

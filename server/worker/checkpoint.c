@@ -3,6 +3,7 @@
 #include "server/worker/process.h"
 
 #include "engine/kernels/kernels.h"
+#include "server/clock.h"
 #include "server/jobs/wire.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ void process_checkpoint(struct process *p) {
     struct bp_error error = {0};
     struct stat info;
     char path[4300];
-    int64_t began = process_ms();
+    int64_t began = clock_ms();
     /* A name of its own: the supervisor may not have taken the one before yet, and must not find this one in its place. */
     snprintf(path, sizeof path, "%s/%s.%lld.%lld.tmp", p->folder, p->job, (long long)p->attempt, (long long)++p->checkpoints);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -35,7 +36,7 @@ void process_checkpoint(struct process *p) {
     if (!failed && fstat(fd, &info) != 0) failed = -1;
     json_decref(notes);
     if (fd >= 0) close(fd);
-    p->checkpoint_ms = process_ms();
+    p->checkpoint_ms = clock_ms();
     p->checkpoint_epoch = state.epoch;
     p->checkpoint_cost_ms = p->checkpoint_ms - began;
     if (failed) {
@@ -54,7 +55,7 @@ void process_checkpoint(struct process *p) {
 }
 
 bool process_checkpoint_due(const struct process *p, bool epoch_ended) {
-    int64_t since = process_ms() - p->checkpoint_ms,
+    int64_t since = clock_ms() - p->checkpoint_ms,
             least = p->checkpoint_cost_ms * 10 > CHECKPOINT_MIN_MS ? p->checkpoint_cost_ms * 10 : CHECKPOINT_MIN_MS;
     bool as_asked = json_is_true(json_object_get(json_object_get(p->order, "spec"), "checkpoint_as_asked"));
     if (since >= CHECKPOINT_MAX_MS && since >= least) return true;

@@ -6,10 +6,11 @@
  * Sections: the process's own limits, commands, the loop, the end, the fits. What it tells is in report.c, checkpoints in checkpoint.c.
  */
 #include "server/worker/process.h"
+#include "server/worker/worker.h"
 
 #include "engine/kernels/kernels.h"
 #include "schema/resolve/folds.h"
-#include "server/commands/commands.h"
+#include "server/clock.h"
 #include "server/jobs/child.h"
 #include "server/jobs/wire.h"
 
@@ -106,7 +107,7 @@ static void step_ended(struct process *p) {
 
 /* Trains until the end of the fit, a command, or divergence. Returns what ended it. */
 static enum bp_train_event train(struct process *p) {
-    int64_t looked = process_ms();
+    int64_t looked = clock_ms();
     unsigned steps = 0;
     for (;;) {
         if (p->epoch >= p->epochs) return BP_TRAIN_DONE; /* the last fit of a cross-validation may have fewer than its trainer knows of */
@@ -119,7 +120,7 @@ static enum bp_train_event train(struct process *p) {
         }
         /* The clock is read at the end of an epoch, or now and then within one. */
         if (event != BP_TRAIN_EPOCH && (++steps & 15) != 0) continue;
-        int64_t now = process_ms();
+        int64_t now = clock_ms();
         if (event != BP_TRAIN_EPOCH && now == looked) continue;
         looked = now;
         if (event == BP_TRAIN_EPOCH ? now - p->reported_ms >= REPORT_MS || p->reported_ms == 0 : now - p->reported_ms >= PROGRESS_MS) {
@@ -364,8 +365,8 @@ static int set_up(struct process *p) {
         if (open_fit(p) != 0) return -1;
     }
     process_saved_close(&saved);
-    p->started = process_seconds();
-    p->checkpoint_ms = process_ms();
+    p->started = clock_seconds();
+    p->checkpoint_ms = clock_ms();
     p->started_samples = process_samples(p);
     return 0;
 }
@@ -406,10 +407,8 @@ static int work(struct process *p) {
     return end_commanded(p);
 }
 
-int command_job(int argc, char **argv) {
+int worker_run(void) {
     struct process p = {.resumed_from = -1};
-    (void)argc;
-    (void)argv;
     child_begin();
     p.order = wire_receive(WIRE_SOCKET);
     if (!p.order) {

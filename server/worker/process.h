@@ -37,9 +37,6 @@ struct process {
     int64_t checkpoint_ms, checkpoint_epoch, checkpoint_cost_ms, checkpoints;
 };
 
-double process_seconds(void);
-int64_t process_ms(void);
-
 /* report.c: what the supervisor gets to know. */
 void process_say(const json_t *message);
 void process_event(struct process *p, const char *type, const char *level, int64_t epoch, const char *message, json_t *data);

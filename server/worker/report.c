@@ -1,6 +1,7 @@
 /* report.c - what the job process tells its supervisor: reports with progress, events, warnings. */
 #include "server/worker/process.h"
 
+#include "server/clock.h"
 #include "server/jobs/wire.h"
 
 #include <math.h>
@@ -11,16 +12,6 @@
 #include <unistd.h>
 
 enum { WARNINGS_MAX = 20 };
-
-double process_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-int64_t process_ms(void) {
-    return (int64_t)(process_seconds() * 1000);
-}
 
 void process_say(const json_t *message) {
     if (wire_send(WIRE_SOCKET, message) != 0) _exit(3);
@@ -60,7 +51,7 @@ static json_t *progress(const struct process *p) {
     const int64_t epochs = cv->epochs + p->epochs + left * most;
     int64_t samples = process_samples(p), total = cv->samples + p->epochs * rows;
     if (left) total += most * (all + (left - 1) * (all - all / cv->folds));
-    double elapsed = process_seconds() - p->started, rate = elapsed > 0 ? (double)(samples - p->started_samples) / elapsed : 0;
+    double elapsed = clock_seconds() - p->started, rate = elapsed > 0 ? (double)(samples - p->started_samples) / elapsed : 0;
     json_t *json =
         json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "epoch", (json_int_t)(cv->epochs + p->epoch), "epochs", (json_int_t)epochs, "step",
                   (json_int_t)((p->position + batch - 1) / batch), "steps_per_epoch", (json_int_t)run_steps_per_epoch(&p->run), "fraction",
@@ -88,7 +79,7 @@ json_t *process_gather(struct process *p) {
     p->warned = p->folds_ended = false;
     p->events = json_array();
     p->resumed_from = -1;
-    p->reported_ms = process_ms();
+    p->reported_ms = clock_ms();
     return report;
 }
 

@@ -9,12 +9,12 @@ faults=0
 fault() { printf 'lint: %s\n' "$*"; faults=$((faults + 1)); }
 list() { git ls-files -co --exclude-standard -- "$@"; }
 
-# 1. Arrows: server -> schema -> engine. The include paths of the Makefile hold our own headers back; these are the libraries'.
+# 1. Dependencies: server -> schema -> engine, and between folders those of dependencies.txt. Then the libraries'.
+"${PYTHON:-/usr/bin/python3}" tests/lint/dependencies.py || fault "includes"
 grep -nE '#include <(jansson|microhttpd|sqlite3|yaml|nettle|zlib|zstd|stdio_ext|dlfcn|fcntl|sys/)' $(list 'engine/*.[ch]' | grep -v '^engine/kernels/onednn.c$') /dev/null && fault "the engine may use libc, libm, CBLAS and pthreads only"
 grep -nE '#include <(microhttpd|sqlite3|pthread)' $(list 'schema/*.[ch]') /dev/null && fault "schema may not see HTTP, SQL or threads"
 grep -nE '#include <sqlite3' $(list 'server/*.[ch]' | grep -v -e '^server/store/' -e '^server/commands/help.c') /dev/null && fault "SQLite stays behind store.h"
 grep -nE '\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|PRAGMA) ' $(list 'server/*.[ch]' | grep -v '^server/store/') /dev/null && fault "SQL stays in server/store/"
-grep -rnE 'server/|schema/' $(list 'engine/*.[ch]') /dev/null | grep '#include' && fault "the engine looks up"
 
 # 2. The engine calls nothing that prints, opens files or ends the process.
 for library in libengine.a libengine_f64.a; do

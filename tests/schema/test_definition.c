@@ -1,4 +1,5 @@
 /* test_definition.c - definitions and options from JSON and back; every mistake at its pointer, all at once. */
+#include "schema/catalog/catalog.h"
 #include "schema/definition/definition.h"
 #include "schema/json/values.h"
 #include "schema/training/options.h"

@@ -1,7 +1,7 @@
 /* problems.c - the list of everything wrong with a request. */
-#include "schema/problems.h"
+#include "schema/json/problems.h"
 
-#include "schema/dataset/cell.h"
+#include "schema/text/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -77,7 +77,7 @@ json_t *schema_problem_text(const char *text) {
     char *copy = s ? NULL : strdup(text);
     if (!copy) return s ? s : json_null();
     for (size_t size = strlen(copy), i = 0, n; i < size; i += n ? n : 1)
-        if ((n = schema_cell_character(copy + i, size - i)) == 0) copy[i] = '?';
+        if ((n = schema_utf8_character(copy + i, size - i)) == 0) copy[i] = '?';
     s = json_string(copy);
     free(copy);
     return s ? s : json_null();

@@ -1,0 +1,12 @@
+/* catalog.c - see catalog.h. */
+#include "schema/catalog/catalog.h"
+
+#include "schema/ingest/ingest.h"
+#include "schema/json/values.h"
+
+json_t *schema_catalog(void) {
+    json_t *catalog = json_pack("{s:s}", "object", "catalog");
+    for (int32_t i = 0; i < bp_families_count; i++) json_object_set_new(catalog, bp_families[i]->name, schema_family_encode(bp_families[i]));
+    json_object_set_new(catalog, schema_formats.name, schema_family_encode(&schema_formats));
+    return catalog;
+}

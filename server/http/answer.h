@@ -1,0 +1,40 @@
+/* answer.h - answers: JSON, bytes, problems (RFC 9457), documents that do not change. */
+#ifndef SERVER_HTTP_ANSWER_H
+#define SERVER_HTTP_ANSWER_H
+
+#include "schema/json/problems.h"
+#include "server/http/request.h"
+
+enum problem {
+#define PROBLEM(code, status, title) PROBLEM_##code,
+#include "server/problems.def"
+#undef PROBLEM
+    PROBLEM_COUNT
+};
+
+void answer_json(struct request *request, int status, json_t *json); /* takes json */
+/* The same with all digits of its numbers: for data of the user. */
+void answer_json_exact(struct request *request, int status, json_t *json);
+void answer_bytes(struct request *request, int status, const char *content_type, char *bytes, size_t size); /* takes bytes */
+void answer_header(struct request *request, const char *name, const char *value);
+void answer_problem(struct request *request, enum problem code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* All problems of a request: 422, or 413/500 as they say; clears them. */
+void answer_problems(struct request *request, struct schema_problems *problems);
+/* A JSON document that does not change while the program runs: with an ETag, gzipped for who takes that, 304 for who has it. */
+struct document {
+    const char *bytes; /* borrowed for good */
+    size_t size;
+    unsigned char *gzip; /* by document_prepare; NULL: none */
+    size_t gzip_size;
+    char etag[40];
+};
+void document_prepare(struct document *document);
+void answer_document(struct request *request, const struct document *document);
+/* A result of the store that is not STORE_OK. what: "dataset \"x\"". */
+void answer_store(struct request *request, enum store_result result, const struct bp_error *error, const char *what_format, ...)
+    __attribute__((format(printf, 4, 5)));
+int problem_status(enum problem code);
+/* The problem as JSON, for tests and streams. */
+json_t *problem_json(const struct request *request, enum problem code, const char *detail, json_t *errors);
+
+#endif

@@ -1,0 +1,85 @@
+/* request.h - a request, and what handlers read from it.
+ *
+ * The way of a request: guard (Host, key, framing) → route → body (kept, or fed to the route's sink as it arrives) → the route's handler, in the
+ * HTTP thread when it is quick, else in a thread of the work pool while the connection is suspended → answer. A handler reads decode → one call
+ * into store or schema → encode, and always ends with exactly one answer_* call. */
+#ifndef SERVER_HTTP_REQUEST_H
+#define SERVER_HTTP_REQUEST_H
+
+#include "schema/text/text.h"
+#include "server/http/route.h"
+#include "server/server.h"
+#include "server/store/store.h"
+
+#include <jansson.h>
+#include <microhttpd.h>
+#include <nettle/sha2.h>
+
+enum { ROUTE_PARAMS_MAX = 3, PARAM_SIZE = 200, ANSWER_HEADERS_MAX = 8 };
+
+enum request_stage { REQUEST_BODY, REQUEST_REFUSED, REQUEST_WORKING, REQUEST_ANSWERED };
+
+struct request {
+    struct server *server;
+    struct MHD_Connection *connection;
+    const struct route *route;
+    char id[40];
+    char method[16];
+    char *path;
+    char params[ROUTE_PARAMS_MAX][PARAM_SIZE];
+    enum request_stage stage;
+    bool keep_alive_off;
+    int64_t started_ns;
+    /* the body */
+    struct schema_text body;
+    struct schema_decoder *decoder;             /* of its Content-Encoding, NULL: it comes as it is; body.c */
+    int64_t body_limit, body_seen, body_length; /* length: as declared, 0 or -1 without */
+    int64_t reserved;                           /* bytes of the server's budget for requests; memory.c */
+    int64_t drain_on_close;                     /* refused before its body came: read up to 1 MB so that the client can read why */
+    void *sink;                                 /* ROUTE_STREAM: set by the sink's begin */
+    struct sha256_ctx hash;
+    char *idempotency_key; /* scoped with method and path; NULL: none given */
+    char body_hash[65];
+    bool idempotency_held;
+    /* waiting for a job's status: routes/jobs.c, http/hub.c */
+    struct waiter *waiter;
+    /* the answer */
+    int status;
+    const char *content_type;
+    char *answer;
+    size_t answer_size;
+    struct MHD_Response *stream;
+    struct {
+        const char *name;
+        char *value;
+    } headers[ANSWER_HEADERS_MAX];
+    int headers_count;
+};
+
+/* A query parameter, or NULL. Borrowed. */
+const char *request_query(const struct request *request, const char *name);
+const char *request_header(const struct request *request, const char *name);
+/* The weight (RFC 9110, 12.4.2) of the first of these names in a list such as "text/csv;q=0.5, gzip"; 0 when none is in it, or list is NULL. */
+double request_weight(const char *list, const char *const *names);
+bool request_takes_gzip(const struct request *request);
+/* limit and after of a list. false: answered with a problem. */
+bool request_paging(struct request *request, int32_t *limit, const char **after);
+/* `after` of a list of versions as a number, 0 when it is NULL. false: answered with a problem. */
+bool request_after_version(struct request *request, const char *after, int64_t *version);
+/* The JSON body; NULL: answered with a problem. The caller's. */
+json_t *request_json(struct request *request);
+/* {version} of a path: a number or "latest" (0). false: answered with a problem. */
+bool version_param(struct request *request, const char *text, int64_t *version);
+/* Splits "name@7" of a parameter; version 0 when there is none. false: answered with a problem. */
+bool request_name(struct request *request, const char *text, char name[STORE_NAME_SIZE], int64_t *version);
+/* The list answer around data (taken). */
+json_t *list_json(json_t *data, const char *first_id, const char *last_id, bool has_more);
+/* Times as texts or null. */
+json_t *time_json(int64_t ms);
+/* JSON text of the store as a value; null when it is NULL or damaged. */
+json_t *document_json(const char *text);
+/* The record for the store, or NULL without an Idempotency-Key. */
+const struct store_idempotency *request_idempotency(const struct request *request, struct store_idempotency *record, int status,
+                                                    const char *location);
+
+#endif

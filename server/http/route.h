@@ -1,0 +1,47 @@
+/* route.h - what a route declares; one const struct route for each, listed in routes/routes.def. */
+#ifndef SERVER_HTTP_ROUTE_H
+#define SERVER_HTTP_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum route_body {
+    ROUTE_NO_BODY,
+    ROUTE_JSON,   /* kept whole, decoded by request_json; at most body_max */
+    ROUTE_STREAM, /* any size up to upload_max, fed to the route's sink as it arrives */
+    ROUTE_SAMPLE  /* of any type, up to upload_max; the first sample_max bytes are kept */
+};
+
+enum route_flags {
+    ROUTE_SLOW = 1,           /* runs in the work pool: writes to the store, or computes */
+    ROUTE_OPEN = 2,           /* needs no key (livez, readyz) */
+    ROUTE_IDEMPOTENT_KEY = 4, /* honours Idempotency-Key */
+    ROUTE_SLOW_IF_LARGE = 8   /* in the work pool when the body is larger than 64 KB */
+};
+
+struct request;
+
+/* Takes a body as it arrives, in the HTTP thread. The end of a body is the route's handler. */
+struct body_sink {
+    /* Before the first byte: sets request->sink. False: answered with a problem. */
+    bool (*begin)(struct request *request);
+    void (*feed)(struct request *request, const char *bytes, size_t size);
+    /* Releases request->sink, at the end of every request for which begin returned true; also when the body broke off. */
+    void (*free)(void *sink);
+};
+
+struct route {
+    const char *name;          /* operationId in openapi.yaml */
+    const char *method, *path; /* "/v1/models/{model}/predict" */
+    enum route_body body;
+    unsigned flags;
+    const char *query; /* the query parameters it knows, comma-separated; "metadata.*" for a prefix; NULL: none */
+    void (*handle)(struct request *request);
+    const struct body_sink *sink; /* ROUTE_STREAM */
+    size_t sample_max;            /* ROUTE_SAMPLE */
+};
+/* Every route, in order of matching: routes/routes.c. */
+extern const struct route *const routes[];
+extern const int routes_count;
+
+#endif

@@ -1,0 +1,10 @@
+/* worker.h - the processes that `backpropd serve` starts. Each takes its order from WIRE_SOCKET (jobs/wire.h). */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+/* Runs one attempt of a job and ends the process. Returns only when it was not started by a server: the exit status. */
+int worker_run(void);
+/* Starts oneDNN as a job would, writes whether bfloat16 is available or why not, and ends the process. Returns as worker_run. */
+int worker_probe_bfloat16(void);
+
+#endif

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# demo.sh BACKPROPD - the tour of the README on real data: 344 penguins of three species. Holds a fifth of the rows back, uploads the rest, defines a model,
-# trains it over HTTP while the loss is drawn, predicts the rows held back. KEEP=1 leaves the server running.
+# demo.sh BACKPROPD - the tour of the README on real data: 344 penguins of three species. Holds out a fifth of the rows, uploads the rest, defines a model,
+# trains it over HTTP while it draws the loss, predicts the held-out rows. KEEP=1 leaves the server running.
 set -euo pipefail
 backpropd=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,7 +18,7 @@ cleanup() {
 trap cleanup EXIT
 
 say() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
-# Prints a curl line as a person would type it, runs it, prints the answer (shortened) and keeps it in $answer.
+# Prints a curl line as a user would type it, runs it, prints the response (shortened) and keeps it in $answer.
 run() {
     local shown=$1
     shift
@@ -44,11 +44,11 @@ done
 cat "$work/out"
 url=$(sed -n 's/^backpropd listening on //p' "$work/out")
 
-# Every fifth row is held back: the server never sees it.
+# Every fifth row is held out: the server never sees it.
 awk 'NR == 1 || NR % 5 != 0' "$data" >"$work/train.csv"
 awk 'NR == 1 || NR % 5 == 0' "$data" >"$work/test.csv"
 
-say "2. Upload the data ($(($(wc -l <"$work/train.csv") - 1)) rows; $(($(wc -l <"$work/test.csv") - 1)) are held back)"
+say "2. Upload the data ($(($(wc -l <"$work/train.csv") - 1)) rows; $(($(wc -l <"$work/test.csv") - 1)) are held out)"
 run "curl -X POST --data-binary @train.csv -H 'Content-Type: text/csv' '$url/v1/datasets?name=penguins'" \
     -X POST --data-binary "@$work/train.csv" -H 'Content-Type: text/csv' "$url/v1/datasets?name=penguins"
 
@@ -79,8 +79,8 @@ curl -sN -H 'Accept: text/event-stream' "$url/v1/jobs/$id/events" | sed -un 's/^
 run "curl $url/v1/jobs/$id" "$url/v1/jobs/$id"
 [ "$(field status)" = succeeded ]
 
-say "6. Predict the rows held back"
-# The CSV as instances: numbers as numbers, empty cells as null, without the answer.
+say "6. Predict the held-out rows"
+# The CSV as instances: numbers as numbers, empty cells as null, without the target.
 jq -Rn '[inputs | split(",")] | .[0] as $names | {instances: [.[1:][] | [$names, .] | transpose | map(select(.[0] != "species") | {key: .[0], value: (.[1] | tonumber? // if . == "" then null else . end)}) | from_entries]}' \
     "$work/test.csv" >"$work/request.json"
 run "curl $url/v1/models/penguins/predict -H 'Content-Type: application/json' -d @request.json" "$url/v1/models/penguins/predict" -H 'Content-Type: application/json' -d "@$work/request.json"
@@ -89,11 +89,11 @@ cut -d, -f1 "$work/test.csv" | tail -n +2 | jq -Rn '[inputs]' >"$work/truth.json
 # Each prediction beside its row and the truth.
 jq -n --slurpfile answer "$work/answer.json" --slurpfile truth "$work/truth.json" --slurpfile request "$work/request.json" \
     '[[$answer[0].predictions, $truth[0], $request[0].instances] | transpose[] | {label: .[0].label, p: .[0].probabilities[.[0].label], truth: .[1], row: .[2]}]' >"$work/checked.json"
-printf '\n%sAccuracy on the %s rows held back: %s%%%s\n' "$green" "$(jq length "$work/checked.json")" \
+printf '\n%sAccuracy on the %s held-out rows: %s%%%s\n' "$green" "$(jq length "$work/checked.json")" \
     "$(jq '[.[] | select(.label == .truth)] as $right | 1000 * ($right | length) / length | round / 10' "$work/checked.json")" "$plain"
 jq -r '[.[1], .[length / 2 | floor], .[length - 1]][] | "  bill \(.row.bill_length_mm) x \(.row.bill_depth_mm) mm, \(.row.body_mass_g) g, \(.row.island): \(.label) (\(.p * 1000 | round / 10)%), it is \(.truth)"' "$work/checked.json"
 if [ "${KEEP:-}" = 1 ]; then
-    say "The server goes on at $url (process $server, data in $work/data); end it with: kill $server"
+    say "The server keeps running at $url (process $server, data in $work/data); stop it with: kill $server"
 else
     say "Done. Run it yourself: $backpropd serve   (make demo KEEP=1 leaves this server running)"
 fi

@@ -1,4 +1,4 @@
-"""Goal: what README.md tells a stranger to do works, as requests and when pasted into a shell."""
+"""Goal: every command and request body in README.md and clients/guides works as printed, and their tables are those of the program."""
 import json
 import os
 import re
@@ -10,6 +10,7 @@ import pytest
 import harness
 
 README = (harness.ROOT / "README.md").read_text()
+GUIDES = {path.stem: path.read_text() for path in (harness.ROOT / "clients/guides").glob("*.md")}
 TOUR = README[README.index("## A tour with curl"):README.index("## Without a server")]
 
 
@@ -63,7 +64,7 @@ def test_the_error_shown_is_the_error_given(server):
 
 
 def test_tour_pasted_into_a_shell(fresh, tmp_path):
-    """The curl lines as they stand, against a server on another port. `curl` is the real one, made to tell its status on stderr."""
+    """The curl lines as printed, against a server on another port. `curl` is the real one, made to print its status on stderr."""
     server = fresh()
     wrapper = tmp_path / "curl"
     wrapper.write_text("#!/bin/sh\nexec %s -sS -w '%%{stderr}STATUS %%{http_code}\\n' \"$@\"\n" % shutil.which("curl"))
@@ -79,12 +80,11 @@ def test_tour_pasted_into_a_shell(fresh, tmp_path):
     assert "event: end" in done.stdout and '"label":"Adelie"' in done.stdout
 
 
-def test_how_good_it_is_pasted_into_a_shell(fresh):
-    """Every job of that section succeeds."""
+def test_evaluation_guide_pasted_into_a_shell(fresh):
+    """Every job of the guide succeeds."""
     server = fresh()
     server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
-    section = README[README.index("## How good is it"):README.index("## Endpoints")]
-    script = "set -e\n" + "\n".join(shell_blocks(section)).replace("http://127.0.0.1:8080", server.url)
+    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["evaluation"])).replace("http://127.0.0.1:8080", server.url)
     done = subprocess.run(["bash", "-c", script], cwd=harness.ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     jobs = [server.wait(j["id"]) for j in server.get("/v1/jobs").json["data"]]
@@ -92,17 +92,38 @@ def test_how_good_it_is_pasted_into_a_shell(fresh):
     assert len(jobs[1]["cross_validation"]["folds"]) == 5 and jobs[0]["metrics"]["val_accuracy"] > 0.5
 
 
-def test_settings_table_is_the_settings(fresh):
-    """README's table against settings.def: names, defaults, words."""
-    rows = re.findall(r"^SETTING\(\w+, (\w+), \"([^\"]*)\", [^,]+, [^,]+, \"([^\"]*)\"\)", (harness.ROOT / "server/settings.def").read_text(), re.M)
-    table = re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\| (.*?) \|$", README[README.index("## Settings"):README.index("## Docker")], re.M)
+def rows_of_settings_def():
+    return re.findall(r"^SETTING\(\w+, (\w+), \"([^\"]*)\", [^,]+, [^,]+, \"([^\"]*)\"\)", (harness.ROOT / "server/settings.def").read_text(), re.M)
+
+
+def test_settings_table_is_the_settings():
+    """The table of the guide against settings.def: names, defaults, descriptions."""
+    rows = rows_of_settings_def()
+    guide = GUIDES["settings"]
+    table = re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\| (.*?) \|$", guide[guide.index("## Settings"):guide.index("## Limits")], re.M)
     assert len(rows) > 15
-    assert sorted(rows) == sorted(table)
+    assert rows == table
+
+
+def test_limits_table_is_the_limits(server):
+    """Every limit of /v1/server has a row with its setting and its default, and every row with a setting is one of them."""
+    guide = GUIDES["settings"]
+    lines = re.findall(r"^\| .* \|$", guide[guide.index("## Limits"):guide.index("## Data larger")], re.M)[1:]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    units = {"MB": 2**20, "GB": 2**30, "million": 10**6, "levels": 1, "s": 1}
+    documented = {}
+    for what, default, setting, _ in table:
+        name = re.fullmatch(r"`(\w+)`", setting)
+        if name or "nesting of JSON" in what:
+            number, _, unit = default.partition(" ")
+            documented[name.group(1) if name else "json_depth"] = int(number.replace(",", "")) * units.get(unit, 1)
+    assert documented == server.get("/v1/server").json["limits"]
+    assert len(table) == 20
 
 
 def test_commands_without_a_server(tmp_path):
-    """The block "Without a server", as it stands."""
-    block = shell_blocks(README[README.index("## Without a server"):README.index("## Endpoints")])[0]
+    """The block "Without a server", as printed."""
+    block = shell_blocks(README[README.index("## Without a server"):README.index("## Docker")])[0]
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "backpropd").symlink_to(harness.BACKPROPD)
     (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
@@ -111,21 +132,85 @@ def test_commands_without_a_server(tmp_path):
     assert done.stdout.count("Adelie,") > 100 and (tmp_path / "model.bpd").stat().st_size > 1000
 
 
-def test_bodies_beyond_the_tour(fresh):
-    """Every job of the section "What it knows" trains."""
+EXAMPLES = ["Several outputs and class weights", "Quantiles", "Shares of classes", "Several labels per row", "Learning-rate search, schedule and moving average",
+            "Small data with L-BFGS", "A small transformer", "Images with augmentation", "Two inputs", "Column options and grouped validation",
+            "Dates, texts and target encoding"]
+
+
+def test_examples_of_the_models_guide(fresh):
+    """Every example has one body, and its job succeeds."""
     server = fresh()
     server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
-    section = README[README.index("## What it knows"):README.index("## Endpoints")]
-    bodies = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", section, re.M | re.S)]
-    assert len(bodies) >= 6
-    for body in bodies:
-        job = server.train(**body)
+    sections = GUIDES["models"][GUIDES["models"].index("## Examples"):].split("\n### ")[1:]
+    assert [section.splitlines()[0] for section in sections] == EXAMPLES
+    for section in sections:
+        body, = re.findall(r"^```json\n(.*?)^```", section, re.M | re.S)
+        job = server.train(**json.loads(body))
         assert job["status"] == "succeeded", (body, job["error"])
     assert "values" in server.predict("mass", [{"species": "Gentoo", "sex": "male", "flipper_length_mm": 220}])[0]
 
 
-def test_the_table_of_families_is_the_catalog(fresh):
-    catalog = fresh().get("/v1/catalog").json
-    rows = re.findall(r"^\| (\w+) \| ((?:`\w+` ?)+)\|$", README[README.index("## What it knows"):README.index("## Endpoints")], re.M)
+def test_table_of_families_is_the_catalog(server):
+    catalog = server.get("/v1/catalog").json
+    guide = GUIDES["models"]
+    rows = re.findall(r"^\| (\w+) \| ((?:`\w+` ?)+)\|$", guide[guide.index("## Families"):guide.index("## Sequences")], re.M)
     assert {family: re.findall(r"`(\w+)`", members) for family, members in rows} == {
         family: [e["name"] for e in entries] for family, entries in catalog.items() if family not in ("object", "formats")}
+
+
+def test_table_of_formats_is_the_catalog(server):
+    guide = GUIDES["data"]
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", guide[guide.index("## Formats"):guide.index("## Column types")], re.M)
+    assert [name for name, _ in rows] == [e["name"] for e in server.get("/v1/catalog").json["formats"]]
+    accepted = server.contract()["paths"]["/v1/datasets"]["post"]["requestBody"]["content"]
+    assert {content_type for _, content_type in rows} == set(accepted) - {"application/octet-stream", "application/jsonl"}
+
+
+def test_table_of_validations_is_the_contract(server):
+    guide = GUIDES["evaluation"]
+    rows = re.findall(r"^\| `({.*?})` \|", guide[guide.index("## Validation set"):guide.index("## Cross-validation")], re.M)
+    assert len(rows) == 6
+    properties = server.contract()["components"]["schemas"]["JobRequest"]["properties"]["validation"]["properties"]
+    assert {key for row in rows for key in json.loads(row)} == set(properties)
+
+
+def anchors(text):
+    return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+def test_links_lead_somewhere():
+    """Relative links of README, CONTRIBUTING, the guides and the module READMEs: the file exists, and the heading too."""
+    documents = [harness.ROOT / "README.md", harness.ROOT / "CONTRIBUTING.md", *harness.ROOT.glob("*/README.md"), *(harness.ROOT / "clients/guides").glob("*.md")]
+    checked = 0
+    for document in documents:
+        for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+            if "://" in target:
+                continue
+            name, _, heading = target.partition("#")
+            path = document.parent / name if name else document
+            assert path.exists(), (document, target)
+            assert not heading or heading in anchors(path.read_text()), (document, target)
+            checked += 1
+    assert checked > 20
+
+
+def test_readme_is_short_and_links_every_guide():
+    assert len(README.splitlines()) < 250
+    table = README[README.index("## Guides\n"):README.index("## Source layout")]
+    assert set(re.findall(r"clients/guides/(\w+)\.md\)", table)) == set(GUIDES)
+
+
+def test_files_named_in_documents_exist():
+    """Each path in backquotes is a file of the project: `train/order.c` in engine/README.md, `hub.c` in server/README.md."""
+    modules = ["engine", "schema", "server", "clients", "tests"]
+    files = [str(path.relative_to(harness.ROOT)) for module in modules for path in (harness.ROOT / module).rglob("*") if path.is_file()]
+    checked = 0
+    for module in [*modules, ""]:
+        documents = [harness.ROOT / module / "README.md"] if module else [harness.ROOT / "CONTRIBUTING.md", harness.ROOT / "clients/guides/decisions.md"]
+        for document in documents:
+            for path in re.findall(r"`((?:[\w.]+/)*\w+\.(?:c|h|inc|def|py|sh|yaml|md))`", document.read_text()):
+                if path == "engine/layers/my_layer.c":
+                    continue  # the recipe's example
+                assert any(("/" + name).endswith("/" + path) and name.startswith((module, path.split("/")[0])) for name in files), (document, path)
+                checked += 1
+    assert checked > 80

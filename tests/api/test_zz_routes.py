@@ -24,10 +24,10 @@ def test_contract_and_routes_agree(server):
     assert described == routes_of_the_source()
 
 
-def routes_of_the_readme():
+def routes_of_the_guide():
     """The pairs of method and path in the first column of the table: "`GET`, `DELETE /v1/jobs/{id}`" are two."""
-    readme = (harness.ROOT / "README.md").read_text()
-    table = readme[readme.index("| method and path |"):]
+    guide = (harness.ROOT / "clients/guides/api.md").read_text()
+    table = guide[guide.index("| method and path |"):]
     found, methods = [], []
     for row in re.findall(r"^\| (`.*?) \|", table[:table.index("\n\n")], re.M):
         for token in re.findall(r"`([^`]+)`", row):
@@ -39,8 +39,8 @@ def routes_of_the_readme():
     return found
 
 
-def test_readme_lists_every_route_once():
-    assert sorted(routes_of_the_readme()) == sorted(routes_of_the_source().values())
+def test_guide_lists_every_route_once():
+    assert sorted(routes_of_the_guide()) == sorted(routes_of_the_source().values())
 
 
 def test_every_route_was_exercised(request, server):

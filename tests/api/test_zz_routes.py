@@ -8,7 +8,7 @@ def routes_of_the_source():
     names = set(re.findall(r"^ROUTE\((\w+)\)", (harness.ROOT / "server/routes/routes.def").read_text(), re.M))
     table = {}
     for source in (harness.ROOT / "server/routes").glob("*.c"):
-        for name, method, path in re.findall(r'const struct route route_(\w+) = \{\s*"\w+",\s*"(\w+)",\s*"([^"]+)"', source.read_text()):
+        for name, method, path in re.findall(r'const struct route route_(\w+) = \{\s*\.name = "\w+",\s*\.method = "(\w+)",\s*\.path = "([^"]+)"', source.read_text()):
             table[name] = (method, path)
     assert set(table) == names
     return table

@@ -105,11 +105,11 @@ static void softmax(size_t rows, size_t width, const bp_real *z, bp_real *a) {
 }
 
 /* z[class] of a row, not a number when there is no such class: a wrong target must not go unnoticed. */
-static bp_real picked(const bp_real *z, size_t width, bp_real y, size_t *class) {
-    *class = 0;
+static bp_real picked(const bp_real *z, size_t width, bp_real y, size_t *label) {
+    *label = 0;
     if (!(y >= 0 && y < (bp_real)width)) return (bp_real)NAN;
-    *class = (size_t)y;
-    return z[*class];
+    *label = (size_t)y;
+    return z[*label];
 }
 
 /* Per row: loss = ln(sum of e^(z - max)) - (z[y] - max), dz = weight scale (p - onehot y). Rows go in blocks, so that one call of exp and (for

@@ -23,11 +23,11 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
         const bp_real *z = call->z + i * width, y = call->y[i]; /* (classes) */
         const double weight = bp_sample_weight(call->weights, i), all = bp_log_sum(width, z);
         const bool known = y >= 0 && y < (bp_real)width;
-        const size_t class = known ? (size_t)y : 0;
-        const double l = known ? (double)z[class] - all : (double)NAN, missing = -expm1(l); /* 1 - p */
+        const size_t label = known ? (size_t)y : 0;
+        const double l = known ? (double)z[label] - all : (double)NAN, missing = -expm1(l); /* 1 - p */
         const double power = pow(missing, gamma), steep = gamma > 0 && missing > 0 ? gamma * power / missing * exp(l) * l : 0;
         const double slope = weight * call->scale * (steep - power);
-        for (size_t j = 0; call->d_z && j < width; j++) call->d_z[i * width + j] = (bp_real)(slope * ((j == class) - exp((double)z[j] - all)));
+        for (size_t j = 0; call->d_z && j < width; j++) call->d_z[i * width + j] = (bp_real)(slope * ((j == label) - exp((double)z[j] - all)));
         loss -= weight * power * l;
     }
     bp_kernels()->softmax((size_t)call->batch, width, call->z, call->z);

@@ -13,9 +13,9 @@ static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
 
 static double probability(const struct bp_metric_call *call, int32_t i) {
     const bp_real *p = call->predictions + (size_t)i * (size_t)call->width; /* (width) */
-    const int32_t class = (int32_t)call->y[i];
-    if (call->width == 1) return class == 1 ? (double)p[0] : class == 0 ? 1 - (double)p[0] : (double)NAN;
-    return class >= 0 && class < call->width ? (double)p[class] : (double)NAN;
+    const int32_t label = (int32_t)call->y[i];
+    if (call->width == 1) return label == 1 ? (double)p[0] : label == 0 ? 1 - (double)p[0] : (double)NAN;
+    return label >= 0 && label < call->width ? (double)p[label] : (double)NAN;
 }
 
 static void update(double *state, const struct bp_metric_call *call) {

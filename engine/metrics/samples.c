@@ -76,23 +76,23 @@ void bp_curve_update(double *state, const struct bp_metric_call *call) {
     }
 }
 
-static double weight_of(const double *samples, int64_t n, double class) {
+static double weight_of(const double *samples, int64_t n, double mark) {
     double weight = 0;
-    for (int64_t i = 0; i < n; i++) weight += samples[BP_SAMPLE * i + BP_SAMPLE_MARK] == class ? samples[BP_SAMPLE * i + BP_SAMPLE_WEIGHT] : 0;
+    for (int64_t i = 0; i < n; i++) weight += samples[BP_SAMPLE * i + BP_SAMPLE_MARK] == mark ? samples[BP_SAMPLE * i + BP_SAMPLE_WEIGHT] : 0;
     return weight;
 }
 
 /* The area of one class, from the highest score down; not a number when it has no samples, or a score is none. */
-static double area_of(const double *samples, int64_t n, double class, double (*area)(const struct bp_curve_step *step)) {
-    struct bp_curve_step step = {{0, 0}, {0, 0}, {0, weight_of(samples, n, class)}};
+static double area_of(const double *samples, int64_t n, double mark, double (*area)(const struct bp_curve_step *step)) {
+    struct bp_curve_step step = {{0, 0}, {0, 0}, {0, weight_of(samples, n, mark)}};
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) step.all[0] += samples[BP_SAMPLE * i + BP_SAMPLE_MARK] == class ? 0 : samples[BP_SAMPLE * i + BP_SAMPLE_WEIGHT];
+    for (int64_t i = 0; i < n; i++) step.all[0] += samples[BP_SAMPLE * i + BP_SAMPLE_MARK] == mark ? 0 : samples[BP_SAMPLE * i + BP_SAMPLE_WEIGHT];
     for (int64_t i = n; i > 0;) {
         const double score = samples[BP_SAMPLE * (i - 1)];
         if (isnan(score)) return score;
         step.here[0] = step.here[1] = 0;
         for (; i > 0 && samples[BP_SAMPLE * (i - 1)] == score; i--)
-            step.here[samples[BP_SAMPLE * (i - 1) + BP_SAMPLE_MARK] == class] += samples[BP_SAMPLE * (i - 1) + BP_SAMPLE_WEIGHT];
+            step.here[samples[BP_SAMPLE * (i - 1) + BP_SAMPLE_MARK] == mark] += samples[BP_SAMPLE * (i - 1) + BP_SAMPLE_WEIGHT];
         sum += area(&step);
         step.above[0] += step.here[0];
         step.above[1] += step.here[1];

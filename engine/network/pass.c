@@ -97,10 +97,10 @@ static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct b
             if (out->steps) {
                 counts = copy_step(y + at * width, width, copies + at * width) && counts;
             } else if (copies) {
-                const bp_real class = y[at];
-                counts = counts && !(class < 0);
-                copies[at] = counts ? class : 0;
-                if (call->class_weights && class >= 0 && class < (bp_real)call->width) weight *= call->class_weights[(int32_t) class];
+                const bp_real label = y[at];
+                counts = counts && !(label < 0);
+                copies[at] = counts ? label : 0;
+                if (call->class_weights && label >= 0 && label < (bp_real)call->width) weight *= call->class_weights[(int32_t)label];
             }
             weights[at] = counts ? (bp_real)weight : 0;
             row_counts[at] = counts ? (bp_real)count : 0;

@@ -116,7 +116,7 @@ static void classify(const struct schema_target *target, int64_t n, double *numb
     enum { SLOTS = 32 };
     struct {
         uint64_t bits;
-        int32_t class;
+        int32_t label;
         bool used;
     } slots[SLOTS] = {{0}};
     for (int64_t i = 0; i < n; i++) {
@@ -124,11 +124,11 @@ static void classify(const struct schema_target *target, int64_t n, double *numb
         memcpy(&bits, &numbers[i], sizeof bits);
         const size_t at = (size_t)(bits * 0x9E3779B97F4A7C15u >> 59);
         if (!slots[at].used || slots[at].bits != bits) {
-            slots[at].class = schema_target_class(target, numbers[i]);
+            slots[at].label = schema_target_class(target, numbers[i]);
             slots[at].bits = bits;
             slots[at].used = true;
         }
-        numbers[i] = slots[at].class < 0 ? (double)NAN : slots[at].class;
+        numbers[i] = slots[at].label < 0 ? (double)NAN : slots[at].label;
     }
 }
 
@@ -138,8 +138,8 @@ static void coded_targets(const struct schema_view *view, int32_t k, const int64
         const int64_t some = n - first < SOME ? n - first : SOME;
         schema_dataset_gather_codes(view->dataset, view->targets[k], rows + first, some, codes);
         for (int64_t i = 0; i < some; i++) {
-            const int32_t class = codes[i] < 0 ? -1 : view->classes[k][codes[i]];
-            out[first + i] = class < 0 ? (double)NAN : class;
+            const int32_t label = codes[i] < 0 ? -1 : view->classes[k][codes[i]];
+            out[first + i] = label < 0 ? (double)NAN : label;
         }
     }
 }

@@ -139,7 +139,7 @@ static void get(struct request *r) {
     store_dataset_free(&d);
 }
 
-static void delete (struct request *r) {
+static void delete_dataset(struct request *r) {
     char name[STORE_NAME_SIZE];
     int64_t version;
     struct bp_error error = {0};
@@ -207,5 +207,5 @@ const struct route route_delete_dataset = {
     .method = "DELETE",
     .path = "/v1/datasets/{name}",
     .flags = ROUTE_SLOW,
-    .handle = delete,
+    .handle = delete_dataset,
 };

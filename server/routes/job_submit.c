@@ -58,13 +58,13 @@ static void store(struct submission *s) {
     char location[128];
     struct request *r = s->request;
     snprintf(location, sizeof location, "/v1/jobs/%s", s->job.id);
-    struct store_job_new new = {.job = &s->job,
-                                .new_dataset = s->upload ? &s->row : NULL,
-                                .replace_dataset = s->replace,
-                                .new_definition = s->new_definition,
-                                .hidden_model = s->hidden_model,
-                                .idempotency = request_idempotency(r, &record, 202, location)};
-    enum store_result result = store_job_create(r->server->store, &new, &error);
+    struct store_job_new creation = {.job = &s->job,
+                                     .new_dataset = s->upload ? &s->row : NULL,
+                                     .replace_dataset = s->replace,
+                                     .new_definition = s->new_definition,
+                                     .hidden_model = s->hidden_model,
+                                     .idempotency = request_idempotency(r, &record, 202, location)};
+    enum store_result result = store_job_create(r->server->store, &creation, &error);
     if (result != STORE_OK) {
         answer_store(r, result, &error, "dataset or model of this job");
         return;

@@ -163,7 +163,7 @@ static void cancel(struct request *r) {
     store_job_free(&job);
 }
 
-static void delete (struct request *r) {
+static void delete_job(struct request *r) {
     struct bp_error error = {0};
     enum store_result result = store_job_delete(r->server->store, r->params[0], &error);
     model_cache_changed(r->server->model_cache); /* a hidden model goes with its job */
@@ -344,7 +344,7 @@ const struct route route_delete_job = {
     .method = "DELETE",
     .path = "/v1/jobs/{id}",
     .flags = ROUTE_SLOW,
-    .handle = delete,
+    .handle = delete_job,
 };
 const struct route route_cancel_job = {
     .name = "cancel_job",

@@ -117,7 +117,7 @@ static void get(struct request *r) {
     store_model_free(&m);
 }
 
-static void delete (struct request *r) {
+static void delete_model(struct request *r) {
     char name[STORE_NAME_SIZE];
     int64_t version;
     struct bp_error error = {0};
@@ -191,7 +191,7 @@ const struct route route_delete_model = {
     .method = "DELETE",
     .path = "/v1/models/{model}",
     .flags = ROUTE_SLOW,
-    .handle = delete,
+    .handle = delete_model,
 };
 const struct route route_list_versions = {
     .name = "list_versions",

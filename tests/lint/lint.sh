@@ -28,6 +28,7 @@ done
 sources=$(list 'engine/*.[ch]' 'schema/*.[ch]' 'server/*.[ch]')
 grep -nE '(^|[^_[:alnum:]])(atoi|atol|atof|strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|tmpnam|mktemp)[[:space:]]*\(' $sources && fault "a banned function"
 grep -nE '(^|[^_[:alnum:]])dlopen[[:space:]]*\(' $(list 'engine/*.[ch]' 'schema/*.[ch]' 'server/*.[ch]' | grep -v '^engine/kernels/onednn.c$') /dev/null && fault "dlopen is engine/kernels/onednn.c's alone"
+"${PYTHON:-/usr/bin/python3}" tests/lint/keywords.py || fault "names"
 grep -nwE 'TODO|FIXME|XXX' $sources $(list 'tests/*.[ch]' '*.py') && fault "unfinished by its own word"
 
 # 4. One file, one row.

@@ -195,14 +195,15 @@ struct deletion {
     int64_t version;
 };
 
-static enum store_result delete (struct writer *writer, void *argument, struct bp_error *error) {
-    const struct deletion *deletion = argument; enum store_result result = dataset_remove(writer, deletion->name, deletion->version, error);
+static enum store_result delete_dataset(struct writer *writer, void *argument, struct bp_error *error) {
+    const struct deletion *deletion = argument;
+    enum store_result result = dataset_remove(writer, deletion->name, deletion->version, error);
     return result == STORE_NOT_FOUND ? dataset_missing(deletion->name, deletion->version, error) : result;
 }
 
 enum store_result store_dataset_delete(struct store *store, const char *name, int64_t version, struct bp_error *error) {
     struct deletion deletion = {name, version};
-    return writer_run(store, "delete the dataset", delete, &deletion, error);
+    return writer_run(store, "delete the dataset", delete_dataset, &deletion, error);
 }
 
 void store_dataset_free(struct store_dataset *dataset) {

@@ -128,7 +128,7 @@ static enum store_result model_settle(struct writer *writer, const struct store_
     return result;
 }
 
-static const char * or (const char *document, const char *otherwise) {
+static const char *text_or(const char *document, const char *otherwise) {
     return document ? document : otherwise;
 }
 
@@ -148,11 +148,12 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
                "progress, warnings, cross_validation) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                WITH(text(job->id), text(job->model), text(job->dataset), integer(job->dataset_version), text(validation),
                     integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max),
-                    text(or (job->progress, "{}")), text(or (job->warnings, "[]")), text(or (job->cross_validation, "null"))),
+                    text(text_or(job->progress, "{}")), text(text_or(job->warnings, "[]")), text(text_or(job->cross_validation, "null"))),
                error);
     if (result == STORE_OK)
-        result = db_run(c, "INSERT INTO filings (job, spec, view, metadata) VALUES (?, ?, ?, ?)",
-                        WITH(text(job->id), text(or (job->spec, "{}")), text(or (job->view, "{}")), text(or (job->metadata, "{}"))), error);
+        result =
+            db_run(c, "INSERT INTO filings (job, spec, view, metadata) VALUES (?, ?, ?, ?)",
+                   WITH(text(job->id), text(text_or(job->spec, "{}")), text(text_or(job->view, "{}")), text(text_or(job->metadata, "{}"))), error);
     return result == STORE_OK ? event_add_status(writer, job->id, NULL, error) : result;
 }
 
@@ -253,7 +254,7 @@ enum store_result store_job_list(struct store *store, const struct store_job_fil
     if (filter->after) values[count++] = text(filter->after);
     if (filter->metadata_key) {
         values[count++] = text(filter->metadata_key);
-        values[count++] = text(or (filter->metadata_value, ""));
+        values[count++] = text(text_or(filter->metadata_value, ""));
     }
     struct query query = {.what = "list the jobs",
                           .sql = sql,
@@ -331,17 +332,23 @@ static enum store_result hidden_remove(struct writer *writer, const char *id, st
     return result == STORE_NOT_FOUND ? STORE_OK : result;
 }
 
-static enum store_result delete (struct writer *writer, void *argument, struct bp_error *error) {
-    const char *id = argument; struct connection *c = writer_connection(writer); enum store_status status;
-    enum store_result result = job_status(c, id, &status, error); if (result != STORE_OK) return result; if (!store_status_final(status)){
-        bp_error_set(error, "", "The job %s is %s: cancel it first, or wait for its end", id, store_status_name(status)); return STORE_CONFLICT;}
-if ((result = checkpoints_remove(writer, id, error)) != STORE_OK || (result = hidden_remove(writer, id, error)) != STORE_OK) return result;
-writer_freed(writer);
-return db_run(c, "DELETE FROM jobs WHERE id = ?", WITH(text(id)), error); /* its filing and events go with it */
+static enum store_result delete_job(struct writer *writer, void *argument, struct bp_error *error) {
+    const char *id = argument;
+    struct connection *c = writer_connection(writer);
+    enum store_status status;
+    enum store_result result = job_status(c, id, &status, error);
+    if (result != STORE_OK) return result;
+    if (!store_status_final(status)) {
+        bp_error_set(error, "", "The job %s is %s: cancel it first, or wait for its end", id, store_status_name(status));
+        return STORE_CONFLICT;
+    }
+    if ((result = checkpoints_remove(writer, id, error)) != STORE_OK || (result = hidden_remove(writer, id, error)) != STORE_OK) return result;
+    writer_freed(writer);
+    return db_run(c, "DELETE FROM jobs WHERE id = ?", WITH(text(id)), error); /* its filing and events go with it */
 }
 
 enum store_result store_job_delete(struct store *store, const char *id, struct bp_error *error) {
-    return writer_run(store, "delete the job", delete, (void *)(uintptr_t)id, error);
+    return writer_run(store, "delete the job", delete_job, (void *)(uintptr_t)id, error);
 }
 
 /* ---- freeing ---- */

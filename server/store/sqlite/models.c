@@ -36,17 +36,17 @@ enum store_result model_remove(struct writer *writer, const char *name, struct b
     return hidden ? db_run(c, "DELETE FROM counters WHERE kind = 'model' AND name = ?", WITH(text(name)), error) : STORE_OK;
 }
 
-enum store_result version_add(struct writer *writer, const struct version_new *new, int64_t *number, struct bp_error *error) {
+enum store_result version_add(struct writer *writer, const struct version_new *version, int64_t *number, struct bp_error *error) {
     struct connection *c = writer_connection(writer);
-    enum store_result result = counter_next(c, "model", new->model, number, error);
+    enum store_result result = counter_next(c, "model", version->model, number, error);
     if (result != STORE_OK) return result;
     result = db_run(c, "INSERT INTO versions (model, version, created_at, job, bytes, document, blob) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    WITH(text(new->model), integer(*number), integer(store_now()), text(new->job), integer((int64_t) new->blob_size),
-                         text(new->document), blob(new->blob, new->blob_size)),
+                    WITH(text(version->model), integer(*number), integer(store_now()), text(version->job), integer((int64_t)version->blob_size),
+                         text(version->document), blob(version->blob, version->blob_size)),
                     error);
     if (result != STORE_OK) return result;
     return db_run(c, "INSERT INTO trainings (version, dataset, dataset_version) SELECT ?, dataset, dataset_version FROM jobs WHERE id = ?",
-                  WITH(integer(sqlite3_last_insert_rowid(c->db)), text(new->job)), error);
+                  WITH(integer(sqlite3_last_insert_rowid(c->db)), text(version->job)), error);
 }
 
 /* ---- models ---- */
@@ -122,13 +122,14 @@ enum store_result store_model_list(struct store *store, const char *after, int32
     return result;
 }
 
-static enum store_result delete (struct writer *writer, void *argument, struct bp_error *error) {
-    const char *name = argument; enum store_result result = model_remove(writer, name, error);
+static enum store_result delete_model(struct writer *writer, void *argument, struct bp_error *error) {
+    const char *name = argument;
+    enum store_result result = model_remove(writer, name, error);
     return result == STORE_NOT_FOUND ? model_missing(name, error) : result;
 }
 
 enum store_result store_model_delete(struct store *store, const char *name, struct bp_error *error) {
-    return writer_run(store, "delete the model", delete, (void *)(uintptr_t)name, error);
+    return writer_run(store, "delete the model", delete_model, (void *)(uintptr_t)name, error);
 }
 
 void store_model_free(struct store_model *model) {

@@ -174,7 +174,7 @@ struct version_new {
     const void *blob;
     size_t blob_size;
 };
-enum store_result version_add(struct writer *writer, const struct version_new *new, int64_t *number, struct bp_error *error);
+enum store_result version_add(struct writer *writer, const struct version_new *version, int64_t *number, struct bp_error *error);
 
 /* The beginning of a query that job_read reads. CROSS JOIN: in this order, so that lists come sorted from an index of jobs. */
 #define JOB_SELECT(queue_position)                                                                                                                   \

@@ -286,7 +286,8 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
 struct schema_definition *schema_definition_decode(const json_t *json, const char *pointer, const char *const *others,
                                                    struct schema_problems *problems) {
     static const struct bp_entry definition_entry = {.name = "a model definition"};
-    const char *known[16] = {"layers", "inputs", "loss", "metrics", "outputs", "loss_weights"};
+    static const char *const own[] = {"layers", "inputs", "loss", "metrics", "outputs", "loss_weights", NULL};
+    const struct schema_names more = {others, NULL}, known = {own, &more};
     int64_t before = problems->total;
     char place[POINTER_MAX], got[80];
     if (!json_is_object(json)) {
@@ -294,14 +295,13 @@ struct schema_definition *schema_definition_decode(const json_t *json, const cha
                            schema_json_text(json, got, sizeof got));
         return NULL;
     }
-    for (int32_t i = 0; others && others[i] && i < 9; i++) known[6 + i] = others[i];
     struct schema_definition *d = calloc(1, sizeof *d);
     if (!d) {
         schema_problem_no_memory(problems);
         return NULL;
     }
     struct bp_value none[1];
-    schema_values_decode(json, pointer, &definition_entry, known, none, problems);
+    schema_values_decode(json, pointer, &definition_entry, &known, none, problems);
     const json_t *layers = json_object_get(json, "layers"), *inputs = json_object_get(json, "inputs"), *loss = json_object_get(json, "loss");
     const json_t *metrics = json_object_get(json, "metrics"), *outputs = json_object_get(json, "outputs");
     if (!layers)

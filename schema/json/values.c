@@ -179,24 +179,36 @@ static int decode_value(const struct bp_param *p, const json_t *json, const char
 /* All names that an object may have: the entry's parameters, then `others`. */
 struct names {
     const struct bp_entry *entry;
-    const char *const *others;
+    const struct schema_names *others;
 };
 
 static const char *name_at(const void *context, int32_t i) {
     const struct names *names = context;
-    return i < names->entry->params_count ? names->entry->params[i].name : names->others[i - names->entry->params_count];
+    if (i < names->entry->params_count) return names->entry->params[i].name;
+    i -= names->entry->params_count;
+    for (const struct schema_names *o = names->others; o; o = o->more)
+        for (int32_t k = 0; o->list && o->list[k]; k++)
+            if (i-- == 0) return o->list[k];
+    return NULL;
 }
 
-static bool listed(const char *const *others, const char *name) {
-    for (int32_t i = 0; others && others[i]; i++)
-        if (strcmp(others[i], name) == 0) return true;
+static int32_t count_of(const struct names *names) {
+    int32_t count = names->entry->params_count;
+    while (name_at(names, count)) count++;
+    return count;
+}
+
+static bool listed(const struct schema_names *others, const char *name) {
+    for (const struct schema_names *o = others; o; o = o->more)
+        for (int32_t i = 0; o->list && o->list[i]; i++)
+            if (strcmp(o->list[i], name) == 0) return true;
     return false;
 }
 
-static int unknown(const struct bp_entry *entry, const char *const *others, const char *name, const char *pointer, struct schema_problems *problems) {
+static int unknown(const struct bp_entry *entry, const struct schema_names *others, const char *name, const char *pointer,
+                   struct schema_problems *problems) {
     struct names names = {entry, others};
-    int32_t count = entry->params_count;
-    for (int32_t i = 0; others && others[i]; i++) count++;
+    const int32_t count = count_of(&names);
     char list[500] = "", hint[120];
     for (int32_t i = 0; i < count; i++) {
         size_t n = strlen(list);
@@ -211,8 +223,8 @@ static int unknown(const struct bp_entry *entry, const char *const *others, cons
     return schema_problem_add(problems, pointer, "unknown field \"%.60s\"; %s knows: %s", name, entry->name, list[0] ? list : "no fields");
 }
 
-int schema_values_decode(const json_t *object, const char *pointer, const struct bp_entry *entry, const char *const *others, struct bp_value *values,
-                         struct schema_problems *problems) {
+int schema_values_decode(const json_t *object, const char *pointer, const struct bp_entry *entry, const struct schema_names *others,
+                         struct bp_value *values, struct schema_problems *problems) {
     int64_t before = problems->total;
     char place[POINTER_MAX];
     bp_values_preset(entry, values);
@@ -274,10 +286,10 @@ const struct bp_entry *schema_entry_decode(const json_t *json, const char *point
                            schema_did_you_mean(nearest, hint, sizeof hint), list);
         return NULL;
     }
-    const char *known[16] = {"type"};
-    for (int32_t i = 0; others && others[i] && i < 14; i++) known[i + 1] = others[i];
+    static const char *const own[] = {"type", NULL};
+    const struct schema_names more = {others, NULL}, known = {own, &more};
     json_t *empty = json_is_object(json) ? NULL : json_object();
-    int failed = schema_values_decode(empty ? empty : json, pointer, entry, known, values, problems);
+    int failed = schema_values_decode(empty ? empty : json, pointer, entry, &known, values, problems);
     json_decref(empty);
     return failed ? NULL : entry;
 }

@@ -7,10 +7,16 @@
 
 struct schema_text;
 
-/* Decodes the members of `object` that entry declares into values (defaults first). Names in `others` (NULL-terminated, may be NULL) are left for the
+/* Names in several lists: each NULL-terminated, or NULL. */
+struct schema_names {
+    const char *const *list;
+    const struct schema_names *more; /* NULL: none */
+};
+
+/* Decodes the members of `object` that entry declares into values (defaults first). Names in `others` (NULL: none) are left for the
  * caller; any other name is a problem that tells the nearest known one. Returns 0, or -1 when problems were added. */
-int schema_values_decode(const json_t *object, const char *pointer, const struct bp_entry *entry, const char *const *others, struct bp_value *values,
-                         struct schema_problems *problems);
+int schema_values_decode(const json_t *object, const char *pointer, const struct bp_entry *entry, const struct schema_names *others,
+                         struct bp_value *values, struct schema_problems *problems);
 /* Decodes "adam" or {"type":"adam",...}: the entry of the family, with its values. NULL when problems were added. */
 const struct bp_entry *schema_entry_decode(const json_t *json, const char *pointer, const struct bp_family *family, const char *const *others,
                                            struct bp_value *values, struct schema_problems *problems);

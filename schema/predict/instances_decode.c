@@ -441,7 +441,7 @@ int schema_instances_decode(struct schema_predictor *p, const char *body, size_t
         schema_problem_add(problems, "/strict", "strict must be true or false, got %s", schema_json_text(strict, got, sizeof got));
     else if (!json_is_object(json))
         schema_problem_add(problems, "", "the body must be an object like {\"instances\":[...]}, got %s", schema_json_text(json, got, sizeof got));
-    else if (schema_values_decode(json, "", &entry, known, none, problems) != 0) (void)0;
+    else if (schema_values_decode(json, "", &entry, &(struct schema_names){.list = known}, none, problems) != 0) (void)0;
     else if (instances && inputs) schema_problem_add(problems, "", "send either \"instances\" or \"inputs\", not both");
     else if (inputs) decode_columns(p, inputs, rows_max, problems);
     else if (instances) decode_instances(p, instances, problems);

@@ -157,7 +157,7 @@ int schema_column_options_decode(const json_t *json, const char *pointer, const 
     if (!json_is_object(json))
         return schema_problem_add(problems, pointer, "what a column asks for is an object like {\"missing\":\"median\",\"scale\":\"robust\"}, got %s",
                                   schema_json_text(json, got, sizeof got));
-    schema_values_decode(json, pointer, &entry, known, none, problems);
+    schema_values_decode(json, pointer, &entry, &(struct schema_names){.list = known}, none, problems);
     const json_t *missing = json_object_get(json, "missing");
     if (json_is_number(missing)) { /* a number stands for itself */
         options->missing = SCHEMA_MISSING_CONSTANT;

@@ -170,7 +170,8 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .gradient_accumulation_steps = o->gradient_accumulation_steps,
                                        .ema = o->ema,
                                        .mixup = o->mixup,
-                                       .precision = o->precision,
+                                       .precision =
+                                           o->precision == SCHEMA_PRECISION_BFLOAT16 || o->bfloat16 ? BP_PRECISION_BFLOAT16 : BP_PRECISION_FLOAT32,
                                        .stop_early = o->stop_early && (!o->folds || t->fold),
                                        .stop_patience = o->stop_patience,
                                        .stop_min_delta = o->stop_min_delta};

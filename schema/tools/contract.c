@@ -7,6 +7,7 @@
 #include "engine/base/registry.h"
 #include "schema/catalog/catalog.h"
 #include "schema/json/values.h"
+#include "schema/training/options.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -131,6 +132,19 @@ static void add_family(json_t *schemas, const struct bp_family *family, const js
                                      strchr("aeiou", family->noun[0]) ? "an" : "a", family->noun));
 }
 
+/* Adds the rows of options.def to the schema of a request, with their help, or of an answer, where all are there. */
+static void add_options(json_t *schema, const json_t *listed, bool request) {
+    const struct bp_entry *job = schema_options_family.entries[1];
+    json_t *properties = json_object_get(schema, "properties"), *required = json_object_get(schema, "required");
+    for (int32_t i = 0; i < job->params_count; i++) {
+        const struct bp_param *p = &job->params[i];
+        json_t *one = param_schema(&schema_options_family, p);
+        if (request) described(one, p, json_array_get(json_object_get(listed, "params"), (size_t)i));
+        else json_array_append_new(required, json_string(p->name));
+        json_object_set_new(properties, p->name, one);
+    }
+}
+
 static int print_source(const json_t *document, const char *header) {
     char *text = json_dumps(document, JSON_COMPACT);
     if (!text) return 1;
@@ -157,6 +171,9 @@ int main(int count, char **arguments) {
         return 1;
     }
     for (int32_t i = 0; i < bp_families_count; i++) add_family(schemas, bp_families[i], json_object_get(catalog, bp_families[i]->name));
+    const json_t *options = json_array_get(json_object_get(catalog, schema_options_family.name), 1);
+    add_options(json_object_get(schemas, "JobRequest"), options, true);
+    add_options(json_object_get(schemas, "Options"), options, false);
     int failed = 0;
     if (count > 3) failed = print_source(document, arguments[3]);
     else json_dumpf(document, stdout, JSON_INDENT(2));

@@ -3,54 +3,61 @@
 
 #include "schema/json/values.h"
 
-#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    EPOCHS,
-    BATCH_SIZE,
-    SEED,
-    THREADS,
-    L1,
-    L2,
-    MAX_NORM,
-    GRADIENT_CLIP_NORM,
-    GRADIENT_CLIP_VALUE,
-    GRADIENT_ACCUMULATION_STEPS,
-    EMA,
-    MIXUP,
-    PRECISION,
-    CHECKPOINT_EVERY_EPOCHS,
-    WINDOW_ROWS
-};
+/* In the order of enum schema_precision. */
 static const char *const precisions[] = {"float32", "bfloat16", "auto", NULL};
+
+enum field_type { FIELD_INT32, FIELD_INT64, FIELD_UINT64, FIELD_DOUBLE };
+
 static const struct bp_param params[] = {
-    [EPOCHS] = {"epochs", BP_PARAM_INTEGER, "passes over the training rows", .preset = 100, .min = 1, .max = 1e6},
-    [BATCH_SIZE] = {"batch_size", BP_PARAM_INTEGER, "rows of one mini-batch", .preset = 32, .min = 1, .max = 65536},
-    [SEED] = {"seed", BP_PARAM_INTEGER, "decides weights, split and shuffling; chosen and told when not given", .preset = 0, .min = 0,
-              .max = 9007199254740991.0},
-    [THREADS] = {"threads", BP_PARAM_INTEGER, "threads that share each mini-batch", .preset = 1, .min = 1, .max = 64},
-    [L1] = {"l1", BP_PARAM_NUMBER, "adds l1 x the sum of absolute kernel weights to the loss", .preset = 0, .min = 0, .max = 1e6},
-    [L2] = {"l2", BP_PARAM_NUMBER, "adds l2 x the sum of squared kernel weights to the loss", .preset = 0, .min = 0, .max = 1e6},
-    [MAX_NORM] = {"max_norm", BP_PARAM_NUMBER, "scales each unit's kernel weights down to this L2 norm; 0 never", .preset = 0, .min = 0, .max = 1e9},
-    [GRADIENT_CLIP_NORM] = {"gradient_clip_norm", BP_PARAM_NUMBER, "scales the gradient down to this L2 norm; 0 never", .preset = 0, .min = 0,
-                            .max = 1e9},
-    [GRADIENT_CLIP_VALUE] = {"gradient_clip_value", BP_PARAM_NUMBER, "holds each number of the gradient within +- this; 0 never", .preset = 0,
-                             .min = 0, .max = 1e9},
-    [GRADIENT_ACCUMULATION_STEPS] = {"gradient_accumulation_steps", BP_PARAM_INTEGER,
-                                     "mini-batches that make one update, of the mean gradient of their samples", .preset = 1, .min = 1, .max = 65536},
-    [EMA] = {"ema", BP_PARAM_NUMBER, "decay of a moving average of the weights, which is validated and kept; 0 for none", .preset = 0, .min = 0,
-             .max = 1, .flags = BP_PARAM_MAX_OPEN},
-    [MIXUP] = {"mixup", BP_PARAM_NUMBER, "alpha of mixup: mini-batches are mixed with themselves by a share from Beta(alpha, alpha); 0 for none",
-               .preset = 0, .min = 0, .max = 100},
-    [PRECISION] = {"precision", BP_PARAM_CHOICE, "of large products: float32, bfloat16, or auto for bfloat16 where the machine has it", .preset = 0,
-                   .choices = precisions},
-    [CHECKPOINT_EVERY_EPOCHS] = {"checkpoint_every_epochs", BP_PARAM_INTEGER, "epochs between checkpoints", .preset = 10, .min = 1, .max = 1e6},
-    [WINDOW_ROWS] = {"window_rows", BP_PARAM_INTEGER, "rows that are read and shuffled together, for data larger than memory; 0 for all", .preset = 0,
-                     .min = 0, .max = 9007199254740991.0},
+#define OPTION(field, held, kind, text, ...)              {.name = #field, .type = BP_PARAM_##kind, .help = text, __VA_ARGS__},
+#define OPTION_GIVEN(field, given, held, kind, text, ...) OPTION(field, held, kind, text, __VA_ARGS__)
+#include "schema/training/options.def"
+#undef OPTION_GIVEN
+#undef OPTION
 };
-static const struct bp_entry options_entry = {"a job", "training options", params, sizeof params / sizeof *params};
+enum { COUNT = sizeof params / sizeof *params };
+
+/* Where the value of a row goes in struct schema_options. */
+static const struct field {
+    enum field_type type;
+    size_t offset, given; /* given: of a bool; 0: none */
+} fields[] = {
+#define OPTION(field, held, ...) {FIELD_##held, offsetof(struct schema_options, field), 0},
+#define OPTION_GIVEN(field, given_field, held, ...)                                                                                                  \
+    {FIELD_##held, offsetof(struct schema_options, field), offsetof(struct schema_options, given_field)},
+#include "schema/training/options.def"
+#undef OPTION_GIVEN
+#undef OPTION
+};
+
+static const struct bp_entry options_entry = {"a job", "training options", params, COUNT};
+
+static void put(struct schema_options *options, const struct field *f, const struct bp_value *value) {
+    void *at = (char *)options + f->offset;
+    switch (f->type) {
+    case FIELD_INT32: *(int32_t *)at = (int32_t)value->number; break;
+    case FIELD_INT64: *(int64_t *)at = (int64_t)value->number; break;
+    case FIELD_UINT64: *(uint64_t *)at = (uint64_t)value->number; break;
+    case FIELD_DOUBLE: *(double *)at = value->number; break;
+    }
+    if (f->given) *(bool *)((char *)options + f->given) = value->given;
+}
+
+static struct bp_value get(const struct schema_options *options, const struct field *f) {
+    const void *at = (const char *)options + f->offset;
+    struct bp_value value = {0};
+    switch (f->type) {
+    case FIELD_INT32: value.number = *(const int32_t *)at; break;
+    case FIELD_INT64: value.number = (double)*(const int64_t *)at; break;
+    case FIELD_UINT64: value.number = (double)*(const uint64_t *)at; break;
+    case FIELD_DOUBLE: value.number = *(const double *)at; break;
+    }
+    return value;
+}
 
 #define FRACTION_MAX 0.9
 
@@ -68,29 +75,21 @@ static const struct bp_param stopping_params[] = {
 };
 static const struct bp_entry stopping_entry = {"early_stopping", "when to stop", stopping_params, 2};
 
-const char *const schema_options_names[] = {"epochs",
-                                            "batch_size",
-                                            "seed",
-                                            "threads",
-                                            "l1",
-                                            "l2",
-                                            "max_norm",
-                                            "gradient_clip_norm",
-                                            "gradient_clip_value",
-                                            "gradient_accumulation_steps",
-                                            "ema",
-                                            "mixup",
-                                            "precision",
-                                            "checkpoint_every_epochs",
-                                            "window_rows",
-                                            "validation",
-                                            "optimizer",
-                                            "schedule",
-                                            "early_stopping",
-                                            NULL};
+const char *const schema_options_names[] = {
+#define OPTION(field, ...)       #field,
+#define OPTION_GIVEN(field, ...) #field,
+#include "schema/training/options.def"
+#undef OPTION_GIVEN
+#undef OPTION
+    "validation", "optimizer", "schedule", "early_stopping", NULL};
+
+static const struct bp_entry job_entry = {"job", "the members of a job that are one value", params, COUNT};
+static const struct bp_entry *const entries[] = {&stopping_entry, &job_entry, &validation_entry};
+const struct bp_family schema_options_family = {"options", "training option", entries, 3};
 
 static void decode_stopping(const json_t *json, const char *pointer, struct schema_options *options, struct schema_problems *problems) {
-    static const char *const others[] = {"metric", NULL};
+    static const char *const own[] = {"metric", NULL};
+    const struct schema_names others = {own, NULL};
     struct bp_value values[2];
     char place[256], got[80];
     if (json_is_null(json) || json_is_false(json)) return;
@@ -100,7 +99,7 @@ static void decode_stopping(const json_t *json, const char *pointer, struct sche
         return;
     }
     options->stop_early = true;
-    schema_values_decode(json, pointer, &stopping_entry, others, values, problems);
+    schema_values_decode(json, pointer, &stopping_entry, &others, values, problems);
     options->stop_patience = (int32_t)values[PATIENCE].number;
     options->stop_min_delta = values[MIN_DELTA].number;
     const json_t *metric = json_object_get(json, "metric");
@@ -155,7 +154,8 @@ static void decode_validation(const json_t *json, const char *pointer, struct sc
                            schema_json_text(json, got, sizeof got));
         return;
     }
-    const bool valid = schema_values_decode(json, pointer, &validation_entry, validation_names + 1, values, problems) == 0;
+    const bool valid =
+        schema_values_decode(json, pointer, &validation_entry, &(struct schema_names){.list = validation_names + 1}, values, problems) == 0;
     for (int i = 1; validation_names[i]; i++) {
         const json_t *value = json_object_get(json, validation_names[i]);
         if (!value || json_is_null(value)) continue;
@@ -195,54 +195,38 @@ static json_t *encode_validation(const struct schema_options *o) {
     return json;
 }
 
-/* What a definition says, placed in the job beside it. */
+/* What belongs to a definition, placed in the job beside it: a problem that says where it belongs. */
 static const char *const model_parts[] = {"layers", "loss", "metrics", "loss_weights", "outputs", "inputs", NULL};
 
-static bool misplaced(const json_t *object, const char *pointer, const char *const *known, const char *name, struct schema_problems *problems) {
+static bool is_listed(const char *const *list, const char *name) {
+    for (int32_t i = 0; list && list[i]; i++)
+        if (strcmp(list[i], name) == 0) return true;
+    return false;
+}
+
+static void report_misplaced(const json_t *object, const char *pointer, const char *const *others, struct schema_problems *problems) {
     char place[256];
-    if (!json_object_get(object, name)) return false;
-    for (int32_t i = 0; known[i]; i++)
-        if (strcmp(known[i], name) == 0) return false;
-    const bool layers = strcmp(name, "layers") == 0;
-    schema_problem_add(problems, schema_pointer(pointer, name, place, sizeof place),
-                       "\"%s\" is part of the model: write \"model\":{\"layers\":[...]%s%s%s}", name, layers ? "" : ",\"", layers ? "" : name,
-                       layers ? "" : "\":...");
-    return true;
+    for (int32_t i = 0; model_parts[i]; i++) {
+        const char *name = model_parts[i];
+        if (!json_object_get(object, name) || is_listed(others, name)) continue;
+        const bool layers = strcmp(name, "layers") == 0;
+        schema_problem_add(problems, schema_pointer(pointer, name, place, sizeof place),
+                           "\"%s\" is part of the model: write \"model\":{\"layers\":[...]%s%s%s}", name, layers ? "" : ",\"", layers ? "" : name,
+                           layers ? "" : "\":...");
+    }
 }
 
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
                           struct schema_problems *problems) {
-    int64_t before = problems->total;
-    const char *known[32] = {"validation", "optimizer", "early_stopping", "schedule"};
+    static const char *const own[] = {"validation", "optimizer", "early_stopping", "schedule", NULL};
+    const struct schema_names parts = {model_parts, NULL}, more = {others, &parts}, known = {own, &more};
+    const int64_t before = problems->total;
     char place[256];
-    for (int32_t i = 0; others && others[i] && i < 27; i++) known[4 + i] = others[i];
-    struct bp_value values[sizeof params / sizeof *params];
+    struct bp_value values[COUNT];
     memset(options, 0, sizeof *options);
-    for (int32_t i = 0; model_parts[i]; i++) { /* passed over here: the problem says where they belong */
-        if (!misplaced(object, pointer, known, model_parts[i], problems)) continue;
-        int32_t n = 0;
-        while (known[n]) n++;
-        if (n < 31) known[n] = model_parts[i];
-    }
-    schema_values_decode(object, pointer, &options_entry, known, values, problems);
-    options->epochs = (int32_t)values[EPOCHS].number;
-    options->batch_size = (int32_t)values[BATCH_SIZE].number;
-    options->threads = (int32_t)values[THREADS].number;
-    options->seed = (uint64_t)values[SEED].number;
-    options->seed_given = values[SEED].given;
-    options->l1 = values[L1].number;
-    options->l2 = values[L2].number;
-    options->max_norm = values[MAX_NORM].number;
-    options->gradient_clip_norm = values[GRADIENT_CLIP_NORM].number;
-    options->gradient_clip_value = values[GRADIENT_CLIP_VALUE].number;
-    options->gradient_accumulation_steps = (int32_t)values[GRADIENT_ACCUMULATION_STEPS].number;
-    options->ema = values[EMA].number;
-    options->mixup = values[MIXUP].number;
-    options->precision = strcmp(precisions[(int)values[PRECISION].number], "bfloat16") == 0 ? BP_PRECISION_BFLOAT16 : BP_PRECISION_FLOAT32;
-    options->precision_auto = strcmp(precisions[(int)values[PRECISION].number], "auto") == 0;
-    options->checkpoint_every_epochs = (int32_t)values[CHECKPOINT_EVERY_EPOCHS].number;
-    options->window_rows = (int64_t)values[WINDOW_ROWS].number;
-    options->checkpoint_every_given = values[CHECKPOINT_EVERY_EPOCHS].given;
+    report_misplaced(object, pointer, others, problems);
+    schema_values_decode(object, pointer, &options_entry, &known, values, problems);
+    for (int32_t i = 0; i < COUNT; i++) put(options, &fields[i], &values[i]);
     const json_t *validation = json_object_get(object, "validation"), *optimizer = json_object_get(object, "optimizer");
     const json_t *stopping = json_object_get(object, "early_stopping");
     options->validation_fraction = 0.2;
@@ -258,10 +242,9 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
 
 json_t *schema_options_encode(const struct schema_options *o) {
     json_t *json = json_object();
-    json_object_set_new(json, "epochs", json_integer(o->epochs));
-    json_object_set_new(json, "batch_size", json_integer(o->batch_size));
-    json_object_set_new(json, "seed", json_integer((json_int_t)o->seed));
-    json_object_set_new(json, "threads", json_integer(o->threads));
+    struct bp_value values[COUNT];
+    for (int32_t i = 0; i < COUNT; i++) values[i] = get(o, &fields[i]);
+    schema_values_encode(&options_entry, values, true, json);
     json_object_set_new(json, "validation", encode_validation(o));
     json_object_set_new(json, "optimizer", schema_entry_encode(&o->optimizer->entry, o->optimizer_values));
     if (o->find_rate) json_object_set_new(json_object_get(json, "optimizer"), "learning_rate", json_string("auto"));
@@ -271,16 +254,5 @@ json_t *schema_options_encode(const struct schema_options *o) {
                             json_pack("{s:s, s:i, s:o}", "metric", o->stop_metric, "patience", o->stop_patience, "min_delta",
                                       schema_number_encode(o->stop_min_delta)));
     else json_object_set_new(json, "early_stopping", json_null());
-    json_object_set_new(json, "l1", schema_number_encode(o->l1));
-    json_object_set_new(json, "l2", schema_number_encode(o->l2));
-    json_object_set_new(json, "max_norm", schema_number_encode(o->max_norm));
-    json_object_set_new(json, "gradient_clip_norm", schema_number_encode(o->gradient_clip_norm));
-    json_object_set_new(json, "gradient_clip_value", schema_number_encode(o->gradient_clip_value));
-    json_object_set_new(json, "gradient_accumulation_steps", json_integer(o->gradient_accumulation_steps));
-    json_object_set_new(json, "ema", schema_number_encode(o->ema));
-    json_object_set_new(json, "mixup", schema_number_encode(o->mixup));
-    json_object_set_new(json, "precision", json_string(o->precision_auto ? "auto" : o->precision == BP_PRECISION_BFLOAT16 ? "bfloat16" : "float32"));
-    json_object_set_new(json, "checkpoint_every_epochs", json_integer(o->checkpoint_every_epochs));
-    json_object_set_new(json, "window_rows", json_integer((json_int_t)o->window_rows));
     return json;
 }

@@ -17,6 +17,9 @@ enum schema_validation {
 };
 enum { SCHEMA_FOLDS_MAX = 20 };
 
+/* AUTO: bfloat16 where the job's process can, else float32. */
+enum schema_precision { SCHEMA_PRECISION_FLOAT32 = BP_PRECISION_FLOAT32, SCHEMA_PRECISION_BFLOAT16 = BP_PRECISION_BFLOAT16, SCHEMA_PRECISION_AUTO };
+
 struct schema_options {
     int32_t epochs, batch_size, threads, checkpoint_every_epochs;
     bool checkpoint_every_given;
@@ -30,8 +33,8 @@ struct schema_options {
     char validation_dataset[96]; /* of DATASET: name@version */
     const struct bp_optimizer_ops *optimizer;
     struct bp_value optimizer_values[BP_VALUES_MAX];
-    enum bp_precision precision;
-    bool precision_auto;                    /* bfloat16 where the job's process can, else float32 */
+    int32_t precision;                      /* enum schema_precision */
+    bool bfloat16;                          /* AUTO has become it in this process */
     bool find_rate;                         /* the learning rate is "auto": a range test finds it */
     const struct bp_schedule_ops *schedule; /* NULL: constant */
     struct bp_value schedule_values[BP_VALUES_MAX];
@@ -43,8 +46,10 @@ struct schema_options {
     double stop_min_delta;
 };
 
-/* The members that schema_options_decode takes, NULL-terminated: whoever decodes the same object must let them pass. */
+/* The members that schema_options_decode takes, NULL-terminated: any other decoder of the same object must accept them. */
 extern const char *const schema_options_names[];
+/* For the catalog: the options that are one value (options.def), and those of validation and early_stopping. */
+extern const struct bp_family schema_options_family;
 
 /* Decodes them from a job request; members named in `others` are the caller's. A seed that is not given is left 0 with seed_given false. */
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,

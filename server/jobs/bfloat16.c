@@ -85,7 +85,7 @@ static void ask(char *out, size_t size) {
 
 const char *bfloat16_refusal(struct server *server, const struct schema_options *options, char *why, size_t size) {
     struct bfloat16 *b = server->bfloat16;
-    if (options->precision != BP_PRECISION_BFLOAT16 || !bp_bfloat16_available(why, size)) return NULL;
+    if (options->precision != SCHEMA_PRECISION_BFLOAT16 || !bp_bfloat16_available(why, size)) return NULL;
     if (strcmp(server->settings.kernels, "auto") != 0) {
         snprintf(why, size, "with kernels asked for by name (--kernels %s) jobs do without oneDNN, which computes them", server->settings.kernels);
         return why;

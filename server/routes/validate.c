@@ -67,11 +67,12 @@ static json_t *as_job(json_t *body, const char **pointer) {
 
 /* The names that such a request knows. */
 static void check_names(const json_t *job, struct schema_problems *problems) {
-    const char *known[64] = {"model", "definition", "dataset", "target", "task", "features", "metadata", "sample_weight", "class_weights", "columns"};
-    for (int32_t i = 0; schema_options_names[i] && i < 50; i++) known[10 + i] = schema_options_names[i];
+    static const char *const own[] = {"model",    "definition",    "dataset",       "target",  "task", "features",
+                                      "metadata", "sample_weight", "class_weights", "columns", NULL};
+    const struct schema_names options = {schema_options_names, NULL}, known = {own, &options};
     static const struct bp_entry entry = {.name = "a request to validate"};
     struct bp_value none[1];
-    schema_values_decode(job, "", &entry, known, none, problems);
+    schema_values_decode(job, "", &entry, &known, none, problems);
 }
 
 static void validate(struct request *r) {

@@ -273,7 +273,7 @@ static void start_onednn(struct process *p) {
     const char *kernels = json_string_value(json_object_get(p->order, "kernels"));
     char why[512], text[600];
     run_start_onednn(p->training, p->dataset->rows, kernels && strcmp(kernels, "auto") != 0, why, sizeof why);
-    if (p->training->options.precision_auto && p->training->options.precision == BP_PRECISION_FLOAT32) {
+    if (p->training->options.precision == SCHEMA_PRECISION_AUTO && !p->training->options.bfloat16) {
         snprintf(text, sizeof text, "precision \"auto\" is float32 here: %s", why);
         process_warn(p, text);
     } else if (why[0]) {
@@ -288,7 +288,7 @@ static int open_fit(struct process *p) {
     p->fit = p->training;
     if (fold && !(p->fit = schema_training_fold(json_object_get(p->order, "spec"), p->dataset, fold, &error)))
         return process_fail(p, strstr(error.message, "memory") ? "out_of_memory" : "invalid", "%s", error.message);
-    p->fit->options.precision = p->training->options.precision; /* what "auto" has become */
+    p->fit->options.bfloat16 = p->training->options.bfloat16;
     if (run_open(&p->run, p->fit, p->dataset, p->other, &error) != 0)
         return process_fail(p, strstr(error.message, "memory") ? "out_of_memory" : "invalid", "%s", error.message);
     p->epochs = p->training->options.epochs;

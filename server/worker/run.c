@@ -41,16 +41,16 @@ void run_start_onednn(struct schema_training *training, int64_t rows, bool alone
     const enum bp_onednn_mode mode = run_onednn_mode();
     const struct bp_train_options options = schema_training_options(training);
     *why = '\0';
-    const bool automatic = training->options.precision_auto && bp_bfloat16_available(why, size);
+    const bool asked = training->options.precision == SCHEMA_PRECISION_AUTO, automatic = asked && bp_bfloat16_available(why, size);
     const bool half = options.precision == BP_PRECISION_BFLOAT16 || automatic;
     const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
     if (alone || mode == BP_ONEDNN_OFF) {
-        if (half || training->options.precision_auto) snprintf(why, size, "oneDNN is switched off, or kernels were asked for by name");
+        if (half || asked) snprintf(why, size, "oneDNN is switched off, or kernels were asked for by name");
         return;
     }
     if (mode != BP_ONEDNN_ON && !half && !bp_onednn_repays(training->network, shard, (double)rows * options.epochs)) return;
     if (bp_onednn_start(mode, half, why, size) != 0) return;
-    if (training->options.precision_auto && bp_bfloat16_started()) training->options.precision = BP_PRECISION_BFLOAT16;
+    if (asked && bp_bfloat16_started()) training->options.bfloat16 = true;
 }
 
 enum { RANGE_STEPS = 100 };

@@ -240,6 +240,10 @@ def test_catalog_tells_what_definitions_may_say(server):
     for metric in catalog["metrics"]:
         assert any(accepted({"layers": [DENSE], "metrics": [metric["name"]]}, dataset=dataset, target=target)
                    for dataset, target in (("iris", "class"), ("breast_cancer", "class"), ("iris", "petal_width"))), metric
+    for option in next(e for e in catalog["options"] if e["name"] == "job")["params"]:
+        if option["name"] not in ("precision", "threads"):
+            job = server.submit(**harness.xor(**{option["name"]: option["default"]}))
+            assert job["options"][option["name"]] == option["default"], option
     for optimizer in catalog["optimizers"]:
         job = server.submit(**harness.xor(optimizer=filled(optimizer, catalog, [2])))
         assert job["options"]["optimizer"] == filled(optimizer, catalog, [2])

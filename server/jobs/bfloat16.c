@@ -76,7 +76,7 @@ static void ask(char *out, size_t size) {
         snprintf(out, size, "there is no pipe to the process that tries oneDNN, which computes them: %s", strerror(errno));
         return;
     }
-    const pid_t pid = child_start("bfloat16", (const int[CHILD_GIVEN]){ends[1], -1, -1, -1});
+    const pid_t pid = child_start("bfloat16", (const int[CHILD_GIVEN]){ends[1], -1, -1, -1, -1});
     if (pid < 0) snprintf(out, size, "the process that tries oneDNN, which computes them, cannot be started: %s", strerror(errno));
     close(ends[1]);
     if (pid > 0) conclude(pid, hear(ends[0], out, size), out, size);

@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 /* What a process is given, as descriptors from WIRE_SOCKET on; -1: there is none. */
-enum { CHILD_GIVEN = WIRE_VALIDATION - WIRE_SOCKET + 1 };
+enum { CHILD_GIVEN = WIRE_FOLDER - WIRE_SOCKET + 1 };
 
 /* Starts `backpropd <command>` with these descriptors and nothing else; its standard output goes to standard error. -1 with errno. The caller
  * waits for it, by its id. */

@@ -6,14 +6,12 @@
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
 #include "server/model_cache.h"
+#include "server/store/files.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { BLOB_MAX = 1000000000 }; /* SQLITE_MAX_LENGTH of Debian's build */
 
@@ -90,32 +88,15 @@ int message_end_failed(struct server *server, const char *job, int64_t attempt, 
     return result == STORE_FAILED ? -1 : 0;
 }
 
-/* All of a file, or NULL with errno. */
-static void *read_file(const char *path, size_t *size) {
-    struct stat info;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char *bytes = fd >= 0 && fstat(fd, &info) == 0 ? malloc((size_t)info.st_size + 1) : NULL;
-    size_t done = 0;
-    int cause = errno;
-    while (bytes && done < (size_t)info.st_size) {
-        const ssize_t n = read(fd, bytes + done, (size_t)info.st_size - done);
-        if (n <= 0) {
-            cause = n == 0 ? EIO : errno;
-            break;
-        }
-        done += (size_t)n;
-    }
-    if (fd >= 0) close(fd);
-    if (bytes && done == (size_t)info.st_size) return *size = done, bytes;
-    free(bytes);
-    errno = cause;
-    return NULL;
+/* The file that a message names, when it is one of this attempt; else NULL. */
+static const char *file_of(const struct slot *slot, const json_t *message) {
+    const char *file = json_string_value(json_object_get(message, "file"));
+    return checkpoint_file_is_of(file, slot->job, slot->attempt) ? file : NULL;
 }
 
 static int on_checkpoint(struct server *server, const struct slot *slot, const json_t *message, struct bp_error *error) {
     struct store_checkpoint c = {0};
-    char path[4200];
-    const char *file = json_string_value(json_object_get(message, "file"));
+    const char *file = file_of(slot, message);
     store_new_id("ckp", c.id);
     snprintf(c.job, sizeof c.job, "%s", slot->job);
     c.attempt = slot->attempt;
@@ -124,26 +105,25 @@ static int on_checkpoint(struct server *server, const struct slot *slot, const j
     c.bytes = json_integer_value(json_object_get(message, "bytes"));
     c.best = json_is_true(json_object_get(message, "best"));
     snprintf(c.file, sizeof c.file, "%s.safetensors", c.id);
-    store_path(server->store, "checkpoints", c.file, path, sizeof path);
-    if (!file || rename(file, path) != 0) { /* the one before stays: nothing is lost but the time since then */
+    if (!file || checkpoint_file_rename(server->store, file, c.file) != 0) { /* the one before stays: nothing is lost but the time since then */
         log_line(LOG_ERROR, "checkpoint_failed", "job", slot->job, "error", file ? strerror(errno) : "it has no file", NULL);
         return 0;
     }
     const enum store_result result = store_checkpoint_add(server->store, &c, error);
-    if (result == STORE_FAILED) return rename(path, file) == 0 ? -1 : 0;
-    if (result != STORE_OK) unlink(path);
+    if (result == STORE_FAILED) return checkpoint_file_rename(server->store, c.file, file) == 0 ? -1 : 0;
+    if (result != STORE_OK) checkpoint_file_remove(server->store, c.file);
     return 0;
 }
 
 /* The file of the model is removed only when the store has it, or will never take it. */
 static int on_done(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
     struct report report = {0};
-    const char *path = json_string_value(json_object_get(message, "file"));
+    const char *file = file_of(slot, message);
     struct store_ending ending = {.status = STORE_SUCCEEDED};
     bool no_memory = false;
     int64_t version = 0;
-    void *blob = path ? read_file(path, &ending.blob_size) : NULL;
-    if (!blob && path && errno == ENOMEM) return bp_error_set(error, "", "no memory to read the model of the job");
+    void *blob = file ? checkpoint_file_read(server->store, file, &ending.blob_size) : NULL;
+    if (!blob && file && errno == ENOMEM) return bp_error_set(error, "", "no memory to read the model of the job");
     char *document = member_text(message, "document", &no_memory);
     int failed = 0;
     if (no_memory || report_decode(&report, json_object_get(message, "report"), error) != 0) failed = bp_error_set(error, "", "no memory");
@@ -166,7 +146,7 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
     if (!failed) {
         slot->ended = true;
         model_cache_changed(server->model_cache);
-        if (path) unlink(path);
+        if (file) checkpoint_file_remove(server->store, file);
     }
     report_free(&report);
     free(document);
@@ -180,8 +160,8 @@ static int on_end(struct server *server, struct slot *slot, const json_t *messag
     if (report_decode(&report, json_object_get(message, "report"), error) != 0) return -1;
     char *document = member_text(message, "error", &no_memory);
     struct store_ending ending = {.status = status, .error_document = document, .report = &report.report};
-    const char *path = json_string_value(json_object_get(message, "file")); /* what a diverged training had before */
-    void *blob = path ? read_file(path, &ending.blob_size) : NULL;
+    const char *file = file_of(slot, message); /* what a diverged training had before */
+    void *blob = file ? checkpoint_file_read(server->store, file, &ending.blob_size) : NULL;
     char *version = blob ? member_text(message, "document", &no_memory) : NULL;
     ending.blob = ending.blob_size <= BLOB_MAX ? blob : NULL;
     ending.version_document = version;
@@ -192,7 +172,7 @@ static int on_end(struct server *server, struct slot *slot, const json_t *messag
                  "error", document ? document : "", NULL);
         slot->ended = true;
         if (blob) model_cache_changed(server->model_cache);
-        if (path) unlink(path);
+        if (file) checkpoint_file_remove(server->store, file);
     }
     report_free(&report);
     free(document);

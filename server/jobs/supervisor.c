@@ -19,8 +19,8 @@
 #include "server/jobs/child.h"
 #include "server/jobs/messages.h"
 #include "server/log.h"
+#include "server/store/files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -113,34 +113,26 @@ static void complain(const char *event, const char *job, const struct bp_error *
 /* *bytes: of its file, which later versions go on with. */
 static int open_dataset(struct supervisor *s, const char *name, int64_t version, int64_t *bytes, struct bp_error *error) {
     struct store_dataset row = {0};
-    char path[4200];
     if (store_dataset_get(s->server->store, name, version, &row, error) != STORE_OK)
         return bp_error_set(error, "", "dataset %s@%lld is gone", name, (long long)version);
-    store_path(s->server->store, "datasets", row.file, path, sizeof path);
     *bytes = row.bytes;
     store_dataset_free(&row);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 ? fd : bp_error_set(error, "", "the file of dataset %s@%lld cannot be opened: %s", name, (long long)version, strerror(errno));
+    const int fd = dataset_file_open(s->server->store, row.file, error);
+    return fd >= 0 ? fd : bp_error_set(error, "", "dataset %s@%lld: %s", name, (long long)version, strerror(errno));
 }
 
 static int open_checkpoint(struct supervisor *s, const struct store_job *job) {
     struct store_checkpoint last = {0};
     struct bp_error error = {0};
-    char path[4200];
     if (store_checkpoint_last(s->server->store, job->id, &last, &error) != STORE_OK) return -1;
-    store_path(s->server->store, "checkpoints", last.file, path, sizeof path);
-    return open(path, O_RDONLY | O_CLOEXEC);
+    return checkpoint_file_open(s->server->store, last.file);
 }
 
 /* The first frame. The spec is text already: it is put in as it is. */
 static int send_order(struct supervisor *s, int fd, const struct store_job *job, bool resume, const int64_t bytes[2]) {
-    char folder[4200];
     struct schema_text text = {.limit = WIRE_FRAME_MAX};
-    store_path(s->server->store, "checkpoints", "", folder, sizeof folder);
-    schema_text_format(
-        &text, "{\"job\":\"%s\",\"attempt\":%lld,\"resume\":%s,\"dataset\":{\"name\":\"%s\",\"version\":%lld},\"bytes\":%lld,\"folder\":", job->id,
-        (long long)job->attempt, resume ? "true" : "false", job->dataset, (long long)job->dataset_version, (long long)bytes[0]);
-    schema_text_json_string(&text, folder);
+    schema_text_format(&text, "{\"job\":\"%s\",\"attempt\":%lld,\"resume\":%s,\"dataset\":{\"name\":\"%s\",\"version\":%lld},\"bytes\":%lld", job->id,
+                       (long long)job->attempt, resume ? "true" : "false", job->dataset, (long long)job->dataset_version, (long long)bytes[0]);
     schema_text_format(&text, ",\"validation\":%lld,\"kernels\":", (long long)bytes[1]);
     schema_text_json_string(&text, s->server->settings.kernels);
     schema_text_string(&text, ",\"warnings\":");
@@ -166,7 +158,7 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
         bp_error_set(&error, "", "no socket for the job process: %s", strerror(errno));
     if (pair[0] >= 0) {
         setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-        pid = child_start("job", (const int[CHILD_GIVEN]){pair[1], dataset, checkpoint, validation});
+        pid = child_start("job", (const int[CHILD_GIVEN]){pair[1], dataset, checkpoint, validation, checkpoint_folder(s->server->store)});
         if (pid < 0) bp_error_set(&error, "", "the job process cannot be started: %s", strerror(errno));
     }
     bool resume = checkpoint >= 0;
@@ -222,16 +214,6 @@ static char *death_of(int status) {
     return json;
 }
 
-static void remove_leftovers(struct supervisor *s, const struct slot *slot) {
-    char prefix[STORE_FILE_SIZE], path[4200];
-    int n = snprintf(prefix, sizeof prefix, "%s.%lld.", slot->job, (long long)slot->attempt);
-    store_path(s->server->store, "checkpoints", "", path, sizeof path);
-    DIR *folder = opendir(path);
-    for (struct dirent *entry; folder && (entry = readdir(folder));)
-        if (strncmp(entry->d_name, prefix, (size_t)n) == 0) unlinkat(dirfd(folder), entry->d_name, 0);
-    if (folder) closedir(folder);
-}
-
 /* The job of a process that died without a word goes back to the queue, or has failed. What the server itself ended does not count against it. */
 static int give_back(struct supervisor *s, struct slot *slot) {
     struct bp_error error = {0};
@@ -243,7 +225,7 @@ static int give_back(struct supervisor *s, struct slot *slot) {
 
 static void slot_free(struct supervisor *s, struct slot *slot) {
     release(s, slot);
-    remove_leftovers(s, slot);
+    checkpoint_files_remove_leftovers(s->server->store, slot->job, slot->attempt);
     free(slot->in.bytes);
     free(slot->death);
     json_decref(slot->held);

@@ -1,6 +1,6 @@
 /* wire.h - framed JSON between the supervisor and a job process: 4 bytes of length, little-endian, then the text.
  *
- * supervisor → process: first {"spec","job","attempt","dataset","bytes","folder","resume","validation","kernels","warnings"} (validation: bytes of
+ * supervisor → process: first {"spec","job","attempt","dataset","bytes","resume","validation","kernels","warnings"} (validation: bytes of
  * its dataset, or 0), later {"command":"cancel"} or
  * {"command":"stop"}. process → supervisor: {"kind":"report"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c says what each
  * holds. */
@@ -11,7 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-enum { WIRE_FRAME_MAX = 256 << 20, WIRE_SOCKET = 3, WIRE_DATASET = 4, WIRE_CHECKPOINT = 5, WIRE_VALIDATION = 6 };
+enum { WIRE_FRAME_MAX = 256 << 20, WIRE_SOCKET = 3, WIRE_DATASET = 4, WIRE_CHECKPOINT = 5, WIRE_VALIDATION = 6, WIRE_FOLDER = 7 };
 
 /* Writes one frame; blocks. -1 when the other side is gone. */
 int wire_send(int fd, const json_t *json);

@@ -4,77 +4,24 @@
 #include "server/routes/missing.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* A new file under a temporary name; the final one is kept in u->file. */
-static int new_file(struct upload *u, struct schema_problems *problems) {
-    char id[STORE_ID_SIZE], temporary[STORE_FILE_SIZE];
-    store_new_id("dat", id);
-    snprintf(u->file, sizeof u->file, "%s.col", id);
-    snprintf(temporary, sizeof temporary, "%s.tmp", id);
-    store_path(u->store, "datasets", temporary, u->temporary, sizeof u->temporary);
-    u->fd = open(u->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (u->fd >= 0) return 0;
-    u->temporary[0] = '\0';
-    problems->internal = true;
-    return schema_problem_add(problems, NULL, "cannot create a file in the data folder: %s", strerror(errno));
-}
-
-static int no_base(struct schema_problems *problems) {
+static int failed_draft(const struct bp_error *error, struct schema_problems *problems) {
     problems->internal = errno != ENOENT;
-    return schema_problem_add(problems, NULL, errno == ENOENT ? "the dataset was deleted meanwhile" : "cannot go on with the file of the dataset: %s",
-                              strerror(errno));
+    return schema_problem_add(problems, NULL, "%s", error->message);
 }
 
-/* A copy of the base, where its file can have no other name: a file system without hard links, or too many of them. */
-static int copy_file(struct upload *u, const char *base, struct schema_problems *problems) {
-    const int from = open(base, O_RDONLY | O_CLOEXEC);
-    off_t at = 0;
-    if (from < 0) return no_base(problems);
-    int failed = new_file(u, problems);
-    while (!failed && at < u->base->bytes) {
-        const ssize_t n = sendfile(u->fd, from, &at, (size_t)(u->base->bytes - at));
-        if (n <= 0 && !(n < 0 && errno == EINTR)) {
-            if (n == 0) errno = EIO;
-            failed = no_base(problems);
-        }
-    }
-    close(from);
-    return failed;
+static int new_file(struct upload *u, struct schema_problems *problems) {
+    struct bp_error error = {0};
+    return dataset_draft_new(u->store, &u->draft, &error) == 0 ? 0 : failed_draft(&error, problems);
 }
 
-/* Another name for the base's file, which nobody else writes to until it is closed: flock() waits for those who do. */
-static int share_file(struct upload *u, struct schema_problems *problems) {
-    char id[STORE_ID_SIZE], name[STORE_FILE_SIZE], base[4200];
-    struct stat st;
-    store_new_id("dat", id);
-    snprintf(u->file, sizeof u->file, "%s.col", id);
-    snprintf(name, sizeof name, "%s.tmp", id);
-    store_path(u->store, "datasets", u->base_row.file, base, sizeof base);
-    store_path(u->store, "datasets", name, u->temporary, sizeof u->temporary);
-    if (link(base, u->temporary) != 0) {
-        u->temporary[0] = '\0';
-        return errno == ENOENT ? no_base(problems) : copy_file(u, base, problems);
-    }
-    u->fd = open(u->temporary, O_RDWR | O_CLOEXEC);
-    if (u->fd < 0 || flock(u->fd, LOCK_EX) != 0 || fstat(u->fd, &st) != 0) return no_base(problems);
-    u->behind = st.st_size;
-    return 0;
-}
-
-static void drop_file(struct upload *u) {
-    if (u->fd >= 0 && u->behind > 0 && ftruncate(u->fd, u->behind) != 0) (void)0; /* what stays does no harm, and goes at the next start */
-    u->behind = 0;
-    if (u->fd >= 0) close(u->fd);
-    if (u->temporary[0]) unlink(u->temporary);
-    u->fd = -1, u->temporary[0] = '\0';
+static int extend_base(struct upload *u, struct schema_problems *problems) {
+    struct bp_error error = {0};
+    return dataset_draft_extend(u->store, u->base_row.file, u->base->bytes, &u->draft, &error) == 0 ? 0 : failed_draft(&error, problems);
 }
 
 static int read_types(struct upload *u, const struct upload_request *request, struct schema_problems *problems) {
@@ -89,7 +36,7 @@ struct upload *upload_open(const struct server *server, const struct upload_requ
         schema_problem_add(problems, NULL, "out of memory");
         return NULL;
     }
-    u->fd = -1, u->store = server->store, u->rows_max = server->settings.rows_max;
+    u->draft = DATASET_DRAFT, u->store = server->store, u->rows_max = server->settings.rows_max;
     u->how = request->how, u->base = request->base, u->base_row = request->base_row;
     if (read_types(u, request, problems) == 0 && new_file(u, problems) == 0) {
         const bool rows = u->base && u->how == SCHEMA_JOIN_ROWS;
@@ -103,7 +50,7 @@ struct upload *upload_open(const struct server *server, const struct upload_requ
                                                 .column = request->column,
                                                 .encoding = request->encoding,
                                                 .decoded_max = server->settings.upload_max};
-        if (schema_ingest_open(schema_format_for(request->content_type), &options, u->fd, &u->ingest, problems) == 0) return u;
+        if (schema_ingest_open(schema_format_for(request->content_type), &options, u->draft.fd, &u->ingest, problems) == 0) return u;
     }
     upload_free(u);
     return NULL;
@@ -143,10 +90,10 @@ static int join(struct upload *u, struct schema_problems *problems) {
     const char *inside = schema_ingest_name(u->ingest);
     if (inside && strcmp(inside, u->base_row.name) != 0)
         return schema_problem_add(problems, "/name", "the URL names the dataset \"%.63s\", the body \"%.63s\"", u->base_row.name, inside);
-    if (schema_dataset_open(u->fd, 0, &more, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
-    drop_file(u);
-    int failed = share_file(u, problems);
-    if (!failed) failed = schema_ingest_join(u->how, u->base, more, &limits, u->fd, &joined, problems);
+    if (schema_dataset_open(u->draft.fd, 0, &more, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
+    dataset_draft_discard(&u->draft);
+    int failed = extend_base(u, problems);
+    if (!failed) failed = schema_ingest_join(u->how, u->base, more, &limits, u->draft.fd, &joined, problems);
     schema_dataset_free(more);
     if (failed) return -1;
     schema_ingest_close(u->ingest);
@@ -159,7 +106,7 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     if (!u->failed && schema_ingest_finish(u->ingest, &u->problems) != 0) u->failed = true;
     if (!u->failed && u->base && join(u, &u->problems) != 0) u->failed = true;
     if (u->failed) return hand_over(u, problems);
-    if (schema_dataset_open(u->fd, schema_ingest_bytes(u->ingest), dataset, &error) != 0)
+    if (schema_dataset_open(u->draft.fd, schema_ingest_bytes(u->ingest), dataset, &error) != 0)
         return schema_problem_add(problems, NULL, "%s", error.message);
     json_t *description = describe(*dataset, u->ingest);
     row->description = schema_json_dump(description, JSON_COMPACT);
@@ -173,30 +120,23 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     row->bytes = (*dataset)->bytes;
     row->after = u->base ? u->base_row.version : 0;
     if (u->base) snprintf(row->change, sizeof row->change, "%s", u->how == SCHEMA_JOIN_ROWS ? "append_rows" : "add_column");
-    snprintf(row->file, sizeof row->file, "%s", u->file);
-    store_path(u->store, "datasets", u->file, u->path, sizeof u->path);
-    if (rename(u->temporary, u->path) == 0) {
-        u->temporary[0] = '\0';
-        return 0;
-    }
+    snprintf(row->file, sizeof row->file, "%s", u->draft.name);
+    if (dataset_draft_place(&u->draft, &error) == 0) return 0;
     problems->internal = true;
-    schema_problem_add(problems, NULL, "cannot put the dataset's file in place: %s", strerror(errno));
+    schema_problem_add(problems, NULL, "%s", error.message);
     schema_dataset_free(*dataset);
     *dataset = NULL;
-    u->path[0] = '\0';
     return -1;
 }
 
 void upload_keep(struct upload *u) {
-    u->behind = 0;
-    u->path[0] = '\0';
+    dataset_draft_keep(&u->draft);
 }
 
 void upload_free(struct upload *u) {
     if (!u) return;
     schema_ingest_close(u->ingest);
-    drop_file(u);
-    if (u->path[0]) unlink(u->path);
+    dataset_draft_discard(&u->draft);
     schema_dataset_free(u->base);
     schema_column_types_free(u->types, u->types_count);
     schema_problems_clear(&u->problems);
@@ -262,12 +202,9 @@ const struct body_sink upload_sink = {.begin = begin, .feed = feed, .free = rele
 
 enum store_result dataset_open(struct store *store, const char *name, int64_t version, struct store_dataset *row, struct schema_dataset **dataset,
                                struct bp_error *error) {
-    char path[4200];
     enum store_result result = store_dataset_get(store, name, version, row, error);
     if (result != STORE_OK) return result;
-    store_path(store, "datasets", row->file, path, sizeof path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) bp_error_set(error, "", "the file of dataset \"%s\" cannot be opened: %s", name, strerror(errno));
+    const int fd = dataset_file_open(store, row->file, error);
     if (fd >= 0 && schema_dataset_open(fd, row->bytes, dataset, error) == 0) {
         close(fd);
         return STORE_OK;

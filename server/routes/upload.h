@@ -8,6 +8,7 @@
 #include "schema/ingest/join.h"
 #include "server/http/answer.h"
 #include "server/http/request.h"
+#include "server/store/files.h"
 
 struct upload {
     struct store *store;
@@ -21,11 +22,7 @@ struct upload {
     struct store_dataset base_row; /* name and version */
     struct schema_problems problems;
     bool failed;
-    int fd;
-    int64_t behind;             /* where this version begins in a file that others have too, 0: its own file. What is not kept is cut off again */
-    char temporary[4200];       /* path, "" when it is gone or in place */
-    char file[STORE_FILE_SIZE]; /* final name in datasets/ */
-    char path[4200];            /* final path, "" until it is in place */
+    struct dataset_draft draft;
 };
 
 /* What a request says of its body. */

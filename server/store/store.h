@@ -50,8 +50,9 @@ enum store_result store_open(const char *folder, const struct store_options *opt
 enum store_result store_examine(const char *folder, int64_t *holder, struct bp_error *error);
 /* Finishes what is queued, closes. NULL is fine. */
 void store_close(struct store *store);
-/* Absolute or relative path of a file of the data folder: kind is "datasets" or "checkpoints". */
-void store_path(const struct store *store, const char *kind, const char *file, char *path, size_t size);
+/* A folder of files beside the database, for files.h: a borrowed descriptor. */
+enum store_directory { STORE_DATASETS, STORE_CHECKPOINTS };
+int store_directory(const struct store *store, enum store_directory directory);
 /* A write and a read through the writer thread: for readiness. */
 enum store_result store_ping(struct store *store, struct bp_error *error);
 

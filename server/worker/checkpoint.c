@@ -5,6 +5,7 @@
 #include "engine/kernels/kernels.h"
 #include "server/clock.h"
 #include "server/jobs/wire.h"
+#include "server/store/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,19 +21,20 @@ void process_checkpoint(struct process *p) {
     struct bp_trainer_state state;
     struct bp_error error = {0};
     struct stat info;
-    char path[4300];
+    char file[STORE_FILE_SIZE], what[24];
     int64_t began = clock_ms();
     /* A name of its own: the supervisor may not have taken the one before yet, and must not find this one in its place. */
-    snprintf(path, sizeof path, "%s/%s.%lld.%lld.tmp", p->folder, p->job, (long long)p->attempt, (long long)++p->checkpoints);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    snprintf(what, sizeof what, "%lld", (long long)++p->checkpoints);
+    checkpoint_file_name(p->job, p->attempt, what, file);
+    int fd = openat(WIRE_FOLDER, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bp_trainer_state(p->run.trainer, &state);
     json_t *notes = json_pack("{s:s, s:s, s:o, s:O?, s:I}", "kernels", bp_kernels_name(), "blas", bp_blas_name(), "best", run_best_json(&p->run),
                               "best_metrics", p->run.best_metrics, "threads", (json_int_t)p->training->options.threads);
     json_object_set_new(notes, "advice", advice_notes(&p->advice, &p->run));
     if (p->metrics) json_object_set(notes, "metrics", p->metrics);
     if (p->folds.folds) json_object_set_new(notes, "cross_validation", cross_validation_notes(&p->folds));
-    int failed =
-        fd < 0 ? bp_error_set(&error, "", "cannot create %s: %s", path, strerror(errno)) : schema_checkpoint_write(fd, &state, notes, &error);
+    int failed = fd < 0 ? bp_error_set(&error, "", "cannot create a file in the data folder: %s", strerror(errno))
+                        : schema_checkpoint_write(fd, &state, notes, &error);
     if (!failed && fstat(fd, &info) != 0) failed = -1;
     json_decref(notes);
     if (fd >= 0) close(fd);
@@ -42,12 +44,12 @@ void process_checkpoint(struct process *p) {
     if (failed) {
         char text[700];
         snprintf(text, sizeof text, "the checkpoint cannot be written: %s", error.message);
-        unlink(path);
+        unlinkat(WIRE_FOLDER, file, 0);
         process_event(p, "log", "warning", 0, text, NULL);
         return;
     }
     process_report(p); /* the metrics up to here are stored before the checkpoint that follows them */
-    json_t *message = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "kind", "checkpoint", "file", path, "epoch",
+    json_t *message = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "kind", "checkpoint", "file", file, "epoch",
                                 (json_int_t)(p->folds.epochs + state.epoch), "step", (json_int_t)(p->folds.steps + state.updates), "bytes",
                                 (json_int_t)info.st_size, "best", state.epoch > 0 && p->run.best_epoch == state.epoch);
     process_say(message);

@@ -13,6 +13,7 @@
 #include "server/clock.h"
 #include "server/jobs/child.h"
 #include "server/jobs/wire.h"
+#include "server/store/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -159,19 +160,19 @@ static bool commanded(void *context) {
 
 /* The trained model as a file. A disk that is full or fails is waited for: what was trained stays in memory, and a cancel or a stop ends the wait. 1:
  * it did. */
-static int write_model(struct process *p, const bp_real *weights, const char *path, json_t *document) {
+static int write_model(struct process *p, const bp_real *weights, const char *file, json_t *document) {
     json_object_set(document, "dataset", json_object_get(p->order, "dataset"));
     json_object_set_new(document, "job", json_string(p->job));
     for (bool warned = false;; warned = true) {
         struct bp_error error = {0};
         size_t size = 0;
-        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        int failed = fd < 0 ? bp_error_set(&error, "", "cannot create %s: %s", path, strerror(errno))
+        int fd = openat(WIRE_FOLDER, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        int failed = fd < 0 ? bp_error_set(&error, "", "cannot create a file in the data folder: %s", strerror(errno))
                             : schema_model_write(fd, p->training, document, weights, &size, &error);
         const int cause = errno;
         if (fd >= 0) close(fd);
         if (!failed) return 0;
-        unlink(path);
+        unlinkat(WIRE_FOLDER, file, 0);
         if (cause != ENOSPC && cause != EDQUOT && cause != EIO && cause != EROFS) {
             process_fail(p, "storage", "the model cannot be written: %s", error.message);
             return -1;
@@ -202,27 +203,23 @@ static int end_commanded(struct process *p) {
     return 0;
 }
 
-static void model_path(const struct process *p, char *path, size_t size) {
-    snprintf(path, size, "%s/%s.%lld.model.tmp", p->folder, p->job, (long long)p->attempt);
-}
-
 static int finish(struct process *p) {
-    char path[4300];
+    char file[STORE_FILE_SIZE];
     end_fit(p);
     json_t *document = run_document(&p->run, p->metrics, p->epoch);
     if (p->folds.folds) {
         json_object_set_new(document, "metrics", cross_validation_metrics(&p->folds));
         json_object_set_new(document, "cross_validation", cross_validation_json(&p->folds));
     }
-    model_path(p, path, sizeof path);
-    const int ended = write_model(p, bp_trainer_result(p->run.trainer), path, document);
+    checkpoint_file_name(p->job, p->attempt, "model", file);
+    const int ended = write_model(p, bp_trainer_result(p->run.trainer), file, document);
     if (ended != 0) {
         json_decref(document);
         return ended < 0 ? 1 : end_commanded(p);
     }
     json_t *last = process_gather(p);
     json_object_set(last, "metrics", json_object_get(document, "metrics"));
-    json_t *message = json_pack("{s:s, s:s, s:o, s:o}", "kind", "done", "file", path, "document", document, "report", last);
+    json_t *message = json_pack("{s:s, s:s, s:o, s:o}", "kind", "done", "file", file, "document", document, "report", last);
     process_say(message);
     json_decref(message);
     return 0;
@@ -248,18 +245,18 @@ static json_t *divergence(const struct process *p, int64_t epoch) {
 /* The loss is not finite any more. What was good before becomes a model of the job's own name: the latest version of the model that it trained for
  * stays what it was. */
 static int diverge(struct process *p) {
-    char path[4300];
+    char file[STORE_FILE_SIZE];
     int64_t epoch = 0;
     const bp_real *good = p->folds.fold ? NULL : bp_trainer_good(p->run.trainer, &epoch);
     json_t *document = good ? run_document(&p->run, p->metrics, epoch) : NULL;
-    model_path(p, path, sizeof path);
-    const int ended = good ? write_model(p, good, path, document) : 0;
+    checkpoint_file_name(p->job, p->attempt, "model", file);
+    const int ended = good ? write_model(p, good, file, document) : 0;
     if (ended != 0) {
         json_decref(document);
         return ended > 0 ? end_commanded(p) : 1;
     }
     json_t *message = json_pack("{s:s, s:o, s:o}", "kind", "failed", "error", divergence(p, good ? epoch : 0), "report", process_gather(p));
-    if (good) json_object_set_new(message, "file", json_string(path));
+    if (good) json_object_set_new(message, "file", json_string(file));
     if (good) json_object_set(message, "document", document);
     process_say(message);
     json_decref(message);
@@ -417,7 +414,6 @@ int worker_run(void) {
     }
     confine(p.order);
     p.job = json_string_value(json_object_get(p.order, "job"));
-    p.folder = json_string_value(json_object_get(p.order, "folder"));
     p.attempt = json_integer_value(json_object_get(p.order, "attempt"));
     p.events = json_array();
     p.warnings = json_object_get(p.order, "warnings");

@@ -12,7 +12,7 @@ enum command { COMMAND_NONE, COMMAND_CANCEL, COMMAND_STOP };
 
 struct process {
     json_t *order; /* the first frame */
-    const char *job, *folder;
+    const char *job;
     int64_t attempt;
     struct schema_training *training;       /* as the spec has it */
     struct schema_training *fit;            /* what is being trained: the same, or that of a fold */

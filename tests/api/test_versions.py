@@ -113,7 +113,7 @@ def test_killed_while_rows_are_added(fresh):
 
 def test_a_file_system_without_hard_links(fresh, tmp_path):
     """There a version is a copy with the rows behind it."""
-    no_links = harness.preload_library(tmp_path, "no_links", "#include <errno.h>\nint link(const char *a, const char *b) { (void)a, (void)b; errno = EPERM; return -1; }\n")
+    no_links = harness.preload_library(tmp_path, "no_links", "#include <errno.h>\nint linkat(int a, const char *b, int c, const char *d, int e) { (void)a, (void)b, (void)c, (void)d, (void)e; errno = EPERM; return -1; }\n")
     server = fresh(env={"LD_PRELOAD": str(no_links)})
     server.post_csv("data", csv_rows(30000))
     first = rows(server, "data")

@@ -5,9 +5,9 @@ Suite *suite_server_settings(void);
 Suite *suite_server_wire(void);
 
 int main(void) {
-    Suite *suites[] = {suite_server_settings(), suite_server_wire(), suite_store_folder(),     suite_store_datasets(),
-                       suite_store_models(),    suite_store_jobs(),  suite_store_reports(),    suite_store_events(),
-                       suite_store_writer(),    suite_store_disk(),  suite_store_allocations()};
+    Suite *suites[] = {suite_server_settings(), suite_server_wire(), suite_store_folder(),      suite_store_datasets(),
+                       suite_store_models(),    suite_store_jobs(),  suite_store_reports(),     suite_store_events(),
+                       suite_store_writer(),    suite_store_disk(),  suite_store_allocations(), suite_store_files()};
     SRunner *runner = srunner_create(NULL);
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) srunner_add_suite(runner, suites[i]);
     srunner_run_all(runner, CK_ENV);

@@ -154,8 +154,8 @@ static void database_make_private(const struct store *store) {
 
 /* ---- files ---- */
 
-void store_path(const struct store *store, const char *kind, const char *file, char *path, size_t size) {
-    snprintf(path, size, "%s/%s/%s", store->folder, kind, file);
+int store_directory(const struct store *store, enum store_directory directory) {
+    return directory == STORE_DATASETS ? store->datasets : store->checkpoints;
 }
 
 enum store_result store_file_settle(struct store *store, const char *kind, const char *file, struct bp_error *error) {

@@ -68,6 +68,7 @@ const char *told(const char *id);
 
 /* One of each test file. */
 Suite *suite_store_allocations(void);
+Suite *suite_store_files(void);
 Suite *suite_store_folder(void);
 Suite *suite_store_datasets(void);
 Suite *suite_store_models(void);

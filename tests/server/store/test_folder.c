@@ -23,10 +23,6 @@ START_TEST(a_new_folder_is_private) {
     snprintf(sub, sizeof sub, "%sbackpropd.db", path);
     ck_assert_int_eq(stat(sub, &status), 0);
     ck_assert_uint_eq(status.st_mode & 0777, 0600);
-    store_path(other, "datasets", "a.bpc", sub, sizeof sub);
-    path[strlen(path) - 1] = '\0';
-    ck_assert_int_eq(strncmp(sub, path, strlen(path)), 0);
-    ck_assert_str_eq(sub + strlen(path), "/datasets/a.bpc");
     store_close(other);
 }
 END_TEST

@@ -120,7 +120,8 @@ int command_serve(int argc, char **argv) {
     atomic_store(&server.draining, true);
     supervisor_stop(server.supervisor);
     http_stop(server.http);
-    supervisor_close(server.supervisor);
+    http_free(server.http);
+    supervisor_free(server.supervisor);
     bfloat16_free(server.bfloat16);
     model_cache_free(server.model_cache);
     store_close(server.store);

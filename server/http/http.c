@@ -455,6 +455,10 @@ void http_stop(struct http *http) {
     }
     stop_workers(http);
     MHD_stop_daemon(http->daemon);
+}
+
+void http_free(struct http *http) {
+    if (!http) return;
     free(http->workers);
     free(http);
 }

@@ -11,8 +11,10 @@ int api_key_read(const char *path, char **key, struct bp_error *error);
 int http_listen_check(const char *address, bool has_key, struct bp_error *error);
 /* render: an event as JSON, the same in lists and in streams. */
 int http_start(struct server *server, json_t *(*render)(const struct store_event *event), struct bp_error *error);
-/* Ends streams, lets requests in flight finish, stops. The hub is left for the store's last commits: hub_free after store_close. */
+/* Ends streams, lets requests in flight finish, ends its threads. The hub is left for the store's last commits: hub_free after store_close. */
 void http_stop(struct http *http);
+/* Releases it, after http_stop. NULL is fine, here and above. */
+void http_free(struct http *http);
 struct hub *http_hub(struct http *http);
 /* Finishes a request that a handler left waiting (stage REQUEST_WORKING): it is asked again. */
 void http_resume(struct request *request);

@@ -416,7 +416,8 @@ static void *supervise(void *context) {
     }
 }
 
-static void supervisor_free(struct supervisor *s) {
+void supervisor_free(struct supervisor *s) {
+    if (!s) return;
     if (s->poke >= 0) close(s->poke);
     pthread_mutex_destroy(&s->lock);
     free(s->troubles);
@@ -465,10 +466,6 @@ void supervisor_stop(struct supervisor *s) {
     supervisor_poke(s);
     if (s->started) pthread_join(s->thread, NULL);
     s->started = false;
-}
-
-void supervisor_close(struct supervisor *s) {
-    if (s) supervisor_free(s);
 }
 
 int supervisor_slots(const struct supervisor *s) {

@@ -16,7 +16,7 @@ void supervisor_poke(struct supervisor *supervisor);
 /* Running jobs write a checkpoint and go back to the queue, within drain_seconds; then the thread ends. */
 void supervisor_stop(struct supervisor *supervisor);
 /* Releases it, once nobody asks it any more. NULL is fine, here and above. */
-void supervisor_close(struct supervisor *supervisor);
+void supervisor_free(struct supervisor *supervisor);
 /* Whether the store cannot take what this job has reported, and why, in a sentence. Any thread. */
 bool supervisor_trouble(struct supervisor *supervisor, const char *job, char *text, size_t size);
 int supervisor_slots(const struct supervisor *supervisor);

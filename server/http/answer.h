@@ -37,4 +37,16 @@ int problem_status(enum problem code);
 /* The problem as JSON, for tests and streams. */
 json_t *problem_json(const struct request *request, enum problem code, const char *detail, json_t *errors);
 
+/* A page of a list: items side by side as the store gives them. */
+struct listing {
+    const void *items;
+    size_t item_size;
+    int32_t count;
+    bool has_more, exact;                                         /* exact: as answer_json_exact */
+    json_t *(*render)(struct request *request, const void *item); /* NULL: answered with a problem */
+    const char *(*id)(const void *item, char text[24]);           /* what `after` takes; text may hold it */
+};
+#define LISTING(list) .items = (list).items, .item_size = sizeof *(list).items, .count = (list).count
+void answer_list(struct request *request, const struct listing *list);
+
 #endif

@@ -252,3 +252,21 @@ json_t *document_json(const char *text) {
     json_t *json = text ? schema_json_load(text, strlen(text), JSON_DECODE_ANY, NULL) : NULL;
     return json ? json : json_null();
 }
+
+void answer_list(struct request *r, const struct listing *list) {
+    char first[24], last[24];
+    const char *items = list->items, *end = items + (size_t)list->count * list->item_size;
+    json_t *data = json_array();
+    for (const char *item = items; item < end; item += list->item_size) {
+        json_t *one = list->render(r, item);
+        if (!one && r->status) {
+            json_decref(data);
+            return;
+        }
+        json_array_append_new(data, one);
+    }
+    const char *from = list->count ? list->id(items, first) : NULL, *to = list->count ? list->id(end - list->item_size, last) : NULL;
+    json_t *json = list_json(data, from, to, list->has_more);
+    if (list->exact) answer_json_exact(r, 200, json);
+    else answer_json(r, 200, json);
+}

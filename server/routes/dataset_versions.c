@@ -50,22 +50,19 @@ json_t *dataset_used_json(struct request *r, const struct store_dataset *d) {
     return json;
 }
 
-/* The page's data; NULL: answered. */
-static json_t *page(struct request *r, const struct store_datasets *found) {
-    json_t *data = json_array();
-    for (int32_t i = 0; i < found->count; i++) {
-        json_t *json = dataset_used_json(r, &found->items[i]);
-        if (!json) {
-            json_decref(data);
-            return NULL;
-        }
-        json_array_append_new(data, json);
-    }
-    return data;
+static json_t *listed(struct request *r, const void *item) {
+
+    return dataset_used_json(r, item);
+}
+
+static const char *version_at(const void *item, char text[24]) {
+    const struct store_dataset *d = item;
+    snprintf(text, 24, "%lld", (long long)d->version);
+    return text;
 }
 
 static void list(struct request *r) {
-    char name[STORE_NAME_SIZE], first[24], last[24];
+    char name[STORE_NAME_SIZE];
     int64_t version, from;
     int32_t limit;
     const char *after;
@@ -88,12 +85,7 @@ static void list(struct request *r) {
         store_datasets_free(&found);
         return;
     }
-    json_t *data = page(r, &found);
-    if (data && found.count) {
-        snprintf(first, sizeof first, "%lld", (long long)found.items[0].version);
-        snprintf(last, sizeof last, "%lld", (long long)found.items[found.count - 1].version);
-    }
-    if (data) answer_json_exact(r, 200, list_json(data, found.count ? first : NULL, found.count ? last : NULL, found.has_more));
+    answer_list(r, &(struct listing){LISTING(found), .has_more = found.has_more, .exact = true, .render = listed, .id = version_at});
     store_datasets_free(&found);
 }
 

@@ -105,6 +105,17 @@ static void inspect(struct request *r) {
     if (fd >= 0) close(fd);
 }
 
+static json_t *listed(struct request *r, const void *item) {
+    (void)r;
+    return dataset_json(item);
+}
+
+static const char *name_at(const void *item, char text[24]) {
+    const struct store_dataset *d = item;
+    (void)text;
+    return d->name;
+}
+
 static void list(struct request *r) {
     int32_t limit;
     const char *after;
@@ -116,10 +127,7 @@ static void list(struct request *r) {
         answer_store(r, result, &error, "datasets");
         return;
     }
-    json_t *data = json_array();
-    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, dataset_json(&found.items[i]));
-    answer_json_exact(
-        r, 200, list_json(data, found.count ? found.items[0].name : NULL, found.count ? found.items[found.count - 1].name : NULL, found.has_more));
+    answer_list(r, &(struct listing){LISTING(found), .has_more = found.has_more, .exact = true, .render = listed, .id = name_at});
     store_datasets_free(&found);
 }
 

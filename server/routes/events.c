@@ -34,10 +34,21 @@ static bool last_event(struct request *r, int64_t preset, int64_t *after) {
     return false;
 }
 
+static json_t *listed(struct request *r, const void *item) {
+    (void)r;
+    return event_json(item);
+}
+
+static const char *event_id(const void *item, char text[24]) {
+    const struct store_event *e = item;
+    snprintf(text, 24, "%lld", (long long)e->id);
+    return text;
+}
+
 static void list_of(struct request *r, const char *job) {
     int32_t limit;
     const char *after, *type = request_query(r, "type");
-    char first[24], last[24], *end = NULL;
+    char *end = NULL;
     struct store_events found = {0};
     struct bp_error error = {0};
     if (!request_paging(r, &limit, &after)) return;
@@ -56,13 +67,7 @@ static void list_of(struct request *r, const char *job) {
         answer_store(r, result, &error, "events");
         return;
     }
-    json_t *data = json_array();
-    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, event_json(&found.items[i]));
-    if (found.count) {
-        snprintf(first, sizeof first, "%lld", (long long)found.items[0].id);
-        snprintf(last, sizeof last, "%lld", (long long)found.items[found.count - 1].id);
-    }
-    answer_json(r, 200, list_json(data, found.count ? first : NULL, found.count ? last : NULL, found.has_more));
+    answer_list(r, &(struct listing){LISTING(found), .has_more = found.has_more, .render = listed, .id = event_id});
     store_events_free(&found);
 }
 
@@ -109,6 +114,20 @@ static void all_events(struct request *r) {
     if (last_event(r, newest, &after)) hub_stream(http_hub(r->server->http), r, NULL, after);
 }
 
+static json_t *listed_checkpoint(struct request *r, const void *item) {
+    const struct store_checkpoint *c = item;
+    (void)r;
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:o}", "object", "checkpoint", "id", c->id, "job", c->job, "attempt",
+                     (json_int_t)c->attempt, "epoch", (json_int_t)c->epoch, "step", (json_int_t)c->step, "bytes", (json_int_t)c->bytes, "best",
+                     c->best, "created_at", time_json(c->created_at));
+}
+
+static const char *checkpoint_id(const void *item, char text[24]) {
+    const struct store_checkpoint *c = item;
+    (void)text;
+    return c->id;
+}
+
 static void checkpoints(struct request *r) {
     struct store_checkpoints found = {0};
     struct bp_error error = {0};
@@ -118,14 +137,7 @@ static void checkpoints(struct request *r) {
         answer_store(r, result, &error, "checkpoints");
         return;
     }
-    json_t *data = json_array();
-    for (int32_t i = 0; i < found.count; i++) {
-        const struct store_checkpoint *c = &found.items[i];
-        json_array_append_new(data, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:o}", "object", "checkpoint", "id", c->id, "job", c->job,
-                                              "attempt", (json_int_t)c->attempt, "epoch", (json_int_t)c->epoch, "step", (json_int_t)c->step, "bytes",
-                                              (json_int_t)c->bytes, "best", c->best, "created_at", time_json(c->created_at)));
-    }
-    answer_json(r, 200, list_json(data, found.count ? found.items[0].id : NULL, found.count ? found.items[found.count - 1].id : NULL, false));
+    answer_list(r, &(struct listing){LISTING(found), .has_more = false, .render = listed_checkpoint, .id = checkpoint_id});
     store_checkpoints_free(&found);
 }
 

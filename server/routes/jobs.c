@@ -112,6 +112,17 @@ static bool dataset_filter(struct request *r, const char *text, struct store_job
     return false;
 }
 
+static json_t *listed(struct request *r, const void *item) {
+
+    return job_json(r->server, item);
+}
+
+static const char *id_at(const void *item, char text[24]) {
+    const struct store_job *j = item;
+    (void)text;
+    return j->id;
+}
+
 static void list(struct request *r) {
     struct store_job_filter filter = {0};
     struct store_jobs found = {0};
@@ -142,10 +153,7 @@ static void list(struct request *r) {
         answer_store(r, result, &error, "jobs");
         return;
     }
-    json_t *data = json_array();
-    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, job_json(r->server, &found.items[i]));
-    answer_json(r, 200,
-                list_json(data, found.count ? found.items[0].id : NULL, found.count ? found.items[found.count - 1].id : NULL, found.has_more));
+    answer_list(r, &(struct listing){LISTING(found), .has_more = found.has_more, .render = listed, .id = id_at});
     store_jobs_free(&found);
 }
 

@@ -67,6 +67,17 @@ static void create(struct request *r) {
     json_decref(body);
 }
 
+static json_t *listed(struct request *r, const void *item) {
+    (void)r;
+    return model_json(item);
+}
+
+static const char *name_at(const void *item, char text[24]) {
+    const struct store_model *m = item;
+    (void)text;
+    return m->name;
+}
+
 static void list(struct request *r) {
     int32_t limit;
     const char *after;
@@ -78,10 +89,7 @@ static void list(struct request *r) {
         answer_store(r, result, &error, "models");
         return;
     }
-    json_t *data = json_array();
-    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, model_json(&found.items[i]));
-    answer_json(r, 200,
-                list_json(data, found.count ? found.items[0].name : NULL, found.count ? found.items[found.count - 1].name : NULL, found.has_more));
+    answer_list(r, &(struct listing){LISTING(found), .has_more = found.has_more, .render = listed, .id = name_at});
     store_models_free(&found);
 }
 
@@ -132,8 +140,19 @@ static void delete_model(struct request *r) {
     else answer_bytes(r, 204, NULL, NULL, 0);
 }
 
+static json_t *listed_version(struct request *r, const void *item) {
+    (void)r;
+    return version_json(item);
+}
+
+static const char *version_at(const void *item, char text[24]) {
+    const struct store_version *v = item;
+    snprintf(text, 24, "%lld", (long long)v->version);
+    return text;
+}
+
 static void list_versions(struct request *r) {
-    char name[STORE_NAME_SIZE], first[24], last[24];
+    char name[STORE_NAME_SIZE];
     int64_t version, from;
     int32_t limit;
     const char *after;
@@ -149,13 +168,7 @@ static void list_versions(struct request *r) {
         answer_no_model(r, result, &error, name);
         return;
     }
-    json_t *data = json_array();
-    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, version_json(&found.items[i]));
-    if (found.count) {
-        snprintf(first, sizeof first, "%lld", (long long)found.items[0].version);
-        snprintf(last, sizeof last, "%lld", (long long)found.items[found.count - 1].version);
-    }
-    answer_json(r, 200, list_json(data, found.count ? first : NULL, found.count ? last : NULL, found.has_more));
+    answer_list(r, &(struct listing){LISTING(found), .has_more = found.has_more, .render = listed_version, .id = version_at});
     store_versions_free(&found);
 }
 

@@ -73,6 +73,44 @@ START_TEST(an_absurd_length_is_refused) {
 }
 END_TEST
 
+/* What is no JSON becomes an empty message, which says nothing and is passed over; the frame behind it is read. */
+START_TEST(a_malformed_frame_does_not_hide_the_next) {
+    static const char *const bad[] = {"", "{", "nonsense", "{\"kind\":\"done\"", "\xff\xfe", "{\"a\":1}{}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct schema_text buffer = {.limit = 1 << 20};
+        open_pair();
+        ck_assert_int_eq(wire_send_text(pair[0], bad[i], strlen(bad[i])), 0);
+        ck_assert_int_eq(wire_send_text(pair[0], "{\"kind\":\"report\"}", 17), 0);
+        ck_assert_int_eq(wire_read(pair[1], &buffer), 0);
+        json_t *first = wire_take(&buffer), *second = wire_take(&buffer);
+        ck_assert_msg(first && json_object_size(first) == 0, "%s", bad[i]);
+        ck_assert_str_eq(json_string_value(json_object_get(second, "kind")), "report");
+        ck_assert(!wire_pending(&buffer));
+        json_decref(first);
+        json_decref(second);
+        free(buffer.bytes);
+        /* a job process that gets such an order has none */
+        ck_assert_int_eq(wire_send_text(pair[0], bad[i], strlen(bad[i])), 0);
+        ck_assert_ptr_null(wire_receive(pair[1]));
+        close(pair[0]);
+        close(pair[1]);
+    }
+}
+END_TEST
+
+START_TEST(a_frame_that_is_cut_short_is_none) {
+    struct schema_text buffer = {.limit = 1 << 20};
+    open_pair();
+    ck_assert_int_eq(write(pair[0], "\x10\x00\x00\x00{\"kind\"", 11), 11);
+    close(pair[0]);
+    ck_assert_int_eq(wire_read(pair[1], &buffer), -1);
+    ck_assert(!wire_pending(&buffer));
+    ck_assert_ptr_null(wire_take(&buffer));
+    close(pair[1]);
+    free(buffer.bytes);
+}
+END_TEST
+
 Suite *suite_server_wire(void) {
     Suite *suite = suite_create("server/wire");
     TCase *tests = tcase_create("wire");
@@ -80,6 +118,8 @@ Suite *suite_server_wire(void) {
     tcase_add_test(tests, frames_come_out_of_pieces);
     tcase_add_test(tests, a_buffer_has_its_maximum);
     tcase_add_test(tests, an_absurd_length_is_refused);
+    tcase_add_test(tests, a_malformed_frame_does_not_hide_the_next);
+    tcase_add_test(tests, a_frame_that_is_cut_short_is_none);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -53,7 +53,7 @@ def test_problem_shape(server):
 def test_odd_bytes_in_paths(server, path):
     """Bytes that are no UTF-8, a NUL, line ends: a whole problem, no header of the client's making, no other thing than asked for."""
     answer = server.get(path)
-    assert answer.status in (400, 404, 414) and "X-Evil" not in answer.headers, answer
+    assert answer.status == 404 and "X-Evil" not in answer.headers, answer
     harness.check_component(server, "Problem", answer.json)
 
 
@@ -373,11 +373,11 @@ def test_cors(server, fresh):
 
 def test_idempotent_posts_are_answered_again(server):
     name = unique("again")
-    for path, body in (("/v1/models", {"name": name, "layers": []}), ("/v1/datasets", {"name": name, "records": [{"a": 1}]}), ("/v1/jobs", xor())):
+    for path, body, status in (("/v1/models", {"name": name, "layers": []}, 201), ("/v1/datasets", {"name": name, "records": [{"a": 1}]}, 201), ("/v1/jobs", xor(), 202)):
         key = {"Idempotency-Key": unique("any text, ü")}
         key = {"Idempotency-Key": key["Idempotency-Key"].encode().decode("latin1")}
         first, second = (server.post(path, body, headers=key) for _ in range(2))
-        assert first.status in (201, 202) and "Idempotency-Replayed" not in first.headers
+        assert first.status == status and "Idempotency-Replayed" not in first.headers
         assert (second.status, second.json, second.headers["Location"]) == (first.status, first.json, first.headers["Location"])
         assert second.headers["Idempotency-Replayed"] == "true" and second.headers["X-Request-Id"] != first.headers["X-Request-Id"]
         other = server.post(path, {**body, "metadata": {}} if path == "/v1/jobs" else {**body, "name": unique("other")}, headers=key)

@@ -5,11 +5,22 @@
 
 int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i) {
     const bp_real *p = call->predictions + (size_t)i * (size_t)call->width; /* (width) */
+    if (call->threshold > 0 && call->width <= 2) return (double)p[call->width - 1] >= call->threshold;
     if (call->width == 1) return p[0] >= (call->scores ? 0 : (bp_real)0.5);
     int32_t best = 0;
     for (int32_t j = 1; j < call->width; j++)
         if (p[j] > p[best]) best = j;
     return best;
+}
+
+int32_t bp_metric_wrong_labels(const struct bp_metric_call *call, int32_t i) {
+    const size_t first = (size_t)i * (size_t)call->width;
+    int32_t wrong = 0;
+    for (int32_t j = 0; j < call->width; j++) {
+        const bool has = call->y[first + (size_t)j] >= (bp_real)0.5;
+        wrong += ((double)call->predictions[first + (size_t)j] >= (call->thresholds ? call->thresholds[j] : 0.5)) != has;
+    }
+    return wrong;
 }
 
 int64_t bp_counts_size(int32_t classes, int32_t width, int64_t samples) {

@@ -7,14 +7,17 @@
 
 #include <math.h>
 
-enum bp_metric_kind { BP_METRIC_CLASSIFICATION = 1, BP_METRIC_REGRESSION = 2 };
+/* MULTILABEL: of all labels of a sample at once. A metric of classification is measured for each of several labels, as two classes. */
+enum bp_metric_kind { BP_METRIC_CLASSIFICATION = 1, BP_METRIC_REGRESSION = 2, BP_METRIC_MULTILABEL = 4 };
 
 struct bp_metric_call {
-    int32_t batch, width; /* predictions (B, width): probabilities of the classes, of class 1 when width is 1, or values */
-    int32_t classes;      /* classification: number of classes, at least 2; else 0 */
-    bool scores;          /* classification: predictions are scores, any numbers, with 0 between the classes when width is 1 */
+    int32_t batch, width;     /* predictions (B, width): probabilities of the classes, of class 1 when width is 1, or values */
+    int32_t classes;          /* classification: number of classes, at least 2; else 0 */
+    bool scores;              /* classification: predictions are scores, any numbers, with 0 between the classes when width is 1 */
+    double threshold;         /* two classes, probabilities: class 1 is predicted from that on; 0: the more probable class */
+    const double *thresholds; /* MULTILABEL: (width) of each label; NULL: 0.5 */
     const bp_real *predictions;
-    const bp_real *y;              /* (B, 1) class numbers, or (B, width) values */
+    const bp_real *y;              /* (B, 1) class numbers, or (B, width) values; MULTILABEL: (B, width) 0 or 1 */
     const bp_real *weights;        /* (B) or NULL */
     double unit, origin;           /* regression: a value v of the network means v * unit + origin in the target's own unit */
     const double *units, *origins; /* (width) of each number of a row, instead; NULL: all alike */
@@ -57,7 +60,10 @@ static inline double bp_metric_mean(const double *state, int32_t width) {
     return weight > 0 ? sum / weight : (double)NAN;
 }
 
-/* For classification: the predicted class of sample i: the largest probability or score, or p >= 0.5 (a score >= 0) when width is 1. */
+/* For classification: the predicted class of sample i: the largest probability or score, or p >= 0.5 (a score >= 0) when width is 1; of two classes
+ * as the threshold says. */
 int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i);
+/* MULTILABEL: how many labels of sample i are predicted wrongly. */
+int32_t bp_metric_wrong_labels(const struct bp_metric_call *call, int32_t i);
 
 #endif

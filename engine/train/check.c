@@ -71,7 +71,8 @@ void bp_trainer_list_series(struct bp_trainer *trainer) {
     }
     for (int32_t k = 0; k < outputs; k++) /* behind the others, whose names stay as they are whatever a column is called */
         for (int32_t j = 0; j < targets_of(&trainer->options.tasks[k]); j++)
-            for (int32_t m = 0; m < trainer->options.tasks[k].metrics_count; m++) add_series(trainer, k, m, j);
+            for (int32_t m = 0; m < trainer->options.tasks[k].metrics_count; m++)
+                if (!(trainer->options.tasks[k].metrics[m]->kinds & BP_METRIC_MULTILABEL)) add_series(trainer, k, m, j);
 }
 
 int32_t bp_train_metrics_most(const struct bp_network *network, const struct bp_train_options *options) {
@@ -106,7 +107,9 @@ int32_t bp_train_metric_names(const struct bp_network *network, const struct bp_
 
 static int check_metrics(const struct bp_task *task, struct bp_error *error) {
     char pointer[64];
-    const unsigned kind = task->classes ? BP_METRIC_CLASSIFICATION : BP_METRIC_REGRESSION;
+    const unsigned kind = task->multilabel ? BP_METRIC_CLASSIFICATION | BP_METRIC_MULTILABEL
+                          : task->classes  ? BP_METRIC_CLASSIFICATION
+                                           : BP_METRIC_REGRESSION;
     if (task->metrics_count < 0 || task->metrics_count > BP_METRICS_MAX)
         return bp_error_set(error, "/metrics", "%d metrics are too many; at most %d are allowed", (int)task->metrics_count, BP_METRICS_MAX);
     for (int32_t m = 0; m < task->metrics_count; m++) {
@@ -114,7 +117,10 @@ static int check_metrics(const struct bp_task *task, struct bp_error *error) {
         if (!task->metrics[m]) return bp_error_set(error, pointer, "there is no such metric");
         if (!(task->metrics[m]->kinds & kind))
             return bp_error_set(error, pointer, "%s does not suit %s; it is a metric of %s", task->metrics[m]->entry.name,
-                                task->classes ? "classification" : "regression", task->classes ? "regression" : "classification");
+                                task->classes ? "classification" : "regression",
+                                task->metrics[m]->kinds & BP_METRIC_MULTILABEL ? "several labels a row"
+                                : task->classes                                ? "regression"
+                                                                               : "classification");
         if (task->scores && task->metrics[m]->probabilities)
             return bp_error_set(error, pointer, "%s needs probabilities, but the output gives scores; use a loss such as cross_entropy",
                                 task->metrics[m]->entry.name);
@@ -140,7 +146,7 @@ static int check_classes(const struct bp_network *network, int32_t k, const stru
                             bp_shape_text(&output->shape, text, sizeof text), (int)wanted, wanted > 1 ? "es" : "",
                             wanted > 1 ? "keep the steps up to the last layer" : "put a flatten layer before the last");
     }
-    if (task->classes && task->targets > 1) {
+    if (task->multilabel) {
         if (task->classes == 2 && width == task->targets && !class_loss) return 0;
         return bp_error_set(error, "/layers",
                             "the output has %d numbers, but there are %d labels; use %d units with sigmoid and binary_cross_entropy", (int)width,

@@ -45,7 +45,7 @@ static int64_t sums_count(const struct bp_network *network, const struct bp_trai
             const struct bp_metric_ops *metric = options->tasks[k].metrics[m];
             const bool measured = part == BP_VALIDATION ? rows[BP_VALIDATION] > 0 : !metric->whole || rows[BP_VALIDATION] <= 0;
             if (state) state[k][m] = measured ? count : -1;
-            const bool labels = options->tasks[k].classes && options->tasks[k].targets > 1;
+            const bool labels = options->tasks[k].multilabel && !(metric->kinds & BP_METRIC_MULTILABEL);
             const int64_t states = labels ? options->tasks[k].targets : 1;
             if (measured)
                 count += states * metric->state_size(options->tasks[k].classes, labels ? 1 : points_width(network, k),

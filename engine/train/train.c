@@ -130,7 +130,7 @@ static void pass_by_rows(struct bp_trainer *trainer, bool whole, double *weight)
 /* What the metrics of an output compare with: its targets, or their classes when they are one-hot (B, width). */
 static const bp_real *truth_of(const struct bp_trainer *trainer, struct bp_shard *shard, int32_t k) {
     const bool one_hot =
-        trainer->options.tasks[k].classes && trainer->options.tasks[k].targets < 2 && trainer->network->outputs[k].loss->target == BP_TARGET_VALUES;
+        trainer->options.tasks[k].classes && !trainer->options.tasks[k].multilabel && trainer->network->outputs[k].loss->target == BP_TARGET_VALUES;
     const struct bp_metric_call rows = {.batch = shard->count, .width = trainer->target_width[k], .predictions = shard->targets[k]};
     if (!one_hot) return shard->calls[k].y; /* of classes by position: with one for each */
     for (int32_t i = 0; i < shard->count; i++) shard->classes[i] = (bp_real)bp_metric_class(&rows, i);
@@ -165,6 +165,7 @@ static void update_by_label(const struct bp_metric_ops *metric, double *state, c
         for (int32_t first = 0; first < all->batch; first += SOME) {
             one.batch = all->batch - first < SOME ? all->batch - first : SOME;
             one.weights = all->weights ? all->weights + first : NULL;
+            one.threshold = all->thresholds ? all->thresholds[j] : 0;
             for (int32_t i = 0; i < one.batch; i++) {
                 const size_t at = (size_t)(first + i) * (size_t)labels + (size_t)j;
                 p[i] = all->predictions[at];
@@ -185,6 +186,8 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
                                   .width = bp_loss_keep_points(output->loss, output->values, loss),
                                   .classes = task->classes,
                                   .scores = task->scores,
+                                  .threshold = task->thresholds && !task->multilabel ? task->thresholds[0] : 0,
+                                  .thresholds = task->multilabel ? task->thresholds : NULL,
                                   .predictions = loss->z,
                                   .y = truth_of(trainer, shard, k),
                                   .weights = loss->counts,
@@ -197,7 +200,8 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
         const int64_t state = trainer->metric_state[part][k][m];
         call.numbers = task->metric_numbers[m];
         if (state < 0) continue;
-        if (task->classes && task->targets > 1) update_by_label(task->metrics[m], sums + state, &call, task->targets);
+        if (task->multilabel && !(task->metrics[m]->kinds & BP_METRIC_MULTILABEL))
+            update_by_label(task->metrics[m], sums + state, &call, task->targets);
         else if (task->units && call.batch > shard->count) update_by_step(task->metrics[m], sums + state, &call, shard->count);
         else task->metrics[m]->update(sums + state, &call);
     }
@@ -365,7 +369,7 @@ static double value_of(const struct bp_trainer *trainer, const struct bp_series 
     const struct bp_task *task = &trainer->options.tasks[series->output];
     const struct bp_metric_ops *metric = task->metrics[series->metric];
     double *state = sums + trainer->metric_state[series->part][series->output][series->metric], sum = 0;
-    if (task->targets < 2) return metric->result(state, task->classes, trainer->points_width[series->output]);
+    if (task->targets < 2 || metric->kinds & BP_METRIC_MULTILABEL) return metric->result(state, task->classes, trainer->points_width[series->output]);
     const int64_t each = metric->state_size(task->classes, 1, trainer->metric_samples[series->part][series->output]);
     int32_t defined = 0;
     if (series->target >= 0) return metric->result(state + each * series->target, task->classes, 1);

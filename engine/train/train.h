@@ -55,9 +55,10 @@ struct bp_task {
     const double *class_weights;   /* classification by position: (classes) what a position of each counts in training; NULL: 1. The caller's */
     double unit, origin;           /* regression: see metric.h */
     const double *units, *origins; /* of each number of the target, instead; NULL: all alike. The caller's */
-    int32_t targets; /* targets side by side, a number each, or (with classes, which is 2) a label each; 0 or 1: all numbers are one target. Of
-                        several, a metric is */
-                     /* the mean of each one's, which is reported too when there is name_of */
+    bool multilabel;               /* classification: each number of the target is a label, 0 or 1, and `classes` is 2 */
+    const double *thresholds;      /* classification: (targets) of the labels, or that of class 1 of two; NULL: 0.5. The caller's */
+    int32_t targets; /* targets side by side, a number or a label each; 0 or 1: all numbers are one target. Of several, a metric is the mean of each
+                        one's, which is reported too when there is name_of */
     const char *(*name_of)(const void *names, int32_t target); /* the name of each target; NULL: only the mean is reported */
     const void *names;                                         /* the caller's */
     int32_t metrics_count;

@@ -62,7 +62,7 @@ static const char *blanks(const char *p, const char *end) {
 /* Closes the array at the current depth; its length must be that of its sisters. */
 static const char *close_array(struct array_walk *w) {
     int32_t d = --w->depth;
-    if (w->counts[d] == 0) return "an array in it is empty";
+    if (w->counts[d] == 0) return "an array in it is empty; for lists of labels give the column the type labels";
     if (w->closed[d] && w->counts[d] != w->shape.dims[d]) return "its rows differ in length";
     if (w->counts[d] > INT32_MAX) return "it is too large";
     w->closed[d] = true, w->shape.dims[d] = (int32_t)w->counts[d];
@@ -84,7 +84,7 @@ const char *schema_cell_array(const char *text, size_t size, float *out, int64_t
             if (w.depth > 0) w.counts[w.depth - 1]++;
             w.counts[w.depth++] = 0;
             p = blanks(p + 1, end);
-            if (p < end && *p == ']') return "an array in it is empty";
+            if (p < end && *p == ']') return "an array in it is empty; for lists of labels give the column the type labels";
         } else if (value_next) {
             double value = NAN;
             const bool missing = end - p >= 4 && memcmp(p, "null", 4) == 0;

@@ -37,7 +37,8 @@ bool column_kind_fits(enum schema_type type, enum block_kind kind) {
     switch (type) {
     case SCHEMA_NUMERIC:
     case SCHEMA_DATETIME: return kind != BLOCK_U32 && kind != BLOCK_TEXT;
-    case SCHEMA_TEXT: return kind == BLOCK_NONE || kind == BLOCK_TEXT;
+    case SCHEMA_TEXT:
+    case SCHEMA_LABELS: return kind == BLOCK_NONE || kind == BLOCK_TEXT;
     case SCHEMA_CATEGORICAL: return kind == BLOCK_NONE || kind == BLOCK_U8 || kind == BLOCK_U16 || kind == BLOCK_U32;
     case SCHEMA_BOOLEAN: return kind == BLOCK_NONE || kind == BLOCK_U8;
     case SCHEMA_TENSOR: return kind == BLOCK_NONE || kind == BLOCK_U8 || kind == BLOCK_F32;
@@ -57,7 +58,8 @@ static size_t group_size_max(const struct column_values *columns, int32_t count,
             narrow = column_block_size(BLOCK_I32, true, rows, 1);
             if (narrow > size) size = narrow;
             break;
-        case SCHEMA_TEXT: size = column_block_size(BLOCK_TEXT, false, rows, 1); break;
+        case SCHEMA_TEXT:
+        case SCHEMA_LABELS: size = column_block_size(BLOCK_TEXT, false, rows, 1); break;
         case SCHEMA_CATEGORICAL: size = column_block_size(BLOCK_U32, false, rows, 1); break;
         case SCHEMA_BOOLEAN: size = column_block_size(BLOCK_U8, false, rows, 1); break;
         case SCHEMA_TENSOR: size = column_block_size(BLOCK_F32, true, rows, columns[c].per_cell); break;
@@ -320,7 +322,7 @@ static int put_block(struct column_file *file, const struct column_values *v, in
     enum block_kind kind;
     const bool numeric = schema_type_is_number(v->type);
     if (numeric) kind = narrowest(v->numbers, rows, &bitmap);
-    else if (v->type == SCHEMA_TEXT) kind = any_texts(v->texts, rows) ? BLOCK_TEXT : BLOCK_NONE;
+    else if (column_holds_texts(v->type)) kind = any_texts(v->texts, rows) ? BLOCK_TEXT : BLOCK_NONE;
     else if (v->type == SCHEMA_TENSOR) kind = narrowest_tensors(v, rows, &bitmap);
     else kind = narrowest_codes(v->codes, rows);
     if (kind == BLOCK_NONE || (numeric && kind >= BLOCK_F32)) bitmap = false;
@@ -333,7 +335,7 @@ static int put_block(struct column_file *file, const struct column_values *v, in
     if (numeric) put_numbers(v->numbers, rows, kind, out);
     else if (kind == BLOCK_TEXT) memcpy(out, v->texts, size);
     else if (v->type == SCHEMA_TENSOR) put_tensors(v, rows, kind, out);
-    else if (v->type != SCHEMA_TEXT) put_codes(v->codes, rows, kind, out);
+    else if (!column_holds_texts(v->type)) put_codes(v->codes, rows, kind, out);
     if (bitmap) {
         unsigned char *bits = out + size - (size_t)(rows + 7) / 8;
         for (int64_t i = 0; i < rows; i++)

@@ -13,8 +13,9 @@
  * Little-endian throughout. A block of 64 bytes or more starts at a multiple of 64, a smaller one at a multiple of 8. Given the kinds, the layout
  * follows: the reader computes it again and refuses anything else, so no offset of a damaged file is ever trusted.
  * Each block is in the narrowest type that holds its values exactly. Missing values: NaN in f32 and f64, bitmap with the integers and tensors,
- * 0 in codes (which count from 1) and in references to texts. The checksum of a group takes in the texts before it. A group holds at most
- * GROUP_BYTES_MAX bytes, unless a single row is larger.
+ * 0 in codes (which count from 1) and in references to texts. A list of labels is such a text: the code of each, from 1 on, seven bits a byte with
+ * the lowest first and the eighth bit set where more follow (LEB128); a single 0 is an empty list. The checksum of a group takes in the texts before
+ * it. A group holds at most GROUP_BYTES_MAX bytes, unless a single row is larger.
  *
  * Versions share a file: what is written is never changed, and a later version of a dataset goes behind the trailer of the one before. Its footer
  * names the groups of both: those that were full stay where they are, the last one, of fewer rows, is written anew with the rows that follow; a
@@ -119,10 +120,15 @@ struct column_values {
     const uint32_t *codes; /* CATEGORICAL, BOOLEAN: 0 is missing */
     const float *tensors;  /* TENSOR */
     const uint8_t *absent; /* TENSOR: 1 is missing */
-    const uint64_t *texts; /* TEXT: what column_file_text gave, 0 when missing */
+    const uint64_t *texts; /* TEXT, LABELS: what column_file_text gave, 0 when missing */
 };
 
 struct column_file;
+
+/* Whether its cells are bytes between the groups. */
+static inline bool column_holds_texts(enum schema_type type) {
+    return type == SCHEMA_TEXT || type == SCHEMA_LABELS;
+}
 
 /* Rows per group so that a group of these columns stays within GROUP_BYTES_MAX whatever the values; at least 1. */
 int64_t column_file_rows_per_group(const struct column_values *columns, int32_t count);

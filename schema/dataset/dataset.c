@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const char *const type_names[] = {"numeric", "categorical", "boolean", "tensor", "datetime", "text"};
+static const char *const type_names[] = {"numeric", "categorical", "boolean", "tensor", "datetime", "text", "labels"};
 
 const char *schema_type_name(enum schema_type type) {
     return type_names[type];
@@ -241,6 +241,32 @@ const char *schema_dataset_text(const struct schema_dataset *d, int32_t column, 
     if (!text_place(d, &b, row % rows_per_group, &place)) return NULL;
     *size = place.size;
     return (const char *)d->map->start + place.offset;
+}
+
+bool schema_dataset_labels(const struct schema_dataset *d, int32_t column, int64_t row, struct schema_label_walk *walk) {
+    struct column_text place;
+    *walk = (struct schema_label_walk){0};
+    if (!holds(d, column, row) || d->columns[column].type != SCHEMA_LABELS) return false;
+    const int64_t rows_per_group = dataset_set(d, column)->rows_per_group;
+    const struct block b = block_at(d, column, row / rows_per_group);
+    if (!text_place(d, &b, row % rows_per_group, &place)) return false;
+    walk->at = d->map->start + place.offset;
+    walk->end = walk->at + place.size;
+    walk->count = d->columns[column].categories_count;
+    return true;
+}
+
+int32_t schema_label_next(struct schema_label_walk *walk) {
+    uint32_t number = 0;
+    for (int shift = 0; walk->at < walk->end; shift += 7) {
+        const unsigned char byte = *walk->at++;
+        if (shift > 28) break; /* a damaged file */
+        number |= (uint32_t)(byte & 0x7F) << shift;
+        if (byte & 0x80) continue;
+        if (number == 0) return -1;
+        return number <= (uint32_t)walk->count ? (int32_t)number - 1 : -1;
+    }
+    return -1;
 }
 
 void schema_dataset_tensor(const struct schema_dataset *d, int32_t column, int64_t row, float *out) {

@@ -9,7 +9,7 @@
 #include "engine/base/base.h"
 #include <jansson.h>
 
-enum schema_type { SCHEMA_NUMERIC, SCHEMA_CATEGORICAL, SCHEMA_BOOLEAN, SCHEMA_TENSOR, SCHEMA_DATETIME, SCHEMA_TEXT };
+enum schema_type { SCHEMA_NUMERIC, SCHEMA_CATEGORICAL, SCHEMA_BOOLEAN, SCHEMA_TENSOR, SCHEMA_DATETIME, SCHEMA_TEXT, SCHEMA_LABELS };
 /* Whether its cells are numbers: those of a datetime are seconds since 1970-01-01 in UTC. */
 bool schema_type_is_number(enum schema_type type);
 /* Whether a column of the type `lies` is read where `wanted` is the type: few rows may make categories of what many make texts of, and seconds are
@@ -34,12 +34,12 @@ struct schema_column {
     const char
         *format; /* how its texts are written. DATETIME: as strptime() takes it, NULL: see datetime.h. NUMERIC: see number_format.h, NULL: plain */
     int64_t missing;
-    double min, max, mean, std;           /* NUMERIC, DATETIME and TENSOR, over what is not missing; TEXT: words in a cell; std of the population; NaN
-                                             when nothing is there */
+    double min, max, mean, std;           /* NUMERIC, DATETIME and TENSOR, over what is not missing; TEXT: words in a cell; LABELS: labels in a cell;
+                                             std of the population; NaN when nothing is there */
     bool integral;                        /* NUMERIC: every value is an integer */
     int32_t distinct_count;               /* NUMERIC: number of distinct values, SCHEMA_DISTINCT_MAX + 1 when there are more */
     double distinct[SCHEMA_DISTINCT_MAX]; /* ascending; valid when distinct_count <= SCHEMA_DISTINCT_MAX */
-    int32_t categories_count;             /* CATEGORICAL: dictionary in order of appearance. BOOLEAN: always 2, false then true, as spelt */
+    int32_t categories_count;             /* CATEGORICAL, LABELS: dictionary in order of appearance. BOOLEAN: always 2, false then true, as written */
     struct schema_category *categories;
 };
 
@@ -80,6 +80,14 @@ int32_t schema_dataset_code(const struct schema_dataset *dataset, int32_t column
 void schema_dataset_gather_codes(const struct schema_dataset *dataset, int32_t column, const int64_t *rows, int64_t n, int32_t *out);
 /* TEXT: the cell's bytes, UTF-8 without NUL, in the mapping; NULL when missing. */
 const char *schema_dataset_text(const struct schema_dataset *dataset, int32_t column, int64_t row, size_t *size);
+/* LABELS: the labels of a cell, as indices into categories, in the order in which they were given. False: the list is missing. */
+struct schema_label_walk {
+    const unsigned char *at, *end;
+    int32_t count; /* of the dictionary */
+};
+bool schema_dataset_labels(const struct schema_dataset *dataset, int32_t column, int64_t row, struct schema_label_walk *walk);
+/* The next one, -1: there is none. */
+int32_t schema_label_next(struct schema_label_walk *walk);
 /* TENSOR: writes the cell's numbers; all NaN when missing. */
 void schema_dataset_tensor(const struct schema_dataset *dataset, int32_t column, int64_t row, float *out);
 

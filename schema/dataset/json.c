@@ -69,6 +69,11 @@ static json_t *column_json(const struct schema_column *c) {
     } else if (c->type == SCHEMA_TEXT) {
         json_object_set_new(object, "words",
                             json_pack("{s:o,s:o,s:o}", "min", number_json(c->min), "max", number_json(c->max), "mean", number_json(c->mean)));
+    } else if (c->type == SCHEMA_LABELS) {
+        json_object_set_new(object, "labels",
+                            json_pack("{s:o,s:o,s:o}", "min", number_json(c->min), "max", number_json(c->max), "mean", number_json(c->mean)));
+        json_object_set_new(object, "categories_count", json_integer(c->categories_count));
+        json_object_set_new(object, "categories", categories_json(c));
     } else if (c->type == SCHEMA_NUMERIC || c->type == SCHEMA_TENSOR) {
         json_object_set_new(object, "min", c->type == SCHEMA_TENSOR ? float_json((float)c->min) : number_json(c->min));
         json_object_set_new(object, "max", c->type == SCHEMA_TENSOR ? float_json((float)c->max) : number_json(c->max));
@@ -111,6 +116,15 @@ static json_t *tensor_json(const struct schema_dataset *dataset, int32_t column,
     return value;
 }
 
+static json_t *labels_json(const struct schema_dataset *dataset, int32_t column, int64_t row) {
+    struct schema_label_walk walk;
+    if (!schema_dataset_labels(dataset, column, row, &walk)) return json_null();
+    json_t *list = json_array();
+    for (int32_t code; (code = schema_label_next(&walk)) >= 0;)
+        json_array_append_new(list, text_json(dataset->columns[column].categories[code].value));
+    return list;
+}
+
 static json_t *cell_json(const struct schema_dataset *dataset, int32_t column, int64_t row) {
     const struct schema_column *c = &dataset->columns[column];
     if (c->type == SCHEMA_NUMERIC) return number_json(schema_dataset_number(dataset, column, row));
@@ -122,6 +136,7 @@ static json_t *cell_json(const struct schema_dataset *dataset, int32_t column, i
         return string ? string : json_null();
     }
     if (c->type == SCHEMA_TENSOR) return tensor_json(dataset, column, row);
+    if (c->type == SCHEMA_LABELS) return labels_json(dataset, column, row);
     int32_t code = schema_dataset_code(dataset, column, row);
     if (code < 0) return json_null();
     return c->type == SCHEMA_BOOLEAN ? json_boolean(code == 1) : text_json(c->categories[code].value);

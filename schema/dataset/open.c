@@ -60,7 +60,8 @@ static bool shape_fits(struct schema_column *c, int64_t *per_cell) {
 
 static bool take_categories(struct footer *f, struct schema_column *c, int64_t rows) {
     int32_t n = c->categories_count;
-    if (n < 0 || (n > 0 && c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN && !schema_type_is_number(c->type)) ||
+    if (n < 0 ||
+        (n > 0 && c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN && c->type != SCHEMA_LABELS && !schema_type_is_number(c->type)) ||
         (c->type == SCHEMA_BOOLEAN && n != 2) || (schema_type_is_number(c->type) && n > 1))
         return false;
     if ((int64_t)n > (f->end - f->p) / 13) return false; /* 13: the smallest category */
@@ -83,7 +84,7 @@ static bool take_column(struct footer *f, struct schema_column *c, struct column
     struct column_file_column fixed;
     if (!take_copy(f, &fixed, sizeof fixed)) return false;
     c->name = take_text(f, fixed.name_size);
-    if (!c->name || fixed.type > SCHEMA_TEXT || fixed.rank > BP_RANK_MAX || fixed.bytes > 1 || fixed.integral > 1) return false;
+    if (!c->name || fixed.type > SCHEMA_LABELS || fixed.rank > BP_RANK_MAX || fixed.bytes > 1 || fixed.integral > 1) return false;
     c->type = (enum schema_type)fixed.type;
     c->shape.rank = fixed.rank;
     memcpy(c->shape.dims, fixed.dims, sizeof fixed.dims);

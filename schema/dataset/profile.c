@@ -173,7 +173,8 @@ static void put_numbers(struct profile *p, const struct schema_column *c, const 
 
 static int put_categories(struct profile *p, const struct schema_column *c) {
     int32_t *order = c->categories ? schema_by_frequency(&c->categories->count, sizeof *c->categories, c->categories_count) : NULL;
-    int64_t rest = p->dataset->rows - c->missing;
+    int64_t rest = 0; /* of labels a row may have several */
+    for (int32_t i = 0; i < c->categories_count; i++) rest += c->categories[i].count;
     if (!order && c->categories_count > 0) return -1;
     put_count(p, ",\"categories_count\":", c->categories_count);
     put(p, ",\"categories\":[");
@@ -196,7 +197,7 @@ static int put_column(struct profile *p, const struct schema_column *c, const st
     schema_text_format(p->out, ",\"type\":\"%s\"", schema_type_name(c->type));
     put_count(p, ",\"count\":", p->dataset->rows - c->missing);
     put_count(p, ",\"missing\":", c->missing);
-    if (coded(c) && put_categories(p, c) != 0) return -1;
+    if ((coded(c) || c->type == SCHEMA_LABELS) && put_categories(p, c) != 0) return -1;
     if (!coded(c)) {
         put_number(p, ",\"min\":", c->min), put_number(p, ",\"max\":", c->max);
         put_number(p, ",\"mean\":", c->mean), put_number(p, ",\"std\":", c->std);

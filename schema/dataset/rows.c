@@ -201,7 +201,6 @@ static bool write_tensor(struct schema_rows *r, const struct rows_column *c) {
     return true;
 }
 
-/* False: the piece is full and the cell not complete. */
 /* In CSV a number of a column whose thousands are in groups by points is not to look like one of these: 2.345 becomes 2.3450. */
 static void add_number_of(struct schema_rows *r, const struct schema_column *column, double number) {
     const size_t before = r->piece.size;
@@ -212,6 +211,28 @@ static void add_number_of(struct schema_rows *r, const struct schema_column *col
     if (size > 4 && point == size - 4 && point - sign <= 3) add_byte(&r->piece, '0');
 }
 
+/* A JSON list, in CSV with its quotes doubled. */
+static void write_labels(struct schema_rows *r, const struct rows_column *c) {
+    struct schema_label_walk walk;
+    struct piece list = {0};
+    if (!schema_dataset_labels(r->dataset, c->index, r->row, &walk)) {
+        add_missing(r);
+        return;
+    }
+    add_byte(&list, '[');
+    for (int32_t code; (code = schema_label_next(&walk)) >= 0;) {
+        const char *label = c->column->categories[code].value;
+        if (list.size > 1) add_byte(&list, ',');
+        add_json_text(&list, label, strlen(label));
+    }
+    add_byte(&list, ']');
+    r->piece.failed = r->piece.failed || list.failed;
+    if (r->format != SCHEMA_ROWS_CSV) add(&r->piece, list.bytes, list.size);
+    else if (!list.failed) add_csv_text(&r->piece, list.bytes, list.size);
+    free(list.bytes);
+}
+
+/* False: the piece is full and the cell not complete. */
 static bool write_cell(struct schema_rows *r, const struct rows_column *c) {
     const int64_t i = r->row - r->chunk_first;
     switch (c->column->type) {
@@ -233,6 +254,7 @@ static bool write_cell(struct schema_rows *r, const struct rows_column *c) {
         if (isfinite(c->numbers[i])) add_datetime(r, c, c->numbers[i]);
         else add_missing(r);
         break;
+    case SCHEMA_LABELS: write_labels(r, c); break;
     case SCHEMA_TEXT: {
         size_t size;
         const char *text = schema_dataset_text(r->dataset, c->index, r->row, &size);
@@ -255,6 +277,7 @@ static void load(struct schema_rows *r, const struct rows_column *c) {
     case SCHEMA_CATEGORICAL:
     case SCHEMA_BOOLEAN: schema_dataset_gather_codes(r->dataset, c->index, r->numbers, n, c->codes); break;
     case SCHEMA_TENSOR:
+    case SCHEMA_LABELS:
     case SCHEMA_TEXT: break; /* cell by cell */
     }
 }
@@ -343,7 +366,7 @@ static bool columns_new(struct schema_rows *r, const int32_t *chosen) {
         struct rows_column *c = &r->columns[i];
         if (!column_new(r, c, chosen ? chosen[i] : i)) return false;
         if (c->column->type == SCHEMA_TENSOR) largest = c->per_cell > largest ? c->per_cell : largest;
-        else if (c->column->type != SCHEMA_TEXT && !c->numbers && !c->codes) return false;
+        else if (c->column->type != SCHEMA_TEXT && c->column->type != SCHEMA_LABELS && !c->numbers && !c->codes) return false;
     }
     r->tensor = malloc((size_t)largest * sizeof *r->tensor);
     return r->tensor != NULL;

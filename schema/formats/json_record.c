@@ -25,10 +25,11 @@ const char *json_cell(struct json_reader *reader, const char *p, int32_t column,
         after = json_text_skip(p, reader->end);
         cell.kind = CELL_ARRAY, cell.size = (size_t)(after - p);
         if (*p == '{' || cell.size > INGEST_RECORD_MAX)
-            return schema_ingest_problem(ingest, column, p, cell.size, problems,
-                                         *p == '{' ? "expected a number, a text, true, false, null or an array of numbers, got an object; make its "
-                                                     "members columns of their own"
-                                                   : "the array has more than 16 MiB of text, the limit")
+            return schema_ingest_problem(
+                       ingest, column, p, cell.size, problems,
+                       *p == '{' ? "expected a number, a text, true, false, null, an array of numbers or a list of texts, got an object; make its "
+                                   "members columns of their own"
+                                 : "the array has more than 16 MiB of text, the limit")
                        ? NULL
                        : after;
         break;

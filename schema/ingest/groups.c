@@ -39,7 +39,7 @@ static bool allocate_groups(struct schema_ingest *ingest) {
         struct ingest_column *c = &ingest->columns[i];
         size_t size = c->type == SCHEMA_TENSOR ? (size_t)bp_shape_size(&c->shape) : 1;
         if (schema_type_is_number(c->type)) c->numbers = malloc(rows * sizeof *c->numbers);
-        else if (c->type == SCHEMA_TEXT) c->texts = malloc(rows * sizeof *c->texts);
+        else if (column_holds_texts(c->type)) c->texts = malloc(rows * sizeof *c->texts);
         else if (c->type == SCHEMA_TENSOR) c->tensors = malloc(rows * size * sizeof *c->tensors), c->absent = malloc(rows);
         else c->codes = malloc(rows * sizeof *c->codes);
         if (c->turned) c->scratch = malloc(size * sizeof *c->scratch);
@@ -147,7 +147,7 @@ int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *pr
     for (int32_t i = ingest->set_first; i < ingest->set_first + ingest->set_columns; i++) {
         struct ingest_column *c = &ingest->columns[i];
         if (c->type == SCHEMA_DATETIME) count_numbers(ingest, c, from, rows), count_clocks(c, from, rows);
-        else if (c->type == SCHEMA_TEXT) c->missing += count_absent_texts(c, from, rows); /* words are counted as they come */
+        else if (column_holds_texts(c->type)) c->missing += count_absent_texts(c, from, rows); /* words and labels are counted as they come */
         else if (c->type == SCHEMA_NUMERIC) count_numbers(ingest, c, from, rows), schema_ingest_trace_numbers(c, from, rows, ingest->weights);
         else if (c->type == SCHEMA_TENSOR) count_tensors(c, from, rows);
         else count_codes(c, from, rows), schema_ingest_trace_codes(c, first, from, rows);
@@ -167,7 +167,7 @@ static bool describe(struct ingest_column *c, struct schema_column *out) {
     if (c->type == SCHEMA_DATETIME) out->days = !c->clock;
     if (schema_type_is_number(c->type)) out->format = c->format;
     schema_statistics_finish(&c->statistics, out);
-    if (c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN) return true;
+    if (c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN && c->type != SCHEMA_LABELS) return true;
     out->categories_count = c->type == SCHEMA_BOOLEAN ? 2 : c->dictionary.count;
     out->categories = calloc((size_t)out->categories_count + 1, sizeof *out->categories);
     if (!out->categories) return false;
@@ -209,7 +209,8 @@ int schema_ingest_write_footer(struct schema_ingest *ingest, struct schema_probl
     for (int32_t i = 0; described && i < ingest->columns_count; i++) {
         described = describe(&ingest->columns[i], &columns[i]);
         traces[i] = traces_of(&ingest->columns[i]);
-        if (described && columns[i].categories_count == 0) traces[i].codes = rest_of_mean(&ingest->columns[i], &columns[i]);
+        if (described && (columns[i].categories_count == 0 || columns[i].type == SCHEMA_LABELS))
+            traces[i].codes = rest_of_mean(&ingest->columns[i], &columns[i]);
     }
     struct bp_error error = {{0}, {0}};
     int failed = described ? column_file_finish(ingest->file, columns, traces, ingest->rows, &ingest->bytes, &error) : 0;

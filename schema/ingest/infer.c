@@ -127,7 +127,15 @@ static bool find_number_format(const struct schema_ingest *ingest, struct ingest
     return true;
 }
 
+/* Arrays that are mostly lists of texts, the empty ones apart; or texts of CSV that all are. */
+static bool are_labels(const struct ingest_column *c) {
+    const int64_t others = c->sample_arrays - c->sample_lists - c->sample_empty;
+    if (c->sample_arrays) return c->sample_lists > others;
+    return c->sample_lists && c->sample_lists + c->sample_empty == c->sample_texts && !c->sample_numbers && !c->sample_booleans;
+}
+
 static enum schema_type inferred(const struct schema_ingest *ingest, struct ingest_column *c, struct values *v) {
+    if (are_labels(c)) return SCHEMA_LABELS;
     if (c->sample_arrays) return SCHEMA_TENSOR;
     if (are_dates(c)) return SCHEMA_DATETIME;
     if (is_text(c, v)) return SCHEMA_TEXT;
@@ -223,6 +231,7 @@ void schema_ingest_reason(const struct schema_ingest *ingest, int32_t column, ch
     const struct ingest_spelling *s = &c->spelling;
     if (c->given) snprintf(text, size, "types says so");
     else if (c->declared) snprintf(text, size, "so are the values of the array");
+    else if (c->type == SCHEMA_LABELS) snprintf(text, size, "%lld cells are lists of texts", (long long)(c->sample_lists + c->sample_empty));
     else if (c->sample_arrays) snprintf(text, size, "%lld cells are arrays", (long long)c->sample_arrays);
     else if (c->absents.count)
         snprintf(text, size, "%lld cells are numbers, the other %lld are taken as missing, the first being \"%s\"", numbers + (long long)s->written,

@@ -170,13 +170,17 @@ static void sample_cell(struct ingest_column *c, const struct schema_cell *cell,
     switch (cell->kind) {
     case CELL_NUMBER: sample_number(c, cell, false); break;
     case CELL_BOOLEAN: sample_boolean(c, cell); break;
-    case CELL_ARRAY:
+    case CELL_ARRAY: {
+        const enum ingest_list list = schema_ingest_list(cell->text, cell->size);
         c->sample_arrays++;
+        c->sample_lists += list == INGEST_LIST;
+        c->sample_empty += list == INGEST_EMPTY_LIST;
         if (c->cell_shape.rank == 0) {
             int64_t count;
             if (schema_cell_array(cell->text, cell->size, NULL, 0, &c->cell_shape, &count)) c->cell_shape.rank = 0;
         }
         break;
+    }
     case CELL_TEXT:
     case CELL_STRING:
         if (cell->size == 0) break;
@@ -188,6 +192,11 @@ static void sample_cell(struct ingest_column *c, const struct schema_cell *cell,
     default: break;
     }
     if (!text) return;
+    if (cell->kind == CELL_TEXT && cell->text[0] == '[') {
+        const enum ingest_list list = schema_ingest_list(cell->text, cell->size);
+        c->sample_lists += list == INGEST_LIST;
+        c->sample_empty += list == INGEST_EMPTY_LIST;
+    }
     if (c->sample_texts == c->sample_dates && schema_datetime_parse(cell->text, cell->size, &number)) c->sample_dates++;
     schema_spelling_text(&c->spelling, cell->text, cell->size, place);
     c->sample_words += schema_cell_words(cell->text, cell->size);

@@ -16,7 +16,7 @@
 /* Where the cells of an output column come from. */
 struct source {
     int32_t columns[2]; /* in base and more, -1: not there */
-    int32_t *codes[2];  /* CATEGORICAL: the part's code to ours */
+    int32_t *codes[2];  /* CATEGORICAL, LABELS: the part's code to ours */
 };
 
 struct join {
@@ -93,15 +93,16 @@ static int join_categories(struct join *j, int32_t column, int32_t part, struct 
     if (from->type == SCHEMA_BOOLEAN)
         for (int i = 0; i < 2; i++)
             if (!*to->written[i] && from->categories[i].count > 0) strncpy(to->written[i], from->categories[i].value, sizeof to->written[i] - 1);
-    if (from->type != SCHEMA_CATEGORICAL) return 0;
+    if (from->type != SCHEMA_CATEGORICAL && from->type != SCHEMA_LABELS) return 0;
     s->codes[part] = malloc(((size_t)from->categories_count + 1) * sizeof *s->codes[part]);
     if (!s->codes[part]) return schema_ingest_no_memory(problems);
     for (int32_t i = 0; i < from->categories_count; i++) {
         const struct schema_cell cell = {
             .kind = CELL_TEXT, .column = column, .text = from->categories[i].value, .size = strlen(from->categories[i].value)};
-        s->codes[part][i] = schema_ingest_category(j->ingest, &cell, problems);
+        s->codes[part][i] = from->type == SCHEMA_LABELS ? schema_ingest_label(j->ingest, column, cell.text, cell.size, problems)
+                                                        : schema_ingest_category(j->ingest, &cell, problems);
         if (s->codes[part][i] < 0) return -1;
-        if (schema_cell_is_missing(cell.text, cell.size)) to->kept += from->categories[i].count;
+        if (from->type == SCHEMA_CATEGORICAL && schema_cell_is_missing(cell.text, cell.size)) to->kept += from->categories[i].count;
     }
     return 0;
 }
@@ -114,7 +115,8 @@ static void carry_on(struct ingest_column *to, const struct schema_column *from,
     to->trace = (struct ingest_trace){.begun = t->begun, .uneven = t->uneven, .offset = t->offset, .last = t->last, .codes = t->codes};
     memcpy(to->trace.sums, t->sums, sizeof to->trace.sums);
     for (int i = 0; from->type == SCHEMA_BOOLEAN && i < 2; i++) to->boolean_counts[i] = from->categories[i].count;
-    for (int32_t i = 0; from->type == SCHEMA_CATEGORICAL && i < from->categories_count; i++) to->counts[i] = from->categories[i].count;
+    for (int32_t i = 0; (from->type == SCHEMA_CATEGORICAL || from->type == SCHEMA_LABELS) && i < from->categories_count; i++)
+        to->counts[i] = from->categories[i].count;
     if (t->count == 0) return;
     to->trace.codes = 0;
     struct schema_statistics *s = &to->statistics;
@@ -157,12 +159,36 @@ static int copy_texts(struct join *j, int32_t column, int32_t from, const struct
     return 0;
 }
 
+static int copy_labels(struct join *j, int32_t column, int32_t part, int64_t first, int64_t n) {
+    const struct source *s = &j->sources[column];
+    struct ingest_column *to = &j->ingest->columns[column];
+    struct bp_error error = {{0}, {0}};
+    for (int64_t i = 0; i < n; i++) {
+        struct schema_label_walk walk;
+        uint64_t *slot = &to->texts[j->ingest->group_row + i];
+        unsigned char bytes[INGEST_LABELS_BYTES];
+        size_t size = 0;
+        double labels = 0;
+        *slot = 0;
+        if (!schema_dataset_labels(j->parts[part], s->columns[part], first + i, &walk)) continue;
+        for (int32_t code; (code = schema_label_next(&walk)) >= 0 && labels < INGEST_LABELS_MAX; labels++) {
+            size = schema_ingest_label_put(bytes, size, s->codes[part][code]);
+            if (part == 1) to->counts[s->codes[part][code]]++; /* those of the base count already */
+        }
+        if (size == 0) bytes[size++] = 0;
+        if (part == 1) schema_statistics_add(&to->statistics, &labels, 1);
+        if (column_file_text(j->ingest->file, (const char *)bytes, size, slot, &error) != 0) return -1;
+    }
+    return 0;
+}
+
 /* Rows first..first+n of a part into the group, from its row on; -1: the disk is full. */
 static int copy(struct join *j, int32_t column, int32_t part, int64_t first, int64_t n) {
     const struct source *s = &j->sources[column];
     const struct schema_dataset *d = j->parts[part];
     struct ingest_column *to = &j->ingest->columns[column];
     const int64_t row = j->ingest->group_row;
+    if (to->type == SCHEMA_LABELS) return copy_labels(j, column, part, first, n);
     if (to->type == SCHEMA_TEXT) return copy_texts(j, column, s->columns[part], d, first, n, part == 0);
     if (schema_type_is_number(to->type)) schema_dataset_numbers(d, s->columns[part], first, n, to->numbers + row);
     else if (to->type == SCHEMA_TENSOR) copy_tensors(d, s->columns[part], first, n, to, row);

@@ -24,7 +24,9 @@ enum {
     INGEST_RECORD_MAX = 16 << 20,        /* bytes of a record */
     INGEST_NAME_MAX = 1024,              /* bytes of a column's name */
     INGEST_DICTIONARIES_MAX = 256 << 20, /* bytes of all categories */
-    INGEST_WARNINGS_MAX = 20
+    INGEST_WARNINGS_MAX = 20,
+    INGEST_LABELS_MAX = 10000, /* of one cell */
+    INGEST_LABELS_BYTES = 5 * INGEST_LABELS_MAX
 };
 
 /* What tells columns that say the same, review.c. */
@@ -44,6 +46,7 @@ struct ingest_column {
     /* the sample: how many cells are numbers, true/false, NA and the like, other text, arrays */
     int64_t sample_numbers, sample_booleans, sample_tokens, sample_texts, sample_arrays;
     int64_t sample_dates, sample_words; /* other texts that are dates; words of all of them */
+    int64_t sample_lists, sample_empty; /* arrays of texts, and texts of CSV that are such lists; empty ones, which may be of anything */
     char odd[64];                       /* the first other text, shortened */
     struct ingest_spelling spelling;    /* of the sample */
     struct schema_dictionary absents;   /* NUMERIC: texts that stand for a missing number here, found in the sample */
@@ -57,8 +60,8 @@ struct ingest_column {
     int64_t missing;
     struct schema_statistics statistics;
     struct ingest_trace trace;
-    struct schema_dictionary dictionary; /* CATEGORICAL */
-    int64_t *counts;                     /* per category */
+    struct schema_dictionary dictionary; /* CATEGORICAL, LABELS */
+    int64_t *counts;                     /* per category, per label */
     int32_t counts_room;
     const char *format;                           /* DATETIME, NUMERIC: how texts are written, or NULL */
     char format_found[SCHEMA_NUMBER_FORMAT_TEXT]; /* where it was found out */
@@ -154,6 +157,14 @@ void schema_ingest_override(const struct schema_ingest *ingest, const struct ing
 int schema_ingest_store(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
 /* The code of a category (CATEGORICAL), from 0, added when it is new; -1 with a problem. */
 int32_t schema_ingest_category(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
+/* The same of a label (LABELS), which is compared byte by byte. */
+int32_t schema_ingest_label(struct schema_ingest *ingest, int32_t column, const char *text, size_t size, struct schema_problems *problems);
+/* labels.c: whether a text is a list of texts, "" 0: no, 1: yes, 2: an empty one; puts a cell of labels into the group; appends a code to the
+ * bytes of a cell, of which there are `size`, and returns how many there are then. */
+enum ingest_list { INGEST_NO_LIST, INGEST_LIST, INGEST_EMPTY_LIST };
+enum ingest_list schema_ingest_list(const char *text, size_t size);
+int schema_ingest_store_labels(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
+size_t schema_ingest_label_put(unsigned char *bytes, size_t size, int32_t code);
 /* n rows have been put into the group at once, from group_row on. */
 int schema_ingest_rows_end(struct schema_ingest *ingest, int64_t n, struct schema_problems *problems);
 /* Why a column has its type, for people. */

@@ -145,6 +145,9 @@ static int32_t add_category(struct schema_ingest *ingest, struct ingest_column *
     char name[64], hint[200];
     schema_ingest_short(c->name, c->name_size, name);
     schema_ingest_override(ingest, c, "text", hint, sizeof hint);
+    if (c->dictionary.count >= ingest->options.categories_max && c->type == SCHEMA_LABELS)
+        return schema_problem_add(problems, NULL, "column \"%s\" has more than %d different labels, the limit; leave the rare ones out", name,
+                                  ingest->options.categories_max);
     if (c->dictionary.count >= ingest->options.categories_max)
         return schema_problem_add(
             problems, NULL, "column \"%s\" has more than %d distinct values, too many for a categorical column; send it as text (%s) or leave it out",
@@ -173,6 +176,13 @@ int32_t schema_ingest_category(struct schema_ingest *ingest, const struct schema
     const char *key = schema_category_key(cell->text, &size, buffer);
     int32_t code = schema_dictionary_find(&c->dictionary, key, size);
     return code < 0 ? add_category(ingest, c, cell, key, size, problems) : code;
+}
+
+int32_t schema_ingest_label(struct schema_ingest *ingest, int32_t column, const char *text, size_t size, struct schema_problems *problems) {
+    struct ingest_column *c = &ingest->columns[column];
+    const struct schema_cell cell = {.kind = CELL_STRING, .column = column, .text = text, .size = size};
+    const int32_t code = schema_dictionary_find(&c->dictionary, text, size);
+    return code < 0 ? add_category(ingest, c, &cell, text, size, problems) : code;
 }
 
 static int store_category(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
@@ -261,6 +271,7 @@ int schema_ingest_store(struct schema_ingest *ingest, const struct schema_cell *
     case SCHEMA_TENSOR: return store_tensor(ingest, c, cell, problems);
     case SCHEMA_DATETIME: return store_datetime(ingest, c, cell, problems);
     case SCHEMA_TEXT: return store_text(ingest, c, cell, problems);
+    case SCHEMA_LABELS: return schema_ingest_store_labels(ingest, cell, problems);
     }
     return -1;
 }

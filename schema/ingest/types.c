@@ -9,16 +9,16 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const known_types[] = {"numeric", "categorical", "boolean", "datetime", "text", "tensor", NULL};
+static const char *const known_types[] = {"numeric", "categorical", "boolean", "datetime", "text", "tensor", "labels", NULL};
 
 static int unknown_type(const char *pointer, const char *column, const char *type, struct schema_problems *problems) {
     char shown[64], name[64], meant[96];
     schema_ingest_short(type, strlen(type), shown);
     schema_ingest_short(column, strlen(column), name);
     const char *near = schema_nearest_in(type, known_types);
-    return schema_problem_add(problems, pointer,
-                              "\"%s\" is no column type (column \"%s\")%s%s Types are numeric, categorical, boolean, datetime, text and tensor",
-                              shown, name, schema_did_you_mean(near, meant, sizeof meant), near ? "" : ".");
+    return schema_problem_add(
+        problems, pointer, "\"%s\" is no column type (column \"%s\")%s%s Types are numeric, categorical, boolean, datetime, text, tensor and labels",
+        shown, name, schema_did_you_mean(near, meant, sizeof meant), near ? "" : ".");
 }
 
 /* Adds a type for a column to the list; name is taken over. */
@@ -188,7 +188,7 @@ static int decode_one(const char *name, json_t *value, const char *pointer, stru
     enum schema_type parsed;
     if (!json_is_string(text))
         return schema_problem_add(problems, pointer,
-                                  "expected a type: \"numeric\", \"categorical\", \"boolean\", \"datetime\", \"text\", \"tensor\" or "
+                                  "expected a type: \"numeric\", \"categorical\", \"boolean\", \"datetime\", \"text\", \"labels\", \"tensor\" or "
                                   "{\"type\":\"tensor\",\"shape\":[28,28,1]}");
     char word[128]; /* "datetime:%d/%m/%Y" */
     snprintf(word, sizeof word, "%s", json_string_value(text));

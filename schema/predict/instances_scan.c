@@ -112,6 +112,7 @@ static bool take_cell(struct scan *s, int32_t i) {
         cell->kind = SCHEMA_VALUE_NUMBER;
         cell->number = *s->at == 't';
         return take_word(s, *s->at == 't' ? "true" : "false");
+    case SCHEMA_LABELS: return false; /* never a feature */
     case SCHEMA_TENSOR: {
         float *out = s->p->tensors + s->p->tensor_at[i];
         cell->kind = SCHEMA_VALUE_TENSOR;

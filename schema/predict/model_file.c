@@ -86,7 +86,10 @@ static int escape_names(struct schema_model *model) {
     const struct schema_preprocessing *p = model->training->preprocessing;
     model->labels_json = calloc((size_t)p->targets_count, sizeof *model->labels_json);
     model->names_json = calloc((size_t)p->targets_count, sizeof *model->names_json);
-    if (!model->labels_json || !model->names_json) return -1;
+    model->outputs_json = calloc((size_t)p->outputs_count, sizeof *model->outputs_json);
+    if (!model->labels_json || !model->names_json || !model->outputs_json) return -1;
+    for (int32_t o = 0; o < p->outputs_count; o++)
+        if (!(model->outputs_json[o] = json_string_of(p->outputs[o].name))) return -1;
     for (int32_t k = 0; k < p->targets_count; k++) {
         if (!(model->names_json[k] = json_string_of(shown_name(p, k)))) return -1;
         if (!(model->labels_json[k] = calloc((size_t)p->targets[k].labels_count + 1, sizeof **model->labels_json))) return -1;
@@ -102,6 +105,8 @@ static void free_names(struct schema_model *model) {
         free(model->labels_json[k]);
         if (model->names_json) free(model->names_json[k]);
     }
+    for (int32_t o = 0; model->outputs_json && o < model->training->preprocessing->outputs_count; o++) free(model->outputs_json[o]);
+    free(model->outputs_json);
     free(model->labels_json);
     free(model->names_json);
 }

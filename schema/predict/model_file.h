@@ -15,6 +15,7 @@ struct schema_model {
     bp_real *weights;
     char ***labels_json; /* [targets] of classes: each label as a JSON string with its quotes; NULL for numbers */
     char **names_json;   /* [targets] how the prediction of it is named where there are several, likewise */
+    char **outputs_json; /* [outputs] the same of an output that learns several labels */
 };
 
 /* Writes a model into fd (an empty file). document: the training's JSON with whatever else is to be kept (metrics, dataset, job). *size is what it

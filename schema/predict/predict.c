@@ -11,6 +11,11 @@
 
 /* ---- a predictor --------------------------------------------------------------------------------------------------------- */
 
+/* Those of the model. */
+static void reset_thresholds(struct schema_predictor *p) {
+    memcpy(p->thresholds, p->preprocessing->thresholds, (size_t)schema_thresholds_count(p->preprocessing) * sizeof *p->thresholds);
+}
+
 struct schema_predictor *schema_predictor_new(const struct schema_model *model, struct bp_error *error) {
     const struct schema_preprocessing *pre = model->training->preprocessing;
     struct schema_predictor *p = calloc(1, sizeof *p);
@@ -20,6 +25,7 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     for (int32_t o = 0; o < pre->outputs_count; o++) {
         p->widths[o] = (int32_t)bp_shape_size(&model->training->network->outputs[o].shape);
         p->scores[o] = schema_training_scores(model->training, o);
+        p->usable[o] = !p->scores[o];
     }
     p->batch_max = SCHEMA_PREDICT_BATCH;
     /* Large networks: fewer rows at a time, so that a predictor stays below some 64 MB. */
@@ -44,10 +50,12 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
         if (pre->features[i].type == SCHEMA_TENSOR) tensors += (size_t)bp_shape_size(&pre->features[i].shape);
     }
     p->tensors = malloc((tensors + 1) * sizeof *p->tensors);
+    p->thresholds = malloc((size_t)schema_thresholds_count(pre) * sizeof *p->thresholds);
     for (int32_t i = 0; i < pre->inputs_count; i++) p->input_sizes[i] = bp_shape_size(&pre->inputs[i].shape);
     if (!p->cells || !p->tensor_at || !p->missing || !p->unseen || !p->unseen_first || !p->holes || !p->indices || !p->far || !p->far_first ||
-        !p->tensors)
+        !p->tensors || !p->thresholds)
         goto memory;
+    reset_thresholds(p);
     if (bp_workspace_new(model->training->network, p->batch_max, false, &p->workspace, error) != 0) goto failed;
     return p;
 memory:
@@ -62,6 +70,7 @@ void schema_predictor_free(struct schema_predictor *p) {
     bp_workspace_free(p->workspace);
     free(p->cells);
     free(p->tensors);
+    free(p->thresholds);
     free(p->tensor_at);
     free(p->missing);
     free(p->unseen);
@@ -83,6 +92,7 @@ void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out)
     p->not_finite = -1;
     p->suspect = -1;
     p->overflow = false;
+    reset_thresholds(p);
     memset(p->missing, 0, features * sizeof *p->missing);
     memset(p->unseen, 0, features * sizeof *p->unseen);
     memset(p->holes, 0, features * sizeof *p->holes);
@@ -134,8 +144,10 @@ void schema_predictor_ignored(struct schema_predictor *p, const char *name, size
 
 /* ---- predictions ------------------------------------------------------------------------------------------------------------- */
 
-static int32_t class_of(const float *y, int32_t width, bool scores) {
+/* threshold: of the second of two classes, 0: none. As bp_metric_class. */
+static int32_t class_of(const float *y, int32_t width, bool scores, double threshold) {
     int32_t best = 0;
+    if (threshold > 0 && width <= 2) return (double)y[width - 1] >= threshold;
     if (width == 1) return y[0] >= (scores ? 0 : 0.5f);
     for (int32_t c = 1; c < width; c++)
         if (y[c] > y[best]) best = c;
@@ -200,7 +212,7 @@ static void write_class(struct schema_predictor *p, int32_t o, int32_t k, const 
     const struct schema_target *target = &p->preprocessing->targets[k];
     char **labels = p->model->labels_json[k];
     const bool scores = p->scores[o];
-    int32_t best = class_of(y, p->widths[o], scores);
+    int32_t best = class_of(y, p->widths[o], scores, p->thresholds[target->thresholds_at]);
     float pair[2];
     const float *probabilities = shares_of(y, p->widths[o], scores, pair);
     schema_text_string(p->out, "{\"label\":");
@@ -260,7 +272,7 @@ static void write_tensor(struct schema_predictor *p, int32_t o, const struct sch
 
 /* Labels of positions are their classes' numbers. */
 static void write_label(struct schema_predictor *p, const struct positions *what, const float *y) {
-    schema_text_string(p->out, what->target->labels[class_of(y, what->each, p->scores[what->o])]);
+    schema_text_string(p->out, what->target->labels[class_of(y, what->each, p->scores[what->o], 0)]);
 }
 
 static void write_shares(struct schema_predictor *p, const struct positions *what, const float *y) {
@@ -315,21 +327,24 @@ static void write_target(struct schema_predictor *p, int32_t o, int32_t k, int64
 }
 
 /* The labels that a row has, of an output of several, and how likely each is. */
-static void write_labels(struct schema_predictor *p, int64_t row) {
-    const int32_t count = p->preprocessing->outputs[0].count;
-    const float *y = numbers_at(p, 0, 0, row);
+static void write_labels(struct schema_predictor *p, int32_t o, int64_t row) {
+    const int32_t first = p->preprocessing->outputs[o].first, count = schema_output_labels(p->preprocessing, o);
+    const struct schema_target *target = &p->preprocessing->targets[first];
+    const double *thresholds = p->thresholds + target->thresholds_at;
+    char **names = target->multilabel ? p->model->labels_json[first] : p->model->names_json + first;
+    const float *y = numbers_at(p, o, first, row);
     bool any = false;
     schema_text_string(p->out, "{\"labels\":[");
     for (int32_t k = 0; k < count; k++) {
-        if (!class_of(y + k, 1, false)) continue;
+        if ((double)y[k] < thresholds[k]) continue;
         if (any) schema_text_add(p->out, ",", 1);
-        schema_text_string(p->out, p->model->names_json[k]);
+        schema_text_string(p->out, names[k]);
         any = true;
     }
     schema_text_string(p->out, "],\"probabilities\":{");
     for (int32_t k = 0; k < count; k++) {
         if (k) schema_text_add(p->out, ",", 1);
-        schema_text_string(p->out, p->model->names_json[k]);
+        schema_text_string(p->out, names[k]);
         schema_text_add(p->out, ":", 1);
         schema_text_json_float(p->out, y[k]);
     }
@@ -338,8 +353,8 @@ static void write_labels(struct schema_predictor *p, int64_t row) {
 
 static void write_prediction(struct schema_predictor *p, int64_t row) {
     const struct schema_preprocessing *pre = p->preprocessing;
-    if (schema_output_multilabel(pre, 0)) { /* the only output then */
-        write_labels(p, row);
+    if (pre->outputs_count == 1 && schema_output_multilabel(pre, 0)) {
+        write_labels(p, 0, row);
         return;
     }
     if (pre->targets_count == 1) {
@@ -347,13 +362,21 @@ static void write_prediction(struct schema_predictor *p, int64_t row) {
         return;
     }
     schema_text_string(p->out, "{\"outputs\":{");
-    for (int32_t o = 0; o < pre->outputs_count; o++)
+    for (int32_t o = 0; o < pre->outputs_count; o++) {
+        if (schema_output_multilabel(pre, o)) {
+            if (o) schema_text_add(p->out, ",", 1);
+            schema_text_string(p->out, p->model->outputs_json[o]);
+            schema_text_add(p->out, ":", 1);
+            write_labels(p, o, row);
+            continue;
+        }
         for (int32_t k = pre->outputs[o].first; k < pre->outputs[o].first + pre->outputs[o].count; k++) {
             if (k) schema_text_add(p->out, ",", 1);
             schema_text_string(p->out, p->model->names_json[k]);
             schema_text_add(p->out, ":", 1);
             write_target(p, o, k, row);
         }
+    }
     schema_text_string(p->out, "}}");
 }
 
@@ -367,9 +390,20 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
         const double point = point_of(p, o, y);
         return (struct schema_predicted){.label = -1, .value = point * target->std + target->mean, .step = step_of(point, target->std)};
     }
-    const int32_t width = schema_output_multilabel(pre, o) ? 1 : p->widths[o], best = class_of(y, width, p->scores[o]);
+    const int32_t width = schema_output_multilabel(pre, o) ? 1 : p->widths[o],
+                  best = class_of(y, width, p->scores[o], p->thresholds[target->thresholds_at]);
     float pair[2];
     return (struct schema_predicted){.label = best, .share = shares_of(y, width, p->scores[o], pair)[best]};
+}
+
+bool schema_predict_label(const struct schema_predictor *p, int32_t row, int32_t o, int32_t j, float *probability) {
+    const struct schema_target *first = &p->preprocessing->targets[p->preprocessing->outputs[o].first];
+    *probability = bp_workspace_output(p->workspace, o)[(int64_t)row * p->widths[o] + j];
+    return (double)*probability >= p->thresholds[first->thresholds_at + j];
+}
+
+int schema_predictor_thresholds(struct schema_predictor *p, const json_t *json, const char *pointer, struct schema_problems *problems) {
+    return schema_thresholds_decode(p->preprocessing, json, pointer, p->usable, p->thresholds, problems);
 }
 
 void schema_predictor_flush(struct schema_predictor *p) {

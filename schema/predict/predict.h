@@ -44,6 +44,10 @@ struct schema_predicted {
 void schema_predict_warnings(const struct schema_predictor *predictor, void (*say)(void *context, const char *warning), void *context);
 /* A value with as many digits as its step lets matter, 9 to 17. Returns how many bytes it has. */
 int schema_predicted_text(double value, double step, char text[static 40]);
+/* Whether the j-th label of output o, which learns several, is predicted, and its probability. */
+bool schema_predict_label(const struct schema_predictor *predictor, int32_t row, int32_t o, int32_t j, float *probability);
+/* Thresholds instead of the model's, for what schema_predict_gather and schema_predict_rows predict from now on. -1 with problems. */
+int schema_predictor_thresholds(struct schema_predictor *predictor, const json_t *json, const char *pointer, struct schema_problems *problems);
 /* Not for tensors. */
 struct schema_predicted schema_predict_target(const struct schema_predictor *predictor, int32_t row, int32_t target);
 

@@ -9,8 +9,9 @@ struct schema_predictor {
     const struct schema_preprocessing *preprocessing;
     struct bp_workspace *workspace;
     int32_t batch_max;
-    int32_t widths[BP_OUTPUTS_MAX]; /* numbers of one prediction of each output */
-    bool scores[BP_OUTPUTS_MAX];
+    int32_t widths[BP_OUTPUTS_MAX];                      /* numbers of one prediction of each output */
+    bool scores[BP_OUTPUTS_MAX], usable[BP_OUTPUTS_MAX]; /* usable: its numbers are probabilities, which have thresholds */
+    double *thresholds;                                  /* as those of the preprocessing, for this call */
     int64_t input_sizes[BP_INPUTS_MAX];
     struct schema_feature_value *cells; /* (features_count) of the row being read */
     float *tensors;                     /* room for the tensor cells of a row */
@@ -37,7 +38,7 @@ struct schema_predictor {
     int32_t ignored_count;
 };
 
-/* Begins a call whose predictions go to out: no rows, nothing counted. */
+/* Begins a call whose predictions go to out: no rows, nothing counted, the thresholds of the model. */
 void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out);
 /* The cells of a row are complete: transforms them into the workspace; runs the batch when it is full. The first feature whose value cannot be used
  * (then the row is not taken), -1: all can. */

@@ -338,6 +338,7 @@ void schema_transform_cell(const struct schema_preprocessing *p, int32_t i, cons
     case SCHEMA_CATEGORICAL: transform_category(f, cell, inputs); break;
     case SCHEMA_TENSOR: schema_tensor_apply(f, cell->kind == SCHEMA_VALUE_TENSOR ? cell->tensor : NULL, inputs[f->offset]); break;
     case SCHEMA_DATETIME: schema_time_apply(f, cell, inputs[0] + f->offset); break;
+    case SCHEMA_LABELS: break; /* never a feature */
     case SCHEMA_TEXT: schema_text_apply(p, f, cell, schema_feature_apart(f) ? inputs[f->offset] : inputs[0] + f->offset); break;
     }
 }

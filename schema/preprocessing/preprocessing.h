@@ -122,10 +122,16 @@ struct schema_feature {
     int32_t width, offset; /* numbers in "features", from offset; TENSOR: 0 and its input number */
 };
 
+/* Several labels a row in one column: a vector of 0 and 1 with a label for each position, or lists of the labels that a row has. Columns of no and
+ * yes that one output learns are labels too, a target each. */
+enum schema_multilabel { SCHEMA_ONE_LABEL, SCHEMA_LABEL_VECTOR, SCHEMA_LABEL_LISTS };
+
 struct schema_target {
     char *name; /* of the column */
     bool classification;
-    int32_t labels_count; /* classification: in sorted order, numbers by value */
+    enum schema_multilabel multilabel; /* classification: then each label is a number of its own, 0 or 1, and shape is (labels_count) */
+    double *thresholds;                /* classification: as schema_preprocessing.thresholds; NULL: the defaults */
+    int32_t labels_count;              /* classification: in sorted order, numbers by value */
     char **labels;
     double *class_weights;           /* classification: (labels_count) what a training row (or position) of that class counts, NULL: 1 */
     double mean, std;                /* regression: standardised inside */
@@ -135,8 +141,10 @@ struct schema_target {
     bool ragged;           /* of a tensor of numbers: rows may lack steps at the end, which are learned from in none of them */
     double min, max;       /* regression, while a job is resolved: of the training rows, NaN: not known; channels have their own */
     double counts_mean;    /* for a loss of counts: their mean in the training rows, 0: not known */
-    int64_t units_at;      /* of its first numberin the preprocessing's units */
-    struct bp_shape shape; /* of a tensor column, of classes too: then each position has one, the number in its place; rank 0: one number or label */
+    int64_t units_at;      /* of its first number in the preprocessing's units */
+    int64_t thresholds_at; /* of its first label in the preprocessing's thresholds */
+    struct bp_shape shape; /* of a tensor column, of classes too: then each position has one, the number in its place; (labels_count) with several
+                              labels; rank 0: one number or label */
 };
 
 /* Which targets an output of the network learns: one, or several numbers side by side. */
@@ -153,6 +161,8 @@ struct schema_preprocessing {
     int32_t outputs_count;
     struct schema_output outputs[BP_OUTPUTS_MAX];
     double *units, *origins; /* std and mean of each number of the targets, one target after the other: see schema_target_unit */
+    double *thresholds;      /* probabilities from which on a label is predicted: of each label of the targets with several, and of class 1 of every
+                                other target (0: the most probable class), one target after the other */
     char *sample_weight;     /* the column of what each row counts, NULL: 1 */
     int32_t width;           /* of the input "features", 0 when there is none */
     int32_t inputs_count;    /* inputs of the network: "features" first when it exists, then the tensors in order */
@@ -177,6 +187,7 @@ struct schema_fit_target {
     int32_t column;
     char *const *labels; /* the classes; labels_count 0 for regression */
     int32_t labels_count;
+    enum schema_multilabel multilabel;
     bool ragged;                 /* see struct schema_target */
     bool balanced;               /* weigh classes by how rare they are: n / (classes * rows of the class) */
     const double *class_weights; /* (labels_count), or NULL */
@@ -243,8 +254,22 @@ int schema_view_complete(const struct schema_view *view, const int64_t *rows, in
 void schema_view_weights(const struct schema_view *view, const int64_t *rows, int64_t n, double *out);
 /* Numbers of target k in the network: 1, or those of a tensor. */
 int64_t schema_target_size(const struct schema_target *target);
-/* Whether an output learns several labels at once, a target of two classes each. */
+/* Whether an output learns several labels at once: a target of several, or targets of two classes each. */
 bool schema_output_multilabel(const struct schema_preprocessing *preprocessing, int32_t o);
+/* Labels of an output that have a threshold: all of an output with several, the second one of two classes, none else; the name of the j-th. */
+int32_t schema_output_labels(const struct schema_preprocessing *preprocessing, int32_t o);
+const char *schema_output_label(const struct schema_preprocessing *preprocessing, int32_t o, int32_t j);
+/* Reads thresholds as a request gives them, a number for all labels, numbers by label, or either by output, into `thresholds`, as long as those of
+ * the preprocessing. usable: whether an output gives probabilities. -1 with problems. */
+int schema_thresholds_decode(const struct schema_preprocessing *preprocessing, const json_t *json, const char *pointer, const bool *usable,
+                             double *thresholds, struct schema_problems *problems);
+/* The same way round: {"red":0.5}, by output where there are several. NULL: no output has several labels, and no other has a threshold of its own. */
+json_t *schema_thresholds_encode(const struct schema_preprocessing *preprocessing);
+/* Makes what is in `thresholds` those of the targets. -1: no memory. */
+int schema_thresholds_keep(struct schema_preprocessing *preprocessing, const double *thresholds);
+int64_t schema_thresholds_count(const struct schema_preprocessing *preprocessing);
+/* The numbers of a tensor target, each 0 or 1, become labels, which are called by their positions or as `names` says. -1: no memory. */
+int schema_target_make_labels(struct schema_target *target, const char *const *names);
 /* Unit and origin of its j-th number: v of the network means v * unit + origin. */
 double schema_target_unit(const struct schema_target *target, int64_t j);
 double schema_target_origin(const struct schema_target *target, int64_t j);
@@ -369,8 +394,12 @@ int schema_view_bind_target(struct schema_view *view, int32_t k, bool strict, st
 int schema_targets_decode(const json_t *json, struct schema_preprocessing *p);
 /* The class whose label is that number, -1: none. */
 int32_t schema_target_class(const struct schema_target *target, double number);
-/* Fills units and origins anew from the targets. */
+/* Fills units, origins and thresholds anew from the targets. */
 int schema_targets_units(struct schema_preprocessing *p);
+/* labels.c: those of the targets into the preprocessing's; to JSON and back. */
+void schema_thresholds_spread(struct schema_preprocessing *p);
+void schema_target_thresholds_encode(const struct schema_target *target, json_t *json);
+int schema_target_thresholds_decode(const json_t *json, struct schema_target *target);
 void schema_targets_free(struct schema_preprocessing *p);
 
 #endif

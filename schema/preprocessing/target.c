@@ -13,10 +13,6 @@ int64_t schema_target_size(const struct schema_target *target) {
     return target->shape.rank > 0 ? bp_shape_size(&target->shape) : 1;
 }
 
-bool schema_output_multilabel(const struct schema_preprocessing *p, int32_t o) {
-    return p->targets[p->outputs[o].first].classification && p->outputs[o].count > 1;
-}
-
 /* ---- fitting ------------------------------------------------------------------------------------------------------------- */
 
 static int fit_labels(const struct schema_fit_target *from, struct schema_target *target) {
@@ -49,7 +45,7 @@ static int count_positions(const struct schema_fit *fit, const struct schema_vie
 /* n / (classes * rows of the class), as scikit-learn's "balanced"; a class without training rows counts 1. Classes by position: of positions. */
 static int balance(const struct schema_fit *fit, const struct schema_view *view, int32_t k, struct schema_target *target) {
     double *counts = target->class_weights, n = (double)fit->n;
-    const bool by_position = target->shape.rank > 0;
+    const bool by_position = target->shape.rank > 0; /* not one of several labels, whose classes have no weights */
     if (by_position && count_positions(fit, view, k, target, &n) != 0) return -1;
     for (int64_t first = 0; !by_position && first < fit->n; first += SCHEMA_ROWS_MAX) {
         double classes[SCHEMA_ROWS_MAX];
@@ -96,6 +92,9 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
         p->targets_count++;
         if (fit->dataset->columns[from->column].type == SCHEMA_TENSOR) target->shape = fit->dataset->columns[from->column].shape;
         target->classification = from->labels_count > 0;
+        target->multilabel = from->multilabel;
+        if (target->multilabel) target->shape = (struct bp_shape){.rank = 1, .dims = {from->labels_count}};
+        target->shares = target->multilabel;
         target->ragged = from->ragged;
         target->std = 1;
         balanced = balanced || from->balanced;
@@ -135,7 +134,9 @@ int schema_targets_units(struct schema_preprocessing *p) {
     for (int32_t k = 0; k < p->targets_count; k++) n += schema_target_size(&p->targets[k]);
     if (!p->units) p->units = calloc((size_t)n, sizeof *p->units);
     if (!p->origins) p->origins = calloc((size_t)n, sizeof *p->origins);
-    if (!p->units || !p->origins) return -1;
+    if (!p->thresholds) p->thresholds = calloc((size_t)n, sizeof *p->thresholds); /* at most one a number */
+    if (!p->units || !p->origins || !p->thresholds) return -1;
+    schema_thresholds_spread(p);
     for (int32_t k = 0; k < p->targets_count; k++) {
         p->targets[k].units_at = at;
         for (int64_t j = 0; j < schema_target_size(&p->targets[k]); j++, at++) {
@@ -152,12 +153,14 @@ void schema_targets_free(struct schema_preprocessing *p) {
         for (int32_t i = 0; i < target->labels_count; i++) free(target->labels[i]);
         free(target->labels);
         free(target->class_weights);
+        free(target->thresholds);
         free(target->channels);
         free(target->name);
     }
     free(p->targets);
     free(p->units);
     free(p->origins);
+    free(p->thresholds);
     free(p->sample_weight);
 }
 
@@ -178,8 +181,10 @@ static json_t *encode_target(const struct schema_target *t) {
     }
     json_t *json =
         json_pack("{s:s, s:s, s:o}", "name", t->name, "task", "classification", "labels", schema_strings_encode(t->labels, t->labels_count));
-    if (t->shape.rank > 0) json_object_set_new(json, "shape", schema_dims_encode(&t->shape));
+    if (t->shape.rank > 0 && !t->multilabel) json_object_set_new(json, "shape", schema_dims_encode(&t->shape));
+    if (t->multilabel) json_object_set_new(json, "multilabel", json_string(t->multilabel == SCHEMA_LABEL_LISTS ? "lists" : "vector"));
     if (t->shares) json_object_set_new(json, "shares", json_true());
+    schema_target_thresholds_encode(t, json);
     if (!t->class_weights) return json;
     json_t *weights = json_object();
     for (int32_t i = 0; i < t->labels_count; i++) json_object_set_new(weights, t->labels[i], json_real(t->class_weights[i]));
@@ -214,8 +219,12 @@ static int decode_target(const json_t *json, struct schema_target *t) {
     if (shape && schema_dims_decode(shape, &t->shape) != 0) return -1;
     if (by_channel) return shape ? schema_channels_decode(json, &t->shape, &t->channels, &t->channels_count) : -1;
     if (!t->classification) return isfinite(t->mean) && isfinite(t->std) && t->std > 0 ? 0 : -1;
+    const char *several = json_string_value(json_object_get(json, "multilabel"));
     t->labels = schema_strings_decode(json_object_get(json, "labels"), &t->labels_count);
-    if (!t->labels || t->labels_count < 2) return -1;
+    t->multilabel = !several ? SCHEMA_ONE_LABEL : strcmp(several, "lists") == 0 ? SCHEMA_LABEL_LISTS : SCHEMA_LABEL_VECTOR;
+    if (!t->labels || t->labels_count < (several ? 1 : 2) || (several && (shape || !t->shares))) return -1;
+    if (several) t->shape = (struct bp_shape){.rank = 1, .dims = {t->labels_count}};
+    if (schema_target_thresholds_decode(json, t) != 0) return -1;
     if (!json_is_object(weights)) return 0;
     if (!(t->class_weights = calloc((size_t)t->labels_count, sizeof *t->class_weights))) return -1;
     for (int32_t i = 0; i < t->labels_count; i++) t->class_weights[i] = json_number_value(json_object_get(weights, t->labels[i]));
@@ -261,8 +270,13 @@ int schema_view_bind_target(struct schema_view *view, int32_t k, bool strict, st
     const int32_t column = view->targets[k] = schema_dataset_find(view->dataset, t->name);
     if (column < 0) return strict ? bp_error_set(error, "/target", "the dataset has no column \"%.80s\"", t->name) : 0;
     const struct schema_column *c = &view->dataset->columns[column];
-    if (t->shape.rank > 0 && (c->type != SCHEMA_TENSOR || !bp_shape_equal(&c->shape, &t->shape))) {
-        if (strict) return bp_error_set(error, "/target", "column \"%.80s\" is not a tensor of the shape that the model learnt", t->name);
+    if (t->multilabel == SCHEMA_LABEL_LISTS) {
+        if (c->type != SCHEMA_LABELS && strict)
+            return bp_error_set(error, "/target", "column \"%.80s\" is %s, but the model learned lists of labels", t->name,
+                                schema_type_name(c->type));
+        if (c->type != SCHEMA_LABELS) return view->targets[k] = -1, 0;
+    } else if (t->shape.rank > 0 && (c->type != SCHEMA_TENSOR || !bp_shape_equal(&c->shape, &t->shape))) {
+        if (strict) return bp_error_set(error, "/target", "column \"%.80s\" is not a tensor of the shape that the model learned", t->name);
         view->targets[k] = -1;
     }
     if (!t->classification || c->type == SCHEMA_NUMERIC || c->type == SCHEMA_TENSOR) return 0;
@@ -280,21 +294,37 @@ int32_t schema_target_class(const struct schema_target *target, double number) {
 static int64_t present(const struct schema_target *t, const float *cell, int64_t size) {
     const int64_t step = size / t->shape.dims[0];
     int64_t n = size;
-    for (int64_t k = size; (t->ragged || t->classification) && k > 0 && isnan(cell[k - 1]); k--)
+    for (int64_t k = size; (t->ragged || (t->classification && !t->multilabel)) && k > 0 && isnan(cell[k - 1]); k--)
         if ((k - 1) % step == 0) n = k - 1;
     return n;
+}
+
+/* 1 for each label that the row has. False: the list is missing, or has a label that the model does not know. */
+static bool listed_labels(const struct schema_view *view, int32_t k, int64_t row, float *out) {
+    struct schema_label_walk walk;
+    bool known = true;
+    if (!schema_dataset_labels(view->dataset, view->targets[k], row, &walk)) return false;
+    memset(out, 0, (size_t)view->preprocessing->targets[k].labels_count * sizeof *out);
+    for (int32_t code; (code = schema_label_next(&walk)) >= 0;) {
+        const int32_t label = view->classes[k][code];
+        known = known && label >= 0;
+        if (label >= 0) out[label] = 1;
+    }
+    return known;
 }
 
 bool schema_view_target_tensor(const struct schema_view *view, int32_t k, int64_t row, float *out) {
     const struct schema_target *t = &view->preprocessing->targets[k];
     const int64_t size = schema_target_size(t);
     if (view->targets[k] < 0) return false;
+    if (t->multilabel == SCHEMA_LABEL_LISTS) return listed_labels(view, k, row, out);
     schema_dataset_tensor(view->dataset, view->targets[k], row, out);
     const int64_t n = present(t, out, size);
     bool complete = n > 0;
     for (int64_t i = 0; i < n; i++) {
         if (!t->classification) out[i] = (float)(((double)out[i] - schema_target_origin(t, i)) / schema_target_unit(t, i));
-        complete = complete && isfinite(out[i]) && (!t->classification || (out[i] < (float)t->labels_count && out[i] == floorf(out[i])));
+        if (t->multilabel) complete = complete && (out[i] == 0 || out[i] == 1);
+        else complete = complete && isfinite(out[i]) && (!t->classification || (out[i] < (float)t->labels_count && out[i] == floorf(out[i])));
     }
     for (int64_t i = n; i < size; i++) out[i] = t->classification ? -1 : NAN; /* counts for nothing */
     return complete;

@@ -153,6 +153,9 @@ static void all_other_columns(struct resolving *r, const char *where) {
             resolving_warn(r, "column \"%s\" is left out: %d different texts in %lld rows look like an id; name it in features to use it", c->name,
                            c->categories_count, (long long)r->dataset->rows);
         else if (c->missing == r->dataset->rows) resolving_warn(r, "column \"%s\" is left out: it has no values", c->name);
+        else if (c->type == SCHEMA_LABELS)
+            resolving_warn(r, "column \"%s\" is left out: lists of labels can be a target, not a feature; give each label a column of false and true",
+                           c->name);
         else r->features[r->features_count++] = i;
     }
     if (r->features_count == 0) schema_problem_add(r->problems, where, "the dataset has no column besides the target that can be a feature");
@@ -200,6 +203,11 @@ static void choose_features(struct resolving *r) {
         if (twice) schema_problem_add(r->problems, deeper, "column \"%.80s\" is listed twice", name);
         else if (column == r->sample_weight)
             schema_problem_add(r->problems, deeper, "column \"%.80s\" is the sample weight: it cannot be a feature too", name);
+        else if (r->dataset->columns[column].type == SCHEMA_LABELS)
+            schema_problem_add(r->problems, deeper,
+                               "column \"%.80s\" holds lists of labels, which can be a target, not a feature; for a feature give each label a column "
+                               "of false and true",
+                               name);
         else if (is_target(r, column) && !autoencodes(r, column))
             schema_problem_add(r->problems, deeper, "column \"%.80s\" is the target: it cannot be a feature too", name);
         else r->features[r->features_count++] = column;
@@ -382,7 +390,8 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has no values: nothing can be learnt from it", c->name);
         return;
     }
-    bool text = c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN;
+    bool text = c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN || c->type == SCHEMA_LABELS;
+    t->regressed = task && strcmp(task, "regression") == 0;
     if (task) t->classification = strcmp(task, "classification") == 0;
     else t->classification = text || looks_like_classes(c, r->dataset->rows);
     if (c->type == SCHEMA_TEXT || c->type == SCHEMA_DATETIME) {
@@ -415,10 +424,16 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
         if (!position_labels(r, t)) return;
     } else if (text) coded_labels(r, t);
     else numeric_labels(r, t);
+    if (c->type == SCHEMA_LABELS) t->multilabel = SCHEMA_LABEL_LISTS;
     if (t->labels_count > CLASSES_MAX) {
-        schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has more than %d different values: too many classes%s", c->name, CLASSES_MAX,
+        schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has more than %d different %s%s", c->name, CLASSES_MAX,
+                           t->multilabel ? "labels: too many; leave the rare ones out" : "values: too many classes",
                            text ? "" : "; say \"task\":\"regression\"");
         t->labels_count = 0;
+    } else if (t->multilabel) {
+        if (t->labels_count < 1)
+            schema_problem_add(r->problems, t->pointer,
+                               "no row of column \"%.80s\" has a label: all its lists are empty, so there is nothing to learn", c->name);
     } else if (t->labels_count < 2) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has only one value, \"%.60s\": a classification needs at least two classes",
                            c->name, t->labels_count ? t->labels[0] : "");
@@ -494,6 +509,11 @@ void resolving_class_weights(struct resolving *r) {
     int32_t classifications = 0;
     if (!weights || json_is_null(weights)) return;
     resolving_place(r, "class_weights", where, sizeof where);
+    for (int32_t k = 0; k < r->targets_count; k++)
+        if (r->targets[k].multilabel) {
+            resolving_refuse_class_weights(r);
+            return;
+        }
     for (int32_t k = 0; k < r->targets_count; k++)
         if (r->targets[k].classification) {
             only = &r->targets[k];

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMED_TARGETS_MAX = 32 }; /* beyond that an epoch would report hundreds of numbers: then the means alone */
-
 /* "column", ["a","b"] or {"layer":"column"}, and the task alike: as a request would say it. */
 static void encode_targets(const struct schema_preprocessing *p, json_t *json) {
     json_t *target = json_array(), *task = json_object();
@@ -37,6 +35,8 @@ json_t *schema_training_encode(const struct schema_training *t) {
                              "layers", schema_network_layers_json(t->network), "parameters", (json_int_t)t->network->parameters,
                              "trainable_parameters", (json_int_t)t->network->trained);
     encode_targets(t->preprocessing, json);
+    json_t *thresholds = schema_thresholds_encode(t->preprocessing);
+    if (thresholds) json_object_set_new(json, "thresholds", thresholds);
     json_t *columns = json_object();
     for (int32_t i = 0; i < t->preprocessing->features_count; i++)
         json_object_set_new(columns, t->preprocessing->features[i].name, schema_column_options_encode(&t->preprocessing->features[i]));
@@ -63,11 +63,11 @@ static bool output_fits(const struct schema_training *t, int32_t o) {
     if (!output->loss) return false;
     const int64_t positions = schema_target_size(target);
     if (schema_output_multilabel(t->preprocessing, o)) {
-        for (int32_t k = learns->first; k < learns->first + learns->count; k++) {
+        for (int32_t k = learns->first; k < learns->first + learns->count && learns->count > 1; k++) {
             const struct schema_target *label = &t->preprocessing->targets[k];
             if (!label->shares || label->labels_count != 2 || label->shape.rank > 0) return false;
         }
-        return width == learns->count && output->loss->range == BP_RANGE_PARTS;
+        return width == schema_output_labels(t->preprocessing, o) && output->loss->range == BP_RANGE_PARTS;
     }
     if (target->classification)
         return learns->count == 1 && bp_loss_positions(output->loss, &output->shape) == positions &&
@@ -120,13 +120,19 @@ static const char *target_name(const void *targets, int32_t k) {
     return ((const struct schema_target *)targets)[k].name;
 }
 
+static const char *label_name(const void *target, int32_t j) {
+    return ((const struct schema_target *)target)->labels[j];
+}
+
 static void set_task(const struct schema_training *t, int32_t o, struct bp_task *task) {
     const struct schema_preprocessing *p = t->preprocessing;
     const struct schema_output *output = &p->outputs[o];
     const struct schema_target *target = &p->targets[output->first];
     const struct schema_definition *d = t->definition;
-    task->classes = target->labels_count;
-    if (target->classification && target->shape.rank > 0) {
+    const bool multilabel = task->multilabel = schema_output_multilabel(p, o);
+    task->classes = multilabel ? 2 : target->labels_count;
+    if (target->classification) task->thresholds = p->thresholds + target->thresholds_at;
+    if (target->classification && target->shape.rank > 0 && !multilabel) {
         task->positions = (int32_t)schema_target_size(target);
         task->class_weights = target->class_weights;
     }
@@ -137,9 +143,11 @@ static void set_task(const struct schema_training *t, int32_t o, struct bp_task 
         task->units = p->units + target->units_at;
         task->origins = p->origins + target->units_at;
     }
-    if (output->count > 1) {
-        task->targets = output->count;
-        task->name_of = output->count <= NAMED_TARGETS_MAX ? target_name : NULL;
+    if (output->count > 1 || multilabel) {
+        task->targets = multilabel ? schema_output_labels(p, o) : output->count;
+        task->name_of = task->targets > (multilabel ? SCHEMA_NAMED_LABELS_MAX : SCHEMA_NAMED_TARGETS_MAX) ? NULL
+                        : target->multilabel                                                              ? label_name
+                                                                                                          : target_name;
         task->names = target;
     }
     task->metrics_count = d->metrics_count;

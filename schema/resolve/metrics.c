@@ -8,11 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The metrics that suit an output. */
+static unsigned kinds_of(const struct resolving *r, int32_t o) {
+    if (resolving_multilabel(r, o)) return BP_METRIC_CLASSIFICATION | BP_METRIC_MULTILABEL;
+    return resolving_first_target(r, o)->classification ? BP_METRIC_CLASSIFICATION : BP_METRIC_REGRESSION;
+}
+
 /* Adds to `to` what suits the output of `from`; everything that a list of an output's own names must suit. */
 static void take_metrics(struct resolving *r, int32_t o, struct schema_named_output *to) {
-    static const char *const for_classes[] = {"accuracy", NULL}, *const for_values[] = {"mae", "rmse", "r2", NULL};
+    static const char *const for_classes[] = {"accuracy", NULL}, *const for_values[] = {"mae", "rmse", "r2", NULL},
+                             *const for_labels[] = {"accuracy", "f1", "subset_accuracy", NULL};
     const struct schema_definition *d = r->training->definition;
-    const unsigned kind = resolving_first_target(r, o)->classification ? BP_METRIC_CLASSIFICATION : BP_METRIC_REGRESSION;
+    const unsigned kind = kinds_of(r, o);
+    const char *const *usual = kind & BP_METRIC_MULTILABEL ? for_labels : kind == BP_METRIC_CLASSIFICATION ? for_classes : for_values;
     if (to->metrics_given) return;
     to->metrics_given = true;
     for (int32_t i = 0; d->metrics_given && i < d->metrics_count; i++)
@@ -20,8 +28,7 @@ static void take_metrics(struct resolving *r, int32_t o, struct schema_named_out
             memcpy(to->metric_numbers[to->metrics_count], d->metric_numbers[i], sizeof to->metric_numbers[0]);
             to->metrics[to->metrics_count++] = d->metrics[i];
         }
-    for (const char *const *name = kind == BP_METRIC_CLASSIFICATION ? for_classes : for_values; !d->metrics_given && *name; name++)
-        to->metrics[to->metrics_count++] = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, *name);
+    for (; !d->metrics_given && *usual; usual++) to->metrics[to->metrics_count++] = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, *usual);
 }
 
 /* Metrics that do not suit the task, or need probabilities where there are none. */
@@ -32,7 +39,10 @@ static void check_metrics(struct resolving *r, int32_t o, const struct schema_na
     for (int32_t i = 0; i < list->metrics_count; i++) {
         const struct bp_metric_ops *metric = list->metrics[i];
         schema_pointer_index(where, (size_t)i, place, sizeof place);
-        if (!(metric->kinds & (classification ? BP_METRIC_CLASSIFICATION : BP_METRIC_REGRESSION)))
+        if (metric->kinds == BP_METRIC_MULTILABEL && !resolving_multilabel(r, o))
+            schema_problem_add(r->problems, place, "the metric \"%s\" is for several labels a row, but this output learns %s; use %s",
+                               metric->entry.name, classification ? "one class a row" : "numbers", classification ? "accuracy" : "mae or r2");
+        else if (!(metric->kinds & kinds_of(r, o)))
             schema_problem_add(r->problems, place, "the metric \"%s\" is for %s, but this job is a %s", metric->entry.name,
                                classification ? "regression" : "classification", classification ? "classification" : "regression");
         else if (scores && metric->probabilities)
@@ -48,8 +58,7 @@ static void check_common(struct resolving *r) {
     char place[RESOLVING_POINTER_MAX];
     for (int32_t i = 0; i < d->metrics_count; i++) {
         bool used = false;
-        for (int32_t o = 0; o < r->outputs_count; o++)
-            used = used || d->metrics[i]->kinds & (resolving_first_target(r, o)->classification ? BP_METRIC_CLASSIFICATION : BP_METRIC_REGRESSION);
+        for (int32_t o = 0; o < r->outputs_count; o++) used = used || d->metrics[i]->kinds & kinds_of(r, o);
         snprintf(place, sizeof place, "%s/metrics/%d", r->request->definition_pointer, i);
         if (!used) schema_problem_add(r->problems, place, "the metric \"%s\" suits none of the outputs", d->metrics[i]->entry.name);
     }

@@ -25,12 +25,13 @@ static const char *column_name(const struct resolving *r, int32_t o) {
 /* Whether its target is a tensor with a class for each of its numbers. */
 static bool by_position(const struct resolving *r, int32_t o) {
     const struct resolving_target *t = resolving_first_target(r, o);
-    return t->classification && r->dataset->columns[t->column].type == SCHEMA_TENSOR;
+    return t->classification && !t->multilabel && r->dataset->columns[t->column].type == SCHEMA_TENSOR;
 }
 
 /* Numbers of its targets in the network, one output a number. */
 static int64_t target_width(const struct resolving *r, int32_t o) {
     const struct schema_column *c = &r->dataset->columns[resolving_first_target(r, o)->column];
+    if (resolving_multilabel(r, o)) return resolving_labels_count(r, o);
     return c->type == SCHEMA_TENSOR ? bp_shape_size(&c->shape) : r->outputs[o].count;
 }
 
@@ -83,18 +84,15 @@ static void check_loss(struct resolving *r, int32_t o) {
     const struct resolving_target *t = resolving_first_target(r, o);
     const char *target = column_name(r, o);
     char where[RESOLVING_POINTER_MAX];
-    if (!loss) return;
+    if (t->multilabel) set_loss(r, o, "binary_cross_entropy");
+    if (!(loss = loss_of(r, o, &values))) return;
     loss_place(r, o, where, sizeof where);
+    resolving_vector_of_labels(r, o, loss);
     const bool for_counts = loss->range == BP_RANGE_COUNTS,
                for_classes = loss->target == BP_TARGET_CLASS || (loss->range != BP_RANGE_ANY && !for_counts);
     const bool for_values = for_counts || loss->outputs_per_target;
-    if (t->classification && r->outputs[o].count > 1) {
-        for (int32_t k = r->outputs[o].first; k < r->outputs[o].first + r->outputs[o].count; k++)
-            r->training->preprocessing->targets[k].shares = true;
-        if (r->request->class_weights && !json_is_null(r->request->class_weights))
-            schema_problem_add(r->problems, resolving_place(r, "class_weights", where, sizeof where),
-                               "class_weights are for one class a row, but a row has several labels here; use sample_weight, or give each label an "
-                               "output of its own");
+    if (resolving_multilabel(r, o)) {
+        resolving_check_labels(r, o, loss, where);
         return;
     }
     if (!t->classification && resolving_takes_shares(loss) && (is(loss->head, "sigmoid") || target_width(r, o) > 1)) {
@@ -166,18 +164,25 @@ static bool all_numbers(const struct resolving *r, int32_t first, int32_t count)
     return true;
 }
 
-/* Columns of two classes, no and yes, that binary_cross_entropy learns together: the labels of a row. */
-static bool labels_together(const struct resolving *r, int32_t first, int32_t count) {
+/* The loss of the only output, wherever the definition says it. */
+static const struct bp_loss_ops *only_loss(const struct resolving *r) {
     const struct schema_definition *d = r->training->definition;
-    const struct bp_loss_ops *loss = !d->loss && d->named_count == 1 ? d->named[0].loss : d->loss;
-    for (int32_t k = first; k < first + count; k++) {
-        const struct resolving_target *t = &r->targets[k];
-        const bool no_yes = t->classification && t->labels_count == 2 &&
-                            ((is(t->labels[0], "0") && is(t->labels[1], "1")) || (is(t->labels[0], "false") && is(t->labels[1], "true")));
-        if (!no_yes || r->dataset->columns[t->column].type == SCHEMA_TENSOR) return false;
-        if (!r->by_layer && find_layer(d, r->dataset->columns[t->column].name) >= 0) return false;
-    }
-    return count > 1 && loss && loss->shares && is(loss->head, "sigmoid") && d->outputs_count <= 1 && d->named_count <= 1;
+    return !d->loss && d->named_count == 1 ? d->named[0].loss : d->loss;
+}
+
+/* The targets of a list are the labels of a row, which the only output learns. */
+static bool labels_together(const struct resolving *r) {
+    const struct schema_definition *d = r->training->definition;
+    for (int32_t k = 0; k < r->targets_count; k++)
+        if (find_layer(d, r->dataset->columns[r->targets[k].column].name) >= 0) return false;
+    return d->outputs_count <= 1 && d->named_count <= 1 && resolving_labels_together(r, 0, r->targets_count, only_loss(r));
+}
+
+/* The columns of an output that is named are. */
+static bool labels_of_output(const struct resolving *r, int32_t o) {
+    const struct bp_value *values;
+    const struct bp_loss_ops *loss = r->outputs_count == 1 ? only_loss(r) : loss_of(r, o, &values);
+    return resolving_labels_together(r, r->outputs[o].first, r->outputs[o].count, loss);
 }
 
 /* A list of numbers that the definition's one output is as wide as: they are learnt side by side. */
@@ -339,7 +344,7 @@ static void move_only_named(struct resolving *r) {
 
 void resolving_outputs(struct resolving *r) {
     struct schema_preprocessing *p = r->training->preprocessing;
-    if (!r->by_layer && (r->targets_count == 1 || labels_together(r, 0, r->targets_count) || side_by_side(r))) {
+    if (!r->by_layer && (r->targets_count == 1 || labels_together(r) || side_by_side(r))) {
         r->outputs_count = 1;
         r->outputs[0] = (struct resolving_output){.count = r->targets_count};
         name_only_output(r);
@@ -348,11 +353,10 @@ void resolving_outputs(struct resolving *r) {
     }
     for (int32_t o = 0; o < r->outputs_count; o++)
         if (r->outputs[o].count > 1 && !all_numbers(r, r->outputs[o].first, r->outputs[o].count) &&
-            !(r->outputs_count == 1 && labels_together(r, 0, r->targets_count)))
-            schema_problem_add(
-                r->problems, r->targets[r->outputs[o].first].pointer,
-                "one output learns several columns only when all are numbers, or when it is the only one and all are false or true with "
-                "the loss binary_cross_entropy; give each class or tensor an output of its own");
+            !(r->by_layer ? labels_of_output(r, o) : labels_together(r)))
+            schema_problem_add(r->problems, r->targets[r->outputs[o].first].pointer,
+                               "one output learns several columns only when all are numbers, or when all are false or true with the loss "
+                               "binary_cross_entropy for it; give each class or tensor an output of its own");
     check_names(r);
     check_declared(r);
     check_shown_names(r);
@@ -363,7 +367,8 @@ void resolving_outputs(struct resolving *r) {
         snprintf(p->outputs[o].name, BP_NAME_MAX, "%s", r->outputs[o].name);
         check_loss(r, o);
     }
-    schema_targets_units(p);
+    resolving_check_label_names(r);
+    if (schema_targets_units(p) != 0) schema_problem_no_memory(r->problems);
 }
 
 /* ---- output layers that were left out ------------------------------------------------------------------------------------------ */
@@ -395,8 +400,8 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
     const struct bp_loss_ops *loss = loss_of(r, o, &values);
     const struct resolving_target *t = resolving_first_target(r, o);
     struct schema_definition *d = r->training->definition;
-    const bool sigmoid = t->classification && t->labels_count == 2 && (!loss || is(loss->head, "sigmoid"));
-    const int64_t units = !t->classification || r->outputs[o].count > 1 ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
+    const bool sigmoid = t->classification && t->labels_count == 2 && !resolving_multilabel(r, o) && (!loss || is(loss->head, "sigmoid"));
+    const int64_t units = !t->classification || resolving_multilabel(r, o) ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
     const bool shares = r->training->preprocessing->targets[r->outputs[o].first].shares;
     const char *kind = shares ? loss->head : !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
     const bool several = r->outputs_count > 1 || r->by_layer;
@@ -429,7 +434,7 @@ static bool check_positions(struct resolving *r, int32_t o, struct candidate *la
     const struct resolving_target *t = resolving_first_target(r, o);
     const struct bp_shape *positions = &r->dataset->columns[t->column].shape, *shape = &last->shape;
     char got[64], want[64];
-    if (!t->classification || last->layer < 0) return true;
+    if (!t->classification || resolving_multilabel(r, o) || last->layer < 0) return true;
     if (!by_position(r, o)) {
         const int32_t along = shape->rank > 1 ? shape->dims[shape->rank - 1] : 0;
         if (shape->rank <= 1 || last->width == along || (last->width != t->labels_count && along != t->labels_count)) return true;
@@ -461,7 +466,7 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
     snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer < 0 ? 0 : last->layer);
     if (!check_positions(r, o, last, where)) return;
     const bool chosen = find_layer(d, r->outputs[o].name) >= 0 || d->outputs_count > 1; /* the user says that this is the output */
-    const bool multilabel = t->classification && r->outputs[o].count > 1;
+    const bool multilabel = resolving_multilabel(r, o);
     const int64_t wanted = t->classification && !multilabel ? t->labels_count : numbers_of(r, o);
     if (layer && !activation && last->width == wanted) activation = "linear";
     const bool several = r->outputs_count > 1; /* then an output is a layer of its name, or one that is added */
@@ -470,7 +475,7 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
             schema_problem_add(r->problems, where, "the output layer \"%s\" gives %lld numbers%s%s, but \"%.60s\" needs %lld%s", last->name,
                                (long long)last->width, activation ? " through " : "", activation ? activation : "", column_name(r, o),
                                (long long)wanted,
-                               multilabel          ? " and sigmoid"
+                               multilabel          ? ", a unit for each label, and sigmoid"
                                : t->classification ? " and softmax (or 1 and sigmoid for two classes)"
                                                    : " and a linear layer");
         else {
@@ -535,7 +540,7 @@ static bool names_only_layer(struct resolving *r, struct candidate *last) {
     const struct resolving_target *t = resolving_first_target(r, 0);
     const char *activation = activation_of(layer);
     if (r->outputs_count != 1 || by_position(r, 0)) return false;
-    if (!activation && last->width == (t->classification ? t->labels_count : numbers_of(r, 0))) activation = "linear";
+    if (!activation && last->width == (t->classification && !resolving_multilabel(r, 0) ? t->labels_count : numbers_of(r, 0))) activation = "linear";
     if (!is_output(r, 0, last->width, activation)) return false;
     snprintf(layer->name, sizeof layer->name, "%s", r->outputs[0].name);
     snprintf(last->name, sizeof last->name, "%s", r->outputs[0].name);

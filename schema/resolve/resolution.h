@@ -10,6 +10,8 @@ struct resolving_target {
     int32_t column;
     char pointer[RESOLVING_POINTER_MAX]; /* where the request names it */
     bool classification, balanced;
+    bool regressed; /* the request says so */
+    enum schema_multilabel multilabel;
     bool ragged;   /* a tensor of numbers whose rows may lack steps at the end */
     char **labels; /* classification: sorted */
     int32_t labels_count;
@@ -52,6 +54,8 @@ const char *resolving_validation_place(const struct resolving *r, const char *na
 void resolving_columns(struct resolving *r);
 void resolving_tasks(struct resolving *r);
 void resolving_class_weights(struct resolving *r);
+/* A row of several labels has no class to be weighed by. */
+void resolving_refuse_class_weights(struct resolving *r);
 
 /* masks.c: what a masking layer takes as padding, before the network is complete; what of the targets is padding, after. */
 void resolving_masks(struct resolving *r);
@@ -71,6 +75,19 @@ struct schema_named_output *resolving_named(const struct resolving *r, int32_t o
  * False with a problem at `where`. */
 bool resolving_takes_shares(const struct bp_loss_ops *loss);
 bool resolving_shares(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where);
+
+/* labels.c: whether an output learns several labels a row, and how many. */
+bool resolving_multilabel(const struct resolving *r, int32_t o);
+int32_t resolving_labels_count(const struct resolving *r, int32_t o);
+/* Columns of no and yes, count of them from first on, that the loss learns together: the labels of a row. */
+bool resolving_labels_together(const struct resolving *r, int32_t first, int32_t count, const struct bp_loss_ops *loss);
+/* Makes labels of the vector that output o learns, when all its numbers are 0 or 1 and the request does not say otherwise. */
+void resolving_vector_of_labels(struct resolving *r, int32_t o, const struct bp_loss_ops *loss);
+/* What is wrong with the loss of an output of several labels, and with what the request asks of labels. */
+void resolving_check_labels(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where);
+/* Names that the request gives to labels were for some vector; the thresholds that it gives, once it is known which outputs give probabilities. */
+void resolving_check_label_names(struct resolving *r);
+void resolving_thresholds(struct resolving *r);
 
 /* metrics.c: metrics, early stopping. */
 void resolving_metrics(struct resolving *r);

@@ -49,6 +49,8 @@ static struct schema_preprocessing bare_targets(const struct resolving *r, struc
             .name = c->name, .classification = t->classification, .labels_count = t->labels_count, .labels = t->labels, .std = 1};
         if (c->type == SCHEMA_TENSOR) targets[k].shape = c->shape;
         targets[k].ragged = t->ragged;
+        targets[k].multilabel = t->multilabel;
+        if (t->multilabel) targets[k].shape = (struct bp_shape){.rank = 1, .dims = {t->labels_count}};
     }
     int32_t dropping = 0; /* features whose missing values leave rows out */
     for (int32_t i = 0; i < r->features_count; i++)
@@ -68,6 +70,7 @@ static int fit_rows(struct resolving *r, const struct schema_split *split, struc
                                                 .labels = r->targets[k].labels,
                                                 .labels_count = r->targets[k].labels_count,
                                                 .ragged = r->targets[k].ragged,
+                                                .multilabel = r->targets[k].multilabel,
                                                 .balanced = r->targets[k].balanced,
                                                 .class_weights = r->targets[k].class_weights};
     const struct schema_fit how = {.dataset = r->dataset,
@@ -164,6 +167,13 @@ int schema_training_request_decode(const json_t *object, const char *pointer, st
     request->features = json_is_array(features) ? features : NULL;
     request->sample_weight = json_string_value(weight);
     request->class_weights = json_object_get(object, "class_weights");
+    const json_t *thresholds = json_object_get(object, "thresholds"), *labels = json_object_get(object, "labels");
+    request->thresholds = json_is_null(thresholds) ? NULL : thresholds;
+    request->labels = json_is_null(labels) ? NULL : labels;
+    if (request->labels && !json_is_array(labels) && !json_is_object(labels))
+        schema_problem_add(problems, schema_pointer(pointer, "labels", where, sizeof where),
+                           "labels are names for the positions of a vector of 0 and 1, like [\"red\",\"round\"], got %s",
+                           schema_json_text(labels, got, sizeof got));
     const json_t *columns = json_object_get(object, "columns");
     if (columns && !json_is_null(columns) && !json_is_object(columns))
         schema_problem_add(problems, schema_pointer(pointer, "columns", where, sizeof where),
@@ -173,7 +183,8 @@ int schema_training_request_decode(const json_t *object, const char *pointer, st
     return problems->total == before ? 0 : -1;
 }
 
-const char *const schema_training_request_names[] = {"target", "task", "features", "sample_weight", "class_weights", "columns", NULL};
+const char *const schema_training_request_names[] = {"target",     "task",   "features", "sample_weight", "class_weights", "columns",
+                                                     "thresholds", "labels", NULL};
 
 static void tell_heads(struct resolving *r) {
     const struct bp_network *network = r->training->network;
@@ -315,6 +326,7 @@ static void resolve(struct resolving *r) {
         resolving_target_range(r);
     }
     if (r->training->network) tell_heads(r);
+    if (r->training->network) resolving_thresholds(r);
     resolving_metrics(r);
     resolving_stopping(r);
     if (r->training->network && !r->training->network->complete)

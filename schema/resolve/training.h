@@ -17,6 +17,9 @@ struct schema_training {
     int64_t held_rows, held_bytes; /* of the dataset that validates, while a job is submitted; 0: none */
 };
 
+/* Beyond so many targets side by side, or labels, an epoch would report hundreds of numbers: then metrics are reported as means alone. */
+enum { SCHEMA_NAMED_TARGETS_MAX = 32, SCHEMA_NAMED_LABELS_MAX = 100 };
+
 /* What the request says besides definition and options. */
 struct schema_training_request {
     const json_t *target;                    /* "column", ["a","b"], or {"output layer":"column" or ["a","b"]} */
@@ -25,6 +28,8 @@ struct schema_training_request {
     const json_t *columns;                   /* NULL, or what columns ask for, by name */
     const json_t *class_weights;             /* NULL, "balanced", or an object of weights by label */
     const char *sample_weight;               /* column, or NULL */
+    const json_t *thresholds;                /* NULL, or as schema_thresholds_decode takes them */
+    const json_t *labels;                    /* NULL, or names of the labels of a vector: a list, or lists by column */
     const struct schema_dataset *validation; /* what options.validation_dataset names, or NULL */
     const char *no_bfloat16;                 /* why the process that trains cannot compute in it on a CPU that can; NULL: it can */
     int32_t fold;                            /* see struct schema_training */

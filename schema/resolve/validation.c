@@ -57,10 +57,21 @@ static enum schema_type type_of(const struct resolving *r, int32_t column) {
 /* Classes may be spelt by another type: labels are compared as texts. */
 static void check_target(struct resolving *r, const struct schema_target *t) {
     const int32_t i = schema_dataset_find(r->request->validation, t->name);
-    if (!t->classification || t->shape.rank > 0) column_of(r, t->name, "a target", t->shape.rank > 0 ? SCHEMA_TENSOR : SCHEMA_NUMERIC, &t->shape);
+    if (t->multilabel == SCHEMA_LABEL_LISTS) column_of(r, t->name, "a target", SCHEMA_LABELS, NULL);
+    else if (!t->classification || t->shape.rank > 0)
+        column_of(r, t->name, "a target", t->shape.rank > 0 ? SCHEMA_TENSOR : SCHEMA_NUMERIC, &t->shape);
     else if (i < 0) problem(r, "it has no column \"%.60s\", which is a target", t->name);
-    else if (type_of(r, i) == SCHEMA_TENSOR || type_of(r, i) == SCHEMA_TEXT || type_of(r, i) == SCHEMA_DATETIME)
+    else if (type_of(r, i) == SCHEMA_TENSOR || type_of(r, i) == SCHEMA_TEXT || type_of(r, i) == SCHEMA_LABELS || type_of(r, i) == SCHEMA_DATETIME)
         problem(r, "its column \"%.60s\" is %s, but holds classes in training", t->name, schema_type_name(type_of(r, i)));
+}
+
+/* The first label in a list of labels that training never sees, -1: none. */
+static int32_t unknown_label(const struct schema_view *view, int32_t k, int64_t row) {
+    struct schema_label_walk walk;
+    if (!schema_dataset_labels(view->dataset, view->targets[k], row, &walk)) return -1;
+    for (int32_t code; (code = schema_label_next(&walk)) >= 0;)
+        if (view->classes[k][code] < 0) return code;
+    return -1;
 }
 
 /* Rows that have a label in one of the targets, but one that no training row has; the first such label. */
@@ -71,9 +82,10 @@ static int64_t count_unknown(const struct schema_view *view, char *label, size_t
         bool known = true;
         for (int32_t k = 0; known && k < view->preprocessing->targets_count; k++) {
             const int32_t c = view->targets[k];
-            if (!view->preprocessing->targets[k].classification || view->preprocessing->targets[k].shape.rank > 0) continue;
+            const bool lists = view->preprocessing->targets[k].multilabel == SCHEMA_LABEL_LISTS;
+            if (!view->preprocessing->targets[k].classification || (view->preprocessing->targets[k].shape.rank > 0 && !lists)) continue;
             const bool coded = view->classes[k] != NULL;
-            const int32_t code = coded ? schema_dataset_code(d, c, row) : -1;
+            const int32_t code = lists ? unknown_label(view, k, row) : coded ? schema_dataset_code(d, c, row) : -1;
             const double number = coded ? 0 : schema_dataset_number(d, c, row);
             if (coded ? code < 0 || view->classes[k][code] >= 0 : isnan(number) || !isnan(schema_view_target(view, k, row))) continue;
             known = false;

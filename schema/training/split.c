@@ -13,6 +13,8 @@ enum { NEITHER, TRAIN, VALIDATE };
 int schema_split_check(const struct schema_dataset *d, int32_t column, enum schema_validation kind, struct bp_error *error) {
     const struct schema_column *c = &d->columns[column];
     if (c->type == SCHEMA_TEXT) return bp_error_set(error, "", "column \"%.60s\" is text: it cannot say which rows are held back", c->name);
+    if (c->type == SCHEMA_LABELS)
+        return bp_error_set(error, "", "column \"%.60s\" holds lists of labels: it cannot say which rows are held back", c->name);
     if (c->type == SCHEMA_TENSOR) return bp_error_set(error, "", "column \"%.60s\" is a tensor: it cannot say which rows are held back", c->name);
     if (kind == SCHEMA_VALIDATION_TIME && !schema_type_is_number(c->type))
         return bp_error_set(error, "", "column \"%.60s\" is %s, but times are dates or numbers, such as years or seconds", c->name,

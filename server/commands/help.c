@@ -61,8 +61,9 @@ static void train_help(void) {
 
 static void other_help(const char *topic) {
     if (strcmp(topic, "predict") == 0)
-        printf("backpropd predict --model FILE.bpd --data FILE.csv|- [--format csv|json]\n\n"
-               "One line per row: the label and its probability, or the value; with --format json one object per row.\n"
+        printf("backpropd predict --model FILE.bpd --data FILE.csv|- [--format csv|json] [--thresholds X]\n\n"
+               "One line per row: the label and its probability, or the value; of several labels a row a JSON list, and the probability of each;\n"
+               "with --format json one object per row. --thresholds 0.3, or '{\"red\":0.3}', is used instead of the model's.\n"
                "Columns that the model does not know are ignored, missing ones count as missing values, each with a warning; without any feature "
                "nothing is predicted.\n\n"
                "Examples\n  backpropd predict --model model.bpd --data new.csv\n  tail -n +2 rows.csv | cat head.csv - | backpropd predict --model "

@@ -2,6 +2,8 @@
 #include "server/commands/commands.h"
 
 #include "engine/kernels/kernels.h"
+#include "schema/json/values.h"
+#include "schema/memory.h"
 #include "schema/predict/predict.h"
 #include "server/commands/local_data.h"
 
@@ -9,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MODEL, DATA, FORMAT, FLAGS_COUNT };
-static const char *const names[] = {"model", "data", "format", NULL};
+enum { MODEL, DATA, FORMAT, THRESHOLDS, FLAGS_COUNT };
+static const char *const names[] = {"model", "data", "format", "thresholds", NULL};
 static const char *const switches[] = {NULL};
 
 static struct schema_model *load(const char *path) {
@@ -55,6 +57,42 @@ static void print_text(const char *text) {
     putchar('"');
 }
 
+/* An output that learns several labels from one column. */
+static bool lists_labels(const struct schema_preprocessing *p, int32_t o) {
+    return schema_output_multilabel(p, o) && p->outputs[o].count == 1;
+}
+
+/* A cell of labels as JSON, which is how CSV is uploaded too. */
+static void print_labels(const struct schema_predictor *predictor, const struct schema_preprocessing *p, int32_t o, int32_t row) {
+    struct schema_text list = {.limit = 1 << 26};
+    float probability;
+    schema_text_string(&list, "[");
+    for (int32_t j = 0; j < schema_output_labels(p, o); j++) {
+        if (!schema_predict_label(predictor, row, o, j, &probability)) continue;
+        if (schema_text_last(&list) != '[') schema_text_string(&list, ",");
+        schema_text_json_string(&list, schema_output_label(p, o, j));
+    }
+    schema_text_string(&list, "]");
+    print_text(list.bytes ? list.bytes : "");
+    free(list.bytes);
+    for (int32_t j = 0; j < schema_output_labels(p, o); j++) {
+        schema_predict_label(predictor, row, o, j, &probability);
+        printf(",%.9g", (double)probability);
+    }
+}
+
+static void print_labels_header(const struct schema_preprocessing *p, int32_t o) {
+    if (p->outputs_count > 1) print_text(p->targets[p->outputs[o].first].name);
+    else fputs("labels", stdout);
+    for (int32_t j = 0; j < schema_output_labels(p, o); j++) {
+        struct schema_text name = {.limit = 1 << 21};
+        schema_text_format(&name, "probability_%s", schema_output_label(p, o, j));
+        putchar(',');
+        print_text(name.bytes ? name.bytes : "");
+        free(name.bytes);
+    }
+}
+
 /* Columns label and probability, or value; named after their targets where there are several. */
 static void print_header(const struct schema_model *model) {
     const struct schema_preprocessing *p = model->training->preprocessing;
@@ -62,6 +100,10 @@ static void print_header(const struct schema_model *model) {
         for (int32_t k = p->outputs[o].first; k < p->outputs[o].first + p->outputs[o].count; k++) {
             const char *share = schema_training_scores(model->training, o) ? "score" : "probability";
             if (k) putchar(',');
+            if (lists_labels(p, o)) {
+                print_labels_header(p, o);
+                continue;
+            }
             if (p->targets_count > 1) print_text(p->targets[k].name);
             else fputs(p->targets[k].classification ? "label" : "value", stdout);
             if (p->targets[k].classification && p->targets_count > 1) printf(",%s_of_%d", share, k + 1);
@@ -72,9 +114,14 @@ static void print_header(const struct schema_model *model) {
 
 static void print_row(const struct schema_model *model, const struct schema_predictor *predictor, int32_t row) {
     const struct schema_preprocessing *p = model->training->preprocessing;
-    for (int32_t k = 0; k < p->targets_count; k++) {
-        const struct schema_predicted predicted = schema_predict_target(predictor, row, k);
+    for (int32_t k = 0, o = 0; k < p->targets_count; k++) {
+        while (k >= p->outputs[o].first + p->outputs[o].count) o++;
         if (k) putchar(',');
+        if (lists_labels(p, o)) {
+            print_labels(predictor, p, o, row);
+            continue;
+        }
+        const struct schema_predicted predicted = schema_predict_target(predictor, row, k);
         if (predicted.label < 0) {
             char text[40];
             schema_predicted_text(predicted.value, predicted.step, text);
@@ -126,16 +173,34 @@ static int check_columns(const struct schema_preprocessing *p, const struct sche
     return 0;
 }
 
-static int predict(const struct schema_model *model, const struct schema_dataset *dataset, bool json) {
+/* A number, or JSON as in the body of a request. */
+static int set_thresholds(struct schema_predictor *predictor, const char *text) {
+    struct schema_problems problems = {0};
+    json_error_t where;
+    json_t *json = schema_json_load(text, strlen(text), JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    if (!json) schema_problem_add(&problems, "", "--thresholds is a number such as 0.3, or numbers by label as {\"red\":0.3}, got %.60s", text);
+    else schema_predictor_thresholds(predictor, json, "/thresholds", &problems);
+    const int failed = problems.total ? -1 : 0;
+    if (failed) local_problems("predict", NULL, &problems);
+    json_decref(json);
+    return failed;
+}
+
+static int predict(const struct schema_model *model, const struct schema_dataset *dataset, bool json, const char *thresholds) {
     struct bp_error error = {0};
     const struct schema_preprocessing *p = model->training->preprocessing;
     if (check_columns(p, dataset) != 0) return -1;
     for (int32_t k = 0; !json && k < p->targets_count; k++)
-        if (p->targets[k].shape.rank > 0)
+        if (p->targets[k].shape.rank > 0 && !p->targets[k].multilabel)
             bp_error_set(&error, "", "the target \"%.80s\" is a tensor, which CSV cannot hold; use --format json", p->targets[k].name);
     struct schema_view *view = error.message[0] ? NULL : schema_view_new(p, dataset, false, &error);
     struct schema_predictor *predictor = view ? schema_predictor_new(model, &error) : NULL;
     int failed = predictor ? 0 : -1;
+    if (predictor && thresholds && set_thresholds(predictor, thresholds) != 0) {
+        schema_predictor_free(predictor);
+        schema_view_free(view);
+        return -1;
+    }
     if (!failed && !json) print_header(model);
     for (int64_t row = 0; !failed && row < dataset->rows; row += 16) {
         int32_t n = dataset->rows - row < 16 ? (int32_t)(dataset->rows - row) : 16;
@@ -171,7 +236,7 @@ int command_predict(int argc, char **argv) {
     struct schema_model *model = load(values[MODEL]);
     struct schema_column_type *types = model ? types_of(model, &types_count) : NULL;
     struct schema_dataset *dataset = types ? local_dataset("predict", values[DATA], types, types_count, true) : NULL;
-    int failed = dataset ? predict(model, dataset, values[FORMAT] && strcmp(values[FORMAT], "json") == 0) : -1;
+    int failed = dataset ? predict(model, dataset, values[FORMAT] && strcmp(values[FORMAT], "json") == 0, values[THRESHOLDS]) : -1;
     schema_dataset_free(dataset);
     free(types);
     schema_model_free(model);

@@ -135,7 +135,11 @@ static void tell_plan(const struct schema_training *t, const struct schema_datas
     const struct schema_preprocessing *p = t->preprocessing;
     fprintf(stderr, "%lld rows, %d features -> ", (long long)dataset->rows, p->features_count);
     for (int32_t k = 0; k < p->targets_count; k++) {
-        fprintf(stderr, "%s%s \"%s\"", k ? ", " : "", p->targets[k].classification ? "classes of" : "numbers of", p->targets[k].name);
+        fprintf(stderr, "%s%s \"%s\"", k ? ", " : "",
+                p->targets[k].multilabel       ? "labels of"
+                : p->targets[k].classification ? "classes of"
+                                               : "numbers of",
+                p->targets[k].name);
         if (p->targets[k].classification) fprintf(stderr, " (%d)", p->targets[k].labels_count);
     }
     fprintf(stderr, "\nnetwork%s: %d inputs", chosen ? " (chosen by size of the data; --definition sets another)" : "", t->preprocessing->width);

@@ -49,9 +49,9 @@ static bool find_target(struct request *r, const struct schema_dataset *dataset,
         return false;
     }
     const enum schema_type type = dataset->columns[*target].type;
-    if (type != SCHEMA_TENSOR && type != SCHEMA_TEXT) return true;
+    if (type != SCHEMA_TENSOR && type != SCHEMA_TEXT && type != SCHEMA_LABELS) return true;
     answer_problem(r, PROBLEM_invalid,
-                   "target: \"%.60s\" is a column of the type %s; what goes together is told of numbers, times, categories and booleans", name,
+                   "target: \"%.60s\" is a column of the type %s; a correlation is reported with numbers, times, categories and booleans", name,
                    schema_type_name(type));
     return false;
 }

@@ -26,8 +26,8 @@ static const char *loss_unit(const struct schema_training *t) {
 /* The spec for the job process and the view for people, out of the resolved training. */
 static void describe(struct submission *s, const struct schema_training *t) {
     json_t *spec = schema_training_encode(t), *view = json_object();
-    static const char *const shown[] = {"target", "task", "features", "options", "definition", "layers", "parameters", "trainable_parameters",
-                                        "columns"};
+    static const char *const shown[] = {"target",  "task",      "features", "options", "definition", "layers", "parameters", "trainable_parameters",
+                                        "columns", "thresholds"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) json_object_set(view, shown[i], json_object_get(spec, shown[i]));
     json_object_set_new(view, "loss_unit", json_string(loss_unit(t)));
     json_object_set_new(spec, "job", json_string(s->job.id));

@@ -134,8 +134,8 @@ static void inline_model(struct submission *s, const json_t *object) {
 /* ---- the request ------------------------------------------------------------------------------------------------------------------ */
 
 static void decode(struct submission *s) {
-    static const char *const others[] = {"model",    "definition",    "dataset",       "target",  "task", "features",
-                                         "metadata", "sample_weight", "class_weights", "columns", NULL};
+    static const char *const others[] = {"model",         "definition",    "dataset", "target",     "task",   "features", "metadata",
+                                         "sample_weight", "class_weights", "columns", "thresholds", "labels", NULL};
     const json_t *model = s->model, *dataset = json_object_get(s->body, "dataset"), *metadata = json_object_get(s->body, "metadata");
     char got[80];
     schema_options_decode(s->body, "", others, &s->options, &s->problems);

@@ -267,14 +267,66 @@ START_TEST(more_of_regression) {
 }
 END_TEST
 
+/* Three labels of four samples, in two batches: of the 12 labels 4 are wrong, all three of the third sample and one of the fourth; with a threshold
+ * of 0.3 for the first label another one of the second sample. The weighted numbers are scikit-learn's (accuracy_score, hamming_loss). */
+START_TEST(several_labels) {
+    const bp_real p[12] = {0.9f, 0.1f, 0.6f, 0.4f, 0.2f, 0.3f, 0.7f, 0.8f, 0.1f, 0.2f, 0.5f, 0.9f};
+    const bp_real y[12] = {1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1}, w[4] = {1, 2, 3, 4};
+    const double low[3] = {0.3, 0.5, 0.5};
+    static const struct {
+        const char *name;
+        double plain, weighted, lower;
+    } expected[] = {{"hamming_loss", 4.0 / 12, 13.0 / 30, 5.0 / 12}, {"subset_accuracy", 0.5, 0.3, 0.25}};
+    for (size_t m = 0; m < sizeof expected / sizeof *expected; m++) {
+        const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, expected[m].name);
+        for (int way = 0; way < 3; way++) {
+            double *state = calloc((size_t)metric->state_size(2, 3, 4), sizeof *state);
+            struct bp_metric_call call = {.batch = 1,
+                                          .width = 3,
+                                          .classes = 2,
+                                          .predictions = p,
+                                          .y = y,
+                                          .weights = way == 1 ? w : NULL,
+                                          .thresholds = way == 2 ? low : NULL,
+                                          .samples = 4};
+            ck_assert(isnan(metric->result(state, 2, 3)));
+            metric->update(state, &call);
+            call.batch = 3;
+            call.predictions += 3;
+            call.y += 3;
+            call.weights = way == 1 ? w + 1 : NULL;
+            metric->update(state, &call);
+            check(metric->result(state, 2, 3), way == 0 ? expected[m].plain : way == 1 ? expected[m].weighted : expected[m].lower);
+            free(state);
+        }
+    }
+}
+END_TEST
+
+/* The second of two classes is predicted from its threshold on, whether the network has one output or two; scores have none. */
+START_TEST(threshold_of_two_classes) {
+    const bp_real one[4] = {0.2f, 0.5f, 0.3f, 0.9f}, two[8] = {0.8f, 0.2f, 0.5f, 0.5f, 0.7f, 0.3f, 0.1f, 0.9f}, y[4] = {1, 0, 1, 1};
+    const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, "accuracy");
+    static const double thresholds[4] = {0, 0.1, 0.25, 0.6}, right[4] = {1, 3, 2, 2};
+    for (int t = 0; t < 4; t++)
+        for (int32_t width = 1; width <= 2; width++) {
+            double state[2] = {0, 0};
+            const struct bp_metric_call call = {
+                .batch = 4, .width = width, .classes = 2, .predictions = width == 1 ? one : two, .y = y, .threshold = thresholds[t], .samples = 4};
+            metric->update(state, &call);
+            check(metric->result(state, 2, width), (width == 2 && t == 0 ? 2 : right[t]) / 4); /* of two equal ones the first */
+        }
+}
+END_TEST
+
 START_TEST(every_metric_says_which_way_is_up) {
     for (int32_t i = 0; i < bp_metrics.count; i++) {
         const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_metrics.entries[i];
-        static const char *const errors[] = {"log_loss", "mae", "mape", "median_absolute_error", "rmse"};
+        static const char *const errors[] = {"hamming_loss", "log_loss", "mae", "mape", "median_absolute_error", "rmse"};
         bool error = false;
         for (size_t k = 0; k < sizeof errors / sizeof *errors; k++) error = error || !strcmp(metric->entry.name, errors[k]);
         ck_assert(metric->higher_is_better != error);
-        ck_assert(metric->kinds == BP_METRIC_CLASSIFICATION || metric->kinds == BP_METRIC_REGRESSION);
+        ck_assert(metric->kinds == BP_METRIC_CLASSIFICATION || metric->kinds == BP_METRIC_REGRESSION || metric->kinds == BP_METRIC_MULTILABEL);
         ck_assert_int_gt(metric->state_size(3, 3, 10), 0);
     }
 }
@@ -296,6 +348,8 @@ Suite *suite_metrics(void) {
     tcase_add_test(tests, the_k_best);
     tcase_add_test(tests, scores_instead_of_probabilities);
     tcase_add_test(tests, more_of_regression);
+    tcase_add_test(tests, several_labels);
+    tcase_add_test(tests, threshold_of_two_classes);
     tcase_add_test(tests, every_metric_says_which_way_is_up);
     suite_add_tcase(suite, tests);
     return suite;

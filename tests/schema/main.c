@@ -21,6 +21,7 @@
     X(ingest_inspect) \
     X(ingest_join) \
     X(json) \
+    X(labels) \
     X(model_file) \
     X(ndjson) \
     X(number) \

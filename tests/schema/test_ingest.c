@@ -126,9 +126,9 @@ START_TEST(types_in_a_query) {
     } bad[] = {{"a", "types: expected column:type,column:type, got \"a\"; a column name with a comma or colon goes in double quotes"},
                {":numeric", "types: expected column:type,column:type, got \"\"; a column name with a comma or colon goes in double quotes"},
                {"a:categorial", "\"categorial\" is no column type (column \"a\"), did you mean \"categorical\"? Types are numeric, categorical, "
-                                "boolean, datetime, text and tensor"},
+                                "boolean, datetime, text, tensor and labels"},
                {"a:numeric,a:boolean", "types names the column \"a\" twice"},
-               {"a:", "\"\" is no column type (column \"a\"). Types are numeric, categorical, boolean, datetime, text and tensor"}};
+               {"a:", "\"\" is no column type (column \"a\"). Types are numeric, categorical, boolean, datetime, text, tensor and labels"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_int_eq(-1, schema_column_types_parse(bad[i].text, &types, &count, &problems));
         ck_assert_str_eq(bad[i].detail, problems.items[0].detail);

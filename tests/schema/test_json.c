@@ -78,8 +78,8 @@ START_TEST(x_and_y) {
         "{\"x\":[1],\"y\":[[[1]]]}",
         "[{\"pointer\":\"/y\",\"detail\":\"expected a list of values or of rows; for deeper arrays say \\\"types\\\":{\\\"y\\\":\\\"tensor\\\"}\"}]");
     JSON_REFUSED("{\"x\":[[1,\"a\"],[2,{}]],\"y\":[1,2]}",
-                 "[{\"pointer\":\"/x/1/1\",\"column\":\"x1\",\"value\":\"{}\",\"detail\":\"expected a number, a text, true, false, null or an array "
-                 "of numbers, got an object; make its members columns of their own\"}]");
+                 "[{\"pointer\":\"/x/1/1\",\"column\":\"x1\",\"value\":\"{}\",\"detail\":\"expected a number, a text, true, false, null, an array "
+                 "of numbers or a list of texts, got an object; make its members columns of their own\"}]");
 }
 END_TEST
 
@@ -120,8 +120,9 @@ START_TEST(tensors) {
                  "but its rows differ in length\"}]");
     JSON_REFUSED("{\"records\":[{\"t\":[[1],2]}]}", "[{\"pointer\":\"/records/0/t\",\"column\":\"t\",\"value\":\"[[1],2]\",\"detail\":\"expected an "
                                                     "array of numbers of shape (1), but it mixes numbers and arrays\"}]");
-    JSON_REFUSED("{\"records\":[{\"t\":[]}]}", "[{\"pointer\":\"/records/0/t\",\"column\":\"t\",\"value\":\"[]\",\"detail\":\"expected an array of "
-                                               "numbers of shape (1), but an array in it is empty\"}]");
+    JSON_REFUSED("{\"records\":[{\"t\":[]}]}",
+                 "[{\"pointer\":\"/records/0/t\",\"column\":\"t\",\"value\":\"[]\",\"detail\":\"expected an array of "
+                 "numbers of shape (1), but an array in it is empty; for lists of labels give the column the type labels\"}]");
     JSON_REFUSED("{\"records\":[{\"t\":[[[[[1]]]]]}]}",
                  "[{\"pointer\":\"/records/0/t\",\"column\":\"t\",\"value\":\"[[[[[1]]]]]\",\"detail\":\"expected an array of numbers of shape (1), "
                  "but it is nested deeper than 4 levels\"}]");
@@ -145,7 +146,7 @@ START_TEST(record_errors) {
                  "[{\"pointer\":\"/records/1/a\",\"column\":\"a\",\"detail\":\"the key appears twice in this record\"}]");
     JSON_REFUSED("{\"records\":[{\"a/b~c\":1},{\"a/b~c\":{\"d\":1}}]}",
                  "[{\"pointer\":\"/records/1/a~1b~0c\",\"column\":\"a/b~c\",\"value\":\"{\\\"d\\\":1}\",\"detail\":\"expected a number, a text, "
-                 "true, false, null or an array of numbers, got an object; make its members columns of their own\"}]");
+                 "true, false, null, an array of numbers or a list of texts, got an object; make its members columns of their own\"}]");
     JSON_REFUSED(
         "{\"records\":[{\"a\":1},{\"a\":\"x\"}],\"types\":{\"a\":\"numeric\"}}",
         "[{\"pointer\":\"/records/1/a\",\"column\":\"a\",\"value\":\"x\",\"detail\":\"expected a number; the column was given the type numeric. "
@@ -167,9 +168,9 @@ START_TEST(top_errors) {
         "{\"records\":[{\"a\":1}],\"types\":{\"a\":\"numerical\",\"b\":7,\"c\":{\"type\":\"tensor\",\"shap\":[1]},\"d\":{\"type\":\"tensor\","
         "\"shape\":[2,0]}}}",
         "[{\"pointer\":\"/types/a\",\"detail\":\"\\\"numerical\\\" is no column type (column \\\"a\\\"), did you mean \\\"numeric\\\"? Types are "
-        "numeric, categorical, boolean, datetime, text and tensor\"},"
+        "numeric, categorical, boolean, datetime, text, tensor and labels\"},"
         "{\"pointer\":\"/types/b\",\"detail\":\"expected a type: \\\"numeric\\\", \\\"categorical\\\", \\\"boolean\\\", \\\"datetime\\\", "
-        "\\\"text\\\", \\\"tensor\\\" or "
+        "\\\"text\\\", \\\"labels\\\", \\\"tensor\\\" or "
         "{\\\"type\\\":\\\"tensor\\\",\\\"shape\\\":[28,28,1]}\"},"
         "{\"pointer\":\"/types/c/shap\",\"detail\":\"unknown field \\\"shap\\\", did you mean \\\"shape\\\"? A type has type, shape, layout and "
         "format\"},"

@@ -238,9 +238,10 @@ def test_catalog_tells_what_definitions_may_say(server):
         assert any(accepted({"layers": layers, "loss": filled(loss, catalog, [2])}, dataset=dataset, target=target)
                    for layers in ([DENSE], [{"type": "dense", "units": 1}], [{"type": "dense", "units": 1, "activation": "tanh"}], [{"type": "dense", "units": 3, "activation": "softmax"}])
                    for dataset, target in (("iris", "class"), ("breast_cancer", "class"), ("iris", "petal_width"))), loss
+    tagged = server.post_json(unique("tagged"), columns={"x": [1, 2, 3, 4], "tags": [["a"], [], ["a", "b"], ["b"]]})["name"]
     for metric in catalog["metrics"]:
         assert any(accepted({"layers": [DENSE], "metrics": [metric["name"]]}, dataset=dataset, target=target)
-                   for dataset, target in (("iris", "class"), ("breast_cancer", "class"), ("iris", "petal_width"))), metric
+                   for dataset, target in (("iris", "class"), ("breast_cancer", "class"), ("iris", "petal_width"), (tagged, "tags"))), metric
     for option in next(e for e in catalog["options"] if e["name"] == "job")["params"]:
         if option["name"] not in ("precision", "threads"):
             job = server.submit(**harness.xor(**{option["name"]: option["default"]}))

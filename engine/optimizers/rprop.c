@@ -49,6 +49,7 @@ const struct bp_optimizer_ops bp_optimizer_rprop = {
               .params = params,
               .params_count = PARAMS},
     .slots = slots,
+    .signs = true,
     .whole = true,
     .update = update,
 };

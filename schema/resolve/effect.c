@@ -1,5 +1,6 @@
 /* effect.c - what a job asks for takes effect, or is refused or warned of: options and parts of a definition that contradict the data or
- * each other, or that nothing follows from. What suits a loss or an output is in output.c, metrics in metrics.c. */
+ * each other, or that nothing follows from. What suits a loss or an output is in output.c, metrics in metrics.c; training options and parameters of
+ * layers that have no effect are in effect_options.c. */
 #include "schema/resolve/resolution.h"
 
 #include "schema/json/values.h"
@@ -56,16 +57,21 @@ void resolving_inputs(struct resolving *r) {
     }
 }
 
-void resolving_scale_of_indices(struct resolving *r, const struct schema_feature *f) {
+static void unscaled(struct resolving *r, const struct schema_feature *f, const char *option, const char *off) {
     char where[RESOLVING_POINTER_MAX], map[RESOLVING_POINTER_MAX], column[RESOLVING_POINTER_MAX], got[80];
-    const json_t *scale = json_object_get(json_object_get(r->request->columns, f->name), "scale");
-    const char *text = json_string_value(scale);
-    if (!scale || json_is_null(scale) || (text && strcmp(text, "none") == 0)) return;
+    const json_t *asked = json_object_get(json_object_get(r->request->columns, f->name), option);
     schema_pointer(resolving_place(r, "columns", map, sizeof map), f->name, column, sizeof column);
-    schema_problem_add(
-        r->problems, schema_pointer(column, "scale", where, sizeof where),
-        "an embedding reads column \"%.60s\" as indices, which are not scaled, so %s would have no effect; say \"none\", or leave scale out", f->name,
-        schema_json_text(scale, got, sizeof got));
+    schema_problem_add(r->problems, schema_pointer(column, option, where, sizeof where),
+                       "an embedding reads column \"%.60s\" as indices, which are not scaled, so %s would have no effect; say %s, or leave %s out",
+                       f->name, schema_json_text(asked, got, sizeof got), off, option);
+}
+
+void resolving_scale_of_indices(struct resolving *r, const struct schema_feature *f) {
+    const json_t *asked = json_object_get(r->request->columns, f->name);
+    const json_t *scale = json_object_get(asked, "scale"), *clip = json_object_get(asked, "clip");
+    const char *text = json_string_value(scale);
+    if (scale && !json_is_null(scale) && !(text && strcmp(text, "none") == 0)) unscaled(r, f, "scale", "\"none\"");
+    if (json_is_number(clip) && json_number_value(clip) != 0) unscaled(r, f, "clip", "0");
 }
 
 /* ---- the network --------------------------------------------------------------------------------------------------- */
@@ -144,50 +150,9 @@ static void check_readers(struct resolving *r) {
     }
 }
 
-/* ---- options ------------------------------------------------------------------------------------------------------- */
-
-static double number_of(const struct bp_entry *entry, const struct bp_value *values, const char *name) {
-    for (int32_t i = 0; i < entry->params_count; i++)
-        if (strcmp(entry->params[i].name, name) == 0) return values[i].number;
-    return 0;
-}
-
-static void check_schedule(struct resolving *r) {
-    const struct schema_options *o = &r->training->options;
-    char map[RESOLVING_POINTER_MAX], where[RESOLVING_POINTER_MAX];
-    if (!o->schedule) return;
-    const struct bp_entry *entry = &o->schedule->entry;
-    const double warmup = number_of(entry, o->schedule_values, "warmup_epochs"), step = number_of(entry, o->schedule_values, "step_size");
-    if (warmup >= o->epochs)
-        schema_problem_add(
-            r->problems, schema_pointer(resolving_place(r, "schedule", map, sizeof map), "warmup_epochs", where, sizeof where),
-            "a warm-up of %g epochs does not end within the %d epochs of the job: the learning rate never gets to its value; say fewer", warmup,
-            o->epochs);
-    else if (step > 0 && warmup + step >= o->epochs)
-        resolving_warn(r, "the schedule has no effect: its first step is after epoch %g, and the job has %d", warmup + step, o->epochs);
-}
-
-static void check_options(struct resolving *r) {
-    const struct schema_options *o = &r->training->options;
-    const struct bp_entry *optimizer = &o->optimizer->entry;
-    char map[RESOLVING_POINTER_MAX], where[RESOLVING_POINTER_MAX];
-    if (number_of(optimizer, o->optimizer_values, "nesterov") != 0 && !(number_of(optimizer, o->optimizer_values, "momentum") > 0))
-        schema_problem_add(r->problems, schema_pointer(resolving_place(r, "optimizer", map, sizeof map), "nesterov", where, sizeof where),
-                           "nesterov looks ahead along the momentum, which is 0: say \"momentum\":0.9, or leave nesterov out");
-    if (o->mixup > 0 && o->batch_size == 1)
-        schema_problem_add(
-            r->problems, resolving_place(r, "mixup", where, sizeof where),
-            "mixup mixes the samples of a mini-batch, but batch_size is 1: it would have no effect; use larger mini-batches, or leave it out");
-    const int64_t batches = (r->split.train_count + o->batch_size - 1) / o->batch_size;
-    if (o->gradient_accumulation_steps > 1 && o->gradient_accumulation_steps > batches)
-        resolving_warn(r, "gradient_accumulation_steps is %d, but an epoch has %lld mini-batch%s: it is one update an epoch",
-                       o->gradient_accumulation_steps, (long long)batches, batches == 1 ? "" : "es");
-    check_schedule(r);
-}
-
 void resolving_effects(struct resolving *r) {
     check_layers(r);
     check_scores(r);
     check_readers(r);
-    check_options(r);
+    resolving_option_effects(r);
 }

@@ -99,6 +99,8 @@ void resolving_inputs(struct resolving *r);
 void resolving_scale_of_indices(struct resolving *r, const struct schema_feature *feature);
 /* Of the planned network and the options. */
 void resolving_effects(struct resolving *r);
+/* effect_options.c: of the options and parameters alone. */
+void resolving_option_effects(struct resolving *r);
 
 /* split.c: what of a cross-validation is wrong, or worth a word, before it begins; -1 with the error. split: all rows that can be learnt
  * from. */

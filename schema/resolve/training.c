@@ -102,6 +102,16 @@ static void report_split(struct resolving *r, int64_t kept, bool drops) {
                                           : "");
 }
 
+/* A column says which rows validate: the fraction becomes what they come to. */
+static void take_fraction(struct resolving *r, int64_t kept) {
+    struct schema_options *o = &r->training->options;
+    const double is = (double)r->split.validation_count / (double)(kept > 0 ? kept : 1);
+    if (o->validation_fraction_given && fabs(o->validation_fraction - is) > 1e-6)
+        resolving_warn(r, "validation.fraction is %g, but column \"%.60s\" says which rows validate, which are %.4g of them: leave fraction out",
+                       o->validation_fraction, o->validation_column, is);
+    o->validation_fraction = is;
+}
+
 static void fit(struct resolving *r) {
     struct bp_error error = {0};
     struct schema_target *bare = calloc((size_t)r->targets_count, sizeof *bare);
@@ -119,8 +129,7 @@ static void fit(struct resolving *r) {
     if (view && schema_training_split(r->training, view, &r->split, &error) == 0 && resolving_folds(r, view, &r->split, &error) == 0) {
         kept = r->split.train_count + r->split.validation_count;
         r->validation_rows = r->training->options.folds ? kept : r->split.validation_count;
-        if (r->training->options.validation == SCHEMA_VALIDATION_COLUMN) /* as it is */
-            r->training->options.validation_fraction = (double)r->split.validation_count / (double)(kept > 0 ? kept : 1);
+        if (r->training->options.validation == SCHEMA_VALIDATION_COLUMN) take_fraction(r, kept);
         if (r->split.train_count < 1)
             bp_error_set(&error, "/dataset", "no rows are left to train on: %lld rows have a value in the target column%s", (long long)kept,
                          r->targets_count > 1 ? "s" : "");

@@ -176,7 +176,12 @@ static void decode_validation(const json_t *json, const char *pointer, struct sc
         schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place),
                            "fraction must be a number of at least 0 and at most %g, got %g: rows are needed to train on", FRACTION_MAX,
                            values[FRACTION].number);
+    if ((options->validation == SCHEMA_VALIDATION_GROUP || options->validation == SCHEMA_VALIDATION_TIME) && values[FRACTION].number == 0)
+        schema_problem_add(problems, schema_pointer(pointer, validation_names[options->validation], place, sizeof place),
+                           "fraction is 0, so no rows are held back and %s would have no effect; say a fraction above 0, or leave %s out",
+                           validation_names[options->validation], validation_names[options->validation]);
     options->validation_fraction = values[FRACTION].number;
+    options->validation_fraction_given = values[FRACTION].given;
     options->folds = (int32_t)values[FOLDS].number;
     if (folds) options->validation_fraction = 1.0 / options->folds;
     if (dataset) options->validation_fraction = 0;

@@ -22,10 +22,11 @@ enum schema_precision { SCHEMA_PRECISION_FLOAT32 = BP_PRECISION_FLOAT32, SCHEMA_
 
 struct schema_options {
     int32_t epochs, batch_size, threads, checkpoint_every_epochs;
-    bool checkpoint_every_given;
+    bool checkpoint_every_given, batch_size_given, threads_given;
     int64_t window_rows; /* shuffled together: train.h; 0: all */
     uint64_t seed;
     bool seed_given;
+    bool validation_fraction_given;
     double validation_fraction; /* of folds: 1 / folds; 0 with another dataset */
     int32_t folds;              /* of a cross-validation, RANDOM or by GROUP; 0: none */
     enum schema_validation validation;
@@ -41,6 +42,7 @@ struct schema_options {
     double l1, l2, max_norm, gradient_clip_norm, gradient_clip_value, ema, mixup;
     int32_t gradient_accumulation_steps;
     bool stop_early;
+    bool stop_default;             /* the caller's default, not the user's wish: it is not warned of when it cannot act */
     char stop_metric[BP_NAME_MAX]; /* "": val_loss, or loss without validation */
     int32_t stop_patience;
     double stop_min_delta;

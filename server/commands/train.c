@@ -52,8 +52,8 @@ static void put_number(json_t *object, const char *name, const char *text) {
     json_object_set_new(object, name, *text && !*end ? schema_number_encode(v) : json_string(text));
 }
 
-/* The job object that flags and --options make. The caller's; NULL with a message. */
-static json_t *job_object(const char **values) {
+/* The job object that flags and --options make; *stops: early stopping is the default of this command. The caller's; NULL with a message. */
+static json_t *job_object(const char **values, bool *stops) {
     json_t *object = json_object();
     if (values[OPTIONS]) {
         json_error_t where;
@@ -83,7 +83,8 @@ static json_t *job_object(const char **values) {
             json_object_set_new(object, "optimizer", json_pack("{s:s}", "type", optimizer ? json_string_value(optimizer) : "adam"));
         put_number(json_object_get(object, "optimizer"), "learning_rate", values[LEARNING_RATE]);
     }
-    if (values[PATIENCE] || !json_object_get(object, "early_stopping")) {
+    *stops = !values[PATIENCE] && !json_object_get(object, "early_stopping");
+    if (values[PATIENCE] || *stops) {
         json_t *stopping = json_pack("{s:i}", "patience", 20);
         put_number(stopping, "patience", values[PATIENCE]);
         json_object_set_new(object, "early_stopping", stopping);
@@ -114,12 +115,14 @@ static struct schema_training *resolve(const char **values, const struct schema_
     struct schema_options options;
     struct schema_training_request request;
     struct schema_training *training = NULL;
-    json_t *object = job_object(values);
+    bool stops;
+    json_t *object = job_object(values, &stops);
     if (!object) return NULL;
     struct schema_definition *definition = definition_of(values, dataset);
     if (definition && schema_options_decode(object, "", others, &options, &problems) == 0 &&
         schema_training_request_decode(object, "", &request, &problems) == 0) {
         request.definition_pointer = "";
+        options.stop_default = stops;
         if (options.folds)
             schema_problem_add(&problems, "/validation/folds", "a cross-validation is a job of `backpropd serve`; here say a fraction");
         else training = schema_training_resolve(definition, &options, dataset, &request, &problems);

@@ -115,6 +115,125 @@ START_TEST(options_without_effect) {
 }
 END_TEST
 
+#define JOB(more)       "{\"target\":\"y\"," more "}"
+#define OPTIMIZER(what) JOB("\"optimizer\":{" what "}")
+#define SCHEDULE(what)  JOB("\"epochs\":10,\"schedule\":{" what "}")
+
+/* 8 of the 10 rows train. */
+START_TEST(batches_and_epochs_without_effect) {
+    warned_data(csv, LINEAR, JOB("\"batch_size\":9"), "batch_size is 9, but only 8 rows train: each mini-batch has them all");
+    taken(LINEAR, JOB("\"batch_size\":8"));
+    taken(LINEAR, JOB("\"batch_size\":9,\"optimizer\":\"lbfgs\""));
+    warned_data(csv, LINEAR, JOB("\"batch_size\":4,\"threads\":6"),
+                "threads is 6, but a mini-batch has 4 rows: 2 threads compute nothing of it; say at most 4");
+    warned_data(csv, LINEAR, JOB("\"threads\":9"), "threads is 9, but a mini-batch has 8 rows");
+    taken(LINEAR, JOB("\"batch_size\":4,\"threads\":4"));
+    warned_data(csv, LINEAR, JOB("\"window_rows\":8"), "window_rows is 8, but only 8 rows train");
+    taken(LINEAR, JOB("\"window_rows\":7"));
+    warned_data(csv, LINEAR, JOB("\"epochs\":5,\"early_stopping\":{\"patience\":4}"),
+                "early stopping never stops this job: after the first epoch it waits 4 without an improvement, and the job has 5 epochs");
+    warned_data(csv, LINEAR, JOB("\"epochs\":5,\"early_stopping\":{}"), "early stopping never stops this job");
+    taken(LINEAR, JOB("\"epochs\":5,\"early_stopping\":{\"patience\":3}"));
+    warned_data(csv, LINEAR, JOB("\"epochs\":5,\"checkpoint_every_epochs\":6"), "checkpoint_every_epochs is 6, but the job has 5 epochs");
+    taken(LINEAR, JOB("\"epochs\":5,\"checkpoint_every_epochs\":5"));
+    taken(LINEAR, JOB("\"epochs\":5")); /* every 10 is the default */
+    refused(LINEAR, JOB("\"validation\":{\"group\":\"c\",\"fraction\":0}"),
+            "/validation/group: fraction is 0, so no rows are held back and group would have no effect");
+    refused(LINEAR, JOB("\"validation\":{\"time\":\"a\",\"fraction\":0}"), "/validation/time: fraction is 0, so no rows are held back");
+    refused("{\"layers\":[{\"type\":\"dense\",\"units\":1}]}", JOB("\"mixup\":0.2,\"batch_size\":1"), "but batch_size is 1");
+}
+END_TEST
+
+START_TEST(learning_rates_without_effect) {
+    warned_data(csv, LINEAR, SCHEDULE("\"type\":\"reduce_on_plateau\",\"patience\":8"),
+                "with a patience of 8 it lowers the learning rate after epoch 10 at the earliest, and the job has 10");
+    taken(LINEAR, SCHEDULE("\"type\":\"reduce_on_plateau\",\"patience\":7"));
+    warned_data(csv, LINEAR, JOB("\"epochs\":50,\"early_stopping\":{\"patience\":5},\"schedule\":{\"type\":\"reduce_on_plateau\",\"patience\":5}"),
+                "early stopping waits 5 epochs and the schedule 5: training stops before the learning rate is lowered");
+    taken(LINEAR, JOB("\"epochs\":50,\"early_stopping\":{\"patience\":6},\"schedule\":{\"type\":\"reduce_on_plateau\",\"patience\":5}"));
+    warned_data(csv, LINEAR, SCHEDULE("\"type\":\"reduce_on_plateau\",\"patience\":2,\"minimum\":1"), "its minimum is 1");
+    warned_data(csv, LINEAR, SCHEDULE("\"type\":\"cosine\",\"minimum\":1"), "its minimum is 1");
+    warned_data(csv, LINEAR, SCHEDULE("\"type\":\"polynomial\",\"minimum\":1"), "its minimum is 1");
+    warned_data(csv, LINEAR, SCHEDULE("\"type\":\"exponential\",\"gamma\":1"), "its gamma is 1");
+    warned_data(csv, LINEAR, SCHEDULE("\"type\":\"step\",\"step_size\":2,\"gamma\":1"), "its gamma is 1");
+    warned_data(csv, LINEAR, SCHEDULE("\"type\":\"cosine\",\"period_factor\":2"), "period_factor has no effect: the schedule does not restart");
+    warned_data(csv, LINEAR, SCHEDULE("\"type\":\"cosine\",\"period_factor\":2,\"period_epochs\":10"), "period_factor has no effect");
+    taken(LINEAR, SCHEDULE("\"type\":\"cosine\",\"period_factor\":2,\"period_epochs\":3"));
+    warned_data(csv, LINEAR, SCHEDULE("\"type\":\"constant\",\"warmup_epochs\":0.5"),
+                "warmup_epochs has no effect: 0.5 epochs are at most one update, and an epoch has 1");
+    taken(LINEAR, JOB("\"batch_size\":2,\"schedule\":{\"type\":\"constant\",\"warmup_epochs\":0.5}"));
+    warned_data(csv, LINEAR, JOB("\"optimizer\":\"rprop\",\"schedule\":\"cosine\""),
+                "the schedule has no effect: the learning_rate of rprop is only the size of its first step");
+    warned_data(csv, LINEAR, JOB("\"optimizer\":\"rprop\",\"gradient_clip_norm\":1"),
+                "gradient_clip_norm has no effect: rprop looks at the signs of the gradient alone");
+    warned_data(csv, LINEAR, JOB("\"optimizer\":\"rprop\",\"gradient_clip_value\":1"), "gradient_clip_value has no effect");
+    refused(LINEAR, OPTIMIZER("\"type\":\"rprop\",\"step_min\":0.1,\"step_max\":0.01"),
+            "/optimizer/step_min: step_min is 0.1, above step_max, which is 0.01");
+    warned_data(csv, LINEAR, OPTIMIZER("\"type\":\"sgd\",\"learning_rate\":0"), "learning_rate is 0: the weights stay as they were initialised");
+    taken(LINEAR, OPTIMIZER("\"type\":\"adam\",\"learning_rate\":\"auto\""));
+}
+END_TEST
+
+START_TEST(parameters_without_effect) {
+    static const char images[] =
+        "{\"columns\":{\"t\":[[[[1],[2]],[[3],[4]]],[[[4],[2]],[[0],[1]]],[[[5],[5]],[[1],[0]]],[[[0],[1]],[[1],[1]]]],\"y\":[0.5,1.25,-3,8]}}";
+    static const struct {
+        const char *layers, *said; /* NULL: nothing */
+    } cases[] = {
+        {"{\"type\":\"conv2d\",\"filters\":1,\"kernel_size\":1,\"dilation_rate\":2}",
+         "dilation_rate of layer \"conv2d_1\" (conv2d) has no effect: kernel_size is 1"},
+        {"{\"type\":\"conv2d\",\"filters\":1,\"kernel_size\":2,\"padding\":\"same\",\"dilation_rate\":2}", NULL},
+        {"{\"type\":\"conv2d\",\"filters\":1,\"kernel_size\":2,\"use_bias\":false,\"bias_initializer\":\"ones\"}",
+         "bias_initializer of layer \"conv2d_1\" (conv2d) has no effect: use_bias is false"},
+        {"{\"type\":\"conv2d\",\"filters\":1,\"kernel_size\":2,\"use_bias\":false,\"bias_initializer\":\"zeros\"}", NULL}, /* the default */
+        {"{\"type\":\"random_rotation\",\"factor\":0.1,\"fill_value\":3}",
+         "fill_value of layer \"random_rotation_1\" (random_rotation) has no effect: fill is not \"constant\""},
+        {"{\"type\":\"random_rotation\",\"factor\":0.1,\"fill\":\"constant\",\"fill_value\":3}", NULL},
+        {"{\"type\":\"batch_norm\",\"momentum\":0.5,\"trainable\":false}",
+         "momentum of layer \"batch_norm_1\" (batch_norm) has no effect: its statistics stay with \"trainable\":false"},
+        {"{\"type\":\"batch_norm\",\"momentum\":0.5}", NULL},
+        {"{\"type\":\"dropout\",\"rate\":0.2,\"trainable\":false}",
+         "\"trainable\":false has no effect: layer \"dropout_1\" (dropout) has no weights"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char definition[400], all[2000] = "";
+        snprintf(definition, sizeof definition, "{\"layers\":[%s,\"flatten\",{\"type\":\"dense\",\"units\":1}]}", cases[i].layers);
+        struct resolved r = resolve_json(images, definition, "{\"target\":\"y\",\"validation\":{\"fraction\":0}}");
+        ck_assert_msg(r.training != NULL, "%s: %s", definition, first_problem(&r));
+        for (size_t k = 0; k < json_array_size(r.training->warnings); k++)
+            snprintf(all + strlen(all), sizeof all - strlen(all), "%s\n", json_string_value(json_array_get(r.training->warnings, k)));
+        ck_assert_msg(cases[i].said ? strstr(all, cases[i].said) != NULL : strstr(all, "no effect") == NULL, "%s: %s", definition, all);
+        resolved_clear(&r);
+    }
+}
+END_TEST
+
+START_TEST(penalties_metrics_and_columns_without_effect) {
+    static const char dates[] = "d,y\n2024-01-01T00:00:00,1.5\n2024-01-02T05:00:00,2.5\n2024-02-03T07:00:00,0.25\n2024-03-03T00:00:00,4\n";
+    static const char days[] = "d,y\n2024-01-01,1.5\n2024-01-02,2.5\n2024-02-03,0.25\n2024-03-03,4\n";
+    static const char split[] = "a,s,y\n1,train,1.5\n2,train,2.5\n3,validation,0.25\n4,train,4\n";
+    static const char frozen[] = "{\"layers\":[{\"type\":\"dense\",\"units\":1,\"trainable\":false},\"layer_norm\"]}";
+    warned_data(csv, frozen, JOB("\"l2\":0.1"), "l2 has no effect: it is for the kernels of layers, and no layer that is trained has one");
+    warned_data(csv, frozen, JOB("\"l1\":0.1"), "l1 has no effect");
+    warned_data(csv, frozen, JOB("\"max_norm\":1"), "max_norm has no effect");
+    taken(LINEAR, JOB("\"l2\":0.1"));
+    warned_data(csv, "{\"layers\":[],\"metrics\":[{\"type\":\"top_k_accuracy\",\"k\":2}]}", "{\"target\":\"c\"}",
+                "top_k_accuracy is always 1: its k is 2, and there are 2 classes");
+    taken("{\"layers\":[],\"metrics\":[{\"type\":\"top_k_accuracy\",\"k\":1}]}", "{\"target\":\"c\"}");
+    warned_data(days, LINEAR, JOB("\"validation\":{\"fraction\":0},\"columns\":{\"d\":{\"parts\":[\"time\",\"day\"]}}"),
+                "the part \"day\" of column \"d\" has no effect: its dates have no time of day");
+    warned_data(dates, LINEAR, JOB("\"validation\":{\"fraction\":0},\"columns\":{\"d\":{\"parts\":[\"day\",\"hour\"]}}"),
+                "the part \"hour\" of column \"d\" has no effect: its dates have no minutes");
+    warned_data(dates, LINEAR, JOB("\"validation\":{\"fraction\":0},\"columns\":{\"d\":{\"parts\":[\"time\",\"day\"]}}"), NULL);
+    warned_data(split, LINEAR, JOB("\"validation\":{\"column\":\"s\",\"fraction\":0.5}"),
+                "validation.fraction is 0.5, but column \"s\" says which rows validate, which are 0.25 of them");
+    warned_data(split, LINEAR, JOB("\"validation\":{\"column\":\"s\",\"fraction\":0.25}"), NULL);
+    refused("{\"layers\":[{\"type\":\"embedding\",\"input_dim\":9,\"output_dim\":2},\"flatten\"]}",
+            "{\"target\":\"c\",\"features\":[\"b\"],\"columns\":{\"b\":{\"clip\":3}}}",
+            "/columns/b/clip: an embedding reads column \"b\" as indices, which are not scaled, so 3 would have no effect; say 0, or leave clip out");
+}
+END_TEST
+
 START_TEST(layers_that_contradict) {
     refused("{\"layers\":[{\"type\":\"dense\",\"units\":1,\"activation\":\"sigmoid\"}],\"loss\":\"hinge\"}", "{\"target\":\"c\"}",
             "/model/layers/0: the loss hinge compares scores of any size, but the output layer \"dense_1\" holds them within sigmoid");
@@ -157,6 +276,10 @@ Suite *suite_schema_refusals(void) {
     tcase_add_test(tests, integers_that_hardly_repeat_are_numbers);
     tcase_add_test(tests, no_row_that_validates);
     tcase_add_test(tests, options_without_effect);
+    tcase_add_test(tests, batches_and_epochs_without_effect);
+    tcase_add_test(tests, learning_rates_without_effect);
+    tcase_add_test(tests, parameters_without_effect);
+    tcase_add_test(tests, penalties_metrics_and_columns_without_effect);
     tcase_add_test(tests, layers_that_contradict);
     tcase_add_test(tests, an_input_that_no_layer_reads);
     tcase_add_test(tests, reals_as_classes);

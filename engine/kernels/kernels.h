@@ -31,7 +31,9 @@ struct bp_softmax_loss {
     const bp_real *y;       /* (rows) class numbers */
     const bp_real *weights; /* (rows) or NULL */
     bp_real scale;
-    bp_real *d_z; /* (rows, width) or NULL */
+    bp_real *d_z;          /* (rows, width) or NULL */
+    const bp_real *counts; /* (rows) or NULL */
+    double *counted;       /* NULL, or what gains the sum by counts besides the one by weights, which are then given */
 };
 
 /* One update of n weights; each optimizer uses the members its formula names. */

@@ -135,7 +135,9 @@ static double softmax_loss(const struct bp_softmax_loss *call) {
             const bp_real weight = call->weights ? call->weights[first + i] : 1;
             for (size_t j = 0; j < width; j++) p[j] *= share;
             if (call->weights) {
-                loss += (double)weight * (log((double)sum) - (double)truth[i]);
+                const double one = log((double)sum) - (double)truth[i];
+                loss += (double)weight * one;
+                if (call->counted) *call->counted += call->counts ? (double)call->counts[first + i] * one : one;
             } else {
                 product *= (double)sum;
                 loss -= (double)truth[i];
@@ -149,6 +151,7 @@ static double softmax_loss(const struct bp_softmax_loss *call) {
         }
         if (!call->weights) loss += log(product);
     }
+    if (call->counted && !call->weights) *call->counted += loss;
     return loss;
 }
 

@@ -25,6 +25,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
         const double z = (double)call->z[i], y = (double)call->y[i], weight = bp_sample_weight(call->weights, (size_t)i);
         const double one = y == 0 || y == 1 ? (z > 0 ? z : 0) - z * y + log1p(exp(-fabs(z))) : (double)NAN;
         loss += weight * one;
+        bp_loss_count(call, (size_t)i, one);
     }
     bp_kernels()->sigmoid((size_t)call->batch, call->z, call->z);
     for (int32_t i = 0; call->d_z && i < call->batch; i++)

@@ -24,6 +24,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
         for (size_t j = 0; call->d_z && j < width; j++)
             call->d_z[i * width + j] = (bp_real)(-factor * ((double)y[j] / (length * other) - turning * (double)z[j]));
         loss += weight * (1 - cosine);
+        bp_loss_count(call, i, 1 - cosine);
     }
     return loss;
 }

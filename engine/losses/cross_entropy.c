@@ -25,7 +25,9 @@ static double smooth_loss(double share, const struct bp_loss_call *call) {
         const bp_real *z = call->z + i * width, y = call->y[i]; /* (classes) */
         double sum = 0;
         for (size_t j = 0; j < width; j++) sum += (double)z[j];
-        if (y >= 0 && y < (bp_real)width) gained += bp_sample_weight(call->weights, i) * share * ((double)z[(size_t)y] - sum / call->width);
+        if (!(y >= 0 && y < (bp_real)width)) continue;
+        gained += bp_sample_weight(call->weights, i) * share * ((double)z[(size_t)y] - sum / call->width);
+        bp_loss_count(call, i, share * ((double)z[(size_t)y] - sum / call->width));
     }
     return gained;
 }
@@ -47,6 +49,8 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
                                          .z = call->z,
                                          .y = call->y,
                                          .weights = call->weights,
+                                         .counts = call->counts,
+                                         .counted = call->counted,
                                          .scale = (bp_real)call->scale,
                                          .d_z = call->d_z};
     const double hard = bp_kernels()->softmax_loss(&loss);
@@ -80,6 +84,7 @@ static double evaluate_shares(const struct bp_value *values, const struct bp_los
             call->d_z[i * width + j] =
                 (bp_real)(factor * (exp((double)z[j] - all) * whole - (1 - smoothing) * (double)y[j] - smoothing / call->width));
         loss += weight * sum;
+        bp_loss_count(call, i, sum);
     }
     bp_kernels()->softmax((size_t)call->batch, width, call->z, call->z);
     return loss;

@@ -29,6 +29,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
         const double slope = weight * call->scale * (steep - power);
         for (size_t j = 0; call->d_z && j < width; j++) call->d_z[i * width + j] = (bp_real)(slope * ((j == label) - exp((double)z[j] - all)));
         loss -= weight * power * l;
+        bp_loss_count(call, i, -power * l);
     }
     bp_kernels()->softmax((size_t)call->batch, width, call->z, call->z);
     return loss;

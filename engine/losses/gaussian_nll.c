@@ -41,6 +41,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
             call->d_z[OUTPUTS * j + SPREAD] = (bp_real)(factor * (1 - error * error / v) * (e / v) / 2);
         }
         loss += weight * sum / (double)targets;
+        bp_loss_count(call, i, sum / (double)targets);
     }
     return loss;
 }

@@ -29,6 +29,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
         for (size_t j = 0; call->d_z && j < width; j++)
             call->d_z[i * width + j] = (bp_real)(factor * (exp((double)z[j] - all) * shares - (double)y[j]));
         loss += weight * sum;
+        bp_loss_count(call, i, sum);
     }
     bp_kernels()->softmax((size_t)call->batch, width, call->z, call->z);
     return loss;

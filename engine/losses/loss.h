@@ -27,13 +27,17 @@ struct bp_loss_call {
     bp_real *z;                  /* (B, width) in: output (pre-activation when fused); out: predictions */
     const bp_real *y;            /* targets as `target` says */
     const bp_real *weights;      /* (B) weight of each sample, or NULL for 1 */
-    const bp_real *counts;       /* (B) what each counts in metrics, where class weights do not enter, or NULL for 1 */
+    const bp_real *counts;       /* (B) what each counts in metrics and the reported loss, where class weights do not enter, or NULL for 1 */
+    bool apart;                  /* counts are not the weights: what is reported is summed up besides what is minimised */
+    double *counted;             /* NULL unless apart: evaluate adds count x loss of each sample to it (bp_loss_count) */
     const double *class_weights; /* (classes) for classes by position: what a position of each counts, or NULL for 1 */
     double scale;                /* gradients are multiplied by it: 1 / sum of weights of the mini-batch */
-    double row_share; /* of an output with rows (steps under a mask, positions with a class): what their weights are multiplied by; 0: so that
-                         the rows of this call count together what its samples do */
-    bp_real *d_z;     /* (B, width) stored; NULL: only the loss is wanted */
-    double loss;      /* out of bp_loss_forward: what evaluate returned */
+    double row_share;   /* of an output with rows (steps under a mask, positions with a class): what their weights are multiplied by; 0: so that
+                           the rows of this call count together what its samples do */
+    bp_real *d_z;       /* (B, width) stored; NULL: only the loss is wanted */
+    double count_share; /* likewise of their counts */
+    double loss;        /* out of bp_loss_forward: what evaluate returned */
+    double reported;    /* out of bp_loss_forward: the same by counts */
 };
 
 /* A thing that a prediction tells besides its point. */
@@ -64,9 +68,14 @@ struct bp_loss_ops {
     /* Optional: whether an output of that shape (all of it known) suits; an error says what does. */
     int (*check)(const struct bp_value *values, const struct bp_shape *output, struct bp_error *error);
     /* Returns the sum over the batch of weight x loss of a sample (a mean over the sample's numbers, as in Keras and
-     * PyTorch), in double, not multiplied by scale. */
+     * PyTorch), in double, not multiplied by scale; calls bp_loss_count for each sample. */
     double (*evaluate)(const struct bp_value *values, const struct bp_loss_call *call);
 };
+
+/* For evaluate: sample i has the loss `one`. */
+static inline void bp_loss_count(const struct bp_loss_call *call, size_t i, double one) {
+    if (call->counted) *call->counted += bp_sample_weight(call->counts, i) * one;
+}
 
 /* Positions of an output of that shape that are samples of their own to the loss (NULL: none): 1 but for classes by position. */
 int32_t bp_loss_positions(const struct bp_loss_ops *loss, const struct bp_shape *output);

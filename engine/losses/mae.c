@@ -17,6 +17,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
             if (call->d_z) call->d_z[j] = error > 0 ? factor : error < 0 ? -factor : error;
         }
         loss += weight * sum / call->width;
+        bp_loss_count(call, i, sum / call->width);
     }
     return loss;
 }

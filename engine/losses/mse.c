@@ -15,6 +15,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
             if (call->d_z) call->d_z[j] = factor * error;
         }
         loss += weight * sum / call->width;
+        bp_loss_count(call, i, sum / call->width);
     }
     return loss;
 }

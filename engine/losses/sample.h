@@ -21,6 +21,7 @@ static inline double bp_loss_numbers(const struct bp_value *values, const struct
             if (call->d_z) call->d_z[j] = (bp_real)(factor * slope);
         }
         loss += weight * sum / call->width;
+        bp_loss_count(call, i, sum / call->width);
     }
     return loss;
 }

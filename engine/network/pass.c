@@ -78,8 +78,8 @@ static bool copy_step(const bp_real *y, int32_t width, bp_real *copy) {
 }
 
 /* Each step or position becomes a row of its own, that counts what its sample does, times its class; hidden and missing ones and those without a
- * class get no weight, and the class or the target 0. Returns what all rows count. */
-static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
+ * class get no weight, and the class or the target 0. Returns what all rows weigh; *counted: what they count without classes. */
+static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call, double *counted) {
     const struct bp_output *out = &ws->network->outputs[output];
     const int32_t rows = bp_output_rows(ws->network, output), steps = out->shape.dims[0];
     const int32_t width = out->steps ? bp_loss_target_width(out->loss, out->values, &out->shape) / rows : 1; /* of a row in y */
@@ -87,6 +87,7 @@ static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct b
     bp_real *weights = ws->row_weights[output], *copies = ws->row_classes[output]; /* (B, rows), (B, rows, width) or NULL */
     bp_real *row_counts = ws->row_counts[output];                                  /* (B, rows): the weights without those of classes */
     double sum = 0;
+    *counted = 0;
     call->width /= rows;
     for (int32_t i = 0; i < call->batch; i++) {
         const double sample = bp_sample_weight(call->weights, (size_t)i), count = bp_sample_weight(call->counts, (size_t)i);
@@ -105,6 +106,7 @@ static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct b
             weights[at] = counts ? (bp_real)weight : 0;
             row_counts[at] = counts ? (bp_real)count : 0;
             sum += (double)weights[at];
+            *counted += (double)row_counts[at];
         }
     }
     if (copies) call->y = copies;
@@ -114,19 +116,25 @@ static double weigh_rows(const struct bp_workspace *ws, int32_t output, struct b
     return sum;
 }
 
-double bp_output_rows_weight(const struct bp_workspace *workspace, int32_t output, const struct bp_loss_call *call) {
+double bp_output_rows_weight(const struct bp_workspace *workspace, int32_t output, const struct bp_loss_call *call, double *counted) {
     struct bp_loss_call rows = *call;
     rows.width = (int32_t)bp_shape_size(&workspace->network->outputs[output].shape);
-    return weigh_rows(workspace, output, &rows);
+    return weigh_rows(workspace, output, &rows, counted);
 }
 
-/* The weights of the rows by themselves, or so that those of this call count as much as its samples: each row the same. */
-static void share_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
-    double samples = 0, share = call->row_share;
-    for (int32_t i = 0; i < call->batch; i++) samples += bp_sample_weight(call->weights, (size_t)i);
-    const double rows = weigh_rows(ws, output, call);
+/* The weights of the rows by themselves, or so that those of this call weigh as much as its samples: each row the same. Their counts likewise, by
+ * the factor that is returned. */
+static double share_rows(const struct bp_workspace *ws, int32_t output, struct bp_loss_call *call) {
+    double samples = 0, sample_counts = 0, row_counts, share = call->row_share, count_share = call->count_share;
+    for (int32_t i = 0; i < call->batch; i++) {
+        samples += bp_sample_weight(call->weights, (size_t)i);
+        sample_counts += bp_sample_weight(call->counts, (size_t)i);
+    }
+    const double rows = weigh_rows(ws, output, call, &row_counts);
     if (share <= 0) share = rows > 0 ? samples / rows : 0;
+    if (count_share <= 0) count_share = row_counts > 0 ? sample_counts / row_counts : 0;
     if (share != 1) bp_kernels()->scale((size_t)call->batch, (bp_real)share, ws->row_weights[output]);
+    return count_share;
 }
 
 void bp_workspace_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch,
@@ -142,8 +150,12 @@ double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_
     if (!call->z) call->z = workspace->a[out->node];
     if (!call->d_z) call->d_z = gradients ? workspace->d[out->node] : NULL;
     call->scale *= out->weight;
-    if (workspace->row_weights[output]) share_rows(workspace, output, call);
+    double counted = 0;
+    const double count_share = workspace->row_weights[output] ? share_rows(workspace, output, call) : 1;
+    call->counted = call->apart ? &counted : NULL;
     call->loss = out->loss->evaluate(out->values, call);
+    call->counted = NULL;
+    call->reported = call->apart ? counted * count_share : call->loss;
     return out->weight * call->loss;
 }
 

@@ -27,7 +27,7 @@ void bp_workspace_forward(const struct bp_network *network, const bp_real *weigh
                           const struct bp_draw *draw);
 /* Then the loss of one output, times its weight: call as bp_loss_forward takes it; its z and d_z may be given, else they are the workspace's. */
 double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_loss_call *call, bool gradients);
-/* After the forward pass, of an output with row_weights: what its rows of this call count together. */
-double bp_output_rows_weight(const struct bp_workspace *workspace, int32_t output, const struct bp_loss_call *call);
+/* After the forward pass, of an output with row_weights: what its rows of this call weigh together; *counted: what they count in metrics. */
+double bp_output_rows_weight(const struct bp_workspace *workspace, int32_t output, const struct bp_loss_call *call, double *counted);
 
 #endif

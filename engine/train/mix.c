@@ -20,6 +20,7 @@ void bp_mixing_free(struct bp_mixing *mixing) {
         free(mixing->d[k]);
     }
     free(mixing->weights);
+    free(mixing->counts);
     free(mixing);
 }
 
@@ -36,6 +37,7 @@ int bp_mixing_new(const struct bp_trainer *trainer, int32_t capacity, struct bp_
         lacking = !(made->z[k] = bp_reals_new(width)) || !(made->d[k] = bp_reals_new(width)) || lacking;
     }
     if (made && trainer->train.weighted) lacking = !(made->weights = bp_reals_new(rows)) || lacking;
+    if (made && trainer->train.counted) lacking = !(made->counts = bp_reals_new(rows)) || lacking;
     return lacking ? bp_error_set(error, "", "no memory to mix mini-batches of %d samples", (int)capacity) : 0;
 }
 
@@ -74,7 +76,7 @@ void bp_mixing_fill(struct bp_trainer *trainer, struct bp_shard *shard) {
     const struct bp_source *source = work->source;
     const struct bp_network *net = trainer->network;
     struct bp_mixing *mixing = shard->mixing;
-    struct bp_batch batch = {.weights = source->weighted ? mixing->weights : NULL};
+    struct bp_batch batch = {0};
     const int32_t turn = turn_of(trainer), begin = (shard->first + turn) % work->n;
     const int32_t before_end = work->n - begin < shard->count ? work->n - begin : shard->count;
     for (int32_t part = 0; part < 2; part++) { /* up to the end of the mini-batch, and from its beginning */
@@ -83,6 +85,7 @@ void bp_mixing_fill(struct bp_trainer *trainer, struct bp_shard *shard) {
         for (int32_t i = 0; i < net->inputs_count; i++) batch.inputs[i] = mixing->inputs[i] + (int64_t)at * bp_shape_size(&net->nodes[i].out);
         for (int32_t k = 0; k < net->outputs_count; k++) batch.targets[k] = mixing->targets[k] + (size_t)at * (size_t)trainer->target_width[k];
         if (source->weighted) batch.weights = mixing->weights + at;
+        if (source->counted) batch.counts = mixing->counts + at;
         source->fill(source->context, work->rows + from, n, &batch);
     }
     const bp_real own = (bp_real)work->lambda, other = (bp_real)(1 - work->lambda);
@@ -104,7 +107,8 @@ double bp_mixing_loss(struct bp_trainer *trainer, struct bp_shard *shard, const 
         const size_t n = (size_t)shard->count * (size_t)bp_shape_size(&net->outputs[k].shape);
         struct bp_loss_call *call = &shard->calls[k], other = *call;
         other.y = mixing->targets[k];
-        if (work->source->weighted) other.weights = mixing->weights;
+        if (work->source->weighted) other.weights = other.counts = mixing->weights;
+        if (work->source->counted) other.counts = mixing->counts;
         memcpy(mixing->z[k], bp_workspace_output(shard->workspace, k), n * sizeof(bp_real));
         call->scale *= work->lambda;
         other.scale *= 1 - work->lambda;
@@ -114,6 +118,7 @@ double bp_mixing_loss(struct bp_trainer *trainer, struct bp_shard *shard, const 
         loss += (1 - work->lambda) * bp_output_loss(shard->workspace, k, &other, true);
         loss += work->lambda * bp_output_loss(shard->workspace, k, call, true);
         call->loss = work->lambda * call->loss + (1 - work->lambda) * other.loss;
+        call->reported = work->lambda * call->reported + (1 - work->lambda) * other.reported;
         bp_kernels()->scaled_add(n, 1, mixing->d[k], call->d_z);
     }
     return loss;

@@ -56,7 +56,7 @@ static int64_t sums_count(const struct bp_network *network, const struct bp_trai
 
 /* Reals of one shard besides its workspace and its gradient. */
 static size_t shard_reals(const struct bp_network *network, const struct bp_train_options *options, int32_t capacity) {
-    size_t targets = 2 * bp_reals_round((size_t)capacity), outputs = 0, inputs = 0;
+    size_t targets = 3 * bp_reals_round((size_t)capacity), outputs = 0, inputs = 0;
     for (int32_t k = 0; k < network->outputs_count; k++) {
         targets += bp_reals_round((size_t)capacity * (size_t)target_width(&network->outputs[k]));
         outputs += 2 * bp_reals_round((size_t)capacity * (size_t)bp_shape_size(&network->outputs[k].shape));
@@ -88,7 +88,7 @@ size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_
     const int64_t sums = sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL);
     return (copies * network->weights_count + slots * network->trained_count) * sizeof(bp_real) +
            threads * (bp_workspace_bytes(network, capacity, true) + shard_reals(network, options, capacity) * sizeof(bp_real)) +
-           (size_t)sums * sizeof(double) + bp_order_bytes(options, rows) + table_bytes(network, options);
+           (size_t)(sums + BP_REPORTED) * sizeof(double) + bp_order_bytes(options, rows) + table_bytes(network, options);
 }
 
 /* ---- buffers ----------------------------------------------------------------------------------------------------- */
@@ -127,7 +127,8 @@ static int list_tensors(struct bp_trainer *trainer, struct bp_error *error) {
 static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     const struct bp_train_options *options = &trainer->options;
     const int64_t rows[2] = {trainer->train.rows, trainer->validates ? trainer->validation.rows : 0};
-    trainer->accumulators_count = sums_count(trainer->network, options, BP_TRAINING, rows, trainer->metric_state[BP_TRAINING]);
+    trainer->accumulators_count =
+        sums_count(trainer->network, options, BP_TRAINING, rows, trainer->metric_state[BP_TRAINING]) + (trainer->apart ? BP_REPORTED : 0);
     trainer->validation_sums_count = sums_count(trainer->network, options, BP_VALIDATION, rows, trainer->metric_state[BP_VALIDATION]);
     trainer->weights = bp_reals_new(trainer->weights_count);
     trainer->best = options->stop_early ? bp_reals_new(trainer->weights_count) : NULL;
@@ -190,6 +191,8 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
                                 .weights_count = network->weights_count,
                                 .trained_count = network->trained_count};
     if (validation) made->validation = *validation;
+    made->apart = train->counted;
+    for (int32_t k = 0; k < network->outputs_count; k++) made->apart = made->apart || options->tasks[k].class_weights;
     for (int32_t k = 0; k < network->outputs_count; k++) {
         made->target_width[k] = target_width(&network->outputs[k]);
         made->points_width[k] = points_width(network, k);

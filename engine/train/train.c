@@ -54,8 +54,10 @@ static void prepare_calls(const struct bp_trainer *trainer, struct bp_shard *sha
                                                           : work->source->weighted ? shard->weights
                                                                                    : NULL,
                                                 .class_weights = work->source == &trainer->train ? trainer->options.tasks[k].class_weights : NULL,
+                                                .apart = trainer->apart && work->source == &trainer->train,
                                                 .scale = work->scale,
-                                                .row_share = work->row_share[k]};
+                                                .row_share = work->row_share[k],
+                                                .count_share = work->count_share[k]};
 }
 
 static void backward_shard(struct bp_trainer *trainer, struct bp_shard *shard) {
@@ -93,7 +95,7 @@ static void forward_shard(void *context, int32_t index) {
     bp_workspace_forward(trainer->network, trainer->work.weights, shard->workspace, shard->count, trainer->work.update ? &draw : NULL);
     prepare_calls(trainer, shard);
     for (int32_t k = 0; k < trainer->network->outputs_count; k++)
-        shard->rows[k] = shard->workspace->row_weights[k] ? bp_output_rows_weight(shard->workspace, k, &shard->calls[k]) : 0;
+        shard->rows[k] = shard->workspace->row_weights[k] ? bp_output_rows_weight(shard->workspace, k, &shard->calls[k], &shard->row_counts[k]) : 0;
 }
 
 static void loss_shard(void *context, int32_t index) {
@@ -111,15 +113,20 @@ static void loss_shard(void *context, int32_t index) {
  * samples of the mini-batch do. */
 static void pass_by_rows(struct bp_trainer *trainer, bool whole, double *weight) {
     struct bp_work *work = &trainer->work;
-    const double samples = *weight;
+    const double samples = *weight, counts = work->count;
     bp_shards_run(trainer->shards, forward_shard, trainer);
     for (int32_t k = 0; k < trainer->network->outputs_count; k++) {
-        double rows = 0;
-        for (int32_t s = 0; s < work->active; s++) rows += trainer->shard[s].rows[k];
+        double rows = 0, row_counts = 0;
+        for (int32_t s = 0; s < work->active; s++) {
+            rows += trainer->shard[s].rows[k];
+            row_counts += trainer->shard[s].row_counts[k];
+        }
         work->row_share[k] = rows > 0 ? samples / rows : 0;
+        work->count_share[k] = row_counts > 0 ? counts / row_counts : 0;
         if (trainer->network->outputs_count > 1) continue;
-        work->row_share[k] = 1;
+        work->row_share[k] = work->count_share[k] = 1;
         *weight = rows;
+        work->count = row_counts;
         if (!whole) work->scale = rows > 0 ? 1 / rows : 0;
     }
     bp_shards_run(trainer->shards, loss_shard, trainer);
@@ -180,7 +187,7 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
     const struct bp_output *output = &trainer->network->outputs[k];
     const struct bp_loss_call *loss = &shard->calls[k];
     double *sums = part == BP_VALIDATION ? trainer->validation_sums : trainer->accumulators;
-    sums[BP_SUM_OUTPUTS + k] += loss->loss;
+    sums[BP_SUM_OUTPUTS + k] += loss->reported;
     if (!task->metrics_count) return;
     struct bp_metric_call call = {.batch = loss->batch,
                                   .width = bp_loss_keep_points(output->loss, output->values, loss),
@@ -215,14 +222,20 @@ static double run_batch(struct bp_trainer *trainer, double *weight) {
     bool by_rows = false; /* mixed samples have the rows of two: each shard shares them by itself */
     for (int32_t k = 0; work->lambda == 1 && k < trainer->network->outputs_count; k++)
         by_rows = by_rows || trainer->shard[0].workspace->row_weights[k];
-    *weight = work->n;
+    *weight = work->count = work->n;
     work->scale = whole ? 1 : 1.0 / work->n; /* the gradient of all rows of an update is divided by their weight once it is known */
     if (work->source->weighted) {
         bp_shards_run(trainer->shards, fill_shard, trainer);
         *weight = 0;
         for (int32_t s = 0; s < work->active; s++)
             for (int32_t i = 0; i < trainer->shard[s].count; i++) *weight += (double)trainer->shard[s].weights[i];
+        work->count = *weight;
         if (!whole) work->scale = *weight > 0 ? 1 / *weight : 0;
+    }
+    if (work->source->counted) {
+        work->count = 0;
+        for (int32_t s = 0; s < work->active; s++)
+            for (int32_t i = 0; i < trainer->shard[s].count; i++) work->count += (double)trainer->shard[s].counts[i];
     }
     if (by_rows) {
         if (!work->source->weighted) bp_shards_run(trainer->shards, fill_shard, trainer);
@@ -243,6 +256,12 @@ static void account(struct bp_trainer *trainer, int32_t part, double loss, doubl
     sums[BP_SUM_WEIGHT] += weight;
     for (int32_t s = 0; s < trainer->work.active; s++)
         for (int32_t k = 0; k < trainer->network->outputs_count; k++) update_metrics(trainer, &trainer->shard[s], k, part);
+    if (!trainer->apart || part == BP_VALIDATION) return;
+    double *reported = sums + trainer->accumulators_count - BP_REPORTED;
+    for (int32_t s = 0; s < trainer->work.active; s++)
+        for (int32_t k = 0; k < trainer->network->outputs_count; k++)
+            reported[0] += trainer->network->outputs[k].weight * trainer->shard[s].calls[k].reported;
+    reported[1] += trainer->work.count;
 }
 
 /* ---- training ---------------------------------------------------------------------------------------------------- */
@@ -363,8 +382,10 @@ static void judge_epoch(struct bp_trainer *trainer) {
 static double value_of(const struct bp_trainer *trainer, const struct bp_series *series) {
     double *sums = series->part == BP_VALIDATION ? trainer->validation_sums : trainer->accumulators;
     if (series->metric < 0) {
-        const double loss = sums[series->output < 0 ? BP_SUM_LOSS : BP_SUM_OUTPUTS + series->output];
-        return sums[BP_SUM_WEIGHT] > 0 ? loss / sums[BP_SUM_WEIGHT] : (double)NAN;
+        const bool apart = trainer->apart && series->part == BP_TRAINING;
+        const double *all = apart ? sums + trainer->accumulators_count - BP_REPORTED : sums + BP_SUM_LOSS; /* loss, weight */
+        const double loss = series->output < 0 ? all[0] : sums[BP_SUM_OUTPUTS + series->output];
+        return all[1] > 0 ? loss / all[1] : (double)NAN;
     }
     const struct bp_task *task = &trainer->options.tasks[series->output];
     const struct bp_metric_ops *metric = task->metrics[series->metric];

@@ -41,7 +41,7 @@ struct bp_source {
     const void *context;
     int64_t rows;
     bool weighted;
-    bool counted; /* weighted, and in metrics a sample counts something else than in the loss: fill writes that too */
+    bool counted; /* weighted, and in metrics and the reported loss a sample counts something else than in what is minimised: fill writes that too */
     void (*fill)(const void *context, const int64_t *rows, int32_t n, const struct bp_batch *batch);
     void *expecting;
     void (*expect)(void *expecting, const struct bp_spans *now, const struct bp_spans *next);
@@ -52,7 +52,8 @@ struct bp_task {
     int32_t classes;               /* classification: at least 2, regression: 0 */
     bool scores;                   /* classification: see metric.h */
     int32_t positions;             /* classification: positions of a sample with a class each, 0 is 1; those of the output */
-    const double *class_weights;   /* classification by position: (classes) what a position of each counts in training; NULL: 1. The caller's */
+    const double *class_weights;   /* classification by position: (classes) what a position of each counts in what is minimised; NULL: 1. The
+                                      caller's */
     double unit, origin;           /* regression: see metric.h */
     const double *units, *origins; /* of each number of the target, instead; NULL: all alike. The caller's */
     bool multilabel;               /* classification: each number of the target is a label, 0 or 1, and `classes` is 2 */

@@ -5,7 +5,10 @@
 #include "engine/train/shards.h"
 #include "engine/train/train.h"
 
-enum { BP_SUM_LOSS, BP_SUM_WEIGHT, BP_SUM_OUTPUTS, BP_SUMS = BP_SUM_OUTPUTS + BP_OUTPUTS_MAX }; /* of an epoch; metric states follow */
+/* Of an epoch: what is minimised and its weight, the reported loss of each output; metric states follow. Last, with trainer->apart, the two that a
+ * training reports: its loss by counts, and the counts. */
+enum { BP_SUM_LOSS, BP_SUM_WEIGHT, BP_SUM_OUTPUTS, BP_SUMS = BP_SUM_OUTPUTS + BP_OUTPUTS_MAX };
+enum { BP_REPORTED = 2 };
 enum { BP_TRAINING, BP_VALIDATION };
 /* What bp_trainer_state.memory holds. */
 enum {
@@ -27,7 +30,7 @@ struct bp_series {
 struct bp_mixing {
     bp_real *inputs[BP_INPUTS_MAX]; /* (capacity, input) */
     bp_real *targets[BP_OUTPUTS_MAX];
-    bp_real *weights;           /* (capacity) or NULL */
+    bp_real *weights, *counts;  /* (capacity) or NULL */
     bp_real *z[BP_OUTPUTS_MAX]; /* (capacity, width) of the output */
     bp_real *d[BP_OUTPUTS_MAX];
 };
@@ -46,23 +49,24 @@ struct bp_shard {
     double *changes;                           /* [tensors_count] squared norms of what the update changed, for the health */
     int32_t first, count;                      /* its samples in the mini-batch under way */
     double loss;
-    double rows[BP_OUTPUTS_MAX]; /* what the rows of each output count */
+    double rows[BP_OUTPUTS_MAX], row_counts[BP_OUTPUTS_MAX]; /* what the rows of each output weigh, and count in metrics */
 };
 
 /* The mini-batch under way. */
 struct bp_work {
     const struct bp_source *source;
-    const int64_t *rows;              /* [n] */
-    int32_t n, active;                /* samples, shards that got any */
-    int32_t nth;                      /* mini-batches of the same update before it, */
-    int64_t before;                   /* and their samples */
-    bool update;                      /* training: gradients and dropout */
-    bool measure;                     /* the health of the layers is wanted */
-    double scale;                     /* 1 / sum of sample weights, or of those of the only output's rows */
-    double row_share[BP_OUTPUTS_MAX]; /* of each output: see struct bp_loss_call */
-    double clip;                      /* factor on the gradient */
-    double rate;                      /* learning rate of the update */
-    double lambda;                    /* mixup: share of the sample itself; 1: nothing is mixed */
+    const int64_t *rows; /* [n] */
+    int32_t n, active;   /* samples, shards that got any */
+    int32_t nth;         /* mini-batches of the same update before it, */
+    int64_t before;      /* and their samples */
+    bool update;         /* training: gradients and dropout */
+    bool measure;        /* the health of the layers is wanted */
+    double scale;        /* 1 / sum of sample weights, or of those of the only output's rows */
+    double count;        /* sum of what the samples count in metrics, or of those of the only output's rows */
+    double row_share[BP_OUTPUTS_MAX], count_share[BP_OUTPUTS_MAX]; /* of each output: see struct bp_loss_call */
+    double clip;                                                   /* factor on the gradient */
+    double rate;                                                   /* learning rate of the update */
+    double lambda;                                                 /* mixup: share of the sample itself; 1: nothing is mixed */
     const bp_real *weights;
 };
 
@@ -85,6 +89,7 @@ struct bp_trainer {
     struct bp_train_options options;
     struct bp_source train, validation;
     bool validates, diverged;
+    bool apart; /* class weights: the reported loss is not the one that is minimised */
     int32_t validation_batch, target_width[BP_OUTPUTS_MAX], points_width[BP_OUTPUTS_MAX];
     size_t weights_count, trained_count;
     struct bp_shards *shards;

@@ -66,7 +66,7 @@ def test_class_weights_do_not_enter_metrics(server, loss):
                               for more in ({}, {"class_weights": "balanced"}, {"class_weights": {"x": 0, "z": 9}}))
     for metric in wanted:
         assert plain[metric] == weighted[metric] == named[metric], metric
-    assert plain["loss"] != weighted["loss"]  # that is what is minimised
+    assert plain["loss"] == pytest.approx(weighted["loss"], rel=1e-6) and plain["loss"] == pytest.approx(named["loss"], rel=1e-6)
 
 
 def test_class_weights_of_positions_do_not_enter_metrics(server):
@@ -74,7 +74,44 @@ def test_class_weights_of_positions_do_not_enter_metrics(server):
     body = {"model": {"layers": [{"type": "dense", "units": 3}], "metrics": ["accuracy", "log_loss"]}, "dataset": {"records": records}, "target": "p", "task": "classification",
             "epochs": 1, "batch_size": 40, "seed": 4, "validation": {"fraction": 0}, "optimizer": {"type": "sgd", "learning_rate": 1e-30}}
     plain, weighted = (server.train(**body, **more)["metrics"] for more in ({}, {"class_weights": {"0": 5, "1": 0}}))
-    assert plain["accuracy"] == weighted["accuracy"] and plain["log_loss"] == weighted["log_loss"] and plain["loss"] != weighted["loss"]
+    assert plain["accuracy"] == weighted["accuracy"] and plain["log_loss"] == weighted["log_loss"]
+    assert plain["loss"] == pytest.approx(weighted["loss"], rel=1e-6)
+    assert plain["loss"] == pytest.approx(plain["log_loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, "balanced", {"x": 0, "y": 3, "z": 9}], ids=str)
+@pytest.mark.parametrize("loss, kinds", [("cross_entropy", "xyz"), ("binary_cross_entropy", "xy"), ("focal", "xyz"), ("mse", "xyz")])
+def test_the_reported_loss_is_scikit_learns(server, loss, kinds, weights):
+    """The mean over the rows by their sample weights alone, in training as in validation: a learning rate of 1e-30 leaves the network as it is."""
+    from sklearn.metrics import log_loss
+    records = [{**r, "w": 1 + i % 4} for i, r in enumerate(classes()) if r["k"] in kinds]
+    name, model = unique("held"), unique("net")
+    server.post_json(name, records=records)
+    class_weights = {k: v for k, v in weights.items() if k in kinds} if isinstance(weights, dict) else weights
+    job = server.train(model={"name": model, "layers": [{"type": "dense", "units": 5, "activation": "tanh"}], "loss": {"type": "focal", "gamma": 0} if loss == "focal" else loss},
+                       dataset={"records": records}, target="k", features=["a"], sample_weight="w", class_weights=class_weights, epochs=1, batch_size=30, seed=4,
+                       validation={"dataset": name}, optimizer={"type": "sgd", "learning_rate": 1e-30})
+    p = [[row["probabilities"][k] for k in kinds] for row in server.predict(model, [{"a": r["a"]} for r in records])]
+    truth, w = [r["k"] for r in records], [r["w"] for r in records]
+    if loss == "mse":
+        expected = numpy.average(((numpy.array(p) - [[float(k == t) for k in kinds] for t in truth]) ** 2).mean(axis=1), weights=w)
+    else:
+        expected = log_loss(truth, p, sample_weight=w, labels=list(kinds))
+    assert job["metrics"]["loss"] == pytest.approx(expected, rel=2e-5)
+    assert job["metrics"]["val_loss"] == pytest.approx(expected, rel=2e-5)
+
+
+@pytest.mark.parametrize("more", [{}, {"mixup": 0.4}, {"optimizer": {"type": "sgd", "learning_rate": 1e-30}, "gradient_accumulation_steps": 3}, {"optimizer": "lbfgs"}, {"threads": 3}], ids=str)
+def test_class_weights_change_what_is_minimised_alone(server, more):
+    """Two outputs, with every way to make an update. Weights of 1 are none: the same loss, and with others the same one before anything is learned."""
+    body = {"model": {"layers": [{"type": "dense", "units": 3, "activation": "tanh"}], "loss_weights": {"a": 0.5}}, "dataset": {"records": [{**r, "b": r["a"] / 7} for r in classes()]},
+            "target": ["k", "a"], "features": ["b"], "epochs": 1, "batch_size": 100, "seed": 4, "validation": {"fraction": 0}, "optimizer": {"type": "sgd", "learning_rate": 1e-30}, **more}
+    if "gradient_accumulation_steps" in more:
+        body["batch_size"] = 30
+    plain, ones, balanced = (server.train(**body, class_weights=w)["metrics"] for w in (None, {"x": 1, "y": 1, "z": 1}, "balanced"))
+    assert ones == pytest.approx(plain, rel=1e-6)
+    if more.get("optimizer") != "lbfgs":
+        assert balanced == pytest.approx(plain, rel=1e-6) and {"loss", "k_loss", "a_loss"} <= set(plain)
 
 
 def test_sample_weights_enter_training_and_validation(server):

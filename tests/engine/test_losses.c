@@ -114,11 +114,14 @@ START_TEST(classes_by_position) {
     for (int weighted = 0; weighted < 2; weighted++) {
         const bp_real of_samples[2] = {1, 5};
         struct bp_loss_call call = {.batch = 2, .y = y, .scale = 1, .class_weights = weighted ? class_weights : NULL};
-        call.weights = weighted ? of_samples : NULL;
+        call.weights = call.counts = weighted ? of_samples : NULL;
+        call.apart = weighted;
         memcpy(bp_workspace_input(ws, 0), x, sizeof x);
         const double loss = bp_loss_forward(net, NULL, ws, NULL, &call, true);
         const double expected = weighted ? 6 * (half + quarter + 3 * most + 15 * half + 5 * quarter) / 25 : 2 * (2 * half + 2 * quarter + most) / 5;
         ck_assert_double_eq_tol(loss, expected, 1e-6);
+        /* Reported: without those of classes. The positions count 13, the samples 6. */
+        ck_assert_double_eq_tol(call.reported, weighted ? 6 * (half + quarter + most + 5 * half + 5 * quarter) / 13 : expected, 1e-6);
         ck_assert_int_eq(call.batch, 6);
         ck_assert_int_eq(call.width, 2);
         const double d[4] = {(double)call.d_z[0], (double)call.d_z[6], (double)call.d_z[10], (double)call.d_z[11]};

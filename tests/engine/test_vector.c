@@ -107,16 +107,25 @@ START_TEST(softmax_loss_matches_its_formula) {
         for (int weighted = 0; weighted < 2; weighted++) {
             const size_t width = sizes[s], rows = 37; /* more than one block of rows */
             bp_real *z = bp_reals_new(rows * width), *raw = bp_reals_new(rows * width), *d = bp_reals_new(rows * width);
-            bp_real y[37], weights[37];
+            bp_real y[37], weights[37], counts[37];
             fill(raw, rows * width, 5, 4);
             memcpy(z, raw, rows * width * sizeof *z);
             for (size_t i = 0; i < rows; i++) {
                 y[i] = (bp_real)(i * 7 % width);
                 weights[i] = (bp_real)(0.25 * (double)(i % 5));
+                counts[i] = (bp_real)(0.5 * (double)(i % 3));
             }
-            const struct bp_softmax_loss call = {rows, width, z, y, weighted ? weights : NULL, 0.5f, d};
+            double counted = 1, expected = 0, expected_counted = 1; /* what is there stays */
+            const struct bp_softmax_loss call = {.rows = rows,
+                                                 .width = width,
+                                                 .z = z,
+                                                 .y = y,
+                                                 .weights = weighted ? weights : NULL,
+                                                 .scale = 0.5f,
+                                                 .d_z = d,
+                                                 .counts = weighted == 1 ? counts : NULL,
+                                                 .counted = &counted};
             const double loss = k->softmax_loss(&call);
-            double expected = 0;
             for (size_t i = 0; i < rows; i++) {
                 double sum = 0, w = weighted ? (double)weights[i] : 1;
                 for (size_t j = 0; j < width; j++) sum += exp((double)raw[i * width + j]);
@@ -125,9 +134,12 @@ START_TEST(softmax_loss_matches_its_formula) {
                     ck_assert_double_eq_tol((double)z[i * width + j], p, 2e-6);
                     ck_assert_double_eq_tol((double)d[i * width + j], 0.5 * w * (p - (j == (size_t)y[i])), 2e-6);
                 }
-                expected += w * (log(sum) - (double)raw[i * width + (size_t)y[i]]);
+                const double one = log(sum) - (double)raw[i * width + (size_t)y[i]];
+                expected += w * one;
+                expected_counted += (weighted == 1 ? (double)counts[i] : 1) * one;
             }
             ck_assert_double_eq_tol(loss, expected, 1e-5 * expected);
+            ck_assert_double_eq_tol(counted, expected_counted, 1e-5 * expected_counted);
             memcpy(z, raw, rows * width * sizeof *z);
             k->softmax(rows, width, z, z);
             double first = 0;
@@ -144,17 +156,17 @@ START_TEST(softmax_loss_is_stable_and_honest) {
     const struct bp_kernels *k = table(_i);
     if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     bp_real z[6] = {1000, -1000, 0, -1000, 1000, 0}, d[6], y[2] = {1, 1};
-    const struct bp_softmax_loss far = {2, 3, z, y, NULL, 1, d};
+    const struct bp_softmax_loss far = {.rows = 2, .width = 3, .z = z, .y = y, .scale = 1, .d_z = d};
     ck_assert_double_eq_tol(k->softmax_loss(&far), 2000, 1e-3);
     ck_assert(z[0] == 1 && z[1] == 0 && d[1] == -1 && d[4] == 0);
     const bp_real wrong[] = {-1, 3, NAN, INFINITY};
     for (int i = 0; i < 4; i++) {
         bp_real one[3] = {1, 2, 3};
-        const struct bp_softmax_loss call = {1, 3, one, &wrong[i], NULL, 1, NULL};
+        const struct bp_softmax_loss call = {.rows = 1, .width = 3, .z = one, .y = &wrong[i], .scale = 1};
         ck_assert(isnan(k->softmax_loss(&call)));
     }
     bp_real nan[3] = {1, NAN, 3};
-    const struct bp_softmax_loss call = {1, 3, nan, y, NULL, 1, NULL};
+    const struct bp_softmax_loss call = {.rows = 1, .width = 3, .z = nan, .y = y, .scale = 1};
     ck_assert(isnan(k->softmax_loss(&call)));
 }
 END_TEST

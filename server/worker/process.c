@@ -168,7 +168,7 @@ static int write_model(struct process *p, const bp_real *weights, const char *fi
         size_t size = 0;
         int fd = openat(WIRE_FOLDER, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         int failed = fd < 0 ? bp_error_set(&error, "", "cannot create a file in the data folder: %s", strerror(errno))
-                            : schema_model_write(fd, p->training, document, weights, &size, &error);
+                            : schema_model_write(fd, p->fit, document, weights, &size, &error);
         const int cause = errno;
         if (fd >= 0) close(fd);
         if (!failed) return 0;
@@ -225,29 +225,37 @@ static int finish(struct process *p) {
     return 0;
 }
 
-/* Why a training has failed, and what is kept of it: in the job's error. epoch 0: nothing is. */
+/* Why a training has failed, and what is kept of it: in the job's error. epoch: of this fit, 0: nothing is kept. */
 static json_t *divergence(const struct process *p, int64_t epoch) {
-    char which[60] = "", kept[200], text[700];
-    if (p->folds.folds) snprintf(which, sizeof which, p->folds.fold ? "fold %d of %d: " : "the fit on all rows: ", p->folds.fold, p->folds.folds);
-    if (epoch) snprintf(kept, sizeof kept, "The weights of epoch %lld are kept as version 1 of the model \"%s\"", (long long)epoch, p->job);
-    else snprintf(kept, sizeof kept, "No weights are kept: %s", p->folds.fold ? "a fold gives no model" : "no epoch ended with a finite loss");
+    const int fold = p->folds.fold, folds = p->folds.folds;
+    char which[60] = "", kept[300], finished[160] = "", text[900];
+    if (folds) snprintf(which, sizeof which, fold ? "fold %d of %d: " : "the fit on all rows: ", fold, folds);
+    if (!epoch) snprintf(kept, sizeof kept, "No weights are kept: no epoch ended with a finite loss");
+    else if (fold)
+        snprintf(kept, sizeof kept, "The weights of epoch %lld of this fold, trained on its %lld rows, are kept as version 1 of the model \"%s\"",
+                 (long long)epoch, (long long)p->run.split.train_count, p->job);
+    else snprintf(kept, sizeof kept, "The weights of epoch %lld are kept as version 1 of the model \"%s\"", (long long)epoch, p->job);
+    if (fold > 1)
+        snprintf(finished, sizeof finished, "; the metrics of the %d finished fold%s are in cross_validation", fold - 1, fold > 2 ? "s" : "");
+    else if (folds && !fold) snprintf(finished, sizeof finished, "; the metrics of all folds are in cross_validation");
     snprintf(
         text, sizeof text,
-        "%sthe loss is not finite any more in epoch %lld; try a smaller learning_rate, gradient_clip_norm, or look for extreme values in the data. "
-        "%s",
-        which, (long long)p->epoch + 1, kept);
+        "%sthe loss is not finite any more in epoch %lld%s; try a smaller learning_rate, gradient_clip_norm, or look for extreme values in the data. "
+        "%s%s",
+        which, (long long)p->epoch + 1, folds ? " of this fit" : "", kept, finished);
     json_t *error = json_pack("{s:s, s:s}", "code", "diverged", "message", text);
+    if (fold) json_object_set_new(error, "fold", json_integer(fold));
     if (epoch) json_object_set_new(error, "model", json_string(p->job));
     if (epoch) json_object_set_new(error, "epoch", json_integer(epoch));
     return error;
 }
 
-/* The loss is not finite any more. What was good before becomes a model of the job's own name: the latest version of the model that it trained for
- * stays what it was. */
+/* The loss is not finite any more. What was good before becomes a model of the job's own name, of a fold too: the latest version of the model that it
+ * trained for stays what it was. */
 static int diverge(struct process *p) {
     char file[STORE_FILE_SIZE];
     int64_t epoch = 0;
-    const bp_real *good = p->folds.fold ? NULL : bp_trainer_good(p->run.trainer, &epoch);
+    const bp_real *good = bp_trainer_good(p->run.trainer, &epoch);
     json_t *document = good ? run_document(&p->run, p->metrics, epoch) : NULL;
     checkpoint_file_name(p->job, p->attempt, "model", file);
     const int ended = good ? write_model(p, good, file, document) : 0;

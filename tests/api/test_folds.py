@@ -208,8 +208,28 @@ def test_divergence_names_the_fold(server):
     data = unique("wild")
     server.post_json(data, columns={"x": [3e38 if i == 0 else i / 10 for i in range(30)], "y": [i / 7 for i in range(30)]})
     ended = server.wait(server.submit(model={"layers": [DENSE]}, dataset=data, target="y", epochs=4, seed=3, columns={"x": {"scale": "none"}}, validation={"folds": 3})["id"])
-    assert ended["status"] == "failed" and ended["error"]["code"] == "diverged" and ended["error"]["message"].startswith("fold 2 of 3: the loss is not finite")
+    assert ended["status"] == "failed" and ended["error"]["code"] == "diverged" and ended["error"]["message"].startswith("fold 2 of 3: the loss is not finite any more in epoch 1 of this fit")
+    assert ended["error"]["fold"] == 2 and "model" not in ended["error"]  # no epoch of that fold was finite
+    assert ended["error"]["message"].endswith("No weights are kept: no epoch ended with a finite loss; the metrics of the 1 finished fold are in cross_validation")
     assert [f["fold"] for f in ended["cross_validation"]["folds"]] == [1] and ended["cross_validation"]["folds"][0]["metrics"]["val_loss"] > 1e30
+
+
+@pytest.mark.parametrize("stopping", [{}, {"early_stopping": {"patience": 1000}}])
+def test_a_diverged_fold_leaves_its_last_good_epoch(server, stopping):
+    """Every epoch, one step, is worse than the one before, until the loss is not finite: the first fold diverges, and what it had answers predictions."""
+    records = [{"a": i % 7, "y": i % 5 + 0.5} for i in range(50)]
+    job = server.wait(server.submit(model={"layers": []}, dataset={"records": records}, target="y", task="regression", epochs=200, batch_size=50, seed=1,
+                                    optimizer={"type": "sgd", "learning_rate": 3}, validation={"folds": 2}, **stopping)["id"])
+    error, history = job["error"], server.get("/v1/jobs/%s/metrics" % job["id"]).json["data"]
+    assert (job["status"], error["code"], error["fold"], error["model"]) == ("failed", "diverged", 1, job["id"])
+    assert "fold 1 of 2: the loss is not finite any more in epoch %d of this fit" % (len(history) + 1) in error["message"] and "trained on its 25 rows" in error["message"]
+    assert error["epoch"] == (1 if stopping else len(history)) and job["cross_validation"]["folds"] == []
+    version, kept = server.get("/v1/models/%s/versions/1" % job["id"]).json, history[error["epoch"] - 1]
+    assert (version["epoch"], version["rows_trained"], version["rows_validated"]) == (error["epoch"], 25, 25)
+    assert version["metrics"]["loss"] == kept["loss"] and version["metrics"]["val_loss"] == kept["val_loss"]
+    # A line by the a of the fold's own 25 rows: the prediction is as far from linear as float32 rounds.
+    low, middle, high = (p["value"] for p in server.predict(job["id"], [{"a": 1}, {"a": 2}, {"a": 3}]))
+    assert middle == pytest.approx((low + high) / 2, rel=1e-5)
 
 
 # ---- as scikit-learn ------------------------------------------------------------------------------------------------------------------

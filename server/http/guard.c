@@ -125,7 +125,7 @@ bool guard_body(struct request *r, int64_t *length) {
     *length = encoding ? -1 : r->body_seen;
     r->body_seen = 0;
     const char *coding = request_header(r, "Content-Encoding");
-    const bool data = r->route->body == ROUTE_STREAM || r->route->body == ROUTE_SAMPLE;
+    const bool data = r->route->body == ROUTE_STREAM || r->route->body == ROUTE_SAMPLE, form = content_type_is(type, "multipart/form-data");
     if (!schema_encoding_known(coding)) {
         answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is, or as gzip or zstd",
                        coding);
@@ -144,17 +144,21 @@ bool guard_body(struct request *r, int64_t *length) {
     if (r->route->body == ROUTE_JSON && !content_type_is(type, "application/json")) {
         answer_problem(r, PROBLEM_unsupported_media_type,
                        "Content-Type is \"%.60s\", expected application/json; with curl: -H 'Content-Type: application/json' -d '{...}' or "
-                       "--data-binary @file.json",
-                       type ? type : "");
+                       "--data-binary @file.json%s",
+                       type ? type : "",
+                       form ? "; a form (curl -F, an HTML form) is not read: in a browser fetch(url, {method: \"POST\", headers: {\"Content-Type\": "
+                              "\"application/json\"}, body: JSON.stringify(...)})"
+                            : "");
         return false;
     }
-    if (r->route->body == ROUTE_STREAM && !schema_format_for(type) && !says_nothing(type)) {
+    if ((r->route->body == ROUTE_STREAM && !schema_format_for(type) && !says_nothing(type)) || (r->route->body == ROUTE_SAMPLE && form)) {
         char known[400];
-        const bool form = content_type_is(type, "multipart/form-data");
         answer_problem(r, PROBLEM_unsupported_media_type,
                        "Content-Type is \"%.60s\", expected %s%s; with curl: --data-binary @file.csv -H 'Content-Type: text/csv'", type,
                        schema_format_list(known, sizeof known),
-                       form ? "; a form is not read: send the file alone as the body, in a browser fetch(url, {method: \"POST\", body: file})" : "");
+                       form ? "; a form (curl -F, an HTML form) is not read: send the file alone as the body and options in the query, in a browser "
+                              "fetch(url, {method: \"POST\", body: file})"
+                            : "");
         return false;
     }
     if (*length > r->body_limit) {

@@ -99,7 +99,22 @@ def test_files_without_a_type(server, body, kind):
 def test_forms(server):
     form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\na\n1\n\r\n--x--\r\n'
     detail = problem(post(server, form, "multipart/form-data; boundary=x"), 415, "unsupported_media_type")["detail"]
-    assert "--data-binary @file.csv -H 'Content-Type: text/csv'" in detail and "body: file" in detail
+    assert "--data-binary @file.csv -H 'Content-Type: text/csv'" in detail and "body: file" in detail and "curl -F" in detail and "options in the query" in detail
+
+
+@pytest.mark.parametrize("path", ["/v1/datasets/penguins/rows", "/v1/datasets/penguins/columns/c", "/v1/datasets/inspect"])
+def test_forms_with_data_on_every_route(server, path):
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\nContent-Type: text/csv\r\n\r\na\n1\n\r\n--x--\r\n'
+    answer = server.post(path, body=form, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    detail = problem(answer, 415, "unsupported_media_type")["detail"]
+    assert "--data-binary @file.csv -H 'Content-Type: text/csv'" in detail and "curl -F" in detail and "body: file" in detail
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/models", "/v1/models/validate", "/v1/models/none/predict"])
+def test_forms_with_json_on_every_route(server, path):
+    form = b'--x\r\nContent-Disposition: form-data; name="target"\r\n\r\ny\r\n--x--\r\n'
+    detail = problem(server.post(path, body=form, headers={"Content-Type": "multipart/form-data; boundary=x"}), 415, "unsupported_media_type")["detail"]
+    assert "-H 'Content-Type: application/json' -d '{...}'" in detail and "curl -F" in detail and "JSON.stringify" in detail
 
 
 def test_names_of_datasets(server):

@@ -130,6 +130,8 @@ def test_sigterm_gives_the_job_back(fresh, undisturbed, variant, epoch):
     got, ended = result(server, name, job)
     assert ended["attempt"] == 2 and ended["resumed_from_epoch"] >= at
     expected = undisturbed[variant]
+    (rare,) = [w for w in got["warnings"] if w.startswith("checkpoint_every_epochs is 1000000, but the job has 240 epochs")]
+    got["warnings"].remove(rare)
     assert got["version"].pop("options") != expected["version"]["options"]
     assert got == {**expected, "version": {k: v for k, v in expected["version"].items() if k != "options"}}
 

@@ -14,8 +14,8 @@ enum {
 };
 
 /* glibc raises its threshold for mmap with each large block that is freed, and malloc_trim() does not cut the end of a thread's heap: large bodies
- * would stay with the process. With fixed thresholds large blocks are mapped, and go when they are freed. A predict of 5,000 rows stays below them: with
- * 1 and 2 MB its buffers were mapped anew for each request, 396 page faults and 33 ms of CPU time instead of 111 and 28. */
+ * would stay with the process. With fixed thresholds large blocks are mapped, and go when they are freed. A predict of 5,000 rows stays below them:
+ * with 1 and 2 MB its buffers were mapped anew for each request, 396 page faults and 33 ms of CPU time instead of 111 and 28. */
 void memory_begin(void) {
     mallopt(M_MMAP_THRESHOLD, 4 << 20);
     mallopt(M_TRIM_THRESHOLD, 8 << 20); /* what a thread keeps at most */

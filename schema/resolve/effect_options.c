@@ -56,10 +56,9 @@ static void check_warmup(struct resolving *r, double warmup) {
                        (long long)updates_of(r));
 }
 
-static void check_plateau(struct resolving *r, double warmup) {
+static void check_plateau(struct resolving *r) {
     const struct schema_options *o = &r->training->options;
     const int patience = (int)number_of(&o->schedule->entry, o->schedule_values, "patience");
-    (void)warmup;
     if (patience + 2 >= o->epochs) /* the first epoch improves, and the next ones up to patience + 2 do not */
         resolving_warn(r,
                        "the schedule has no effect: with a patience of %d it lowers the learning rate after epoch %d at the earliest, and the job "
@@ -88,7 +87,7 @@ static void check_schedule(struct resolving *r) {
         resolving_warn(r, "the schedule has no effect: its gamma is 1, so the learning rate stays; say a factor below 1");
     else if (step > 0 && warmup + step >= o->epochs && warmup < o->epochs)
         resolving_warn(r, "the schedule has no effect: its first step is after epoch %g, and the job has %d", warmup + step, o->epochs);
-    else if (o->schedule->observe) check_plateau(r, warmup);
+    else if (o->schedule->observe) check_plateau(r);
     if (number_of(entry, values, "period_factor") > 1 && (period == 0 || warmup + period >= o->epochs))
         resolving_warn(r, "period_factor has no effect: the schedule does not restart within the %d epochs of the job; say period_epochs", o->epochs);
 }

@@ -44,7 +44,7 @@ static int32_t outputs_of(const struct bp_graph *graph) {
 static int resolve_graph(struct check *check, const struct bp_graph *graph, struct bp_error *error) {
     check->graph = *graph;
     check->layers = calloc((size_t)graph->layers_count, sizeof *check->layers);
-    if (!check->layers) return bp_error_set(error, "", "no memory for a gradient check");
+    if (!check->layers) return bp_error_memory(error, "no memory for a gradient check");
     memcpy(check->layers, graph->layers, (size_t)graph->layers_count * sizeof *check->layers);
     check->graph.layers = check->layers;
     for (int32_t i = 0; i < graph->layers_count; i++) {
@@ -98,7 +98,7 @@ static int draw_targets(struct check *check, int32_t k, struct bp_random *random
     const bool classes = output->loss->target == BP_TARGET_CLASS;
     const int32_t width = (int32_t)bp_shape_size(&output->shape) / bp_loss_positions(output->loss, &output->shape);
     bp_real *y = check->targets[k] = bp_reals_new((size_t)check->batch * (size_t)wide);
-    if (!y) return bp_error_set(error, "", "no memory for a gradient check");
+    if (!y) return bp_error_memory(error, "no memory for a gradient check");
     for (int32_t i = 0; i < check->batch * wide; i++)
         y[i] = classes ? (double)bp_random_below(random, width == 1 ? 2 : (uint64_t)width) : bp_random_normal(random);
     if (!classes) suit_targets(output->loss->range, y, check->batch, wide);
@@ -113,7 +113,7 @@ static int prepare(struct check *check, int32_t batch, uint64_t seed, struct bp_
     check->draw = (struct bp_draw){.seed = seed};
     check->weights = bp_reals_new(net->weights_count);
     check->gradient = bp_reals_new(net->weights_count);
-    if (!check->weights || !check->gradient) return bp_error_set(error, "", "no memory for a gradient check");
+    if (!check->weights || !check->gradient) return bp_error_memory(error, "no memory for a gradient check");
     bp_network_initialize(net, seed, check->weights);
     for (int32_t i = 0; i < net->nodes_count; i++)
         for (int32_t t = 0; t < net->nodes[i].tensors_count; t++) {
@@ -206,7 +206,7 @@ static int make_room(struct check *check, struct bp_gradcheck_report *report, in
     check->numeric = calloc((size_t)largest, sizeof *check->numeric);
     check->kink = calloc((size_t)largest, sizeof *check->kink);
     report->tensors = calloc((size_t)tensors, sizeof *report->tensors);
-    if (!check->analytic || !check->numeric || !check->kink || !report->tensors) return bp_error_set(error, "", "no memory for a gradient check");
+    if (!check->analytic || !check->numeric || !check->kink || !report->tensors) return bp_error_memory(error, "no memory for a gradient check");
     return 0;
 }
 

@@ -98,7 +98,7 @@ static struct loaded *load(struct model_cache *cache, const char *name, int64_t 
     if (l) l->model = schema_model_read(bytes, size, error);
     free(bytes);
     if (!l || !l->model) {
-        bp_error_set(error, "", "out of memory");
+        bp_error_memory(error, "out of memory");
         free(l);
         *result = STORE_FAILED;
         return NULL;

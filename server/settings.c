@@ -59,8 +59,7 @@ static bool parse_number(const struct setting *s, const char *text, int64_t *out
     return *end == '\0' && v >= s->low && v <= s->high;
 }
 
-static int set(struct server_settings *settings, const struct setting *s, const char *value, const char *where, bool append, char *error,
-               size_t error_size) {
+static int set(struct server_settings *settings, const struct setting *s, const char *value, const char *where, bool append, struct bp_error *error) {
     void *member = (char *)settings + s->offset;
     int64_t number = 0;
     switch (s->kind) {
@@ -74,18 +73,17 @@ static int set(struct server_settings *settings, const struct setting *s, const 
         }
         free(*text);
         *text = joined;
-        return joined ? 0 : -1;
+        return joined ? 0 : bp_error_memory(error, "out of memory");
     }
     case FLAG:
         if (strcasecmp(value, "true") == 0 || strcmp(value, "1") == 0 || strcasecmp(value, "yes") == 0) *(bool *)member = true;
         else if (strcasecmp(value, "false") == 0 || strcmp(value, "0") == 0 || strcasecmp(value, "no") == 0) *(bool *)member = false;
-        else return snprintf(error, error_size, "%s must be true or false, got \"%s\"", where, value), -1;
+        else return bp_error_set(error, "", "%s must be true or false, got \"%s\"", where, value);
         return 0;
     default:
         if (!parse_number(s, value, &number))
-            return snprintf(error, error_size, "%s must be a whole number from %lld to %lld%s, got \"%s\"", where, (long long)s->low,
-                            (long long)s->high, s->kind == SIZE ? " (K, M, G may follow)" : "", value),
-                   -1;
+            return bp_error_set(error, "", "%s must be a whole number from %lld to %lld%s, got \"%s\"", where, (long long)s->low, (long long)s->high,
+                                s->kind == SIZE ? " (K, M, G may follow)" : "", value);
         *(int64_t *)member = number;
         return 0;
     }
@@ -93,7 +91,7 @@ static int set(struct server_settings *settings, const struct setting *s, const 
 
 /* ---- flags ----------------------------------------------------------------------------------------------------------------- */
 
-static int unknown_flag(const char *flag, char *error, size_t error_size) {
+static int unknown_flag(const char *flag, struct bp_error *error) {
     char name[64], hint[96] = "";
     snprintf(name, sizeof name, "%.*s", (int)strcspn(flag, "="), flag);
     for (char *c = name; *c; c++)
@@ -104,30 +102,30 @@ static int unknown_flag(const char *flag, char *error, size_t error_size) {
         for (char *c = hint + 16; *c; c++)
             if (*c == '_') *c = '-';
     }
-    snprintf(error, error_size, "unknown flag --%.*s%s", (int)strcspn(flag, "="), flag, nearest ? hint : "; `backpropd help serve` lists them");
+    bp_error_set(error, "", "unknown flag --%.*s%s", (int)strcspn(flag, "="), flag, nearest ? hint : "; `backpropd help serve` lists them");
     return -1;
 }
 
-static int read_flags(struct server_settings *settings, int argc, char **argv, bool *seen, const char **config, char *error, size_t error_size) {
+static int read_flags(struct server_settings *settings, int argc, char **argv, bool *seen, const char **config, struct bp_error *error) {
     for (int i = 1; i < argc; i++) {
         const char *flag = argv[i];
-        if (strncmp(flag, "--", 2) != 0) return snprintf(error, error_size, "unexpected argument \"%s\": flags start with --", flag), -1;
+        if (strncmp(flag, "--", 2) != 0) return bp_error_set(error, "", "unexpected argument \"%s\": flags start with --", flag);
         flag += 2;
         size_t size = strcspn(flag, "=");
         const char *value = flag[size] == '=' ? flag + size + 1 : NULL;
         bool is_config = size == 6 && strncmp(flag, "config", 6) == 0;
         const struct setting *s = is_config ? NULL : find(flag, size);
-        if (!s && !is_config) return unknown_flag(flag, error, error_size);
+        if (!s && !is_config) return unknown_flag(flag, error);
         if (!value && s && s->kind == FLAG) value = "true";
         if (!value && i + 1 < argc) value = argv[++i];
-        if (!value) return snprintf(error, error_size, "--%s needs a value", flag), -1;
+        if (!value) return bp_error_set(error, "", "--%s needs a value", flag);
         if (is_config) {
             *config = value;
             continue;
         }
         char where[80];
         snprintf(where, sizeof where, "--%.*s", (int)size, flag);
-        if (set(settings, s, value, where, seen[s - table], error, error_size) != 0) return -1;
+        if (set(settings, s, value, where, seen[s - table], error) != 0) return -1;
         seen[s - table] = true;
     }
     return 0;
@@ -141,13 +139,13 @@ static void variable_name(const char *setting, char name[64]) {
     for (size_t i = 10; i < n && i < 63; i++) name[i] = (char)toupper((unsigned char)name[i]);
 }
 
-static int read_environment(struct server_settings *settings, bool *seen, char *error, size_t error_size) {
+static int read_environment(struct server_settings *settings, bool *seen, struct bp_error *error) {
     for (int i = 0; i < COUNT; i++) {
         char name[64];
         variable_name(table[i].name, name);
         const char *value = getenv(name);
         if (!value || !*value || seen[i]) continue;
-        if (set(settings, &table[i], value, name, false, error, error_size) != 0) return -1;
+        if (set(settings, &table[i], value, name, false, error) != 0) return -1;
         seen[i] = true;
     }
     return 0;
@@ -184,9 +182,9 @@ static char *trimmed(char *text) {
     return text;
 }
 
-static int read_file(struct server_settings *settings, const char *path, bool *seen, char *error, size_t error_size) {
+static int read_file(struct server_settings *settings, const char *path, bool *seen, struct bp_error *error) {
     FILE *file = fopen(path, "re");
-    if (!file) return snprintf(error, error_size, "cannot read the config file %s: %s", path, strerror(errno)), -1;
+    if (!file) return bp_error_io(error, "cannot read the config file %s: %s", path, strerror(errno));
     char line[4096];
     int number = 0, failed = 0;
     while (!failed && fgets(line, sizeof line, file)) {
@@ -194,7 +192,7 @@ static int read_file(struct server_settings *settings, const char *path, bool *s
         char *text = trimmed(line), *equals = strchr(text, '=');
         if (!*text || *text == '#') continue;
         if (!equals) {
-            failed = (snprintf(error, error_size, "%s line %d: expected `name = value`", path, number), -1);
+            failed = bp_error_set(error, "", "%s line %d: expected `name = value`", path, number);
             break;
         }
         *equals = '\0';
@@ -203,29 +201,28 @@ static int read_file(struct server_settings *settings, const char *path, bool *s
         if (!s) {
             char hint[96];
             const char *nearest = schema_nearest(name, name_at, NULL, COUNT);
-            snprintf(error, error_size, "%s line %d: unknown setting \"%.60s\"%s", path, number, name,
-                     schema_did_you_mean(nearest, hint, sizeof hint));
+            bp_error_set(error, "", "%s line %d: unknown setting \"%.60s\"%s", path, number, name, schema_did_you_mean(nearest, hint, sizeof hint));
             failed = -1;
             break;
         }
         snprintf(where, sizeof where, "%.120s line %d: %s", path, number, s->name);
-        if (!seen[s - table]) failed = set(settings, s, value, where, false, error, error_size);
+        if (!seen[s - table]) failed = set(settings, s, value, where, false, error);
         seen[s - table] = true;
     }
     fclose(file);
     return failed;
 }
 
-int server_settings_read(struct server_settings *settings, int argc, char **argv, char *error, size_t error_size) {
+int server_settings_read(struct server_settings *settings, int argc, char **argv, struct bp_error *error) {
     bool seen[COUNT] = {0};
     const char *config = NULL;
     memset(settings, 0, sizeof *settings);
     for (int i = 0; i < COUNT; i++)
-        if (set(settings, &table[i], table[i].preset, table[i].name, false, error, error_size) != 0) return -1;
-    if (read_flags(settings, argc, argv, seen, &config, error, error_size) != 0) return -1;
+        if (set(settings, &table[i], table[i].preset, table[i].name, false, error) != 0) return -1;
+    if (read_flags(settings, argc, argv, seen, &config, error) != 0) return -1;
     if (!config) config = getenv("BACKPROPD_CONFIG");
-    if (read_environment(settings, seen, error, error_size) != 0) return -1;
-    return config && *config ? read_file(settings, config, seen, error, error_size) : 0;
+    if (read_environment(settings, seen, error) != 0) return -1;
+    return config && *config ? read_file(settings, config, seen, error) : 0;
 }
 
 void server_settings_clear(struct server_settings *settings) {

@@ -2,6 +2,8 @@
 #ifndef SERVER_SETTINGS_H
 #define SERVER_SETTINGS_H
 
+#include "engine/base/base.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,7 +22,7 @@ struct server_settings {
 
 /* Reads flags argv[1..argc), then the environment, then --config FILE. 0, or -1 with a message in error ("unknown flag --lisen, did you mean
  * --listen?"). */
-int server_settings_read(struct server_settings *settings, int argc, char **argv, char *error, size_t error_size);
+int server_settings_read(struct server_settings *settings, int argc, char **argv, struct bp_error *error);
 /* Calls found with each variable of the environment that begins with BACKPROPD_ and is no setting, and what may have been meant (NULL: nothing near).
  */
 void server_settings_unknown(void (*found)(void *context, const char *name, const char *nearest), void *context);

@@ -12,14 +12,41 @@
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
 
-int bp_error_set(struct bp_error *error, const char *pointer, const char *format, ...) {
-    if (!error || error->message[0]) return -1;
+static void set(struct bp_error *error, enum bp_error_code code, const char *pointer, const char *format, va_list arguments) {
+    if (!error || error->message[0]) return;
+    error->code = code;
     snprintf(error->pointer, sizeof error->pointer, "%s", pointer ? pointer : "");
-    va_list arguments;
-    va_start(arguments, format);
     vsnprintf(error->message, sizeof error->message, format, arguments);
-    va_end(arguments);
-    return -1;
+}
+
+/* A function with `...` for each code: set() with the arguments behind `format`. */
+#define SET(code, pointer)                                                                                                                           \
+    do {                                                                                                                                             \
+        va_list arguments;                                                                                                                           \
+        va_start(arguments, format);                                                                                                                 \
+        set(error, code, pointer, format, arguments);                                                                                                \
+        va_end(arguments);                                                                                                                           \
+        return -1;                                                                                                                                   \
+    } while (0)
+
+int bp_error_set(struct bp_error *error, const char *pointer, const char *format, ...) {
+    SET(BP_ERROR_INVALID, pointer);
+}
+
+int bp_error_memory(struct bp_error *error, const char *format, ...) {
+    SET(BP_ERROR_MEMORY, "");
+}
+
+int bp_error_io(struct bp_error *error, const char *format, ...) {
+    SET(BP_ERROR_IO, "");
+}
+
+int bp_error_unsupported(struct bp_error *error, const char *pointer, const char *format, ...) {
+    SET(BP_ERROR_UNSUPPORTED, pointer);
+}
+
+int bp_error_wrap(struct bp_error *error, const struct bp_error *cause, const char *pointer, const char *format, ...) {
+    SET(cause->code, pointer);
 }
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */

@@ -26,15 +26,31 @@ enum {
     BP_ALIGNMENT = 64   /* bytes: one cache line, one AVX-512 register */
 };
 
+/* What kind of fault an error is. What a caller does about it follows from the code, never from the words of the message. */
+enum bp_error_code {
+    BP_ERROR_INVALID,     /* the request, the definition or the data is wrong: the same again fails again */
+    BP_ERROR_MEMORY,      /* out of memory: the same may succeed later, or with less */
+    BP_ERROR_IO,          /* a file, a device or a system call failed */
+    BP_ERROR_UNSUPPORTED, /* valid, but this machine or build cannot do it */
+};
+
 /* An error as a person will read it. The caller owns it and clears it (= {0}); it is set where the error is detected
  * and never overwritten, so the first cause survives. */
 struct bp_error {
+    enum bp_error_code code;
     char pointer[192]; /* JSON pointer of the value at fault, "" when there is none */
-    char message[512]; /* what was got, what was expected, what to do; "" means no error */
+    char message[512]; /* what was received, what was expected, what to do; "" means no error */
 };
 
-/* Sets error unless it is already set (error may be NULL). Always returns -1, so that `return bp_error_set(...)` reads well. */
+/* Each sets error unless it is already set (error may be NULL), and returns -1, so that `return bp_error_set(...)` reads well.
+ * bp_error_set is for invalid input, the others for the codes that they name. */
 int bp_error_set(struct bp_error *error, const char *pointer, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int bp_error_memory(struct bp_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int bp_error_io(struct bp_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int bp_error_unsupported(struct bp_error *error, const char *pointer, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The same fault in more words: with the code of its cause, and the pointer and message given here. */
+int bp_error_wrap(struct bp_error *error, const struct bp_error *cause, const char *pointer, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* The shape of one sample. rank -1: nothing is known. A dimension of 0: that dimension is not known. */
 struct bp_shape {

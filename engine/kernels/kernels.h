@@ -155,15 +155,15 @@ enum bp_onednn_mode {
     BP_ONEDNN_ON    /* for all it can do, however small, on any CPU: for tests */
 };
 
-/* To be called before work starts; bfloat16: also for calls that ask for it. -1 and why in words: it is not used. */
-int bp_onednn_start(enum bp_onednn_mode mode, bool bfloat16, char *why, size_t size);
+/* To be called before work starts; bfloat16: also for calls that ask for it. -1 with an error: it is not used. */
+int bp_onednn_start(enum bp_onednn_mode mode, bool bfloat16, struct bp_error *error);
 /* Multiplications from which it would take a product or a convolution on this CPU, by the table; INT64_MAX: none. */
 int64_t bp_onednn_least(bool convolution, bool bfloat16);
 /* "oneDNN 2.6.3 (isa 0xe7)"; "" unless started. */
 const char *bp_onednn_name(void);
-/* Products of bfloat16 numbers are offered where they are faster by far: with AMX, and on AMD's CPUs with AVX512-BF16. False and why in words: not
+/* Products of bfloat16 numbers are offered where they are faster by far: with AMX, and on AMD's CPUs with AVX512-BF16. False with an error: not
  * here. Once bp_onednn_start was called its outcome counts too. Loads nothing itself. */
-bool bp_bfloat16_available(char *why, size_t size);
+bool bp_bfloat16_available(struct bp_error *error);
 /* Whether bp_onednn_start has started them. */
 bool bp_bfloat16_started(void);
 /* Offers them on every CPU that has them at all: for tests. */

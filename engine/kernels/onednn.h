@@ -1,8 +1,9 @@
-/* onednn.h - private to blas.c and the onednn*.c: oneDNN 2.x, loaded at run time, as far as we use it.
+/* onednn.h - private to blas.c, selftest.c and the onednn*.c: oneDNN 2.x, loaded at run time, as far as we use it.
  *
  * Its C interface passes descriptors as structures that only its own functions fill; we need room for them, not their members (sizes in 2.6:
  * memory 696 bytes, operation 5976). Enumerations are numbers that 2.x keeps. A primitive's scratchpad is not concurrent: every thread has its
- * own primitives, and gives them its own scratchpad. Order: the library, a thread's things, primitives. */
+ * own primitives, and gives them its own scratchpad. Order, in which each part calls only those before it: the library, a thread's things and
+ * primitives, the choice, products, self-tests. */
 #ifndef BP_KERNELS_ONEDNN_H
 #define BP_KERNELS_ONEDNN_H
 
@@ -94,10 +95,15 @@ struct bp_dnnl {
     void *engine;
 };
 
-/* Constant once bp_onednn_start has returned 0. */
+/* In onednn_library.c. Constant once bp_dnnl_load has returned 0. */
 extern struct bp_dnnl bp_dnnl;
+/* Loads it, at the first call that succeeds. -1 with an error: it is not there, or not as we know it. */
+int bp_dnnl_load(struct bp_error *error);
+bool bp_dnnl_loaded(void);
+/* "oneDNN 2.6.3 (isa 0xe7)", once loaded. */
+const char *bp_dnnl_name(void);
 
-/* ---- a thread's things ------------------------------------------------------------------------------------------- */
+/* ---- a thread's things, in onednn_primitives.c ------------------------------------------------------------------- */
 
 /* What names a primitive; zeroed first, since its bytes are compared. */
 struct bp_dnnl_key {
@@ -149,13 +155,24 @@ void bp_dnnl_execute(struct bp_dnnl_thread *thread, struct bp_dnnl_run *run, voi
 /* Attributes with a scratchpad that the caller brings, adding to the result when `add`. NULL: no memory. */
 void *bp_dnnl_attributes(bool add);
 
+/* ---- the choice, in onednn_choice.c ------------------------------------------------------------------------------ */
+
 /* Whether the table sends a product or convolution of that many multiplications to the library. */
 bool bp_onednn_takes(bool convolution, bool bfloat16, int64_t work);
+/* Whether the table has a row for this CPU. */
+bool bp_onednn_cpu_known(void);
+/* The instruction set (dnnl_cpu_isa_t) that computes in bfloat16 on this CPU, -1 with an error: none, or none that is faster. */
+int bp_bfloat16_isa(struct bp_error *error);
+/* From now on what goes to the library is what the table says for this CPU (AUTO), nearly all (ON), or nothing (OFF). */
+void bp_onednn_settle(enum bp_onednn_mode mode, bool bfloat16);
+/* Whether anything goes there. */
+bool bp_onednn_started(void);
 
-/* Whether bp_blas_selftest_fault was asked for. */
-bool bp_selftest_faulty(void);
+/* ---- products and self-tests ------------------------------------------------------------------------------------- */
 
 /* The product by the library. False: it was not done (not started, not for it by the table, or the library cannot). */
 bool bp_onednn_gemm(const struct bp_gemm *call);
+/* Whether bp_blas_selftest_fault was asked for. */
+bool bp_selftest_faulty(void);
 
 #endif

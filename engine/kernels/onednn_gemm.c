@@ -1,7 +1,18 @@
 /* onednn_gemm.c - matrix products by oneDNN, in float32 or with operands rounded to bfloat16 and sums in float32. */
 #include "engine/kernels/onednn.h"
 
-#ifndef BP_DOUBLE
+#ifdef BP_DOUBLE
+
+bool bp_onednn_gemm(const struct bp_gemm *call) {
+    (void)call;
+    return false;
+}
+
+const char *bp_onednn_name(void) {
+    return "";
+}
+
+#else
 
 #include <string.h>
 
@@ -77,6 +88,10 @@ bool bp_onednn_gemm(const struct bp_gemm *call) {
     bp_dnnl_execute(thread, &entry->run, (void *const[]){A, B, call->C});
     bp_kernels()->finish(call);
     return true;
+}
+
+const char *bp_onednn_name(void) {
+    return bp_onednn_started() ? bp_dnnl_name() : "";
 }
 
 #endif

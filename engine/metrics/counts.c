@@ -3,14 +3,17 @@
 
 #include <math.h>
 
-int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i) {
-    const bp_real *p = call->predictions + (size_t)i * (size_t)call->width; /* (width) */
-    if (call->threshold > 0 && call->width <= 2) return (double)p[call->width - 1] >= call->threshold;
-    if (call->width == 1) return p[0] >= (call->scores ? 0 : (bp_real)0.5);
+int32_t bp_class_of(const bp_real *p, int32_t width, bool scores, double threshold) {
+    if (threshold > 0 && width <= 2) return (double)p[width - 1] >= threshold;
+    if (width == 1) return p[0] >= (scores ? 0 : (bp_real)0.5);
     int32_t best = 0;
-    for (int32_t j = 1; j < call->width; j++)
+    for (int32_t j = 1; j < width; j++)
         if (p[j] > p[best]) best = j;
     return best;
+}
+
+int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i) {
+    return bp_class_of(call->predictions + (size_t)i * (size_t)call->width, call->width, call->scores, call->threshold);
 }
 
 int32_t bp_metric_wrong_labels(const struct bp_metric_call *call, int32_t i) {

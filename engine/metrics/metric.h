@@ -60,8 +60,10 @@ static inline double bp_metric_mean(const double *state, int32_t width) {
     return weight > 0 ? sum / weight : (double)NAN;
 }
 
-/* For classification: the predicted class of sample i: the largest probability or score, or p >= 0.5 (a score >= 0) when width is 1; of two classes
- * as the threshold says. */
+/* The class that an output p (width) stands for: the largest probability or score, the first of equal ones; with a width of 1 whether p >= 0.5, or a
+ * score >= 0. threshold: that of the second of two classes, 0: none. The one rule of metrics and predictions. */
+int32_t bp_class_of(const bp_real *p, int32_t width, bool scores, double threshold);
+/* That class for sample i of a call. */
 int32_t bp_metric_class(const struct bp_metric_call *call, int32_t i);
 /* MULTILABEL: how many labels of sample i are predicted wrongly. */
 int32_t bp_metric_wrong_labels(const struct bp_metric_call *call, int32_t i);

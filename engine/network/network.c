@@ -47,7 +47,7 @@ static int32_t steps_of(const struct bp_shape *shape) {
 /* Where the mask of the node's output comes from. */
 static int place_mask(struct bp_network *net, int32_t at, struct bp_error *error) {
     struct bp_node *node = &net->nodes[at];
-    struct bp_error cause = {{0}, {0}};
+    struct bp_error cause = {0};
     int32_t from = -1;
     bool several = false;
     node->mask_of = node->mask == BP_MASK_MAKE ? at : -1;
@@ -71,7 +71,7 @@ static int place_mask(struct bp_network *net, int32_t at, struct bp_error *error
 static int plan_node(struct bp_network *net, const struct bp_graph *graph, int32_t at, struct bp_error *error) {
     struct bp_node *node = &net->nodes[at];
     const struct bp_layer *layer = &graph->layers[net->layer_of[at]];
-    struct bp_error cause = {{0}, {0}};
+    struct bp_error cause = {0};
     node->ops = layer->ops;
     node->index = (uint32_t)net->layer_of[at];
     memcpy(node->values, layer->values, sizeof node->values);
@@ -166,7 +166,7 @@ static int attach_loss(struct bp_network *net, const struct bp_graph_output *ask
     memcpy(output->values, asked->values, sizeof output->values);
     if (output->loss->head && fuse_head(net, output, error)) return -1;
     if (bp_shape_size(&node->out) > 0) {
-        struct bp_error cause = {{0}, {0}};
+        struct bp_error cause = {0};
         snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[output->node]);
         if (bp_loss_check(output->loss, output->values, &node->out, &cause))
             return bp_error_set(error, pointer, "output layer \"%s\": %s", node->name, cause.message);

@@ -217,9 +217,10 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
         return bp_error_set(error, options->epochs < 1 ? "/epochs" : "/batch_size", "epochs is %d and batch_size %d; both must be at least 1",
                             (int)options->epochs, (int)options->batch_size);
     if (options->precision == BP_PRECISION_BFLOAT16 && !bp_bfloat16_started()) {
-        char why[160];
-        return bp_error_set(error, "/precision", "products in bfloat16 are not to be had here: %s; use \"float32\"",
-                            bp_bfloat16_available(why, sizeof why) ? "oneDNN, which computes them, was not asked to" : why);
+        struct bp_error missing = {0};
+        const bool available = bp_bfloat16_available(&missing);
+        return bp_error_unsupported(error, "/precision", "products in bfloat16 are not available here: %s; use \"float32\"",
+                                    available ? "oneDNN, which computes them, was not started" : missing.message);
     }
     if (options->threads < 1 || options->threads > THREADS_MAX)
         return bp_error_set(error, "/threads", "threads is %d; expected 1 to %d", (int)options->threads, THREADS_MAX);

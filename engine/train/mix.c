@@ -38,7 +38,7 @@ int bp_mixing_new(const struct bp_trainer *trainer, int32_t capacity, struct bp_
     }
     if (made && trainer->train.weighted) lacking = !(made->weights = bp_reals_new(rows)) || lacking;
     if (made && trainer->train.counted) lacking = !(made->counts = bp_reals_new(rows)) || lacking;
-    return lacking ? bp_error_set(error, "", "no memory to mix mini-batches of %d samples", (int)capacity) : 0;
+    return lacking ? bp_error_memory(error, "no memory to mix mini-batches of %d samples", (int)capacity) : 0;
 }
 
 /* Gamma(alpha): Marsaglia and Tsang 2000; for alpha < 1 by Gamma(alpha + 1) u^(1 / alpha). */

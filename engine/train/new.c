@@ -108,7 +108,7 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
         !shard->gradient || (weighted && !shard->weights) || (trainer->train.counted && !shard->counts) || !shard->classes || !shard->changes;
     for (int32_t k = 0; k < trainer->network->outputs_count; k++)
         lacking = !(shard->targets[k] = bp_reals_new((size_t)capacity * (size_t)trainer->target_width[k])) || lacking;
-    if (lacking) return bp_error_set(error, "", "no memory for the gradients of %lld parameters", (long long)trainer->network->parameters);
+    if (lacking) return bp_error_memory(error, "no memory for the gradients of %lld parameters", (long long)trainer->network->parameters);
     return options->mixup > 0 ? bp_mixing_new(trainer, capacity, &shard->mixing, error) : 0;
 }
 
@@ -116,7 +116,7 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
 static int list_tensors(struct bp_trainer *trainer, struct bp_error *error) {
     const struct bp_network *net = trainer->network;
     trainer->tensors = calloc((size_t)net->nodes_count * BP_TENSORS_MAX, sizeof *trainer->tensors);
-    if (!trainer->tensors) return bp_error_set(error, "", "no memory for a trainer");
+    if (!trainer->tensors) return bp_error_memory(error, "no memory for a trainer");
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
         for (int32_t t = 0; t < net->nodes[i].tensors_count; t++)
             if (net->nodes[i].tensors[t].offset < net->trained_count)
@@ -148,8 +148,8 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
     trainer->shard = calloc((size_t)options->threads, sizeof *trainer->shard);
     if (lacking || !trainer->ascending || !trainer->accumulators || !trainer->validation_sums || !trainer->series || !trainer->names ||
         !trainer->values || !trainer->shard)
-        return bp_error_set(error, "", "no memory to train %lld parameters on %lld rows", (long long)trainer->network->parameters,
-                            (long long)trainer->train.rows);
+        return bp_error_memory(error, "no memory to train %lld parameters on %lld rows", (long long)trainer->network->parameters,
+                               (long long)trainer->train.rows);
     for (int32_t s = 0; s < options->threads; s++)
         if (make_shard(trainer, &trainer->shard[s], error)) return -1;
     return 0;
@@ -182,7 +182,7 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
     if (bp_trainer_check(network, options, train, validation, error)) return -1;
     bp_engine_start();
     struct bp_trainer *made = calloc(1, sizeof *made);
-    if (!made) return bp_error_set(error, "", "no memory for a trainer");
+    if (!made) return bp_error_memory(error, "no memory for a trainer");
     *made = (struct bp_trainer){.network = network,
                                 .options = *options,
                                 .train = *train,

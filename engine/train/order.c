@@ -16,7 +16,7 @@ void bp_order_measure(const struct bp_train_options *options, int64_t rows, stru
     const int64_t least = share >= CHUNK_LEAST ? share : options->window < CHUNK_LEAST ? options->window : CHUNK_LEAST;
     *order = (struct bp_order){.chunk = rows, .window = rows, .whole = rows > 0};
     if (options->window <= 0) return;
-    order->chunk = batch * ((least + batch - 1) / batch);
+    order->chunk = batch * bp_steps(least, batch);
     const int64_t chunks = options->window / order->chunk;
     order->window = order->chunk * (chunks < 1 ? 1 : chunks > BP_WINDOW_CHUNKS ? BP_WINDOW_CHUNKS : chunks);
     order->whole = rows / order->chunk;

@@ -168,6 +168,11 @@ const struct bp_health *bp_trainer_health(const struct bp_trainer *trainer, int3
 /* After bp_trainer_restore, which forgets it: that of layer i as it was when the state was saved, in the middle of an epoch. The name stays. */
 void bp_trainer_restore_health(struct bp_trainer *trainer, int32_t i, const struct bp_health *health);
 
+/* Steps that so many rows take in mini-batches of that size, of which the last may be smaller. */
+static inline int64_t bp_steps(int64_t rows, int64_t batch_size) {
+    return (rows + batch_size - 1) / batch_size;
+}
+
 /* A range test before the first step (Smith 2017): trains `steps` mini-batches with a learning rate growing geometrically from `least` to `most` and
  * puts everything back. rates, losses: (steps) the curve, losses smoothed; *count: how much of it was made before the loss ran away. Returns the rate
  * to use, a tenth of the one where the loss was least, and uses it from now on; NaN when no step had a finite loss. */

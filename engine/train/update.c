@@ -21,7 +21,7 @@ static double rate_at(const struct bp_trainer *trainer, int64_t step) {
     if (!options->schedule) return base_rate(trainer);
     const int64_t rows_a_step = (int64_t)options->batch_size * (options->gradient_accumulation_steps > 1 ? options->gradient_accumulation_steps : 1);
     const bool whole = bp_trainer_whole(trainer); /* an epoch is one step of it, however often it looks */
-    const int64_t steps = whole ? 1 : (trainer->train.rows + rows_a_step - 1) / rows_a_step;
+    const int64_t steps = whole ? 1 : bp_steps(trainer->train.rows, rows_a_step);
     if (whole) step = trainer->epoch;
     const struct bp_schedule_at at = {.step = step,
                                       .steps_per_epoch = steps,

@@ -216,7 +216,7 @@ struct column_file {
 };
 
 static int no_memory(struct bp_error *error) {
-    return bp_error_set(error, "", "out of memory while writing the dataset");
+    return bp_error_memory(error, "out of memory while writing the dataset");
 }
 
 static int write_all(struct column_file *file, const void *bytes, size_t size, struct bp_error *error) {
@@ -225,8 +225,8 @@ static int write_all(struct column_file *file, const void *bytes, size_t size, s
         ssize_t n = pwrite(file->fd, p, size, (off_t)file->end);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0)
-            return bp_error_set(error, "", "cannot write the dataset: %s; free space in the data folder and send it again",
-                                strerror(n < 0 ? errno : ENOSPC));
+            return bp_error_io(error, "cannot write the dataset: %s; free space in the data folder and send it again",
+                               strerror(n < 0 ? errno : ENOSPC));
         p += n, size -= (size_t)n, file->end += (uint64_t)n;
     }
     return 0;
@@ -441,7 +441,7 @@ int column_file_finish(struct column_file *file, const struct schema_column *col
     trailer.crc = checksum(&trailer, offsetof(struct column_file_trailer, crc));
     if (write_all(file, file->buffer, file->buffer_size, error) || write_all(file, &trailer, sizeof trailer, error)) return -1;
     *size = file->end;
-    if (fsync(file->fd) && errno != EINVAL && errno != EROFS) return bp_error_set(error, "", "cannot make the dataset durable: %s", strerror(errno));
+    if (fsync(file->fd) && errno != EINVAL && errno != EROFS) return bp_error_io(error, "cannot make the dataset durable: %s", strerror(errno));
     return 0;
 }
 

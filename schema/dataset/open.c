@@ -43,8 +43,8 @@ static uint32_t checksum(const void *bytes, size_t size) {
 }
 /* What could not be read, or had no room: malloc says which. */
 static int damaged(struct bp_error *error, const char *what) {
-    if (errno == ENOMEM) return bp_error_set(error, "", "out of memory while opening the dataset");
-    return bp_error_set(error, "", "the dataset file is damaged (%s)", what);
+    if (errno == ENOMEM) return bp_error_memory(error, "out of memory while opening the dataset");
+    return bp_error_io(error, "the dataset file is damaged (%s)", what);
 }
 
 static bool shape_fits(struct schema_column *c, int64_t *per_cell) {
@@ -148,7 +148,7 @@ static int check_groups(const struct schema_dataset *d, const struct dataset_set
 
 static int read_sets(struct schema_dataset *d, struct footer *f, int32_t count, struct bp_error *error) {
     struct schema_dataset_map *map = d->map;
-    if (!(map->sets = calloc((size_t)count + 1, sizeof *map->sets))) return bp_error_set(error, "", "out of memory while opening the dataset");
+    if (!(map->sets = calloc((size_t)count + 1, sizeof *map->sets))) return bp_error_memory(error, "out of memory while opening the dataset");
     int32_t first = 0;
     for (; map->sets_count < count; map->sets_count++) {
         struct column_file_set fixed;
@@ -181,14 +181,14 @@ static int read_footer(struct schema_dataset *d, struct footer f, struct bp_erro
     map->per_cell = calloc(columns, sizeof *map->per_cell);
     map->set_of = calloc(columns, sizeof *map->set_of);
     map->traces = calloc(columns, sizeof *map->traces);
-    if (!d->columns || !map->per_cell || !map->set_of || !map->traces) return bp_error_set(error, "", "out of memory while opening the dataset");
+    if (!d->columns || !map->per_cell || !map->set_of || !map->traces) return bp_error_memory(error, "out of memory while opening the dataset");
     d->columns_count = counts.columns;
     for (int32_t c = 0; c < d->columns_count; c++) {
         if (!take_column(&f, &d->columns[c], &map->traces[c], d->rows, &map->per_cell[c])) return damaged(error, "description of a column");
         const char *name = d->columns[c].name;
         size_t size = strlen(name);
         if (schema_dictionary_find(&map->names, name, size) >= 0) return damaged(error, "two columns of one name");
-        if (schema_dictionary_add(&map->names, name, size, name, size) < 0) return bp_error_set(error, "", "out of memory while opening the dataset");
+        if (schema_dictionary_add(&map->names, name, size, name, size) < 0) return bp_error_memory(error, "out of memory while opening the dataset");
     }
     return read_sets(d, &f, counts.sets, error);
 }
@@ -199,15 +199,14 @@ static int check_file(struct schema_dataset *d, struct bp_error *error) {
     struct column_file_trailer trailer;
     memcpy(&header, map->start, sizeof header);
     memcpy(&trailer, map->start + map->size - sizeof trailer, sizeof trailer);
-    if (memcmp(header.magic, COLUMN_FILE_MAGIC, sizeof header.magic) != 0) return bp_error_set(error, "", "this is not a dataset file of backpropd");
+    if (memcmp(header.magic, COLUMN_FILE_MAGIC, sizeof header.magic) != 0) return bp_error_io(error, "this is not a dataset file of backpropd");
     if (header.version > COLUMN_FILE_VERSION && header.version < 1000)
-        return bp_error_set(error, "", "the dataset file has format %u, this program reads up to %d: use a newer backpropd", header.version,
-                            COLUMN_FILE_VERSION);
-    if (header.version == 1)
-        return bp_error_set(error, "", "the dataset file has format 1, which this program no longer reads: upload the dataset again");
+        return bp_error_io(error, "the dataset file has format %u, this program reads up to %d: use a newer backpropd", header.version,
+                           COLUMN_FILE_VERSION);
+    if (header.version == 1) return bp_error_io(error, "the dataset file has format 1, which this program no longer reads: upload the dataset again");
     if (header.version != COLUMN_FILE_VERSION) return damaged(error, "version");
     if (memcmp(trailer.magic, COLUMN_FILE_MAGIC, sizeof trailer.magic) != 0)
-        return bp_error_set(error, "", "the dataset file is cut short: its end is missing");
+        return bp_error_io(error, "the dataset file is cut short: its end is missing");
     if (trailer.crc != checksum(&trailer, offsetof(struct column_file_trailer, crc)) || trailer.version != COLUMN_FILE_VERSION)
         return damaged(error, "trailer");
     uint64_t before = map->size - sizeof trailer;
@@ -224,15 +223,15 @@ static int check_file(struct schema_dataset *d, struct bp_error *error) {
 
 int schema_dataset_open(int fd, int64_t bytes, struct schema_dataset **dataset, struct bp_error *error) {
     struct stat st;
-    if (fstat(fd, &st)) return bp_error_set(error, "", "cannot read the dataset file: %s", strerror(errno));
-    if (bytes > st.st_size) return bp_error_set(error, "", "the dataset file is cut short: its end is missing");
+    if (fstat(fd, &st)) return bp_error_io(error, "cannot read the dataset file: %s", strerror(errno));
+    if (bytes > st.st_size) return bp_error_io(error, "the dataset file is cut short: its end is missing");
     if ((bytes > 0 ? bytes : st.st_size) < (off_t)(sizeof(struct column_file_header) + sizeof(struct column_file_trailer)))
-        return bp_error_set(error, "", "this is not a dataset file of backpropd, or it is cut short: %lld bytes", (long long)st.st_size);
+        return bp_error_io(error, "this is not a dataset file of backpropd, or it is cut short: %lld bytes", (long long)st.st_size);
     struct schema_dataset *d = calloc(1, sizeof *d);
     struct schema_dataset_map *map = calloc(1, sizeof *map);
     if (!d || !map) {
         free(d), free(map);
-        return bp_error_set(error, "", "out of memory while opening the dataset");
+        return bp_error_memory(error, "out of memory while opening the dataset");
     }
     d->map = map;
     d->bytes = bytes > 0 && bytes < st.st_size ? bytes : st.st_size;
@@ -240,7 +239,7 @@ int schema_dataset_open(int fd, int64_t bytes, struct schema_dataset **dataset, 
     void *start = mmap(NULL, map->size, PROT_READ, MAP_SHARED, fd, 0);
     if (start == MAP_FAILED) {
         map->size = 0;
-        bp_error_set(error, "", "cannot map the dataset file: %s", strerror(errno));
+        bp_error_io(error, "cannot map the dataset file: %s", strerror(errno));
     } else {
         map->start = start;
         if (check_file(d, error) == 0) {
@@ -272,8 +271,8 @@ int schema_dataset_verify(const struct schema_dataset *d, struct bp_error *error
         for (int64_t g = 0; g < set->groups_count; g++) {
             const struct column_file_group group = dataset_group(set, g);
             if (checksum(d->map->start + group.offset - group.texts, (size_t)(group.texts + group.size)) != group.crc)
-                return bp_error_set(error, "", "the dataset file is damaged: the checksum of rows %lld to %lld does not match",
-                                    (long long)(g * set->rows_per_group + 1), (long long)(g * set->rows_per_group + dataset_group_rows(d, set, g)));
+                return bp_error_io(error, "the dataset file is damaged: the checksum of rows %lld to %lld does not match",
+                                   (long long)(g * set->rows_per_group + 1), (long long)(g * set->rows_per_group + dataset_group_rows(d, set, g)));
         }
     }
     return 0;

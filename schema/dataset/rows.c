@@ -427,7 +427,7 @@ int schema_dataset_columns_parse(const struct schema_dataset *dataset, const cha
     bool *taken = calloc((size_t)dataset->columns_count + 1, sizeof *taken);
     int32_t *list = malloc(((size_t)dataset->columns_count + 1) * sizeof *list), n = 0;
     int failed = 0;
-    if (!name || !taken || !list) problems->internal = true, failed = schema_problem_add(problems, NULL, "out of memory");
+    if (!name || !taken || !list) failed = schema_problem_no_memory(problems);
     for (const char *p = text; !failed;) {
         p = take_name(p, name);
         const int32_t at = schema_dataset_find(dataset, name);

@@ -278,7 +278,7 @@ static void check_plan(const struct schema_definition *d, const char *pointer, s
     graph.any_readers = d->outputs_count == 0; /* a job may name several outputs */
     if (bp_network_plan(&graph, &network, &error) != 0) {
         snprintf(place, sizeof place, "%s%s", pointer, error.pointer);
-        schema_problem_add(problems, place, "%s", error.message);
+        schema_problem_error(problems, place, &error);
     }
     bp_network_free(network);
 }

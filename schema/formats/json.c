@@ -134,7 +134,7 @@ static int open_columns(struct json *json, struct cursor **cursors, struct schem
         p = json_text_blanks(json_text_blanks(p, json->end) + 1, json->end);
         if (column < 0) {
             failed = -1;
-            if (problems->too_large || problems->internal || ingest->problems_found >= SCHEMA_PROBLEMS_MAX) break;
+            if (problems->too_large || problems->code != BP_ERROR_INVALID || ingest->problems_found >= SCHEMA_PROBLEMS_MAX) break;
             continue;
         }
         if (*p != '[') {

@@ -15,8 +15,7 @@
 enum { MEMORY_MAX = 1 << 20 };
 
 static int disk(struct schema_problems *problems) {
-    problems->internal = true;
-    return schema_problem_add(problems, NULL, "cannot keep the upload: %s; free space in the data folder and send it again", strerror(errno));
+    return schema_problem_io(problems, "cannot keep the upload: %s; free space in the data folder and send it again", strerror(errno));
 }
 
 /* A nameless file in the folder of the dataset being written. */

@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum { PIECE = 1 << 16, RATIO_MAX = 500, RATIO_FROM = 16 << 20, WINDOW_LOG_MAX = 25 };
 
@@ -22,6 +23,7 @@ struct step {
     size_t made;       /* of PIECE bytes of room */
     bool member_ended; /* what follows is another member */
     const char *fault; /* why the stream is damaged, or NULL */
+    bool no_memory;
 };
 
 struct codec {
@@ -52,7 +54,8 @@ static void gzip_step(void *state, struct step *step) {
     if (result == Z_STREAM_END) {
         step->member_ended = true;
         inflateReset(z);
-    } else if (result != Z_OK && result != Z_BUF_ERROR) step->fault = z->msg ? z->msg : result == Z_MEM_ERROR ? "out of memory" : "unknown fault";
+    } else if (result == Z_MEM_ERROR) step->no_memory = true;
+    else if (result != Z_OK && result != Z_BUF_ERROR) step->fault = z->msg ? z->msg : "unknown fault";
 }
 
 static void gzip_close(void *state) {
@@ -74,9 +77,10 @@ static void zstd_step(void *state, struct step *step) {
     const size_t left = ZSTD_decompressStream(state, &out, &in);
     step->used = in.pos, step->made = out.pos;
     step->member_ended = left == 0;
-    if (ZSTD_isError(left)) {
-        const char *name = ZSTD_getErrorName(left);
-        step->fault = strstr(name, "too much memory") ? "it needs a window of more than 32 MiB; compress it without --ultra and --long" : name;
+    step->no_memory = ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation;
+    if (ZSTD_isError(left) && !step->no_memory) {
+        const bool window = ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge;
+        step->fault = window ? "it needs a window of more than 32 MiB; compress it without --ultra and --long" : ZSTD_getErrorName(left);
     }
 }
 
@@ -120,8 +124,7 @@ int schema_decoder_open(const char *encoding, int64_t max, const char *setting, 
         return 0;
     }
     free(d);
-    problems->internal = true;
-    return schema_problem_add(problems, NULL, "out of memory while decoding the data");
+    return schema_problem_no_memory(problems);
 }
 
 /* Hands on what a step made, up to the limits. */
@@ -158,6 +161,7 @@ int schema_decoder_feed(struct schema_decoder *d, const char *bytes, size_t size
         d->codec->step(d->state, &step);
         bytes += step.used, size -= step.used, d->in += (int64_t)step.used;
         if (pass_on(d, step.made, sink, context, problems)) return -1;
+        if (step.no_memory) return schema_problem_no_memory(problems);
         if (step.fault) return damaged(d, step.fault, problems);
         if (step.member_ended && (d->inside || step.used)) d->members++, d->inside = false;
         else if (step.used || step.made) d->inside = true;

@@ -7,11 +7,6 @@
 
 /* ---- groups ---- */
 
-static int disk_problem(struct schema_problems *problems, const struct bp_error *error) {
-    problems->internal = true;
-    return schema_problem_add(problems, NULL, "%s", error->message);
-}
-
 void schema_ingest_let_go(struct ingest_column *c) {
     free(c->numbers);
     free(c->codes);
@@ -54,18 +49,18 @@ static bool allocate_groups(struct schema_ingest *ingest) {
 /* Types are settled: opens the file. */
 static int open_file(struct schema_ingest *ingest, uint64_t end, struct schema_problems *problems) {
     size_t count = (size_t)ingest->columns_count;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     ingest->values = calloc(count + 1, sizeof *ingest->values);
     ingest->numbers = calloc(count + 1, sizeof *ingest->numbers);
     if (!ingest->values || !ingest->numbers) return schema_ingest_no_memory(problems);
     for (size_t i = 0; i < count; i++) ingest->values[i] = values_of(&ingest->columns[i]);
     for (size_t i = 0; i < count; i++) schema_statistics_start(&ingest->columns[i].statistics);
-    return column_file_create(ingest->fd, end, &ingest->file, &error) ? disk_problem(problems, &error) : 0;
+    return column_file_create(ingest->fd, end, &ingest->file, &error) ? schema_problem_error(problems, NULL, &error) : 0;
 }
 
 int schema_ingest_set(struct schema_ingest *ingest, int32_t columns, int64_t rows_per_group, const struct column_file_group *groups,
                       int64_t groups_count, struct schema_problems *problems) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     for (int32_t i = ingest->set_first; i < ingest->set_first + ingest->set_columns; i++) schema_ingest_let_go(&ingest->columns[i]);
     free(ingest->dense);
     free(ingest->weights);
@@ -77,7 +72,8 @@ int schema_ingest_set(struct schema_ingest *ingest, int32_t columns, int64_t row
     ingest->dense = malloc((size_t)ingest->rows_per_group * sizeof *ingest->dense);
     ingest->weights = malloc((size_t)ingest->rows_per_group * 2 * sizeof *ingest->weights);
     if (!ingest->dense || !ingest->weights || !allocate_groups(ingest)) return schema_ingest_no_memory(problems);
-    return column_file_set(ingest->file, columns, ingest->rows_per_group, groups, groups_count, &error) ? disk_problem(problems, &error) : 0;
+    return column_file_set(ingest->file, columns, ingest->rows_per_group, groups, groups_count, &error) ? schema_problem_error(problems, NULL, &error)
+                                                                                                        : 0;
 }
 
 int schema_ingest_open_groups(struct schema_ingest *ingest, struct schema_problems *problems) {
@@ -152,10 +148,10 @@ int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *pr
         else if (c->type == SCHEMA_TENSOR) count_tensors(c, from, rows);
         else count_codes(c, from, rows), schema_ingest_trace_codes(c, first, from, rows);
     }
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     int failed = column_file_group(ingest->file, ingest->values + ingest->set_first, rows, &error);
     ingest->group_row = ingest->group_known = 0;
-    return failed ? disk_problem(problems, &error) : 0;
+    return failed ? schema_problem_error(problems, NULL, &error) : 0;
 }
 
 /* ---- the footer ---- */
@@ -212,11 +208,11 @@ int schema_ingest_write_footer(struct schema_ingest *ingest, struct schema_probl
         if (described && (columns[i].categories_count == 0 || columns[i].type == SCHEMA_LABELS))
             traces[i].codes = rest_of_mean(&ingest->columns[i], &columns[i]);
     }
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     int failed = described ? column_file_finish(ingest->file, columns, traces, ingest->rows, &ingest->bytes, &error) : 0;
     for (int32_t i = 0; columns && i < ingest->columns_count; i++) free(columns[i].categories);
     free(columns);
     free(traces);
     if (!described) return schema_ingest_no_memory(problems);
-    return failed ? disk_problem(problems, &error) : 0;
+    return failed ? schema_problem_error(problems, NULL, &error) : 0;
 }

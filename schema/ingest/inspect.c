@@ -101,12 +101,12 @@ static json_t *read(const struct schema_format_ops *format, const char *bytes, s
                     struct schema_problems *problems) {
     struct schema_ingest *ingest = NULL;
     struct schema_dataset *data = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     json_t *json = NULL;
     int failed = schema_ingest_open(format, options, fd, &ingest, problems);
     if (!failed) failed = schema_ingest_feed(ingest, bytes, size, problems);
     if (!failed) failed = schema_ingest_finish(ingest, problems);
-    if (!failed && schema_dataset_open(fd, 0, &data, &error) != 0) schema_problem_add(problems, NULL, "%s", error.message);
+    if (!failed && schema_dataset_open(fd, 0, &data, &error) != 0) schema_problem_error(problems, NULL, &error);
     if (data) json = answer(ingest, data);
     schema_dataset_free(data);
     schema_ingest_close(ingest);

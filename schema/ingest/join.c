@@ -146,7 +146,7 @@ static void copy_tensors(const struct schema_dataset *d, int32_t column, int64_t
 
 static int copy_texts(struct join *j, int32_t column, int32_t from, const struct schema_dataset *d, int64_t first, int64_t n, bool known) {
     struct ingest_column *to = &j->ingest->columns[column];
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     for (int64_t i = 0; i < n; i++) {
         size_t size;
         const char *text = schema_dataset_text(d, from, first + i, &size);
@@ -162,7 +162,7 @@ static int copy_texts(struct join *j, int32_t column, int32_t from, const struct
 static int copy_labels(struct join *j, int32_t column, int32_t part, int64_t first, int64_t n) {
     const struct source *s = &j->sources[column];
     struct ingest_column *to = &j->ingest->columns[column];
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     for (int64_t i = 0; i < n; i++) {
         struct schema_label_walk walk;
         uint64_t *slot = &to->texts[j->ingest->group_row + i];
@@ -207,10 +207,8 @@ static int copy_rows(struct join *j, int32_t part, int64_t first, struct schema_
         n = ingest->rows_per_group - ingest->group_row;
         if (n > j->parts[part]->rows - first) n = j->parts[part]->rows - first;
         for (int32_t c = ingest->set_first; c < ingest->set_first + ingest->set_columns; c++)
-            if (copy(j, c, part, first, n) != 0) {
-                problems->internal = true;
-                return schema_problem_add(problems, NULL, "cannot write the dataset: free space in the data folder and send it again");
-            }
+            if (copy(j, c, part, first, n) != 0)
+                return schema_problem_io(problems, "cannot write the dataset: free space in the data folder and send it again");
         ingest->group_row += n;
         if (part == 0) ingest->group_known = ingest->group_row;
         if (ingest->group_row == ingest->rows_per_group && schema_ingest_flush(ingest, problems)) return -1;
@@ -241,10 +239,7 @@ static int join(struct join *j, struct schema_problems *problems) {
         problems->too_large = true;
         return schema_problem_add(problems, NULL, "there are more than %lld rows, the limit; send fewer", (long long)j->ingest->options.rows_max);
     }
-    if (fstat(j->ingest->fd, &st) != 0) {
-        problems->internal = true;
-        return schema_problem_add(problems, NULL, "cannot read the dataset's file: %s", strerror(errno));
-    }
+    if (fstat(j->ingest->fd, &st) != 0) return schema_problem_io(problems, "cannot read the dataset's file: %s", strerror(errno));
     for (int32_t i = 0; i < base->columns_count; i++)
         if (declare(j, 0, i, problems)) return -1;
     for (int32_t i = 0; i < more->columns_count && j->how == SCHEMA_JOIN_COLUMNS; i++)

@@ -139,7 +139,7 @@ int schema_ingest_store_labels(struct schema_ingest *ingest, const struct schema
     const bool text = cell->kind == CELL_TEXT || cell->kind == CELL_STRING;
     int32_t codes[INGEST_LABELS_MAX];
     unsigned char bytes[INGEST_LABELS_BYTES];
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     size_t size = 0;
     *slot = 0;
     if (cell->kind == CELL_MISSING || (text && schema_cell_is_missing(cell->text, cell->size))) return 0;
@@ -161,6 +161,5 @@ int schema_ingest_store_labels(struct schema_ingest *ingest, const struct schema
     }
     schema_statistics_add(&c->statistics, &labels, 1);
     if (problems->total > 0 || column_file_text(ingest->file, (const char *)bytes, size, slot, &error) == 0) return 0;
-    problems->internal = true;
-    return schema_problem_add(problems, NULL, "%s", error.message);
+    return schema_problem_error(problems, NULL, &error);
 }

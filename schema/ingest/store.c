@@ -127,7 +127,7 @@ static int store_datetime(struct schema_ingest *ingest, struct ingest_column *c,
 }
 
 static int store_text(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, struct schema_problems *problems) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     uint64_t *slot = &c->texts[ingest->group_row];
     *slot = 0;
     if (cell->kind == CELL_MISSING || schema_cell_is_missing(cell->text, cell->size)) return 0;
@@ -135,8 +135,7 @@ static int store_text(struct schema_ingest *ingest, struct ingest_column *c, con
     const double words = (double)schema_cell_words(cell->text, cell->size);
     schema_statistics_add(&c->statistics, &words, 1);
     if (problems->total > 0 || column_file_text(ingest->file, cell->text, cell->size, slot, &error) == 0) return 0;
-    problems->internal = true;
-    return schema_problem_add(problems, NULL, "%s", error.message);
+    return schema_problem_error(problems, NULL, &error);
 }
 
 /* A category not seen before. */

@@ -36,12 +36,32 @@ int schema_problem_add(struct schema_problems *problems, const char *pointer, co
     va_end(arguments);
     p->pointer = pointer ? strdup(pointer) : NULL;
     p->detail = strdup(detail);
-    if (!p->detail) problems->no_memory = true;
+    if (!p->detail) problems->code = BP_ERROR_MEMORY;
     return -1;
 }
 
+/* Memory before files before all that the sender can change. */
+static void weigh(struct schema_problems *problems, enum bp_error_code code) {
+    if (code == BP_ERROR_MEMORY || (code == BP_ERROR_IO && problems->code != BP_ERROR_MEMORY)) problems->code = code;
+}
+
+int schema_problem_error(struct schema_problems *problems, const char *pointer, const struct bp_error *error) {
+    weigh(problems, error->code);
+    return schema_problem_add(problems, pointer, "%s", error->message);
+}
+
+int schema_problem_io(struct schema_problems *problems, const char *format, ...) {
+    char detail[DETAIL_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    weigh(problems, BP_ERROR_IO);
+    return schema_problem_add(problems, NULL, "%s", detail);
+}
+
 int schema_problem_no_memory(struct schema_problems *problems) {
-    problems->no_memory = true;
+    weigh(problems, BP_ERROR_MEMORY);
     return schema_problem_add(problems, NULL, "out of memory");
 }
 
@@ -58,7 +78,7 @@ int schema_problem_cell(struct schema_problems *problems, int64_t line, const ch
     p->column = column ? shortened(column, strlen(column)) : NULL;
     p->value = value ? shortened(value, value_size) : NULL;
     p->detail = strdup(detail);
-    if (!p->detail) problems->no_memory = true;
+    if (!p->detail) problems->code = BP_ERROR_MEMORY;
     return -1;
 }
 

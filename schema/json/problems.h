@@ -20,9 +20,8 @@ struct schema_problems {
     int32_t count;
     int64_t total;
     struct schema_problem items[SCHEMA_PROBLEMS_MAX];
-    bool too_large; /* the problem is size: answered with 413 */
-    bool internal;  /* not the sender's fault (disk): answered with 507 */
-    bool no_memory; /* there was no memory, perhaps not even for the words: answered with 503 */
+    bool too_large;          /* the problem is size: answered with 413 */
+    enum bp_error_code code; /* the gravest: MEMORY (503, perhaps without words), then IO (not the sender's fault: 507), else INVALID (422) */
 };
 
 /* Both always return -1. pointer may be NULL. */
@@ -30,8 +29,11 @@ int schema_problem_add(struct schema_problems *problems, const char *pointer, co
 /* For a cell or record of an upload. column and value may be NULL; value is cut to a readable length. */
 int schema_problem_cell(struct schema_problems *problems, int64_t line, const char *column, const char *value, size_t value_size, const char *format,
                         ...) __attribute__((format(printf, 6, 7)));
-/* There is no memory to go on. Returns -1. */
+/* Out of memory; a file or device failed. Return -1. */
 int schema_problem_no_memory(struct schema_problems *problems);
+int schema_problem_io(struct schema_problems *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Adds the message of an error, with its code. Returns -1. */
+int schema_problem_error(struct schema_problems *problems, const char *pointer, const struct bp_error *error);
 /* A JSON string of text that may come from outside or be cut inside a character: what is not valid UTF-8 is shown as "?". */
 json_t *schema_problem_text(const char *text);
 void schema_problems_clear(struct schema_problems *problems);

@@ -43,7 +43,7 @@ int schema_model_write(int fd, const struct schema_training *training, const jso
     struct schema_tensor *tensors = list_tensors(training->network, weights, &count);
     char *text = schema_json_dump(document, JSON_COMPACT);
     json_t *metadata = text ? json_pack("{s:s, s:s}", "format", model_format, "document", text) : NULL;
-    int failed = tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, size, error) : bp_error_set(error, "", "no memory");
+    int failed = tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, size, error) : bp_error_memory(error, "no memory");
     json_decref(metadata);
     free(text);
     free(tensors);
@@ -55,7 +55,7 @@ static int read_weights(struct schema_model *model, const struct schema_tensor *
     const struct bp_network *network = model->training->network;
     model->weights = bp_reals_new(network->weights_count);
     struct schema_tensor *wanted = model->weights ? list_tensors(network, model->weights, &count) : NULL;
-    if (!wanted) return bp_error_set(error, "", "no memory for the weights");
+    if (!wanted) return bp_error_memory(error, "no memory for the weights");
     for (int32_t i = 0; i < count && !failed; i++) {
         const struct schema_tensor *t = schema_safetensors_find(held, held_count, wanted[i].name);
         if (!t || t->dtype != SCHEMA_F32 || t->bytes != wanted[i].bytes)
@@ -120,7 +120,7 @@ struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp
     struct schema_model *model = calloc(1, sizeof *model);
     const char *format = json_string_value(json_object_get(metadata, "format")), *text = json_string_value(json_object_get(metadata, "document"));
     bool good = model && format && text && strcmp(format, model_format) == 0;
-    if (!model) bp_error_set(error, "", "out of memory for the model");
+    if (!model) bp_error_memory(error, "out of memory for the model");
     else if (!good) bp_error_set(error, "", "this tensor file is not a model of backpropd (%s)", format ? format : "it has no format note");
     if (good)
         good =
@@ -129,7 +129,8 @@ struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp
     json_decref(metadata);
     free(tensors);
     if (good) return model;
-    bp_error_set(error, "", errno == ENOMEM ? "out of memory for the model" : "the model file is damaged");
+    if (errno == ENOMEM) bp_error_memory(error, "out of memory for the model");
+    bp_error_set(error, "", "the model file is damaged");
     schema_model_free(model);
     return NULL;
 }
@@ -178,8 +179,8 @@ int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const 
     json_t *metadata =
         counters_text && notes_text ? json_pack("{s:s, s:s, s:s}", "format", checkpoint_format, "state", counters_text, "notes", notes_text) : NULL;
     size_t size;
-    int failed = metadata ? schema_safetensors_write(fd, tensors, count, metadata, &size, error) : bp_error_set(error, "", "no memory");
-    if (!failed && fsync(fd) != 0) failed = bp_error_set(error, "", "%s", strerror(errno));
+    int failed = metadata ? schema_safetensors_write(fd, tensors, count, metadata, &size, error) : bp_error_memory(error, "no memory");
+    if (!failed && fsync(fd) != 0) failed = bp_error_io(error, "%s", strerror(errno));
     json_decref(metadata);
     json_decref(counters);
     free(counters_text);

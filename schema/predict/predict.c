@@ -1,6 +1,7 @@
 /* predict.c - the predictor: rows gathered into batches, the forward pass, predictions as JSON, warnings in words. */
 #include "schema/predict/predictor.h"
 
+#include "engine/metrics/metric.h"
 #include "schema/json/values.h"
 #include "schema/memory.h"
 
@@ -59,7 +60,7 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     if (bp_workspace_new(model->training->network, p->batch_max, false, &p->workspace, error) != 0) goto failed;
     return p;
 memory:
-    bp_error_set(error, "", "no memory to predict");
+    bp_error_memory(error, "no memory to predict");
 failed:
     schema_predictor_free(p);
     return NULL;
@@ -144,16 +145,6 @@ void schema_predictor_ignored(struct schema_predictor *p, const char *name, size
 
 /* ---- predictions ------------------------------------------------------------------------------------------------------------- */
 
-/* threshold: of the second of two classes, 0: none. As bp_metric_class. */
-static int32_t class_of(const float *y, int32_t width, bool scores, double threshold) {
-    int32_t best = 0;
-    if (threshold > 0 && width <= 2) return (double)y[width - 1] >= threshold;
-    if (width == 1) return y[0] >= (scores ? 0 : 0.5f);
-    for (int32_t c = 1; c < width; c++)
-        if (y[c] > y[best]) best = c;
-    return best;
-}
-
 static const struct bp_output *output_of(const struct schema_predictor *p, int32_t o) {
     return &p->model->training->network->outputs[o];
 }
@@ -212,7 +203,7 @@ static void write_class(struct schema_predictor *p, int32_t o, int32_t k, const 
     const struct schema_target *target = &p->preprocessing->targets[k];
     char **labels = p->model->labels_json[k];
     const bool scores = p->scores[o];
-    int32_t best = class_of(y, p->widths[o], scores, p->thresholds[target->thresholds_at]);
+    int32_t best = bp_class_of(y, p->widths[o], scores, p->thresholds[target->thresholds_at]);
     float pair[2];
     const float *probabilities = shares_of(y, p->widths[o], scores, pair);
     schema_text_string(p->out, "{\"label\":");
@@ -272,7 +263,7 @@ static void write_tensor(struct schema_predictor *p, int32_t o, const struct sch
 
 /* Labels of positions are their classes' numbers. */
 static void write_label(struct schema_predictor *p, const struct positions *what, const float *y) {
-    schema_text_string(p->out, what->target->labels[class_of(y, what->each, p->scores[what->o], 0)]);
+    schema_text_string(p->out, what->target->labels[bp_class_of(y, what->each, p->scores[what->o], 0)]);
 }
 
 static void write_shares(struct schema_predictor *p, const struct positions *what, const float *y) {
@@ -391,7 +382,7 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
         return (struct schema_predicted){.label = -1, .value = point * target->std + target->mean, .step = step_of(point, target->std)};
     }
     const int32_t width = schema_output_multilabel(pre, o) ? 1 : p->widths[o],
-                  best = class_of(y, width, p->scores[o], p->thresholds[target->thresholds_at]);
+                  best = bp_class_of(y, width, p->scores[o], p->thresholds[target->thresholds_at]);
     float pair[2];
     return (struct schema_predicted){.label = best, .share = shares_of(y, width, p->scores[o], pair)[best]};
 }
@@ -526,7 +517,7 @@ int schema_predict_rows(struct schema_predictor *p, const struct schema_rows *ro
         }
         done += some;
     }
-    return out->failed ? bp_error_set(error, "", "out of memory") : 0;
+    return out->failed ? bp_error_memory(error, "out of memory") : 0;
 }
 
 int32_t schema_predict_gather(struct schema_predictor *p, const struct schema_rows *rows, struct bp_error *error) {

@@ -32,7 +32,7 @@ static int make_header(const struct schema_tensor *tensors, int32_t count, const
     char *out = text ? malloc(padded) : NULL;
     if (!out) {
         free(text);
-        return bp_error_set(error, "", "no memory for the header of a tensor file");
+        return bp_error_memory(error, "no memory for the header of a tensor file");
     }
     uint64_t stated = padded - 8;
     for (int i = 0; i < 8; i++) out[i] = (char)(stated >> (8 * i));
@@ -49,7 +49,7 @@ static int write_all(int fd, const void *bytes, size_t size, struct bp_error *er
     while (size > 0) {
         ssize_t n = write(fd, at, size);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return bp_error_set(error, "", "%s", n < 0 ? strerror(errno) : "nothing was taken");
+        if (n <= 0) return bp_error_io(error, "%s", n < 0 ? strerror(errno) : "nothing was taken");
         at += n;
         size -= (size_t)n;
     }
@@ -107,11 +107,12 @@ int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor
     if (!json_is_object(json) || json_object_size(json) > TENSORS_MAX) {
         const bool no_memory = !json && json_error_code(&where) == json_error_out_of_memory;
         json_decref(json);
-        return bp_error_set(error, "", no_memory ? "out of memory while reading a tensor file" : "the header of this tensor file is damaged");
+        return no_memory ? bp_error_memory(error, "out of memory while reading a tensor file")
+                         : bp_error_set(error, "", "the header of this tensor file is damaged");
     }
     struct schema_tensor *out = calloc(json_object_size(json) + 1, sizeof *out);
     int32_t n = 0;
-    int failed = out ? 0 : bp_error_set(error, "", "out of memory");
+    int failed = out ? 0 : bp_error_memory(error, "out of memory");
     const char *name;
     json_t *item;
     *metadata = NULL;

@@ -137,7 +137,7 @@ static int fit_feature(struct schema_feature *f, int32_t i, const struct schema_
         means_without(&tally, f->options.smoothing, -1, f->means);
     }
     tally_close(&tally);
-    return memory ? 0 : bp_error_set(error, "", "out of memory");
+    return memory ? 0 : bp_error_memory(error, "out of memory");
 }
 
 int schema_means_fit(const struct schema_fit *fit, struct schema_preprocessing *p, struct bp_error *error) {
@@ -168,7 +168,7 @@ int schema_view_leave_folds_out(struct schema_view *view, const int64_t *rows, i
                 means_without(&tally, f->options.smoothing, fold, view->folds[i] + (size_t)fold * size);
         }
         tally_close(&tally);
-        if (!memory) return bp_error_set(error, "", "out of memory");
+        if (!memory) return bp_error_memory(error, "out of memory");
     }
     return 0;
 }

@@ -141,7 +141,7 @@ static int fit_categories(struct schema_feature *f, const struct schema_dataset 
     f->categories = calloc((size_t)c->categories_count + 1, sizeof *f->categories);
     if (!seen || !f->categories) {
         free(seen);
-        return bp_error_set(error, "", "no memory for %d categories", c->categories_count);
+        return bp_error_memory(error, "no memory for %d categories", c->categories_count);
     }
     for (int64_t first = 0; first < n; first += SCHEMA_ROWS_MAX) {
         int32_t codes[SCHEMA_ROWS_MAX];
@@ -156,7 +156,7 @@ static int fit_categories(struct schema_feature *f, const struct schema_dataset 
     f->constant = f->categories_count == 1 && there == n && seen[0] == n;
     const bool placed = f->options.encode == SCHEMA_ENCODE_ONE_HOT || f->options.encode == SCHEMA_ENCODE_TARGET || schema_places_fit(f, seen) == 0;
     free(seen);
-    if (!placed) return bp_error_set(error, "", "out of memory");
+    if (!placed) return bp_error_memory(error, "out of memory");
     if (f->categories_count > CATEGORIES_MAX)
         return bp_error_set(error, "/features",
                             "column \"%.80s\" has %d different values in the training rows, more than %d: leave it out of features", c->name,
@@ -172,7 +172,7 @@ static int fit_feature(struct schema_preprocessing *p, struct schema_feature *f,
     f->type = d->columns[column].type;
     f->options.encode = schema_feature_encode(f);
     f->std = 1;
-    if (!f->name || (d->columns[column].format && !(f->format = strdup(d->columns[column].format)))) return bp_error_set(error, "", "out of memory");
+    if (!f->name || (d->columns[column].format && !(f->format = strdup(d->columns[column].format)))) return bp_error_memory(error, "out of memory");
     if (f->type == SCHEMA_TEXT) {
         if (!p->locale && !(p->locale = schema_words_locale(error))) return -1;
         return schema_texts_fit(f, fit, column, p->locale, error);
@@ -181,7 +181,7 @@ static int fit_feature(struct schema_preprocessing *p, struct schema_feature *f,
     if (f->type == SCHEMA_TENSOR) return schema_feature_fit_tensor(f, fit, column, error);
     if (f->type != SCHEMA_DATETIME && schema_scale_by_moments(f)) return 0; /* in one pass with others */
     double *values = malloc(((size_t)n + 1) * sizeof *values);
-    if (!values) return bp_error_set(error, "", "no memory for %lld rows", (long long)n);
+    if (!values) return bp_error_memory(error, "no memory for %lld rows", (long long)n);
     for (int64_t first = 0; first < n; first += 8192) {
         schema_fit_release(fit, first);
         schema_dataset_gather(d, column, rows + first, n - first < 8192 ? n - first : 8192, values + first);
@@ -249,7 +249,7 @@ static int fit_by_moments(const struct schema_fit *fit, struct schema_preprocess
 struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *fit, struct bp_error *error) {
     struct schema_preprocessing *p = calloc(1, sizeof *p);
     if (!p || !(p->features = calloc((size_t)fit->columns_count + 1, sizeof *p->features))) {
-        bp_error_set(error, "", "out of memory");
+        bp_error_memory(error, "out of memory");
         goto failed;
     }
     for (int32_t i = 0; i < fit->columns_count; i++) {

@@ -156,7 +156,7 @@ int schema_scale_fit(struct schema_feature *f, double *values, int64_t n, struct
     if (f->options.scale != SCHEMA_SCALE_STANDARD || f->options.missing == SCHEMA_MISSING_MEDIAN)
         qsort(values, (size_t)there, sizeof *values, compare);
     if (f->options.missing == SCHEMA_MISSING_MEDIAN && there > 0) f->fill = quantile(values, there, 0.5);
-    if (f->options.scale != SCHEMA_SCALE_STANDARD && fit_scale(f, values, there) != 0) return bp_error_set(error, "", "out of memory");
+    if (f->options.scale != SCHEMA_SCALE_STANDARD && fit_scale(f, values, there) != 0) return bp_error_memory(error, "out of memory");
     return 0;
 }
 

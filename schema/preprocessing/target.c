@@ -85,7 +85,7 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
     p->targets = calloc((size_t)fit->targets_count, sizeof *p->targets);
     p->outputs_count = 1;
     p->outputs[0].count = fit->targets_count;
-    if (!p->targets || (fit->sample_weight && !(p->sample_weight = strdup(fit->sample_weight)))) return bp_error_set(error, "", "out of memory");
+    if (!p->targets || (fit->sample_weight && !(p->sample_weight = strdup(fit->sample_weight)))) return bp_error_memory(error, "out of memory");
     for (int32_t k = 0; k < fit->targets_count; k++) {
         const struct schema_fit_target *from = &fit->targets[k];
         struct schema_target *target = &p->targets[k];
@@ -99,10 +99,10 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
         target->std = 1;
         balanced = balanced || from->balanced;
         if (!(target->name = strdup(fit->dataset->columns[from->column].name)) || (target->classification && fit_labels(from, target) != 0))
-            return bp_error_set(error, "", "out of memory");
+            return bp_error_memory(error, "out of memory");
         if (!target->classification && fit_numbers(fit, from->column, target, error) != 0) return -1;
     }
-    if (schema_targets_units(p) != 0) return bp_error_set(error, "", "out of memory");
+    if (schema_targets_units(p) != 0) return bp_error_memory(error, "out of memory");
     if (!balanced) return 0;
     struct schema_view *view = schema_view_new(p, fit->dataset, true, error);
     if (!view) return -1;
@@ -110,7 +110,7 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
     for (int32_t k = 0; k < fit->targets_count && !failed; k++)
         if (fit->targets[k].balanced) failed = balance(fit, view, k, &p->targets[k]);
     schema_view_free(view);
-    return failed ? bp_error_set(error, "", "out of memory") : 0;
+    return failed ? bp_error_memory(error, "out of memory") : 0;
 }
 
 double schema_target_unit(const struct schema_target *t, int64_t j) {
@@ -280,7 +280,7 @@ int schema_view_bind_target(struct schema_view *view, int32_t k, bool strict, st
         view->targets[k] = -1;
     }
     if (!t->classification || c->type == SCHEMA_NUMERIC || c->type == SCHEMA_TENSOR) return 0;
-    if (!(view->classes[k] = malloc(((size_t)c->categories_count + 1) * sizeof **view->classes))) return bp_error_set(error, "", "out of memory");
+    if (!(view->classes[k] = malloc(((size_t)c->categories_count + 1) * sizeof **view->classes))) return bp_error_memory(error, "out of memory");
     for (int32_t i = 0; i < c->categories_count; i++) view->classes[k][i] = class_of(t, c->categories[i].value);
     return 0;
 }

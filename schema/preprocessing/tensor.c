@@ -95,7 +95,7 @@ int schema_tensor_fit(struct schema_tensor_fit *how, const struct schema_fit *fi
         for (int32_t c = 1; c < how->channels_count; c++) schema_moments_join(&m[0], &m[c]);
         how->channels_count = 1;
     }
-    const int failed = memory ? set_channels(how, m, error) : bp_error_set(error, "", "no memory for a tensor of %lld numbers", (long long)size);
+    const int failed = memory ? set_channels(how, m, error) : bp_error_memory(error, "no memory for a tensor of %lld numbers", (long long)size);
     free(room);
     free(m);
     free(how->steps);

@@ -103,7 +103,7 @@ int schema_texts_fit(struct schema_feature *f, const struct schema_fit *fit, int
     const int failed = take_census(&c, fit, column, locale) || choose_words(f, &c);
     if (!failed && f->options.encode == SCHEMA_ENCODE_TOKENS && !f->options.length) f->options.length = usual_length(&c);
     census_clear(&c);
-    if (failed) return bp_error_set(error, "", "no memory for the words of column \"%.60s\"", f->name);
+    if (failed) return bp_error_memory(error, "no memory for the words of column \"%.60s\"", f->name);
     if (f->categories_count == 0)
         return bp_error_set(error, "/features", "column \"%.60s\" has no words in the training rows that are there twice: leave it out of features",
                             f->name);

@@ -24,7 +24,7 @@ static int bind_feature(struct schema_view *view, int32_t i, bool strict, struct
     }
     if (f->type == SCHEMA_CATEGORICAL && c->type == SCHEMA_CATEGORICAL) {
         view->categories[i] = malloc(((size_t)c->categories_count + 1) * sizeof **view->categories);
-        if (!view->categories[i]) return bp_error_set(error, "", "out of memory");
+        if (!view->categories[i]) return bp_error_memory(error, "out of memory");
         for (int32_t k = 0; k < c->categories_count; k++)
             view->categories[i][k] = schema_feature_category(f, c->categories[k].value, strlen(c->categories[k].value));
     }
@@ -52,7 +52,7 @@ struct schema_view *schema_view_new(const struct schema_preprocessing *p, const 
     }
     return view;
 memory:
-    bp_error_set(error, "", "out of memory");
+    bp_error_memory(error, "out of memory");
 failed:
     schema_view_free(view);
     return NULL;

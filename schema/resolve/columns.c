@@ -137,7 +137,7 @@ static void choose_split(struct resolving *r) {
     if (r->split_column < 0) return;
     if (is_target(r, r->split_column))
         schema_problem_add(r->problems, where, "column \"%.80s\" is the target: it cannot say which rows are held back", o->validation_column);
-    else if (schema_split_check(r->dataset, r->split_column, o->validation, &error) != 0) schema_problem_add(r->problems, where, "%s", error.message);
+    else if (schema_split_check(r->dataset, r->split_column, o->validation, &error) != 0) schema_problem_error(r->problems, where, &error);
 }
 
 static void all_other_columns(struct resolving *r, const char *where) {
@@ -417,7 +417,7 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     if (!t->classification && c->type == SCHEMA_TENSOR) {
         const int ragged = schema_tensor_ragged(r->dataset, t->column);
         t->ragged = ragged > 0;
-        if (ragged < 0) schema_problem_add(r->problems, t->pointer, "out of memory");
+        if (ragged < 0) schema_problem_no_memory(r->problems);
     }
     if (!t->classification) return;
     if (c->type == SCHEMA_TENSOR) {

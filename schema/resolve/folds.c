@@ -23,7 +23,7 @@ static int deal_rows(const struct schema_folds *f, uint8_t *fold, struct bp_erro
     if (!order || !start) {
         free(order);
         free(start);
-        return bp_error_set(error, "", "no memory to split %lld rows", (long long)f->n);
+        return bp_error_memory(error, "no memory to split %lld rows", (long long)f->n);
     }
     for (int64_t i = 0; i < f->n; i++) start[(f->classes ? f->classes[i] : 0) + 2]++;
     for (int32_t c = 0; c < classes; c++) start[c + 2] += start[c + 1];
@@ -58,7 +58,7 @@ static int deal_groups(const struct schema_folds *f, uint8_t *fold, struct bp_er
     if (!order || !sized) {
         free(order);
         free(sized);
-        return bp_error_set(error, "", "no memory to split %lld rows", (long long)f->n);
+        return bp_error_memory(error, "no memory to split %lld rows", (long long)f->n);
     }
     for (int64_t i = 0; i < g->count; i++) order[i] = i;
     struct bp_random random = bp_random_open(f->seed, BP_STREAM_SPLIT, 0);
@@ -105,9 +105,10 @@ struct schema_training *schema_training_fold(const json_t *spec, const struct sc
         definition = NULL;
     }
     schema_definition_free(definition);
+    const struct bp_error cause = {.code = problems.code};
     if (!training)
-        bp_error_set(error, problems.count && problems.items[0].pointer ? problems.items[0].pointer : "", "fold %d of %d: %s", fold, options.folds,
-                     problems.count ? problems.items[0].detail : "its training cannot be set up");
+        bp_error_wrap(error, &cause, problems.count ? problems.items[0].pointer : "", "fold %d of %d: %s", fold, options.folds,
+                      problems.count ? problems.items[0].detail : "its training cannot be set up");
     schema_problems_clear(&problems);
     return training;
 }

@@ -130,7 +130,7 @@ void resolving_stopping(struct resolving *r) {
     const int32_t most = bp_train_metrics_most(r->training->network, &options);
     char(*names)[BP_NAME_MAX] = calloc((size_t)most, sizeof *names);
     if (!names) {
-        schema_problem_add(r->problems, "", "out of memory");
+        schema_problem_no_memory(r->problems);
         return;
     }
     const int32_t count = bp_train_metric_names(r->training->network, &options, validation, names, most);

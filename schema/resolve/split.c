@@ -38,7 +38,7 @@ static int learnable_rows(const struct schema_view *view, int32_t by, bool spari
         const int32_t count = left < SCHEMA_ROWS_MAX ? (int32_t)left : SCHEMA_ROWS_MAX;
         if (sparing && first % (8 * SCHEMA_ROWS_MAX) == 0) schema_dataset_release(view->dataset);
         for (int32_t i = 0; i < count; i++) some[i] = first + i;
-        if (schema_view_complete(view, some, count, complete) != 0) return bp_error_set(error, "", "no memory to read the targets");
+        if (schema_view_complete(view, some, count, complete) != 0) return bp_error_memory(error, "no memory to read the targets");
         if (l->classes) schema_view_targets(view, by, some, count, targets);
         for (int32_t i = 0; i < count; i++) {
             if (!complete[i]) continue;
@@ -60,7 +60,7 @@ static int learnable_open(const struct schema_view *view, bool sparing, struct l
     }
     if (l->rows && (l->classes || by < 0) && learnable_rows(view, by, sparing, l, error) == 0) return 0;
     learnable_free(l);
-    return bp_error_set(error, "", "no memory to split %lld rows", (long long)rows);
+    return bp_error_memory(error, "no memory to split %lld rows", (long long)rows);
 }
 
 /* Which fold each row validates in, 1 to folds; 0: none, it trains in all. The groups are counted in *groups, 0 without. */
@@ -69,7 +69,7 @@ static uint8_t *folds_of(const struct schema_options *o, const struct schema_dat
     struct schema_folds folds = {.count = o->folds, .seed = o->seed, .n = l->n, .classes = l->classes, .classes_count = l->classes_count};
     struct schema_groups found = {0};
     uint8_t *fold = calloc((size_t)l->n + 1, sizeof *fold);
-    int failed = fold ? 0 : bp_error_set(error, "", "no memory to split %lld rows", (long long)l->n);
+    int failed = fold ? 0 : bp_error_memory(error, "no memory to split %lld rows", (long long)l->n);
     *groups = 0;
     if (!failed && o->validation == SCHEMA_VALIDATION_GROUP) {
         const int32_t column = schema_dataset_find(dataset, o->validation_column);
@@ -98,7 +98,7 @@ static int split_fold(const struct schema_training *t, const struct schema_datas
         else split->train[split->train_count++] = l->rows[i];
     }
     free(fold);
-    return split->validation ? 0 : bp_error_set(error, "", "no memory to split %lld rows", (long long)l->n);
+    return split->validation ? 0 : bp_error_memory(error, "no memory to split %lld rows", (long long)l->n);
 }
 
 int schema_training_split(const struct schema_training *t, const struct schema_view *view, struct schema_split *split, struct bp_error *error) {

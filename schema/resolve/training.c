@@ -121,7 +121,7 @@ static void fit(struct resolving *r) {
     struct schema_view *view = NULL;
     int64_t kept = 0;
     if (!bare || !targets || !features) {
-        bp_error_set(&error, "", "out of memory");
+        bp_error_memory(&error, "out of memory");
     } else {
         bare_preprocessing = bare_targets(r, bare, features);
         view = schema_view_new(&bare_preprocessing, r->dataset, true, &error);
@@ -138,7 +138,7 @@ static void fit(struct resolving *r) {
     if (!r->training->preprocessing) {
         char where[RESOLVING_POINTER_MAX];
         snprintf(where, sizeof where, "%s%s", r->request->pointer, error.pointer);
-        schema_problem_add(r->problems, where, "%s", error.message);
+        schema_problem_error(r->problems, where, &error);
     } else {
         report_split(r, kept, bare_preprocessing.features_count > 0);
     }
@@ -207,18 +207,19 @@ static void tell_heads(struct resolving *r) {
 /* What only the engine knows to be wrong with the options for this network. */
 static void check_training(struct resolving *r) {
     struct bp_error error = {0};
-    char where[RESOLVING_POINTER_MAX], why[400];
+    char where[RESOLVING_POINTER_MAX];
     struct bp_train_options options = schema_training_options(r->training);
     if (options.precision == BP_PRECISION_BFLOAT16) {
-        const char *missing = bp_bfloat16_available(why, sizeof why) ? r->request->no_bfloat16 : why;
+        struct bp_error cpu = {0};
+        const struct bp_error *missing = bp_bfloat16_available(&cpu) ? r->request->no_bfloat16 : &cpu;
         if (missing)
             schema_problem_add(r->problems, resolving_place(r, "precision", where, sizeof where),
-                               "products in bfloat16 are not to be had here: %s; use \"float32\" or \"auto\"", missing);
+                               "products in bfloat16 are not available here: %s; use \"float32\" or \"auto\"", missing->message);
     }
     options.precision = BP_PRECISION_FLOAT32; /* the job's process starts what computes the other */
     if (bp_train_check(r->training->network, &options, &error) == 0) return;
     snprintf(where, sizeof where, "%s%s", r->request->pointer, error.pointer);
-    schema_problem_add(r->problems, where, "%s", error.message);
+    schema_problem_error(r->problems, where, &error);
 }
 
 bool resolving_holds_indices(const struct schema_dataset *d, int32_t column, int32_t indices, double *worst) {
@@ -354,7 +355,7 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
         free(t);
         free(targets);
         schema_definition_free(definition);
-        schema_problem_add(problems, NULL, "out of memory");
+        schema_problem_no_memory(problems);
         return NULL;
     }
     t->definition = definition;

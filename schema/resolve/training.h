@@ -31,7 +31,7 @@ struct schema_training_request {
     const json_t *thresholds;                /* NULL, or as schema_thresholds_decode takes them */
     const json_t *labels;                    /* NULL, or names of the labels of a vector: a list, or lists by column */
     const struct schema_dataset *validation; /* what options.validation_dataset names, or NULL */
-    const char *no_bfloat16;                 /* why the process that trains cannot compute in it on a CPU that can; NULL: it can */
+    const struct bp_error *no_bfloat16;      /* why the process that trains cannot compute in it on a CPU that can; NULL: it can */
     int32_t fold;                            /* see struct schema_training */
     const char *pointer;                     /* where the job object stands: "" */
     const char *definition_pointer;          /* where the definition stands: "/model" or "" */

@@ -103,10 +103,12 @@ static void check_rows(struct resolving *r) {
     const char *name = r->training->options.validation_dataset, *column = "";
     struct bp_error error = {0};
     struct schema_split split = {0};
-    char label[64] = "";
+    char label[64] = "", where[RESOLVING_POINTER_MAX];
     struct schema_view *view = schema_view_new(r->training->preprocessing, d, true, &error);
     if (!view || schema_training_held(r->training, view, &split, &error) != 0) {
-        problem(r, "%s", error.message);
+        struct bp_error named = {0};
+        bp_error_wrap(&named, &error, "", "%s: %s", name, error.message);
+        schema_problem_error(r->problems, resolving_validation_place(r, "dataset", where, sizeof where), &named);
         schema_view_free(view);
         return;
     }

@@ -64,7 +64,7 @@ int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, in
     int failed = 0;
     if (!out || !sizes || !take || !start || !marks) {
         free(out);
-        failed = bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+        failed = bp_error_memory(error, "no memory to split %lld rows", (long long)n);
         goto done;
     }
     for (int64_t i = 0; i < n; i++) sizes[classes ? classes[i] : 0]++;
@@ -227,7 +227,7 @@ static int open_training_view(struct schema_source *s, const struct schema_sourc
 int schema_source_new(const struct schema_source_options *options, struct schema_source **source, struct bp_error *error) {
     const struct schema_preprocessing *p = options->view->preprocessing;
     struct schema_source *s = calloc(1, sizeof *s);
-    if (!s) return bp_error_set(error, "", "out of memory");
+    if (!s) return bp_error_memory(error, "out of memory");
     const int64_t n = s->count = options->n;
     s->view = options->view;
     s->rows = options->rows;
@@ -245,7 +245,7 @@ int schema_source_new(const struct schema_source_options *options, struct schema
     for (int32_t o = 0; memory && o < p->outputs_count; o++) memory = open_goal(s, o, options->one_hot[o]);
     if (!memory || !open_weights(s, options->training)) {
         schema_source_free(s);
-        return bp_error_set(error, "", "no memory for %lld rows", (long long)n);
+        return bp_error_memory(error, "no memory for %lld rows", (long long)n);
     }
     if (s->keep) transform_rows(s, s->rows, n, s->kept);
     *source = s;

@@ -56,7 +56,7 @@ int schema_groups_find(const struct schema_dataset *d, int32_t column, const int
     groups->starts = malloc(((size_t)groups->rows + 2) * sizeof *groups->starts);
     if (!keyed || !groups->starts) {
         schema_groups_free(groups);
-        return bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+        return bp_error_memory(error, "no memory to split %lld rows", (long long)n);
     }
     for (int64_t i = 0; i < groups->rows; i++)
         if (i == 0 || keyed[i].key != keyed[i - 1].key) groups->starts[groups->count++] = i;
@@ -73,7 +73,7 @@ void schema_groups_free(struct schema_groups *groups) {
 /* Groups in an order by seed go to validation until it has its share; rows without a group train. */
 static int mark_groups(const struct schema_groups *groups, int64_t n, const struct schema_options *options, char *marks, struct bp_error *error) {
     int64_t held = 0, *order = malloc(((size_t)groups->count + 1) * sizeof *order);
-    if (!order) return bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+    if (!order) return bp_error_memory(error, "no memory to split %lld rows", (long long)n);
     memset(marks, TRAIN, (size_t)n);
     for (int64_t g = 0; g < groups->count; g++) order[g] = g;
     struct bp_random random = bp_random_open(options->seed, BP_STREAM_SPLIT, 0);
@@ -108,7 +108,7 @@ static int gather(const int64_t *rows, int64_t n, const char *marks, struct sche
     int64_t held = 0;
     for (int64_t i = 0; i < n; i++) held += marks[i] == VALIDATE;
     if (!(split->validation = malloc(((size_t)n + 1) * sizeof *split->validation)))
-        return bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+        return bp_error_memory(error, "no memory to split %lld rows", (long long)n);
     split->train = split->validation + held;
     for (int64_t i = 0; i < n; i++) {
         if (marks[i] == VALIDATE) split->validation[split->validation_count++] = rows[i];
@@ -127,7 +127,7 @@ int schema_split_by_column(const struct schema_dataset *d, const int64_t *rows, 
     struct schema_groups groups = {0};
     struct schema_keyed *keyed = by_group ? NULL : malloc(((size_t)n + 1) * sizeof *keyed);
     char *marks = calloc((size_t)n + 1, 1);
-    int failed = (by_group || keyed) && marks ? 0 : bp_error_set(error, "", "no memory to split %lld rows", (long long)n);
+    int failed = (by_group || keyed) && marks ? 0 : bp_error_memory(error, "no memory to split %lld rows", (long long)n);
     for (int64_t i = 0; !failed && !by_group && i < n; i++) keyed[i] = (struct schema_keyed){key_of(d, column, rows[i]), i};
     if (!failed && by_group) {
         failed = schema_groups_find(d, column, rows, n, &groups, error);

@@ -157,13 +157,13 @@ static int check_folder(const char *folder, bool *held) {
 static int check_serve(const char *data_dir, const char *key_file) {
     struct server_settings settings;
     struct bp_error error = {0};
-    char message[600], *arguments[5] = {(char *)"serve"};
+    char *arguments[5] = {(char *)"serve"};
     int count = 1, failed = 0;
     if (data_dir) arguments[count++] = (char *)"--data-dir", arguments[count++] = (char *)(uintptr_t)data_dir;
     if (key_file) arguments[count++] = (char *)"--api-key-file", arguments[count++] = (char *)(uintptr_t)key_file;
     server_settings_unknown(unknown_variable, NULL);
-    if (server_settings_read(&settings, count, arguments, message, sizeof message) != 0) {
-        printf("settings      %s\n", message);
+    if (server_settings_read(&settings, count, arguments, &error) != 0) {
+        printf("settings      %s\n", error.message);
         server_settings_clear(&settings);
         return -1;
     }
@@ -182,9 +182,9 @@ static int check_serve(const char *data_dir, const char *key_file) {
 
 int command_doctor(int argc, char **argv) {
     const char *values[FLAGS_COUNT] = {0};
-    char text[256], why[512];
+    char text[256];
     struct rlimit files;
-    struct bp_error error = {0};
+    struct bp_error error = {0}, without = {0}, no_bfloat16 = {0}, ignored = {0};
     if (local_flags("doctor", argc, argv, names, switches, values) != 0) return 2;
     if (values[URL]) return ask(values[URL]);
     bp_engine_start();
@@ -197,12 +197,13 @@ int command_doctor(int argc, char **argv) {
     printf("kernels       %s\n", bp_kernels_name());
     printf("BLAS          %s\n", bp_blas_name());
     int failed = bp_blas_selftest(&error);
-    const bool second = bp_onednn_start(BP_ONEDNN_AUTO, bp_bfloat16_available(why, sizeof why), why, sizeof why) == 0;
-    printf("oneDNN        %s%s\n", second ? bp_onednn_name() : why, second ? ": for jobs with enough large products" : ": jobs do without it");
-    printf("bfloat16      %s\n", bp_bfloat16_started()                    ? "products of it, for jobs that ask"
-                                 : bp_bfloat16_available(why, sizeof why) ? "not without oneDNN"
-                                                                          : why);
-    bp_onednn_start(BP_ONEDNN_OFF, false, why, sizeof why);
+    const bool second = bp_onednn_start(BP_ONEDNN_AUTO, bp_bfloat16_available(&ignored), &without) == 0;
+    printf("oneDNN        %s%s\n", second ? bp_onednn_name() : without.message,
+           second ? ": for jobs with enough large products" : ": jobs do without it");
+    printf("bfloat16      %s\n", bp_bfloat16_started()                 ? "products of it, for jobs that ask"
+                                 : bp_bfloat16_available(&no_bfloat16) ? "not without oneDNN"
+                                                                       : no_bfloat16.message);
+    bp_onednn_start(BP_ONEDNN_OFF, false, &ignored);
     printf("BLAS check    %s\n", failed ? error.message : "matrix products agree with plain C on odd shapes");
     printf("speed         %.0f GFLOP/s, products of 512 x 512, one thread\n", gemm_rate());
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)

@@ -48,7 +48,7 @@ static struct schema_dataset *ingest(FILE *in, int fd, const char *path, const s
     for (; !failed && n > 0; n = fread(piece, 1, sizeof piece, in)) failed = schema_ingest_feed(ingest, piece, n, problems);
     if (!failed && ferror(in)) failed = schema_problem_add(problems, NULL, "cannot be read: %s", strerror(errno));
     if (!failed) failed = schema_ingest_finish(ingest, problems);
-    if (!failed && schema_dataset_open(fd, 0, &dataset, &error) != 0) schema_problem_add(problems, NULL, "%s", error.message);
+    if (!failed && schema_dataset_open(fd, 0, &dataset, &error) != 0) schema_problem_error(problems, NULL, &error);
     if (dataset && !options->types_may_lack) { /* advice for a training: rows to predict are what they are */
         json_t *warnings = schema_ingest_warnings(ingest);
         for (size_t i = 0; i < json_array_size(warnings); i++) fprintf(stderr, "note: %s\n", json_string_value(json_array_get(warnings, i)));

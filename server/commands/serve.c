@@ -88,8 +88,8 @@ static int run(struct server *server, struct hub *_Atomic *hub, struct bp_error 
     if (api_key_read(server->settings.api_key_file, &server->api_key, error) != 0) return -1;
     if (store_open(server->settings.data_dir, &options, &server->store, error) != STORE_OK) return -1;
     if (store_recover(server->store, error) != STORE_OK || store_answers_expire(server->store, error) != STORE_OK) return -1;
-    if (!(server->model_cache = model_cache_new(server->store, server->settings.models_memory_max))) return bp_error_set(error, "", "out of memory");
-    if (!(server->bfloat16 = bfloat16_new())) return bp_error_set(error, "", "out of memory");
+    if (!(server->model_cache = model_cache_new(server->store, server->settings.models_memory_max))) return bp_error_memory(error, "out of memory");
+    if (!(server->bfloat16 = bfloat16_new())) return bp_error_memory(error, "out of memory");
     if (!(server->supervisor = supervisor_new(server, error))) return -1;
     if (http_start(server, event_json, error) != 0) return -1;
     atomic_store(hub, http_hub(server->http));
@@ -107,9 +107,8 @@ int command_serve(int argc, char **argv) {
     struct server server = {.started_at = store_now()};
     struct hub *_Atomic hub = NULL;
     struct bp_error error = {0};
-    char message[600];
-    if (server_settings_read(&server.settings, argc, argv, message, sizeof message) != 0) {
-        fprintf(stderr, "backpropd serve: %s\n", message);
+    if (server_settings_read(&server.settings, argc, argv, &error) != 0) {
+        fprintf(stderr, "backpropd serve: %s\n", error.message);
         server_settings_clear(&server.settings);
         return 2;
     }

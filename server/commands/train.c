@@ -245,10 +245,10 @@ static int write_whole(const struct run *run, const json_t *document, const char
     const bool direct = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
     snprintf(temporary, sizeof temporary, direct ? "%s" : "%s.%ld.tmp", path, (long)getpid());
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int failed = fd < 0 ? bp_error_set(error, "", "%s", strerror(errno))
+    int failed = fd < 0 ? bp_error_io(error, "%s", strerror(errno))
                         : schema_model_write(fd, run->training, document, bp_trainer_result(run->trainer), size, error);
-    if (fd >= 0 && close(fd) != 0 && !failed) failed = bp_error_set(error, "", "%s", strerror(errno));
-    if (!failed && !direct && rename(temporary, path) != 0) failed = bp_error_set(error, "", "%s", strerror(errno));
+    if (fd >= 0 && close(fd) != 0 && !failed) failed = bp_error_io(error, "%s", strerror(errno));
+    if (!failed && !direct && rename(temporary, path) != 0) failed = bp_error_io(error, "%s", strerror(errno));
     if (failed && fd >= 0 && !direct) unlink(temporary);
     return failed;
 }
@@ -296,8 +296,8 @@ int command_train(int argc, char **argv) {
     int failed = training ? 0 : -1;
     if (!failed) {
         if (!values[QUIET]) tell_plan(training, dataset, !values[DEFINITION]);
-        char why[512];
-        run_start_onednn(training, dataset->rows, false, why, sizeof why);
+        struct bp_error without = {0};
+        run_start_onednn(training, dataset->rows, false, &without);
         failed = run_open(&run, training, dataset, NULL, &error);
         if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
     }

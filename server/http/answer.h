@@ -20,6 +20,8 @@ void answer_header(struct request *request, const char *name, const char *value)
 void answer_problem(struct request *request, enum problem code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* All problems of a request: 422, or 413/500 as they say; clears them. */
 void answer_problems(struct request *request, struct schema_problems *problems);
+/* The message of an error, with the status that follows from its code: 422, 503 for memory, 507 for files. */
+void answer_error(struct request *request, const struct bp_error *error);
 /* A JSON document that does not change while the program runs: with an ETag, gzipped for who takes that, 304 for who has it. */
 struct document {
     const char *bytes; /* borrowed for good */

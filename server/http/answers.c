@@ -102,12 +102,23 @@ void answer_problem(struct request *r, enum problem code, const char *format, ..
     answer_with(r, code, detail, NULL);
 }
 
+/* What a fault of that kind is to a client. */
+static enum problem problem_of(enum bp_error_code code) {
+    static const enum problem problems[] = {[BP_ERROR_INVALID] = PROBLEM_invalid,
+                                            [BP_ERROR_MEMORY] = PROBLEM_overloaded,
+                                            [BP_ERROR_IO] = PROBLEM_storage,
+                                            [BP_ERROR_UNSUPPORTED] = PROBLEM_invalid};
+    return problems[code];
+}
+
+void answer_error(struct request *r, const struct bp_error *error) {
+    answer_problem(r, problem_of(error->code), "%s", error->message);
+}
+
 void answer_problems(struct request *r, struct schema_problems *problems) {
     char detail[900];
-    enum problem code = problems->no_memory   ? PROBLEM_overloaded
-                        : problems->internal  ? PROBLEM_storage
-                        : problems->too_large ? PROBLEM_too_large
-                                              : PROBLEM_invalid;
+    enum problem code = problem_of(problems->code);
+    if (code == PROBLEM_invalid && problems->too_large) code = PROBLEM_too_large;
     const struct schema_problem *first = &problems->items[0];
     if (problems->total == 1 && first->pointer && *first->pointer)
         snprintf(detail, sizeof detail, "%.200s: %.600s", first->pointer, first->detail ? first->detail : "");
@@ -128,8 +139,9 @@ void answer_store(struct request *r, enum store_result result, const struct bp_e
     static const enum problem codes[] = {
         [STORE_NOT_FOUND] = PROBLEM_not_found, [STORE_EXISTS] = PROBLEM_exists,   [STORE_IN_USE] = PROBLEM_in_use, [STORE_STALE] = PROBLEM_conflict,
         [STORE_CONFLICT] = PROBLEM_conflict,   [STORE_FULL] = PROBLEM_queue_full, [STORE_FAILED] = PROBLEM_storage};
-    if (*error->message) answer_problem(r, codes[result], "%s", error->message); /* the store says it in a sentence */
-    else answer_problem(r, codes[result], "%s: %s", what, problems_table[codes[result]].title);
+    const enum problem code = error->code == BP_ERROR_MEMORY ? problem_of(error->code) : codes[result];
+    if (*error->message) answer_problem(r, code, "%s", error->message); /* the store says it in a sentence */
+    else answer_problem(r, code, "%s: %s", what, problems_table[code].title);
 }
 
 /* ---- questions to a request ------------------------------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ int api_key_read(const char *path, char **key, struct bp_error *error) {
     *key = NULL;
     if (!*path) return 0;
     FILE *file = fopen(path, "re");
-    if (!file) return bp_error_set(error, "", "cannot read --api-key-file %s: %s", path, strerror(errno));
+    if (!file) return bp_error_io(error, "cannot read --api-key-file %s: %s", path, strerror(errno));
     const bool got = fgets(line, sizeof line, file) != NULL;
     const bool open_to_others = fstat(fileno(file), &info) == 0 && (info.st_mode & (S_IRWXO | S_IWGRP));
     fclose(file);
@@ -29,6 +29,6 @@ int api_key_read(const char *path, char **key, struct bp_error *error) {
                             "the first line of %s must be a key of at least %d characters; make one with: head -c 24 /dev/urandom | base64", path,
                             KEY_MIN);
     if (open_to_others) log_line(LOG_WARNING, "key_file_readable", "file", path, "advice", "chmod 600", NULL);
-    if (!(*key = strdup(line))) return bp_error_set(error, "", "out of memory");
+    if (!(*key = strdup(line))) return bp_error_memory(error, "out of memory");
     return 0;
 }

@@ -13,14 +13,13 @@ static int keep(void *context, const char *bytes, size_t size, struct schema_pro
     if (!memory_for_body(r, (int64_t)(r->body.size + size))) return -1;
     schema_text_add(&r->body, bytes, size);
     if (!r->body.failed) return 0;
-    problems->internal = true;
-    return schema_problem_add(problems, NULL, "out of memory while reading the body");
+    return schema_problem_no_memory(problems);
 }
 
 /* Answers for a body that could not be decoded: 413 when it is too large, 400 when it is damaged. */
 static bool refuse(struct request *r, struct schema_problems *problems) {
     if (!problems->total && r->status) return false; /* answered: there is no memory for it */
-    if (problems->internal) answer_problem(r, PROBLEM_overloaded, "no memory for the body");
+    if (problems->code == BP_ERROR_MEMORY) answer_problem(r, PROBLEM_overloaded, "no memory for the body");
     else if (problems->too_large) answer_problem(r, PROBLEM_too_large, "%s", problems->items[0].detail);
     else answer_problem(r, PROBLEM_bad_request, "%s", problems->items[0].detail);
     schema_problems_clear(problems);

@@ -342,7 +342,7 @@ static int listen_on(const char *text, bool has_key, char *address, size_t addre
     }
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found = NULL;
     int code = getaddrinfo(*host ? host : "0.0.0.0", port, &hints, &found);
-    if (code != 0) return bp_error_set(error, "", "--listen %s: %s", text, gai_strerror(code));
+    if (code != 0) return bp_error_io(error, "--listen %s: %s", text, gai_strerror(code));
     int fd = -1, one = 1;
     if (!has_key && !is_loopback(found->ai_addr)) {
         bp_error_set(error, "", "--listen %s would be reachable from other machines without a key; listen on 127.0.0.1, or give --api-key-file",
@@ -351,8 +351,8 @@ static int listen_on(const char *text, bool has_key, char *address, size_t addre
         fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 1024) != 0) {
-            bp_error_set(error, "", "cannot listen on %s: %s%s", text, strerror(errno),
-                         errno == EADDRINUSE ? "; another program has this port, choose one with --listen 127.0.0.1:PORT" : "");
+            bp_error_io(error, "cannot listen on %s: %s%s", text, strerror(errno),
+                        errno == EADDRINUSE ? "; another program has this port, choose one with --listen 127.0.0.1:PORT" : "");
             if (fd >= 0) close(fd);
             fd = -1;
         }
@@ -391,12 +391,12 @@ static void stop_workers(struct http *http) {
 
 static int start_workers(struct http *http, int count, struct bp_error *error) {
     http->workers = calloc((size_t)count, sizeof *http->workers);
-    if (!http->workers) return bp_error_set(error, "", "no memory for the work threads");
+    if (!http->workers) return bp_error_memory(error, "no memory for the work threads");
     for (int i = 0; i < count; i++) {
         const int code = pthread_create(&http->workers[i], NULL, work, http);
         if (code != 0)
-            return bp_error_set(error, "", "cannot start work thread %d of %d: %s; lower --work-threads, or raise the limit on processes", i + 1,
-                                count, strerror(code));
+            return bp_error_io(error, "cannot start work thread %d of %d: %s; lower --work-threads, or raise the limit on processes", i + 1, count,
+                               strerror(code));
         http->workers_count++;
     }
     return 0;
@@ -411,7 +411,7 @@ static size_t unescape(void *context, struct MHD_Connection *connection, char *t
 
 int http_start(struct server *server, json_t *(*render)(const struct store_event *event), struct bp_error *error) {
     struct http *http = calloc(1, sizeof *http);
-    if (!http) return bp_error_set(error, "", "out of memory");
+    if (!http) return bp_error_memory(error, "out of memory");
     http->server = server;
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->work, NULL);
@@ -419,7 +419,7 @@ int http_start(struct server *server, json_t *(*render)(const struct store_event
     http->listener = listen_on(server->settings.listen, server->api_key != NULL, server->address, sizeof server->address, error);
     if (http->listener < 0) goto failed;
     if (!(http->hub = hub_new(server, server->settings.streams_max, render))) {
-        bp_error_set(error, "", "cannot start the thread of the event streams: %s", strerror(errno));
+        bp_error_io(error, "cannot start the thread of the event streams: %s", strerror(errno));
         goto failed;
     }
     if (start_workers(http, (int)server->settings.work_threads, error) != 0) goto failed;
@@ -432,7 +432,7 @@ int http_start(struct server *server, json_t *(*render)(const struct store_event
                          MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)server->settings.request_timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384,
                          MHD_OPTION_NOTIFY_COMPLETED, completed, http, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
     if (http->daemon) return 0;
-    bp_error_set(error, "", "cannot start the HTTP daemon: %s", strerror(errno));
+    bp_error_io(error, "cannot start the HTTP daemon: %s", strerror(errno));
 failed:
     if (http->hub) {
         hub_stop(http->hub);

@@ -261,7 +261,7 @@ void hub_stream(struct hub *hub, struct request *r, const char *job, int64_t aft
     r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, read_stream, w, free_stream);
     if (!r->stream) {
         leave(w);
-        answer_problem(r, PROBLEM_internal, "no memory for a stream");
+        answer_problem(r, PROBLEM_overloaded, "no memory for a stream");
         return;
     }
     MHD_add_response_header(r->stream, "Cache-Control", "no-store");

@@ -21,13 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE_S = 10, REFUSAL_KEPT_MS = 60000, WHY_SIZE = BFLOAT16_WHY_SIZE };
+enum { PATIENCE_S = 10, REFUSAL_KEPT_MS = 60000 };
 
 struct bfloat16 {
     pthread_mutex_t lock; /* held while the process is asked: who comes meanwhile waits for the same answer */
     bool ready;
     int64_t refused_until; /* ms */
-    char why[WHY_SIZE];
+    struct bp_error refusal;
 };
 
 struct bfloat16 *bfloat16_new(void) {
@@ -56,49 +56,53 @@ static bool hear(int fd, char *out, size_t size) {
     return false;
 }
 
-/* What the process says, its end known. The id is its own: the supervisor waits for each of its processes by theirs. */
-static void conclude(pid_t pid, bool heard, char *out, size_t size) {
+/* What the end of the process means: it writes nothing and exits with 0 when jobs can, else it writes why not. The id is its own: the supervisor
+ * waits for each of its processes by theirs. */
+static int conclude(pid_t pid, bool heard, const char *said, struct bp_error *error) {
     int status = 0;
     if (!heard) kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-    if (!heard) snprintf(out, size, "oneDNN, which computes them, has not started within %d s", PATIENCE_S);
-    else if (*out) return;
-    else if (WIFSIGNALED(status))
-        snprintf(out, size, "the process that tried oneDNN, which computes them, was ended by signal %d (%s)", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
-    else snprintf(out, size, "the process that tried oneDNN, which computes them, ended with exit code %d", WEXITSTATUS(status));
+    if (!heard) return bp_error_unsupported(error, "", "oneDNN, which computes them, has not started within %d s", PATIENCE_S);
+    if (*said) return bp_error_unsupported(error, "", "%s", said);
+    if (WIFSIGNALED(status))
+        return bp_error_unsupported(error, "", "the process that tried oneDNN, which computes them, was ended by signal %d (%s)", WTERMSIG(status),
+                                    strsignal(WTERMSIG(status)));
+    if (WEXITSTATUS(status) == 0) return 0;
+    return bp_error_unsupported(error, "", "the process that tried oneDNN, which computes them, ended with exit code %d", WEXITSTATUS(status));
 }
 
-/* out: the word, or why not. */
-static void ask(char *out, size_t size) {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        snprintf(out, size, "there is no pipe to the process that tries oneDNN, which computes them: %s", strerror(errno));
-        return;
-    }
+static int ask(struct bp_error *error) {
+    int ends[2], failed = -1;
+    char said[sizeof error->message];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return bp_error_io(error, "there is no pipe to the process that tries oneDNN, which computes them: %s", strerror(errno));
     const pid_t pid = child_start("bfloat16", (const int[CHILD_GIVEN]){ends[1], -1, -1, -1, -1});
-    if (pid < 0) snprintf(out, size, "the process that tries oneDNN, which computes them, cannot be started: %s", strerror(errno));
+    if (pid < 0) bp_error_io(error, "the process that tries oneDNN, which computes them, cannot be started: %s", strerror(errno));
     close(ends[1]);
-    if (pid > 0) conclude(pid, hear(ends[0], out, size), out, size);
+    if (pid > 0) {
+        const bool heard = hear(ends[0], said, sizeof said);
+        failed = conclude(pid, heard, said, error);
+    }
     close(ends[0]);
+    return failed;
 }
 
-const char *bfloat16_refusal(struct server *server, const struct schema_options *options, char *why, size_t size) {
+int bfloat16_refusal(struct server *server, const struct schema_options *options, struct bp_error *error) {
     struct bfloat16 *b = server->bfloat16;
-    if (options->precision != SCHEMA_PRECISION_BFLOAT16 || !bp_bfloat16_available(why, size)) return NULL;
-    if (strcmp(server->settings.kernels, "auto") != 0) {
-        snprintf(why, size, "with kernels asked for by name (--kernels %s) jobs do without oneDNN, which computes them", server->settings.kernels);
-        return why;
-    }
+    struct bp_error cpu = {0};
+    if (options->precision != SCHEMA_PRECISION_BFLOAT16 || !bp_bfloat16_available(&cpu)) return 0;
+    if (strcmp(server->settings.kernels, "auto") != 0)
+        return bp_error_unsupported(error, "", "with kernels asked for by name (--kernels %s) jobs do without oneDNN, which computes them",
+                                    server->settings.kernels);
     pthread_mutex_lock(&b->lock);
     if (!b->ready && clock_ms() >= b->refused_until) {
-        ask(b->why, sizeof b->why);
-        b->ready = strcmp(b->why, BFLOAT16_READY) == 0;
+        b->refusal = (struct bp_error){0};
+        b->ready = ask(&b->refusal) == 0;
         b->refused_until = clock_ms() + REFUSAL_KEPT_MS;
-        if (!b->ready) log_line(LOG_WARNING, "no_bfloat16", "reason", b->why, NULL);
+        if (!b->ready) log_line(LOG_WARNING, "no_bfloat16", "reason", b->refusal.message, NULL);
     }
     const bool ready = b->ready;
-    snprintf(why, size, "%s", b->why);
+    if (!ready) *error = b->refusal;
     pthread_mutex_unlock(&b->lock);
-    return ready ? NULL : why;
+    return ready ? 0 : -1;
 }

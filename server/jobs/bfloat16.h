@@ -5,16 +5,12 @@
 #include "schema/training/options.h"
 #include "server/server.h"
 
-/* What the process writes when it is available; else why not. */
-#define BFLOAT16_READY "ready"
-enum { BFLOAT16_WHY_SIZE = 512 };
-
 struct bfloat16;
 struct bfloat16 *bfloat16_new(void);
 void bfloat16_free(struct bfloat16 *bfloat16);
 
-/* NULL: these options do not ask for it, jobs can, or the CPU cannot, which schema knows itself. Else why not, in why. May wait for a process, for
- * 10 s at most: not for an HTTP thread. */
-const char *bfloat16_refusal(struct server *server, const struct schema_options *options, char *why, size_t size);
+/* 0: these options do not ask for it, jobs can, or the CPU cannot, which schema knows itself. Else -1 and why not. May wait for a process, for 10 s
+ * at most: not for an HTTP thread. */
+int bfloat16_refusal(struct server *server, const struct schema_options *options, struct bp_error *error);
 
 #endif

@@ -71,7 +71,7 @@ static int report_decode(struct report *r, const json_t *json, struct bp_error *
     if (!failed) return 0;
     report_free(r);
     *r = (struct report){0};
-    return bp_error_set(error, "", "no memory for what the job reports");
+    return bp_error_memory(error, "no memory for what the job reports");
 }
 
 /* ---- endings ---------------------------------------------------------------------------------------------------------------------- */
@@ -81,7 +81,7 @@ int message_end_failed(struct server *server, const char *job, int64_t attempt, 
     char *text = schema_json_dump(document, JSON_COMPACT);
     struct store_ending ending = {.status = STORE_FAILED_JOB, .error_document = text};
     enum store_result result = text ? store_job_end(server->store, job, attempt, &ending, NULL, error) : STORE_FAILED;
-    if (!text) bp_error_set(error, "", "no memory for the end of the job");
+    if (!text) bp_error_memory(error, "no memory for the end of the job");
     if (result != STORE_FAILED) log_line(LOG_WARNING, "job_failed", "job", job, "code", code, "message", message, NULL);
     free(text);
     json_decref(document);
@@ -123,10 +123,10 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
     bool no_memory = false;
     int64_t version = 0;
     void *blob = file ? checkpoint_file_read(server->store, file, &ending.blob_size) : NULL;
-    if (!blob && file && errno == ENOMEM) return bp_error_set(error, "", "no memory to read the model of the job");
+    if (!blob && file && errno == ENOMEM) return bp_error_memory(error, "no memory to read the model of the job");
     char *document = member_text(message, "document", &no_memory);
     int failed = 0;
-    if (no_memory || report_decode(&report, json_object_get(message, "report"), error) != 0) failed = bp_error_set(error, "", "no memory");
+    if (no_memory || report_decode(&report, json_object_get(message, "report"), error) != 0) failed = bp_error_memory(error, "no memory");
     ending.report = &report.report;
     ending.blob = blob;
     ending.version_document = document;
@@ -166,7 +166,7 @@ static int on_end(struct server *server, struct slot *slot, const json_t *messag
     ending.blob = ending.blob_size <= BLOB_MAX ? blob : NULL;
     ending.version_document = version;
     enum store_result result = no_memory ? STORE_FAILED : store_job_end(server->store, slot->job, slot->attempt, &ending, NULL, error);
-    if (no_memory) bp_error_set(error, "", "no memory for the end of the job");
+    if (no_memory) bp_error_memory(error, "no memory for the end of the job");
     if (result != STORE_FAILED) {
         log_line(status == STORE_CANCELLED ? LOG_INFO : LOG_WARNING, status == STORE_CANCELLED ? "job_cancelled" : "job_failed", "job", slot->job,
                  "error", document ? document : "", NULL);

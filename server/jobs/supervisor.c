@@ -118,7 +118,7 @@ static int open_dataset(struct supervisor *s, const char *name, int64_t version,
     *bytes = row.bytes;
     store_dataset_free(&row);
     const int fd = dataset_file_open(s->server->store, row.file, error);
-    return fd >= 0 ? fd : bp_error_set(error, "", "dataset %s@%lld: %s", name, (long long)version, strerror(errno));
+    return fd >= 0 ? fd : bp_error_io(error, "dataset %s@%lld: %s", name, (long long)version, strerror(errno));
 }
 
 static int open_checkpoint(struct supervisor *s, const struct store_job *job) {
@@ -155,11 +155,11 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
     const bool other = job->validation_dataset[0];
     if (dataset >= 0 && other) validation = open_dataset(s, job->validation_dataset, job->validation_version, &bytes[1], &error);
     if (dataset >= 0 && (validation >= 0 || !other) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        bp_error_set(&error, "", "no socket for the job process: %s", strerror(errno));
+        bp_error_io(&error, "no socket for the job process: %s", strerror(errno));
     if (pair[0] >= 0) {
         setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         pid = child_start("job", (const int[CHILD_GIVEN]){pair[1], dataset, checkpoint, validation, checkpoint_folder(s->server->store)});
-        if (pid < 0) bp_error_set(&error, "", "the job process cannot be started: %s", strerror(errno));
+        if (pid < 0) bp_error_io(&error, "the job process cannot be started: %s", strerror(errno));
     }
     bool resume = checkpoint >= 0;
     if (dataset >= 0) close(dataset);
@@ -273,7 +273,7 @@ static void apply_messages(struct supervisor *s, struct slot *slot) {
     }
     if (wire_pending(&slot->in)) {
         struct bp_error error = {0};
-        bp_error_set(&error, "", "out of memory");
+        bp_error_memory(&error, "out of memory");
         hold(s, slot, "what the job reports", &error);
         return;
     }
@@ -428,7 +428,7 @@ void supervisor_free(struct supervisor *s) {
 struct supervisor *supervisor_new(struct server *server, struct bp_error *error) {
     struct supervisor *s = calloc(1, sizeof *s);
     if (!s) {
-        bp_error_set(error, "", "out of memory");
+        bp_error_memory(error, "out of memory");
         return NULL;
     }
     s->server = server;
@@ -442,14 +442,14 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
     snprintf(s->owner, sizeof s->owner, "pid-%ld", (long)getpid());
     s->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->poke >= 0 && s->slots && s->troubles) return s;
-    bp_error_set(error, "", "the supervisor cannot be made: %s", strerror(errno));
+    bp_error_io(error, "the supervisor cannot be made: %s", strerror(errno));
     supervisor_free(s);
     return NULL;
 }
 
 int supervisor_start(struct supervisor *s, struct bp_error *error) {
     const int code = pthread_create(&s->thread, NULL, supervise, s);
-    if (code != 0) return bp_error_set(error, "", "the supervisor's thread cannot be started: %s", strerror(code));
+    if (code != 0) return bp_error_io(error, "the supervisor's thread cannot be started: %s", strerror(code));
     s->started = true;
     return 0;
 }

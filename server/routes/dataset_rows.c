@@ -116,7 +116,7 @@ static void stream(struct request *r, const struct wanted *w, const struct store
     struct download *d = calloc(1, sizeof *d);
     if (!d) {
         schema_dataset_free(dataset);
-        answer_problem(r, PROBLEM_internal, "no memory for the rows");
+        answer_problem(r, PROBLEM_overloaded, "no memory for the rows");
         return;
     }
     d->dataset = dataset;
@@ -126,7 +126,7 @@ static void stream(struct request *r, const struct wanted *w, const struct store
         r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, download_read, d, download_free);
     if (!r->stream) {
         download_free(d);
-        answer_problem(r, PROBLEM_internal, "no memory for the rows");
+        answer_problem(r, PROBLEM_overloaded, "no memory for the rows");
         return;
     }
     snprintf(disposition, sizeof disposition, "attachment; filename=\"%s@%lld.%s\"", row->name, (long long)row->version, formats[w->format].name);

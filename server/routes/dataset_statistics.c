@@ -24,7 +24,7 @@ static bool choose(struct request *r, const struct schema_dataset *dataset, int3
         *columns = malloc(((size_t)*count + 1) * sizeof **columns);
         for (int32_t i = 0; *columns && i < *count; i++) (*columns)[i] = i;
         if (*columns) return true;
-        answer_problem(r, PROBLEM_internal, "no memory for the statistics");
+        answer_problem(r, PROBLEM_overloaded, "no memory for the statistics");
         return false;
     }
     if (text && *count <= SCHEMA_PROFILE_COLUMNS_MAX) return true;

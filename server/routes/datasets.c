@@ -91,7 +91,7 @@ static void inspect(struct request *r) {
     const char *text = request_query(r, "types");
     json_t *json = NULL;
     const int fd = memfd_create("inspect", MFD_CLOEXEC);
-    if (fd < 0) problems.internal = true, schema_problem_add(&problems, NULL, "no memory for a look at the data");
+    if (fd < 0) schema_problem_no_memory(&problems);
     else if (schema_csv_dialect_parse(request_query(r, "separator"), request_query(r, "decimal"), request_query(r, "quote"),
                                       request_query(r, "header"), &options.csv, &problems) == 0 &&
              (!text || schema_column_types_parse(text, &types, &options.types_count, &problems) == 0)) {

@@ -4,6 +4,7 @@
 
 #include "schema/memory.h"
 #include "schema/resolve/folds.h"
+#include "server/jobs/progress.h"
 #include "server/jobs/supervisor.h"
 #include "server/routes/submission.h"
 
@@ -33,14 +34,14 @@ static void describe(struct submission *s, const struct schema_training *t) {
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
     json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));
-    const int64_t rows = s->dataset->rows, held = (int64_t)((double)rows * t->options.validation_fraction + 0.5), batch = t->options.batch_size,
-                  epochs = (int64_t)t->options.epochs * (t->options.folds + 1);
-    json_t *progress = json_pack("{s:i, s:I, s:i, s:I, s:f, s:n, s:n}", "epoch", 0, "epochs", (json_int_t)epochs, "step", 0, "steps_per_epoch",
-                                 (json_int_t)((rows - held + batch - 1) / batch), "fraction", 0.0, "samples_per_second", "eta_seconds");
+    const int64_t rows = s->dataset->rows, held = (int64_t)((double)rows * t->options.validation_fraction + 0.5);
+    json_t *progress = progress_json(&(const struct progress){.epochs = (int64_t)t->options.epochs * (t->options.folds + 1),
+                                                              .rows = rows - held,
+                                                              .batch_size = t->options.batch_size,
+                                                              .folds = t->options.folds,
+                                                              .fold = t->options.folds ? 1 : 0});
     if (t->options.folds) {
         json_object_set_new(spec, "request", schema_training_request_encode(s->body));
-        json_object_set_new(progress, "folds", json_integer(t->options.folds));
-        json_object_set_new(progress, "fold", json_integer(1));
         s->job.cross_validation = strdup("{\"folds\":[],\"mean\":null,\"std\":null}");
     }
     s->job.spec = schema_json_dump(spec, JSON_COMPACT);

@@ -198,7 +198,7 @@ static enum store_result read_history(struct request *r, struct history *h, stru
             json_t **points = realloc(h->points, h->capacity * sizeof *points);
             if (!points) {
                 store_events_free(&events);
-                bp_error_set(error, "", "out of memory");
+                bp_error_memory(error, "out of memory");
                 return STORE_FAILED;
             }
             h->points = points;

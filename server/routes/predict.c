@@ -36,7 +36,7 @@ static void predict_with(struct request *r, const char *name, int64_t version) {
     if (predictor) schema_predictor_bound(predictor, allow, r);
     schema_text_format(&out, "{\"model\":\"%s\",\"version\":%lld,", name, (long long)loaded_version(loaded));
     if (!predictor) {
-        answer_problem(r, PROBLEM_internal, "%s", error.message);
+        answer_error(r, &error);
     } else if (schema_predict_body(predictor, r->body.bytes ? r->body.bytes : "", r->body.size, r->server->settings.instances_max, &out, &problems) !=
                0) {
         if (!problems.total) (void)0; /* answered: there is no memory for it */

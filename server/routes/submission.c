@@ -51,8 +51,7 @@ static void stored_dataset(struct submission *s, const char *text) {
                            schema_did_you_mean(known ? near : NULL, meant, sizeof meant),
                            known ? "" : "; upload it first with POST /v1/datasets, or send it inline");
     } else if (result != STORE_OK) {
-        s->problems.internal = true;
-        schema_problem_add(&s->problems, "/dataset", "%s", error.message);
+        schema_problem_error(&s->problems, "/dataset", &error);
     } else {
         snprintf(s->job.dataset, sizeof s->job.dataset, "%s", s->row.name);
         s->job.dataset_version = s->row.version;
@@ -104,8 +103,7 @@ static void stored_model(struct submission *s, const char *text) {
         schema_problem_add(&s->problems, s->model_pointer, "there is no model \"%.80s\"%s; define it first with POST /v1/models, or send it inline",
                            text, schema_did_you_mean(known ? nearest : NULL, meant, sizeof meant));
     } else if (result != STORE_OK) {
-        s->problems.internal = true;
-        schema_problem_add(&s->problems, s->model_pointer, "%s", error.message);
+        schema_problem_error(&s->problems, s->model_pointer, &error);
     } else if (version) {
         json_t *document = document_json(v.document);
         json = json_incref(json_object_get(document, "definition"));
@@ -212,12 +210,13 @@ static void bound_resident(struct schema_training *t, const struct schema_datase
 
 void submission_open(struct submission *s) {
     const struct server *server = s->request->server;
-    char why[512];
+    struct bp_error no_bfloat16 = {0};
     decode(s);
     if (!s->dataset || !s->asked.target) return;
     s->asked.definition_pointer = s->model_pointer;
     /* With problems already: what else is wrong with the columns is reported too. */
-    if (s->problems.total == 0) s->asked.no_bfloat16 = bfloat16_refusal((struct server *)(uintptr_t)server, &s->options, why, sizeof why);
+    if (s->problems.total == 0 && bfloat16_refusal((struct server *)(uintptr_t)server, &s->options, &no_bfloat16) != 0)
+        s->asked.no_bfloat16 = &no_bfloat16;
     struct schema_training *t = s->training = schema_training_resolve(s->definition, &s->options, s->dataset, &s->asked, &s->problems);
     s->definition = NULL;
     s->asked.no_bfloat16 = NULL;

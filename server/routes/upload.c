@@ -9,19 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static int failed_draft(const struct bp_error *error, struct schema_problems *problems) {
-    problems->internal = errno != ENOENT;
-    return schema_problem_add(problems, NULL, "%s", error->message);
-}
-
 static int new_file(struct upload *u, struct schema_problems *problems) {
     struct bp_error error = {0};
-    return dataset_draft_new(u->store, &u->draft, &error) == 0 ? 0 : failed_draft(&error, problems);
+    return dataset_draft_new(u->store, &u->draft, &error) == 0 ? 0 : schema_problem_error(problems, NULL, &error);
 }
 
 static int extend_base(struct upload *u, struct schema_problems *problems) {
     struct bp_error error = {0};
-    return dataset_draft_extend(u->store, u->base_row.file, u->base->bytes, &u->draft, &error) == 0 ? 0 : failed_draft(&error, problems);
+    return dataset_draft_extend(u->store, u->base_row.file, u->base->bytes, &u->draft, &error) == 0 ? 0
+                                                                                                    : schema_problem_error(problems, NULL, &error);
 }
 
 static int read_types(struct upload *u, const struct upload_request *request, struct schema_problems *problems) {
@@ -33,7 +29,7 @@ struct upload *upload_open(const struct server *server, const struct upload_requ
     struct upload *u = calloc(1, sizeof *u);
     if (!u) {
         schema_dataset_free(request->base);
-        schema_problem_add(problems, NULL, "out of memory");
+        schema_problem_no_memory(problems);
         return NULL;
     }
     u->draft = DATASET_DRAFT, u->store = server->store, u->rows_max = server->settings.rows_max;
@@ -90,7 +86,7 @@ static int join(struct upload *u, struct schema_problems *problems) {
     const char *inside = schema_ingest_name(u->ingest);
     if (inside && strcmp(inside, u->base_row.name) != 0)
         return schema_problem_add(problems, "/name", "the URL names the dataset \"%.63s\", the body \"%.63s\"", u->base_row.name, inside);
-    if (schema_dataset_open(u->draft.fd, 0, &more, &error) != 0) return schema_problem_add(problems, NULL, "%s", error.message);
+    if (schema_dataset_open(u->draft.fd, 0, &more, &error) != 0) return schema_problem_error(problems, NULL, &error);
     dataset_draft_discard(&u->draft);
     int failed = extend_base(u, problems);
     if (!failed) failed = schema_ingest_join(u->how, u->base, more, &limits, u->draft.fd, &joined, problems);
@@ -106,8 +102,7 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     if (!u->failed && schema_ingest_finish(u->ingest, &u->problems) != 0) u->failed = true;
     if (!u->failed && u->base && join(u, &u->problems) != 0) u->failed = true;
     if (u->failed) return hand_over(u, problems);
-    if (schema_dataset_open(u->draft.fd, schema_ingest_bytes(u->ingest), dataset, &error) != 0)
-        return schema_problem_add(problems, NULL, "%s", error.message);
+    if (schema_dataset_open(u->draft.fd, schema_ingest_bytes(u->ingest), dataset, &error) != 0) return schema_problem_error(problems, NULL, &error);
     json_t *description = describe(*dataset, u->ingest);
     row->description = schema_json_dump(description, JSON_COMPACT);
     json_decref(description);
@@ -122,8 +117,7 @@ int upload_finish(struct upload *u, struct store_dataset *row, struct schema_dat
     if (u->base) snprintf(row->change, sizeof row->change, "%s", u->how == SCHEMA_JOIN_ROWS ? "append_rows" : "add_column");
     snprintf(row->file, sizeof row->file, "%s", u->draft.name);
     if (dataset_draft_place(&u->draft, &error) == 0) return 0;
-    problems->internal = true;
-    schema_problem_add(problems, NULL, "%s", error.message);
+    schema_problem_error(problems, NULL, &error);
     schema_dataset_free(*dataset);
     *dataset = NULL;
     return -1;

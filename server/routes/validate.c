@@ -32,7 +32,7 @@ static void validate_alone(struct request *r, struct schema_definition *definiti
     else if (bp_network_plan(&graph, &network, &error) != 0) {
         char place[300];
         snprintf(place, sizeof place, "%s%s", pointer, error.pointer);
-        schema_problem_add(problems, place, "%s", error.message);
+        schema_problem_error(problems, place, &error);
     } else {
         answer_json(r, 200, valid_json(network, 0));
     }

@@ -32,10 +32,7 @@ int validation_data_open(struct store *store, struct schema_options *options, co
     if (result == STORE_NOT_FOUND)
         return schema_problem_add(problems, place, "there is no dataset \"%.80s\"; upload it first with POST /v1/datasets",
                                   options->validation_dataset);
-    if (result != STORE_OK) {
-        problems->internal = true;
-        return schema_problem_add(problems, place, "%s", error.message);
-    }
+    if (result != STORE_OK) return schema_problem_error(problems, place, &error);
     snprintf(options->validation_dataset, sizeof options->validation_dataset, "%s@%lld", row->name, (long long)row->version);
     if (training->version == 0 || strcmp(row->name, training->name) != 0 || row->version != training->version) return 0;
     return schema_problem_add(

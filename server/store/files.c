@@ -20,7 +20,7 @@ static int folder_of(const struct store *store) {
 
 int dataset_file_open(const struct store *store, const char *file, struct bp_error *error) {
     const int fd = openat(folder_of(store), file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) bp_error_set(error, "", "the file of the dataset cannot be opened: %s", strerror(errno));
+    if (fd < 0) bp_error_io(error, "the file of the dataset cannot be opened: %s", strerror(errno));
     return fd;
 }
 
@@ -38,14 +38,14 @@ int dataset_draft_new(const struct store *store, struct dataset_draft *draft, st
     draft->fd = openat(folder_of(store), draft->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (draft->fd >= 0) return 0;
     draft->temporary[0] = '\0';
-    return bp_error_set(error, "", "cannot create a file in the data folder: %s", strerror(errno));
+    return bp_error_io(error, "cannot create a file in the data folder: %s", strerror(errno));
 }
 
 /* errno stays. */
 static int no_base(struct bp_error *error) {
     const int cause = errno;
-    bp_error_set(error, "", cause == ENOENT ? "the dataset was deleted in the meantime" : "cannot extend the file of the dataset: %s",
-                 strerror(cause));
+    if (cause == ENOENT) bp_error_set(error, "", "the dataset was deleted in the meantime");
+    else bp_error_io(error, "cannot extend the file of the dataset: %s", strerror(cause));
     errno = cause;
     return -1;
 }
@@ -82,7 +82,7 @@ int dataset_draft_extend(const struct store *store, const char *base, int64_t by
 
 int dataset_draft_place(struct dataset_draft *draft, struct bp_error *error) {
     if (renameat(folder_of(draft->store), draft->temporary, folder_of(draft->store), draft->name) != 0)
-        return bp_error_set(error, "", "cannot put the dataset's file in place: %s", strerror(errno));
+        return bp_error_io(error, "cannot put the dataset's file in place: %s", strerror(errno));
     draft->temporary[0] = '\0';
     draft->placed = true;
     return 0;

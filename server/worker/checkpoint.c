@@ -33,7 +33,7 @@ void process_checkpoint(struct process *p) {
     json_object_set_new(notes, "advice", advice_notes(&p->advice, &p->run));
     if (p->metrics) json_object_set(notes, "metrics", p->metrics);
     if (p->folds.folds) json_object_set_new(notes, "cross_validation", cross_validation_notes(&p->folds));
-    int failed = fd < 0 ? bp_error_set(&error, "", "cannot create a file in the data folder: %s", strerror(errno))
+    int failed = fd < 0 ? bp_error_io(&error, "cannot create a file in the data folder: %s", strerror(errno))
                         : schema_checkpoint_write(fd, &state, notes, &error);
     if (!failed && fstat(fd, &info) != 0) failed = -1;
     json_decref(notes);
@@ -101,7 +101,7 @@ void process_saved_open(struct process *p, struct saved *saved) {
         void *bytes = fstat(WIRE_CHECKPOINT, &info) == 0 && info.st_size > 0
                           ? mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, WIRE_CHECKPOINT, 0)
                           : MAP_FAILED;
-        if (bytes == MAP_FAILED) bp_error_set(&error, "", "the checkpoint cannot be read: %s", strerror(errno));
+        if (bytes == MAP_FAILED) bp_error_io(&error, "the checkpoint cannot be read: %s", strerror(errno));
         else {
             *saved = (struct saved){.bytes = bytes, .size = (size_t)info.st_size};
             schema_checkpoint_read(bytes, saved->size, &saved->state, &saved->notes, &error);

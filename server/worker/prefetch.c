@@ -79,14 +79,14 @@ void prefetch_watch(struct prefetch *p, const struct schema_source *source, stru
 struct prefetch *prefetch_new(struct bp_error *error) {
     struct prefetch *p = calloc(1, sizeof *p);
     if (!p) {
-        bp_error_set(error, "", "out of memory");
+        bp_error_memory(error, "out of memory");
         return NULL;
     }
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     const int failed = pthread_create(&p->thread, NULL, look_ahead, p);
     if (!failed) return p;
-    bp_error_set(error, "", "the thread that reads ahead could not be started: %s", strerror(failed));
+    bp_error_io(error, "the thread that reads ahead could not be started: %s", strerror(failed));
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->changed);
     free(p);

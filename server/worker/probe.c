@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Ends without tidying up. */
+/* Exits with 0 and writes nothing when they can, else writes why not. Ends without tidying up. */
 int worker_probe_bfloat16(void) {
-    char why[BFLOAT16_WHY_SIZE];
+    struct bp_error failed = {0}, unavailable = {0};
     child_begin();
     if (fcntl(WIRE_SOCKET, F_GETFD) < 0) {
         fprintf(stderr, "backpropd bfloat16 is started by `backpropd serve`, not by people; see `backpropd doctor`\n");
@@ -19,9 +19,8 @@ int worker_probe_bfloat16(void) {
     }
     bp_engine_start();
     bp_flush_denormals();
-    const bool ready = bp_onednn_start(run_onednn_mode(), true, why, sizeof why) == 0;
-    if (!ready) bp_bfloat16_available(why, sizeof why); /* the same in its words */
-    const char *said = ready ? BFLOAT16_READY : why;
-    const size_t size = strlen(said);
-    _exit(write(WIRE_SOCKET, said, size) == (ssize_t)size ? 0 : 1);
+    if (bp_onednn_start(run_onednn_mode(), true, &failed) == 0) _exit(0);
+    const char *why = bp_bfloat16_available(&unavailable) ? failed.message : unavailable.message; /* the same in its words */
+    const size_t size = strlen(why);
+    _exit(write(WIRE_SOCKET, why, size) == (ssize_t)size ? 0 : 1);
 }

@@ -167,7 +167,7 @@ static int write_model(struct process *p, const bp_real *weights, const char *fi
         struct bp_error error = {0};
         size_t size = 0;
         int fd = openat(WIRE_FOLDER, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        int failed = fd < 0 ? bp_error_set(&error, "", "cannot create a file in the data folder: %s", strerror(errno))
+        int failed = fd < 0 ? bp_error_io(&error, "cannot create a file in the data folder: %s", strerror(errno))
                             : schema_model_write(fd, p->fit, document, weights, &size, &error);
         const int cause = errno;
         if (fd >= 0) close(fd);
@@ -276,13 +276,14 @@ static int diverge(struct process *p) {
 
 static void start_onednn(struct process *p) {
     const char *kernels = json_string_value(json_object_get(p->order, "kernels"));
-    char why[512], text[600];
-    run_start_onednn(p->training, p->dataset->rows, kernels && strcmp(kernels, "auto") != 0, why, sizeof why);
+    struct bp_error without = {0};
+    char text[600];
+    run_start_onednn(p->training, p->dataset->rows, kernels && strcmp(kernels, "auto") != 0, &without);
     if (p->training->options.precision == SCHEMA_PRECISION_AUTO && !p->training->options.bfloat16) {
-        snprintf(text, sizeof text, "precision \"auto\" is float32 here: %s", why);
+        snprintf(text, sizeof text, "precision \"auto\" is float32 here: %s", without.message);
         process_warn(p, text);
-    } else if (why[0]) {
-        fprintf(stderr, "without oneDNN: %s\n", why);
+    } else if (without.message[0]) {
+        fprintf(stderr, "without oneDNN: %s\n", without.message);
     }
 }
 
@@ -291,11 +292,9 @@ static int open_fit(struct process *p) {
     struct bp_error error = {0};
     const int32_t fold = p->folds.fold;
     p->fit = p->training;
-    if (fold && !(p->fit = schema_training_fold(json_object_get(p->order, "spec"), p->dataset, fold, &error)))
-        return process_fail(p, strstr(error.message, "memory") ? "out_of_memory" : "invalid", "%s", error.message);
+    if (fold && !(p->fit = schema_training_fold(json_object_get(p->order, "spec"), p->dataset, fold, &error))) return process_fail_error(p, &error);
     p->fit->options.bfloat16 = p->training->options.bfloat16;
-    if (run_open(&p->run, p->fit, p->dataset, p->other, &error) != 0)
-        return process_fail(p, strstr(error.message, "memory") ? "out_of_memory" : "invalid", "%s", error.message);
+    if (run_open(&p->run, p->fit, p->dataset, p->other, &error) != 0) return process_fail_error(p, &error);
     p->epochs = p->training->options.epochs;
     if (p->folds.folds && !fold && p->training->options.stop_early) p->epochs = cross_validation_last_epochs(&p->folds);
     p->epoch = p->position = p->last_emitted = p->checkpoint_epoch = 0;
@@ -351,7 +350,7 @@ static int next_fit(struct process *p) {
 static int set_up(struct process *p) {
     struct bp_error error = {0};
     struct saved saved;
-    if (!(p->training = schema_training_decode(json_object_get(p->order, "spec"), &error))) return process_fail(p, "invalid", "%s", error.message);
+    if (!(p->training = schema_training_decode(json_object_get(p->order, "spec"), &error))) return process_fail_error(p, &error);
     const int64_t bytes = json_integer_value(json_object_get(p->order, "bytes"));
     const int64_t others = json_integer_value(json_object_get(p->order, "validation")); /* bytes too */
     if (schema_dataset_open(WIRE_DATASET, bytes, &p->dataset, &error) != 0) return process_fail(p, "dataset", "%s", error.message);

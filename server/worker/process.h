@@ -48,6 +48,8 @@ int64_t process_samples(const struct process *p);
 json_t *process_gather(struct process *p);
 void process_report(struct process *p);
 __attribute__((format(printf, 3, 4))) int process_fail(struct process *p, const char *code, const char *format, ...);
+/* Ends the job with the code that follows from the kind of fault, and its message. */
+int process_fail_error(struct process *p, const struct bp_error *error);
 
 /* checkpoint.c */
 struct saved {

@@ -2,6 +2,7 @@
 #include "server/worker/process.h"
 
 #include "server/clock.h"
+#include "server/jobs/progress.h"
 #include "server/jobs/wire.h"
 
 #include <math.h>
@@ -44,23 +45,23 @@ int64_t process_samples(const struct process *p) {
 }
 
 /* Of all fits: those that follow are counted with all their epochs until they stop earlier. */
-static json_t *progress(const struct process *p) {
+static json_t *progress_of(const struct process *p) {
     const struct cross_validation *cv = &p->folds;
-    const int64_t most = p->training->options.epochs, rows = p->run.split.train_count, batch = p->run.options.batch_size,
-                  left = cross_validation_left(cv), all = rows + p->run.split.validation_count;
-    const int64_t epochs = cv->epochs + p->epochs + left * most;
-    int64_t samples = process_samples(p), total = cv->samples + p->epochs * rows;
-    if (left) total += most * (all + (left - 1) * (all - all / cv->folds));
-    double elapsed = clock_seconds() - p->started, rate = elapsed > 0 ? (double)(samples - p->started_samples) / elapsed : 0;
-    json_t *json =
-        json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "epoch", (json_int_t)(cv->epochs + p->epoch), "epochs", (json_int_t)epochs, "step",
-                  (json_int_t)((p->position + batch - 1) / batch), "steps_per_epoch", (json_int_t)run_steps_per_epoch(&p->run), "fraction",
-                  json_real(total ? (double)samples / (double)total : 0), "samples_per_second", rate > 0 ? json_real(round(rate)) : json_null(),
-                  "eta_seconds", rate > 0 ? json_real(ceil((double)(total - samples) / rate * 100) / 100) : json_null());
-    if (!cv->folds) return json;
-    json_object_set_new(json, "folds", json_integer(cv->folds));
-    json_object_set_new(json, "fold", cv->fold ? json_integer(cv->fold) : json_null());
-    return json;
+    const int64_t most = p->training->options.epochs, rows = p->run.split.train_count, left = cross_validation_left(cv),
+                  all = rows + p->run.split.validation_count;
+    struct progress progress = {.epoch = cv->epochs + p->epoch,
+                                .epochs = cv->epochs + p->epochs + left * most,
+                                .position = p->position,
+                                .rows = rows,
+                                .batch_size = p->run.options.batch_size,
+                                .samples = process_samples(p),
+                                .total = cv->samples + p->epochs * rows,
+                                .folds = cv->folds,
+                                .fold = cv->fold};
+    if (left) progress.total += most * (all + (left - 1) * (all - all / cv->folds));
+    const double elapsed = clock_seconds() - p->started;
+    if (elapsed > 0) progress.samples_per_second = (double)(progress.samples - p->started_samples) / elapsed;
+    return progress_json(&progress);
 }
 
 /* The best epoch, counted over all fits. */
@@ -71,7 +72,7 @@ static json_t *best(const struct process *p) {
 }
 
 json_t *process_gather(struct process *p) {
-    json_t *report = json_pack("{s:o, s:o, s:o, s:I}", "progress", progress(p), "events", p->events, "best", best(p), "resumed_from_epoch",
+    json_t *report = json_pack("{s:o, s:o, s:o, s:I}", "progress", progress_of(p), "events", p->events, "best", best(p), "resumed_from_epoch",
                                (json_int_t)p->resumed_from);
     if (p->metrics) json_object_set(report, "metrics", p->metrics);
     if (p->warned) json_object_set(report, "warnings", p->warnings);
@@ -100,4 +101,10 @@ int process_fail(struct process *p, const char *code, const char *format, ...) {
     process_say(message);
     json_decref(message);
     return 1;
+}
+
+int process_fail_error(struct process *p, const struct bp_error *error) {
+    static const char *const codes[] = {
+        [BP_ERROR_INVALID] = "invalid", [BP_ERROR_MEMORY] = "out_of_memory", [BP_ERROR_IO] = "internal", [BP_ERROR_UNSUPPORTED] = "invalid"};
+    return process_fail(p, codes[error->code], "%s", error->message);
 }

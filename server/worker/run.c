@@ -37,20 +37,20 @@ enum bp_onednn_mode run_onednn_mode(void) {
     return asked && strcmp(asked, "on") == 0 ? BP_ONEDNN_ON : BP_ONEDNN_AUTO;
 }
 
-void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size) {
+void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, struct bp_error *error) {
     const enum bp_onednn_mode mode = run_onednn_mode();
     const struct bp_train_options options = schema_training_options(training);
-    *why = '\0';
-    const bool asked = training->options.precision == SCHEMA_PRECISION_AUTO, automatic = asked && bp_bfloat16_available(why, size);
-    const bool half = options.precision == BP_PRECISION_BFLOAT16 || automatic;
+    const bool automatic = training->options.precision == SCHEMA_PRECISION_AUTO;
     const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
+    bool half = options.precision == BP_PRECISION_BFLOAT16;
     if (alone || mode == BP_ONEDNN_OFF) {
-        if (half || asked) snprintf(why, size, "oneDNN is switched off, or kernels were asked for by name");
+        if (half || automatic) bp_error_unsupported(error, "", "oneDNN is switched off, or kernels were asked for by name");
         return;
     }
+    half = half || (automatic && bp_bfloat16_available(error));
     if (mode != BP_ONEDNN_ON && !half && !bp_onednn_repays(training->network, shard, (double)rows * options.epochs)) return;
-    if (bp_onednn_start(mode, half, why, size) != 0) return;
-    if (asked && bp_bfloat16_started()) training->options.bfloat16 = true;
+    if (bp_onednn_start(mode, half, error) != 0) return;
+    if (automatic && bp_bfloat16_started()) training->options.bfloat16 = true;
 }
 
 enum { RANGE_STEPS = 100 };
@@ -183,8 +183,4 @@ json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t 
     if (tested > 0) json_object_set_new(document, "learning_rate", run_number((double)(float)tested));
     json_object_set_new(document, "program", json_string("backpropd " BACKPROPD_VERSION));
     return document;
-}
-
-int64_t run_steps_per_epoch(const struct run *run) {
-    return (run->split.train_count + run->options.batch_size - 1) / run->options.batch_size;
 }

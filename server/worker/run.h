@@ -28,9 +28,9 @@ struct run {
 /* What BACKPROPD_ONEDNN says, off or on, which is for tests; else auto. */
 enum bp_onednn_mode run_onednn_mode(void);
 /* Before run_open: starts oneDNN for a training that repays it, or computes in bfloat16 (precision "auto" becomes that where it can be had). Decided
- * by the training, its data, the CPU and run_onednn_mode alone, so that a resumed run has the same kernels; `alone`: not at all. why: what kept it
- * from starting where it was wanted, else "". */
-void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, char *why, size_t size);
+ * by the training, its data, the CPU and run_onednn_mode alone, so that a resumed run has the same kernels; `alone`: not at all. error: what kept
+ * it from starting where it was wanted; not set else. */
+void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, struct bp_error *error);
 /* other: the dataset that validates, NULL for rows of the job's own. */
 int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
              struct bp_error *error);
@@ -51,6 +51,5 @@ json_t *run_health(const struct run *run);
 /* With "learning_rate":"auto": the range test, before the first step. {"learning_rate","curve":[{"learning_rate","loss"}]}, learning_rate null when
  * no loss was finite; NULL when it is not asked for. stop: asked between its steps. The caller's. */
 json_t *run_find_rate(struct run *run, bool (*stop)(void *context), void *context);
-int64_t run_steps_per_epoch(const struct run *run);
 
 #endif

@@ -118,7 +118,7 @@ static double median_step(struct bp_trainer *trainer) {
 
 /* Seconds of a forward pass of one sample, whose numbers are not 0 in that share. */
 static double predict_one(const struct bp_network *net, double ink) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct bp_workspace *workspace = NULL;
     double times[5];
     bp_real *weights = bp_reals_new(net->weights_count);
@@ -145,7 +145,7 @@ static double predict_one(const struct bp_network *net, double ink) {
 }
 
 static int run(const struct workload *w, int32_t threads) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct bp_network *net = build(w, &error);
     struct bp_trainer *trainer = NULL;
     struct bp_random random = bp_random_open(1, BP_STREAM_USER, 0);
@@ -188,11 +188,11 @@ int main(void) {
         return 2;
     }
     if (getenv("ONEDNN") || getenv("PRECISION")) {
-        char why[256];
+        struct bp_error without = {0};
         const bool on = getenv("ONEDNN") && !strcmp(getenv("ONEDNN"), "on");
         bp_bfloat16_force(on);
-        if (bp_onednn_start(on ? BP_ONEDNN_ON : BP_ONEDNN_AUTO, getenv("PRECISION") != NULL, why, sizeof why)) {
-            fprintf(stderr, "without oneDNN: %s\n", why);
+        if (bp_onednn_start(on ? BP_ONEDNN_ON : BP_ONEDNN_AUTO, getenv("PRECISION") != NULL, &without)) {
+            fprintf(stderr, "without oneDNN: %s\n", without.message);
             return 3;
         }
     }

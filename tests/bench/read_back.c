@@ -36,7 +36,7 @@ static double batches_seconds(const struct bp_source *source, const struct bp_ba
 }
 
 int main(int argc, char **argv) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct schema_dataset *data = NULL;
     struct schema_source *source = NULL;
     const int fd = argc > 1 ? open(argv[1], O_RDONLY) : -1;

@@ -124,7 +124,7 @@ void test_graph(struct test_graph *graph, const char *text, const char *loss, st
 struct bp_network *test_network(const char *text, const char *loss, struct bp_shape shape) {
     struct test_graph graph;
     struct bp_network *net = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     test_graph(&graph, text, loss, shape);
     ck_assert_msg(bp_network_plan(&graph.graph, &net, &error) == 0, "%s: %s", text, error.message);
     return net;

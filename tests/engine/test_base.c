@@ -5,7 +5,7 @@
 #include <string.h>
 
 START_TEST(error_keeps_the_first_cause) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     ck_assert_int_eq(bp_error_set(&error, "/layers/1", "got %d", 7), -1);
     ck_assert_int_eq(bp_error_set(&error, "/other", "later"), -1);
     ck_assert_str_eq(error.pointer, "/layers/1");
@@ -15,13 +15,41 @@ START_TEST(error_keeps_the_first_cause) {
 END_TEST
 
 START_TEST(error_is_cut_not_overrun) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     char longest[2000];
     memset(longest, 'x', sizeof longest - 1);
     longest[sizeof longest - 1] = 0;
     bp_error_set(&error, longest, "%s", longest);
     ck_assert_uint_eq(strlen(error.pointer), sizeof error.pointer - 1);
     ck_assert_uint_eq(strlen(error.message), sizeof error.message - 1);
+}
+END_TEST
+
+/* The code says what kind of fault it is; the first error stays, and a wrapped one keeps its code. */
+START_TEST(errors_have_codes) {
+    struct bp_error error = {0}, outer = {0};
+    ck_assert_int_eq(bp_error_set(&error, "/units", "units is 0"), -1);
+    ck_assert_int_eq(error.code, BP_ERROR_INVALID);
+    ck_assert_int_eq(bp_error_memory(&error, "no memory"), -1);
+    ck_assert_int_eq(error.code, BP_ERROR_INVALID);
+    ck_assert_str_eq(error.message, "units is 0");
+    error = (struct bp_error){0};
+    bp_error_memory(&error, "no memory for %d rows", 7);
+    ck_assert_int_eq(error.code, BP_ERROR_MEMORY);
+    ck_assert_str_eq(error.message, "no memory for 7 rows");
+    ck_assert_str_eq(error.pointer, "");
+    ck_assert_int_eq(bp_error_wrap(&outer, &error, "/layers/0", "layer 0: %s", error.message), -1);
+    ck_assert_int_eq(outer.code, BP_ERROR_MEMORY);
+    ck_assert_str_eq(outer.pointer, "/layers/0");
+    ck_assert_str_eq(outer.message, "layer 0: no memory for 7 rows");
+    error = (struct bp_error){0};
+    bp_error_io(&error, "cannot read it");
+    ck_assert_int_eq(error.code, BP_ERROR_IO);
+    error = (struct bp_error){0};
+    bp_error_unsupported(&error, "/precision", "not here");
+    ck_assert_int_eq(error.code, BP_ERROR_UNSUPPORTED);
+    ck_assert_str_eq(error.pointer, "/precision");
+    ck_assert_int_eq(bp_error_io(NULL, "nobody listens"), -1);
 }
 END_TEST
 
@@ -80,6 +108,7 @@ Suite *suite_base(void) {
     TCase *tests = tcase_create("base");
     tcase_add_test(tests, error_keeps_the_first_cause);
     tcase_add_test(tests, error_is_cut_not_overrun);
+    tcase_add_test(tests, errors_have_codes);
     tcase_add_test(tests, shape_size);
     tcase_add_test(tests, shape_text);
     tcase_add_test(tests, shape_equal);

@@ -209,7 +209,7 @@ END_TEST
 static void refuses(const char *network, struct bp_shape shape, int32_t batch, int32_t threads, const char *said) {
     struct bp_network *net = test_network(network, "mse", shape);
     struct bp_train_options options = test_options("sgd", "learning_rate=0", 1);
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     options.batch_size = batch;
     options.threads = threads;
     ck_assert_int_eq(bp_train_check(net, &options, &error), said ? -1 : 0);

@@ -129,7 +129,7 @@ START_TEST(one_row_with_zeros) {
 END_TEST
 
 START_TEST(selftest_passes) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     if (!bp_kernels_find(isas[_i])) SKIP_TEST("this CPU has no %s", isas[_i]);
     ck_assert_int_eq(bp_kernels_force(isas[_i]), 0);
     ck_assert_msg(bp_blas_selftest(&error) == 0, "%s", error.message);
@@ -137,7 +137,7 @@ START_TEST(selftest_passes) {
 END_TEST
 
 START_TEST(selftest_finds_a_fault) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     bp_blas_selftest_fault(true);
     ck_assert_int_eq(bp_blas_selftest(&error), -1);
     ck_contains(error.message, "matrix product");

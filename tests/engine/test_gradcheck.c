@@ -13,7 +13,7 @@
 static void check_targets(const char *text, const char *loss, struct bp_shape shape, bool shares) {
     struct test_graph graph;
     struct bp_gradcheck_report report;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     test_graph(&graph, text, loss, shape);
     graph.graph.outputs[0].shares = shares;
     for (uint64_t seed = 1; seed <= 3; seed++) {
@@ -259,7 +259,7 @@ END_TEST
 START_TEST(report_names_and_counts) {
     struct test_graph graph;
     struct bp_gradcheck_report report;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     test_graph(&graph, "dense units=5 name=hidden activation=tanh; dense units=2", "cross_entropy", (struct bp_shape){1, {30}});
     ck_assert_int_eq(bp64_gradcheck(&graph.graph, 4, 1, 7, &report, &error), 0);
     ck_assert_int_eq(report.count, 5);

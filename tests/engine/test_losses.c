@@ -177,14 +177,14 @@ START_TEST(quantiles) {
 END_TEST
 
 START_TEST(quantiles_that_do_not_fit) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     const struct bp_shape three = {1, {3}}, four = {1, {4}};
     struct bp_value value = {.numbers = {0.1, 0.5, 0.9}, .numbers_count = 3};
     ck_assert_int_eq(bp_loss_check(find("quantile"), &value, &three, &error), 0);
     ck_assert_int_eq(bp_loss_check(find("quantile"), &value, &four, &error), -1);
     ck_contains(error.message, "needs 3 outputs");
     ck_contains(error.message, "(4)");
-    error = (struct bp_error){{0}, {0}};
+    error = (struct bp_error){0};
     value.numbers[2] = 0.5;
     ck_assert_int_eq(bp_loss_check(find("quantile"), &value, &three, &error), -1);
     ck_contains(error.message, "after 0.5 comes 0.5");

@@ -220,7 +220,7 @@ START_TEST(masks_that_meet) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct test_graph graph;
         struct bp_network *net = NULL;
-        struct bp_error error = {{0}, {0}};
+        struct bp_error error = {0};
         test_graph(&graph, cases[i].text, NULL, (struct bp_shape){2, {4, 1}});
         ck_assert_msg(bp_network_plan(&graph.graph, &net, &error) == 0, "%s: %s", cases[i].text, error.message);
         struct bp_workspace *ws = NULL;

@@ -132,7 +132,7 @@ END_TEST
 START_TEST(unknown_shapes_go_as_far_as_they_can) {
     struct bp_network *net = test_network("dense units=5; dense units=3", "cross_entropy", FEATURES(0));
     struct bp_workspace *ws = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     ck_assert(!net->complete);
     ck_assert_int_eq(net->outputs[0].shape.dims[0], 3);
     ck_assert_int_eq(net->nodes[1].tensors_count, 0);
@@ -266,7 +266,7 @@ static void check_factor(const char *text, double factor) {
     struct test_graph graph;
     struct bp_network *net = NULL;
     struct bp_workspace *ws = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     test_graph(&graph, text, "mse", FEATURES(2)); /* a flatten of several inputs stands for a sum */
     for (int32_t i = 0; i < graph.graph.layers_count; i++)
         if (graph.layers[i].inputs_count > 1) graph.layers[i].ops = &sum_layer;
@@ -392,7 +392,7 @@ END_TEST
 START_TEST(a_batch_too_large_is_refused) {
     struct bp_network *net = test_network("dense units=60000", "mse", FEATURES(1));
     struct bp_workspace *ws = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     ck_assert_int_eq(bp_workspace_new(net, 40000, false, &ws, &error), -1);
     ck_contains(error.message, "too large");
     ck_assert_ptr_null(ws);
@@ -410,7 +410,7 @@ START_TEST(every_allocation_may_fail) {
     for (long nth = 1;; nth++) {
         struct bp_network *net = NULL;
         struct bp_workspace *ws = NULL;
-        struct bp_error error = {{0}, {0}};
+        struct bp_error error = {0};
         const long live = test_live_blocks();
         test_allocations_fail(nth);
         int failed = bp_network_plan(&graph.graph, &net, &error);

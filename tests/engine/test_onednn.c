@@ -19,24 +19,26 @@ static void fill(bp_real *x, size_t n, uint32_t index) {
     for (size_t i = 0; i < n; i++) x[i] = (bp_real)(2 * bp_random_uniform(&random) - 1);
 }
 
-static char missing[512]; /* why start failed */
+static struct bp_error missing; /* why start failed */
 
 /* False: this machine cannot. */
 static bool start(enum bp_onednn_mode mode, bool bfloat16) {
     bp_bfloat16_force(true);
-    if (bp_onednn_start(mode, bfloat16, missing, sizeof missing) == 0) return true;
-    ck_assert_msg(strstr(missing, "could not be loaded") || strstr(missing, "CPU"), "oneDNN is there, but: %s", missing);
+    missing = (struct bp_error){0};
+    if (bp_onednn_start(mode, bfloat16, &missing) == 0) return true;
+    ck_assert_msg(missing.code == BP_ERROR_UNSUPPORTED, "oneDNN is there, but: %s", missing.message);
+    ck_assert_msg(strstr(missing.message, "could not be loaded") || strstr(missing.message, "CPU"), "oneDNN is there, but: %s", missing.message);
     return false;
 }
 
 #define START_OR_SKIP(bfloat16)                                                                                                                      \
     do {                                                                                                                                             \
-        if (!start(BP_ONEDNN_ON, bfloat16)) SKIP_TEST("oneDNN%s: %s", (bfloat16) ? " in bfloat16" : "", missing);                                    \
+        if (!start(BP_ONEDNN_ON, bfloat16)) SKIP_TEST("oneDNN%s: %s", (bfloat16) ? " in bfloat16" : "", missing.message);                            \
     } while (0)
 
 static void stop(void) {
-    char why[512];
-    bp_onednn_start(BP_ONEDNN_OFF, false, why, sizeof why);
+    struct bp_error off = {0};
+    bp_onednn_start(BP_ONEDNN_OFF, false, &off);
     bp_bfloat16_force(false);
 }
 
@@ -180,7 +182,7 @@ static size_t passes(int which, enum bp_precision precision, bp_real **numbers) 
     snprintf(text, sizeof text, "conv2d filters=6 kernel_size=3 padding=same; %s; flatten; dense units=5", convolutions[which]);
     struct bp_network *net = test_network(text, "cross_entropy", (struct bp_shape){3, {12, 11, 6}});
     struct bp_workspace *ws = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     const size_t n = net->weights_count, x = (size_t)BATCH * 12 * 11 * 6, z = BATCH * 5;
     bp_real *weights = bp_reals_new(n), y[BATCH];
     *numbers = bp_reals_new(n + x + z);
@@ -273,7 +275,7 @@ static struct bp_trainer *trainer(const struct bp_network *net, int32_t threads,
 
 /* Weights after the training, the caller's. */
 static bp_real *train(const struct bp_network *net, int32_t threads, enum bp_precision precision, double *loss) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct bp_trainer *made = trainer(net, threads, precision, &error);
     ck_assert_msg(made != NULL, "%s", error.message);
     long live = 0, step = 0;
@@ -313,12 +315,13 @@ END_TEST
 /* ---- whether ----------------------------------------------------------------------------------------------------- */
 
 START_TEST(it_says_when_it_is_used) {
-    char why[512];
+    struct bp_error why = {0};
     stop();
     ck_assert_str_eq(bp_onednn_name(), "");
     ck_assert_ptr_null(strstr(bp_blas_name(), "oneDNN"));
-    ck_assert_int_eq(bp_onednn_start(BP_ONEDNN_OFF, false, why, sizeof why), -1);
-    ck_contains(why, "switched off");
+    ck_assert_int_eq(bp_onednn_start(BP_ONEDNN_OFF, false, &why), -1);
+    ck_contains(why.message, "switched off");
+    ck_assert_int_eq(why.code, BP_ERROR_UNSUPPORTED);
     START_OR_SKIP(false);
     ck_contains(bp_blas_name(), "OpenBLAS");
     ck_contains(bp_blas_name(), ", oneDNN 2.");
@@ -330,14 +333,16 @@ START_TEST(it_says_when_it_is_used) {
 END_TEST
 
 START_TEST(a_wrong_library_is_not_used) {
-    char why[512];
+    struct bp_error why = {0};
     START_OR_SKIP(false);
     bp_blas_selftest_fault(true);
-    ck_assert_int_eq(bp_onednn_start(BP_ONEDNN_ON, false, why, sizeof why), -1);
+    ck_assert_int_eq(bp_onednn_start(BP_ONEDNN_ON, false, &why), -1);
     bp_blas_selftest_fault(false);
-    ck_contains(why, "wrongly");
-    ck_assert(!bp_bfloat16_available(why, sizeof why));
-    ck_assert(strstr(why, "wrongly") || strstr(why, "this CPU"));
+    ck_contains(why.message, "wrongly");
+    why = (struct bp_error){0};
+    ck_assert(!bp_bfloat16_available(&why));
+    ck_assert_int_eq(why.code, BP_ERROR_UNSUPPORTED);
+    ck_assert(strstr(why.message, "wrongly") || strstr(why.message, "this CPU"));
     ck_assert_str_eq(bp_onednn_name(), "");
     const struct bp_gemm call = product(64, 64, 64, 0, 0);
     ck_assert(!bp_onednn_gemm(&call));
@@ -346,13 +351,13 @@ END_TEST
 
 START_TEST(bfloat16_is_refused_unless_started) {
     struct bp_network *net = test_network("dense units=3", "cross_entropy", (struct bp_shape){1, {96}});
-    struct bp_error error = {{0}, {0}};
-    char why[512];
+    struct bp_error error = {0};
+    struct bp_error why = {0};
     ck_assert_ptr_null(trainer(net, 1, BP_PRECISION_BFLOAT16, &error));
     ck_assert_str_eq(error.pointer, "/precision");
     ck_contains(error.message, "bfloat16");
     ck_contains(error.message, "float32");
-    ck_assert(bp_bfloat16_available(why, sizeof why) ? !*why : strlen(why) > 10);
+    ck_assert(bp_bfloat16_available(&why) ? !why.message[0] : strlen(why.message) > 10);
     ck_assert(!bp_bfloat16_started());
     if (start(BP_ONEDNN_ON, false)) {
         ck_assert(!bp_bfloat16_started());

@@ -16,7 +16,7 @@ static double gradient_of(const char *losses, const bp_real *const *y, bp_real *
     struct test_graph graph;
     struct bp_network *net = NULL;
     struct bp_workspace *ws = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct bp_loss_call calls[BP_OUTPUTS_MAX];
     test_graph(&graph, TRUNK, losses, (struct bp_shape){1, {4}});
     graph.graph.any_readers = any_readers;
@@ -181,7 +181,7 @@ START_TEST(what_does_not_fit_names_its_output) {
     struct bp_network *net = two_heads("arm: cross_entropy; far: mse");
     struct bp_train_options options = test_options("adam", "", 1);
     struct bp_trainer *trainer = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     two_targets(&train, 30, 0);
     const struct bp_source source = test_source(&train);
     options.tasks[0].classes = 4;

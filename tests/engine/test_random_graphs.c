@@ -193,7 +193,7 @@ START_TEST(random_graphs) {
     for (uint32_t index = 0; index < 150; index++) {
         char text[2000];
         struct bp_gradcheck_report report;
-        struct bp_error error = {{0}, {0}};
+        struct bp_error error = {0};
         if (!random_graph(&g, index, used)) continue;
         describe(&g, text, sizeof text);
         ck_assert_msg(bp64_gradcheck(&g.graph.graph, 4, index, 9, &report, &error) == 0, "graph %d: %s %s", (int)index, text, error.message);

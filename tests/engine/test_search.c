@@ -303,7 +303,7 @@ START_TEST(what_a_search_refuses) {
         struct bp_network *net = test_network(network ? wrong[i].text : "dense units=3", "cross_entropy", (struct bp_shape){1, {2}});
         struct bp_train_options options = test_options("lbfgs", "", 3);
         struct bp_trainer *trainer = NULL;
-        struct bp_error error = {{0}, {0}};
+        struct bp_error error = {0};
         options.tasks[0].classes = 3;
         options.mixup = !strcmp(wrong[i].text, "mixup");
         options.gradient_accumulation_steps = strcmp(wrong[i].text, "gradient_accumulation_steps") ? 1 : 2;

@@ -270,7 +270,7 @@ static void refuse(void (*spoil)(struct bp_train_options *), const char *text, c
     struct bp_network *net = test_network(text, loss, (struct bp_shape){1, {2}});
     struct bp_train_options options = test_options("adam", "", 2);
     struct bp_trainer *trainer = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     const struct bp_source source = test_source(&data);
     options.tasks[0].classes = 3;
     if (spoil) spoil(&options);
@@ -338,7 +338,7 @@ START_TEST(no_rows_are_refused) {
     struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {2}});
     const struct bp_train_options options = test_options("adam", "", 2);
     struct bp_trainer *trainer = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct bp_source none = test_source(&data), some;
     test_line(&data, 3);
     some = test_source(&data);

@@ -45,7 +45,7 @@ START_TEST(every_allocation_of_a_trainer_may_fail) {
     snprintf(options.stop_metric, sizeof options.stop_metric, "loss");
     for (long nth = 1;; nth++) {
         struct bp_trainer *trainer = NULL;
-        struct bp_error error = {{0}, {0}};
+        struct bp_error error = {0};
         const long live = test_live_blocks();
         test_allocations_fail(nth);
         const int failed = bp_trainer_new(net, &options, &source, NULL, &trainer, &error);

@@ -245,7 +245,7 @@ START_TEST(frozen_layers_stay_and_others_train) {
     bp_network_free(net);
     struct test_graph graph;
     struct bp_trainer *trainer = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     const struct bp_source source = test_source(&data);
     struct bp_train_options options = test_options("adam", "", 3);
     options.tasks[0].classes = 3;
@@ -329,7 +329,7 @@ START_TEST(impossible_numbers) {
     struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {2}});
     const struct bp_source source = test_source(&data);
     const struct bp_train_options plain = test_options("adam", "", 1);
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct bp_trainer *trainer = NULL;
     const double wrong[] = {-1, NAN, INFINITY};
     for (int i = 0; i < 3; i++)
@@ -343,14 +343,14 @@ START_TEST(impossible_numbers) {
         }
     struct bp_train_options options = plain;
     options.ema = 1;
-    error = (struct bp_error){{0}, {0}};
+    error = (struct bp_error){0};
     ck_assert_int_eq(bp_trainer_new(net, &options, &source, NULL, &trainer, &error), -1);
     ck_assert_str_eq(error.pointer, "/ema");
     bp_network_free(net);
     net = test_network("embedding input_dim=3 output_dim=2 name=e; global_average_pool; dense units=1", "mse", (struct bp_shape){1, {2}});
     options = plain;
     options.mixup = 0.2;
-    error = (struct bp_error){{0}, {0}};
+    error = (struct bp_error){0};
     ck_assert_int_eq(bp_trainer_new(net, &options, &source, NULL, &trainer, &error), -1);
     ck_assert_str_eq(error.pointer, "/mixup");
     ck_contains(error.message, "layer \"e\" reads indices");

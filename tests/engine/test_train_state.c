@@ -139,12 +139,12 @@ START_TEST(a_foreign_state_is_refused) {
     struct bp_trainer *a = test_trainer(small, &options, &train, NULL), *b = test_trainer(large, &options, &train, NULL),
                       *c = test_trainer(small, &plain, &train, NULL);
     struct bp_trainer_state state;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     bp_trainer_state(b, &state);
     ck_assert_int_eq(bp_trainer_restore(a, &state, &error), -1);
     ck_contains(error.message, "another definition");
     bp_trainer_state(c, &state);
-    error = (struct bp_error){{0}, {0}};
+    error = (struct bp_error){0};
     ck_assert_int_eq(bp_trainer_restore(a, &state, &error), -1);
     ck_contains(error.message, "optimizer buffers");
     bp_trainer_state(a, &state);

@@ -40,7 +40,7 @@ static struct bp_trainer *open_trainer(const struct bp_network *net, int64_t win
     struct bp_source sources[2] = {{.context = train, .rows = ROWS, .fill = record, .expecting = train, .expect = told},
                                    {.context = validation, .rows = VALIDATION, .fill = record, .expecting = validation, .expect = told}};
     struct bp_trainer *trainer = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     options.batch_size = BATCH;
     options.window = window;
     memset(train, 0, sizeof *train);

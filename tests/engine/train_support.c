@@ -75,7 +75,7 @@ void test_add_metric(struct bp_train_options *options, const char *name) {
 struct bp_trainer *test_trainer(const struct bp_network *net, const struct bp_train_options *options, const struct test_data *train,
                                 const struct test_data *validation) {
     struct bp_trainer *trainer = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     const struct bp_source t = test_source(train), v = validation ? test_source(validation) : t;
     ck_assert_msg(bp_trainer_new(net, options, &t, validation ? &v : NULL, &trainer, &error) == 0, "%s", error.message);
     return trainer;

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void read_file(const void *bytes, size_t size) {
     struct schema_dataset *data = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     if (pwrite(fd, bytes, size, 0) != (ssize_t)size) abort();
     if (schema_dataset_open(fd, 0, &data, &error) == 0) {

@@ -61,7 +61,7 @@ static inline struct fuzz_outcome fuzz_ingest(const char *content_type, const st
         json_decref(json);
     } else {
         struct schema_dataset *data = NULL;
-        struct bp_error error = {{0}, {0}};
+        struct bp_error error = {0};
         json_t *warnings = schema_ingest_warnings(ingest);
         FUZZ_REQUIRE(warnings && json_array_size(warnings) <= 20);
         json_decref(warnings);

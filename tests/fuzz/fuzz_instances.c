@@ -19,7 +19,7 @@ struct reading {
 };
 
 static void open_models(void) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     models[0] = fuzz_model(fuzz_mixed_data, fuzz_mixed_definition, fuzz_mixed_job);
     models[1] = fuzz_model(fuzz_tensor_data, fuzz_tensor_definition, fuzz_mixed_job);
     models[2] =

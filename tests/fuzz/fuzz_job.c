@@ -46,7 +46,7 @@ static void check_problems(struct schema_problems *problems) {
 
 /* The heart of a job's spec, read back, is the same. */
 static void check_spec(const struct schema_training *t) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     json_t *once = schema_training_encode(t);
     struct schema_training *again = schema_training_decode(once, &error);
     if (!again) fprintf(stderr, "%s: %s\n", error.pointer, error.message);
@@ -62,7 +62,7 @@ static void check_spec(const struct schema_training *t) {
 
 /* The first fold of a cross-validation can be fitted; NULL where its rows do not allow it, with a reason. */
 static struct schema_training *first_fold(const struct schema_training *t, const json_t *body) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     json_t *spec = schema_training_encode(t);
     json_object_set_new(spec, "request", schema_training_request_encode(body));
     struct schema_training *fold = schema_training_fold(spec, dataset, 1, &error);
@@ -82,7 +82,7 @@ struct fit {
 };
 
 static void open_source(struct fit *f, const struct schema_training *t, bool training, struct schema_source **out) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     const bool other = !training && f->held_view;
     const struct schema_split *split = other ? &f->held : &f->split;
     const struct schema_preprocessing *p = t->preprocessing;
@@ -100,7 +100,7 @@ static void open_source(struct fit *f, const struct schema_training *t, bool tra
 }
 
 static void open_fit(struct fit *f, const struct schema_training *t) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct bp_train_options options = schema_training_options(t);
     options.precision = BP_PRECISION_FLOAT32; /* the other needs oneDNN, which a job's process loads */
     const bool other = t->options.validation == SCHEMA_VALIDATION_DATASET;
@@ -152,7 +152,7 @@ static void check_json(struct schema_text *out) {
 }
 
 static void predict(const struct schema_training *t, const bp_real *weights, uint32_t row) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct schema_problems problems = {0};
     struct schema_text out = {.limit = 1 << 24};
     size_t size = 0;

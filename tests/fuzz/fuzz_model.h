@@ -27,7 +27,7 @@ static inline struct schema_dataset *fuzz_dataset(const char *text) {
     struct schema_problems problems = {0};
     struct schema_ingest *ingest = NULL;
     struct schema_dataset *data = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     FUZZ_REQUIRE(schema_ingest_open(schema_format_for("application/json"), NULL, fd, &ingest, &problems) == 0);
     FUZZ_REQUIRE(schema_ingest_feed(ingest, text, strlen(text), &problems) == 0 && schema_ingest_finish(ingest, &problems) == 0);
@@ -43,7 +43,7 @@ static inline char *fuzz_model_bytes(const char *dataset, const char *definition
     struct schema_problems problems = {0};
     struct schema_options options;
     struct schema_training_request request;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     char *bytes = NULL;
     struct schema_dataset *data = fuzz_dataset(dataset);
     json_t *d = json_loads(definition, 0, NULL), *j = json_loads(job, 0, NULL);
@@ -69,7 +69,7 @@ static inline char *fuzz_model_bytes(const char *dataset, const char *definition
 }
 
 static inline struct schema_model *fuzz_model(const char *dataset, const char *definition, const char *job) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     size_t size = 0;
     char *bytes = fuzz_model_bytes(dataset, definition, job, &size);
     struct schema_model *model = schema_model_read(bytes, size, &error);

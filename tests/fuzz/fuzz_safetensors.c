@@ -11,7 +11,7 @@ static char *good_bytes;
 static size_t good_size;
 
 static void use_model(const void *bytes, size_t size) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct schema_model *model = schema_model_read(bytes, size, &error);
     FUZZ_REQUIRE(model || error.message[0]);
     if (!model) return;
@@ -31,7 +31,7 @@ static void use_model(const void *bytes, size_t size) {
 }
 
 static void use_checkpoint(const void *bytes, size_t size) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct bp_trainer_state state;
     json_t *notes = NULL;
     if (schema_checkpoint_read(bytes, size, &state, &notes, &error) != 0) {
@@ -49,7 +49,7 @@ static void use_checkpoint(const void *bytes, size_t size) {
 }
 
 static void use_container(const void *bytes, size_t size) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct schema_tensor *tensors = NULL;
     json_t *metadata = NULL;
     int32_t count = 0;
@@ -67,7 +67,7 @@ static void use_container(const void *bytes, size_t size) {
 }
 
 static char *written(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     const int fd = memory_file();
     FUZZ_REQUIRE(schema_safetensors_write(fd, tensors, count, metadata, size, &error) == 0);
     char *bytes = memory_file_take(fd, *size);
@@ -77,7 +77,7 @@ static char *written(const struct schema_tensor *tensors, int32_t count, const j
 
 /* The text as a document beside good tensors, and as the counters of a checkpoint. */
 static void inside(const char *text, size_t size) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct schema_tensor *tensors = NULL;
     json_t *metadata = NULL, *string = json_stringn(text, size);
     int32_t count = 0;

@@ -11,15 +11,15 @@ list() { git ls-files -co --exclude-standard -- "$@"; }
 
 # 1. Dependencies: server -> schema -> engine, and between folders those of dependencies.txt. Then the libraries'.
 "${PYTHON:-/usr/bin/python3}" tests/lint/dependencies.py || fault "includes"
-grep -nE '#include <(jansson|microhttpd|sqlite3|yaml|nettle|zlib|zstd|stdio_ext|dlfcn|fcntl|sys/)' $(list 'engine/*.[ch]' | grep -v '^engine/kernels/onednn.c$') /dev/null && fault "the engine may use libc, libm, CBLAS and pthreads only"
+grep -nE '#include <(jansson|microhttpd|sqlite3|yaml|nettle|zlib|zstd|stdio_ext|dlfcn|fcntl|sys/)' $(list 'engine/*.[ch]' | grep -v '^engine/kernels/onednn_library.c$') /dev/null && fault "the engine may use libc, libm, CBLAS and pthreads only"
 grep -nE '#include <(microhttpd|sqlite3|pthread)' $(list 'schema/*.[ch]') /dev/null && fault "schema may not see HTTP, SQL or threads"
 grep -nE '#include <sqlite3' $(list 'server/*.[ch]' | grep -v -e '^server/store/' -e '^server/commands/help.c') /dev/null && fault "SQLite stays behind store.h"
 grep -nE '\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|PRAGMA) ' $(list 'server/*.[ch]' | grep -v '^server/store/') /dev/null && fault "SQL stays in server/store/"
 
 # 2. The engine calls nothing that prints, opens files or ends the process.
 for library in libengine.a libengine_f64.a; do
-    # onednn.c has the only dlopen.
-    bad=$(nm -A -u "$build/$library" 2>/dev/null | grep -v ':onednn\.o: *U dlopen$' | awk '{print $NF}' | sort -u |
+    # onednn_library.c has the only dlopen.
+    bad=$(nm -A -u "$build/$library" 2>/dev/null | grep -v ':onednn_library\.o: *U dlopen$' | awk '{print $NF}' | sort -u |
         grep -xE '(v?f?printf|puts|putchar|fputs|fopen|fdopen|open|openat|read|write|fread|fwrite|exit|_exit|abort|system|popen|socket|dlopen|getenv|__printf_chk|__fprintf_chk)')
     [ -z "$bad" ] || fault "$library uses $(echo "$bad" | tr '\n' ' ')"
 done
@@ -27,7 +27,7 @@ done
 # 3. Banned functions, and variable-length arrays by another name.
 sources=$(list 'engine/*.[ch]' 'schema/*.[ch]' 'server/*.[ch]')
 grep -nE '(^|[^_[:alnum:]])(atoi|atol|atof|strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|tmpnam|mktemp)[[:space:]]*\(' $sources && fault "a banned function"
-grep -nE '(^|[^_[:alnum:]])dlopen[[:space:]]*\(' $(list 'engine/*.[ch]' 'schema/*.[ch]' 'server/*.[ch]' | grep -v '^engine/kernels/onednn.c$') /dev/null && fault "dlopen is engine/kernels/onednn.c's alone"
+grep -nE '(^|[^_[:alnum:]])dlopen[[:space:]]*\(' $(list 'engine/*.[ch]' 'schema/*.[ch]' 'server/*.[ch]' | grep -v '^engine/kernels/onednn_library.c$') /dev/null && fault "dlopen is engine/kernels/onednn_library.c's alone"
 "${PYTHON:-/usr/bin/python3}" tests/lint/keywords.py || fault "names"
 grep -nwE 'TODO|FIXME|XXX' $sources $(list 'tests/*.[ch]' '*.py') && fault "unfinished by its own word"
 

@@ -31,7 +31,7 @@ struct loaded load_pieces(const char *content_type, const char *text, size_t siz
     }
     schema_ingest_close(ingest);
     if (!loaded.failed) {
-        struct bp_error error = {{0}, {0}};
+        struct bp_error error = {0};
         ck_assert_msg(schema_dataset_open(fd, 0, &loaded.data, &error) == 0, "%s", error.message);
         ck_assert_msg(schema_dataset_verify(loaded.data, &error) == 0, "%s", error.message);
         loaded.file_size = (size_t)lseek(fd, 0, SEEK_END);

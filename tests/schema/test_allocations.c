@@ -32,7 +32,10 @@ static void keep(struct outcome *o, bool good, const char *text) {
 }
 
 static void keep_problems(struct outcome *o, struct schema_problems *problems) {
-    keep(o, false, problems->no_memory ? "out of memory" : problems->count && problems->items[0].detail ? problems->items[0].detail : "");
+    keep(o, false,
+         problems->code == BP_ERROR_MEMORY              ? "out of memory"
+         : problems->count && problems->items[0].detail ? problems->items[0].detail
+                                                        : "");
     schema_problems_clear(problems);
 }
 

@@ -15,7 +15,7 @@ Suite *suite_schema_dataset(void);
 
 /* Writes one numeric column and returns the kind of its first block. */
 static int round_trip(const double *x, int64_t n, size_t *file_size) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct column_values values = {.type = SCHEMA_NUMERIC, .per_cell = 1, .numbers = x};
     struct schema_column column = {.name = (char[]){"x"}, .type = SCHEMA_NUMERIC};
     struct column_file *file = NULL;
@@ -224,7 +224,7 @@ static char *read_all(const struct schema_dataset *data) {
 /* Opens the bytes; when they open and verify, the data must be `want`. Returns 1 when they did. */
 static int open_damaged(const char *bytes, size_t size, const char *want, const char *what, size_t at) {
     struct schema_dataset *data = NULL;
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     int fd = file_of(bytes, size), opened = schema_dataset_open(fd, 0, &data, &error) == 0, good = 0;
     close(fd);
     if (!opened) {
@@ -312,7 +312,7 @@ START_TEST(messages) {
                  {16, 1, "\1", "the dataset file has format 1, which this program no longer reads: upload the dataset again"},
                  {17, 1, "\xFF", "the dataset file is damaged (version)"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct bp_error error = {{0}, {0}};
+        struct bp_error error = {0};
         char *copy = malloc(loaded.file_size);
         memcpy(copy, loaded.file, loaded.file_size);
         memcpy(copy + cases[i].at, cases[i].bytes, cases[i].size);
@@ -322,7 +322,7 @@ START_TEST(messages) {
         close(fd);
         free(copy);
     }
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     int fd = file_of(loaded.file, loaded.file_size - 1);
     ck_assert_int_eq(-1, schema_dataset_open(fd, 0, &data, &error));
     ck_assert_str_eq("the dataset file is cut short: its end is missing", error.message);
@@ -339,7 +339,7 @@ START_TEST(a_full_disk_is_told) {
     ck_assert_int_eq(0, schema_ingest_open(schema_format_for("text/csv"), NULL, pipe_ends[1], &ingest, &problems));
     ck_assert_int_eq(0, schema_ingest_feed(ingest, "a\n1\n", 4, &problems));
     ck_assert_int_eq(-1, schema_ingest_finish(ingest, &problems));
-    ck_assert(problems.internal);
+    ck_assert_int_eq(problems.code, BP_ERROR_IO);
     ck_assert_str_eq("cannot write the dataset: Illegal seek; free space in the data folder and send it again", problems.items[0].detail);
     schema_ingest_close(ingest);
     schema_problems_clear(&problems);

@@ -25,7 +25,7 @@ static struct loaded joined(enum schema_join how, const char *base_text, const c
     ck_assert(!base.failed && !more.failed);
     result.failed = schema_ingest_join(how, base.data, more.data, &none, fd, &ingest, &result.problems);
     if (!result.failed) {
-        struct bp_error error = {{0}, {0}};
+        struct bp_error error = {0};
         ck_assert_msg(schema_dataset_open(fd, 0, &result.data, &error) == 0 && schema_dataset_verify(result.data, &error) == 0, "%s", error.message);
         result.warnings = schema_ingest_warnings(ingest);
         schema_ingest_close(ingest);
@@ -71,7 +71,7 @@ START_TEST(many_groups) {
     struct loaded base = load_csv(text, NULL), result = {.failed = 0};
     struct schema_ingest *ingest = NULL;
     struct schema_ingest_options limits = {.rows_max = 2 * n};
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     int fd = file_of(&base);
     ck_assert_int_eq(0, schema_ingest_join(SCHEMA_JOIN_ROWS, base.data, base.data, &limits, fd, &ingest, &result.problems));
     schema_ingest_close(ingest);
@@ -116,7 +116,7 @@ static struct loaded any_rows(int64_t from, int64_t to) {
 
 /* The next version behind those in fd; its end. */
 static int64_t go_on(int fd, int64_t end, enum schema_join how, const struct loaded *more, json_t **warnings) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct schema_problems problems = {0};
     struct schema_dataset *base = NULL;
     struct schema_ingest *ingest = NULL;
@@ -133,7 +133,7 @@ static int64_t go_on(int fd, int64_t end, enum schema_join how, const struct loa
 
 /* The version that ends there has the rows 0..rows, and says of them what one upload of them all says. */
 static void check_version(int fd, int64_t end, int64_t n, int32_t width) {
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     struct schema_dataset *data = NULL;
     struct loaded whole = any_rows(0, n);
     ck_assert_msg(schema_dataset_open(fd, end, &data, &error) == 0 && schema_dataset_verify(data, &error) == 0, "%s", error.message);
@@ -205,7 +205,7 @@ START_TEST(rows_behind_a_column) {
                   more = load_csv("t,k,a\n2024-02-01,z,3\n,x,4\n", "t:datetime");
     const int fd = file_of(&base);
     int64_t end = go_on(fd, (int64_t)base.file_size, SCHEMA_JOIN_COLUMNS, &column, NULL);
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     for (int round = 0; round < 3; round++) end = go_on(fd, end, SCHEMA_JOIN_ROWS, &more, NULL);
     struct schema_dataset *data = NULL;
     ck_assert_int_eq(schema_dataset_open(fd, end, &data, &error), 0);

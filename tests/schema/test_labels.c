@@ -163,7 +163,7 @@ START_TEST(more_rows) {
     struct loaded base = load_lines(five), more = load_lines("{\"t\":[\"new\",\"round\"]}\n{\"t\":null}\n{\"t\":[]}\n");
     struct schema_ingest *ingest = NULL;
     struct schema_problems problems = {0};
-    struct bp_error error = {{0}, {0}};
+    struct bp_error error = {0};
     const struct schema_ingest_options none = {0};
     struct schema_dataset *joined = NULL;
     const int fd = nameless_file();

@@ -9,15 +9,17 @@
 
 Suite *suite_server_settings(void);
 
-static char said[600];
+static const char *said; /* what read_flags said */
+static struct bp_error error;
 
 static int read_flags(struct server_settings *settings, const char *a, const char *b, const char *c, const char *d) {
     char program[] = "serve";
     char *argv[] = {program, (char *)a, (char *)b, (char *)c, (char *)d, NULL};
     int argc = 1;
     while (argc < 5 && argv[argc]) argc++;
-    said[0] = '\0';
-    return server_settings_read(settings, argc, argv, said, sizeof said);
+    error = (struct bp_error){0};
+    said = error.message;
+    return server_settings_read(settings, argc, argv, &error);
 }
 
 START_TEST(defaults) {

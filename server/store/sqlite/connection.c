@@ -65,13 +65,14 @@ enum store_result db_failed(struct connection *c, struct bp_error *error) {
     int cause = c->db && system ? sqlite3_system_errno(c->db) : 0;
     char reason[160] = "";
     if (cause) snprintf(reason, sizeof reason, " (%s)", strerror(cause));
-    bp_error_set(error, "", "Cannot %s in %.128s/backpropd.db: %s%s [SQLite %d]; %s", c->what ? c->what : "go on", c->folder,
-                 c->db ? sqlite3_errmsg(c->db) : "no memory", reason, code, remedy(code));
+    struct bp_error cause_of = {.code = (code & 0xff) == SQLITE_NOMEM ? BP_ERROR_MEMORY : BP_ERROR_IO};
+    bp_error_wrap(error, &cause_of, "", "Cannot %s in %.128s/backpropd.db: %s%s [SQLite %d]; %s", c->what ? c->what : "go on", c->folder,
+                  c->db ? sqlite3_errmsg(c->db) : "no memory", reason, code, remedy(code));
     return STORE_FAILED;
 }
 
 enum store_result out_of_memory(struct bp_error *error) {
-    bp_error_set(error, "", "There is no memory left: free some, or raise the server's limit");
+    bp_error_memory(error, "There is no memory left: free some, or raise the server's limit");
     return STORE_FAILED;
 }
 

@@ -123,7 +123,7 @@ static enum store_result walk(struct store *store, struct connection *c, const c
     DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
     enum store_result result = STORE_OK;
     if (!entries) {
-        bp_error_set(error, "", "Cannot list %.200s/%s: %s; check that this user may read it", store->folder, directory, strerror(errno));
+        bp_error_io(error, "Cannot list %.200s/%s: %s; check that this user may read it", store->folder, directory, strerror(errno));
         if (fd >= 0) close(fd);
         return STORE_FAILED;
     }

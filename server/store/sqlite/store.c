@@ -36,8 +36,8 @@ static enum store_result folder_make(const char *folder, struct bp_error *error)
         return STORE_OK;
     }
     if (errno == EEXIST) return STORE_OK; /* if it is no directory, what follows says so */
-    bp_error_set(error, "", "Cannot create the data folder %.200s: %s; create its parent folder, or choose another with --data-dir", folder,
-                 strerror(errno));
+    bp_error_io(error, "Cannot create the data folder %.200s: %s; create its parent folder, or choose another with --data-dir", folder,
+                strerror(errno));
     return STORE_FAILED;
 }
 
@@ -50,7 +50,7 @@ static enum store_result directory_open(struct store *store, const char *name, i
     return STORE_OK;
 
 fail:
-    bp_error_set(error, "", "Cannot use %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
+    bp_error_io(error, "Cannot use %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
     return STORE_FAILED;
 }
 
@@ -119,7 +119,7 @@ static enum store_result lock_take(struct store *store, struct bp_error *error) 
     snprintf(path, sizeof path, "%s/lock", store->folder);
     store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (store->lock < 0) {
-        bp_error_set(error, "", "Cannot open %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
+        bp_error_io(error, "Cannot open %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
         return STORE_FAILED;
     }
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -131,14 +131,12 @@ static enum store_result lock_take(struct store *store, struct bp_error *error) 
             bp_error_set(error, "",
                          "The data folder %.200s is in use by another server (process %s): stop it, or choose another folder with --data-dir",
                          store->folder, n > 0 && holder[0] ? holder : "unknown");
-        else
-            bp_error_set(error, "", "Cannot lock %.200s: %s; the data folder must be on a file system with locks (a local disk)", path,
-                         strerror(cause));
+        else bp_error_io(error, "Cannot lock %.200s: %s; the data folder must be on a file system with locks (a local disk)", path, strerror(cause));
         return STORE_FAILED;
     }
     int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
     if (ftruncate(store->lock, 0) != 0 || pwrite(store->lock, holder, (size_t)length, 0) != length) {
-        bp_error_set(error, "", "Cannot write %.200s: %s; free space on its disk", path, strerror(errno));
+        bp_error_io(error, "Cannot write %.200s: %s; free space on its disk", path, strerror(errno));
         return STORE_FAILED;
     }
     return STORE_OK;
@@ -166,7 +164,7 @@ enum store_result store_file_settle(struct store *store, const char *kind, const
         return STORE_FAILED;
     }
     if (fsync(directory) != 0) {
-        bp_error_set(error, "", "Cannot bring %.200s/%s to disk: %s; check the disk, then try again", store->folder, kind, strerror(errno));
+        bp_error_io(error, "Cannot bring %.200s/%s to disk: %s; check the disk, then try again", store->folder, kind, strerror(errno));
         return STORE_FAILED;
     }
     return STORE_OK;

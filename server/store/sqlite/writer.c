@@ -339,7 +339,7 @@ enum store_result writer_run(struct store *store, const char *what, change *run,
     pthread_mutex_unlock(&w->mutex);
 
     pthread_cond_destroy(&op.finished);
-    if (op.result != STORE_OK) bp_error_set(error, op.error.pointer, "%s", op.error.message);
+    if (op.result != STORE_OK) bp_error_wrap(error, &op.error, op.error.pointer, "%s", op.error.message);
     return op.result;
 }
 
@@ -381,7 +381,7 @@ enum store_result writer_start(struct writer *w, struct bp_error *error) {
     int code = pthread_create(&w->thread, NULL, writer_main, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code != 0) {
-        bp_error_set(error, "", "Cannot start the store's writer thread: %s; raise the limit on processes or memory", strerror(code));
+        bp_error_io(error, "Cannot start the store's writer thread: %s; raise the limit on processes or memory", strerror(code));
         return STORE_FAILED;
     }
     w->running = true;

@@ -31,6 +31,7 @@ const struct bp_activation_ops bp_activation_elu = {
               .params_count = 1},
     .kinked = true,
     .rectifies = true,
+    .bounds = {.has_low = true},
     .forward = forward,
     .backward = backward,
 };

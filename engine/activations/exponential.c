@@ -16,6 +16,7 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 extern const struct bp_activation_ops bp_activation_exponential;
 const struct bp_activation_ops bp_activation_exponential = {
     .entry = {.name = "exponential", .summary = "Exponential function: a = e^z, for outputs that are never negative"},
+    .bounds = {.has_low = true},
     .forward = forward,
     .backward = backward,
 };

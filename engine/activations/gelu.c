@@ -61,6 +61,7 @@ const struct bp_activation_ops bp_activation_gelu = {
     .entry = {.name = "gelu", .summary = "Gaussian error linear unit: a = z Phi(z)", .params = params, .params_count = 1},
     .needs_z = true,
     .rectifies = true,
+    .bounds = {.has_low = true},
     .forward = forward,
     .backward = backward,
 };

@@ -18,7 +18,8 @@ extern const struct bp_activation_ops bp_activation_hard_sigmoid;
 const struct bp_activation_ops bp_activation_hard_sigmoid = {
     .entry = {.name = "hard_sigmoid", .summary = "The sigmoid made of straight lines: a = z / 6 + 1/2 between 0 and 1"},
     .kinked = true,
-    .high = 1,
+    .bounds = {.has_low = true, .has_high = true, .high = 1},
+    .saturates = true,
     .forward = forward,
     .backward = backward,
 };

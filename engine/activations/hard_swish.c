@@ -20,6 +20,7 @@ const struct bp_activation_ops bp_activation_hard_swish = {
     .needs_z = true,
     .kinked = true,
     .rectifies = true,
+    .bounds = {.has_low = true},
     .forward = forward,
     .backward = backward,
 };

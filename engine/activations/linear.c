@@ -16,6 +16,7 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 extern const struct bp_activation_ops bp_activation_linear;
 const struct bp_activation_ops bp_activation_linear = {
     .entry = {.name = "linear", .summary = "No activation: a = z"},
+    .identity = true,
     .forward = forward,
     .backward = backward,
 };

@@ -47,6 +47,8 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 extern const struct bp_activation_ops bp_activation_log_softmax;
 const struct bp_activation_ops bp_activation_log_softmax = {
     .entry = {.name = "log_softmax", .summary = "Logarithms of probabilities that add up to 1 along the last axis"},
+    .bounds = {.has_high = true},
+    .probabilities = BP_PROBABILITIES_LOG,
     .forward = forward,
     .backward = backward,
 };

@@ -44,6 +44,7 @@ const struct bp_activation_ops bp_activation_mish = {
     .entry = {.name = "mish", .summary = "A smooth rectifier: a = z tanh(softplus(z))"},
     .needs_z = true,
     .rectifies = true,
+    .bounds = {.has_low = true},
     .forward = forward,
     .backward = backward,
 };

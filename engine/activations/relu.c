@@ -19,6 +19,7 @@ const struct bp_activation_ops bp_activation_relu = {
     .kinked = true,
     .in_product = true,
     .rectifies = true,
+    .bounds = {.has_low = true},
     .forward = forward,
     .backward = backward,
 };

@@ -16,6 +16,7 @@ const struct bp_activation_ops bp_activation_relu6 = {
     .entry = {.name = "relu6", .summary = "Rectified linear unit that stops at 6: a = min(max(0, z), 6)"},
     .kinked = true,
     .rectifies = true,
+    .bounds = {.has_low = true, .has_high = true, .high = 6},
     .forward = forward,
     .backward = backward,
 };

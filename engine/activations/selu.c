@@ -21,6 +21,7 @@ const struct bp_activation_ops bp_activation_selu = {
     .entry = {.name = "selu", .summary = "Scaled exponential linear unit, which keeps mean 0 and variance 1 from layer to layer"},
     .kinked = true,
     .rectifies = true,
+    .bounds = {.has_low = true},
     .forward = forward,
     .backward = backward,
 };

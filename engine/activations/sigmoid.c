@@ -15,7 +15,9 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 extern const struct bp_activation_ops bp_activation_sigmoid;
 const struct bp_activation_ops bp_activation_sigmoid = {
     .entry = {.name = "sigmoid", .summary = "Logistic function: a = 1 / (1 + e^-z), between 0 and 1"},
-    .high = 1,
+    .bounds = {.has_low = true, .has_high = true, .high = 1},
+    .saturates = true,
+    .probabilities = BP_PROBABILITIES_EACH,
     .forward = forward,
     .backward = backward,
 };

@@ -32,6 +32,7 @@ const struct bp_activation_ops bp_activation_silu = {
     .entry = {.name = "silu", .summary = "Sigmoid linear unit, or swish: a = z sigmoid(z)"},
     .needs_z = true,
     .rectifies = true,
+    .bounds = {.has_low = true},
     .forward = forward,
     .backward = backward,
 };

@@ -31,6 +31,7 @@ const struct bp_activation_ops bp_activation_softplus = {
     .entry = {.name = "softplus", .summary = "A smooth rectifier: a = ln(1 + e^z)"},
     .needs_z = true,
     .rectifies = true,
+    .bounds = {.has_low = true},
     .forward = forward,
     .backward = backward,
 };

@@ -15,8 +15,8 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 extern const struct bp_activation_ops bp_activation_tanh;
 const struct bp_activation_ops bp_activation_tanh = {
     .entry = {.name = "tanh", .summary = "Hyperbolic tangent, between -1 and 1"},
-    .low = -1,
-    .high = 1,
+    .bounds = {.has_low = true, .has_high = true, .low = -1, .high = 1},
+    .saturates = true,
     .forward = forward,
     .backward = backward,
 };

@@ -7,6 +7,10 @@
 
 struct bp_initializer_ops;
 
+/* What a layer does with a tensor: nothing that a library of products could take over (a bias, a table that is looked up), or a product of its input
+ * with it at each of node->positions. */
+enum bp_product { BP_PRODUCT_NONE, BP_PRODUCT_MATRIX, BP_PRODUCT_CONVOLUTION };
+
 /* One weight tensor of a layer. `plan` fills everything but offset. */
 struct bp_tensor {
     char name[32];         /* "kernel", "bias" */
@@ -14,6 +18,7 @@ struct bp_tensor {
     const struct bp_initializer_ops *initializer;
     double initializer_numbers[4]; /* its parameters */
     double fan_in, fan_out;
+    enum bp_product product;
     bool penalised; /* the L1 and L2 penalties and max_norm apply (kernels, not biases) */
     bool state;     /* not trained by gradients: the layer's `settle` renews it (running statistics) */
     size_t offset;  /* in reals, into the buffer of all weights; set by the network */

@@ -4,6 +4,7 @@
  * prelu (He, Zhang, Ren, Sun 2015): a = z where z >= 0, alpha z elsewhere; d_alpha = sum over rows of d_a z where z < 0. */
 #include "engine/activations/activation.h"
 #include "engine/initializers/initializer.h"
+#include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
 
 #include <string.h>
@@ -49,7 +50,7 @@ void bp_node_backward_activation(const struct bp_node *node, const struct bp_pas
     }
     const bp_real *alpha = pass->W[node->slopes], *z = with->z, *d_a = with->d_a;
     bp_real *d_alpha = pass->d_W[node->slopes], *d_z = with->d_z;
-    if (!pass->keep_W && !with->more) memset(d_alpha, 0, width * sizeof *d_alpha);
+    bp_gradient_begin(pass->keep_W || with->more, width, d_alpha);
     for (size_t i = 0; i < rows; i++, z += width, d_a += width, d_z += width)
         for (size_t j = 0; j < width; j++) {
             const bp_real d = d_a[j];

@@ -3,20 +3,15 @@
 #include "engine/layers/layer.h"
 
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 
 #include <string.h>
 
 enum { ACTIVATION, PARAMS };
 
-extern const struct bp_activation_ops bp_activation_linear;
-
 static int plan(struct bp_node *node, struct bp_error *error) {
     (void)error;
-    const struct bp_value *value = &node->values[ACTIVATION];
-    if (value->entry && value->entry != &bp_activation_linear.entry) {
-        node->activation = (const struct bp_activation_ops *)value->entry;
-        memcpy(node->activation_numbers, value->entry_numbers, sizeof node->activation_numbers);
-    }
+    bp_node_activate(node, &node->values[ACTIVATION]);
     node->out = node->in[0];
     node->scratch = (size_t)bp_shape_size(&node->out); /* of backward, when it must add */
     return 0;
@@ -45,7 +40,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
         bp_node_backward_activation(node, pass, (const size_t[]){rows, width},
                                     &(const struct bp_activated){.z = pass->x[0], .a = pass->a, .d_a = pass->d_a, .d_z = d_x});
     else memcpy(d_x, pass->d_a, rows * width * sizeof *d_x);
-    if (pass->keep_x[0]) bp_kernels()->scaled_add(rows * width, 1, d_x, pass->d_x[0]);
+    if (pass->keep_x[0]) bp_gradient_write(true, rows * width, d_x, pass->d_x[0]);
 }
 
 static const struct bp_param params[PARAMS] = {
@@ -58,6 +53,7 @@ const struct bp_layer_ops bp_layer_activation = {
     .inputs_min = 1,
     .inputs_max = 1,
     .mask = BP_MASK_PASS,
+    .activation_only = true,
     .plan = plan,
     .forward = forward,
     .backward = backward,

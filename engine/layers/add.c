@@ -1,5 +1,6 @@
 /* add.c - a = x_0 + x_1 + ..., all of one shape (B, ...): what a residual network joins its branches with. */
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 #include "engine/layers/merge.h"
 
 #include <string.h>
@@ -19,7 +20,7 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
 }
 
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
-    for (int32_t i = 0; i < node->inputs_count; i++) bp_merge_give(pass, i, size_of(node, pass), pass->d_a);
+    for (int32_t i = 0; i < node->inputs_count; i++) bp_gradient_write(pass->keep_x[i], size_of(node, pass), pass->d_a, pass->d_x[i]);
 }
 
 extern const struct bp_layer_ops bp_layer_add;

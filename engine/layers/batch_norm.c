@@ -6,6 +6,7 @@
  * are of use from the first epoch on. The moving variance is the unbiased one, as in PyTorch. Steps that a mask hides do not count. A single value of
  * a channel has no variance: as a shard of a mini-batch it leaves the moving one as it is, as a whole mini-batch (the last of an epoch) both. */
 #include "engine/initializers/initializer.h"
+#include "engine/layers/gradient.h"
 #include "engine/layers/norm.h"
 
 #include <math.h>
@@ -155,8 +156,8 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     if (n.fresh) tell_statistics(pass, &n);
     sum_rows(&n, pass->d_a, NULL, NULL, sum);
     sum_rows(&n, pass->d_a, NULL, n.normed, along);
-    for (size_t c = 0; n.d_gamma && c < C; c++) n.d_gamma[c] = along[c] + (pass->keep_W ? n.d_gamma[c] : 0);
-    for (size_t c = 0; n.d_beta && c < C; c++) n.d_beta[c] = sum[c] + (pass->keep_W ? n.d_beta[c] : 0);
+    for (size_t c = 0; n.d_gamma && c < C; c++) bp_gradient_put(pass->keep_W, along[c], &n.d_gamma[c]);
+    for (size_t c = 0; n.d_beta && c < C; c++) bp_gradient_put(pass->keep_W, sum[c], &n.d_beta[c]);
     if (!pass->d_x[0]) return;
     for (size_t i = 0; i < n.rows; i++) {
         const bp_real *restrict d_a = pass->d_a + i * C, *restrict normed = n.normed + i * C;
@@ -164,7 +165,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
         const bp_real part = share * there(&n, i);
         for (size_t c = 0; c < C; c++) {
             const bp_real one = (n.gamma ? n.gamma[c] : 1) * n.inverse[c] * (d_a[c] - part * (sum[c] + normed[c] * along[c]));
-            d_x[c] = pass->keep_x[0] ? d_x[c] + one : one;
+            bp_gradient_put(pass->keep_x[0], one, &d_x[c]);
         }
     }
 }

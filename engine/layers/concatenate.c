@@ -1,6 +1,7 @@
 /* concatenate.c - its inputs one after the other along an axis; along all others they have the same size.
  * Seen as (outer, along_i, inner): the outer rows of a are made of one piece of along_i x inner numbers from each input. */
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
 
 #include <string.h>
@@ -71,10 +72,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const bp_real *from = pass->d_a; /* (outer, along, inner) */
     for (int32_t i = 0; i < node->inputs_count; i++) {
         const size_t n = p.inner * (size_t)node->in[i].dims[p.axis];
-        for (size_t o = 0; pass->d_x[i] && o < p.outer; o++) {
-            if (pass->keep_x[i]) bp_kernels()->scaled_add(n, 1, from + o * row, pass->d_x[i] + o * n);
-            else memcpy(pass->d_x[i] + o * n, from + o * row, n * sizeof *from);
-        }
+        for (size_t o = 0; pass->d_x[i] && o < p.outer; o++) bp_gradient_write(pass->keep_x[i], n, from + o * row, pass->d_x[i] + o * n);
         from += n;
     }
 }

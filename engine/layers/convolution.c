@@ -9,6 +9,8 @@
 #include "engine/activations/activation.h"
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
+#include "engine/layers/linear.h"
 #include "engine/layers/window.h"
 
 #include <string.h>
@@ -101,6 +103,8 @@ static void add_tensors(struct bp_node *node, int32_t axes, const struct sizes *
     kernel->fan_in = s->width;
     kernel->fan_out = (double)size[0] * size[1] * s->filters_each;
     kernel->penalised = true;
+    kernel->product = BP_PRODUCT_CONVOLUTION;
+    node->positions = (int32_t)(bp_shape_size(&node->out) / s->filters);
     if (node->values[USE_BIAS].number == 0) return;
     struct bp_tensor *bias = bp_node_tensor(node, "bias", 1, &s->filters);
     bp_tensor_initialize(bias, &node->values[BIAS_INITIALIZER]);
@@ -210,64 +214,40 @@ static void move(const struct sizes *s, bp_real *x, int32_t group, struct tile t
 
 /* ---- products of a tile ------------------------------------------------------------------------------------------ */
 
-/* The matrix of a tile and group, (count, width); lda is the distance of its rows. */
-static const bp_real *matrix(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile, int32_t *lda) {
-    *lda = s->direct ? s->window.channels : s->width;
-    if (s->direct) return pass->x[0] + (ptrdiff_t)tile.first * s->window.channels + (ptrdiff_t)group * s->channels_each;
+/* The product of a tile and group: rows of the matrix (count, width), W and filters of the group. */
+static struct bp_linear product_of(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile) {
+    struct bp_linear product = {.rows = tile.count,
+                                .in = s->width,
+                                .out = s->filters_each,
+                                .x_stride = s->direct ? s->window.channels : s->width,
+                                .stride = s->filters,
+                                .bfloat16 = pass->bfloat16,
+                                .W = pass->W[KERNEL] + (ptrdiff_t)group * s->filters_each};
+    if (s->direct) {
+        product.x = pass->x[0] + (ptrdiff_t)tile.first * s->window.channels + (ptrdiff_t)group * s->channels_each;
+        return product;
+    }
     move(s, (bp_real *)(uintptr_t)pass->x[0], group, tile, pass->shared_scratch, false);
-    return pass->shared_scratch;
+    product.x = pass->shared_scratch;
+    return product;
 }
 
 /* z = rows W + b, rectified when that is the activation. */
 static void forward_product(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile,
                             bp_real *z) {
-    const struct bp_activation_ops *f = node->activation;
     const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
-    struct bp_gemm product = {.bfloat16 = pass->bfloat16,
-                              .m = tile.count,
-                              .n = s->filters_each,
-                              .k = s->width,
-                              .ldb = s->filters,
-                              .ldc = s->filters,
-                              .bias = node->tensors_count > BIAS ? pass->W[BIAS] + at : NULL,
-                              .rectify = f && f->in_product,
-                              .slope = (bp_real)node->activation_numbers[0]};
-    product.A = matrix(s, pass, group, tile, &product.lda);
-    product.B = pass->W[KERNEL] + at;
-    product.C = z + at;
-    bp_gemm(&product);
+    const struct bp_linear product = product_of(s, pass, group, tile);
+    bp_linear_forward(&product, node, bp_node_has(node, BIAS) ? pass->W[BIAS] + at : NULL, z + at);
 }
 
 /* dW += rows^T dz;  d_rows = dz W^T. */
 static void backward_products(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct tile tile, const bp_real *d_z) {
     const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
-    struct bp_gemm kernel = {.transpose_a = true,
-                             .bfloat16 = pass->bfloat16,
-                             .add = pass->keep_W || tile.first > 0,
-                             .m = s->width,
-                             .n = s->filters_each,
-                             .k = tile.count,
-                             .B = d_z + at,
-                             .ldb = s->filters,
-                             .C = pass->d_W[KERNEL] + at,
-                             .ldc = s->filters};
-    kernel.A = matrix(s, pass, group, tile, &kernel.lda);
-    bp_gemm(&kernel);
+    const struct bp_linear product = product_of(s, pass, group, tile);
+    bp_linear_weights(&product, pass->keep_W || tile.first > 0, d_z + at, pass->d_W[KERNEL] + at);
     if (!pass->d_x[0]) return;
     const ptrdiff_t cell = (ptrdiff_t)tile.first * s->window.channels + (ptrdiff_t)group * s->channels_each;
-    const struct bp_gemm input = {.transpose_b = true,
-                                  .bfloat16 = pass->bfloat16,
-                                  .add = s->direct && pass->keep_x[0],
-                                  .m = tile.count,
-                                  .n = s->width,
-                                  .k = s->filters_each,
-                                  .A = d_z + at,
-                                  .lda = s->filters,
-                                  .B = pass->W[KERNEL] + at,
-                                  .ldb = s->filters,
-                                  .C = s->direct ? pass->d_x[0] + cell : pass->shared_scratch,
-                                  .ldc = kernel.lda};
-    bp_gemm(&input);
+    bp_linear_input(&product, s->direct && pass->keep_x[0], d_z + at, s->direct ? pass->d_x[0] + cell : pass->shared_scratch);
     if (!s->direct) move(s, pass->d_x[0], group, tile, pass->shared_scratch, true);
 }
 
@@ -392,9 +372,8 @@ void bp_convolution_backward(const struct bp_node *node, const struct bp_pass *p
     if (backward_whole(node, &s, pass)) return;
     const struct bp_activation_ops *f = node->activation;
     const size_t F = (size_t)s.filters;
-    if (s.depthwise && !pass->keep_W) memset(pass->d_W[KERNEL], 0, (size_t)s.width * F * sizeof(bp_real));
-    if (pass->d_x[0] && !pass->keep_x[0] && !s.direct)
-        memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
+    if (s.depthwise) bp_gradient_begin(pass->keep_W, (size_t)s.width * F, pass->d_W[KERNEL]);
+    if (pass->d_x[0] && !s.direct) bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]), pass->d_x[0]);
     for (struct tile tile = next_tile(&s, pass, (struct tile){0, 0}); tile.count > 0; tile = next_tile(&s, pass, tile)) {
         const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;
         bp_real *d_z = pass->d_a + at; /* (count, filters) */

@@ -4,22 +4,15 @@
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
 #include "engine/layers/layer.h"
-
-#include <string.h>
+#include "engine/layers/linear.h"
 
 enum { UNITS, ACTIVATION, USE_BIAS, KERNEL_INITIALIZER, BIAS_INITIALIZER, PARAMS };
 enum { KERNEL, BIAS };
 
-extern const struct bp_activation_ops bp_activation_linear;
-
 static int plan(struct bp_node *node, struct bp_error *error) {
     const struct bp_shape *in = &node->in[0];
     const int32_t units = (int32_t)node->values[UNITS].number;
-    const struct bp_value *activation = &node->values[ACTIVATION];
-    if (activation->entry && activation->entry != &bp_activation_linear.entry) {
-        node->activation = (const struct bp_activation_ops *)activation->entry;
-        memcpy(node->activation_numbers, activation->entry_numbers, sizeof node->activation_numbers);
-    }
+    bp_node_activate(node, &node->values[ACTIVATION]);
     node->out = *in;
     if (in->rank < 0) return 0;
     if (in->rank == 0) return bp_error_set(error, "", "dense needs an input of at least one axis, but got a single number ()");
@@ -34,6 +27,8 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     kernel->fan_in = width;
     kernel->fan_out = units;
     kernel->penalised = true;
+    kernel->product = BP_PRODUCT_MATRIX;
+    node->positions = (int32_t)(bp_shape_size(&node->out) / units);
     if (node->values[USE_BIAS].number != 0) {
         struct bp_tensor *bias = bp_node_tensor(node, "bias", 1, (const int32_t[]){units});
         bp_tensor_initialize(bias, &node->values[BIAS_INITIALIZER]);
@@ -44,17 +39,12 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     return 0;
 }
 
-struct sizes {
-    size_t rows, units;
-    struct bp_gemm gemm;
-};
-
-static struct sizes sizes_of(const struct bp_node *node, const struct bp_pass *pass) {
+static struct bp_linear product_of(const struct bp_node *node, const struct bp_pass *pass) {
     const int32_t in = node->in[0].dims[node->in[0].rank - 1], units = node->out.dims[node->out.rank - 1];
-    int32_t rows = pass->batch;
-    for (int32_t i = 0; i < node->in[0].rank - 1; i++) rows *= node->in[0].dims[i];
-    return (struct sizes){
-        .rows = (size_t)rows, .units = (size_t)units, .gemm = {.m = rows, .n = units, .k = in, .lda = in, .ldb = units, .ldc = units}};
+    struct bp_linear product = bp_linear_of(pass, pass->batch * node->positions, in, units);
+    product.x = pass->x[0];
+    product.W = pass->W[KERNEL];
+    return product;
 }
 
 /* Where z is kept for the backward pass: apart from a when the derivative needs it. */
@@ -63,58 +53,26 @@ static bp_real *z_of(const struct bp_node *node, const struct bp_pass *pass) {
 }
 
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
-    struct sizes s = sizes_of(node, pass);
+    const struct bp_linear product = product_of(node, pass);
     const struct bp_activation_ops *f = node->activation;
-    const bp_real *b = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL; /* (units) */
-    bp_real *z = z_of(node, pass);                                     /* (B, ..., units) */
-    s.gemm.A = pass->x[0];
-    s.gemm.B = pass->W[KERNEL];
-    s.gemm.C = z;
-    s.gemm.bias = b;
-    s.gemm.bfloat16 = pass->bfloat16;
-    s.gemm.rectify = f && f->in_product;
-    s.gemm.slope = (bp_real)node->activation_numbers[0];
-    bp_gemm(&s.gemm);
-    if (f && !f->in_product) bp_node_forward_activation(node, pass, (const size_t[]){s.rows, s.units}, z, pass->a);
+    const size_t size[2] = {(size_t)product.rows, (size_t)product.out};
+    bp_real *z = z_of(node, pass); /* (B, ..., units) */
+    bp_linear_forward(&product, node, bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL, z);
+    if (f && !f->in_product) bp_node_forward_activation(node, pass, size, z, pass->a);
 }
 
 /* dz = da f'(z); db = column sums of dz; dW = x^T dz; dx = dz W^T. */
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
-    const struct sizes s = sizes_of(node, pass);
+    const struct bp_linear product = product_of(node, pass);
     const struct bp_activation_ops *f = node->activation;
+    const size_t size[2] = {(size_t)product.rows, (size_t)product.out};
     bp_real *d_z = pass->d_a; /* (B, ..., units) */
     if (f)
         bp_node_backward_activation(
-            node, pass, (const size_t[]){s.rows, s.units},
-            &(const struct bp_activated){.z = f->needs_z ? z_of(node, pass) : NULL, .a = pass->a, .d_a = pass->d_a, .d_z = d_z});
-    if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(s.rows, s.units, d_z, pass->d_W[BIAS], pass->keep_W);
-    const struct bp_gemm kernel = {.transpose_a = true,
-                                   .bfloat16 = pass->bfloat16,
-                                   .add = pass->keep_W,
-                                   .m = s.gemm.k,
-                                   .n = s.gemm.n,
-                                   .k = s.gemm.m,
-                                   .A = pass->x[0],
-                                   .lda = s.gemm.k,
-                                   .B = d_z,
-                                   .ldb = s.gemm.n,
-                                   .C = pass->d_W[KERNEL],
-                                   .ldc = s.gemm.n};
-    bp_gemm(&kernel);
-    if (!pass->d_x[0]) return;
-    const struct bp_gemm input = {.transpose_b = true,
-                                  .bfloat16 = pass->bfloat16,
-                                  .add = pass->keep_x[0],
-                                  .m = s.gemm.m,
-                                  .n = s.gemm.k,
-                                  .k = s.gemm.n,
-                                  .A = d_z,
-                                  .lda = s.gemm.n,
-                                  .B = pass->W[KERNEL],
-                                  .ldb = s.gemm.n,
-                                  .C = pass->d_x[0],
-                                  .ldc = s.gemm.k};
-    bp_gemm(&input);
+            node, pass, size, &(const struct bp_activated){.z = f->needs_z ? z_of(node, pass) : NULL, .a = pass->a, .d_a = pass->d_a, .d_z = d_z});
+    if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(size[0], size[1], d_z, pass->d_W[BIAS], pass->keep_W);
+    bp_linear_weights(&product, pass->keep_W, d_z, pass->d_W[KERNEL]);
+    if (pass->d_x[0]) bp_linear_input(&product, pass->keep_x[0], d_z, pass->d_x[0]);
 }
 
 static const struct bp_param params[PARAMS] = {

@@ -3,6 +3,7 @@
  * one Philox block at (seed, layer, update) gives the key, under which sample s reads the stream s. */
 #include "engine/base/random.h"
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
 
 #include <string.h>
@@ -44,8 +45,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t n = (size_t)bp_shape_size(&node->out) * (size_t)pass->batch;
     if (!pass->d_x[0]) return;
     if (pass->training) bp_kernels()->multiply(n, pass->d_a, pass->memo, pass->d_x[0], pass->keep_x[0]);
-    else if (pass->keep_x[0]) bp_kernels()->scaled_add(n, 1, pass->d_a, pass->d_x[0]);
-    else memcpy(pass->d_x[0], pass->d_a, n * sizeof *pass->d_a);
+    else bp_gradient_write(pass->keep_x[0], n, pass->d_a, pass->d_x[0]);
 }
 
 static const struct bp_param params[PARAMS] = {

@@ -3,6 +3,7 @@
  * instead of learning nonsense. With mask_zero the index 0 is padding (of a sequence (B, T)). There is no gradient in x: it is stored as 0. */
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
 
 #include <math.h>
@@ -55,12 +56,12 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
 
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t width = (size_t)node->out.dims[node->out.rank - 1], n = (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]);
-    if (!pass->keep_W) memset(pass->d_W[0], 0, (size_t)node->indices * width * sizeof(bp_real));
+    bp_gradient_begin(pass->keep_W, (size_t)node->indices * width, pass->d_W[0]);
     for (size_t i = 0; i < n; i++) {
         const int64_t index = index_of(node, pass->x[0][i]);
         if (index >= 0) bp_kernels()->scaled_add(width, 1, pass->d_a + i * width, pass->d_W[0] + (size_t)index * width);
     }
-    if (pass->d_x[0] && !pass->keep_x[0]) memset(pass->d_x[0], 0, n * sizeof(bp_real));
+    if (pass->d_x[0]) bp_gradient_begin(pass->keep_x[0], n, pass->d_x[0]);
 }
 
 static const struct bp_param params[PARAMS] = {

@@ -3,7 +3,7 @@
 #include "engine/layers/layer.h"
 
 #include "engine/base/random.h"
-#include "engine/layers/merge.h"
+#include "engine/layers/gradient.h"
 
 #include <string.h>
 
@@ -31,7 +31,7 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
 }
 
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
-    bp_merge_give(pass, 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->out), pass->d_a);
+    bp_gradient_write(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->out), pass->d_a, pass->d_x[0]);
 }
 
 static const struct bp_param params[PARAMS] = {

@@ -1,5 +1,6 @@
 /* global_average_pool.c - the mean of each channel over all cells of a sample: x (B, ..., C), a (B, C). Steps that
  * a mask hides do not count; the mean of none is 0. */
+#include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
 
 #include <string.h>
@@ -53,7 +54,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
         const bp_real count = count_of(node, pass, i, cells), all = count > 0 ? 1 / count : 0;
         for (size_t cell = 0; cell < cells; cell++, d_x += C) {
             const bp_real share = all * part_of(node, pass, i, cell);
-            for (size_t c = 0; c < C; c++) d_x[c] = (pass->keep_x[0] ? d_x[c] : 0) + share * d_a[c];
+            for (size_t c = 0; c < C; c++) bp_gradient_put(pass->keep_x[0], share * d_a[c], &d_x[c]);
         }
     }
 }

@@ -1,5 +1,6 @@
 /* global_max_pool.c - the largest number of each channel over all cells of a sample: x (B, ..., C), a (B, C). Not a number wins.
  * Steps that a mask hides do not count; the largest of none is 0. */
+#include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
 
 #include <string.h>
@@ -41,7 +42,7 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t C = (size_t)node->out.dims[0], size = (size_t)bp_shape_size(&node->in[0]), cells = size / C;
     if (!pass->d_x[0]) return;
-    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * size * sizeof(bp_real));
+    bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * size, pass->d_x[0]);
     for (size_t i = 0; i < (size_t)pass->batch; i++)
         for (size_t c = 0; c < C; c++)
             for (size_t cell = 0; cell < cells; cell++) {

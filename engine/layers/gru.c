@@ -8,7 +8,6 @@ extern const struct bp_initializer_ops bp_initializer_zeros;
 
 static void step(size_t H, bp_real *z, const bp_real *r, const bp_real *h_before, const bp_real *c_before, bp_real *h, bp_real *c) {
     (void)c_before;
-    for (size_t j = 0; j < 2 * H; j++) z[j] += r[j];
     bp_kernels()->sigmoid(2 * H, z, z);
     for (size_t j = 0; j < H; j++) {
         c[j] = r[2 * H + j];
@@ -32,19 +31,13 @@ static void step_back(size_t H, const bp_real *gates, const bp_real *h_before, c
     }
 }
 
-static const struct bp_cell cell = {.gates = 3, .apart = true, .first_biases = &bp_initializer_zeros, .forward = step, .backward = step_back};
-
-static int plan(struct bp_node *node, struct bp_error *error) {
-    return bp_recurrent_plan(node, &cell, error);
-}
-
-static void forward(const struct bp_node *node, const struct bp_pass *pass) {
-    bp_recurrent_forward(node, pass, &cell);
-}
-
-static void backward(const struct bp_node *node, const struct bp_pass *pass) {
-    bp_recurrent_backward(node, pass, &cell);
-}
+static const struct bp_cell cell = {.gates = 3,
+                                    .joined = 2,
+                                    .apart = true,
+                                    .first_biases = &bp_initializer_zeros,
+                                    .bounds = {.has_low = true, .has_high = true, .low = -1, .high = 1},
+                                    .forward = step,
+                                    .backward = step_back};
 
 extern const struct bp_layer_ops bp_layer_gru;
 const struct bp_layer_ops bp_layer_gru = {
@@ -54,7 +47,8 @@ const struct bp_layer_ops bp_layer_gru = {
               .params_count = BP_RECURRENT_PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
-    .plan = plan,
-    .forward = forward,
-    .backward = backward,
+    .cell = &cell,
+    .plan = bp_recurrent_plan,
+    .forward = bp_recurrent_forward,
+    .backward = bp_recurrent_backward,
 };

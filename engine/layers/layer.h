@@ -11,6 +11,7 @@
 #include "engine/initializers/initializer.h"
 
 struct bp_layer_ops;
+struct bp_cell;
 
 /* Sequences of different lengths are padded to one, and a mask (B, steps) of 1 and 0 says which steps are there. What becomes of the mask at a
  * layer whose input has one: */
@@ -40,11 +41,14 @@ struct bp_node {
     size_t scratch;                             /* reals per sample that one call may use and nobody reads later */
     const struct bp_activation_ops *activation; /* a fused activation, or NULL for none (linear) */
     double activation_numbers[4];
-    int32_t slopes;        /* the tensor of the activation's learned slopes, -1: none. Settled by the network */
-    size_t shared_scratch; /* reals that one call may use besides, whatever the batch (a tile of a convolution) */
-    int32_t indices;       /* the input is whole numbers 0..indices-1 (embedding): it has no gradient, and must not be scaled; 0: any numbers */
-    bool draws;            /* draws random numbers in training (dropout) */
-    bool frozen;           /* its weights stay as they are */
+    int32_t slopes;          /* the tensor of the activation's learned slopes, -1: none. Settled by the network */
+    size_t shared_scratch;   /* reals that one call may use besides, whatever the batch (a tile of a convolution) */
+    int32_t positions;       /* of a sample, at which a product with a tensor is taken (struct bp_tensor): steps, cells of the output */
+    struct bp_bounds bounds; /* of its values before an activation, where the layer has some itself (the state of lstm and gru) */
+    double padding;          /* of a node that makes a mask: steps whose numbers are all this one are padding */
+    int32_t indices;         /* the input is whole numbers 0..indices-1 (embedding): it has no gradient, and must not be scaled; 0: any numbers */
+    bool draws;              /* draws random numbers in training (dropout) */
+    bool frozen;             /* its weights stay as they are */
     enum bp_mask_rule mask;
     int32_t mask_of; /* the node that holds the mask of this one's output, -1: none. Settled by the network */
     uint32_t index;  /* position in the network: the stream of its random numbers */
@@ -77,8 +81,10 @@ struct bp_pass {
 struct bp_layer_ops {
     struct bp_entry entry;
     int32_t inputs_min, inputs_max;
-    enum bp_mask_rule mask; /* what plan may change for this node */
-    bool view;              /* the output is the input's memory under another shape: no forward, no backward, nothing is copied */
+    enum bp_mask_rule mask;     /* what plan may change for this node */
+    bool activation_only;       /* the output is the activation of the input, and nothing else happens */
+    bool view;                  /* the output is the input's memory under another shape: no forward, no backward, nothing is copied */
+    const struct bp_cell *cell; /* of a recurrent layer: one step of it (recurrent.h) */
     /* Settles out, tensors, memo, scratch from values and in. An unknown input shape gives an unknown output, not an
      * error. Errors say what was got and what was expected; the caller adds the layer's name and the pointer. */
     int (*plan)(struct bp_node *node, struct bp_error *error);

@@ -2,6 +2,7 @@
  * (Ba, Kiros, Hinton 2016); x, a (B, ..., width), gamma, beta (width). Nothing is kept from one batch to the next. */
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 #include "engine/layers/norm.h"
 
 #include <math.h>
@@ -69,7 +70,7 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct rows r = rows_of(node, pass);
     if (r.d_beta) bp_kernels()->column_sums(r.count, r.width, pass->d_a, r.d_beta, pass->keep_W);
-    if (r.d_gamma && !pass->keep_W) memset(r.d_gamma, 0, r.width * sizeof *r.d_gamma);
+    if (r.d_gamma) bp_gradient_begin(pass->keep_W, r.width, r.d_gamma);
     for (size_t i = 0; i < r.count; i++) {
         bp_real *d = pass->d_a + i * r.width;
         const bp_real *normed = r.normed + i * r.width;
@@ -87,7 +88,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
         bp_real *d_x = pass->d_x[0] + i * r.width;
         for (size_t j = 0; j < r.width; j++) {
             const bp_real one = (d[j] - mean - normed[j] * along) * r.inverse[i];
-            d_x[j] = pass->keep_x[0] ? d_x[j] + one : one;
+            bp_gradient_put(pass->keep_x[0], one, &d_x[j]);
         }
     }
 }

@@ -14,8 +14,7 @@ static const struct bp_initializer_ops first_biases = {.entry = {.name = "forget
                                                        .fill = fill_biases};
 
 static void step(size_t H, bp_real *z, const bp_real *r, const bp_real *h_before, const bp_real *c_before, bp_real *h, bp_real *c) {
-    (void)h_before;
-    for (size_t j = 0; j < 4 * H; j++) z[j] += r[j];
+    (void)r, (void)h_before;
     bp_kernels()->sigmoid(2 * H, z, z);
     bp_kernels()->tanh(H, z + 2 * H, z + 2 * H);
     bp_kernels()->sigmoid(H, z + 3 * H, z + 3 * H);
@@ -40,19 +39,12 @@ static void step_back(size_t H, const bp_real *gates, const bp_real *h_before, c
     }
 }
 
-static const struct bp_cell cell = {.gates = 4, .first_biases = &first_biases, .forward = step, .backward = step_back};
-
-static int plan(struct bp_node *node, struct bp_error *error) {
-    return bp_recurrent_plan(node, &cell, error);
-}
-
-static void forward(const struct bp_node *node, const struct bp_pass *pass) {
-    bp_recurrent_forward(node, pass, &cell);
-}
-
-static void backward(const struct bp_node *node, const struct bp_pass *pass) {
-    bp_recurrent_backward(node, pass, &cell);
-}
+static const struct bp_cell cell = {.gates = 4,
+                                    .joined = 4,
+                                    .first_biases = &first_biases,
+                                    .bounds = {.has_low = true, .has_high = true, .low = -1, .high = 1},
+                                    .forward = step,
+                                    .backward = step_back};
 
 extern const struct bp_layer_ops bp_layer_lstm;
 const struct bp_layer_ops bp_layer_lstm = {
@@ -62,7 +54,8 @@ const struct bp_layer_ops bp_layer_lstm = {
               .params_count = BP_RECURRENT_PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
-    .plan = plan,
-    .forward = forward,
-    .backward = backward,
+    .cell = &cell,
+    .plan = bp_recurrent_plan,
+    .forward = bp_recurrent_forward,
+    .backward = bp_recurrent_backward,
 };

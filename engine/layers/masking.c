@@ -1,6 +1,7 @@
 /* masking.c - says which steps of a padded sequence are there: those with a feature that is not mask_value. x, a (B, T, F); steps that are
  * padding become 0. It compares what it gets. Of a tensor column that is scaled, the preprocessing passes on padding, as it was given, as mask_value,
  * and nothing else. */
+#include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
 
 #include <string.h>
@@ -11,6 +12,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     char text[64];
     const struct bp_shape *in = &node->in[0];
     node->out = *in;
+    node->padding = node->values[MASK_VALUE].number;
     if (in->rank < 0 || in->rank > 1) return 0;
     return bp_error_set(error, "", "masking needs a sequence (steps, features), but got %s", bp_shape_text(in, text, sizeof text));
 }
@@ -37,10 +39,8 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t width = width_of(node), rows = (size_t)pass->batch * (size_t)node->out.dims[0];
     if (!pass->d_x[0]) return;
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = i * width; j < (i + 1) * width; j++) {
-            const bp_real d = pass->mask_out[i] != 0 ? pass->d_a[j] : 0;
-            pass->d_x[0][j] = pass->keep_x[0] ? pass->d_x[0][j] + d : d;
-        }
+        for (size_t j = i * width; j < (i + 1) * width; j++)
+            bp_gradient_put(pass->keep_x[0], pass->mask_out[i] != 0 ? pass->d_a[j] : 0, &pass->d_x[0][j]);
 }
 
 static const struct bp_param params[PARAMS] = {

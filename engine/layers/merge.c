@@ -1,10 +1,6 @@
 /* merge.c - see merge.h. */
 #include "engine/layers/merge.h"
 
-#include "engine/kernels/kernels.h"
-
-#include <string.h>
-
 int bp_merge_shape(const struct bp_node *node, struct bp_shape *shape, struct bp_error *error) {
     char first[64], other[64];
     *shape = node->in[0];
@@ -23,10 +19,4 @@ int bp_merge_shape(const struct bp_node *node, struct bp_shape *shape, struct bp
                                 bp_shape_text(in, other, sizeof other));
     }
     return 0;
-}
-
-void bp_merge_give(const struct bp_pass *pass, int32_t i, size_t n, const bp_real *d) {
-    if (!pass->d_x[i]) return;
-    if (pass->keep_x[i]) bp_kernels()->scaled_add(n, 1, d, pass->d_x[i]);
-    else memcpy(pass->d_x[i], d, n * sizeof *d);
 }

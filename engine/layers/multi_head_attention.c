@@ -5,6 +5,7 @@
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
 #include "engine/layers/layer.h"
+#include "engine/layers/linear.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,6 +28,7 @@ static void add_tensors(struct bp_node *node, int32_t D, int32_t P) {
         kernel->fan_in = in;
         kernel->fan_out = out;
         kernel->penalised = true;
+        kernel->product = BP_PRODUCT_MATRIX;
     }
     for (int32_t i = 0; i < ROLES && node->values[USE_BIAS].number != 0; i++)
         bp_node_tensor(node, biases[i], 1, i == OUTPUT ? &D : &P)->initializer = &bp_initializer_zeros;
@@ -55,6 +57,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
         return bp_error_set(error, "/num_heads", "%d heads of %d over an input of %s have more than 2^31 - 1 numbers; use fewer or smaller ones",
                             (int)heads, (int)key_dim_of(node), bp_shape_text(in, text, sizeof text));
     add_tensors(node, in->dims[1], (int32_t)P);
+    node->positions = (int32_t)T;
     if (T <= 0) return 0;
     node->memo = node->scratch = (size_t)(4 * T * P + heads * T * T); /* q, k, v, o, P; or the gradients of the first four */
     node->shared_scratch = (size_t)(T * T);
@@ -91,54 +94,27 @@ static struct sizes sizes_of(const struct bp_node *node, const struct bp_pass *p
 
 /* ---- products ---------------------------------------------------------------------------------------------------- */
 
+/* The product with the kernel of a role: rows (B T, in) of `from`. */
+static struct bp_linear product_of(const struct sizes *s, const struct bp_pass *pass, int32_t role, const bp_real *from) {
+    struct bp_linear product = bp_linear_of(pass, s->B * s->T, role == OUTPUT ? s->P : s->D, role == OUTPUT ? s->D : s->P);
+    product.x = from;
+    product.W = pass->W[role];
+    return product;
+}
+
 /* to (B T, out) = from (B T, in) W + b. */
 static void project(const struct sizes *s, const struct bp_pass *pass, int32_t role, const bp_real *from, bp_real *to) {
-    const int32_t in = role == OUTPUT ? s->P : s->D, out = role == OUTPUT ? s->D : s->P;
-    const struct bp_gemm product = {.bfloat16 = pass->bfloat16,
-                                    .m = s->B * s->T,
-                                    .n = out,
-                                    .k = in,
-                                    .A = from,
-                                    .lda = in,
-                                    .B = pass->W[role],
-                                    .ldb = out,
-                                    .C = to,
-                                    .ldc = out,
-                                    .bias = s->biased ? pass->W[ROLES + role] : NULL};
-    bp_gemm(&product);
+    const struct bp_linear product = product_of(s, pass, role, from);
+    bp_linear_forward(&product, NULL, s->biased ? pass->W[ROLES + role] : NULL, to);
 }
 
 /* dW = from^T d; db = column sums of d; d_from = d W^T, stored or added, when wanted. */
 static void project_back(const struct sizes *s, const struct bp_pass *pass, int32_t role, const bp_real *from, const bp_real *d, bp_real *d_from,
                          bool keep) {
-    const int32_t in = role == OUTPUT ? s->P : s->D, out = role == OUTPUT ? s->D : s->P, rows = s->B * s->T;
-    const struct bp_gemm weights = {.transpose_a = true,
-                                    .bfloat16 = pass->bfloat16,
-                                    .add = pass->keep_W,
-                                    .m = in,
-                                    .n = out,
-                                    .k = rows,
-                                    .A = from,
-                                    .lda = in,
-                                    .B = d,
-                                    .ldb = out,
-                                    .C = pass->d_W[role],
-                                    .ldc = out};
-    const struct bp_gemm input = {.transpose_b = true,
-                                  .bfloat16 = pass->bfloat16,
-                                  .add = keep,
-                                  .m = rows,
-                                  .n = in,
-                                  .k = out,
-                                  .A = d,
-                                  .lda = out,
-                                  .B = pass->W[role],
-                                  .ldb = out,
-                                  .C = d_from,
-                                  .ldc = in};
-    bp_gemm(&weights);
-    if (s->biased) bp_kernels()->column_sums((size_t)rows, (size_t)out, d, pass->d_W[ROLES + role], pass->keep_W);
-    if (d_from) bp_gemm(&input);
+    const struct bp_linear product = product_of(s, pass, role, from);
+    bp_linear_weights(&product, pass->keep_W, d, pass->d_W[role]);
+    if (s->biased) bp_kernels()->column_sums((size_t)product.rows, (size_t)product.out, d, pass->d_W[ROLES + role], pass->keep_W);
+    if (d_from) bp_linear_input(&product, keep, d, d_from);
 }
 
 /* Where a sample's head begins in a buffer (B, T, P), and its shares. */

@@ -1,5 +1,6 @@
 /* multiply.c - a = x_0 x_1 ..., number by number, all of one shape (B, ...): gates and attention over channels. */
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 #include "engine/layers/merge.h"
 
 #include <string.h>
@@ -31,7 +32,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
             bp_kernels()->multiply(n, d, pass->x[k], pass->scratch, false);
             d = pass->scratch;
         }
-        bp_merge_give(pass, i, n, d);
+        bp_gradient_write(pass->keep_x[i], n, d, pass->d_x[i]);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "engine/layers/pool.h"
 
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 
 #include <string.h>
 
@@ -126,8 +127,7 @@ void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass
     const size_t C = (size_t)w.channels, positions = (size_t)positions_of(&w, pass);
     const bool masked = pass->mask[0] != NULL, add = pass->keep_x[0] || masked || !apart(&w);
     if (!pass->d_x[0]) return;
-    if (!pass->keep_x[0] && (add || !covered(&w)))
-        memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
+    if (add || !covered(&w)) bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]), pass->d_x[0]);
     if (masked) {
         bp_masked_max_backward(&w, pass);
         return;
@@ -177,7 +177,7 @@ void bp_average_pool_backward(const struct bp_node *node, const struct bp_pass *
     const struct bp_window w = window_of(node);
     const size_t C = (size_t)w.channels;
     if (!pass->d_x[0]) return;
-    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]) * sizeof(bp_real));
+    bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]), pass->d_x[0]);
     if (pass->mask[0]) {
         bp_masked_average_backward(&w, pass);
         return;

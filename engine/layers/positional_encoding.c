@@ -2,8 +2,8 @@
  * attention can tell where a step stands (Vaswani et al. 2017, m = 10000). P is worked out once a call: each frequency turns by a
  * constant angle from step to step. */
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
-#include "engine/layers/merge.h"
 
 #include <math.h>
 #include <string.h>
@@ -41,7 +41,7 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
 }
 
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {
-    bp_merge_give(pass, 0, (size_t)pass->batch * (size_t)bp_shape_size(&node->out), pass->d_a);
+    bp_gradient_write(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->out), pass->d_a, pass->d_x[0]);
 }
 
 static const struct bp_param params[PARAMS] = {

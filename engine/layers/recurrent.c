@@ -6,6 +6,8 @@
 
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
+#include "engine/layers/linear.h"
 
 #include <string.h>
 
@@ -47,12 +49,14 @@ static void add_tensors(struct bp_node *node, const struct bp_cell *cell, int32_
     recurrent->fan_in = H;
     kernel->fan_out = recurrent->fan_out = H; /* of each gate */
     kernel->penalised = recurrent->penalised = true;
+    kernel->product = recurrent->product = BP_PRODUCT_MATRIX;
     bias->initializer = cell->first_biases;
     bias->fan_in = features;
     bias->fan_out = all;
 }
 
-int bp_recurrent_plan(struct bp_node *node, const struct bp_cell *cell, struct bp_error *error) {
+int bp_recurrent_plan(struct bp_node *node, struct bp_error *error) {
+    const struct bp_cell *cell = node->ops->cell;
     char text[64];
     const struct bp_shape *in = &node->in[0];
     const int32_t H = (int32_t)node->values[UNITS].number, walks = node->values[BIDIRECTIONAL].number != 0 ? 2 : 1;
@@ -67,6 +71,8 @@ int bp_recurrent_plan(struct bp_node *node, const struct bp_cell *cell, struct b
     if (most * all > INT32_MAX || T * all > INT32_MAX)
         return bp_error_set(error, "/units", "%d units over an input of %s have more than 2^31 - 1 numbers; use fewer units", (int)H,
                             bp_shape_text(in, text, sizeof text));
+    node->bounds = cell->bounds;
+    node->positions = (int32_t)T;
     if (T <= 0 || F <= 0) return 0;
     for (int32_t i = 0; i < walks; i++) add_tensors(node, cell, in->dims[1], i > 0);
     const size_t kept = (size_t)(T * (all + 2 * H));
@@ -91,7 +97,8 @@ struct walk {
     bp_real *d_W, *d_U, *d_b;
 };
 
-static struct walk walk_of(const struct bp_node *node, const struct bp_pass *pass, const struct bp_cell *cell, int32_t which) {
+static struct walk walk_of(const struct bp_node *node, const struct bp_pass *pass, int32_t which) {
+    const struct bp_cell *cell = node->ops->cell;
     const int32_t H = (int32_t)node->values[UNITS].number, first = which * TENSORS;
     struct walk w = {.cell = cell, .B = pass->batch, .T = node->in[0].dims[0], .F = node->in[0].dims[1], .H = H, .all = cell->gates * H};
     const size_t steps = (size_t)w.B * (size_t)w.T, kept = steps * (size_t)(w.all + 2 * H);
@@ -138,21 +145,26 @@ static bool hidden(const struct walk *w, const struct bp_pass *pass, int32_t i, 
     return pass->mask[0] && pass->mask[0][(size_t)i * (size_t)w->T + (size_t)t] == 0;
 }
 
+/* x W + b of all steps at once. */
+static struct bp_linear input_of(const struct walk *w, const struct bp_pass *pass) {
+    struct bp_linear input = bp_linear_of(pass, w->B * w->T, w->F, w->all);
+    input.x = pass->x[0];
+    input.W = w->W;
+    return input;
+}
+
+/* One step of one sample: the gates that only add what comes from the input and from the state are added up here, the rest is the cell's. */
+static void step(const struct walk *w, bp_real *z, const bp_real *r, const bp_real *h_before, const bp_real *c_before, bp_real *h, bp_real *c) {
+    const size_t H = (size_t)w->H, joined = (size_t)w->cell->joined * H;
+    for (size_t j = 0; j < joined; j++) z[j] += r[j];
+    w->cell->forward(H, z, r, h_before, c_before, h, c);
+}
+
 static void walk_forward(const struct walk *w, const struct bp_pass *pass) {
     const size_t all = (size_t)w->all, H = (size_t)w->H;
     bp_real *r = w->work; /* (B, G H) */
-    const struct bp_gemm input = {.bfloat16 = pass->bfloat16,
-                                  .m = w->B * w->T,
-                                  .n = w->all,
-                                  .k = w->F,
-                                  .A = pass->x[0],
-                                  .lda = w->F,
-                                  .B = w->W,
-                                  .ldb = w->all,
-                                  .C = w->gates,
-                                  .ldc = w->all,
-                                  .bias = w->b};
-    bp_gemm(&input);
+    const struct bp_linear input = input_of(w, pass);
+    bp_linear_forward(&input, NULL, w->b, w->gates);
     for (int32_t s = 0; s < w->T; s++) {
         const int32_t t = time_at(w, s);
         if (s == 0) {
@@ -178,7 +190,7 @@ static void walk_forward(const struct walk *w, const struct bp_pass *pass) {
                 memcpy(h, h_before, H * sizeof *h);
                 memcpy(c, c_before, H * sizeof *c);
             } else {
-                w->cell->forward(H, w->gates + row_at(w, i, t, w->all), r + (size_t)i * all, h_before, c_before, h, c);
+                step(w, w->gates + row_at(w, i, t, w->all), r + (size_t)i * all, h_before, c_before, h, c);
             }
             if (w->sequences || s + 1 == w->T) memcpy(pass->a + output_at(w, i, t), h, H * sizeof *h);
         }
@@ -190,7 +202,7 @@ static void walk_backward(const struct walk *w, const struct bp_pass *pass, bp_r
     const size_t all = (size_t)w->all, H = (size_t)w->H, states = (size_t)w->B * H;
     bp_real *d_h = w->work + 2 * (size_t)w->B * (size_t)w->T * all, *d_c = d_h + states; /* (B, H) */
     memset(d_h, 0, 2 * states * sizeof *d_h);
-    if (!pass->keep_W) memset(w->d_U, 0, H * all * sizeof *w->d_U);
+    bp_gradient_begin(pass->keep_W, H * all, w->d_U);
     for (int32_t s = w->T - 1; s >= 0; s--) {
         const int32_t t = time_at(w, s);
         for (int32_t i = 0; i < w->B; i++) {
@@ -239,48 +251,26 @@ static int32_t walks_of(const struct bp_node *node) {
     return node->values[BIDIRECTIONAL].number != 0 ? 2 : 1;
 }
 
-void bp_recurrent_forward(const struct bp_node *node, const struct bp_pass *pass, const struct bp_cell *cell) {
+void bp_recurrent_forward(const struct bp_node *node, const struct bp_pass *pass) {
     for (int32_t i = 0; i < walks_of(node); i++) {
-        const struct walk w = walk_of(node, pass, cell, i);
+        const struct walk w = walk_of(node, pass, i);
         walk_forward(&w, pass);
     }
 }
 
 /* db = column sums of dz; dW = x^T dz; dx = dz W^T, over all steps at once. */
-void bp_recurrent_backward(const struct bp_node *node, const struct bp_pass *pass, const struct bp_cell *cell) {
+void bp_recurrent_backward(const struct bp_node *node, const struct bp_pass *pass) {
+    const struct bp_cell *cell = node->ops->cell;
     for (int32_t i = 0; i < walks_of(node); i++) {
-        const struct walk w = walk_of(node, pass, cell, i);
+        const struct walk w = walk_of(node, pass, i);
         const int32_t steps = w.B * w.T;
         const size_t all = (size_t)w.all;
         bp_real *d_z = w.work, *d_r = cell->apart ? d_z + (size_t)steps * all : d_z; /* (B, T, G H) */
         walk_backward(&w, pass, d_z, d_r);
         bp_kernels()->column_sums((size_t)steps, all, d_z, w.d_b, pass->keep_W);
         if (cell->apart) bp_kernels()->column_sums((size_t)steps, all, d_r, w.d_b + all, pass->keep_W);
-        const struct bp_gemm weights = {.transpose_a = true,
-                                        .bfloat16 = pass->bfloat16,
-                                        .add = pass->keep_W,
-                                        .m = w.F,
-                                        .n = w.all,
-                                        .k = steps,
-                                        .A = pass->x[0],
-                                        .lda = w.F,
-                                        .B = d_z,
-                                        .ldb = w.all,
-                                        .C = w.d_W,
-                                        .ldc = w.all};
-        const struct bp_gemm input = {.transpose_b = true,
-                                      .bfloat16 = pass->bfloat16,
-                                      .add = pass->keep_x[0] || i > 0,
-                                      .m = steps,
-                                      .n = w.F,
-                                      .k = w.all,
-                                      .A = d_z,
-                                      .lda = w.all,
-                                      .B = w.W,
-                                      .ldb = w.all,
-                                      .C = pass->d_x[0],
-                                      .ldc = w.F};
-        bp_gemm(&weights);
-        if (pass->d_x[0]) bp_gemm(&input);
+        const struct bp_linear input = input_of(&w, pass);
+        bp_linear_weights(&input, pass->keep_W, d_z, w.d_W);
+        if (pass->d_x[0]) bp_linear_input(&input, pass->keep_x[0] || i > 0, d_z, pass->d_x[0]);
     }
 }

@@ -2,8 +2,7 @@
  * dropout.c; backward draws it again. Cells that get no weight are not read, so a map by whole cells only copies, and what is not a number does
  * not spread. */
 #include "engine/layers/warp.h"
-
-#include "engine/layers/merge.h"
+#include "engine/layers/gradient.h"
 
 #include <math.h>
 #include <string.h>
@@ -105,9 +104,9 @@ void bp_warp_backward(const struct bp_node *node, const struct bp_pass *pass, co
     const size_t n = (size_t)pass->batch * (size_t)bp_shape_size(&node->out);
     if (!pass->d_x[0]) return;
     if (!pass->training) {
-        bp_merge_give(pass, 0, n, pass->d_a);
+        bp_gradient_write(pass->keep_x[0], n, pass->d_a, pass->d_x[0]);
         return;
     }
-    if (!pass->keep_x[0]) memset(pass->d_x[0], 0, n * sizeof(bp_real));
+    bp_gradient_begin(pass->keep_x[0], n, pass->d_x[0]);
     for (int32_t i = 0; i < pass->batch; i++) warp_image(node, pass, warping, i, pass->d_x[0]);
 }

@@ -2,10 +2,13 @@
  * position is a sample.
  * loss = max(z, 0) - z y + ln(1 + e^-|z|), which neither overflows nor cancels; dz = p - y.
  * Of shares: z, y (B, width), each y from 0 to 1 by itself; the mean over the numbers of a sample, as torch.nn.BCEWithLogitsLoss. */
+#include "engine/activations/activation.h"
 #include "engine/kernels/kernels.h"
 #include "engine/losses/sample.h"
 
 #include <math.h>
+
+extern const struct bp_activation_ops bp_activation_sigmoid;
 
 static int check(const struct bp_value *values, const struct bp_shape *output, struct bp_error *error) {
     (void)values;
@@ -50,7 +53,7 @@ static const struct bp_loss_ops of_shares = {
     .entry = {.name = "binary_cross_entropy", .summary = "Cross-entropy of sigmoid from the shares that the target gives"},
     .target = BP_TARGET_VALUES,
     .range = BP_RANGE_PARTS,
-    .head = "sigmoid",
+    .head = &bp_activation_sigmoid,
     .evaluate = evaluate_shares,
 };
 
@@ -60,7 +63,7 @@ const struct bp_loss_ops bp_loss_binary_cross_entropy = {
               .summary = "Cross-entropy of sigmoid: for two classes and a single output, or for numbers from 0 to 1, each by itself"},
     .target = BP_TARGET_CLASS,
     .shares = &of_shares,
-    .head = "sigmoid",
+    .head = &bp_activation_sigmoid,
     .check = check,
     .evaluate = evaluate,
 };

@@ -2,10 +2,13 @@
  * y (B, 1) class numbers; of an output (..., classes) each position is a sample.
  * Of shares: - sum of y ln p, y (B, classes) the shares that p should have; dz = p (sum of y) - y, as torch.nn.CrossEntropyLoss with
  * probabilities. Smoothing s makes (1 - s) y + s / classes of y. A negative share makes it not a number. */
+#include "engine/activations/activation.h"
 #include "engine/kernels/kernels.h"
 #include "engine/losses/sample.h"
 
 #include <math.h>
+
+extern const struct bp_activation_ops bp_activation_softmax;
 
 enum { LABEL_SMOOTHING, PARAMS };
 
@@ -105,7 +108,7 @@ static const struct bp_loss_ops of_shares = {
               .params_count = PARAMS},
     .target = BP_TARGET_VALUES,
     .range = BP_RANGE_SHARES,
-    .head = "softmax",
+    .head = &bp_activation_softmax,
     .check = check_shares,
     .evaluate = evaluate_shares,
 };
@@ -117,7 +120,7 @@ const struct bp_loss_ops bp_loss_cross_entropy = {
               .params_count = PARAMS},
     .target = BP_TARGET_CLASS,
     .shares = &of_shares,
-    .head = "softmax",
+    .head = &bp_activation_softmax,
     .check = check,
     .evaluate = evaluate,
 };

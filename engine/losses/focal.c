@@ -1,10 +1,13 @@
 /* focal.c - -(1 - p)^gamma ln p of the true class, p from the softmax of z (B, classes); y (B, 1) class numbers (Lin et al. 2017): what is
  * known already counts less. With l = ln p = z_y - ln(sum of e^z): dL/dl = gamma (1 - p)^(gamma - 1) p l - (1 - p)^gamma,
  * dl/dz_j = [j = y] - p_j. gamma 0 is cross_entropy. */
+#include "engine/activations/activation.h"
 #include "engine/kernels/kernels.h"
 #include "engine/losses/sample.h"
 
 #include <math.h>
+
+extern const struct bp_activation_ops bp_activation_softmax;
 
 enum { GAMMA, PARAMS };
 
@@ -46,7 +49,7 @@ const struct bp_loss_ops bp_loss_focal = {
               .params = params,
               .params_count = PARAMS},
     .target = BP_TARGET_CLASS,
-    .head = "softmax",
+    .head = &bp_activation_softmax,
     .check = check,
     .evaluate = evaluate,
 };

@@ -1,9 +1,12 @@
 /* kl_divergence.c - sum over the classes of y ln(y / p), p the softmax of z; z, y (B, classes), y the shares that p should have.
  * ln p = z - ln(sum of e^z), so that it neither overflows nor cancels; dz = p (sum of y) - y. A negative share makes it not a number. */
+#include "engine/activations/activation.h"
 #include "engine/kernels/kernels.h"
 #include "engine/losses/sample.h"
 
 #include <math.h>
+
+extern const struct bp_activation_ops bp_activation_softmax;
 
 static int check(const struct bp_value *values, const struct bp_shape *output, struct bp_error *error) {
     (void)values;
@@ -40,7 +43,7 @@ const struct bp_loss_ops bp_loss_kl_divergence = {
     .entry = {.name = "kl_divergence", .summary = "Kullback-Leibler divergence of softmax from the shares that the target gives"},
     .target = BP_TARGET_VALUES,
     .range = BP_RANGE_SHARES,
-    .head = "softmax",
+    .head = &bp_activation_softmax,
     .check = check,
     .evaluate = evaluate,
 };

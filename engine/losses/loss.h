@@ -7,6 +7,8 @@
 
 #include "engine/base/registry.h"
 
+struct bp_activation_ops;
+
 enum bp_target {
     BP_TARGET_VALUES, /* y: (B, width / outputs per target) numbers, shaped like the output (one-hot for classes) */
     BP_TARGET_CLASS   /* y: (B, positions) the number of the class, 0.. An output (classes) has one position, an output (..., classes) one for each
@@ -51,7 +53,7 @@ struct bp_loss_ops {
     struct bp_entry entry;
     enum bp_target target;
     enum bp_range range;
-    const char *head; /* activation it fuses, or NULL */
+    const struct bp_activation_ops *head; /* activation it fuses, or NULL */
     bool kinked;
     /* Optional, of a loss of classes: the same loss of targets that are shares, (B, width) numbers instead of a class; same parameters, same head. It
      * is no entry of its own: an output whose targets are shares gets it in the place of this one. */

@@ -6,13 +6,6 @@
 /* A start and the first calls of a dozen shapes take about as long as this many multiplications by other means, ten times over. */
 #define REPAID 2e10
 
-/* Positions at which a layer uses its kernel, in one sample: the cells of its output but for the last axis; the steps of a sequence. */
-static int64_t positions_of(const struct bp_node *node) {
-    const struct bp_shape *in = &node->in[0], *out = &node->out;
-    const int64_t cells = out->rank > 0 ? bp_shape_size(out) / out->dims[out->rank - 1] : 1;
-    return in->rank == 2 && out->rank == 1 ? in->dims[0] : cells;
-}
-
 /* The product of a layer's kernel W with what it reads, forward; numbers of x and y of one sample. */
 struct product {
     bool convolution;
@@ -21,11 +14,12 @@ struct product {
 
 /* Whether the node's t-th tensor is such a kernel. */
 static bool product_of(const struct bp_node *node, int32_t t, struct product *p) {
-    const struct bp_shape *kernel = &node->tensors[t].shape;
-    if (kernel->rank < 2) return false;
-    p->convolution = kernel->rank > 2;
+    const struct bp_tensor *tensor = &node->tensors[t];
+    const struct bp_shape *kernel = &tensor->shape;
+    if (tensor->product == BP_PRODUCT_NONE) return false;
+    p->convolution = tensor->product == BP_PRODUCT_CONVOLUTION;
     p->W = bp_shape_size(kernel);
-    p->positions = positions_of(node);
+    p->positions = node->positions;
     p->x = bp_shape_size(&node->in[0]);
     p->y = p->positions * kernel->dims[kernel->rank - 1];
     return true;

@@ -182,7 +182,7 @@ static int report_cycle(const struct bp_graph *graph, const struct bp_links *lin
 static int find_order(const struct bp_graph *graph, struct bp_links *links, struct bp_error *error) {
     const int32_t inputs = graph->inputs_count, total = inputs + graph->layers_count;
     bool *done = calloc((size_t)total, sizeof *done);
-    if (!done) return bp_error_set(error, "", "no memory for a network of %d layers", (int)graph->layers_count);
+    if (!done) return bp_error_memory(error, "no memory for a network of %d layers", (int)graph->layers_count);
     for (int32_t i = 0; i < inputs; i++) done[i] = true;
     int32_t count = 0, before = -1, result = 0;
     while (count < graph->layers_count && count != before) {
@@ -231,7 +231,7 @@ int bp_links_resolve(const struct bp_graph *graph, struct bp_links *links, struc
     links->inputs_count = calloc(total, sizeof *links->inputs_count);
     links->order = calloc(total, sizeof *links->order);
     if (!links->names || !links->inputs || !links->inputs_count || !links->order)
-        return bp_error_set(error, "", "no memory for a network of %d layers", (int)graph->layers_count);
+        return bp_error_memory(error, "no memory for a network of %d layers", (int)graph->layers_count);
     if (give_names(graph, links, error)) return -1;
     for (int32_t node = graph->inputs_count; node < (int32_t)total; node++)
         if (link_layer(graph, links, node, error)) return -1;

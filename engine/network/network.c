@@ -8,22 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct bp_tensor *bp_node_tensor(struct bp_node *node, const char *name, int32_t rank, const int32_t *dims) {
-    struct bp_tensor *tensor = &node->tensors[node->tensors_count++];
-    *tensor = (struct bp_tensor){.shape.rank = rank};
-    snprintf(tensor->name, sizeof tensor->name, "%s", name);
-    memcpy(tensor->shape.dims, dims, (size_t)rank * sizeof *dims);
-    return tensor;
-}
-
-extern const struct bp_activation_ops bp_activation_linear;
-
-void bp_node_activate(struct bp_node *node, const struct bp_value *asked) {
-    if (!asked->entry || asked->entry == &bp_activation_linear.entry) return;
-    node->activation = (const struct bp_activation_ops *)asked->entry;
-    memcpy(node->activation_numbers, asked->entry_numbers, sizeof node->activation_numbers);
-}
-
 /* ---- one layer --------------------------------------------------------------------------------------------------- */
 
 /* The layer's own words, with its name, and those of what it reads. */
@@ -37,7 +21,7 @@ static int explain(const struct bp_network *net, const struct bp_node *node, con
                  known ? " of shape " : "", known ? bp_shape_text(&from->out, shape, sizeof shape) : "");
     }
     snprintf(pointer, sizeof pointer, "/layers/%d%.128s", (int)net->layer_of[node - net->nodes], cause->pointer);
-    return bp_error_set(error, pointer, "layer \"%s\" (it reads %s): %s", node->name, reads, cause->message);
+    return bp_error_wrap(error, cause, pointer, "layer \"%s\" (it reads %s): %s", node->name, reads, cause->message);
 }
 
 static int32_t steps_of(const struct bp_shape *shape) {
@@ -125,23 +109,23 @@ static int refuse_reader(const struct bp_network *net, const struct bp_node *fun
         return bp_error_set(error, pointer,
                             "the loss %s of the output \"%s\" fuses the %s of layer \"%s\", but \"%s\" is an output of its own; let both read the "
                             "layer before it",
-                            output->loss->entry.name, net->nodes[output->node].name, output->loss->head, function->name, reader->name);
+                            output->loss->entry.name, net->nodes[output->node].name, output->loss->head->entry.name, function->name, reader->name);
     return bp_error_set(error, pointer,
                         "the loss %s fuses the %s of the output layer \"%s\", so layer \"%s\" cannot read it; let both read the layer before it",
-                        output->loss->entry.name, output->loss->head, function->name, reader->name);
+                        output->loss->entry.name, output->loss->head->entry.name, function->name, reader->name);
 }
 
 static int fuse_head(struct bp_network *net, struct bp_output *output, struct bp_error *error) {
     char pointer[64];
     struct bp_node *node = last_function(net, output);
     const struct bp_shape *in = &node->out, *out = &net->nodes[output->node].out;
-    output->head = (const struct bp_activation_ops *)bp_family_find(&bp_activations, output->loss->head);
+    output->head = output->loss->head;
     output->head_implied = !node->activation;
     const bool same_rows = in == out || (in->rank > 0 && out->rank > 0 && in->dims[in->rank - 1] == out->dims[out->rank - 1]);
     snprintf(pointer, sizeof pointer, "/layers/%d/activation", (int)net->layer_of[node - net->nodes]);
     if (node->activation && (node->activation != output->head || !same_rows))
         return bp_error_set(error, pointer, "the loss %s expects %s, or no activation, at the output layer \"%s\", but its activation is %s%s",
-                            output->loss->entry.name, output->loss->head, node->name, node->activation->entry.name,
+                            output->loss->entry.name, output->loss->head->entry.name, node->name, node->activation->entry.name,
                             same_rows ? "" : " before a reshape");
     if (refuse_reader(net, node, output, pointer, error)) return -1;
     node->activation = NULL;
@@ -169,7 +153,7 @@ static int attach_loss(struct bp_network *net, const struct bp_graph_output *ask
         struct bp_error cause = {0};
         snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[output->node]);
         if (bp_loss_check(output->loss, output->values, &node->out, &cause))
-            return bp_error_set(error, pointer, "output layer \"%s\": %s", node->name, cause.message);
+            return bp_error_wrap(error, &cause, pointer, "output layer \"%s\": %s", node->name, cause.message);
     }
     return 0;
 }
@@ -190,14 +174,14 @@ static int allocate(struct bp_network **network, int32_t nodes, struct bp_error 
         net->nodes = calloc((size_t)nodes, sizeof *net->nodes);
         net->layer_of = calloc((size_t)nodes, sizeof *net->layer_of);
     }
-    if (!net || !net->nodes || !net->layer_of) return bp_error_set(error, "", "no memory for a network of %d layers", (int)nodes);
+    if (!net || !net->nodes || !net->layer_of) return bp_error_memory(error, "no memory for a network of %d layers", (int)nodes);
     return 0;
 }
 
 /* Puts inputs and layers in computing order: links->order tells which layer comes where. */
 static int arrange(struct bp_network *net, const struct bp_graph *graph, const struct bp_links *links, struct bp_error *error) {
     int32_t *place = calloc((size_t)net->nodes_count, sizeof *place); /* place[number while planning] = node */
-    if (!place) return bp_error_set(error, "", "no memory for a network of %d layers", (int)net->nodes_count);
+    if (!place) return bp_error_memory(error, "no memory for a network of %d layers", (int)net->nodes_count);
     net->inputs_count = graph->inputs_count;
     for (int32_t i = 0; i < graph->inputs_count; i++) {
         net->nodes[i].out = graph->inputs[i].shape;

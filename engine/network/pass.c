@@ -1,6 +1,7 @@
 /* pass.c - forward through the nodes in order, backward in reverse. Both cannot fail and allocate nothing.
  * Gradients of a node with several readers: the first to come back stores, the others add (`written`). */
 #include "engine/kernels/kernels.h"
+#include "engine/layers/gradient.h"
 #include "engine/network/workspace.h"
 
 #include <math.h>
@@ -175,8 +176,7 @@ static void backward_view(struct bp_workspace *ws, int32_t at, int32_t batch) {
     const int32_t from = ws->network->nodes[at].inputs[0], owner = ws->owner[from];
     const size_t n = (size_t)batch * (size_t)bp_shape_size(&ws->network->nodes[at].out);
     if (ws->owner[at] != at) return;
-    if (ws->written[owner]) bp_kernels()->scaled_add(n, 1, ws->d[at], ws->d[from]);
-    else memcpy(ws->d[from], ws->d[at], n * sizeof(bp_real));
+    bp_gradient_write(ws->written[owner], n, ws->d[at], ws->d[from]);
     ws->written[owner] = true;
 }
 

@@ -147,8 +147,8 @@ int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool t
     return 0;
 no_memory:
     bp_workspace_free(ws);
-    return bp_error_set(error, "", "no memory: a workspace for %d samples takes %zu bytes; use a smaller batch", (int)batch_max,
-                        bp_workspace_bytes(network, batch_max, training));
+    return bp_error_memory(error, "no memory: a workspace for %d samples takes %zu bytes; use a smaller batch", (int)batch_max,
+                           bp_workspace_bytes(network, batch_max, training));
 }
 
 void bp_workspace_precision(struct bp_workspace *workspace, enum bp_precision precision) {

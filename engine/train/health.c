@@ -26,7 +26,7 @@ int bp_health_new(struct bp_trainer *trainer, struct bp_error *error) {
     int32_t widest = 1;
     trainer->health = calloc((size_t)net->nodes_count, sizeof *trainer->health);
     trainer->health_nodes = calloc((size_t)net->nodes_count, sizeof *trainer->health_nodes);
-    if (!trainer->health || !trainer->health_nodes) return bp_error_set(error, "", "no memory for a trainer");
+    if (!trainer->health || !trainer->health_nodes) return bp_error_memory(error, "no memory for a trainer");
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++) {
         const struct bp_node *node = &net->nodes[i];
         if (node->ops->view) continue;
@@ -36,7 +36,7 @@ int bp_health_new(struct bp_trainer *trainer, struct bp_error *error) {
     }
     bp_health_clear(trainer);
     trainer->alive = calloc((size_t)widest, sizeof *trainer->alive);
-    return trainer->alive ? 0 : bp_error_set(error, "", "no memory for a trainer");
+    return trainer->alive ? 0 : bp_error_memory(error, "no memory for a trainer");
 }
 
 /* The activations of one layer over all shards. */
@@ -44,8 +44,8 @@ static void look_at(struct bp_trainer *trainer, int32_t at, struct bp_health *he
     const struct bp_node *node = &trainer->network->nodes[at];
     const struct bp_activation_ops *f = node->activation;
     const size_t units = (size_t)units_of(node), size = (size_t)bp_shape_size(&node->out);
-    const bool rectifies = f && f->rectifies, bounded = f && f->high > f->low;
-    const double edge = bounded ? (f->high - f->low) * BOUND : 0;
+    const bool rectifies = f && f->rectifies, bounded = f && f->saturates;
+    const double edge = bounded ? (f->bounds.high - f->bounds.low) * BOUND : 0;
     double sum = 0, squares = 0, count = 0, outside = 0, dead = 0;
     memset(trainer->alive, 0, units * sizeof *trainer->alive);
     for (int32_t s = 0; s < trainer->work.active; s++) {
@@ -58,7 +58,7 @@ static void look_at(struct bp_trainer *trainer, int32_t at, struct bp_health *he
                 row_squares += (double)a[j] * (double)a[j];
             }
             for (size_t j = 0; rectifies && j < units; j++) trainer->alive[j] = trainer->alive[j] || a[j] != 0;
-            for (size_t j = 0; bounded && j < units; j++) outside += (double)a[j] < f->low + edge || (double)a[j] > f->high - edge;
+            for (size_t j = 0; bounded && j < units; j++) outside += (double)a[j] < f->bounds.low + edge || (double)a[j] > f->bounds.high - edge;
             sum += row;
             squares += row_squares;
         }

@@ -93,16 +93,16 @@ static int32_t behind_views(const struct bp_network *net, int32_t node) {
 }
 
 /* What a node ends with; an output's may have moved into its loss. NULL: nothing. */
-static const struct bp_entry *activation_of(const struct bp_network *net, int32_t node) {
+static const struct bp_activation_ops *activation_of(const struct bp_network *net, int32_t node) {
     if (node < net->inputs_count) return NULL;
     for (int32_t o = 0; o < net->outputs_count; o++)
-        if (net->outputs[o].node == node && net->outputs[o].head && !net->outputs[o].head_implied) return &net->outputs[o].head->entry;
-    return net->nodes[node].activation ? &net->nodes[node].activation->entry : NULL;
+        if (net->outputs[o].node == node && net->outputs[o].head && !net->outputs[o].head_implied) return net->outputs[o].head;
+    return net->nodes[node].activation;
 }
 
 static bool is_squashed(const struct bp_network *net, int32_t node) {
-    const struct bp_entry *a = activation_of(net, node);
-    return a && (strcmp(a->name, "softmax") == 0 || strcmp(a->name, "log_softmax") == 0 || strcmp(a->name, "sigmoid") == 0);
+    const struct bp_activation_ops *a = activation_of(net, node);
+    return a && a->probabilities != BP_PROBABILITIES_NONE;
 }
 
 static void check_layers(struct resolving *r) {
@@ -116,11 +116,11 @@ static void check_layers(struct resolving *r) {
                 "layer \"%s\" (embedding) takes whole numbers from 0 to %d as indices, but layer \"%s\" (%s) gives it any numbers; let it read an "
                 "input",
                 node->name, node->indices - 1, net->nodes[from].name, net->nodes[from].ops->entry.name);
-        const struct bp_entry *own = activation_of(net, i);
-        if (own && strcmp(own->name, "softmax") == 0 && node->ops->entry.params_count < 2 && is_squashed(net, from))
+        const struct bp_activation_ops *own = activation_of(net, i);
+        if (own && own->probabilities == BP_PROBABILITIES_SHARED && node->ops->activation_only && is_squashed(net, from))
             layer_problem(r, i,
                           "layer \"%s\" is a softmax of what layer \"%s\" has put through %s already: it would be nearly even; remove one of them",
-                          node->name, net->nodes[from].name, activation_of(net, from)->name);
+                          node->name, net->nodes[from].name, activation_of(net, from)->entry.name);
     }
 }
 
@@ -133,7 +133,7 @@ static void check_scores(struct resolving *r) {
         layer_problem(r, node,
                       "the loss %s compares scores of any size, but the output layer \"%s\" holds them within %s; make it linear, or use the loss "
                       "cross_entropy",
-                      net->outputs[o].loss->entry.name, net->nodes[node].name, activation_of(net, node)->name);
+                      net->outputs[o].loss->entry.name, net->nodes[node].name, activation_of(net, node)->entry.name);
     }
 }
 

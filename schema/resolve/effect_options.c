@@ -31,7 +31,7 @@ static int64_t batch_rows(const struct resolving *r) {
 }
 
 static int64_t batches_of(const struct resolving *r) {
-    return (r->split.train_count + r->training->options.batch_size - 1) / r->training->options.batch_size;
+    return bp_steps(r->split.train_count, r->training->options.batch_size);
 }
 
 static int64_t updates_of(const struct resolving *r) {

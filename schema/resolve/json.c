@@ -50,8 +50,8 @@ bool schema_training_scores(const struct schema_training *t, int32_t o) {
     if (!t->preprocessing->targets[t->preprocessing->outputs[o].first].classification) return false;
     if (net->outputs[o].loss->scores) return true;
     while (node->ops && node->ops->view) node = &net->nodes[node->inputs[0]];
-    const struct bp_entry *last = net->outputs[o].head ? &net->outputs[o].head->entry : node->activation ? &node->activation->entry : NULL;
-    return !last || (strcmp(last->name, "softmax") != 0 && strcmp(last->name, "sigmoid") != 0);
+    const struct bp_activation_ops *last = net->outputs[o].head ? net->outputs[o].head : node->activation;
+    return !last || (last->probabilities != BP_PROBABILITIES_SHARED && last->probabilities != BP_PROBABILITIES_EACH);
 }
 
 /* Is there one output per label (one for two labels), or those of its values? Predictions are read out on the strength of it. */
@@ -96,13 +96,14 @@ struct bp_graph schema_training_graph(const struct schema_definition *d, const s
 struct schema_training *schema_training_decode(const json_t *json, struct bp_error *error) {
     struct schema_problems problems = {0};
     struct schema_training *t = calloc(1, sizeof *t);
-    if (!t) return bp_error_set(error, "", "out of memory"), NULL;
+    if (!t) return bp_error_memory(error, "out of memory"), NULL;
     t->warnings = json_array();
     t->definition = schema_definition_decode(json_object_get(json, "definition"), "/definition", NULL, &problems);
     const json_t *options = json_object_get(json, "options");
     if (t->definition && (!json_is_object(options) || schema_options_decode(options, "/options", NULL, &t->options, &problems) != 0))
         bp_error_set(error, "/options", "the options are damaged");
-    if (problems.count > 0) bp_error_set(error, problems.items[0].pointer ? problems.items[0].pointer : "", "%s", problems.items[0].detail);
+    const struct bp_error cause = {.code = problems.code};
+    if (problems.count > 0) bp_error_wrap(error, &cause, problems.items[0].pointer, "%s", problems.items[0].detail);
     schema_problems_clear(&problems);
     if (t->definition) t->preprocessing = schema_preprocessing_decode(json_object_get(json, "preprocessing"), error);
     if (!t->preprocessing || (error && error->message[0])) goto failed;

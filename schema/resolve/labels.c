@@ -27,7 +27,7 @@ int32_t resolving_labels_count(const struct resolving *r, int32_t o) {
 
 /* Each number by itself is a probability: binary_cross_entropy. */
 static bool learns_labels(const struct bp_loss_ops *loss) {
-    return loss && loss->shares && is(loss->head, "sigmoid");
+    return loss && loss->shares && loss->head && loss->head->probabilities == BP_PROBABILITIES_EACH;
 }
 
 bool resolving_labels_together(const struct resolving *r, int32_t first, int32_t count, const struct bp_loss_ops *loss) {

@@ -30,8 +30,7 @@ static struct schema_fit training_rows(const struct resolving *r) {
 
 static void problem(struct resolving *r, const struct bp_error *error) {
     char where[RESOLVING_POINTER_MAX];
-    schema_problem_add(r->problems, resolving_place(r, error->pointer[0] ? error->pointer + 1 : "features", where, sizeof where), "%s",
-                       error->message);
+    schema_problem_error(r->problems, resolving_place(r, error->pointer[0] ? error->pointer + 1 : "features", where, sizeof where), error);
 }
 
 static void mask_input(struct resolving *r, const struct bp_network *net, const struct bp_node *node) {
@@ -45,7 +44,7 @@ static void mask_input(struct resolving *r, const struct bp_network *net, const 
                        node->name);
     if (i < 0) return;
     struct schema_feature *f = &r->training->preprocessing->features[i];
-    const double value = node->values[0].number; /* its only parameter */
+    const double value = node->padding;
     if (f->masked && f->mask_value != value)
         bp_error_set(&error, "/features", "column \"%.60s\" is read by two masking layers, with mask_value %.9g and %.9g: use one", f->name,
                      f->mask_value, value);
@@ -57,10 +56,10 @@ static void mask_input(struct resolving *r, const struct bp_network *net, const 
 void resolving_masks(struct resolving *r) {
     const struct schema_definition *d = r->training->definition;
     bool any = false;
-    for (int32_t i = 0; i < d->layers_count; i++) any = any || strcmp(d->layers[i].ops->entry.name, "masking") == 0;
+    for (int32_t i = 0; i < d->layers_count; i++) any = any || d->layers[i].ops->mask == BP_MASK_MAKE;
     struct bp_network *net = any ? resolving_plan(r, false) : NULL;
     for (int32_t k = net ? net->inputs_count : 0; net && k < net->nodes_count; k++)
-        if (strcmp(net->nodes[k].ops->entry.name, "masking") == 0) mask_input(r, net, &net->nodes[k]);
+        if (net->nodes[k].ops->mask == BP_MASK_MAKE) mask_input(r, net, &net->nodes[k]);
     bp_network_free(net);
 }
 
@@ -87,7 +86,7 @@ static bool collect(struct padding *p, const struct bp_network *net, int32_t at)
     }
     const int32_t i = tensor_of(p->r, input_of(net, node));
     if (i < 0 || p->count == BP_INPUTS_MAX) return false;
-    p->values[p->count] = node->indices ? 0 : node->values[0].number; /* an embedding's padding is the index 0 */
+    p->values[p->count] = node->padding;
     p->features[p->count++] = i;
     return true;
 }
@@ -121,7 +120,7 @@ static void fit_target(struct resolving *r, struct schema_target *t, int32_t col
     struct schema_tensor_fit how = {
         .name = t->name, .pointer = "/target", .shape = t->shape, .hidden = hide_steps, .context = padding, .channels = t->channels};
     padding->cell = malloc((size_t)most * sizeof *padding->cell);
-    const int failed = padding->cell ? schema_tensor_fit(&how, &fit, column, &error) : bp_error_set(&error, "", "out of memory");
+    const int failed = padding->cell ? schema_tensor_fit(&how, &fit, column, &error) : bp_error_memory(&error, "out of memory");
     if (padding->cell) {
         t->channels = how.channels;
         t->channels_count = how.channels_count;

@@ -66,6 +66,11 @@ static void set_loss(struct resolving *r, int32_t o, const char *name) {
     else d->loss = loss;
 }
 
+/* Whether the loss takes each output for the probability of a yes of its own. */
+static bool of_each(const struct bp_loss_ops *loss) {
+    return loss->head && loss->head->probabilities == BP_PROBABILITIES_EACH;
+}
+
 /* Where the loss of an output is said. */
 static const char *loss_place(const struct resolving *r, int32_t o, char *out, size_t size) {
     char map[RESOLVING_POINTER_MAX];
@@ -95,7 +100,7 @@ static void check_loss(struct resolving *r, int32_t o) {
         resolving_check_labels(r, o, loss, where);
         return;
     }
-    if (!t->classification && resolving_takes_shares(loss) && (is(loss->head, "sigmoid") || target_width(r, o) > 1)) {
+    if (!t->classification && resolving_takes_shares(loss) && (of_each(loss) || target_width(r, o) > 1)) {
         resolving_shares(r, o, loss, where);
         return;
     }
@@ -103,7 +108,7 @@ static void check_loss(struct resolving *r, int32_t o) {
         schema_problem_add(r->problems, where,
                            "the loss %s is for classes, but \"%.60s\" is regressed; use mse or mae, or say \"task\":\"classification\"",
                            loss->entry.name, target);
-    else if (t->classification && is(loss->head, "sigmoid") && t->labels_count > 2)
+    else if (t->classification && of_each(loss) && t->labels_count > 2)
         schema_problem_add(r->problems, where, "the loss %s is for two classes, but \"%.60s\" has %d; use cross_entropy, or leave loss out",
                            loss->entry.name, target, t->labels_count);
     else if (by_position(r, o) && loss->target != BP_TARGET_CLASS)
@@ -138,7 +143,7 @@ struct bp_network *resolving_plan(struct resolving *r, bool with_loss) {
     if (bp_network_plan(&graph, &network, &error) == 0) return network;
     char where[RESOLVING_POINTER_MAX];
     snprintf(where, sizeof where, "%s%s", r->request->definition_pointer, error.pointer);
-    schema_problem_add(r->problems, where, "%s", error.message);
+    schema_problem_error(r->problems, where, &error);
     return NULL;
 }
 
@@ -148,11 +153,17 @@ static int32_t find_layer(const struct schema_definition *d, const char *name) {
     return -1;
 }
 
+static const struct bp_activation_ops *linear(void) {
+    return (const struct bp_activation_ops *)bp_family_find(&bp_activations, "linear");
+}
+
 /* The activation of a layer that may be an output; NULL when the layer is of a kind that has none. */
-static const char *activation_of(const struct bp_layer *layer) {
+static const struct bp_activation_ops *activation_of(const struct bp_layer *layer) {
     const struct bp_entry *e = &layer->ops->entry;
-    for (int32_t i = 0; i < e->params_count; i++)
-        if (strcmp(e->params[i].name, "activation") == 0) return layer->values[i].entry ? layer->values[i].entry->name : "linear";
+    for (int32_t i = 0; i < e->params_count; i++) {
+        const struct bp_entry *chosen = layer->values[i].entry;
+        if (e->params[i].family == &bp_activations) return chosen ? (const struct bp_activation_ops *)chosen : linear();
+    }
     return NULL;
 }
 
@@ -191,12 +202,12 @@ static bool side_by_side(struct resolving *r) {
     if (d->outputs_count > 1 || d->named_count > 1 || d->layers_count == 0 || !all_numbers(r, 0, r->targets_count)) return false;
     for (int32_t k = 0; k < r->targets_count; k++)
         if (find_layer(d, r->dataset->columns[r->targets[k].column].name) >= 0) return false;
-    const char *activation = activation_of(&d->layers[d->layers_count - 1]);
+    const struct bp_activation_ops *activation = activation_of(&d->layers[d->layers_count - 1]);
     const bool mapped = !d->loss && d->named_count == 1;
     const struct bp_loss_ops *loss = mapped ? d->named[0].loss : d->loss;
     const struct bp_value *values = mapped ? d->named[0].loss_values : d->loss_values;
     if (resolving_takes_shares(loss)) return true;
-    if (!activation || (!is(activation, "linear") && !loss)) return false;
+    if (!activation || (!activation->identity && !loss)) return false;
     struct bp_network *network = resolving_plan(r, false);
     if (!network) return false;
     const int64_t width = bp_shape_size(&network->outputs[0].shape), each = loss ? bp_loss_outputs_per_target(loss, values) : 1;
@@ -375,16 +386,18 @@ void resolving_outputs(struct resolving *r) {
 
 /* Is the layer the output, or a hidden layer whose output was left out? It is the output when it has the width the target needs and an
  * activation that can say it; a softmax is always meant as one. */
-static bool is_output(const struct resolving *r, int32_t o, int64_t width, const char *activation) {
+static bool is_output(const struct resolving *r, int32_t o, int64_t width, const struct bp_activation_ops *activation) {
     const struct bp_value *values;
     const struct bp_loss_ops *loss = loss_of(r, o, &values);
     const struct resolving_target *t = resolving_first_target(r, o);
     const bool shares = r->training->preprocessing->targets[r->outputs[o].first].shares;
-    if (shares) return width == numbers_of(r, o) && (is(activation, "linear") || is(activation, loss->head));
-    if (!t->classification) return width == numbers_of(r, o) && (is(activation, "linear") || loss || target_width(r, o) > 1);
-    if (is(activation, "softmax")) return true;
-    if (t->labels_count == 2 && width == 1) return is(activation, "sigmoid") || is(activation, "linear") || (loss && loss->scores);
-    return width == t->labels_count && (is(activation, "linear") || (is(activation, "sigmoid") && loss));
+    const bool plain = activation && activation->identity;
+    const enum bp_probabilities gives = activation ? activation->probabilities : BP_PROBABILITIES_NONE;
+    if (shares) return width == numbers_of(r, o) && (plain || (activation && activation == loss->head));
+    if (!t->classification) return width == numbers_of(r, o) && (plain || loss || target_width(r, o) > 1);
+    if (gives == BP_PROBABILITIES_SHARED) return true;
+    if (t->labels_count == 2 && width == 1) return gives == BP_PROBABILITIES_EACH || plain || (loss && loss->scores);
+    return width == t->labels_count && (plain || (gives == BP_PROBABILITIES_EACH && loss));
 }
 
 /* The layer that an output has or would have been added to, as planned. */
@@ -400,10 +413,10 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
     const struct bp_loss_ops *loss = loss_of(r, o, &values);
     const struct resolving_target *t = resolving_first_target(r, o);
     struct schema_definition *d = r->training->definition;
-    const bool sigmoid = t->classification && t->labels_count == 2 && !resolving_multilabel(r, o) && (!loss || is(loss->head, "sigmoid"));
+    const bool sigmoid = t->classification && t->labels_count == 2 && !resolving_multilabel(r, o) && (!loss || of_each(loss));
     const int64_t units = !t->classification || resolving_multilabel(r, o) ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
     const bool shares = r->training->preprocessing->targets[r->outputs[o].first].shares;
-    const char *kind = shares ? loss->head : !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
+    const char *kind = shares ? loss->head->entry.name : !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
     const bool several = r->outputs_count > 1 || r->by_layer;
     if (last->layer >= 0 && last->shape.rank != 1 && !by_position(r, o)) {
         char where[RESOLVING_POINTER_MAX];
@@ -422,8 +435,7 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
         return;
     }
     const char *input = several ? last->name : d->outputs_count > 0 ? d->outputs[0] : "";
-    if (schema_definition_append_dense(d, (int32_t)units, kind, several ? r->outputs[o].name : "", input) != 0)
-        schema_problem_add(r->problems, "", "out of memory");
+    if (schema_definition_append_dense(d, (int32_t)units, kind, several ? r->outputs[o].name : "", input) != 0) schema_problem_no_memory(r->problems);
     if (!several) d->outputs_count = 0;
     set_loss(r, o, !t->classification ? "mse" : units == 1 ? "binary_cross_entropy" : "cross_entropy");
 }
@@ -461,19 +473,19 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
     struct schema_definition *d = r->training->definition;
     const struct resolving_target *t = resolving_first_target(r, o);
     const struct bp_layer *layer = last->layer >= 0 ? &d->layers[last->layer] : NULL;
-    const char *activation = layer ? activation_of(layer) : NULL;
+    const struct bp_activation_ops *activation = layer ? activation_of(layer) : NULL;
     char where[RESOLVING_POINTER_MAX];
     snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer < 0 ? 0 : last->layer);
     if (!check_positions(r, o, last, where)) return;
     const bool chosen = find_layer(d, r->outputs[o].name) >= 0 || d->outputs_count > 1; /* the user says that this is the output */
     const bool multilabel = resolving_multilabel(r, o);
     const int64_t wanted = t->classification && !multilabel ? t->labels_count : numbers_of(r, o);
-    if (layer && !activation && last->width == wanted) activation = "linear";
+    if (layer && !activation && last->width == wanted) activation = linear();
     const bool several = r->outputs_count > 1; /* then an output is a layer of its name, or one that is added */
     if (!layer || (several && !chosen) || !is_output(r, o, last->width, activation)) {
         if (layer && chosen)
             schema_problem_add(r->problems, where, "the output layer \"%s\" gives %lld numbers%s%s, but \"%.60s\" needs %lld%s", last->name,
-                               (long long)last->width, activation ? " through " : "", activation ? activation : "", column_name(r, o),
+                               (long long)last->width, activation ? " through " : "", activation ? activation->entry.name : "", column_name(r, o),
                                (long long)wanted,
                                multilabel          ? ", a unit for each label, and sigmoid"
                                : t->classification ? " and softmax (or 1 and sigmoid for two classes)"
@@ -481,13 +493,13 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
         else {
             if (layer && activation)
                 resolving_warn(r, "layer \"%s\" (%lld units, %s) is taken as hidden: an output layer was added behind it for \"%.60s\"", last->name,
-                               (long long)last->width, activation, column_name(r, o));
+                               (long long)last->width, activation->entry.name, column_name(r, o));
             append_output(r, o, last);
         }
         return;
     }
     if (multilabel) return;
-    if (t->classification && is(activation, "softmax") && last->width != t->labels_count) {
+    if (t->classification && activation && activation->probabilities == BP_PROBABILITIES_SHARED && last->width != t->labels_count) {
         schema_problem_add(r->problems, where,
                            "the output layer gives %lld numbers, but \"%.60s\" has %d classes; set units to %d, or leave the output layer out",
                            (long long)last->width, column_name(r, o), t->labels_count, t->labels_count);
@@ -521,7 +533,7 @@ static int find_candidate(struct resolving *r, const char *name, struct candidat
     if (bp_network_plan(&graph, &network, &error) != 0) {
         char where[RESOLVING_POINTER_MAX];
         snprintf(where, sizeof where, "%s%s", r->request->definition_pointer, error.pointer);
-        schema_problem_add(r->problems, where, "%s", error.message);
+        schema_problem_error(r->problems, where, &error);
         return -1;
     }
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++)
@@ -538,9 +550,9 @@ static int find_candidate(struct resolving *r, const char *name, struct candidat
 static bool names_only_layer(struct resolving *r, struct candidate *last) {
     struct bp_layer *layer = &r->training->definition->layers[last->layer];
     const struct resolving_target *t = resolving_first_target(r, 0);
-    const char *activation = activation_of(layer);
+    const struct bp_activation_ops *activation = activation_of(layer);
     if (r->outputs_count != 1 || by_position(r, 0)) return false;
-    if (!activation && last->width == (t->classification && !resolving_multilabel(r, 0) ? t->labels_count : numbers_of(r, 0))) activation = "linear";
+    if (!activation && last->width == (t->classification && !resolving_multilabel(r, 0) ? t->labels_count : numbers_of(r, 0))) activation = linear();
     if (!is_output(r, 0, last->width, activation)) return false;
     snprintf(layer->name, sizeof layer->name, "%s", r->outputs[0].name);
     snprintf(last->name, sizeof last->name, "%s", r->outputs[0].name);

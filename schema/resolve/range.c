@@ -5,61 +5,38 @@
 #include <math.h>
 #include <string.h>
 
-/* What a value of the network may be; NaN: there is no such bound. */
-struct range {
-    double low, high;
-};
-
-static const struct {
-    const char *name;
-    struct range range;
-} ranges[] = {
-    {"relu", {0, NAN}},       {"relu6", {0, 6}},  {"softplus", {0, NAN}}, {"exponential", {0, NAN}}, {"sigmoid", {0, 1}},
-    {"hard_sigmoid", {0, 1}}, {"tanh", {-1, 1}},  {"softmax", {0, 1}},    {"log_softmax", {NAN, 0}}, {"elu", {0, NAN}},
-    {"selu", {0, NAN}},       {"gelu", {0, NAN}}, {"silu", {0, NAN}},     {"mish", {0, NAN}},        {"hard_swish", {0, NAN}},
-    /* those of the last two lines reach a little below 0, but bend there: the line above it is what they are good for */
-};
-
-/* The range of an output; false: it takes every value. */
-static bool range_of(const struct bp_network *net, const struct bp_output *output, struct range *range) {
+/* The bounds of an output; without any it takes every value. */
+static struct bp_bounds bounds_of(const struct bp_network *net, const struct bp_output *output) {
     int32_t at = output->node;
     while (at >= net->inputs_count && net->nodes[at].ops->view) at = net->nodes[at].inputs[0];
-    if (at < net->inputs_count) return false;
-    const struct bp_node *node = &net->nodes[at];
-    const char *name = output->head ? output->head->entry.name : node->activation ? node->activation->entry.name : NULL;
-    const char *layer = node->ops->entry.name;
-    if (!name && (strcmp(layer, "lstm") == 0 || strcmp(layer, "gru") == 0)) name = "tanh"; /* of their state */
-    for (size_t i = 0; name && i < sizeof ranges / sizeof *ranges; i++)
-        if (strcmp(ranges[i].name, name) == 0) {
-            *range = ranges[i].range;
-            return true;
-        }
-    return false;
+    if (at < net->inputs_count) return (struct bp_bounds){.low = 0};
+    const struct bp_activation_ops *f = output->head ? output->head : net->nodes[at].activation;
+    return f ? f->bounds : net->nodes[at].bounds;
 }
 
 /* Two bounds: the training rows fill all but a twentieth at each end, so that sigmoid and tanh need not go to infinity; as they are where they fill a
  * good part of the range already, as shares do. One bound: 0 stays 0 for what is not negative and reaches near it; the least value comes to lie at
  * the bound else. The unit is a deviation. */
-static void scale_into(const struct range *range, struct schema_channel *c) {
+static void scale_into(const struct bp_bounds *bounds, struct schema_channel *c) {
     const double low = c->min, high = c->max, width = high - low;
     if (!isfinite(width) || !(width > 0)) return;
-    if (!isnan(range->low) && !isnan(range->high)) {
-        const double room = range->high - range->low, margin = room / 20;
-        const bool as_is = low >= range->low && high <= range->high && width >= room / 4;
+    if (bounds->has_low && bounds->has_high) {
+        const double room = bounds->high - bounds->low, margin = room / 20;
+        const bool as_is = low >= bounds->low && high <= bounds->high && width >= room / 4;
         c->std = as_is ? 1 : width / (room - 2 * margin);
-        c->mean = as_is ? 0 : low - (range->low + margin) * c->std;
-    } else if (!isnan(range->low)) {
+        c->mean = as_is ? 0 : low - (bounds->low + margin) * c->std;
+    } else if (bounds->has_low) {
         c->mean = low >= 0 && low <= width / 2 ? 0 : low;
     } else {
         c->mean = high <= 0 && -high <= width / 2 ? 0 : high;
     }
 }
 
-static void scale_target(const struct range *range, struct schema_target *t) {
-    for (int32_t c = 0; c < t->channels_count; c++) scale_into(range, &t->channels[c]);
+static void scale_target(const struct bp_bounds *bounds, struct schema_target *t) {
+    for (int32_t c = 0; c < t->channels_count; c++) scale_into(bounds, &t->channels[c]);
     if (t->channels_count > 0) return;
     struct schema_channel whole = {t->mean, t->std, t->min, t->max};
-    scale_into(range, &whole);
+    scale_into(bounds, &whole);
     t->mean = whole.mean;
     t->std = whole.std;
 }
@@ -75,14 +52,14 @@ void resolving_target_range(struct resolving *r) {
     const struct bp_network *net = r->training->network;
     struct schema_preprocessing *p = r->training->preprocessing;
     for (int32_t o = 0; o < p->outputs_count && o < net->outputs_count; o++) {
-        struct range range = {(double)NAN, (double)NAN};
         const struct schema_target *first = &p->targets[p->outputs[o].first];
         if (first->classification || first->shares || !net->outputs[o].loss) continue; /* shares are in the range of their head */
         const bool counts = net->outputs[o].loss->range == BP_RANGE_COUNTS;
-        if (!counts && !range_of(net, &net->outputs[o], &range)) continue;
+        const struct bp_bounds bounds = bounds_of(net, &net->outputs[o]);
+        if (!counts && !bounds.has_low && !bounds.has_high) continue;
         for (int32_t k = p->outputs[o].first; k < p->outputs[o].first + p->outputs[o].count; k++)
             if (counts) scale_counts(&p->targets[k]);
-            else scale_target(&range, &p->targets[k]);
+            else scale_target(&bounds, &p->targets[k]);
     }
     schema_targets_units(p);
 }

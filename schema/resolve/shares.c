@@ -44,7 +44,7 @@ static enum fault judge(const struct cells *cells, bool whole, const float *cell
 }
 
 static bool check_cells(struct resolving *r, const struct cells *cells, const struct bp_loss_ops *loss, const char *where) {
-    const bool whole = strcmp(loss->head, "softmax") == 0;
+    const bool whole = loss->head->probabilities == BP_PROBABILITIES_SHARED;
     const char *name = cells->dataset->columns[cells->columns[0]].name;
     float *cell = malloc((size_t)cells->size * sizeof *cell);
     enum fault fault = NONE;

@@ -201,7 +201,7 @@ static void tell_heads(struct resolving *r) {
         if (network->outputs[o].head_implied)
             resolving_warn(r, "the output layer%s%s%s is linear: its numbers are taken as logits and %s is applied to them",
                            network->outputs_count > 1 ? " \"" : "", network->outputs_count > 1 ? r->outputs[o].name : "",
-                           network->outputs_count > 1 ? "\"" : "", network->outputs[o].loss->head);
+                           network->outputs_count > 1 ? "\"" : "", network->outputs[o].loss->head->entry.name);
 }
 
 /* What only the engine knows to be wrong with the options for this network. */

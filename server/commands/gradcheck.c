@@ -30,10 +30,9 @@ static bool parse_shape(const char *text, struct bp_shape *shape) {
 /* Without a loss in the definition: what the last activation suggests. */
 static const struct bp_loss_ops *loss_of(const struct bp_network *network) {
     const struct bp_node *last = &network->nodes[network->outputs[0].node];
-    const char *activation = last->activation ? last->activation->entry.name : "linear";
-    const char *loss = strcmp(activation, "softmax") == 0                                                     ? "cross_entropy"
-                       : strcmp(activation, "sigmoid") == 0 && bp_shape_size(&network->outputs[0].shape) == 1 ? "binary_cross_entropy"
-                                                                                                              : "mse";
+    const enum bp_probabilities gives = last->activation ? last->activation->probabilities : BP_PROBABILITIES_NONE;
+    const bool single = bp_shape_size(&network->outputs[0].shape) == 1;
+    const char *loss = gives == BP_PROBABILITIES_SHARED ? "cross_entropy" : gives == BP_PROBABILITIES_EACH && single ? "binary_cross_entropy" : "mse";
     return (const struct bp_loss_ops *)bp_family_find(&bp_losses, loss);
 }
 

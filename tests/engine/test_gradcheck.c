@@ -2,6 +2,7 @@
  * registries; and that the check itself finds what is wrong and avoids kinks. */
 #include "tests/engine/support.h"
 
+#include "engine/activations/activation.h"
 #include "engine/gradcheck.h"
 
 #include <stdio.h>
@@ -195,14 +196,14 @@ END_TEST
 START_TEST(every_loss) {
     for (int32_t i = 0; i < bp_losses.count; i++) {
         const struct bp_loss_ops *loss = (const struct bp_loss_ops *)bp_losses.entries[i];
-        const bool single = loss->head && !strcmp(loss->head, "sigmoid");
+        const bool single = loss->head && !strcmp(loss->head->entry.name, "sigmoid");
         struct bp_value values[BP_VALUES_MAX];
         bp_values_preset(&loss->entry, values);
         const int32_t outputs = bp_loss_outputs_per_target(loss, values), units = single ? 1 : outputs > 1 ? 2 * outputs : 3;
         char text[128];
         snprintf(text, sizeof text, "dense units=5 activation=tanh; dense units=%d", (int)units);
         check_text(text, loss->entry.name, (struct bp_shape){1, {4}});
-        if (loss->head) snprintf(text, sizeof text, "dense units=%d; activation activation=%s; flatten", (int)units, loss->head);
+        if (loss->head) snprintf(text, sizeof text, "dense units=%d; activation activation=%s; flatten", (int)units, loss->head->entry.name);
         else snprintf(text, sizeof text, "dense units=5 activation=tanh; dense units=%d activation=sigmoid", (int)units);
         check_text(text, loss->entry.name, loss->head ? (struct bp_shape){1, {4}} : (struct bp_shape){2, {2, 4}});
     }

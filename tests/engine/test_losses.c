@@ -1,6 +1,8 @@
 /* test_losses.c - engine/losses/: literal values, weights, stability, targets that cannot be. */
 #include "tests/engine/support.h"
 
+#include "engine/activations/activation.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -254,7 +256,7 @@ START_TEST(every_loss) {
         struct bp_value values[BP_VALUES_MAX];
         bp_values_preset(&loss->entry, values);
         const int32_t outputs = bp_loss_outputs_per_target(loss, values);
-        const int32_t width = loss->head && !strcmp(loss->head, "sigmoid") ? 1 : outputs > 1 ? outputs : 3;
+        const int32_t width = loss->head && !strcmp(loss->head->entry.name, "sigmoid") ? 1 : outputs > 1 ? outputs : 3;
         bp_real z[6] = {0.5f, -1, 2, 1, 0, -0.5f}, y[6] = {1, 0, 1, 0, 1, 1}, ones[6] = {1, 1, 1, 1, 1, 1}, again[6], d[6], e[6];
         memcpy(again, z, sizeof z);
         struct bp_loss_call call = {.batch = 2, .width = width, .z = z, .y = y, .scale = 0.5, .d_z = d};

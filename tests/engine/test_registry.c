@@ -73,7 +73,7 @@ START_TEST(families_have_what_their_kind_needs) {
     }
     for (int32_t i = 0; i < bp_losses.count; i++) {
         const struct bp_loss_ops *loss = (const struct bp_loss_ops *)bp_losses.entries[i];
-        ck_assert(!loss->head || bp_family_find(&bp_activations, loss->head));
+        ck_assert(!loss->head || bp_family_find(&bp_activations, loss->head->entry.name) == &loss->head->entry);
     }
     for (int32_t i = 0; i < bp_layers.count; i++) {
         const struct bp_layer_ops *layer = (const struct bp_layer_ops *)bp_layers.entries[i];

@@ -1,4 +1,4 @@
-/* blas.c - the one door to matrix products: bp_gemm sends each to our own kernels, to the BLAS, or to oneDNN (onednn.c).
+/* blas.c - the one door to matrix products: bp_gemm sends each to our own kernels, to the BLAS, or to oneDNN (onednn_gemm.c).
  *
  * The choice depends on the shape, the table of kernels and the BLAS's own kernels, never on timing, so the same product has
  * the same bits each time. Batch 1 never goes to GEMM (ten times slower on AVX2 kernels). Small products stay at home, where no call, no

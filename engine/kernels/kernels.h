@@ -147,7 +147,7 @@ void bp_blas_selftest_fault(bool fault);
 /* ---- oneDNN, a second door behind this one -------------------------------------------------------------------------
  *
  * Loaded at run time (Debian package libdnnl2), by a process that asks for it: for networks that repay its start (about 20 ms and 12 MB). Once
- * started, bp_gemm and the convolutions below use it where the table in onednn.c says so, by the CPU and the size; where it is not there or a
+ * started, bp_gemm and the convolutions below use it where the table in onednn_choice.c says so, by the CPU and the size; where it is not there or a
  * self-test fails, all goes on without it. Results of the same shape have the same bits in every run. */
 enum bp_onednn_mode {
     BP_ONEDNN_OFF,  /* not at all, from now on */

@@ -3,7 +3,6 @@
 #include "schema/memory.h"
 #include "server/routes/missing.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

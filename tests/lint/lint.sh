@@ -24,6 +24,8 @@ for library in libengine.a libengine_f64.a; do
     [ -z "$bad" ] || fault "$library uses $(echo "$bad" | tr '\n' ' ')"
 done
 
+"${PYTHON:-/usr/bin/python3}" tests/lint/calls.py "$build" || fault "a cycle of calls in engine/kernels"
+
 # 3. Banned functions, and variable-length arrays by another name.
 sources=$(list 'engine/*.[ch]' 'schema/*.[ch]' 'server/*.[ch]')
 grep -nE '(^|[^_[:alnum:]])(atoi|atol|atof|strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|tmpnam|mktemp)[[:space:]]*\(' $sources && fault "a banned function"

@@ -235,7 +235,7 @@ docker:
 clean:
 	rm -rf build
 
-# The unit tests and the fuzzers' corpora in a build of their own; the API tests are other processes and do not count here.
+# All tests in a build of their own. A process that is killed (kill -9) does not count.
 COVERAGE := build/coverage
 coverage:
 	@tests/deps.sh $(DEPS_BUILD) $(DEPS_TEST)
@@ -243,7 +243,8 @@ coverage:
 	$(Q)find $(COVERAGE) -name '*.gcda' -delete
 	$(Q)export CK_DEFAULT_TIMEOUT=600 OPENBLAS_NUM_THREADS=1; for suite in engine engine_f64 schema server; do \
 	    $(COVERAGE)/check/$$suite >$(COVERAGE)/$$suite.log 2>&1 || echo "coverage: $$suite failed, see $(COVERAGE)/$$suite.log"; done; \
-	    for name in $(FUZZERS:fuzz_%=%); do $(COVERAGE)/check/fuzz_$$name tests/fuzz/corpus/$$name >/dev/null || echo "coverage: fuzz_$$name failed"; done
+	    for name in $(FUZZERS:fuzz_%=%); do $(COVERAGE)/check/fuzz_$$name tests/fuzz/corpus/$$name >/dev/null || echo "coverage: fuzz_$$name failed"; done; \
+	    BACKPROPD=$(COVERAGE)/backpropd $(PYTHON) -m pytest -q -p no:cacheprovider tests/api >$(COVERAGE)/api.log 2>&1 || echo "coverage: API tests failed, see $(COVERAGE)/api.log"
 	$(Q)$(PYTHON) tests/coverage.py $(COVERAGE)
 docs: $(B)/backpropd
 	$(Q)$(PYTHON) clients/guides/reference.py $< $(B)/reference.md

@@ -19,8 +19,8 @@ int worker_probe_bfloat16(void) {
     }
     bp_engine_start();
     bp_flush_denormals();
-    if (bp_onednn_start(run_onednn_mode(), true, &failed) == 0) _exit(0);
+    if (bp_onednn_start(run_onednn_mode(), true, &failed) == 0) worker_exit(0);
     const char *why = bp_bfloat16_available(&unavailable) ? failed.message : unavailable.message; /* the same in its words */
     const size_t size = strlen(why);
-    _exit(write(WIRE_SOCKET, why, size) == (ssize_t)size ? 0 : 1);
+    worker_exit(write(WIRE_SOCKET, why, size) == (ssize_t)size ? 0 : 1);
 }

@@ -48,11 +48,18 @@ static void confine(const json_t *order) {
 
 /* ---- commands ------------------------------------------------------------ */
 
+extern void __gcov_dump(void) __attribute__((weak)); /* with --coverage only: the counts, which exit() would write */
+
+_Noreturn void worker_exit(int status) {
+    if (__gcov_dump) __gcov_dump();
+    _exit(status);
+}
+
 static void *listen_for_commands(void *context) {
     struct process *p = context;
     for (;;) {
         json_t *message = wire_receive(WIRE_SOCKET);
-        if (!message) _exit(3); /* the supervisor is gone: nobody will take the result */
+        if (!message) worker_exit(3); /* the supervisor is gone: nobody will take the result */
         const char *command = json_string_value(json_object_get(message, "command"));
         if (command && strcmp(command, "cancel") == 0) atomic_store(&p->command, COMMAND_CANCEL);
         if (command && strcmp(command, "stop") == 0) atomic_store(&p->command, COMMAND_STOP);
@@ -430,5 +437,5 @@ int worker_run(void) {
     bp_engine_start();
     bp_flush_denormals();
     int status = work(&p);
-    _exit(status == 0 ? 0 : 1); /* the listener may be reading: nothing to tidy up in a process that ends */
+    worker_exit(status == 0 ? 0 : 1);
 }

@@ -1,5 +1,6 @@
 /* report.c - what the job process tells its supervisor: reports with progress, events, warnings. */
 #include "server/worker/process.h"
+#include "server/worker/worker.h"
 
 #include "server/clock.h"
 #include "server/jobs/progress.h"
@@ -15,7 +16,7 @@
 enum { WARNINGS_MAX = 20 };
 
 void process_say(const json_t *message) {
-    if (wire_send(WIRE_SOCKET, message) != 0) _exit(3);
+    if (wire_send(WIRE_SOCKET, message) != 0) worker_exit(3);
 }
 
 void process_event(struct process *p, const char *type, const char *level, int64_t epoch, const char *message, json_t *data) {

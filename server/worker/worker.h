@@ -6,5 +6,7 @@
 int worker_run(void);
 /* Starts oneDNN as a job would, writes whether bfloat16 is available or why not, and ends the process. Returns as worker_run. */
 int worker_probe_bfloat16(void);
+/* Ends the process at once, without tidying up: other threads of it may be reading. */
+_Noreturn void worker_exit(int status);
 
 #endif

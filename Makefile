@@ -179,6 +179,12 @@ fuzz:
 bench: $(B)/backpropd
 	$(Q)PYTHON=$(PYTHON) tests/bench/run.sh $(B)
 
+# What PyTorch gives for the networks of tests/engine/golden.py, into tests/fixtures/golden/.
+.PHONY: golden
+golden:
+	@tests/deps.sh $(DEPS_GOLDEN)
+	$(Q)$(PYTHON) tests/engine/golden.py
+
 # ---- lint and format -------------------------------------------------------------------------------------------------
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 .PHONY: lint format
@@ -197,6 +203,7 @@ help:
 	@echo "make fresh      make demo and make test on a fresh Debian root (as root, with debootstrap)"
 	@echo "make lint       format, arrows between rooms, banned functions, warnings as errors"
 	@echo "make bench      speed as ratios against floor and peers, table in tests/bench/README.md"
+	@echo "make golden     PyTorch's values for the tests of the engine (installs python3-torch)"
 	@echo "make ulp        the error of exp, tanh, sigmoid and erf over all 2^32 floats"
 	@echo "make fuzz       libFuzzer on every reader, FUZZ_SECONDS=60 each"
 	@echo "make sanitize   the tests under AddressSanitizer and ThreadSanitizer"
@@ -214,6 +221,7 @@ DEPS_DEMO := curl jq
 DEPS_TEST := check libdnnl2 procps python3 python3-jsonschema python3-numpy python3-pytest python3-sklearn
 DEPS_LINT := clang clang-format git shellcheck
 DEPS_FRESH := debootstrap
+DEPS_GOLDEN := python3-torch # only to make new golden values
 DEPS := $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST) $(DEPS_LINT) $(DEPS_FRESH)
 deps:
 	@tests/deps.sh $(DEPS)

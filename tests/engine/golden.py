@@ -323,6 +323,7 @@ LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weig
     "masking": masking,
     "max_pool1d": pool(1, "max"),
     "max_pool2d": pool(2, "max"),
+    "maximum": lambda a, given, make: torch.stack(a).amax(0),
     "multi_head_attention": multi_head_attention,
     "multiply": lambda a, given, make: torch.stack(a).prod(0),
     "positional_encoding": positional_encoding,
@@ -690,3 +691,4 @@ net("dense units=4 activation=tanh; dense units=3 activation=softmax", "cross_en
 net("masking; multi_head_attention num_heads=1; dense units=4", "cross_entropy label_smoothing=0.1", [5, 2], batch=4, lengths=LENGTHS, weighted=True)
 net("conv2d filters=3 kernel_size=3 padding=same", "focal", [4, 3, 2], batch=3)
 net("masking; dense units=1 activation=sigmoid", "binary_cross_entropy", [5, 3], batch=4, lengths=LENGTHS)
+net("dense units=3 activation=tanh name=a; maximum in=a,x,a; dense units=2", "mse", [2, 3], batch=2)

@@ -139,6 +139,8 @@ START_TEST(every_layer) {
         {"multi_head_attention", "dense units=4 name=a; multi_head_attention num_heads=4", {2, {1, 3}}},
         {"multiply", "dense units=4 activation=tanh name=a; dense units=4 name=b; multiply in=a,b; dense units=2", {1, {3}}},
         {"multiply", "dense units=3 activation=tanh name=a; multiply in=a,x,a,x; dense units=2", {2, {2, 3}}},
+        {"maximum", "dense units=4 activation=tanh name=a; dense units=4 name=b; maximum in=a,b; dense units=2", {1, {3}}},
+        {"maximum", "dense units=3 activation=tanh name=a; maximum in=a,x,a; dense units=2", {2, {2, 3}}},
         {"gru", "gru units=3; dense units=2", {2, {4, 2}}},
         {"gru",
          "dense units=3 name=a; gru units=2 return_sequences=1 bidirectional=1 in=a; dense units=3 name=b; add in=a,b; gru units=2 bidirectional=1",

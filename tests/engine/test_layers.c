@@ -15,6 +15,8 @@ static const struct {
     {"dense units=3 name=a; add in=a,x; dense units=1", {1, {4}}, "/layers/1/inputs", "input 0 has (3) and input 1 has (4)"},
     {"add in=x; dense units=1", {1, {4}}, "/layers/0/inputs", "at least 2"},
     {"flatten name=f; multiply in=x,f", {2, {2, 3}}, "/layers/1/inputs", "input 0 has (2, 3) and input 1 has (6)"},
+    {"flatten name=f; maximum in=x,f", {2, {2, 3}}, "/layers/1/inputs", "all inputs of maximum must have the same shape"},
+    {"maximum in=x", {1, {4}}, "/layers/0/inputs", "at least 2"},
     {"flatten name=f; concatenate in=x,f", {2, {2, 3}}, "/layers/1/inputs", "input 0 has (2, 3) and input 1 has (6)"},
     {"concatenate in=x,x axis=0", {2, {2, 3}}, "/layers/0/axis", "0 is the batch"},
     {"concatenate in=x,x axis=3", {2, {2, 3}}, "/layers/0/axis", "expected 1 to 2"},

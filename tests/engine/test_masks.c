@@ -209,8 +209,9 @@ START_TEST(masks_that_meet) {
         const char *text;
         bp_real expected;
     } cases[] = {
-        {"masking name=a; masking mask_value=5 in=x name=b; add in=a,b; global_average_pool", 3},     /* (2 + 4) / 2 */
-        {"masking name=a; masking mask_value=5 in=x name=b; multiply in=a,b; global_max_pool", 4},    /* 1, 4 */
+        {"masking name=a; masking mask_value=5 in=x name=b; add in=a,b; global_average_pool", 3},                /* (2 + 4) / 2 */
+        {"masking name=a; masking mask_value=5 in=x name=b; multiply in=a,b; global_max_pool", 4},               /* 1, 4 */
+        {"masking name=a; masking mask_value=5 in=x name=b; maximum in=a,b; global_average_pool", (bp_real)1.5}, /* (1 + 2) / 2 */
         {"masking name=a; masking mask_value=5 in=a name=b; global_average_pool in=b", (bp_real)1.5}, /* (1 + 2) / 2: one after the other */
         {"masking name=a; add in=a,x; global_average_pool", (bp_real)(16.0 / 3)},                     /* one mask alone: (2 + 10 + 4) / 3 */
         {"masking name=a; masking mask_value=5 in=x name=b; add in=a,b,x; global_average_pool", (bp_real)4.5},

@@ -37,6 +37,7 @@ static const struct {
     {"masking", 1, {"masking"}},
     {"max_pool1d", 1, {"max_pool1d"}},
     {"max_pool2d", 1, {"max_pool2d pool_size=1,2"}},
+    {"maximum", 2, {"maximum"}},
     {"multi_head_attention", 1, {"multi_head_attention num_heads=1", "multi_head_attention num_heads=2 key_dim=2 use_causal_mask=1"}},
     {"multiply", 2, {"multiply"}},
     {"positional_encoding", 1, {"positional_encoding"}},

@@ -1,4 +1,4 @@
-# backpropd - see `make help`. V=1 shows the commands; SANITIZER=address|undefined|thread builds into a directory of its own.
+# backpropd - see `make help`. V=1 shows the commands; SANITIZER=address|undefined|thread builds into a separate directory.
 
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory -r
@@ -37,7 +37,7 @@ BASE = -std=c11 -D_GNU_SOURCE -I. $(DEPEND) $(WARN) -fno-math-errno -fvisibility
 .PHONY: all
 all: $(B)/backpropd
 
-# Before the first compiler error: are the packages there?
+# Checks the packages before the compiler reports missing headers.
 $(B)/packages: tests/deps.sh
 	@mkdir -p $(@D)
 	@CC="$(CC)" tests/deps.sh --check $(DEPS_BUILD)
@@ -64,7 +64,7 @@ $(B)/f64/engine/kernels/vector_%.o: engine/kernels/vector.c | $(B)/packages
 $(B)/f32/%.o: %.c | $(B)/packages
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ENGINE_CFLAGS) -c $< -o $@
-# The one place where the double build's symbols are renamed: every bp_x becomes bp64_x, defined or used.
+# The double build's symbols are renamed here: every bp_x becomes bp64_x, defined or used.
 RENAME64 = nm $@.raw | awk '$$NF ~ /bp_/ { n = $$NF; sub(/bp_/, "bp64_", n); print $$NF, n }' | sort -u >$@.syms && objcopy --redefine-syms=$@.syms $@.raw $@
 $(B)/f64/%.o: %.c | $(B)/packages
 	@mkdir -p $(@D)
@@ -193,7 +193,7 @@ lint: $(B)/backpropd $(B)/openapi.json
 format:
 	$(Q)clang-format -i $(C_FILES)
 
-# ---- for people --------------------------------------------------------------------------------------------------------
+# ---- for users --------------------------------------------------------------------------------------------------------
 .PHONY: help deps demo install docker docs clean coverage
 help:
 	@echo "make            build $(B)/backpropd"
@@ -201,7 +201,7 @@ help:
 	@echo "make demo       build, start a server, train on real data over HTTP, predict (KEEP=1 leaves the server running)"
 	@echo "make test       all tests, ends with 'N passed, N failed, N skipped' (SANITIZER=address|undefined|thread)"
 	@echo "make fresh      make demo and make test on a fresh Debian root (as root, with debootstrap)"
-	@echo "make lint       format, arrows between rooms, banned functions, warnings as errors"
+	@echo "make lint       format, module dependencies, banned functions, words, warnings as errors"
 	@echo "make bench      speed as ratios against floor and peers, table in tests/bench/README.md"
 	@echo "make golden     PyTorch's values for the tests of the engine (installs python3-torch)"
 	@echo "make ulp        the error of exp, tanh, sigmoid and erf over all 2^32 floats"
@@ -243,7 +243,7 @@ docker:
 clean:
 	rm -rf build
 
-# All tests in a build of their own. A process that is killed (kill -9) does not count.
+# All tests in a separate build. A process that is killed (kill -9) does not count.
 COVERAGE := build/coverage
 coverage:
 	@tests/deps.sh $(DEPS_BUILD) $(DEPS_TEST)
@@ -258,5 +258,5 @@ docs: $(B)/backpropd
 	$(Q)$(PYTHON) clients/guides/reference.py $< $(B)/reference.md
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-# Objects that only a pattern names are kept. (Not .SECONDARY: with it a header that has moved would not make anything new.)
+# Keeps objects that only a pattern names. (Not .SECONDARY: with it a moved header would not trigger a rebuild.)
 .PRECIOUS: $(B)/tests/%.o

@@ -223,7 +223,7 @@ static void check_all(struct check *check, struct bp_gradcheck_report *report, i
             snprintf(out->name, sizeof out->name, "%s/%s", node->name, tensor->name);
             check_tensor(check, check->weights + tensor->offset, check->gradient + tensor->offset, bp_shape_size(&tensor->shape), entries_max, out);
         }
-        if (!node->ops && !bp_network_indices(net, i) && !masks(net, i)) { /* a step of padding along its way would come to be there */
+        if (!node->ops && !bp_network_indices(net, i) && !masks(net, i)) { /* a padding step on its path would appear */
             struct bp_gradcheck_tensor *out = &report->tensors[report->count++];
             snprintf(out->name, sizeof out->name, "%s", node->name);
             check_tensor(check, check->inputs[i], bp_workspace_input_gradient(check->ws, i), bp_shape_size(&node->out) * check->batch, entries_max,

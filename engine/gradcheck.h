@@ -10,7 +10,7 @@ struct bp_graph;
 struct bp_gradcheck_tensor {
     char name[2 * BP_NAME_MAX];
     int64_t checked;          /* entries compared */
-    int64_t skipped;          /* entries left out: a kink lies within the step */
+    int64_t skipped;          /* entries left out: a kink is within the step */
     double error;             /* largest |analytic - numeric|, divided by the largest |entry| of either */
     double analytic, numeric; /* the worst entry */
     double largest;           /* largest |entry| */

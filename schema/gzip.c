@@ -1,4 +1,4 @@
-/* gzip.c - zlib, at its fastest level: whoever asks for compression waits for the network, and the thread has others to serve. */
+/* gzip.c - zlib, at its fastest level: a client that requests compression waits for the network, and the thread serves other clients. */
 #include "schema/gzip.h"
 
 #include <stdlib.h>

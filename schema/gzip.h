@@ -1,4 +1,4 @@
-/* gzip.h - a stream of bytes compressed piece by piece (RFC 1952), for answers. What comes in compressed is schema/ingest/decode.h's. */
+/* gzip.h - a stream of bytes compressed piece by piece (RFC 1952), for responses. schema/ingest/decode.h decodes requests. */
 #ifndef SCHEMA_GZIP_H
 #define SCHEMA_GZIP_H
 

@@ -1,10 +1,10 @@
 /* memory.h - whether memory ran out during a piece of work. Every allocation of the program is watched (the Makefile links malloc and its kin to the
- * wrappers in memory_malloc.c), so that the code that answers for the work asks once at its end, instead of relying on each of many calls to have
- * passed the news on: a request is answered with 503 then, whatever else was said of it.
+ * wrappers in memory_malloc.c), so that the code responsible for the work checks once at its end, instead of relying on each of many calls to have
+ * reported it: a request then gets 503, whatever its handler returned.
  *
  * jansson needs more. A call that could not build a value gives NULL, which the calls that put one value into another take without a word, so that a
  * document lacks a part; and its reader goes beyond a buffer that it could not let grow (2.14, lex_scan_string). What malloc refuses to jansson
- * therefore comes from a small reserve, so that every call ends well, and the document is thrown away afterwards. */
+ * therefore comes from a small reserve, so that every call succeeds, and the document is discarded afterwards. */
 #ifndef SCHEMA_MEMORY_H
 #define SCHEMA_MEMORY_H
 

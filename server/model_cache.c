@@ -165,7 +165,7 @@ void model_cache_release(struct model_cache *cache, struct loaded *l) {
     pthread_mutex_unlock(&cache->lock);
 }
 
-/* Version numbers never come back (store.h), so what is loaded stays right; only its existence and "latest" are in doubt. */
+/* Version numbers are never reused (store.h), so a loaded model stays valid; only its existence and "latest" may change. */
 void model_cache_changed(struct model_cache *cache) {
     pthread_mutex_lock(&cache->lock);
     cache->generation++;

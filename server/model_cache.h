@@ -1,4 +1,4 @@
-/* model_cache.h - models loaded for predictions: constant, shared by all threads, kept within a limit of memory, least recently used out first. */
+/* model_cache.h - models loaded for predictions: constant, shared by all threads, within a memory limit, evicted least recently used first. */
 #ifndef SERVER_MODEL_CACHE_H
 #define SERVER_MODEL_CACHE_H
 
@@ -14,7 +14,7 @@ void model_cache_free(struct model_cache *cache);
 /* The model's version (0: the latest), loaded if need be. Give it back with model_cache_release. */
 enum store_result model_cache_get(struct model_cache *cache, const char *model, int64_t version, struct loaded **loaded, struct bp_error *error);
 void model_cache_release(struct model_cache *cache, struct loaded *loaded);
-/* Versions came or went: what "latest" means, and what exists, is asked anew. */
+/* Versions were added or deleted: "latest" and existence are looked up again. */
 void model_cache_changed(struct model_cache *cache);
 
 int64_t loaded_version(const struct loaded *loaded);

@@ -1,4 +1,4 @@
-/* server.h - the parts of a running server, for whoever needs several of them. Made by commands/serve.c, in the order of the members. */
+/* server.h - the parts of a running server, for code that needs several of them. Made by commands/serve.c, in the order of the members. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 

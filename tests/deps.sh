@@ -8,7 +8,7 @@ if [ "$1" = --check ]; then
     check=1
     shift
 fi
-# With the headers in place the packages do not matter: they may come from elsewhere.
+# With the headers installed the packages do not matter.
 can_build() {
     command -v "${CC:-gcc}" >/dev/null 2>&1 &&
         printf '#include <%s>\n' microhttpd.h jansson.h sqlite3.h cblas.h yaml.h nettle/sha2.h zlib.h zstd.h stdio.h | "${CC:-gcc}" -E - >/dev/null 2>&1
@@ -30,7 +30,7 @@ done
 if [ -n "$check" ]; then
     echo "backpropd cannot be built yet. These Debian packages are missing:" >&2
     echo " $missing" >&2
-    echo "\"make deps\" installs them and those of the tests (as root or with sudo). To install these alone:" >&2
+    echo "\"make deps\" installs them and those of the tests (as root or with sudo). To install only these:" >&2
     echo "  apt-get install$missing" >&2
     exit 1
 fi
@@ -42,7 +42,7 @@ else
     exit 1
 fi
 echo "Installing Debian packages:$missing"
-# Package lists that are not there, or old, are fetched first.
+# Missing or old package lists are fetched first.
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

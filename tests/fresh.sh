@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fresh.sh - runs the README's two commands on a fresh Debian 12 root that has only git, make and ca-certificates, in a clone of HEAD. Fails when either
 # command fails, or when `make test` skips a test for another reason than the CPU. Needs root, debootstrap and a Debian mirror.
-#   FRESH_BASE   where the bare root is kept between runs (default /var/tmp/backpropd-fresh-base; made anew after a week)
+#   FRESH_BASE   where the bare root is kept between runs (default /var/tmp/backpropd-fresh-base; recreated after a week)
 set -euo pipefail
 
 project=$(cd "$(dirname "$0")/.." && pwd)

@@ -16,7 +16,7 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 
 extern const struct bp_activation_ops bp_activation_hard_sigmoid;
 const struct bp_activation_ops bp_activation_hard_sigmoid = {
-    .entry = {.name = "hard_sigmoid", .summary = "The sigmoid made of straight lines: a = z / 6 + 1/2 between 0 and 1"},
+    .entry = {.name = "hard_sigmoid", .summary = "Piecewise linear sigmoid: a = z / 6 + 1/2 between 0 and 1"},
     .kinked = true,
     .bounds = {.has_low = true, .has_high = true, .high = 1},
     .saturates = true,

@@ -16,7 +16,7 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 
 extern const struct bp_activation_ops bp_activation_hard_swish;
 const struct bp_activation_ops bp_activation_hard_swish = {
-    .entry = {.name = "hard_swish", .summary = "Swish made of simple pieces: a = z hard_sigmoid(z)"},
+    .entry = {.name = "hard_swish", .summary = "Swish with hard_sigmoid: a = z hard_sigmoid(z)"},
     .needs_z = true,
     .kinked = true,
     .rectifies = true,

@@ -6,7 +6,7 @@
 
 enum { BLOCK = 256 };
 
-/* Sum of e^(x - top), in blocks: x stays as it is. */
+/* Sum of e^(x - top), in blocks: x is not changed. */
 static double exponentials(size_t n, const bp_real *x, bp_real top) {
     bp_real e[BLOCK];
     double sum = 0;
@@ -46,7 +46,7 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 
 extern const struct bp_activation_ops bp_activation_log_softmax;
 const struct bp_activation_ops bp_activation_log_softmax = {
-    .entry = {.name = "log_softmax", .summary = "Logarithms of probabilities that add up to 1 along the last axis"},
+    .entry = {.name = "log_softmax", .summary = "Logarithms of probabilities that sum to 1 along the last axis"},
     .bounds = {.has_high = true},
     .probabilities = BP_PROBABILITIES_LOG,
     .forward = forward,

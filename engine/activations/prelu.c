@@ -13,12 +13,12 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 }
 
 static const struct bp_param params[] = {
-    {.name = "alpha", .type = BP_PARAM_NUMBER, .help = "Where the learned slope for negative numbers starts", .preset = 0.25, .min = -1, .max = 1},
+    {.name = "alpha", .type = BP_PARAM_NUMBER, .help = "Initial slope for negative numbers", .preset = 0.25, .min = -1, .max = 1},
 };
 
 extern const struct bp_activation_ops bp_activation_prelu;
 const struct bp_activation_ops bp_activation_prelu = {
-    .entry = {.name = "prelu", .summary = "Like leaky_relu with a slope for each channel that is learned", .params = params, .params_count = 1},
+    .entry = {.name = "prelu", .summary = "Like leaky_relu, with a trainable slope per channel", .params = params, .params_count = 1},
     .needs_z = true,
     .kinked = true,
     .learned = true,

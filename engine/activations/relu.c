@@ -1,4 +1,4 @@
-/* relu.c - a = max(0, z); not a number stays not a number, so that divergence is seen. */
+/* relu.c - a = max(0, z); NaN stays NaN, so that divergence is detected. */
 #include "engine/activations/activation.h"
 #include "engine/kernels/kernels.h"
 

@@ -13,7 +13,7 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 
 extern const struct bp_activation_ops bp_activation_relu6;
 const struct bp_activation_ops bp_activation_relu6 = {
-    .entry = {.name = "relu6", .summary = "Rectified linear unit that stops at 6: a = min(max(0, z), 6)"},
+    .entry = {.name = "relu6", .summary = "Rectified linear unit capped at 6: a = min(max(0, z), 6)"},
     .kinked = true,
     .rectifies = true,
     .bounds = {.has_low = true, .has_high = true, .high = 6},

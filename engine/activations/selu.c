@@ -18,7 +18,7 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 
 extern const struct bp_activation_ops bp_activation_selu;
 const struct bp_activation_ops bp_activation_selu = {
-    .entry = {.name = "selu", .summary = "Scaled exponential linear unit, which keeps mean 0 and variance 1 from layer to layer"},
+    .entry = {.name = "selu", .summary = "Scaled exponential linear unit, which preserves mean 0 and variance 1 across layers"},
     .kinked = true,
     .rectifies = true,
     .bounds = {.has_low = true},

@@ -19,7 +19,7 @@ static void backward(const double *numbers, size_t rows, size_t width, const bp_
 
 extern const struct bp_activation_ops bp_activation_softmax;
 const struct bp_activation_ops bp_activation_softmax = {
-    .entry = {.name = "softmax", .summary = "Probabilities that add up to 1 along the last axis"},
+    .entry = {.name = "softmax", .summary = "Probabilities that sum to 1 along the last axis"},
     .bounds = {.has_low = true, .has_high = true, .high = 1},
     .probabilities = BP_PROBABILITIES_SHARED,
     .forward = forward,

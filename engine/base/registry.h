@@ -77,7 +77,7 @@ const struct bp_entry *bp_family_find(const struct bp_family *family, const char
 void bp_values_preset(const struct bp_entry *entry, struct bp_value *values);
 
 extern const struct bp_family bp_activations, bp_initializers, bp_layers, bp_losses, bp_metrics, bp_optimizers, bp_schedules;
-/* The families above, for whoever walks them all. */
+/* The families above, for callers that walk all of them. */
 extern const struct bp_family *const bp_families[];
 extern const int32_t bp_families_count;
 

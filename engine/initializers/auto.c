@@ -1,9 +1,10 @@
-/* auto.c - stands for glorot_uniform, whatever the activation. A layer's plan puts the real one in its place (bp_initializer_resolve); fill is here
- * for layers that do not.
+/* auto.c - stands for glorot_uniform, whatever the activation. A layer's plan puts the real one in its place (bp_initializer_resolve); fill is for
+ * callers layers that do not resolve it.
  *
- * He's variance, twice as large before a rectifier and blind to the width of the layer, starts a network with outputs far larger than standardised
- * targets: on tables of some hundred to some thousand rows, with two to eight layers, scores on rows held back were worse by several standard
- * deviations (diabetes: r2 0.20 against 0.31; twenty classes: accuracy 0.59 against 0.62). Who stacks many more layers asks for he_normal. */
+ * He's variance, twice as large before a rectifier and independent of the width of the layer, starts a network with outputs far larger than
+ * standardised targets: on tables of some hundred to some thousand rows, with two to eight layers, scores on held-out rows were worse by several
+ * standard deviations (diabetes: r2 0.20 against 0.31; twenty classes: accuracy 0.59 against 0.62). A definition with many more layers names
+ * he_normal. */
 #include "engine/initializers/initializer.h"
 
 #include <string.h>

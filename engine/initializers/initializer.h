@@ -30,9 +30,9 @@ struct bp_initializer_ops {
     void (*fill)(const struct bp_tensor *tensor, struct bp_random *random, bp_real *W, size_t n);
 };
 
-/* For plan: gives the tensor the initializer that a parameter asks for, with its own parameters. */
+/* For plan: sets the initializer of the tensor from a parameter, with the initializer's parameters. */
 void bp_tensor_initialize(struct bp_tensor *tensor, const struct bp_value *asked);
-/* The initializer asked for, or what "auto" (or NULL) stands for. In initializers/auto.c. */
+/* The requested initializer, or the one that "auto" (or NULL) means. In initializers/auto.c. */
 const struct bp_initializer_ops *bp_initializer_resolve(const struct bp_entry *asked);
 
 #endif

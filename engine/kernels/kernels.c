@@ -1,5 +1,5 @@
 /* kernels.c - chooses the table of kernels for this CPU, once, by an explicit list. (target_clones would do it too, but
- * crashes under ThreadSanitizer, and nobody could force it for a test.) */
+ * crashes under ThreadSanitizer, and a test could not force it.) */
 #include "engine/kernels/kernels.h"
 
 #include <pthread.h>

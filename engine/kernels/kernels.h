@@ -59,7 +59,7 @@ struct bp_dropout_mask {
     bp_real *mask;
 };
 
-/* `count` windows side by side that lie within the image, each of `lines` lines of `line` reals, and a matrix whose rows they are. */
+/* `count` adjacent windows within the image, each of `lines` lines of `line` reals, and a matrix whose rows they are. */
 struct bp_patches {
     size_t count, lines, line;
     size_t step, row; /* reals from one window to the next, and from one line to the next */
@@ -67,7 +67,7 @@ struct bp_patches {
     bp_real *matrix;  /* (count, lines line) */
 };
 
-/* `count` windows side by side that lie within the image, of size[0] x size[1] cells of `channels` numbers. */
+/* `count` adjacent windows within the image, of size[0] x size[1] cells of `channels` numbers. */
 struct bp_max_pool {
     size_t count, channels;
     size_t step, row; /* reals from one window to the next, and from one row of the image to the next */
@@ -76,7 +76,7 @@ struct bp_max_pool {
     bp_real *a;       /* (count, channels) */
     bp_real *which;   /* (count, channels) the cell of each maximum, counted row by row; NULL: not wanted */
     const bp_real *d_a;
-    bp_real *d_x; /* where x stands in its gradient */
+    bp_real *d_x; /* position of x in its gradient */
     bool add;     /* to d_x instead of storing */
 };
 
@@ -118,7 +118,7 @@ struct bp_kernels {
     void (*finish)(const struct bp_gemm *call); /* bias and f alone, on what is in C */
 };
 
-/* Chooses kernels and tells the BLAS to use one thread. Called by whatever needs it; calling it again does nothing. */
+/* Selects kernels and sets the BLAS to one thread. Called by every user; further calls do nothing. */
 void bp_engine_start(void);
 /* The table in use. */
 const struct bp_kernels *bp_kernels(void);
@@ -131,7 +131,7 @@ const char *bp_kernels_name(void);
 /* "OpenBLAS 0.3.21 ... (Haswell)", and after a comma oneDNN once it is started: all that bits depend on besides the table. */
 const char *bp_blas_name(void);
 
-/* The one door to matrix products. Same bits for the same shape on every call. */
+/* The only interface to matrix products. Same bits for the same shape on every call. */
 void bp_gemm(const struct bp_gemm *call);
 /* The BLAS itself, whatever the shape: for the self-test. */
 void bp_gemm_blas(const struct bp_gemm *call);
@@ -146,16 +146,16 @@ void bp_blas_selftest_fault(bool fault);
 
 /* ---- oneDNN, a second door behind this one -------------------------------------------------------------------------
  *
- * Loaded at run time (Debian package libdnnl2), by a process that asks for it: for networks that repay its start (about 20 ms and 12 MB). Once
- * started, bp_gemm and the convolutions below use it where the table in onednn_choice.c says so, by the CPU and the size; where it is not there or a
- * self-test fails, all goes on without it. Results of the same shape have the same bits in every run. */
+ * Loaded at run time (Debian package libdnnl2), by a process that requests it: for networks that repay its start (about 20 ms and 12 MB). Once
+ * started, bp_gemm and the convolutions below use it according to the table in onednn_choice.c, by CPU and size; where it is not there or a
+ * self-test fails, everything runs without it. Results of the same shape have the same bits in every run. */
 enum bp_onednn_mode {
     BP_ONEDNN_OFF,  /* not at all, from now on */
-    BP_ONEDNN_AUTO, /* where the table says it is faster */
+    BP_ONEDNN_AUTO, /* where it is faster according to the table */
     BP_ONEDNN_ON    /* for all it can do, however small, on any CPU: for tests */
 };
 
-/* To be called before work starts; bfloat16: also for calls that ask for it. -1 with an error: it is not used. */
+/* Called before work starts; bfloat16: also for calls that request it. -1 with an error: it is not used. */
 int bp_onednn_start(enum bp_onednn_mode mode, bool bfloat16, struct bp_error *error);
 /* Multiplications from which it would take a product or a convolution on this CPU, by the table; INT64_MAX: none. */
 int64_t bp_onednn_least(bool convolution, bool bfloat16);
@@ -183,7 +183,7 @@ struct bp_convolution {
 };
 /* Whether oneDNN will do it that way. False: the caller has to, with products. */
 bool bp_convolution_ready(const struct bp_convolution *call, int way);
-/* After bp_convolution_ready said so, in the same thread. */
+/* After bp_convolution_ready returned true, in the same thread. */
 void bp_convolution_run(const struct bp_convolution *call, int way);
 
 #endif

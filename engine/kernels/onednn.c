@@ -9,7 +9,7 @@
 
 int bp_onednn_start(enum bp_onednn_mode mode, bool bfloat16, struct bp_error *error) {
     (void)mode, (void)bfloat16;
-    return bp_error_unsupported(error, "", "it computes in float32 only");
+    return bp_error_unsupported(error, "", "this build computes in float32 only");
 }
 
 bool bp_bfloat16_available(struct bp_error *error) {
@@ -38,9 +38,8 @@ bool bp_bfloat16_available(struct bp_error *error) {
 
 static int start(enum bp_onednn_mode mode, bool bfloat16, struct bp_error *error) {
     bp_onednn_settle(BP_ONEDNN_OFF, false);
-    if (mode == BP_ONEDNN_OFF) return bp_error_unsupported(error, "", "it is switched off");
-    if (mode == BP_ONEDNN_AUTO && !bp_onednn_cpu_known())
-        return bp_error_unsupported(error, "", "this CPU is not one that it was measured on to be faster");
+    if (mode == BP_ONEDNN_OFF) return bp_error_unsupported(error, "", "it is disabled");
+    if (mode == BP_ONEDNN_AUTO && !bp_onednn_cpu_known()) return bp_error_unsupported(error, "", "it was not measured to be faster on this CPU");
     if (bfloat16 && !bp_bfloat16_available(error)) return -1;
     if (bp_dnnl_load(error) || (bfloat16 && !bp_bfloat16_available(error))) return -1;
     bp_onednn_settle(BP_ONEDNN_ON, bfloat16);

@@ -120,7 +120,7 @@ struct bp_dnnl_run {
 enum { BP_DNNL_SHARED = 4 }; /* buffers that all primitives of a thread share: the scratchpad, and operands in bfloat16 */
 enum { BP_SHARED_SCRATCHPAD, BP_SHARED_A, BP_SHARED_B };
 
-/* One cached primitive. `own` is a buffer of its own (weights in the library's order), `reorder` fills or reads it. */
+/* One cached primitive. `own` is a separate buffer (weights in the library's layout), `reorder` fills or reads it. */
 struct bp_dnnl_entry {
     struct bp_dnnl_key key;
     bool usable; /* false: the library cannot do it, which is remembered too */
@@ -138,7 +138,7 @@ struct bp_dnnl_thread {
 
 /* The calling thread's things, made at its first call; NULL: no memory, or not started. */
 struct bp_dnnl_thread *bp_dnnl_thread(void);
-/* The entry of that key, made by `make` at the first call (-1: it cannot be). NULL: the caller must do without the library. */
+/* The entry of that key, created by `make` at the first call (-1: not possible). NULL: the caller computes without the library. */
 struct bp_dnnl_entry *bp_dnnl_entry(struct bp_dnnl_thread *thread, const struct bp_dnnl_key *key,
                                     int (*make)(struct bp_dnnl_thread *thread, struct bp_dnnl_entry *entry));
 

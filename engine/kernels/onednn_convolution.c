@@ -1,5 +1,5 @@
 /* onednn_convolution.c - convolutions by oneDNN, channels last, in float32 or with operands rounded to bfloat16 and sums in float32. The weights are
- * brought into the order that the library asks for before each run, or back from it. */
+ * reordered to the layout of the library before each run, or back from it. */
 #include "engine/kernels/onednn.h"
 
 #include <stdlib.h>
@@ -169,7 +169,7 @@ static int make(struct bp_dnnl_thread *thread, struct bp_dnnl_entry *entry) {
     return bp_dnnl_finish(thread, &entry->run, pd);
 }
 
-/* ---- the door ---------------------------------------------------------------------------------------------------- */
+/* ---- dispatch ---------------------------------------------------------------------------------------------------- */
 
 static struct bp_dnnl_entry *find(struct bp_dnnl_thread *thread, const struct bp_convolution *call, int way) {
     const struct bp_dnnl_key key = key_of(call, way);

@@ -49,7 +49,7 @@ static int try_product(struct operands *room, unsigned flags, bool bfloat16, str
     fill(room->b, ROOM, 7);
     fill(room->c, M * N, 5);
     memcpy(room->expected, room->c, sizeof room->c);
-    if (!bp_onednn_gemm(&call)) return bp_error_set(error, "", "oneDNN cannot make a matrix product%s", bfloat16 ? " in bfloat16" : "");
+    if (!bp_onednn_gemm(&call)) return bp_error_set(error, "", "oneDNN cannot create a matrix product%s", bfloat16 ? " in bfloat16" : "");
     call.C = room->expected;
     bp_gemm_reference(&call);
     return compare(room, M * N, K, bfloat16, "matrix product", error);
@@ -101,7 +101,7 @@ static int try_convolution(struct operands *room, int way, int32_t groups, bool 
     call.y = call.d_x = call.d_W = room->expected;
     convolve_reference(&call, way);
     call.y = call.d_x = call.d_W = room->c;
-    if (!bp_convolution_ready(&call, way)) return bp_error_set(error, "", "oneDNN cannot make a convolution%s", bfloat16 ? " in bfloat16" : "");
+    if (!bp_convolution_ready(&call, way)) return bp_error_set(error, "", "oneDNN cannot create a convolution%s", bfloat16 ? " in bfloat16" : "");
     bp_convolution_run(&call, way);
     return compare(room, sizes[way], terms[way], bfloat16, "convolution", error);
 }

@@ -69,7 +69,7 @@ static int compare(const struct shape *shape, struct operands *room, const char 
     return 0;
 }
 
-/* The door, and for products of some size the BLAS behind it, which may stay unused here but serve for larger ones. */
+/* bp_gemm, and for products of some size the BLAS that it calls, which may be unused for small products. */
 static int check(const struct shape *shape, struct operands *room, struct bp_error *error) {
     struct bp_gemm call = {.transpose_a = shape->transpose_a,
                            .transpose_b = shape->transpose_b,

@@ -316,7 +316,7 @@ static void adam_fast(const struct bp_step *step) {
                                         .half = _mm512_set1_ps(0.5f * step->root),
                                         .three_halves = _mm512_set1_ps(1.5f * step->root),
                                         .least =
-                                            _mm512_set1_ps(FLT_MIN)}; /* 0 has no reciprocal; the larger of it and NaN is NaN, which stands second */
+                                            _mm512_set1_ps(FLT_MIN)}; /* 0 has no reciprocal; the larger of it and NaN is NaN, the second operand */
     size_t i = 0;
     for (; i + LANES <= step->n; i += LANES) adam_lanes(step, &with, i, mask_of(LANES));
     if (i < step->n) adam_lanes(step, &with, i, mask_of((int32_t)(step->n - i)));

@@ -1,7 +1,7 @@
 /* vector_gemm.h - matrix products of small shapes, on the registers of one instruction set. Only vector.c includes it.
  *
  * A tile of up to 8 rows by 2 vectors of C stays in registers while it walks k; it starts from the bias and is rectified as it is stored. A is read
- * number by number where it lies (transposed or not is only a matter of strides), B vector by vector: where it lies when it is row-major,
+ * number by number in place (strides handle transposition), B vector by vector: in place when it is row-major,
  * else from a packed panel of at most K_BLOCK rows on the stack. The last columns go through masks where the CPU has
  * them (AVX-512), else through a panel padded with zeros. Order: tiles, panels, few columns, batch 1. Vectors are GCC's (clang's too) `vector_size`.
  */
@@ -108,7 +108,7 @@ static inline vector rectified(vector v, bp_real slope) {
 #define KEEP1_ALL(i)    KEEP0_ALL(i) store(&c[i * c_row + LANES], t##i);
 #define KEEP1_MASKED(i) KEEP0_ALL(i) store_some(&c[i * c_row + LANES], t##i, mask);
 
-/* One vector wide and two; KIND ALL or MASKED, which is said of the last vector. */
+/* One vector wide and two; KIND ALL or MASKED applies to the last vector. */
 #define TILE(rows, KIND, name)                                                                                                                       \
     static void tile_##rows##x1##name(const struct tile *tile) {                                                                                     \
         const bp_real *restrict a = tile->a, *restrict b = tile->b;                                                                                  \
@@ -409,7 +409,7 @@ static void add_rows(size_t k, const uint32_t *at, const bp_real *a, const bp_re
 }
 
 /* c (+)= sum over p of a[p] B[p]: rows of B added up, eight at a time, in stretches of C that stay in the first cache. The time is that of reading B,
- * so rows for a 0 are not read (B is taken for finite): of a picture most are, behind a relu half. */
+ * so rows for a 0 are not read (B is assumed finite): in an image most numbers are 0, after a relu half of them. */
 static void gemv_rows(const struct bp_gemm *call) {
     enum { STRETCH = 1024, ROWS = 512 };
     const size_t k = (size_t)call->k, n = (size_t)call->n, ldb = (size_t)call->ldb;
@@ -426,7 +426,7 @@ static void gemv_rows(const struct bp_gemm *call) {
 }
 
 static void gemv(const struct bp_gemm *call) {
-    if (call->transpose_a && call->lda != 1) { /* A is a strided column: rare, and not worth a loop of its own */
+    if (call->transpose_a && call->lda != 1) { /* A is a strided column: rare, and not worth a separate loop */
         gemm(call);
         return;
     }

@@ -1,5 +1,5 @@
 /* vector_math.h - exp, tanh, sigmoid and erf of one number, without branches, tables or calls, so that loops over them
- * vectorise. Only vector.c includes it, once per instruction set. The bound on their error stands in kernels.h; in double they are libm's.
+ * vectorise. Only vector.c includes it, once per instruction set. kernels.h gives the bound on their error; in double they are libm's.
  * The polynomials of exp and tanh are those of Cephes (S. Moshier); that of erf was fitted for this file. */
 #ifndef BP_KERNELS_VECTOR_MATH_H
 #define BP_KERNELS_VECTOR_MATH_H

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-/* The slope that the activation's parameter says; plan leaves it in fan_in. */
+/* The slope of the activation's parameter; plan leaves it in fan_in. */
 static void fill_slopes(const struct bp_tensor *tensor, struct bp_random *random, bp_real *W, size_t n) {
     (void)random;
     for (size_t i = 0; i < n; i++) W[i] = (bp_real)tensor->fan_in;
@@ -21,7 +21,8 @@ int bp_node_slopes(struct bp_node *node, struct bp_error *error) {
     const struct bp_activation_ops *f = node->activation;
     node->slopes = -1;
     if (!f || !f->learned || node->out.rank < 1 || node->out.dims[node->out.rank - 1] <= 0) return 0;
-    if (node->tensors_count == BP_TENSORS_MAX) return bp_error_set(error, "/activation", "%s has no room for learned slopes", node->ops->entry.name);
+    if (node->tensors_count == BP_TENSORS_MAX)
+        return bp_error_set(error, "/activation", "%s does not support trainable slopes", node->ops->entry.name);
     node->slopes = node->tensors_count;
     struct bp_tensor *alpha = bp_node_tensor(node, "alpha", 1, &node->out.dims[node->out.rank - 1]);
     alpha->initializer = &initial_slope;

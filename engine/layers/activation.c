@@ -1,4 +1,4 @@
-/* activation.c - an activation function as a layer of its own: a = f(x), x and a (B, ...). */
+/* activation.c - an activation function as a separate layer: a = f(x), x and a (B, ...). */
 #include "engine/activations/activation.h"
 #include "engine/layers/layer.h"
 

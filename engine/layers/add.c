@@ -25,7 +25,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 
 extern const struct bp_layer_ops bp_layer_add;
 const struct bp_layer_ops bp_layer_add = {
-    .entry = {.name = "add", .summary = "The sum of its inputs, which have one shape"},
+    .entry = {.name = "add", .summary = "The sum of its inputs, which must have the same shape"},
     .inputs_min = 2,
     .inputs_max = BP_INPUTS_MAX,
     .mask = BP_MASK_PASS,

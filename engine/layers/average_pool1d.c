@@ -8,7 +8,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
 extern const struct bp_layer_ops bp_layer_average_pool1d;
 const struct bp_layer_ops bp_layer_average_pool1d = {
     .entry = {.name = "average_pool1d",
-              .summary = "The mean of each channel under a window that moves over a sequence (steps, channels)",
+              .summary = "The mean of each channel in a window that slides over a sequence (steps, channels)",
               .params = bp_pool_params,
               .params_count = BP_POOL_PARAMS},
     .inputs_min = 1,

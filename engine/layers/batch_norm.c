@@ -1,10 +1,10 @@
 /* batch_norm.c - a = gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance of each channel over the mini-batch (Ioffe, Szegedy 2015);
- * x, a (B, ..., C); gamma, beta, moving_mean, moving_variance (C). In inference, and when frozen, the moving statistics stand for the mini-batch's.
+ * x, a (B, ..., C); gamma, beta, moving_mean, moving_variance (C). In inference, and when frozen, the moving statistics replace the mini-batch's.
  *
  * R = B times the cells of a sample. Each shard of a mini-batch takes the statistics of its own rows; the moving ones are renewed from their mean
  * over the shards: moving = m moving + (1 - m) new, m = min(momentum, t / (t + 1)) at mini-batch t (from 0), a plain average at first, so that they
  * are of use from the first epoch on. The moving variance is the unbiased one, as in PyTorch. Steps that a mask hides do not count. A single value of
- * a channel has no variance: as a shard of a mini-batch it leaves the moving one as it is, as a whole mini-batch (the last of an epoch) both. */
+ * a channel has no variance: as a shard of a mini-batch it does not change the moving one, as a whole mini-batch (the last of an epoch) both. */
 #include "engine/initializers/initializer.h"
 #include "engine/layers/gradient.h"
 #include "engine/layers/norm.h"
@@ -111,7 +111,7 @@ static void take_statistics(const struct bp_node *node, const struct bp_pass *pa
     for (size_t c = 0; c < n->C; c++) n->inverse[c] = (bp_real)(1 / sqrt((double)(n->variance[c] + epsilon)));
 }
 
-/* Inference without anything kept: a = x s + (beta - mean s), s = gamma / deviation. */
+/* Inference without stored values: a = x s + (beta - mean s), s = gamma / deviation. */
 static void forward_moving(const struct bp_node *node, const struct bp_pass *pass, const struct norm *n) {
     const bp_real epsilon = (bp_real)node->values[EPSILON].number, *mean = pass->W[MEAN], *variance = pass->W[VARIANCE];
     for (size_t c = 0; c < n->C; c++) {
@@ -152,7 +152,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     struct norm n = norm_of(node, pass);
     const size_t C = n.C;
     const bp_real share = n.fresh && n.count > 0 ? 1 / n.count : 0;
-    bp_real *along = n.variance, *sum = n.sum; /* (C): the variance is told first, then its room is free */
+    bp_real *along = n.variance, *sum = n.sum; /* (C): the variance is used first, then its memory is free */
     if (n.fresh) tell_statistics(pass, &n);
     sum_rows(&n, pass->d_a, NULL, NULL, sum);
     sum_rows(&n, pass->d_a, NULL, n.normed, along);
@@ -183,7 +183,7 @@ static void settle(const struct bp_node *node, uint64_t step, bp_real *const *W,
 static const struct bp_param params[PARAMS] = {
     [MOMENTUM] = {.name = "momentum",
                   .type = BP_PARAM_NUMBER,
-                  .help = "How much of the moving statistics stays at each update",
+                  .help = "Decay of the moving statistics per update",
                   .preset = 0.99,
                   .min = 0,
                   .max = 1,
@@ -196,7 +196,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_layer_ops bp_layer_batch_norm;
 const struct bp_layer_ops bp_layer_batch_norm = {
     .entry = {.name = "batch_norm",
-              .summary = "Mean 0 and variance 1 of each channel over the mini-batch, then a trained scale and offset",
+              .summary = "Mean 0 and variance 1 of each channel over the mini-batch, then a trainable scale and offset",
               .params = params,
               .params_count = PARAMS},
     .inputs_min = 1,

@@ -1,5 +1,5 @@
 /* concatenate.c - its inputs one after the other along an axis; along all others they have the same size.
- * Seen as (outer, along_i, inner): the outer rows of a are made of one piece of along_i x inner numbers from each input. */
+ * Viewed as (outer, along_i, inner): each outer row of a is one piece of along_i x inner numbers from each input. */
 #include "engine/kernels/kernels.h"
 #include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
@@ -35,7 +35,8 @@ static int plan(struct bp_node *node, struct bp_error *error) {
         if (node->in[i].rank < 0) return 0;
     const int32_t axis = axis_of(node, node->in[0].rank);
     if (axis < 0)
-        return bp_error_set(error, "/axis", "axis %d is none of an input of %d axes: expected 1 to %d (0 is the batch), or -1 to -%d from the end",
+        return bp_error_set(error, "/axis",
+                            "axis %d is out of range for an input of %d axes: expected 1 to %d (0 is the batch), or -1 to -%d from the end",
                             (int)node->values[AXIS].number, (int)node->in[0].rank, (int)node->in[0].rank, (int)node->in[0].rank);
     node->out = node->in[0];
     for (int32_t i = 1; i < node->inputs_count; i++)
@@ -80,7 +81,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 static const struct bp_param params[PARAMS] = {
     [AXIS] = {.name = "axis",
               .type = BP_PARAM_INTEGER,
-              .help = "Axis along which they are joined; -1 is the last, 0 would be the batch",
+              .help = "Axis along which the inputs are joined; -1 is the last; 0, the batch, is not allowed",
               .preset = -1,
               .min = -BP_RANK_MAX,
               .max = BP_RANK_MAX},
@@ -88,7 +89,7 @@ static const struct bp_param params[PARAMS] = {
 
 extern const struct bp_layer_ops bp_layer_concatenate;
 const struct bp_layer_ops bp_layer_concatenate = {
-    .entry = {.name = "concatenate", .summary = "Its inputs one after the other along an axis", .params = params, .params_count = PARAMS},
+    .entry = {.name = "concatenate", .summary = "Joins its inputs along an axis", .params = params, .params_count = PARAMS},
     .inputs_min = 2,
     .inputs_max = BP_INPUTS_MAX,
     .mask = BP_MASK_PASS,

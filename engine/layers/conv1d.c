@@ -9,7 +9,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
 extern const struct bp_layer_ops bp_layer_conv1d;
 const struct bp_layer_ops bp_layer_conv1d = {
     .entry = {.name = "conv1d",
-              .summary = "Trained filters moved over a sequence (steps, channels)",
+              .summary = "Trainable filters that slide over a sequence (steps, channels)",
               .params = bp_convolution_params,
               .params_count = BP_CONVOLUTION_PARAMS},
     .inputs_min = 1,

@@ -9,7 +9,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
 extern const struct bp_layer_ops bp_layer_conv2d;
 const struct bp_layer_ops bp_layer_conv2d = {
     .entry = {.name = "conv2d",
-              .summary = "Trained filters moved over an image (height, width, channels)",
+              .summary = "Trainable filters that slide over an image (height, width, channels)",
               .params = bp_convolution_params,
               .params_count = BP_CONVOLUTION_PARAMS},
     .inputs_min = 1,

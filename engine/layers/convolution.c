@@ -25,14 +25,14 @@ const struct bp_param bp_convolution_params[BP_CONVOLUTION_PARAMS] = {
     [FILTERS] = {.name = "filters", .type = BP_PARAM_INTEGER, .help = "Channels of the output", .min = 1, .max = 65536, .flags = BP_PARAM_REQUIRED},
     [KERNEL_SIZE] = {.name = "kernel_size",
                      .type = BP_PARAM_INTEGERS,
-                     .help = "Cells under the window along each axis",
+                     .help = "Size of the window along each axis",
                      .min = 1,
                      .max = 4096,
                      .flags = BP_PARAM_REQUIRED},
-    [STRIDES] = {.name = "strides", .type = BP_PARAM_INTEGERS, .help = "Cells by which the window moves", .preset = 1, .min = 1, .max = 4096},
+    [STRIDES] = {.name = "strides", .type = BP_PARAM_INTEGERS, .help = "Stride of the window along each axis", .preset = 1, .min = 1, .max = 4096},
     [PADDING] = {.name = "padding",
                  .type = BP_PARAM_CHOICE,
-                 .help = "Cells of 0 around the input: none, as many as keep the size, or so many on each side",
+                 .help = "Zeros around the input: none, enough to keep the size, or this number on each side",
                  .min = 0,
                  .max = 4096,
                  .flags = BP_PARAM_OR_INTEGERS,
@@ -41,7 +41,7 @@ const struct bp_param bp_convolution_params[BP_CONVOLUTION_PARAMS] = {
         {.name = "dilation_rate", .type = BP_PARAM_INTEGERS, .help = "Distance between the cells of the window", .preset = 1, .min = 1, .max = 4096},
     [GROUPS] = {.name = "groups",
                 .type = BP_PARAM_INTEGER,
-                .help = "Groups of channels that are convolved apart; as many as channels: depthwise",
+                .help = "Groups of channels that are convolved separately; equal to the channels: depthwise",
                 .preset = 1,
                 .min = 1,
                 .max = 65536},
@@ -50,14 +50,17 @@ const struct bp_param bp_convolution_params[BP_CONVOLUTION_PARAMS] = {
                     .help = "Activation applied to the outputs",
                     .family = &bp_activations,
                     .preset_name = "linear"},
-    [USE_BIAS] = {.name = "use_bias", .type = BP_PARAM_BOOLEAN, .help = "Add a trained number to each filter", .preset = 1},
+    [USE_BIAS] = {.name = "use_bias", .type = BP_PARAM_BOOLEAN, .help = "Add a trainable bias per filter", .preset = 1},
     [KERNEL_INITIALIZER] = {.name = "kernel_initializer",
                             .type = BP_PARAM_ENTRY,
-                            .help = "First values of the kernel",
+                            .help = "Initial values of the kernel",
                             .family = &bp_initializers,
                             .preset_name = "auto"},
-    [BIAS_INITIALIZER] =
-        {.name = "bias_initializer", .type = BP_PARAM_ENTRY, .help = "First values of the bias", .family = &bp_initializers, .preset_name = "zeros"},
+    [BIAS_INITIALIZER] = {.name = "bias_initializer",
+                          .type = BP_PARAM_ENTRY,
+                          .help = "Initial values of the bias",
+                          .family = &bp_initializers,
+                          .preset_name = "zeros"},
 };
 
 /* ---- plan -------------------------------------------------------------------------------------------------------- */
@@ -146,7 +149,7 @@ static void add_to(bp_real *restrict to, const bp_real *restrict from, int32_t n
     for (int32_t i = 0; i < n; i++) to[i] += from[i];
 }
 
-/* The cells of one row of the window: columns from..until-1 of it lie within the image. */
+/* The cells of one row of the window: columns from..until-1 are within the image. */
 static void inside(const struct bp_window *w, int32_t column, int32_t *from, int32_t *until) {
     const int32_t step = w->dilation[1];
     *from = column < 0 ? (-column + step - 1) / step : 0;
@@ -155,7 +158,7 @@ static void inside(const struct bp_window *w, int32_t column, int32_t *from, int
     if (*from > *until) *from = *until;
 }
 
-/* The windows side by side from here that lie within the image, at most `most` of them; count 0: none, or their lines have gaps. */
+/* The adjacent windows from here that are within the image, at most `most` of them; count 0: none, or their lines have gaps. */
 static struct bp_patches stretch(const struct sizes *s, struct bp_place place, int32_t most, const bp_real *x) {
     const struct bp_window *w = &s->window;
     const ptrdiff_t C = w->channels;

@@ -1,5 +1,5 @@
 /* dense.c - a = f(x W + b) along the last axis: x (B, ..., in), W (in, units), b (units), a (B, ..., units).
- * W lies as in Keras, so that batch 1 adds up rows of W. rows = B times the sizes of the axes between. */
+ * W has Keras's layout, so that batch 1 sums rows of W. rows = B times the sizes of the axes between. */
 #include "engine/activations/activation.h"
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
@@ -47,7 +47,7 @@ static struct bp_linear product_of(const struct bp_node *node, const struct bp_p
     return product;
 }
 
-/* Where z is kept for the backward pass: apart from a when the derivative needs it. */
+/* The copy of z for the backward pass: apart from a when the derivative needs it. */
 static bp_real *z_of(const struct bp_node *node, const struct bp_pass *pass) {
     return node->memo && pass->memo && node->activation ? pass->memo : pass->a;
 }
@@ -82,14 +82,17 @@ static const struct bp_param params[PARAMS] = {
                     .help = "Activation applied to the outputs",
                     .family = &bp_activations,
                     .preset_name = "linear"},
-    [USE_BIAS] = {.name = "use_bias", .type = BP_PARAM_BOOLEAN, .help = "Add a trained number to each output", .preset = 1},
+    [USE_BIAS] = {.name = "use_bias", .type = BP_PARAM_BOOLEAN, .help = "Add a trainable bias per output", .preset = 1},
     [KERNEL_INITIALIZER] = {.name = "kernel_initializer",
                             .type = BP_PARAM_ENTRY,
-                            .help = "First values of the kernel",
+                            .help = "Initial values of the kernel",
                             .family = &bp_initializers,
                             .preset_name = "auto"},
-    [BIAS_INITIALIZER] =
-        {.name = "bias_initializer", .type = BP_PARAM_ENTRY, .help = "First values of the bias", .family = &bp_initializers, .preset_name = "zeros"},
+    [BIAS_INITIALIZER] = {.name = "bias_initializer",
+                          .type = BP_PARAM_ENTRY,
+                          .help = "Initial values of the bias",
+                          .family = &bp_initializers,
+                          .preset_name = "zeros"},
 };
 
 extern const struct bp_layer_ops bp_layer_dense;

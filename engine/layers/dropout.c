@@ -51,7 +51,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 static const struct bp_param params[PARAMS] = {
     [RATE] = {.name = "rate",
               .type = BP_PARAM_NUMBER,
-              .help = "Share of the numbers that become 0",
+              .help = "Fraction of the inputs that are set to 0",
               .min = 0,
               .max = 1,
               .flags = BP_PARAM_REQUIRED | BP_PARAM_MAX_OPEN},
@@ -60,7 +60,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_layer_ops bp_layer_dropout;
 const struct bp_layer_ops bp_layer_dropout = {
     .entry = {.name = "dropout",
-              .summary = "Sets a random share of its input to 0 in training, against overfitting",
+              .summary = "Sets a random fraction of its input to 0 in training, to reduce overfitting",
               .params = params,
               .params_count = PARAMS},
     .inputs_min = 1,

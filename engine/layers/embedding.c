@@ -36,7 +36,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     return 0;
 }
 
-/* The index that x stands for, -1 when none. */
+/* The index x, -1 when it is invalid. */
 static int64_t index_of(const struct bp_node *node, bp_real x) {
     const int64_t index = x >= 0 && x < (bp_real)node->indices ? (int64_t)x : -1;
     return (bp_real)index == x ? index : -1;
@@ -67,23 +67,27 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 static const struct bp_param params[PARAMS] = {
     [INPUT_DIM] = {.name = "input_dim",
                    .type = BP_PARAM_INTEGER,
-                   .help = "How many indices there are: 0 up to one less",
+                   .help = "Number of indices; they range from 0 to one less",
                    .min = 1,
                    .max = 1 << 24,
                    .flags = BP_PARAM_REQUIRED},
-    [OUTPUT_DIM] =
-        {.name = "output_dim", .type = BP_PARAM_INTEGER, .help = "Numbers for each index", .min = 1, .max = 65536, .flags = BP_PARAM_REQUIRED},
+    [OUTPUT_DIM] = {.name = "output_dim",
+                    .type = BP_PARAM_INTEGER,
+                    .help = "Size of the vector of an index",
+                    .min = 1,
+                    .max = 65536,
+                    .flags = BP_PARAM_REQUIRED},
     [EMBEDDINGS_INITIALIZER] = {.name = "embeddings_initializer",
                                 .type = BP_PARAM_ENTRY,
-                                .help = "First values of the embeddings",
+                                .help = "Initial values of the embeddings",
                                 .family = &bp_initializers,
                                 .preset_name = "auto"},
-    [MASK_ZERO] = {.name = "mask_zero", .type = BP_PARAM_BOOLEAN, .help = "The index 0 is padding, which the layers behind it leave out"},
+    [MASK_ZERO] = {.name = "mask_zero", .type = BP_PARAM_BOOLEAN, .help = "The index 0 is padding, which later layers mask"},
 };
 
 extern const struct bp_layer_ops bp_layer_embedding;
 const struct bp_layer_ops bp_layer_embedding = {
-    .entry = {.name = "embedding", .summary = "Trained numbers for each index, such as a word's", .params = params, .params_count = PARAMS},
+    .entry = {.name = "embedding", .summary = "A trainable vector per index, such as a word", .params = params, .params_count = PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
     .plan = plan,

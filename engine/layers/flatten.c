@@ -10,7 +10,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
 
 extern const struct bp_layer_ops bp_layer_flatten;
 const struct bp_layer_ops bp_layer_flatten = {
-    .entry = {.name = "flatten", .summary = "All axes of a sample become one"},
+    .entry = {.name = "flatten", .summary = "Joins all axes of a sample to one"},
     .inputs_min = 1,
     .inputs_max = 1,
     .view = true,

@@ -42,7 +42,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_layer_ops bp_layer_gaussian_noise;
 const struct bp_layer_ops bp_layer_gaussian_noise = {
     .entry = {.name = "gaussian_noise",
-              .summary = "Adds normal noise to its input in training, against overfitting",
+              .summary = "Adds normal noise to its input in training, to reduce overfitting",
               .params = params,
               .params_count = PARAMS},
     .inputs_min = 1,

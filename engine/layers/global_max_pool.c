@@ -55,7 +55,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 
 extern const struct bp_layer_ops bp_layer_global_max_pool;
 const struct bp_layer_ops bp_layer_global_max_pool = {
-    .entry = {.name = "global_max_pool", .summary = "The largest number of each channel over all steps or pixels"},
+    .entry = {.name = "global_max_pool", .summary = "The maximum of each channel over all steps or pixels"},
     .inputs_min = 1,
     .inputs_max = 1,
     .mask = BP_MASK_USE,

@@ -18,13 +18,13 @@ struct bp_cell;
 enum bp_mask_rule {
     BP_MASK_REFUSE, /* the layer would mix steps that are there with padding: an error of plan */
     BP_MASK_PASS,   /* it holds for the output too (for several inputs: where all of them are there) */
-    BP_MASK_ZERO,   /* as PASS, and hidden steps are 0 for it: the network sees to that, in x and in d_x (a convolution that keeps the steps) */
-    BP_MASK_USE,    /* the layer heeds it, and its output has none */
+    BP_MASK_ZERO,   /* as PASS, and masked steps are 0 for it: the network writes them, in x and in d_x (a convolution that keeps the steps) */
+    BP_MASK_USE,    /* the layer applies it, and its output has none */
     BP_MASK_MAKE,   /* the layer writes the mask of its output itself */
-    BP_MASK_RENEW   /* the layer heeds it and writes the mask of its output, which has other steps */
+    BP_MASK_RENEW   /* the layer applies it and writes the mask of its output, which has other steps */
 };
 
-/* A layer in its place in a network: what the user asked, and what `plan` settled. Constant once planned. */
+/* A layer in a network: the user's parameters, and the results of `plan`. Constant once planned. */
 struct bp_node {
     const struct bp_layer_ops *ops;
     char name[BP_NAME_MAX];
@@ -38,7 +38,7 @@ struct bp_node {
     struct bp_tensor tensors[BP_TENSORS_MAX];
     size_t memo;                                /* reals per sample that forward leaves for backward, besides x and a */
     size_t kept;                                /* reals that forward leaves for backward besides, whatever the batch */
-    size_t scratch;                             /* reals per sample that one call may use and nobody reads later */
+    size_t scratch;                             /* reals per sample for one call only */
     const struct bp_activation_ops *activation; /* a fused activation, or NULL for none (linear) */
     double activation_numbers[4];
     int32_t slopes;          /* the tensor of the activation's learned slopes, -1: none. Settled by the network */
@@ -72,7 +72,7 @@ struct bp_pass {
     bp_real *shared_scratch;            /* (shared_scratch) */
     const bp_real *W[BP_TENSORS_MAX];
     bp_real *d_a;                /* (B, out...); backward may overwrite it */
-    bp_real *d_x[BP_INPUTS_MAX]; /* (B, in...), or NULL when nobody wants it */
+    bp_real *d_x[BP_INPUTS_MAX]; /* (B, in...), or NULL when it is not requested */
     bool keep_x[BP_INPUTS_MAX];  /* add to d_x instead of storing */
     bp_real *d_W[BP_TENSORS_MAX];
     bool keep_W;
@@ -114,7 +114,7 @@ void bp_node_backward_activation(const struct bp_node *node, const struct bp_pas
 /* For the network, after plan: adds the tensor of learned slopes when the activation has them. */
 int bp_node_slopes(struct bp_node *node, struct bp_error *error);
 
-/* For plan: sets the activation that a parameter asks for; linear is none. */
+/* For plan: sets the activation from a parameter; linear is none. */
 void bp_node_activate(struct bp_node *node, const struct bp_value *asked);
 /* For plan: adds a tensor of the given name and dims; returns it. */
 struct bp_tensor *bp_node_tensor(struct bp_node *node, const char *name, int32_t rank, const int32_t *dims);

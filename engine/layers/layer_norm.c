@@ -1,5 +1,5 @@
 /* layer_norm.c - a = gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance along the last axis of each row
- * (Ba, Kiros, Hinton 2016); x, a (B, ..., width), gamma, beta (width). Nothing is kept from one batch to the next. */
+ * (Ba, Kiros, Hinton 2016); x, a (B, ..., width), gamma, beta (width). No state is kept between batches. */
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
 #include "engine/layers/gradient.h"
@@ -102,7 +102,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_layer_ops bp_layer_layer_norm;
 const struct bp_layer_ops bp_layer_layer_norm = {
     .entry = {.name = "layer_norm",
-              .summary = "Mean 0 and variance 1 along the last axis, then a trained scale and offset",
+              .summary = "Mean 0 and variance 1 along the last axis, then a trainable scale and offset",
               .params = params,
               .params_count = PARAMS},
     .inputs_min = 1,

@@ -26,7 +26,7 @@ static void step(size_t H, bp_real *z, const bp_real *r, const bp_real *h_before
 static void step_back(size_t H, const bp_real *gates, const bp_real *h_before, const bp_real *c_before, const bp_real *c, bp_real *d_h, bp_real *d_c,
                       bp_real *d_z, bp_real *d_r) {
     (void)h_before, (void)d_r;
-    bp_kernels()->tanh(H, c, d_z); /* held where d_i comes next */
+    bp_kernels()->tanh(H, c, d_z); /* stored where d_i is written next */
     for (size_t j = 0; j < H; j++) {
         const bp_real i = gates[j], f = gates[H + j], g = gates[2 * H + j], o = gates[3 * H + j], t = d_z[j];
         const bp_real d_cell = d_c[j] + d_h[j] * o * (1 - t * t);
@@ -49,7 +49,7 @@ static const struct bp_cell cell = {.gates = 4,
 extern const struct bp_layer_ops bp_layer_lstm;
 const struct bp_layer_ops bp_layer_lstm = {
     .entry = {.name = "lstm",
-              .summary = "Long short-term memory: a recurrent network that can keep things for many steps",
+              .summary = "Long short-term memory: a recurrent network with memory over many steps",
               .params = bp_recurrent_params,
               .params_count = BP_RECURRENT_PARAMS},
     .inputs_min = 1,

@@ -46,7 +46,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 static const struct bp_param params[PARAMS] = {
     [MASK_VALUE] = {.name = "mask_value",
                     .type = BP_PARAM_NUMBER,
-                    .help = "A step whose features all are this number, as it was given, is padding; so is one of missing numbers",
+                    .help = "A step whose raw features all equal this number is padding; so is one of missing numbers",
                     .min = -1e30,
                     .max = 1e30},
 };
@@ -54,7 +54,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_layer_ops bp_layer_masking;
 const struct bp_layer_ops bp_layer_masking = {
     .entry = {.name = "masking",
-              .summary = "Marks the padding of sequences of different lengths, so that the layers and losses behind it leave it out",
+              .summary = "Marks the padding of sequences of different lengths, so that later layers and losses mask it",
               .params = params,
               .params_count = PARAMS},
     .inputs_min = 1,

@@ -4,7 +4,7 @@
 
 #include "engine/layers/layer.h"
 
-/* The shape of all inputs: dimensions not known of one are taken from the others. -1: two of them differ, both are told. */
+/* The shape of all inputs: unknown dimensions of one are taken from the others. -1: two of them differ; the error names both. */
 int bp_merge_shape(const struct bp_node *node, struct bp_shape *shape, struct bp_error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /* multi_head_attention.c - self-attention (Vaswani et al. 2017): x, a (B, T, D). Per head, of key_dim numbers, with q = x W_q + b_q and so on:
  *   P = softmax(q k^T / sqrt(key_dim)), T x T;  o = P v;  a = (all heads' o) W_o + b_o.
  * W_q, W_k, W_v (D, heads key_dim), W_o (heads key_dim, D): Keras's kernels, with heads and key_dim as one axis. With a causal mask a step sees
- * itself and those before it; steps that a mask hides are seen by none. Order: plan, sizes, products, forward, backward. */
+ * itself and those before it; masked steps are attended by none. Order: plan, sizes, products, forward, backward. */
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
 #include "engine/layers/layer.h"
@@ -50,7 +50,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     const int64_t T = in->dims[0], D = in->dims[1];
     if (D <= 0) return 0;
     if (node->values[KEY_DIM].number == 0 && D % heads)
-        return bp_error_set(error, "/num_heads", "%d heads do not divide the %d features of the input; choose another number, or give key_dim",
+        return bp_error_set(error, "/num_heads", "%d heads do not divide the %d features of the input; use another number, or give key_dim",
                             (int)heads, (int)D);
     const int64_t P = (int64_t)heads * key_dim_of(node);
     if (P * D > INT32_MAX || P * T > INT32_MAX || T * T > INT32_MAX / heads)
@@ -190,14 +190,13 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 
 static const struct bp_param params[PARAMS] = {
     [NUM_HEADS] =
-        {.name = "num_heads", .type = BP_PARAM_INTEGER, .help = "Heads that attend apart", .min = 1, .max = 1024, .flags = BP_PARAM_REQUIRED},
-    [KEY_DIM] =
-        {.name = "key_dim", .type = BP_PARAM_INTEGER, .help = "Numbers of each head; 0: the features divided by the heads", .min = 0, .max = 65536},
-    [USE_BIAS] = {.name = "use_bias", .type = BP_PARAM_BOOLEAN, .help = "Add trained numbers to queries, keys, values and outputs", .preset = 1},
-    [USE_CAUSAL_MASK] = {.name = "use_causal_mask", .type = BP_PARAM_BOOLEAN, .help = "A step sees only itself and those before it"},
+        {.name = "num_heads", .type = BP_PARAM_INTEGER, .help = "Number of attention heads", .min = 1, .max = 1024, .flags = BP_PARAM_REQUIRED},
+    [KEY_DIM] = {.name = "key_dim", .type = BP_PARAM_INTEGER, .help = "Size of a head; 0: the features divided by the heads", .min = 0, .max = 65536},
+    [USE_BIAS] = {.name = "use_bias", .type = BP_PARAM_BOOLEAN, .help = "Add trainable biases to queries, keys, values and outputs", .preset = 1},
+    [USE_CAUSAL_MASK] = {.name = "use_causal_mask", .type = BP_PARAM_BOOLEAN, .help = "A step attends only to itself and earlier steps"},
     [KERNEL_INITIALIZER] = {.name = "kernel_initializer",
                             .type = BP_PARAM_ENTRY,
-                            .help = "First values of the kernels",
+                            .help = "Initial values of the kernels",
                             .family = &bp_initializers,
                             .preset_name = "auto"},
 };
@@ -205,7 +204,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_layer_ops bp_layer_multi_head_attention;
 const struct bp_layer_ops bp_layer_multi_head_attention = {
     .entry = {.name = "multi_head_attention",
-              .summary = "Self-attention: each step takes what it needs from all steps",
+              .summary = "Self-attention: each step is a weighted mean over all steps",
               .params = params,
               .params_count = PARAMS},
     .inputs_min = 1,

@@ -38,7 +38,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 
 extern const struct bp_layer_ops bp_layer_multiply;
 const struct bp_layer_ops bp_layer_multiply = {
-    .entry = {.name = "multiply", .summary = "The product of its inputs, number by number; they have one shape"},
+    .entry = {.name = "multiply", .summary = "The elementwise product of its inputs, which must have the same shape"},
     .inputs_min = 2,
     .inputs_max = BP_INPUTS_MAX,
     .mask = BP_MASK_PASS,

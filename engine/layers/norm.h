@@ -10,8 +10,8 @@
         .max = 1, .flags = BP_PARAM_MIN_OPEN                                                                                                         \
     }
 #define BP_NORM_CENTER_PARAM                                                                                                                         \
-    { .name = "center", .type = BP_PARAM_BOOLEAN, .help = "Add a trained number, beta", .preset = 1 }
+    { .name = "center", .type = BP_PARAM_BOOLEAN, .help = "Add a trainable offset, beta", .preset = 1 }
 #define BP_NORM_SCALE_PARAM                                                                                                                          \
-    { .name = "scale", .type = BP_PARAM_BOOLEAN, .help = "Multiply by a trained number, gamma", .preset = 1 }
+    { .name = "scale", .type = BP_PARAM_BOOLEAN, .help = "Multiply by a trainable scale, gamma", .preset = 1 }
 
 #endif

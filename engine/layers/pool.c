@@ -11,13 +11,11 @@
 enum { POOL_SIZE, STRIDES, PADDING };
 
 const struct bp_param bp_pool_params[BP_POOL_PARAMS] = {
-    [POOL_SIZE] =
-        {.name = "pool_size", .type = BP_PARAM_INTEGERS, .help = "Cells under the window along each axis", .preset = 2, .min = 1, .max = 4096},
-    [STRIDES] =
-        {.name = "strides", .type = BP_PARAM_INTEGERS, .help = "Cells by which the window moves; 0: as many as pool_size", .min = 0, .max = 4096},
+    [POOL_SIZE] = {.name = "pool_size", .type = BP_PARAM_INTEGERS, .help = "Size of the window along each axis", .preset = 2, .min = 1, .max = 4096},
+    [STRIDES] = {.name = "strides", .type = BP_PARAM_INTEGERS, .help = "Stride of the window; 0: equal to pool_size", .min = 0, .max = 4096},
     [PADDING] = {.name = "padding",
                  .type = BP_PARAM_CHOICE,
-                 .help = "Cells around the input that do not count: none, as many as the last window needs, or so many on each side",
+                 .help = "Ignored cells around the input: none, enough for the last window, or this number on each side",
                  .min = 0,
                  .max = 4096,
                  .flags = BP_PARAM_OR_INTEGERS,
@@ -29,7 +27,7 @@ static int settle(const struct bp_node *node, int32_t axes, struct bp_window *w,
     if (bp_window_settle(node, &params, w, error)) return -1;
     for (int k = 2 - axes; k < 2; k++)
         if (w->before[k] >= w->size[k])
-            return bp_error_set(error, "/padding", "padding of %d must be less than pool_size, which is %d: a window would lie on padding alone",
+            return bp_error_set(error, "/padding", "padding of %d must be less than pool_size, which is %d: otherwise a window contains only padding",
                                 (int)w->before[k], (int)w->size[k]);
     return 0;
 }
@@ -42,7 +40,7 @@ int bp_pool_plan(struct bp_node *node, int32_t axes, struct bp_error *error) {
     return 0;
 }
 
-/* One position of the window: the cells of it that lie within the image. */
+/* One position of the window: its cells within the image. */
 struct patch {
     int32_t row, column;       /* of cell (0, 0), inside the image or not */
     int32_t from[2], until[2]; /* cells from..until-1, down and across */
@@ -110,7 +108,7 @@ void bp_max_pool_forward(const struct bp_node *node, const struct bp_pass *pass)
     }
 }
 
-/* Whether no cell lies under two windows, and whether each lies under one. */
+/* Whether no cell is in two windows, and whether each is in one. */
 static bool apart(const struct bp_window *w) {
     return w->stride[0] >= w->size[0] && w->stride[1] >= w->size[1];
 }

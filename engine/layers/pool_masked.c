@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* One window: its steps from..until-1 that lie within the sequence, of sample `image`. */
+/* One window: its steps from..until-1 within the sequence, of sample `image`. */
 struct stretch {
     size_t first; /* step 0 of the sample, in rows of C */
     int32_t from, until;

@@ -1,5 +1,5 @@
 /* positional_encoding.c - a = x + P, x (B, steps, width): P[t][2i] = sin(t / m^(2i / width)), P[t][2i+1] = cos(t / m^(2i / width)), so that
- * attention can tell where a step stands (Vaswani et al. 2017, m = 10000). P is worked out once a call: each frequency turns by a
+ * attention can use the position of a step (Vaswani et al. 2017, m = 10000). P is computed once per call: each frequency turns by a
  * constant angle from step to step. */
 #include "engine/kernels/kernels.h"
 #include "engine/layers/gradient.h"
@@ -47,7 +47,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 static const struct bp_param params[PARAMS] = {
     [MAX_WAVELENGTH] = {.name = "max_wavelength",
                         .type = BP_PARAM_NUMBER,
-                        .help = "The slowest wave takes 2 pi times as many steps",
+                        .help = "The longest wavelength divided by 2 pi, in steps",
                         .preset = 10000,
                         .min = 1,
                         .max = 1e9},
@@ -56,7 +56,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_layer_ops bp_layer_positional_encoding;
 const struct bp_layer_ops bp_layer_positional_encoding = {
     .entry = {.name = "positional_encoding",
-              .summary = "Adds sines and cosines that tell each step's place in the sequence",
+              .summary = "Adds sines and cosines that encode each step's position",
               .params = params,
               .params_count = PARAMS},
     .inputs_min = 1,

@@ -26,16 +26,13 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 static const char *const modes[] = {[HORIZONTAL] = "horizontal", [VERTICAL] = "vertical", [BOTH] = "both", NULL};
 
 static const struct bp_param params[PARAMS] = {
-    [MODE] = {.name = "mode",
-              .type = BP_PARAM_CHOICE,
-              .help = "Left and right change places, or top and bottom, or each of the two by a coin of its own",
-              .choices = modes},
+    [MODE] = {.name = "mode", .type = BP_PARAM_CHOICE, .help = "Flip left to right, top to bottom, or each independently", .choices = modes},
 };
 
 extern const struct bp_layer_ops bp_layer_random_flip;
 const struct bp_layer_ops bp_layer_random_flip = {
     .entry = {.name = "random_flip",
-              .summary = "Mirrors half of the images in training, against overfitting",
+              .summary = "Mirrors half of the images in training, to reduce overfitting",
               .params = params,
               .params_count = PARAMS},
     .inputs_min = 1,

@@ -26,7 +26,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
 static const struct bp_param params[PARAMS] = {
     [FACTOR] = {.name = "factor",
                 .type = BP_PARAM_NUMBER,
-                .help = "Largest angle to either side, as a share of a full turn: 0.1 is 36 degrees",
+                .help = "Largest angle to either side, as a fraction of a full turn: 0.1 is 36 degrees",
                 .min = 0,
                 .max = 1,
                 .flags = BP_PARAM_REQUIRED},
@@ -37,7 +37,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_layer_ops bp_layer_random_rotation;
 const struct bp_layer_ops bp_layer_random_rotation = {
     .entry = {.name = "random_rotation",
-              .summary = "Turns each image by a random angle in training, against overfitting",
+              .summary = "Rotates each image by a random angle in training, to reduce overfitting",
               .params = params,
               .params_count = PARAMS},
     .inputs_min = 1,

@@ -1,6 +1,6 @@
 /* recurrent.c - a cell walked along a sequence: x (B, T, F), W (F, G H), U (H, G H), b (G H), a (B, T, H) or, of the last step only, (B, H).
  * The products with W of all steps are one product, done first; those with U follow step by step. Bidirectional: a second walk, from the end
- * and with weights of its own, writes its H numbers after the first one's (its last step is step 0). A step that a mask hides leaves the state as
+ * and with weights of its own, writes its H numbers after the first one's (its last step is step 0). A masked step leaves the state as
  * it was. Order: parameters, plan, walks, passes. */
 #include "engine/layers/recurrent.h"
 
@@ -17,19 +17,19 @@ enum { KERNEL, RECURRENT, BIAS, TENSORS }; /* of one direction */
 /* ---- parameters -------------------------------------------------------------------------------------------------- */
 
 const struct bp_param bp_recurrent_params[BP_RECURRENT_PARAMS] = {
-    [UNITS] = {.name = "units", .type = BP_PARAM_INTEGER, .help = "Numbers of its state", .min = 1, .max = 65536, .flags = BP_PARAM_REQUIRED},
-    [RETURN_SEQUENCES] = {.name = "return_sequences", .type = BP_PARAM_BOOLEAN, .help = "Give the state of every step, not only of the last"},
+    [UNITS] = {.name = "units", .type = BP_PARAM_INTEGER, .help = "Size of the state", .min = 1, .max = 65536, .flags = BP_PARAM_REQUIRED},
+    [RETURN_SEQUENCES] = {.name = "return_sequences", .type = BP_PARAM_BOOLEAN, .help = "Return the state of every step, not only of the last"},
     [BIDIRECTIONAL] = {.name = "bidirectional",
                        .type = BP_PARAM_BOOLEAN,
-                       .help = "Walk from the end as well, with weights of its own, and give both states"},
+                       .help = "Run from the end too, with separate weights, and return both states"},
     [KERNEL_INITIALIZER] = {.name = "kernel_initializer",
                             .type = BP_PARAM_ENTRY,
-                            .help = "First values of the weights of the input",
+                            .help = "Initial weights of the input",
                             .family = &bp_initializers,
                             .preset_name = "auto"},
     [RECURRENT_INITIALIZER] = {.name = "recurrent_initializer",
                                .type = BP_PARAM_ENTRY,
-                               .help = "First values of the weights of the state",
+                               .help = "Initial weights of the state",
                                .family = &bp_initializers,
                                .preset_name = "auto"},
 };
@@ -64,7 +64,7 @@ int bp_recurrent_plan(struct bp_node *node, struct bp_error *error) {
     if (in->rank < 0) return 0;
     if (in->rank != 2)
         return bp_error_set(error, "", "%s needs an input (steps, features), but got %s%s", node->ops->entry.name,
-                            bp_shape_text(in, text, sizeof text), in->rank == 1 ? "; a reshape before it can cut it into steps" : "");
+                            bp_shape_text(in, text, sizeof text), in->rank == 1 ? "; add a reshape layer before it to split it into steps" : "");
     const int64_t T = in->dims[0], F = in->dims[1], most = F > H ? F : H, all = (int64_t)cell->gates * H;
     node->out = (struct bp_shape){.rank = 1, .dims = {walks * H}};
     if (node->values[RETURN_SEQUENCES].number != 0) node->out = (struct bp_shape){.rank = 2, .dims = {in->dims[0], walks * H}};

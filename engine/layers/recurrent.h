@@ -1,7 +1,7 @@
 /* recurrent.h - what rnn, lstm and gru share: everything but the arithmetic of one step, which a cell is.
  *
  * H: units, G: gates of the cell. At each step z (G H) = x W + b and r (G H) = h_before U; the cell makes of them its gates and the new h (H),
- * and may keep c (H), which it sees again at the next step. Gates lie one after the other, H numbers each. */
+ * and may store c (H), which it reads at the next step. Gates are stored one after the other, H numbers each. */
 #ifndef BP_LAYERS_RECURRENT_H
 #define BP_LAYERS_RECURRENT_H
 
@@ -12,7 +12,7 @@ struct bp_initializer_ops;
 struct bp_cell {
     int32_t gates;
     int32_t joined;                                /* the first of them, whose z has r added before the cell sees it */
-    bool apart;                                    /* the gradient of r is not that of z, and r has a bias of its own: bias (2, G H) */
+    bool apart;                                    /* the gradient of r is not that of z, and r has a separate bias: bias (2, G H) */
     const struct bp_initializer_ops *first_biases; /* first values of the bias */
     struct bp_bounds bounds;                       /* of h */
     /* One sample, one step; z becomes the gates. */

@@ -15,7 +15,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
         node->out.dims[i] = dim;
         if (dim == 0) return bp_error_set(error, "/target_shape", "a dimension of target_shape is 0; expected positive integers, or -1 once");
         if (dim < 0 && open >= 0)
-            return bp_error_set(error, "/target_shape", "target_shape has -1 more than once; only one dimension can be worked out");
+            return bp_error_set(error, "/target_shape", "target_shape has -1 more than once; only one dimension can be inferred");
         if (dim < 0) open = i;
         else product *= dim;
         if (product > INT32_MAX) return bp_error_set(error, "/target_shape", "target_shape has more than 2^31 - 1 numbers");
@@ -40,7 +40,7 @@ static const struct bp_param params[PARAMS] = {
 
 extern const struct bp_layer_ops bp_layer_reshape;
 const struct bp_layer_ops bp_layer_reshape = {
-    .entry = {.name = "reshape", .summary = "The same numbers in another shape", .params = params, .params_count = PARAMS},
+    .entry = {.name = "reshape", .summary = "Changes the shape and keeps the values", .params = params, .params_count = PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
     .view = true,

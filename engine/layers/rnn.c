@@ -25,7 +25,7 @@ static const struct bp_cell cell = {.gates = 1, .joined = 1, .first_biases = &bp
 extern const struct bp_layer_ops bp_layer_rnn;
 const struct bp_layer_ops bp_layer_rnn = {
     .entry = {.name = "rnn",
-              .summary = "A simple recurrent network: its state goes from step to step through tanh",
+              .summary = "A simple recurrent network: its state passes through tanh at each step",
               .params = bp_recurrent_params,
               .params_count = BP_RECURRENT_PARAMS},
     .inputs_min = 1,

@@ -15,7 +15,7 @@ int bp_warp_plan(struct bp_node *node, struct bp_error *error) {
     node->out = node->in[0];
     node->draws = true;
     if (node->out.rank >= 0 && node->out.rank != 3)
-        return bp_error_set(error, "", "%s needs an input (height, width, channels), but got %s; a reshape layer can make it one",
+        return bp_error_set(error, "", "%s needs an input (height, width, channels), but got %s; add a reshape layer before it",
                             node->ops->entry.name, bp_shape_text(&node->out, text, sizeof text));
     return 0;
 }
@@ -27,7 +27,7 @@ struct mix {
     double weights[4];
 };
 
-/* The cell 0..n-1 that stands at i; -1: none. */
+/* The cell 0..n-1 at i; -1: none. */
 static int64_t cell_at(int64_t i, int64_t n, int fill) {
     if (i >= 0 && i < n) return i;
     if (fill == BP_FILL_CONSTANT) return -1;

@@ -6,7 +6,7 @@
 #include "engine/base/random.h"
 #include "engine/layers/layer.h"
 
-/* The choices of a parameter "fill": what lies beyond the image. */
+/* The choices of a parameter "fill": values outside the image. */
 enum { BP_FILL_CONSTANT, BP_FILL_NEAREST, BP_FILL_REFLECT, BP_FILL_WRAP };
 extern const char *const bp_fill_choices[];
 
@@ -14,7 +14,7 @@ extern const char *const bp_fill_choices[];
 #define BP_FILL_PARAM                                                                                                                                \
     {                                                                                                                                                \
         .name = "fill", .type = BP_PARAM_CHOICE,                                                                                                     \
-        .help = "What lies beyond the image: one value, its nearest cell, its mirror image, or the image again", .preset = BP_FILL_REFLECT,          \
+        .help = "Values outside the image: a constant, the nearest cell, the mirror image, or the repeated image", .preset = BP_FILL_REFLECT,        \
         .choices = bp_fill_choices                                                                                                                   \
     }
 #define BP_FILL_VALUE_PARAM                                                                                                                          \
@@ -28,7 +28,7 @@ struct bp_warp {
 /* How a layer does it. */
 struct bp_warping {
     struct bp_warp (*draw)(const struct bp_node *node, struct bp_random *random); /* the map of one image */
-    int32_t fill; /* where "fill" lies among the layer's parameters, followed by "fill_value"; -1: nothing comes from beyond */
+    int32_t fill; /* position of "fill" among the layer's parameters, followed by "fill_value"; -1: no values from outside */
 };
 
 /* plan, forward and backward of a layer that does so. */

@@ -9,7 +9,7 @@ static const char *name_of(const struct bp_node *node, int32_t param) {
     return node->ops->entry.params[param].name;
 }
 
-/* Integers of a parameter, one for each axis; a single one stands for all. */
+/* Integers of a parameter, one for each axis; a single one applies to all. */
 static int read_axes(const struct bp_node *node, int32_t axes, int32_t param, int32_t *to, struct bp_error *error) {
     char pointer[64];
     const struct bp_value *value = &node->values[param];
@@ -39,7 +39,7 @@ static int settle_axis(const struct bp_node *node, const struct bp_window_params
         snprintf(pointer, sizeof pointer, "/%s", name_of(node, params->size));
         return bp_error_set(
             error, pointer,
-            "a %s of %d%s does not fit into the input %s%s; use a smaller one, \"padding\":\"same\", or fewer layers that shrink the image",
+            "a %s of %d%s does not fit into the input %s%s; use a smaller one, \"padding\":\"same\", or fewer layers that reduce the size",
             name_of(node, params->size), (int)w->size[k], w->dilation[k] > 1 ? " with its dilation" : "",
             bp_shape_text(&node->in[0], text, sizeof text), around ? " with its padding" : "");
     }
@@ -55,7 +55,7 @@ int bp_window_settle(const struct bp_node *node, const struct bp_window_params *
     if (in->rank != axes + 1)
         return bp_error_set(error, "", "%s needs an input %s, but got %s%s", node->ops->entry.name,
                             axes == 1 ? "(steps, channels)" : "(height, width, channels)", bp_shape_text(in, text, sizeof text),
-                            in->rank == axes ? "; a reshape before it can add channels, the last axis, of 1" : "");
+                            in->rank == axes ? "; add a reshape layer before it to add one channel as the last axis" : "");
     for (int32_t k = 0; k < axes; k++) w->in[2 - axes + k] = in->dims[k];
     w->channels = in->dims[axes];
     if (read_axes(node, axes, params->size, w->size, error) || read_axes(node, axes, params->strides, w->stride, error)) return -1;

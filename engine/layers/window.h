@@ -1,5 +1,5 @@
 /* window.h - the window that convolutions and pooling move over an image (B, height, width, channels) or, with height 1, over a
- * sequence (B, steps, channels): where it stands for each number of the output. */
+ * sequence (B, steps, channels): its position for each number of the output. */
 #ifndef BP_LAYERS_WINDOW_H
 #define BP_LAYERS_WINDOW_H
 
@@ -7,7 +7,7 @@
 
 enum { BP_PADDING_VALID, BP_PADDING_SAME };
 /* The choices of a parameter "padding", a CHOICE or integers: nothing is padded; the output is as large as the input divided by
- * the stride, an odd cell more lies at the end (as in TensorFlow); so many cells on both sides. */
+ * the stride, an odd extra cell is at the end (as in TensorFlow); so many cells on both sides. */
 extern const char *const bp_padding_choices[];
 
 /* Height, then width. */
@@ -18,7 +18,7 @@ struct bp_window {
     int32_t channels;  /* of the input */
 };
 
-/* Where a layer's parameters lie in its values; dilation -1: it has none. */
+/* Positions of a layer's parameters in its values; dilation -1: it has none. */
 struct bp_window_params {
     int32_t axes; /* 1: a sequence, 2: an image */
     int32_t size, strides, padding, dilation;

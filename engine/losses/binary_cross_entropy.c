@@ -50,7 +50,7 @@ static double evaluate_shares(const struct bp_value *values, const struct bp_los
 }
 
 static const struct bp_loss_ops of_shares = {
-    .entry = {.name = "binary_cross_entropy", .summary = "Cross-entropy of sigmoid from the shares that the target gives"},
+    .entry = {.name = "binary_cross_entropy", .summary = "Cross-entropy of sigmoid against shares in the target"},
     .target = BP_TARGET_VALUES,
     .range = BP_RANGE_PARTS,
     .head = &bp_activation_sigmoid,
@@ -60,7 +60,7 @@ static const struct bp_loss_ops of_shares = {
 extern const struct bp_loss_ops bp_loss_binary_cross_entropy;
 const struct bp_loss_ops bp_loss_binary_cross_entropy = {
     .entry = {.name = "binary_cross_entropy",
-              .summary = "Cross-entropy of sigmoid: for two classes and a single output, or for numbers from 0 to 1, each by itself"},
+              .summary = "Cross-entropy of sigmoid: for two classes and a single output, or for numbers from 0 to 1, each independent"},
     .target = BP_TARGET_CLASS,
     .shares = &of_shares,
     .head = &bp_activation_sigmoid,

@@ -31,7 +31,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
 
 extern const struct bp_loss_ops bp_loss_cosine;
 const struct bp_loss_ops bp_loss_cosine = {
-    .entry = {.name = "cosine", .summary = "1 minus the cosine of the angle between output and target: directions count, not lengths"},
+    .entry = {.name = "cosine", .summary = "1 minus the cosine of the angle between output and target: independent of their lengths"},
     .target = BP_TARGET_VALUES,
     .evaluate = evaluate,
 };

@@ -20,7 +20,7 @@ static int check(const struct bp_value *values, const struct bp_shape *output, s
 }
 
 /* Smoothing moves the target from the true class y some way towards equal shares: the loss gains s (z_y - mean z), to be read before the kernel
- * puts probabilities in the place of z. A class that cannot be is the kernel's to tell. */
+ * puts probabilities in the place of z. The kernel reports an invalid class. */
 static double smooth_loss(double share, const struct bp_loss_call *call) {
     const size_t width = (size_t)call->width;
     double gained = 0;
@@ -64,7 +64,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
 static const struct bp_param params[PARAMS] = {
     [LABEL_SMOOTHING] = {.name = "label_smoothing",
                          .type = BP_PARAM_NUMBER,
-                         .help = "Share of the target that is spread over all classes, against overconfidence",
+                         .help = "Fraction of the target that is spread over all classes, to reduce overconfidence",
                          .min = 0,
                          .max = 1,
                          .flags = BP_PARAM_MAX_OPEN},
@@ -102,10 +102,7 @@ static int check_shares(const struct bp_value *values, const struct bp_shape *ou
 }
 
 static const struct bp_loss_ops of_shares = {
-    .entry = {.name = "cross_entropy",
-              .summary = "Cross-entropy of softmax from the shares that the target gives",
-              .params = params,
-              .params_count = PARAMS},
+    .entry = {.name = "cross_entropy", .summary = "Cross-entropy of softmax against shares in the target", .params = params, .params_count = PARAMS},
     .target = BP_TARGET_VALUES,
     .range = BP_RANGE_SHARES,
     .head = &bp_activation_softmax,
@@ -115,7 +112,7 @@ static const struct bp_loss_ops of_shares = {
 
 const struct bp_loss_ops bp_loss_cross_entropy = {
     .entry = {.name = "cross_entropy",
-              .summary = "Cross-entropy of softmax, for two classes or more, or for the share that each has",
+              .summary = "Cross-entropy of softmax, for two or more classes, or for shares of classes",
               .params = params,
               .params_count = PARAMS},
     .target = BP_TARGET_CLASS,

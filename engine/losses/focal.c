@@ -39,13 +39,17 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
 }
 
 static const struct bp_param params[PARAMS] = {
-    [GAMMA] =
-        {.name = "gamma", .type = BP_PARAM_NUMBER, .help = "How much less a class counts that is known already", .preset = 2, .min = 0, .max = 100},
+    [GAMMA] = {.name = "gamma",
+               .type = BP_PARAM_NUMBER,
+               .help = "Strength of the reduction for well-classified samples",
+               .preset = 2,
+               .min = 0,
+               .max = 100},
 };
 
 const struct bp_loss_ops bp_loss_focal = {
     .entry = {.name = "focal",
-              .summary = "Cross-entropy of softmax in which samples that are known already count less",
+              .summary = "Cross-entropy of softmax that reduces the weight of well-classified samples",
               .params = params,
               .params_count = PARAMS},
     .target = BP_TARGET_CLASS,

@@ -1,5 +1,5 @@
 /* hinge.c - mean of max(0, 1 - y z) over the numbers of a sample; z, y (B, width). y is 1 or -1, and 0 stands for -1, so that one-hot
- * classes will do (as in Keras); anything else makes the loss not a number. z are scores, not probabilities: the largest tells the class. */
+ * classes are accepted (as in Keras); anything else makes the loss NaN. z are scores, not probabilities: the largest determines the class. */
 #include "engine/losses/sample.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
 
 extern const struct bp_loss_ops bp_loss_hinge;
 const struct bp_loss_ops bp_loss_hinge = {
-    .entry = {.name = "hinge", .summary = "What each output lacks to be on the right side of 0 by a margin of 1"},
+    .entry = {.name = "hinge", .summary = "The shortfall of each output from the correct side of 0 with a margin of 1"},
     .target = BP_TARGET_VALUES,
     .range = BP_RANGE_SIGNS,
     .kinked = true,

@@ -19,7 +19,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
 static const struct bp_param params[PARAMS] = {
     [DELTA] = {.name = "delta",
                .type = BP_PARAM_NUMBER,
-               .help = "Error from which on it grows in a straight line",
+               .help = "Error at which the loss becomes linear",
                .preset = 1,
                .min = 0,
                .max = 1e9,
@@ -29,7 +29,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_loss_ops bp_loss_huber;
 const struct bp_loss_ops bp_loss_huber = {
     .entry = {.name = "huber",
-              .summary = "Squared error that turns into absolute error beyond delta, so that outliers count less",
+              .summary = "Squared error up to delta and absolute error beyond, which reduces the effect of outliers",
               .params = params,
               .params_count = PARAMS},
     .target = BP_TARGET_VALUES,

@@ -40,7 +40,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
 
 extern const struct bp_loss_ops bp_loss_kl_divergence;
 const struct bp_loss_ops bp_loss_kl_divergence = {
-    .entry = {.name = "kl_divergence", .summary = "Kullback-Leibler divergence of softmax from the shares that the target gives"},
+    .entry = {.name = "kl_divergence", .summary = "Kullback-Leibler divergence of softmax from shares in the target"},
     .target = BP_TARGET_VALUES,
     .range = BP_RANGE_SHARES,
     .head = &bp_activation_softmax,

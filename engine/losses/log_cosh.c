@@ -19,7 +19,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
 
 extern const struct bp_loss_ops bp_loss_log_cosh;
 const struct bp_loss_ops bp_loss_log_cosh = {
-    .entry = {.name = "log_cosh", .summary = "Logarithm of the hyperbolic cosine of the error: smooth, and outliers count less"},
+    .entry = {.name = "log_cosh", .summary = "Logarithm of the hyperbolic cosine of the error: smooth and robust to outliers"},
     .target = BP_TARGET_VALUES,
     .evaluate = evaluate,
 };

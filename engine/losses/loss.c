@@ -1,4 +1,4 @@
-/* loss.c - what the rest of the engine asks about any loss: how wide its targets and its point predictions are. */
+/* loss.c - queries that apply to any loss: how wide its targets and its point predictions are. */
 #include "engine/losses/loss.h"
 
 int32_t bp_loss_outputs_per_target(const struct bp_loss_ops *loss, const struct bp_value *values) {

@@ -1,7 +1,7 @@
 /* loss.h - the contract of a loss: one file in losses/, one line in losses.def.
  *
  * A loss that fuses a head activation (cross_entropy: softmax; binary_cross_entropy: sigmoid) is computed from the pre-activation z,
- * stably, and leaves the activation's values in its place. The others get the network's output as it is. */
+ * stably, and writes the activation's values in its place. The others get the network's output unchanged. */
 #ifndef BP_LOSS_H
 #define BP_LOSS_H
 
@@ -27,7 +27,7 @@ enum bp_range {
 struct bp_loss_call {
     int32_t batch, width;        /* B, numbers per sample of the output */
     bp_real *z;                  /* (B, width) in: output (pre-activation when fused); out: predictions */
-    const bp_real *y;            /* targets as `target` says */
+    const bp_real *y;            /* targets according to `target` */
     const bp_real *weights;      /* (B) weight of each sample, or NULL for 1 */
     const bp_real *counts;       /* (B) what each counts in metrics and the reported loss, where class weights do not enter, or NULL for 1 */
     bool apart;                  /* counts are not the weights: what is reported is summed up besides what is minimised */
@@ -42,7 +42,7 @@ struct bp_loss_call {
     double reported;    /* out of bp_loss_forward: the same by counts */
 };
 
-/* A thing that a prediction tells besides its point. */
+/* A value of a prediction beside its point. */
 struct bp_loss_detail {
     char name[24];
     double value; /* in the network's numbers */
@@ -58,13 +58,13 @@ struct bp_loss_ops {
     /* Optional, of a loss of classes: the same loss of targets that are shares, (B, width) numbers instead of a class; same parameters, same head. It
      * is no entry of its own: an output whose targets are shares gets it in the place of this one. */
     const struct bp_loss_ops *shares;
-    bool scores; /* for classes: its outputs are scores, any numbers, and the largest (with one output: its sign) tells the class */
+    bool scores; /* for classes: its outputs are scores, any numbers, and the largest (with one output: its sign) determines the class */
     /* Optional: how many outputs it wants for each target number (a quantile each; a mean and a variance); NULL: 1. An output of n numbers
      * then has n / outputs targets, each with a group of consecutive numbers. */
     int32_t (*outputs_per_target)(const struct bp_value *values);
     /* Optional: which number of a group is the point prediction, the one that metrics and people see; NULL: the first. */
     int32_t (*point)(const struct bp_value *values);
-    /* Optional, for several outputs: what else a prediction tells, under `details`: thing k of a group of outputs; false when there is none. */
+    /* Optional, for several outputs: further values of a prediction, under `details`: value k of a group of outputs; false when there is none. */
     const char *details;
     bool (*detail)(const struct bp_value *values, const bp_real *group, int32_t k, struct bp_loss_detail *detail);
     /* Optional: whether an output of that shape (all of it known) suits; an error says what does. */
@@ -86,7 +86,7 @@ int32_t bp_loss_point(const struct bp_loss_ops *loss, const struct bp_value *val
 /* Numbers of a sample in y for that output, and in the point predictions of an output of `width` numbers. */
 int32_t bp_loss_target_width(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_shape *output);
 int32_t bp_loss_points_width(const struct bp_loss_ops *loss, const struct bp_value *values, int32_t width);
-/* After a pass, when nobody needs the output any more: call->z becomes the point predictions (B, points width). Returns that width. */
+/* After a pass, when the output is no longer needed: call->z becomes the point predictions (B, points width). Returns that width. */
 int32_t bp_loss_keep_points(const struct bp_loss_ops *loss, const struct bp_value *values, const struct bp_loss_call *call);
 /* For losses of classes: an output (..., classes) of at least two. */
 int bp_loss_check_classes(const struct bp_loss_ops *loss, const struct bp_shape *output, struct bp_error *error);

@@ -24,7 +24,7 @@ static double evaluate(const struct bp_value *values, const struct bp_loss_call 
 
 extern const struct bp_loss_ops bp_loss_poisson;
 const struct bp_loss_ops bp_loss_poisson = {
-    .entry = {.name = "poisson", .summary = "For counts: the output is the rate at which they happen, as exponential of what is learnt"},
+    .entry = {.name = "poisson", .summary = "For counts: the output is their rate, the exponential of what the network computes"},
     .target = BP_TARGET_VALUES,
     .range = BP_RANGE_COUNTS,
     .head = &bp_activation_exponential,

@@ -32,7 +32,7 @@ static int check(const struct bp_value *values, const struct bp_shape *output, s
     (void)output;
     const double *q = values[QUANTILES].numbers;
     for (int32_t k = 1; k < values[QUANTILES].numbers_count; k++)
-        if (!(q[k] > q[k - 1])) return bp_error_set(error, "", "the quantiles must go up, but after %g comes %g", q[k - 1], q[k]);
+        if (!(q[k] > q[k - 1])) return bp_error_set(error, "", "the quantiles must increase, but %g is followed by %g", q[k - 1], q[k]);
     return 0;
 }
 
@@ -60,7 +60,7 @@ static const double presets[] = {0.1, 0.5, 0.9};
 static const struct bp_param params[PARAMS] = {
     [QUANTILES] = {.name = "quantiles",
                    .type = BP_PARAM_NUMBERS,
-                   .help = "Shares of the targets that are to lie below each output, going up",
+                   .help = "Quantile of each output, in increasing order",
                    .presets = presets,
                    .presets_count = 3,
                    .min = 0,
@@ -71,7 +71,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_loss_ops bp_loss_quantile;
 const struct bp_loss_ops bp_loss_quantile = {
     .entry = {.name = "quantile",
-              .summary = "Pinball loss: the quantiles of the target, several at once, an output for each",
+              .summary = "Pinball loss for one or several quantiles of the target, with an output for each",
               .params = params,
               .params_count = PARAMS},
     .target = BP_TARGET_VALUES,

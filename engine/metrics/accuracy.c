@@ -23,7 +23,7 @@ static double result(double *state, int32_t classes, int32_t width) {
 
 extern const struct bp_metric_ops bp_metric_accuracy;
 const struct bp_metric_ops bp_metric_accuracy = {
-    .entry = {.name = "accuracy", .summary = "Share of samples whose class is predicted rightly"},
+    .entry = {.name = "accuracy", .summary = "Fraction of samples with the correct class"},
     .kinds = BP_METRIC_CLASSIFICATION,
     .higher_is_better = true,
     .state_size = state_size,

@@ -18,7 +18,7 @@ static double result(double *state, int32_t classes, int32_t width) {
 
 extern const struct bp_metric_ops bp_metric_balanced_accuracy;
 const struct bp_metric_ops bp_metric_balanced_accuracy = {
-    .entry = {.name = "balanced_accuracy", .summary = "Mean over the classes of the share of their samples that is predicted rightly"},
+    .entry = {.name = "balanced_accuracy", .summary = "Mean over the classes of the fraction of their samples with the correct class"},
     .kinds = BP_METRIC_CLASSIFICATION,
     .higher_is_better = true,
     .state_size = bp_counts_size,

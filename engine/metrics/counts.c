@@ -1,4 +1,4 @@
-/* counts.c - see counts.h; and the class a prediction stands for. */
+/* counts.c - see counts.h; and the predicted class. */
 #include "engine/metrics/counts.h"
 
 #include <math.h>

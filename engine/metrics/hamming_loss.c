@@ -21,7 +21,7 @@ static double result(double *state, int32_t classes, int32_t width) {
 
 extern const struct bp_metric_ops bp_metric_hamming_loss;
 const struct bp_metric_ops bp_metric_hamming_loss = {
-    .entry = {.name = "hamming_loss", .summary = "Several labels a row: share of the labels that are predicted wrongly"},
+    .entry = {.name = "hamming_loss", .summary = "Several labels per row: fraction of the labels that are predicted wrongly"},
     .kinds = BP_METRIC_MULTILABEL,
     .state_size = state_size,
     .update = update,

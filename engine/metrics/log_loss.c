@@ -33,7 +33,7 @@ static double result(double *state, int32_t classes, int32_t width) {
 
 extern const struct bp_metric_ops bp_metric_log_loss;
 const struct bp_metric_ops bp_metric_log_loss = {
-    .entry = {.name = "log_loss", .summary = "Mean of -ln p of the true class: tells how far the probabilities can be trusted"},
+    .entry = {.name = "log_loss", .summary = "Mean of -ln p of the true class: measures the quality of the probabilities"},
     .kinds = BP_METRIC_CLASSIFICATION,
     .probabilities = true,
     .state_size = state_size,

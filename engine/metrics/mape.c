@@ -1,5 +1,5 @@
 /* mape.c - mean of |error| / |target|, as a share (0.1 is ten percent), as in scikit-learn; but a target of 0 has no such share and is left out
- * (within what float32 keeps of the target: a millionth of its unit). State of each number: weighted sum, weight. */
+ * (within the float32 precision of the target: a millionth of its unit). State of each number: weighted sum, weight. */
 #include "engine/metrics/metric.h"
 
 #include <math.h>
@@ -31,7 +31,7 @@ static double result(double *state, int32_t classes, int32_t width) {
 
 extern const struct bp_metric_ops bp_metric_mape;
 const struct bp_metric_ops bp_metric_mape = {
-    .entry = {.name = "mape", .summary = "Mean absolute percentage error, as a share: 0.1 is ten percent; targets of 0 are left out"},
+    .entry = {.name = "mape", .summary = "Mean absolute percentage error, as a fraction: 0.1 is ten percent; targets of 0 are left out"},
     .kinds = BP_METRIC_REGRESSION,
     .state_size = state_size,
     .update = update,

@@ -11,7 +11,7 @@ static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
     return width * (BEFORE + bp_samples_size(1, samples));
 }
 
-/* Each number has samples of its own, behind the size of them all, which says where those of the next number are. */
+/* Each number has samples of its own, after their total size, which locates those of the next number. */
 static void update(double *state, const struct bp_metric_call *call) {
     const int64_t each = BEFORE + bp_samples_size(1, call->samples);
     for (int32_t i = 0; i < call->batch; i++)
@@ -54,7 +54,7 @@ static double result(double *state, int32_t classes, int32_t width) {
 
 extern const struct bp_metric_ops bp_metric_median_absolute_error;
 const struct bp_metric_ops bp_metric_median_absolute_error = {
-    .entry = {.name = "median_absolute_error", .summary = "Median of the absolute errors, in the target's own unit: a few wild ones do not count"},
+    .entry = {.name = "median_absolute_error", .summary = "Median of the absolute errors, in the target's own unit: robust to outliers"},
     .kinds = BP_METRIC_REGRESSION,
     .whole = true,
     .state_size = state_size,

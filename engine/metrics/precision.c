@@ -15,7 +15,7 @@ static double result(double *state, int32_t classes, int32_t width) {
 extern const struct bp_metric_ops bp_metric_precision;
 const struct bp_metric_ops bp_metric_precision = {
     .entry = {.name = "precision",
-              .summary = "Share of the samples predicted as a class that are of it; of the second class, or the mean over more than two"},
+              .summary = "Fraction of the samples predicted as a class that belong to it; of the second class, or the mean over more than two"},
     .kinds = BP_METRIC_CLASSIFICATION,
     .higher_is_better = true,
     .state_size = bp_counts_size,

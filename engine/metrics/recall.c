@@ -15,7 +15,7 @@ static double result(double *state, int32_t classes, int32_t width) {
 extern const struct bp_metric_ops bp_metric_recall;
 const struct bp_metric_ops bp_metric_recall = {
     .entry = {.name = "recall",
-              .summary = "Share of the samples of a class that are predicted as it; of the second class, or the mean over more than two"},
+              .summary = "Fraction of the samples of a class that are predicted as it; of the second class, or the mean over more than two"},
     .kinds = BP_METRIC_CLASSIFICATION,
     .higher_is_better = true,
     .state_size = bp_counts_size,

@@ -29,7 +29,7 @@ static double root(const double *s) {
     return sqrt(s[SUM] / s[WEIGHT]) * s[UNIT];
 }
 
-/* The state stays as it is: the results of single numbers may be asked for as well. */
+/* The state is not changed: the results of single numbers may be requested too. */
 static double result(double *state, int32_t classes, int32_t width) {
     (void)classes;
     double largest = 0, sum = 0;

@@ -13,10 +13,9 @@ static double result(double *state, int32_t classes, int32_t width) {
 
 extern const struct bp_metric_ops bp_metric_roc_auc;
 const struct bp_metric_ops bp_metric_roc_auc = {
-    .entry =
-        {.name = "roc_auc",
-         .summary =
-             "Area under the ROC curve: how likely a sample of the class outscores another; of the second class, or the mean over more than two"},
+    .entry = {.name = "roc_auc",
+              .summary = "Area under the ROC curve: the probability that a sample of the class scores higher than another; of the second class, or "
+                         "the mean over more than two"},
     .kinds = BP_METRIC_CLASSIFICATION,
     .higher_is_better = true,
     .whole = true,

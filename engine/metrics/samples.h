@@ -1,12 +1,12 @@
 /* samples.h - what metrics of the whole share: a state that keeps every sample, and sorts them by a number without allocating.
- * State: the number of samples, then a row for each (`columns` numbers, its weight, its mark), then room to sort a column apart when there are
+ * State: the number of samples, then a row for each (`columns` numbers, its weight, its mark), then space to sort a column separately when there are
  * several. */
 #ifndef BP_METRICS_SAMPLES_H
 #define BP_METRICS_SAMPLES_H
 
 #include "engine/metrics/metric.h"
 
-/* A sample as it stands in a sorted column. */
+/* A sample in a sorted column. */
 enum { BP_SAMPLE_NUMBER, BP_SAMPLE_WEIGHT, BP_SAMPLE_MARK, BP_SAMPLE };
 
 int64_t bp_samples_size(int64_t columns, int64_t samples);

@@ -11,7 +11,7 @@ static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
     return 2;
 }
 
-/* How many classes come before the true one; all of them when its number is none. */
+/* The number of classes with a higher score than the true one; all of them for an invalid class. */
 static int32_t rank(const struct bp_metric_call *call, int32_t i) {
     const bp_real *p = call->predictions + (size_t)i * (size_t)call->width; /* (width) */
     const int32_t truth = (int32_t)call->y[i];
@@ -36,13 +36,13 @@ static double result(double *state, int32_t classes, int32_t width) {
 }
 
 static const struct bp_param params[PARAMS] = {
-    [K] = {.name = "k", .type = BP_PARAM_INTEGER, .help = "How many guesses are allowed", .preset = 5, .min = 1, .max = 10000},
+    [K] = {.name = "k", .type = BP_PARAM_INTEGER, .help = "Number of classes considered", .preset = 5, .min = 1, .max = 10000},
 };
 
 extern const struct bp_metric_ops bp_metric_top_k_accuracy;
 const struct bp_metric_ops bp_metric_top_k_accuracy = {
     .entry = {.name = "top_k_accuracy",
-              .summary = "Share of samples whose class is among the k most likely",
+              .summary = "Fraction of samples whose class is among the k most probable",
               .params = params,
               .params_count = PARAMS},
     .kinds = BP_METRIC_CLASSIFICATION,

@@ -1,4 +1,4 @@
-/* cost.c - how much of a training oneDNN would do, to tell whether it repays its start, and what its copies in bfloat16 take. */
+/* cost.c - the share of a training that oneDNN would compute, to decide whether it repays its start, and the memory of its bfloat16 copies. */
 #include "engine/network/network.h"
 
 #include "engine/kernels/kernels.h"

@@ -67,12 +67,12 @@ static int give_names(const struct bp_graph *graph, struct bp_links *links, stru
         if (!name[0]) continue;
         snprintf(pointer, sizeof pointer, i < inputs ? "/inputs" : "/layers/%d/name", (int)(i - inputs));
         if (i >= inputs && strchr(name, '/'))
-            return bp_error_set(error, pointer, "the layer's name \"%s\" contains \"/\", which separates layers from their tensors; choose another",
+            return bp_error_set(error, pointer, "the layer's name \"%s\" contains \"/\", which separates layers from their tensors; use another name",
                                 name);
         const int32_t same = find_name(links, i, name);
         if (same >= 0)
-            return bp_error_set(error, pointer, "the name \"%s\" is already that of %s; layers and inputs share their names, choose another", name,
-                                same < inputs ? "an input" : "another layer");
+            return bp_error_set(error, pointer, "the name \"%s\" is already used by %s; layers and inputs share one namespace; use another name",
+                                name, same < inputs ? "an input" : "another layer");
         snprintf(links->names[i], BP_NAME_MAX, "%s", name);
     }
     for (int32_t i = inputs; i < total; i++) {
@@ -166,7 +166,7 @@ static int report_cycle(const struct bp_graph *graph, const struct bp_links *lin
         at = unordered_input(links, done, at);
     start = at;
     for (int32_t node = unordered_input(links, done, at); node != at; node = unordered_input(links, done, node))
-        start = node < start ? node : start; /* told from the layer that is defined first */
+        start = node < start ? node : start; /* reported from the layer that is defined first */
     at = start;
     do {
         const size_t used = strlen(text);
@@ -178,7 +178,7 @@ static int report_cycle(const struct bp_graph *graph, const struct bp_links *lin
                         links->names[start]);
 }
 
-/* As defined where possible: the first layer whose inputs are all there comes next. */
+/* As defined where possible: the next layer is the first whose inputs are all ordered. */
 static int find_order(const struct bp_graph *graph, struct bp_links *links, struct bp_error *error) {
     const int32_t inputs = graph->inputs_count, total = inputs + graph->layers_count;
     bool *done = calloc((size_t)total, sizeof *done);

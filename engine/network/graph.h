@@ -14,7 +14,7 @@ struct bp_links {
     int32_t outputs[BP_OUTPUTS_MAX]; /* node numbers */
 };
 
-/* Names and links everything, or says what is wrong. bp_links_free in any case. */
+/* Names and links everything, or sets the error. bp_links_free in any case. */
 int bp_links_resolve(const struct bp_graph *graph, struct bp_links *links, struct bp_error *error);
 void bp_links_free(struct bp_links *links);
 

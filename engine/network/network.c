@@ -1,5 +1,5 @@
 /* network.c - plans a graph: shapes and sizes of every layer, the head that the loss fuses, the place of every weight.
- * Everything that can be wrong with a definition is said here (or in graph.c, for names); what runs later cannot fail. */
+ * Every error of a definition is reported here (or in graph.c, for names); later calls cannot fail. */
 #include "engine/network/network.h"
 
 #include "engine/network/graph.h"
@@ -28,7 +28,7 @@ static int32_t steps_of(const struct bp_shape *shape) {
     return shape->rank > 0 ? shape->dims[0] : 0;
 }
 
-/* Where the mask of the node's output comes from. */
+/* The origin of the mask of the node's output. */
 static int place_mask(struct bp_network *net, int32_t at, struct bp_error *error) {
     struct bp_node *node = &net->nodes[at];
     struct bp_error cause = {0};
@@ -46,7 +46,7 @@ static int place_mask(struct bp_network *net, int32_t at, struct bp_error *error
     if (node->mask == BP_MASK_RENEW) return 0;
     if ((node->mask == BP_MASK_PASS || node->mask == BP_MASK_ZERO) && steps_of(&node->out) == steps_of(&net->nodes[from].out)) return 0;
     bp_error_set(&cause, "",
-                 "its input is a sequence with a mask (made by layer \"%s\"), and %s would mix its padding with steps that are there; put a "
+                 "its input is a sequence with a mask (made by layer \"%s\"), and %s would mix its padding with its steps; put a "
                  "global_average_pool, global_max_pool, rnn, lstm or gru before it",
                  net->nodes[from].name, node->ops->entry.name);
     return explain(net, node, &cause, error);
@@ -77,7 +77,7 @@ static int plan_node(struct bp_network *net, const struct bp_graph *graph, int32
 
 /* ---- the heads --------------------------------------------------------------------------------------------------- */
 
-/* The node whose activation the loss sees: the output, or what a flatten or reshape at the output looks at. */
+/* The node whose activation the loss sees: the output, or the input of a flatten or reshape at the output. */
 static struct bp_node *last_function(struct bp_network *net, const struct bp_output *output) {
     struct bp_node *node = &net->nodes[output->node];
     while (node->ops && node->ops->view) node = &net->nodes[node->inputs[0]];
@@ -91,7 +91,7 @@ static bool leads_to(const struct bp_network *net, int32_t node, const struct bp
     return at == node;
 }
 
-/* Who else sees the numbers that the loss takes the activation off: a layer that reads them, or an output of its own. NULL: nobody. */
+/* Another reader of the numbers whose activation the loss fuses: a layer, or a separate output. NULL: none. */
 static const struct bp_node *other_reader(const struct bp_network *net, const struct bp_node *function, const struct bp_output *output) {
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
         for (int32_t k = 0; k < net->nodes[i].inputs_count; k++)
@@ -107,7 +107,7 @@ static int refuse_reader(const struct bp_network *net, const struct bp_node *fun
     if (!reader) return 0;
     if (leads_to(net, (int32_t)(reader - net->nodes), function, output))
         return bp_error_set(error, pointer,
-                            "the loss %s of the output \"%s\" fuses the %s of layer \"%s\", but \"%s\" is an output of its own; let both read the "
+                            "the loss %s of the output \"%s\" fuses the %s of layer \"%s\", but \"%s\" is also an output; let both read the "
                             "layer before it",
                             output->loss->entry.name, net->nodes[output->node].name, output->loss->head->entry.name, function->name, reader->name);
     return bp_error_set(error, pointer,
@@ -178,7 +178,7 @@ static int allocate(struct bp_network **network, int32_t nodes, struct bp_error 
     return 0;
 }
 
-/* Puts inputs and layers in computing order: links->order tells which layer comes where. */
+/* Puts inputs and layers in computing order: links->order is the position of each layer. */
 static int arrange(struct bp_network *net, const struct bp_graph *graph, const struct bp_links *links, struct bp_error *error) {
     int32_t *place = calloc((size_t)net->nodes_count, sizeof *place); /* place[number while planning] = node */
     if (!place) return bp_error_memory(error, "no memory for a network of %d layers", (int)net->nodes_count);
@@ -209,7 +209,7 @@ static bool is_trained(const struct bp_node *node, const struct bp_tensor *tenso
     return !node->frozen && !tensor->state;
 }
 
-/* What training changes comes first, so that the optimizer's state and the gradient's norm end with it. */
+/* Trained tensors come first, so that the optimizer's state and the gradient's norm end with it. */
 static void place_weights(struct bp_network *net) {
     net->complete = true;
     for (int32_t i = 0; i < net->nodes_count; i++) net->complete = net->complete && bp_shape_size(&net->nodes[i].out) > 0;

@@ -25,14 +25,14 @@ struct bp_layer {
     char inputs[BP_INPUTS_MAX][BP_NAME_MAX];
 };
 
-/* What the user says of one output. */
+/* The options of one output. */
 struct bp_graph_output {
     char name[BP_NAME_MAX];         /* of its layer; "": the last layer */
     const struct bp_loss_ops *loss; /* NULL: not known yet, nothing is fused */
     struct bp_value values[BP_VALUES_MAX];
-    double weight; /* of its loss in the sum of losses; 0 stands for 1 */
+    double weight; /* of its loss in the sum of losses; 0 means 1 */
     bool shares;   /* its targets are shares, not classes: a loss that has a form for them takes it */
-    int32_t steps; /* of a target of numbers whose last steps may be missing (NaN): each is a row of its own, or none; 0: all numbers are there */
+    int32_t steps; /* of a target of numbers whose last steps may be missing (NaN): each is a separate row, or none; 0: all numbers are present */
 };
 
 /* What a user defined. All arrays are the caller's. */
@@ -58,7 +58,7 @@ struct bp_output {
 
 struct bp_network {
     int32_t inputs_count;
-    int32_t nodes_count; /* inputs first (ops NULL), then layers in an order where each comes after what it reads */
+    int32_t nodes_count; /* inputs first (ops NULL), then layers in topological order */
     struct bp_node *nodes;
     int32_t *layer_of; /* layer_of[node]: index in graph->layers, -1 for an input */
     int32_t outputs_count;
@@ -80,7 +80,7 @@ void bp_network_free(struct bp_network *network);
  */
 int32_t bp_output_rows(const struct bp_network *network, int32_t output);
 
-/* How many indices input i stands for: the least that an embedding which reads it, itself or through a view, knows; 0: it holds any numbers. */
+/* The number of indices of input i: the minimum over the embeddings that read it, directly or through a view; 0: any numbers. */
 int32_t bp_network_indices(const struct bp_network *network, int32_t input);
 
 /* Initial weights by seed: the same on every machine. weights: (weights_count). */
@@ -107,14 +107,14 @@ const bp_real *bp_workspace_input_gradient(const struct bp_workspace *workspace,
 struct bp_draw {
     uint64_t seed, step;
     int64_t first;
-    double share; /* samples of this pass / samples of the mini-batch; 0 stands for 1 */
+    double share; /* samples of this pass / samples of the mini-batch; 0 means 1 */
 };
 
 /* Inference: the network's first output with its head applied, (batch, shape); the others are at bp_workspace_output. Borrowed, valid until the
  * next pass. */
 const bp_real *bp_predict(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch);
 
-/* Where output `output` stands after a pass: (B, shape). Borrowed. */
+/* Output `output` after a pass: (B, shape). Borrowed. */
 const bp_real *bp_workspace_output(const struct bp_workspace *workspace, int32_t output);
 
 /* One forward pass and the losses. calls: one for each output, which supplies batch, y, weights, scale; the rest is filled in. draw NULL: as in
@@ -130,7 +130,7 @@ void bp_loss_backward(const struct bp_network *network, const bp_real *weights, 
 /* Whether training such a network on that many samples in all, `batch` of them to a shard, repays the start of oneDNN on this CPU. (It may be started
  * for bfloat16 in any case.) */
 bool bp_onednn_repays(const struct bp_network *network, int32_t batch, double samples);
-/* Bytes of the copies in bfloat16 that a thread with shards of `batch` samples keeps: of the largest factors of its products and convolutions. */
+/* Bytes of the copies in bfloat16 that a thread with shards of `batch` samples stores: of the largest factors of its products and convolutions. */
 int64_t bp_bfloat16_bytes(const struct bp_network *network, int32_t batch);
 
 #endif

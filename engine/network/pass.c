@@ -1,5 +1,5 @@
 /* pass.c - forward through the nodes in order, backward in reverse. Both cannot fail and allocate nothing.
- * Gradients of a node with several readers: the first to come back stores, the others add (`written`). */
+ * Gradients of a node with several readers: the first gradient is stored, the others are added (`written`). */
 #include "engine/kernels/kernels.h"
 #include "engine/layers/gradient.h"
 #include "engine/network/workspace.h"
@@ -9,7 +9,7 @@
 
 static const double no_numbers[4];
 
-/* A view with a buffer of its own (at the output): the numbers are copied. */
+/* A view with its own buffer (at the output): the numbers are copied. */
 static void copy_view(const struct bp_workspace *ws, int32_t node, int32_t batch) {
     if (ws->owner[node] == node)
         memcpy(ws->a[node], ws->passes[node].x[0], (size_t)batch * (size_t)bp_shape_size(&ws->network->nodes[node].out) * sizeof(bp_real));
@@ -23,7 +23,7 @@ static void join_masks(const struct bp_node *node, const struct bp_pass *pass) {
         for (size_t i = 0; pass->mask[k] && i < n; i++) pass->mask_out[i] *= pass->mask[k][i];
 }
 
-/* Hidden steps of an input become 0: whoever else reads them does not look there. */
+/* Masked steps of an input become 0: other readers of the input skip them. */
 static void clear_hidden(const struct bp_node *node, const struct bp_pass *pass, int32_t k, bp_real *x) {
     const size_t steps = (size_t)node->in[k].dims[0], width = (size_t)bp_shape_size(&node->in[k]) / steps;
     for (size_t i = 0; i < (size_t)pass->batch * steps; i++)
@@ -171,7 +171,7 @@ double bp_loss_forward(const struct bp_network *network, const bp_real *weights,
     return loss;
 }
 
-/* The gradient comes back through a view with a buffer of its own. */
+/* The gradient returns through a view with its own buffer. */
 static void backward_view(struct bp_workspace *ws, int32_t at, int32_t batch) {
     const int32_t from = ws->network->nodes[at].inputs[0], owner = ws->owner[from];
     const size_t n = (size_t)batch * (size_t)bp_shape_size(&ws->network->nodes[at].out);
@@ -197,10 +197,10 @@ void bp_loss_backward(const struct bp_network *network, const bp_real *weights, 
         }
         for (int32_t k = 0; k < node->inputs_count; k++) {
             const int32_t from = node->inputs[k], owner = ws->owner[from];
-            const bool wanted = ws->learns[from] || input_gradients;
-            pass->d_x[k] = wanted ? ws->d[from] : NULL;
+            const bool needed = ws->learns[from] || input_gradients;
+            pass->d_x[k] = needed ? ws->d[from] : NULL;
             pass->keep_x[k] = ws->written[owner];
-            ws->written[owner] = ws->written[owner] || wanted;
+            ws->written[owner] = ws->written[owner] || needed;
         }
         for (int32_t t = 0; t < node->tensors_count; t++) pass->d_W[t] = gradient + node->tensors[t].offset;
         pass->keep_W = keep;

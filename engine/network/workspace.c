@@ -33,7 +33,7 @@ static size_t shared_reals(const struct bp_network *net) {
     return bp_reals_round(most);
 }
 
-/* One number for each step of the node's output, when it has a mask of its own. */
+/* One number for each step of the node's output, when it has its own mask. */
 static size_t mask_reals(const struct bp_network *net, int32_t node, int32_t batch_max) {
     return net->nodes[node].mask_of == node ? bp_reals_round((size_t)batch_max * (size_t)net->nodes[node].out.dims[0]) : 0;
 }
@@ -118,7 +118,7 @@ static void lay_out(struct bp_workspace *ws) {
 
 int bp_workspace_new(const struct bp_network *network, int32_t batch_max, bool training, struct bp_workspace **workspace, struct bp_error *error) {
     *workspace = NULL;
-    if (!network->complete) return bp_error_set(error, "", "the network cannot be run: the shape of an input is not known");
+    if (!network->complete) return bp_error_set(error, "", "the network cannot run: the shape of an input is unknown");
     for (int32_t i = 0; i < network->nodes_count; i++)
         if (batch_max < 1 || bp_shape_size(&network->nodes[i].out) * batch_max > INT32_MAX)
             return bp_error_set(error, "",

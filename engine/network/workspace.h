@@ -12,14 +12,14 @@ struct bp_workspace {
     bp_real **a;            /* [nodes] activations (B, out...) */
     bp_real **d;            /* [nodes] their gradients, NULL unless training */
     int32_t *owner;         /* [nodes] the node whose buffers it uses: itself, or what a view looks at */
-    bool *learns;           /* [nodes] weights lie at it or before it: its gradient is wanted */
+    bool *learns;           /* [nodes] weights are at it or before it: its gradient is needed */
     bp_real **mask;         /* [nodes] the mask of its output (B, steps), NULL: none */
     bp_real **row_weights;  /* [outputs] (B, steps) of an output with a mask or with steps that may be missing, (B, positions) of one with classes by
                                position, else NULL */
     bp_real **row_counts;   /* [outputs] likewise: what each counts in metrics */
     bp_real **row_classes;  /* [outputs] (B, positions) of the latter, else NULL */
     bool *written;          /* [nodes] during a backward pass: the gradient buffer of this owner holds something */
-    bp_real *reals;         /* the one allocation behind a, d, memo, scratch and masks */
+    bp_real *reals;         /* the one allocation for a, d, memo, scratch and masks */
 };
 
 /* The forward pass of bp_loss_forward alone. */

@@ -24,7 +24,7 @@ static void update(const struct bp_update *update) {
 }
 
 static const struct bp_param params[PARAMS] = {
-    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Size of a step", .preset = 1, .min = 0, .max = 1e6},
+    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Learning rate", .preset = 1, .min = 0, .max = 1e6},
     [RHO] = {.name = "rho",
              .type = BP_PARAM_NUMBER,
              .help = "Decay of the means of the squares",
@@ -34,7 +34,7 @@ static const struct bp_param params[PARAMS] = {
              .flags = BP_PARAM_MAX_OPEN},
     [EPSILON] = {.name = "epsilon",
                  .type = BP_PARAM_NUMBER,
-                 .help = "Keeps the division finite (PyTorch's default)",
+                 .help = "Added to the divisor for stability (PyTorch's default)",
                  .preset = 1e-6,
                  .min = 0,
                  .max = 1,

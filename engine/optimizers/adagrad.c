@@ -20,10 +20,10 @@ static void update(const struct bp_update *update) {
 }
 
 static const struct bp_param params[PARAMS] = {
-    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Size of a step", .preset = 0.01, .min = 0, .max = 1e6},
+    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Learning rate", .preset = 0.01, .min = 0, .max = 1e6},
     [EPSILON] = {.name = "epsilon",
                  .type = BP_PARAM_NUMBER,
-                 .help = "Keeps the division finite (PyTorch's default)",
+                 .help = "Added to the divisor for stability (PyTorch's default)",
                  .preset = 1e-10,
                  .min = 0,
                  .max = 1,
@@ -33,7 +33,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_optimizer_ops bp_optimizer_adagrad;
 const struct bp_optimizer_ops bp_optimizer_adagrad = {
     .entry = {.name = "adagrad",
-              .summary = "Adagrad: each weight's steps shrink with all the gradients it has seen",
+              .summary = "Adagrad: the steps of a weight shrink with the sum of its squared gradients",
               .params = params,
               .params_count = PARAMS},
     .slots = slots,

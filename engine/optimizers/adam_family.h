@@ -8,7 +8,7 @@ enum { ADAM_LEARNING_RATE, ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON, ADAM_MOMENTS,
 
 /* Rows of a table of parameters: what all have that keep two moments, with their default learning rate; and those of adam and adamw. */
 #define ADAM_MOMENTS_PARAMS(rate)                                                                                                                    \
-    [ADAM_LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Size of a step", .preset = (rate), .min = 0, .max = 1e6},     \
+    [ADAM_LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Learning rate", .preset = (rate), .min = 0, .max = 1e6},      \
     [ADAM_BETA_1] = {.name = "beta_1",                                                                                                               \
                      .type = BP_PARAM_NUMBER,                                                                                                        \
                      .help = "Decay of the mean of the gradient",                                                                                    \
@@ -25,7 +25,7 @@ enum { ADAM_LEARNING_RATE, ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON, ADAM_MOMENTS,
                      .flags = BP_PARAM_MAX_OPEN},                                                                                                    \
     [ADAM_EPSILON] = {.name = "epsilon",                                                                                                             \
                       .type = BP_PARAM_NUMBER,                                                                                                       \
-                      .help = "Keeps the division finite (PyTorch's default; Keras has 1e-7)",                                                       \
+                      .help = "Added to the divisor for stability (PyTorch's default; Keras has 1e-7)",                                              \
                       .preset = 1e-8,                                                                                                                \
                       .min = 0,                                                                                                                      \
                       .max = 1,                                                                                                                      \

@@ -13,7 +13,7 @@ static const struct bp_param params[] = {
     ADAM_FAMILY_PARAMS,
     [WEIGHT_DECAY] = {.name = "weight_decay",
                       .type = BP_PARAM_NUMBER,
-                      .help = "Share of each weight, times the learning rate, that is taken off at a step",
+                      .help = "Weight decay per step, as a fraction of the weight times the learning rate",
                       .preset = 0.01,
                       .min = 0,
                       .max = 1e6},

@@ -3,7 +3,7 @@
  * Wolfe conditions (Lewis, Overton 2013), which also holds at kinks: f(t) <= f(0) + 1e-4 t f'(0)  and  f'(t) >= 0.9 f'(0). Near the end, where
  * losses differ by less than their rounding, the slopes alone decide (Hager, Zhang 2005): f'(t) <= -0.9998 f'(0) stands for the first. It looks at
  * the whole training set each time it is called (optimizer.h, `search`); learning_rate is the first step length tried, 1 as it should be for a
- * quasi-Newton step. When no step of the search will do, it goes back to where it was and begins anew with the gradient alone. */
+ * quasi-Newton step. When no step of the search is acceptable, it returns to the start and restarts with the gradient only. */
 #include "engine/kernels/kernels.h"
 #include "engine/optimizers/optimizer.h"
 
@@ -89,7 +89,7 @@ static void set_out(const struct bp_search *search) {
     try_step(search, search->learning_rate * (memory[PAIRS] > 0 || !(length > 1) ? 1 : 1 / length));
 }
 
-/* Makes the point at W the last one found; keeps the pair that led there. */
+/* Makes the point at W the last one found; stores the pair of the step. */
 static void arrive(const struct bp_search *search) {
     const size_t n = search->n, bytes = n * sizeof(bp_real);
     double *memory = search->memory;
@@ -161,7 +161,7 @@ static const struct bp_param params[PARAMS] = {
         {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "First step length tried along a direction", .preset = 1, .min = 0, .max = 1e6},
     [HISTORY_SIZE] = {.name = "history_size",
                       .type = BP_PARAM_INTEGER,
-                      .help = "Pairs of changes that it remembers",
+                      .help = "Number of stored pairs of changes",
                       .preset = HISTORY_MAX,
                       .min = 1,
                       .max = HISTORY_MAX},

@@ -24,10 +24,10 @@ static void update(const struct bp_update *update) {
 }
 
 static const struct bp_param params[PARAMS] = {
-    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Size of a step", .preset = 0.0001, .min = 0, .max = 1e6},
+    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Learning rate", .preset = 0.0001, .min = 0, .max = 1e6},
     [BETA_1] = {.name = "beta_1",
                 .type = BP_PARAM_NUMBER,
-                .help = "Share of the mean of the gradient in the sign of a step",
+                .help = "Weight of the mean gradient in the direction of a step",
                 .preset = 0.9,
                 .min = 0,
                 .max = 1,
@@ -41,7 +41,7 @@ static const struct bp_param params[PARAMS] = {
                 .flags = BP_PARAM_MAX_OPEN},
     [WEIGHT_DECAY] = {.name = "weight_decay",
                       .type = BP_PARAM_NUMBER,
-                      .help = "Share of a weight taken off each step, times learning_rate",
+                      .help = "Weight decay per step, as a fraction of the weight times the learning rate",
                       .preset = 0,
                       .min = 0,
                       .max = 1e6},

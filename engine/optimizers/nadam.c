@@ -45,8 +45,12 @@ static void update(const struct bp_update *update) {
 
 static const struct bp_param params[] = {
     ADAM_MOMENTS_PARAMS(0.002),
-    [MOMENTUM_DECAY] =
-        {.name = "momentum_decay", .type = BP_PARAM_NUMBER, .help = "How fast the momentum grows to beta_1", .preset = 0.004, .min = 0, .max = 1e3},
+    [MOMENTUM_DECAY] = {.name = "momentum_decay",
+                        .type = BP_PARAM_NUMBER,
+                        .help = "Rate at which the momentum approaches beta_1",
+                        .preset = 0.004,
+                        .min = 0,
+                        .max = 1e3},
 };
 
 extern const struct bp_optimizer_ops bp_optimizer_nadam;

@@ -30,7 +30,7 @@ struct bp_search {
 
 struct bp_optimizer_ops {
     struct bp_entry entry;                           /* its first parameter is learning_rate */
-    int32_t (*slots)(const struct bp_value *values); /* state buffers it keeps, at most BP_SLOTS_MAX */
+    int32_t (*slots)(const struct bp_value *values); /* state buffers, at most BP_SLOTS_MAX */
     void (*update)(const struct bp_update *update);  /* one pass over memory; NULL for one that searches */
     bool signs;                                      /* it looks at the signs of the gradient alone, and learning_rate is only its first step */
     bool whole;                                      /* update is meant for the gradient of the whole training set: an epoch is one update */

@@ -25,7 +25,7 @@ static void update(const struct bp_update *update) {
 }
 
 static const struct bp_param params[PARAMS] = {
-    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Size of a step", .preset = 0.001, .min = 0, .max = 1e6},
+    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Learning rate", .preset = 0.001, .min = 0, .max = 1e6},
     [RHO] = {.name = "rho",
              .type = BP_PARAM_NUMBER,
              .help = "Decay of the mean of the gradient's square (PyTorch's alpha)",
@@ -33,11 +33,15 @@ static const struct bp_param params[PARAMS] = {
              .min = 0,
              .max = 1,
              .flags = BP_PARAM_MAX_OPEN},
-    [MOMENTUM] =
-        {.name = "momentum", .type = BP_PARAM_NUMBER, .help = "Share of the last step that is kept", .min = 0, .max = 1, .flags = BP_PARAM_MAX_OPEN},
+    [MOMENTUM] = {.name = "momentum",
+                  .type = BP_PARAM_NUMBER,
+                  .help = "Fraction of the previous step that is added",
+                  .min = 0,
+                  .max = 1,
+                  .flags = BP_PARAM_MAX_OPEN},
     [EPSILON] = {.name = "epsilon",
                  .type = BP_PARAM_NUMBER,
-                 .help = "Keeps the division finite (PyTorch's default; Keras has 1e-7)",
+                 .help = "Added to the divisor for stability (PyTorch's default; Keras has 1e-7)",
                  .preset = 1e-8,
                  .min = 0,
                  .max = 1,

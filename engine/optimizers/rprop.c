@@ -1,5 +1,5 @@
 /* rprop.c - Rprop (Riedmiller, Braun 1993), PyTorch's formula: each weight has a step of its own, learning_rate at first, which grows by
- * eta_plus while the gradient keeps its sign and shrinks by eta_minus when it changes; then the weight stays where it is for once. It
+ * eta_plus while the gradient keeps its sign and shrinks by eta_minus when it changes; then the weight is unchanged for one step. It
  * looks at signs alone, so it wants the whole data set in one batch. */
 #include "engine/optimizers/optimizer.h"
 
@@ -28,7 +28,8 @@ static void update(const struct bp_update *update) {
 
 static const struct bp_param params[PARAMS] = {
     [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Size of the first step", .preset = 0.01, .min = 0, .max = 1e6},
-    [ETA_PLUS] = {.name = "eta_plus", .type = BP_PARAM_NUMBER, .help = "Growth of a step while the sign stays", .preset = 1.2, .min = 1, .max = 100},
+    [ETA_PLUS] =
+        {.name = "eta_plus", .type = BP_PARAM_NUMBER, .help = "Growth of a step while the sign is unchanged", .preset = 1.2, .min = 1, .max = 100},
     [ETA_MINUS] = {.name = "eta_minus",
                    .type = BP_PARAM_NUMBER,
                    .help = "Shrinking of a step when the sign changes",
@@ -45,7 +46,7 @@ static const struct bp_param params[PARAMS] = {
 extern const struct bp_optimizer_ops bp_optimizer_rprop;
 const struct bp_optimizer_ops bp_optimizer_rprop = {
     .entry = {.name = "rprop",
-              .summary = "Rprop: a step of its own for each weight, by the sign of the gradient alone; for whole data sets in one batch",
+              .summary = "Rprop: a separate step per weight, from the sign of the gradient; for the whole dataset in one batch",
               .params = params,
               .params_count = PARAMS},
     .slots = slots,

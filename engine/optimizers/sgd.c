@@ -21,15 +21,19 @@ static void update(const struct bp_update *update) {
 }
 
 static const struct bp_param params[PARAMS] = {
-    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Size of a step", .preset = 0.01, .min = 0, .max = 1e6},
-    [MOMENTUM] =
-        {.name = "momentum", .type = BP_PARAM_NUMBER, .help = "Share of the last step that is kept", .min = 0, .max = 1, .flags = BP_PARAM_MAX_OPEN},
+    [LEARNING_RATE] = {.name = "learning_rate", .type = BP_PARAM_NUMBER, .help = "Learning rate", .preset = 0.01, .min = 0, .max = 1e6},
+    [MOMENTUM] = {.name = "momentum",
+                  .type = BP_PARAM_NUMBER,
+                  .help = "Fraction of the previous step that is added",
+                  .min = 0,
+                  .max = 1,
+                  .flags = BP_PARAM_MAX_OPEN},
     [NESTEROV] = {.name = "nesterov", .type = BP_PARAM_BOOLEAN, .help = "Look ahead along the momentum (Nesterov)"},
 };
 
 extern const struct bp_optimizer_ops bp_optimizer_sgd;
 const struct bp_optimizer_ops bp_optimizer_sgd = {
-    .entry = {.name = "sgd", .summary = "Stochastic gradient descent, with momentum if wanted", .params = params, .params_count = PARAMS},
+    .entry = {.name = "sgd", .summary = "Stochastic gradient descent, with optional momentum", .params = params, .params_count = PARAMS},
     .slots = slots,
     .update = update,
 };

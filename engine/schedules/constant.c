@@ -1,4 +1,4 @@
-/* constant.c - the learning rate as it is. */
+/* constant.c - a constant learning rate. */
 #include "engine/schedules/schedule.h"
 
 static double factor(const struct bp_value *values, const struct bp_schedule_at *at) {
@@ -10,6 +10,6 @@ static const struct bp_param params[] = {BP_SCHEDULE_WARMUP};
 
 extern const struct bp_schedule_ops bp_schedule_constant;
 const struct bp_schedule_ops bp_schedule_constant = {
-    .entry = {.name = "constant", .summary = "The learning rate as it is", .params = params, .params_count = 1},
+    .entry = {.name = "constant", .summary = "Constant learning rate", .params = params, .params_count = 1},
     .factor = factor,
 };

@@ -31,15 +31,15 @@ static const struct bp_param params[PARAMS] = {
                 .max = 1e6},
     [PERIOD_FACTOR] = {.name = "period_factor",
                        .type = BP_PARAM_NUMBER,
-                       .help = "How much longer each period is than the one before",
+                       .help = "Ratio of the length of each period to the previous one",
                        .preset = 1,
                        .min = 1,
                        .max = 100},
-    [MINIMUM] = {.name = "minimum", .type = BP_PARAM_NUMBER, .help = "Share of the learning rate at the foot", .min = 0, .max = 1},
+    [MINIMUM] = {.name = "minimum", .type = BP_PARAM_NUMBER, .help = "Final learning rate, as a fraction", .min = 0, .max = 1},
 };
 
 extern const struct bp_schedule_ops bp_schedule_cosine;
 const struct bp_schedule_ops bp_schedule_cosine = {
-    .entry = {.name = "cosine", .summary = "Down along half a cosine, once or with restarts", .params = params, .params_count = PARAMS},
+    .entry = {.name = "cosine", .summary = "Decreases along half a cosine, once or with restarts", .params = params, .params_count = PARAMS},
     .factor = factor,
 };

@@ -11,17 +11,11 @@ static double factor(const struct bp_value *values, const struct bp_schedule_at 
 
 static const struct bp_param params[PARAMS] = {
     [WARMUP] = BP_SCHEDULE_WARMUP,
-    [GAMMA] = {.name = "gamma",
-               .type = BP_PARAM_NUMBER,
-               .help = "What is left of the learning rate after an epoch",
-               .preset = 0.95,
-               .min = 0,
-               .max = 1,
-               .flags = BP_PARAM_MIN_OPEN},
+    [GAMMA] = {.name = "gamma", .type = BP_PARAM_NUMBER, .help = "Factor per epoch", .preset = 0.95, .min = 0, .max = 1, .flags = BP_PARAM_MIN_OPEN},
 };
 
 extern const struct bp_schedule_ops bp_schedule_exponential;
 const struct bp_schedule_ops bp_schedule_exponential = {
-    .entry = {.name = "exponential", .summary = "Down by the same factor in every epoch", .params = params, .params_count = PARAMS},
+    .entry = {.name = "exponential", .summary = "Decreases by a constant factor per epoch", .params = params, .params_count = PARAMS},
     .factor = factor,
 };

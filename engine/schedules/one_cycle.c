@@ -25,20 +25,25 @@ static const struct bp_param params[PARAMS] = {
     [WARMUP] = BP_SCHEDULE_WARMUP,
     [PCT_START] = {.name = "pct_start",
                    .type = BP_PARAM_NUMBER,
-                   .help = "Share of the training until the peak",
+                   .help = "Fraction of the training before the peak",
                    .preset = 0.3,
                    .min = 0,
                    .max = 1,
                    .flags = BP_PARAM_MIN_OPEN | BP_PARAM_MAX_OPEN},
-    [DIV_FACTOR] = {.name = "div_factor", .type = BP_PARAM_NUMBER, .help = "How far below the peak it begins", .preset = 25, .min = 1, .max = 1e9},
-    [FINAL_DIV_FACTOR] =
-        {.name = "final_div_factor", .type = BP_PARAM_NUMBER, .help = "How far below its beginning it ends", .preset = 1e4, .min = 1, .max = 1e9},
+    [DIV_FACTOR] =
+        {.name = "div_factor", .type = BP_PARAM_NUMBER, .help = "Ratio of the peak to the initial learning rate", .preset = 25, .min = 1, .max = 1e9},
+    [FINAL_DIV_FACTOR] = {.name = "final_div_factor",
+                          .type = BP_PARAM_NUMBER,
+                          .help = "Ratio of the initial to the final learning rate",
+                          .preset = 1e4,
+                          .min = 1,
+                          .max = 1e9},
 };
 
 extern const struct bp_schedule_ops bp_schedule_one_cycle;
 const struct bp_schedule_ops bp_schedule_one_cycle = {
     .entry = {.name = "one_cycle",
-              .summary = "Up to the learning rate, then down far below where it began: one cycle for the training",
+              .summary = "Rises to the learning rate, then falls far below the initial value: one cycle per training",
               .params = params,
               .params_count = PARAMS},
     .factor = factor,

@@ -15,12 +15,19 @@ static const struct bp_param params[PARAMS] = {
     [WARMUP] = BP_SCHEDULE_WARMUP,
     [POWER] =
         {.name = "power", .type = BP_PARAM_NUMBER, .help = "1 is a straight line", .preset = 1, .min = 0, .max = 100, .flags = BP_PARAM_MIN_OPEN},
-    [DECAY_EPOCHS] = {.name = "decay_epochs", .type = BP_PARAM_NUMBER, .help = "Epochs until the foot; 0: the whole training", .min = 0, .max = 1e6},
-    [MINIMUM] = {.name = "minimum", .type = BP_PARAM_NUMBER, .help = "Share of the learning rate at the foot", .min = 0, .max = 1},
+    [DECAY_EPOCHS] = {.name = "decay_epochs",
+                      .type = BP_PARAM_NUMBER,
+                      .help = "Epochs until the final learning rate; 0: the whole training",
+                      .min = 0,
+                      .max = 1e6},
+    [MINIMUM] = {.name = "minimum", .type = BP_PARAM_NUMBER, .help = "Final learning rate, as a fraction", .min = 0, .max = 1},
 };
 
 extern const struct bp_schedule_ops bp_schedule_polynomial;
 const struct bp_schedule_ops bp_schedule_polynomial = {
-    .entry = {.name = "polynomial", .summary = "Down along a power of what is left of the training", .params = params, .params_count = PARAMS},
+    .entry = {.name = "polynomial",
+              .summary = "Decreases along a power of the remaining fraction of the training",
+              .params = params,
+              .params_count = PARAMS},
     .factor = factor,
 };

@@ -43,28 +43,23 @@ static const char *const modes[] = {"rel", "abs", NULL};
 
 static const struct bp_param params[PARAMS] = {
     [WARMUP] = BP_SCHEDULE_WARMUP,
-    [FACTOR] = {.name = "factor",
-                .type = BP_PARAM_NUMBER,
-                .help = "What the learning rate is multiplied by",
-                .preset = 0.1,
-                .min = 0,
-                .max = 1,
-                .flags = BP_PARAM_MAX_OPEN},
+    [FACTOR] =
+        {.name = "factor", .type = BP_PARAM_NUMBER, .help = "Factor per reduction", .preset = 0.1, .min = 0, .max = 1, .flags = BP_PARAM_MAX_OPEN},
     [PATIENCE] =
-        {.name = "patience", .type = BP_PARAM_INTEGER, .help = "Epochs without improvement that are borne", .preset = 10, .min = 0, .max = 1e6},
+        {.name = "patience", .type = BP_PARAM_INTEGER, .help = "Epochs without improvement before a reduction", .preset = 10, .min = 0, .max = 1e6},
     [THRESHOLD] = {.name = "threshold", .type = BP_PARAM_NUMBER, .help = "What counts as an improvement", .preset = 1e-4, .min = 0, .max = 1e9},
     [THRESHOLD_MODE] = {.name = "threshold_mode",
                         .type = BP_PARAM_CHOICE,
-                        .help = "Whether threshold is a share of the best value or a difference",
+                        .help = "Whether threshold is a fraction of the best value or a difference",
                         .choices = modes},
     [COOLDOWN] = {.name = "cooldown", .type = BP_PARAM_INTEGER, .help = "Epochs after a reduction that do not count", .min = 0, .max = 1e6},
-    [MINIMUM] = {.name = "minimum", .type = BP_PARAM_NUMBER, .help = "Share of the learning rate that it never falls below", .min = 0, .max = 1},
+    [MINIMUM] = {.name = "minimum", .type = BP_PARAM_NUMBER, .help = "Minimum learning rate, as a fraction", .min = 0, .max = 1},
 };
 
 extern const struct bp_schedule_ops bp_schedule_reduce_on_plateau;
 const struct bp_schedule_ops bp_schedule_reduce_on_plateau = {
     .entry = {.name = "reduce_on_plateau",
-              .summary = "Down by a factor whenever the watched metric stops improving",
+              .summary = "Decreases by a factor when the watched metric stops improving",
               .params = params,
               .params_count = PARAMS},
     .factor = factor,

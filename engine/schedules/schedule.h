@@ -1,7 +1,7 @@
 /* schedule.h - the contract of a schedule of the learning rate: one file in schedules/, one line in schedules.def.
  *
  * A schedule gives the factor on the optimizer's learning_rate at a moment of the training: a pure function of the moment, and of what `observe`
- * has written for the one that looks at results. Every one begins with a warm-up when asked for: its first parameter. */
+ * has written for the schedule that reads results. Every schedule starts with an optional warm-up: its first parameter. */
 #ifndef BP_SCHEDULE_H
 #define BP_SCHEDULE_H
 
@@ -22,7 +22,7 @@ struct bp_schedule_ops {
     struct bp_entry entry; /* its first parameter is warmup_epochs */
     /* The factor at a moment counted from the end of the warm-up: for bp_schedule_factor alone to call. */
     double (*factor)(const struct bp_value *values, const struct bp_schedule_at *at);
-    /* Optional: told once at the end of each epoch what the watched metric came to. */
+    /* Optional: called at the end of each epoch with the value of the watched metric. */
     void (*observe)(const struct bp_value *values, double *state, double value, bool higher_is_better);
 };
 
@@ -32,9 +32,6 @@ double bp_schedule_factor(const struct bp_schedule_ops *schedule, const struct b
 
 /* The first row of every schedule's table of parameters. */
 #define BP_SCHEDULE_WARMUP                                                                                                                           \
-    {                                                                                                                                                \
-        .name = "warmup_epochs", .type = BP_PARAM_NUMBER, .help = "Epochs in which the learning rate first grows in a straight line", .min = 0,      \
-        .max = 1e6                                                                                                                                   \
-    }
+    { .name = "warmup_epochs", .type = BP_PARAM_NUMBER, .help = "Epochs of linear warm-up", .min = 0, .max = 1e6 }
 
 #endif

@@ -1,4 +1,4 @@
-/* check.c - what may be asked of a training, and the names of the numbers that it reports. */
+/* check.c - validation of training options, and the names of the reported numbers. */
 #include "engine/train/trainer.h"
 
 #include "engine/kernels/kernels.h"
@@ -32,7 +32,7 @@ static bool is_taken(const struct bp_trainer *trainer, const char *name) {
     return false;
 }
 
-/* "val_" + whose + "_" + what; a name that another number has already gets a number behind it. */
+/* "val_" + whose + "_" + what; a duplicate name gets a number as suffix. */
 static void name_series(const struct bp_trainer *trainer, bool validation, const char *whose, const char *what, char name[BP_NAME_MAX]) {
     const char *prefix = validation ? "val_" : "";
     snprintf(name, BP_NAME_MAX, "%s%.*s%s%.26s", prefix, (int)cut(whose, BP_NAME_MAX - 36), whose, *whose ? "_" : "", what);
@@ -69,7 +69,7 @@ void bp_trainer_list_series(struct bp_trainer *trainer) {
         if (outputs > 1) add_series(trainer, k, -1, -1);
         for (int32_t m = 0; m < trainer->options.tasks[k].metrics_count; m++) add_series(trainer, k, m, -1);
     }
-    for (int32_t k = 0; k < outputs; k++) /* behind the others, whose names stay as they are whatever a column is called */
+    for (int32_t k = 0; k < outputs; k++) /* after the others, whose names do not depend on column names */
         for (int32_t j = 0; j < targets_of(&trainer->options.tasks[k]); j++)
             for (int32_t m = 0; m < trainer->options.tasks[k].metrics_count; m++)
                 if (!(trainer->options.tasks[k].metrics[m]->kinds & BP_METRIC_MULTILABEL)) add_series(trainer, k, m, j);
@@ -116,7 +116,7 @@ static int check_metrics(const struct bp_task *task, struct bp_error *error) {
         snprintf(pointer, sizeof pointer, "/metrics/%d", (int)m);
         if (!task->metrics[m]) return bp_error_set(error, pointer, "there is no such metric");
         if (!(task->metrics[m]->kinds & kind))
-            return bp_error_set(error, pointer, "%s does not suit %s; it is a metric of %s", task->metrics[m]->entry.name,
+            return bp_error_set(error, pointer, "%s does not apply to %s; it is a metric of %s", task->metrics[m]->entry.name,
                                 task->classes ? "classification" : "regression",
                                 task->metrics[m]->kinds & BP_METRIC_MULTILABEL ? "several labels a row"
                                 : task->classes                                ? "regression"
@@ -133,18 +133,18 @@ static int check_metrics(const struct bp_task *task, struct bp_error *error) {
 static int check_classes(const struct bp_network *network, int32_t k, const struct bp_task *task, struct bp_error *error) {
     const struct bp_output *output = &network->outputs[k];
     const bool several = network->outputs_count > 1;
-    const int32_t positions = bp_loss_positions(output->loss, &output->shape), wanted = task->positions > 1 ? task->positions : 1;
+    const int32_t positions = bp_loss_positions(output->loss, &output->shape), expected = task->positions > 1 ? task->positions : 1;
     const int32_t width = (int32_t)bp_shape_size(&output->shape) / positions;
     const bool class_loss = output->loss->target == BP_TARGET_CLASS;
     if (!task->classes && class_loss)
         return bp_error_set(error, "/loss", "the loss %s is for classes, but the target is a number; use mse or mae", output->loss->entry.name);
     if (task->classes && task->classes < 2)
         return bp_error_set(error, "/target", "the target has %d class; a classification needs at least 2", (int)task->classes);
-    if (task->classes && positions != wanted) {
+    if (task->classes && positions != expected) {
         char text[64];
         return bp_error_set(error, "/layers", "the output has the shape %s, but the target has %d class%s a sample; %s",
-                            bp_shape_text(&output->shape, text, sizeof text), (int)wanted, wanted > 1 ? "es" : "",
-                            wanted > 1 ? "keep the steps up to the last layer" : "put a flatten layer before the last");
+                            bp_shape_text(&output->shape, text, sizeof text), (int)expected, expected > 1 ? "es" : "",
+                            expected > 1 ? "keep the steps up to the last layer" : "put a flatten layer before the last");
     }
     if (task->multilabel) {
         if (task->classes == 2 && width == task->targets && !class_loss) return 0;
@@ -173,11 +173,11 @@ static int check_statistics(const struct bp_network *network, const struct bp_tr
         const struct bp_node *node = &network->nodes[i];
         const int32_t channels = node->out.rank > 0 ? node->out.dims[node->out.rank - 1] : 1;
         if (!node->ops->settle || node->frozen || bp_shape_size(&node->out) > channels) continue;
-        return bp_error_set(
-            error, "/batch_size",
-            "layer \"%s\" (%s) normalises by the statistics of a mini-batch, but batch_size %d%s leaves it a single sample, which has no "
-            "variance; use a batch_size of at least %d, or layer_norm",
-            node->name, node->ops->entry.name, (int)options->batch_size, threads > 1 ? " shared by its threads" : "", 2 * (int)options->threads);
+        return bp_error_set(error, "/batch_size",
+                            "layer \"%s\" (%s) normalises by the statistics of a mini-batch, but batch_size %d%s leaves a single sample, which has "
+                            "no variance; use a batch_size of at least %d, or layer_norm",
+                            node->name, node->ops->entry.name, (int)options->batch_size, threads > 1 ? " shared by its threads" : "",
+                            2 * (int)options->threads);
     }
     return 0;
 }
@@ -196,22 +196,21 @@ static int check_search(const struct bp_network *network, const struct bp_train_
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i].asked && (others[i].batches || options->optimizer->search))
             return bp_error_set(error, others[i].option, "%s %s; leave %s out, or use adam", name,
-                                others[i].batches ? "always looks at the whole training set"
-                                                  : "needs the loss's own gradient at the weights it chose",
+                                others[i].batches ? "always uses the whole training set" : "needs the exact gradient of the loss at its weights",
                                 others[i].option + 1);
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
         const struct bp_node *node = &network->nodes[i];
         if (node->draws || (node->ops->settle && !node->frozen))
             return bp_error_set(
                 error, "/optimizer",
-                "%s compares what the whole training set says at different weights, but layer \"%s\" (%s) changes it; remove the layer, or use adam",
+                "%s compares losses of the whole training set at different weights, but layer \"%s\" (%s) changes it; remove the layer, or use adam",
                 name, node->name, node->ops->entry.name);
     }
     return 0;
 }
 
 int bp_train_check(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
-    if (!network->complete) return bp_error_set(error, "", "the network cannot be trained: the shape of an input is not known");
+    if (!network->complete) return bp_error_set(error, "", "the network cannot be trained: the shape of an input is unknown");
     if (!options->optimizer) return bp_error_set(error, "/optimizer", "there is no optimizer");
     if (options->epochs < 1 || options->batch_size < 1)
         return bp_error_set(error, options->epochs < 1 ? "/epochs" : "/batch_size", "epochs is %d and batch_size %d; both must be at least 1",
@@ -220,7 +219,7 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
         struct bp_error missing = {0};
         const bool available = bp_bfloat16_available(&missing);
         return bp_error_unsupported(error, "/precision", "products in bfloat16 are not available here: %s; use \"float32\"",
-                                    available ? "oneDNN, which computes them, was not started" : missing.message);
+                                    available ? "oneDNN, which they need, was not started" : missing.message);
     }
     if (options->threads < 1 || options->threads > THREADS_MAX)
         return bp_error_set(error, "/threads", "threads is %d; expected 1 to %d", (int)options->threads, THREADS_MAX);
@@ -234,7 +233,7 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
     for (int32_t i = network->inputs_count; options->mixup > 0 && i < network->nodes_count; i++)
         if (network->nodes[i].indices)
             return bp_error_set(error, "/mixup",
-                                "mixup averages samples, but layer \"%s\" reads indices, whose average means nothing; leave mixup out",
+                                "mixup averages samples, but layer \"%s\" reads indices, whose average has no meaning; leave mixup out",
                                 network->nodes[i].name);
     if (network->trained_count == 0) return bp_error_set(error, "/layers", "nothing can be trained: no layer has weights that are not frozen");
     for (int32_t k = 0; k < network->outputs_count; k++) {

@@ -1,4 +1,4 @@
-/* new.c - makes and frees a trainer. Order: sizes, buffers, the trainer. What may be asked for is checked in check.c. */
+/* new.c - makes and frees a trainer. Order: sizes, buffers, the trainer. check.c validates the options. */
 #include "engine/train/trainer.h"
 
 #include "engine/kernels/kernels.h"
@@ -112,7 +112,7 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
     return options->mixup > 0 ? bp_mixing_new(trainer, capacity, &shard->mixing, error) : 0;
 }
 
-/* The trained tensors in the order they lie in. */
+/* The trained tensors in the order of their offsets. */
 static int list_tensors(struct bp_trainer *trainer, struct bp_error *error) {
     const struct bp_network *net = trainer->network;
     trainer->tensors = calloc((size_t)net->nodes_count * BP_TENSORS_MAX, sizeof *trainer->tensors);
@@ -157,13 +157,13 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
 
 /* ---- the trainer ------------------------------------------------------------------------------------------------- */
 
-/* The number that early stopping, or a schedule that looks at results, watches: the validation loss, else the loss, unless told otherwise. */
+/* The number that early stopping, or a schedule that reads results, watches: by default the validation loss, otherwise the loss. */
 static int find_stop_metric(struct bp_trainer *trainer, struct bp_error *error) {
     const struct bp_train_options *options = &trainer->options;
-    const char *wanted = options->stop_metric[0] ? options->stop_metric : trainer->validates ? "val_loss" : "loss";
+    const char *watched = options->stop_metric[0] ? options->stop_metric : trainer->validates ? "val_loss" : "loss";
     char names[320] = "";
     for (int32_t i = 0; i < trainer->values_count; i++) {
-        if (!strcmp(trainer->names[i], wanted)) {
+        if (!strcmp(trainer->names[i], watched)) {
             trainer->stop_index = i;
             return 0;
         }
@@ -171,8 +171,8 @@ static int find_stop_metric(struct bp_trainer *trainer, struct bp_error *error) 
         if (used + BP_NAME_MAX + 8 < sizeof names) snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", trainer->names[i]);
     }
     if (!options->stop_early) return 0;
-    const bool lacks_validation = !trainer->validates && !strncmp(wanted, "val_", 4);
-    return bp_error_set(error, "/early_stopping/metric", "early stopping watches \"%s\", but %s; this training has %s", wanted,
+    const bool lacks_validation = !trainer->validates && !strncmp(watched, "val_", 4);
+    return bp_error_set(error, "/early_stopping/metric", "early stopping watches \"%s\", but %s; this training has %s", watched,
                         lacks_validation ? "there is no validation data" : "there is no such metric", names);
 }
 

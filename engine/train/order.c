@@ -8,9 +8,9 @@
 
 #include <stdlib.h>
 
-enum { CHUNK_LEAST = 8192 }; /* samples, where a window has so many: pieces of a column that are worth reading */
+enum { CHUNK_LEAST = 8192 }; /* samples, if a window has that many: pieces of a column large enough to read efficiently */
 
-/* A chunk is whole mini-batches, so that no mini-batch lies in two windows. */
+/* A chunk is whole mini-batches, so that no mini-batch is in two windows. */
 void bp_order_measure(const struct bp_train_options *options, int64_t rows, struct bp_order *order) {
     const int64_t batch = options->batch_size, share = (options->window + BP_WINDOW_CHUNKS - 1) / BP_WINDOW_CHUNKS;
     const int64_t least = share >= CHUNK_LEAST ? share : options->window < CHUNK_LEAST ? options->window : CHUNK_LEAST;
@@ -44,7 +44,7 @@ void bp_order_free(struct bp_trainer *trainer) {
     free(trainer->order.chunks);
 }
 
-/* The samples of a window, as they lie; none beyond the last. */
+/* The samples of a window, in file order; none beyond the last. */
 static struct bp_spans spans_of(const struct bp_trainer *trainer, int64_t window) {
     const struct bp_order *order = &trainer->order;
     struct bp_spans spans = {0};
@@ -85,7 +85,7 @@ const int64_t *bp_order_at(struct bp_trainer *trainer) {
     return order->samples + (trainer->position - window * order->window);
 }
 
-/* Validation reads as the samples lie; as many at a time as lie between those of a window. */
+/* Validation reads in file order; as many samples at a time as a window spans. */
 void bp_order_validate(struct bp_trainer *trainer) {
     const struct bp_source *source = &trainer->validation;
     const int64_t share = (int64_t)((double)trainer->order.window * (double)source->rows / (double)trainer->train.rows);

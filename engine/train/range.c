@@ -57,7 +57,7 @@ double bp_trainer_range_test(struct bp_trainer *trainer, struct bp_range_test *t
     test->count = 0;
     if (trainer->options.optimizer->search || !keep(trainer, &kept)) goto done;
     trainer->options.schedule = NULL;
-    trainer->validates = true; /* it would come next: so no epoch ends */
+    trainer->validates = true; /* it would be the next: so no epoch ends */
     for (int32_t i = 0; i < test->steps && !(test->stop && test->stop(test->context)); i++) {
         rate = test->least * pow(test->most / test->least, (double)i / (test->steps > 1 ? test->steps - 1 : 1));
         const double loss = train_at(trainer, rate);

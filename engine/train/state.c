@@ -5,7 +5,7 @@
 #include <string.h>
 
 void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state) {
-    /* A search keeps nothing of the walk it is on: it is walked again. */
+    /* A search saves nothing of the current pass over the data: the pass is repeated. */
     const bool again = bp_trainer_whole(trainer) && trainer->position < trainer->train.rows;
     *state = (struct bp_trainer_state){
         .epoch = trainer->epoch,
@@ -30,7 +30,7 @@ void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state
 
 static int check_state(const struct bp_trainer *trainer, const struct bp_trainer_state *state, struct bp_error *error) {
     if (state->weights_count != trainer->weights_count || state->trained_count != trainer->trained_count)
-        return bp_error_set(error, "", "the saved state has %zu weights, this network %zu: it belongs to another definition", state->weights_count,
+        return bp_error_set(error, "", "the saved state has %zu weights, this network %zu: it is from another definition", state->weights_count,
                             trainer->weights_count);
     if (state->slots_count != trainer->slots_count)
         return bp_error_set(error, "", "the saved state has %d optimizer buffers, this optimizer needs %d", (int)state->slots_count,

@@ -317,7 +317,7 @@ static enum bp_train_event search_batch(struct bp_trainer *trainer) {
     }
     if (!walk_batch(trainer, 0, &weight)) {
         if (trainer->updates == 0) return diverge(trainer);
-        trainer->accumulators[BP_SUM_LOSS] = INFINITY; /* a trial that went too far: the search comes back from it */
+        trainer->accumulators[BP_SUM_LOSS] = INFINITY; /* a trial step that was too long: the search returns from it */
         trainer->position = trainer->train.rows;
     }
     if (trainer->position < trainer->train.rows) return BP_TRAIN_STEP;

@@ -25,7 +25,7 @@ struct bp_batch {
     bp_real *counts;  /* (n) NULL unless source->counted */
 };
 
-/* Some samples, as they lie. */
+/* Samples in file order. */
 enum { BP_WINDOW_CHUNKS = 16 };
 struct bp_span {
     int64_t first, n;
@@ -35,8 +35,8 @@ struct bp_spans {
     struct bp_span span[BP_WINDOW_CHUNKS];
 };
 
-/* A source of samples. fill writes samples rows[0..n) and is called by several threads at once: context is constant. expect, unless NULL, is told in
- * a training with windows which samples are read from now on, and which after them; no fill is under way then. */
+/* A source of samples. fill writes samples rows[0..n) and is called by several threads at once: context is constant. expect, unless NULL, is called
+ * in a training with windows with the samples that are read from now on, and those that follow; no fill runs then. */
 struct bp_source {
     const void *context;
     int64_t rows;
@@ -75,14 +75,14 @@ struct bp_train_options {
     uint64_t seed;
     const struct bp_optimizer_ops *optimizer;
     struct bp_value optimizer_values[BP_VALUES_MAX];
-    const struct bp_schedule_ops *schedule; /* NULL: the learning rate stays as it is */
+    const struct bp_schedule_ops *schedule; /* NULL: constant learning rate */
     struct bp_value schedule_values[BP_VALUES_MAX];
     double l1, l2;                       /* add l1 * sum of |W|, l2 * sum of W^2 of the kernels to the loss (Keras's l1, l2); reported losses are
                                             without it */
     double max_norm;                     /* 0: none; else each unit's weights in a kernel are scaled down to this L2 norm after an update */
     double gradient_clip_norm;           /* 0: no clipping; else the gradient is scaled down to this L2 norm */
     double gradient_clip_value;          /* 0: no clipping; else each number of it is held within +- this */
-    int32_t gradient_accumulation_steps; /* mini-batches that make an update, of the mean gradient of their samples; 0 stands for 1 */
+    int32_t gradient_accumulation_steps; /* mini-batches that make an update, of the mean gradient of their samples; 0 means 1 */
     double ema;                          /* 0: none; else the decay of a moving average of the weights, which is what is validated and kept:
                                             with t updates made min(ema, (1 + t) / (10 + t)) */
     double mixup;                        /* 0: none; else alpha of Beta(alpha, alpha): mini-batches are mixed with themselves, in another order */
@@ -122,9 +122,9 @@ struct bp_trainer_state {
 
 struct bp_trainer;
 
-/* Whether the options suit the network: what bp_trainer_new would say of them, without data. */
+/* Whether the options suit the network: the checks of bp_trainer_new, without data. */
 int bp_train_check(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error);
-/* Room for the names of all metrics of such a training; the names that they have, at most `most`. Returns how many. */
+/* Memory for the names of all metrics of such a training; the names that they have, at most `most`. Returns how many. */
 int32_t bp_train_metrics_most(const struct bp_network *network, const struct bp_train_options *options);
 int32_t bp_train_metric_names(const struct bp_network *network, const struct bp_train_options *options, bool validation, char (*names)[BP_NAME_MAX],
                               int32_t most);
@@ -180,7 +180,7 @@ struct bp_range_test {
     double least, most;
     int32_t steps, count;
     double *rates, *losses;
-    bool (*stop)(void *context); /* asked before each step; NULL: never */
+    bool (*stop)(void *context); /* called before each step; NULL: never */
     void *context;
 };
 /* What it has found, in this run or in the one that was restored; 0: it was not made. */

@@ -26,7 +26,7 @@ struct bp_series {
     int32_t part;   /* BP_TRAINING or BP_VALIDATION */
 };
 
-/* Mixing samples: a second batch, and room to evaluate the losses twice. */
+/* Mixing samples: a second batch, and space to evaluate the losses twice. */
 struct bp_mixing {
     bp_real *inputs[BP_INPUTS_MAX]; /* (capacity, input) */
     bp_real *targets[BP_OUTPUTS_MAX];
@@ -70,7 +70,7 @@ struct bp_work {
     const bp_real *weights;
 };
 
-/* A trained tensor, where it lies. */
+/* A trained tensor and its offset. */
 struct bp_place {
     int32_t node;
     const struct bp_tensor *tensor;
@@ -109,7 +109,7 @@ struct bp_trainer {
     double *accumulators;
     double memory[BP_MEMORY];
     /* the rest */
-    int64_t validated; /* validation samples seen this epoch */
+    int64_t validated; /* validation samples processed in this epoch */
     int64_t validation_sums_count;
     double *validation_sums;                                 /* like accumulators */
     int64_t metric_state[2][BP_OUTPUTS_MAX][BP_METRICS_MAX]; /* offset of each metric's state among the sums of a part; -1: not measured there */
@@ -119,10 +119,10 @@ struct bp_trainer {
     char (*names)[BP_NAME_MAX]; /* [values_count] "loss", "val_loss", ... */
     double *values;             /* [values_count] of the last finished epoch */
     int32_t tensors_count, health_count;
-    struct bp_place *tensors; /* [tensors_count] the trained ones, as they lie */
+    struct bp_place *tensors; /* [tensors_count] the trained ones, by offset */
     struct bp_health *health; /* [health_count] of the layers that are not views */
     int32_t *health_nodes;
-    bool *alive; /* [widest layer] units seen above 0 */
+    bool *alive; /* [widest layer] units with a value above 0 */
 };
 
 /* Samples one shard holds at most. */
@@ -157,7 +157,7 @@ void bp_order_validate(struct bp_trainer *trainer);
 /* mix.c */
 int bp_mixing_new(const struct bp_trainer *trainer, int32_t capacity, struct bp_mixing **mixing, struct bp_error *error);
 void bp_mixing_free(struct bp_mixing *mixing);
-/* The share of itself that each sample of this mini-batch keeps. */
+/* The weight of each sample of this mini-batch in its mixture. */
 double bp_mixing_draw(const struct bp_trainer *trainer);
 /* Mixes a second batch, of the same rows in another order, into the workspace's inputs. */
 void bp_mixing_fill(struct bp_trainer *trainer, struct bp_shard *shard);

@@ -1,5 +1,5 @@
 /* update.c - from the shards' gradients to new weights: reduction in a fixed order, penalties, clipping, the optimizer, max_norm, the moving
- * average, running statistics. Threads work on slices of the weights; what needs a sum over all of them stands between two rounds. */
+ * average, running statistics. Threads work on slices of the weights; a sum over all of them runs between two rounds. */
 #include "engine/train/trainer.h"
 
 #include "engine/kernels/kernels.h"
@@ -137,7 +137,7 @@ static void reduce_and_update_slice(void *context, int32_t index) {
 }
 
 /* Scales the weights of each unit (the last axis of a kernel) down to the norm allowed. */
-static void hold_norms(struct bp_trainer *trainer) {
+static void clip_weight_norms(struct bp_trainer *trainer) {
     const double most = trainer->options.max_norm;
     for (int32_t i = 0; i < trainer->tensors_count; i++) {
         const struct bp_tensor *tensor = trainer->tensors[i].tensor;
@@ -162,7 +162,7 @@ static void average_weights(struct bp_trainer *trainer) {
 
 static void after_update(struct bp_trainer *trainer) {
     if (trainer->work.measure) bp_health_after(trainer);
-    if (trainer->options.max_norm > 0) hold_norms(trainer);
+    if (trainer->options.max_norm > 0) clip_weight_norms(trainer);
     if (trainer->average) average_weights(trainer);
 }
 

@@ -7,7 +7,7 @@
 
 enum { TABLE_MAX = 1 << 20 /* cells of a contingency table: 8 MB */ };
 
-/* ---- what there is to say ---- */
+/* ---- warnings ---- */
 
 static bool is_number(const struct schema_column *c) {
     return schema_type_is_number(c->type);

@@ -1,4 +1,4 @@
-/* association.h - how strongly a column goes together with a target. Private to schema/.
+/* association.h - how strongly a column is associated with a target. Private to schema/.
  *
  * Both are fed block by block, in rows; a number that is NaN and a code below 0 are missing, and a row in which either is missing takes no part.
  *     number with number       Pearson's r; Spearman's rho from a sample
@@ -25,7 +25,7 @@ struct schema_association {
     bool sampled; /* TABLE: too large for all rows, counted from the sample */
 };
 
-/* What there is to say of these two. */
+/* Warnings about two columns. */
 enum schema_association_kind schema_association_of(const struct schema_column *column, const struct schema_column *target);
 /* -1: no memory. */
 int schema_association_start(struct schema_association *a, const struct schema_column *column, const struct schema_column *target);
@@ -34,7 +34,7 @@ void schema_association_clear(struct schema_association *a);
 void schema_association_numbers(struct schema_association *a, const double *x, const double *y, int64_t n);
 void schema_association_ratio(struct schema_association *a, const double *x, const int32_t *codes, int64_t n);
 void schema_association_table(struct schema_association *a, const int32_t *codes, const int32_t *others, int64_t n);
-/* TABLE of a sample, in which no table of all pairs is kept. -1: no memory. */
+/* TABLE of a sample, without a table of all pairs. -1: out of memory. */
 int schema_association_pairs(struct schema_association *a, const int32_t *codes, const int32_t *others, int64_t n, double *v);
 
 /* All NaN where it is not defined: fewer than two rows, or a constant. */

@@ -1,4 +1,4 @@
-/* cell.c - what cells say, arrays in cells, and the buffer of the first megabyte. */
+/* cell.c - parsing of cells, arrays in cells, and the buffer of the first megabyte. */
 #include "schema/dataset/cell.h"
 
 #include "schema/text/number_scan.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- what a text says ---- */
+/* ---- parsing one text ---- */
 
 static bool says(const char *text, size_t size, const char *word) {
     return size == strlen(word) && strncasecmp(text, word, size) == 0;
@@ -51,7 +51,7 @@ struct array_walk {
     struct bp_shape shape;
     int64_t counts[BP_RANK_MAX]; /* members so far of the open array at each depth */
     bool closed[BP_RANK_MAX];    /* an array at this depth has been closed: its length is known */
-    int32_t depth, rank;         /* rank: depth at which numbers stand, 0: not known yet */
+    int32_t depth, rank;         /* rank: depth of the numbers, 0: unknown */
 };
 
 static const char *blanks(const char *p, const char *end) {
@@ -74,7 +74,7 @@ const char *schema_cell_array(const char *text, size_t size, float *out, int64_t
     const char *p = blanks(text, text + size), *end = text + size;
     int64_t n = 0;
     if (p == end || *p != '[') return "it is not an array";
-    bool value_next = true; /* a value must come; else a comma or a bracket */
+    bool value_next = true; /* a value is expected; otherwise a comma or a bracket */
     do {
         p = blanks(p, end);
         if (p == end) return "its brackets do not match";
@@ -89,7 +89,7 @@ const char *schema_cell_array(const char *text, size_t size, float *out, int64_t
             double value = NAN;
             const bool missing = end - p >= 4 && memcmp(p, "null", 4) == 0;
             p = missing ? p + 4 : schema_number_scan(p, end, true, &value);
-            if (!p) return "it holds something that is not a number";
+            if (!p) return "it contains a value that is not a number";
             if (w.rank == 0) w.rank = w.depth;
             if (w.rank != w.depth) return "it mixes numbers and arrays";
             float narrow = (float)value;
@@ -104,9 +104,9 @@ const char *schema_cell_array(const char *text, size_t size, float *out, int64_t
             p++;
             const char *wrong = close_array(&w);
             if (wrong) return wrong;
-        } else return "it is not written as JSON";
+        } else return "it is not valid JSON";
     } while (w.depth > 0);
-    if (blanks(p, end) != end) return "something follows its last bracket";
+    if (blanks(p, end) != end) return "bytes follow its last bracket";
     w.shape.rank = w.rank;
     if (n > INT32_MAX / 8) return "it is too large";
     *shape = w.shape, *count = n;
@@ -120,14 +120,14 @@ const char *schema_cell_base64(const char *text, size_t size, int64_t count, flo
     struct base64_decode_ctx context;
     size_t n = BASE64_DECODE_LENGTH(size);
     uint8_t *decoded = malloc(n + 1);
-    if (!decoded) return "there is no memory for it";
+    if (!decoded) return "out of memory";
     base64_decode_init(&context);
     const bool good = base64_decode_update(&context, &n, decoded, size, text) && base64_decode_final(&context);
     const char *wrong = good ? NULL : "it is neither an array nor base64";
     if (!wrong && n == bytes)
         for (size_t i = 0; i < bytes; i++) out[i] = decoded[i];
     else if (!wrong && n == bytes * sizeof *out) memcpy(out, decoded, n);
-    else if (!wrong) wrong = "it is base64 of neither one byte nor four for each number";
+    else if (!wrong) wrong = "its base64 has neither one nor four bytes per number";
     for (size_t i = 0; !wrong && i < bytes; i++)
         if (isinf(out[i])) wrong = "it holds an infinite number";
     free(decoded);

@@ -7,7 +7,7 @@
 enum schema_cell_kind {
     CELL_MISSING, /* null, an absent key */
     CELL_TEXT,    /* text of unknown type: a cell of CSV */
-    CELL_STRING,  /* JSON string: a number in it makes it no number, unless the user says so */
+    CELL_STRING,  /* JSON string: a JSON string is not a number unless the user sets the type */
     CELL_NUMBER,  /* JSON number: text as written, and its value */
     CELL_BOOLEAN, /* JSON true or false: text */
     CELL_ARRAY,   /* JSON array: its text */
@@ -22,7 +22,7 @@ struct schema_cell {
     double number;
 };
 
-/* ---- what a text says ---- */
+/* ---- parsing one text ---- */
 
 /* NULL, NA, N/A, NaN in any case, `?`, or nothing. */
 bool schema_cell_is_missing(const char *text, size_t size);
@@ -48,7 +48,7 @@ struct schema_cells {
     int64_t input; /* bytes of cells put in, as the user sent them */
 };
 
-/* Keeps a copy; -1 without memory. */
+/* Stores a copy; -1 when out of memory. */
 int schema_cells_put(struct schema_cells *cells, const struct schema_cell *cell);
 /* Walks the cells: start with *at = 0; false at the end. text is borrowed from the buffer. */
 bool schema_cells_next(const struct schema_cells *cells, size_t *at, struct schema_cell *cell);

@@ -41,7 +41,7 @@ static void put(struct schema_dictionary *d, int32_t index) {
     d->table[slot] = index + 1;
 }
 
-/* Room for one more entry, the table at most half full. */
+/* Makes space for one more entry; the table is at most half full. */
 static bool grow(struct schema_dictionary *d) {
     if (d->count < d->room) return true;
     if (d->room > INT32_MAX / 4) return false;

@@ -1,6 +1,6 @@
 /* cell_dictionary.h - numbers distinct texts in order of appearance: category dictionaries, column names. Private to schema/.
  *
- * Hashing is seeded at random, so that nobody can send a column in which everything collides; the numbering does not depend on it. */
+ * Hashing is seeded at random, so that no client can send a column in which everything collides; the numbering does not depend on it. */
 #ifndef SCHEMA_CELL_DICTIONARY_H
 #define SCHEMA_CELL_DICTIONARY_H
 

@@ -211,7 +211,7 @@ struct column_file {
     size_t buffer_size, buffer_room;
     char *texts; /* [TEXTS_HELD] texts that are not in the file yet, and go to its end; NULL: there were none */
     size_t texts_size;
-    uint64_t texts_written; /* bytes of texts and of what fills up behind them since the last group, and their checksum */
+    uint64_t texts_written; /* bytes of texts and padding since the last group, and their checksum */
     uint32_t texts_crc;
 };
 
@@ -289,7 +289,7 @@ int column_file_set(struct column_file *file, int32_t columns_count, int64_t row
     return 0;
 }
 
-/* Writes texts, or what fills up behind them. */
+/* Writes texts, or the padding after them. */
 static int write_texts(struct column_file *file, const void *bytes, size_t size, struct bp_error *error) {
     if (size == 0) return 0;
     file->texts_crc = (uint32_t)crc32_z(file->texts_crc, bytes, size);
@@ -299,7 +299,7 @@ static int write_texts(struct column_file *file, const void *bytes, size_t size,
 
 int column_file_text(struct column_file *file, const char *text, size_t size, uint64_t *reference, struct bp_error *error) {
     if (!file->texts && !(file->texts = malloc(TEXTS_HELD))) return no_memory(error);
-    if (size > TEXTS_HELD) return bp_error_set(error, "", "a text is too large to be stored");
+    if (size > TEXTS_HELD) return bp_error_set(error, "", "a text is too large to store");
     if (file->texts_size + size > TEXTS_HELD) {
         if (write_texts(file, file->texts, file->texts_size, error)) return -1;
         file->texts_size = 0;
@@ -316,7 +316,7 @@ static bool any_texts(const uint64_t *texts, int64_t rows) {
     return row < rows;
 }
 
-/* Puts one column's block behind what the buffer holds; the buffer's new bytes are zero. */
+/* Appends one column's block to the buffer; the buffer's new bytes are zero. */
 static int put_block(struct column_file *file, const struct column_values *v, int64_t rows, struct column_block *block, struct bp_error *error) {
     bool bitmap = false;
     enum block_kind kind;
@@ -328,7 +328,7 @@ static int put_block(struct column_file *file, const struct column_values *v, in
     if (kind == BLOCK_NONE || (numeric && kind >= BLOCK_F32)) bitmap = false;
     size_t size = column_block_size(kind, bitmap, rows, v->per_cell), start = column_block_start(file->buffer_size, size);
     size_t grow = start + size - file->buffer_size;
-    if (start / 8 > UINT32_MAX) return bp_error_set(error, "", "a row is too large to be stored");
+    if (start / 8 > UINT32_MAX) return bp_error_set(error, "", "a row is too large to store");
     if (reserve(file, grow, error)) return -1;
     memset(file->buffer + file->buffer_size, 0, grow);
     unsigned char *out = file->buffer + start;

@@ -11,15 +11,16 @@
  *     trailer   64 bytes: where the footer is, its checksum, the size of the file, version, magic
  *
  * Little-endian throughout. A block of 64 bytes or more starts at a multiple of 64, a smaller one at a multiple of 8. Given the kinds, the layout
- * follows: the reader computes it again and refuses anything else, so no offset of a damaged file is ever trusted.
+ * follows: the reader computes it again and refuses anything else, so no offset of a damaged file is trusted.
  * Each block is in the narrowest type that holds its values exactly. Missing values: NaN in f32 and f64, bitmap with the integers and tensors,
  * 0 in codes (which count from 1) and in references to texts. A list of labels is such a text: the code of each, from 1 on, seven bits a byte with
  * the lowest first and the eighth bit set where more follow (LEB128); a single 0 is an empty list. The checksum of a group takes in the texts before
  * it. A group holds at most GROUP_BYTES_MAX bytes, unless a single row is larger.
  *
- * Versions share a file: what is written is never changed, and a later version of a dataset goes behind the trailer of the one before. Its footer
- * names the groups of both: those that were full stay where they are, the last one, of fewer rows, is written anew with the rows that follow; a
- * column that is added is a set of its own. A dictionary only grows, so codes stay what they are. Whoever opens a version knows where it ends. */
+ * Versions share a file: written bytes never change, and a later version of a dataset is written after the trailer of the previous one. Its footer
+ * names the groups of both: full ones are not moved, the last one, with fewer rows, is rewritten with the rows that follow; a
+ * column that is added is a set of its own. A dictionary only grows, so codes do not change. The caller that opens a version knows where it
+ * ends. */
 #ifndef SCHEMA_COLUMN_FILE_H
 #define SCHEMA_COLUMN_FILE_H
 
@@ -52,13 +53,13 @@ struct column_file_trailer {
     char magic[16];
 };
 
-/* Starts the footer; then come the columns and the groups, see column_file.c. */
+/* Starts the footer; the columns and the groups follow, see column_file.c. */
 struct column_file_counts {
     int64_t rows;
     int32_t columns, sets;
 };
 
-/* Starts a set in the footer; then come its groups. */
+/* Starts a set in the footer; its groups follow. */
 struct column_file_set {
     int64_t rows_per_group, groups;
     int32_t columns;
@@ -132,20 +133,20 @@ static inline bool column_holds_texts(enum schema_type type) {
 
 /* Rows per group so that a group of these columns stays within GROUP_BYTES_MAX whatever the values; at least 1. */
 int64_t column_file_rows_per_group(const struct column_values *columns, int32_t count);
-/* Writes to fd from `end` on: 0 for a new file, else behind what is there. */
+/* Writes to fd from `end` on: 0 for a new file, otherwise after its content. */
 int column_file_create(int fd, uint64_t end, struct column_file **file, struct bp_error *error);
-/* Begins the next columns of the file. Its first groups, all full, may lie in the file already. rows_per_group as computed above. */
+/* Begins the next columns of the file. Its first groups, all full, may already be in the file. rows_per_group as computed above. */
 int column_file_set(struct column_file *file, int32_t columns_count, int64_t rows_per_group, const struct column_file_group *groups,
                     int64_t groups_count, struct bp_error *error);
 /* Puts a text of a row of the next group into the file. */
 int column_file_text(struct column_file *file, const char *text, size_t size, uint64_t *reference, struct bp_error *error);
 int column_file_group(struct column_file *file, const struct column_values *columns, int64_t rows, struct bp_error *error);
-/* What the footer holds of a column besides what the reader tells of it. */
+/* Fields of a column in the footer beside those of the reader. */
 struct column_traces {
     int64_t count;
     double m2, offset, last, sums[4];
     uint64_t codes;
-    bool begun, uneven, clock, floats; /* floats: a tensor that needed f32 in a group that is kept */
+    bool begun, uneven, clock, floats; /* floats: a tensor that needed f32 in a reused group */
 };
 /* Writes the footer from columns (as the reader will return them; `bytes` is found out here) and makes everything durable. traces: NULL, or one for
  * each column. *size is where the file ends now. */

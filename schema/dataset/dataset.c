@@ -28,15 +28,15 @@ bool schema_type_is_number(enum schema_type type) {
     return type == SCHEMA_NUMERIC || type == SCHEMA_DATETIME;
 }
 
-bool schema_type_serves(enum schema_type lies, enum schema_type wanted) {
-    if (lies == wanted) return true;
-    if (wanted == SCHEMA_TEXT) return lies == SCHEMA_CATEGORICAL;
-    if (wanted == SCHEMA_CATEGORICAL) return lies == SCHEMA_TEXT;
-    return wanted == SCHEMA_DATETIME && lies == SCHEMA_NUMERIC;
+bool schema_type_serves(enum schema_type stored, enum schema_type requested) {
+    if (stored == requested) return true;
+    if (requested == SCHEMA_TEXT) return stored == SCHEMA_CATEGORICAL;
+    if (requested == SCHEMA_CATEGORICAL) return stored == SCHEMA_TEXT;
+    return requested == SCHEMA_DATETIME && stored == SCHEMA_NUMERIC;
 }
 
-bool schema_column_serves(const struct schema_column *c, int64_t rows, enum schema_type wanted) {
-    return schema_type_serves(c->type, wanted) || (c->type == SCHEMA_NUMERIC && c->missing == rows);
+bool schema_column_serves(const struct schema_column *c, int64_t rows, enum schema_type requested) {
+    return schema_type_serves(c->type, requested) || (c->type == SCHEMA_NUMERIC && c->missing == rows);
 }
 
 /* ---- cells ---- */
@@ -185,8 +185,8 @@ static void pick_numbers(const struct block *b, const int64_t *rows, int64_t fir
         if (absent(b, rows[i] - first)) out[i] = NAN;
 }
 
-/* Rows far apart each wait for memory: the waits overlap when all are asked for first. */
-static void ask_for(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n) {
+/* Rows far apart each wait for memory: the waits overlap when all are prefetched first. */
+static void prefetch_rows(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n) {
     struct block b = {.rows = 0};
     int64_t first = 0;
     size_t bytes = 0;
@@ -214,7 +214,7 @@ void schema_dataset_gather(const struct schema_dataset *d, int32_t column, const
         return;
     }
     const bool scattered = n > 1 && n <= 256 && (rows[n - 1] < rows[0] || rows[n - 1] - rows[0] > 64 * n);
-    if (scattered) ask_for(d, column, rows, n);
+    if (scattered) prefetch_rows(d, column, rows, n);
     while (n > 0) {
         struct block b;
         int64_t first = 0, m = block_of(d, column, rows, n, &b, &first);
@@ -224,7 +224,7 @@ void schema_dataset_gather(const struct schema_dataset *d, int32_t column, const
     }
 }
 
-/* Where a text of a block lies in the file; false: it is missing. */
+/* The position of a text of a block in the file; false: it is missing. */
 static bool text_place(const struct schema_dataset *d, const struct block *b, int64_t i, struct column_text *place) {
     uint64_t reference = 0;
     if (b->kind == BLOCK_TEXT) memcpy(&reference, b->values + (size_t)i * sizeof reference, sizeof reference);
@@ -296,7 +296,7 @@ static void advise(const struct schema_dataset *d, const unsigned char *from, co
     madvise((void *)(uintptr_t)(d->map->start + first), last - first, needed ? MADV_WILLNEED : MADV_DONTNEED);
 }
 
-/* The bytes of texts lie in the order of rows, with those of other columns between them. */
+/* The bytes of texts are in the order of rows, with those of other columns between them. */
 static void advise_texts(const struct schema_dataset *d, const struct block *b, int64_t first, int64_t n, bool needed) {
     struct column_text start = {0, 0}, last = {0, 0};
     int64_t end = first + n;
@@ -325,11 +325,11 @@ void schema_dataset_release(const struct schema_dataset *d) {
 int32_t schema_dataset_category(const struct schema_column *column, const char *text, size_t size) {
     if (column->type == SCHEMA_BOOLEAN) return schema_cell_boolean(text, size);
     char key[32], other[32];
-    const char *wanted = schema_category_key(text, &size, key);
+    const char *requested = schema_category_key(text, &size, key);
     for (int32_t i = 0; i < column->categories_count; i++) {
         size_t n = strlen(column->categories[i].value);
         const char *have = schema_category_key(column->categories[i].value, &n, other);
-        if (n == size && memcmp(have, wanted, n) == 0) return i;
+        if (n == size && memcmp(have, requested, n) == 0) return i;
     }
     return -1;
 }

@@ -1,7 +1,7 @@
-/* dataset.h - a dataset version as it lies on disk: a memory-mapped column file up to where this version ends; what is there never changes. Reading
+/* dataset.h - a dataset version as it stored on disk: a memory-mapped column file up to where this version ends; what is there never changes. Reading
  * only; ingest.h writes.
  *
- * Once opened it is constant: any number of threads and processes read it at once. Numbers come out as double, exactly
+ * Once opened it is constant: any number of threads and processes may read it at once. Numbers are read as double, exactly
  * as they were given; nothing is scaled here. */
 #ifndef SCHEMA_DATASET_H
 #define SCHEMA_DATASET_H
@@ -12,16 +12,16 @@
 enum schema_type { SCHEMA_NUMERIC, SCHEMA_CATEGORICAL, SCHEMA_BOOLEAN, SCHEMA_TENSOR, SCHEMA_DATETIME, SCHEMA_TEXT, SCHEMA_LABELS };
 /* Whether its cells are numbers: those of a datetime are seconds since 1970-01-01 in UTC. */
 bool schema_type_is_number(enum schema_type type);
-/* Whether a column of the type `lies` is read where `wanted` is the type: few rows may make categories of what many make texts of, and seconds are
- * times. */
-bool schema_type_serves(enum schema_type lies, enum schema_type wanted);
+/* Whether a column of the type `stored` is read where `requested` is the type: few rows may make categories of what many make texts of, and seconds
+ * are times. */
+bool schema_type_serves(enum schema_type stored, enum schema_type requested);
 const char *schema_type_name(enum schema_type type); /* "numeric", ... */
 bool schema_type_parse(const char *name, enum schema_type *type);
 
 enum { SCHEMA_DISTINCT_MAX = 20 };
 
 struct schema_category {
-    char *value; /* UTF-8, as spelt at its first appearance */
+    char *value; /* UTF-8, as written at its first appearance */
     int64_t count;
 };
 
@@ -51,7 +51,7 @@ struct schema_dataset {
 };
 
 /* The same of a column; one that has no values, and so was taken as numeric, serves as anything. */
-bool schema_column_serves(const struct schema_column *column, int64_t rows, enum schema_type wanted);
+bool schema_column_serves(const struct schema_column *column, int64_t rows, enum schema_type requested);
 
 /* Maps the first `bytes` (0: all) of the column file behind fd (which may be closed afterwards), where a version ends, and checks its header, sizes
  * and checksums of everything but the row groups' contents. The result is the caller's. Errors: not a column file, damaged, cut short, a newer
@@ -67,7 +67,7 @@ int32_t schema_dataset_find(const struct schema_dataset *dataset, const char *na
 double schema_dataset_number(const struct schema_dataset *dataset, int32_t column, int64_t row);
 /* The same for rows first..first+n, faster. */
 void schema_dataset_numbers(const struct schema_dataset *dataset, int32_t column, int64_t first, int64_t n, double *out);
-/* The same for rows[0..n), in any order; fastest when neighbours lie close together. */
+/* The same for rows[0..n), in any order; fastest when neighbours are close together. */
 void schema_dataset_gather(const struct schema_dataset *dataset, int32_t column, const int64_t *rows, int64_t n, double *out);
 /* For data larger than memory: rows first..first+n of a column will be read soon, or not for a while: then their pages leave this process. Nothing
  * changes but what is resident. */

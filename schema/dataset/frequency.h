@@ -1,4 +1,4 @@
-/* frequency.h - what comes most often first. Private to schema/. */
+/* frequency.h - sorting by frequency. Private to schema/. */
 #ifndef SCHEMA_FREQUENCY_H
 #define SCHEMA_FREQUENCY_H
 

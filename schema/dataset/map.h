@@ -1,4 +1,4 @@
-/* map.h - a column file in memory, as open.c has checked it and dataset.c reads it. Private to them and to who writes behind it. */
+/* map.h - a column file in memory, as open.c has checked it and dataset.c reads it. Private to them and to the writers that append to it. */
 #ifndef SCHEMA_DATASET_MAP_H
 #define SCHEMA_DATASET_MAP_H
 

@@ -41,7 +41,7 @@ static char *take_text(struct footer *f, uint32_t size) {
 static uint32_t checksum(const void *bytes, size_t size) {
     return (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, size);
 }
-/* What could not be read, or had no room: malloc says which. */
+/* The input was invalid or memory ran out; malloc's result distinguishes them. */
 static int damaged(struct bp_error *error, const char *what) {
     if (errno == ENOMEM) return bp_error_memory(error, "out of memory while opening the dataset");
     return bp_error_io(error, "the dataset file is damaged (%s)", what);
@@ -109,7 +109,7 @@ static bool take_column(struct footer *f, struct schema_column *c, struct column
     return take_copy(f, c->distinct, distinct * sizeof *c->distinct) && take_categories(f, c, rows);
 }
 
-/* Computes the layout of a group from its kinds and compares. The group lies within the file. */
+/* Computes the layout of a group from its kinds and compares. The group is within the file. */
 static bool directory_fits(const struct schema_dataset *d, const struct dataset_set *set, const unsigned char *start, uint64_t group_size,
                            int64_t rows) {
     uint64_t end = (uint64_t)set->columns * sizeof(struct column_block);
@@ -128,14 +128,14 @@ static bool directory_fits(const struct schema_dataset *d, const struct dataset_
     return end == group_size;
 }
 
-/* Groups ascend, one behind the other; between them may lie what other versions and sets have. */
+/* Groups ascend without overlap; parts of other versions and sets may be between them. */
 static int check_groups(const struct schema_dataset *d, const struct dataset_set *set, uint64_t footer_offset, struct bp_error *error) {
     uint64_t at = sizeof(struct column_file_header), directory = (uint64_t)set->columns * sizeof(struct column_block);
     for (int64_t g = 0; g < set->groups_count; g++) {
         const struct column_file_group group = dataset_group(set, g);
         if (group.offset < at || group.offset % 64 || group.offset > footer_offset || group.size < directory ||
             group.size > footer_offset - group.offset || group.texts > group.offset - at)
-            return damaged(error, "a row group is out of place");
+            return damaged(error, "position of a row group");
         const unsigned char *start = d->map->start + group.offset;
         if (checksum(start, (size_t)directory) != group.directory_crc) return damaged(error, "checksum of a row group's directory");
         if (!directory_fits(d, set, start, group.size, dataset_group_rows(d, set, g))) return damaged(error, "layout of a row group");
@@ -187,7 +187,7 @@ static int read_footer(struct schema_dataset *d, struct footer f, struct bp_erro
         if (!take_column(&f, &d->columns[c], &map->traces[c], d->rows, &map->per_cell[c])) return damaged(error, "description of a column");
         const char *name = d->columns[c].name;
         size_t size = strlen(name);
-        if (schema_dictionary_find(&map->names, name, size) >= 0) return damaged(error, "two columns of one name");
+        if (schema_dictionary_find(&map->names, name, size) >= 0) return damaged(error, "two columns with the same name");
         if (schema_dictionary_add(&map->names, name, size, name, size) < 0) return bp_error_memory(error, "out of memory while opening the dataset");
     }
     return read_sets(d, &f, counts.sets, error);
@@ -201,12 +201,12 @@ static int check_file(struct schema_dataset *d, struct bp_error *error) {
     memcpy(&trailer, map->start + map->size - sizeof trailer, sizeof trailer);
     if (memcmp(header.magic, COLUMN_FILE_MAGIC, sizeof header.magic) != 0) return bp_error_io(error, "this is not a dataset file of backpropd");
     if (header.version > COLUMN_FILE_VERSION && header.version < 1000)
-        return bp_error_io(error, "the dataset file has format %u, this program reads up to %d: use a newer backpropd", header.version,
+        return bp_error_io(error, "the dataset file has format %u, but this program reads up to %d; use a newer backpropd", header.version,
                            COLUMN_FILE_VERSION);
-    if (header.version == 1) return bp_error_io(error, "the dataset file has format 1, which this program no longer reads: upload the dataset again");
+    if (header.version == 1) return bp_error_io(error, "the dataset file has format 1, which is no longer supported; upload the dataset again");
     if (header.version != COLUMN_FILE_VERSION) return damaged(error, "version");
     if (memcmp(trailer.magic, COLUMN_FILE_MAGIC, sizeof trailer.magic) != 0)
-        return bp_error_io(error, "the dataset file is cut short: its end is missing");
+        return bp_error_io(error, "the dataset file is truncated: its end is missing");
     if (trailer.crc != checksum(&trailer, offsetof(struct column_file_trailer, crc)) || trailer.version != COLUMN_FILE_VERSION)
         return damaged(error, "trailer");
     uint64_t before = map->size - sizeof trailer;
@@ -224,9 +224,9 @@ static int check_file(struct schema_dataset *d, struct bp_error *error) {
 int schema_dataset_open(int fd, int64_t bytes, struct schema_dataset **dataset, struct bp_error *error) {
     struct stat st;
     if (fstat(fd, &st)) return bp_error_io(error, "cannot read the dataset file: %s", strerror(errno));
-    if (bytes > st.st_size) return bp_error_io(error, "the dataset file is cut short: its end is missing");
+    if (bytes > st.st_size) return bp_error_io(error, "the dataset file is truncated: its end is missing");
     if ((bytes > 0 ? bytes : st.st_size) < (off_t)(sizeof(struct column_file_header) + sizeof(struct column_file_trailer)))
-        return bp_error_io(error, "this is not a dataset file of backpropd, or it is cut short: %lld bytes", (long long)st.st_size);
+        return bp_error_io(error, "this is not a dataset file of backpropd, or it is truncated: %lld bytes", (long long)st.st_size);
     struct schema_dataset *d = calloc(1, sizeof *d);
     struct schema_dataset_map *map = calloc(1, sizeof *map);
     if (!d || !map) {

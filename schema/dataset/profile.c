@@ -1,4 +1,4 @@
-/* profile.c - the pass over each column, and what is told of it. Sections: the sample, one column, associations, JSON. */
+/* profile.c - the pass over each column, and the reported statistics. Sections: the sample, one column, associations, JSON. */
 #include "schema/dataset/profile.h"
 
 #include "schema/dataset/association.h"
@@ -11,17 +11,17 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { BLOCK = 4096, WINDOW_BYTES = 16 << 20 /* of the file: pages are let go after as many */ };
+enum { BLOCK = 4096, WINDOW_BYTES = 16 << 20 /* of the file: pages are released after this many */ };
 
 static const double probabilities[] = {0, 0.05, 0.25, 0.5, 0.75, 0.95, 1};
 static const char *const probability_names[] = {"0", "0.05", "0.25", "0.5", "0.75", "0.95", "1"};
 enum { QUANTILES = sizeof probabilities / sizeof *probabilities };
 
-/* From this on the column all but says what the target is; of fewer rows that may be chance. */
+/* From this strength on the column probably leaks the target; with fewer rows it may be chance. */
 static const double suspect_strength = 0.99;
 enum { SUSPECT_ROWS = 20 };
 
-struct told {
+struct entry {
     int32_t column;
     enum schema_association_kind kind;
     int64_t rows;
@@ -39,9 +39,9 @@ struct profile {
     int32_t *codes_x, *codes_y;
     struct schema_ranked *sorted, *sorted_y; /* each twice the sample */
     int64_t sorted_count, sorted_y_count;
-    struct told *told;
-    int32_t told_count;
-    int64_t window; /* rows after which pages are let go */
+    struct entry *entries;
+    int32_t entries_count;
+    int64_t window; /* rows after which pages are released */
 };
 
 /* ---- the sample ---- */
@@ -115,7 +115,7 @@ static int pass(struct profile *p, int32_t column, struct schema_histogram *hist
             else p->codes_x[next] = b->codes_x[p->sample[next] - first];
         }
         if (first + n - kept < p->window && first + n < p->dataset->rows) continue;
-        schema_dataset_release(p->dataset); /* all of it: the kernel maps more around a fault than was asked for */
+        schema_dataset_release(p->dataset); /* all of it: the kernel maps more than requested around a fault */
         kept = first + n;
         if (p->request->stop && p->request->stop(p->request->context)) return -1;
     }
@@ -209,10 +209,10 @@ static int put_column(struct profile *p, const struct schema_column *c, const st
 
 /* ---- associations ---- */
 
-static int tell(struct profile *p, int32_t column, struct schema_association *a) {
-    struct told *t = &p->told[p->told_count++];
+static int add_association(struct profile *p, int32_t column, struct schema_association *a) {
+    struct entry *t = &p->entries[p->entries_count++];
     const int64_t n = p->sample_count;
-    *t = (struct told){.column = column, .kind = a->kind};
+    *t = (struct entry){.column = column, .kind = a->kind};
     switch (a->kind) {
     case SCHEMA_ASSOCIATION_NUMBERS:
         t->value = schema_association_pearson(a);
@@ -227,7 +227,7 @@ static int tell(struct profile *p, int32_t column, struct schema_association *a)
         if (!a->sampled && schema_association_cramers_v(a, &t->value) != 0) return -1;
         t->strength = t->value;
         break;
-    case SCHEMA_ASSOCIATION_NONE: p->told_count--; break;
+    case SCHEMA_ASSOCIATION_NONE: p->entries_count--; break;
     }
     t->rows = a->rows;
     return 0;
@@ -235,16 +235,16 @@ static int tell(struct profile *p, int32_t column, struct schema_association *a)
 
 /* The strongest first, those without a measure last; among equals in the order of the columns. */
 static int stronger(const void *a, const void *b) {
-    const struct told *x = a, *y = b;
+    const struct entry *x = a, *y = b;
     const double s = isnan(x->strength) ? -1 : x->strength, t = isnan(y->strength) ? -1 : y->strength;
     if (s != t) return s > t ? -1 : 1;
     return x->column < y->column ? -1 : x->column > y->column;
 }
 
 static void put_associations(struct profile *p) {
-    if (p->told_count > 1) qsort(p->told, (size_t)p->told_count, sizeof *p->told, stronger);
-    for (int32_t i = 0; i < p->told_count; i++) {
-        const struct told *t = &p->told[i];
+    if (p->entries_count > 1) qsort(p->entries, (size_t)p->entries_count, sizeof *p->entries, stronger);
+    for (int32_t i = 0; i < p->entries_count; i++) {
+        const struct entry *t = &p->entries[i];
         put(p, i ? ",{\"column\":" : "{\"column\":");
         schema_text_json_string(p->out, column_at(p, t->column)->name);
         put_count(p, ",\"rows\":", t->rows);
@@ -269,7 +269,7 @@ static int profile_column(struct profile *p, int32_t column, struct block *b) {
     if (!failed && (numeric(c) || association.kind != SCHEMA_ASSOCIATION_NONE)) failed = pass(p, column, &histogram, &association, b);
     if (!failed && numeric(c)) p->sorted_count = schema_ranks_sort(p->x, p->sample_count, p->sorted, p->sorted + p->sample_count);
     if (!failed) failed = put_column(p, c, &histogram);
-    if (!failed && target >= 0 && target != column) failed = tell(p, column, &association);
+    if (!failed && target >= 0 && target != column) failed = add_association(p, column, &association);
     schema_association_clear(&association);
     return failed;
 }
@@ -333,9 +333,9 @@ int schema_dataset_profile(const struct schema_dataset *dataset, const struct sc
                         .sorted_y = m->sorted_y};
     p.sample_count = dataset->rows < SCHEMA_PROFILE_SAMPLE ? dataset->rows : SCHEMA_PROFILE_SAMPLE;
     p.window = dataset->bytes > 0 ? (int64_t)((double)dataset->rows * WINDOW_BYTES / (double)dataset->bytes) : 0;
-    p.told = calloc((size_t)request->columns_count + 1, sizeof *p.told);
-    const int failed = p.told && p.sample_count > 0 ? run(&p, &m->block) : -1;
-    free(p.told);
+    p.entries = calloc((size_t)request->columns_count + 1, sizeof *p.entries);
+    const int failed = p.entries && p.sample_count > 0 ? run(&p, &m->block) : -1;
+    free(p.entries);
     munmap(m, sizeof *m);
     return failed;
 }

@@ -14,7 +14,7 @@
 
 enum {
     PIECE = 64 << 10,         /* bytes; a row more may be in it */
-    CHUNK_CELLS = 8192,       /* read at once, so many rows as that makes */
+    CHUNK_CELLS = 8192,       /* read at once, as a number of rows */
     CHUNK_ROWS = 1024,        /* at most */
     WINDOW_BYTES = 4 << 20,   /* of the file: what is resident at most, and as much that is read ahead */
     AHEAD_COLUMNS = 64,       /* with more columns the kernel's own reading ahead has to do */
@@ -55,7 +55,7 @@ struct schema_rows {
 
 /* ---- the growing piece ---- */
 
-/* Room for so many more bytes; NULL without memory. */
+/* Space for more bytes; NULL when out of memory. */
 static char *space(struct piece *p, size_t more) {
     if (p->failed) return NULL;
     if (more <= p->room - p->size) return p->bytes + p->size;
@@ -177,7 +177,7 @@ static int32_t edges(const struct bp_shape *shape, int64_t i) {
     return n;
 }
 
-/* Goes on with a tensor; true when it is complete, false when the piece is full before. */
+/* Continues a tensor; true when it is complete, false when the piece is full before. */
 static bool write_tensor(struct schema_rows *r, const struct rows_column *c) {
     const struct bp_shape *shape = &c->column->shape;
     if (r->element == 0) {
@@ -282,7 +282,7 @@ static void load(struct schema_rows *r, const struct rows_column *c) {
     }
 }
 
-/* The window behind is let go, the one before is asked for. */
+/* The previous window is released, the next one is prefetched. */
 static void move_window(struct schema_rows *r) {
     schema_dataset_release(r->dataset);
     for (int32_t c = 0; c < r->columns_count && r->columns_count <= AHEAD_COLUMNS; c++)
@@ -298,7 +298,7 @@ static void next_chunk(struct schema_rows *r) {
     for (int32_t c = 0; c < r->columns_count; c++) load(r, &r->columns[c]);
 }
 
-/* Goes on with a row; false: the piece is full before its end. */
+/* Continues a row; false: the piece is full before its end. */
 static bool write_row(struct schema_rows *r) {
     const bool csv = r->format == SCHEMA_ROWS_CSV;
     for (; r->at < r->columns_count; r->at++) {
@@ -410,7 +410,7 @@ static const char *column_name(const void *dataset, int32_t i) {
     return ((const struct schema_dataset *)dataset)->columns[i].name;
 }
 
-/* The next name of the list, its quotes undone, into `name`, which has room for the whole list. */
+/* The next name of the list, unquoted, into `name`, which has space for the whole list. */
 static const char *take_name(const char *p, char *name) {
     const bool quoted = *p == '"';
     for (p += quoted; *p && (quoted || *p != ','); p++) {
@@ -431,7 +431,7 @@ int schema_dataset_columns_parse(const struct schema_dataset *dataset, const cha
     for (const char *p = text; !failed;) {
         p = take_name(p, name);
         const int32_t at = schema_dataset_find(dataset, name);
-        if (*p && *p != ',') failed = schema_problem_add(problems, NULL, "columns: after the quoted name \"%.60s\" a comma was expected", name);
+        if (*p && *p != ',') failed = schema_problem_add(problems, NULL, "columns: expected a comma after the quoted name \"%.60s\"", name);
         else if (at < 0) {
             const char *near = dataset->columns_count < 10000 ? schema_nearest(name, column_name, dataset, dataset->columns_count) : NULL;
             failed =

@@ -1,7 +1,7 @@
 /* rows.h - the rows of a dataset as text, piece by piece: CSV, JSON lines, JSON. What comes out can be uploaded again.
  *
  * Memory is bounded by a piece, some thousand cells and one row, or one cell where that is a tensor, however large the dataset; pages of the
- * mapping that have been written out are let go. */
+ * mapping that have been written are released. */
 #ifndef SCHEMA_DATASET_ROWS_H
 #define SCHEMA_DATASET_ROWS_H
 
@@ -18,7 +18,7 @@ struct schema_rows_request {
     enum schema_rows_format format;
     const int32_t *columns; /* in this order; NULL: all as they are */
     int32_t columns_count;
-    int64_t first, count; /* rows; what lies beyond the last row is left out */
+    int64_t first, count; /* rows; positions beyond the last row are skipped */
 };
 
 /* The columns named in "a,b,\"with, comma\"": a list of distinct ones of the dataset. *columns is the caller's (free). */
@@ -26,7 +26,7 @@ int schema_dataset_columns_parse(const struct schema_dataset *dataset, const cha
                                  struct schema_problems *problems);
 
 struct schema_rows;
-/* The dataset must outlive it and belong to it alone, as it lets go of pages. The result is the caller's; NULL without memory. */
+/* The dataset must outlive it and have no other user, because it releases pages. The result is the caller's; NULL when out of memory. */
 struct schema_rows *schema_rows_new(const struct schema_dataset *dataset, const struct schema_rows_request *request);
 /* The next piece of about 64 KB, borrowed until the next call; *size 0: that was all. -1: no memory. */
 int schema_rows_next(struct schema_rows *rows, const char **bytes, size_t *size);

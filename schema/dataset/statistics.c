@@ -1,6 +1,6 @@
 /* statistics.c - statistics in one pass over blocks of numbers.
  *
- * Within a block a number near the mean comes first, then the differences from it and their squares, whose sums correct what its rounding left over
+ * Within a block a number near the mean comes first, then the differences from it and their squares, whose sums correct its rounding error
  * (the corrected two-pass algorithm: Chan, Golub, LeVeque 1983). For numbers of 1e15 and more that is all the difference. Blocks are joined by
  *     d = mean_b - mean_a;  mean = mean_a + d n_b / n;  M2 = M2_a + M2_b + d^2 n_a n_b / n
  * (Chan, Golub, LeVeque 1979), which is Welford's method for blocks: as stable, and four sums run side by side. The order of the additions is
@@ -115,7 +115,7 @@ static bool is_integer(double v) {
     return fabs(v) >= 9007199254740992.0 || (double)(int64_t)v == v;
 }
 
-/* Keeps the distinct values in ascending order until there are too many. */
+/* Stores the distinct values in ascending order until there are too many. */
 static void distinct(struct schema_statistics *s, const double *x, int64_t n) {
     double last = NAN;
     for (int64_t i = 0; i < n && s->distinct_count <= SCHEMA_DISTINCT_MAX; i++) {

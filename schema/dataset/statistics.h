@@ -18,7 +18,7 @@ struct schema_statistics {
 void schema_statistics_start(struct schema_statistics *statistics);
 /* Takes in x[0..n), none of them NaN. */
 void schema_statistics_add(struct schema_statistics *statistics, const double *x, int64_t n);
-/* The same for float32; distinct values and integrality are not kept. */
+/* The same for float32; distinct values and integrality are not tracked. */
 void schema_statistics_add_floats(struct schema_statistics *statistics, const float *x, int64_t n);
 /* Writes min, max, mean, std, integral, distinct into the column. */
 void schema_statistics_finish(const struct schema_statistics *statistics, struct schema_column *column);

@@ -1,4 +1,4 @@
-/* definition.c - model definitions from JSON and back. Decoding tells all problems at once; shapes are the engine's business. */
+/* definition.c - model definitions from JSON and back. Decoding reports all problems at once; the engine checks shapes. */
 #include "schema/definition/definition.h"
 
 #include "schema/json/values.h"
@@ -17,7 +17,7 @@ static int decode_name(const json_t *json, const char *pointer, char name[BP_NAM
     char got[80];
     const char *text = json_string_value(json);
     if (!text || !*text || strlen(text) >= BP_NAME_MAX || strchr(text, '/'))
-        return schema_problem_add(problems, pointer, "a name must be a text of 1 to %d bytes without \"/\", got %s", BP_NAME_MAX - 1,
+        return schema_problem_add(problems, pointer, "a name must be a string of 1 to %d bytes without \"/\", got %s", BP_NAME_MAX - 1,
                                   schema_json_text(json, got, sizeof got));
     snprintf(name, BP_NAME_MAX, "%s", text);
     return 0;
@@ -49,8 +49,7 @@ static void decode_layer(const json_t *json, const char *pointer, struct bp_laye
     const json_t *trainable = json_object_get(json, "trainable");
     if (trainable && !json_is_boolean(trainable))
         schema_problem_add(problems, schema_pointer(pointer, "trainable", place, sizeof place),
-                           "trainable must be true, or false for weights that stay as they are, got %s",
-                           schema_json_text(trainable, got, sizeof got));
+                           "trainable must be true, or false for frozen weights, got %s", schema_json_text(trainable, got, sizeof got));
     layer->frozen = json_is_false(trainable);
     if (name) decode_name(name, schema_pointer(pointer, "name", place, sizeof place), layer->name, problems);
     if (inputs) decode_layer_inputs(inputs, schema_pointer(pointer, "inputs", place, sizeof place), layer, problems);

@@ -9,7 +9,7 @@
 
 enum { SCHEMA_LAYERS_MAX = 1000 };
 
-/* What is said of one output by its name, where there are several. */
+/* The options of one output by its name, if there are several. */
 struct schema_named_output {
     char name[BP_NAME_MAX];
     const struct bp_loss_ops *loss; /* NULL: chosen by the task */
@@ -27,7 +27,7 @@ struct schema_definition {
     struct bp_layer *layers;
     int32_t outputs_count; /* 0: the last layer */
     char outputs[BP_OUTPUTS_MAX][BP_NAME_MAX];
-    const struct bp_loss_ops *loss; /* of every output that `named` does not tell about; NULL: chosen by the task */
+    const struct bp_loss_ops *loss; /* of every output that `named` does not list; NULL: derived from the task */
     struct bp_value loss_values[BP_VALUES_MAX];
     bool metrics_given;
     int32_t metrics_count;
@@ -38,15 +38,15 @@ struct schema_definition {
 };
 
 /* Decodes a definition; members named in `others` are the caller's ("name"). pointer: where the object stands in the request. NULL with problems.
- * Checks names, parameters, wiring, and shapes as far as the definition alone tells them. */
+ * Checks names, parameters, wiring, and shapes as far as the definition determines them. */
 struct schema_definition *schema_definition_decode(const json_t *json, const char *pointer, const char *const *others,
                                                    struct schema_problems *problems);
 void schema_definition_free(struct schema_definition *definition);
-/* Everything spelt out, defaults too; decoding it again gives the same definition. */
+/* Everything explicit, defaults too; decoding it again gives the same definition. */
 json_t *schema_definition_encode(const struct schema_definition *definition);
 /* Appends a dense layer (an output that was left out), named so and reading the layer `input` (both "" as usual). 0, or -1 without memory. */
 int schema_definition_append_dense(struct schema_definition *definition, int32_t units, const char *activation, const char *name, const char *input);
-/* What is said of the output of that name, added when there is nothing yet; NULL: there are too many. */
+/* The options of the output of that name, added if absent; NULL: there are too many. */
 struct schema_named_output *schema_definition_named(struct schema_definition *definition, const char *name);
 /* The engine's view; borrowed from the definition. inputs replaces the definition's own when given. */
 struct bp_graph schema_definition_graph(const struct schema_definition *definition, const struct bp_input *inputs, int32_t inputs_count);

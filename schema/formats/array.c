@@ -72,8 +72,7 @@ static bool kind_known(const struct array *a) {
 
 int array_check(struct array *a, const char *what, struct schema_problems *problems) {
     if (!kind_known(a))
-        return schema_problem_add(problems, NULL, "%s holds values of a kind that is not read here; convert it to float32, float64, int or bool",
-                                  what);
+        return schema_problem_add(problems, NULL, "%s has an unsupported type of values; convert it to float32, float64, int or bool", what);
     if (a->rank < 1 || a->rank > ARRAY_RANK_MAX)
         return schema_problem_add(problems, NULL, "%s has %d dimensions, expected 1 to %d, the first being the rows", what, a->rank, ARRAY_RANK_MAX);
     a->per_row = 1;
@@ -94,7 +93,7 @@ size_t array_row_bytes(const struct array *a) {
     return (size_t)a->per_row * a->bytes;
 }
 
-/* Problems of cells are told with the row's number, from 0, as a pointer. */
+/* Problems of cells are reported with the row number, from 0, as a pointer. */
 static void locate(const struct schema_ingest *ingest, int32_t column, int64_t place, char *pointer, size_t size) {
     (void)ingest, (void)column;
     snprintf(pointer, size, "/%lld", (long long)place);
@@ -116,7 +115,7 @@ static bool wide_text(const struct array *a, const unsigned char *value, bool sw
     return a->kind == 'u' ? (uint64_t)number > EXACT : number > (int64_t)EXACT || number < -(int64_t)EXACT;
 }
 
-/* What a column of integers is by its first rows: numbers; or codes, as texts where a dictionary of them would be the column once more. */
+/* The type of a column of integers by its first rows: numbers; or codes, as texts if a dictionary of them would repeat the column. */
 static enum schema_type type_of_wide(const struct array *a, const unsigned char *values, int64_t rows, int32_t column, char code[static 32]) {
     struct schema_dictionary different = {0};
     const int64_t stride = a->fortran ? 1 : a->per_row, first = a->fortran ? column * a->dims[0] : column;
@@ -164,7 +163,7 @@ static int put_cell(struct schema_ingest *ingest, const struct array *a, int32_t
     struct schema_cell cell = {.column = column, .number = number, .text = text};
     if (isinf(number)) {
         snprintf(text, sizeof text, number > 0 ? "inf" : "-inf");
-        return schema_ingest_problem(ingest, column, text, strlen(text), problems, "expected a finite number; NaN stands for a missing one");
+        return schema_ingest_problem(ingest, column, text, strlen(text), problems, "expected a finite number, or NaN for a missing one");
     }
     if (isnan(number)) cell.kind = CELL_MISSING;
     else if (a->kind == 'b') cell.kind = CELL_BOOLEAN, strncpy(text, number != 0 ? "true" : "false", sizeof text), cell.size = strlen(text);
@@ -172,11 +171,10 @@ static int put_cell(struct schema_ingest *ingest, const struct array *a, int32_t
         const bool beyond = wide_text(a, value, false, text);
         const struct ingest_column *c = &ingest->columns[column];
         if (beyond && c->type == SCHEMA_NUMERIC && !c->given)
-            return schema_ingest_problem(
-                ingest, column, text, strlen(text), problems,
-                "expected an integer up to 2^53, which a number holds exactly; if the column holds identifiers, send it with "
-                "types=%s:categorical",
-                c->name);
+            return schema_ingest_problem(ingest, column, text, strlen(text), problems,
+                                         "expected an integer up to 2^53, the exact range of a number; if the column holds identifiers, send it with "
+                                         "types=%s:categorical",
+                                         c->name);
         cell.kind = CELL_NUMBER, cell.size = strlen(text);
     } else cell.kind = CELL_NUMBER, schema_number_text(number, text, sizeof text), cell.size = strlen(text);
     return schema_ingest_cell(ingest, &cell, problems);
@@ -194,7 +192,7 @@ static int put_tensor(struct schema_ingest *ingest, const struct array *a, const
     for (int64_t i = 0; sum != 0 && i < a->per_row; i++)
         if (isinf(out[i]))
             return schema_ingest_problem(ingest, a->first, NULL, 0, problems,
-                                         "the array holds an infinite number, or one too large for float32; NaN stands for a missing one");
+                                         "the array holds an infinite number, or one too large for float32; use NaN for a missing one");
     return 0;
 }
 
@@ -267,7 +265,7 @@ static int feed_rows(struct schema_ingest *ingest, struct array_stream *s, const
     const size_t row = array_row_bytes(&s->array);
     while (p < end) {
         if (s->rows == s->array.dims[0])
-            return schema_problem_add(problems, NULL, "something follows the last of the %lld rows; the file is damaged", (long long)s->rows);
+            return schema_problem_add(problems, NULL, "the file is damaged: bytes follow the last of the %lld rows", (long long)s->rows);
         if (s->held_size == 0 && (size_t)(end - p) >= row) {
             if (whole_row(ingest, s, p, problems)) return -1;
             p += row;
@@ -283,7 +281,7 @@ static int feed_rows(struct schema_ingest *ingest, struct array_stream *s, const
     return 0;
 }
 
-/* The sample is complete: it says what the columns are, and then its rows follow. */
+/* The sample is complete: infers the columns and replays its rows. */
 static int end_sample(struct schema_ingest *ingest, struct array_stream *s, struct schema_problems *problems) {
     const int64_t there = (int64_t)(s->sample_size / array_row_bytes(&s->array));
     const int64_t rows = there < s->array.dims[0] ? there : s->array.dims[0];
@@ -304,7 +302,7 @@ int array_stream_feed(struct schema_ingest *ingest, struct array_stream *s, cons
 int array_stream_finish(struct schema_ingest *ingest, struct array_stream *s, struct schema_problems *problems) {
     if (!s->begun && end_sample(ingest, s, problems)) return -1;
     if (s->rows == s->array.dims[0] || (ingest->options.part && s->rows > 0)) return 0;
-    return schema_problem_add(problems, NULL, "the file is cut short: its header says %lld rows, %lld are there", (long long)s->array.dims[0],
+    return schema_problem_add(problems, NULL, "the file is truncated: its header declares %lld rows, it has %lld", (long long)s->array.dims[0],
                               (long long)s->rows);
 }
 

@@ -39,7 +39,7 @@ void array_gather(const struct array *array, const unsigned char *start, int64_t
 
 struct array_stream {
     struct array array;
-    unsigned char *held; /* the beginning of a row whose end has not come yet */
+    unsigned char *held; /* the beginning of a row whose end has not arrived yet */
     size_t held_size;
     unsigned char *sample; /* the first rows, until they have decided what the columns are */
     size_t sample_size;

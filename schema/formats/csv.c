@@ -1,10 +1,10 @@
 /* csv.c - comma-separated values as RFC 4180 writes them and as people write them.
  *
- * How the file is written (separator, decimal mark, quote, header) is found out from its first 64 KiB, csv_dialect.c, unless the user says it.
+ * How the file is written (separator, decimal mark, quote, header) is detected in its first 64 KiB, csv_dialect.c, unless the user gives it.
  * Fields may be in quotes, quotes inside doubled, newlines allowed; blanks around a field and around its quotes are not part of it. Lines end
  * in LF or CRLF. Blank lines are skipped. Line numbers are physical and count the newlines within quotes.
  *
- * Two steps per record: find its end (memchr when it has no quote, else the state machine `scan`, which goes on over pieces of any
+ * Two steps per record: find its end (memchr when it has no quote, else the state machine `scan`, which continues over pieces of any
  * size), then split it, whole in memory. Only a record that straddles pieces is copied. */
 #include "schema/formats/csv_dialect.h"
 #include "schema/text/number.h"
@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where a scan within a record stands. A quote only opens a field at its start. */
+/* The state of a scan within a record. A quote opens a field only at its start. */
 enum scan_state { SCAN_START, SCAN_PLAIN, SCAN_QUOTED, SCAN_CLOSED /* after a quote within quotes: the end, or the first of two */ };
 
 struct csv {
-    char *held; /* the beginning of a record whose end has not come yet */
+    char *held; /* the beginning of a record whose end has not arrived yet */
     size_t held_size, held_room;
     enum scan_state scan;
     int64_t line;                      /* of the next byte */
@@ -27,11 +27,11 @@ struct csv {
     int64_t first_line;                /* of the table */
     struct schema_csv_dialect dialect; /* complete once begun */
     char separator, quote;             /* of it */
-    bool begun;                        /* the sample is behind us */
+    bool begun;                        /* after the sample */
     char *sample;                      /* the first bytes of the file, until begun */
     size_t sample_size;
     bool guessed_header;
-    bool trailing; /* records end with a separator, behind which there is no field */
+    bool trailing; /* records end with a separator that starts no field */
     char *field;   /* a field with its doubled quotes undone */
     size_t field_room;
 };
@@ -78,7 +78,7 @@ static int broken(const struct csv *csv, struct schema_problems *problems, const
 }
 
 static int bad_text(const struct csv *csv, struct schema_problems *problems, const char *text, size_t size, size_t at) {
-    if (text[at] == '\0') return broken(csv, problems, text, size, "there is a NUL byte; is this a text file in UTF-8?");
+    if (text[at] == '\0') return broken(csv, problems, text, size, "unexpected NUL byte; expected a text file in UTF-8");
     char detail[200];
     snprintf(detail, sizeof detail,
              "byte 0x%02X is not valid UTF-8; save the file as UTF-8 (for example: iconv -f latin1 -t utf-8 old.csv > new.csv)",
@@ -108,7 +108,7 @@ static int quoted(struct csv *csv, const char **p, const char *end, struct field
         from = close + 2;
         close = memchr(from, csv->quote, (size_t)(end - from));
     }
-    if (!close) return broken(csv, problems, *p, (size_t)(end - *p), "a quote is opened and not closed");
+    if (!close) return broken(csv, problems, *p, (size_t)(end - *p), "unclosed quote");
     *field = (struct field){csv->field, n};
     *p = close + 1;
     return 0;
@@ -122,8 +122,7 @@ static int take_field(struct csv *csv, const char **p, const char *end, struct f
         if (quoted(csv, &s, end, field, problems)) return -1;
         while (s < end && is_blank(csv, *s)) s++;
         if (s < end && !is_separator(csv, *s))
-            return broken(csv, problems, start, (size_t)(end - start),
-                          "text follows a closing quote; a quote inside a quoted field is written twice");
+            return broken(csv, problems, start, (size_t)(end - start), "text after a closing quote; double a quote inside a quoted field");
         size_t bad = schema_utf8_valid(field->text, field->size);
         if (bad != field->size) return bad_text(csv, problems, field->text, field->size, bad);
         *p = s;
@@ -137,7 +136,7 @@ static int take_field(struct csv *csv, const char **p, const char *end, struct f
     size_t bad = schema_utf8_valid(s, field->size);
     if (bad != field->size) return bad_text(csv, problems, s, field->size, bad);
     if (field->size && memchr(s, '\r', field->size))
-        return broken(csv, problems, s, field->size, "there is a carriage return without a newline; lines must end in LF or CRLF");
+        return broken(csv, problems, s, field->size, "carriage return without a newline; lines must end in LF or CRLF");
     return 0;
 }
 
@@ -168,7 +167,7 @@ static int header(struct schema_ingest *ingest, struct csv *csv, const char *tex
         if (csv->trailing && p == end && field.size == 0) break;
         if (p == end && field.size == 0 && ingest->columns_count > 0) {
             schema_ingest_problem(ingest, -1, text, size, problems,
-                                  "the header ends with a separator, so that its last column has no name; remove the separator, or name the column");
+                                  "the header ends with a separator, so its last column has no name; remove the separator, or name the column");
             failed = -1;
             break;
         }
@@ -181,7 +180,7 @@ static int header(struct schema_ingest *ingest, struct csv *csv, const char *tex
         p++;
     }
     if (!failed && numbers && csv->guessed_header)
-        schema_ingest_warn(ingest, "the first line is all numbers, and is taken as the names of the columns; if it is data, send the file again with "
+        schema_ingest_warn(ingest, "the first line is all numbers, and is used as the header; if it is data, send the file again with "
                                    "header=false");
     return failed;
 }
@@ -196,7 +195,7 @@ static int make_names(struct schema_ingest *ingest, struct csv *csv, const char 
     }
     if (csv->guessed_header)
         schema_ingest_warn(ingest,
-                           "the first line looks like data, so the columns are called c0, c1, ...; if it names them, send the file again with "
+                           "the first line looks like data, so the columns are named c0, c1, ...; if it is a header, send the file again with "
                            "header=true");
     return 0;
 }
@@ -204,19 +203,19 @@ static int make_names(struct schema_ingest *ingest, struct csv *csv, const char 
 static int ragged(struct schema_ingest *ingest, struct csv *csv, const char *text, const char *end, struct schema_problems *problems) {
     if (*text == '#')
         return schema_ingest_problem(ingest, -1, text, (size_t)(end - text), problems,
-                                     "the line begins with #; if it is a comment, remove it: comments are only read before the table");
+                                     "the line begins with #; if it is a comment, remove it: comments are allowed only before the table");
     return schema_ingest_problem(
         ingest, -1, text, (size_t)(end - text), problems, "the line has %lld cells, the %s %d columns; put text with a separator in double quotes",
         (long long)count_fields(csv, text, end), csv->dialect.header == SCHEMA_CSV_HEADER ? "header names" : "first has", ingest->columns_count);
 }
 
-/* A number that says all of its text: not 00501, and not so many digits that a double may lose some. */
+/* A number that keeps all of its text: not 00501, and not more digits than a double holds. */
 static inline bool is_kept(const char *p, const char *after, double number) {
     return (after - p <= 15 || (number < 9007199254740992.0 && number > -9007199254740992.0)) &&
            (*p != '0' || after - p == 1 || !schema_number_digit(p[1]));
 }
 
-/* Nothing is behind the last separator. */
+/* Nothing follows the last separator. */
 static bool ends_there(const struct csv *csv, const char *p, const char *end) {
     if (!csv->trailing) return false;
     for (p++; p < end; p++)
@@ -258,7 +257,7 @@ static int take_record(struct schema_ingest *ingest, struct csv *csv, const char
     while (blank < size && (text[blank] == ' ' || text[blank] == '\t')) blank++;
     if (blank == size) return 0;
     if (size > INGEST_RECORD_MAX)
-        return broken(csv, problems, text, size, "the record is longer than 16 MiB, the limit; is a quote opened and not closed?");
+        return broken(csv, problems, text, size, "the record is longer than 16 MiB, the limit; check for an unclosed quote");
     if (ingest->columns_count > 0) return record(ingest, csv, text, size, problems);
     ingest->place = csv->record_line;
     if ((unsigned char)*text >= 0xFE)
@@ -270,7 +269,7 @@ static int take_record(struct schema_ingest *ingest, struct csv *csv, const char
 
 /* ---- pieces ---- */
 
-/* Goes on to the end of the current record: returns the byte of its newline, or NULL when it is not in this piece. Counts lines within quotes. */
+/* Continues to the end of the current record: returns the byte of its newline, or NULL when it is not in this piece. Counts lines within quotes. */
 static const char *scan(struct csv *csv, const char *p, const char *end) {
     for (; p < end; p++) {
         char c = *p;
@@ -293,10 +292,10 @@ static int64_t newlines(const char *p, const char *end) {
     return n;
 }
 
-/* Keeps bytes of a record that is not complete. */
+/* Buffers bytes of an incomplete record. */
 static int hold(struct csv *csv, const char *bytes, size_t size, struct schema_problems *problems) {
     if (csv->held_size + size > INGEST_RECORD_MAX + 2)
-        return broken(csv, problems, csv->held, csv->held_size, "the record is longer than 16 MiB, the limit; is a quote opened and not closed?");
+        return broken(csv, problems, csv->held, csv->held_size, "the record is longer than 16 MiB, the limit; check for an unclosed quote");
     if (csv->held_size + size >= csv->held_room) {
         size_t room = csv->held_room * 2 > csv->held_size + size ? csv->held_room * 2 : csv->held_size + size + 4096;
         char *grown = realloc(csv->held, room);
@@ -345,11 +344,11 @@ static int begin(struct schema_ingest *ingest, struct csv *csv, bool whole, stru
     csv->line = csv->record_line = csv->first_line = 1 + newlines(start, text);
     csv->begun = true;
     csv->guessed_header = !csv->dialect.header;
-    if (comments) schema_ingest_warn(ingest, "the first %d lines begin with # and are taken as comments, not as data", comments);
+    if (comments) schema_ingest_warn(ingest, "the first %d lines begin with # and are skipped as comments", comments);
     csv_dialect_find(&csv->dialect, text, (size_t)(end - text), whole, &ingest->options);
     csv->separator = csv->dialect.separator, csv->quote = csv->dialect.quote;
     csv->trailing = csv_dialect_trailing(&csv->dialect, text, (size_t)(end - text), whole);
-    if (csv->trailing) schema_ingest_warn(ingest, "every line ends with a separator; the empty column behind it is left out");
+    if (csv->trailing) schema_ingest_warn(ingest, "every line ends with a separator; the empty last column is ignored");
     ingest->details = json_pack("{s:o}", "csv", csv_dialect_json(&csv->dialect));
     return consume(ingest, csv, text, end, problems);
 }
@@ -371,11 +370,10 @@ int csv_feed(struct schema_ingest *ingest, void *state, const char *bytes, size_
 
 /* A table needs a line of names and a row. */
 static int one_line(struct csv *csv, struct schema_problems *problems, const char *text, size_t size) {
-    return schema_problem_cell(
-        problems, csv->first_line, NULL, text, size,
-        "the data is a single line, %lld cells long: expected a line of column names and at least one row. curl -d removes line "
-        "ends, --data-binary @file.csv keeps them; a row without names is sent with header=false",
-        (long long)count_fields(csv, text, text + size));
+    return schema_problem_cell(problems, csv->first_line, NULL, text, size,
+                               "the data is a single line, %lld cells long: expected a line of column names and at least one row. curl -d removes "
+                               "line ends, --data-binary @file.csv keeps them; to send a row without names, use header=false",
+                               (long long)count_fields(csv, text, text + size));
 }
 
 int csv_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
@@ -383,7 +381,7 @@ int csv_finish(struct schema_ingest *ingest, void *state, struct schema_problems
     if (!csv->begun && begin(ingest, csv, true, problems)) return -1;
     if (ingest->options.part && ingest->rows > 0) csv->held_size = 0; /* perhaps cut */
     if (csv->scan == SCAN_QUOTED && csv->held_size)
-        return broken(csv, problems, csv->held, csv->held_size, "a quote is opened in this record and not closed before the end of the file");
+        return broken(csv, problems, csv->held, csv->held_size, "a quote in this record is not closed before the end of the file");
     const bool named = csv->guessed_header || csv->dialect.header == SCHEMA_CSV_HEADER;
     const bool utf16 = csv->held_size && (unsigned char)*csv->held >= 0xFE;
     const char *carriage = csv->held_size ? memchr(csv->held, '\r', csv->held_size - 1) : NULL; /* lines that end in CR alone */
@@ -394,11 +392,10 @@ int csv_finish(struct schema_ingest *ingest, void *state, struct schema_problems
         return schema_problem_add(problems, NULL, "the file is empty; expected a line of column names and at least one row");
     if (ingest->rows == 1 && ingest->problems_found == 0 && csv->guessed_header && csv->dialect.header == SCHEMA_CSV_NO_HEADER &&
         !ingest->options.part && csv->begun && ingest->buffering)
-        return schema_problem_add(
-            problems, NULL,
-            "the data is a single line of %d cells: expected a line of column names and at least one row. curl -d removes line ends, "
-            "--data-binary @file.csv keeps them; a row without names is sent with header=false",
-            ingest->columns_count);
+        return schema_problem_add(problems, NULL,
+                                  "the data is a single line of %d cells: expected a line of column names and at least one row. curl -d removes line "
+                                  "ends, --data-binary @file.csv keeps them; to send a row without names, use header=false",
+                                  ingest->columns_count);
     if (ingest->rows == 0 && ingest->problems_found == 0)
         return schema_problem_add(problems, NULL, "the file has a line of column names and no rows; at least one is needed");
     return 0;

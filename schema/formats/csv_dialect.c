@@ -3,7 +3,7 @@
  * Separator: the comma if the first record has one outside quotes, else the more frequent of semicolon, tab and bar; but where another cuts all
  * records into equally many fields and the comma does not, or only within numbers with a decimal comma, it is the other. Decimal comma: with a
  * semicolon or tab, when there are numbers with a comma and none with a point. Apostrophes quote when no field is in double quotes and every field
- * that begins with one ends with one. Header: text above numbers names columns; numbers above numbers, or text that comes again below, do not. */
+ * that begins with one ends with one. Header: text above numbers names columns; numbers above numbers, or text that repeats below, do not. */
 #include "schema/formats/csv_dialect.h"
 
 #include "schema/text/number.h"
@@ -177,7 +177,7 @@ struct column {
     size_t size;
     enum kind kind;
     bool below[KIND_TEXT + 1]; /* what there is in later records */
-    bool again;                /* the first cell comes again below */
+    bool again;                /* the first cell repeats below */
 };
 
 static enum kind kind_of(const struct field *f, bool comma) {
@@ -251,7 +251,7 @@ static bool find_header(struct walk w, int32_t count, bool comma, const struct s
     return header;
 }
 
-/* ---- what is before and behind the table ---- */
+/* ---- lines before and after the table ---- */
 
 static size_t count_in(const char *p, const char *end, char c) {
     size_t n = 0;
@@ -294,18 +294,18 @@ const char *csv_preamble(const char *text, const char *end, struct schema_csv_di
 bool csv_dialect_trailing(const struct schema_csv_dialect *d, const char *text, size_t size, bool whole) {
     struct walk w = {.p = text, .end = text + size, .separator = d->separator, .quote = d->quote, .whole = whole};
     struct field f;
-    int32_t records = 0, fields = 0, wanted = 0;
+    int32_t records = 0, fields = 0, expected = 0;
     to_record(&w);
     while (w.p < w.end && records < RECORDS_LOOKED_AT && next_field(&w, &f) && !is_cut(&w)) {
         fields++;
         if (!f.last) continue;
         const bool empty = f.size == 0 && !f.quoted;
-        if (records == 0) wanted = d->header == SCHEMA_CSV_HEADER && !empty ? fields + 1 : fields;
-        if (fields != wanted && records > 0) return false;
+        if (records == 0) expected = d->header == SCHEMA_CSV_HEADER && !empty ? fields + 1 : fields;
+        if (fields != expected && records > 0) return false;
         if (!empty && (records > 0 || d->header != SCHEMA_CSV_HEADER)) return false;
         records++, fields = 0;
     }
-    return records > 1 && wanted > 1;
+    return records > 1 && expected > 1;
 }
 
 /* ---- all of it ---- */

@@ -8,12 +8,12 @@
 enum { CSV_SAMPLE = 64 << 10 /* bytes from which it is found out */ };
 
 /* Fills what is 0 in *dialect from the first bytes of a file (without a byte order mark); whole: there are no others. given: column types, whose
- * names tell a header. */
+ * names indicate a header. */
 void csv_dialect_find(struct schema_csv_dialect *dialect, const char *text, size_t size, bool whole, const struct schema_ingest_options *given);
 /* What stands before the table and says something of it: a byte order mark, a line "sep=;" of Excel, which sets the separator, lines of comments,
  * which begin with #. Returns where the table begins; *comments: how many lines of them. */
 const char *csv_preamble(const char *text, const char *end, struct schema_csv_dialect *dialect, int *comments);
-/* Whether all records end with a separator behind which there is nothing. */
+/* Whether all records end with a separator. */
 bool csv_dialect_trailing(const struct schema_csv_dialect *dialect, const char *text, size_t size, bool whole);
 /* Reads a number with a decimal comma, its thousands perhaps in groups by points: "1.234,56". */
 bool csv_comma_number(const char *text, size_t size, double *number);

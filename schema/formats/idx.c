@@ -8,7 +8,7 @@
 struct idx {
     unsigned char header[4 + 4 * 255];
     size_t header_size; /* so far */
-    bool begun;         /* the header is behind us */
+    bool begun;         /* after the header */
     struct array_stream stream;
 };
 
@@ -43,7 +43,8 @@ static int idx_feed(struct schema_ingest *ingest, void *state, const char *bytes
     while (!idx->begun && size > 0) {
         idx->header[idx->header_size++] = (unsigned char)*bytes++, size--;
         const size_t n = idx->header_size;
-        if (n <= 2 && idx->header[n - 1] != 0) return schema_problem_add(problems, NULL, "this is no IDX: it does not begin with two zero bytes");
+        if (n <= 2 && idx->header[n - 1] != 0)
+            return schema_problem_add(problems, NULL, "this is not an IDX file: it does not begin with two zero bytes");
         if (n >= 4 && n == 4 + 4 * (size_t)idx->header[3] && begin(ingest, idx, problems)) return -1;
     }
     return size > 0 ? array_stream_feed(ingest, &idx->stream, bytes, size, problems) : 0;
@@ -52,7 +53,7 @@ static int idx_feed(struct schema_ingest *ingest, void *state, const char *bytes
 static int idx_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems) {
     struct idx *idx = state;
     if (idx->begun) return array_stream_finish(ingest, &idx->stream, problems);
-    return schema_problem_add(problems, NULL, idx->header_size ? "the file is cut short within its header" : "the file is empty; expected an array");
+    return schema_problem_add(problems, NULL, idx->header_size ? "the file is truncated within its header" : "the file is empty; expected an array");
 }
 
 static void idx_close(void *state) {
@@ -63,7 +64,7 @@ static void idx_close(void *state) {
 
 extern const struct schema_format_ops schema_format_idx;
 const struct schema_format_ops schema_format_idx = {
-    .entry = {.name = "idx", .summary = "An array as MNIST's own files have it: labels are a column, images a tensor column"},
+    .entry = {.name = "idx", .summary = "An array in the format of MNIST's files: labels are a column, images a tensor column"},
     .content_type = "application/x-idx",
     .open = idx_open,
     .feed = idx_feed,

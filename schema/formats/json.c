@@ -1,6 +1,6 @@
 /* json.c - a dataset as one JSON object: {"name"?, "types"?, and one of "records", "columns", "x" + "y"}.
  *
- * The body is kept until it is complete (spool.h) and mapped: keys come in any order and "columns" has to be read across. Then three walks:
+ * The body is spooled until it is complete (spool.h) and mapped: keys are in any order and "columns" must be read across. Then three walks:
  * json_text_check over everything; the keys of the top; the rows, with one cursor per array that is read in parallel. What the walks have passed is
  * given back to the system. In this order: records, columns, x and y, the top, the body. */
 #include "schema/formats/json_record.h"
@@ -24,7 +24,7 @@ enum nesting { NESTED_PLAIN, NESTED_ROWS, NESTED_TENSORS };
 /* Reads one array, member by member. */
 struct cursor {
     const char *p;        /* at a member, or at the closing bracket */
-    const char *released; /* what is before has been given back */
+    const char *released; /* everything before has been released */
 };
 
 struct side {
@@ -229,7 +229,7 @@ static int open_side(struct json *json, struct side *side, const char *array, co
     bool tensor = given_tensor(ingest->options.types, ingest->options.types_count, name) || given_tensor(ingest->types, ingest->types_count, name);
     side->nesting = *first != '[' ? NESTED_PLAIN : tensor || *inner == '[' ? NESTED_TENSORS : NESTED_ROWS;
     if (side->nesting == NESTED_TENSORS && *name == 'y' && !tensor)
-        return schema_problem_add(problems, pointer, "expected a list of values or of rows; for deeper arrays say \"types\":{\"y\":\"tensor\"}");
+        return schema_problem_add(problems, pointer, "expected a list of values or of rows; for deeper arrays use \"types\":{\"y\":\"tensor\"}");
     side->count = 1;
     if (side->nesting == NESTED_ROWS) {
         int64_t count = members(json, first);
@@ -293,7 +293,7 @@ static int walk_xy(struct json *json, struct schema_problems *problems) {
     }
     if (*x->cursor.p == *y->cursor.p) return 0;
     int64_t rows[2] = {members(json, json->x), members(json, json->y)};
-    return schema_problem_add(problems, "/y", "y has %" PRId64 " rows, x has %" PRId64 "; they belong together row by row", rows[1], rows[0]);
+    return schema_problem_add(problems, "/y", "y has %" PRId64 " rows, x has %" PRId64 "; they must have the same rows", rows[1], rows[0]);
 }
 
 /* ---- the top ---- */
@@ -367,12 +367,12 @@ static int walk(struct json *json, struct schema_problems *problems) {
     if (given != 1)
         return schema_problem_add(problems, "",
                                   given ? "give only one of records, columns, or x and y"
-                                        : "the rows are missing: give records (objects), columns (arrays by name), or x and y");
+                                        : "no rows: give records (objects), columns (arrays by name), or x and y");
     if (json->records) return walk_records(json, problems);
     if (json->columns) return walk_columns(json, problems);
     if (!json->x || !json->y)
         return schema_problem_add(problems, json->x ? "/y" : "/x",
-                                  "x and y belong together; %s is missing (to send rows without y, use records or columns)", json->x ? "y" : "x");
+                                  "x and y are both required; %s is missing (to send rows without y, use records or columns)", json->x ? "y" : "x");
     return walk_xy(json, problems);
 }
 
@@ -405,7 +405,7 @@ static int decode(struct json *json, struct schema_problems *problems) {
     const char *after = json_text_check(top, json->end, &progress, &fault);
     if (!after) return syntax_problem(json, &fault, problems);
     after = json_text_blanks(after, json->end);
-    if (after < json->end) return syntax_problem(json, &(struct json_text_fault){after, "something follows the end of the JSON value"}, problems);
+    if (after < json->end) return syntax_problem(json, &(struct json_text_fault){after, "bytes follow the end of the JSON value"}, problems);
     if (json->ingest->options.one_column) return walk_array(json, top, problems);
     if (*top != '{') return schema_problem_add(problems, "", "expected an object with records, columns, or x and y");
     int failed = read_top(json, top, problems);

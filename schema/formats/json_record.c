@@ -25,11 +25,10 @@ const char *json_cell(struct json_reader *reader, const char *p, int32_t column,
         after = json_text_skip(p, reader->end);
         cell.kind = CELL_ARRAY, cell.size = (size_t)(after - p);
         if (*p == '{' || cell.size > INGEST_RECORD_MAX)
-            return schema_ingest_problem(
-                       ingest, column, p, cell.size, problems,
-                       *p == '{' ? "expected a number, a text, true, false, null, an array of numbers or a list of texts, got an object; make its "
-                                   "members columns of their own"
-                                 : "the array has more than 16 MiB of text, the limit")
+            return schema_ingest_problem(ingest, column, p, cell.size, problems,
+                                         *p == '{' ? "expected a number, a text, true, false, null, an array of numbers or a list of texts, got an "
+                                                     "object; make each member a column"
+                                                   : "the array has more than 16 MiB of text, the limit")
                        ? NULL
                        : after;
         break;
@@ -62,14 +61,14 @@ static int32_t column_of(struct json_reader *reader, const char *key, size_t siz
     if (column >= 0) return column;
     if (ingest->buffering) return schema_ingest_column(ingest, key, size, problems);
     char shown[64];
-    int stop = schema_ingest_problem(
-        ingest, -1, key, size, problems,
-        "the key \"%s\" appears here for the first time, after the first megabyte of rows; give it in the first record too (null if missing)",
-        schema_ingest_short(key, size, shown));
+    int stop =
+        schema_ingest_problem(ingest, -1, key, size, problems,
+                              "the key \"%s\" first appears after the first megabyte of rows; give it in the first record too (null if missing)",
+                              schema_ingest_short(key, size, shown));
     return stop ? -1 : -2;
 }
 
-/* True when the column has been seen in this record before. */
+/* True when the column already occurred in this record. */
 static int doubled(struct json_reader *reader, int32_t column, int64_t record, struct schema_problems *problems) {
     if (column >= reader->stamps_room) {
         int32_t room = reader->ingest->columns_room;

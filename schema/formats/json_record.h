@@ -10,7 +10,7 @@ struct json_reader {
     struct schema_ingest *ingest;
     const char *end; /* of the checked text */
     struct json_text_buffer key, text;
-    int64_t *stamps; /* per column: index + 1 of the record in which it was last seen */
+    int64_t *stamps; /* per column: index + 1 of the record in which it last occurred */
     int32_t stamps_room;
 };
 

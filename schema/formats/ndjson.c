@@ -7,7 +7,7 @@
 
 struct ndjson {
     struct json_reader reader;
-    char *held; /* the beginning of a line whose end has not come yet */
+    char *held; /* the beginning of a line whose end has not arrived yet */
     size_t held_size, held_room;
     int64_t line; /* of the next byte, from 1 */
     int64_t records;
@@ -24,7 +24,7 @@ static int fault_problem(struct schema_ingest *ingest, const char *line, const c
 }
 
 static int too_long(const struct ndjson *n, const char *text, size_t size, struct schema_problems *problems) {
-    return schema_problem_cell(problems, n->line, NULL, text, size, "the line is longer than 16 MiB, the limit; is there one object a line?");
+    return schema_problem_cell(problems, n->line, NULL, text, size, "the line is longer than 16 MiB, the limit; expected one JSON object per line");
 }
 
 /* A whole line, without its newline. */
@@ -43,7 +43,7 @@ static int take_line(struct ndjson *n, const char *text, size_t size, struct sch
         fault =
             (struct json_text_fault){
                 json_text_blanks(after, end),
-                "something follows the object; each is on a line of its own (curl -d removes line ends, --data-binary keeps them)"},
+                "bytes follow the object; put each object on its own line (curl -d removes line ends, --data-binary keeps them)"},
         after = NULL;
     if (!after) return fault_problem(ingest, text, end, &fault, problems);
     if (*p != '{')
@@ -93,7 +93,7 @@ static int ndjson_finish(struct schema_ingest *ingest, void *state, struct schem
     if (n->held_size && take_line(n, n->held, n->held_size, problems)) return -1;
     if (ingest->rows == 0 && ingest->problems_found == 0)
         return schema_problem_add(problems, NULL,
-                                  "the data has no rows; expected one JSON object a line, such as {\"length\":39.1,\"island\":\"Biscoe\"}");
+                                  "the data has no rows; expected one JSON object per line, such as {\"length\":39.1,\"island\":\"Biscoe\"}");
     return 0;
 }
 
@@ -115,7 +115,7 @@ static int ndjson_open(struct schema_ingest *ingest, void **state, struct schema
 
 extern const struct schema_format_ops schema_format_ndjson;
 const struct schema_format_ops schema_format_ndjson = {
-    .entry = {.name = "ndjson", .summary = "One JSON object a line"},
+    .entry = {.name = "ndjson", .summary = "One JSON object per line"},
     .content_type = "application/x-ndjson",
     .also = "application/jsonl",
     .open = ndjson_open,

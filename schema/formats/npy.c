@@ -11,7 +11,7 @@ enum { RELEASE = 2 << 20 };
 struct npy {
     char header[NPY_HEADER_MAX];
     size_t header_size; /* so far */
-    bool begun;         /* the header is behind us */
+    bool begun;         /* after the header */
     struct array_stream stream;
     struct spool spool; /* Fortran order */
 };
@@ -55,10 +55,10 @@ static int scattered(struct schema_ingest *ingest, struct npy *npy, struct schem
     if (spool_map(&npy->spool, problems)) return -1;
     const size_t size = (size_t)(npy->spool.end - npy->spool.start);
     if (size < row * (size_t)s->array.dims[0] && ingest->options.part)
-        return schema_problem_add(problems, NULL,
-                                  "the array is in Fortran order, of which a part shows no rows; send all of it, or numpy.ascontiguousarray");
+        return schema_problem_add(
+            problems, NULL, "the array is in Fortran order, which cannot be inspected in part; send the whole file, or use numpy.ascontiguousarray");
     if (size != row * (size_t)s->array.dims[0])
-        return schema_problem_add(problems, NULL, "the file is damaged: its header says %zu bytes of values, %zu are there",
+        return schema_problem_add(problems, NULL, "the file is damaged: its header declares %zu bytes of values, it has %zu",
                                   row * (size_t)s->array.dims[0], size);
     if (!s->begun && array_stream_begin(ingest, s, (const unsigned char *)npy->spool.start, s->array.dims[0], problems)) return -1;
     for (size_t done = 0; s->rows < s->array.dims[0]; s->rows++, done += row) {
@@ -75,7 +75,7 @@ static int npy_finish(struct schema_ingest *ingest, void *state, struct schema_p
     struct npy *npy = state;
     if (!npy->begun)
         return schema_problem_add(problems, NULL,
-                                  npy->header_size ? "the file is cut short within its header" : "the file is empty; expected an array");
+                                  npy->header_size ? "the file is truncated within its header" : "the file is empty; expected an array");
     return npy->stream.array.fortran ? scattered(ingest, npy, problems) : array_stream_finish(ingest, &npy->stream, problems);
 }
 

@@ -33,7 +33,7 @@ static const char *read_descr(const char *p, const char *end, struct array *a) {
     size_t size;
     p = string(p, end, &text, &size);
     if (!p) return NULL; /* a list: a structured type */
-    a->kind = '?';       /* refused by array_check, which says what is read */
+    a->kind = '?';       /* refused by array_check, which lists the supported types */
     if (size != 3 || !strchr("<>|=", text[0]) || !strchr("biuf", text[1]) || !strchr("1248", text[2])) return p;
     a->big = text[0] == '>', a->kind = text[1], a->bytes = (uint8_t)(text[2] - '0');
     return p;
@@ -89,9 +89,11 @@ int64_t npy_header(const char *bytes, size_t size, const char *what, struct arra
     static const char magic[] = "\x93NUMPY";
     const unsigned char *b = (const unsigned char *)bytes;
     const size_t compared = size < 6 ? size : 6;
-    if (memcmp(bytes, magic, compared) != 0) return schema_problem_add(problems, NULL, "%s is no NPY: it does not begin with \\x93NUMPY", what);
+    if (memcmp(bytes, magic, compared) != 0)
+        return schema_problem_add(problems, NULL, "%s is not an NPY file: it does not begin with \\x93NUMPY", what);
     if (size < 8) return 0;
-    if (b[6] < 1 || b[6] > 3) return schema_problem_add(problems, NULL, "%s is NPY of version %d.%d; 1.0 to 3.0 are read", what, b[6], b[7]);
+    if (b[6] < 1 || b[6] > 3)
+        return schema_problem_add(problems, NULL, "%s has NPY version %d.%d; versions 1.0 to 3.0 are supported", what, b[6], b[7]);
     const size_t front = b[6] == 1 ? 10 : 12;
     if (size < front) return 0;
     size_t length = b[8] | (size_t)b[9] << 8;
@@ -100,7 +102,7 @@ int64_t npy_header(const char *bytes, size_t size, const char *what, struct arra
     if (size < front + length) return 0;
     *a = (struct array){.rank = 0};
     if (!read_dictionary(bytes + front, bytes + front + length, a))
-        return schema_problem_add(problems, NULL,
-                                  "the header of %s is not understood: a plain array is expected, no record or object (pickled) array", what);
+        return schema_problem_add(problems, NULL, "the header of %s is not supported: expected a plain array, not a record or object (pickled) array",
+                                  what);
     return array_check(a, what, problems) ? -1 : (int64_t)(front + length);
 }

@@ -1,8 +1,8 @@
 /* npz.c - several arrays as numpy.savez and savez_compressed write them: a ZIP archive of NPY files, stored or deflated. Each member gives its column
  * or columns under its own name; all have one row count.
  *
- * The archive is read from front to back as it arrives, never by its directory at the end. Members come one after the other, rows go across them: so
- * the decoded values are kept (spool.h) until all are there. In this order: members, the archive, rows. */
+ * The archive is read sequentially as it arrives, never by its directory at the end. Members arrive one after the other, but rows span them: so
+ * the decoded values are spooled (spool.h) until all have arrived. In this order: members, the archive, rows. */
 #include "schema/formats/npy_header.h"
 #include "schema/formats/spool.h"
 
@@ -74,10 +74,10 @@ static const char *what(const struct member *m, char text[static 96]) {
 }
 
 static int damaged(struct schema_problems *problems, const char *how) {
-    return schema_problem_add(problems, NULL, "the file is no NPZ, or it is damaged: %s", how);
+    return schema_problem_add(problems, NULL, "the file is not an NPZ file, or it is damaged: %s", how);
 }
 
-/* Unpacked bytes of the current member: the header, then values, which are kept. */
+/* Unpacked bytes of the current member: the header, then values, which are stored. */
 static int take(struct schema_ingest *ingest, struct npz *z, const char *bytes, size_t size, struct schema_problems *problems) {
     struct member *m = current(z);
     char text[96];
@@ -96,7 +96,7 @@ static int take(struct schema_ingest *ingest, struct npz *z, const char *bytes, 
     z->spooled += size;
     if (ingest->options.decoded_max > 0 && (int64_t)z->spooled > ingest->options.decoded_max) {
         problems->too_large = true;
-        return schema_problem_add(problems, NULL, "unpacked the members are larger than the limit here, %lld bytes (setting upload_max)",
+        return schema_problem_add(problems, NULL, "the unpacked members are larger than the limit, %lld bytes (setting upload_max)",
                                   (long long)ingest->options.decoded_max);
     }
     return spool_add(&z->spool, bytes, size, problems);
@@ -108,10 +108,10 @@ static int member_end(struct npz *z, struct schema_problems *problems) {
     char text[96];
     if (z->inflating) inflateEnd(&z->inflate);
     z->inflating = false;
-    if (!m->known) return schema_problem_add(problems, NULL, "%s is cut short within its header", what(current(z), text));
+    if (!m->known) return schema_problem_add(problems, NULL, "%s is truncated within its header", what(current(z), text));
     const size_t values = z->spooled - m->start, expected = array_row_bytes(&m->array) * (size_t)m->array.dims[0];
     if (values != expected)
-        return schema_problem_add(problems, NULL, "%s is damaged: its header says %zu bytes of values, %zu are there", what(current(z), text),
+        return schema_problem_add(problems, NULL, "%s is damaged: its header declares %zu bytes of values, it has %zu", what(current(z), text),
                                   expected, values);
     if (z->crc != z->crc_told || z->unpacked != z->unpacked_told)
         return schema_problem_add(problems, NULL, "%s is damaged: its checksum or size is wrong", what(current(z), text));
@@ -141,12 +141,12 @@ static int member_data(struct schema_ingest *ingest, struct npz *z, const char *
     const size_t used = before - z->inflate.avail_in;
     *p += used;
     z->packed_left -= z->later ? 0 : used;
-    if (result != Z_STREAM_END) return !z->later && z->packed_left == 0 ? damaged(problems, "a member is longer than it says") : 0;
+    if (result != Z_STREAM_END) return !z->later && z->packed_left == 0 ? damaged(problems, "a member is longer than declared") : 0;
     if (z->later) {
         z->expect = EXPECT_DESCRIPTOR;
         return 0;
     }
-    return z->packed_left ? damaged(problems, "a member is shorter than it says") : member_end(z, problems);
+    return z->packed_left ? damaged(problems, "a member is shorter than declared") : member_end(z, problems);
 }
 
 /* ---- the archive ---- */
@@ -157,7 +157,7 @@ static uint64_t number(const unsigned char *p, size_t bytes) {
     return value;
 }
 
-/* Sizes of 8 bytes stand in an extra field. */
+/* Sizes of 8 bytes are in an extra field. */
 static void read_extra(struct npz *z, const unsigned char *p, size_t size, uint64_t packed) {
     z->packed_left = packed;
     while (size >= 4) {
@@ -176,7 +176,7 @@ static int new_member(struct npz *z, const char *name, size_t size, struct schem
     char shown[64];
     if (z->count == MEMBERS_MAX) return schema_problem_add(problems, NULL, "there are more than %d members, the limit", MEMBERS_MAX);
     if (size < 5 || memcmp(name + size - 4, ".npy", 4) != 0 || memchr(name, '\0', size))
-        return schema_problem_add(problems, NULL, "the archive holds \"%s\", which is no array (NAME.npy); is it from numpy.savez?",
+        return schema_problem_add(problems, NULL, "the archive holds \"%s\", which is not an array (NAME.npy); expected a file from numpy.savez",
                                   schema_ingest_short(name, size, shown));
     struct member *grown = realloc(z->members, ((size_t)z->count + 1) * sizeof *grown);
     if (!grown) return schema_ingest_no_memory(problems);
@@ -199,10 +199,10 @@ static int begin_member(struct npz *z, const unsigned char *r, struct schema_pro
     read_extra(z, r + 30 + name, extra, number(r + 18, 4));
     if (flags & 1) return schema_problem_add(problems, NULL, "%s is encrypted; save it without a password", what(current(z), text));
     if (method != 0 && method != 8)
-        return schema_problem_add(problems, NULL, "%s is compressed by method %u; stored and deflated members are read", what(current(z), text),
+        return schema_problem_add(problems, NULL, "%s is compressed by method %u; stored and deflated members are supported", what(current(z), text),
                                   method);
     if (z->later && !z->deflated)
-        return schema_problem_add(problems, NULL, "%s was written to a pipe, its size does not stand before it; save to a file and send that",
+        return schema_problem_add(problems, NULL, "%s was written to a pipe and has no size before the data; save to a file and send that",
                                   what(current(z), text));
     if (z->deflated) {
         z->inflate = (z_stream){.next_in = NULL};
@@ -213,11 +213,11 @@ static int begin_member(struct npz *z, const unsigned char *r, struct schema_pro
     return z->deflated || z->packed_left > 0 ? 0 : member_end(z, problems);
 }
 
-/* Bytes of the record that begins at r, as far as they can be told from size bytes; 0: it is none. */
+/* Bytes of the record that begins at r, as far as size bytes determine them; 0: it is not a record. */
 static size_t record_bytes(const struct npz *z, const unsigned char *r, size_t size) {
     static const struct {
         char mark[2];
-        uint8_t fixed, lengths[3]; /* where lengths of 2 bytes stand, 0: none */
+        uint8_t fixed, lengths[3]; /* positions of lengths of 2 bytes, 0: none */
     } kinds[] = {{{3, 4}, 30, {26, 28, 0}}, {{1, 2}, 46, {28, 30, 32}}, {{6, 7}, 20, {0, 0, 0}}, {{5, 6}, 22, {20, 0, 0}}};
     if (z->expect == EXPECT_DESCRIPTOR) {
         const size_t plain = z->wide ? 20 : 12;
@@ -259,7 +259,7 @@ static int npz_feed(struct schema_ingest *ingest, void *state, const char *bytes
     struct npz *z = state;
     const char *p = bytes, *end = bytes + size;
     while (p < end) {
-        if (z->expect == EXPECT_NOTHING) return damaged(problems, "something follows the end of the archive");
+        if (z->expect == EXPECT_NOTHING) return damaged(problems, "bytes follow the end of the archive");
         if (z->expect == EXPECT_MEMBER) {
             if (member_data(ingest, z, &p, end, problems)) return -1;
             continue;
@@ -271,7 +271,7 @@ static int npz_feed(struct schema_ingest *ingest, void *state, const char *bytes
             z->record_size += n, p += n;
             if (z->record_size == need) need = record_bytes(z, z->record, z->record_size);
         }
-        if (need == 0) return damaged(problems, "there is something else where a member should begin");
+        if (need == 0) return damaged(problems, "expected a member of the archive here");
         if (need > z->record_size) return 0;
         if (take_record(z, problems)) return -1;
         z->record_size = 0;
@@ -305,9 +305,9 @@ static int npz_finish(struct schema_ingest *ingest, void *state, struct schema_p
     char text[96], name[64];
     if (z->expect != EXPECT_NOTHING && ingest->options.part && z->count)
         return schema_problem_add(problems, NULL,
-                                  "the archive does not end within the first part, and its arrays lie one behind the other: upload it whole");
+                                  "the archive does not end within the first part, so it cannot be inspected in part: upload the whole file");
     if (z->expect != EXPECT_NOTHING)
-        return z->count || z->record_size ? schema_problem_add(problems, NULL, "the file is cut short: its end is missing")
+        return z->count || z->record_size ? schema_problem_add(problems, NULL, "the file is truncated: its end is missing")
                                           : schema_problem_add(problems, NULL, "the file is empty; expected an archive of arrays");
     if (z->count == 0) return schema_problem_add(problems, NULL, "the archive is empty; expected at least one array");
     size_t largest = 1;
@@ -315,8 +315,9 @@ static int npz_finish(struct schema_ingest *ingest, void *state, struct schema_p
     for (int32_t k = 0; k < z->count; k++) {
         struct member *m = &z->members[k];
         if (m->array.dims[0] != z->members[0].array.dims[0])
-            return schema_problem_add(problems, NULL, "%s has %lld rows, \"%s\" has %lld; all arrays must have one row count", what(m, text),
-                                      (long long)m->array.dims[0], schema_ingest_short(z->members[0].name, strlen(z->members[0].name), name),
+            return schema_problem_add(problems, NULL, "%s has %lld rows, \"%s\" has %lld; all arrays must have the same number of rows",
+                                      what(m, text), (long long)m->array.dims[0],
+                                      schema_ingest_short(z->members[0].name, strlen(z->members[0].name), name),
                                       (long long)z->members[0].array.dims[0]);
         if (array_declare(ingest, &m->array, m->name, (const unsigned char *)z->spool.start + m->start, m->array.dims[0], problems)) return -1;
         if (array_row_bytes(&m->array) > largest) largest = array_row_bytes(&m->array);

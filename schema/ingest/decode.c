@@ -20,7 +20,7 @@ struct step {
     const char *in;
     size_t in_size, used;
     char *out;
-    size_t made;       /* of PIECE bytes of room */
+    size_t made;       /* of PIECE bytes */
     bool member_ended; /* what follows is another member */
     const char *fault; /* why the stream is damaged, or NULL */
     bool no_memory;
@@ -80,7 +80,7 @@ static void zstd_step(void *state, struct step *step) {
     step->no_memory = ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation;
     if (ZSTD_isError(left) && !step->no_memory) {
         const bool window = ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge;
-        step->fault = window ? "it needs a window of more than 32 MiB; compress it without --ultra and --long" : ZSTD_getErrorName(left);
+        step->fault = window ? "it needs a window of more than 32 MiB; compress without --ultra and --long" : ZSTD_getErrorName(left);
     }
 }
 
@@ -136,21 +136,19 @@ static int pass_on(struct schema_decoder *d, size_t made, schema_decoded *sink, 
     if (allowed == made && (d->out < RATIO_FROM || d->out / RATIO_MAX < d->in)) return 0;
     problems->too_large = true;
     if (allowed < made)
-        return schema_problem_add(problems, NULL, "decoded from %s the body is larger than the limit here, %lld bytes (setting %s)", d->codec->name,
+        return schema_problem_add(problems, NULL, "the body decoded from %s is larger than the limit, %lld bytes (setting %s)", d->codec->name,
                                   (long long)d->max, d->setting);
-    return schema_problem_add(problems, NULL,
-                              "decoded from %s the body is more than %d times as large as it came; if it is data all the same, send it "
-                              "without Content-Encoding",
-                              d->codec->name, RATIO_MAX);
+    return schema_problem_add(
+        problems, NULL, "the body decoded from %s is more than %d times as large as received; if it is valid data, send it without Content-Encoding",
+        d->codec->name, RATIO_MAX);
 }
 
 static int damaged(const struct schema_decoder *d, const char *fault, struct schema_problems *problems) {
     if (d->members > 0)
         return schema_problem_add(problems, NULL,
-                                  "something follows the end of the %s stream that is not %s, or is damaged (%s); send the compressed "
-                                  "file alone",
+                                  "bytes after the end of the %s stream are not %s, or are damaged (%s); send only the compressed file",
                                   d->codec->name, d->codec->name, fault);
-    return schema_problem_add(problems, NULL, "the body is not %s as Content-Encoding says, or it is damaged (%s)", d->codec->name, fault);
+    return schema_problem_add(problems, NULL, "the body is not %s, which Content-Encoding declares, or it is damaged (%s)", d->codec->name, fault);
 }
 
 int schema_decoder_feed(struct schema_decoder *d, const char *bytes, size_t size, schema_decoded *sink, void *context,
@@ -165,7 +163,7 @@ int schema_decoder_feed(struct schema_decoder *d, const char *bytes, size_t size
         if (step.fault) return damaged(d, step.fault, problems);
         if (step.member_ended && (d->inside || step.used)) d->members++, d->inside = false;
         else if (step.used || step.made) d->inside = true;
-        else if (size > 0) return damaged(d, "it does not go on", problems);
+        else if (size > 0) return damaged(d, "no progress", problems);
     }
     return 0;
 }
@@ -174,10 +172,9 @@ int schema_decoder_finish(const struct schema_decoder *d, struct schema_problems
     if (d->members > 0 && !d->inside) return 0;
     if (d->members > 0)
         return schema_problem_add(problems, NULL,
-                                  "what follows the end of the %s stream is cut short, or no %s; send the compressed file whole and alone",
+                                  "bytes after the end of the %s stream are truncated, or not %s; send only the complete compressed file",
                                   d->codec->name, d->codec->name);
-    return schema_problem_add(problems, NULL, "the %s stream is cut short: it ends after %lld bytes, before its own end; send the whole file",
-                              d->codec->name, (long long)d->in);
+    return schema_problem_add(problems, NULL, "the %s stream is truncated after %lld bytes; send the whole file", d->codec->name, (long long)d->in);
 }
 
 void schema_decoder_close(struct schema_decoder *d) {

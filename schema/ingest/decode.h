@@ -13,7 +13,7 @@ typedef int schema_decoded(void *context, const char *bytes, size_t size, struct
 int schema_decoder_open(const char *encoding, int64_t max, const char *setting, struct schema_decoder **decoder, struct schema_problems *problems);
 int schema_decoder_feed(struct schema_decoder *decoder, const char *bytes, size_t size, schema_decoded *sink, void *context,
                         struct schema_problems *problems);
-/* No more bytes: the stream must have come to its end. */
+/* No more bytes: the stream must have ended. */
 int schema_decoder_finish(const struct schema_decoder *decoder, struct schema_problems *problems);
 void schema_decoder_close(struct schema_decoder *decoder);
 

@@ -1,4 +1,4 @@
-/* groups.c - rows of a group on their way to the column file: room for them, what is counted as they leave, and the footer at the end. */
+/* groups.c - buffers for the rows of a group, statistics when it is written, and the footer at the end. */
 #include "schema/ingest/sink.h"
 
 #include <math.h>
@@ -27,7 +27,7 @@ static struct column_values values_of(const struct ingest_column *c) {
                                   .absent = c->absent};
 }
 
-/* Room for one group in every column of the set. */
+/* Allocates one group in every column of the set. */
 static bool allocate_groups(struct schema_ingest *ingest) {
     size_t rows = (size_t)ingest->rows_per_group;
     for (int32_t i = ingest->set_first; i < ingest->set_first + ingest->set_columns; i++) {
@@ -134,7 +134,7 @@ static void count_codes(struct ingest_column *c, int64_t from, int64_t rows) {
 
 int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *problems) {
     int64_t rows = ingest->group_row;
-    if (problems->total > 0) ingest->group_row = rows = 0; /* nothing of a faulty upload is kept, and refused cells left their places as they were */
+    if (problems->total > 0) ingest->group_row = rows = 0; /* nothing of a faulty upload is stored, and refused cells left their places unchanged */
     if (rows == 0) return 0;
     const int64_t from = ingest->group_known; /* rows before it were counted with an earlier version */
     const uint64_t first = (uint64_t)(ingest->rows_flushed + from);
@@ -156,7 +156,7 @@ int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *pr
 
 /* ---- the footer ---- */
 
-/* What the footer says of a column; its categories are allocated. */
+/* Decodes a column from the footer; its categories are allocated. */
 static bool describe(struct ingest_column *c, struct schema_column *out) {
     out->name = c->name, out->type = c->type, out->missing = c->missing;
     if (c->type == SCHEMA_TENSOR) out->shape = c->shape;

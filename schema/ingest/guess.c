@@ -24,17 +24,18 @@ const char *schema_guess_refusal(const char *bytes, size_t size) {
     if (BEGINS("PAR1")) return "this is Parquet, which is not read; with pandas: pandas.read_parquet(file).to_csv(\"file.csv\", index=False)";
     if (BEGINS("ARROW1")) return "this is Arrow, which is not read; with pandas: pandas.read_feather(file).to_csv(\"file.csv\", index=False)";
     if (BEGINS("\x89HDF")) return "this is HDF5, which is not read; save its arrays with numpy.savez_compressed";
-    if (BEGINS("\x89PNG") || BEGINS("\xFF\xD8\xFF")) return "this is a picture; put the pixels of all pictures into one array, numpy.save";
+    if (BEGINS("\x89PNG") || BEGINS("\xFF\xD8\xFF"))
+        return "this is an image; put the pixels of all images into one array and save it with numpy.save";
     if (BEGINS("%PDF")) return "this is a PDF; save the table in it as CSV";
     if (BEGINS("\xD0\xCF\x11\xE0")) return "this is an old Excel file; save the sheet as CSV";
     if (BEGINS("BZh") || BEGINS("\xFD"
                                 "7zXZ"))
-        return "this is compressed with bzip2 or xz; use gzip or zstd, or send it as it is";
+        return "this is compressed with bzip2 or xz; use gzip or zstd, or send it uncompressed";
     if (BEGINS("PK\3\4") && (contains(bytes, size, "[Content_Types].xml") || contains(bytes, size, "xl/")))
         return "this is an Excel workbook, which is not read; save the sheet as CSV (UTF-8) and send that";
     if (BEGINS("PK\3\4") && contains(bytes, size, "mimetypeapplication/vnd.oasis"))
         return "this is an OpenDocument file, which is not read; save the sheet as CSV (UTF-8) and send that";
-    if (BEGINS("PK\3\4") && !contains(bytes, size, ".npy")) return "this is a zip archive, which is not read; unpack it and send the file in it";
+    if (BEGINS("PK\3\4") && !contains(bytes, size, ".npy")) return "this is a zip archive, which is not read; unpack it and send the file";
     return NULL;
 }
 

@@ -10,7 +10,7 @@ const char *schema_guess_encoding(const char *bytes, size_t size);
 const char *schema_guess_refusal(const char *bytes, size_t size);
 /* The content type under which the bytes are read. */
 const char *schema_guess_kind(const char *bytes, size_t size);
-/* Whether bytes that come as `content_type` are of another kind beyond doubt: then that kind, else NULL. */
+/* The actual type if bytes sent as `content_type` are clearly of another one, otherwise NULL. */
 const char *schema_guess_other(const char *content_type, const char *bytes, size_t size);
 
 #endif

@@ -19,7 +19,7 @@ static void unknown_column(struct schema_ingest *ingest, const struct schema_col
         strlen(type->name) < 64 && ingest->columns_count < 10000 ? schema_nearest(type->name, column_name, ingest, ingest->columns_count) : NULL;
     char pointer[512] = "/types", shown[64], meant[96];
     schema_ingest_pointer(pointer, sizeof pointer, type->name, strlen(type->name));
-    schema_problem_add(problems, in_body ? pointer : NULL, "types names a column \"%s\", which the data does not have%s",
+    schema_problem_add(problems, in_body ? pointer : NULL, "types names a column \"%s\", which the data does not contain%s",
                        schema_ingest_short(type->name, strlen(type->name), shown), schema_did_you_mean(near, meant, sizeof meant));
 }
 
@@ -44,14 +44,14 @@ enum { PROSE_CELLS = 10, PROSE_WORDS = 5, DISTINCT_CELLS = 1000, ABSENT_SHARE = 
 /* The different values of a column in the sample, as far as its type hangs on them. */
 struct values {
     struct schema_dictionary texts, numbers; /* numbers: no more than ABSENT_NUMBERS + 1 */
-    bool many;                               /* too many texts, or too long ones, to stand for a missing number */
+    bool many;                               /* too many texts, or too long ones, to mean a missing number */
 };
 
 static bool is_prose(const struct ingest_column *c) {
     return c->sample_texts >= PROSE_CELLS && c->sample_words >= PROSE_WORDS * c->sample_texts;
 }
 
-/* Texts alone, which may be to be read and not told apart. */
+/* Only texts, which may be sentences and not classes. */
 static bool may_be_text(const struct ingest_column *c) {
     return c->sample_texts && !c->sample_numbers && !c->sample_booleans && !c->sample_arrays && c->spelling.resembling < c->sample_texts &&
            c->spelling.written < c->sample_texts && (is_prose(c) || c->sample_texts >= DISTINCT_CELLS);
@@ -93,13 +93,13 @@ static int take_values(const struct schema_ingest *ingest, struct values *values
     return 0;
 }
 
-/* Sentences, hardly any of them twice; or so many texts, and all different, that a dictionary of them would be the column once more. */
+/* Sentences, hardly any of them twice; or so many distinct texts that a dictionary of them would repeat the column. */
 static bool is_text(const struct ingest_column *c, const struct values *v) {
     return may_be_text(c) && (is_prose(c) ? v->texts.count * 2 > c->sample_texts : v->texts.count == c->sample_texts);
 }
 
-/* Numbers, and a few texts that stand for a missing one: "k.A.", "unknown". More than so many different numbers tell it from classes with numbers for
- * names. */
+/* Numbers, and a few texts that stand for a missing one: "k.A.", "unknown". More than this many distinct numbers distinguish it from classes with
+ * numbers for names. */
 static bool are_numbers(const struct ingest_column *c, const struct values *v) {
     return may_be_numbers(c) && !v->many && v->numbers.count > ABSENT_NUMBERS;
 }
@@ -139,7 +139,7 @@ static enum schema_type inferred(const struct schema_ingest *ingest, struct inge
     if (c->sample_arrays) return SCHEMA_TENSOR;
     if (are_dates(c)) return SCHEMA_DATETIME;
     if (is_text(c, v)) return SCHEMA_TEXT;
-    if (are_codes(c)) /* as texts, where a dictionary of them would be the column once more */
+    if (are_codes(c)) /* as texts, if a dictionary of them would repeat the column */
         return c->sample_numbers >= DISTINCT_CELLS && v->texts.count * 2 > c->sample_numbers ? SCHEMA_TEXT : SCHEMA_CATEGORICAL;
     if (c->spelling.written && c->spelling.written == c->sample_texts && !c->sample_booleans && !schema_spelling_codes(&c->spelling) &&
         find_number_format(ingest, c))
@@ -167,7 +167,7 @@ static void settle_format(const struct schema_ingest *ingest, struct ingest_colu
     if (c->format && !*c->format) c->format = NULL;
 }
 
-/* The shape of the first array that is written as text (a cell of CSV): the user must have said that the column is a tensor. */
+/* The shape of the first array that is written as text (a cell of CSV): the user must have given the column the type tensor. */
 static void shape_from_text(const struct schema_ingest *ingest, int32_t column, struct bp_shape *shape) {
     struct schema_cell cell;
     int64_t count;
@@ -188,7 +188,7 @@ static int settle_shape(const struct schema_ingest *ingest, int32_t column, stru
         return schema_problem_add(
             problems, NULL,
             "column \"%s\" was given the type tensor, but no array was found in it; give its shape: {\"type\":\"tensor\",\"shape\":[28,28,1]}", name);
-    if (c->cell_shape.rank == 0) c->cell_shape = (struct bp_shape){.rank = 1, .dims = {1}}; /* the array is broken; storing it says how */
+    if (c->cell_shape.rank == 0) c->cell_shape = (struct bp_shape){.rank = 1, .dims = {1}}; /* the array is invalid; storing it reports why */
     c->shape = c->cell_shape;
     c->turned = c->given && !c->given->hwc;
     if (!c->turned) return 0;
@@ -229,23 +229,22 @@ void schema_ingest_reason(const struct schema_ingest *ingest, int32_t column, ch
     const struct ingest_column *c = &ingest->columns[column];
     const long long numbers = (long long)c->sample_numbers, texts = (long long)c->sample_texts, booleans = (long long)c->sample_booleans;
     const struct ingest_spelling *s = &c->spelling;
-    if (c->given) snprintf(text, size, "types says so");
-    else if (c->declared) snprintf(text, size, "so are the values of the array");
+    if (c->given) snprintf(text, size, "set by types");
+    else if (c->declared) snprintf(text, size, "the values of the array have this type");
     else if (c->type == SCHEMA_LABELS) snprintf(text, size, "%lld cells are lists of texts", (long long)(c->sample_lists + c->sample_empty));
     else if (c->sample_arrays) snprintf(text, size, "%lld cells are arrays", (long long)c->sample_arrays);
     else if (c->absents.count)
-        snprintf(text, size, "%lld cells are numbers, the other %lld are taken as missing, the first being \"%s\"", numbers + (long long)s->written,
+        snprintf(text, size, "%lld cells are numbers, the other %lld are treated as missing, the first being \"%s\"", numbers + (long long)s->written,
                  texts - (long long)s->written + booleans, c->odd);
     else if (c->type == SCHEMA_NUMERIC && c->format && s->written)
         snprintf(text, size, "all %lld cells are numbers of the format %s, such as \"%s\"", numbers + texts, c->format, s->shown);
     else if (c->type == SCHEMA_DATETIME && c->format) snprintf(text, size, "all %lld cells are dates of the format %s", numbers + texts, c->format);
     else if (numbers && !texts && !booleans && c->type != SCHEMA_NUMERIC)
-        snprintf(text, size, "all %lld cells are numbers whose digits matter, such as \"%s\"", numbers, s->code);
+        snprintf(text, size, "all %lld cells are numbers that would lose digits, such as \"%s\"", numbers, s->code);
     else if (texts && numbers) snprintf(text, size, "%lld cells are numbers, %lld are not, the first being \"%s\"", numbers, texts, c->odd);
     else if (texts && c->type == SCHEMA_DATETIME) snprintf(text, size, "all %lld cells are dates, the first being \"%s\"", texts, c->odd);
     else if (texts && c->type == SCHEMA_TEXT)
-        snprintf(text, size, "%lld cells are text of %.1f words on average, and hardly any is there twice", texts,
-                 (double)c->sample_words / (double)texts);
+        snprintf(text, size, "%lld cells are text of %.1f words on average, and few repeat", texts, (double)c->sample_words / (double)texts);
     else if (texts) snprintf(text, size, "%lld cells are text, the first being \"%s\"", texts, c->odd);
     else if (numbers && booleans) snprintf(text, size, "%lld cells are numbers, %lld are true or false", numbers, booleans);
     else if (booleans) snprintf(text, size, "all %lld cells are true or false", booleans);

@@ -44,7 +44,7 @@ int schema_ingest_no_memory(struct schema_problems *problems) {
 
 int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const char *value, size_t size, struct schema_problems *problems,
                           const char *format, ...) {
-    if (ingest->problems_found++ >= SCHEMA_PROBLEMS_MAX) { /* counted, but not told */
+    if (ingest->problems_found++ >= SCHEMA_PROBLEMS_MAX) { /* counted, but not reported */
         problems->total++;
         return 0;
     }
@@ -86,7 +86,7 @@ static int column_problem(struct schema_ingest *ingest, const char *name, size_t
 
 int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, size_t size, struct schema_problems *problems) {
     if (size == 0) return column_problem(ingest, "", 0, problems, "has no name; every column needs one (from pandas: to_csv(..., index=False))");
-    if (size > INGEST_NAME_MAX) return column_problem(ingest, name, size, problems, "has a name longer than 1024 bytes");
+    if (size > INGEST_NAME_MAX) return column_problem(ingest, name, size, problems, "has a name of more than 1024 bytes");
     if (schema_utf8_valid(name, size) != size)
         return column_problem(ingest, name, size, problems, "has a name that is not valid UTF-8; save the data as UTF-8");
     int32_t max = ingest->options.columns_max > 0 ? ingest->options.columns_max : COLUMNS_MAX;
@@ -95,7 +95,7 @@ int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, siz
         return schema_problem_add(problems, NULL, "there are more than %d columns, the limit; leave some out", max);
     }
     if (schema_dictionary_find(&ingest->names, name, size) >= 0)
-        return column_problem(ingest, name, size, problems, "has the name of an earlier column; names must be distinct");
+        return column_problem(ingest, name, size, problems, "repeats the name of an earlier column; names must be distinct");
     if (ingest->columns_count == ingest->columns_room) {
         int32_t room = ingest->columns_room ? ingest->columns_room * 2 : 16;
         struct ingest_column *grown = realloc(ingest->columns, (size_t)room * sizeof *grown);
@@ -133,7 +133,7 @@ static void column_clear(struct ingest_column *c) {
 
 /* ---- rows ---- */
 
-/* Until cells say otherwise, a row is missing everywhere. */
+/* By default, a row is missing in every column. */
 static void blank_row(struct schema_ingest *ingest) {
     int64_t row = ingest->group_row;
     for (int32_t i = 0; i < ingest->columns_count; i++) {
@@ -277,12 +277,12 @@ int schema_ingest_open(const struct schema_format_ops *format, const struct sche
     return 0;
 }
 
-/* What the decoded data is by its first bytes; refuses what is something else than the format says. */
+/* Detects the type of the decoded data from its first bytes; refuses a type other than the declared format. */
 static int look_at_data(struct schema_ingest *ingest, const char *bytes, size_t size, struct schema_problems *problems) {
     const char *refusal = schema_guess_refusal(bytes, size), *other;
     ingest->data_looked_at = true;
     const bool npz = ingest->format && ingest->format->content_type && strcmp(ingest->format->content_type, "application/x-npz") == 0;
-    if (refusal && !npz) /* whose reader says what is wrong with an archive */
+    if (refusal && !npz) /* whose reader reports errors of an archive */
         return schema_problem_add(problems, NULL, "%s", refusal);
     if (!ingest->format) {
         ingest->format = schema_format_for(schema_guess_kind(bytes, size));
@@ -300,7 +300,7 @@ static int end_first(struct schema_ingest *ingest, struct schema_problems *probl
     return ingest->first_size ? ingest->format->feed(ingest, ingest->state, ingest->first, ingest->first_size, problems) : 0;
 }
 
-/* Holds the first decoded bytes back until they say what they are. */
+/* Buffers the first decoded bytes until their type is known. */
 static int feed_decoded(void *context, const char *bytes, size_t size, struct schema_problems *problems) {
     struct schema_ingest *ingest = context;
     if (!ingest->data_looked_at) {

@@ -7,7 +7,7 @@
  *     close(ingest)                           always; the caller renames or unlinks the file
  *
  * Every function that can fail adds to `problems` and returns -1; after that only close is allowed. A problem of a row names
- * line, column, value and what to do; where that makes sense (cells) the upload is read on, the first SCHEMA_PROBLEMS_MAX are kept and all are
+ * line, column, value and what to do; for cells the upload is read on, the first SCHEMA_PROBLEMS_MAX are stored and all are
  * counted; one is enough where the structure is broken (an open quote, JSON syntax). */
 #ifndef SCHEMA_INGEST_H
 #define SCHEMA_INGEST_H
@@ -68,7 +68,7 @@ struct schema_format_ops {
 extern const struct bp_family schema_formats;
 /* The format for a Content-Type (parameters such as "; charset=utf-8" are ignored), or NULL. */
 const struct schema_format_ops *schema_format_for(const char *content_type);
-/* "text/csv, application/json or ..." for people, cut where there is no room; returns text. */
+/* "text/csv, application/json or ..." for messages, truncated if it does not fit; returns text. */
 const char *schema_format_list(char *text, size_t size);
 
 /* Content-Encodings: gzip, zstd, identity (also NULL and ""). */
@@ -90,7 +90,7 @@ json_t *schema_ingest_warnings(const struct schema_ingest *ingest);
 /* After finish: what the format found out, to be shown with the dataset: {"csv":{...}}; {} when there is nothing. The caller's. */
 json_t *schema_ingest_details(const struct schema_ingest *ingest);
 
-/* What the query says of CSV; NULL: nothing. */
+/* The CSV options of the query; NULL: none. */
 int schema_csv_dialect_parse(const char *separator, const char *decimal, const char *quote, const char *header, struct schema_csv_dialect *dialect,
                              struct schema_problems *problems);
 

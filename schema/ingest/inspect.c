@@ -1,4 +1,4 @@
-/* inspect.c - lets guess.c say what a file is, then lets an ingest read them that knows that they may be cut. */
+/* inspect.c - detects the type of a file with guess.c, then reads it with an ingest that allows truncated data. */
 #include "schema/ingest/inspect.h"
 
 #include "schema/ingest/guess.h"
@@ -55,8 +55,8 @@ const char *schema_guess_type(const char *bytes, size_t size, const char **encod
 /* ---- JSON that is cut ---- */
 
 /* Ends a cut {"records":[{...},{... behind the last whole record; *size is that of the result, which is the caller's. NULL: it cannot be done, or the
- * fault lies before the cut. */
-static char *mend(const char *bytes, size_t *size, const char *fault) {
+ * fault is before the cut. */
+static char *close_json(const char *bytes, size_t *size, const char *fault) {
     const char *end = bytes + *size, *p = bytes, *whole = NULL;
     int depth = 0;
     for (bool inside = false; p < end; p++) {
@@ -118,7 +118,7 @@ json_t *schema_inspect(const char *bytes, size_t size, const struct schema_inges
     const size_t looked_at = size;
     struct decoded decoded = {.size = 0};
     json_t *json = NULL;
-    char *mended = NULL;
+    char *closed = NULL;
     if (encoding) {
         if (decode(encoding, bytes, size, &decoded, problems)) goto done;
         bytes = decoded.bytes, size = decoded.size;
@@ -132,8 +132,8 @@ json_t *schema_inspect(const char *bytes, size_t size, const struct schema_inges
     part.part = true, part.encoding = NULL, part.decoded_max = UNPACKED_MAX;
     struct json_text_fault fault;
     if (strcmp(kind, "application/json") == 0 && !json_text_check(bytes, bytes + size, NULL, &fault)) {
-        mended = mend(bytes, &size, fault.at);
-        if (mended) bytes = mended;
+        closed = close_json(bytes, &size, fault.at);
+        if (closed) bytes = closed;
     }
     json = read(schema_format_for(kind), bytes, size, &part, fd, problems);
     if (json) {
@@ -141,7 +141,7 @@ json_t *schema_inspect(const char *bytes, size_t size, const struct schema_inges
         json_object_set_new(json, "bytes", json_integer((json_int_t)looked_at));
     }
 done:
-    free(mended);
+    free(closed);
     free(decoded.bytes);
     return json;
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Where the cells of an output column come from. */
+/* The source of the cells of an output column. */
 struct source {
     int32_t columns[2]; /* in base and more, -1: not there */
     int32_t *codes[2];  /* CATEGORICAL, LABELS: the part's code to ours */
@@ -55,7 +55,7 @@ static int check_rows(const struct schema_dataset *base, const struct schema_dat
         const char *got = more->columns[i].name;
         if (schema_dataset_find(base, got) >= 0) continue;
         const char *near = strlen(got) < 64 && base->columns_count < 10000 ? schema_nearest(got, column_name, base, base->columns_count) : NULL;
-        failed = schema_problem_add(problems, NULL, "the rows have a column \"%s\", the dataset has not%s",
+        failed = schema_problem_add(problems, NULL, "the rows have a column \"%s\" that the dataset does not have%s",
                                     schema_ingest_short(got, strlen(got), name), schema_did_you_mean(near, meant, sizeof meant));
     }
     return failed;
@@ -64,11 +64,12 @@ static int check_rows(const struct schema_dataset *base, const struct schema_dat
 static int check_columns(const struct schema_dataset *base, const struct schema_dataset *more, struct schema_problems *problems) {
     char name[64];
     if (base->rows != more->rows)
-        return schema_problem_add(problems, NULL, "the column has %lld values, the dataset has %lld rows; give one value per row, null if missing",
+        return schema_problem_add(problems, NULL,
+                                  "the column has %lld values, but the dataset has %lld rows; give one value per row, null if missing",
                                   (long long)more->rows, (long long)base->rows);
     for (int32_t i = 0; i < more->columns_count; i++)
         if (schema_dataset_find(base, more->columns[i].name) >= 0)
-            return schema_problem_add(problems, NULL, "the dataset has a column \"%s\" already; choose another name",
+            return schema_problem_add(problems, NULL, "the dataset already has a column \"%s\"; use another name",
                                       schema_ingest_short(more->columns[i].name, strlen(more->columns[i].name), name));
     return 0;
 }
@@ -216,7 +217,7 @@ static int copy_rows(struct join *j, int32_t part, int64_t first, struct schema_
     return 0;
 }
 
-/* A set of the base goes on: its groups stay, with more rows all but a last one that is not full. */
+/* A set of the base is continued: its groups stay, except a partly filled last one when rows are added. */
 static int go_on(struct join *j, const struct dataset_set *set, struct schema_problems *problems) {
     const struct schema_dataset *base = j->parts[0];
     const bool rows = j->how == SCHEMA_JOIN_ROWS;

@@ -8,8 +8,8 @@
 enum schema_join { SCHEMA_JOIN_ROWS, SCHEMA_JOIN_COLUMNS };
 
 /* Writes base with the rows (of the same columns, in any order) or the columns (of as many rows) of more behind what is in fd, the file of base, to
- * which nobody else writes; *ingest is finished then, and the caller's to close, and the version ends at schema_ingest_bytes. After a failure what
- * was written behind may be cut off. Of the options the limits count. */
+ * which has no other writer; *ingest is finished then, and the caller's to close, and the version ends at schema_ingest_bytes. After a failure what
+ * was written after it may be truncated. Of the options the limits count. */
 int schema_ingest_join(enum schema_join how, const struct schema_dataset *base, const struct schema_dataset *more,
                        const struct schema_ingest_options *options, int fd, struct schema_ingest **ingest, struct schema_problems *problems);
 /* The types of a dataset's columns as a user would give them; *types is the caller's (schema_column_types_free). */

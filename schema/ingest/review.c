@@ -1,8 +1,8 @@
 /* review.c - what the user should be warned of, found in the same pass as the statistics.
  *
- * Columns that say the same: every column leaves a trace, two sums of its values weighted by numbers drawn for the row. Shifted and scaled to mean 0
+ * Redundant columns: every column has a trace, two sums of its values weighted by numbers drawn for the row. Shifted and scaled to mean 0
  * and deviation 1, columns that are equal, or a x + b of one another, have the same traces but for the sign; others have not, but with a chance of
- * about 1e-14 for each pair. Codes of categories are in order of appearance, so two columns whose categories go together one to one have equal codes.
+ * about 1e-14 for each pair. Codes of categories are in order of appearance, so two columns whose categories correspond one to one have equal codes.
  */
 #include "schema/ingest/sink.h"
 #include "schema/text/number.h"
@@ -57,7 +57,7 @@ void schema_ingest_trace_codes(struct ingest_column *c, uint64_t row, int64_t fr
     c->trace.codes += sum;
 }
 
-/* ---- columns that say the same ---- */
+/* ---- redundant columns ---- */
 
 /* The traces of a numeric column, shifted and scaled; false when it has none worth comparing. */
 static bool normal(const struct ingest_column *c, double out[2]) {
@@ -90,7 +90,7 @@ static void review_pair(struct schema_ingest *ingest, const struct ingest_column
             (a->dictionary.count != b->dictionary.count || a->dictionary.count < 2 || a->dictionary.count == present))
             return;
         if (a->type == SCHEMA_BOOLEAN && (!a->boolean_counts[0] || !a->boolean_counts[1])) return;
-        schema_ingest_warn(ingest, "columns \"%s\" and \"%s\" go together one to one; if one is the target, the other gives it away", one, other);
+        schema_ingest_warn(ingest, "columns \"%s\" and \"%s\" correspond one to one; if one is the target, the other leaks it", one, other);
         return;
     }
     if (a->type != SCHEMA_NUMERIC || b->type != SCHEMA_NUMERIC || a->statistics.count != b->statistics.count || !normal(a, x) || !normal(b, y))
@@ -98,8 +98,8 @@ static void review_pair(struct schema_ingest *ingest, const struct ingest_column
     const double sign = near(x[0], y[0]) ? 1 : -1;
     if (!near(x[0], sign * y[0]) || !near(x[1], sign * y[1])) return;
     const bool equal = sign > 0 && a->statistics.min == b->statistics.min && a->statistics.max == b->statistics.max;
-    schema_ingest_warn(ingest, "columns \"%s\" and \"%s\" %s; if one is the target, the other gives it away", one, other,
-                       equal ? "are equal" : "are one and the same up to scale and shift");
+    schema_ingest_warn(ingest, "columns \"%s\" and \"%s\" %s; if one is the target, the other leaks it", one, other,
+                       equal ? "are equal" : "are equal up to scale and shift");
 }
 
 /* ---- one column ---- */
@@ -134,7 +134,7 @@ static void review_balance(struct schema_ingest *ingest, const struct ingest_col
     for (int32_t i = 1; i < n; i++) least = counts[i] < counts[least] ? i : least;
     if (counts[least] == 0 || counts[least] * 50 > present) return;
     const char *text = c->type == SCHEMA_BOOLEAN ? c->written[least] : schema_dictionary_value(&c->dictionary, least);
-    schema_ingest_warn(ingest, "column \"%s\", should it be the target, is imbalanced: \"%s\" has %lld of %lld rows", short_name(c, name),
+    schema_ingest_warn(ingest, "column \"%s\", is imbalanced if it is the target: \"%s\" has %lld of %lld rows", short_name(c, name),
                        schema_ingest_short(text, strlen(text), value), (long long)counts[least], (long long)present);
 }
 
@@ -148,10 +148,10 @@ static void review_absents(struct schema_ingest *ingest, const struct ingest_col
     char list[200] = "";
     for (int32_t i = 0; i < c->absents.count; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s\"%s\"", i ? ", " : "", schema_dictionary_value(&c->absents, i));
-    schema_ingest_warn(
-        ingest,
-        "column \"%s\": %lld cells hold %s and are taken as missing, because all others are numbers; give it the type categorical to keep them", name,
-        (long long)c->absents_seen, list);
+    schema_ingest_warn(ingest,
+                       "column \"%s\": %lld cells hold %s and are treated as missing, because all others are numbers; give the column the type "
+                       "categorical to keep them",
+                       name, (long long)c->absents_seen, list);
 }
 
 static void review_categories(struct schema_ingest *ingest, const struct ingest_column *c, const char *name) {
@@ -162,15 +162,15 @@ static void review_categories(struct schema_ingest *ingest, const struct ingest_
                            "empty if they are missing",
                            name, (long long)c->kept);
     if (!c->given && c->sample_numbers > c->sample_texts + c->sample_booleans && c->sample_texts + c->sample_booleans > 0)
-        schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: most of its values are numbers, but not all (\"%s\")", name, c->odd);
+        schema_ingest_warn(ingest, "column \"%s\" is inferred as categorical: most of its values are numbers, but not all (\"%s\")", name, c->odd);
     const bool comma = strcmp(json_text(ingest->details, "csv", "decimal"), ",") == 0;
     if (!comma && c->dictionary.count > 0 && decimal_comma(schema_dictionary_value(&c->dictionary, 0)))
-        schema_ingest_warn(ingest, "column \"%s\" is taken as categorical: its numbers seem to have a decimal comma (\"%s\"); write a point%s", name,
-                           schema_dictionary_value(&c->dictionary, 0), ingest->details ? ", or send the file again with decimal=comma" : "");
+        schema_ingest_warn(ingest, "column \"%s\" is inferred as categorical: its numbers seem to have a decimal comma (\"%s\"); write a point%s",
+                           name, schema_dictionary_value(&c->dictionary, 0), ingest->details ? ", or send the file again with decimal=comma" : "");
     else schema_ingest_review_spelling(ingest, c);
     if (schema_ingest_review_dates(ingest, c)) return;
     if (present > IDENTIFIER_ROWS && c->dictionary.count == present)
-        schema_ingest_warn(ingest, "column \"%s\" looks like an identifier: all its %lld values are different; leave it out of the features", name,
+        schema_ingest_warn(ingest, "column \"%s\" looks like an identifier: all its %lld values are distinct; leave it out of the features", name,
                            (long long)present);
     else if (c->dictionary.count == 1 && ingest->rows > 1) schema_ingest_warn(ingest, "column \"%s\" is constant", name);
 }
@@ -181,15 +181,15 @@ void schema_ingest_review(struct schema_ingest *ingest) {
         char name[64];
         schema_ingest_short(c->name, c->name_size, name);
         if (c->missing == ingest->rows) {
-            schema_ingest_warn(ingest, "column \"%s\" is empty: every value is missing%s", name, c->given ? "" : "; it is taken as numeric");
+            schema_ingest_warn(ingest, "column \"%s\" is empty: every value is missing%s", name, c->given ? "" : "; it is inferred as numeric");
             continue;
         }
         if (c->type == SCHEMA_CATEGORICAL) review_categories(ingest, c, name);
         else schema_ingest_review_spelling(ingest, c);
         if (c->absents_seen) review_absents(ingest, c, name);
         if (c->gaps)
-            schema_ingest_warn(ingest, "column \"%s\": numbers are missing (null or NaN) inside %lld of its arrays; each stands for the average",
-                               name, (long long)c->gaps);
+            schema_ingest_warn(ingest, "column \"%s\": numbers are missing (null or NaN) inside %lld of its arrays; the mean is used for each", name,
+                               (long long)c->gaps);
         bool constant = (schema_type_is_number(c->type) || c->type == SCHEMA_TENSOR)
                             ? c->statistics.min == c->statistics.max
                             : c->type == SCHEMA_BOOLEAN && (!c->boolean_counts[0] || !c->boolean_counts[1]);

@@ -3,9 +3,9 @@
  *     column ...                              before the first row; while `buffering` also later, when `sparse`
  *     row_begin; cell ...; row_end            cells in any order, one per column; when `sparse` at most one: columns without are missing
  *
- * Cells of the first megabyte are kept; then types are inferred, the rows so far replayed, and from there on cells go straight into the
- * row group being filled. All functions return -1 when the upload cannot go on; a cell that does not fit is noted and the upload goes on, so that all
- * of them are counted; finish refuses it in the end. */
+ * Cells of the first megabyte are buffered; then types are inferred, the buffered rows replayed, and further cells go directly into the
+ * row group being filled. All functions return -1 when the upload cannot go on; a cell that does not fit is recorded and the upload continues, so
+ * that all of them are counted; finish refuses it in the end. */
 #ifndef SCHEMA_INGEST_SINK_H
 #define SCHEMA_INGEST_SINK_H
 
@@ -18,7 +18,7 @@
 #include "schema/ingest/spelling.h"
 
 enum {
-    INGEST_ABSENTS = 3,                  /* texts that may stand for a missing number in one column */
+    INGEST_ABSENTS = 3,                  /* texts that may mean a missing number in one column */
     INGEST_SAMPLE = 1 << 20,             /* bytes of cells from which types are inferred */
     INGEST_CELL_MAX = 1 << 20,           /* bytes of a cell's text */
     INGEST_RECORD_MAX = 16 << 20,        /* bytes of a record */
@@ -29,7 +29,7 @@ enum {
     INGEST_LABELS_BYTES = 5 * INGEST_LABELS_MAX
 };
 
-/* What tells columns that say the same, review.c. */
+/* Detects redundant columns, review.c. */
 struct ingest_trace {
     bool begun, uneven;  /* uneven: the numbers do not count up by one */
     double offset, last; /* the first number; the last one */
@@ -41,15 +41,15 @@ struct ingest_column {
     char *name;
     size_t name_size;
     enum schema_type type;
-    const struct schema_column_type *given; /* what the user said, or NULL */
-    bool declared;                          /* by the format: type and cell_shape stand before the first row */
+    const struct schema_column_type *given; /* as given by the user, or NULL */
+    bool declared;                          /* by the format: type and cell_shape are known before the first row */
     /* the sample: how many cells are numbers, true/false, NA and the like, other text, arrays */
     int64_t sample_numbers, sample_booleans, sample_tokens, sample_texts, sample_arrays;
     int64_t sample_dates, sample_words; /* other texts that are dates; words of all of them */
     int64_t sample_lists, sample_empty; /* arrays of texts, and texts of CSV that are such lists; empty ones, which may be of anything */
     char odd[64];                       /* the first other text, shortened */
     struct ingest_spelling spelling;    /* of the sample */
-    struct schema_dictionary absents;   /* NUMERIC: texts that stand for a missing number here, found in the sample */
+    struct schema_dictionary absents;   /* NUMERIC: texts that mean a missing number here, found in the sample */
     int64_t absents_seen;
     /* the group being filled; which one depends on the type */
     double *numbers;
@@ -72,8 +72,8 @@ struct ingest_column {
     int64_t kept;       /* NA and the like kept as a category */
     char written[2][8]; /* BOOLEAN: false, true as they first appeared */
     int64_t boolean_counts[2];
-    struct bp_shape cell_shape, shape; /* TENSOR: as cells come, as it is stored (H, W, C) */
-    bool turned;                       /* cells come as (C, H, W) */
+    struct bp_shape cell_shape, shape; /* TENSOR: as cells arrive, as it is stored (H, W, C) */
+    bool turned;                       /* cells arrive as (C, H, W) */
     int64_t gaps;                      /* TENSOR: cells in which some number is missing, padding apart */
     bool floats;                       /* TENSOR: an earlier version holds some that are no bytes */
     float *scratch;
@@ -83,7 +83,7 @@ struct schema_ingest {
     const struct schema_format_ops *format;
     void *state;
     struct schema_ingest_options options;
-    struct schema_decoder *decoder; /* NULL: bytes come as they are */
+    struct schema_decoder *decoder; /* NULL: bytes are not encoded */
     int fd;
     struct column_file *file;
     struct ingest_column *columns;
@@ -98,7 +98,7 @@ struct schema_ingest {
     int64_t problems_found; /* cells and rows that do not fit */
     struct schema_cells sample;
     int64_t sample_rows, rows, rows_per_group, group_row, rows_flushed;
-    int32_t set_first, set_columns; /* the columns that are being written: all, unless they go behind an earlier version */
+    int32_t set_first, set_columns; /* the columns that are being written: all, unless they are appended to an earlier version */
     int64_t group_known;            /* rows of the group that count already */
     uint64_t bytes;                 /* after finish: where the file ends */
     int64_t place;                  /* of the current row: its line, or its index */
@@ -133,15 +133,16 @@ int schema_ingest_set(struct schema_ingest *ingest, int32_t columns, int64_t row
                       int64_t groups_count, struct schema_problems *problems);
 /* Opens the file and begins its only set. */
 int schema_ingest_open_groups(struct schema_ingest *ingest, struct schema_problems *problems);
-/* A column's room for a group goes; what was found out about it stays. */
+/* Frees a column's buffers for a group; its statistics stay. */
 void schema_ingest_let_go(struct ingest_column *column);
 int schema_ingest_write_footer(struct schema_ingest *ingest, struct schema_problems *problems);
-/* Writes the group as it is. */
+/* Writes the group unchanged. */
 int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *problems);
 int schema_ingest_row_begin(struct schema_ingest *ingest, int64_t place, struct schema_problems *problems);
 int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
 int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *problems);
-/* Notes a problem of the current row or cell (column -1: the row). Returns 0: the upload goes on, and the first SCHEMA_PROBLEMS_MAX are told. */
+/* Notes a problem of the current row or cell (column -1: the row). Returns 0: the upload continues, and the first SCHEMA_PROBLEMS_MAX are reported.
+ */
 int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const char *value, size_t size, struct schema_problems *problems,
                           const char *format, ...) __attribute__((format(printf, 6, 7)));
 void schema_ingest_warn(struct schema_ingest *ingest, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -151,7 +152,7 @@ int schema_ingest_no_memory(struct schema_problems *problems);
 
 /* Settles every column's type from the sample and the user's word. */
 int schema_ingest_infer(struct schema_ingest *ingest, struct schema_problems *problems);
-/* How to ask for another type: types=age:categorical in the query of CSV, a member of the body in JSON. */
+/* How to set another type: types=age:categorical in the query of CSV, a member of the body in JSON. */
 void schema_ingest_override(const struct schema_ingest *ingest, const struct ingest_column *column, const char *type, char *text, size_t size);
 /* Puts a cell into the group being filled. */
 int schema_ingest_store(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
@@ -178,11 +179,11 @@ void schema_ingest_trace_codes(struct ingest_column *column, uint64_t row, int64
 void schema_ingest_review_spelling(struct schema_ingest *ingest, const struct ingest_column *column);
 /* Categories that are dates. False: they are not. */
 bool schema_ingest_review_dates(struct schema_ingest *ingest, const struct ingest_column *column);
-/* The warnings that can only be told at the end. */
+/* The warnings that can only be determined at the end. */
 void schema_ingest_review(struct schema_ingest *ingest);
 /* name cut to a readable length between characters; text holds at least 64 bytes. */
 const char *schema_ingest_short(const char *name, size_t size, char text[static 64]);
-/* Appends /part to a JSON pointer, escaped, cut where there is no room. */
+/* Appends /part to a JSON pointer, escaped, truncated if it does not fit. */
 void schema_ingest_pointer(char *pointer, size_t size, const char *part, size_t part_size);
 
 #endif

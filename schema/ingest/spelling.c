@@ -18,7 +18,7 @@ static void note_loss(struct ingest_spelling *s, const char *text, size_t size) 
     show(s->code, text, size);
 }
 
-/* A plain number with a point is none under a decimal comma, unless the point groups: 1.234. Most numbers come this way. */
+/* A plain number with a point is invalid under a decimal comma, unless the point groups: 1.234. This is the common case. */
 static void note_point(struct ingest_spelling *s, const char *text, const char *point, const char *end) {
     const char *p = text + (*text == '-' || *text == '+');
     const bool grouped = end - point == 4 && end[-2] != 'e' && end[-2] != 'E' && point - p >= 1 && point - p <= 3 && *p != '0';
@@ -129,8 +129,7 @@ void schema_ingest_review_spelling(struct schema_ingest *ingest, const struct in
     const struct ingest_spelling *s = &c->spelling;
     char what[300];
     if (c->lost) {
-        snprintf(what, sizeof what, "loses digits: %lld values such as \"%s\" are not kept as they are written by a number of 53 bits",
-                 (long long)c->lost, c->first_lost);
+        snprintf(what, sizeof what, "loses digits: %lld values such as \"%s\" do not fit a number of 53 bits", (long long)c->lost, c->first_lost);
         advise(ingest, c, "categorical", "if they are identifiers", what);
     }
     if (c->given || (c->declared && !s->digits)) return;
@@ -139,11 +138,11 @@ void schema_ingest_review_spelling(struct schema_ingest *ingest, const struct in
         snprintf(what, sizeof what, "holds dates of the format %s", c->format);
         advise(ingest, c, c->sample_texts ? "categorical" : "numeric", c->sample_texts ? "to keep the texts" : "if they are numbers", what);
     } else if ((c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_TEXT) && !c->sample_texts && !c->sample_booleans && (s->zeros || s->digits)) {
-        snprintf(what, sizeof what, "is taken as %s: a number would lose %s of \"%s\"", schema_type_name(c->type),
+        snprintf(what, sizeof what, "is inferred as %s: a number would lose %s of \"%s\"", schema_type_name(c->type),
                  s->zeros ? "the zeros" : "the last digits", s->code);
-        advise(ingest, c, "numeric", "if its values are numbers all the same", what);
+        advise(ingest, c, "numeric", "if its values are numbers", what);
     } else if (c->type == SCHEMA_CATEGORICAL && s->written && s->written == c->sample_texts && !c->sample_booleans) {
-        snprintf(what, sizeof what, "is taken as categorical: its values are numbers, but not all written in one way (\"%s\")", s->shown);
+        snprintf(what, sizeof what, "is inferred as categorical: its values are numbers, but not all written in one way (\"%s\")", s->shown);
         advise(ingest, c, "numeric", "after writing them in one way", what);
     }
 }
@@ -197,10 +196,11 @@ bool schema_ingest_review_dates(struct schema_ingest *ingest, const struct inges
         schema_ingest_short(misfit, strlen(misfit), shown);
         if (!ingest->locate && strcmp(shown, c->spelling.no_date) == 0)
             snprintf(place, sizeof place, " in line %lld", (long long)c->spelling.no_date_place);
-        schema_ingest_warn(ingest,
-                           "column \"%s\" is taken as categorical: its values are dates%s%s, but \"%s\"%s is none; correct it or leave it empty, and "
-                           "send the column with %s",
-                           name, *best ? " of the format " : "", best, shown, place, hint);
+        schema_ingest_warn(
+            ingest,
+            "column \"%s\" is inferred as categorical: its values are dates%s%s, but \"%s\"%s is none; correct it or leave it empty, and "
+            "send the column with %s",
+            name, *best ? " of the format " : "", best, shown, place, hint);
         return true;
     }
     struct schema_datetime_forms forms = {UINT32_MAX, UINT32_MAX};

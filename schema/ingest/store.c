@@ -1,4 +1,4 @@
-/* store.c - puts one cell of a settled column into the row group being filled, or says why it does not fit. */
+/* store.c - stores one cell of a typed column in the current row group, or reports why it does not fit. */
 #include "schema/ingest/sink.h"
 #include "schema/text/datetime.h"
 #include "schema/text/number.h"
@@ -13,7 +13,7 @@ void schema_ingest_override(const struct schema_ingest *ingest, const struct ing
     size_t n = 0;
     schema_ingest_short(c->name, c->name_size, name);
     const char *quote = strpbrk(name, ",:\"") ? "\"" : "";
-    for (const char *p = type; *p && n + 4 < sizeof escaped; p++) /* as it stands in a URL */
+    for (const char *p = type; *p && n + 4 < sizeof escaped; p++) /* as it is written in a URL */
         n += (size_t)snprintf(escaped + n, 4, *p == '%' ? "%%25" : *p == ' ' ? "+" : "%c", *p);
     if (ingest->types_in_body) snprintf(text, size, "\"types\":{\"%s\":\"%s\"}", name, type);
     else snprintf(text, size, "types=%s%s%s:%s", quote, name, quote, escaped);
@@ -42,7 +42,9 @@ static int misfit(struct schema_ingest *ingest, const struct schema_cell *cell, 
     schema_ingest_override(ingest, c, type_that_fits(c, cell, type), hint, sizeof hint);
     if (ingest->options.types_stand) snprintf(why, sizeof why, "the column of the dataset is %s", schema_type_name(c->type));
     else if (c->given) snprintf(why, sizeof why, "the column was given the type %s", schema_type_name(c->type));
-    else snprintf(why, sizeof why, "the column was taken as %s from the first %lld rows", schema_type_name(c->type), (long long)ingest->sample_rows);
+    else
+        snprintf(why, sizeof why, "the column was inferred as %s from the first %lld rows", schema_type_name(c->type),
+                 (long long)ingest->sample_rows);
     if (cell->kind == CELL_ARRAY)
         return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems,
                                      "expected %s, got an array; %s. In a tensor column every cell is an array of numbers of one shape, or missing",
@@ -138,7 +140,7 @@ static int store_text(struct schema_ingest *ingest, struct ingest_column *c, con
     return schema_problem_error(problems, NULL, &error);
 }
 
-/* A category not seen before. */
+/* A new category. */
 static int32_t add_category(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell, const char *key, size_t size,
                             struct schema_problems *problems) {
     char name[64], hint[200];

@@ -17,8 +17,9 @@ static int unknown_type(const char *pointer, const char *column, const char *typ
     schema_ingest_short(column, strlen(column), name);
     const char *near = schema_nearest_in(type, known_types);
     return schema_problem_add(
-        problems, pointer, "\"%s\" is no column type (column \"%s\")%s%s Types are numeric, categorical, boolean, datetime, text, tensor and labels",
-        shown, name, schema_did_you_mean(near, meant, sizeof meant), near ? "" : ".");
+        problems, pointer,
+        "\"%s\" is not a column type (column \"%s\")%s%s Types are numeric, categorical, boolean, datetime, text, tensor and labels", shown, name,
+        schema_did_you_mean(near, meant, sizeof meant), near ? "" : ".");
 }
 
 /* Adds a type for a column to the list; name is taken over. */
@@ -65,15 +66,14 @@ static int set_format(struct schema_column_type *type, const char *format, const
     char shown[64];
     struct schema_number_format numbers;
     if (type->type != SCHEMA_DATETIME && type->type != SCHEMA_NUMERIC)
-        return schema_problem_add(problems, pointer, "a format belongs to the types datetime and numeric");
+        return schema_problem_add(problems, pointer, "a format is for the types datetime and numeric only");
     if (type->type == SCHEMA_NUMERIC && !schema_number_format_parse(format, &numbers))
         return schema_problem_add(problems, pointer,
-                                  "\"%s\" is no format of numbers; it has the words plain, thousands_comma, thousands_point, thousands_space, "
+                                  "\"%s\" is not a number format; the formats are plain, thousands_comma, thousands_point, thousands_space, "
                                   "thousands_apostrophe, decimal_comma, percent, accounting, currency=EUR",
                                   schema_ingest_short(format, strlen(format), shown));
     if (type->type == SCHEMA_DATETIME && !schema_datetime_format_good(format))
-        return schema_problem_add(problems, pointer,
-                                  "the format \"%s\" does not say year, month and day as strptime takes them, like %%d/%%m/%%Y %%H:%%M",
+        return schema_problem_add(problems, pointer, "the format \"%s\" must have year, month and day in strptime notation, like %%d/%%m/%%Y %%H:%%M",
                                   schema_ingest_short(format, strlen(format), shown));
     type->format = strdup(format);
     return type->format ? 0 : schema_ingest_no_memory(problems);
@@ -88,7 +88,7 @@ static int take_type(const char **p, struct schema_column_type **types, int32_t 
     if (**p != ':' || !*name) {
         free(name);
         return schema_problem_add(
-            problems, NULL, "types: expected column:type,column:type, got \"%s\"; a column name with a comma or colon goes in double quotes", shown);
+            problems, NULL, "types: expected column:type,column:type, got \"%s\"; put a column name with a comma or colon in double quotes", shown);
     }
     *p += 1 + strspn(*p + 1, " ");
     size_t n = strcspn(*p, ",");
@@ -144,7 +144,7 @@ static int decode_shape(json_t *shape, const char *pointer, struct schema_column
         json_t *dim = json_array_get(shape, d);
         json_int_t value = json_integer_value(dim);
         if (!json_is_integer(dim) || value < 1 || value > INT32_MAX || size > INT32_MAX / 8 / value)
-            return schema_problem_add(problems, at, "expected whole numbers from 1 on, with a product of at most %d", INT32_MAX / 8);
+            return schema_problem_add(problems, at, "expected positive integers with a product of at most %d", INT32_MAX / 8);
         size *= value;
         type->shape.dims[d] = (int32_t)value;
     }
@@ -173,7 +173,8 @@ static int decode_object(json_t *value, const char *pointer, struct schema_colum
     if (format && !json_is_string(format)) return schema_problem_add(problems, pointer, "format is a text like \"%%d/%%m/%%Y\"");
     if (format && set_format(type, json_string_value(format), pointer, problems)) failed = -1;
     json_t *shape = json_object_get(value, "shape"), *layout = json_object_get(value, "layout");
-    if ((shape || layout) && type->type != SCHEMA_TENSOR) return schema_problem_add(problems, pointer, "shape and layout belong to the type tensor");
+    if ((shape || layout) && type->type != SCHEMA_TENSOR)
+        return schema_problem_add(problems, pointer, "shape and layout are for the type tensor only");
     if (shape && decode_shape(shape, pointer, type, problems)) failed = -1;
     const char *text = json_string_value(layout);
     if (layout && (!text || (strcmp(text, "hwc") != 0 && strcmp(text, "chw") != 0)))

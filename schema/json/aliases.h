@@ -1,4 +1,4 @@
-/* aliases.h - what people who know Keras, PyTorch or scikit-learn call things, and what to write here instead. */
+/* aliases.h - names from Keras, PyTorch and scikit-learn, and the names to use here. */
 #ifndef SCHEMA_ALIASES_H
 #define SCHEMA_ALIASES_H
 

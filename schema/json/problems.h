@@ -1,4 +1,4 @@
-/* problems.h - everything that is wrong with a request, told at once: a bounded list of problems with their places. */
+/* problems.h - all errors of a request: a bounded list of problems with their places. */
 #ifndef SCHEMA_PROBLEMS_H
 #define SCHEMA_PROBLEMS_H
 
@@ -34,7 +34,7 @@ int schema_problem_no_memory(struct schema_problems *problems);
 int schema_problem_io(struct schema_problems *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Adds the message of an error, with its code. Returns -1. */
 int schema_problem_error(struct schema_problems *problems, const char *pointer, const struct bp_error *error);
-/* A JSON string of text that may come from outside or be cut inside a character: what is not valid UTF-8 is shown as "?". */
+/* A JSON string of text that may be external or truncated inside a character: invalid UTF-8 is shown as "?". */
 json_t *schema_problem_text(const char *text);
 void schema_problems_clear(struct schema_problems *problems);
 /* The `errors` array of an answer: [{"pointer"|"line","column","value","detail"}]. */

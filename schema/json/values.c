@@ -55,7 +55,7 @@ const char *schema_pointer_index(const char *pointer, size_t index, char *out, s
 }
 
 /* "a number above 0 and at most 1": what a numeric parameter wants. */
-static const char *wanted(const struct bp_param *p, char *text, size_t size) {
+static const char *describe_param(const struct bp_param *p, char *text, size_t size) {
     const char *noun = p->type == BP_PARAM_NUMBER                                   ? "a number"
                        : p->type == BP_PARAM_NUMBERS                                ? "a list of numbers, each"
                        : p->type == BP_PARAM_INTEGERS || p->type == BP_PARAM_CHOICE ? "a list of integers, each"
@@ -83,7 +83,7 @@ static bool integer_of(const json_t *json, double *out) {
 
 static int misfit(const struct bp_param *p, const json_t *json, const char *pointer, struct schema_problems *problems) {
     char got[80], want[160];
-    return schema_problem_add(problems, pointer, "%s must be %s, got %s", p->name, wanted(p, want, sizeof want),
+    return schema_problem_add(problems, pointer, "%s must be %s, got %s", p->name, describe_param(p, want, sizeof want),
                               schema_json_text(json, got, sizeof got));
 }
 
@@ -239,7 +239,7 @@ int schema_values_decode(const json_t *object, const char *pointer, const struct
     for (int32_t i = 0; i < entry->params_count; i++)
         if (entry->params[i].flags & BP_PARAM_REQUIRED && !json_object_get(object, entry->params[i].name)) {
             char want[160];
-            wanted(&entry->params[i], want, sizeof want);
+            describe_param(&entry->params[i], want, sizeof want);
             schema_problem_add(problems, pointer, "%s needs \"%s\"%s%s", entry->name, entry->params[i].name,
                                entry->params[i].type <= BP_PARAM_NUMBER ? ": " : "", entry->params[i].type <= BP_PARAM_NUMBER ? want : "");
         }

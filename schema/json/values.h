@@ -14,7 +14,7 @@ struct schema_names {
 };
 
 /* Decodes the members of `object` that entry declares into values (defaults first). Names in `others` (NULL: none) are left for the
- * caller; any other name is a problem that tells the nearest known one. Returns 0, or -1 when problems were added. */
+ * caller; any other name is a problem that names the nearest known one. Returns 0, or -1 when problems were added. */
 int schema_values_decode(const json_t *object, const char *pointer, const struct bp_entry *entry, const struct schema_names *others,
                          struct bp_value *values, struct schema_problems *problems);
 /* Decodes "adam" or {"type":"adam",...}: the entry of the family, with its values. NULL when problems were added. */

@@ -39,8 +39,8 @@ static bool flatten(const json_t *json, float *out, int64_t room, int64_t *n, in
 /* Do the nested arrays have exactly this shape? A padded sequence may be shorter. */
 static bool follows(const json_t *json, const struct bp_shape *shape, int32_t level, bool padded) {
     if (level == shape->rank) return !json_is_array(json);
-    const size_t size = json_array_size(json), wanted = (size_t)shape->dims[level];
-    if (!json_is_array(json) || (padded && level == 0 ? size < 1 || size > wanted : size != wanted)) return false;
+    const size_t size = json_array_size(json), expected = (size_t)shape->dims[level];
+    if (!json_is_array(json) || (padded && level == 0 ? size < 1 || size > expected : size != expected)) return false;
     for (size_t i = 0; i < size; i++)
         if (!follows(json_array_get(json, i), shape, level + 1, padded)) return false;
     return true;
@@ -65,19 +65,19 @@ static int decode_tensor(struct schema_predictor *p, int32_t i, const json_t *js
     bp_shape_text(&f->shape, shape, sizeof shape);
     if (json_is_string(json)) {
         const char *wrong = schema_cell_base64(json_string_value(json), json_string_length(json), size, out);
-        if (wrong) return schema_problem_add(problems, pointer, "column \"%.60s\" wants numbers of the shape %s, but %s", f->name, shape, wrong);
+        if (wrong) return schema_problem_add(problems, pointer, "column \"%.60s\" expects numbers of the shape %s, but %s", f->name, shape, wrong);
         put_tensor(p, i, out);
         return 0;
     }
     if (!json_is_array(json))
-        return schema_problem_add(problems, pointer, "column \"%.60s\" wants nested arrays of numbers of the shape %s, got %s", f->name, shape,
+        return schema_problem_add(problems, pointer, "column \"%.60s\" expects nested arrays of numbers of the shape %s, got %s", f->name, shape,
                                   schema_json_text(json, got, sizeof got));
     if (!flatten(json, out, size, &n, 1))
-        return schema_problem_add(problems, pointer, "column \"%.60s\" wants numbers only, nested as %s", f->name, shape);
+        return schema_problem_add(problems, pointer, "column \"%.60s\" expects only numbers, nested as %s", f->name, shape);
     bool flat = !json_is_array(json_array_get(json, 0)) && !(f->padded && f->shape.rank == 1);
     for (int64_t k = n; f->padded && !flat && k < size; k++) out[k] = NAN;
     if (flat ? n != size : n > size || !follows(json, &f->shape, 0, f->padded))
-        return schema_problem_add(problems, pointer, "column \"%.60s\" wants %lld numbers of the shape %s (nested, or in one flat list), got %lld%s",
+        return schema_problem_add(problems, pointer, "column \"%.60s\" expects %lld numbers of the shape %s (nested, or as a flat list), got %lld%s",
                                   f->name, (long long)size, shape, (long long)n, n == size ? " in another nesting" : "");
     put_tensor(p, i, out);
     return 0;
@@ -95,7 +95,7 @@ static int decode_boolean(struct schema_predictor *p, int32_t i, const json_t *j
                                                         : -1;
     if (text && missing_text(text)) return 0;
     if (v != 0 && v != 1)
-        return schema_problem_add(problems, pointer, "column \"%.60s\" wants true or false, got %s", f->name,
+        return schema_problem_add(problems, pointer, "column \"%.60s\" expects true or false, got %s", f->name,
                                   schema_json_text(json, got, sizeof got));
     p->cells[i].kind = SCHEMA_VALUE_NUMBER;
     p->cells[i].number = v;
@@ -114,7 +114,7 @@ static int decode_datetime(struct schema_predictor *p, int32_t i, const json_t *
         schema_datetime_parse_as(f->format, got, strlen(got), &seconds);
     }
     if (!schema_datetime_holds(seconds))
-        return schema_problem_add(problems, pointer, "column \"%.60s\" wants a date or time like %s%s%s, or seconds since 1970, got %s", f->name,
+        return schema_problem_add(problems, pointer, "column \"%.60s\" expects a date or time like %s%s%s, or seconds since 1970, got %s", f->name,
                                   f->format ? "\"" : "", f->format ? f->format : "\"2024-01-31\" or \"2024-01-31T12:00:00Z\"", f->format ? "\"" : "",
                                   schema_json_text(json, got, sizeof got));
     p->cells[i].kind = SCHEMA_VALUE_NUMBER;
@@ -126,7 +126,7 @@ static int decode_text(struct schema_predictor *p, int32_t i, const json_t *json
     const char *text = json_string_value(json);
     char got[80];
     if (!text)
-        return schema_problem_add(problems, pointer, "column \"%.60s\" wants a text, got %s", p->preprocessing->features[i].name,
+        return schema_problem_add(problems, pointer, "column \"%.60s\" expects a text, got %s", p->preprocessing->features[i].name,
                                   schema_json_text(json, got, sizeof got));
     if (missing_text(text)) return 0;
     p->cells[i] = (struct schema_feature_value){.kind = SCHEMA_VALUE_TEXT, .text = text, .size = json_string_length(json)};
@@ -147,7 +147,7 @@ static int read_cell(struct schema_predictor *p, int32_t i, const json_t *json, 
         const char *text = json_string_value(json);
         if (text && missing_text(text)) return 0;
         if (text ? !schema_number_read_as(f->format, text, strlen(text), &cell->number) : !json_is_number(json))
-            return schema_problem_add(problems, pointer, "column \"%.60s\" wants a number%s%s, got %s", f->name,
+            return schema_problem_add(problems, pointer, "column \"%.60s\" expects a number%s%s, got %s", f->name,
                                       f->format ? ", plain or of the format " : "", f->format ? f->format : "",
                                       schema_json_text(json, got, sizeof got));
         cell->kind = SCHEMA_VALUE_NUMBER;
@@ -167,7 +167,7 @@ static int read_cell(struct schema_predictor *p, int32_t i, const json_t *json, 
         schema_predictor_category(p, i, text, strlen(text));
         return 0;
     }
-    return schema_problem_add(problems, pointer, "column \"%.60s\" wants a text, got %s", f->name, schema_json_text(json, got, sizeof got));
+    return schema_problem_add(problems, pointer, "column \"%.60s\" expects a text, got %s", f->name, schema_json_text(json, got, sizeof got));
 }
 
 /* What the job refuses by "missing" or "unseen":"error" is refused here too. */
@@ -176,12 +176,12 @@ static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json
     const struct schema_feature_value *cell = &p->cells[i];
     if (read_cell(p, i, json, pointer, problems) != 0) return -1;
     if (cell->kind == SCHEMA_VALUE_MISSING && f->options.missing == SCHEMA_MISSING_ERROR)
-        return schema_problem_add(problems, pointer, "column \"%.60s\" is missing, and this model refuses that (its job says \"missing\":\"error\")",
+        return schema_problem_add(problems, pointer, "column \"%.60s\" is missing, which this model refuses (its job has \"missing\":\"error\")",
                                   f->name);
     if (cell->kind == SCHEMA_VALUE_CATEGORY && cell->category < 0 && f->options.unseen == SCHEMA_UNSEEN_ERROR)
         return schema_problem_add(problems, pointer,
-                                  "column \"%.60s\" holds \"%s\", which was not in the training rows, and this model refuses that (its job says "
-                                  "\"unseen\":\"error\")",
+                                  "column \"%.60s\" holds \"%s\", which was not in the training rows, and this model refuses unknown categories (its "
+                                  "job has \"unseen\":\"error\")",
                                   f->name, p->unseen_first[i]);
     return 0;
 }
@@ -208,7 +208,7 @@ static bool differ_in_digits(const char *a, const char *b) {
     }
 }
 
-/* What a key that is no feature was meant for, NULL: for nothing here. Targets may stand beside the features. */
+/* The feature that an unknown key resembles, or NULL. Targets may be present beside the features. */
 static const char *meant(const struct schema_preprocessing *pre, const json_t *object, const char *name) {
     enum { SHORTEST = 4 };
     if (strlen(name) < SHORTEST) return NULL;

@@ -134,7 +134,7 @@ static bool take_array(struct scan *s) {
     return take(s, ']');
 }
 
-/* The feature of that name; keys mostly come in the same order, so the one after the last is tried first. -1: none. */
+/* The feature of that name; keys are mostly in the same order, so the one after the last is tried first. -1: none. */
 static int32_t feature_of(const struct schema_preprocessing *pre, const char *name, size_t size, int32_t guess) {
     for (int32_t k = 0; k < pre->features_count; k++) {
         int32_t i = (guess + k) % pre->features_count;
@@ -153,7 +153,7 @@ static bool take_object(struct scan *s) {
     s->at++;
     for (int32_t i = 0; i < pre->features_count; i++) s->p->cells[i].kind = SCHEMA_VALUE_MISSING;
     if (pre->features_count > 64) return false;
-    if (take(s, '}')) return false; /* empty: the other reader says so */
+    if (take(s, '}')) return false; /* empty: the other reader reports it */
     do {
         if (!take_string(s, &name, &size) || !take(s, ':')) return false;
         int32_t i = feature_of(pre, name, size, guess);
@@ -181,7 +181,7 @@ int schema_instances_scan(struct schema_predictor *p, const char *body, size_t s
     const char *name;
     size_t name_size;
     bool tensor_only = p->preprocessing->features_count == 1 && p->preprocessing->features[0].type == SCHEMA_TENSOR;
-    for (int32_t i = 0; i < p->preprocessing->features_count; i++) /* what is refused is told with its place */
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) /* the error names the place */
         if (p->preprocessing->features[i].options.missing == SCHEMA_MISSING_ERROR ||
             p->preprocessing->features[i].options.unseen == SCHEMA_UNSEEN_ERROR)
             return -1;

@@ -54,15 +54,15 @@ static int read_weights(struct schema_model *model, const struct schema_tensor *
     int32_t count = 0, failed = 0;
     const struct bp_network *network = model->training->network;
     model->weights = bp_reals_new(network->weights_count);
-    struct schema_tensor *wanted = model->weights ? list_tensors(network, model->weights, &count) : NULL;
-    if (!wanted) return bp_error_memory(error, "no memory for the weights");
+    struct schema_tensor *expected = model->weights ? list_tensors(network, model->weights, &count) : NULL;
+    if (!expected) return bp_error_memory(error, "no memory for the weights");
     for (int32_t i = 0; i < count && !failed; i++) {
-        const struct schema_tensor *t = schema_safetensors_find(held, held_count, wanted[i].name);
-        if (!t || t->dtype != SCHEMA_F32 || t->bytes != wanted[i].bytes)
-            failed = bp_error_set(error, "", "the model file has no fitting tensor \"%s\"", wanted[i].name);
-        else memcpy((char *)model->weights + ((const char *)wanted[i].data - (const char *)model->weights), t->data, t->bytes);
+        const struct schema_tensor *t = schema_safetensors_find(held, held_count, expected[i].name);
+        if (!t || t->dtype != SCHEMA_F32 || t->bytes != expected[i].bytes)
+            failed = bp_error_set(error, "", "the model file has no tensor of that shape: \"%s\"", expected[i].name);
+        else memcpy((char *)model->weights + ((const char *)expected[i].data - (const char *)model->weights), t->data, t->bytes);
     }
-    free(wanted);
+    free(expected);
     return failed;
 }
 
@@ -74,7 +74,7 @@ static char *json_string_of(const char *bytes) {
     return NULL;
 }
 
-/* An output of several numbers is told by their columns, the others by their own names. */
+/* An output of several numbers is named by their columns, the others by their own names. */
 static const char *shown_name(const struct schema_preprocessing *p, int32_t k) {
     for (int32_t o = 0; o < p->outputs_count; o++)
         if (k >= p->outputs[o].first && k < p->outputs[o].first + p->outputs[o].count && p->outputs[o].count == 1 && p->outputs[o].name[0])
@@ -121,7 +121,7 @@ struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp
     const char *format = json_string_value(json_object_get(metadata, "format")), *text = json_string_value(json_object_get(metadata, "document"));
     bool good = model && format && text && strcmp(format, model_format) == 0;
     if (!model) bp_error_memory(error, "out of memory for the model");
-    else if (!good) bp_error_set(error, "", "this tensor file is not a model of backpropd (%s)", format ? format : "it has no format note");
+    else if (!good) bp_error_set(error, "", "this tensor file is not a model of backpropd (%s)", format ? format : "it has no format entry");
     if (good)
         good =
             (model->document = schema_json_load(text, strlen(text), 0, NULL)) && (model->training = schema_training_decode(model->document, error));

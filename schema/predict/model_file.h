@@ -27,7 +27,7 @@ void schema_model_free(struct schema_model *model);
 /* Bytes it holds in memory, roughly. */
 size_t schema_model_bytes(const struct schema_model *model);
 
-/* Writes a checkpoint into fd (an empty file) and fsyncs it. notes: an object kept with it. */
+/* Writes a checkpoint into fd (an empty file) and fsyncs it. notes: an object stored with it. */
 int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const json_t *notes, struct bp_error *error);
 /* Reads a checkpoint from memory: state's buffers point into bytes, which must be writable-lived as long as state is used. *notes is the caller's. */
 int schema_checkpoint_read(const void *bytes, size_t size, struct bp_trainer_state *state, json_t **notes, struct bp_error *error);

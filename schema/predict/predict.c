@@ -167,7 +167,7 @@ static void write_value(struct schema_predictor *p, double y, double std, double
     schema_text_add(p->out, text, (size_t)size);
 }
 
-/* What a loss of several outputs tells of a value: {"0.1":12.5,"0.9":20}, in the target's own unit; and, where all of that are values, in order. */
+/* Further values of a loss with several outputs: {"0.1":12.5,"0.9":20}, in the target's own unit; and, where all of that are values, in order. */
 static void write_details(struct schema_predictor *p, int32_t o, const struct schema_target *target, const float *y) {
     const struct bp_loss_ops *loss = output_of(p, o)->loss;
     const struct bp_value *values = output_of(p, o)->values;
@@ -192,7 +192,7 @@ static void write_details(struct schema_predictor *p, int32_t o, const struct sc
     schema_text_string(p->out, "}");
 }
 
-/* The probabilities, or scores, of all classes, by the numbers of an output: one number stands for two classes. */
+/* The probabilities, or scores, of all classes, by the numbers of an output: one number represents two classes. */
 static const float *shares_of(const float *y, int32_t width, bool scores, float pair[2]) {
     pair[0] = scores ? -y[0] : 1 - y[0];
     pair[1] = y[0];
@@ -287,7 +287,7 @@ static void write_classes(struct schema_predictor *p, int32_t o, const struct sc
     schema_text_string(p->out, "}");
 }
 
-/* The point prediction, as the network says it. */
+/* The point prediction, as the network returns it. */
 static double point_of(const struct schema_predictor *p, int32_t o, const float *y) {
     const struct bp_output *output = output_of(p, o);
     return (double)y[bp_loss_point(output->loss, output->values)];
@@ -423,7 +423,7 @@ int schema_predict_body(struct schema_predictor *p, const char *body, size_t siz
     schema_text_string(out, "\"predictions\":[");
     bool good = schema_instances_scan(p, body, size, rows_max) == 0;
     if (good) schema_predictor_flush(p);
-    if (!good || p->not_finite >= 0) { /* the other reader says what is wrong, and where */
+    if (!good || p->not_finite >= 0) { /* the other reader reports the error and its place */
         out->size = start;
         schema_predictor_reset(p, out);
         schema_text_string(out, "\"predictions\":[");
@@ -434,7 +434,7 @@ int schema_predict_body(struct schema_predictor *p, const char *body, size_t siz
     if (!out->failed) return 0;
     if (schema_memory_failed()) return schema_problem_no_memory(problems);
     problems->too_large = true;
-    return schema_problem_add(problems, "/instances", "the answer would be larger than %zu bytes; send fewer instances at a time", out->limit);
+    return schema_problem_add(problems, "/instances", "the response would be larger than %zu bytes; send fewer instances per request", out->limit);
 }
 
 /* ---- rows of a dataset ------------------------------------------------------------------------------------------------------------ */

@@ -39,11 +39,9 @@ int32_t schema_predictor_unusable(const struct schema_predictor *p, float *const
 const char *schema_predictor_why(const struct schema_predictor *p, int32_t i, double value, char text[static 300]) {
     const struct schema_feature *f = &p->preprocessing->features[i];
     if (p->indices[i])
-        snprintf(text, 300, "column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d", f->name, value,
+        snprintf(text, 300, "column \"%.60s\" holds %.9g, but an embedding reads it and accepts integers from 0 to %d", f->name, value,
                  p->indices[i] - 1);
-    else
-        snprintf(text, 300, "column \"%.60s\" holds %.9g, which is too far from the training rows to be computed with (float32): correct the value",
-                 f->name, value);
+    else snprintf(text, 300, "column \"%.60s\" holds %.9g, which is too far from the training rows for float32; correct the value", f->name, value);
     return text;
 }
 
@@ -102,7 +100,7 @@ bool schema_predictor_finite(struct schema_predictor *p, int32_t row) {
 }
 
 const char *schema_predictor_not_finite(const struct schema_predictor *p, char text[static 300]) {
-    if (p->suspect < 0) snprintf(text, 300, "the prediction is not a finite number: the model may have diverged; train it anew");
+    if (p->suspect < 0) snprintf(text, 300, "the prediction is not a finite number: the model may have diverged; train it again");
     else
         snprintf(text, 300, "the prediction is not a finite number; the value in column \"%.60s\" is the one farthest from the training rows",
                  p->preprocessing->features[p->suspect].name);
@@ -132,20 +130,20 @@ void schema_predictor_count(struct schema_predictor *p) {
     p->counted++;
 }
 
-/* What became of missing values. */
-static const char *fate_of(const struct schema_predictor *p, int32_t i) {
+/* What replaces missing values. */
+static const char *replacement_of(const struct schema_predictor *p, int32_t i) {
     const struct schema_feature *f = &p->preprocessing->features[i];
-    if (p->indices[i] && f->type != SCHEMA_CATEGORICAL && f->type != SCHEMA_TEXT) return "taken as the index 0";
+    if (p->indices[i] && f->type != SCHEMA_CATEGORICAL && f->type != SCHEMA_TEXT) return "the index 0 is used";
     switch (f->type) {
-    case SCHEMA_CATEGORICAL: return "taken as unseen";
-    case SCHEMA_TENSOR: return "taken as average";
-    case SCHEMA_TEXT: return "taken as a text without words";
+    case SCHEMA_CATEGORICAL: return "it is treated as an unknown category";
+    case SCHEMA_TENSOR: return "the mean is used";
+    case SCHEMA_TEXT: return "a text without words is used";
     default: break;
     }
-    if (f->indicator) return "taken as missing";
-    if (f->options.missing == SCHEMA_MISSING_MEDIAN) return "replaced by the median";
-    if (f->options.missing == SCHEMA_MISSING_CONSTANT) return "replaced by the constant that the job names";
-    return "replaced by the mean";
+    if (f->indicator) return "the missing-value indicator is used";
+    if (f->options.missing == SCHEMA_MISSING_MEDIAN) return "the median is used";
+    if (f->options.missing == SCHEMA_MISSING_CONSTANT) return "the constant of the job is used";
+    return "the mean is used";
 }
 
 /* A value of a number or a time. */
@@ -186,14 +184,15 @@ static bool warning_of(const struct schema_predictor *p, int32_t i, int kind, ch
     if (n == 0) return false;
     if (kind == FAR) far_warning(p, i, text, size);
     else if (kind != UNSEEN)
-        snprintf(text, size, "column \"%.60s\": %lld of %lld %s and were %s", f->name, n, rows,
-                 kind == MISSING ? "values are missing" : "tensors lack some of their numbers, which are missing", fate_of(p, i));
+        snprintf(text, size, "column \"%.60s\": %lld of %lld %s: %s", f->name, n, rows,
+                 kind == MISSING ? "values missing" : "tensors have missing numbers", replacement_of(p, i));
     else if (f->constant)
         snprintf(text, size,
                  "column \"%.60s\" was always \"%.60s\" in the training rows and has no influence: %lld of %lld values differ (the first: \"%s\")",
                  f->name, f->categories[0], n, rows, p->unseen_first[i]);
     else
-        snprintf(text, size, "column \"%.60s\": %lld of %lld values were not in the training rows (the first: \"%s\") and went to the unseen bucket",
+        snprintf(text, size,
+                 "column \"%.60s\": %lld of %lld values were not in the training rows (the first: \"%s\"): they are treated as an unknown category",
                  f->name, n, rows, p->unseen_first[i]);
     return true;
 }

@@ -14,10 +14,10 @@ struct schema_predictor {
     double *thresholds;                                  /* as those of the preprocessing, for this call */
     int64_t input_sizes[BP_INPUTS_MAX];
     struct schema_feature_value *cells; /* (features_count) of the row being read */
-    float *tensors;                     /* room for the tensor cells of a row */
-    size_t *tensor_at;                  /* where each tensor feature's room starts */
+    float *tensors;                     /* space for the tensor cells of a row */
+    size_t *tensor_at;                  /* where each tensor feature's space starts */
     int32_t filled;                     /* rows waiting in the workspace */
-    int64_t rows;                       /* rows seen in this call */
+    int64_t rows;                       /* rows processed in this call */
     struct schema_text *out;
     bool strict;                 /* of this request: a key that resembles a missing feature is refused */
     schema_predict_allow *allow; /* NULL: no bound */
@@ -60,7 +60,7 @@ const char *schema_predictor_why(const struct schema_predictor *p, int32_t featu
 /* Whether the outputs of that row of the workspace are finite; else remembers it as not_finite, with its suspect. */
 bool schema_predictor_finite(struct schema_predictor *p, int32_t row);
 void schema_predictor_spoil(struct schema_predictor *p, int32_t row);
-/* What is said of the row not_finite. Returns text. */
+/* The message about the row not_finite. Returns text. */
 const char *schema_predictor_not_finite(const struct schema_predictor *p, char text[static 300]);
 /* The cells of a usable row are counted for the warnings. */
 void schema_predictor_count(struct schema_predictor *p);

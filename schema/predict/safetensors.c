@@ -76,7 +76,7 @@ static int read_tensor(const char *name, const json_t *json, const char *data, s
     int32_t kind = 0;
     while (dtype && kind < 2 && strcmp(dtype, dtype_names[kind]) != 0) kind++;
     if (!dtype || kind == 2 || strlen(name) >= sizeof out->name || json_array_size(shape) > BP_RANK_MAX || json_array_size(offsets) != 2)
-        return bp_error_set(error, "", "tensor \"%.60s\" has a type, shape or offsets that this program does not read", name);
+        return bp_error_set(error, "", "tensor \"%.60s\" has an unsupported type, shape or offsets", name);
     uint64_t bytes = dtype_sizes[kind];
     for (size_t k = 0; k < json_array_size(shape); k++) {
         json_int_t dim = json_integer_value(json_array_get(shape, k));
@@ -101,7 +101,7 @@ int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor
     uint64_t length = 0;
     if (size < 8) return bp_error_set(error, "", "this is not a tensor file: only %zu bytes", size);
     for (int i = 7; i >= 0; i--) length = length << 8 | b[i];
-    if (length > HEADER_MAX || length > size - 8) return bp_error_set(error, "", "this is not a tensor file, or it is cut short");
+    if (length > HEADER_MAX || length > size - 8) return bp_error_set(error, "", "this is not a tensor file, or it is truncated");
     json_error_t where;
     json_t *json = schema_json_load((const char *)b + 8, (size_t)length, JSON_REJECT_DUPLICATES, &where);
     if (!json_is_object(json) || json_object_size(json) > TENSORS_MAX) {

@@ -2,8 +2,9 @@
  * to s_c, and the mean p of all training rows: (s_c + m p) / (n_c + m), m being `smoothing`. Of a class target the mean is the share of each class
  * (of the second alone where there are two); of a number it is in its own unit. What is missing, rare or unseen is one more category.
  *
- * A training row that saw a mean in which its own target counts would learn to read the answer off it. So training rows are divided into SCHEMA_FOLDS
- * by their number, and each sees the means of the others' rows. Those tables follow from the data and are not kept. */
+ * A training row that saw a mean in which its own target counts would learn to read the answer off it. So training rows are divided into
+ * SCHEMA_TARGET_ENCODING_FOLDS by their number, and each uses the means of the other folds' rows. Those tables follow from the data and are not
+ * stored. */
 #include "schema/preprocessing/preprocessing.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@ int32_t schema_means_fold(int64_t row) {
     uint64_t z = ((uint64_t)row + 1) * UINT64_C(0x9E3779B97F4A7C15); /* the finalizer of splitmix64 */
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (int32_t)((z ^ (z >> 31)) % SCHEMA_FOLDS);
+    return (int32_t)((z ^ (z >> 31)) % SCHEMA_TARGET_ENCODING_FOLDS);
 }
 
 static bool encoded(const struct schema_feature *f) {
@@ -31,13 +32,13 @@ static int32_t width_of(const struct schema_target *t) {
 /* Per fold and category: how many rows, and the sums of each number. */
 struct tally {
     int32_t categories, width; /* categories: with the one for the rest */
-    double *rows;              /* (SCHEMA_FOLDS, categories) */
-    double *sums;              /* (SCHEMA_FOLDS, categories, width) */
+    double *rows;              /* (SCHEMA_TARGET_ENCODING_FOLDS, categories) */
+    double *sums;              /* (SCHEMA_TARGET_ENCODING_FOLDS, categories, width) */
 };
 
 static bool tally_open(struct tally *t, const struct schema_feature *f) {
     *t = (struct tally){.categories = f->categories_count + 1, .width = f->means_width};
-    const size_t cells = (size_t)SCHEMA_FOLDS * (size_t)t->categories;
+    const size_t cells = (size_t)SCHEMA_TARGET_ENCODING_FOLDS * (size_t)t->categories;
     t->rows = calloc(cells, sizeof *t->rows);
     t->sums = calloc(cells * (size_t)t->width, sizeof *t->sums);
     return t->rows && t->sums;
@@ -93,7 +94,7 @@ static void means_without(const struct tally *t, double smoothing, int32_t fold,
         for (int pass = 0; pass < 2; pass++) /* the mean of all first */
             for (size_t c = 0; c < categories; c++) {
                 double sum = 0, rows = 0;
-                for (int32_t k = 0; k < SCHEMA_FOLDS; k++) {
+                for (int32_t k = 0; k < SCHEMA_TARGET_ENCODING_FOLDS; k++) {
                     const size_t cell = (size_t)k * categories + c;
                     if (k == fold) continue;
                     sum += t->sums[cell * width + w];
@@ -109,7 +110,7 @@ static void means_without(const struct tally *t, double smoothing, int32_t fold,
 /* Mean and deviation of what the training rows see. */
 static void fit_scale(struct schema_feature *f, const struct tally *t, double *means) {
     struct schema_moments m = {0};
-    for (int32_t fold = 0; fold < SCHEMA_FOLDS; fold++) {
+    for (int32_t fold = 0; fold < SCHEMA_TARGET_ENCODING_FOLDS; fold++) {
         means_without(t, f->options.smoothing, fold, means);
         for (int32_t c = 0; c < t->categories; c++)
             for (double k = 0; k < t->rows[(size_t)fold * (size_t)t->categories + (size_t)c]; k++)
@@ -125,10 +126,9 @@ static int fit_feature(struct schema_feature *f, int32_t i, const struct schema_
     if (f->means_width == 0)
         return bp_error_set(error, "/columns", "column \"%.60s\": encode \"target\" needs a class or a number as the target, not a tensor", f->name);
     const int64_t size = ((int64_t)f->categories_count + 1) * f->means_width;
-    if (size * SCHEMA_FOLDS > TABLE_MAX)
-        return bp_error_set(error, "/columns",
-                            "column \"%.60s\": encode \"target\" would make %lld means (%d categories, %d numbers each), more than %d", f->name,
-                            (long long)size, f->categories_count, f->means_width, TABLE_MAX / SCHEMA_FOLDS);
+    if (size * SCHEMA_TARGET_ENCODING_FOLDS > TABLE_MAX)
+        return bp_error_set(error, "/columns", "column \"%.60s\": encode \"target\" needs %lld means (%d categories, %d numbers each), more than %d",
+                            f->name, (long long)size, f->categories_count, f->means_width, TABLE_MAX / SCHEMA_TARGET_ENCODING_FOLDS);
     f->means = calloc((size_t)size, sizeof *f->means);
     const bool memory = f->means && tally_open(&tally, f);
     if (memory) {
@@ -160,11 +160,11 @@ int schema_view_leave_folds_out(struct schema_view *view, const int64_t *rows, i
         if (!encoded(f) || !view->categories[i]) continue;
         const size_t size = ((size_t)f->categories_count + 1) * (size_t)f->means_width;
         if (!view->folds) view->folds = calloc((size_t)p->features_count + 1, sizeof *view->folds);
-        if (view->folds && !view->folds[i]) view->folds[i] = malloc(SCHEMA_FOLDS * size * sizeof **view->folds);
+        if (view->folds && !view->folds[i]) view->folds[i] = malloc(SCHEMA_TARGET_ENCODING_FOLDS * size * sizeof **view->folds);
         const bool memory = view->folds && view->folds[i] && tally_open(&tally, f);
         if (memory) {
             count_rows(&tally, view, i, rows, n);
-            for (int32_t fold = 0; fold < SCHEMA_FOLDS; fold++)
+            for (int32_t fold = 0; fold < SCHEMA_TARGET_ENCODING_FOLDS; fold++)
                 means_without(&tally, f->options.smoothing, fold, view->folds[i] + (size_t)fold * size);
         }
         tally_close(&tally);

@@ -1,5 +1,5 @@
 /* moments.c - means and deviations that are right whatever the size of the numbers: squares of deviations from the mean of each block,
- * blocks joined in long double by Chan, Golub and LeVeque's formula (1983). And without what lies absurdly far out. */
+ * blocks joined in long double by Chan, Golub and LeVeque's formula (1983). And without extreme outliers. */
 #include "schema/preprocessing/preprocessing.h"
 
 #include <float.h>
@@ -108,7 +108,7 @@ int schema_moments_check(const struct schema_moments *m, const char *pointer, co
     const double least = 1e-300;
     if (m->n > 0 && !isfinite(m->max - m->min))
         return bp_error_set(error, pointer,
-                            "column \"%.60s\" ranges from %.6g to %.6g in the training rows, which is wider than double precision holds; divide its "
+                            "column \"%.60s\" ranges from %.6g to %.6g in the training rows, which exceeds the range of double precision; divide its "
                             "numbers, or leave it out",
                             name, m->min, m->max);
     if (m->n > 0 && m->max > m->min && deviation(m) < least)
@@ -119,7 +119,7 @@ int schema_moments_check(const struct schema_moments *m, const char *pointer, co
     return 0;
 }
 
-/* ---- what lies absurdly far out ------------------------------------------------------------------------------------------- */
+/* ---- extreme outliers ------------------------------------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;

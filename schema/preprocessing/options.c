@@ -1,4 +1,4 @@
-/* options.c - what a job may ask of a column, as JSON: read from a request, told back, kept in the model. */
+/* options.c - column options of a job, as JSON: read from a request, returned in responses, stored in the model. */
 #include "schema/json/values.h"
 #include "schema/preprocessing/preprocessing.h"
 #include "schema/text/datetime.h"
@@ -53,7 +53,7 @@ static void check(const struct schema_column *c, const struct schema_column_opti
     char place[512];
     if (!suits(c, o))
         schema_problem_add(problems, schema_pointer(pointer, "missing", place, sizeof place),
-                           "missing \"%s\" does not suit column \"%.60s\", which is %s", missing_names[o->missing], c->name,
+                           "missing \"%s\" does not apply to column \"%.60s\", which is %s", missing_names[o->missing], c->name,
                            schema_type_name(c->type));
     const bool of_tensors = o->scale == SCHEMA_SCALE_NONE || o->scale == SCHEMA_SCALE_GLOBAL;
     if (o->scale != SCHEMA_SCALE_STANDARD && (c->type == SCHEMA_TENSOR ? !of_tensors : c->type != SCHEMA_NUMERIC || o->scale == SCHEMA_SCALE_GLOBAL))
@@ -74,7 +74,7 @@ static void check(const struct schema_column *c, const struct schema_column_opti
                            schema_type_name(c->type));
     if (o->missing == SCHEMA_MISSING_ERROR && c->missing > 0)
         schema_problem_add(problems, schema_pointer(pointer, "missing", place, sizeof place),
-                           "column \"%.60s\" has %lld missing cells, and missing is \"error\"; say \"drop\" to leave their rows out", c->name,
+                           "column \"%.60s\" has %lld missing cells, and missing is \"error\"; use \"drop\" to leave out those rows", c->name,
                            (long long)c->missing);
 }
 
@@ -112,7 +112,7 @@ static void numbers_of(const json_t *json, const struct schema_column *c, struct
     o->smoothing = smoothing;
 }
 
-/* What standardised values are clipped towards: 0 says not at all. */
+/* The limit of standardised values; 0: no clipping. */
 static void clip_of(const json_t *json, struct schema_column_options *o, const char *pointer, struct schema_problems *problems) {
     char place[512], got[80];
     const json_t *clip = json_object_get(json, "clip");
@@ -120,7 +120,7 @@ static void clip_of(const json_t *json, struct schema_column_options *o, const c
     const double number = json_number_value(clip);
     if (!json_is_number(clip) || !(number == 0 || number >= 1) || number > 1e6)
         schema_problem_add(problems, schema_pointer(pointer, "clip", place, sizeof place),
-                           "clip is a number of deviations from 1 to 1e6, or 0 for none, got %s", schema_json_text(clip, got, sizeof got));
+                           "clip must be a number of deviations from 1 to 1e6, or 0 for none, got %s", schema_json_text(clip, got, sizeof got));
     else o->clip = number == 0 ? -1 : number;
 }
 
@@ -141,7 +141,7 @@ static void parts_of(const json_t *json, const struct schema_column *c, struct s
         else o->parts |= 1u << SCHEMA_PARTS;
     }
     if (o->parts && !(o->parts >> SCHEMA_PARTS)) return;
-    schema_problem_add(problems, place, "parts is a list of some of time, year, month, week, day, hour, got %s",
+    schema_problem_add(problems, place, "parts must be a list of time, year, month, week, day or hour, got %s",
                        schema_json_text(list, got, sizeof got));
 }
 
@@ -155,16 +155,16 @@ int schema_column_options_decode(const json_t *json, const char *pointer, const 
     struct bp_value none[1];
     *options = (struct schema_column_options){0};
     if (!json_is_object(json))
-        return schema_problem_add(problems, pointer, "what a column asks for is an object like {\"missing\":\"median\",\"scale\":\"robust\"}, got %s",
+        return schema_problem_add(problems, pointer, "column options must be an object like {\"missing\":\"median\",\"scale\":\"robust\"}, got %s",
                                   schema_json_text(json, got, sizeof got));
     schema_values_decode(json, pointer, &entry, &(struct schema_names){.list = known}, none, problems);
     const json_t *missing = json_object_get(json, "missing");
-    if (json_is_number(missing)) { /* a number stands for itself */
+    if (json_is_number(missing)) { /* a number is its own value */
         options->missing = SCHEMA_MISSING_CONSTANT;
         options->constant = json_number_value(missing);
     } else {
         const int found = member(json, "missing", missing_names, SCHEMA_MISSING_AUTO, pointer, problems);
-        if (found == SCHEMA_MISSING_CONSTANT) schema_problem_add(problems, pointer, "for a constant say the number itself: {\"missing\":0}");
+        if (found == SCHEMA_MISSING_CONSTANT) schema_problem_add(problems, pointer, "for a constant give the number itself: {\"missing\":0}");
         else if (found >= 0) options->missing = (enum schema_missing)found;
     }
     const int scale = member(json, "scale", scale_names, SCHEMA_SCALE_STANDARD, pointer, problems);
@@ -196,7 +196,7 @@ static void text_options_encode(const struct schema_column_options *o, json_t *j
     if (o->missing != SCHEMA_MISSING_AUTO) json_object_set_new(json, "missing", json_string(missing_names[o->missing]));
 }
 
-/* How the feature is scaled in fact: what an embedding reads is taken as it is. */
+/* The effective scale of the feature: an embedding's input is not scaled. */
 static const char *scale_name(const struct schema_feature *f) {
     const bool as_is =
         f->type == SCHEMA_TENSOR ? f->channels_count == 0 : f->mean == 0 && f->std == 1 && f->clip == 0 && f->options.scale == SCHEMA_SCALE_STANDARD;
@@ -320,7 +320,7 @@ int schema_feature_options_decode(const json_t *json, struct schema_feature *f) 
     const int unseen = find_name(unseen_names, json_string_value(json_object_get(json, "unseen")));
     const json_t *fill = json_object_get(json, "fill"), *knots = json_object_get(json, "knots");
     if (policy >= 0) o->missing = (enum schema_missing)policy;
-    if (policy == SCHEMA_MISSING_MEAN) o->missing = SCHEMA_MISSING_AUTO; /* the default where nothing was missing says the same */
+    if (policy == SCHEMA_MISSING_MEAN) o->missing = SCHEMA_MISSING_AUTO; /* the default without missing values is the same */
     if (scale >= 0) o->scale = scale == SCHEMA_SCALE_NONE ? SCHEMA_SCALE_STANDARD : (enum schema_scale)scale; /* mean 0 and std 1 are there */
     const json_t *clip = json_object_get(json, "clip"), *min = json_object_get(json, "min"), *max = json_object_get(json, "max");
     f->clip = json_number_value(clip); /* none in models of before */

@@ -90,7 +90,7 @@ static int lay_out(struct schema_preprocessing *p, struct bp_error *error) {
         f->offset = (int32_t)width;
         width += f->width;
         if (width > WIDTH_MAX)
-            return bp_error_set(error, "/features", "the features make more than %d inputs; leave out columns with many categories", WIDTH_MAX);
+            return bp_error_set(error, "/features", "the features give more than %d inputs; leave out columns with many categories", WIDTH_MAX);
     }
     if (tensors + (width > 0) > BP_INPUTS_MAX) return bp_error_set(error, "/features", "more than %d tensor columns as features", BP_INPUTS_MAX - 1);
     p->width = (int32_t)width;
@@ -104,7 +104,7 @@ static int lay_out(struct schema_preprocessing *p, struct bp_error *error) {
         struct schema_feature *f = &p->features[i];
         if (!schema_feature_apart(f)) continue;
         if (strlen(f->name) >= BP_NAME_MAX)
-            return bp_error_set(error, "/features", "the column \"%.80s\" has a name of more than %d bytes: it cannot be an input", f->name,
+            return bp_error_set(error, "/features", "the column \"%.80s\" has a name of more than %d bytes, so it cannot be an input", f->name,
                                 BP_NAME_MAX - 1);
         f->offset = p->inputs_count;
         struct bp_input *in = &p->inputs[p->inputs_count++];
@@ -121,14 +121,14 @@ void schema_fit_release(const struct schema_fit *fit, int64_t read) {
     if (fit->sparing && read % 8192 == 0) schema_dataset_release(fit->dataset);
 }
 
-/* Forgets all but the most frequent: the options say how many are kept. */
+/* Drops all but the most frequent: the options give the number. */
 static void keep_frequent(struct schema_feature *f, int64_t *seen, int32_t count) {
     int32_t there = 0;
     if (!f->options.categories_max) f->options.categories_max = SCHEMA_CATEGORIES_MAX;
     for (int32_t k = 0; k < count; k++) there += seen[k] > 0;
     if (there <= f->options.categories_max) return;
     int32_t *order = schema_by_frequency(seen, sizeof *seen, count);
-    if (!order) return; /* what follows tells that there are too many */
+    if (!order) return; /* the next check reports that there are too many */
     for (int32_t k = f->options.categories_max; k < count; k++) seen[order[k]] = 0;
     f->left_out = there - f->options.categories_max;
     free(order);
@@ -159,7 +159,7 @@ static int fit_categories(struct schema_feature *f, const struct schema_dataset 
     if (!placed) return bp_error_memory(error, "out of memory");
     if (f->categories_count > CATEGORIES_MAX)
         return bp_error_set(error, "/features",
-                            "column \"%.80s\" has %d different values in the training rows, more than %d: leave it out of features", c->name,
+                            "column \"%.80s\" has %d distinct values in the training rows, more than %d; leave it out of features", c->name,
                             f->categories_count, CATEGORIES_MAX);
     return schema_feature_hash(f);
 }
@@ -193,7 +193,7 @@ static int fit_feature(struct schema_preprocessing *p, struct schema_feature *f,
 
 enum { TOGETHER = 8, SOME = 512 };
 
-/* Moments of up to TOGETHER columns over the training rows, which lie in the file side by side. */
+/* Moments of up to TOGETHER columns over the training rows, which are adjacent in the file. */
 static void moments_of(const struct schema_fit *fit, const int32_t *columns, int32_t count, struct schema_moments *m) {
     double values[SOME];
     for (int64_t first = 0; first < fit->n; first += SOME) {
@@ -215,7 +215,7 @@ struct training_column {
 static void read_column(const void *context, const int64_t *places, int64_t n, double *out) {
     const struct training_column *from = context;
     int64_t rows[SOME];
-    const int64_t most = n > 0 && places[n - 1] - places[0] > 2 * n ? 64 : SOME; /* far apart: each touches pages of its own */
+    const int64_t most = n > 0 && places[n - 1] - places[0] > 2 * n ? 64 : SOME; /* far apart: each touches different pages */
     for (int64_t first = 0; first < n; first += most) {
         const int64_t some = n - first < most ? n - first : most;
         for (int64_t i = 0; i < some; i++) rows[i] = from->fit->rows[places[first + i]];

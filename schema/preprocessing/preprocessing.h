@@ -10,14 +10,14 @@
  *   categorical  one-hot over the categories of the training rows, and a last bucket for unseen, rare and missing ones
  *   datetime     seconds as a number; sine and cosine of its place in the year, in the week, and in the day where training rows have a time of day
  *   text         a bag of words: a number for each word of the vocabulary, which are those in most training rows
- * Each tensor column is an input of its own name: (v - mean) / std of its channel, the last axis, so that each number of a vector has its own (lists
- * of different lengths are steps of one thing and have one); missing numbers become 0, which is the mean. Where a masking layer reads the tensor, its
- * mask_value is compared with the numbers as they were given: such steps are padding, and enter no mean.
+ * Each tensor column is an input with its own name: (v - mean) / std of its channel, the last axis, so that each number of a vector has its own
+ * (lists of different lengths are steps of one thing and have one); missing numbers become 0, which is the mean. Where a masking layer reads the
+ * tensor, its mask_value is compared with the numbers as they were given: such steps are padding, and enter no mean.
  *
- * What is standardised is clipped smoothly beyond SCHEMA_CLIP / 2 deviations, towards SCHEMA_CLIP: one wild value cannot move a prediction far. A
+ * Standardised values are clipped smoothly beyond SCHEMA_CLIP / 2 deviations, towards SCHEMA_CLIP: one outlier cannot move a prediction far. A
  * handful of values that are absurdly far out does not enter mean and deviation either (schema_moments_trim). A column that was constant in training
  * stays that constant.
- * A job's `columns` may ask for another way of each: see struct schema_column_options. */
+ * A job's `columns` may override each: see struct schema_column_options. */
 #ifndef SCHEMA_PREPROCESSING_H
 #define SCHEMA_PREPROCESSING_H
 
@@ -53,11 +53,11 @@ enum schema_scale {
 };
 /* Of categories. ORDINAL: one number, the category's place in sorted order, standardised. EMBEDDING: an input of the column's name, of shape [1]: its
  * place from 1 on, 0 for unseen and missing ones. TARGET: the mean target of the training rows of that category, drawn towards that of all the more,
- * the fewer they are; what a training row sees is fitted without the rows of its fold (means.c). Of texts. BAG_OF_WORDS: (1 + ln count)
+ * the fewer they are; the encoding of a training row is fitted without the rows of its fold (means.c). Of texts. BAG_OF_WORDS: (1 + ln count)
  * idf of each word of the vocabulary, the whole scaled to length 1; idf = ln((1 + n) / (1 + rows with it)) + 1 (Manning, Raghavan, Schuetze,
  * Introduction to Information Retrieval, 6.4; the idf as scikit-learn smooths it). HASHED: the same without idf and vocabulary, words added or
  * subtracted in buckets by a hash (Weinberger et al. 2009). TOKENS: an input of the column's name, of shape [length]: the number of each word in
- * turn, from 2 on, 1 for one not in the vocabulary, 0 behind the last. */
+ * turn, from 2 on, 1 for one not in the vocabulary, 0 after the last. */
 enum schema_encode {
     SCHEMA_ENCODE_ONE_HOT,
     SCHEMA_ENCODE_ORDINAL,
@@ -69,7 +69,7 @@ enum schema_encode {
 };
 enum schema_unseen { SCHEMA_UNSEEN_BUCKET, SCHEMA_UNSEEN_IGNORE, SCHEMA_UNSEEN_ERROR };
 
-/* What a job asks of a column. Zeros are the defaults. */
+/* The options of a column in a job. Zeros are the defaults. */
 struct schema_column_options {
     enum schema_missing missing;
     double constant;
@@ -77,7 +77,7 @@ struct schema_column_options {
     double clip; /* in deviations; negative: none, 0: SCHEMA_CLIP where the scale has one */
     enum schema_encode encode;
     enum schema_unseen unseen;
-    int32_t categories_max; /* CATEGORICAL: so many of the most frequent are kept, the others go where the unseen go */
+    int32_t categories_max; /* CATEGORICAL: number of most frequent categories that get a code; the others are treated as unknown */
     int32_t vocabulary;     /* TEXT: words at most */
     int32_t length;         /* TEXT, TOKENS: of the sequence */
     int32_t buckets;        /* TEXT, HASHED */
@@ -103,12 +103,12 @@ struct schema_feature {
     double min, max;                 /* NUMERIC, BOOLEAN, DATETIME: of the training rows; infinite: not known (older models) */
     double clip;                     /* NUMERIC, DATETIME, TENSOR: what standardised values are clipped towards, 0: not at all */
     bool constant;                   /* the training rows have one value, and no missing cell: every value counts as that one */
-    struct schema_channel *channels; /* TENSOR: (channels_count), 0: taken as it is */
+    struct schema_channel *channels; /* TENSOR: (channels_count), 0: not scaled */
     int32_t channels_count;
     bool masked; /* TENSOR: a masking layer reads it: steps whose numbers all are mask_value, or missing, are padding */
     double mask_value;
     bool indicator;           /* NUMERIC, BOOLEAN: a number for "missing" follows */
-    int32_t categories_count; /* CATEGORICAL, as spelt in the data */
+    int32_t categories_count; /* CATEGORICAL, as written in the data */
     char **categories;        /* TEXT: the words of the vocabulary, most frequent first */
     int32_t *hash;            /* CATEGORICAL, TEXT: open-addressing table over them, normalised */
     uint32_t hash_size;
@@ -175,7 +175,7 @@ struct schema_feature_value {
     enum { SCHEMA_VALUE_MISSING, SCHEMA_VALUE_NUMBER, SCHEMA_VALUE_CATEGORY, SCHEMA_VALUE_TENSOR, SCHEMA_VALUE_TEXT } kind;
     double number;       /* NUMBER */
     int32_t category;    /* CATEGORY: index, or -1 for unseen */
-    const double *means; /* CATEGORY: what stands for it instead of the feature's means, or NULL */
+    const double *means; /* CATEGORY: replaces the feature's means, or NULL */
     const float *tensor; /* TENSOR: shape numbers, NaN: missing */
     bool holes;          /* TENSOR: some are missing, and not as the padding of a shorter sequence */
     const char *text;    /* TEXT: size bytes */
@@ -201,25 +201,25 @@ struct schema_fit {
     const char *sample_weight; /* column, or NULL */
     const int64_t *rows;
     int64_t n;
-    bool sparing; /* data larger than memory: pages are let go once they are read */
+    bool sparing; /* data larger than memory: pages are released after reading */
 };
 
-/* All targets become one output; the caller says otherwise where there are several. The result is the caller's; NULL with error set. */
+/* All targets become one output; the caller overrides this if there are several. The result is the caller's; NULL with error set. */
 struct schema_preprocessing *schema_preprocessing_fit(const struct schema_fit *fit, struct bp_error *error);
 void schema_preprocessing_free(struct schema_preprocessing *preprocessing);
 
-/* As it stands in the model, readable; reading it back gives the same bits. */
+/* Written to the model, readable; reading it back gives the same bits. */
 json_t *schema_preprocessing_encode(const struct schema_preprocessing *preprocessing);
 struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, struct bp_error *error);
 
 /* Transforms one row: cells[features_count] into inputs[0..inputs_count), each the start of that row's numbers. */
 void schema_transform(const struct schema_preprocessing *preprocessing, const struct schema_feature_value *cells, float *const *inputs);
-/* Whether the feature is an input of its own name: tensors, and categories for an embedding. */
+/* Whether the feature is an input with its own name: tensors, and categories for an embedding. */
 bool schema_feature_apart(const struct schema_feature *feature);
 /* Index of a category by its text (numbers normalised: "6.0" is "6"), -1 when it was not in the training rows. */
 int32_t schema_feature_category(const struct schema_feature *feature, const char *text, size_t size);
 
-/* ---- a dataset seen through a fitted preprocessing ---- */
+/* ---- a dataset through a fitted preprocessing ---- */
 /* Which column each feature is, and what its dictionary codes mean. */
 struct schema_view {
     const struct schema_preprocessing *preprocessing;
@@ -239,7 +239,7 @@ void schema_view_free(struct schema_view *view);
 /* From now on the view shows rows as training rows: their TARGET encodings are fitted on those of rows[0..n), the training rows, that are not of the
  * row's own fold. A pure function of its arguments. */
 int schema_view_leave_folds_out(struct schema_view *view, const int64_t *rows, int64_t n, struct bp_error *error);
-/* Inputs of rows[0..n): inputs[k] has room for those of all of them, one after the other. tensor: (tensor_size) room. */
+/* Inputs of rows[0..n): inputs[k] has space for all rows, one after the other. tensor: (tensor_size) space. */
 void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, float *tensor, float *const *inputs);
 /* Target k of rows[0..n) as the network wants it: class numbers, or standardised values; NaN when missing or not a known label. */
 void schema_view_targets(const struct schema_view *view, int32_t k, const int64_t *rows, int64_t n, double *out);
@@ -276,7 +276,7 @@ double schema_target_origin(const struct schema_target *target, int64_t j);
 /* Sets them for all numbers. */
 void schema_target_rescale(struct schema_target *target, double origin, double unit);
 
-/* {"missing":"median","scale":"robust"} of a column, to and from; encoding tells what differs from the defaults of its type. -1 with problems. */
+/* {"missing":"median","scale":"robust"} of a column, to and from; encoding writes what differs from the defaults of its type. -1 with problems. */
 int schema_column_options_decode(const json_t *json, const char *pointer, const struct schema_column *column, struct schema_column_options *options,
                                  struct schema_problems *problems);
 json_t *schema_column_options_encode(const struct schema_feature *feature);
@@ -296,17 +296,17 @@ bool schema_feature_far(const struct schema_feature *feature, double v);
 bool schema_tensor_far(const struct schema_feature *feature, const float *v, int64_t *at);
 /* Infinite where float32 does not hold it. */
 float schema_scale_float(double z);
-/* As it is from now on: no mean, no deviation, no clip. */
+/* Unscaled from now on: no mean, no deviation, no clip. */
 void schema_feature_unscaled(struct schema_feature *feature);
-/* NUMERIC and BOOLEAN: fitted on values[0..n), which are sorted here; NaN stands for missing. */
+/* NUMERIC and BOOLEAN: fitted on values[0..n), which are sorted here; NaN means missing. */
 int schema_scale_fit(struct schema_feature *feature, double *values, int64_t n, struct bp_error *error);
 /* One number of the network's. */
 double schema_scale_apply(const struct schema_feature *feature, double v);
-/* NUMERIC, the same for n cells, NaN: missing; with the indicator behind each. Those of a cell go `stride` numbers behind those of the one before. */
+/* NUMERIC, the same for n cells, NaN: missing; followed by its indicator. Consecutive cells are `stride` numbers apart. */
 void schema_scale_many(const struct schema_feature *feature, const double *v, int32_t n, float *out, int64_t stride);
 /* What schema_transform does of a single cell. */
 void schema_transform_cell(const struct schema_preprocessing *p, int32_t feature, const struct schema_feature_value *cell, float *const *inputs);
-/* Of the feature of that options: as the job says, or the default. */
+/* Of the feature of that options: from the job, or the default. */
 enum schema_encode schema_feature_encode(const struct schema_feature *feature);
 /* The table that schema_feature_category looks into. */
 int schema_feature_hash(struct schema_feature *feature);
@@ -318,14 +318,14 @@ void schema_text_apply(const struct schema_preprocessing *p, const struct schema
 int schema_times_fit(struct schema_feature *feature, double *values, int64_t n, struct bp_error *error);
 int32_t schema_time_width(const struct schema_feature *feature);
 void schema_time_apply(const struct schema_feature *feature, const struct schema_feature_value *cell, float *out);
-/* means.c: TARGET, of all features that ask for it; the targets are fitted. */
+/* means.c: TARGET, of all features with that encoding; the targets are fitted. */
 int schema_means_fit(const struct schema_fit *fit, struct schema_preprocessing *p, struct bp_error *error);
-/* The fold of a row of the dataset, 0..SCHEMA_FOLDS-1. */
-enum { SCHEMA_FOLDS = 5 };
+/* The fold of a row of the dataset, 0..SCHEMA_TARGET_ENCODING_FOLDS-1. */
+enum { SCHEMA_TARGET_ENCODING_FOLDS = 5 };
 int32_t schema_means_fold(int64_t row);
 /* CATEGORICAL, ORDINAL or EMBEDDING: sorts the categories; for ORDINAL also the scale, over the training rows' counts. */
 int schema_places_fit(struct schema_feature *feature, const int64_t *counts);
-/* Members of a feature's JSON for what its options ask. */
+/* Members of a feature's JSON for its options. */
 void schema_feature_options_encode(const struct schema_feature *feature, json_t *json);
 int schema_feature_options_decode(const json_t *json, struct schema_feature *feature);
 /* What belongs to the categories, which are there: idf, means. */
@@ -343,9 +343,9 @@ void schema_moments_join(struct schema_moments *moments, const struct schema_mom
 void schema_moments_result(const struct schema_moments *moments, double *mean, double *std);
 /* Whether all values are one, but for the last bit. */
 bool schema_moments_constant(const struct schema_moments *moments);
-/* -1 when double precision cannot tell the values apart, or not hold how far apart they are. */
+/* -1 when double precision cannot distinguish the values, or their range overflows it. */
 int schema_moments_check(const struct schema_moments *moments, const char *pointer, const char *name, struct bp_error *error);
-/* Where the n numbers come from that moments are of: those at places[0..count), NaN: missing. */
+/* The source of the n numbers of the moments: those at places[0..count), NaN: missing. */
 struct schema_numbers {
     void (*read)(const void *context, const int64_t *places, int64_t count, double *out);
     const void *context;
@@ -366,7 +366,7 @@ struct schema_tensor_fit {
     bool global;
     bool masked; /* steps of mask_value are padding */
     double mask_value;
-    void (*hidden)(void *context, int64_t row, bool *steps); /* or: says which steps of a row are padding; NULL: none */
+    void (*hidden)(void *context, int64_t row, bool *steps); /* or: marks the padding steps of a row; NULL: none */
     void *context;
     bool *steps;
     /* out; channels is freed before */

@@ -1,5 +1,5 @@
-/* rows.c - rows of a dataset seen through a fitted preprocessing: inputs, targets, weights, and which rows can be learnt from. Some
- * rows at a time are read column by column, as they lie in the file; what becomes of a cell is schema_transform's business alone. */
+/* rows.c - rows of a dataset through a fitted preprocessing: inputs, targets, weights, and which rows are usable for training. Some
+ * rows at a time are read column by column, in file order; only schema_transform defines the encoding of a cell. */
 #include "schema/preprocessing/preprocessing.h"
 
 #include <math.h>
@@ -57,7 +57,7 @@ static void put_categories(const struct stretch *s, int32_t i) {
     }
 }
 
-/* Texts, or categories that lie as texts; the other way round where a column of texts has few rows. */
+/* Texts, or categories stored as texts; the reverse if a column of texts has few rows. */
 static void put_texts(const struct stretch *s, int32_t i) {
     const struct schema_view *view = s->view;
     const struct schema_column *c = &view->dataset->columns[view->columns[i]];
@@ -88,10 +88,10 @@ static void put_tensors(const struct stretch *s, int32_t i, float *room) {
 static void put_feature(const struct stretch *s, int32_t i, float *tensor) {
     const struct schema_view *view = s->view;
     const enum schema_type type = view->preprocessing->features[i].type,
-                           lies = view->columns[i] < 0 ? type : view->dataset->columns[view->columns[i]].type;
-    if (view->columns[i] < 0 || !schema_type_serves(lies, type))
+                           stored = view->columns[i] < 0 ? type : view->dataset->columns[view->columns[i]].type;
+    if (view->columns[i] < 0 || !schema_type_serves(stored, type))
         for (int32_t r = 0; r < s->n; r++) put(s, i, r, &(struct schema_feature_value){.kind = SCHEMA_VALUE_MISSING});
-    else if (type == SCHEMA_TEXT || lies == SCHEMA_TEXT) put_texts(s, i);
+    else if (type == SCHEMA_TEXT || stored == SCHEMA_TEXT) put_texts(s, i);
     else if (type == SCHEMA_CATEGORICAL) put_categories(s, i);
     else if (type == SCHEMA_TENSOR) put_tensors(s, i, tensor);
     else put_numbers(s, i);
@@ -111,7 +111,7 @@ void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32
 
 /* ---- targets and weights --------------------------------------------------------------------------------------------------- */
 
-/* Classes of numbers, in place. A label is a text: each number is spelt and looked up once, as long as it keeps its slot. */
+/* Classes of numbers, in place. A label is a text: each number is printed and looked up once, as long as it keeps its slot. */
 static void classify(const struct schema_target *target, int64_t n, double *numbers) {
     enum { SLOTS = 32 };
     struct {
@@ -168,7 +168,7 @@ void schema_view_weights(const struct schema_view *view, const int64_t *rows, in
         for (int64_t i = 0; i < n; i++) out[i] = 1;
 }
 
-/* ---- which rows can be learnt from ------------------------------------------------------------------------------------------- */
+/* ---- which rows are usable for training -- ----------------------------------------------------------------------------------------- */
 
 static int complete_tensor(const struct schema_view *view, int32_t k, const int64_t *rows, int32_t n, bool *out) {
     float *cell = malloc((size_t)schema_target_size(&view->preprocessing->targets[k]) * sizeof *cell);

@@ -134,10 +134,10 @@ int schema_scale_begin(struct schema_feature *f, const struct schema_moments *m,
     if (f->type == SCHEMA_BOOLEAN) f->std = 1;
     if (f->options.missing == SCHEMA_MISSING_CONSTANT) f->fill = f->options.constant;
     if (f->options.scale == SCHEMA_SCALE_NONE && m->n > 0 && fmax(fabs(m->min), fabs(m->max)) > (double)FLT_MAX)
-        return bp_error_set(error, "/features",
-                            "column \"%.60s\" ranges from %.6g to %.6g in the training rows, and its scale is \"none\": float32 does not hold that; "
-                            "leave scale out",
-                            f->name, m->min, m->max);
+        return bp_error_set(
+            error, "/features",
+            "column \"%.60s\" ranges from %.6g to %.6g in the training rows, and its scale is \"none\", which exceeds float32; leave scale out",
+            f->name, m->min, m->max);
     return schema_moments_check(m, "/features", f->name, error);
 }
 

@@ -65,7 +65,7 @@ static int take_census(struct census *c, const struct schema_fit *fit, int32_t c
     return 0;
 }
 
-/* A word that only one row has says nothing of others, unless there are few rows. */
+/* A word of only one row is not informative for others, unless there are few rows. */
 static int choose_words(struct schema_feature *f, const struct census *c) {
     const int64_t least = c->count >= FEW_ROWS ? 2 : 1;
     int32_t *order = schema_by_frequency(c->rows, sizeof *c->rows, c->words.count), n = 0;
@@ -105,7 +105,7 @@ int schema_texts_fit(struct schema_feature *f, const struct schema_fit *fit, int
     census_clear(&c);
     if (failed) return bp_error_memory(error, "no memory for the words of column \"%.60s\"", f->name);
     if (f->categories_count == 0)
-        return bp_error_set(error, "/features", "column \"%.60s\" has no words in the training rows that are there twice: leave it out of features",
+        return bp_error_set(error, "/features", "column \"%.60s\" has no word that occurs twice in the training rows; leave it out of features",
                             f->name);
     return 0;
 }

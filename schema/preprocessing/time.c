@@ -1,4 +1,4 @@
-/* time.c - what a network sees of dates and times: see enum schema_time_part. */
+/* time.c - encoding of dates and times for a network: see enum schema_time_part. */
 #include "schema/preprocessing/preprocessing.h"
 #include "schema/text/datetime.h"
 

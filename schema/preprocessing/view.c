@@ -1,4 +1,4 @@
-/* view.c - a dataset seen through a fitted preprocessing: which column is what. rows.c reads its rows. */
+/* view.c - a dataset through a fitted preprocessing: maps features to columns. rows.c reads its rows. */
 #include "schema/preprocessing/preprocessing.h"
 
 #include <math.h>
@@ -13,12 +13,12 @@ static int bind_feature(struct schema_view *view, int32_t i, bool strict, struct
     if (column < 0) return strict ? bp_error_set(error, "/features", "the dataset has no column \"%.80s\"", f->name) : 0;
     const struct schema_column *c = &view->dataset->columns[column];
     if (!schema_column_serves(c, view->dataset->rows, f->type))
-        return bp_error_set(error, "/features", "column \"%.80s\" is %s, the model wants %s", f->name, schema_type_name(c->type),
+        return bp_error_set(error, "/features", "column \"%.80s\" is %s, the model expects %s", f->name, schema_type_name(c->type),
                             schema_type_name(f->type));
     if (f->type == SCHEMA_TENSOR && c->type == SCHEMA_TENSOR) {
         char got[64], want[64];
         if (!bp_shape_equal(&c->shape, &f->shape))
-            return bp_error_set(error, "/features", "column \"%.80s\" has the shape %s, the model wants %s", f->name,
+            return bp_error_set(error, "/features", "column \"%.80s\" has the shape %s, the model expects %s", f->name,
                                 bp_shape_text(&c->shape, got, sizeof got), bp_shape_text(&f->shape, want, sizeof want));
         if ((size_t)bp_shape_size(&f->shape) > view->tensor_size) view->tensor_size = (size_t)bp_shape_size(&f->shape);
     }

@@ -32,7 +32,7 @@ static int32_t find_column(struct resolving *r, const char *name, const char *po
     return -1;
 }
 
-/* A text column whose values hardly ever repeat tells rows apart, not classes. */
+/* A text column whose values hardly ever repeat identifies rows, not classes. */
 static bool looks_like_an_id(const struct schema_dataset *d, const struct schema_column *c) {
     return c->type == SCHEMA_CATEGORICAL && c->categories_count > 50 && (int64_t)c->categories_count * 2 > d->rows - c->missing;
 }
@@ -46,11 +46,12 @@ static bool is_target(const struct resolving *r, int32_t column) {
 static void add_target(struct resolving *r, const json_t *json, const char *pointer) {
     char got[80];
     if (!json_is_string(json)) {
-        schema_problem_add(r->problems, pointer, "a target is the name of a column, got %s", schema_json_text(json, got, sizeof got));
+        schema_problem_add(r->problems, pointer, "a target must be the name of a column, got %s", schema_json_text(json, got, sizeof got));
         return;
     }
     const int32_t column = find_column(r, json_string_value(json), pointer);
-    if (column >= 0 && is_target(r, column)) schema_problem_add(r->problems, pointer, "column \"%.80s\" is a target twice", json_string_value(json));
+    if (column >= 0 && is_target(r, column))
+        schema_problem_add(r->problems, pointer, "column \"%.80s\" is listed twice as a target", json_string_value(json));
     else if (column >= 0 && r->targets_count == RESOLVING_TARGETS_MAX)
         schema_problem_add(r->problems, pointer, "at most %d columns can be targets", RESOLVING_TARGETS_MAX);
     else if (column >= 0) {
@@ -107,11 +108,11 @@ static void choose_sample_weight(struct resolving *r) {
     const int32_t column = find_column(r, r->request->sample_weight, where);
     if (column < 0) return;
     const struct schema_column *c = &r->dataset->columns[column];
-    if (is_target(r, column)) schema_problem_add(r->problems, where, "column \"%.80s\" is the target: it cannot be the weight too", c->name);
+    if (is_target(r, column)) schema_problem_add(r->problems, where, "column \"%.80s\" is the target, so it cannot be the sample weight", c->name);
     else if (c->type != SCHEMA_NUMERIC)
         schema_problem_add(
             r->problems, where,
-            "sample_weight must be a column of numbers, one for each row; \"%.80s\" is %s: upload it as numeric, or leave sample_weight out", c->name,
+            "sample_weight must be a column of numbers, one per row; \"%.80s\" is %s: upload it as numeric, or leave sample_weight out", c->name,
             schema_type_name(c->type));
     else if (c->missing > 0)
         schema_problem_add(r->problems, where,
@@ -124,7 +125,7 @@ static void choose_sample_weight(struct resolving *r) {
     else r->sample_weight = column;
 }
 
-/* The column that says which rows are held back. */
+/* The column that selects the validation rows. */
 static void choose_split(struct resolving *r) {
     char where[RESOLVING_POINTER_MAX];
     struct bp_error error = {0};
@@ -136,7 +137,7 @@ static void choose_split(struct resolving *r) {
     r->split_column = find_column(r, o->validation_column, where);
     if (r->split_column < 0) return;
     if (is_target(r, r->split_column))
-        schema_problem_add(r->problems, where, "column \"%.80s\" is the target: it cannot say which rows are held back", o->validation_column);
+        schema_problem_add(r->problems, where, "column \"%.80s\" is the target, so it cannot select the validation rows", o->validation_column);
     else if (schema_split_check(r->dataset, r->split_column, o->validation, &error) != 0) schema_problem_error(r->problems, where, &error);
 }
 
@@ -146,12 +147,12 @@ static void all_other_columns(struct resolving *r, const char *where) {
         if (is_target(r, i) || i == r->sample_weight) continue;
         if (i == r->split_column && r->training->options.validation != SCHEMA_VALIDATION_TIME) continue;
         if (c->type == SCHEMA_TEXT && c->mean < 1.5)
-            resolving_warn(
-                r, "column \"%s\" is left out: its texts are single words and hardly any is there twice, like an id; name it in features to use it",
-                c->name);
+            resolving_warn(r,
+                           "column \"%s\" is left out: its texts are single words and few repeat, like an identifier; name it in features to use it",
+                           c->name);
         else if (looks_like_an_id(r->dataset, c))
-            resolving_warn(r, "column \"%s\" is left out: %d different texts in %lld rows look like an id; name it in features to use it", c->name,
-                           c->categories_count, (long long)r->dataset->rows);
+            resolving_warn(r, "column \"%s\" is left out: %d distinct texts in %lld rows look like an identifier; name it in features to use it",
+                           c->name, c->categories_count, (long long)r->dataset->rows);
         else if (c->missing == r->dataset->rows) resolving_warn(r, "column \"%s\" is left out: it has no values", c->name);
         else if (c->type == SCHEMA_LABELS)
             resolving_warn(r, "column \"%s\" is left out: lists of labels can be a target, not a feature; give each label a column of false and true",
@@ -192,7 +193,7 @@ static void choose_features(struct resolving *r) {
         const char *name = json_string_value(json_array_get(list, i));
         schema_pointer_index(where, i, deeper, sizeof deeper);
         if (!name) {
-            schema_problem_add(r->problems, deeper, "a feature is the name of a column, got %s",
+            schema_problem_add(r->problems, deeper, "a feature must be the name of a column, got %s",
                                schema_json_text(json_array_get(list, i), got, sizeof got));
             continue;
         }
@@ -202,14 +203,14 @@ static void choose_features(struct resolving *r) {
         for (int32_t k = 0; k < r->features_count; k++) twice = twice || r->features[k] == column;
         if (twice) schema_problem_add(r->problems, deeper, "column \"%.80s\" is listed twice", name);
         else if (column == r->sample_weight)
-            schema_problem_add(r->problems, deeper, "column \"%.80s\" is the sample weight: it cannot be a feature too", name);
+            schema_problem_add(r->problems, deeper, "column \"%.80s\" is the sample weight, so it cannot be a feature", name);
         else if (r->dataset->columns[column].type == SCHEMA_LABELS)
             schema_problem_add(r->problems, deeper,
                                "column \"%.80s\" holds lists of labels, which can be a target, not a feature; for a feature give each label a column "
                                "of false and true",
                                name);
         else if (is_target(r, column) && !autoencodes(r, column))
-            schema_problem_add(r->problems, deeper, "column \"%.80s\" is the target: it cannot be a feature too", name);
+            schema_problem_add(r->problems, deeper, "column \"%.80s\" is the target, so it cannot be a feature", name);
         else r->features[r->features_count++] = column;
     }
 }
@@ -226,7 +227,7 @@ static void check_encode(struct resolving *r, const struct schema_column *c, con
         c->name, schema_type_name(c->type), schema_json_text(encode, got, sizeof got));
 }
 
-/* What the request asks of single columns. */
+/* The column options of the request. */
 static void choose_options(struct resolving *r) {
     char where[RESOLVING_POINTER_MAX], deeper[RESOLVING_POINTER_MAX];
     const char *name;
@@ -270,7 +271,7 @@ static int compare_labels(const void *a, const void *b) {
     return strcmp(x, y);
 }
 
-/* Room for so many labels. False without memory: then there are none, and a problem says so. */
+/* Allocates space for labels. False when out of memory: then there are none, and a problem reports it. */
 static bool make_labels(struct resolving *r, struct resolving_target *t, int64_t count) {
     t->labels = calloc((size_t)count + 1, sizeof *t->labels);
     if (!t->labels) schema_problem_no_memory(r->problems);
@@ -318,7 +319,7 @@ static void coded_labels(struct resolving *r, struct resolving_target *t) {
         if (c->categories[i].count > 0) add_label(r, t, c->categories[i].value);
 }
 
-/* A class for each number of a tensor: 0 up to the largest; a negative number says that its position has none. False with a problem. */
+/* A class for each number of a tensor: 0 up to the largest; a negative number means that its position has none. False with a problem. */
 static bool position_labels(struct resolving *r, struct resolving_target *t) {
     const struct schema_column *c = &r->dataset->columns[t->column];
     const size_t size = (size_t)bp_shape_size(&c->shape);
@@ -334,15 +335,14 @@ static bool position_labels(struct resolving *r, struct resolving_target *t) {
     }
     free(cell);
     if (wrong > 0) {
-        schema_problem_add(
-            r->problems, t->pointer,
-            "column \"%.80s\" holds %.9g: the class of a position must be a whole number from 0 on (a negative one says that it has none); "
-            "or say \"task\":\"regression\"",
-            c->name, (double)wrong);
+        schema_problem_add(r->problems, t->pointer,
+                           "column \"%.80s\" holds %.9g: the class of a position must be an integer from 0 (a negative number means no class); or "
+                           "use \"task\":\"regression\"",
+                           c->name, (double)wrong);
         return false;
     }
     if (most < 0) {
-        schema_problem_add(r->problems, t->pointer, "no position of column \"%.80s\" has a class: all its numbers are negative", c->name);
+        schema_problem_add(r->problems, t->pointer, "no position of column \"%.80s\" has a class, because all its numbers are negative", c->name);
         return false;
     }
     const int32_t classes = most < CLASSES_MAX ? (int32_t)most + 1 : CLASSES_MAX + 1;
@@ -355,7 +355,7 @@ static bool position_labels(struct resolving *r, struct resolving_target *t) {
     return true;
 }
 
-/* The task asked for, of that target: for all alike, or by column. */
+/* The requested task of that target: one for all, or by column. */
 static const char *asked_task(struct resolving *r, const struct resolving_target *t) {
     char where[RESOLVING_POINTER_MAX], deeper[RESOLVING_POINTER_MAX], got[80];
     const json_t *task = r->request->task;
@@ -387,7 +387,7 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     resolving_place(r, "task", where, sizeof where);
     if (r->problems->total != before) return;
     if (c->missing == r->dataset->rows) {
-        schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has no values: nothing can be learnt from it", c->name);
+        schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has no values, so it cannot be the target", c->name);
         return;
     }
     bool text = c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN || c->type == SCHEMA_LABELS;
@@ -395,23 +395,23 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     if (task) t->classification = strcmp(task, "classification") == 0;
     else t->classification = text || looks_like_classes(c, r->dataset->rows);
     if (c->type == SCHEMA_TEXT || c->type == SCHEMA_DATETIME) {
-        schema_problem_add(r->problems, t->pointer, "column \"%.80s\" is a %s: it cannot be the target; upload it as %s to learn it", c->name,
-                           schema_type_name(c->type),
+        schema_problem_add(r->problems, t->pointer, "column \"%.80s\" is a %s, so it cannot be the target; upload it as %s to use it as the target",
+                           c->name, schema_type_name(c->type),
                            c->type == SCHEMA_TEXT ? "categorical, if its values are classes," : "numeric, such as days or seconds,");
         return;
     }
     if (!t->classification && text) {
         schema_problem_add(r->problems, where,
-                           "column \"%.80s\" is %s: it cannot be regressed; its values are labels, so leave task out or say \"classification\"",
+                           "column \"%.80s\" is %s and cannot be regressed, because its values are labels; leave task out or use \"classification\"",
                            c->name, schema_type_name(c->type));
         return;
     }
     if (!task && !text && t->classification)
-        resolving_warn(r, "target \"%s\" has %d different integers and is taken as classes; say \"task\":\"regression\" to predict it as a number",
+        resolving_warn(r, "target \"%s\" has %d distinct integers and is treated as classes; use \"task\":\"regression\" to predict it as a number",
                        c->name, c->distinct_count);
     if (!task && c->type == SCHEMA_NUMERIC && c->integral && !t->classification && c->distinct_count <= INTEGER_CLASSES_MAX)
         resolving_warn(r,
-                       "target \"%s\" has %d different integers in %lld rows, too many to be classes, and is predicted as a number; say "
+                       "target \"%s\" has %d distinct integers in %lld rows, too many for classes, and is predicted as a number; use "
                        "\"task\":\"classification\" for classes",
                        c->name, c->distinct_count, (long long)(r->dataset->rows - c->missing));
     if (!t->classification && c->type == SCHEMA_TENSOR) {
@@ -428,7 +428,7 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     if (t->labels_count > CLASSES_MAX) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has more than %d different %s%s", c->name, CLASSES_MAX,
                            t->multilabel ? "labels: too many; leave the rare ones out" : "values: too many classes",
-                           text ? "" : "; say \"task\":\"regression\"");
+                           text ? "" : "; use \"task\":\"regression\"");
         t->labels_count = 0;
     } else if (t->multilabel) {
         if (t->labels_count < 1)
@@ -440,7 +440,7 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     }
     if (c->type == SCHEMA_NUMERIC && !c->integral && t->labels_count > INTEGER_CLASSES_MAX)
         resolving_warn(r,
-                       "target \"%s\" has %d different numbers with fractions, each of which is taken as a class of its own; say "
+                       "target \"%s\" has %d distinct numbers with fractions, each of which is a class of its own; use "
                        "\"task\":\"regression\" to predict it as a number",
                        c->name, t->labels_count);
     if (t->labels && t->labels_count > 1) qsort(t->labels, (size_t)t->labels_count, sizeof *t->labels, compare_labels);
@@ -498,7 +498,7 @@ static void weigh_labels(struct resolving *r, struct resolving_target *t, const 
         else t->class_weights[found] = json_number_value(weight);
     }
     for (int32_t i = 0; i < t->labels_count; i++) most = t->class_weights[i] > most ? t->class_weights[i] : most;
-    if (!(most > 0)) schema_problem_add(r->problems, where, "all classes have the weight 0: nothing would be learnt");
+    if (!(most > 0)) schema_problem_add(r->problems, where, "all classes have the weight 0; give at least one class a positive weight");
 }
 
 /* "balanced", for every target of classes; or weights by label, for the only one. */

@@ -39,8 +39,8 @@ void resolving_inputs(struct resolving *r) {
         if (found >= 0 && bp_shape_equal(&input->shape, &p->inputs[found].shape)) continue;
         if (found >= 0) {
             schema_problem_add(r->problems, where,
-                               "the definition says that the input \"%.60s\" has the shape %s, but the features of this job give %s%s; correct the "
-                               "shape, or leave inputs out: the data says it",
+                               "the definition gives the input \"%.60s\" the shape %s, but the features of this job give %s%s; correct the shape, or "
+                               "leave inputs out to derive it from the data",
                                input->name, bp_shape_text(&input->shape, said, sizeof said), bp_shape_text(&p->inputs[found].shape, is, sizeof is),
                                strcmp(input->name, "features") == 0 ? " numbers (categories, texts and dates become several)" : "");
             continue;
@@ -111,16 +111,16 @@ static void check_layers(struct resolving *r) {
         const struct bp_node *node = &net->nodes[i];
         const int32_t from = node->inputs_count > 0 ? behind_views(net, node->inputs[0]) : 0;
         if (node->indices && from >= net->inputs_count)
-            layer_problem(
-                r, i,
-                "layer \"%s\" (embedding) takes whole numbers from 0 to %d as indices, but layer \"%s\" (%s) gives it any numbers; let it read an "
-                "input",
-                node->name, node->indices - 1, net->nodes[from].name, net->nodes[from].ops->entry.name);
+            layer_problem(r, i,
+                          "layer \"%s\" (embedding) accepts integers from 0 to %d as indices, but layer \"%s\" (%s) gives it other numbers; let it "
+                          "read an input",
+                          node->name, node->indices - 1, net->nodes[from].name, net->nodes[from].ops->entry.name);
         const struct bp_activation_ops *own = activation_of(net, i);
         if (own && own->probabilities == BP_PROBABILITIES_SHARED && node->ops->activation_only && is_squashed(net, from))
-            layer_problem(r, i,
-                          "layer \"%s\" is a softmax of what layer \"%s\" has put through %s already: it would be nearly even; remove one of them",
-                          node->name, net->nodes[from].name, activation_of(net, from)->entry.name);
+            layer_problem(
+                r, i,
+                "layer \"%s\" applies softmax to layer \"%s\", which already applies %s: the result would be nearly uniform; remove one of them",
+                node->name, net->nodes[from].name, activation_of(net, from)->entry.name);
     }
 }
 
@@ -131,7 +131,7 @@ static void check_scores(struct resolving *r) {
         const int32_t node = behind_views(net, net->outputs[o].node);
         if (!net->outputs[o].loss->scores || !is_squashed(net, node)) continue;
         layer_problem(r, node,
-                      "the loss %s compares scores of any size, but the output layer \"%s\" holds them within %s; make it linear, or use the loss "
+                      "the loss %s compares scores of any size, but the output layer \"%s\" limits them to %s; make it linear, or use the loss "
                       "cross_entropy",
                       net->outputs[o].loss->entry.name, net->nodes[node].name, activation_of(net, node)->entry.name);
     }

@@ -143,7 +143,7 @@ void resolving_folds_plan(struct resolving *r) {
         struct schema_training *tried = copy ? schema_training_resolve(copy, &t->options, r->dataset, &request, &found) : NULL;
         if (!tried)
             schema_problem_add(r->problems, resolving_validation_place(r, "folds", where, sizeof where),
-                               "the features of fold %d, fitted on its own training rows, do not go with this network: %s", fold,
+                               "the features of fold %d, fitted on its own training rows, do not fit this network: %s", fold,
                                found.count ? found.items[0].detail : "it cannot be planned");
         schema_training_free(tried);
         schema_problems_clear(&found);

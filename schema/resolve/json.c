@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "column", ["a","b"] or {"layer":"column"}, and the task alike: as a request would say it. */
+/* "column", ["a","b"] or {"layer":"column"}, and the task likewise: in the form of a request. */
 static void encode_targets(const struct schema_preprocessing *p, json_t *json) {
     json_t *target = json_array(), *task = json_object();
     const char *common = NULL;
@@ -191,7 +191,7 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
     return options;
 }
 
-/* What a source keeps in memory of so many rows (source.c): inputs and tensor targets, unless they are too large together. */
+/* Memory of a source for a number of rows (source.c): inputs and tensor targets, unless they are too large together. */
 static int64_t kept_bytes(const struct schema_preprocessing *p, int64_t rows) {
     int64_t width = 0;
     for (int32_t i = 0; i < p->inputs_count; i++) width += bp_shape_size(&p->inputs[i].shape);
@@ -202,7 +202,7 @@ static int64_t kept_bytes(const struct schema_preprocessing *p, int64_t rows) {
 /* What a fit trains on and validates with. */
 struct fit {
     int64_t train, held;
-    bool stops; /* keeps the best weights */
+    bool stops; /* stores the best weights */
 };
 
 /* The fits of a job that may need most: the only one; of a cross-validation a fold's and the one on all rows. */
@@ -227,7 +227,7 @@ static int64_t fixed_bytes(const struct schema_training *t, const struct bp_trai
     return (int64_t)bp_trainer_bytes(t->network, &of_fit, fit->train, fit->held) + rows * row + PROCESS + (onednn ? ONEDNN : 0) + copies;
 }
 
-/* Bytes of a row that is neither mapped nor kept; a split by a column sorts the rows. */
+/* Bytes of a row that is neither mapped nor stored; a split by a column sorts the rows. */
 static int64_t row_bytes(const struct schema_training *t, bool windows) {
     const enum schema_validation by = t->options.validation;
     return windows && by != SCHEMA_VALIDATION_RANDOM && by != SCHEMA_VALIDATION_DATASET ? 56 : 32;
@@ -238,7 +238,7 @@ static int64_t row_bytes(const struct schema_training *t, bool windows) {
 static double window_bytes(const struct schema_training *t, const struct schema_dataset *dataset) {
     const double rows = dataset->rows > 0 ? (double)dataset->rows : 1, trained = 1 - t->options.validation_fraction;
     const double each = (double)dataset->bytes / rows / (trained > 0.05 ? trained : 0.05);
-    const double held = t->held_rows > 0 ? (double)t->held_bytes / (double)t->held_rows : 0; /* read when the others are let go */
+    const double held = t->held_rows > 0 ? (double)t->held_bytes / (double)t->held_rows : 0; /* read when the others are released */
     return 2 * ((held > each ? held : each) + 8.0 * dataset->columns_count);
 }
 

@@ -160,9 +160,9 @@ void resolving_check_label_names(struct resolving *r) {
 
 void resolving_refuse_class_weights(struct resolving *r) {
     char where[RESOLVING_POINTER_MAX];
-    schema_problem_add(r->problems, resolving_place(r, "class_weights", where, sizeof where),
-                       "class_weights are for one class a row, but a row has several labels here; use sample_weight, or give each label an output of "
-                       "its own");
+    schema_problem_add(
+        r->problems, resolving_place(r, "class_weights", where, sizeof where),
+        "class_weights are for one class a row, but here a row has several labels; use sample_weight, or give each label its own output");
 }
 
 void resolving_check_labels(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where) {

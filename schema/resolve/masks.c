@@ -1,4 +1,4 @@
-/* masks.c - padding: which steps of a tensor a masking layer takes as padding is said of the numbers as they were given, so the scaling has
+/* masks.c - padding: a masking layer detects padding by the raw numbers of a tensor, so the scaling has
  * to know; and neither an input's padding nor a target's enters a mean. */
 #include "schema/resolve/resolution.h"
 
@@ -13,7 +13,7 @@ static int32_t input_of(const struct bp_network *net, const struct bp_node *node
     return from < net->inputs_count ? from : -1;
 }
 
-/* The tensor column behind an input, -1: none. */
+/* The tensor column of an input, -1: none. */
 static int32_t tensor_of(const struct resolving *r, int32_t input) {
     const struct schema_preprocessing *p = r->training->preprocessing;
     for (int32_t i = 0; input >= 0 && i < p->features_count; i++)
@@ -39,8 +39,8 @@ static void mask_input(struct resolving *r, const struct bp_network *net, const 
     struct bp_error error = {0};
     if (i < 0 && input >= 0)
         resolving_warn(r,
-                       "layer \"%s\" reads columns that are scaled one by one, and compares mask_value with what is scaled; a tensor column is "
-                       "compared as it is",
+                       "layer \"%s\" reads columns that are scaled one by one, and compares mask_value with scaled values; use a tensor column, "
+                       "whose raw values are compared",
                        node->name);
     if (i < 0) return;
     struct schema_feature *f = &r->training->preprocessing->features[i];
@@ -70,10 +70,10 @@ struct padding {
     const struct resolving *r;
     int32_t count, features[BP_INPUTS_MAX];
     double values[BP_INPUTS_MAX]; /* what padding is, in each */
-    float *cell;                  /* room for the largest */
+    float *cell;                  /* space for the largest */
 };
 
-/* Collects the columns that the mask of a node comes from; false: it has other steps than they. */
+/* Collects the columns that give the mask of a node; false: it has other steps. */
 static bool collect(struct padding *p, const struct bp_network *net, int32_t at) {
     const int32_t mask = net->nodes[at].mask_of;
     if (mask < 0) return true;

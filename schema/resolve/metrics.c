@@ -60,7 +60,7 @@ static void check_common(struct resolving *r) {
         bool used = false;
         for (int32_t o = 0; o < r->outputs_count; o++) used = used || d->metrics[i]->kinds & kinds_of(r, o);
         snprintf(place, sizeof place, "%s/metrics/%d", r->request->definition_pointer, i);
-        if (!used) schema_problem_add(r->problems, place, "the metric \"%s\" suits none of the outputs", d->metrics[i]->entry.name);
+        if (!used) schema_problem_add(r->problems, place, "the metric \"%s\" applies to none of the outputs", d->metrics[i]->entry.name);
     }
 }
 
@@ -111,7 +111,7 @@ static void refuse_watched(struct resolving *r, char (*names)[BP_NAME_MAX], int3
     snprintf(where, sizeof where, "%s/early_stopping/metric", r->request->pointer);
     snprintf(alone, sizeof alone, "val_%s", o->stop_metric);
     if (find_name(names, count, alone) >= 0)
-        schema_problem_add(r->problems, where, "\"%s\" is measured over the validation rows alone; watch \"%s\"", o->stop_metric, alone);
+        schema_problem_add(r->problems, where, "\"%s\" is measured on the validation rows only; watch \"%s\"", o->stop_metric, alone);
     else if (!validation && strncmp(o->stop_metric, "val_", 4) == 0)
         schema_problem_add(r->problems, where, "\"%s\" needs validation rows, but %s; watch \"%s\", or let rows validate", o->stop_metric,
                            schema_options_validate(o) ? "no row can validate: each class has only one" : "validation.fraction is 0",

@@ -12,7 +12,7 @@ static bool is(const char *a, const char *b) {
     return a && strcmp(a, b) == 0;
 }
 
-/* ---- what is said of an output ---------------------------------------------------------------------------------------------- */
+/* ---- options of an output ---------------------------------------------------------------------------------------------- */
 
 const struct resolving_target *resolving_first_target(const struct resolving *r, int32_t o) {
     return &r->targets[r->outputs[o].first];
@@ -71,7 +71,7 @@ static bool of_each(const struct bp_loss_ops *loss) {
     return loss->head && loss->head->probabilities == BP_PROBABILITIES_EACH;
 }
 
-/* Where the loss of an output is said. */
+/* The JSON pointer of the loss of an output. */
 static const char *loss_place(const struct resolving *r, int32_t o, char *out, size_t size) {
     char map[RESOLVING_POINTER_MAX];
     const struct schema_named_output *named = resolving_named(r, o);
@@ -106,7 +106,7 @@ static void check_loss(struct resolving *r, int32_t o) {
     }
     if (!t->classification && for_classes)
         schema_problem_add(r->problems, where,
-                           "the loss %s is for classes, but \"%.60s\" is regressed; use mse or mae, or say \"task\":\"classification\"",
+                           "the loss %s is for classes, but \"%.60s\" is a regression; use mse or mae, or use \"task\":\"classification\"",
                            loss->entry.name, target);
     else if (t->classification && of_each(loss) && t->labels_count > 2)
         schema_problem_add(r->problems, where, "the loss %s is for two classes, but \"%.60s\" has %d; use cross_entropy, or leave loss out",
@@ -114,25 +114,25 @@ static void check_loss(struct resolving *r, int32_t o) {
     else if (by_position(r, o) && loss->target != BP_TARGET_CLASS)
         schema_problem_add(
             r->problems, where,
-            "the loss %s does not go with \"%.60s\", which has a class for each position; use cross_entropy or focal, or leave loss out",
+            "the loss %s does not apply to \"%.60s\", which has a class for each position; use cross_entropy or focal, or leave loss out",
             loss->entry.name, target);
     else if (t->classification && for_values)
-        schema_problem_add(r->problems, where,
-                           "the loss %s is for numbers, but \"%.60s\" is a classification; use cross_entropy, leave loss out, or say "
-                           "\"task\":\"regression\"",
-                           loss->entry.name, target);
+        schema_problem_add(
+            r->problems, where,
+            "the loss %s is for numbers, but \"%.60s\" is a classification; use cross_entropy, leave loss out, or use \"task\":\"regression\"",
+            loss->entry.name, target);
     for (int32_t k = r->outputs[o].first; for_counts && !t->classification && k < r->outputs[o].first + r->outputs[o].count; k++) {
         const struct schema_column *c = &r->dataset->columns[r->targets[k].column];
         if (c->min < 0)
-            schema_problem_add(r->problems, where, "the loss %s is for counts, but \"%.60s\" goes down to %.9g; use mse or mae", loss->entry.name,
-                               c->name, c->min);
+            schema_problem_add(r->problems, where, "the loss %s is for counts, but the minimum of \"%.60s\" is %.9g; use mse or mae",
+                               loss->entry.name, c->name, c->min);
         struct schema_target *counted = &r->training->preprocessing->targets[k];
         counted->counts_mean = counted->channels_count ? 0 : counted->mean;
         schema_target_rescale(counted, 0, 1); /* counts are not shifted */
     }
 }
 
-/* ---- the network as it stands ----------------------------------------------------------------------------------------------- */
+/* ---- the planned network ----------------------------------------------------------------------------------------------- */
 
 struct bp_network *resolving_plan(struct resolving *r, bool with_loss) {
     struct bp_graph graph = schema_training_graph(r->training->definition, r->training->preprocessing, NULL);
@@ -196,7 +196,7 @@ static bool labels_of_output(const struct resolving *r, int32_t o) {
     return resolving_labels_together(r, r->outputs[o].first, r->outputs[o].count, loss);
 }
 
-/* A list of numbers that the definition's one output is as wide as: they are learnt side by side. */
+/* A list of numbers that the definition's one output is as wide as: one output learns all of them. */
 static bool side_by_side(struct resolving *r) {
     const struct schema_definition *d = r->training->definition;
     if (d->outputs_count > 1 || d->named_count > 1 || d->layers_count == 0 || !all_numbers(r, 0, r->targets_count)) return false;
@@ -215,14 +215,14 @@ static bool side_by_side(struct resolving *r) {
     return width == r->targets_count * each;
 }
 
-/* An output a target, named as the definition says, or as the column. */
+/* An output a target, named by the definition, or by the column. */
 static void one_each(struct resolving *r) {
     const struct schema_definition *d = r->training->definition;
     char where[RESOLVING_POINTER_MAX];
     resolving_place(r, "target", where, sizeof where);
     if (r->targets_count > BP_OUTPUTS_MAX) {
         schema_problem_add(r->problems, where,
-                           "%d targets that are not learnt side by side by one linear output layer of %d units need an output each; at most "
+                           "%d targets need an output each unless one linear output layer of %d units learns them together; at most "
                            "%d are allowed",
                            r->targets_count, r->targets_count, BP_OUTPUTS_MAX);
         return;
@@ -263,8 +263,8 @@ static void name_only_output(struct resolving *r) {
     }
     snprintf(r->outputs[0].name, BP_NAME_MAX, "%s", d->named_count == 1 ? d->named[0].name : column_name(r, 0));
     if (d->named_count == 1)
-        resolving_warn(r, "no output is called \"%.60s\": what is said of it is taken as said of the only output, which learns \"%.60s\"",
-                       d->named[0].name, column_name(r, 0));
+        resolving_warn(r, "no output is named \"%.60s\": its options apply to the only output, which learns \"%.60s\"", d->named[0].name,
+                       column_name(r, 0));
 }
 
 static const char *output_at(const void *context, int32_t o) {
@@ -304,7 +304,7 @@ static void check_declared(struct resolving *r) {
         if (learns || d->outputs_count == 1) continue;
         snprintf(where, sizeof where, "%s/outputs/%d", r->request->definition_pointer, i);
         schema_problem_add(r->problems, where,
-                           "the output \"%.60s\" has no target: the job names %d target%s for %d outputs; say which column it learns, like "
+                           "the output \"%.60s\" has no target: the job names %d target%s for %d outputs; name the column that it learns, like "
                            "\"target\":{\"%.60s\":\"%.60s\"}, or take it out of outputs",
                            d->outputs[i], r->targets_count, r->targets_count == 1 ? "" : "s", d->outputs_count, d->outputs[i], column_name(r, 0));
     }
@@ -323,12 +323,12 @@ static void check_shown_names(struct resolving *r) {
                 for (int32_t j = r->outputs[b].first; j < r->outputs[b].first + r->outputs[b].count; j++)
                     if (is(shown_name(r, o, k), shown_name(r, b, j)))
                         schema_problem_add(r->problems, r->targets[k].pointer,
-                                           "two targets would both be called \"%.60s\" in predictions: an output is called by its layer, and by its "
-                                           "columns where it learns several; give one of the output layers another name",
+                                           "two targets would both be named \"%.60s\" in predictions: an output is named by its layer, and by its "
+                                           "columns if it learns several; rename one of the output layers",
                                            shown_name(r, o, k));
 }
 
-/* What maps by output say of the only one there is, put where a definition of one output has it: every later step looks for it there. */
+/* Moves the options of the only output from maps by output to where a definition of one output has them: later steps read them there. */
 static void move_only_named(struct resolving *r) {
     struct schema_definition *d = r->training->definition;
     if (r->outputs_count != 1 || d->named_count != 1) return;
@@ -347,10 +347,9 @@ static void move_only_named(struct resolving *r) {
         memcpy(d->metric_numbers, named->metric_numbers, sizeof d->metric_numbers);
     }
     if (named->weight > 0)
-        resolving_warn(r, "loss_weights has no effect: it weighs the losses of several outputs against each other, and \"%.60s\" is the only one",
-                       named->name);
+        resolving_warn(r, "loss_weights has no effect: it weights the losses of several outputs, but \"%.60s\" is the only one", named->name);
     d->named_count = 0;
-    if (!r->by_layer) r->outputs[0].name[0] = '\0'; /* nothing else asks for it: an output layer that is added gets no name by it */
+    if (!r->by_layer) r->outputs[0].name[0] = '\0'; /* no other use: an added output layer gets no name from it */
 }
 
 void resolving_outputs(struct resolving *r) {
@@ -367,7 +366,7 @@ void resolving_outputs(struct resolving *r) {
             !(r->by_layer ? labels_of_output(r, o) : labels_together(r)))
             schema_problem_add(r->problems, r->targets[r->outputs[o].first].pointer,
                                "one output learns several columns only when all are numbers, or when all are false or true with the loss "
-                               "binary_cross_entropy for it; give each class or tensor an output of its own");
+                               "binary_cross_entropy for it; give each class or tensor its own output");
     check_names(r);
     check_declared(r);
     check_shown_names(r);
@@ -385,7 +384,7 @@ void resolving_outputs(struct resolving *r) {
 /* ---- output layers that were left out ------------------------------------------------------------------------------------------ */
 
 /* Is the layer the output, or a hidden layer whose output was left out? It is the output when it has the width the target needs and an
- * activation that can say it; a softmax is always meant as one. */
+ * activation that gives one; a softmax is always an output. */
 static bool is_output(const struct resolving *r, int32_t o, int64_t width, const struct bp_activation_ops *activation) {
     const struct bp_value *values;
     const struct bp_loss_ops *loss = loss_of(r, o, &values);
@@ -422,11 +421,10 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
         char where[RESOLVING_POINTER_MAX];
         snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer);
         char shape[64];
-        schema_problem_add(
-            r->problems, where,
-            "layer \"%s\", the last one, gives the shape %s, but the output layer for \"%.60s\" reads a list of numbers; put a flatten or a "
-            "pooling layer behind it, or the output layer itself",
-            last->name, bp_shape_text(&last->shape, shape, sizeof shape), column_name(r, o));
+        schema_problem_add(r->problems, where,
+                           "layer \"%s\", the last layer, gives the shape %s, but the output layer for \"%.60s\" reads a list of numbers; add a "
+                           "flatten or a pooling layer after it, or define the output layer",
+                           last->name, bp_shape_text(&last->shape, shape, sizeof shape), column_name(r, o));
         return;
     }
     if (units > 65536) {
@@ -451,18 +449,17 @@ static bool check_positions(struct resolving *r, int32_t o, struct candidate *la
         const int32_t along = shape->rank > 1 ? shape->dims[shape->rank - 1] : 0;
         if (shape->rank <= 1 || last->width == along || (last->width != t->labels_count && along != t->labels_count)) return true;
         schema_problem_add(r->problems, where,
-                           "layer \"%s\" gives %s, but \"%.60s\" has one class for a row; put a flatten or a pooling layer before it", last->name,
+                           "layer \"%s\" gives %s, but \"%.60s\" has one class per row; put a flatten or a pooling layer before it", last->name,
                            bp_shape_text(shape, got, sizeof got), column_name(r, o));
         return false;
     }
     bool same = shape->rank == positions->rank + 1;
     for (int32_t i = 0; same && i < positions->rank; i++) same = shape->dims[i] == positions->dims[i];
     if (!same) {
-        schema_problem_add(
-            r->problems, where,
-            "layer \"%s\" gives %s, but each of the %s positions of \"%.60s\" has a class: the last layer must keep them, and give its "
-            "numbers for each along one more axis (as a recurrent layer with return_sequences does, or a convolution with padding same)",
-            last->name, bp_shape_text(shape, got, sizeof got), bp_shape_text(positions, want, sizeof want), column_name(r, o));
+        schema_problem_add(r->problems, where,
+                           "layer \"%s\" gives %s, but each of the %s positions of \"%.60s\" has a class: the last layer must keep the positions and "
+                           "add an axis for the classes (as a recurrent layer with return_sequences does, or a convolution with padding same)",
+                           last->name, bp_shape_text(shape, got, sizeof got), bp_shape_text(positions, want, sizeof want), column_name(r, o));
         return false;
     }
     last->width = shape->dims[shape->rank - 1];
@@ -477,7 +474,7 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
     char where[RESOLVING_POINTER_MAX];
     snprintf(where, sizeof where, "%s/layers/%d", r->request->definition_pointer, last->layer < 0 ? 0 : last->layer);
     if (!check_positions(r, o, last, where)) return;
-    const bool chosen = find_layer(d, r->outputs[o].name) >= 0 || d->outputs_count > 1; /* the user says that this is the output */
+    const bool chosen = find_layer(d, r->outputs[o].name) >= 0 || d->outputs_count > 1; /* the user declares this layer as the output */
     const bool multilabel = resolving_multilabel(r, o);
     const int64_t wanted = t->classification && !multilabel ? t->labels_count : numbers_of(r, o);
     if (layer && !activation && last->width == wanted) activation = linear();
@@ -492,8 +489,8 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
                                                    : " and a linear layer");
         else {
             if (layer && activation)
-                resolving_warn(r, "layer \"%s\" (%lld units, %s) is taken as hidden: an output layer was added behind it for \"%.60s\"", last->name,
-                               (long long)last->width, activation->entry.name, column_name(r, o));
+                resolving_warn(r, "layer \"%s\" (%lld units, %s) is treated as a hidden layer: an output layer was added after it for \"%.60s\"",
+                               last->name, (long long)last->width, activation->entry.name, column_name(r, o));
             append_output(r, o, last);
         }
         return;
@@ -510,7 +507,7 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
     const struct bp_loss_ops *loss = loss_of(r, o, &values);
     if (t->classification && last->width == 1 && loss->target == BP_TARGET_VALUES && !loss->scores)
         schema_problem_add(r->problems, r->request->definition_pointer,
-                           "the loss %s over a single output does not suit classes; use binary_cross_entropy, or %d units with softmax",
+                           "the loss %s over a single output does not apply to classes; use binary_cross_entropy, or %d units with softmax",
                            loss->entry.name, t->labels_count);
 }
 
@@ -565,10 +562,9 @@ void resolving_complete(struct resolving *r) {
     const bool several = r->outputs_count > 1 || r->by_layer;
     struct candidate last[BP_OUTPUTS_MAX] = {{.layer = -1}};
     if (d->layers_count == 0 && (several || p->inputs_count != 1 || p->inputs[0].shape.rank != 1)) {
-        schema_problem_add(
-            r->problems, r->request->definition_pointer,
-            several ? "a network of several outputs needs at least one layer before them"
-                    : "a definition without layers is a linear model and takes only columns that are not tensors; add a flatten layer first");
+        schema_problem_add(r->problems, r->request->definition_pointer,
+                           several ? "a network of several outputs needs at least one layer before them"
+                                   : "a definition without layers is a linear model and accepts no tensor columns; add a flatten layer first");
         return;
     }
     for (int32_t o = 0; o < r->outputs_count && d->layers_count > 0; o++)

@@ -20,7 +20,7 @@ struct resolving_target {
 
 /* Some targets that one output of the network learns. */
 struct resolving_output {
-    char name[BP_NAME_MAX]; /* of its layer, as asked or made up; "" when there is only one */
+    char name[BP_NAME_MAX]; /* of its layer, as given or generated; "" when there is only one */
     int32_t first, count;   /* targets */
 };
 
@@ -33,7 +33,7 @@ struct resolving {
     struct resolving_target *targets; /* [RESOLVING_TARGETS_MAX] */
     struct resolving_output outputs[BP_OUTPUTS_MAX];
     bool by_layer; /* the request names the output layers */
-    /* What the definition says of its only output in maps by output: it is moved to where a definition of one output has it. */
+    /* Moves the options of the only output from maps by output to where a definition of one output has them. */
     char only_name[BP_NAME_MAX];          /* the name in those maps */
     bool only_has_loss, only_has_metrics; /* which maps there were: problems point into them */
     int32_t *features;
@@ -41,7 +41,7 @@ struct resolving {
     struct schema_column_options *options; /* [features_count] */
     int32_t sample_weight;                 /* column, -1: none */
     struct schema_split split;             /* rows that train and validate, while it is resolved */
-    int32_t split_column;                  /* what says which rows are held back, -1: none */
+    int32_t split_column;                  /* the column that selects the validation rows, -1: none */
     int64_t validation_rows;               /* that validate, of a cross-validation those of all folds; known after the split */
 };
 
@@ -93,16 +93,16 @@ void resolving_thresholds(struct resolving *r);
 void resolving_metrics(struct resolving *r);
 void resolving_stopping(struct resolving *r);
 
-/* effect.c: what is asked for and would have no effect. */
+/* effect.c: options that would have no effect. */
 void resolving_inputs(struct resolving *r);
-/* A feature that an embedding reads as it is: a scale that is asked of it. */
+/* A scale requested for a feature that an embedding reads unscaled. */
 void resolving_scale_of_indices(struct resolving *r, const struct schema_feature *feature);
 /* Of the planned network and the options. */
 void resolving_effects(struct resolving *r);
 /* effect_options.c: of the options and parameters alone. */
 void resolving_option_effects(struct resolving *r);
 
-/* split.c: what of a cross-validation is wrong, or worth a word, before it begins; -1 with the error. split: all rows that can be learnt
+/* split.c: errors and warnings of a cross-validation before it begins; -1 with the error. split: all rows that are usable for training,
  * from. */
 int resolving_folds(struct resolving *r, const struct schema_view *view, const struct schema_split *split, struct bp_error *error);
 /* folds.c: whether the network goes with the inputs of every fold. */
@@ -115,7 +115,7 @@ bool resolving_validation_indices(const struct resolving *r, const char *name, i
 
 /* Whether a column holds only whole numbers from 0 to indices - 1; *worst: the first that is not. */
 bool resolving_holds_indices(const struct schema_dataset *dataset, int32_t column, int32_t indices, double *worst);
-/* The network of the definition as it stands; NULL with a problem. */
+/* The network of the current definition; NULL with a problem. */
 struct bp_network *resolving_plan(struct resolving *r, bool with_loss);
 
 #endif

@@ -57,10 +57,10 @@ static bool check_cells(struct resolving *r, const struct cells *cells, const st
     }
     free(cell);
     if (fault == NUMBER)
-        schema_problem_add(r->problems, where,
-                           "the loss %s is for classes, or for shares from 0 to 1, but \"%.60s\"%s holds %.9g in row %lld; bring them between 0 and "
-                           "1, or use mse or mae",
-                           loss->entry.name, name, cells->count > 1 ? " or a column with it" : "", value, (long long)row);
+        schema_problem_add(
+            r->problems, where,
+            "the loss %s is for classes, or for shares from 0 to 1, but \"%.60s\"%s holds %.9g in row %lld; scale them to 0 to 1, or use mse or mae",
+            loss->entry.name, name, cells->count > 1 ? " or a column with it" : "", value, (long long)row);
     else if (fault == SUM)
         schema_problem_add(r->problems, where,
                            "the loss %s is for classes, or for shares that add up to 1, but those of \"%.60s\"%s in row %lld add up to %.6g; divide "

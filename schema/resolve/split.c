@@ -1,4 +1,4 @@
-/* split.c - the rows of a job that can be learnt from: which train and which validate. How rows are split is in source.c (by seed), split.c
+/* split.c - the usable rows of a job: which train and which validate. How rows are split is in source.c (by seed), split.c
  * (by a column) and folds.c (a cross-validation). */
 #include "schema/resolve/resolution.h"
 
@@ -15,7 +15,7 @@ static int32_t strata(const struct schema_preprocessing *p) {
     return -1;
 }
 
-/* The rows that can be learnt from, with their classes of the target that a split is stratified by. */
+/* The usable rows, with their classes of the target that stratifies the split. */
 struct learnable {
     int64_t n;
     int64_t *rows;
@@ -49,7 +49,7 @@ static int learnable_rows(const struct schema_view *view, int32_t by, bool spari
     return 0;
 }
 
-/* sparing: data larger than memory, whose pages are let go once they are read. */
+/* sparing: data larger than memory, whose pages are released after reading. */
 static int learnable_open(const struct schema_view *view, bool sparing, struct learnable *l, struct bp_error *error) {
     const int32_t by = strata(view->preprocessing);
     const size_t rows = (size_t)view->dataset->rows;
@@ -137,11 +137,12 @@ static void warn_of_rare_classes(struct resolving *r, const struct schema_target
         rare++;
     }
     if (rare == 1)
-        resolving_warn(r, "class \"%.60s\" of \"%.60s\" has %lld rows, fewer than the %d folds: some folds validate without it",
+        resolving_warn(r, "class \"%.60s\" of \"%.60s\" has %lld rows, fewer than the %d folds: some folds have no validation row of it",
                        target->labels[first], target->name, (long long)counts[first], r->training->options.folds);
     else if (rare > 1)
-        resolving_warn(r, "%d classes of \"%.60s\" have fewer rows than the %d folds, like \"%.60s\" with %lld: some folds validate without them",
-                       rare, target->name, r->training->options.folds, target->labels[first], (long long)counts[first]);
+        resolving_warn(
+            r, "%d classes of \"%.60s\" have fewer rows than the %d folds, like \"%.60s\" with %lld: some folds have no validation row of them", rare,
+            target->name, r->training->options.folds, target->labels[first], (long long)counts[first]);
     free(counts);
 }
 
@@ -151,7 +152,7 @@ int resolving_folds(struct resolving *r, const struct schema_view *view, const s
     int64_t groups, ungrouped = 0;
     if (!o->folds || r->training->fold) return 0;
     if (split->train_count < o->folds)
-        return bp_error_set(error, "/validation/folds", "%d folds need at least %d rows; there are %lld to learn from", o->folds, o->folds,
+        return bp_error_set(error, "/validation/folds", "%d folds need at least %d rows; there are %lld usable rows", o->folds, o->folds,
                             (long long)split->train_count);
     if (learnable_open(view, o->window_rows > 0, &l, error) != 0) return -1;
     uint8_t *fold = folds_of(o, view->dataset, &l, &groups, error);

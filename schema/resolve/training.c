@@ -93,7 +93,7 @@ static void report_split(struct resolving *r, int64_t kept, bool drops) {
     const long long rows = (long long)r->dataset->rows;
     if (schema_options_validate(o) && o->validation != SCHEMA_VALIDATION_DATASET && r->validation_rows == 0)
         resolving_warn(r, "no row validates, so there is no val_loss: %s; add rows, or name a dataset in validation",
-                       kept < 2 ? "there is only one row to learn from" : "each class keeps a row to train on, and none has a second one");
+                       kept < 2 ? "there is only one usable row" : "each class needs a training row, and none has a second row");
     if (kept == r->dataset->rows) return;
     resolving_warn(r, "%lld of %lld rows have no value in \"%s\"%s and are left out", rows - (long long)kept, rows,
                    r->dataset->columns[r->targets[0].column].name,
@@ -131,7 +131,7 @@ static void fit(struct resolving *r) {
         r->validation_rows = r->training->options.folds ? kept : r->split.validation_count;
         if (r->training->options.validation == SCHEMA_VALIDATION_COLUMN) take_fraction(r, kept);
         if (r->split.train_count < 1)
-            bp_error_set(&error, "/dataset", "no rows are left to train on: %lld rows have a value in the target column%s", (long long)kept,
+            bp_error_set(&error, "/dataset", "no training rows are left: %lld rows have a value in the target column%s", (long long)kept,
                          r->targets_count > 1 ? "s" : "");
         else fit_rows(r, &r->split, targets, &error);
     }
@@ -199,7 +199,7 @@ static void tell_heads(struct resolving *r) {
     const struct bp_network *network = r->training->network;
     for (int32_t o = 0; o < network->outputs_count; o++)
         if (network->outputs[o].head_implied)
-            resolving_warn(r, "the output layer%s%s%s is linear: its numbers are taken as logits and %s is applied to them",
+            resolving_warn(r, "the output layer%s%s%s is linear: its outputs are logits, and %s is applied to them",
                            network->outputs_count > 1 ? " \"" : "", network->outputs_count > 1 ? r->outputs[o].name : "",
                            network->outputs_count > 1 ? "\"" : "", network->outputs[o].loss->head->entry.name);
 }
@@ -211,7 +211,7 @@ static void check_training(struct resolving *r) {
     struct bp_train_options options = schema_training_options(r->training);
     if (options.precision == BP_PRECISION_BFLOAT16) {
         struct bp_error cpu = {0};
-        const struct bp_error *missing = bp_bfloat16_available(&cpu) ? r->request->no_bfloat16 : &cpu;
+        const struct bp_error *missing = bp_bfloat16_available(&cpu) ? r->request->bfloat16_unavailable : &cpu;
         if (missing)
             schema_problem_add(r->problems, resolving_place(r, "precision", where, sizeof where),
                                "products in bfloat16 are not available here: %s; use \"float32\" or \"auto\"", missing->message);
@@ -238,7 +238,7 @@ bool resolving_holds_indices(const struct schema_dataset *d, int32_t column, int
     return good;
 }
 
-/* What an embedding reads is taken as it is; checked here, for an index that it does not know would end the training. */
+/* The input of an embedding is not scaled; checked here, because an index out of range would end the training. */
 static void leave_indices(struct resolving *r) {
     struct schema_preprocessing *p = r->training->preprocessing;
     struct bp_network *network = r->training->definition->layers_count > 0 ? resolving_plan(r, false) : NULL;
@@ -252,36 +252,35 @@ static void leave_indices(struct resolving *r) {
             resolving_place(r, "features", where, sizeof where);
             if (f->type == SCHEMA_TEXT && f->options.encode == SCHEMA_ENCODE_TOKENS) {
                 if (f->categories_count + 2 > indices)
-                    schema_problem_add(
-                        r->problems, where,
-                        "column \"%.60s\" has %d words, 0 stands for none and 1 for an unknown one: the embedding that reads it needs an "
-                        "input_dim of at least %d, not %d",
-                        f->name, f->categories_count, f->categories_count + 2, indices);
+                    schema_problem_add(r->problems, where,
+                                       "column \"%.60s\" has %d words, 0 means none and 1 an unknown word: the embedding that reads it needs an "
+                                       "input_dim of at least %d, not %d",
+                                       f->name, f->categories_count, f->categories_count + 2, indices);
                 continue;
             }
             if (f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_EMBEDDING) {
                 if (f->categories_count >= indices)
                     schema_problem_add(r->problems, where,
-                                       "column \"%.60s\" has %d categories, and 0 stands for the unseen: the embedding that reads it needs an "
+                                       "column \"%.60s\" has %d categories, and 0 means an unknown one: the embedding that reads it needs an "
                                        "input_dim of at least %d, not %d",
                                        f->name, f->categories_count, f->categories_count + 1, indices);
                 continue;
             }
             if (f->type != SCHEMA_TENSOR && f->type != SCHEMA_NUMERIC)
-                schema_problem_add(r->problems, where, "column \"%.60s\" is %s, but an embedding reads it and takes whole numbers from 0 to %d",
-                                   f->name, schema_type_name(f->type), indices - 1);
+                schema_problem_add(r->problems, where, "column \"%.60s\" is %s, but an embedding reads it and accepts integers from 0 to %d", f->name,
+                                   schema_type_name(f->type), indices - 1);
             else if (f->indicator)
                 schema_problem_add(r->problems, where,
-                                   "column \"%.60s\" has missing cells, but an embedding reads it and takes whole numbers from 0 to %d", f->name,
+                                   "column \"%.60s\" has missing cells, but an embedding reads it and accepts integers from 0 to %d", f->name,
                                    indices - 1);
             else if (!resolving_holds_indices(r->dataset, r->features[i], indices, &worst))
                 schema_problem_add(r->problems, where,
-                                   "column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d; raise its "
+                                   "column \"%.60s\" holds %.9g, but an embedding reads it and accepts integers from 0 to %d; raise its "
                                    "input_dim, or leave the column out",
                                    f->name, worst, indices - 1);
             else if (!resolving_validation_indices(r, f->name, indices, &worst))
                 schema_problem_add(r->problems, resolving_validation_place(r, "dataset", where, sizeof where),
-                                   "its column \"%.60s\" holds %.9g, but an embedding reads it and takes whole numbers from 0 to %d", f->name, worst,
+                                   "its column \"%.60s\" holds %.9g, but an embedding reads it and accepts integers from 0 to %d", f->name, worst,
                                    indices - 1);
             resolving_scale_of_indices(r, f);
             schema_feature_unscaled(f);
@@ -295,12 +294,11 @@ static void tell_left_out(struct resolving *r) {
     const struct schema_preprocessing *p = r->training->preprocessing;
     for (int32_t i = 0; i < p->features_count; i++)
         if (p->features[i].left_out > 0)
-            resolving_warn(
-                r,
-                "column \"%s\" has %lld categories in the training rows: the %d most frequent are kept, the others go to the bucket of the "
-                "unseen; \"categories_max\" in columns says how many",
-                p->features[i].name, (long long)p->features[i].categories_count + (long long)p->features[i].left_out,
-                p->features[i].categories_count);
+            resolving_warn(r,
+                           "column \"%s\" has %lld categories in the training rows: the %d most frequent are kept, the others are treated as "
+                           "unknown; \"categories_max\" in columns sets the number",
+                           p->features[i].name, (long long)p->features[i].categories_count + (long long)p->features[i].left_out,
+                           p->features[i].categories_count);
 }
 
 static void resolve(struct resolving *r) {

@@ -20,21 +20,21 @@ struct schema_training {
 /* Beyond so many targets side by side, or labels, an epoch would report hundreds of numbers: then metrics are reported as means alone. */
 enum { SCHEMA_NAMED_TARGETS_MAX = 32, SCHEMA_NAMED_LABELS_MAX = 100 };
 
-/* What the request says besides definition and options. */
+/* The members of the request beside definition and options. */
 struct schema_training_request {
-    const json_t *target;                    /* "column", ["a","b"], or {"output layer":"column" or ["a","b"]} */
-    const json_t *task;                      /* NULL: inferred; a text for all targets, or an object by column */
-    const json_t *features;                  /* array of column names, NULL: all other columns */
-    const json_t *columns;                   /* NULL, or what columns ask for, by name */
-    const json_t *class_weights;             /* NULL, "balanced", or an object of weights by label */
-    const char *sample_weight;               /* column, or NULL */
-    const json_t *thresholds;                /* NULL, or as schema_thresholds_decode takes them */
-    const json_t *labels;                    /* NULL, or names of the labels of a vector: a list, or lists by column */
-    const struct schema_dataset *validation; /* what options.validation_dataset names, or NULL */
-    const struct bp_error *no_bfloat16;      /* why the process that trains cannot compute in it on a CPU that can; NULL: it can */
-    int32_t fold;                            /* see struct schema_training */
-    const char *pointer;                     /* where the job object stands: "" */
-    const char *definition_pointer;          /* where the definition stands: "/model" or "" */
+    const json_t *target;                        /* "column", ["a","b"], or {"output layer":"column" or ["a","b"]} */
+    const json_t *task;                          /* NULL: inferred; a text for all targets, or an object by column */
+    const json_t *features;                      /* array of column names, NULL: all other columns */
+    const json_t *columns;                       /* NULL, or column options, by name */
+    const json_t *class_weights;                 /* NULL, "balanced", or an object of weights by label */
+    const char *sample_weight;                   /* column, or NULL */
+    const json_t *thresholds;                    /* NULL, or as schema_thresholds_decode takes them */
+    const json_t *labels;                        /* NULL, or names of the labels of a vector: a list, or lists by column */
+    const struct schema_dataset *validation;     /* what options.validation_dataset names, or NULL */
+    const struct bp_error *bfloat16_unavailable; /* why the process that trains cannot compute in it on a CPU that can; NULL: it can */
+    int32_t fold;                                /* see struct schema_training */
+    const char *pointer;                         /* pointer to the job object: "" */
+    const char *definition_pointer;              /* pointer to the definition: "/model" or "" */
 };
 
 /* The members that schema_training_request_decode takes, NULL-terminated. */
@@ -49,7 +49,7 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
                                                 const struct schema_dataset *dataset, const struct schema_training_request *request,
                                                 struct schema_problems *problems);
 /* Classification: whether the network's numbers are scores of the classes instead of probabilities: those of a loss for scores, and those of an
- * output that is neither softmax nor sigmoid. The largest, or the sign of a single one, tells the class. */
+ * output that is neither softmax nor sigmoid. The largest, or the sign of a single one, determines the class. */
 bool schema_training_scores(const struct schema_training *training, int32_t output);
 /* The graph of the definition for that preprocessing, with inputs in their place when they are given. */
 struct bp_graph schema_training_graph(const struct schema_definition *definition, const struct schema_preprocessing *preprocessing,
@@ -67,13 +67,13 @@ int schema_training_split(const struct schema_training *training, const struct s
 int schema_training_held(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
 /* The engine's options for it. The fit on all rows that ends a cross-validation does not stop early. */
 struct bp_train_options schema_training_options(const struct schema_training *training);
-/* Bytes that a job process comes to: the program, the trainer, the rows it keeps, and what it maps of the data. */
+/* Estimated bytes of a job process: the program, the trainer, the rows in memory, and the mapped data. */
 int64_t schema_training_bytes(const struct schema_training *training, const struct schema_dataset *dataset);
 
 /* The window_rows with which it stays within resident_max: 0 when it does so without; at least 8192, even when that is too many. */
 int64_t schema_training_window(const struct schema_training *training, const struct schema_dataset *dataset, int64_t resident_max);
 
-/* A definition for data whose shape of network nobody chose: one hidden layer, its width by the number of rows. Tensor columns are flattened. */
+/* A default definition: one hidden layer, its width by the number of rows. Tensor columns are flattened. */
 struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target);
 
 #endif

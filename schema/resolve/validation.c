@@ -1,4 +1,4 @@
-/* validation.c - the dataset that a job validates with instead of rows of its own: whether it goes through the fitted preprocessing. */
+/* validation.c - the validation dataset of a job: checks that the fitted preprocessing applies to it. */
 #include "schema/resolve/resolution.h"
 
 #include "schema/text/number.h"
@@ -28,9 +28,9 @@ static const struct schema_column *column_of(struct resolving *r, const char *na
     if (i < 0) return problem(r, "it has no column \"%.60s\", which is %s", name, use), NULL;
     const struct schema_column *c = &d->columns[i];
     if (!schema_column_serves(c, d->rows, type))
-        return problem(r, "its column \"%.60s\" is %s, where the training's is %s", name, schema_type_name(c->type), schema_type_name(type)), NULL;
+        return problem(r, "its column \"%.60s\" is %s, but in training it is %s", name, schema_type_name(c->type), schema_type_name(type)), NULL;
     if (type == SCHEMA_TENSOR && c->type == SCHEMA_TENSOR && !bp_shape_equal(&c->shape, shape))
-        return problem(r, "its column \"%.60s\" has the shape %s, where the training's has %s", name, bp_shape_text(&c->shape, got, sizeof got),
+        return problem(r, "its column \"%.60s\" has the shape %s, but in training it has %s", name, bp_shape_text(&c->shape, got, sizeof got),
                        bp_shape_text(shape, want, sizeof want)),
                NULL;
     return c;
@@ -40,12 +40,12 @@ static void check_feature(struct resolving *r, const struct schema_feature *f) {
     const struct schema_column *c = column_of(r, f->name, "a feature", f->type, &f->shape);
     if (!c) return;
     if (f->options.missing == SCHEMA_MISSING_ERROR && c->missing > 0)
-        problem(r, "its column \"%.60s\" has %lld missing cells, and the job refuses them", f->name, (long long)c->missing);
+        problem(r, "its column \"%.60s\" has %lld missing cells, which the job refuses", f->name, (long long)c->missing);
     for (int32_t i = 0;
          c->type == SCHEMA_CATEGORICAL && f->type == SCHEMA_CATEGORICAL && f->options.unseen == SCHEMA_UNSEEN_ERROR && i < c->categories_count; i++) {
         const char *value = c->categories[i].value;
         if (c->categories[i].count == 0 || schema_feature_category(f, value, strlen(value)) >= 0) continue;
-        problem(r, "its column \"%.60s\" holds \"%.60s\", which no training row has, and the job refuses unseen categories", f->name, value);
+        problem(r, "its column \"%.60s\" holds \"%.60s\", which no training row has, and the job refuses unknown categories", f->name, value);
         return;
     }
 }
@@ -54,7 +54,7 @@ static enum schema_type type_of(const struct resolving *r, int32_t column) {
     return r->request->validation->columns[column].type;
 }
 
-/* Classes may be spelt by another type: labels are compared as texts. */
+/* Classes may be written by another type: labels are compared as texts. */
 static void check_target(struct resolving *r, const struct schema_target *t) {
     const int32_t i = schema_dataset_find(r->request->validation, t->name);
     if (t->multilabel == SCHEMA_LABEL_LISTS) column_of(r, t->name, "a target", SCHEMA_LABELS, NULL);
@@ -62,7 +62,7 @@ static void check_target(struct resolving *r, const struct schema_target *t) {
         column_of(r, t->name, "a target", t->shape.rank > 0 ? SCHEMA_TENSOR : SCHEMA_NUMERIC, &t->shape);
     else if (i < 0) problem(r, "it has no column \"%.60s\", which is a target", t->name);
     else if (type_of(r, i) == SCHEMA_TENSOR || type_of(r, i) == SCHEMA_TEXT || type_of(r, i) == SCHEMA_LABELS || type_of(r, i) == SCHEMA_DATETIME)
-        problem(r, "its column \"%.60s\" is %s, but holds classes in training", t->name, schema_type_name(type_of(r, i)));
+        problem(r, "its column \"%.60s\" is %s, but it holds classes in training", t->name, schema_type_name(type_of(r, i)));
 }
 
 /* The first label in a list of labels that training never sees, -1: none. */
@@ -115,13 +115,14 @@ static void check_rows(struct resolving *r) {
     r->validation_rows = split.validation_count;
     const int64_t unknown = count_unknown(view, label, sizeof label, &column), rest = d->rows - split.validation_count - unknown;
     if (split.validation_count == 0)
-        problem(r, "none of its %lld rows can validate: %lld have a label that training never sees%s%.60s%s, the others no value in a target",
+        problem(r, "none of its %lld rows can validate: %lld have a label that is absent from training%s%.60s%s, the others lack a value in a target",
                 (long long)d->rows, (long long)unknown, unknown ? ", like \"" : "", label, unknown ? "\"" : "");
     else if (unknown > 0)
-        resolving_warn(r, "%lld of %lld rows of %s have a label in \"%.60s\" that training never sees, like \"%.40s\": they do not validate",
-                       (long long)unknown, (long long)d->rows, name, column, label);
+        resolving_warn(
+            r, "%lld of %lld rows of %s have a label in \"%.60s\" that is absent from training, like \"%.40s\": they are excluded from validation",
+            (long long)unknown, (long long)d->rows, name, column, label);
     if (split.validation_count > 0 && rest > 0)
-        resolving_warn(r, "%lld of %lld rows of %s lack a value that the job needs of every row: they do not validate", (long long)rest,
+        resolving_warn(r, "%lld of %lld rows of %s lack a value that the job needs of every row: they are excluded from validation", (long long)rest,
                        (long long)d->rows, name);
     schema_split_free(&split);
     schema_view_free(view);
@@ -132,7 +133,7 @@ void resolving_validation(struct resolving *r) {
     const struct schema_preprocessing *p = t->preprocessing;
     if (t->options.validation != SCHEMA_VALIDATION_DATASET) return;
     if (!r->request->validation) {
-        problem(r, "another dataset validates only in a job of a server, which knows datasets by name");
+        problem(r, "validation on another dataset needs a server, which stores datasets by name");
         return;
     }
     for (int32_t i = 0; i < p->features_count; i++) check_feature(r, &p->features[i]);

@@ -27,7 +27,7 @@ static int64_t days_of(int64_t year, int month, int day) {
     return days + day - 1;
 }
 
-/* The year that a day from 1970-01-01 lies in, and the day's number in it, from 0. */
+/* The year of a day counted from 1970-01-01, and the day's number in it, from 0. */
 static int64_t year_of(int64_t days, int64_t *in_year) {
     int64_t year = 1970 + (int64_t)floor((double)days / 365.2425);
     while (days < days_of(year, 1, 1)) year--;
@@ -149,7 +149,7 @@ bool schema_datetime_parse_as(const char *format, const char *text, size_t size,
 }
 
 bool schema_datetime_format_good(const char *format) {
-    const char *kinds[] = {"YyDF", "mbBhjDF", "dejDF"}; /* what says the year, the month, the day */
+    const char *kinds[] = {"YyDF", "mbBhjDF", "dejDF"}; /* the directives of year, month and day */
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         bool said = false;
         for (const char *p = format; *p; p++) {
@@ -172,7 +172,7 @@ static const char *const day_forms[] = {"%d/%m/%Y", "%m/%d/%Y",  "%d-%m-%Y",  "%
 static const char *const clock_forms[] = {"", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M", "T%H:%M:%S"};
 enum { DAYS = sizeof day_forms / sizeof *day_forms, CLOCKS = sizeof clock_forms / sizeof *clock_forms };
 
-/* Whether all of text is what the format says, its years of as many digits as it says. */
+/* Whether the whole text matches the format, with years of the right number of digits. */
 static bool is_written(const char *format, const char *text) {
     struct tm tm = {.tm_mday = 1, .tm_year = 70};
     const char *end = strptime(text, format, &tm);

@@ -15,11 +15,11 @@ bool schema_datetime_parse(const char *text, size_t size, double *seconds);
  */
 bool schema_datetime_parse_as(const char *format, const char *text, size_t size, double *seconds);
 /* The formats in which people write dates, as far as a text fits them: a bit for each of a day and of the time behind it. Zero: none; all bits:
- * nothing was seen yet. */
+ * nothing was read yet. */
 struct schema_datetime_forms {
     uint32_t days, clocks;
 };
-/* Keeps the forms that this text has too. */
+/* Keeps the formats that this text matches too. */
 void schema_datetime_narrow(struct schema_datetime_forms *forms, const char *text, size_t size);
 /* The k-th format that is left, with day first where that is among them; false: there are no more. */
 bool schema_datetime_form(const struct schema_datetime_forms *forms, int k, char format[static SCHEMA_DATETIME_TEXT]);
@@ -27,9 +27,9 @@ bool schema_datetime_form(const struct schema_datetime_forms *forms, int k, char
 bool schema_datetime_digits(const char *text, size_t size);
 /* Whether a text looks like a date, be it one of the calendar or not. */
 bool schema_datetime_resembles(const char *text, size_t size);
-/* Whether texts of that format are digits alone, so that a number stands for its digits. */
+/* Whether texts of that format are digits alone, so that a number is read by its digits. */
 bool schema_datetime_format_digits(const char *format);
-/* Whether a format says year, month and day. */
+/* Whether a format has year, month and day. */
 bool schema_datetime_format_good(const char *format);
 /* Whether seconds are a time before the year 10000, and not a number far before the year 1. */
 static inline bool schema_datetime_holds(double seconds) {

@@ -45,7 +45,7 @@ static const char *check_escape(const char *p, const char *end, struct json_text
     if (unit == 0) return fail(fault, p, "\\u0000 is not allowed");
     if (unit < 0xD800 || unit > 0xDFFF) return p + 6;
     int32_t low = unit < 0xDC00 && end - p >= 12 && p[6] == '\\' && p[7] == 'u' ? hex4(p + 8, end) : -1;
-    return low >= 0xDC00 && low <= 0xDFFF ? p + 12 : fail(fault, p, "half a surrogate pair");
+    return low >= 0xDC00 && low <= 0xDFFF ? p + 12 : fail(fault, p, "incomplete surrogate pair");
 }
 
 static const char *check_string(const char *p, const char *end, struct json_text_fault *fault) {
@@ -64,7 +64,7 @@ static const char *check_string(const char *p, const char *end, struct json_text
             p += size;
         }
     }
-    return fail(fault, opened, "a string that is opened here is not closed");
+    return fail(fault, opened, "this string is not closed");
 }
 
 /* The number at p. Its value matters only where it may be too large for double. */
@@ -80,7 +80,7 @@ static const char *check_number(const char *p, const char *end, struct json_text
     if (good && s - p < 300 && (s == end || (*s | 0x20) != 'e')) return s;
     double number;
     s = schema_number_scan(p, end, true, &number);
-    if (!s) return fail(fault, p, "a number that is not written as JSON");
+    if (!s) return fail(fault, p, "invalid JSON number");
     return isfinite(number) ? s : fail(fault, p, "a number too large for double");
 }
 
@@ -111,7 +111,7 @@ const char *json_text_check(const char *p, const char *end, const struct json_te
     int depth = 0;
     for (;;) {
         p = json_text_blanks(p, end);
-        if (p == end) return fail(fault, p, depth ? "the text ends where a value should come" : "the text is empty");
+        if (p == end) return fail(fault, p, depth ? "the text ends where a value is expected" : "the text is empty");
         if (*p == '{' || *p == '[') {
             bool object = *p == '{';
             if (depth == JSON_TEXT_DEPTH_MAX) return fail(fault, p, "nested deeper than 64 levels");
@@ -127,7 +127,7 @@ const char *json_text_check(const char *p, const char *end, const struct json_te
             p = check_scalar(p, end, fault);
             if (!p) return NULL;
         }
-        for (;;) { /* a value is behind us */
+        for (;;) { /* after a value */
             if (depth == 0) return p;
             bool object = objects >> (depth - 1) & 1;
             p = json_text_blanks(p, end);
@@ -144,7 +144,7 @@ const char *json_text_check(const char *p, const char *end, const struct json_te
 
 /* ---- steps over checked text ---- */
 
-/* Behind the string at p. */
+/* The position after the string at p. */
 static const char *skip_string(const char *p, const char *end) {
     for (p++; p < end; p++) {
         if (*p == '"') return p + 1;

@@ -1,7 +1,7 @@
 /* json_text.h - JSON as contiguous text: one strict check of all of it, then cheap steps over what is known to be well-formed. Private to formats/.
  *
  * The check follows jansson (json_loadb with JSON_DECODE_INT_AS_REAL): RFC 8259, UTF-8 without overlong forms and surrogates, no \u0000,
- * surrogate escapes in pairs, no number beyond double; and no deeper than JSON_TEXT_DEPTH_MAX. Doubled keys are for whoever reads the objects to
+ * surrogate escapes in pairs, no number beyond double; and no deeper than JSON_TEXT_DEPTH_MAX. Duplicate keys are for the reader of the objects to
  * find. */
 #ifndef SCHEMA_JSON_TEXT_H
 #define SCHEMA_JSON_TEXT_H
@@ -17,7 +17,7 @@ struct json_text_fault {
     const char *what;
 };
 
-/* Is told, as the check goes on, of each comma with at most three arrays or objects open: depth of them, p the byte after it. May be NULL. */
+/* Called during the check for each comma with at most three arrays or objects open: depth of them, p the byte after it. May be NULL. */
 struct json_text_progress {
     void (*done)(void *context, const char *p, int depth);
     void *context;

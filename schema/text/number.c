@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A double needs at most 767 digits to be told from its neighbours' midpoints; what follows only matters as "not zero". */
+/* A double needs at most 767 digits to be compared with its neighbours' midpoints; further digits only matter as "not zero". */
 enum { DIGITS_MAX = 800, SIGNIFICAND_BITS = 52 };
 
 __extension__ typedef unsigned __int128 wide;

@@ -52,7 +52,7 @@ static void trim(struct span *s) {
     }
 }
 
-/* A currency before or behind. False: there is another one already. */
+/* A currency before or after the number. False: the column has another one. */
 static bool take_currency(struct span *s, char currency[static 8]) {
     if (s->p < s->end && (unsigned char)(*s->p - '0') < 10 && (unsigned char)(s->end[-1] - '0') < 10) return true; /* most numbers */
     for (int i = 0; currencies[i]; i++) {

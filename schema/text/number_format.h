@@ -36,7 +36,7 @@ struct schema_number_format {
     char currency[8]; /* UTF-8; "": none */
 };
 
-/* What one text says of the format of its column. */
+/* The formats that one text allows for its column. */
 struct schema_number_spelling {
     unsigned marks;                   /* a bit for each enum schema_number_marks that makes a number of it; 0: it is none */
     unsigned grouped;                 /* of these, where the mark of thousands is in it */

@@ -2,8 +2,8 @@
  *
  * The method is Schubfach: R. Giulietti, "The Schubfach way to render doubles", 2021. A number v = c 2^q is rounded from every decimal between the
  * midpoints to its neighbours, (4c - 2) 2^(q-2) and (4c + 2) 2^(q-2). With 10^k just below that distance, at most two multiples of 10^(k+1) and
- * at least one of 10^k lie between them; of these the nearest to v is taken. All three points are multiplied by 10^-k as 128 bits, rounded
- * up; what is lost below the point is kept as one sticky bit, which is enough to compare.
+ * at least one of 10^k lie between them; the nearest to v is used. All three points are multiplied by 10^-k as 128 bits, rounded
+ * up; the lost fraction is kept as one sticky bit, which is enough to compare.
  * The table of powers, number_powers.h, ends at 1e308: numbers below about 1e-292 go the slow way, through the C library. */
 #include "schema/text/number_print.h"
 #include "schema/text/number_powers.h"

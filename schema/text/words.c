@@ -8,7 +8,7 @@
 
 locale_t schema_words_locale(struct bp_error *error) {
     locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    if (!locale) bp_error_set(error, "", "texts cannot be read: this machine lacks the locale C.UTF-8 (package libc-bin)");
+    if (!locale) bp_error_set(error, "", "text columns need the locale C.UTF-8, which this machine lacks (package libc-bin)");
     return locale;
 }
 

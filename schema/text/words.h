@@ -1,5 +1,5 @@
 /* words.h - a text cut into words: the longest runs of letters and digits, in small letters; every character of a script without blanks between words
- * (Han, Hiragana, Katakana, Thai, ...) is a word of its own. What is a letter says the C library's C.UTF-8 locale, of Unicode. */
+ * (Han, Hiragana, Katakana, Thai, ...) is a separate word. The C library's C.UTF-8 locale defines letters. */
 #ifndef SCHEMA_WORDS_H
 #define SCHEMA_WORDS_H
 

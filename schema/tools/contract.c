@@ -1,6 +1,6 @@
 /* contract.c - build tool: the OpenAPI document as a C source, from openapi.yaml as JSON (yaml2json) and the program's own tables. For every layer,
  * activation, initializer, loss, metric, optimizer and schedule it adds a schema with its parameters, and for each family the union of them: `Layer`
- * is a name or a `LayerDefinition`, told apart by `type`. So the contract cannot fall behind the tables. Usage: contract openapi.json [--source
+ * is a name or a `LayerDefinition`, distinguished by `type`. So the contract always matches the tables. Usage: contract openapi.json [--source
  * HEADER]
  * --source: C that defines openapi_json and openapi_json_size, which HEADER declares; else JSON
  */

@@ -62,11 +62,10 @@ static struct bp_value get(const struct schema_options *options, const struct fi
 #define FRACTION_MAX 0.9
 
 static const struct bp_param validation_params[] = {
-    {"fraction", BP_PARAM_NUMBER, "share of the rows held back for validation, 0 for none", .preset = 0.2, .min = 0, .max = 1,
-     .flags = BP_PARAM_MAX_OPEN},
+    {"fraction", BP_PARAM_NUMBER, "fraction of held-out validation rows, 0 for none", .preset = 0.2, .min = 0, .max = 1, .flags = BP_PARAM_MAX_OPEN},
     {"folds", BP_PARAM_INTEGER, "parts that validate in turn, before a fit on all rows", .preset = 0, .min = 2, .max = SCHEMA_FOLDS_MAX},
 };
-static const struct bp_entry validation_entry = {"validation", "which rows are held back", validation_params, 2};
+static const struct bp_entry validation_entry = {"validation", "which rows validate", validation_params, 2};
 
 enum { PATIENCE, MIN_DELTA };
 static const struct bp_param stopping_params[] = {
@@ -121,7 +120,7 @@ static void decode_optimizer(const json_t *json, const char *pointer, struct sch
     options->optimizer =
         (const struct bp_optimizer_ops *)schema_entry_decode(copy, pointer, &bp_optimizers, NULL, options->optimizer_values, problems);
     if (options->optimizer && options->optimizer->search && options->find_rate)
-        schema_problem_add(problems, pointer, "%s finds the length of its steps itself; leave learning_rate out", options->optimizer->entry.name);
+        schema_problem_add(problems, pointer, "%s determines its step length itself; leave learning_rate out", options->optimizer->entry.name);
     json_decref(copy);
 }
 
@@ -136,7 +135,7 @@ static void decode_way(const json_t *value, int i, const char *place, struct sch
         schema_problem_add(problems, place, "%s must be the name of a %s, got %s", validation_names[i], dataset ? "stored dataset" : "column",
                            schema_json_text(value, got, sizeof got));
     else if (options->validation != SCHEMA_VALIDATION_RANDOM)
-        schema_problem_add(problems, place, "validation rows are chosen in one way: say either %s or %s", validation_names[options->validation],
+        schema_problem_add(problems, place, "give only one way to select validation rows: %s or %s", validation_names[options->validation],
                            validation_names[i]);
     else {
         options->validation = (enum schema_validation)i;
@@ -164,17 +163,17 @@ static void decode_validation(const json_t *json, const char *pointer, struct sc
     const bool folds = json_object_get(json, "folds") != NULL, dataset = options->validation == SCHEMA_VALIDATION_DATASET;
     if (folds && options->validation != SCHEMA_VALIDATION_RANDOM && options->validation != SCHEMA_VALIDATION_GROUP)
         schema_problem_add(problems, schema_pointer(pointer, validation_names[options->validation], place, sizeof place),
-                           "folds go with group or alone: every row validates once, so %s cannot say which rows are held back",
+                           "folds can only be combined with group: every row validates once, so %s cannot select the validation rows",
                            validation_names[options->validation]);
     if ((folds || dataset) && json_object_get(json, "fraction"))
         schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place),
-                           folds ? "with folds every row validates once: leave fraction out, or say a fraction without folds"
-                                 : "the rows of the other dataset validate, none of the job's own are held back: leave fraction out");
+                           folds ? "with folds every row validates once: leave fraction out, or use a fraction without folds"
+                                 : "the rows of the other dataset validate, so no rows of the job's dataset are held out: leave fraction out");
     if (!valid) return;
     const bool by_column = options->validation == SCHEMA_VALIDATION_COLUMN; /* of a resolved job: the share that the column came to */
     if (values[FRACTION].number > FRACTION_MAX && !by_column)
         schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place),
-                           "fraction must be a number of at least 0 and at most %g, got %g: rows are needed to train on", FRACTION_MAX,
+                           "fraction must be a number of at least 0 and at most %g, got %g: training rows are needed", FRACTION_MAX,
                            values[FRACTION].number);
     if ((options->validation == SCHEMA_VALIDATION_GROUP || options->validation == SCHEMA_VALIDATION_TIME) && values[FRACTION].number == 0)
         schema_problem_add(problems, schema_pointer(pointer, validation_names[options->validation], place, sizeof place),

@@ -1,4 +1,4 @@
-/* options.h - the training options of a job: the members of POST /v1/jobs that say how to train. */
+/* options.h - the training options of a job: the training options of POST /v1/jobs. */
 #ifndef SCHEMA_OPTIONS_H
 #define SCHEMA_OPTIONS_H
 
@@ -7,7 +7,7 @@
 #include "schema/json/problems.h"
 
 /* Which rows are held back: a share by seed, of classes a share of each; whole groups of rows with the same value in a column, by seed; the last by a
- * column of times; those that a column says; none, another dataset validates. */
+ * column of times; those that a column selects; none if another dataset validates. */
 enum schema_validation {
     SCHEMA_VALIDATION_RANDOM,
     SCHEMA_VALIDATION_GROUP,
@@ -58,7 +58,7 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
                           struct schema_problems *problems);
 /* Whether there are rows to validate with. */
 bool schema_options_validate(const struct schema_options *options);
-/* Everything spelt out; decoding it again gives the same. */
+/* Everything explicit; decoding it again gives the same. */
 json_t *schema_options_encode(const struct schema_options *options);
 
 #endif

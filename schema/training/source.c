@@ -96,10 +96,10 @@ void schema_split_free(struct schema_split *split) {
 
 /* What one output learns of the rows. */
 struct goal {
-    int64_t width;  /* numbers of a sample as kept: 1 for a class, those of all its targets else */
-    int32_t labels; /* one-hot width, 0: as kept */
+    int64_t width;  /* numbers of a stored sample: 1 for a class, otherwise those of all its targets */
+    int32_t labels; /* one-hot width, 0: as stored */
     bool tensor;    /* the target is a tensor */
-    float *kept;    /* (count, width), NULL: a tensor that is read as it is needed */
+    float *kept;    /* (count, width), NULL: a tensor that is read on demand */
 };
 
 struct schema_source {
@@ -111,7 +111,7 @@ struct schema_source {
     float *weights;                /* (count) or NULL */
     float *counts;                 /* (count) the weights without those of classes, which metrics take; NULL: there are none of classes */
     int64_t widths[BP_INPUTS_MAX]; /* numbers of one sample of each input */
-    float *kept[BP_INPUTS_MAX];    /* (count, width) when kept in memory, else NULL */
+    float *kept[BP_INPUTS_MAX];    /* (count, width) when in memory, otherwise NULL */
     bool keep;
 };
 
@@ -267,7 +267,7 @@ void schema_source_advise(const struct schema_source *s, int64_t first, int64_t 
     if (s->keep || n < 1 || first < 0 || first + n > s->count) return;
     const int64_t from = s->rows[first], rows = s->rows[first + n - 1] - from + 1;
     for (int32_t i = 0; i < p->features_count; i++) schema_dataset_advise(s->view->dataset, s->view->columns[i], from, rows, needed);
-    for (int32_t k = 0; k < p->targets_count; k++) /* those of tensors are read with the inputs, the others were kept at the start */
+    for (int32_t k = 0; k < p->targets_count; k++) /* those of tensors are read with the inputs, the others were stored at the start */
         if (p->targets[k].shape.rank > 0) schema_dataset_advise(s->view->dataset, s->view->targets[k], from, rows, needed);
 }
 

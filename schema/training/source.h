@@ -18,7 +18,7 @@ int schema_split_make(const int64_t *rows, int64_t n, const int32_t *classes, in
 void schema_split_free(struct schema_split *split);
 
 /* Batches from rows of a view. Up to SCHEMA_SOURCE_MEMORY bytes the transformed inputs and tensor targets are kept in memory; beyond that each batch
- * is transformed from the mapped file as it is needed: by the same code, to the same bits. */
+ * is transformed from the mapped file on demand, by the same code with the same bits. */
 enum { SCHEMA_SOURCE_MEMORY = 64 << 20 };
 struct schema_source;
 struct schema_source_options {
@@ -32,7 +32,7 @@ struct schema_source_options {
 };
 int schema_source_new(const struct schema_source_options *options, struct schema_source **source, struct bp_error *error);
 void schema_source_free(struct schema_source *source);
-/* Samples first..first+n will be read soon, or not for a while: see dataset.h. Nothing where they are kept in memory. Any thread may ask. */
+/* Samples first..first+n will be read soon, or not for a while: see dataset.h. No effect if they are in memory. Any thread may call it. */
 void schema_source_advise(const struct schema_source *source, int64_t first, int64_t n, bool needed);
 /* For the trainer; borrowed from the source. */
 struct bp_source schema_source_batches(const struct schema_source *source);

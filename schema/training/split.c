@@ -12,15 +12,15 @@ enum { NEITHER, TRAIN, VALIDATE };
 
 int schema_split_check(const struct schema_dataset *d, int32_t column, enum schema_validation kind, struct bp_error *error) {
     const struct schema_column *c = &d->columns[column];
-    if (c->type == SCHEMA_TEXT) return bp_error_set(error, "", "column \"%.60s\" is text: it cannot say which rows are held back", c->name);
+    if (c->type == SCHEMA_TEXT) return bp_error_set(error, "", "column \"%.60s\" is text: it cannot select the validation rows", c->name);
     if (c->type == SCHEMA_LABELS)
-        return bp_error_set(error, "", "column \"%.60s\" holds lists of labels: it cannot say which rows are held back", c->name);
-    if (c->type == SCHEMA_TENSOR) return bp_error_set(error, "", "column \"%.60s\" is a tensor: it cannot say which rows are held back", c->name);
+        return bp_error_set(error, "", "column \"%.60s\" holds lists of labels: it cannot select the validation rows", c->name);
+    if (c->type == SCHEMA_TENSOR) return bp_error_set(error, "", "column \"%.60s\" is a tensor: it cannot select the validation rows", c->name);
     if (kind == SCHEMA_VALIDATION_TIME && !schema_type_is_number(c->type))
-        return bp_error_set(error, "", "column \"%.60s\" is %s, but times are dates or numbers, such as years or seconds", c->name,
+        return bp_error_set(error, "", "column \"%.60s\" is %s, but a time must be a datetime or a number, such as years or seconds", c->name,
                             schema_type_name(c->type));
     if (kind == SCHEMA_VALIDATION_TIME && c->missing > 0)
-        return bp_error_set(error, "", "column \"%.60s\" has %lld missing cells: every row needs its time", c->name, (long long)c->missing);
+        return bp_error_set(error, "", "column \"%.60s\" has %lld missing cells: every row needs a time", c->name, (long long)c->missing);
     return 0;
 }
 
@@ -78,8 +78,8 @@ static int mark_groups(const struct schema_groups *groups, int64_t n, const stru
     for (int64_t g = 0; g < groups->count; g++) order[g] = g;
     struct bp_random random = bp_random_open(options->seed, BP_STREAM_SPLIT, 0);
     bp_random_shuffle(&random, order, groups->count);
-    const int64_t wanted = share_of(n, options->validation_fraction);
-    for (int64_t g = 0; g + 1 < groups->count && held < wanted; g++)
+    const int64_t expected = share_of(n, options->validation_fraction);
+    for (int64_t g = 0; g + 1 < groups->count && held < expected; g++)
         for (int64_t i = groups->starts[order[g]]; i < groups->starts[order[g] + 1]; i++, held++) marks[groups->keyed[i].at] = VALIDATE;
     free(order);
     return groups->count > 1 ? 0 : bp_error_set(error, "/validation/group", "there is only one group, and it cannot both train and validate");
@@ -137,10 +137,10 @@ int schema_split_by_column(const struct schema_dataset *d, const int64_t *rows, 
         for (int64_t i = 0; !failed && i < n; i++) marks[i] = (char)said(&d->columns[column], keyed[i].key);
     if (!failed) failed = gather(rows, n, marks, split, error);
     if (!failed && options->validation == SCHEMA_VALIDATION_COLUMN && (split->train_count < 1 || split->validation_count < 1)) {
-        failed =
-            bp_error_set(error, "/validation/column",
-                         "column \"%.60s\" has %lld rows to train on and %lld to validate with; it says train or validation, false or true, 0 or 1",
-                         options->validation_column, (long long)split->train_count, (long long)split->validation_count);
+        failed = bp_error_set(
+            error, "/validation/column",
+            "column \"%.60s\" has %lld rows to train on and %lld to validate with; expected train or validation, false or true, or 0 or 1",
+            options->validation_column, (long long)split->train_count, (long long)split->validation_count);
         schema_split_free(split);
     }
     schema_groups_free(&groups);

@@ -6,7 +6,7 @@
 #include "schema/training/source.h"
 
 /* Splits rows[0..n) of the dataset as options say (not RANDOM). A pure function of its arguments. -1: nothing would train, or nothing would validate;
- * the error says why. */
+ * the error gives the reason. */
 int schema_split_by_column(const struct schema_dataset *dataset, const int64_t *rows, int64_t n, const struct schema_options *options,
                            struct schema_split *split, struct bp_error *error);
 /* Rows by the value they have in a column. Those without a value are in no group. */

@@ -53,7 +53,7 @@ static int ask(const char *url) {
     char host[200], port[16] = "80", request[512], answer[256];
     const char *rest = strncmp(url, "http://", 7) == 0 ? url + 7 : NULL;
     size_t size = rest ? strcspn(rest, "/") : 0;
-    if (!rest || size == 0 || size >= sizeof host) return fprintf(stderr, "backpropd doctor: --url wants http://host:port, got \"%s\"\n", url), 2;
+    if (!rest || size == 0 || size >= sizeof host) return fprintf(stderr, "backpropd doctor: --url expects http://host:port, got \"%s\"\n", url), 2;
     snprintf(host, sizeof host, "%.*s", (int)size, rest);
     char *colon = strrchr(host, ':');
     if (colon && !strchr(colon, ']')) {
@@ -65,7 +65,7 @@ static int ask(const char *url) {
         host[strcspn(host, "]")] = '\0';
     }
     int fd = connect_to(host, port);
-    if (fd < 0) return fprintf(stderr, "backpropd doctor: nobody listens at %s: %s\n", url, strerror(errno)), 1;
+    if (fd < 0) return fprintf(stderr, "backpropd doctor: no server listens at %s: %s\n", url, strerror(errno)), 1;
     int n = snprintf(request, sizeof request, "GET /readyz HTTP/1.1\r\nHost: localhost:%s\r\nConnection: close\r\n\r\n", port);
     ssize_t got = send(fd, request, (size_t)n, MSG_NOSIGNAL) == n ? recv(fd, answer, sizeof answer - 1, 0) : -1;
     close(fd);
@@ -130,7 +130,7 @@ static int write_test(const char *folder) {
     }
     if (!good) return printf("data folder   %s: cannot be written: %s\n", where, strerror(code)), -1;
     double free_gb = statvfs(where, &space) == 0 ? (double)space.f_bavail * (double)space.f_frsize / 1e9 : 0;
-    printf("data folder   %s%s: write and fsync took %.2f ms, %.1f GB free\n", folder, exists ? "" : " (does not exist yet; tried its parent)",
+    printf("data folder   %s%s: write and fsync took %.2f ms, %.1f GB free\n", folder, exists ? "" : " (does not exist yet; its parent was checked)",
            took * 1e3, free_gb);
     return 0;
 }
@@ -168,7 +168,7 @@ static int check_serve(const char *data_dir, const char *key_file) {
         return -1;
     }
     if (strcmp(settings.kernels, "auto") != 0 && bp_kernels_find(settings.kernels) == NULL)
-        failed = (printf("settings      kernels %s: this processor does not have them\n", settings.kernels), -1);
+        failed = (printf("settings      kernels %s: not supported by this processor\n", settings.kernels), -1);
     char *key = NULL;
     if (api_key_read(settings.api_key_file, &key, &error) != 0) failed = (printf("key           %s\n", error.message), -1);
     bool held = false;
@@ -199,17 +199,17 @@ int command_doctor(int argc, char **argv) {
     int failed = bp_blas_selftest(&error);
     const bool second = bp_onednn_start(BP_ONEDNN_AUTO, bp_bfloat16_available(&ignored), &without) == 0;
     printf("oneDNN        %s%s\n", second ? bp_onednn_name() : without.message,
-           second ? ": for jobs with enough large products" : ": jobs do without it");
-    printf("bfloat16      %s\n", bp_bfloat16_started()                 ? "products of it, for jobs that ask"
-                                 : bp_bfloat16_available(&no_bfloat16) ? "not without oneDNN"
+           second ? ": for jobs with enough large products" : ": jobs run without it");
+    printf("bfloat16      %s\n", bp_bfloat16_started()                 ? "available, for jobs that request it"
+                                 : bp_bfloat16_available(&no_bfloat16) ? "not available without oneDNN"
                                                                        : no_bfloat16.message);
     bp_onednn_start(BP_ONEDNN_OFF, false, &ignored);
     printf("BLAS check    %s\n", failed ? error.message : "matrix products agree with plain C on odd shapes");
     printf("speed         %.0f GFLOP/s, products of 512 x 512, one thread\n", gemm_rate());
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
         printf("open files    %llu%s\n", (unsigned long long)files.rlim_cur,
-               files.rlim_cur < 4096 ? " (few for 2000 connections: raise with ulimit -n)" : "");
+               files.rlim_cur < 4096 ? " (too few for 2000 connections; raise the limit with ulimit -n)" : "");
     if (check_serve(values[DATA_DIR], values[KEY_FILE]) != 0) failed = -1;
-    printf("%s\n", failed ? "something is wrong" : "all is well");
+    printf("%s\n", failed ? "problems found" : "no problems found");
     return failed ? 1 : 0;
 }

@@ -42,11 +42,11 @@ static int check(struct schema_definition *definition, const char **values) {
     struct bp_input given = {.name = "features"};
     struct bp_gradcheck_report report = {0};
     if (values[INPUT] && !parse_shape(values[INPUT], &given.shape)) {
-        fprintf(stderr, "backpropd gradcheck: --input wants a shape like 4 or 28,28,1, got \"%s\"\n", values[INPUT]);
+        fprintf(stderr, "backpropd gradcheck: --input expects a shape like 4 or 28,28,1, got \"%s\"\n", values[INPUT]);
         return 2;
     }
     if (!values[INPUT] && definition->inputs_count == 0) {
-        fprintf(stderr, "backpropd gradcheck: the shape of the input is not known; add \"inputs\":{\"features\":{\"shape\":[4]}} to the definition, "
+        fprintf(stderr, "backpropd gradcheck: unknown shape of the input; add \"inputs\":{\"features\":{\"shape\":[4]}} to the definition, "
                         "or --input 4\n");
         return 2;
     }
@@ -90,7 +90,7 @@ int command_gradcheck(int argc, char **argv) {
     struct schema_problems problems = {0};
     json_error_t where;
     if (argc < 2 || strncmp(argv[1], "--", 2) == 0) {
-        fprintf(stderr, "backpropd gradcheck: name the file with the model definition first; see `backpropd help gradcheck`\n");
+        fprintf(stderr, "backpropd gradcheck: missing argument: the file with the model definition; see `backpropd help gradcheck`\n");
         return 2;
     }
     if (local_flags("gradcheck", argc - 1, argv + 1, names, switches, values) != 0) return 2;

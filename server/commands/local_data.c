@@ -26,7 +26,7 @@ void local_problems(const char *command, const char *file, struct schema_problem
     schema_problems_clear(problems);
 }
 
-/* Format and compression follow from the first bytes, as for POST /v1/datasets/inspect; a name that ends in .tsv says tabs. */
+/* Format and compression follow from the first bytes, as for POST /v1/datasets/inspect; a name that ends in .tsv means tabs. */
 static int open_ingest(const char *path, const char *bytes, size_t size, const struct schema_ingest_options *given, int fd,
                        struct schema_ingest **ingest, struct schema_problems *problems) {
     struct schema_ingest_options options = *given;

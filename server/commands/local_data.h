@@ -6,12 +6,12 @@
 #include "schema/ingest/ingest.h"
 
 /* Types may name columns that the file does not have only when `may_lack`. Reads path ("-": standard input) into a temporary column file that
- * vanishes with the process. Tells problems on stderr. NULL on failure. */
+ * vanishes with the process. Prints problems on stderr. NULL on failure. */
 struct schema_dataset *local_dataset(const char *command, const char *path, const struct schema_column_type *types, int32_t types_count,
                                      bool may_lack);
 /* Whole file as text; the caller's. NULL with a message on stderr. */
 char *local_text(const char *command, const char *path);
-/* Tells problems on stderr, one a line, and clears them. */
+/* Prints problems on stderr, one per line, and clears them. */
 void local_problems(const char *command, const char *file, struct schema_problems *problems);
 
 /* --name VALUE pairs: fills values[i] for names[i] (NULL-terminated); flags[] take no value and get "". -1 with a message that names the nearest. */

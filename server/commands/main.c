@@ -52,16 +52,16 @@ static const char *plain_core(void) {
  * newer than itself), only a new start can change them: once, with plain ones. */
 static int prepare_blas(char **argv) {
     struct bp_error error = {0};
-    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* for the job processes; this one asks for it through the interface */
+    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* for the job processes; this process sets it through the interface */
     bool restarted = getenv("BACKPROPD_BLAS_RESTARTED") != NULL;
     bp_blas_selftest_fault(getenv("BACKPROPD_FAULT_BLAS") != NULL && !restarted);
     if (bp_blas_selftest(&error) == 0) return 0;
     if (!restarted) {
-        fprintf(stderr, "backpropd: %s; starting again with OpenBLAS's safe kernels\n", error.message);
+        fprintf(stderr, "backpropd: %s; restarting with OpenBLAS's safe kernels\n", error.message);
         setenv("BACKPROPD_BLAS_RESTARTED", "1", 1);
         restart_with(argv, "OPENBLAS_CORETYPE", plain_core());
     }
-    fprintf(stderr, "backpropd: %s, also with OPENBLAS_CORETYPE=%s; this machine's OpenBLAS cannot be trusted\n", error.message,
+    fprintf(stderr, "backpropd: %s, also with OPENBLAS_CORETYPE=%s; this machine's OpenBLAS computes wrong results\n", error.message,
             getenv("OPENBLAS_CORETYPE"));
     return -1;
 }
@@ -81,7 +81,7 @@ int main(int argc, char **argv) {
         return commands[i].run(argc - 1, argv + 1);
     }
     char hint[80];
-    fprintf(stderr, "backpropd: there is no command \"%s\"%s; see `backpropd help`\n", name,
+    fprintf(stderr, "backpropd: unknown command \"%s\"%s; see `backpropd help`\n", name,
             schema_did_you_mean(schema_nearest(name, name_at, NULL, COUNT), hint, sizeof hint));
     return 2;
 }

@@ -158,7 +158,7 @@ static int check_columns(const struct schema_preprocessing *p, const struct sche
     }
     for (int32_t i = 0; i < p->features_count; i++) {
         if (has_column(dataset, p->features[i].name)) continue;
-        snprintf(text, sizeof text, "there is no column \"%s\": it counts as missing in every row", p->features[i].name);
+        snprintf(text, sizeof text, "column \"%s\" is absent: it counts as missing in every row", p->features[i].name);
         say(NULL, text);
     }
     for (int32_t k = 0; k < dataset->columns_count; k++) {
@@ -227,8 +227,8 @@ int command_predict(int argc, char **argv) {
     int32_t types_count = 0;
     if (local_flags("predict", argc, argv, names, switches, values) != 0) return 2;
     if (!values[MODEL] || !values[DATA] || (values[FORMAT] && strcmp(values[FORMAT], "csv") != 0 && strcmp(values[FORMAT], "json") != 0)) {
-        fprintf(stderr,
-                "backpropd predict: --model FILE.bpd and --data FILE.csv (or -) are needed, --format is csv or json; see `backpropd help predict`\n");
+        fprintf(stderr, "backpropd predict: --model FILE.bpd and --data FILE.csv (or -) are required, and --format must be csv or json; see "
+                        "`backpropd help predict`\n");
         return 2;
     }
     bp_engine_start();

@@ -51,7 +51,7 @@ static void mask_signals(int how) {
 }
 
 static int wait_for_signal(void) {
-    struct pollfd stop = {.fd = stop_fd, .events = POLLIN}; /* poll: ThreadSanitizer keeps signals back from a thread in read */
+    struct pollfd stop = {.fd = stop_fd, .events = POLLIN}; /* poll: ThreadSanitizer delays signals for a thread in read */
     mask_signals(SIG_UNBLOCK);
     while (poll(&stop, 1, -1) < 1) continue;
     return atomic_load(&stop_signal);
@@ -80,7 +80,7 @@ static void unknown_variable(void *context, const char *name, const char *neares
 static int run(struct server *server, struct hub *_Atomic *hub, struct bp_error *error) {
     struct store_options options = {.queue_max = server->settings.queue_max, .committed = on_commit, .context = hub};
     if (strcmp(server->settings.kernels, "auto") != 0 && bp_kernels_force(server->settings.kernels) != 0)
-        return bp_error_set(error, "", "--kernels %s: this processor does not have them, or there are none of that name (auto, base, avx2, avx512)",
+        return bp_error_set(error, "", "--kernels %s: not supported by this processor, or not one of auto, base, avx2, avx512",
                             server->settings.kernels);
     server_settings_unknown(unknown_variable, NULL);
     bp_engine_start();

@@ -145,7 +145,8 @@ static void tell_plan(const struct schema_training *t, const struct schema_datas
                 p->targets[k].name);
         if (p->targets[k].classification) fprintf(stderr, " (%d)", p->targets[k].labels_count);
     }
-    fprintf(stderr, "\nnetwork%s: %d inputs", chosen ? " (chosen by size of the data; --definition sets another)" : "", t->preprocessing->width);
+    fprintf(stderr, "\nnetwork%s: %d inputs", chosen ? " (selected by the size of the data; --definition overrides it)" : "",
+            t->preprocessing->width);
     for (int32_t i = t->network->inputs_count; i < t->network->nodes_count; i++) {
         char shape[64];
         const struct bp_node *node = &t->network->nodes[i];
@@ -191,7 +192,7 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
     struct advice advice = {0};
     json_t *found = run_find_rate(run, NULL, NULL);
     if (found && !quiet)
-        fprintf(stderr, "learning rate %.3g, found by a range test of %zu steps\n", bp_trainer_learning_rate(run->trainer),
+        fprintf(stderr, "learning rate %.3g, selected by a range test of %zu steps\n", bp_trainer_learning_rate(run->trainer),
                 json_array_size(json_object_get(found, "curve")));
     json_decref(found);
     double started = clock_seconds(), shown = 0, pause = isatty(STDERR_FILENO) ? 0.1 : 1.0;
@@ -200,8 +201,7 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
         if (event == BP_TRAIN_DONE) break;
         if (event == BP_TRAIN_DIVERGED) {
             fprintf(stderr,
-                    "\nbackpropd train: the loss is not finite any more in epoch %lld; try a smaller --learning-rate, or look for extreme values in "
-                    "the data\n",
+                    "\nbackpropd train: the loss is not finite in epoch %lld; try a smaller --learning-rate, or check the data for extreme values\n",
                     (long long)*epochs + 1);
             return -1;
         }
@@ -216,7 +216,7 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
     }
     if (!quiet && *metrics) bar(run, *epochs, *metrics, started, true);
     if (!quiet && run->options.stop_early && *epochs < run->options.epochs)
-        fprintf(stderr, "stopped early: %s has not improved for %d epochs; the weights of epoch %lld are kept\n", run->best_metric,
+        fprintf(stderr, "stopped early: %s has not improved for %d epochs; the weights of epoch %lld are stored\n", run->best_metric,
                 run->options.stop_patience, (long long)run->best_epoch);
     return 0;
 }
@@ -227,7 +227,7 @@ static int check_out(const char *path) {
     struct stat info;
     const char *slash = strrchr(path, '/');
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
-        return fprintf(stderr, "backpropd train: --out %s is a folder: give the name of a file\n", path), -1;
+        return fprintf(stderr, "backpropd train: --out %s is a folder; expected the name of a file\n", path), -1;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) return 0; /* a pipe, a device */
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
     const char *where = folder[0] ? folder : "/";
@@ -278,7 +278,7 @@ int command_train(int argc, char **argv) {
     struct bp_error error = {0};
     if (local_flags("train", argc, argv, names, switches, values) != 0) return 2;
     if (!values[DATA] || !values[TARGET]) {
-        fprintf(stderr, "backpropd train: --data FILE.csv and --target COLUMN are needed; see `backpropd help train`\n");
+        fprintf(stderr, "backpropd train: --data FILE.csv and --target COLUMN are required; see `backpropd help train`\n");
         return 2;
     }
     if (values[TYPES] && schema_column_types_parse(values[TYPES], &types, &types_count, &problems) != 0) {

@@ -18,11 +18,11 @@ void answer_json_exact(struct request *request, int status, json_t *json);
 void answer_bytes(struct request *request, int status, const char *content_type, char *bytes, size_t size); /* takes bytes */
 void answer_header(struct request *request, const char *name, const char *value);
 void answer_problem(struct request *request, enum problem code, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* All problems of a request: 422, or 413/500 as they say; clears them. */
+/* All problems of a request: 422, or 413/500 if they require it; clears them. */
 void answer_problems(struct request *request, struct schema_problems *problems);
 /* The message of an error, with the status that follows from its code: 422, 503 for memory, 507 for files. */
 void answer_error(struct request *request, const struct bp_error *error);
-/* A JSON document that does not change while the program runs: with an ETag, gzipped for who takes that, 304 for who has it. */
+/* A JSON document that does not change while the program runs: with an ETag, gzipped if the client accepts it, 304 if the client has it. */
 struct document {
     const char *bytes; /* borrowed for good */
     size_t size;

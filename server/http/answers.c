@@ -1,4 +1,4 @@
-/* answers.c - what handlers say: JSON, problems, lists, and what they ask of a request. */
+/* answers.c - responses of handlers: JSON, problems, lists; and parsing of query parameters and bodies. */
 #include "schema/memory.h"
 #include "server/http/private.h"
 
@@ -30,7 +30,7 @@ void answer_bytes(struct request *r, int status, const char *content_type, char 
     r->answer_size = size;
 }
 
-/* Takes json. It ends with a line end: a person's prompt comes on a line of its own. */
+/* Takes json. It ends with a newline, so that a shell prompt starts on its own line. */
 static char *json_line(json_t *json, size_t flags) {
     char *text = schema_json_dump(json, flags), *line = NULL;
     json_decref(json);
@@ -43,7 +43,7 @@ static char *json_line(json_t *json, size_t flags) {
 void answer_json(struct request *r, int status, json_t *json) {
     char *text = json_line(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
     if (text) answer_bytes(r, status, "application/json", text, strlen(text));
-    else answer_problem(r, PROBLEM_overloaded, "out of memory while the answer was written; try again in a moment");
+    else answer_problem(r, PROBLEM_overloaded, "out of memory while writing the response; try again later");
 }
 
 void answer_json_exact(struct request *r, int status, json_t *json) {
@@ -56,7 +56,7 @@ void answer_json_exact(struct request *r, int status, json_t *json) {
         return;
     }
     free(text.bytes);
-    answer_problem(r, PROBLEM_overloaded, "out of memory while the answer was written; try again in a moment");
+    answer_problem(r, PROBLEM_overloaded, "out of memory while writing the response; try again later");
 }
 
 void answer_header(struct request *r, const char *name, const char *value) {
@@ -83,9 +83,9 @@ json_t *problem_json(const struct request *r, enum problem code, const char *det
     return json;
 }
 
-/* What is said of a request during which memory ran out may not be the truth: that it did, is. */
+/* The response to a request that ran out of memory may be wrong; report the lack of memory instead. */
 static void answer_with(struct request *r, enum problem code, const char *detail, json_t *errors) {
-    if (schema_memory_failed()) code = PROBLEM_overloaded, detail = "out of memory; try again in a moment";
+    if (schema_memory_failed()) code = PROBLEM_overloaded, detail = "out of memory; try again later";
     schema_memory_begin(); /* for the answer itself */
     json_t *json = problem_json(r, code, detail, errors);
     char *text = json_line(json, JSON_COMPACT);
@@ -140,7 +140,7 @@ void answer_store(struct request *r, enum store_result result, const struct bp_e
         [STORE_NOT_FOUND] = PROBLEM_not_found, [STORE_EXISTS] = PROBLEM_exists,   [STORE_IN_USE] = PROBLEM_in_use, [STORE_STALE] = PROBLEM_conflict,
         [STORE_CONFLICT] = PROBLEM_conflict,   [STORE_FULL] = PROBLEM_queue_full, [STORE_FAILED] = PROBLEM_storage};
     const enum problem code = error->code == BP_ERROR_MEMORY ? problem_of(error->code) : codes[result];
-    if (*error->message) answer_problem(r, code, "%s", error->message); /* the store says it in a sentence */
+    if (*error->message) answer_problem(r, code, "%s", error->message); /* the store's message is a full sentence */
     else answer_problem(r, code, "%s: %s", what, problems_table[code].title);
 }
 
@@ -203,7 +203,7 @@ bool request_after_version(struct request *r, const char *after, int64_t *versio
 json_t *request_json(struct request *r) {
     json_error_t where;
     if (r->body.size == 0) {
-        answer_problem(r, PROBLEM_bad_request, "the body is empty: a JSON object is expected");
+        answer_problem(r, PROBLEM_bad_request, "the body is empty; expected a JSON object");
         return NULL;
     }
     if (!memory_for_json(r)) return NULL;
@@ -233,7 +233,7 @@ bool request_name(struct request *r, const char *text, char name[STORE_NAME_SIZE
         bool good_version = !at || (at[1] >= '1' && at[1] <= '9' && !*end && *version > 0 && *version < INT64_MAX);
         if (schema_name_valid(name) && good_version) return true;
     }
-    answer_problem(r, PROBLEM_not_found, "\"%.80s\" is not a name: names are ^[a-z0-9][a-z0-9._-]{0,62}$, with @n for version n", text);
+    answer_problem(r, PROBLEM_not_found, "\"%.80s\" is not a valid name; names match ^[a-z0-9][a-z0-9._-]{0,62}$, with @n for version n", text);
     return false;
 }
 
@@ -243,7 +243,7 @@ bool version_param(struct request *r, const char *text, int64_t *version) {
     if (strcmp(text, "latest") == 0) return true;
     *version = strtoll(text, &end, 10);
     if (text[0] >= '1' && text[0] <= '9' && !*end && *version > 0) return true;
-    answer_problem(r, PROBLEM_not_found, "there is no version \"%.60s\": a version is a number or latest", text);
+    answer_problem(r, PROBLEM_not_found, "there is no version \"%.60s\"; expected a number or latest", text);
     return false;
 }
 

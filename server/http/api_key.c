@@ -22,13 +22,13 @@ int api_key_read(const char *path, char **key, struct bp_error *error) {
     const bool open_to_others = fstat(fileno(file), &info) == 0 && (info.st_mode & (S_IRWXO | S_IWGRP));
     fclose(file);
     const size_t length = got ? strcspn(line, "\r\n") : 0;
-    if (length > KEY_MAX) return bp_error_set(error, "", "the first line of %s is longer than the %d characters that a key may have", path, KEY_MAX);
+    if (length > KEY_MAX) return bp_error_set(error, "", "the first line of %s is longer than %d characters, the limit for a key", path, KEY_MAX);
     line[length] = '\0';
     if (length < KEY_MIN)
         return bp_error_set(error, "",
                             "the first line of %s must be a key of at least %d characters; make one with: head -c 24 /dev/urandom | base64", path,
                             KEY_MIN);
-    if (open_to_others) log_line(LOG_WARNING, "key_file_readable", "file", path, "advice", "chmod 600", NULL);
+    if (open_to_others) log_line(LOG_WARNING, "api_key_file_readable", "file", path, "advice", "chmod 600", NULL);
     if (!(*key = strdup(line))) return bp_error_memory(error, "out of memory");
     return 0;
 }

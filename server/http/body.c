@@ -18,7 +18,7 @@ static int keep(void *context, const char *bytes, size_t size, struct schema_pro
 
 /* Answers for a body that could not be decoded: 413 when it is too large, 400 when it is damaged. */
 static bool refuse(struct request *r, struct schema_problems *problems) {
-    if (!problems->total && r->status) return false; /* answered: there is no memory for it */
+    if (!problems->total && r->status) return false; /* answered: out of memory */
     if (problems->code == BP_ERROR_MEMORY) answer_problem(r, PROBLEM_overloaded, "no memory for the body");
     else if (problems->too_large) answer_problem(r, PROBLEM_too_large, "%s", problems->items[0].detail);
     else answer_problem(r, PROBLEM_bad_request, "%s", problems->items[0].detail);
@@ -46,7 +46,7 @@ bool body_end(struct request *r) {
     body_free(r);
     if (r->route->body == ROUTE_JSON && r->body.size >= 3 && memcmp(r->body.bytes, "\xEF\xBB\xBF", 3) == 0) {
         r->body.size -= 3;
-        memmove(r->body.bytes, r->body.bytes + 3, r->body.size + 1); /* with the NUL behind it */
+        memmove(r->body.bytes, r->body.bytes + 3, r->body.size + 1); /* including the NUL */
     }
     return true;
 }

@@ -22,7 +22,7 @@ void document_prepare(struct document *d) {
         if (gzip && schema_gzip_add(gzip, d->bytes, end ? 0 : d->size, &out, &size) == 0 && d->gzip_size + size <= room) {
             memcpy(d->gzip + d->gzip_size, out, size);
             d->gzip_size += size;
-        } else { /* it goes out as it is */
+        } else { /* it is sent unchanged */
             free(d->gzip);
             d->gzip = NULL;
         }
@@ -45,7 +45,7 @@ void answer_document(struct request *r, const struct document *d) {
     snprintf(tag, sizeof tag, "\"%s%s\"", d->etag, gzip ? "-gzip" : ""); /* a strong tag is of one encoding */
     answer_header(r, "ETag", tag);
     answer_header(r, "Vary", "Accept-Encoding");
-    answer_header(r, "Cache-Control", "no-cache"); /* asked for again, answered with 304 */
+    answer_header(r, "Cache-Control", "no-cache"); /* requested again, answered with 304 */
     if (has_tag(request_header(r, "If-None-Match"), d->etag)) {
         answer_bytes(r, 304, NULL, NULL, 0);
         return;
@@ -55,5 +55,5 @@ void answer_document(struct request *r, const struct document *d) {
     r->content_type = "application/json";
     r->stream = gzip ? MHD_create_response_from_buffer(d->gzip_size, d->gzip, MHD_RESPMEM_PERSISTENT)
                      : MHD_create_response_from_buffer(d->size, (void *)(uintptr_t)d->bytes, MHD_RESPMEM_PERSISTENT);
-    if (!r->stream) answer_problem(r, PROBLEM_overloaded, "no memory for the answer");
+    if (!r->stream) answer_problem(r, PROBLEM_overloaded, "no memory for the response");
 }

@@ -73,20 +73,20 @@ bool guard_check(struct request *r) {
     if (f.lengths > 1 || f.bad_length || f.bad_encoding || f.encodings > 1 || (f.lengths && f.encodings) || f.hosts > 1) {
         r->keep_alive_off = true;
         answer_problem(r, PROBLEM_bad_request, "%s",
-                       f.lengths > 1 || f.bad_length ? "Content-Length must stand once, as digits"
-                       : f.hosts > 1                 ? "Host must stand once"
+                       f.lengths > 1 || f.bad_length ? "expected one Content-Length, in digits"
+                       : f.hosts > 1                 ? "expected one Host header"
                        : f.lengths && f.encodings    ? "Content-Length and Transfer-Encoding exclude each other"
-                                                     : "the only Transfer-Encoding understood is chunked");
+                                                     : "the only supported Transfer-Encoding is chunked");
         return false;
     }
     if (!host || !host_is_valid(host)) {
         r->keep_alive_off = true;
-        answer_problem(r, PROBLEM_bad_request, host ? "the Host header \"%.100s\" is not a name with an optional port" : "the Host header is missing",
-                       host);
+        answer_problem(r, PROBLEM_bad_request,
+                       host ? "the Host header \"%.100s\" is not a host name with an optional port" : "the Host header is missing", host);
         return false;
     }
     if (!host_allowed(r->server, host)) {
-        answer_problem(r, PROBLEM_forbidden_host, "the Host \"%.100s\" is not served here; start the server with --allow-host to allow it", host);
+        answer_problem(r, PROBLEM_forbidden_host, "the Host \"%.100s\" is not allowed; start the server with --allow-host to allow it", host);
         return false;
     }
     return true;
@@ -114,7 +114,7 @@ bool guard_key(struct request *r) {
     return false;
 }
 
-/* Types that browsers and programs give files they do not know, and the one of CSV on a Windows with Excel: the data says what it is. */
+/* Types that clients send for unknown files, and the one of CSV on Windows with Excel: the first bytes decide. */
 static bool says_nothing(const char *type) {
     return !type || !*type || content_type_is(type, "application/octet-stream") || content_type_is(type, "application/vnd.ms-excel");
 }
@@ -127,8 +127,8 @@ bool guard_body(struct request *r, int64_t *length) {
     const char *coding = request_header(r, "Content-Encoding");
     const bool data = r->route->body == ROUTE_STREAM || r->route->body == ROUTE_SAMPLE, form = content_type_is(type, "multipart/form-data");
     if (!schema_encoding_known(coding)) {
-        answer_problem(r, PROBLEM_unsupported_media_type, "Content-Encoding \"%.40s\" is not understood; send the body as it is, or as gzip or zstd",
-                       coding);
+        answer_problem(r, PROBLEM_unsupported_media_type,
+                       "Content-Encoding \"%.40s\" is not supported; send the body uncompressed, or as gzip or zstd", coding);
         return false;
     }
     r->body_limit = data ? r->server->settings.upload_max : r->server->settings.body_max;
@@ -162,8 +162,8 @@ bool guard_body(struct request *r, int64_t *length) {
         return false;
     }
     if (*length > r->body_limit) {
-        answer_problem(r, PROBLEM_too_large, "the body has %lld bytes, the limit here is %lld (setting %s)", (long long)*length,
-                       (long long)r->body_limit, data ? "upload_max" : "body_max");
+        answer_problem(r, PROBLEM_too_large, "the body has %lld bytes, the limit is %lld (setting %s)", (long long)*length, (long long)r->body_limit,
+                       data ? "upload_max" : "body_max");
         return false;
     }
     return true;

@@ -59,11 +59,11 @@ static void execute(struct request *r) {
     schema_memory_begin();
     if (r->route->flags & ROUTE_IDEMPOTENT_KEY && !idempotency_begin(r)) return;
     r->route->handle(r);
-    /* What was read while memory ran out may lack a part. What was created is there, and said to be: its answer is whole, or could not be written. */
+    /* Data read while memory ran out may be incomplete. A created object exists, and its response is complete or could not be written. */
     if (schema_memory_failed() && r->status == 200) {
         if (r->stream) MHD_destroy_response(r->stream);
         r->stream = NULL;
-        answer_problem(r, PROBLEM_overloaded, "out of memory; try again in a moment");
+        answer_problem(r, PROBLEM_overloaded, "out of memory; try again later");
     }
     idempotency_end(r);
 }
@@ -143,7 +143,8 @@ static void drain(struct MHD_Connection *connection) {
     }
 }
 
-/* libmicrohttpd answers only after the whole body: who goes on sending far beyond a limit is told by hand, then cut off. */
+/* libmicrohttpd responds only after the whole body: a client that keeps sending far beyond a limit gets the response written directly, then the
+ * connection closes. */
 static enum MHD_Result cut_off(struct request *r) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     char head[400];
@@ -185,10 +186,10 @@ static bool read_idempotency_key(struct request *r) {
     const char *key = r->route->flags & ROUTE_IDEMPOTENT_KEY ? request_header(r, "Idempotency-Key") : NULL;
     if (!key || !*key) return true;
     if (strlen(key) > 255) {
-        answer_problem(r, PROBLEM_invalid, "an Idempotency-Key has at most 255 bytes");
+        answer_problem(r, PROBLEM_invalid, "an Idempotency-Key must have at most 255 bytes");
         return false;
     }
-    sha256_init(&r->hash); /* of query and body: both say what is wanted */
+    sha256_init(&r->hash); /* of query and body: both define the request */
     MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, hash_query, r);
     if (asprintf(&r->idempotency_key, "%s %s %s", r->method, r->path, key) < 0) r->idempotency_key = NULL;
     return r->idempotency_key != NULL;
@@ -239,7 +240,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
     if (r->body_seen > r->body_limit) {
         if (r->body_limit == 0) answer_problem(r, PROBLEM_bad_request, "%s %s takes no body", r->method, r->path);
         else
-            answer_problem(r, PROBLEM_too_large, "the body is larger than the limit here, %lld bytes (setting %s)", (long long)r->body_limit,
+            answer_problem(r, PROBLEM_too_large, "the body is larger than the limit, %lld bytes (setting %s)", (long long)r->body_limit,
                            r->route->body != ROUTE_JSON ? "upload_max" : "body_max");
         r->stage = REQUEST_REFUSED;
         r->keep_alive_off = true;
@@ -261,12 +262,12 @@ static enum MHD_Result complete(struct http *http, struct request *r) {
     switch (r->stage) {
     case REQUEST_REFUSED:
     case REQUEST_ANSWERED: return send_answer(r);
-    case REQUEST_WORKING: break; /* a long poll asks again */
+    case REQUEST_WORKING: break; /* a long poll runs again */
     case REQUEST_BODY:
         if (!body_end(r)) return send_answer(r);
         if (r->route->flags & ROUTE_SLOW || (r->route->flags & ROUTE_SLOW_IF_LARGE && r->body.size > LARGE_BODY)) {
             if (http_submit(http, r)) return MHD_YES;
-            answer_problem(r, PROBLEM_overloaded, "too many requests are waiting; try again in a moment");
+            answer_problem(r, PROBLEM_overloaded, "too many requests are waiting; try again later");
             return send_answer(r);
         }
     }
@@ -333,7 +334,7 @@ static int listen_on(const char *text, bool has_key, char *address, size_t addre
     char host[200] = "", port[16];
     bool good = colon && (size_t)(colon - text) < sizeof host && colon[1] && strlen(colon + 1) < sizeof port;
     if (!good || colon[1 + strspn(colon + 1, "0123456789")] || strtol(colon + 1, NULL, 10) > 65535)
-        return bp_error_set(error, "", "--listen wants address:port, like 127.0.0.1:8080, got \"%s\"", text);
+        return bp_error_set(error, "", "--listen expects address:port, like 127.0.0.1:8080, got \"%s\"", text);
     snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
     snprintf(port, sizeof port, "%s", colon + 1);
     if (host[0] == '[' && host[strlen(host) - 1] == ']') {
@@ -352,7 +353,7 @@ static int listen_on(const char *text, bool has_key, char *address, size_t addre
         if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 1024) != 0) {
             bp_error_io(error, "cannot listen on %s: %s%s", text, strerror(errno),
-                        errno == EADDRINUSE ? "; another program has this port, choose one with --listen 127.0.0.1:PORT" : "");
+                        errno == EADDRINUSE ? "; another program uses this port; use another one with --listen 127.0.0.1:PORT" : "");
             if (fd >= 0) close(fd);
             fd = -1;
         }

@@ -16,7 +16,7 @@ void http_stop(struct http *http);
 /* Releases it, after http_stop. NULL is fine, here and above. */
 void http_free(struct http *http);
 struct hub *http_hub(struct http *http);
-/* Finishes a request that a handler left waiting (stage REQUEST_WORKING): it is asked again. */
+/* Finishes a request that a handler left waiting (stage REQUEST_WORKING): the handler runs again. */
 void http_resume(struct request *request);
 bool http_submit(struct http *http, struct request *request);
 

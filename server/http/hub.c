@@ -250,7 +250,7 @@ void hub_stream(struct hub *hub, struct request *r, const char *job, int64_t aft
             hub->streams--;
             pthread_mutex_unlock(&hub->lock);
         }
-        answer_problem(r, PROBLEM_overloaded, "no more event streams now (setting streams_max)");
+        answer_problem(r, PROBLEM_overloaded, "too many open event streams (setting streams_max)");
         return;
     }
     w->stream = true;
@@ -276,7 +276,7 @@ void hub_wait_begin(struct hub *hub, struct request *r, const char *job, enum st
     r->waiter = enter(hub, r->connection, job);
     if (!r->waiter) return;
     r->waiter->status = status;
-    r->waiter->pending = true; /* the job is read once more before the first wait */
+    r->waiter->pending = true; /* the job is read again before the first wait */
     r->waiter->deadline = clock_ms() + seconds * 1000;
 }
 

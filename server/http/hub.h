@@ -1,7 +1,7 @@
 /* hub.h - who waits for news of jobs: event streams and long polls. One mutex; lock order: libmicrohttpd's response → hub → libmicrohttpd's own.
  *
- * A stream or a long poll suspends its connection only under the hub's lock, after it has seen that nothing is pending; the store's writer thread
- * publishes after each commit and resumes whoever is concerned. Any thread may resume; only the connection's own code suspends. */
+ * A stream or a long poll suspends its connection only under the hub's lock, after it has checked that nothing is pending; the store's writer thread
+ * publishes after each commit and resumes the connections concerned. Any thread may resume; only the connection's own code suspends. */
 #ifndef SERVER_HUB_H
 #define SERVER_HUB_H
 

@@ -60,7 +60,7 @@ bool idempotency_begin(struct request *r) {
     sha256_digest(&r->hash, sizeof digest, digest);
     for (int i = 0; i < SHA256_DIGEST_SIZE; i++) snprintf(r->body_hash + 2 * i, 3, "%02x", digest[i]);
     if (!hold(r)) {
-        answer_problem(r, PROBLEM_idempotency_in_progress, "the first request with this Idempotency-Key has not ended; ask again in a moment");
+        answer_problem(r, PROBLEM_idempotency_in_progress, "the first request with this Idempotency-Key is still running; try again later");
         answer_header(r, "Retry-After", "1");
         return false;
     }
@@ -71,7 +71,7 @@ bool idempotency_begin(struct request *r) {
     if (result == STORE_OK) replay(r, &answer);
     else answer_store(r, result, &error, "answer");
     store_answer_free(&answer);
-    /* Nothing was executed: the answer kept stays as it is. */
+    /* Nothing was executed: the stored response does not change. */
     int status = r->status;
     r->status = 0;
     idempotency_end(r);

@@ -1,6 +1,6 @@
 /* memory.c - the memory of requests in flight: each reserves what its body takes, and what the JSON in it will take once it is decoded, before it is
- * decoded. What does not fit into the server's budget is refused: 413 for a request that is too large by itself, 503 when others have the room.
- * Memory that large requests have given back goes on to the system. */
+ * decoded. A request beyond the server's budget is refused: 413 if it is too large by itself, 503 if other requests use the memory.
+ * Memory freed by large requests is returned to the system. */
 #include "server/http/private.h"
 
 #include "schema/json/cost.h"
@@ -10,7 +10,7 @@
 enum {
     JSON_DEPTH_MAX = 64,  /* jansson's own limit is 2048; people need a few */
     SMALL = 64 << 10,     /* bodies up to here are not counted: the connections bound them */
-    TRIM_BYTES = 16 << 20 /* after a request that had more, freed memory is given back to the system */
+    TRIM_BYTES = 16 << 20 /* after a larger request, freed memory is returned to the system */
 };
 
 /* glibc raises its threshold for mmap with each large block that is freed, and malloc_trim() does not cut the end of a thread's heap: large bodies
@@ -36,15 +36,14 @@ static bool reserve(struct request *r, int64_t bytes) {
     if (bytes <= SMALL || more <= 0) return true;
     if (bytes > most / 2) {
         answer_problem(r, PROBLEM_too_large,
-                       "the request would take %lld MB of memory decoded, one request may take %lld (half of the setting requests_memory_max); "
-                       "send less at a time, or large data as CSV to /v1/datasets, which is read as it comes",
+                       "the request would take %lld MB of memory decoded, but one request may take %lld (half of the setting requests_memory_max); "
+                       "send smaller requests, or send large data as CSV to /v1/datasets, which is decoded as it arrives",
                        (long long)(bytes >> 20), (long long)(most >> 21));
         return false;
     }
     if (atomic_fetch_add(&r->server->memory_reserved, more) + more > most) {
         atomic_fetch_sub(&r->server->memory_reserved, more);
-        answer_problem(r, PROBLEM_overloaded,
-                       "the requests in flight take all the memory that they may (setting requests_memory_max); try again in a moment");
+        answer_problem(r, PROBLEM_overloaded, "the requests in flight use all memory allowed by the setting requests_memory_max; try again later");
         return false;
     }
     r->reserved += more;
@@ -66,11 +65,10 @@ bool memory_for_cost(struct request *r, const struct schema_json_cost *cost) {
         return false;
     }
     if (cost->values > r->server->settings.json_values_max) {
-        answer_problem(
-            r, PROBLEM_too_large,
-            "the JSON has %lld values, at most %lld are decoded (setting json_values_max); send large data as CSV to /v1/datasets, which is "
-            "read as it comes",
-            (long long)cost->values, (long long)r->server->settings.json_values_max);
+        answer_problem(r, PROBLEM_too_large,
+                       "the JSON has %lld values, at most %lld are decoded (setting json_values_max); send large data as CSV to /v1/datasets, which "
+                       "is decoded as it arrives",
+                       (long long)cost->values, (long long)r->server->settings.json_values_max);
         return false;
     }
     return reserve(r, (int64_t)r->body.size + cost->bytes);

@@ -19,7 +19,7 @@ bool body_add(struct request *request, const char *bytes, size_t size);
 bool body_end(struct request *request);
 void body_free(struct request *request);
 /* ---- memory.c: false when answered ---- */
-/* A body of so many bytes, so far or as declared. */
+/* The size of a body, received so far or declared. */
 bool memory_for_body(struct request *request, int64_t bytes);
 /* The JSON in the body, which is complete: bounded in depth, values and memory before it is decoded. */
 bool memory_for_json(struct request *request);

@@ -32,7 +32,7 @@ struct request {
     int64_t started_ns;
     /* the body */
     struct schema_text body;
-    struct schema_decoder *decoder;             /* of its Content-Encoding, NULL: it comes as it is; body.c */
+    struct schema_decoder *decoder;             /* of its Content-Encoding, NULL: not encoded; body.c */
     int64_t body_limit, body_seen, body_length; /* length: as declared, 0 or -1 without */
     int64_t reserved;                           /* bytes of the server's budget for requests; memory.c */
     int64_t drain_on_close;                     /* refused before its body came: read up to 1 MB so that the client can read why */

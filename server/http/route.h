@@ -7,9 +7,9 @@
 
 enum route_body {
     ROUTE_NO_BODY,
-    ROUTE_JSON,   /* kept whole, decoded by request_json; at most body_max */
+    ROUTE_JSON,   /* buffered, decoded by request_json; at most body_max */
     ROUTE_STREAM, /* any size up to upload_max, fed to the route's sink as it arrives */
-    ROUTE_SAMPLE  /* of any type, up to upload_max; the first sample_max bytes are kept */
+    ROUTE_SAMPLE  /* of any type, up to upload_max; the first sample_max bytes are stored */
 };
 
 enum route_flags {

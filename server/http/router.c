@@ -66,9 +66,9 @@ bool router_match(struct request *r) {
     }
     if (allowed[0]) {
         answer_header(r, "Allow", allowed);
-        answer_problem(r, PROBLEM_method_not_allowed, "%s %.200s is not known; this path takes %s", r->method, r->path, allowed);
+        answer_problem(r, PROBLEM_method_not_allowed, "%s is not allowed for %.200s; allowed: %s", r->method, r->path, allowed);
     } else {
-        answer_problem(r, PROBLEM_not_found, "there is no path %.200s; GET /openapi.json lists what there is", r->path);
+        answer_problem(r, PROBLEM_not_found, "there is no path %.200s; GET /openapi.json lists the paths", r->path);
     }
     return false;
 }

@@ -1,7 +1,7 @@
 /* bfloat16.c - asks a process of its own whether jobs can compute products in bfloat16.
  *
  * They take oneDNN, which the server itself does not load: a library that crashes or does not return ends that process only (worker/probe.c). An
- * answer is kept: yes for good, no for a minute, so that a library that is installed meanwhile is found without a new start. */
+ * answer is kept: yes for good, no for a minute, so that a library that is installed later is found without a restart. */
 #include "server/jobs/bfloat16.h"
 #include "engine/kernels/kernels.h"
 
@@ -24,7 +24,7 @@
 enum { PATIENCE_S = 10, REFUSAL_KEPT_MS = 60000 };
 
 struct bfloat16 {
-    pthread_mutex_t lock; /* held while the process is asked: who comes meanwhile waits for the same answer */
+    pthread_mutex_t lock; /* held while the process runs: other callers wait for the same answer */
     bool ready;
     int64_t refused_until; /* ms */
     struct bp_error refusal;
@@ -42,8 +42,8 @@ void bfloat16_free(struct bfloat16 *b) {
     free(b);
 }
 
-/* Reads to the end of what is said. False: there was no end in time. */
-static bool hear(int fd, char *out, size_t size) {
+/* Reads all output. False: timed out. */
+static bool read_all(int fd, char *out, size_t size) {
     const int64_t deadline = clock_ms() + PATIENCE_S * 1000;
     size_t n = 0;
     for (int64_t left; out[n] = '\0', (left = deadline - clock_ms()) > 0;) {
@@ -56,32 +56,32 @@ static bool hear(int fd, char *out, size_t size) {
     return false;
 }
 
-/* What the end of the process means: it writes nothing and exits with 0 when jobs can, else it writes why not. The id is its own: the supervisor
- * waits for each of its processes by theirs. */
-static int conclude(pid_t pid, bool heard, const char *said, struct bp_error *error) {
+/* Waits for the process and says what its end means: it writes nothing and exits with 0 when jobs can, else it writes why not. By its id: the
+ * supervisor waits for its own processes by theirs. */
+static int reap(pid_t pid, bool complete, const char *said, struct bp_error *error) {
     int status = 0;
-    if (!heard) kill(pid, SIGKILL);
+    if (!complete) kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-    if (!heard) return bp_error_unsupported(error, "", "oneDNN, which computes them, has not started within %d s", PATIENCE_S);
+    if (!complete) return bp_error_unsupported(error, "", "oneDNN, which they need, has not started within %d s", PATIENCE_S);
     if (*said) return bp_error_unsupported(error, "", "%s", said);
     if (WIFSIGNALED(status))
-        return bp_error_unsupported(error, "", "the process that tried oneDNN, which computes them, was ended by signal %d (%s)", WTERMSIG(status),
+        return bp_error_unsupported(error, "", "the process that tested oneDNN, which they need, was ended by signal %d (%s)", WTERMSIG(status),
                                     strsignal(WTERMSIG(status)));
     if (WEXITSTATUS(status) == 0) return 0;
-    return bp_error_unsupported(error, "", "the process that tried oneDNN, which computes them, ended with exit code %d", WEXITSTATUS(status));
+    return bp_error_unsupported(error, "", "the process that tested oneDNN, which they need, ended with exit code %d", WEXITSTATUS(status));
 }
 
 static int ask(struct bp_error *error) {
     int ends[2], failed = -1;
     char said[sizeof error->message];
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return bp_error_io(error, "there is no pipe to the process that tries oneDNN, which computes them: %s", strerror(errno));
+        return bp_error_io(error, "cannot open a pipe to the process that tests oneDNN, which they need: %s", strerror(errno));
     const pid_t pid = child_start("bfloat16", (const int[CHILD_GIVEN]){ends[1], -1, -1, -1, -1});
-    if (pid < 0) bp_error_io(error, "the process that tries oneDNN, which computes them, cannot be started: %s", strerror(errno));
+    if (pid < 0) bp_error_io(error, "cannot start the process that tests oneDNN, which they need: %s", strerror(errno));
     close(ends[1]);
     if (pid > 0) {
-        const bool heard = hear(ends[0], said, sizeof said);
-        failed = conclude(pid, heard, said, error);
+        const bool heard = read_all(ends[0], said, sizeof said);
+        failed = reap(pid, heard, said, error);
     }
     close(ends[0]);
     return failed;
@@ -92,14 +92,14 @@ int bfloat16_refusal(struct server *server, const struct schema_options *options
     struct bp_error cpu = {0};
     if (options->precision != SCHEMA_PRECISION_BFLOAT16 || !bp_bfloat16_available(&cpu)) return 0;
     if (strcmp(server->settings.kernels, "auto") != 0)
-        return bp_error_unsupported(error, "", "with kernels asked for by name (--kernels %s) jobs do without oneDNN, which computes them",
+        return bp_error_unsupported(error, "", "with kernels given by name (--kernels %s) jobs run without oneDNN, which they need",
                                     server->settings.kernels);
     pthread_mutex_lock(&b->lock);
     if (!b->ready && clock_ms() >= b->refused_until) {
         b->refusal = (struct bp_error){0};
         b->ready = ask(&b->refusal) == 0;
         b->refused_until = clock_ms() + REFUSAL_KEPT_MS;
-        if (!b->ready) log_line(LOG_WARNING, "no_bfloat16", "reason", b->refusal.message, NULL);
+        if (!b->ready) log_line(LOG_WARNING, "bfloat16_unavailable", "reason", b->refusal.message, NULL);
     }
     const bool ready = b->ready;
     if (!ready) *error = b->refusal;

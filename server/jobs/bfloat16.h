@@ -1,4 +1,4 @@
-/* bfloat16.h - whether jobs of this server can compute products in bfloat16: said when one is submitted, not when it fails. */
+/* bfloat16.h - whether jobs of this server can compute products in bfloat16: known at submission, not when a job fails. */
 #ifndef SERVER_BFLOAT16_H
 #define SERVER_BFLOAT16_H
 

@@ -1,4 +1,4 @@
-/* child.c - see child.h. What is said over the descriptors is not here. */
+/* child.c - see child.h. The protocol over the descriptors is elsewhere (wire.h). */
 #include "server/jobs/child.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* child.h - this program started once more, as a process for one purpose. */
+/* child.h - this program started again as a process for one purpose. */
 #ifndef SERVER_CHILD_H
 #define SERVER_CHILD_H
 
@@ -14,7 +14,7 @@ enum { CHILD_GIVEN = WIRE_FOLDER - WIRE_SOCKET + 1 };
 pid_t child_start(const char *command, const int given[CHILD_GIVEN]);
 
 /* The first call of such a process. It ends with its parent, and ignores what a terminal sends to all its processes (ctrl-C, its own end): that is
- * for the server, which stops its jobs. Blocked until here, so that none comes too early. */
+ * for the server, which stops its jobs. Blocked until here, so that none arrives too early. */
 void child_begin(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* messages.c - what a job process reports becomes what the store keeps. A message that the store cannot take (a full disk, no memory) changes nothing
- * and is given again later: message_apply says so. */
+ * and is applied again later, as message_apply returns. */
 #include "server/jobs/messages.h"
 
 #include "schema/memory.h"
@@ -33,7 +33,7 @@ static void report_free(struct report *r) {
     free(r->events);
 }
 
-/* An owned text of a member, NULL when there is none; *failed is set when there is no memory for it. */
+/* An owned text of a member, NULL when there is none; *failed is set when out of memory. */
 static char *member_text(const json_t *json, const char *name, bool *failed) {
     const json_t *member = json_object_get(json, name);
     char *text = member ? schema_json_dump(member, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
@@ -71,7 +71,7 @@ static int report_decode(struct report *r, const json_t *json, struct bp_error *
     if (!failed) return 0;
     report_free(r);
     *r = (struct report){0};
-    return bp_error_memory(error, "no memory for what the job reports");
+    return bp_error_memory(error, "no memory for a report of the job");
 }
 
 /* ---- endings ---------------------------------------------------------------------------------------------------------------------- */
@@ -79,7 +79,7 @@ static int report_decode(struct report *r, const json_t *json, struct bp_error *
 int message_end_failed(struct server *server, const char *job, int64_t attempt, const char *code, const char *message, struct bp_error *error) {
     json_t *document = json_pack("{s:s, s:s}", "code", code, "message", message);
     char *text = schema_json_dump(document, JSON_COMPACT);
-    struct store_ending ending = {.status = STORE_FAILED_JOB, .error_document = text};
+    struct store_ending ending = {.status = STORE_JOB_FAILED, .error_document = text};
     enum store_result result = text ? store_job_end(server->store, job, attempt, &ending, NULL, error) : STORE_FAILED;
     if (!text) bp_error_memory(error, "no memory for the end of the job");
     if (result != STORE_FAILED) log_line(LOG_WARNING, "job_failed", "job", job, "code", code, "message", message, NULL);
@@ -135,7 +135,7 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
             message_end_failed(server, slot->job, slot->attempt, "storage", "the trained model could not be read back from the job process", error);
     else if (!failed && ending.blob_size > BLOB_MAX)
         failed = message_end_failed(server, slot->job, slot->attempt, "storage",
-                                    "the model has more than the 1 GB that one version may have: make it smaller", error);
+                                    "the model is larger than 1 GB, the limit of a version; use a smaller model", error);
     else if (!failed) {
         const enum store_result result = store_job_end(server->store, slot->job, slot->attempt, &ending, &version, error);
         failed = result == STORE_FAILED ? -1 : 0;
@@ -183,7 +183,7 @@ static int on_end(struct server *server, struct slot *slot, const json_t *messag
 
 static int on_yield(struct server *server, struct slot *slot, struct bp_error *error) {
     if (store_job_give_back(server->store, slot->job, slot->attempt, false, NULL, error) == STORE_FAILED) return -1;
-    log_line(LOG_INFO, "job_given_back", "job", slot->job, NULL);
+    log_line(LOG_INFO, "job_requeued", "job", slot->job, NULL);
     slot->ended = true;
     return 0;
 }
@@ -203,7 +203,7 @@ int message_apply(struct server *server, struct slot *slot, const json_t *messag
     if (strcmp(kind, "report") == 0) return on_report(server, slot, message, error);
     if (strcmp(kind, "checkpoint") == 0) return on_checkpoint(server, slot, message, error);
     if (strcmp(kind, "done") == 0) return on_done(server, slot, message, error);
-    if (strcmp(kind, "failed") == 0) return on_end(server, slot, message, STORE_FAILED_JOB, error);
+    if (strcmp(kind, "failed") == 0) return on_end(server, slot, message, STORE_JOB_FAILED, error);
     if (strcmp(kind, "cancelled") == 0) return on_end(server, slot, message, STORE_CANCELLED, error);
     if (strcmp(kind, "yield") == 0) return on_yield(server, slot, error);
     return 0;

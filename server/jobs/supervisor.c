@@ -9,7 +9,7 @@
  *                  any ──the process is gone, the store cannot take its end──▶ ENDING ──▶ as above, once the store can
  *
  * Nothing that a process reports is dropped: what the store cannot take (a full disk) is held and given again, and the process waits, since
- * its socket is not read. Once in a while rows are looked for that say that they run while no slot has them: they are given back.
+ * its socket is not read. Periodically, jobs that are marked as running without a slot are queued again.
  *
  * The thread that spawns lives as long as the server, because a job process dies with it (PR_SET_PDEATHSIG). */
 #include "server/jobs/supervisor.h"
@@ -75,12 +75,12 @@ static void hold(struct supervisor *s, struct slot *slot, const char *what, cons
     slot->retry_ms = slot->retry_ms ? slot->retry_ms * 2 < RETRY_MAX_MS ? slot->retry_ms * 2 : RETRY_MAX_MS : RETRY_MS;
     slot->retry_at = now + slot->retry_ms;
     if (slot->complain_at <= now) {
-        log_line(LOG_ERROR, "job_report_held", "job", slot->job, "what", what, "error", error->message, NULL);
+        log_line(LOG_ERROR, "job_report_delayed", "job", slot->job, "what", what, "error", error->message, NULL);
         slot->complain_at = now + COMPLAIN_MS;
     }
     pthread_mutex_lock(&s->lock);
     snprintf(trouble->job, sizeof trouble->job, "%s", slot->job);
-    snprintf(trouble->text, sizeof trouble->text, "%s cannot be stored: %.300s. It is kept, and stored as soon as that is possible", what,
+    snprintf(trouble->text, sizeof trouble->text, "%s cannot be stored: %.300s. It is kept in memory and stored as soon as possible", what,
              error->message);
     pthread_mutex_unlock(&s->lock);
 }
@@ -114,7 +114,7 @@ static void complain(const char *event, const char *job, const struct bp_error *
 static int open_dataset(struct supervisor *s, const char *name, int64_t version, int64_t *bytes, struct bp_error *error) {
     struct store_dataset row = {0};
     if (store_dataset_get(s->server->store, name, version, &row, error) != STORE_OK)
-        return bp_error_set(error, "", "dataset %s@%lld is gone", name, (long long)version);
+        return bp_error_set(error, "", "dataset %s@%lld no longer exists", name, (long long)version);
     *bytes = row.bytes;
     store_dataset_free(&row);
     const int fd = dataset_file_open(s->server->store, row.file, error);
@@ -128,7 +128,7 @@ static int open_checkpoint(struct supervisor *s, const struct store_job *job) {
     return checkpoint_file_open(s->server->store, last.file);
 }
 
-/* The first frame. The spec is text already: it is put in as it is. */
+/* The first frame. The spec is already text and is inserted unchanged. */
 static int send_order(struct supervisor *s, int fd, const struct store_job *job, bool resume, const int64_t bytes[2]) {
     struct schema_text text = {.limit = WIRE_FRAME_MAX};
     schema_text_format(&text, "{\"job\":\"%s\",\"attempt\":%lld,\"resume\":%s,\"dataset\":{\"name\":\"%s\",\"version\":%lld},\"bytes\":%lld", job->id,
@@ -155,11 +155,11 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
     const bool other = job->validation_dataset[0];
     if (dataset >= 0 && other) validation = open_dataset(s, job->validation_dataset, job->validation_version, &bytes[1], &error);
     if (dataset >= 0 && (validation >= 0 || !other) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        bp_error_io(&error, "no socket for the job process: %s", strerror(errno));
+        bp_error_io(&error, "cannot open a socket for the job process: %s", strerror(errno));
     if (pair[0] >= 0) {
         setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         pid = child_start("job", (const int[CHILD_GIVEN]){pair[1], dataset, checkpoint, validation, checkpoint_folder(s->server->store)});
-        if (pid < 0) bp_error_io(&error, "the job process cannot be started: %s", strerror(errno));
+        if (pid < 0) bp_error_io(&error, "cannot start the job process: %s", strerror(errno));
     }
     bool resume = checkpoint >= 0;
     if (dataset >= 0) close(dataset);
@@ -180,7 +180,7 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
     snprintf(attempt, sizeof attempt, "%lld", (long long)job->attempt);
     snprintf(process, sizeof process, "%ld", (long)pid);
     log_line(LOG_INFO, "job_started", "job", job->id, "attempt", attempt, "pid", process, "resumed", resume ? "true" : "false", NULL);
-    send_order(s, slot->fd, job, resume, bytes); /* if it fails the process is dying: its end tells */
+    send_order(s, slot->fd, job, resume, bytes); /* a failure means that the process is dying, which its end reports */
 }
 
 static void fill_slots(struct supervisor *s) {
@@ -199,7 +199,7 @@ static void fill_slots(struct supervisor *s) {
 
 /* ---- the end of a process ------------------------------------------------------------------------------------------------------------ */
 
-/* Why a process has ended that did not say so itself: a JSON object, owned; NULL without memory. */
+/* The error of a process that ended without a report: a JSON object, owned; NULL when out of memory. */
 static char *death_of(int status) {
     char text[200];
     const bool signalled = WIFSIGNALED(status);
@@ -255,7 +255,7 @@ static void reap(struct supervisor *s, struct slot *slot) {
     slot_free(s, slot);
 }
 
-/* Applies what the process has said, in order, until the store cannot take a message. */
+/* Applies the messages of the process, in order, until the store rejects one. */
 static void apply_messages(struct supervisor *s, struct slot *slot) {
     json_t *message;
     while ((message = slot->held ? slot->held : wire_take(&slot->in))) {
@@ -264,7 +264,7 @@ static void apply_messages(struct supervisor *s, struct slot *slot) {
         slot->held = message;
         if (message_apply(s->server, slot, message, &error) != 0) {
             const bool part = kind && (strcmp(kind, "report") == 0 || strcmp(kind, "checkpoint") == 0);
-            hold(s, slot, part ? "the progress of the job, which waits," : "the end of the job", &error);
+            hold(s, slot, part ? "the progress of the job, which is paused," : "the end of the job", &error);
             return;
         }
         release(s, slot);
@@ -274,7 +274,7 @@ static void apply_messages(struct supervisor *s, struct slot *slot) {
     if (wire_pending(&slot->in)) {
         struct bp_error error = {0};
         bp_error_memory(&error, "out of memory");
-        hold(s, slot, "what the job reports", &error);
+        hold(s, slot, "a report of the job", &error);
         return;
     }
     if (slot->gone) reap(s, slot);
@@ -311,7 +311,7 @@ static bool has_slot(const struct supervisor *s, const char *job) {
     return false;
 }
 
-/* Rows that say that they run while no process does: a claim or an end that the store took by half of what was meant. */
+/* Jobs marked as running without a process: a claim or an end of which the store committed only one part. */
 static void sweep(struct supervisor *s) {
     static const enum store_status unfinished[] = {STORE_RUNNING, STORE_PAUSING, STORE_CANCELLING};
     s->sweep_at = clock_ms() + SWEEP_MS;
@@ -325,7 +325,7 @@ static void sweep(struct supervisor *s) {
             if (has_slot(s, job->id)) continue;
             log_line(LOG_WARNING, "job_without_process", "job", job->id, "status", store_status_name(job->status), NULL);
             if (store_job_give_back(s->server->store, job->id, job->attempt, false, NULL, &error) == STORE_FAILED)
-                complain("give_back_failed", job->id, &error);
+                complain("job_requeue_failed", job->id, &error);
         }
         store_jobs_free(&found);
     }
@@ -442,14 +442,14 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
     snprintf(s->owner, sizeof s->owner, "pid-%ld", (long)getpid());
     s->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->poke >= 0 && s->slots && s->troubles) return s;
-    bp_error_io(error, "the supervisor cannot be made: %s", strerror(errno));
+    bp_error_io(error, "cannot create the supervisor: %s", strerror(errno));
     supervisor_free(s);
     return NULL;
 }
 
 int supervisor_start(struct supervisor *s, struct bp_error *error) {
     const int code = pthread_create(&s->thread, NULL, supervise, s);
-    if (code != 0) return bp_error_io(error, "the supervisor's thread cannot be started: %s", strerror(code));
+    if (code != 0) return bp_error_io(error, "cannot start the supervisor's thread: %s", strerror(code));
     s->started = true;
     return 0;
 }

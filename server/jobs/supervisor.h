@@ -8,14 +8,14 @@
 #include <stdbool.h>
 
 struct supervisor;
-/* Made before HTTP starts, since requests poke it and ask it; it runs jobs from supervisor_start on. NULL with the error. */
+/* Created before HTTP starts, since requests call it; it runs jobs from supervisor_start on. NULL with the error. */
 struct supervisor *supervisor_new(struct server *server, struct bp_error *error);
 int supervisor_start(struct supervisor *supervisor, struct bp_error *error);
 /* A job was queued or asked to cancel. Any thread. */
 void supervisor_poke(struct supervisor *supervisor);
 /* Running jobs write a checkpoint and go back to the queue, within drain_seconds; then the thread ends. */
 void supervisor_stop(struct supervisor *supervisor);
-/* Releases it, once nobody asks it any more. NULL is fine, here and above. */
+/* Releases it when no thread uses it any more. NULL is allowed, here and above. */
 void supervisor_free(struct supervisor *supervisor);
 /* Whether the store cannot take what this job has reported, and why, in a sentence. Any thread. */
 bool supervisor_trouble(struct supervisor *supervisor, const char *job, char *text, size_t size);

@@ -2,7 +2,7 @@
  *
  * supervisor → process: first {"spec","job","attempt","dataset","bytes","resume","validation","kernels","warnings"} (validation: bytes of
  * its dataset, or 0), later {"command":"cancel"} or
- * {"command":"stop"}. process → supervisor: {"kind":"report"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c says what each
+ * {"command":"stop"}. process → supervisor: {"kind":"report"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c documents what each
  * holds. */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H

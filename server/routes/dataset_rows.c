@@ -1,7 +1,8 @@
 /* dataset_rows.c - GET /v1/datasets/{name}/rows: a page for a preview, or the whole dataset as a stream of CSV, JSON lines or JSON.
  *
- * A stream is made piece by piece in the HTTP thread when its client has room for more, some 64 KB a time, so that others are served in between. It
- * keeps the dataset's mapping: a dataset that is deleted meanwhile is sent to its end, and its disk space is free after that. */
+ * A stream is made piece by piece in the HTTP thread when its client has room for more, some 64 KB a time, so that other requests are served in
+ * between. It keeps the dataset's mapping: a dataset that is deleted during the download is sent to its end, and its disk space is free after that.
+ */
 #include "schema/dataset/rows.h"
 #include "schema/gzip.h"
 #include "server/routes/missing.h"
@@ -13,8 +14,8 @@
 
 enum { STREAM_BLOCK = 64 << 10 };
 
-/* What is asked for. */
-struct wanted {
+/* The request. */
+struct requested {
     bool stream;
     enum schema_rows_format format; /* of the stream */
     int64_t offset, limit;          /* limit: of the page, or of the stream (INT64_MAX: all) */
@@ -31,7 +32,7 @@ enum { FORMATS = sizeof formats / sizeof *formats };
 /* ---- the request ---- */
 
 /* By ?format=, else by Accept: JSON, and whatever else is accepted, is the page. */
-static bool read_format(struct request *r, struct wanted *w) {
+static bool read_format(struct request *r, struct requested *w) {
     static const char *const json[] = {"application/json", NULL};
     const char *name = request_query(r, "format"), *accept = request_header(r, "Accept");
     double best = request_weight(accept, json);
@@ -41,7 +42,7 @@ static bool read_format(struct request *r, struct wanted *w) {
         w->stream = true, w->format = (enum schema_rows_format)i, best = here;
     }
     if (!name || w->stream) return true;
-    answer_problem(r, PROBLEM_invalid, "format must be csv, ndjson or json, got \"%.40s\"; without it a page of rows is answered", name);
+    answer_problem(r, PROBLEM_invalid, "format must be csv, ndjson or json, got \"%.40s\"; by default the response is a page of rows", name);
     return false;
 }
 
@@ -55,13 +56,13 @@ static bool read_number(struct request *r, const char *name, int64_t least, int6
     return false;
 }
 
-static bool read_wanted(struct request *r, struct wanted *w) {
+static bool read_wanted(struct request *r, struct requested *w) {
     const char *after = request_query(r, "after");
     int32_t limit;
     int64_t last = -1;
     if (!read_format(r, w) || !read_number(r, "offset", 0, &w->offset)) return false;
     if (after && *after && request_query(r, "offset")) {
-        answer_problem(r, PROBLEM_invalid, "offset and after both say where to begin: give one of them");
+        answer_problem(r, PROBLEM_invalid, "give either offset or after, not both");
         return false;
     }
     if (after && *after && !read_number(r, "after", 0, &last)) return false;
@@ -110,7 +111,7 @@ static ssize_t download_read(void *context, uint64_t position, char *out, size_t
 }
 
 /* Takes the dataset. */
-static void stream(struct request *r, const struct wanted *w, const struct store_dataset *row, struct schema_dataset *dataset,
+static void stream(struct request *r, const struct requested *w, const struct store_dataset *row, struct schema_dataset *dataset,
                    const struct schema_rows_request *request) {
     char disposition[STORE_NAME_SIZE + 80];
     struct download *d = calloc(1, sizeof *d);
@@ -166,27 +167,27 @@ static void page(struct request *r, const struct schema_dataset *dataset, const 
 static void rows(struct request *r) {
     char name[STORE_NAME_SIZE];
     int64_t version;
-    struct wanted wanted = {0};
+    struct requested requested = {0};
     struct store_dataset row = {0};
     struct schema_dataset *dataset = NULL;
     struct schema_problems problems = {0};
     struct bp_error error = {0};
     int32_t *columns = NULL;
-    if (!read_wanted(r, &wanted) || !request_name(r, r->params[0], name, &version)) return;
+    if (!read_wanted(r, &requested) || !request_name(r, r->params[0], name, &version)) return;
     enum store_result result = dataset_open(r->server->store, name, version, &row, &dataset, &error);
     if (result != STORE_OK) {
         answer_no_dataset(r, result, &error, r->params[0]);
         return;
     }
-    struct schema_rows_request request = {.format = wanted.format, .first = wanted.offset, .count = wanted.limit};
+    struct schema_rows_request request = {.format = requested.format, .first = requested.offset, .count = requested.limit};
     const char *text = request_query(r, "columns");
     if (text && schema_dataset_columns_parse(dataset, text, &columns, &request.columns_count, &problems) != 0) {
         answer_problems(r, &problems);
         schema_dataset_free(dataset);
     } else {
         request.columns = columns;
-        if (wanted.stream) {
-            stream(r, &wanted, &row, dataset, &request);
+        if (requested.stream) {
+            stream(r, &requested, &row, dataset, &request);
         } else {
             page(r, dataset, &request);
             schema_dataset_free(dataset);

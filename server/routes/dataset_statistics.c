@@ -28,7 +28,7 @@ static bool choose(struct request *r, const struct schema_dataset *dataset, int3
         return false;
     }
     if (text && *count <= SCHEMA_PROFILE_COLUMNS_MAX) return true;
-    answer_problem(r, PROBLEM_invalid, "at most %d columns are described at once, got %d: choose some with ?columns=a,b", SCHEMA_PROFILE_COLUMNS_MAX,
+    answer_problem(r, PROBLEM_invalid, "at most %d columns per request, got %d; select some with ?columns=a,b", SCHEMA_PROFILE_COLUMNS_MAX,
                    text ? *count : dataset->columns_count);
     return false;
 }
@@ -71,8 +71,8 @@ static void answer(struct request *r, const struct store_dataset *row, const str
             return;
         }
     }
-    if (stopping(r->server)) answer_problem(r, PROBLEM_overloaded, "the server stops");
-    else answer_problem(r, PROBLEM_overloaded, "no memory for the statistics; choose fewer columns with ?columns=a,b");
+    if (stopping(r->server)) answer_problem(r, PROBLEM_overloaded, "the server is stopping");
+    else answer_problem(r, PROBLEM_overloaded, "no memory for the statistics; select fewer columns with ?columns=a,b");
     free(out.bytes);
 }
 

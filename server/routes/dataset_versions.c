@@ -1,4 +1,4 @@
-/* dataset_versions.c - GET /v1/datasets/{name}/versions, and a dataset version as JSON: where it comes from and what was made of it. */
+/* dataset_versions.c - GET /v1/datasets/{name}/versions, and a dataset version as JSON: its origin and its uses. */
 #include "server/routes/dataset_view.h"
 #include "server/routes/missing.h"
 
@@ -70,7 +70,7 @@ static void list(struct request *r) {
     struct bp_error error = {0};
     if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
     if (version) {
-        answer_problem(r, PROBLEM_invalid, "the versions of a dataset are listed by its name alone: leave @%lld out", (long long)version);
+        answer_problem(r, PROBLEM_invalid, "versions are listed by the name of the dataset; leave @%lld out", (long long)version);
         return;
     }
     if (!request_after_version(r, after, &from)) return;

@@ -24,10 +24,10 @@ static const char *name_of(struct request *r, const char *query) {
         return NULL;
     }
     if (!schema_name_valid(name)) {
-        answer_problem(
-            r, PROBLEM_invalid,
-            "\"%.80s\" is not a name for a dataset: lower-case letters, digits, \".\", \"_\", \"-\", starting with a letter or digit, at most 63",
-            name);
+        answer_problem(r, PROBLEM_invalid,
+                       "\"%.80s\" is not a valid name for a dataset: lower-case letters, digits, \".\", \"_\", \"-\", starting with a letter or "
+                       "digit, at most 63",
+                       name);
         return NULL;
     }
     if (inside && query && strcmp(inside, query) != 0) {
@@ -46,7 +46,7 @@ static void record(struct request *r, struct store_dataset *row, bool replace) {
     snprintf(location, sizeof location, "/v1/datasets/%s", row->name);
     enum store_result result = store_dataset_create(r->server->store, row, replace, request_idempotency(r, &answer, 201, location), &error);
     if (result == STORE_EXISTS) {
-        answer_problem(r, PROBLEM_exists, "dataset \"%s\" exists already; add ?replace=1 to store this as its next version", row->name);
+        answer_problem(r, PROBLEM_exists, "dataset \"%s\" already exists; add ?replace=1 to store this as its next version", row->name);
         return;
     }
     if (result != STORE_OK) {
@@ -55,7 +55,7 @@ static void record(struct request *r, struct store_dataset *row, bool replace) {
     }
     upload_keep(r->sink);
     if (store_dataset_get(r->server->store, row->name, row->version, &stored, &error) != STORE_OK) {
-        answer_problem(r, PROBLEM_conflict, "dataset \"%s\" was stored and deleted again meanwhile", row->name);
+        answer_problem(r, PROBLEM_conflict, "dataset \"%s\" was deleted by another request after it was stored", row->name);
         return;
     }
     answer_header(r, "Location", location);

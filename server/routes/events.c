@@ -59,7 +59,7 @@ static void list_of(struct request *r, const char *job) {
     }
     if (type && strcmp(type, "status") != 0 && strcmp(type, "metrics") != 0 && strcmp(type, "checkpoint") != 0 && strcmp(type, "log") != 0 &&
         strcmp(type, "end") != 0) {
-        answer_problem(r, PROBLEM_invalid, "there is no type of event \"%.40s\"; types: status metrics checkpoint log end", type);
+        answer_problem(r, PROBLEM_invalid, "unknown type of event \"%.40s\"; types: status metrics checkpoint log end", type);
         return;
     }
     enum store_result result = store_event_list(r->server->store, job, type, from, limit, &found, &error);
@@ -93,7 +93,7 @@ static bool is_over(const struct request *r, int64_t after) {
     return sent;
 }
 
-/* 204 is the one answer that keeps a browser's EventSource from asking again (HTML, "server-sent events"). */
+/* 204 is the only response that stops a browser's EventSource from reconnecting (HTML, "server-sent events"). */
 static void job_events(struct request *r) {
     int64_t after;
     if (!job_exists(r)) return;

@@ -89,7 +89,7 @@ static void create(struct request *r) {
     store_new_id("job", s.job.id);
     s.job.attempts_max = r->server->settings.attempts_max;
     if (json_object_get(body, "definition"))
-        schema_problem_add(&s.problems, "/definition", "a job calls this \"model\": a definition, or the name of a model");
+        schema_problem_add(&s.problems, "/definition", "use \"model\" in a job: a definition, or the name of a model");
     submission_open(&s);
     if (s.training && s.problems.total == 0) {
         describe(&s, s.training);

@@ -134,7 +134,7 @@ static void list(struct request *r) {
     if (text) {
         if (!store_status_parse(text, &status)) {
             answer_problem(r, PROBLEM_invalid,
-                           "there is no status \"%.40s\"; statuses: queued running pausing paused cancelling cancelled succeeded failed", text);
+                           "unknown status \"%.40s\"; statuses: queued running pausing paused cancelling cancelled succeeded failed", text);
             return;
         }
         filter.status = &status;
@@ -145,7 +145,7 @@ static void list(struct request *r) {
     struct metadata_wanted wanted = {.filter = &filter};
     MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, find_metadata, &wanted);
     if (wanted.count > 1) {
-        answer_problem(r, PROBLEM_invalid, "only one metadata.KEY=value at a time can be asked for, got %d", wanted.count);
+        answer_problem(r, PROBLEM_invalid, "expected at most one metadata.KEY=value, got %d", wanted.count);
         return;
     }
     enum store_result result = store_job_list(r->server->store, &filter, &found, &error);

@@ -37,7 +37,7 @@ static void create(struct request *r) {
     else if (!schema_name_valid(name))
         schema_problem_add(
             &problems, "/name",
-            "\"%.80s\" is not a name for a model: lower-case letters, digits, \".\", \"_\", \"-\", starting with a letter or digit, at most 63",
+            "\"%.80s\" is not a valid name for a model: lower-case letters, digits, \".\", \"_\", \"-\", starting with a letter or digit, at most 63",
             name);
     struct schema_definition *definition = schema_definition_decode(body, "", others, &problems);
     schema_definition_free(definition);

@@ -39,7 +39,7 @@ static void predict_with(struct request *r, const char *name, int64_t version) {
         answer_error(r, &error);
     } else if (schema_predict_body(predictor, r->body.bytes ? r->body.bytes : "", r->body.size, r->server->settings.instances_max, &out, &problems) !=
                0) {
-        if (!problems.total) (void)0; /* answered: there is no memory for it */
+        if (!problems.total) (void)0; /* answered: out of memory */
         else if (problems.total == 1 && !problems.items[0].pointer && problems.items[0].line)
             answer_problem(r, PROBLEM_bad_request, "%s", problems.items[0].detail);
         else answer_problems(r, &problems);

@@ -23,8 +23,8 @@ static bool inline_name(struct submission *s, const json_t *object, const char *
     if (!json_is_string(name) || !schema_name_valid(json_string_value(name)))
         schema_problem_add(
             &s->problems, pointer,
-            "the name of a %s has lower-case letters, digits, \".\", \"_\", \"-\", starts with a letter or digit, and at most 63 of them; got %s",
-            noun, schema_json_text(name, got, sizeof got));
+            "the name of a %s has at most 63 lower-case letters, digits, \".\", \"_\", \"-\" and starts with a letter or digit; got %s", noun,
+            schema_json_text(name, got, sizeof got));
     else snprintf(out, STORE_NAME_SIZE, "%s", json_string_value(name));
     return true;
 }
@@ -143,11 +143,12 @@ static void decode(struct submission *s) {
         const char *key;
         json_t *value;
         if (!json_is_object(metadata))
-            schema_problem_add(&s->problems, "/metadata", "metadata must be an object of texts, got %s", schema_json_text(metadata, got, sizeof got));
+            schema_problem_add(&s->problems, "/metadata", "metadata must be an object of strings, got %s",
+                               schema_json_text(metadata, got, sizeof got));
         json_object_foreach((json_t *)metadata, key, value) {
             char place[300];
             if (!json_is_string(value))
-                schema_problem_add(&s->problems, schema_pointer("/metadata", key, place, sizeof place), "metadata values are texts, got %s",
+                schema_problem_add(&s->problems, schema_pointer("/metadata", key, place, sizeof place), "metadata values must be strings, got %s",
                                    schema_json_text(value, got, sizeof got));
         }
         if (json_object_size(metadata) > 32)
@@ -181,12 +182,12 @@ static void decode(struct submission *s) {
 static void warn_of_versions(const struct submission *s, struct schema_training *t) {
     char text[300];
     if (!s->other || strcmp(s->other_row.name, s->row.name) != 0) return;
-    snprintf(text, sizeof text, "%s is another version of the dataset that trains: rows that both have are trained on and validate",
+    snprintf(text, sizeof text, "%s is another version of the training dataset: rows in both versions train and validate",
              t->options.validation_dataset);
     json_array_append_new(t->warnings, json_string(text));
 }
 
-/* What the dataset warns of stands on the job too, behind its own; some places are left for what the training finds. */
+/* The dataset's warnings follow the job's own; some places are left for warnings of the training. */
 static void warn_of_data(const struct submission *s, struct schema_training *t) {
     enum { MOST = 15 };
     json_t *description = s->row.description ? document_json(s->row.description) : NULL, *warning;
@@ -196,30 +197,31 @@ static void warn_of_data(const struct submission *s, struct schema_training *t) 
     json_decref(description);
 }
 
-/* Data larger than memory is read in windows. Which, is part of the job, so that it ends with the same bits wherever it goes on. */
+/* Data larger than memory is read in windows. The windows are part of the job, so that it ends with the same bits wherever it resumes. */
 static void bound_resident(struct schema_training *t, const struct schema_dataset *dataset, int64_t most) {
     char text[300];
     if (most == 0 || t->options.window_rows > 0) return;
     t->options.window_rows = schema_training_window(t, dataset, most);
     const int64_t need = schema_training_bytes(t, dataset);
     if (t->options.window_rows == 0 || need <= most) return;
-    snprintf(text, sizeof text, "this training keeps about %lld MB resident even in windows of %lld rows, more than job_resident_max, %lld MB",
+    snprintf(text, sizeof text,
+             "this training needs about %lld MB of resident memory even in windows of %lld rows, more than job_resident_max, %lld MB",
              (long long)(need >> 20), (long long)t->options.window_rows, (long long)(most >> 20));
     json_array_append_new(t->warnings, json_string(text));
 }
 
 void submission_open(struct submission *s) {
     const struct server *server = s->request->server;
-    struct bp_error no_bfloat16 = {0};
+    struct bp_error unavailable = {0};
     decode(s);
     if (!s->dataset || !s->asked.target) return;
     s->asked.definition_pointer = s->model_pointer;
     /* With problems already: what else is wrong with the columns is reported too. */
-    if (s->problems.total == 0 && bfloat16_refusal((struct server *)(uintptr_t)server, &s->options, &no_bfloat16) != 0)
-        s->asked.no_bfloat16 = &no_bfloat16;
+    if (s->problems.total == 0 && bfloat16_refusal((struct server *)(uintptr_t)server, &s->options, &unavailable) != 0)
+        s->asked.bfloat16_unavailable = &unavailable;
     struct schema_training *t = s->training = schema_training_resolve(s->definition, &s->options, s->dataset, &s->asked, &s->problems);
     s->definition = NULL;
-    s->asked.no_bfloat16 = NULL;
+    s->asked.bfloat16_unavailable = NULL;
     if (!t) return;
     warn_of_versions(s, t);
     bound_resident(t, s->dataset, server->settings.job_resident_max);

@@ -23,7 +23,7 @@ static void livez(struct request *r) {
 static void readyz(struct request *r) {
     struct bp_error error = {0};
     if (atomic_load(&r->server->draining)) answer_problem(r, PROBLEM_overloaded, "the server is stopping");
-    else if (store_ping(r->server->store, &error) != STORE_OK) answer_problem(r, PROBLEM_overloaded, "the store does not answer: %s", error.message);
+    else if (store_ping(r->server->store, &error) != STORE_OK) answer_problem(r, PROBLEM_overloaded, "the store does not respond: %s", error.message);
     else answer_json(r, 200, json_pack("{s:s}", "status", "ready"));
 }
 

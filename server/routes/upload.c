@@ -76,7 +76,7 @@ static int hand_over(struct upload *u, struct schema_problems *problems) {
     return -1;
 }
 
-/* What came is complete, in a file of its own, whose rows or columns now go behind the base. */
+/* The upload is complete, in a separate file; its rows or columns are now appended to the base. */
 static int join(struct upload *u, struct schema_problems *problems) {
     struct schema_dataset *more = NULL;
     struct schema_ingest *joined = NULL;
@@ -145,7 +145,7 @@ static bool open_base(struct request *r, struct upload_request *request) {
     struct bp_error error = {0};
     if (!request_name(r, r->params[0], name, &version)) return false;
     if (version) {
-        answer_problem(r, PROBLEM_invalid, "rows and columns go to the newest version of a dataset: leave @%lld out", (long long)version);
+        answer_problem(r, PROBLEM_invalid, "rows and columns are added to the newest version of a dataset; leave @%lld out", (long long)version);
         return false;
     }
     enum store_result result = dataset_open(r->server->store, name, 0, &request->base_row, &request->base, &error);
@@ -168,7 +168,7 @@ static bool begin(struct request *r) {
         request.how = SCHEMA_JOIN_COLUMNS, request.column = r->params[1];
         if (strcmp(format, "json") != 0 && strcmp(format, "npy") != 0 && strcmp(format, "idx") != 0) {
             answer_problem(r, PROBLEM_unsupported_media_type,
-                           "a column comes as application/json (an array), application/x-npy or application/x-idx");
+                           "expected a column as application/json (an array), application/x-npy or application/x-idx");
             return false;
         }
     }

@@ -25,7 +25,7 @@ struct upload {
     struct dataset_draft draft;
 };
 
-/* What a request says of its body. */
+/* What a request declares about its body. */
 struct upload_request {
     const char *content_type, *encoding; /* encoding: known, or NULL */
     const char *types;                   /* the query parameter, or NULL */

@@ -1,6 +1,6 @@
 /* validate.c - POST /v1/models/validate: what POST /v1/models or POST /v1/jobs would say to the same body, with nothing stored.
  *
- * A definition stands where it stands there: in the body itself as for a model ({"layers":...}), or under "model" as for a job, which may be a name
+ * A definition is given as in those routes: as the body itself for a model ({"layers":...}), or under "model" as for a job, which may be a name
  * too. "definition" is an older spelling of the latter. */
 #include "server/http/answer.h"
 #include "server/http/request.h"

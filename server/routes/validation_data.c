@@ -35,9 +35,7 @@ int validation_data_open(struct store *store, struct schema_options *options, co
     if (result != STORE_OK) return schema_problem_error(problems, place, &error);
     snprintf(options->validation_dataset, sizeof options->validation_dataset, "%s@%lld", row->name, (long long)row->version);
     if (training->version == 0 || strcmp(row->name, training->name) != 0 || row->version != training->version) return 0;
-    return schema_problem_add(
-        problems, place,
-        "%s is the dataset that trains: validated with its own training rows, a model looks better than it is; say a fraction, or "
-        "folds",
-        options->validation_dataset);
+    return schema_problem_add(problems, place,
+                              "%s is the training dataset: validation on training rows overestimates a model; use a fraction or folds",
+                              options->validation_dataset);
 }

@@ -7,10 +7,10 @@
 #include "server/http/answer.h"
 #include "server/http/request.h"
 
-/* What a request says of a dataset or a model: "name" or "name@3", version 0 without. false: it is neither. */
+/* Parses a dataset or model of a request: "name" or "name@3", version 0 without. false: it is neither. */
 bool reference_parse(const char *text, char name[STORE_NAME_SIZE], int64_t *version);
 /* With options->validation_dataset: opens it, and writes its version out there and in *row. training: the dataset that the job trains with (version
- * 0: not stored yet). *dataset is the caller's, NULL when no dataset is asked for. -1 with problems. */
+ * 0: not stored yet). *dataset is the caller's, NULL when no dataset is requested. -1 with problems. */
 int validation_data_open(struct store *store, struct schema_options *options, const struct store_dataset *training, struct store_dataset *row,
                          struct schema_dataset **dataset, struct schema_problems *problems);
 

@@ -82,7 +82,7 @@ int dataset_draft_extend(const struct store *store, const char *base, int64_t by
 
 int dataset_draft_place(struct dataset_draft *draft, struct bp_error *error) {
     if (renameat(folder_of(draft->store), draft->temporary, folder_of(draft->store), draft->name) != 0)
-        return bp_error_io(error, "cannot put the dataset's file in place: %s", strerror(errno));
+        return bp_error_io(error, "cannot rename the dataset's file: %s", strerror(errno));
     draft->temporary[0] = '\0';
     draft->placed = true;
     return 0;

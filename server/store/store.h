@@ -22,11 +22,11 @@ enum store_result {
     STORE_OK,
     STORE_NOT_FOUND,
     STORE_EXISTS,   /* the name is taken */
-    STORE_IN_USE,   /* an unfinished job or a version needs it: error->message says which */
+    STORE_IN_USE,   /* an unfinished job or a version needs it; error->message names it */
     STORE_STALE,    /* report of an attempt that is no longer the job's */
-    STORE_CONFLICT, /* the job's status does not allow it: error->message says */
+    STORE_CONFLICT, /* conflict with the job's status, in error->message */
     STORE_FULL,     /* the queue of jobs is full */
-    STORE_FAILED    /* disk, memory, a damaged file: error->message says */
+    STORE_FAILED    /* disk, memory or a damaged file, see error->message */
 };
 
 enum { STORE_ID_SIZE = 40, STORE_NAME_SIZE = 64, STORE_FILE_SIZE = 96, STORE_LIST_MAX = 1000 };
@@ -59,7 +59,7 @@ enum store_result store_ping(struct store *store, struct bp_error *error);
 /* ---- ids and times ---- */
 /* "job_" + 26 characters that sort by time; prefix without underscore ("job", "ckp"). */
 void store_new_id(const char *prefix, char id[STORE_ID_SIZE]);
-/* The first byte behind an id with that prefix at the start of the text; NULL: it does not start with one. */
+/* The first byte after an id with that prefix at the start of the text; NULL: it does not start with one. */
 const char *store_id_end(const char *prefix, const char *text);
 int64_t store_now(void);                         /* milliseconds since 1970, UTC */
 void store_time_text(int64_t ms, char text[32]); /* RFC 3339, UTC, milliseconds; "" for 0 */
@@ -77,7 +77,7 @@ struct store_answer {
     char hash[65];
     int status;
     char *location; /* owned */
-    char *body;     /* owned; NULL: not kept (the server died in between): render `location` */
+    char *body;     /* owned; NULL: not stored (the server died before): render `location` */
 };
 enum store_result store_answer_get(struct store *store, const char *key, struct store_answer *answer, struct bp_error *error);
 enum store_result store_answer_body(struct store *store, const char *key, const char *body, struct bp_error *error);
@@ -92,10 +92,10 @@ struct store_dataset {
     int64_t rows, bytes;
     int64_t created_at;
     char file[STORE_FILE_SIZE]; /* in datasets/ */
-    bool hidden;                /* belongs to one job, which bears its name; not listed */
+    bool hidden;                /* belongs to one job, whose id is its name; not listed */
     char *description;          /* JSON: columns with statistics, warnings */
     int64_t after;              /* for store_dataset_create: the version that has to be the newest, 0: any; it becomes the parent */
-    int64_t parent;             /* the version it was made from, which may be gone; 0: an upload of its own */
+    int64_t parent;             /* the version it was made from, which may be deleted; 0: an upload */
     char change[16];            /* what was done to the parent: "append_rows", "add_column"; else "" */
 };
 struct store_datasets {
@@ -178,7 +178,7 @@ enum store_status {
     STORE_CANCELLING,
     STORE_CANCELLED,
     STORE_SUCCEEDED,
-    STORE_FAILED_JOB,
+    STORE_JOB_FAILED,
     STORE_STATUS_COUNT
 };
 const char *store_status_name(enum store_status status); /* "queued", ... */
@@ -218,7 +218,7 @@ struct store_jobs {
 
 /* Files a new job. The caller fills id, model, dataset, dataset_version, validation_dataset and its version, attempts_max, spec, view, metadata,
  * progress, warnings, cross_validation. new_dataset and new_definition (each may be NULL) are stored in the same transaction, under job->dataset and
- * job->model; a hidden dataset or model bears the job's id as its name and goes with the job. For a named new_dataset `replace` is as in
+ * job->model; a hidden dataset or model has the job's id as its name and is deleted with the job. For a named new_dataset `replace` is as in
  * store_dataset_create and job->dataset_version is set. STORE_NOT_FOUND when one of the datasets@version, or the model (without new_definition), is
  * gone. When it fails, the file of new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its documents are left as
  * they are. */
@@ -302,16 +302,16 @@ struct store_report {
 };
 enum store_result store_job_report(struct store *store, const char *id, int64_t attempt, const struct store_report *report, struct bp_error *error);
 /* Gives a running job back to the queue: `failure` says whether this counts. With failures == attempts_max it becomes failed with `error_document`
- * instead. A cancelling one becomes cancelled. error_document (may be NULL) is told in the status event. */
+ * instead. A cancelling one becomes cancelled. error_document (may be NULL) is part of the status event. */
 enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, bool failure, const char *error_document,
                                       struct bp_error *error);
-/* The end of a running job. status: STORE_SUCCEEDED (with version), STORE_FAILED_JOB (with error_document) or STORE_CANCELLED. A cancelling job may
+/* The end of a running job. status: STORE_SUCCEEDED (with version), STORE_JOB_FAILED (with error_document) or STORE_CANCELLED. A cancelling job may
  * still succeed when its result came first; *version_number is set then. */
 struct store_ending {
     enum store_status status;
     const char *error_document;        /* JSON object */
     const struct store_report *report; /* last metrics; may be NULL */
-    const char *version_document;      /* JSON, for succeeded; for failed of what is kept as a hidden model that bears the job's id, or NULL */
+    const char *version_document;      /* JSON, for succeeded; for failed that of the hidden model named by the job's id, or NULL */
     const void *blob;                  /* the model file */
     size_t blob_size;
 };

@@ -1,4 +1,4 @@
-/* advice.c - see advice.h. Every rule looks at what has held for some epochs in a row, so that a single bad mini-batch says nothing. */
+/* advice.c - see advice.h. Every rule needs its condition for several epochs in a row, so that a single bad mini-batch has no effect. */
 #include "server/worker/advice.h"
 
 #include <math.h>
@@ -15,18 +15,18 @@ enum { LASTING = 5, PATIENT = 10, SAMPLES_MIN = 16 };
 #define WORSE     1.1   /* val_loss by its best */
 #define JUMP      1.5   /* loss by the one before */
 
-struct teller {
-    void (*tell)(void *context, const char *text);
+struct advisor {
+    void (*report)(void *context, const char *text);
     void *context;
 };
 
-__attribute__((format(printf, 2, 3))) static void say(const struct teller *to, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void say(const struct advisor *to, const char *format, ...) {
     char text[ADVICE_TEXT];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    to->tell(to->context, text);
+    to->report(to->context, text);
 }
 
 /* Counts epochs in a row; true when it has just lasted. */
@@ -35,9 +35,9 @@ static bool lasts(uint8_t *count, bool now) {
     return *count == LASTING;
 }
 
-static void look_at_layer(struct advice *a, const struct run *run, int32_t i, double largest, const struct teller *to) {
+static void look_at_layer(struct advice *a, const struct run *run, int32_t i, double largest, const struct advisor *to) {
     const struct bp_health *h = bp_trainer_health(run->trainer, i);
-    /* The health is that of the last mini-batch, which may be a small rest: one sample tells nothing of units or gradients. */
+    /* The health is measured on the last mini-batch, which may be small: one sample is not representative. */
     const int64_t rest = run->split.train_count % run->options.batch_size, last = rest ? rest : run->options.batch_size;
     const bool enough = last >= SAMPLES_MIN;
     const double drive = h->gradient_norm / h->weight_norm;
@@ -49,13 +49,13 @@ static void look_at_layer(struct advice *a, const struct run *run, int32_t i, do
             100 * h->dead, h->layer);
     if (lasts(&a->saturated[i], h->saturated >= SATURATED))
         say(to,
-            "saturated units: %.0f%% of the activations of layer \"%s\" lie at their bounds, where nothing is learnt; try relu, a smaller "
+            "saturated units: %.0f%% of the activations of layer \"%s\" are at their bounds, where the gradient vanishes; try relu, a smaller "
             "learning_rate, "
             "glorot initialisation, or batch_norm before it",
             100 * h->saturated, h->layer);
     if (lasts(&a->vanishing[i], last > 1 && largest > 0 && drive < VANISHING * largest))
         say(to,
-            "vanishing gradient: layer \"%s\" gets %.1g of the gradient of the layer that gets most, and hardly learns; try relu instead of sigmoid "
+            "vanishing gradient: layer \"%s\" gets %.1g times the largest gradient of a layer and hardly trains; try relu instead of sigmoid "
             "or "
             "tanh, he_normal initialisation, batch_norm, or shortcuts with add",
             h->layer, drive / largest);
@@ -77,21 +77,20 @@ static double metric(const struct run *run, const char *name) {
     return NAN;
 }
 
-static void look_at_losses(struct advice *a, const struct run *run, int64_t epoch, const struct teller *to) {
+static void look_at_losses(struct advice *a, const struct run *run, int64_t epoch, const struct advisor *to) {
     const double loss = metric(run, "loss"), val_loss = metric(run, "val_loss");
     if (!a->best_loss || loss < a->best_loss) a->best_loss = loss;
     a->jumps = loss > JUMP * a->last_loss && a->last_loss > 0 ? a->jumps + LASTING : a->jumps > 0 ? a->jumps - 1 : 0;
     a->last_loss = loss;
     if (a->jumps > 2 * LASTING)
         say(to,
-            "learning rate too high: the loss jumps up again and again (%.4g now, %.4g at best); try a tenth of the learning_rate, \"auto\", or a "
+            "learning rate too high: the loss rises repeatedly (%.4g now, %.4g at best); try a tenth of the learning_rate, \"auto\", or a "
             "schedule",
             loss, a->best_loss);
     if (run->options.stop_early && isnan(metric(run, run->best_metric)))
         say(to,
-            "early stopping watches %s, which is undefined in epoch %lld (such as with one class among the validation rows): it cannot stop by it; "
-            "watch "
-            "val_loss, or validate with other rows",
+            "early stopping watches %s, which is undefined in epoch %lld (such as with one class among the validation rows): early stopping has no "
+            "effect; watch val_loss, or validate with other rows",
             run->best_metric, (long long)epoch);
     if (!isfinite(val_loss)) return;
     if (!a->best_val_loss || val_loss < a->best_val_loss) {
@@ -110,8 +109,8 @@ static void look_at_losses(struct advice *a, const struct run *run, int64_t epoc
     else if (a->worse >= PATIENT) a->worse = PATIENT - 1; /* once it has got that far */
 }
 
-void advice_epoch(struct advice *a, const struct run *run, int64_t epoch, void (*tell)(void *context, const char *text), void *context) {
-    const struct teller to = {tell, context};
+void advice_epoch(struct advice *a, const struct run *run, int64_t epoch, void (*report)(void *context, const char *text), void *context) {
+    const struct advisor to = {report, context};
     const int32_t layers = bp_trainer_health_count(run->trainer);
     double largest = 0;
     for (int32_t i = 0; i < layers; i++) {

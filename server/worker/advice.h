@@ -1,4 +1,4 @@
-/* advice.h - what the health of the layers and the course of the losses mean, in words that say what to try. */
+/* advice.h - warnings about the health of the layers and the losses, with suggestions. */
 #ifndef SERVER_ADVICE_H
 #define SERVER_ADVICE_H
 
@@ -16,10 +16,10 @@ struct advice {
     double last_loss;
 };
 
-/* After an epoch: calls tell(context, kind, text) for everything that has lasted long enough; the caller tells each (kind, layer) once.
+/* After an epoch: calls report(context, kind, text) for everything that has lasted long enough; the caller tells each (kind, layer) once.
  * kind: "vanishing gradient", "exploding gradient", "dead units", "saturated units", "learning rate too high", "overfitting"; the text begins with
  * it. */
-void advice_epoch(struct advice *advice, const struct run *run, int64_t epoch, void (*tell)(void *context, const char *text), void *context);
+void advice_epoch(struct advice *advice, const struct run *run, int64_t epoch, void (*report)(void *context, const char *text), void *context);
 
 /* For a checkpoint: the counters, and in the middle of an epoch the health that was measured in it, so that a resumed run gives the same advice as an
  * unbroken one. The caller's. */

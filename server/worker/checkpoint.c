@@ -23,7 +23,7 @@ void process_checkpoint(struct process *p) {
     struct stat info;
     char file[STORE_FILE_SIZE], what[24];
     int64_t began = clock_ms();
-    /* A name of its own: the supervisor may not have taken the one before yet, and must not find this one in its place. */
+    /* A distinct name: the supervisor may not have taken the previous one yet, and must not find this one in its place. */
     snprintf(what, sizeof what, "%lld", (long long)++p->checkpoints);
     checkpoint_file_name(p->job, p->attempt, what, file);
     int fd = openat(WIRE_FOLDER, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -43,7 +43,7 @@ void process_checkpoint(struct process *p) {
     p->checkpoint_cost_ms = p->checkpoint_ms - began;
     if (failed) {
         char text[700];
-        snprintf(text, sizeof text, "the checkpoint cannot be written: %s", error.message);
+        snprintf(text, sizeof text, "cannot write the checkpoint: %s", error.message);
         unlinkat(WIRE_FOLDER, file, 0);
         process_event(p, "log", "warning", 0, text, NULL);
         return;
@@ -76,9 +76,10 @@ static void recall_notes(struct process *p, const json_t *notes) {
     advice_recall(&p->advice, &p->run, json_object_get(notes, "advice"));
     bool same = kernels && blas && strcmp(json_string_value(kernels), bp_kernels_name()) == 0 && strcmp(json_string_value(blas), bp_blas_name()) == 0;
     if (!same)
-        process_event(p, "log", "warning", 0,
-                      "this job goes on with other kernels than it started with (another kind of CPU): its last bits may differ from an unbroken run",
-                      NULL);
+        process_event(
+            p, "log", "warning", 0,
+            "this job resumes with other kernels than it started with (another type of CPU): its last bits may differ from an uninterrupted run",
+            NULL);
 }
 
 static void start_over(struct process *p, const struct bp_error *error) {
@@ -101,13 +102,13 @@ void process_saved_open(struct process *p, struct saved *saved) {
         void *bytes = fstat(WIRE_CHECKPOINT, &info) == 0 && info.st_size > 0
                           ? mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, WIRE_CHECKPOINT, 0)
                           : MAP_FAILED;
-        if (bytes == MAP_FAILED) bp_error_io(&error, "the checkpoint cannot be read: %s", strerror(errno));
+        if (bytes == MAP_FAILED) bp_error_io(&error, "cannot read the checkpoint: %s", strerror(errno));
         else {
             *saved = (struct saved){.bytes = bytes, .size = (size_t)info.st_size};
             schema_checkpoint_read(bytes, saved->size, &saved->state, &saved->notes, &error);
         }
         if (!error.message[0] && p->folds.folds && cross_validation_recall(&p->folds, json_object_get(saved->notes, "cross_validation")) != 0)
-            bp_error_set(&error, "", "the checkpoint does not say which fold it is of");
+            bp_error_set(&error, "", "the checkpoint has no fold");
     }
     close(WIRE_CHECKPOINT);
     if (!error.message[0]) return;

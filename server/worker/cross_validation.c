@@ -83,7 +83,7 @@ json_t *cross_validation_json(const struct cross_validation *cv) {
     const char *name;
     json_object_foreach(json_object_get(json_array_get(cv->finished, 0), "metrics"), name, value) {
         double mean, std;
-        if (strcmp(name, "learning_rate") == 0) continue; /* told with the metrics, but none */
+        if (strcmp(name, "learning_rate") == 0) continue; /* reported with the metrics, but not a metric */
         over_folds(cv, name, &mean, &std);
         json_object_set_new(means, name, run_number(mean));
         json_object_set_new(stds, name, run_number(std));

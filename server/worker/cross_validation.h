@@ -9,17 +9,17 @@ struct cross_validation {
     int32_t folds;                  /* 0: the job is one fit */
     int32_t fold;                   /* under way: 1 to folds, then 0, the fit on all rows */
     json_t *finished;               /* array: {"fold","train_rows","validation_rows","epoch","epochs","metrics"} */
-    int64_t epochs, samples, steps; /* of the finished folds together: every fit goes on counting from there */
+    int64_t epochs, samples, steps; /* of all finished folds: the next fit continues the count */
 };
 
 void cross_validation_begin(struct cross_validation *cv, int32_t folds);
-/* What a checkpoint keeps of it, and back. -1: it is not of this cross-validation. */
+/* To and from a checkpoint. -1: it is not of this cross-validation. */
 json_t *cross_validation_notes(const struct cross_validation *cv);
 int cross_validation_recall(struct cross_validation *cv, const json_t *notes);
 /* The result of the fold under way, which is taken over; then the next fit is under way. */
 void cross_validation_add(struct cross_validation *cv, json_t *entry);
 void cross_validation_next(struct cross_validation *cv, int64_t samples, int64_t steps);
-/* Fits that follow the one under way, and the epochs that the last one gets: the rounded mean of the epochs that the folds kept. */
+/* Fits after the current one, and the epochs of the last fit: the rounded mean of the epochs that the folds kept. */
 int32_t cross_validation_left(const struct cross_validation *cv);
 int64_t cross_validation_last_epochs(const struct cross_validation *cv);
 /* {"folds":[...],"mean":{...},"std":{...}}, mean and std null before the last fold has ended. The caller's. */

@@ -86,7 +86,7 @@ struct prefetch *prefetch_new(struct bp_error *error) {
     pthread_cond_init(&p->changed, NULL);
     const int failed = pthread_create(&p->thread, NULL, look_ahead, p);
     if (!failed) return p;
-    bp_error_io(error, "the thread that reads ahead could not be started: %s", strerror(failed));
+    bp_error_io(error, "cannot start the prefetch thread: %s", strerror(failed));
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->changed);
     free(p);

@@ -14,7 +14,7 @@ int worker_probe_bfloat16(void) {
     struct bp_error failed = {0}, unavailable = {0};
     child_begin();
     if (fcntl(WIRE_SOCKET, F_GETFD) < 0) {
-        fprintf(stderr, "backpropd bfloat16 is started by `backpropd serve`, not by people; see `backpropd doctor`\n");
+        fprintf(stderr, "backpropd bfloat16 is started by `backpropd serve` only; see `backpropd doctor`\n");
         return 2;
     }
     bp_engine_start();

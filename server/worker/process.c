@@ -3,7 +3,7 @@
  * Descriptors: 3 the socket to the supervisor, 4 the dataset's column file, 5 the checkpoint to go on from, 6 the dataset that validates (when there
  * are such). It never opens the database. One thread trains; another listens for commands and ends the process when the supervisor is gone.
  *
- * Sections: the process's own limits, commands, the loop, the end, the fits. What it tells is in report.c, checkpoints in checkpoint.c.
+ * Sections: the process's own limits, commands, the loop, the end, the fits. Reports are in report.c, checkpoints in checkpoint.c.
  */
 #include "server/worker/process.h"
 #include "server/worker/worker.h"
@@ -39,7 +39,7 @@ static void confine(const json_t *order) {
     memory = 0; /* the sanitizers map terabytes of shadow memory */
 #endif
     if (memory > 0) {
-        rlim_t bytes = (rlim_t)memory + (256u << 20); /* stacks and the buffers of the BLAS come on top */
+        rlim_t bytes = (rlim_t)memory + (256u << 20); /* plus stacks and the buffers of the BLAS */
         struct rlimit data = {bytes, bytes};
         setrlimit(RLIMIT_DATA, &data);
     }
@@ -59,7 +59,7 @@ static void *listen_for_commands(void *context) {
     struct process *p = context;
     for (;;) {
         json_t *message = wire_receive(WIRE_SOCKET);
-        if (!message) worker_exit(3); /* the supervisor is gone: nobody will take the result */
+        if (!message) worker_exit(3); /* the supervisor has exited: no process reads the result */
         const char *command = json_string_value(json_object_get(message, "command"));
         if (command && strcmp(command, "cancel") == 0) atomic_store(&p->command, COMMAND_CANCEL);
         if (command && strcmp(command, "stop") == 0) atomic_store(&p->command, COMMAND_STOP);
@@ -69,7 +69,7 @@ static void *listen_for_commands(void *context) {
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------------------------------- */
 
-/* A metrics event of an epoch of this fit. Epochs are counted over all fits, so that each is told once. */
+/* A metrics event of an epoch of this fit. Epochs are counted over all fits, so that each is reported once. */
 static void tell_epoch(struct process *p, const json_t *metrics, int64_t epoch, json_t *layers) {
     const struct cross_validation *cv = &p->folds;
     json_t *data = json_pack("{s:I}", "epoch", (json_int_t)(cv->epochs + epoch));
@@ -87,13 +87,13 @@ static int64_t epochs_at_most(const struct process *p) {
     return (int64_t)p->training->options.epochs * (p->folds.folds + 1);
 }
 
-/* The health of the layers is told with every epoch of up to HEALTH_KEPT, beyond that with every k-th, the first and the last. */
+/* The health of the layers is reported with each of the first HEALTH_KEPT epochs, beyond that with every k-th, the first and the last. */
 static bool health_due(const struct process *p) {
     const int64_t every = (epochs_at_most(p) + HEALTH_KEPT - 1) / HEALTH_KEPT;
     return p->epoch == 1 || p->epoch == p->epochs || p->epoch % every == 0;
 }
 
-/* Up to EPOCHS_KEPT epochs every one is told, beyond that every k-th, and always the first of a fit; end_fit adds the best and the last. */
+/* Up to EPOCHS_KEPT epochs every one is reported, beyond that every k-th, and always the first of a fit; end_fit adds the best and the last. */
 static void epoch_ended(struct process *p) {
     bool improved;
     int64_t every = (epochs_at_most(p) + EPOCHS_KEPT - 1) / EPOCHS_KEPT;
@@ -144,18 +144,18 @@ static enum bp_train_event train(struct process *p) {
 
 /* ---- the end --------------------------------------------------------------------------------------------------------------------------------- */
 
-/* What is left to tell of a fit that has come to its end. */
+/* The final events of a fit that has ended. */
 static void end_fit(struct process *p) {
     const int64_t best = p->run.best_epoch;
     if (epochs_at_most(p) > EPOCHS_KEPT) {
-        if (p->run.best_metrics) tell_epoch(p, p->run.best_metrics, best, NULL); /* kept once by the store */
+        if (p->run.best_metrics) tell_epoch(p, p->run.best_metrics, best, NULL); /* stored once by the store */
         if (p->last_emitted != p->epoch && p->metrics) tell_epoch(p, p->metrics, p->epoch, NULL);
     }
     if (p->run.options.stop_early && p->epoch < p->epochs) {
         char text[300], which[40] = "";
         if (p->folds.fold) snprintf(which, sizeof which, "fold %d ", p->folds.fold);
-        snprintf(text, sizeof text, "%sstopped early after epoch %lld: %s has not improved for %d epochs; the weights of epoch %lld are kept", which,
-                 (long long)p->epoch, p->run.best_metric, p->fit->options.stop_patience, (long long)best);
+        snprintf(text, sizeof text, "%sstopped early after epoch %lld: %s has not improved for %d epochs; the weights of epoch %lld are stored",
+                 which, (long long)p->epoch, p->run.best_metric, p->fit->options.stop_patience, (long long)best);
         process_event(p, "log", "info", 0, text, NULL);
     }
 }
@@ -181,12 +181,12 @@ static int write_model(struct process *p, const bp_real *weights, const char *fi
         if (!failed) return 0;
         unlinkat(WIRE_FOLDER, file, 0);
         if (cause != ENOSPC && cause != EDQUOT && cause != EIO && cause != EROFS) {
-            process_fail(p, "storage", "the model cannot be written: %s", error.message);
+            process_fail(p, "storage", "cannot write the model: %s", error.message);
             return -1;
         }
 
         char text[700];
-        snprintf(text, sizeof text, "the model is trained but cannot be written: %.400s; free space on the disk, it is tried again every second",
+        snprintf(text, sizeof text, "the model is trained but cannot be written: %.400s; free space on the disk; the job retries every second",
                  error.message);
         if (!warned) {
             process_warn(p, text);
@@ -200,7 +200,7 @@ static int write_model(struct process *p, const bp_real *weights, const char *fi
     }
 }
 
-/* What is said instead of a result after a command. */
+/* The message that replaces a result after a command. */
 static int end_commanded(struct process *p) {
     const bool stop = atomic_load(&p->command) == COMMAND_STOP;
     if (stop) process_checkpoint(p);
@@ -315,18 +315,18 @@ static void close_fit(struct process *p) {
     p->fit = NULL;
     json_decref(p->metrics);
     p->metrics = NULL;
-    malloc_trim(0); /* what this fit had, the next one gets: it must not come on top */
+    malloc_trim(0); /* the next fit reuses the memory of this one, so it is not counted twice */
 }
 
 static void tell_last_epochs(struct process *p) {
     char text[300];
     if (p->folds.fold || !p->folds.folds || !p->training->options.stop_early) return;
-    snprintf(text, sizeof text, "the fit on all rows runs for %lld epochs, the rounded mean of the epochs that early stopping kept in the %d folds",
+    snprintf(text, sizeof text, "the fit on all rows runs for %lld epochs, the rounded mean of the best epochs of early stopping in the %d folds",
              (long long)p->epochs, p->folds.folds);
     process_warn(p, text);
 }
 
-/* A fold has come to its end: its result is told and kept, the next fit begins. */
+/* A fold has ended: its result is reported and stored, the next fit begins. */
 static int next_fit(struct process *p) {
     struct bp_trainer_state state;
     char text[300];
@@ -345,7 +345,7 @@ static int next_fit(struct process *p) {
     const int64_t samples = p->epoch * p->run.split.train_count;
     cross_validation_add(&p->folds, entry);
     p->folds_ended = true;
-    process_report(p); /* while there is a run to tell the progress of */
+    process_report(p); /* while a run exists whose progress can be reported */
     cross_validation_next(&p->folds, samples, state.updates);
     close_fit(p);
     if (open_fit(p) != 0) return -1;
@@ -362,7 +362,7 @@ static int set_up(struct process *p) {
     const int64_t others = json_integer_value(json_object_get(p->order, "validation")); /* bytes too */
     if (schema_dataset_open(WIRE_DATASET, bytes, &p->dataset, &error) != 0) return process_fail(p, "dataset", "%s", error.message);
     if (others > 0 && schema_dataset_open(WIRE_VALIDATION, others, &p->other, &error) != 0)
-        return process_fail(p, "dataset", "the dataset that validates: %s", error.message);
+        return process_fail(p, "dataset", "the validation dataset: %s", error.message);
     close(WIRE_DATASET);
     close(WIRE_VALIDATION);
     start_onednn(p);
@@ -393,9 +393,9 @@ static void find_rate(struct process *p) {
     }
     const json_t *rate = json_object_get(found, "learning_rate");
     if (json_is_number(rate))
-        snprintf(text, sizeof text, "learning rate %.3g: a tenth of the one at which the loss of a range test of %zu steps was least",
+        snprintf(text, sizeof text, "learning rate %.3g: a tenth of the one at which the loss of a range test of %zu steps was lowest",
                  json_number_value(rate), json_array_size(json_object_get(found, "curve")));
-    else snprintf(text, sizeof text, "the range test found no learning rate: its losses were not finite; the optimizer's default is used");
+    else snprintf(text, sizeof text, "the range test found no learning rate because its losses were not finite; the optimizer's default is used");
     process_event(p, "log", json_is_number(rate) ? "info" : "warning", 0, text, found);
 }
 
@@ -423,7 +423,7 @@ int worker_run(void) {
     child_begin();
     p.order = wire_receive(WIRE_SOCKET);
     if (!p.order) {
-        fprintf(stderr, "backpropd job is started by `backpropd serve`, not by people; see `backpropd help`\n");
+        fprintf(stderr, "backpropd job is started by `backpropd serve` only; see `backpropd help`\n");
         return 2;
     }
     confine(p.order);

@@ -20,13 +20,13 @@ struct process {
     struct cross_validation folds;
     struct run run;
     atomic_int command;
-    /* what the next report tells */
+    /* content of the next report */
     json_t *events, *metrics, *notes;
     json_t *warnings; /* the job's, and what was added to them */
     bool warned;      /* since the last report */
     bool folds_ended; /* since the last report, or the attempt has just begun */
     struct advice advice;
-    int64_t resumed_from; /* -1: told already, or never */
+    int64_t resumed_from; /* -1: already reported, or never */
     int64_t reported_ms;
     int64_t epochs;          /* of this fit */
     int64_t epoch, position; /* finished epochs of this fit, samples into the current one */
@@ -40,7 +40,7 @@ struct process {
 /* report.c: what the supervisor gets to know. */
 void process_say(const json_t *message);
 void process_event(struct process *p, const char *type, const char *level, int64_t epoch, const char *message, json_t *data);
-/* A warning of the training: an event, and one of the job's warnings; what is said there already (up to its first number) is not said again. */
+/* A warning of the training: an event, and one of the job's warnings; a warning with the same text up to its first number is not repeated. */
 void process_warn(void *context, const char *text);
 /* Samples trained on so far, in all fits. */
 int64_t process_samples(const struct process *p);
@@ -62,9 +62,9 @@ void process_checkpoint(struct process *p);
 /* Every checkpoint_every_epochs: as asked when the user said so, else no oftener than a second or ten times what writing takes; in long epochs every
  * minute. */
 bool process_checkpoint_due(const struct process *p, bool epoch_ended);
-/* Reads what this attempt goes on from, and which fold it is in. */
+/* Reads the checkpoint that this attempt resumes from, and its fold. */
 void process_saved_open(struct process *p, struct saved *saved);
-/* Puts it into the trainer; -1: it does not fit, a warning says so. */
+/* Loads it into the trainer; -1: it does not fit, and a warning reports it. */
 int process_saved_restore(struct process *p, const struct saved *saved);
 void process_saved_close(struct saved *saved);
 

@@ -1,4 +1,4 @@
-/* report.c - what the job process tells its supervisor: reports with progress, events, warnings. */
+/* report.c - what the job process sends to its supervisor: reports with progress, events, warnings. */
 #include "server/worker/process.h"
 #include "server/worker/worker.h"
 

@@ -44,7 +44,7 @@ void run_start_onednn(struct schema_training *training, int64_t rows, bool alone
     const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
     bool half = options.precision == BP_PRECISION_BFLOAT16;
     if (alone || mode == BP_ONEDNN_OFF) {
-        if (half || automatic) bp_error_unsupported(error, "", "oneDNN is switched off, or kernels were asked for by name");
+        if (half || automatic) bp_error_unsupported(error, "", "oneDNN is disabled, or kernels were given by name");
         return;
     }
     half = half || (automatic && bp_bfloat16_available(error));
@@ -107,7 +107,7 @@ void run_close(struct run *run) {
     memset(run, 0, sizeof *run);
 }
 
-/* As it is told: 9 digits, as float32 has. */
+/* As reported: 9 digits, as float32 has. */
 json_t *run_number(double value) {
     char text[40];
     if (!isfinite(value)) return json_null();
@@ -121,7 +121,7 @@ json_t *run_epoch(struct run *run, int64_t epoch, bool *improved) {
         const char *name = bp_trainer_metric_name(run->trainer, i);
         json_object_set_new(metrics, name, run_number(bp_trainer_metric_value(run->trainer, i)));
     }
-    if (run->training->options.schedule || run->training->options.find_rate) /* it is not always the one asked for */
+    if (run->training->options.schedule || run->training->options.find_rate) /* it may differ from the requested one */
         json_object_set_new(metrics, "learning_rate", run_number((double)(float)bp_trainer_learning_rate(run->trainer)));
     run->best_epoch = bp_trainer_best(run->trainer, &run->best_value);
     *improved = run->best_epoch == epoch;

@@ -25,7 +25,7 @@ struct run {
     json_t *best_metrics; /* metrics of that epoch */
 };
 
-/* What BACKPROPD_ONEDNN says, off or on, which is for tests; else auto. */
+/* BACKPROPD_ONEDNN, off or on, for tests; otherwise auto. */
 enum bp_onednn_mode run_onednn_mode(void);
 /* Before run_open: starts oneDNN for a training that repays it, or computes in bfloat16 (precision "auto" becomes that where it can be had). Decided
  * by the training, its data, the CPU and run_onednn_mode alone, so that a resumed run has the same kernels; `alone`: not at all. error: what kept
@@ -36,7 +36,7 @@ int run_open(struct run *run, struct schema_training *training, const struct sch
              struct bp_error *error);
 void run_close(struct run *run);
 
-/* A number as it is told: 9 digits, as float32 has; null unless finite. The caller's. */
+/* A number as reported: 9 digits, as float32 has; null unless finite. The caller's. */
 json_t *run_number(double value);
 /* After BP_TRAIN_EPOCH: the epoch's metrics with 9 digits, NaN as null: {"loss":0.5,"val_loss":...}. Updates best; *improved says so. The caller's.
  */
@@ -49,7 +49,7 @@ json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t 
  * "spread","dead","saturated"}]; what does not apply is left out. The caller's. */
 json_t *run_health(const struct run *run);
 /* With "learning_rate":"auto": the range test, before the first step. {"learning_rate","curve":[{"learning_rate","loss"}]}, learning_rate null when
- * no loss was finite; NULL when it is not asked for. stop: asked between its steps. The caller's. */
+ * no loss was finite; NULL when it is not requested. stop: checked between its steps. The caller's. */
 json_t *run_find_rate(struct run *run, bool (*stop)(void *context), void *context);
 
 #endif

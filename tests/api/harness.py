@@ -165,7 +165,7 @@ class Server:
         self.process.wait()
 
     def sanitized(self):
-        """Whether the server is built with a sanitizer, whose own memory comes on top."""
+        """Whether the server is built with a sanitizer, whose own memory is added."""
         return re.search("lib[at]san", pathlib.Path("/proc/%d/maps" % self.process.pid).read_text()) is not None
 
     def stop(self):
@@ -219,7 +219,7 @@ class Server:
         return answer
 
     def plain(self, data, seconds=60):
-        """Bytes as they are over a socket of their own; all that comes back until the server closes it, which it must."""
+        """Raw bytes over a separate socket; returns everything until the server closes it, which it must."""
         with socket.create_connection((self.host, self.port), timeout=seconds) as connection:
             connection.sendall(data)
             got = b""
@@ -230,7 +230,7 @@ class Server:
                 got += piece
 
     def stream(self, path, last=None, seconds=60, headers=None):
-        """Server-sent events as (id, type, data) as they come. Each is checked against the contract."""
+        """Server-sent events as (id, type, data) as they arrive. Each is checked against the contract."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=seconds)
         try:
             sent = {"Accept": "text/event-stream", **({} if last is None else {"Last-Event-ID": str(last)}), **(headers or {})}
@@ -372,7 +372,7 @@ def pointers(answer):
 
 def remarks(job):
     """Its warnings, but for the one about an output layer that was left out."""
-    return [w for w in job["warnings"] if "is taken as hidden: an output layer was added" not in w]
+    return [w for w in job["warnings"] if "is treated as a hidden layer: an output layer was added" not in w]
 
 
 DIGITS = {"model": {"layers": [{"type": "dense", "units": 128, "activation": "relu"}]}, "dataset": "digits", "target": "digit"}

@@ -31,7 +31,7 @@ AB = [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
     ("# made by tool\n# v2\na,b\n1,2\n3,4\n", "the first 2 lines begin with #"), ("# a, b and c\na;b\n1;2\n3;4\n", "the first 1 lines begin with #"),
     ("a,b,\n1,2,\n3,4,\n", "ends with a separator"), ("a;b\n1;2;\n3;4;\n", "ends with a separator"), ("a\tb\t\n1\t2\t\n3\t4\t\n", "ends with a separator"),
 ])
-def test_what_spreadsheets_add(server, body, warning):
+def test_additions_of_spreadsheets(server, body, warning):
     answer = post(server, body)
     assert answer.status == 201 and rows(server) == AB, answer
     assert [w for w in answer.json["warnings"] if not w.startswith("columns")] == [] if warning is None else warning in answer.json["warnings"][0], answer
@@ -44,7 +44,7 @@ def test_a_header_that_begins_with_a_hash(server):
 @pytest.mark.parametrize("body, line, words", [
     ("a,b\n1,2\n# end\n", 3, "comment"), ("a,b,\n1,2\n3,4\n", 1, "ends with a separator"), ("a,b,\n1,2,\n3,4,x\n", None, "separator"),
 ])
-def test_what_is_wrong_there(server, body, line, words):
+def test_errors_in_the_validation_dataset(server, body, line, words):
     error = problem(post(server, body), 422, "invalid")["errors"][0]
     assert words in error["detail"] and (line is None or error["line"] == line), error
 

@@ -15,7 +15,7 @@ PENGUINS = harness.DATA / "penguins.csv"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A model file of the penguins, trained without a definition, and what was said on the way."""
+    """A model file of the penguins, trained without a definition, and its output."""
     path = tmp_path_factory.mktemp("cli") / "penguins.bpd"
     done = harness.run("train", "--data", PENGUINS, "--target", "species", "--out", path, "--seed", "3", "--epochs", "60")
     assert done.returncode == 0, done.stderr
@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
 def test_train_needs_no_definition(trained):
     path, done = trained
     assert path.stat().st_size > 1000 and done.stdout == ""
-    for words in ("344 rows, 6 features", "classes of \"species\" (3)", "chosen by", '"layers"', "-> dense", "parameters", "seed 3", "loss ", "val_loss", "ETA", "epoch", str(path)):
+    for words in ("344 rows, 6 features", "classes of \"species\" (3)", "selected by", '"layers"', "-> dense", "parameters", "seed 3", "loss ", "val_loss", "ETA", "epoch", str(path)):
         assert words in done.stderr, (words, done.stderr)
 
 
@@ -88,7 +88,7 @@ def test_train_with_definition_and_options(tmp_path):
     (["--data", PENGUINS, "--target", "species", "--out", "/nonexistent/folder/m.bpd", "--epochs", "1"], "/nonexistent/folder"),
     (["--data", PENGUINS, "--target", "body_mass_g", "--learning-rate", "1e6", "--options", "OPTIONS"], "not finite"),
 ], ids=lambda v: str(v)[-50:])
-def test_train_that_fails_says_why(tmp_path, arguments, words):
+def test_a_failing_train_reports_the_reason(tmp_path, arguments, words):
     options = tmp_path / "options.json"
     options.write_text('{"optimizer":{"type":"sgd","momentum":0.9},"l2":1000,"early_stopping":{"patience":1000}}')
     done = harness.run("train", *(options if a == "OPTIONS" else a for a in arguments), cwd=tmp_path)
@@ -104,7 +104,7 @@ def test_wrong_definition_file(tmp_path, text, words):
         assert done.returncode in (1, 2) and words in done.stderr, done
 
 
-def test_predict_that_fails_says_why(trained, tmp_path):
+def test_a_failing_predict_reports_the_reason(trained, tmp_path):
     (tmp_path / "noise.bpd").write_bytes(bytes(range(256)) * 40)
     (tmp_path / "half.bpd").write_bytes(trained[0].read_bytes()[:-100])
     for model in ("noise.bpd", "half.bpd", "none.bpd"):
@@ -138,14 +138,14 @@ def test_gradcheck(tmp_path):
 
 def test_doctor(tmp_path, server):
     done = harness.run("doctor", "--data-dir", tmp_path)
-    assert done.returncode == 0 and "all is well" in done.stdout and "kernels" in done.stdout
+    assert done.returncode == 0 and "no problems found" in done.stdout and "kernels" in done.stdout
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     assert harness.run("doctor", "--data-dir", tmp_path / "file").returncode == 1
     assert harness.run("doctor", "--url", server.url).returncode == 0
 
 
-def test_doctor_asks_a_server(fresh, tmp_path):
+def test_doctor_checks_a_server(fresh, tmp_path):
     (tmp_path / "key").write_text("a-key-of-at-least-sixteen-characters\n")
     keyed = fresh("--api-key-file", str(tmp_path / "key"))
     assert harness.run("doctor", "--url", keyed.url, "--api-key-file", tmp_path / "key").returncode == 0
@@ -172,7 +172,7 @@ def test_help_and_version():
 
 @pytest.mark.parametrize("arguments, words", [
     (["srve"], "serve"), (["nonsense"], "help"), (["train"], "--data"), (["train", "--data", "x.csv"], "--target"), (["train", "--dta", "x"], "--data"), (["train", "--data"], "value"),
-    (["predict"], "--model"), (["predict", "--model", "x", "--data", "y", "--format", "xml"], "csv or json"), (["gradcheck"], "name the file"), (["gradcheck", "x", "--inptu", "4"], "--input"),
+    (["predict"], "--model"), (["predict", "--model", "x", "--data", "y", "--format", "xml"], "csv or json"), (["gradcheck"], "the file with the model definition"), (["gradcheck", "x", "--inptu", "4"], "--input"),
     (["doctor", "--ulr", "x"], "--url"), (["--nonsense"], "help"), (["job"], "serve"),
 ], ids=lambda v: " ".join(v) if isinstance(v, list) else "")
 def test_wrong_usage(arguments, words):
@@ -218,7 +218,7 @@ def test_predict_without_any_feature_is_refused(small):
 def test_predict_warns_as_the_server_does(small):
     part = harness.run("predict", "--model", "model.bpd", "--data", "-", stdin="x,extra,y\n5,1,lo\n50,2,hi\n", cwd=small)
     assert part.returncode == 0 and len(part.stdout.splitlines()) == 3
-    assert 'there is no column "c"' in part.stderr and 'column "extra" is not a feature' in part.stderr and '"y"' not in part.stderr
+    assert 'column "c" is absent' in part.stderr and 'column "extra" is not a feature' in part.stderr and '"y"' not in part.stderr
     new = harness.run("predict", "--model", "model.bpd", "--data", "-", stdin="x,c\n5,NEW\n", cwd=small)
     assert new.returncode == 0 and "NEW" in new.stderr and "warning" in new.stderr
     assert harness.run("predict", "--model", "model.bpd", "--data", "t.csv", cwd=small).stderr == ""
@@ -253,7 +253,7 @@ def test_every_format_of_the_server(tmp_path):
 
 
 def test_doctor_refuses_what_serve_refuses(tmp_path, fresh):
-    """Whatever ends `serve` at its start is said by doctor, which then is not well."""
+    """doctor reports every problem that ends `serve` at its start, and fails."""
     key, foreign, newer, other = tmp_path / "key", tmp_path / "foreign", tmp_path / "newer", tmp_path / "other"
     key.write_text("short\n")
     (foreign / "datasets").mkdir(parents=True)
@@ -275,9 +275,9 @@ def test_doctor_refuses_what_serve_refuses(tmp_path, fresh):
         refused = harness.run("serve", *flags, env=env)
         assert refused.returncode in (1, 2) and "listening" not in refused.stdout, (env, flags, refused)
         ill = harness.run("doctor", *flags, env=env)
-        assert ill.returncode == 1 and ill.stdout.endswith("something is wrong\n") and "all is well" not in ill.stdout, (env, flags, ill)
+        assert ill.returncode == 1 and ill.stdout.endswith("problems found\n") and "no problems found" not in ill.stdout, (env, flags, ill)
     well = harness.run("doctor", "--data-dir", tmp_path / "well", env={"BACKPROPD_LISTEN": "127.0.0.1:0"})
-    assert well.returncode == 0 and well.stdout.endswith("all is well\n") and not (tmp_path / "well").exists(), well
+    assert well.returncode == 0 and well.stdout.endswith("no problems found\n") and not (tmp_path / "well").exists(), well
     beside = harness.run("doctor", "--data-dir", server.folder, env={"BACKPROPD_LISTEN": taken})
     assert beside.returncode == 0 and "in use by a running server, process %d" % server.process.pid in beside.stdout, beside
     assert list((foreign / "datasets").iterdir()) == [foreign / "datasets/customers.csv"] and sorted(p.name for p in foreign.iterdir()) == ["datasets"]

@@ -1,5 +1,5 @@
-"""Dates, texts and categories of many values, from the upload over HTTP to predictions. Goal: they are seen for what they are without being told, teach the network what is in
-them, and mistakes in a job or a prediction are told with their place."""
+"""Dates, texts and categories of many values, from the upload over HTTP to predictions. Goal: they are recognised without options, give the network the information in
+them, and errors in a job or a prediction are reported with their place."""
 import base64
 import math
 import random
@@ -34,7 +34,7 @@ def test_a_cycle_of_the_day_is_learnt(server):
     six = server.predict(model, [{"when": "2024-05-05T06:00"}, {"when": "2024-05-05T08:00+02:00"}, {"when": 1714888800}, {"when": "05.05.2024 06:00"}])
     assert six[0] == six[1] == six[2] == six[3] and six[0]["value"] > 7
     got = pointers(server.post("/v1/models/%s/predict" % model, {"instances": [{"when": "noon"}, {"when": [1]}, {"when": True}]}))
-    assert all("wants a date or time" in got["/instances/%d/when" % i] for i in range(3))
+    assert all("expects a date or time" in got["/instances/%d/when" % i] for i in range(3))
 
 
 def test_words_are_learnt(server):
@@ -59,11 +59,11 @@ def test_words_are_learnt(server):
     assert job["columns"]["review"] == {"encode": "tokens", "vocabulary": 300, "length": 8} and job["metrics"]["val_accuracy"] > 0.85
     layers[0]["input_dim"] = 50
     answer = server.post("/v1/jobs", {"model": {"layers": layers}, "dataset": name, "target": "kind", "columns": {"review": {"encode": "tokens", "vocabulary": 100}}})
-    assert answer.status == 422 and "an unknown one: the embedding that reads it needs an input_dim of at least" in pointers(answer)["/features"]
+    assert answer.status == 422 and "an unknown word: the embedding that reads it needs an input_dim of at least" in pointers(answer)["/features"]
 
 
 def test_target_encoding_holds_back(server):
-    """400 shops, nothing but chance in them: means that a row had a part in would teach the network to know the training rows by heart."""
+    """400 shops without signal: means that include the row itself would let the network memorise the training rows."""
     draw = random.Random(5)
     rows = [{"shop": "s%d" % draw.randrange(400), "x": draw.gauss(0, 1), "y": draw.gauss(0, 1)} for _ in range(1200)]
     name = unique("chance")
@@ -85,7 +85,7 @@ def test_target_encoding_holds_back(server):
 def test_wrong_requests(server):
     data, _ = csv(server, "when,k,note,y\n" + "\n".join("2024-01-%02d,%s,word number %d,%d.5" % (i + 1, "ab"[i % 2], i, i) for i in range(20)), "&types=note:text")
     for columns, where, words in (
-        ({"when": {"parts": ["tim"]}}, "/columns/when/parts", "some of time, year"), ({"when": {"parts": []}}, "/columns/when/parts", "some of time"),
+        ({"when": {"parts": ["tim"]}}, "/columns/when/parts", "a list of time, year"), ({"when": {"parts": []}}, "/columns/when/parts", "a list of time"),
         ({"k": {"parts": ["time"]}}, "/columns/k/parts", "dates and times"), ({"when": {"scale": "log"}}, "/columns/when/scale", "datetime"),
         ({"when": {"encode": "tokens"}}, "/columns/when/encode", "texts"), ({"note": {"encode": "one_hot", "vocabulary": 0}}, "/columns/note/vocabulary", "from 1"),
         ({"note": {"encode": "ordinal"}}, "/columns/note/encode", "categories"), ({"note": {"length": 4}}, "/columns/note/length", "tokens"),
@@ -103,7 +103,7 @@ def test_wrong_requests(server):
 
 
 def test_base64_tensors(server):
-    """Bytes and little-endian floats as base64 are the tensors they say, in an upload and in a prediction."""
+    """Bytes and little-endian floats as base64 are decoded to tensors, in an upload and in a prediction."""
     draw = random.Random(6)
     cells = [[draw.randrange(256) for _ in range(6)] for _ in range(30)]
     records = [{"x": base64.b64encode(bytes(c)).decode() if i % 2 else c, "y": sum(c) / 6} for i, c in enumerate(cells)]

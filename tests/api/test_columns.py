@@ -1,4 +1,4 @@
-"""The `columns` of a job: how single features become numbers. Goal: each policy does what it says in training and in prediction, by the same fitted
+"""The `columns` of a job: how single features become numbers. Goal: each policy works as documented in training and in prediction, with the same fitted
 numbers, which the version shows; what is refused is refused with its place."""
 import math
 
@@ -50,7 +50,7 @@ def test_missing_by_hand(server):
     assert [got[c]["missing"] for c in "abcd"] == ["mean_and_indicator", "mean", "median", "constant"] and (got["c"].get("fill", got["c"]["mean"]), got["d"]["fill"]) == (4, -3)
     given = {"a": 4, "b": 4, "c": 4, "d": -3, "x": 2}
     full = server.predict(model, [given])[0]
-    for column in "bcd":  # what stands for the missing value predicts the same
+    for column in "bcd":  # the replacement of the missing value predicts the same
         assert server.predict(model, [{k: v for k, v in given.items() if k != column}])[0] == full
     assert server.predict(model, [{k: v for k, v in given.items() if k != "a"}])[0] != full
 
@@ -111,8 +111,8 @@ def test_unseen_may_be_ignored(server):
 @pytest.mark.parametrize("columns, pointer, words", [
     ([], "/columns", "object"), ({"a": 5}, "/columns/a", "5"), ({"nope": {}}, "/columns/nope", "no column"), ({"y": {"scale": "log"}}, "/columns/y", "not a feature"),
     ({"a": {"scale": "logg"}}, "/columns/a/scale", "log"), ({"a": {"scal": "log"}}, "/columns/a/scal", "scale"), ({"k": {"scale": "log"}}, "/columns/k/scale", "numbers"),
-    ({"a": {"encode": "ordinal"}}, "/columns/a/encode", "categories"), ({"a": {"missing": "bucket"}}, "/columns/a/missing", "does not suit"),
-    ({"k": {"missing": "median"}}, "/columns/k/missing", "does not suit"), ({"a": {"missing": "error"}}, "/columns/a/missing", "2 missing cells"),
+    ({"a": {"encode": "ordinal"}}, "/columns/a/encode", "categories"), ({"a": {"missing": "bucket"}}, "/columns/a/missing", "does not apply"),
+    ({"k": {"missing": "median"}}, "/columns/k/missing", "does not apply"), ({"a": {"missing": "error"}}, "/columns/a/missing", "2 missing cells"),
     ({"a": {"missing": "constant"}}, "/columns/a", "number itself"), ({"a": {"unseen": "ignore"}}, "/columns/a/unseen", "categories")])
 def test_wrong_columns(server, columns, pointer, words):
     data = upload(server, a=[1, None, 3, None], k=["u", "v", "u", "v"], y=[1.5, 2, 3, 4])
@@ -120,7 +120,7 @@ def test_wrong_columns(server, columns, pointer, words):
     assert answer.status == 422 and any(e["pointer"] == pointer and words in e["detail"] for e in answer.json["errors"]), answer.json["errors"]
 
 
-# ---- which rows are held back --------------------------------------------------------------------------------------------------
+# ---- which rows validate --------------------------------------------------------------------------------------------------
 
 
 def split_of(server, data, validation, **more):
@@ -142,7 +142,7 @@ def test_the_last_validate(server):
 
 
 def test_groups_stay_together(server):
-    """Each group's rows have one target: held-out groups have values that no training row has, so the ranges tell that none was torn apart."""
+    """Each group's rows have one target: held-out groups have values that no training row has, so the ranges show that none was split."""
     groups = ["g%d" % (i // 10) for i in range(100)]
     data = upload(server, g=groups, x=[i % 7 for i in range(100)], y=[0.5 + i // 10 for i in range(100)])
     job, trained, validated = split_of(server, data, {"group": "g", "fraction": 0.2})
@@ -154,8 +154,8 @@ def test_groups_stay_together(server):
     assert answer.status == 422 and "only one group" in answer.json["errors"][0]["detail"] and answer.json["errors"][0]["pointer"] == "/validation/group"
 
 
-def test_a_column_says_which(server):
-    """Words, truth values and numbers; rows that say neither take no part; the share is told back."""
+def test_split_by_a_column(server):
+    """Texts, booleans and numbers; rows with neither value take no part; the share is returned."""
     n = 20
     words = upload(server, part=["train"] * 12 + ["Validation"] * 4 + ["test"] * 4, x=list(range(n)), y=[v + 0.5 for v in range(n)])
     job, trained, validated = split_of(server, words, {"column": "part"})
@@ -167,7 +167,7 @@ def test_a_column_says_which(server):
 
 
 @pytest.mark.parametrize("validation, pointer, words", [
-    ({"group": "nope"}, "/validation/group", "no column"), ({"time": "k"}, "/validation/time", "times are dates or numbers"), ({"time": 5}, "/validation/time", "5"),
+    ({"group": "nope"}, "/validation/group", "no column"), ({"time": "k"}, "/validation/time", "a time must be a datetime or a number"), ({"time": 5}, "/validation/time", "5"),
     ({"group": "k", "time": "x"}, "/validation/time", "one way"), ({"group": "y"}, "/validation/group", "target"), ({"column": "k"}, "/validation/column", "0 rows to train"),
     ({"fold": 5}, "/validation/fold", "folds"), ([], "/validation", "object")])
 def test_wrong_splits(server, validation, pointer, words):

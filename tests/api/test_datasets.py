@@ -106,7 +106,7 @@ def test_csv_without_a_header(server):
     assert rows_of(server, name) == [{"1": 3, "2": 4}]
 
 
-def test_csv_as_the_query_says(server):
+def test_csv_options_of_the_query(server):
     name = unique("dialect")
     dataset = server.upload(name, "a,b|'c'\n'1,5'|'x|y'\n", "&separator=%7C&decimal=comma&quote=%27&header=1")
     assert dataset["csv"] == {"separator": "|", "decimal": ",", "quote": "'", "header": True}
@@ -329,7 +329,7 @@ def test_npy_and_npz(server):
                                      {"image": [[6, 7, 8], [9, 10, 11]], "pair0": None, "pair1": 4, "yes": False}]
     told = problem(post_as(server, "application/x-npy", unique("npy"), (ARRAYS / "infinite.npy").read_bytes()), 422, "invalid")
     assert {k: told["errors"][0][k] for k in ("pointer", "column", "value")} == {"pointer": "/1", "column": "x1", "value": "inf"}
-    assert "cut short" in problem(post_as(server, "application/x-npz", unique("npz"), (ARRAYS / "stored.npz").read_bytes()[:-1]), 422, "invalid")["detail"]
+    assert "truncated" in problem(post_as(server, "application/x-npz", unique("npz"), (ARRAYS / "stored.npz").read_bytes()[:-1]), 422, "invalid")["detail"]
 
 
 def test_idx_trains(server):
@@ -360,7 +360,7 @@ def test_inspect_stores_nothing(fresh):
         assert len(seen["preview"]) == 10 and seen["preview"][1] == {"id": 1, "preis": 7.5, "stadt": "y", "zwei": 7.5}
         assert any("identifier" in w for w in seen["warnings"]) and any('"preis" and "zwei" are equal' in w for w in seen["warnings"])
     assert server.post("/v1/datasets/inspect", body=gzip.compress(text.encode())).json["encoding"] == "gzip"
-    assert server.post("/v1/datasets/inspect?types=id:categorical&separator=semicolon", body=text.encode()).json["reasons"]["id"] == "types says so"
+    assert server.post("/v1/datasets/inspect?types=id:categorical&separator=semicolon", body=text.encode()).json["reasons"]["id"] == "set by types"
     assert server.post("/v1/datasets/inspect", body=(ARRAYS / "f8.npy").read_bytes()).json["format"] == "npy"
     assert server.post("/v1/datasets/inspect", body=b"a\n" + b"1\n" * 1000000).json["rows"] == 524287  # the first MiB is looked at
     assert "Parquet" in problem(server.post("/v1/datasets/inspect", body=b"PAR1"), 422, "invalid")["detail"]
@@ -393,7 +393,7 @@ def test_append_rows(server):
 
 
 def test_rows_appended_at_once_are_not_lost(server):
-    """Of two that start from one version only one can follow it; the other is told."""
+    """Of two requests on the same version only one succeeds; the other gets a conflict."""
     name = unique("race")
     server.upload(name, "a\n0\n")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -502,7 +502,7 @@ def test_used_dataset_cannot_be_deleted(server):
 
 # ---- the body ----
 
-def test_wrong_content_type_tells_the_flags(server):
+def test_wrong_content_type_gives_the_flags(server):
     for headers in ({"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/csvx"}, {"Content-Type": "multipart/form-data; boundary=x"}):
         body = problem(server.post("/v1/datasets?name=q", body=b"a\n1\n", headers=headers), 415, "unsupported_media_type")
         assert "--data-binary @file.csv -H 'Content-Type: text/csv'" in body["detail"]
@@ -552,8 +552,8 @@ def test_compressed_uploads(server):
         assert rows_of(server, name) == expected
     body = json.dumps({"name": unique("packed"), "records": expected}).encode()
     assert server.post("/v1/datasets", body=gzip.compress(body), headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}).status == 201
-    for coding, body, words in (("gzip", packed[:-1], "cut short"), ("zstd", CSV_ZSTD[:-1], "cut short"), ("gzip", packed + b"x", "follows"), ("gzip", b"a,b\n1,2\n", "not gzip"),
-                                ("zstd", packed, "not zstd"), ("gzip", b"", "cut short")):
+    for coding, body, words in (("gzip", packed[:-1], "truncated"), ("zstd", CSV_ZSTD[:-1], "truncated"), ("gzip", packed + b"x", "after the end"), ("gzip", b"a,b\n1,2\n", "not gzip"),
+                                ("zstd", packed, "not zstd"), ("gzip", b"", "truncated")):
         assert words in problem(post_as(server, "text/csv", unique("packed"), body, **{"Content-Encoding": coding}), 422, "invalid")["detail"]
 
 
@@ -564,7 +564,7 @@ def test_bomb_is_refused(fresh):
     harness.until(lambda: os.listdir(os.path.join(server.folder, "datasets")) == [], what="nothing of it to be kept")
 
 
-def test_too_large_upload_is_told(fresh):
+def test_too_large_upload_is_refused(fresh):
     server = fresh("--upload-max", "1K", "--body-max", "2K", "--rows-max", "10")
     rows = "a\n" + "1\n" * 4
     assert server.post_csv("fits", rows).status == 201
@@ -606,12 +606,12 @@ def test_broken_uploads_leave_nothing_behind(fresh):
     assert server.get("/v1/datasets").json["data"] == []
 
 
-def test_its_warnings_stand_on_the_job_too(server):
-    """What was said of the data when it came is said again where it is used; an inline dataset says it there for the first time."""
+def test_its_warnings_are_on_the_job_too(server):
+    """Warnings of an upload are repeated in its jobs; an inline dataset reports them there for the first time."""
     columns = {"id": list(range(60)), "x": [i % 7 for i in range(60)], "y": [i % 7 * 2.5 for i in range(60)]}
     name = unique("warned")
     said = server.post("/v1/datasets", {"name": name, "columns": columns}).json["warnings"]
-    assert len(said) == 2 and "counts up by one" in said[0] and "one and the same up to scale" in said[1]
+    assert len(said) == 2 and "counts up by one" in said[0] and "equal up to scale" in said[1]
     for dataset in (name, {"columns": columns}):
         job = server.train(model={"layers": []}, dataset=dataset, target="y", task="regression", epochs=1, seed=1)
         assert [w for w in job["warnings"] if w in said] == said

@@ -90,7 +90,7 @@ def test_a_deleted_model_makes_the_database_smaller(fresh):
     problem(server.post("/v1/models/big/predict", {"instances": [[1]]}), 404, "not_found")
 
 
-def test_data_in_use_stays_and_says_by_whom(fresh):
+def test_data_in_use_is_kept_and_names_its_users(fresh):
     server = fresh("--workers", "1")
     server.post_json("data", x=[[1], [2]], y=[1.5, 2])
     server.upload("data", "x0,y\n1,2.5\n2,3\n", "&replace=1")
@@ -143,7 +143,7 @@ def test_a_refused_job_leaves_nothing(fresh):
     assert files(server) == [] and held(server) == [] and server.get("/v1/jobs").json["data"] == []
 
 
-def test_a_failed_job_goes_with_all_it_had(fresh):
+def test_deleting_a_failed_job_deletes_its_model(fresh):
     """Its data is the job's and stays as long as the job does, for a look at what went wrong."""
     server = fresh()
     rows = [{"x": i, "y": i * 0.5 + 0.25} for i in range(64)]
@@ -157,7 +157,7 @@ def test_a_failed_job_goes_with_all_it_had(fresh):
 
 
 def test_orphans_of_a_crash_are_moved_at_the_next_start(fresh):
-    """A file that was renamed into its place when the commit did not come is kept in lost/; a temporary one is removed; files of others stay."""
+    """A file that was renamed into its place when the commit did not come moves to lost/; a temporary one is removed; unknown files stay."""
     server = fresh()
     server.upload("data", "a\n1\n")
     (kept,) = files(server)

@@ -1,4 +1,4 @@
-"""Goal: the history of a job, its events as a list and as a stream, and its checkpoints tell the same story, completely and once."""
+"""Goal: the history of a job, its events as a list and as a stream, and its checkpoints agree, completely and once."""
 import http.client
 import threading
 
@@ -12,7 +12,7 @@ LONG = {**xor(), "epochs": 3000, "optimizer": {"type": "sgd", "learning_rate": 0
 
 @pytest.fixture(scope="module")
 def long_job(server):
-    """3000 epochs whose loss jumps about, as most units are dropped: no extreme of it stands at either end."""
+    """3000 epochs whose loss jumps about, as most units are dropped: none of its extremes is at either end."""
     job = server.train(**LONG)["id"]
     points = history(server, job, "?max_points=100000")["data"]
     values = [p["loss"] for p in points]
@@ -92,7 +92,7 @@ def test_list_and_stream_are_the_same(server):
         problem(server.get(path + "?" + wrong), 422, "invalid")
 
 
-def test_stream_goes_on_where_it_was_left(server, long_job):
+def test_stream_resumes_after_the_last_event(server, long_job):
     path = "/v1/jobs/%s/events" % long_job
     whole = [event_id for event_id, _, _ in server.stream(path)]
     assert [i for i, _, _ in server.stream(path, last=0)] == whole
@@ -208,7 +208,7 @@ def test_stream_over_http_1_0_and_head(server, long_job):
 
 # ---- checkpoints ----
 
-def test_checkpoints_are_told_while_they_are_needed(fresh):
+def test_checkpoints_are_listed_while_they_are_needed(fresh):
     server = fresh("--workers", "1")
     server.upload("digits", harness.DATA / "digits.csv")
     job = server.submit(**{**ENDLESS, "checkpoint_every_epochs": 2})["id"]

@@ -1,4 +1,4 @@
-"""Goal: every example in the contract works as it is written: requests succeed, answers fit their schemas."""
+"""Goal: every example in the contract works as written: requests succeed, responses match their schemas."""
 import copy
 import json
 import urllib.parse
@@ -32,7 +32,7 @@ def places(node, path=()):
 
 
 def resolve(contract, node, path):
-    """The node, and its own place, behind its references."""
+    """The node, and its own place, after resolving references."""
     while "$ref" in node:
         path = tuple(node["$ref"].lstrip("#/").split("/"))
         node = contract
@@ -86,7 +86,7 @@ class Walk:
                 text = json.dumps(value) if kind.endswith("json") and not isinstance(value, str) else value
                 self.prepare(template)
                 own = copy.deepcopy(values)
-                if template == "/v1/datasets":  # what a query says of another format does not suit this one
+                if template == "/v1/datasets":  # what a query says of another format does not apply to this one
                     own["query"] = {k: v for k, v in own["query"].items() if k != "types"}
                     own["query"]["name"] = harness.unique("example")
                     if kind.endswith("/json"):

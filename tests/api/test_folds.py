@@ -67,7 +67,7 @@ def test_the_last_fit_stops_where_the_folds_did(server):
     assert all(f["epochs"] == f["epoch"] + 8 < 300 for f in folds) and len({f["epoch"] for f in folds}) > 1
     mean = int(sum(f["epoch"] for f in folds) / 4 + 0.5)
     assert version["epoch"] == version["epochs_trained"] == mean and version["options"]["early_stopping"]["patience"] == 8
-    assert remarks(job) == ["the fit on all rows runs for %d epochs, the rounded mean of the epochs that early stopping kept in the 4 folds" % mean]
+    assert remarks(job) == ["the fit on all rows runs for %d epochs, the rounded mean of the best epochs of early stopping in the 4 folds" % mean]
     assert job["progress"]["epoch"] == job["progress"]["epochs"] == sum(f["epochs"] for f in folds) + mean and job["progress"]["fraction"] == 1
     for fold in folds:  # a fold's result is that of its best epoch
         at = {e["data"]["fold_epoch"]: e["data"] for e in events(server, job["id"], "metrics") if e["data"]["fold"] == fold["fold"]}
@@ -76,7 +76,7 @@ def test_the_last_fit_stops_where_the_folds_did(server):
     assert server.weights(name) != server.weights(plain)  # the schedule is that of the folds, cut off, not a shorter one
 
 
-def test_together_with_what_else_a_job_may_ask(server):
+def test_combined_with_other_options(server):
     """Groups, weights of classes and of rows, columns, windows, a range test, several outputs: all in one, twice the same."""
     data, names = unique("mixed"), [unique("mixed") for _ in range(2)]
     rows = [{"g": "g%d" % (i % 9), "a": None if i % 11 == 0 else (i * 7 % 50) / 10, "k": "uvw"[i % 3] if i else "rare", "w": 1 + i % 2, "y": ["no", "yes"][(i * 7 % 50) > 20], "z": (i * 7 % 50) / 3 + 0.1} for i in range(180)]
@@ -92,7 +92,7 @@ def test_together_with_what_else_a_job_may_ask(server):
 
 @pytest.mark.parametrize("validation, pointer, words", [
     ({"folds": 1}, "/validation/folds", "at least 2"), ({"folds": 21}, "/validation/folds", "at most 20"), ({"folds": "5"}, "/validation/folds", "5"), ({"folds": None}, "/validation/folds", "null"),
-    ({"folds": 5, "fraction": 0.2}, "/validation/fraction", "leave fraction out"), ({"folds": 5, "fold": 2}, "/validation/fold", "folds"), ({"folds": 5, "time": "x"}, "/validation/time", "group or alone"),
+    ({"folds": 5, "fraction": 0.2}, "/validation/fraction", "leave fraction out"), ({"folds": 5, "fold": 2}, "/validation/fold", "folds"), ({"folds": 5, "time": "x"}, "/validation/time", "only be combined with group"),
     ({"folds": 15}, "/validation/folds", "at least 15 rows"), ({"folds": 3, "group": "k"}, "/validation/group", "2 groups"), ({"folds": 3, "group": "y"}, "/validation/group", "target"),
     ({"folds": 3, "group": "q"}, "/validation/group", "no column")])
 def test_wrong_folds(server, validation, pointer, words):
@@ -103,7 +103,7 @@ def test_wrong_folds(server, validation, pointer, words):
     assert pointer in found and words in found[pointer], found
 
 
-def test_the_memory_that_is_foretold(server):
+def test_the_memory_estimate(server):
     body = {"definition": {"layers": [DENSE]}, "dataset": "digits", "target": "digit"}
     none, folds = (server.post("/v1/models/validate", {**body, "validation": v}).json["memory_bytes"] for v in ({"fraction": 0}, {"folds": 5}))
     assert none <= folds < 1.1 * none
@@ -147,7 +147,7 @@ def undisturbed():
 
 
 def in_fold(server, job, fold, epochs=6):
-    """Until it is so many epochs into a fit; the job at that moment."""
+    """Until it is this many epochs into a fit; the job at that moment."""
     return server.wait(job, lambda j: j["status"] == "running" and j["progress"]["fold"] == fold and len(j["cross_validation"]["folds"]) == (fold or 4) - 1
                        and j["progress"]["epoch"] >= sum(f["epochs"] for f in j["cross_validation"]["folds"]) + epochs)
 

@@ -1,4 +1,4 @@
-"""Goal: a job that ends, fails, crashes or is cancelled while the disk is full keeps its end, its model and its metrics, and the server says so until the store
+"""Goal: a job that ends, fails, crashes or is cancelled while the disk is full keeps its end, its model and its metrics, and the server reports it until the store
 has them."""
 import os
 import signal
@@ -72,7 +72,7 @@ def server(fresh, shim, disk):
 
 
 def held(server, job):
-    """The job once it says that the store cannot take what it reports."""
+    """The job once it reports that the store cannot write."""
     return server.wait(job, lambda j: any("cannot be stored" in w or "cannot be written" in w for w in j["warnings"]))
 
 
@@ -86,8 +86,8 @@ def start(server, **more):
     return job
 
 
-def test_an_end_on_a_full_disk_is_kept(server, disk):
-    """The training runs to its end, waits, and ends with the bits and all the epochs that it has on a disk with room."""
+def test_an_end_on_a_full_disk_is_stored_later(server, disk):
+    """The training runs to its end, waits, and ends with the bits and all the epochs that it has on a disk with free space."""
     expected = server.train(**LONG, epochs=400)
     job = start(server)
     disk.fill()
@@ -95,17 +95,17 @@ def test_an_end_on_a_full_disk_is_kept(server, disk):
     assert waiting["status"] == "running" and waiting["error"] is None
     assert server.get("/livez").status == 200 and server.get("/v1/jobs").status == 200
     log = server.log_text()
-    assert "event=job_report_held job=" + job in log
+    assert "event=job_report_delayed job=" + job in log
     disk.free()
     ended = server.wait(job)
     assert ended["status"] == "succeeded" and ended["metrics"] == expected["metrics"] and ended["warnings"] == expected["warnings"]
     assert epochs_of(server, job) == list(range(1, 401))
     assert os.listdir(os.path.join(server.folder, "checkpoints")) == [] or all(f.endswith(".safetensors") for f in os.listdir(os.path.join(server.folder, "checkpoints")))
-    assert server.log_text().count("event=job_report_held") <= 2  # not a line for each attempt
+    assert server.log_text().count("event=job_report_delayed") <= 2  # not a line for each attempt
 
 
 def test_a_cancel_on_a_full_disk(server, disk):
-    """It cannot be recorded, and is refused in words; the job goes on, and can be cancelled when there is room."""
+    """It cannot be stored and is refused with a message; the job continues, and can be cancelled when there is space."""
     job = start(server, epochs=100000)
     disk.fill()
     held(server, job)
@@ -179,7 +179,7 @@ def test_a_stop_on_a_full_disk(server, disk):
 
 
 def test_a_row_without_a_process_is_found(fresh):
-    """A job that says that it runs while nothing runs it goes back to the queue by itself."""
+    """A job that is marked as running without a process is queued again."""
     server = fresh("--workers", "1")
     job = server.train(**harness.xor())
     with sqlite3.connect(os.path.join(server.folder, "backpropd.db"), timeout=10) as database:

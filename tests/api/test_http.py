@@ -1,4 +1,4 @@
-"""Goal: the HTTP side refuses clearly what it must, keeps what it promises, leaks nothing, and stops in order."""
+"""Goal: the HTTP layer refuses invalid requests clearly, keeps its guarantees, leaks nothing, and stops in order."""
 import concurrent.futures
 import gzip
 import http.client
@@ -51,22 +51,22 @@ def test_problem_shape(server):
 
 @pytest.mark.parametrize("path", ["/v1/models/%FF", "/v1/jobs/%C3%28", "/v1/datasets/%ED%A0%80", "/%FE%FF", "/v1/models/a%00b", "/v1/datasets/iris%00", "/v1/models/%0d%0aX-Evil:1", "/v1/models/" + "x" * 3000])
 def test_odd_bytes_in_paths(server, path):
-    """Bytes that are no UTF-8, a NUL, line ends: a whole problem, no header of the client's making, no other thing than asked for."""
+    """Bytes that are no UTF-8, a NUL, line ends: a whole problem, no injected header, no other object than requested."""
     answer = server.get(path)
     assert answer.status == 404 and "X-Evil" not in answer.headers, answer
     harness.check_component(server, "Problem", answer.json)
 
 
-def test_details_show_what_is_no_text(server):
+def test_details_show_values_that_are_not_text(server):
     """Bytes that are no UTF-8, and characters that a message would cut in two, become "?"; all else is shown as it came."""
     assert "/?abc\u00e9;" in problem(server.get("/%FFabc%C3%A9"), 404, "not_found")["detail"]
     assert problem(server.get("/%FFabc"), 404, "not_found")["instance"] == "/?abc"
-    assert '"x' + "\u00e9" * 39 + '?" is not a name' in problem(server.get("/v1/datasets/x" + "%C3%A9" * 60), 404, "not_found")["detail"]
+    assert '"x' + "\u00e9" * 39 + '?" is not a valid name' in problem(server.get("/v1/datasets/x" + "%C3%A9" * 60), 404, "not_found")["detail"]
     assert '"?"' in problem(server.get("/v1/jobs?limit=%FF"), 422, "invalid")["detail"]
 
 
 def test_answers_end_with_a_line_end(server):
-    """A person's prompt comes on a line of its own."""
+    """A shell prompt starts on its own line."""
     answers = [server.get("/v1/jobs"), server.get("/nothing"), server.post("/v1/models", {"name": unique("line"), "layers": []})]
     assert all(a.body.endswith(b"}\n") for a in answers), answers
 
@@ -109,7 +109,7 @@ def test_encoded_json_bodies(server):
     assert server.post("/v1/models", body=b"\xef\xbb\xbf" + body, headers=JSON).status == 200
     assert server.post("/v1/models", body=gzip.compress(b"\xef\xbb\xbf" + body), headers=GZIP).status == 200
     assert server.get("/v1/models/" + name).json["definition"]["layers"] == [{"type": "dense", "units": 3}]
-    for packed, word in ((gzip.compress(body)[:-4], "cut short"), (body, "not gzip"), (gzip.compress(body) + b"x", "follows"), (b"", "cut short")):
+    for packed, word in ((gzip.compress(body)[:-4], "truncated"), (body, "not gzip"), (gzip.compress(body) + b"x", "after the end"), (b"", "truncated")):
         assert word in problem(server.post("/v1/models", body=packed, headers=GZIP), 400, "bad_request")["detail"]
 
 
@@ -163,7 +163,7 @@ def test_ids_of_requests(server):
     (["Content-Length: "], b"{}"), (["Content-Length: 2, 2"], b"{}"), (["Host: localhost", "Content-Length: 2"], b"{}"),
 ], ids=lambda v: " + ".join(v)[:60] if isinstance(v, list) else "")
 def test_framing_attacks_are_refused_and_the_connection_closed(server, headers, body):
-    """What two parties could read in two ways is read in none; the request smuggled behind it is never answered."""
+    """Ambiguous framing is refused; a request smuggled after it is never answered."""
     smuggled = request_lines("GET", "/livez")
     got = server.plain(request_lines("POST", "/v1/models", "Content-Type: application/json", *headers, body=body + smuggled))
     assert status_of(got) in (400, 413), got
@@ -184,7 +184,7 @@ def hasty():
     b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n{}", b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
 ], ids=lambda d: repr(d[:40]))
-def test_what_is_no_http_harms_nobody(hasty, data):
+def test_malformed_http_is_harmless(hasty, data):
     server = hasty
     try:
         got = server.plain(data)
@@ -204,7 +204,7 @@ def test_chunked_bodies_are_fine(server):
 
 
 def test_a_chunked_body_beyond_the_limit_is_answered(fresh):
-    """Its size is not known before, and the client goes on sending: it is told all the same."""
+    """Its size is unknown and the client keeps sending; it gets the response all the same."""
     server = fresh("--body-max", "1M", "--upload-max", "1M")
     for path, kind in (("/v1/models", "application/json"), ("/v1/datasets?name=x", "text/csv"), ("/v1/jobs/x/cancel", "text/plain")):
         with socket.create_connection((server.host, server.port), timeout=20) as connection:
@@ -248,7 +248,7 @@ def test_a_silent_connection_is_closed(hasty):
 
 
 def test_keep_alive_outlives_errors(server):
-    """One connection, good and bad requests in turn, each answered as on a connection of its own."""
+    """One connection, good and bad requests in turn, each answered as on a separate connection."""
     connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
     connection.connect()
     port = connection.sock.getsockname()[1]
@@ -284,7 +284,7 @@ def test_expect_100_continue(server):
         assert status_of(rest) == 201
 
 
-# ---- who may ask ----
+# ---- authentication ----
 
 @pytest.mark.parametrize("host, status", [("localhost", 200), ("LOCALHOST:1234", 200), ("127.0.0.1", 200), ("127.0.0.1:80", 200), ("[::1]:80", 200), ("evil.example", 403), ("localhost.evil.example", 403),
                                           ("127.0.0.1.evil.example", 403), ("", 400), (None, 400), ("localhost@evil", 400), ("0.0.0.0", 403), ("[::2]", 403)])
@@ -388,7 +388,7 @@ def test_idempotent_posts_are_answered_again(server):
 def test_keys_belong_to_their_path_and_errors_are_not_kept(server):
     key, name = {"Idempotency-Key": unique("key")}, unique("keyed")
     assert server.post("/v1/models", {"name": name, "layers": [5]}, headers=key).status == 422
-    assert server.post("/v1/models", {"name": name, "layers": []}, headers=key).status == 201  # mended, under the same key
+    assert server.post("/v1/models", {"name": name, "layers": []}, headers=key).status == 201  # fixed, under the same key
     assert server.post("/v1/datasets", {"name": name, "records": [{"a": 1}]}, headers=key).status == 201
     assert server.post("/v1/jobs", xor(), headers=key).status == 202
     problem(server.post("/v1/models", {"name": name, "layers": []}, headers={"Idempotency-Key": "x" * 256}), 422, "invalid")
@@ -485,7 +485,7 @@ def livez_or_none(server):
 
 
 def test_sigterm_drains(fresh):
-    """With a running job, a long poll and a stream open: all are answered or ended, exit 0, the job goes on at the next start."""
+    """With a running job, a long poll and a stream open: all are answered or ended, exit 0, the job resumes at the next start."""
     server = fresh("--workers", "1")
     server.upload("digits", harness.DATA / "digits.csv")
     job = server.submit(**ENDLESS)["id"]
@@ -534,7 +534,7 @@ def test_other_signals_change_nothing(fresh):
     assert server.children() == [child]
     server.process.send_signal(signal.SIGHUP)
     assert server.process.wait(60) == 0
-    assert "event=job_given_back" in server.log_text() and "job_process_died" not in server.log_text()
+    assert "event=job_requeued" in server.log_text() and "job_process_died" not in server.log_text()
     server.start()
     assert server.wait(job, lambda j: j["status"] == "running")["attempt"] == 2
     server.post("/v1/jobs/%s/cancel" % job)
@@ -559,7 +559,7 @@ def test_a_second_server_on_the_folder_is_refused(fresh):
     assert server.get("/livez").status == 200
 
 
-def test_a_taken_port_is_told(fresh):
+def test_a_port_in_use_is_reported(fresh):
     server = fresh()
     done = harness.run("serve", "--listen", "127.0.0.1:%d" % server.port, "--data-dir", server.folder + "-other")
     assert done.returncode == 1 and "--listen" in done.stderr
@@ -577,7 +577,7 @@ def test_folder_that_cannot_be(tmp_path):
 
 
 def test_folder_is_for_its_owner_only(fresh):
-    """Weights and data are nobody else's business."""
+    """Weights and data are private."""
     server = fresh()
     server.train(**xor())
     for root, _, files in os.walk(server.folder):
@@ -616,7 +616,7 @@ def test_wrong_config_file(tmp_path, text, words):
     assert done.returncode == 2 and words in done.stderr, done
 
 
-def test_server_tells_about_itself(fresh):
+def test_server_reports_its_state(fresh):
     server = fresh("--workers", "3", "--kernels", "base")
     told = server.get("/v1/server").json
     assert told["workers"] == {"slots": 3, "running": 0} and told["kernels"] == "base" and told["version"] in harness.run("--version").stdout

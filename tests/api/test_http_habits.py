@@ -23,7 +23,7 @@ def raw(server, head, body=b""):
 # ---- the request line and Host --------------------------------------------------------------------------------------------------------
 
 
-def test_a_slash_at_the_end_is_not_seen(server):
+def test_a_trailing_slash_is_ignored(server):
     assert server.raw("GET", "/v1/datasets/").json == server.get("/v1/datasets").json
     assert server.raw("GET", "/v1/datasets/iris/?").json == server.get("/v1/datasets/iris").json
     made = server.raw("POST", "/v1/models/", json.dumps({"name": unique("slash"), "layers": []}).encode(), {"Content-Type": "application/json"})
@@ -167,7 +167,7 @@ def test_requests_share_a_budget(fresh):
     assert server.get("/v1/server").json["limits"]["requests_memory_max"] == 8 << 20
 
 
-def test_a_process_without_threads_says_so(tmp_path):
+def test_a_process_without_threads_reports_it(tmp_path):
     """Work threads that cannot be started end the start, in words."""
     if harness.has_sanitizer():
         pytest.skip("a sanitizer maps more than a limit on memory allows")

@@ -1,4 +1,4 @@
-"""Goal: jobs train what they were asked, refuse what can be known to be wrong at its pointer, and tell the truth in every state."""
+"""Goal: jobs train as requested, refuse every detectable error at its pointer, and report the true state."""
 import json
 import math
 import random
@@ -25,9 +25,9 @@ def running(server, **more):
     return job
 
 
-# ---- what a job is made of ----
+# ---- parts of a job ----
 
-def test_defaults_are_written_out_and_the_seed_chosen(server):
+def test_defaults_are_explicit_and_the_seed_is_selected(server):
     job = server.submit(**IRIS)
     assert job["options"] == {"epochs": 100, "batch_size": 32, "seed": job["options"]["seed"], "threads": 1, "validation": {"fraction": 0.2},
                               "optimizer": {"type": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "amsgrad": False},
@@ -116,7 +116,7 @@ def test_two_inputs_named_layers_and_a_graph(server):
     assert server.wait(job["id"])["status"] == "succeeded"
 
 
-# ---- what is learnt ----
+# ---- results of training ----
 
 def digits_as_images():
     lines = (harness.DATA / "digits.csv").read_text().split("\n")[1:-1]
@@ -264,7 +264,7 @@ DIVERGES = {"dataset": {"records": [{"a": i % 7, "y": i % 5 + 0.5} for i in rang
 
 @pytest.mark.parametrize("stopping", [{}, {"early_stopping": {"patience": 1000}}])
 def test_a_diverged_job_leaves_its_last_good_epoch(server, stopping):
-    """As a model of the job's own id, which answers predictions; a model of the same definition keeps the version that it has."""
+    """As a model named by the job's id, which serves predictions; a model of the same definition keeps the version that it has."""
     name = unique("kept")
     good = server.train(model={"name": name, "layers": []}, **{**DIVERGES, "epochs": 3, "optimizer": "adam"})
     job = server.submit(model=name, **DIVERGES, **stopping)
@@ -282,9 +282,9 @@ def test_a_diverged_job_leaves_its_last_good_epoch(server, stopping):
     problem(server.post("/v1/models/%s/predict" % job["id"], {"instances": [{"a": 3}]}), 404, "not_found")
 
 
-def test_a_job_that_diverges_at_once_keeps_nothing(server):
+def test_a_job_that_diverges_at_once_stores_nothing(server):
     error = server.wait(server.submit(model={"layers": []}, **{**DIVERGES, "optimizer": {"type": "sgd", "learning_rate": 1e6}, "batch_size": 5})["id"])["error"]
-    assert error["code"] == "diverged" and "model" not in error and error["message"].endswith("No weights are kept: no epoch ended with a finite loss")
+    assert error["code"] == "diverged" and "model" not in error and error["message"].endswith("No weights are stored: no epoch ended with a finite loss")
 
 
 def test_early_stopping_on_an_undefined_metric_does_not_stop(server):
@@ -329,7 +329,7 @@ def test_early_stopping_on_an_undefined_metric_does_not_stop(server):
     ({"dataset": {"columns": {"x": [1, 2], "class": ["a", "a"]}}}, "/target", "one value"), ({"dataset": {"columns": {"x": [1, 2], "class": [None, None]}}}, "/target", "no values"),
     ({"dataset": {"columns": {"class": ["a", "b"]}}}, "/features", "no column besides"), ({"dataset": {"columns": {"x": [1, 2], "class": [[1], [2]]}}, "task": "classification"}, "/model/layers/0", "positions"),
 ], ids=lambda v: json.dumps(v)[:70] if isinstance(v, dict) else "")
-def test_what_can_be_known_to_be_wrong_is_refused(server, more, pointer, words):
+def test_detectable_errors_are_refused(server, more, pointer, words):
     before = server.get("/v1/jobs?limit=1").json["first_id"]
     answer = server.post("/v1/jobs", {**IRIS, **more})
     if pointer is None:  # larger than any integer that the reader takes
@@ -507,7 +507,7 @@ def test_full_queue(fresh):
     assert {server.wait(j)["status"] for j in (first, *waiting, last["id"])} == {"cancelled"}
 
 
-def test_an_unknown_field_is_told_all_that_a_job_knows(server):
+def test_an_unknown_field_lists_all_fields_of_a_job(server):
     answer = server.post("/v1/jobs", {**IRIS, "qwertyz": 1})
     assert answer.status == 422, answer
     detail = [e["detail"] for e in answer.json["errors"] if e["pointer"] == "/qwertyz"][0]

@@ -1,4 +1,4 @@
-"""Goal: whatever is killed, whenever, no accepted job is lost, and the resumed run ends with the same bits as one that nobody disturbed.
+"""Goal: whatever is killed, whenever, no accepted job is lost, and the resumed run ends with the same bits as an uninterrupted one.
 
 The runs land in the middle because they are held there: a job is killed when the server tells an epoch and a checkpoint, and it is long enough
 to be far from its end then. Every run asserts that it was really resumed."""
@@ -59,7 +59,7 @@ def undisturbed():
 
 
 def wait_for_checkpoint(server, job, epoch):
-    """Until the job has finished so many epochs and has a checkpoint of at least the one before; the job at that moment."""
+    """Until the job has finished this many epochs and has a checkpoint of at least the one before; the job at that moment."""
     def there():
         now = server.raw("GET", "/v1/jobs/" + job).json  # unchecked, to be fast
         assert now["status"] in ("queued", "running"), "too late to disturb it: %s in epoch %d" % (now["status"], now["progress"]["epoch"])
@@ -74,7 +74,7 @@ def kill_process(server):
 
 
 def assert_running_again(server, job, attempt):
-    """What is told after a disturbance is true: queued, or running in a later attempt."""
+    """The status after a kill is true: queued, or running in a later attempt."""
     now = server.get("/v1/jobs/" + job).json
     assert now["status"] in ("queued", "running", "succeeded") and now["error"] is None and now["attempt"] >= attempt, now
     return now
@@ -157,7 +157,7 @@ def test_kills_of_both_in_turn_with_several_jobs(fresh, undisturbed):
 
 
 def test_checkpoints_written_faster_than_they_are_taken(fresh, undisturbed):
-    """The server is held while its job writes checkpoint after checkpoint: each is taken as what it was when it was told."""
+    """The server is held while its job writes checkpoint after checkpoint: each is stored with the content it had when it was reported."""
     server = fresh("--workers", "1")
     name, job = submit(server, "plain")
     wait_for_checkpoint(server, job, 2)
@@ -176,7 +176,7 @@ def test_checkpoints_written_faster_than_they_are_taken(fresh, undisturbed):
 
 
 def test_attempts_run_out(fresh):
-    """No checkpoint, a crash at every attempt: failed, with the signal, and the queue goes on."""
+    """No checkpoint, a crash at every attempt: failed, with the signal, and the queue continues."""
     server = fresh("--workers", "1", "--attempts-max", "3")
     server.upload("digits", harness.DATA / "digits.csv")
     job = server.submit(**harness.ENDLESS, checkpoint_every_epochs=1000000)["id"]
@@ -196,7 +196,7 @@ def test_attempts_run_out(fresh):
 
 
 def test_a_new_checkpoint_resets_the_count(fresh, undisturbed):
-    """Three crashes with --attempts-max 2, each after a checkpoint of its own: the job succeeds."""
+    """Three crashes with --attempts-max 2, each after a new checkpoint: the job succeeds."""
     server = fresh("--workers", "1", "--attempts-max", "2")
     name, job = submit(server, "plain")
     for count, epoch in enumerate((4, 12, 24)):
@@ -220,7 +220,7 @@ def test_kills_of_the_server_never_count(fresh):
     assert server.wait(job)["status"] == "cancelled"
 
 
-def test_what_was_accepted_is_there_after_a_kill(fresh):
+def test_accepted_work_survives_a_kill(fresh):
     """Jobs, datasets, models and versions survive a kill right after their answers, and cancelled stays cancelled."""
     server = fresh("--workers", "1")
     server.upload("digits", harness.DATA / "digits.csv")

@@ -140,11 +140,11 @@ def test_labels_that_training_never_sees(server, things):
     assert trained["status"] == "succeeded"
     assert server.get("/v1/models/%s/versions/1" % trained["model"]).json["rows_validated"] == 48
     said = " ".join(remarks(trained))
-    assert '1 of 50 rows of %s@1 have a label in "tags" that training never sees, like "unheard"' % held in said and "1 of 50 rows of %s@1 lack" % held in said
+    assert '1 of 50 rows of %s@1 have a label in "tags" that is absent from training, like "unheard"' % held in said and "1 of 50 rows of %s@1 lack" % held in said
     other = unique("other")
     assert server.post("/v1/datasets", {"name": other, "columns": {**data, "tags": ["red"] * 50}}).status == 201
     answer = server.post("/v1/jobs", job(things, validation={"dataset": other}))
-    assert answer.status == 422 and "is categorical, where the training's is labels" in pointers(answer)["/validation/dataset"], answer
+    assert answer.status == 422 and "is categorical, but in training it is labels" in pointers(answer)["/validation/dataset"], answer
 
 
 def test_nothing_to_learn(server):

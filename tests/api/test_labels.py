@@ -93,7 +93,7 @@ def test_scikit_learn_agrees(server, things):
 
 
 def test_zeros_and_ones_and_an_output_of_ones_own(server, things):
-    """The columns are 0 and 1, the output layer is there, or the loss and the columns are said by its name: the same training."""
+    """The columns are 0 and 1, the output layer is there, or the loss and the columns are given by its name: the same training."""
     numbers = upload(server, rows(1, 300), True), upload(server, rows(2, 120), True)
     hidden, last = {"type": "dense", "units": 8, "activation": "tanh"}, {"type": "dense", "units": 3, "activation": "sigmoid", "name": "tags"}
     loss = server.train(**job(things))["metrics"]["loss"]

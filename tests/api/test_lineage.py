@@ -1,4 +1,4 @@
-"""Goal: from a model version one finds its data, from a dataset version all that was made of it, and from a version the one it came from."""
+"""Goal: a model version links to its data, a dataset version to its uses, and a version to its parent."""
 import json
 import sqlite3
 
@@ -30,7 +30,7 @@ def used(server, reference):
 NOTHING = {"jobs_count": 0, "jobs": [], "versions_count": 0, "versions": []}
 
 
-def test_a_version_tells_its_parent_and_how_it_came(server):
+def test_a_version_reports_its_parent_and_change(server):
     name = dataset(server)
     assert server.get("/v1/datasets/" + name).json["parent"] is None
     rows = server.post("/v1/datasets/%s/rows" % name, body=b"x0,y\n9,9.5\n", headers={"Content-Type": "text/csv"}).json
@@ -86,17 +86,17 @@ def test_both_ways_between_data_and_models(server):
     assert jobs(name + "@3") == [] and jobs(unique("none")) == []
     assert [j["id"] for j in server.get("/v1/jobs?dataset=%s@1&model=%s&status=succeeded" % (name, model)).json["data"]] == [second["id"], first["id"]]
 
-    assert server.delete("/v1/jobs/" + second["id"]).status == 204  # the job goes, what it made stays
+    assert server.delete("/v1/jobs/" + second["id"]).status == 204  # the job is deleted, its model stays
     old = used(server, name + "@1")
     assert (old["jobs_count"], old["versions_count"]) == (2, 3) and old["versions"][1] == {"model": model, "version": 2, "job": second["id"]}
     assert server.delete("/v1/models/" + model).status == 204
     old = used(server, name + "@1")
     assert old["versions"] == [{"model": other, "version": 2, "job": fourth["id"]}] and old["versions_count"] == 1
-    assert server.delete("/v1/datasets/" + name).status == 204  # the data goes, the model tells what it was
+    assert server.delete("/v1/datasets/" + name).status == 204  # the data is deleted, the model still names it
     assert server.get("/v1/models/%s/versions/1" % other).json["dataset"] == {"name": name, "version": 2}
 
 
-def test_jobs_that_made_no_model_are_told_too(server):
+def test_jobs_without_a_model_are_listed_too(server):
     name = dataset(server)
     answer = server.post("/v1/jobs", {**ENDLESS, "dataset": name, "target": "y", "task": "regression"})
     job = answer.json["id"]
@@ -139,7 +139,7 @@ def test_twenty_are_shown_all_are_counted(fresh):
 
 
 def test_a_folder_of_before_gets_its_lineage(fresh):
-    """A database as the first release left it: versions tell their data in their document only."""
+    """A database as the first release left it: versions record their data only in their document."""
     server = fresh()
     server.post_json("data", x=[[1], [2]], y=[1.5, 2])
     job = train(server, "data", "m")

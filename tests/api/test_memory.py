@@ -1,4 +1,4 @@
-"""Goal: what a job's process takes is what was foretold, within a tenth: weights, gradients, optimizer, activations, data; until the model is written."""
+"""Goal: the memory of a job's process is the estimate, within a tenth: weights, gradients, optimizer, activations, data; until the model is written."""
 import pytest
 
 import harness
@@ -23,7 +23,7 @@ def peak_of(server, job):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_as_foretold(fresh, name, precision):
+def test_memory_equals_the_estimate(fresh, name, precision):
     server = fresh("--workers", "1")
     if server.sanitized():
         pytest.skip("a sanitizer takes memory of its own")

@@ -135,7 +135,7 @@ def test_batch_norm_of_one_row_is_refused(server):
 
 
 def test_a_last_batch_of_one_gives_no_advice(server):
-    """65 rows in batches of 32: batch_norm gives 0 for the last row, whose gradient vanishes; that says nothing of the network."""
+    """65 rows in batches of 32: batch_norm gives 0 for the last row, whose gradient vanishes; this is not a property of the network."""
     draw = random.Random(3)
     records = [{"a": a, "b": b, "y": "p" if a + b > 0 else "q"} for a, b in ((draw.random() - 0.5, draw.random() - 0.5) for _ in range(65))]
     job = server.train(model={"layers": [{"type": "dense", "units": 8}, {"type": "batch_norm"}, {"type": "activation", "activation": "relu"}, {"type": "dense", "units": 1}]},

@@ -149,7 +149,7 @@ def test_validate_with_a_dataset_resolves_as_a_job_does(server):
     ({"definition": {"layers": [DENSE]}, "dataset": "iris", "target": "class", "features": ["petal_widht"]}, "/features/0", '"petal_width"'),
     ({"definition": {"layers": [{**DENSE, "activation": "softmax"}]}, "dataset": "iris", "target": "class"}, "/definition/layers/0", "set units to 3"),
     ({"definition": {"layers": [{"type": "dense", "units": 1, "activation": "sigmoid"}], "loss": "mse"}, "dataset": "breast_cancer", "target": "class"}, "/definition", "mse"),
-    ({"definition": {"layers": [DENSE], "loss": "cross_entropy"}, "dataset": "iris", "target": "petal_width"}, "/definition/loss", "regressed"),
+    ({"definition": {"layers": [DENSE], "loss": "cross_entropy"}, "dataset": "iris", "target": "petal_width"}, "/definition/loss", "regression"),
     ({"definition": {"layers": [DENSE], "metrics": ["r2"]}, "dataset": "iris", "target": "class"}, "/definition/metrics/0", "regression"),
     ({"definition": {"layers": [{**DENSE, "inputs": ["nowhere"]}]}, "dataset": "iris", "target": "class"}, "/definition/layers/0", "nowhere"),
     ({"definition": {"layers": [{"type": "reshape", "target_shape": [3, 3]}, DENSE]}, "dataset": "iris", "target": "class"}, "/definition/layers/0", "4"),
@@ -187,7 +187,7 @@ def test_versions_are_numbered_kept_and_never_reused(server):
     for wrong in ("4", "0", "x", "-1", "1x", "default", "99999999999999999999"):
         problem(server.get("/v1/models/%s/versions/%s" % (name, wrong)), 404, "not_found")
     problem(server.get("/v1/models/%s/versions?after=x" % name), 422, "invalid")
-    # the model goes with its versions; the next one of this name goes on counting
+    # the model goes with its versions; the next one of this name continues the numbering
     assert server.delete("/v1/models/" + name).status == 204
     problem(server.get("/v1/models/%s/versions" % name), 404, "not_found")
     problem(server.get("/v1/models/%s/versions/2" % name), 404, "not_found")
@@ -218,8 +218,8 @@ def filled(entry, catalog, integers):
     return {"type": entry["name"], **{p["name"]: v for p in entry["params"] for v in [some(p)] if v is not None}}
 
 
-def test_catalog_tells_what_definitions_may_say(server):
-    """Everything in the catalog is accepted somewhere with what the catalog says of it; nothing here knows the things by name."""
+def test_catalog_lists_what_definitions_accept(server):
+    """Everything in the catalog is accepted with the parameters in the catalog; nothing here depends on names."""
     catalog = server.get("/v1/catalog").json
     assert {e["name"] for e in catalog["layers"]} >= {"dense", "activation", "dropout", "flatten", "reshape"}
 
@@ -252,7 +252,7 @@ def test_catalog_tells_what_definitions_may_say(server):
 
 
 def test_one_spelling_everywhere(server):
-    """What POST /v1/models and POST /v1/jobs take, validate takes as it is; the older spelling says the same."""
+    """What POST /v1/models and POST /v1/jobs take, validate accepts unchanged; the older form gives the same result."""
     name = unique("spelled")
     model = {"name": name, "layers": [DENSE], "metrics": ["accuracy"]}
     job = {"model": {"layers": [DENSE], "metrics": ["accuracy"]}, "dataset": "iris", "target": "class", "epochs": 3, "metadata": {"who": "me"}, "seed": 1}

@@ -93,7 +93,7 @@ def test_allocations_fail_now_and_then(fresh, shim, tmp_path):
     every.write_bytes(b"\0")
     for (method, path, body), expected in zip(reading, right.values()):
         assert ask(method, path, body).body == expected
-    for made in server.all_pages("/v1/models"):  # nothing was stored by half
+    for made in server.all_pages("/v1/models"):  # nothing was stored in part
         if made["name"].startswith("mem"):
             assert made["definition"] == {"layers": [{"type": "dense", "units": 2}]}
     for made in server.all_pages("/v1/datasets"):

@@ -60,10 +60,10 @@ def test_a_job_ends_the_same_after_a_kill(fresh):
     assert not any("other kernels" in w for w in ended.get("warnings") or [])
 
 
-def test_doctor_tells_of_it(tmp_path):
+def test_doctor_reports_it(tmp_path):
     told = harness.run("doctor", "--data-dir", tmp_path).stdout
     line = next(text for text in told.splitlines() if text.startswith("oneDNN "))
-    assert "oneDNN 2." in line or "jobs do without it" in line
+    assert "oneDNN 2." in line or "jobs run without it" in line
     assert any(text.startswith("bfloat16 ") for text in told.splitlines())
     blas = next(text for text in told.splitlines() if text.startswith("BLAS "))
     assert "oneDNN" not in blas  # what the server itself computes with
@@ -73,9 +73,9 @@ def test_doctor_tells_of_it(tmp_path):
 
 @pytest.fixture
 def bfloat16_here(tmp_path):
-    """Skips where the CPU, or this library, has no products in bfloat16: then they are refused before the library is asked."""
+    """Skips where the CPU, or this library, has no products in bfloat16: then they are refused before the library is called."""
     line = next(text for text in harness.run("doctor", "--data-dir", tmp_path).stdout.splitlines() if text.startswith("bfloat16 "))
-    if "products of it" not in line:
+    if "available, for jobs" not in line:
         pytest.skip("no products in bfloat16 on this machine: " + line[14:])
 
 
@@ -87,7 +87,7 @@ def library(folder, source):
 
 
 def refusal(server):
-    """What a submission and a validation say of bfloat16, which must be the same."""
+    """A submission and a validation must report the same about bfloat16."""
     job = {"dataset": "breast_cancer", "target": "class", "precision": "bfloat16"}
     told = harness.pointers(server.post("/v1/jobs", {**job, "model": MODEL}))
     assert harness.pointers(server.post("/v1/models/validate", {**job, "definition": MODEL})) == told
@@ -111,11 +111,11 @@ def test_bfloat16_is_refused_with_a_library_that_is_none(fresh, bfloat16_here, t
     server = fresh(env=library(tmp_path, "int nothing;"))
     server.upload("breast_cancer", harness.DATA / "breast_cancer.csv")
     assert "libdnnl.so.2 has no function dnnl_version" in refusal(server)
-    assert server.log_text().count("no_bfloat16") == 1  # the second request is answered by what the first found out
+    assert server.log_text().count("bfloat16_unavailable") == 1  # the second request is answered by what the first found out
     assert losses(server, precision="auto") == losses(server)
 
 
-def test_a_library_that_crashes_ends_the_asking_process_only(fresh, bfloat16_here, tmp_path):
+def test_a_library_that_crashes_ends_the_probe_process_only(fresh, bfloat16_here, tmp_path):
     server = fresh(env=library(tmp_path, "#include <stdlib.h>\n__attribute__((constructor)) static void at_load(void) { abort(); }"))
     server.upload("breast_cancer", harness.DATA / "breast_cancer.csv")
     assert "signal 6" in refusal(server)
@@ -123,13 +123,13 @@ def test_a_library_that_crashes_ends_the_asking_process_only(fresh, bfloat16_her
 
 
 def test_bfloat16_is_refused_where_jobs_do_without_the_library(fresh, bfloat16_here):
-    for flags, env, words in (((), {"BACKPROPD_ONEDNN": "off"}, "switched off"), (("--kernels", "base"), {}, "--kernels base")):
+    for flags, env, words in (((), {"BACKPROPD_ONEDNN": "off"}, "is disabled"), (("--kernels", "base"), {}, "--kernels base")):
         server = fresh(*flags, env=env)
         server.upload("breast_cancer", harness.DATA / "breast_cancer.csv")
         assert words in refusal(server)
         assert losses(server, precision="auto") == losses(server)
 
 
-def test_the_asking_process_is_not_for_people():
+def test_the_probe_process_is_not_for_users():
     told = harness.run("bfloat16")
-    assert told.returncode == 2 and "not by people" in told.stderr and "bfloat16" not in harness.run("help").stdout
+    assert told.returncode == 2 and "by `backpropd serve` only" in told.stderr and "bfloat16" not in harness.run("help").stdout

@@ -14,7 +14,7 @@ def test_a_map_of_one_output_trains_and_predicts(server):
     for target, loss in (("k", "cross_entropy"), ("n", "mae")):
         plain, mapped = (server.train(**job(target, loss=how)) for how in (loss, {"out": loss}))
         assert plain["metrics"] == mapped["metrics"]
-        assert any("no output is called \"out\"" in w for w in mapped["warnings"])
+        assert any("no output is named \"out\"" in w for w in mapped["warnings"])
         assert server.predict(plain["id"], [{"a": 3}]) == server.predict(mapped["id"], [{"a": 3}])
 
 

@@ -1,4 +1,4 @@
-"""Goal: a regression is as good behind an output that cannot take every value as behind a linear one, and a layer that is not the output is reported."""
+"""Goal: a regression is as good with a bounded output as with a linear one, and a layer that is not the output is reported."""
 import math
 import random
 
@@ -31,11 +31,11 @@ def test_large_counts(server):
 @pytest.mark.parametrize("activation", ["relu", "linear", "tanh"])
 def test_a_layer_that_became_hidden_is_reported(server, activation):
     job = server.submit(model={"layers": [{"type": "dense", "units": 3, "activation": activation, "name": "last"}]}, dataset={"records": ROWS[:40]}, target="y", task="regression", epochs=1)
-    assert any('layer "last" (3 units, %s) is taken as hidden: an output layer was added behind it for "y"' % activation in w for w in job["warnings"])
+    assert any('layer "last" (3 units, %s) is treated as a hidden layer: an output layer was added after it for "y"' % activation in w for w in job["warnings"])
 
 
 def test_two_typing_errors(server):
-    """Among 400 rows two of a decimal point lost: the others are learned as without them. And a wild row is answered near what is known, not far off."""
+    """Among 400 rows two of a decimal point lost: the others are learned as without them. And the prediction for an outlier stays near the training range."""
     wild = [dict(r) for r in ROWS]
     wild[17]["a"] *= 1000
     wild[230]["a"] *= 300

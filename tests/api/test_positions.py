@@ -1,4 +1,4 @@
-"""Goal: a class for each step of a sequence or each cell of an image is learnt and predicted, where padding and positions without a class do not count."""
+"""Goal: a class for each step of a sequence or each cell of an image is learned and predicted, where padding and positions without a class do not count."""
 import json
 import random
 
@@ -63,8 +63,8 @@ def test_tags_of_a_sequence(server, tagged):
     assert server.train(**job(tagged, seed=4, model={"name": unique("net"), "layers": LAYERS, "metrics": metrics}))["metrics"] == trained["metrics"]
 
 
-def test_what_positions_count(server, tagged):
-    """Class 2 stands once in a sentence. Its weight of 0 leaves it unlearnt; balanced it is found as well."""
+def test_positions_that_count(server, tagged):
+    """Class 2 occurs once per sentence. With weight 0 it is not learned; balanced it is."""
     weigh = lambda weights: server.train(**job(tagged, class_weights=weights, model={"name": unique("net"), "layers": LAYERS, "metrics": ["recall"]}))
     assert weigh("balanced")["metrics"]["val_recall"] > 0.95
     assert weigh({"2": 0})["metrics"]["val_recall"] < 0.75
@@ -118,7 +118,7 @@ def test_classes_that_are_none(server):
     server.post("/v1/datasets", {"name": name, "columns": {"x": [[1, 2], [3, 4], [5, 6]], "y": [[0, 1], [1, 0.5], [0, 0]], "one": [[0, -1], [0, 0], [0, 0]], "none": [[-1, -1]] * 3, "k": ["a", "b", "a"]}})
     model = {"layers": [{"type": "reshape", "target_shape": [2, 1]}, {"type": "dense", "units": 2}]}
     say = lambda **more: pointers(server.post("/v1/jobs", {"dataset": name, "features": ["x"], "task": "classification", "model": model, **more}))
-    assert "0.5" in say(target="y")["/target"] and "whole number" in say(target="y")["/target"]
+    assert "0.5" in say(target="y")["/target"] and "an integer" in say(target="y")["/target"]
     assert "only one value" in say(target="one")["/target"]
     assert "no position" in say(target="none")["/target"]
     model["layers"][1] = {"type": "dense", "units": 2, "activation": "softmax"}
@@ -126,7 +126,7 @@ def test_classes_that_are_none(server):
 
 
 def test_beside_another_output_and_with_other_data(server, tagged):
-    """A class for each word and one for the sentence, from one network; the rows that validate come from another dataset, some with a class that training never sees."""
+    """A class for each word and one for the sentence, from one network; the validation rows are another dataset, some with a class that is absent from training."""
     rows = [{**row, "long": "yes" if row["words"][6] else "no"} for row in sentences()]
     names = unique("both"), unique("held")
     held = [dict(row) for row in rows[:50]]

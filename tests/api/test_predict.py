@@ -1,4 +1,4 @@
-"""Goal: every way to ask for predictions gives the right ones, says what was odd about the rows, and refuses what cannot be meant."""
+"""Goal: every form of a predict request gives the right predictions, warns about unusual rows, and refuses invalid ones."""
 import json
 import random
 import threading
@@ -39,7 +39,7 @@ def value(server, model, **instance):
     return server.predict(model, [instance])[0]["value"]
 
 
-# ---- the ways to ask ----
+# ---- forms of a request ----
 
 def test_objects_arrays_and_columns_are_the_same(server, penguins):
     objects = ask(server, penguins, {"instances": [PENGUIN, {**PENGUIN, "island": "Dream"}]}).json
@@ -53,7 +53,7 @@ def test_objects_arrays_and_columns_are_the_same(server, penguins):
     assert shuffled["predictions"] == ask(server, penguins, {"instances": [PENGUIN]}).json["predictions"]
 
 
-def test_accuracy_is_what_the_version_says(server, penguins):
+def test_accuracy_equals_that_of_the_version(server, penguins):
     """Predicting the rows of the file gives at least what validation promised: preprocessing is the same on both ways."""
     rows = server.all_pages("/v1/datasets/penguins/rows")
     labels = [p["label"] for p in ask(server, penguins, {"instances": [{k: v for k, v in r.items() if k != "species"} for r in rows]}).json["predictions"]]
@@ -140,7 +140,7 @@ def test_tensors_nested_flat_and_by_name(server):
     answers = [ask(server, name, {"instances": [i]}).json["predictions"] for i in (nested, flat, {"x": nested}, {"x": flat})]
     answers.append(ask(server, name, {"inputs": {"x": [nested]}}).json["predictions"])
     assert all(a == answers[0] for a in answers)
-    for wrong, words in ((flat[:-1], "6 numbers"), (flat + [1], "6 numbers"), ([[flat[:3]], [flat[3:]]], "nesting"), (["a"] * 6, "numbers only"), (5, "nested"), ("x", "nor base64"), ([], "6 numbers")):
+    for wrong, words in ((flat[:-1], "6 numbers"), (flat + [1], "6 numbers"), ([[flat[:3]], [flat[3:]]], "nesting"), (["a"] * 6, "only numbers"), (5, "nested"), ("x", "nor base64"), ([], "6 numbers")):
         got = pointers(ask(server, name, {"instances": [wrong]}))
         assert words in got["/instances/0"], (wrong, got)
 
@@ -148,7 +148,7 @@ def test_tensors_nested_flat_and_by_name(server):
 # ---- what cannot be meant ----
 
 @pytest.mark.parametrize("body, pointer, words", [
-    ({"instances": [{**PENGUIN, "body_mass_g": "5,400"}]}, "/instances/0/body_mass_g", "wants a number"),
+    ({"instances": [{**PENGUIN, "body_mass_g": "5,400"}]}, "/instances/0/body_mass_g", "expects a number"),
     ({"instances": [PENGUIN, {**PENGUIN, "body_mass_g": "heavy"}]}, "/instances/1/body_mass_g", "heavy"),
     ({"instances": [{**PENGUIN, "body_mass_g": True}]}, "/instances/0/body_mass_g", "true"),
     ({"instances": [{**PENGUIN, "body_mass_g": [1]}]}, "/instances/0/body_mass_g", "array"),
@@ -244,7 +244,7 @@ def test_many_clients_at_once_get_the_same_bits(server, penguins):
 
 
 def test_many_models_in_little_memory(fresh):
-    """More models than --models-memory-max keeps loaded: each still answers as itself."""
+    """More models than --models-memory-max keeps loaded: each still predicts with its own weights."""
     server = fresh("--models-memory-max", "1M")
     jobs = [server.train(**harness.xor(seed=i, model={"layers": [{"type": "dense", "units": 3000, "activation": "tanh"}]}))["id"] for i in range(6)]
     first = [server.predict(j, [[0, 1]]) for j in jobs]

@@ -17,7 +17,7 @@ def tensor(*shape):
 
 
 def flat_network(units, *first, **layer):
-    """All its outputs are 0 at first: what it says is the mean, or that all classes are alike."""
+    """All its outputs are 0 at first: it predicts the mean, or equal probabilities."""
     return {"layers": [*first, {"type": "dense", "units": units, "kernel_initializer": "zeros", **layer}]}
 
 
@@ -79,7 +79,7 @@ def test_zero_padding_is_padding(server):
 
 
 def test_channels_of_different_sizes(server):
-    """The small channel says the answer, the large one is noise a thousand times as large; each has its own mean and deviation."""
+    """The small channel determines the target, the large one is noise a thousand times as large; each has its own mean and deviation."""
     draw, name = random.Random(6), unique("channels")
     records = []
     for _ in range(300):

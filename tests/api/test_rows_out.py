@@ -1,4 +1,4 @@
-"""Goal: what went in comes out again, in every format, to the last bit, as a stream that needs little memory and survives what happens around it."""
+"""Goal: uploaded rows are returned in every format, to the last bit, as a stream that needs little memory and survives deletions and kills."""
 import csv
 import gzip
 import http.client
@@ -122,7 +122,7 @@ def test_columns_offset_and_limit(server):
     ("format=csv&limit=x", "limit"), ("limit=1001", "1000"), ("format=csv&offset=-1", "offset"), ("offset=1.5", "offset"), ("format=csv&offset=+1", "offset"),
     ("format=csv&columns=nope", "no column"), ("columns=nope", "no column"), ("format=csv&columns=specie", "did you mean"), ("format=csv&columns=", "no column"),
     ("format=csv&columns=species,", "no column"), ("format=csv&columns=species,species", "twice"), ("format=csv&columns=%22species%22x", "comma"),
-    ("format=csv&offset=1&after=1", "offset and after"), ("frmat=csv", "unknown query parameter"), ("format=csv&after=x", "after")])
+    ("format=csv&offset=1&after=1", "either offset or after"), ("frmat=csv", "unknown query parameter"), ("format=csv&after=x", "after")])
 def test_wrong_queries(server, query, words):
     assert words in problem(server.get("/v1/datasets/penguins/rows?" + query), 422, "invalid")["detail"]
 
@@ -191,7 +191,7 @@ def test_records_again(server, mixed):
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson", "json"])
-def test_every_double_comes_back_to_the_bit(server, form):
+def test_every_double_reads_back_to_the_bit(server, form):
     numbers = EDGES + noise(20000)
     name = unique("bits")
     answer = server.post("/v1/datasets?name=" + name, body=npy(numbers, 1), headers={"Content-Type": "application/x-npy"})
@@ -209,7 +209,7 @@ def test_every_double_comes_back_to_the_bit(server, form):
         assert out(server, again, form) == body
 
 
-def test_wide_tensors_come_in_pieces(server):
+def test_wide_tensors_are_streamed_in_pieces(server):
     """One cell of 300,000 numbers: more than a piece."""
     numbers = [i / 8 for i in range(300000)]
     name = unique("wide")
@@ -240,7 +240,7 @@ def mapped(server):
 
 
 class Slow:
-    """A client that asks for a dataset and reads when it is told to."""
+    """A client that requests a dataset and reads on demand."""
 
     def __init__(self, server, name):
         self.connection = socket.socket()
@@ -259,7 +259,7 @@ class Slow:
     def makefile(self, mode):
         return io.BufferedReader(self)
 
-    # what BufferedReader asks of a raw stream
+    # the interface that BufferedReader expects of a raw stream
     closed = False
 
     def readable(self):
@@ -303,7 +303,7 @@ def test_memory_is_bounded_and_let_go(fresh):
     until(lambda: not mapped(server), what="letting go of the file")
 
 
-def test_a_slow_client_holds_nobody_up(server, large):
+def test_a_slow_client_blocks_no_other(server, large):
     """Two HTTP threads, eight clients that do not read: others are served all the same."""
     slow = [Slow(server, large) for _ in range(8)]
     for _ in range(20):
@@ -357,7 +357,7 @@ def test_the_server_stops_while_it_sends(fresh):
 
 
 def test_data_of_the_fixtures_is_what_was_uploaded(server):
-    """The file as it is, but for spelling: iris has numbers with one digit after the point."""
+    """The file is unchanged except for notation: iris has numbers with one digit after the point."""
     text = (DATA / "iris.csv").read_text()
     want = [[float(v) if i < 4 else v for i, v in enumerate(row)] for row in list(csv.reader(io.StringIO(text)))[1:]]
     got = [[float(v) if i < 4 else v for i, v in enumerate(row)] for row in list(csv.reader(io.StringIO(out(server, "iris", "csv").decode())))[1:]]

@@ -1,4 +1,4 @@
-"""Goal: what is learnt is as good as with scikit-learn's MLP of the same shape, optimizer, batch and epochs, on rows that neither has seen."""
+"""Goal: trained models score as well as scikit-learn's MLP of the same shape, optimizer, batch and epochs, on held-out rows."""
 import csv
 import random
 import warnings
@@ -111,8 +111,8 @@ def test_as_good_as_scikit_learn(server, name):
     assert ours >= theirs - 0.03, "backpropd %.3f, scikit-learn %.3f" % (ours, theirs)
 
 
-def test_the_network_that_train_chooses_stands_beside_scikit_learns(tmp_path):
-    """Twenty classes, where a narrow network falls far behind; both with what they do when nothing is said."""
+def test_the_default_network_compares_with_scikit_learns(tmp_path):
+    """Twenty classes, where a narrow network is much worse; both with their defaults."""
     x, y = make_classification(3000, 30, n_informative=15, n_classes=20, n_clusters_per_class=1, random_state=1)
     y = ["class %d" % v for v in y]
     with open(tmp_path / "train.csv", "w", newline="") as train, open(tmp_path / "test.csv", "w", newline="") as test:

@@ -82,11 +82,11 @@ def test_columns_of_shares(server, mixed):
     ("cross_entropy", "half", ["row 1 add up to 0.5", "divide each by their sum"]),
     ("kl_divergence", "half", ["add up to 0.5"]),
     ("binary_cross_entropy", "far", ["from 0 to 1", "in row"]),
-    ("cross_entropy", "below", ["holds -0.", "in row 7", "bring them between 0 and 1"]),
+    ("cross_entropy", "below", ["holds -0.", "in row 7", "scale them to 0 to 1"]),
     ("binary_cross_entropy", "a", ["for shares from 0 to 1", "in row"]),
     ("cross_entropy", ["part_0", "part_1"], ["\"part_0\" and the columns with it", "add up to"]),
 ])
-def test_what_is_no_share(server, mixed, loss, target, words):
+def test_invalid_shares(server, mixed, loss, target, words):
     if target == "a":
         answer = server.post("/v1/jobs", dict(job(mixed, loss, "a"), features=["b"]))
     else:
@@ -104,4 +104,4 @@ def test_rounded_shares_and_a_single_number(server, mixed):
     assert trained["status"] == "succeeded", trained
     answer = server.post("/v1/jobs", job(mixed, "cross_entropy", "part_0"))
     assert answer.status == 422 and list(pointers(answer)) == ["/model/loss"], answer
-    assert "is regressed" in answer.json["errors"][0]["detail"]
+    assert "is a regression" in answer.json["errors"][0]["detail"]

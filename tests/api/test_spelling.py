@@ -1,4 +1,4 @@
-"""Goal: numbers, dates and codes as people write them: read as what they are, said, the same when rows are appended and at predict, unchanged on the way out."""
+"""Goal: numbers, dates and codes in common notations are recognised and reported, read the same way in appended rows and at predict, and returned unchanged."""
 import json
 import struct
 
@@ -26,7 +26,7 @@ def rows(server, name, **query):
 
 
 def test_codes_round_trip(server):
-    """Zip codes and long integers come out as they went in, in every form."""
+    """Zip codes and long integers are returned unchanged, in every format."""
     text = "zip,id,y\n00501,%d,1\n02134,%d,0\n10001,%d,1\n" % (ID, ID + 1, ID + 2)
     name = unique("codes")
     dataset = server.post_csv(name, text).json
@@ -113,7 +113,7 @@ def npy(kind, values, shape):
 
 @pytest.mark.parametrize("kind", ["<i8", ">i8", "<u8"])
 def test_integers_of_numpy(server, kind):
-    """int64 and uint64 beyond 2^53 are codes; up to it they are numbers; a late one says what to do."""
+    """int64 and uint64 beyond 2^53 are codes; up to it they are numbers; a late one is an error with advice."""
     name = unique("npy")
     post = lambda values, shape, query="": server.post("/v1/datasets?replace=1&name=%s%s" % (name, query), body=npy(kind, values, shape), headers={"Content-Type": "application/x-npy"})
     answer = post([ID, 7, ID + 1], "(3,)")

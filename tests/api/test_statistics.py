@@ -1,4 +1,4 @@
-"""Goal: the statistics of a dataset are what numpy 1.24 and scipy 1.10 say of it (their figures as literals), and come fast and with little memory."""
+"""Goal: the statistics of a dataset equal those of numpy 1.24 and scipy 1.10 (as literals), and are computed fast and with little memory."""
 import concurrent.futures
 import json
 import math
@@ -107,7 +107,7 @@ def test_a_category_as_target_as_scipy_has_it(server):
         assert got[name]["eta"] == close(eta)
 
 
-def test_what_gives_the_target_away_is_suspected(server):
+def test_target_leakage_is_suspected(server):
     name = unique("leak")
     rows = [(i * 7 % 101, i % 3) for i in range(300)]
     server.upload(name, "y,twice,cube,code,id,other,k,k_again\n" + "".join(
@@ -115,7 +115,7 @@ def test_what_gives_the_target_away_is_suspected(server):
     got = by_column(statistics(server, name, "?target=y"))
     assert {c: a["leakage_suspect"] for c, a in got.items()} == {"twice": True, "cube": True, "code": True, "id": False, "other": False, "k": False, "k_again": False}
     assert got["cube"]["spearman"] == close(1) and got["cube"]["pearson"] < 0.95
-    assert (got["id"]["eta"], got["id"]["strength"]) == (close(1), 0)  # a category per row says nothing
+    assert (got["id"]["eta"], got["id"]["strength"]) == (close(1), 0)  # a category per row is not informative
     got = by_column(statistics(server, name, "?target=k"))
     assert got["k_again"]["cramers_v"] == close(1) and got["k_again"]["leakage_suspect"] and not got["id"]["leakage_suspect"]
     few = unique("few")
@@ -123,7 +123,7 @@ def test_what_gives_the_target_away_is_suspected(server):
     assert by_column(statistics(server, few, "?target=a"))["b"] == {"column": "b", "rows": 3, "pearson": 1, "spearman": 1, "strength": 1, "leakage_suspect": False}
 
 
-def test_what_is_not_defined_is_null_and_last(server):
+def test_undefined_associations_are_null_and_last(server):
     name = unique("null")
     server.upload(name, "y,constant,none,apart,t\n" + "".join("%s,5,,%s,\"[%d]\"\n" % (i if i < 5 else "", "" if i < 5 else i, i) for i in range(30)), "&types=t:tensor")
     told = statistics(server, name, "?target=y")

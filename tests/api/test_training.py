@@ -1,4 +1,4 @@
-"""What a job may ask for besides the plain: several targets, weights of classes and rows, schedules, a rate that is looked for, frozen layers, searches;
+"""Further options of a job: several targets, weights of classes and rows, schedules, a learning-rate search, frozen layers, L-BFGS;
 and what it tells of its layers. Goal: every such option changes what it should and nothing else, is echoed, and is kept in the version."""
 import math
 import random
@@ -40,7 +40,7 @@ def test_targets_side_by_side(server):
 
 
 def test_an_output_for_each_target(server):
-    """Classes and numbers of one trunk: outputs are made, named after their columns, with a loss, metrics and predictions each."""
+    """Classes and numbers of one trunk: outputs are created, named after their columns, with a loss, metrics and predictions each."""
     model = unique("each")
     job = server.train(model={"name": model, "layers": [DENSE]}, dataset=upload(server, two_targets()), target=["price", "kind"], features=["a", "b"],
                        epochs=150, seed=3, optimizer={"type": "adam", "learning_rate": 0.01}, early_stopping={"metric": "val_kind_accuracy", "patience": 50})
@@ -70,13 +70,13 @@ def test_outputs_named_by_the_request(server):
     assert set(server.predict(model, [{"a": 1, "b": 1}])[0]["outputs"]) == {"cost", "way"}
 
 
-def test_wrong_targets_say_where(server):
+def test_wrong_targets_have_their_place(server):
     data = upload(server, two_targets(40))
     base = {"model": {"layers": [DENSE]}, "dataset": data, "features": ["a", "b"]}
     cases = [({"target": ["price", "prise"]}, "/target/1", '"price"'), ({"target": {"cost": ["kind", "price"]}}, "/target/cost/0", "numbers"),
              ({"target": "price", "class_weights": "balanced"}, "/class_weights", "number"),
              ({"target": "kind", "class_weights": {"upp": 2}}, "/class_weights/upp", '"up"'), ({"target": "kind", "class_weights": {"up": -1}}, "/class_weights/up", "-1"),
-             ({"target": "kind", "class_weights": {"up": 0, "down": 0}}, "/class_weights", "nothing"), ({"target": "kind", "class_weights": 3}, "/class_weights", "3"),
+             ({"target": "kind", "class_weights": {"up": 0, "down": 0}}, "/class_weights", "positive weight"), ({"target": "kind", "class_weights": 3}, "/class_weights", "3"),
              ({"target": "kind", "sample_weight": "wait"}, "/sample_weight", "no column"), ({"target": "kind", "sample_weight": "a"}, "/sample_weight", "negative"),
              ({"target": "kind", "mixup": -1}, "/mixup", "-1"), ({"target": "kind", "ema": 1}, "/ema", "1"), ({"target": "kind", "schedule": "cosin"}, "/schedule", "cosine"),
              ({"target": "kind", "optimizer": "lbfgs", "mixup": 0.2}, "/mixup", "lbfgs"), ({"target": "kind", "precision": "half"}, "/precision", "bfloat16"),
@@ -118,7 +118,7 @@ def test_balanced_classes_are_found(server):
     assert recall["balanced"] > recall["None"] + 0.1 and recall["{'rare': 10}"] > recall["None"] + 0.1
 
 
-def test_rows_of_weight_zero_teach_nothing(server):
+def test_rows_of_weight_zero_have_no_effect(server):
     """Rows with wrong values and weight 0 leave the others' line alone; the column is no feature."""
     x = noise(200, 3)
     y = [5.0 if i % 4 == 0 else 2 * v + 1.25 for i, v in enumerate(x)]
@@ -161,7 +161,7 @@ def test_frozen_layers_stay(server):
     assert "weight_norm" not in health[0] and health[1]["update_norm"] > 0
 
 
-def test_layers_tell_how_they_do(server):
+def test_events_report_the_health_of_layers(server):
     job = server.train(model={"layers": [DENSE, {"type": "dense", "units": 8, "activation": "tanh"}]}, dataset="iris", target="class", epochs=5, seed=1)
     events = [e["data"] for e in server.get("/v1/jobs/%s/events?limit=1000" % job["id"]).json["data"] if e["type"] == "metrics"]
     assert len(events) == 5
@@ -174,8 +174,8 @@ def test_layers_tell_how_they_do(server):
             assert math.isclose(layer["ratio"], layer["update_norm"] / layer["weight_norm"], rel_tol=1e-5)
 
 
-def test_trouble_is_told_in_words(server):
-    """A rate far too high for this loss: the job warns, once, and says what to try."""
+def test_problems_of_a_training_are_warned_of(server):
+    """A rate far too high for this loss: the job warns once, with a suggestion."""
     job = server.train(model={"layers": [{"type": "dense", "units": 16, "activation": "sigmoid"}] * 2}, dataset="iris", target="class", epochs=60, seed=1,
                        batch_size=64, optimizer={"type": "adam", "learning_rate": 3})
     texts = [w for w in job["warnings"] if "learning rate too high" in w or "saturated units" in w]
@@ -184,7 +184,7 @@ def test_trouble_is_told_in_words(server):
     assert set(texts) <= set(logged)
 
 
-def test_overfitting_is_told(server):
+def test_overfitting_is_reported(server):
     draw = random.Random(6)
     data = upload(server, {**{"x%d" % k: [draw.gauss(0, 1) for _ in range(60)] for k in range(8)}, "y": [draw.choice("ab") for _ in range(60)]})
     job = server.train(model={"layers": [{"type": "dense", "units": 64, "activation": "relu"}]}, dataset=data, target="y", epochs=150, seed=1,
@@ -208,7 +208,7 @@ def test_lbfgs_fits_a_small_network(server):
     assert job["metrics"]["loss"] < 0.06 and job["metrics"]["val_accuracy"] > 0.9
 
 
-def test_precision_auto_goes_on_in_any_case(server):
+def test_precision_auto_always_trains(server):
     job = server.train(model={"layers": [DENSE]}, dataset="iris", target="class", epochs=3, seed=1, precision="auto")
     assert job["options"]["precision"] == "auto" and job["status"] == "succeeded"
 
@@ -231,7 +231,7 @@ def test_sequences_of_different_lengths(server):
 
 
 def test_embeddings_read_indices_as_they_are(server):
-    """Two words say yes; index 0 is padding. An index that the embedding does not know is refused before anything runs."""
+    """Two words mean yes; index 0 is padding. An index beyond the embedding is refused before anything runs."""
     draw, model, data = random.Random(9), unique("words"), unique("texts")
     rows = [[draw.randint(1, 7) for _ in range(5)] for _ in range(300)]
     body = {"name": data, "columns": {"t": rows, "y": ["yes" if 3 in row or 5 in row else "no" for row in rows]}}

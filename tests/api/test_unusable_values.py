@@ -23,13 +23,13 @@ def test_an_index_that_the_embedding_does_not_know(server, embedded, index):
     reply = server.post("/v1/models/%s/predict" % embedded, {"instances": [{"t": [1, 2]}, {"t": [1, index]}]})
     assert reply.status == 422
     assert [e["pointer"] for e in reply.json["errors"]] == ["/instances/1/t"]
-    assert "takes whole numbers from 0 to 5" in reply.json["errors"][0]["detail"]
+    assert "accepts integers from 0 to 5" in reply.json["errors"][0]["detail"]
 
 
 def test_a_missing_number_of_a_tensor_is_a_warning(server, embedded):
     reply = server.post("/v1/models/%s/predict" % embedded, {"instances": [{"t": [1, None]}]})
     assert reply.status == 200
-    assert reply.json["warnings"] == ['column "t": 1 of 1 tensors lack some of their numbers, which are missing and were taken as the index 0']
+    assert reply.json["warnings"] == ['column "t": 1 of 1 tensors have missing numbers: the index 0 is used']
 
 
 CLOCK = [(i, 1577134800 + i) for i in range(200)]
@@ -69,4 +69,4 @@ def test_an_unknown_index_without_a_server(tmp_path, format):
     assert predict("k\n2\n", format).returncode == 0
     done = predict("k\n2\n3\n", format)
     assert done.returncode == 1
-    assert 'row 2: column "k" holds 3, but an embedding reads it and takes whole numbers from 0 to 2' in done.stderr
+    assert 'row 2: column "k" holds 3, but an embedding reads it and accepts integers from 0 to 2' in done.stderr

@@ -1,4 +1,4 @@
-"""Goal: {"dataset":"name@2"} validates with all rows of another dataset, as what is predicted for them says; it is held while the job needs it, and a
+"""Goal: {"dataset":"name@2"} validates with all rows of another dataset, as their predictions confirm; it is kept while the job needs it, and a
 killed job ends with the same bits."""
 import csv
 import os
@@ -24,7 +24,7 @@ def halves(server, seed=1, name="penguins", target="species"):
     return (*names, rows[1::2])
 
 
-def test_it_says_what_predictions_say(server):
+def test_it_equals_predictions(server):
     left, right, rows = halves(server)
     name = unique("other")
     job = server.train(model={"name": name, "layers": [DENSE]}, dataset=left, target="species", epochs=30, seed=1, validation={"dataset": right},
@@ -48,7 +48,7 @@ def test_the_latest_version_at_submission(server):
         job = server.train(model={"layers": [DENSE]}, dataset=left, target="species", epochs=1, validation={"dataset": asked})
         assert job["options"]["validation"] == {"dataset": "%s@%d" % (right, told)}
     job = server.train(model={"layers": [DENSE]}, dataset=right, target="species", epochs=1, validation={"dataset": right + "@1"})
-    assert any("another version of the dataset that trains" in w for w in job["warnings"])
+    assert any("another version of the training dataset" in w for w in job["warnings"])
     job = server.train(model={"layers": [DENSE]}, dataset={"x": [[1.5], [2]], "y": ["no", "yes"]}, target="y", epochs=1, validation={"dataset": named(server)})
     assert job["status"] == "succeeded"
 
@@ -75,18 +75,18 @@ def test_what_is_refused(server):
     refused(right + "@7", "there is no dataset")
     refused("No Name", "is not the name of a dataset")
     refused(5, "must be the name of a stored dataset, got 5")
-    refused(left, left + "@1 is the dataset that trains")
-    refused(left + "@1", "is the dataset that trains")
+    refused(left, left + "@1 is the training dataset")
+    refused(left + "@1", "is the training dataset")
     refused(other("island,species\nBiscoe,Gentoo\n"), 'it has no column "bill_length_mm", which is a feature')
     refused(other("bill_length_mm,island\n1,Biscoe\n"), 'it has no column "species", which is a target')
-    refused(other("bill_length_mm,island,species\nlong,Biscoe,Gentoo\nshort,Biscoe,Adelie\n"), 'its column "bill_length_mm" is categorical, where the training\'s is numeric')
-    refused(other("bill_length_mm,island,species\n1,Biscoe,Emperor\n2,Biscoe,King\n"), "none of its 2 rows can validate: 2 have a label that training never sees, like \"Emperor\"")
+    refused(other("bill_length_mm,island,species\nlong,Biscoe,Gentoo\nshort,Biscoe,Adelie\n"), 'its column "bill_length_mm" is categorical, but in training it is numeric')
+    refused(other("bill_length_mm,island,species\n1,Biscoe,Emperor\n2,Biscoe,King\n"), "none of its 2 rows can validate: 2 have a label that is absent from training, like \"Emperor\"")
     found = pointers(server.post("/v1/jobs", {**base, "validation": {"dataset": right, "fraction": 0.2}}))
     assert "leave fraction out" in found["/validation/fraction"]
     assert "one way" in pointers(server.post("/v1/jobs", {**base, "validation": {"dataset": right, "time": "bill_length_mm"}}))["/validation/dataset"]
     some = other("bill_length_mm,island,species\n40,Biscoe,Gentoo\n41,Biscoe,King\n42,Nowhere,Adelie\n")
     job = server.train(**base, epochs=1, validation={"dataset": some})
-    assert remarks(job) == ['1 of 3 rows of %s@1 have a label in "species" that training never sees, like "King": they do not validate' % some]
+    assert remarks(job) == ['1 of 3 rows of %s@1 have a label in "species" that is absent from training, like "King": they are excluded from validation' % some]
 
 
 def test_a_definition_is_checked_with_it(server):

@@ -1,4 +1,4 @@
-"""Rows and columns that are added to a dataset. Goal: the next version shares the data of the one before, which stays as it is; whoever comes at once, whatever is killed, no version
+"""Rows and columns that are added to a dataset. Goal: the next version shares the data of the one before, which does not change; whatever requests run at once, whatever is killed, no version
 says anything but what it said."""
 import os
 import threading
@@ -57,11 +57,11 @@ def test_a_refused_part_leaves_nothing(fresh):
     for body in (b"a,b,k\n1,2,x\noops,2,y\n", b"a,b\n1,2\n", b"a,b,k\n", b"\xff\xfe"):
         assert server.post("/v1/datasets/data/rows", body=body, headers=CSV).status == 422
     answer = server.post("/v1/datasets/data/columns/c", [1, 2, 3])
-    assert "3 values, the dataset has 1000 rows" in str(answer.json) and files(server) == before
+    assert "3 values, but the dataset has 1000 rows" in str(answer.json) and files(server) == before
 
 
 def test_all_at_once(fresh):
-    """Whoever comes second is told so; who is told 201 is in."""
+    """The second request gets a conflict; a request with 201 is stored."""
     server = fresh()
     server.post_csv("data", csv_rows(50000))
     answers = []
@@ -112,7 +112,7 @@ def test_killed_while_rows_are_added(fresh):
 
 
 def test_a_file_system_without_hard_links(fresh, tmp_path):
-    """There a version is a copy with the rows behind it."""
+    """There a version is a copy with the rows appended."""
     no_links = harness.preload_library(tmp_path, "no_links", "#include <errno.h>\nint linkat(int a, const char *b, int c, const char *d, int e) { (void)a, (void)b, (void)c, (void)d, (void)e; errno = EPERM; return -1; }\n")
     server = fresh(env={"LD_PRELOAD": str(no_links)})
     server.post_csv("data", csv_rows(30000))

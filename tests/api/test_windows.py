@@ -11,7 +11,7 @@ ROWS, COLUMNS = 640_000, 30  # 154 MB of doubles: three times the bound
 
 
 def numbers():
-    """29 features, and what is to be learnt from some of them under noise, as an NPY file."""
+    """29 features and a noisy target that depends on some of them, as an NPY file."""
     draw = numpy.random.default_rng(7)
     x = draw.standard_normal((ROWS, COLUMNS))
     x[:, -1] = 2 * numpy.tanh(x[:, 0]) + x[:, 1] * x[:, 2] + draw.standard_normal(ROWS)
@@ -65,7 +65,7 @@ def test_small_data_needs_no_windows(fresh):
     assert job["options"]["window_rows"] == 16
 
 
-def test_a_bound_that_cannot_be_kept_is_told(fresh):
+def test_a_bound_that_cannot_be_kept_is_reported(fresh):
     server = fresh("--job-resident-max", "1M")
     server.upload("few", "a,b\n" + "\n".join("%d,%d" % (i, 2 * i) for i in range(50)))
     job = server.train(model={"layers": [{"type": "dense", "units": 2}]}, dataset="few", target="b", task="regression", epochs=2)

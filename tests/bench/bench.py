@@ -434,7 +434,7 @@ def main():
     lines = heading(fair, core, plain_core, kernels, load) + training_table(names, steps, singles, core, plain_core) + [""] + serving_table(figures)
     print("\n".join(lines))
     write(lines)
-    log("done in %.0f s; the table stands in tests/bench/README.md" % (time.monotonic() - begin))
+    log("done in %.0f s; the table is in tests/bench/README.md" % (time.monotonic() - begin))
 
 
 main()

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # run.sh BUILD_DIR - `make bench`: installs the peers that are missing, builds floor and bench programs into BUILD_DIR/bench/ and runs bench.py, which
-# measures and writes the table into README.md here. A peer that cannot be had is left out, loudly.
+# measures and writes the table into README.md here. A peer that is not available is left out with a warning.
 set -eu
 cd "$(dirname "$0")/../.."
 build=${1:-build}
 python=${PYTHON:-/usr/bin/python3}
 for package in libdnnl2 python3-torch python3-sklearn python3-pandas libfann-dev wrk; do
-    tests/deps.sh $package || echo "bench: without $package: what it would measure is left out" >&2
+    tests/deps.sh $package || echo "bench: without $package: its measurements are left out" >&2
 done
 
 mkdir -p "$build/bench"

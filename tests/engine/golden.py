@@ -618,7 +618,7 @@ def per_epoch(steps, f):
 
 
 def sgdr(first, longer):
-    """CosineAnnealingWarmRestarts is told the epoch, a fraction."""
+    """CosineAnnealingWarmRestarts takes the epoch, a fraction."""
     class Restarts(S.CosineAnnealingWarmRestarts):
         def step(self, epoch=None):
             self.asked = getattr(self, "asked", 0) + 1

@@ -51,7 +51,7 @@ START_TEST(known_values) {
 }
 END_TEST
 
-/* NaN is never swallowed: a spoilt network must be seen to be one. Far values give neither NaN nor a wrong infinity: e^10000 alone is one. */
+/* NaN propagates. Large values give neither NaN nor a wrong infinity: e^10000 alone is one. */
 START_TEST(ends_of_the_line) {
     for (int32_t i = 0; i < bp_activations.count; i++) {
         double numbers[4];

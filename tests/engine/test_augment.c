@@ -1,5 +1,5 @@
 /* test_augment.c - the layers that move images about: random_flip, random_rotation, random_translation. What is only in training, what each map may
- * give and how often, what lies beyond the image, and that a training with them resumes to the same bits. (Values by fixed draws: golden.py.) */
+ * give and how often, values outside the image, and that a training with them resumes to the same bits. (Values by fixed draws: golden.py.) */
 #include "tests/engine/train_support.h"
 
 #include <math.h>

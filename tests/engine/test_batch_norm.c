@@ -112,7 +112,7 @@ START_TEST(frozen) {
 END_TEST
 
 /* The best weights and their average bring the statistics of their time along: what is validated is what is kept. */
-START_TEST(it_learns_and_what_is_kept_was_validated) {
+START_TEST(it_learns_and_stores_the_validated_weights) {
     static struct test_data train, validation;
     test_spiral(&train, 600, 0);
     test_spiral(&validation, 150, 1);
@@ -144,7 +144,7 @@ START_TEST(it_learns_and_what_is_kept_was_validated) {
 }
 END_TEST
 
-/* Steps that a mask hides neither enter the statistics nor change what comes out of the others. */
+/* Masked steps neither enter the statistics nor change the output of the others. */
 START_TEST(hidden_steps_do_not_count) {
     static struct test_data data = {
         .width = 4, .y_width = 1, .rows = 2, .x = {1, 2, 0, 0, 6, 0, 0, 0}, .y = {1, 0}}; /* steps 1, 2 and 6 of one feature */
@@ -162,7 +162,7 @@ START_TEST(hidden_steps_do_not_count) {
     ck_assert_double_eq_tol((double)*tensor(net, current(trainer), "n", "moving_mean"), 3.75, 1e-6);
     ck_assert_double_eq_tol((double)*tensor(net, current(trainer), "n", "moving_variance"), 0.75, 1e-6);
     bp_trainer_free(trainer);
-    /* Nothing but padding tells nothing. */
+    /* Only padding: no statistics. */
     memset(data.x, 0, 8 * sizeof *data.x);
     options.threads = 1;
     trainer = test_trainer(net, &options, &data, NULL);
@@ -220,7 +220,7 @@ static void refuses(const char *network, struct bp_shape shape, int32_t batch, i
 
 START_TEST(one_sample_a_step_is_refused) {
     refuses(NORMED, (struct bp_shape){1, {2}}, 1, 1,
-            "layer \"n\" (batch_norm) normalises by the statistics of a mini-batch, but batch_size 1 leaves it a single sample");
+            "layer \"n\" (batch_norm) normalises by the statistics of a mini-batch, but batch_size 1 leaves a single sample");
     refuses(NORMED, (struct bp_shape){1, {2}}, 3, 2, "batch_size 3 shared by its threads");
     refuses(NORMED, (struct bp_shape){1, {2}}, 4, 2, NULL);
     refuses("batch_norm; global_average_pool; dense units=1", (struct bp_shape){2, {4, 3}}, 1, 1, NULL); /* four values of each channel */
@@ -237,7 +237,7 @@ Suite *suite_batch_norm(void) {
     tcase_add_test(tests, accumulated_batches_count_alike);
     tcase_add_test(tests, shards);
     tcase_add_test(tests, frozen);
-    tcase_add_test(tests, it_learns_and_what_is_kept_was_validated);
+    tcase_add_test(tests, it_learns_and_stores_the_validated_weights);
     tcase_add_test(tests, hidden_steps_do_not_count);
     tcase_add_test(tests, a_batch_of_one);
     tcase_add_test(tests, a_last_batch_of_one_does_not_enter);

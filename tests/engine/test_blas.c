@@ -21,7 +21,7 @@ static void fill(bp_real *x, size_t n, uint32_t index) {
 
 enum { TRANSPOSE_A = 1, TRANSPOSE_B = 2, ADD = 4, BIAS = 8, RELU = 16, LEAKY = 32 };
 
-/* Rows of A, B and C are `slack` longer than needed; what lies between must not be touched. */
+/* Rows of A, B and C are `slack` longer than needed; the space between must not change. */
 static void compare(int32_t m, int32_t n, int32_t k, unsigned flags, int32_t slack, void (*product)(const struct bp_gemm *)) {
     struct bp_gemm call = {.transpose_a = flags & TRANSPOSE_A,
                            .transpose_b = flags & TRANSPOSE_B,
@@ -73,7 +73,7 @@ START_TEST(every_shape_on_every_isa) {
 }
 END_TEST
 
-START_TEST(door_on_every_isa) {
+START_TEST(gemm_on_every_isa) {
     if (!bp_kernels_find(isas[_i])) SKIP_TEST("this CPU has no %s", isas[_i]);
     ck_assert_int_eq(bp_kernels_force(isas[_i]), 0);
     fill(A, MOST * MOST, 1);
@@ -93,7 +93,7 @@ START_TEST(door_on_every_isa) {
 }
 END_TEST
 
-START_TEST(not_a_number_comes_through) {
+START_TEST(nan_propagates) {
     if (!bp_kernels_find(isas[_i])) SKIP_TEST("this CPU has no %s", isas[_i]);
     ck_assert_int_eq(bp_kernels_force(isas[_i]), 0);
     for (int32_t m = 1; m <= 96; m += 19) {
@@ -154,8 +154,8 @@ Suite *suite_blas(void) {
     TCase *tests = tcase_create("blas");
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, every_shape_on_every_isa, 0, 3);
-    tcase_add_loop_test(tests, door_on_every_isa, 0, 3);
-    tcase_add_loop_test(tests, not_a_number_comes_through, 0, 3);
+    tcase_add_loop_test(tests, gemm_on_every_isa, 0, 3);
+    tcase_add_loop_test(tests, nan_propagates, 0, 3);
     tcase_add_loop_test(tests, one_row_with_zeros, 0, 3);
     tcase_add_loop_test(tests, selftest_passes, 0, 3);
     tcase_add_test(tests, selftest_finds_a_fault);

@@ -176,7 +176,7 @@ START_TEST(networks) {
 }
 END_TEST
 
-/* Whether a layer of that kind stands in the text of a network. */
+/* Whether the text of a network has a layer of that type. */
 static bool stands_in(const char *text, const char *kind) {
     while (text) {
         const size_t length = strcspn(text, " ;");

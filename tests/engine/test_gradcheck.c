@@ -53,7 +53,7 @@ START_TEST(every_activation) {
 }
 END_TEST
 
-/* A network in which each layer of the registry stands; a new one must be added here. */
+/* A network for each layer of the registry; add new layers here. */
 START_TEST(every_layer) {
     static const struct {
         const char *name, *text;

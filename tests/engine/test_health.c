@@ -1,4 +1,4 @@
-/* test_health.c - engine/train/health.c: what it tells of a small network, computed by hand. */
+/* test_health.c - engine/train/health.c: its figures for a small network, computed by hand. */
 #include "tests/engine/train_support.h"
 
 #include <math.h>
@@ -35,7 +35,7 @@ START_TEST(by_hand) {
         options.max_norm = i == 5 ? 0.5 : 0; /* comes after the update */
         if (i == 5) options.gradient_clip_value = 1;
         struct bp_trainer *trainer = test_trainer(net, &options, &small, &small);
-        ck_assert_int_eq(bp_trainer_health_count(trainer), 5); /* a flatten has nothing of its own */
+        ck_assert_int_eq(bp_trainer_health_count(trainer), 5); /* a flatten has no numbers of its own */
         near(of(trainer, "h")->mean, NAN);
         bp_trainer_step(trainer);
         const struct bp_health *h = of(trainer, "h"), *k = of(trainer, "k"), *s = of(trainer, "s"), *c = of(trainer, "c"), *o = of(trainer, "o");
@@ -115,7 +115,7 @@ START_TEST(outputs_of_several_numbers) {
 }
 END_TEST
 
-/* A search has no update of its own to measure; frozen layers have activations, but no norms. */
+/* A search has no single update to measure; frozen layers have activations, but no norms. */
 START_TEST(searches_and_frozen_layers) {
     struct bp_network *net = test_network("dense units=2 activation=tanh frozen=1 name=f; dense units=1 name=o", "mse", (struct bp_shape){1, {1}});
     const struct bp_train_options options = test_options("lbfgs", "", 1);

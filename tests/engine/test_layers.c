@@ -35,13 +35,13 @@ static const struct {
     {"global_average_pool", {1, {8}}, "/layers/0", "but got (8)"},
     {"global_max_pool", {1, {8}}, "/layers/0", "but got (8)"},
     {"positional_encoding", {1, {8}}, "/layers/0", "but got (8)"},
-    {"lstm units=4", {1, {8}}, "/layers/0", "needs an input (steps, features), but got (8); a reshape"},
+    {"lstm units=4", {1, {8}}, "/layers/0", "needs an input (steps, features), but got (8); add a reshape layer before it"},
     {"gru units=4", {3, {8, 8, 1}}, "/layers/0", "needs an input (steps, features), but got (8, 8, 1)"},
     {"rnn units=65536", {2, {2, 2}}, "/layers/0/units", "more than 2^31 - 1"},
     {"multi_head_attention num_heads=2", {1, {8}}, "/layers/0", "needs an input (steps, features), but got (8)"},
     {"multi_head_attention num_heads=3", {2, {8, 4}}, "/layers/0/num_heads", "3 heads do not divide the 4 features"},
     {"multi_head_attention num_heads=1024 key_dim=65536", {2, {8, 64}}, "/layers/0/num_heads", "more than 2^31 - 1"},
-    {"random_flip", {2, {28, 28}}, "/layers/0", "random_flip needs an input (height, width, channels), but got (28, 28); a reshape layer"},
+    {"random_flip", {2, {28, 28}}, "/layers/0", "random_flip needs an input (height, width, channels), but got (28, 28); add a reshape layer"},
     {"random_rotation factor=0.1", {1, {784}}, "/layers/0", "random_rotation needs an input (height, width, channels), but got (784)"},
     {"random_translation height_factor=0.1 width_factor=0.1", {2, {8, 4}}, "/layers/0", "but got (8, 4)"},
     {"masking; random_flip", {3, {8, 4, 1}}, "/layers/1", "mask"},
@@ -104,7 +104,7 @@ START_TEST(plan_settles_shapes) {
 END_TEST
 
 /* A shape that is not known yet is no error, in any layer that takes one input. */
-START_TEST(unknown_inputs_are_no_error) {
+START_TEST(unknown_inputs_are_allowed) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct bp_network *net = test_network(shapes[i].text, NULL, (struct bp_shape){-1, {0}});
         ck_assert(!net->complete);
@@ -157,7 +157,7 @@ START_TEST(tiles_of_a_convolution) {
 }
 END_TEST
 
-/* A spoilt cell is not lost under a maximum, wherever it stands. */
+/* A NaN cell is not lost under a maximum, at any position. */
 START_TEST(maxima_do_not_swallow_nan) {
     static const char *const texts[] = {"max_pool1d pool_size=4", "global_max_pool"};
     for (int i = 0; i < 2; i++)
@@ -229,7 +229,7 @@ Suite *suite_layers(void) {
     TCase *tests = tcase_create("layers");
     tcase_add_test(tests, plan_refuses);
     tcase_add_test(tests, plan_settles_shapes);
-    tcase_add_test(tests, unknown_inputs_are_no_error);
+    tcase_add_test(tests, unknown_inputs_are_allowed);
     tcase_add_test(tests, tiles_of_a_convolution);
     tcase_add_test(tests, maxima_do_not_swallow_nan);
     tcase_add_test(tests, noise);

@@ -189,7 +189,7 @@ START_TEST(quantiles_that_do_not_fit) {
     error = (struct bp_error){0};
     value.numbers[2] = 0.5;
     ck_assert_int_eq(bp_loss_check(find("quantile"), &value, &three, &error), -1);
-    ck_contains(error.message, "after 0.5 comes 0.5");
+    ck_contains(error.message, "0.5 is followed by 0.5");
     ck_assert_int_eq(bp_loss_check(find("gaussian_nll"), NULL, &three, NULL), -1);
     ck_assert_int_eq(bp_loss_check(find("gaussian_nll"), NULL, &four, NULL), 0);
 }
@@ -237,7 +237,7 @@ START_TEST(hinge) {
 END_TEST
 
 /* A target that is no class makes the loss not a number, so that training stops instead of learning nonsense. */
-START_TEST(impossible_classes_are_seen) {
+START_TEST(impossible_classes_are_detected) {
     const bp_real wrong[] = {-1, 2, 0.5f, NAN};
     for (int i = 0; i < 4; i++) {
         bp_real z[2] = {0, 0}, y[1] = {wrong[i]}, d[2];
@@ -290,7 +290,7 @@ Suite *suite_losses(void) {
     tcase_add_test(tests, gaussian_likelihood);
     tcase_add_test(tests, poisson);
     tcase_add_test(tests, hinge);
-    tcase_add_test(tests, impossible_classes_are_seen);
+    tcase_add_test(tests, impossible_classes_are_detected);
     tcase_add_test(tests, every_loss);
     suite_add_tcase(suite, tests);
     return suite;

@@ -21,7 +21,7 @@ static void fill_sequences(bp_real *x, double padding) {
             }
 }
 
-/* ---- what stands in the padding -------------------------------------------------------------------------------------- */
+/* ---- values in the padding -------------------------------------------------------------------------------------- */
 
 /* What stands between the masking "m" and one number a sample; biases, encodings and norms fill the padded steps with numbers of their own. The same
  * sequences cut to their length, one by one, must give the same. */
@@ -168,9 +168,9 @@ START_TEST(nothing_but_padding) {
 }
 END_TEST
 
-/* ---- who refuses, and what meets ------------------------------------------------------------------------------------ */
+/* ---- refusals, and joined masks ------------------------------------------------------------------------------------ */
 
-/* Every layer either has a rule for masks or says so; these would mix padding with steps that are there. */
+/* Every layer either has a rule for masks or refuses them; these would mix padding with steps. */
 START_TEST(layers_that_refuse_a_mask) {
     static const struct {
         const char *text, *pointer, *words;

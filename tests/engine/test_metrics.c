@@ -242,7 +242,7 @@ START_TEST(the_k_best) {
 }
 END_TEST
 
-/* A single score tells the class by its sign; two by which is larger. */
+/* A single score gives the class by its sign; two by which is larger. */
 START_TEST(scores_instead_of_probabilities) {
     const bp_real s[4] = {0.25f, -0.25f, -3, 2}, y[4] = {1, 0, 0, 0}, pairs[8] = {1, 2, 5, 4, 9, 8, -1, 1};
     check(measure_scores("accuracy", 2, 1, 4, s, y, NULL, true, 1), 0.75);

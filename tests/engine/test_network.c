@@ -129,7 +129,7 @@ START_TEST(shapes) {
 }
 END_TEST
 
-START_TEST(unknown_shapes_go_as_far_as_they_can) {
+START_TEST(unknown_shapes_are_planned_as_far_as_possible) {
     struct bp_network *net = test_network("dense units=5; dense units=3", "cross_entropy", FEATURES(0));
     struct bp_workspace *ws = NULL;
     struct bp_error error = {0};
@@ -138,7 +138,7 @@ START_TEST(unknown_shapes_go_as_far_as_they_can) {
     ck_assert_int_eq(net->nodes[1].tensors_count, 0);
     ck_assert_int_eq(net->nodes[2].tensors_count, 2);
     ck_assert_int_eq(bp_workspace_new(net, 1, false, &ws, &error), -1);
-    ck_contains(error.message, "not known");
+    ck_contains(error.message, "unknown");
     bp_network_free(net);
     net = test_network("dense units=5; flatten; reshape target_shape=-1,2; dense units=3; activation activation=relu", "mse",
                        (struct bp_shape){-1, {0}});
@@ -267,7 +267,7 @@ static void check_factor(const char *text, double factor) {
     struct bp_network *net = NULL;
     struct bp_workspace *ws = NULL;
     struct bp_error error = {0};
-    test_graph(&graph, text, "mse", FEATURES(2)); /* a flatten of several inputs stands for a sum */
+    test_graph(&graph, text, "mse", FEATURES(2)); /* a flatten of several inputs means a sum */
     for (int32_t i = 0; i < graph.graph.layers_count; i++)
         if (graph.layers[i].inputs_count > 1) graph.layers[i].ops = &sum_layer;
     ck_assert_msg(bp_network_plan(&graph.graph, &net, &error) == 0, "%s", error.message);
@@ -455,7 +455,7 @@ Suite *suite_network(void) {
     tcase_add_loop_test(tests, mistakes_are_explained, 0, (int)(sizeof mistakes / sizeof *mistakes));
     tcase_add_test(tests, empty_and_ambiguous_graphs);
     tcase_add_test(tests, shapes);
-    tcase_add_test(tests, unknown_shapes_go_as_far_as_they_can);
+    tcase_add_test(tests, unknown_shapes_are_planned_as_far_as_possible);
     tcase_add_test(tests, heads_are_fused);
     tcase_add_test(tests, a_fused_head_predicts_the_same);
     tcase_add_test(tests, initial_weights);

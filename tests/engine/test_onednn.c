@@ -1,5 +1,5 @@
 /* test_onednn.c - engine/kernels/onednn*.c: products and convolutions by oneDNN against plain C and against our own, in float32 and bfloat16;
- * threads, bits, memory; what happens without it. All but the last need the library (Debian package libdnnl2), and say so when it is missing. */
+ * threads, bits, memory; what happens without it. All but the last need the library (Debian package libdnnl2), and skip when it is missing. */
 #include "tests/engine/support.h"
 
 #include "engine/kernels/onednn.h"
@@ -61,7 +61,7 @@ static struct bp_gemm product(int32_t m, int32_t n, int32_t k, unsigned flags, i
     return call;
 }
 
-/* Against the reference, of numbers that bfloat16 holds exactly when it is asked for: then only the sums may differ. */
+/* Against the reference, of numbers that bfloat16 represents exactly when it is requested: then only the sums may differ. */
 static void compare(int32_t m, int32_t n, int32_t k, unsigned flags, int32_t slack) {
     struct bp_gemm call = product(m, n, k, flags, slack);
     const size_t count = (size_t)m * (size_t)call.ldc;
@@ -152,7 +152,7 @@ static void *race(void *argument) {
     return NULL;
 }
 
-START_TEST(threads_have_primitives_of_their_own) {
+START_TEST(threads_have_separate_primitives) {
     struct racer racers[4] = {{.index = 1}, {.index = 2}, {.index = 3}, {.index = 4}};
     START_OR_SKIP(false);
     for (int i = 0; i < 4; i++) ck_assert_int_eq(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
@@ -212,7 +212,7 @@ static double distance(const bp_real *got, const bp_real *from, size_t n) {
     return sqrt(differences / squares);
 }
 
-START_TEST(convolutions_as_our_own) {
+START_TEST(convolutions_equal_our_own) {
     START_OR_SKIP(false);
     stop();
     bp_real *own, *other, *again;
@@ -314,13 +314,13 @@ END_TEST
 
 /* ---- whether ----------------------------------------------------------------------------------------------------- */
 
-START_TEST(it_says_when_it_is_used) {
+START_TEST(it_reports_when_it_is_used) {
     struct bp_error why = {0};
     stop();
     ck_assert_str_eq(bp_onednn_name(), "");
     ck_assert_ptr_null(strstr(bp_blas_name(), "oneDNN"));
     ck_assert_int_eq(bp_onednn_start(BP_ONEDNN_OFF, false, &why), -1);
-    ck_contains(why.message, "switched off");
+    ck_contains(why.message, "is disabled");
     ck_assert_int_eq(why.code, BP_ERROR_UNSUPPORTED);
     START_OR_SKIP(false);
     ck_contains(bp_blas_name(), "OpenBLAS");
@@ -374,11 +374,11 @@ Suite *suite_onednn(void) {
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, products_of_odd_sizes, 0, 2);
     tcase_add_loop_test(tests, unaligned_and_not_a_number, 0, 2);
-    tcase_add_test(tests, threads_have_primitives_of_their_own);
-    tcase_add_loop_test(tests, convolutions_as_our_own, 0, CONVOLUTIONS);
+    tcase_add_test(tests, threads_have_separate_primitives);
+    tcase_add_loop_test(tests, convolutions_equal_our_own, 0, CONVOLUTIONS);
     tcase_add_loop_test(tests, gradients_in_bfloat16, 0, CONVOLUTIONS);
     tcase_add_loop_test(tests, a_training_repeats_and_keeps_its_memory, 0, 2);
-    tcase_add_test(tests, it_says_when_it_is_used);
+    tcase_add_test(tests, it_reports_when_it_is_used);
     tcase_add_test(tests, a_wrong_library_is_not_used);
     tcase_add_test(tests, bfloat16_is_refused_unless_started);
     suite_add_tcase(suite, tests);

@@ -158,7 +158,7 @@ START_TEST(every_optimizer_has_a_case) {
 END_TEST
 
 /* Padding between tensors has gradient 0 and weight 0, and must stay so: it is saved and compared. */
-START_TEST(nothing_comes_from_nothing) {
+START_TEST(constants_give_nothing) {
     for (int32_t i = 0; i < bp_optimizers.count; i++) {
         const struct bp_optimizer_ops *optimizer = (const struct bp_optimizer_ops *)bp_optimizers.entries[i];
         struct bp_value values[BP_VALUES_MAX];
@@ -181,7 +181,7 @@ Suite *suite_optimizers(void) {
     TCase *tests = tcase_create("optimizers");
     tcase_add_loop_test(tests, formulas, 0, 3);
     tcase_add_test(tests, every_optimizer_has_a_case);
-    tcase_add_test(tests, nothing_comes_from_nothing);
+    tcase_add_test(tests, constants_give_nothing);
     suite_add_tcase(suite, tests);
     return suite;
 }

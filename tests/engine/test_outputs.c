@@ -11,7 +11,7 @@
 enum { BATCH = 5 };
 static const bp_real ya[BATCH] = {0, 2, 1, 1, 0}, yb[2 * BATCH] = {1, 2, 3, -1, 0, 1, 0.5f, 1, 2, 2}, yc[BATCH] = {1, 0, 1, 1, 0};
 
-/* Loss and gradient of the outputs as "losses" says; y in their order. */
+/* Loss and gradient of the outputs according to "losses"; y in their order. */
 static double gradient_of(const char *losses, const bp_real *const *y, bp_real *gradient, bool any_readers) {
     struct test_graph graph;
     struct bp_network *net = NULL;
@@ -64,8 +64,8 @@ START_TEST(outputs_in_any_order) {
 }
 END_TEST
 
-/* A loss takes the head off its layer: whoever else looks at that layer would see other numbers than it was promised. */
-START_TEST(a_fused_head_is_nobody_elses) {
+/* A loss takes the head off its layer: another reader of that layer would get other numbers than expected. */
+START_TEST(a_fused_head_has_no_other_reader) {
     static const struct {
         const char *text, *losses, *pointer, *words;
     } wrong[] = {
@@ -75,10 +75,8 @@ START_TEST(a_fused_head_is_nobody_elses) {
          "so layer \"b\" cannot read it"},
         {"dense units=3 activation=softmax name=a; flatten name=f; flatten in=a name=g; dense units=2 in=g name=b", "f: cross_entropy; b: mse",
          "/layers/0/activation", "so layer \"g\" cannot read it"},
-        {"dense units=3 activation=softmax name=a; flatten name=f", "f: cross_entropy; a: mse", "/layers/0/activation",
-         "\"a\" is an output of its own"},
-        {"dense units=3 activation=softmax name=a; flatten name=f", "a: mse; f: cross_entropy", "/layers/0/activation",
-         "\"a\" is an output of its own"},
+        {"dense units=3 activation=softmax name=a; flatten name=f", "f: cross_entropy; a: mse", "/layers/0/activation", "\"a\" is also an output"},
+        {"dense units=3 activation=softmax name=a; flatten name=f", "a: mse; f: cross_entropy", "/layers/0/activation", "\"a\" is also an output"},
         {"dense units=3 name=a; flatten in=a name=f; flatten in=a name=g", "f: cross_entropy; g: cross_entropy", "/layers/0/activation",
          "cannot read it"},
     };
@@ -93,7 +91,7 @@ START_TEST(a_fused_head_is_nobody_elses) {
 }
 END_TEST
 
-/* A view between the layer and its loss is fused through, as long as nobody else looks: alone, and beside another output. */
+/* A view between the layer and its loss is fused through, as long as it has no other reader: alone, and beside another output. */
 START_TEST(a_view_may_lead_to_the_output) {
     struct bp_network *net = test_network("dense units=4 name=t; dense units=3 activation=softmax in=t; flatten name=f; dense units=1 in=t name=b",
                                           "f: cross_entropy; b: mse", (struct bp_shape){1, {4}});
@@ -103,7 +101,7 @@ START_TEST(a_view_may_lead_to_the_output) {
 }
 END_TEST
 
-/* An output without a head may be read on: what the reader sees is what the loss saw. x = 2: a = 6, b = 18. */
+/* An output without a head may be read on: the reader gets the numbers that the loss got. x = 2: a = 6, b = 18. */
 START_TEST(an_output_may_be_read_on) {
     struct test_graph graph;
     struct bp_network *net = NULL;
@@ -129,7 +127,7 @@ END_TEST
 
 /* ---- in training -------------------------------------------------------------------------------------------------- */
 
-/* The class of the arm, and how far out it lies, from one trunk. */
+/* The class of the arm, and its distance from the centre, from one trunk. */
 static struct bp_network *two_heads(const char *losses) {
     return test_network("dense units=32 activation=relu; dense units=32 activation=relu name=t; dense units=3 name=arm; dense units=1 in=t name=far",
                         losses, (struct bp_shape){1, {2}});
@@ -176,7 +174,7 @@ START_TEST(names_and_values) {
 }
 END_TEST
 
-START_TEST(what_does_not_fit_names_its_output) {
+START_TEST(errors_name_their_output) {
     static struct test_data train;
     struct bp_network *net = two_heads("arm: cross_entropy; far: mse");
     struct bp_train_options options = test_options("adam", "", 1);
@@ -222,11 +220,11 @@ Suite *suite_outputs(void) {
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, the_gradient_is_the_weighted_sum);
     tcase_add_test(tests, outputs_in_any_order);
-    tcase_add_test(tests, a_fused_head_is_nobody_elses);
+    tcase_add_test(tests, a_fused_head_has_no_other_reader);
     tcase_add_test(tests, a_view_may_lead_to_the_output);
     tcase_add_test(tests, an_output_may_be_read_on);
     tcase_add_test(tests, names_and_values);
-    tcase_add_test(tests, what_does_not_fit_names_its_output);
+    tcase_add_test(tests, errors_name_their_output);
     tcase_add_test(tests, outputs_that_cannot_be);
     suite_add_tcase(suite, tests);
     return suite;

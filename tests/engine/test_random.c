@@ -107,7 +107,7 @@ START_TEST(shuffle_is_a_permutation) {
 }
 END_TEST
 
-/* Every initializer: its variance as its formula says, and the same numbers again. */
+/* Every initializer: the variance of its formula, and reproducible numbers. */
 START_TEST(initializers_have_their_variance) {
     enum { N = 40000 };
     static const struct {

@@ -10,7 +10,7 @@
 
 #define TOLERANCE 1e-5
 
-/* How each layer may stand in one; %s stands for a smooth activation. A new layer must be added here. */
+/* How each layer is used in one; %s is a smooth activation. Add new layers here. */
 static const struct {
     const char *name;
     int inputs;
@@ -81,7 +81,7 @@ static const char *name_of(const struct growth *g, int32_t at) {
     return at < g->graph.graph.inputs_count ? g->graph.inputs[at].name : g->graph.layers[at - g->graph.graph.inputs_count].name;
 }
 
-/* Adds the layer when it can stand there. */
+/* Adds the layer when it fits there. */
 static bool grow(struct growth *g, const char *text, int inputs, int32_t from, int32_t other) {
     char whole[256], *end = whole;
     struct bp_graph *graph = &g->graph.graph;

@@ -16,7 +16,7 @@ static struct bp_train_options ranged_options(int32_t threads) {
 }
 
 /* Afterwards everything is as if there had been none, but for the rate: to the bit, with and without validation, over several epochs of the test. */
-START_TEST(the_range_test_puts_everything_back) {
+START_TEST(the_range_test_restores_everything) {
     static struct test_data train, validation;
     test_spiral(&train, 205, 0);
     test_spiral(&validation, 90, 1);
@@ -115,7 +115,7 @@ Suite *suite_range(void) {
     Suite *suite = suite_create("range");
     TCase *tests = tcase_create("range");
     tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, the_range_test_puts_everything_back);
+    tcase_add_test(tests, the_range_test_restores_everything);
     tcase_add_test(tests, the_curve_does_not_depend_on_validation);
     tcase_add_test(tests, which_rate_is_found);
     suite_add_tcase(suite, tests);

@@ -25,7 +25,7 @@ static double at(const struct bp_schedule_ops *schedule, const struct bp_value *
     return bp_schedule_factor(schedule, values, &moment);
 }
 
-/* Each begins with the learning rate itself, but for one_cycle; is never negative, never above 1, and goes on after the training's end. */
+/* Each begins with the learning rate itself, but for one_cycle; is never negative, never above 1, and continues after the training's end. */
 START_TEST(every_schedule) {
     for (int32_t i = 0; i < bp_schedules.count; i++) {
         struct bp_value values[BP_VALUES_MAX];

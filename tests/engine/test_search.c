@@ -55,7 +55,8 @@ START_TEST(rosenbrock) {
 }
 END_TEST
 
-/* A quadratic with one curvature in all directions: after the first pair every step is Newton's. And a trial that is not finite is come back from. */
+/* A quadratic with one curvature in all directions: after the first pair every step is Newton's. And the search recovers from a trial that is not
+ * finite. */
 START_TEST(newton_and_back_from_infinity) {
     struct hunt hunt;
     open_hunt(&hunt, 3, -4);
@@ -69,7 +70,7 @@ START_TEST(newton_and_back_from_infinity) {
         }
     }
     ck_assert_double_lt(hypot((double)hunt.W[0], (double)hunt.W[1]), 1e-5);
-    open_hunt(&hunt, 1, 0); /* f grows along its own gradient whatever the step: nothing is found, and it stands where it was */
+    open_hunt(&hunt, 1, 0); /* f grows along its own gradient for every step: no step is found, and W is unchanged */
     tell(&hunt, NULL, 0);
     hunt.g[0] = 1;
     tell(&hunt, hunt.g, 0);
@@ -282,7 +283,7 @@ START_TEST(resumed_in_the_middle_of_a_search) {
 }
 END_TEST
 
-START_TEST(what_a_search_refuses) {
+START_TEST(refusals_of_a_search) {
     static struct test_data data;
     static const struct {
         const char *text, *pointer, *words;
@@ -291,7 +292,7 @@ START_TEST(what_a_search_refuses) {
         {"gaussian_noise stddev=0.1; dense units=3", "/optimizer", "(gaussian_noise) changes it"},
         {"batch_norm; dense units=3", "/optimizer", "(batch_norm) changes it"},
         {"mixup", "/mixup", "leave mixup out"},
-        {"gradient_accumulation_steps", "/gradient_accumulation_steps", "lbfgs always looks at the whole training set"},
+        {"gradient_accumulation_steps", "/gradient_accumulation_steps", "lbfgs always uses the whole training set"},
         {"max_norm", "/max_norm", "leave max_norm out, or use adam"},
         {"gradient_clip_norm", "/gradient_clip_norm", "leave gradient_clip_norm out"},
         {"gradient_clip_value", "/gradient_clip_value", "leave gradient_clip_value out"},
@@ -339,7 +340,7 @@ Suite *suite_search(void) {
     tcase_add_test(tests, logistic_regression_as_scikit_learn);
     tcase_add_test(tests, the_loss_only_falls);
     tcase_add_loop_test(tests, resumed_in_the_middle_of_a_search, 0, 2);
-    tcase_add_test(tests, what_a_search_refuses);
+    tcase_add_test(tests, refusals_of_a_search);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -195,7 +195,7 @@ START_TEST(events_come_in_order) {
 }
 END_TEST
 
-/* A source that writes down the rows it was asked for. */
+/* A source that records the requested rows. */
 static int64_t asked[200];
 static int asked_count;
 
@@ -204,7 +204,7 @@ static void fill_and_note(const void *context, const int64_t *rows, int32_t n, c
     test_fill(context, rows, n, batch);
 }
 
-START_TEST(every_epoch_sees_every_row_once_in_an_order_of_its_own) {
+START_TEST(every_epoch_visits_every_row_once_in_its_own_order) {
     static struct test_data data;
     test_line(&data, 50);
     struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {2}});
@@ -233,7 +233,7 @@ END_TEST
 
 /* ---- what goes wrong --------------------------------------------------------------------------------------------- */
 
-START_TEST(divergence_is_seen) {
+START_TEST(divergence_is_detected) {
     static struct test_data data;
     test_line(&data, 128);
     for (int clip = 0; clip < 2; clip++)
@@ -252,7 +252,7 @@ START_TEST(divergence_is_seen) {
 END_TEST
 
 /* The very last update spoils the weights, though every loss was finite: it must not end as a success. */
-START_TEST(a_spoilt_last_update_is_seen) {
+START_TEST(a_nan_in_the_last_update_is_detected) {
     struct test_data data = {.width = 2, .y_width = 1, .rows = 1, .x = {1e20f, 1}, .y = {1e19f}};
     struct bp_network *net = test_network("dense units=1 kernel_initializer=zeros", "mse", (struct bp_shape){1, {2}});
     struct bp_train_options options = test_options("sgd", "learning_rate=1000000", 1);
@@ -317,7 +317,7 @@ static void spoil_val(struct bp_train_options *o) {
 
 START_TEST(impossible_options_are_refused) {
     const char *const net = "dense units=3", *const loss = "cross_entropy";
-    refuse(spoil_metric, net, loss, "/metrics/0", "rmse does not suit classification");
+    refuse(spoil_metric, net, loss, "/metrics/0", "rmse does not apply to classification");
     refuse(spoil_twice, net, loss, "/metrics/1", "twice");
     refuse(spoil_missing, net, loss, "/metrics/0", "no such metric");
     refuse(spoil_threads, net, loss, "/threads", "1 to 256");
@@ -383,8 +383,8 @@ START_TEST(metrics_of_the_whole) {
 }
 END_TEST
 
-/* Three outputs for the one target: metrics see the middle quantile. y is on the line, so all three come to lie on it. */
-START_TEST(metrics_see_the_point_prediction) {
+/* Three outputs for the one target: metrics see the middle quantile. y is on the line, so all three converge to it. */
+START_TEST(metrics_use_the_point_prediction) {
     static struct test_data data;
     test_line(&data, 200);
     struct bp_network *net = test_network("dense units=3", "quantile quantiles=0.2,0.5,0.9", (struct bp_shape){1, {2}});
@@ -474,13 +474,13 @@ Suite *suite_train(void) {
     tcase_add_test(tests, sample_weights);
     tcase_add_test(tests, one_hot_values_with_metrics_of_classes);
     tcase_add_test(tests, events_come_in_order);
-    tcase_add_test(tests, every_epoch_sees_every_row_once_in_an_order_of_its_own);
-    tcase_add_test(tests, divergence_is_seen);
-    tcase_add_test(tests, a_spoilt_last_update_is_seen);
+    tcase_add_test(tests, every_epoch_visits_every_row_once_in_its_own_order);
+    tcase_add_test(tests, divergence_is_detected);
+    tcase_add_test(tests, a_nan_in_the_last_update_is_detected);
     tcase_add_test(tests, impossible_options_are_refused);
     tcase_add_test(tests, no_rows_are_refused);
     tcase_add_test(tests, metrics_of_the_whole);
-    tcase_add_test(tests, metrics_see_the_point_prediction);
+    tcase_add_test(tests, metrics_use_the_point_prediction);
     tcase_add_test(tests, an_undefined_metric_does_not_stop);
     tcase_add_test(tests, the_best_and_the_last_good_epoch);
     suite_add_tcase(suite, tests);

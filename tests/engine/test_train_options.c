@@ -294,7 +294,7 @@ START_TEST(rates_of_updates) {
 END_TEST
 
 /* The loss does not move: after the first epoch and two more without improvement the rate is halved, from the next update on; what an epoch reports
- * is the rate of its own last update. A run resumed anywhere goes on alike. */
+ * is the rate of its own last update. A run resumed anywhere continues identically. */
 START_TEST(reduce_on_plateau_in_a_training) {
     static struct test_data data = {.width = 1, .y_width = 1, .rows = 2, .x = {0, 0}, .y = {1, -1}};
     struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {1}});

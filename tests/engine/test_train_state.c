@@ -94,7 +94,7 @@ START_TEST(restored_is_as_never_stopped) {
 END_TEST
 
 /* The same with everything switched on; and the state holds all that decides: a second save of the resumed run is the same to the bit. */
-START_TEST(everything_restored_is_as_never_stopped) {
+START_TEST(a_restored_run_equals_an_unbroken_one) {
     static struct test_data train, validation;
     struct bp_network *net = test_network(TEST_EVERYTHING, TEST_EVERYTHING_LOSSES, (struct bp_shape){1, {2}});
     const struct bp_train_options options = test_everything(1 + _i, &train, &validation);
@@ -216,7 +216,7 @@ Suite *suite_train_state(void) {
     tcase_add_test(tests, shards_agree);
     tcase_add_test(tests, more_threads_than_rows);
     tcase_add_loop_test(tests, restored_is_as_never_stopped, 0, 4);
-    tcase_add_loop_test(tests, everything_restored_is_as_never_stopped, 0, 2);
+    tcase_add_loop_test(tests, a_restored_run_equals_an_unbroken_one, 0, 2);
     tcase_add_test(tests, a_foreign_state_is_refused);
     tcase_add_test(tests, early_stopping_restores_the_best);
     suite_add_tcase(suite, tests);

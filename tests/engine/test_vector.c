@@ -46,7 +46,7 @@ START_TEST(functions_keep_their_bound) {
 END_TEST
 
 /* The yardstick itself. */
-START_TEST(ulp_errors_are_what_they_say) {
+START_TEST(ulp_errors_are_documented) {
     ck_assert_double_eq(ulp_error(1, 1 + FLT_EPSILON), 1);
     ck_assert_double_eq(ulp_error(0.75, 0.75f - FLT_EPSILON), 2);
     ck_assert_double_eq(ulp_error(1 + 0.25 * (double)FLT_EPSILON, 1), 0.25);
@@ -416,7 +416,7 @@ START_TEST(adam_of_any_length) {
 }
 END_TEST
 
-START_TEST(tables_are_what_they_say) {
+START_TEST(tables_match_their_description) {
     ck_assert_ptr_nonnull(bp_kernels_find("base"));
     ck_assert_ptr_null(bp_kernels_find("sse9"));
     ck_assert_int_eq(bp_kernels_force("sse9"), -1);
@@ -437,7 +437,7 @@ Suite *suite_vector(void) {
     TCase *tests = tcase_create("vector");
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, functions_keep_their_bound, 0, 3);
-    tcase_add_test(tests, ulp_errors_are_what_they_say);
+    tcase_add_test(tests, ulp_errors_are_documented);
     tcase_add_loop_test(tests, functions_at_the_ends, 0, 3);
     tcase_add_loop_test(tests, functions_do_not_depend_on_position, 0, 3);
     tcase_add_loop_test(tests, softmax_loss_matches_its_formula, 0, 3);
@@ -449,7 +449,7 @@ Suite *suite_vector(void) {
     tcase_add_loop_test(tests, pools_of_any_width, 0, 3);
     tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
     tcase_add_loop_test(tests, adam_of_any_length, 0, 3);
-    tcase_add_test(tests, tables_are_what_they_say);
+    tcase_add_test(tests, tables_match_their_description);
     suite_add_tcase(suite, tests);
     return suite;
 }

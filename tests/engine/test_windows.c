@@ -9,7 +9,7 @@
 
 enum { ROWS = 100000, VALIDATION = 25000, BATCH = 1000, CHUNK = 9000, WINDOW = 36000, TELLINGS = 64 };
 
-/* A source that writes down what is asked of it. Sample i: x = i / ROWS, y = 2 x. */
+/* A source that records its calls. Sample i: x = i / ROWS, y = 2 x. */
 struct recorder {
     int64_t read[2 * ROWS], count;
     struct bp_spans now[TELLINGS], next[TELLINGS];
@@ -126,8 +126,8 @@ START_TEST(every_sample_once_from_chunks_all_over) {
 }
 END_TEST
 
-/* Without windows nobody is told anything. */
-START_TEST(no_windows_no_tellings) {
+/* Without windows expect is not called. */
+START_TEST(without_windows_expect_is_not_called) {
     static struct recorder r, v;
     struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {1}});
     struct bp_trainer *trainer = open_trainer(net, 0, "sgd", &r, &v);
@@ -185,7 +185,7 @@ Suite *suite_windows(void) {
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, sizes);
     tcase_add_test(tests, every_sample_once_from_chunks_all_over);
-    tcase_add_test(tests, no_windows_no_tellings);
+    tcase_add_test(tests, without_windows_expect_is_not_called);
     tcase_add_loop_test(tests, resumed_is_as_never_stopped, 0, 2);
     tcase_add_test(tests, memory_of_the_order);
     suite_add_tcase(suite, tests);

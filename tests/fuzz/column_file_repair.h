@@ -17,7 +17,7 @@ static inline void column_file_repair_group(char *bytes, size_t size, char *at, 
     memcpy(at, &group, sizeof group);
 }
 
-/* The sets from the last one on: the head of one stands before as many groups as it says. */
+/* The sets from the last one on: the head of one precedes its groups. */
 static inline void column_file_repair_sets(char *bytes, size_t size, const char *footer, char *end, int32_t columns) {
     struct column_file_set set;
     int64_t groups = 0;

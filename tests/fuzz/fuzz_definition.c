@@ -1,5 +1,5 @@
-/* fuzz_definition.c - any JSON as a model definition and as the options of a job: problems that can be told, or something that, spelt out and read
- * back, is the same. */
+/* fuzz_definition.c - any JSON as a model definition and as the options of a job: problems that can be reported, or something that, written out and
+ * read back, is the same. */
 #include "schema/training/options.h"
 #include "tests/fuzz/fuzz_model.h"
 

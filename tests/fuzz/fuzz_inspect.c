@@ -1,4 +1,4 @@
-/* fuzz_inspect.c - any bytes as the beginning of a file: an inspection or problems that can be told. */
+/* fuzz_inspect.c - any bytes as the beginning of a file: an inspection or problems that can be reported. */
 #include "schema/ingest/inspect.h"
 #include "tests/fuzz/fuzz_ingest.h"
 

@@ -36,7 +36,7 @@ static struct reading read_body(struct schema_predictor *p, const char *body, si
     schema_text_string(&r.out, "[");
     r.taken = (quick ? schema_instances_scan(p, body, size, ROWS_MAX) : schema_instances_decode(p, body, size, ROWS_MAX, &problems)) == 0;
     FUZZ_REQUIRE(quick || r.taken == (problems.total == 0));
-    if (problems.total) { /* what is wrong can be told */
+    if (problems.total) { /* the error can be reported */
         json_t *json = schema_problems_json(&problems);
         char *text = json_dumps(json, JSON_COMPACT);
         FUZZ_REQUIRE(text);

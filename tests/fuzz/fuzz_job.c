@@ -1,5 +1,5 @@
 /* fuzz_job.c - job bodies made from bytes (fuzz_job_body.h) through everything that a submitted job goes through: resolved against data, spelled out
- * and read back, trained for some steps, written as a model, read, and asked for predictions. What is refused says why; what is taken can be trained:
+ * and read back, trained for some steps, written as a model, read, and asked for predictions. A refusal has a reason; an accepted one can be trained:
  * a job that would fail when it starts is a fault of the submission. */
 #include "schema/predict/predictor.h"
 #include "schema/resolve/folds.h"
@@ -28,7 +28,7 @@ static struct schema_dataset *open_data(int rows) {
     return made;
 }
 
-/* Every problem can be reported, and says something. */
+/* Every problem can be reported and has a text. */
 static void check_problems(struct schema_problems *problems) {
     json_t *json = schema_problems_json(problems);
     char *text = json_dumps(json, JSON_COMPACT);
@@ -52,7 +52,7 @@ static void check_spec(const struct schema_training *t) {
     if (!again) fprintf(stderr, "%s: %s\n", error.pointer, error.message);
     FUZZ_REQUIRE(again);
     json_t *twice = schema_training_encode(again);
-    json_object_del(once, "columns"); /* for people: what was asked for is not kept where nothing follows from it */
+    json_object_del(once, "columns"); /* for users: options without effect are not stored */
     json_object_del(twice, "columns");
     FUZZ_REQUIRE(json_equal(once, twice));
     schema_training_free(again);

@@ -30,7 +30,7 @@ static inline uint32_t draw(struct fuzz_bytes *b, uint32_t below) {
     return below ? v % below : 0;
 }
 
-/* True for about so many of a hundred; false when the bytes have run out. */
+/* True for about this many of a hundred; false when the bytes have run out. */
 static inline bool chance(struct fuzz_bytes *b, uint32_t percent) {
     return draw(b, 100) >= 100 - percent;
 }
@@ -101,7 +101,7 @@ static inline json_t *fuzz_records(int rows) {
 
 static inline json_t *fuzz_entry(struct fuzz_bytes *b, const struct bp_family *family, bool sane);
 
-/* A value of another kind than the one that is asked for. */
+/* A value of another type than requested. */
 static inline json_t *fuzz_strange(struct fuzz_bytes *b) {
     switch (draw(b, 8)) {
     case 0: return json_null();

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [SECONDS [NAME...]] - libFuzzer with the address and undefined-behaviour sanitizers on every fuzz_*.c (or those named, without "fuzz_"),
 # SECONDS each, as many at once as there are cores. Works on copies of the corpora in build/fuzz/corpus/, which grow from run to run.
-# Exit status 1 when one of them found something; the inputs that did it are told.
+# Exit status 1 when one of them found something; prints the failing inputs.
 set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:-60}
@@ -14,7 +14,7 @@ if [ ${#names[@]} -eq 0 ]; then
     for source in tests/fuzz/fuzz_*.c; do name=$(basename "$source" .c) && names+=("${name#fuzz_}"); done
 fi
 
-# The rooms through the project's own rules, in a folder and with flags of their own.
+# Builds the modules with the project's rules, in a separate folder with separate flags.
 objects=()
 for name in "${names[@]}"; do objects+=("$build/tests/fuzz/fuzz_$name.o"); done
 make -s -j"$(nproc)" B=$build CC=clang CFLAGS='-O1 -g' SANFLAGS="$flags" WARN=-w $build/libschema.a $build/libengine.a "${objects[@]}"
@@ -23,7 +23,7 @@ for name in "${names[@]}"; do
         -ljansson -lopenblas -lnettle -lz -lzstd -lpthread -lm
 done
 
-# A block of more than 512 MB is refused as on a machine without memory: the readers must live with it.
+# An allocation of more than 512 MB fails, as when out of memory: the readers must handle it.
 export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=512:detect_leaks=1 OPENBLAS_NUM_THREADS=1
 export UBSAN_OPTIONS=print_stacktrace=1
 one() {

@@ -20,7 +20,7 @@ static int run_file(const char *path) {
     int read = data && fread(data, 1, (size_t)size, file) == (size_t)size;
     fclose(file);
     if (read) {
-        /* in a block of exactly its size, so that a sanitizer sees a step beyond */
+        /* in a block of exactly its size, so that a sanitizer detects an overrun */
         uint8_t *exact = realloc(data, (size_t)size ? (size_t)size : 1);
         data = exact ? exact : data;
         LLVMFuzzerTestOneInput(data, (size_t)size);

@@ -91,7 +91,7 @@ def main():
     for folder, targets in rules.items():
         for target in targets:
             if target not in graph.get(folder, {}):
-                faults.append(f"tests/lint/dependencies.txt: {folder} does not include {target} (any more): remove it")
+                faults.append(f"tests/lint/dependencies.txt: {folder} does not include {target} (it may have been deleted): remove it")
     for kind, what in (("folders", graph), ("files", files)):
         for component in cycles(what):
             faults.append(f"a cycle of {kind}: {' '.join(component)}")

@@ -79,7 +79,7 @@ START_TEST(as_people_write_them) {
     says("{\"layers\":[],\"loss\":\"sparse_categorical_crossentropy\"}",
          "/model/loss: there is no loss \"sparse_categorical_crossentropy\": write \"cross_entropy\"");
     says("{\"layers\":[],\"loss\":\"smooth_l1\"}", "write \"huber\"");
-    says("{\"layers\":[],\"loss\":\"bce_with_logits\"}", "write \"binary_cross_entropy\" (a linear output is taken as logits)");
+    says("{\"layers\":[],\"loss\":\"bce_with_logits\"}", "write \"binary_cross_entropy\" (a linear output gives logits)");
     says("{\"layers\":[{\"type\":\"dense\",\"units\":2,\"kernel_regularizer\":\"l2\"}]}",
          "/model/layers/0/kernel_regularizer: unknown field \"kernel_regularizer\": say \"l1\" or \"l2\" in the job, for the kernels of all layers");
     says("{\"layers\":[{\"type\":\"dense\",\"units\":2,\"activation\":\"swish\"}]}", "write \"silu\"");

@@ -248,7 +248,7 @@ START_TEST(every_allocation_may_fail) {
             test_allocations_fail(0);
             if (test_live_blocks() != live)
                 ck_abort_msg("%s allocation %ld: %ld blocks leak (%s)", all ? "from" : "the", nth, test_live_blocks() - live, got.text);
-            const bool failed = schema_memory_failed(); /* what the code that answers for the work asks at its end */
+            const bool failed = schema_memory_failed(); /* the check of the responsible code at its end */
             ck_assert_msg(failed || got.good, "%s allocation %ld: it failed without a reason: %s", all ? "from" : "the", nth, got.text);
             if (!failed)
                 ck_assert_msg(strcmp(got.text, expected.text) == 0, "%s allocation %ld: another result: %s", all ? "from" : "the", nth, got.text);

@@ -1,4 +1,4 @@
-/* test_arrays.c - NPY, NPZ and IDX. The NumPy files are NumPy's own (fixtures/arrays/make.py); what is in them stands here. */
+/* test_arrays.c - NPY, NPZ and IDX. The NumPy files are NumPy's own (fixtures/arrays/make.py); their contents are literals here. */
 #include "tests/schema/ingest_support.h"
 
 #include <check.h>
@@ -66,13 +66,13 @@ END_TEST
 
 START_TEST(errors) {
     REFUSED("infinite.npy",
-            "[{\"pointer\":\"/1\",\"column\":\"x1\",\"value\":\"inf\",\"detail\":\"expected a finite number; NaN stands for a missing one\"}]");
-    REFUSED("text.npy", "[{\"detail\":\"the array holds values of a kind that is not read here; convert it to float32, float64, int or bool\"}]");
-    REFUSED("objects.npy", "[{\"detail\":\"the array holds values of a kind that is not read here; convert it to float32, float64, int or bool\"}]");
+            "[{\"pointer\":\"/1\",\"column\":\"x1\",\"value\":\"inf\",\"detail\":\"expected a finite number, or NaN for a missing one\"}]");
+    REFUSED("text.npy", "[{\"detail\":\"the array has an unsupported type of values; convert it to float32, float64, int or bool\"}]");
+    REFUSED("objects.npy", "[{\"detail\":\"the array has an unsupported type of values; convert it to float32, float64, int or bool\"}]");
     REFUSED("scalar.npy", "[{\"detail\":\"the array has 0 dimensions, expected 1 to 5, the first being the rows\"}]");
-    REFUSED("uneven.npz", "[{\"detail\":\"member \\\"y\\\" has 2 rows, \\\"x\\\" has 3; all arrays must have one row count\"}]");
+    REFUSED("uneven.npz", "[{\"detail\":\"member \\\"y\\\" has 2 rows, \\\"x\\\" has 3; all arrays must have the same number of rows\"}]");
     REFUSED("piped_stored.npz",
-            "[{\"detail\":\"member \\\"x\\\" was written to a pipe, its size does not stand before it; save to a file and send that\"}]");
+            "[{\"detail\":\"member \\\"x\\\" was written to a pipe and has no size before the data; save to a file and send that\"}]");
     check_refused(load("u1_images.npy", NULL, "x:numeric"),
                   "[{\"detail\":\"column \\\"x\\\" was given the type numeric, but its cells are arrays: it is a tensor\"}]", __LINE__);
     check_refused(load("f8.npy", NULL, "x0:boolean"),
@@ -85,9 +85,9 @@ START_TEST(errors) {
                   __LINE__);
     check_refused(load_pieces("application/x-npy", "", 0, 1, NULL), "[{\"detail\":\"the file is empty; expected an array\"}]", __LINE__);
     check_refused(load_pieces("application/x-npy", "1,2\n", 4, 4, NULL),
-                  "[{\"detail\":\"the array is no NPY: it does not begin with \\\\x93NUMPY\"}]", __LINE__);
+                  "[{\"detail\":\"the array is not an NPY file: it does not begin with \\\\x93NUMPY\"}]", __LINE__);
     check_refused(load_pieces("application/x-npz", "1,2\n", 4, 4, NULL),
-                  "[{\"detail\":\"the file is no NPZ, or it is damaged: there is something else where a member should begin\"}]", __LINE__);
+                  "[{\"detail\":\"the file is not an NPZ file, or it is damaged: expected a member of the archive here\"}]", __LINE__);
 }
 END_TEST
 
@@ -120,7 +120,7 @@ START_TEST(pieces_and_cuts) {
 }
 END_TEST
 
-/* A byte of a member's values changed: the checksum tells. */
+/* A byte of a member's values changed: the checksum detects it. */
 START_TEST(checksums) {
     static const char *const names[] = {"stored.npz", "deflated.npz"};
     size_t size;
@@ -140,12 +140,12 @@ START_TEST(idx) {
     check_rows(IDX("\0\0\10\1\0\0\0\3\7\2\1"), "{\"x\":7}\n{\"x\":2}\n{\"x\":1}", __LINE__);
     check_rows(IDX("\0\0\13\2\0\0\0\1\0\0\0\2\377\376\1\0"), "{\"x0\":-2,\"x1\":256}", __LINE__);
     check_rows(IDX("\0\0\15\1\0\0\0\1\77\200\0\0"), "{\"x\":1}", __LINE__);
-    check_refused(IDX("\0\0\10\1\0\0\0\3\7\2"), "[{\"detail\":\"the file is cut short: its header says 3 rows, 2 are there\"}]", __LINE__);
-    check_refused(IDX("\0\0\10\1\0\0\0\1\7\2"), "[{\"detail\":\"something follows the last of the 1 rows; the file is damaged\"}]", __LINE__);
-    check_refused(IDX("\0\0\10"), "[{\"detail\":\"the file is cut short within its header\"}]", __LINE__);
-    check_refused(IDX("a,b\n"), "[{\"detail\":\"this is no IDX: it does not begin with two zero bytes\"}]", __LINE__);
+    check_refused(IDX("\0\0\10\1\0\0\0\3\7\2"), "[{\"detail\":\"the file is truncated: its header declares 3 rows, it has 2\"}]", __LINE__);
+    check_refused(IDX("\0\0\10\1\0\0\0\1\7\2"), "[{\"detail\":\"the file is damaged: bytes follow the last of the 1 rows\"}]", __LINE__);
+    check_refused(IDX("\0\0\10"), "[{\"detail\":\"the file is truncated within its header\"}]", __LINE__);
+    check_refused(IDX("a,b\n"), "[{\"detail\":\"this is not an IDX file: it does not begin with two zero bytes\"}]", __LINE__);
     check_refused(IDX("\0\0\1\1\0\0\0\1\7"),
-                  "[{\"detail\":\"the array holds values of a kind that is not read here; convert it to float32, float64, int or bool\"}]", __LINE__);
+                  "[{\"detail\":\"the array has an unsupported type of values; convert it to float32, float64, int or bool\"}]", __LINE__);
     check_refused(IDX("\0\0\10\1\0\0\0\0"), "[{\"detail\":\"the array has no rows; at least one is needed\"}]", __LINE__);
     check_refused(IDX("\0\0\10\4\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377"), "[{\"detail\":\"the array is too large\"}]",
                   __LINE__);

@@ -82,9 +82,9 @@ START_TEST(texts_for_missing_numbers) {
     ck_assert(isnan(schema_dataset_number(loaded.data, 0, 3)));
     ck_assert_int_eq(loaded.data->columns[1].type, SCHEMA_CATEGORICAL);
     ck_assert_int_eq(loaded.data->columns[2].type, SCHEMA_CATEGORICAL);
-    ck_assert_str_eq(
-        json_string_value(json_array_get(loaded.warnings, 0)),
-        "column \"n\": 4 cells hold \"k.A.\" and are taken as missing, because all others are numbers; give it the type categorical to keep them");
+    ck_assert_str_eq(json_string_value(json_array_get(loaded.warnings, 0)),
+                     "column \"n\": 4 cells hold \"k.A.\" and are treated as missing, because all others are numbers; give the column the type "
+                     "categorical to keep them");
     loaded_clear(&loaded);
     loaded = load_csv(csv, "n:categorical");
     ck_assert_int_eq(loaded.data->columns[0].type, SCHEMA_CATEGORICAL);
@@ -143,10 +143,9 @@ END_TEST
 START_TEST(base64_tensors) {
     const char *rows = "{\"x\":[1,2,3]}\n{\"x\":[1,2.5,-1]}";
     JSON_ROWS("{\"records\":[{\"x\":\"AQID\"},{\"x\":\"AACAPwAAIEAAAIC/\"}],\"types\":{\"x\":{\"type\":\"tensor\",\"shape\":[3]}}}", rows);
-    JSON_REFUSED(
-        "{\"records\":[{\"x\":\"AQIDBA==\"}],\"types\":{\"x\":{\"type\":\"tensor\",\"shape\":[3]}}}",
-        "[{\"pointer\":\"/records/0/x\",\"column\":\"x\",\"value\":\"AQIDBA==\",\"detail\":\"expected an array of numbers of shape (3), but it is "
-        "base64 of neither one byte nor four for each number\"}]");
+    JSON_REFUSED("{\"records\":[{\"x\":\"AQIDBA==\"}],\"types\":{\"x\":{\"type\":\"tensor\",\"shape\":[3]}}}",
+                 "[{\"pointer\":\"/records/0/x\",\"column\":\"x\",\"value\":\"AQIDBA==\",\"detail\":\"expected an array of numbers of shape (3), but "
+                 "its base64 has neither one nor four bytes per number\"}]");
     JSON_REFUSED(
         "{\"records\":[{\"x\":\"no!\"}],\"types\":{\"x\":{\"type\":\"tensor\",\"shape\":[3]}}}",
         "[{\"pointer\":\"/records/0/x\",\"column\":\"x\",\"value\":\"no!\",\"detail\":\"expected an array of numbers of shape (3), but it is "
@@ -154,7 +153,7 @@ START_TEST(base64_tensors) {
 }
 END_TEST
 
-/* ---- seen by a network -------------------------------------------------------------------------------------------------- */
+/* ---- input of a network -------------------------------------------------------------------------------------------------- */
 
 static const char one_layer[] = "{\"layers\":[{\"type\":\"dense\",\"units\":2}]}";
 
@@ -205,7 +204,7 @@ START_TEST(target_means) {
     ck_assert_double_eq_tol(f->means[schema_feature_category(f, "b", 1)], (100 + 2 * all) / 3, 1e-9);
     ck_assert_double_eq_tol(f->means[2], all, 1e-9); /* nothing is known of the unseen */
 
-    /* A training row sees the means of the rows that are not of its fold. */
+    /* A training row is encoded with the means of the other folds. */
     static const double y[] = {10, 20, 30, 10, 20, 30, 100};
     const int64_t rows[] = {0, 1, 2, 3, 4, 5, 6};
     struct schema_view *view = schema_view_new(p, r.loaded.data, true, NULL);
@@ -238,8 +237,8 @@ START_TEST(rare_categories_share_the_bucket) {
     ck_assert_int_eq(f->left_out, 2);
     ck_assert_int_eq(schema_feature_category(f, "c", 1), -1);
     ck_assert_str_eq(json_string_value(json_array_get(r.training->warnings, 0)),
-                     "column \"k\" has 4 categories in the training rows: the 2 most frequent are kept, the others go to the bucket of the unseen; "
-                     "\"categories_max\" in columns says how many");
+                     "column \"k\" has 4 categories in the training rows: the 2 most frequent are kept, the others are treated as unknown; "
+                     "\"categories_max\" in columns sets the number");
     resolved_clear(&r);
 }
 END_TEST
@@ -280,7 +279,7 @@ static char *every_column(bool odd) {
     return json;
 }
 
-/* Whatever the rows held back say, nothing of it is in what was fitted. */
+/* The held-out rows have no influence on the fit. */
 START_TEST(nothing_leaks) {
     char *usual = every_column(false), *odd = every_column(true);
     struct resolved a = resolve_json(usual, every_layer, every_job), b = resolve_json(odd, every_layer, every_job);

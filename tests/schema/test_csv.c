@@ -64,17 +64,15 @@ START_TEST(structure_errors) {
         "quotes\"},"
         "{\"line\":7,\"value\":\"8,9,\",\"detail\":\"the line has 3 cells, the header names 2 columns; put text with a separator in double "
         "quotes\"}]");
-    CSV_REFUSED(
-        "a,b\n1,\"x\n2,y\n", NULL,
-        "[{\"line\":2,\"value\":\"1,\\\"x\\n2,y\\n\",\"detail\":\"a quote is opened in this record and not closed before the end of the file\"}]");
-    CSV_REFUSED(
-        "a,b\n1,\"x\"y\n", NULL,
-        "[{\"line\":2,\"value\":\"\\\"x\\\"y\",\"detail\":\"text follows a closing quote; a quote inside a quoted field is written twice\"}]");
+    CSV_REFUSED("a,b\n1,\"x\n2,y\n", NULL,
+                "[{\"line\":2,\"value\":\"1,\\\"x\\n2,y\\n\",\"detail\":\"a quote in this record is not closed before the end of the file\"}]");
+    CSV_REFUSED("a,b\n1,\"x\"y\n", NULL,
+                "[{\"line\":2,\"value\":\"\\\"x\\\"y\",\"detail\":\"text after a closing quote; double a quote inside a quoted field\"}]");
     CSV_REFUSED("a,b\n1,caf\xE9\n", NULL,
                 "[{\"line\":2,\"value\":\"caf?\",\"detail\":\"byte 0xE9 is not valid UTF-8; save the file as UTF-8 (for example: iconv -f latin1 -t "
                 "utf-8 old.csv > new.csv)\"}]");
     CSV_REFUSED("a,b\n1,x\ry\n", NULL,
-                "[{\"line\":2,\"value\":\"x\\ry\",\"detail\":\"there is a carriage return without a newline; lines must end in LF or CRLF\"}]");
+                "[{\"line\":2,\"value\":\"x\\ry\",\"detail\":\"carriage return without a newline; lines must end in LF or CRLF\"}]");
     CSV_REFUSED("\xFF\xFE"
                 "a",
                 NULL, "[{\"line\":1,\"detail\":\"the file seems to be in UTF-16; save it as UTF-8\"}]");
@@ -84,23 +82,23 @@ END_TEST
 START_TEST(nul_bytes) {
     static const char text[] = "a,b\n1,x\0y\n";
     check_refused(load_pieces("text/csv", text, sizeof text - 1, 100, NULL),
-                  "[{\"line\":2,\"value\":\"x?y\",\"detail\":\"there is a NUL byte; is this a text file in UTF-8?\"}]", __LINE__);
+                  "[{\"line\":2,\"value\":\"x?y\",\"detail\":\"unexpected NUL byte; expected a text file in UTF-8\"}]", __LINE__);
     static const char number[] = "a\n1\0\n";
     check_refused(load_pieces("text/csv", number, sizeof number - 1, 100, NULL),
-                  "[{\"line\":2,\"value\":\"1?\",\"detail\":\"there is a NUL byte; is this a text file in UTF-8?\"}]", __LINE__);
+                  "[{\"line\":2,\"value\":\"1?\",\"detail\":\"unexpected NUL byte; expected a text file in UTF-8\"}]", __LINE__);
 }
 END_TEST
 
 START_TEST(header_errors) {
     CSV_REFUSED("a,,b,a\n1,2,3,4\n", NULL,
                 "[{\"line\":1,\"value\":\"\",\"detail\":\"column 2 has no name; every column needs one (from pandas: to_csv(..., index=False))\"},"
-                "{\"line\":1,\"value\":\"a\",\"detail\":\"column 3 \\\"a\\\" has the name of an earlier column; names must be distinct\"}]");
+                "{\"line\":1,\"value\":\"a\",\"detail\":\"column 3 \\\"a\\\" repeats the name of an earlier column; names must be distinct\"}]");
     char text[1200] = {0};
     memset(text, 'n', 1025);
     memcpy(text + 1025, "\n1\n", 3);
     struct loaded loaded = load_csv(text, NULL);
     ck_assert(loaded.failed);
-    ck_assert_ptr_nonnull(strstr(loaded.problems.items[0].detail, "has a name longer than 1024 bytes"));
+    ck_assert_ptr_nonnull(strstr(loaded.problems.items[0].detail, "has a name of more than 1024 bytes"));
     loaded_clear(&loaded);
 }
 END_TEST
@@ -109,7 +107,7 @@ START_TEST(cell_errors) {
     CSV_REFUSED("a,b\n1,2\nx,3\n", "a:numeric",
                 "[{\"line\":3,\"column\":\"a\",\"value\":\"x\",\"detail\":\"expected a number; the column was given the type numeric. Correct the "
                 "value, leave it empty if it is missing, or send the data again with types=a:categorical\"}]");
-    CSV_REFUSED("a\n1\n", "b:numeric", "[{\"detail\":\"types names a column \\\"b\\\", which the data does not have\"}]");
+    CSV_REFUSED("a\n1\n", "b:numeric", "[{\"detail\":\"types names a column \\\"b\\\", which the data does not contain\"}]");
     CSV_REFUSED("a\n1\n2\n", "a:boolean",
                 "[{\"line\":2,\"column\":\"a\",\"value\":\"1\",\"detail\":\"expected true or false; the column was given the type boolean. Correct "
                 "the value, leave it empty if it is missing, or send the data again with types=a:categorical\"},"
@@ -118,7 +116,7 @@ START_TEST(cell_errors) {
 }
 END_TEST
 
-/* After the first megabyte the types stand. */
+/* After the first megabyte the types are fixed. */
 START_TEST(late_misfit) {
     size_t size = 0;
     char *text = malloc(4 << 20);
@@ -133,7 +131,7 @@ START_TEST(late_misfit) {
     ck_assert_str_eq("n", loaded.problems.items[0].column);
     ck_assert_str_eq("abc", loaded.problems.items[0].value);
     const char *detail = loaded.problems.items[0].detail;
-    ck_assert_msg(strncmp(detail, "expected a number; the column was taken as numeric from the first ", 66) == 0 &&
+    ck_assert_msg(strncmp(detail, "expected a number; the column was inferred as numeric from the first ", 66) == 0 &&
                       strstr(detail, " rows. Correct the value, leave it empty if it is missing, or send the data again with types=n:categorical"),
                   "%s", detail);
     ck_assert_str_eq("1e400", loaded.problems.items[2].value);
@@ -144,7 +142,7 @@ START_TEST(late_misfit) {
 }
 END_TEST
 
-START_TEST(tells_twenty_and_counts_all) {
+START_TEST(reports_twenty_and_counts_all) {
     char text[2000] = "a\n";
     for (int i = 0; i < 100; i++) strcat(text, "x\n");
     struct loaded loaded = load_csv(text, "a:numeric");
@@ -199,7 +197,7 @@ START_TEST(huge_cells_and_records) {
     for (size_t piece = 1 << 16; piece <= size; piece += size - (1 << 16)) {
         loaded = load_pieces("text/csv", text, size, piece, NULL);
         ck_assert(loaded.failed);
-        ck_assert_str_eq("the record is longer than 16 MiB, the limit; is a quote opened and not closed?", loaded.problems.items[0].detail);
+        ck_assert_str_eq("the record is longer than 16 MiB, the limit; check for an unclosed quote", loaded.problems.items[0].detail);
         loaded_clear(&loaded);
     }
     free(text);
@@ -284,7 +282,7 @@ Suite *suite_schema_csv(void) {
     tcase_add_test(tests, header_errors);
     tcase_add_test(tests, cell_errors);
     tcase_add_test(tests, late_misfit);
-    tcase_add_test(tests, tells_twenty_and_counts_all);
+    tcase_add_test(tests, reports_twenty_and_counts_all);
     tcase_add_test(tests, limits);
     tcase_add_test(tests, huge_cells_and_records);
     tcase_add_test(tests, same_file_whatever_the_pieces);

@@ -1,4 +1,4 @@
-/* test_csv_dialect.c - what is found out of how a file is written, and what the user may say of it. */
+/* test_csv_dialect.c - detection of the dialect of a file, and the user's overrides. */
 #include "schema/formats/csv_dialect.h"
 #include "tests/schema/ingest_support.h"
 

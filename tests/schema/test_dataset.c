@@ -275,7 +275,7 @@ START_TEST(cut_short_and_lengthened) {
 }
 END_TEST
 
-/* As flipped_bytes, but with checksums made right again, as an attacker would: no crash, whatever comes out. */
+/* As flipped_bytes, but with checksums made right again, as an attacker would: no crash, whatever the result. */
 START_TEST(hostile_files) {
     struct loaded loaded = small_file();
     static const unsigned char bytes[] = {0, 1, 4, 8, 0x7F, 0x80, 0xFF};
@@ -308,8 +308,8 @@ START_TEST(messages) {
         size_t at, size;
         const char *bytes, *message;
     } cases[] = {{0, 4, "PK\3\4", "this is not a dataset file of backpropd"},
-                 {16, 1, "\3", "the dataset file has format 3, this program reads up to 2: use a newer backpropd"},
-                 {16, 1, "\1", "the dataset file has format 1, which this program no longer reads: upload the dataset again"},
+                 {16, 1, "\3", "the dataset file has format 3, but this program reads up to 2; use a newer backpropd"},
+                 {16, 1, "\1", "the dataset file has format 1, which is no longer supported; upload the dataset again"},
                  {17, 1, "\xFF", "the dataset file is damaged (version)"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bp_error error = {0};
@@ -325,13 +325,13 @@ START_TEST(messages) {
     struct bp_error error = {0};
     int fd = file_of(loaded.file, loaded.file_size - 1);
     ck_assert_int_eq(-1, schema_dataset_open(fd, 0, &data, &error));
-    ck_assert_str_eq("the dataset file is cut short: its end is missing", error.message);
+    ck_assert_str_eq("the dataset file is truncated: its end is missing", error.message);
     close(fd);
     loaded_clear(&loaded);
 }
 END_TEST
 
-START_TEST(a_full_disk_is_told) {
+START_TEST(a_full_disk_is_reported) {
     struct schema_problems problems = {0};
     struct schema_ingest *ingest = NULL;
     int pipe_ends[2];
@@ -363,7 +363,7 @@ Suite *suite_schema_dataset(void) {
     tcase_add_test(tests, cut_short_and_lengthened);
     tcase_add_test(tests, hostile_files);
     tcase_add_test(tests, messages);
-    tcase_add_test(tests, a_full_disk_is_told);
+    tcase_add_test(tests, a_full_disk_is_reported);
     suite_add_tcase(suite, tests);
     return suite;
 }

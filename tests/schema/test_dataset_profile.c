@@ -97,7 +97,7 @@ START_TEST(number_with_category) {
     near(epsilon, 0.8653000686060172);
     schema_association_clear(&both);
     ck_assert_int_eq(schema_association_start(&both, &b, &a), 0);
-    schema_association_ratio(&both, x, (const int32_t[]){0, 1, 2, 3, 4}, 5); /* each row a category: eta is 1, and says nothing */
+    schema_association_ratio(&both, x, (const int32_t[]){0, 1, 2, 3, 4}, 5); /* each row a category: eta is 1, and not informative */
     near(schema_association_eta(&both, &epsilon), 1);
     near(epsilon, 0);
     schema_association_clear(&both);

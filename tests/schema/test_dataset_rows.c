@@ -114,7 +114,7 @@ START_TEST(names_of_columns) {
     check_columns("a,a", "columns: \"a\" is named twice");
     check_columns("", "columns: there is no column \"\"");
     check_columns("a,", "columns: there is no column \"\"");
-    check_columns("\"a\"b", "columns: after the quoted name \"a\" a comma was expected");
+    check_columns("\"a\"b", "columns: expected a comma after the quoted name \"a\"");
     check_columns("b", "columns: there is no column \"b\"");
 }
 END_TEST

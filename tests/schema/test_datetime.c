@@ -86,7 +86,7 @@ START_TEST(formats) {
 }
 END_TEST
 
-/* What is written is what the C library's calendar says, and reads back. */
+/* The output equals the C library's calendar and reads back. */
 START_TEST(writing) {
     char text[SCHEMA_DATETIME_TEXT], other[64];
     for (int64_t i = 0; i < 20000; i++) {

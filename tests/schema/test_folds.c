@@ -46,7 +46,7 @@ START_TEST(folds_are_even) {
 END_TEST
 
 /* Written down once: a job goes on with the same folds in another process, or an older one. */
-START_TEST(folds_stay_what_they_were) {
+START_TEST(folds_do_not_change) {
     static const uint8_t plain[] = {3, 3, 2, 1, 3, 3, 1, 2, 1, 2, 2, 1}, by_class[] = {2, 2, 3, 1, 1, 3, 3, 3, 2, 1, 2, 1};
     int32_t classes[12];
     uint8_t fold[12], other[12];
@@ -153,7 +153,7 @@ START_TEST(each_fold_is_fitted_on_its_own_rows) {
     }
     for (int i = 0; i < 24; i++) ck_assert_int_eq(validated[i], 1);
     ck_assert(with_green == 3 && with_missing == 3); /* the fold that validates the row knows nothing of it */
-    ck_assert_double_eq_tol(r.training->preprocessing->features[0].mean, (276.0 - 11) / 23, 1e-12); /* the last fit sees all */
+    ck_assert_double_eq_tol(r.training->preprocessing->features[0].mean, (276.0 - 11) / 23, 1e-12); /* the last fit uses all rows */
     ck_assert_uint_eq(schema_training_options(r.training).seed, 9);
     json_decref(spec);
     resolved_clear(&r);
@@ -161,7 +161,7 @@ START_TEST(each_fold_is_fitted_on_its_own_rows) {
 END_TEST
 
 /* The mean target of green is that of its only row. In the fold in which that row validates nothing of its target may be known. */
-START_TEST(target_means_know_nothing_of_the_fold) {
+START_TEST(target_means_exclude_the_fold) {
     static const char job[] =
         "{\"target\":\"x\",\"features\":[\"colour\"],\"columns\":{\"colour\":{\"encode\":\"target\",\"smoothing\":0}},\"seed\":9,"
         "\"validation\":{\"folds\":4}}";
@@ -223,7 +223,7 @@ START_TEST(networks_that_need_a_width) {
 }
 END_TEST
 
-/* ---- what is said before it begins ---- */
+/* ---- warnings before it begins ---- */
 
 static void refused(const char *job, const char *said) {
     struct resolved r = resolve_text(numbers_csv, NET, job);
@@ -232,21 +232,21 @@ static void refused(const char *job, const char *said) {
     resolved_clear(&r);
 }
 
-START_TEST(what_cannot_be_folded) {
+START_TEST(unusable_folds_are_refused) {
     refused("{\"target\":\"k\",\"validation\":{\"folds\":1}}", "/validation/folds: folds must be an integer of at least 2 and at most 20, got 1");
     refused("{\"target\":\"k\",\"validation\":{\"folds\":21}}", "/validation/folds: ");
     refused("{\"target\":\"k\",\"validation\":{\"folds\":\"5\"}}", "/validation/folds: ");
     refused("{\"target\":\"k\",\"validation\":{\"folds\":2.5}}", "/validation/folds: ");
     refused("{\"target\":\"k\",\"validation\":{\"folds\":5,\"fraction\":0.2}}", "/validation/fraction: with folds every row validates once");
-    refused("{\"target\":\"k\",\"validation\":{\"folds\":5,\"time\":\"x\"}}", "/validation/time: folds go with group or alone");
-    refused("{\"target\":\"k\",\"validation\":{\"folds\":5,\"column\":\"x\"}}", "/validation/column: folds go with group or alone");
-    refused("{\"target\":\"k\",\"validation\":{\"folds\":5,\"dataset\":\"d\"}}", "/validation/dataset: folds go with group or alone");
+    refused("{\"target\":\"k\",\"validation\":{\"folds\":5,\"time\":\"x\"}}", "/validation/time: folds can only be combined with group");
+    refused("{\"target\":\"k\",\"validation\":{\"folds\":5,\"column\":\"x\"}}", "/validation/column: folds can only be combined with group");
+    refused("{\"target\":\"k\",\"validation\":{\"folds\":5,\"dataset\":\"d\"}}", "/validation/dataset: folds can only be combined with group");
     refused("{\"target\":\"k\",\"validation\":{\"folds\":5,\"group\":\"colour\"}}", "/validation/group: there are 3 groups, fewer than the 5 folds");
     refused("{\"target\":\"k\",\"validation\":{\"folds\":5,\"group\":\"color\"}}",
             "/validation/group: the dataset has no column \"color\", did you mean");
     refused("{\"target\":\"k\",\"validation\":{\"folds\":5},\"early_stopping\":{\"metric\":\"val_mae\"}}", "/early_stopping/metric: ");
     struct resolved r = resolve_text("x,k\n1,p\n2,q\n3,p\n", NET, "{\"target\":\"k\",\"validation\":{\"folds\":5}}");
-    ck_assert_str_eq(first_problem(&r), "/validation/folds: 5 folds need at least 5 rows; there are 3 to learn from");
+    ck_assert_str_eq(first_problem(&r), "/validation/folds: 5 folds need at least 5 rows; there are 3 usable rows");
     resolved_clear(&r);
 }
 END_TEST
@@ -259,9 +259,9 @@ static void warned(const char *csv, const char *job, const char *said) {
     resolved_clear(&r);
 }
 
-START_TEST(what_is_worth_a_word) {
+START_TEST(warnings_of_folds) {
     warned("x,k\n1,p\n2,q\n3,p\n4,p\n5,q\n6,p\n7,p\n", "{\"target\":\"k\",\"validation\":{\"folds\":3}}",
-           "class \"q\" of \"k\" has 2 rows, fewer than the 3 folds: some folds validate without it");
+           "class \"q\" of \"k\" has 2 rows, fewer than the 3 folds: some folds have no validation row of it");
     warned("x,k\n1,p\n2,q\n3,p\n4,r\n5,s\n6,p\n7,p\n", "{\"target\":\"k\",\"validation\":{\"folds\":3}}",
            "3 classes of \"k\" have fewer rows than the 3 folds, like \"q\" with 1");
     warned("x,g,k\n1,a,p\n2,b,q\n3,,p\n4,b,q\n5,c,p\n6,d,q\n", "{\"target\":\"k\",\"validation\":{\"folds\":3,\"group\":\"g\"}}",
@@ -269,7 +269,7 @@ START_TEST(what_is_worth_a_word) {
 }
 END_TEST
 
-/* A fit on all rows may need more than that of a fold, never less is foretold. */
+/* A fit on all rows may need more than that of a fold; the estimate is never less. */
 START_TEST(memory_is_that_of_the_largest_fit) {
     struct resolved all = resolve_text(numbers_csv, NET, "{\"target\":\"k\",\"seed\":1,\"validation\":{\"fraction\":0}}"),
                     folds = resolve_text(numbers_csv, NET, "{\"target\":\"k\",\"seed\":1,\"validation\":{\"folds\":4}}");
@@ -283,14 +283,14 @@ Suite *suite_schema_folds(void) {
     Suite *suite = suite_create("schema/folds");
     TCase *tests = tcase_create("folds");
     tcase_add_test(tests, folds_are_even);
-    tcase_add_test(tests, folds_stay_what_they_were);
+    tcase_add_test(tests, folds_do_not_change);
     tcase_add_test(tests, groups_stay_whole);
     tcase_add_test(tests, each_fold_is_fitted_on_its_own_rows);
-    tcase_add_test(tests, target_means_know_nothing_of_the_fold);
+    tcase_add_test(tests, target_means_exclude_the_fold);
     tcase_add_test(tests, several_outputs_resolve_again);
     tcase_add_test(tests, networks_that_need_a_width);
-    tcase_add_test(tests, what_cannot_be_folded);
-    tcase_add_test(tests, what_is_worth_a_word);
+    tcase_add_test(tests, unusable_folds_are_refused);
+    tcase_add_test(tests, warnings_of_folds);
     tcase_add_test(tests, memory_is_that_of_the_largest_fit);
     suite_add_tcase(suite, tests);
     return suite;

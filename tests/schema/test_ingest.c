@@ -12,20 +12,20 @@ Suite *suite_schema_ingest(void);
 
 START_TEST(warnings) {
     CSV_WARNS("a,b\n1,x\n2,y\n3,x\n", "[]");
-    CSV_WARNS("a,b\n1,\n2,NA\n", "[\"column \\\"b\\\" is empty: every value is missing; it is taken as numeric\"]");
+    CSV_WARNS("a,b\n1,\n2,NA\n", "[\"column \\\"b\\\" is empty: every value is missing; it is inferred as numeric\"]");
     CSV_WARNS("a,b,c,d\n1,7,x,true\n2,7,x,true\n",
               "[\"column \\\"b\\\" is constant\",\"column \\\"c\\\" is constant\",\"column \\\"d\\\" is constant\"]");
     CSV_WARNS("a,b\n1,x\n2,NA\n3,?\n4,x\n5,\n", "[\"column \\\"b\\\": 2 cells such as NA, NaN or ? are kept as categories, because the column holds "
                                                 "text; leave such cells empty if they are missing\"]");
-    CSV_WARNS("a\n1\n2\n3\nabc\n", "[\"column \\\"a\\\" is taken as categorical: most of its values are numbers, but not all (\\\"abc\\\")\"]");
+    CSV_WARNS("a\n1\n2\n3\nabc\n", "[\"column \\\"a\\\" is inferred as categorical: most of its values are numbers, but not all (\\\"abc\\\")\"]");
     CSV_WARNS("a,b\n\"1,5\",1\n\"2,5\",2\n",
-              "[\"column \\\"a\\\" is taken as categorical: its numbers seem to have a decimal comma (\\\"1,5\\\"); write "
+              "[\"column \\\"a\\\" is inferred as categorical: its numbers seem to have a decimal comma (\\\"1,5\\\"); write "
               "a point, or send the file again with decimal=comma\"]");
     CSV_WARNS("1,2\n3,4\n4,3\n",
-              "[\"the first line looks like data, so the columns are called c0, c1, ...; if it names them, send the file again with "
+              "[\"the first line looks like data, so the columns are named c0, c1, ...; if it is a header, send the file again with "
               "header=true\"]");
     CSV_WARNS("0,1,2\n3,4,5\n4,3,6\n",
-              "[\"the first line is all numbers, and is taken as the names of the columns; if it is data, send the file again with header=false\"]");
+              "[\"the first line is all numbers, and is used as the header; if it is data, send the file again with header=false\"]");
 }
 END_TEST
 
@@ -35,7 +35,7 @@ START_TEST(identifiers) {
     check_warnings(load_csv(text, NULL), "[]", __LINE__);
     strcat(text, "last\n");
     check_warnings(load_csv(text, NULL),
-                   "[\"column \\\"id\\\" looks like an identifier: all its 51 values are different; leave it out of the features\"]", __LINE__);
+                   "[\"column \\\"id\\\" looks like an identifier: all its 51 values are distinct; leave it out of the features\"]", __LINE__);
 }
 END_TEST
 
@@ -70,13 +70,13 @@ START_TEST(suspicions) {
     warns("id,x", counting, "[\"column \\\"id\\\" looks like an identifier: it counts up by one from row to row; leave it out of the features\"]",
           __LINE__);
     warns("c,f,m,x", temperatures,
-          "[\"columns \\\"c\\\" and \\\"f\\\" are one and the same up to scale and shift; if one is the target, the other gives it away\","
-          "\"columns \\\"c\\\" and \\\"m\\\" are one and the same up to scale and shift; if one is the target, the other gives it away\","
-          "\"columns \\\"f\\\" and \\\"m\\\" are one and the same up to scale and shift; if one is the target, the other gives it away\"]",
+          "[\"columns \\\"c\\\" and \\\"f\\\" are equal up to scale and shift; if one is the target, the other leaks it\","
+          "\"columns \\\"c\\\" and \\\"m\\\" are equal up to scale and shift; if one is the target, the other leaks it\","
+          "\"columns \\\"f\\\" and \\\"m\\\" are equal up to scale and shift; if one is the target, the other leaks it\"]",
           __LINE__);
     warns("a,b,colour,state", twins,
-          "[\"columns \\\"a\\\" and \\\"b\\\" are equal; if one is the target, the other gives it away\","
-          "\"columns \\\"colour\\\" and \\\"state\\\" go together one to one; if one is the target, the other gives it away\"]",
+          "[\"columns \\\"a\\\" and \\\"b\\\" are equal; if one is the target, the other leaks it\","
+          "\"columns \\\"colour\\\" and \\\"state\\\" correspond one to one; if one is the target, the other leaks it\"]",
           __LINE__);
     warns("a,b,colour,state", nearly, "[]", __LINE__);
     warns("d,e,x", dates, "[\"column \\\"e\\\" holds dates of the format %m/%d/%Y %H:%M; to keep the texts, send it with types=e:categorical\"]",
@@ -87,7 +87,7 @@ END_TEST
 START_TEST(imbalance) {
     char text[4000] = "x,ok\n";
     for (int i = 0; i < 100; i++) sprintf(text + strlen(text), "%d,%s\n", i * 7 % 13, i == 40 || i == 70 ? "no" : "yes");
-    check_warnings(load_csv(text, NULL), "[\"column \\\"ok\\\", should it be the target, is imbalanced: \\\"no\\\" has 2 of 100 rows\"]", __LINE__);
+    check_warnings(load_csv(text, NULL), "[\"column \\\"ok\\\", is imbalanced if it is the target: \\\"no\\\" has 2 of 100 rows\"]", __LINE__);
     memcpy(strstr(text, "yes"), "no ", 3);
     check_warnings(load_csv(text, NULL), "[]", __LINE__);
 }
@@ -123,12 +123,12 @@ START_TEST(types_in_a_query) {
     ck_assert_int_eq(0, count);
     static const struct {
         const char *text, *detail;
-    } bad[] = {{"a", "types: expected column:type,column:type, got \"a\"; a column name with a comma or colon goes in double quotes"},
-               {":numeric", "types: expected column:type,column:type, got \"\"; a column name with a comma or colon goes in double quotes"},
-               {"a:categorial", "\"categorial\" is no column type (column \"a\"), did you mean \"categorical\"? Types are numeric, categorical, "
+    } bad[] = {{"a", "types: expected column:type,column:type, got \"a\"; put a column name with a comma or colon in double quotes"},
+               {":numeric", "types: expected column:type,column:type, got \"\"; put a column name with a comma or colon in double quotes"},
+               {"a:categorial", "\"categorial\" is not a column type (column \"a\"), did you mean \"categorical\"? Types are numeric, categorical, "
                                 "boolean, datetime, text, tensor and labels"},
                {"a:numeric,a:boolean", "types names the column \"a\" twice"},
-               {"a:", "\"\" is no column type (column \"a\"). Types are numeric, categorical, boolean, datetime, text, tensor and labels"}};
+               {"a:", "\"\" is not a column type (column \"a\"). Types are numeric, categorical, boolean, datetime, text, tensor and labels"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_int_eq(-1, schema_column_types_parse(bad[i].text, &types, &count, &problems));
         ck_assert_str_eq(bad[i].detail, problems.items[0].detail);
@@ -155,7 +155,7 @@ START_TEST(types_in_json) {
     ck_assert_int_eq(-1, schema_column_types_decode(object, "/dataset/types", &types, &count, &problems));
     ck_assert_int_eq(2, problems.count);
     ck_assert_str_eq("/dataset/types/a~1b", problems.items[0].pointer);
-    ck_assert_str_eq("shape and layout belong to the type tensor", problems.items[0].detail);
+    ck_assert_str_eq("shape and layout are for the type tensor only", problems.items[0].detail);
     ck_assert_str_eq("layout is \"hwc\" (height, width, channels) or \"chw\"", problems.items[1].detail);
     schema_problems_clear(&problems);
     json_decref(object);
@@ -177,13 +177,13 @@ START_TEST(formats) {
 }
 END_TEST
 
-/* After an error only close is allowed, and everything else says so quietly. */
+/* After an error only close is allowed, and other calls fail quietly. */
 START_TEST(after_an_error) {
     struct schema_problems problems = {0};
     struct schema_ingest *ingest = NULL;
     int fd = nameless_file();
     ck_assert_int_eq(0, schema_ingest_open(schema_format_for("application/x-ndjson"), NULL, fd, &ingest, &problems));
-    char text[600] = "{\"a\":1,\"a\":2}\n"; /* the first bytes are held until they say what they are */
+    char text[600] = "{\"a\":1,\"a\":2}\n"; /* the first bytes are buffered until their type is known */
     memset(text + 14, ' ', sizeof text - 14);
     ck_assert_int_eq(-1, schema_ingest_feed(ingest, text, sizeof text, &problems));
     ck_assert_int_eq(1, problems.count);

@@ -62,16 +62,16 @@ START_TEST(damage) {
     const char *encoding = encodings[_i];
     char packed[1000];
     size_t size = pack(encoding, text, sizeof text - 1, packed, sizeof packed);
-    for (size_t cut = 1; cut < size; cut++) REFUSED(load(encoding, packed, cut, 7, 0), false, "is cut short: it ends after ");
-    REFUSED(load(encoding, text, sizeof text - 1, 7, 0), false, "as Content-Encoding says, or it is damaged");
+    for (size_t cut = 1; cut < size; cut++) REFUSED(load(encoding, packed, cut, 7, 0), false, "is truncated after ");
+    REFUSED(load(encoding, text, sizeof text - 1, 7, 0), false, "which Content-Encoding declares, or it is damaged");
     memcpy(packed + size, "tail", 4);
-    REFUSED(load(encoding, packed, size + 4, 1000, 0), false, "something follows the end of the ");
+    REFUSED(load(encoding, packed, size + 4, 1000, 0), false, "bytes after the end of the ");
     packed[size] = 0;
     REFUSED(load(encoding, packed, size + 1, 1, 0), false,
-            _i ? "something follows the end" : "what follows the end of the gzip stream is cut short, or no gzip");
+            _i ? "bytes after the end" : "bytes after the end of the gzip stream are truncated, or not gzip");
     packed[size / 2] ^= 0x55;
     struct loaded loaded = load(encoding, packed, size, 1000, 0);
-    ck_assert(_i || loaded.failed); /* zstd has a checksum only when asked for one */
+    ck_assert(_i || loaded.failed); /* zstd has a checksum only on request */
     loaded_clear(&loaded);
 }
 END_TEST
@@ -83,8 +83,8 @@ START_TEST(bombs) {
     memset(zeros, '\n', size);
     memcpy(zeros, "a\n1\n", 4);
     size_t n = pack(encoding, zeros, size, packed, 1 << 20);
-    REFUSED(load(encoding, packed, n, 1 << 16, 1 << 20), true, "the body is larger than the limit here, 1048576 bytes (setting upload_max)");
-    REFUSED(load(encoding, packed, n, 1 << 16, 0), true, "the body is more than 500 times as large as it came");
+    REFUSED(load(encoding, packed, n, 1 << 16, 1 << 20), true, "is larger than the limit, 1048576 bytes (setting upload_max)");
+    REFUSED(load(encoding, packed, n, 1 << 16, 0), true, "is more than 500 times as large as received");
     n = pack(encoding, zeros, 1000, packed, 1 << 20);
     struct loaded loaded = load(encoding, packed, n, 1 << 16, 1000); /* just within */
     ck_assert(!loaded.failed);

@@ -54,7 +54,7 @@ END_TEST
 
 START_TEST(refusals) {
     REFUSED("PAR1xx", "this is Parquet, which is not read");
-    REFUSED("\x89PNG", "this is a picture");
+    REFUSED("\x89PNG", "this is an image");
     REFUSED("{\"records\":[{\"a\":1},{a:2},{\"a\":3},{\"a", "expected a key");
     REFUSED("", "the file is empty");
     REFUSED("PK\3\4\24\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\5\0\0\0x.txt", "this is a zip archive");

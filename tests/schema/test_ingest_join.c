@@ -92,7 +92,7 @@ START_TEST(many_groups) {
 }
 END_TEST
 
-/* A row of every kind; numbers count down, so that no two columns say the same. */
+/* A row of every kind; numbers count down, so that no two columns are redundant. */
 static size_t any_row(int64_t i, char *out) {
     return (size_t)sprintf(out, "%lld,%g,%s,%s,\"%lld words in this long sentence %lld\",20%02d-01-0%d\n", (long long)(i * 7919 % 10007),
                            (double)(i % 1000) / 8,
@@ -131,7 +131,7 @@ static int64_t go_on(int fd, int64_t end, enum schema_join how, const struct loa
     return end;
 }
 
-/* The version that ends there has the rows 0..rows, and says of them what one upload of them all says. */
+/* The version that ends there has the rows 0..rows, with the statistics of one upload of all rows. */
 static void check_version(int fd, int64_t end, int64_t n, int32_t width) {
     struct bp_error error = {0};
     struct schema_dataset *data = NULL;
@@ -231,11 +231,11 @@ START_TEST(misfits) {
             "[{\"detail\":\"the rows lack the column \\\"age\\\" of the dataset; give it in every row, empty or null if missing\"},"
             "{\"detail\":\"column \\\"b\\\" is numeric in the dataset, categorical in the rows\"},"
             "{\"detail\":\"column \\\"t\\\" is tensor in the dataset, tensor in the rows of another shape\"},"
-            "{\"detail\":\"the rows have a column \\\"agee\\\", the dataset has not, did you mean \\\"age\\\"?\"}]");
+            "{\"detail\":\"the rows have a column \\\"agee\\\" that the dataset does not have, did you mean \\\"age\\\"?\"}]");
     REFUSED(SCHEMA_JOIN_COLUMNS, "{\"columns\":{\"a\":[1,2]}}", "{\"columns\":{\"b\":[1]}}",
-            "[{\"detail\":\"the column has 1 values, the dataset has 2 rows; give one value per row, null if missing\"}]");
+            "[{\"detail\":\"the column has 1 values, but the dataset has 2 rows; give one value per row, null if missing\"}]");
     REFUSED(SCHEMA_JOIN_COLUMNS, "{\"columns\":{\"a\":[1,2]}}", "{\"columns\":{\"a\":[1,2]}}",
-            "[{\"detail\":\"the dataset has a column \\\"a\\\" already; choose another name\"}]");
+            "[{\"detail\":\"the dataset already has a column \\\"a\\\"; use another name\"}]");
 }
 END_TEST
 

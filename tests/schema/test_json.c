@@ -41,9 +41,8 @@ START_TEST(columns) {
     JSON_REFUSED("{\"columns\":{}}", "[{\"pointer\":\"/columns\",\"detail\":\"the data has no columns\"}]");
     JSON_REFUSED("{\"columns\":[1]}", "[{\"pointer\":\"/columns\",\"detail\":\"expected an object of arrays, such as "
                                       "{\\\"length\\\":[39.1,40.3],\\\"island\\\":[\\\"Biscoe\\\",\\\"Dream\\\"]}\"}]");
-    JSON_REFUSED(
-        "{\"columns\":{\"a\":[1],\"a\":[2]}}",
-        "[{\"pointer\":\"/columns\",\"value\":\"a\",\"detail\":\"column 2 \\\"a\\\" has the name of an earlier column; names must be distinct\"}]");
+    JSON_REFUSED("{\"columns\":{\"a\":[1],\"a\":[2]}}", "[{\"pointer\":\"/columns\",\"value\":\"a\",\"detail\":\"column 2 \\\"a\\\" repeats the name "
+                                                        "of an earlier column; names must be distinct\"}]");
 }
 END_TEST
 
@@ -57,29 +56,30 @@ START_TEST(x_and_y) {
     JSON_ROWS("{\"x\":[[[[1,2],[3,4]],[[5,6],[7,8]],[[9,10],[11,12]]]],\"y\":[1],\"types\":{\"x\":{\"type\":\"tensor\",\"layout\":\"chw\"}}}",
               "{\"x\":[[[1,5,9],[2,6,10]],[[3,7,11],[4,8,12]]],\"y\":1}");
     JSON_ROWS("{\"x\":[[null,1],[2,null]],\"y\":[1,2]}", "{\"x0\":null,\"x1\":1,\"y\":1}\n{\"x0\":2,\"x1\":null,\"y\":2}");
-    JSON_REFUSED("{\"x\":[[1,2],[3],4,[5,6]],\"y\":[1,2,3,[4]]}",
-                 "[{\"pointer\":\"/x/1\",\"value\":\"[3]\",\"detail\":\"the row has 1 values, the first has 2\"},"
-                 "{\"pointer\":\"/x/2\",\"value\":\"4\",\"detail\":\"expected a row of 2 values, like the first\"},"
-                 "{\"pointer\":\"/y/0\",\"column\":\"y\",\"value\":\"1\",\"detail\":\"expected an array of numbers; the column was taken as tensor "
-                 "from the first 4 rows. Correct the value, leave it empty if it is missing, or send the data again with "
-                 "\\\"types\\\":{\\\"y\\\":\\\"categorical\\\"}\"},"
-                 "{\"pointer\":\"/y/1\",\"column\":\"y\",\"value\":\"2\",\"detail\":\"expected an array of numbers; the column was taken as tensor "
-                 "from the first 4 rows. Correct the value, leave it empty if it is missing, or send the data again with "
-                 "\\\"types\\\":{\\\"y\\\":\\\"categorical\\\"}\"},"
-                 "{\"pointer\":\"/y/2\",\"column\":\"y\",\"value\":\"3\",\"detail\":\"expected an array of numbers; the column was taken as tensor "
-                 "from the first 4 rows. Correct the value, leave it empty if it is missing, or send the data again with "
-                 "\\\"types\\\":{\\\"y\\\":\\\"categorical\\\"}\"}]");
-    JSON_REFUSED("{\"x\":[1,2,3],\"y\":[1,2]}", "[{\"pointer\":\"/y\",\"detail\":\"y has 2 rows, x has 3; they belong together row by row\"}]");
+    JSON_REFUSED(
+        "{\"x\":[[1,2],[3],4,[5,6]],\"y\":[1,2,3,[4]]}",
+        "[{\"pointer\":\"/x/1\",\"value\":\"[3]\",\"detail\":\"the row has 1 values, the first has 2\"},"
+        "{\"pointer\":\"/x/2\",\"value\":\"4\",\"detail\":\"expected a row of 2 values, like the first\"},"
+        "{\"pointer\":\"/y/0\",\"column\":\"y\",\"value\":\"1\",\"detail\":\"expected an array of numbers; the column was inferred as tensor "
+        "from the first 4 rows. Correct the value, leave it empty if it is missing, or send the data again with "
+        "\\\"types\\\":{\\\"y\\\":\\\"categorical\\\"}\"},"
+        "{\"pointer\":\"/y/1\",\"column\":\"y\",\"value\":\"2\",\"detail\":\"expected an array of numbers; the column was inferred as tensor "
+        "from the first 4 rows. Correct the value, leave it empty if it is missing, or send the data again with "
+        "\\\"types\\\":{\\\"y\\\":\\\"categorical\\\"}\"},"
+        "{\"pointer\":\"/y/2\",\"column\":\"y\",\"value\":\"3\",\"detail\":\"expected an array of numbers; the column was inferred as tensor "
+        "from the first 4 rows. Correct the value, leave it empty if it is missing, or send the data again with "
+        "\\\"types\\\":{\\\"y\\\":\\\"categorical\\\"}\"}]");
+    JSON_REFUSED("{\"x\":[1,2,3],\"y\":[1,2]}", "[{\"pointer\":\"/y\",\"detail\":\"y has 2 rows, x has 3; they must have the same rows\"}]");
     JSON_REFUSED("{\"x\":[1]}",
-                 "[{\"pointer\":\"/y\",\"detail\":\"x and y belong together; y is missing (to send rows without y, use records or columns)\"}]");
+                 "[{\"pointer\":\"/y\",\"detail\":\"x and y are both required; y is missing (to send rows without y, use records or columns)\"}]");
     JSON_REFUSED("{\"x\":[],\"y\":[]}", "[{\"pointer\":\"/x\",\"detail\":\"the data has no rows; at least one is needed\"}]");
     JSON_REFUSED("{\"x\":[[]],\"y\":[1]}", "[{\"pointer\":\"/x\",\"detail\":\"the first row is empty\"}]");
     JSON_REFUSED(
         "{\"x\":[1],\"y\":[[[1]]]}",
-        "[{\"pointer\":\"/y\",\"detail\":\"expected a list of values or of rows; for deeper arrays say \\\"types\\\":{\\\"y\\\":\\\"tensor\\\"}\"}]");
+        "[{\"pointer\":\"/y\",\"detail\":\"expected a list of values or of rows; for deeper arrays use \\\"types\\\":{\\\"y\\\":\\\"tensor\\\"}\"}]");
     JSON_REFUSED("{\"x\":[[1,\"a\"],[2,{}]],\"y\":[1,2]}",
                  "[{\"pointer\":\"/x/1/1\",\"column\":\"x1\",\"value\":\"{}\",\"detail\":\"expected a number, a text, true, false, null, an array "
-                 "of numbers or a list of texts, got an object; make its members columns of their own\"}]");
+                 "of numbers or a list of texts, got an object; make each member a column\"}]");
 }
 END_TEST
 
@@ -114,7 +114,7 @@ START_TEST(tensors) {
         "as given in types\"}]");
     JSON_REFUSED("{\"records\":[{\"t\":[1,2]},{\"t\":[1,true]}]}",
                  "[{\"pointer\":\"/records/1/t\",\"column\":\"t\",\"value\":\"[1,true]\",\"detail\":\"expected an array of numbers of shape (2), but "
-                 "it holds something that is not a number\"}]");
+                 "it contains a value that is not a number\"}]");
     JSON_REFUSED("{\"records\":[{\"t\":[[1],[2,3]]}]}",
                  "[{\"pointer\":\"/records/0/t\",\"column\":\"t\",\"value\":\"[[1],[2,3]]\",\"detail\":\"expected an array of numbers of shape (1), "
                  "but its rows differ in length\"}]");
@@ -146,7 +146,7 @@ START_TEST(record_errors) {
                  "[{\"pointer\":\"/records/1/a\",\"column\":\"a\",\"detail\":\"the key appears twice in this record\"}]");
     JSON_REFUSED("{\"records\":[{\"a/b~c\":1},{\"a/b~c\":{\"d\":1}}]}",
                  "[{\"pointer\":\"/records/1/a~1b~0c\",\"column\":\"a/b~c\",\"value\":\"{\\\"d\\\":1}\",\"detail\":\"expected a number, a text, "
-                 "true, false, null, an array of numbers or a list of texts, got an object; make its members columns of their own\"}]");
+                 "true, false, null, an array of numbers or a list of texts, got an object; make each member a column\"}]");
     JSON_REFUSED(
         "{\"records\":[{\"a\":1},{\"a\":\"x\"}],\"types\":{\"a\":\"numeric\"}}",
         "[{\"pointer\":\"/records/1/a\",\"column\":\"a\",\"value\":\"x\",\"detail\":\"expected a number; the column was given the type numeric. "
@@ -156,7 +156,7 @@ END_TEST
 
 START_TEST(top_errors) {
     JSON_REFUSED("[1]", "[{\"pointer\":\"\",\"detail\":\"expected an object with records, columns, or x and y\"}]");
-    JSON_REFUSED("{}", "[{\"pointer\":\"\",\"detail\":\"the rows are missing: give records (objects), columns (arrays by name), or x and y\"}]");
+    JSON_REFUSED("{}", "[{\"pointer\":\"\",\"detail\":\"no rows: give records (objects), columns (arrays by name), or x and y\"}]");
     JSON_REFUSED("{\"records\":[{\"a\":1}],\"x\":[1]}", "[{\"pointer\":\"\",\"detail\":\"give only one of records, columns, or x and y\"}]");
     JSON_REFUSED("{\"name\":7,\"recods\":[],\"zebra\":1}",
                  "[{\"pointer\":\"/recods\",\"detail\":\"unknown field \\\"recods\\\", did you mean \\\"records\\\"? A dataset has name, types, and "
@@ -167,17 +167,17 @@ START_TEST(top_errors) {
     JSON_REFUSED(
         "{\"records\":[{\"a\":1}],\"types\":{\"a\":\"numerical\",\"b\":7,\"c\":{\"type\":\"tensor\",\"shap\":[1]},\"d\":{\"type\":\"tensor\","
         "\"shape\":[2,0]}}}",
-        "[{\"pointer\":\"/types/a\",\"detail\":\"\\\"numerical\\\" is no column type (column \\\"a\\\"), did you mean \\\"numeric\\\"? Types are "
+        "[{\"pointer\":\"/types/a\",\"detail\":\"\\\"numerical\\\" is not a column type (column \\\"a\\\"), did you mean \\\"numeric\\\"? Types are "
         "numeric, categorical, boolean, datetime, text, tensor and labels\"},"
         "{\"pointer\":\"/types/b\",\"detail\":\"expected a type: \\\"numeric\\\", \\\"categorical\\\", \\\"boolean\\\", \\\"datetime\\\", "
         "\\\"text\\\", \\\"labels\\\", \\\"tensor\\\" or "
         "{\\\"type\\\":\\\"tensor\\\",\\\"shape\\\":[28,28,1]}\"},"
         "{\"pointer\":\"/types/c/shap\",\"detail\":\"unknown field \\\"shap\\\", did you mean \\\"shape\\\"? A type has type, shape, layout and "
         "format\"},"
-        "{\"pointer\":\"/types/d/shape\",\"detail\":\"expected whole numbers from 1 on, with a product of at most 268435455\"}]");
-    JSON_REFUSED(
-        "{\"records\":[{\"age\":1}],\"types\":{\"agee\":\"numeric\"}}",
-        "[{\"pointer\":\"/types/agee\",\"detail\":\"types names a column \\\"agee\\\", which the data does not have, did you mean \\\"age\\\"?\"}]");
+        "{\"pointer\":\"/types/d/shape\",\"detail\":\"expected positive integers with a product of at most 268435455\"}]");
+    JSON_REFUSED("{\"records\":[{\"age\":1}],\"types\":{\"agee\":\"numeric\"}}",
+                 "[{\"pointer\":\"/types/agee\",\"detail\":\"types names a column \\\"agee\\\", which the data does not contain, did you mean "
+                 "\\\"age\\\"?\"}]");
 }
 END_TEST
 
@@ -201,22 +201,22 @@ START_TEST(syntax_errors) {
         {"{\"records\":[{\"a\":1},]}", "not valid JSON at line 1, column 21: expected a value", 1},
         {"{\"records\":[{\"a\":NaN}]}",
          "not valid JSON at line 1, column 18: expected a value; NaN and Infinity are not JSON, write null for a missing value", 1},
-        {"{\"records\":[{\"a\":-Infinity}]}", "not valid JSON at line 1, column 18: a number that is not written as JSON", 1},
-        {"{\"records\":[{\"a\":01}]}", "not valid JSON at line 1, column 18: a number that is not written as JSON", 1},
-        {"{\"records\":[{\"a\":1.}]}", "not valid JSON at line 1, column 18: a number that is not written as JSON", 1},
+        {"{\"records\":[{\"a\":-Infinity}]}", "not valid JSON at line 1, column 18: invalid JSON number", 1},
+        {"{\"records\":[{\"a\":01}]}", "not valid JSON at line 1, column 18: invalid JSON number", 1},
+        {"{\"records\":[{\"a\":1.}]}", "not valid JSON at line 1, column 18: invalid JSON number", 1},
         {"{\"records\":[{\"a\":1e400}]}", "not valid JSON at line 1, column 18: a number too large for double", 1},
         {"{\"records\":[{\"a\":'x'}]}", "not valid JSON at line 1, column 18: expected a value; strings are in double quotes", 1},
         {"{\"records\":[{\"a\":\"x\ny\"}]}", "not valid JSON at line 1, column 20: a control character in a string; write it as an escape", 1},
         {"{\"records\":[{\"\xC3\xA9\":\"\xC3\"}]}", "not valid JSON at line 1, column 19: a byte that is not valid UTF-8", 1},
         {"{\"records\":[{\"a\":\"\\u0000\"}]}", "not valid JSON at line 1, column 19: \\u0000 is not allowed", 1},
-        {"{\"records\":[{\"a\":\"\\ud800x\"}]}", "not valid JSON at line 1, column 19: half a surrogate pair", 1},
-        {"{\"records\":[{\"a\":\"\\udc00\"}]}", "not valid JSON at line 1, column 19: half a surrogate pair", 1},
+        {"{\"records\":[{\"a\":\"\\ud800x\"}]}", "not valid JSON at line 1, column 19: incomplete surrogate pair", 1},
+        {"{\"records\":[{\"a\":\"\\udc00\"}]}", "not valid JSON at line 1, column 19: incomplete surrogate pair", 1},
         {"{\"records\":[{\"a\":\"\\x\"}]}",
          "not valid JSON at line 1, column 19: unknown escape in a string; allowed are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u", 1},
         {"{\"records\":[{\"a\":1}]", "not valid JSON at line 1, column 21: the text ends inside an object", 1},
         {"{\"records\":[{\"a\":1}", "not valid JSON at line 1, column 20: the text ends inside an array", 1},
-        {"{\"records\":[{\"a\":\"x", "not valid JSON at line 1, column 18: a string that is opened here is not closed", 1},
-        {"{\"records\":[{\"a\":1}]}\n}", "not valid JSON at line 2, column 1: something follows the end of the JSON value", 2},
+        {"{\"records\":[{\"a\":\"x", "not valid JSON at line 1, column 18: this string is not closed", 1},
+        {"{\"records\":[{\"a\":1}]}\n}", "not valid JSON at line 2, column 1: bytes follow the end of the JSON value", 2},
         {"{\"records\":[{\"a\" 1}]}", "not valid JSON at line 1, column 18: expected ':' after a key", 1},
         {"{\"records\":[{\"a\":tru}]}", "not valid JSON at line 1, column 18: expected a value", 1},
     };
@@ -306,9 +306,8 @@ START_TEST(late_keys) {
     char pointer[64];
     snprintf(pointer, sizeof pointer, "/records/%d", rows);
     ck_assert_str_eq(pointer, loaded.problems.items[0].pointer);
-    ck_assert_str_eq(
-        "the key \"new\" appears here for the first time, after the first megabyte of rows; give it in the first record too (null if missing)",
-        loaded.problems.items[0].detail);
+    ck_assert_str_eq("the key \"new\" first appears after the first megabyte of rows; give it in the first record too (null if missing)",
+                     loaded.problems.items[0].detail);
     snprintf(pointer, sizeof pointer, "/records/%d/a", rows + 1);
     ck_assert_str_eq(pointer, loaded.problems.items[1].pointer);
     loaded_clear(&loaded);

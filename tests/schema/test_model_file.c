@@ -31,7 +31,7 @@ static char *model_bytes(const struct schema_training *training, bp_real *weight
     return bytes;
 }
 
-START_TEST(a_model_comes_back) {
+START_TEST(a_model_is_restored) {
     struct resolved r = colours();
     struct bp_error error = {0};
     size_t size;
@@ -134,7 +134,7 @@ static int64_t at_end(const struct resolved *r, const char *checkpoint, size_t s
     return state.updates;
 }
 
-START_TEST(statistics_and_frozen_layers_come_back) {
+START_TEST(statistics_and_frozen_layers_are_restored) {
     struct resolved r =
         resolve_text(colours_csv,
                      "{\"layers\":[{\"type\":\"dense\",\"units\":5,\"trainable\":false},\"batch_norm\",{\"type\":\"dense\",\"units\":3,"
@@ -168,7 +168,7 @@ START_TEST(statistics_and_frozen_layers_come_back) {
 }
 END_TEST
 
-START_TEST(a_checkpoint_comes_back) {
+START_TEST(a_checkpoint_is_restored) {
     bp_real weights[16] = {1, 2, 3}, best[16] = {4, 5}, slot[16] = {6}, slot_2[16] = {7};
     double accumulators[3] = {0.1, 1e300, -0.0};
     struct bp_trainer_state state = {.epoch = 3,
@@ -222,11 +222,11 @@ END_TEST
 Suite *suite_schema_model_file(void) {
     Suite *suite = suite_create("schema/model_file");
     TCase *tests = tcase_create("model_file");
-    tcase_add_test(tests, a_model_comes_back);
+    tcase_add_test(tests, a_model_is_restored);
     tcase_add_test(tests, a_cut_model_is_refused);
     tcase_add_test(tests, hostile_headers_are_refused);
-    tcase_add_test(tests, statistics_and_frozen_layers_come_back);
-    tcase_add_test(tests, a_checkpoint_comes_back);
+    tcase_add_test(tests, statistics_and_frozen_layers_are_restored);
+    tcase_add_test(tests, a_checkpoint_is_restored);
     suite_add_tcase(suite, tests);
     return suite;
 }

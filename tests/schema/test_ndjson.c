@@ -22,15 +22,15 @@ START_TEST(rows) {
 END_TEST
 
 START_TEST(errors) {
-    REFUSED("", "[{\"detail\":\"the data has no rows; expected one JSON object a line, such as "
+    REFUSED("", "[{\"detail\":\"the data has no rows; expected one JSON object per line, such as "
                 "{\\\"length\\\":39.1,\\\"island\\\":\\\"Biscoe\\\"}\"}]");
     REFUSED(
         "\n{\"a\":1}\n{\"a\":1,}\n{\"a\":NaN}\n{\"a\":2} {\"a\":3}\n[1]\n{\"a\":1\n",
         "[{\"line\":3,\"value\":\"}\",\"detail\":\"not valid JSON at column 8: expected a key in double quotes\"},"
         "{\"line\":4,\"value\":\"NaN}\",\"detail\":\"not valid JSON at column 6: expected a value; NaN and Infinity are not JSON, write null for a "
         "missing value\"},"
-        "{\"line\":5,\"value\":\"{\\\"a\\\":3}\",\"detail\":\"not valid JSON at column 9: something follows the object; each is on a line of "
-        "its own (curl -d removes line ends, --data-binary keeps them)\"},"
+        "{\"line\":5,\"value\":\"{\\\"a\\\":3}\",\"detail\":\"not valid JSON at column 9: bytes follow the object; put each object on its own line "
+        "(curl -d removes line ends, --data-binary keeps them)\"},"
         "{\"line\":6,\"value\":\"[1]\",\"detail\":\"expected an object, such as {\\\"length\\\":39.1,\\\"island\\\":\\\"Biscoe\\\"}\"},"
         "{\"line\":7,\"detail\":\"not valid JSON at column 7: the text ends inside an object\"}]");
     REFUSED("{\"a\":[1,2]}\n\n{\"a\":[1]}\n", "[{\"line\":3,\"column\":\"a\",\"value\":\"[1]\",\"detail\":\"the array has shape (1), expected (2) as "
@@ -45,7 +45,7 @@ START_TEST(errors) {
 }
 END_TEST
 
-/* The first twenty are told, all are counted. */
+/* The first twenty are reported, all are counted. */
 START_TEST(many_errors) {
     char text[2000] = "{\"a\":1}\n";
     for (int i = 0; i < 45; i++) strcat(text, "oops\n");
@@ -66,7 +66,7 @@ START_TEST(long_line) {
     struct loaded loaded = load_pieces("application/x-ndjson", text, size, 1 << 16, NULL);
     ck_assert(loaded.failed);
     ck_assert_int_eq(2, (int)loaded.problems.items[0].line);
-    ck_assert_str_eq("the line is longer than 16 MiB, the limit; is there one object a line?", loaded.problems.items[0].detail);
+    ck_assert_str_eq("the line is longer than 16 MiB, the limit; expected one JSON object per line", loaded.problems.items[0].detail);
     loaded_clear(&loaded);
     free(text);
 }

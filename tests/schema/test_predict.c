@@ -1,4 +1,4 @@
-/* test_predict.c - predict bodies: the one-pass reader and the patient one agree, values and labels are right, problems stand at their place. */
+/* test_predict.c - predict bodies: the fast and the complete reader agree, values and labels are right, problems have their place. */
 #include "schema/predict/predictor.h"
 #include "tests/memory_file.h"
 #include "tests/schema/training_support.h"
@@ -127,8 +127,8 @@ END_TEST
 START_TEST(warnings_in_words) {
     struct rig rig = colours_rig();
     char *a = ask(&rig, "{\"instances\":[{\"colour\":\"mauve\",\"y\":3},{\"x\":2,\"colour\":\"red\"}]}");
-    ck_assert_ptr_nonnull(strstr(a, "column \\\"x\\\": 1 of 2 values are missing"));
-    ck_assert_ptr_nonnull(strstr(a, "(the first: \\\"mauve\\\") and went to the unseen bucket"));
+    ck_assert_ptr_nonnull(strstr(a, "column \\\"x\\\": 1 of 2 values missing"));
+    ck_assert_ptr_nonnull(strstr(a, "(the first: \\\"mauve\\\"): they are treated as an unknown category"));
     ck_assert_ptr_nonnull(strstr(a, "column \\\"y\\\" is not a feature of this model and was ignored"));
     free(a);
     close_rig(&rig);
@@ -143,9 +143,9 @@ static void said(struct rig *rig, const char *body, const char *expected) {
 
 START_TEST(problems_at_their_place) {
     struct rig rig = colours_rig();
-    said(&rig, "{\"instances\":[[1,\"red\"],[\"2x\",\"red\"]]}", "!/instances/1/0: column \"x\" wants a number, got the string \"2x\"");
-    said(&rig, "{\"instances\":[{\"x\":[1]}]}", "!/instances/0/x: column \"x\" wants a number, got an array of 1");
-    said(&rig, "{\"instances\":[{\"x\":1,\"colour\":{}}]}", "!/instances/0/colour: column \"colour\" wants a text, got an object");
+    said(&rig, "{\"instances\":[[1,\"red\"],[\"2x\",\"red\"]]}", "!/instances/1/0: column \"x\" expects a number, got the string \"2x\"");
+    said(&rig, "{\"instances\":[{\"x\":[1]}]}", "!/instances/0/x: column \"x\" expects a number, got an array of 1");
+    said(&rig, "{\"instances\":[{\"x\":1,\"colour\":{}}]}", "!/instances/0/colour: column \"colour\" expects a text, got an object");
     said(&rig, "{\"instances\":[[1]]}", "!/instances/0: this instance has 1 values, the model has 2 features");
     said(&rig, "{\"instances\":[5]}", "!/instances/0: an instance must be an object by column name or an array");
     said(&rig, "{\"instances\":[]}", "!/instances: instances must be a list with at least one instance");
@@ -180,14 +180,14 @@ START_TEST(values_in_their_own_unit) {
     struct rig rig = open_rig(resolve_text("a,y\n0,100\n0,300\n0,100\n0,300\n", "{\"layers\":[]}",
                                            "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
     memset(rig.model->weights, 0, rig.model->training->network->weights_count * sizeof(bp_real));
-    char *text = ask(&rig, "{\"instances\":[[0]]}"); /* a network that says 0 says the mean */
+    char *text = ask(&rig, "{\"instances\":[[0]]}"); /* a network that outputs 0 predicts the mean */
     ck_assert_str_eq(text, "\"predictions\":[{\"value\":200}],\"warnings\":[]");
     free(text);
     close_rig(&rig);
 }
 END_TEST
 
-/* A network that says 0 says the mean, and the mean has ten digits. */
+/* A network that outputs 0 predicts the mean, and the mean has ten digits. */
 START_TEST(all_digits_of_a_value) {
     struct rig rig = open_rig(resolve_text("a,y\n0,1577134857\n1,1577134858\n2,1577134859\n3,1577134858\n", "{\"layers\":[]}",
                                            "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
@@ -212,10 +212,10 @@ START_TEST(values_that_cannot_be_used) {
                                            "{\"layers\":[{\"type\":\"embedding\",\"input_dim\":3,\"output_dim\":2},\"flatten\"]}",
                                            "{\"target\":\"y\",\"validation\":{\"fraction\":0}}"));
     ck_assert(both(&rig, "{\"instances\":[[2],{\"k\":0}]}"));
-    said(&rig, "{\"instances\":[[2],[3]]}", "!/instances/1/0: column \"k\" holds 3, but an embedding reads it and takes whole numbers from 0 to 2\n");
+    said(&rig, "{\"instances\":[[2],[3]]}", "!/instances/1/0: column \"k\" holds 3, but an embedding reads it and accepts integers from 0 to 2\n");
     said(&rig, "{\"instances\":[{\"k\":0.5}]}", "!/instances/0/k: column \"k\" holds 0.5, but an embedding");
     said(&rig, "{\"inputs\":{\"k\":[0,-1]}}", "!/inputs/k/1: column \"k\" holds -1, but an embedding");
-    said(&rig, "{\"instances\":[{\"k\":null}]}", "column \\\"k\\\": 1 of 1 values are missing and were taken as the index 0");
+    said(&rig, "{\"instances\":[{\"k\":null}]}", "column \\\"k\\\": 1 of 1 values missing: the index 0 is used");
     close_rig(&rig);
     rig = open_rig(
         resolve_text("a,b,y\n0,1,1\n1,2,3\n", "{\"layers\":[]}", "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
@@ -226,7 +226,7 @@ START_TEST(values_that_cannot_be_used) {
 }
 END_TEST
 
-/* A wild value is answered, with a warning that names column, value and range; what is merely a bit outside is not. */
+/* An extreme value gets a prediction with a warning that names column, value and range; a value slightly outside gets no warning. */
 START_TEST(values_far_outside) {
     struct rig rig = open_rig(resolve_text("a,k,w,y\n0,7,2024-01-01,1\n10,7,2024-01-11,3\n5,7,2024-01-06,2\n", "{\"layers\":[]}",
                                            "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
@@ -241,15 +241,14 @@ START_TEST(values_far_outside) {
 }
 END_TEST
 
-/* What is missing of a tensor is told, unless it is the padding of a shorter sequence. */
+/* Missing values of a tensor are reported, unless they are the padding of a shorter sequence. */
 START_TEST(holes_in_tensors) {
     struct rig rig =
         open_rig(resolve_json("{\"types\":{\"s\":{\"type\":\"tensor\",\"shape\":[3,2]}},\"records\":[{\"s\":[[1,2],[3,4]],\"y\":1},"
                               "{\"s\":[[1,2],[3,4],[5,6]],\"y\":2}]}",
                               "{\"layers\":[\"flatten\"]}", "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
     said(&rig, "{\"instances\":[[[1,2]],[[1,2],[null,null],[null,null]]]}", "\"warnings\":[]");
-    said(&rig, "{\"instances\":[[[1,2]],[[1,null],[3,4]]]}",
-         "column \\\"s\\\": 1 of 2 tensors lack some of their numbers, which are missing and were taken as average");
+    said(&rig, "{\"instances\":[[[1,2]],[[1,null],[3,4]]]}", "column \\\"s\\\": 1 of 2 tensors have missing numbers: the mean is used");
     close_rig(&rig);
 }
 END_TEST
@@ -285,7 +284,7 @@ START_TEST(tensors_nested_or_flat) {
     free(a);
     free(b);
     free(c);
-    said(&rig, "{\"instances\":[[[0,1],[2]]]}", "!/instances/0: column \"x\" wants 4 numbers of the shape (2, 2)");
+    said(&rig, "{\"instances\":[[[0,1],[2]]]}", "!/instances/0: column \"x\" expects 4 numbers of the shape (2, 2)");
     said(&rig, "{\"instances\":[[[0,1,2,3]]]}", "in another nesting");
     close_rig(&rig);
 }

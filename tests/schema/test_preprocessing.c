@@ -139,7 +139,7 @@ START_TEST(a_constant_column_is_harmless) {
 }
 END_TEST
 
-/* ---- large, tiny, wild ----------------------------------------------------------------------------------------------------- */
+/* ---- large, tiny, extreme ----------------------------------------------------------------------------------------------------- */
 
 /* The first feature of a job on that CSV; the caller clears. */
 static const struct schema_feature *first_feature(struct resolved *r, const char *csv, const char *job) {
@@ -174,8 +174,8 @@ END_TEST
 
 START_TEST(ranges_that_no_double_holds) {
     struct resolved r = resolve_text("x,y\n-1.5e308,1\n1.5e308,2\n", "{\"layers\":[]}", REGRESSION "}");
-    ck_assert_str_eq(first_problem(&r), "/features: column \"x\" ranges from -1.5e+308 to 1.5e+308 in the training rows, which is wider than double "
-                                        "precision holds; divide its numbers, or leave it out");
+    ck_assert_str_eq(first_problem(&r), "/features: column \"x\" ranges from -1.5e+308 to 1.5e+308 in the training rows, which exceeds the range of "
+                                        "double precision; divide its numbers, or leave it out");
     resolved_clear(&r);
     r = resolve_text("x,y\n1,-1.5e308\n2,1.5e308\n", "{\"layers\":[]}", REGRESSION "}");
     ck_assert_ptr_nonnull(strstr(first_problem(&r), "/target: column \"y\" ranges from -1.5e+308 to 1.5e+308"));
@@ -234,7 +234,7 @@ static void transform_json(struct resolved *r, const float *tensor, float *out) 
     schema_transform(r->training->preprocessing, &(struct schema_feature_value){.kind = SCHEMA_VALUE_TENSOR, .tensor = tensor}, at);
 }
 
-/* Channels of sizes 1 and 1000, each by itself; a vector by its elements; one scale for all when that is asked; what was constant stays so. */
+/* Channels of sizes 1 and 1000, each by itself; a vector by its elements; one scale for all on request; constants stay constant. */
 START_TEST(tensors_by_channel) {
     static const char sequences[] = "{\"records\":[{\"t\":[[1,1000],[3,3000]],\"y\":1},{\"t\":[[3,1000],[1,3000]],\"y\":2}]}",
                       vectors[] = "{\"records\":[{\"t\":[1,1000,5],\"y\":1},{\"t\":[3,3000,5],\"y\":2}]}", flat[] = "{\"layers\":[\"flatten\"]}";
@@ -259,7 +259,7 @@ START_TEST(tensors_by_channel) {
     ck_assert_str_eq(first_problem(&r), "/columns/x/scale: scale \"global\" is for tensors, but column \"x\" is numeric");
     resolved_clear(&r);
     r = resolve_text("x,y\n1,1\n2,2\n", "{\"layers\":[]}", REGRESSION ",\"columns\":{\"x\":{\"clip\":0.5}}}");
-    ck_assert_str_eq(first_problem(&r), "/columns/x/clip: clip is a number of deviations from 1 to 1e6, or 0 for none, got 0.5");
+    ck_assert_str_eq(first_problem(&r), "/columns/x/clip: clip must be a number of deviations from 1 to 1e6, or 0 for none, got 0.5");
     resolved_clear(&r);
     r = resolve_text("x,y\n1,1\n2,2\n", "{\"layers\":[]}", REGRESSION ",\"columns\":{\"x\":{\"clip\":3,\"scale\":\"none\"}}}");
     ck_assert_ptr_nonnull(strstr(first_problem(&r), "/columns/x/clip: clip is for numbers and tensors that are standardised"));
@@ -272,7 +272,7 @@ END_TEST
 #define MASKED "{\"layers\":[{\"type\":\"masking\"},{\"type\":\"gru\",\"units\":2,\"return_sequences\":true},{\"type\":\"dense\",\"units\":1}]}"
 
 /* Zeros that pad are padding, whatever the scaling: they enter no mean, of the target neither, and a step at the mean is no padding. */
-START_TEST(padding_is_what_was_given) {
+START_TEST(padding_is_by_raw_values) {
     struct resolved r =
         resolve_json("{\"records\":[{\"s\":[[1],[3],[0],[0]],\"y\":[[10],[20],[0],[0]]},{\"s\":[[2],[2],[2],[0]],\"y\":[[30],[40],[50],[0]]}]}",
                      MASKED, REGRESSION "}");
@@ -298,7 +298,7 @@ START_TEST(padding_is_what_was_given) {
 }
 END_TEST
 
-/* Whatever comes in the place of what was constant, the network sees what it was trained on. */
+/* Whatever value replaces a constant, the network gets the value it was trained on. */
 START_TEST(constants_have_no_influence) {
     struct resolved r = resolve_text("x,c,b,y\n5,red,true,1\n5,red,true,2\n5,red,true,3\n", "{\"layers\":[]}", REGRESSION "}");
     const struct schema_preprocessing *p = r.training->preprocessing;
@@ -371,7 +371,7 @@ Suite *suite_schema_preprocessing(void) {
     tcase_add_test(tests, a_smooth_clip);
     tcase_add_test(tests, typing_errors_do_not_enter_the_scale);
     tcase_add_test(tests, tensors_by_channel);
-    tcase_add_test(tests, padding_is_what_was_given);
+    tcase_add_test(tests, padding_is_by_raw_values);
     tcase_add_test(tests, constants_have_no_influence);
     tcase_add_test(tests, older_documents_transform_as_they_did);
     tcase_add_test(tests, damaged_documents_are_refused);

@@ -1,4 +1,4 @@
-/* test_refusals.c - what a job asks for takes effect, is refused when it is submitted, or is warned of. */
+/* test_refusals.c - every option of a job takes effect, is refused at submission, or causes a warning. */
 #include "tests/schema/training_support.h"
 
 #include <check.h>
@@ -52,14 +52,14 @@ START_TEST(outputs_that_learn_nothing) {
     taken(two, "{\"target\":{\"p\":\"y\",\"q\":\"a\"},\"task\":\"regression\"}");
     refused("{\"layers\":[{\"type\":\"dense\",\"units\":4}]}",
             "{\"target\":{\"y\":\"a\",\"m\":[\"b\",\"y\"]},\"task\":\"regression\",\"features\":[\"c\"]}",
-            "/target/m/1: two targets would both be called \"y\" in predictions");
+            "/target/m/1: two targets would both be named \"y\" in predictions");
 }
 END_TEST
 
 START_TEST(inputs_that_contradict_the_data) {
     taken("{\"layers\":[],\"inputs\":{\"features\":{\"shape\":[2]}}}", "{\"target\":\"y\",\"features\":[\"a\",\"b\"]}");
     refused("{\"layers\":[],\"inputs\":{\"features\":{\"shape\":[2]}}}", "{\"target\":\"y\",\"features\":[\"a\",\"c\"]}",
-            "/model/inputs/features: the definition says that the input \"features\" has the shape (2), but the features of this job give (4)");
+            "/model/inputs/features: the definition gives the input \"features\" the shape (2), but the features of this job give (4)");
     refused("{\"layers\":[],\"inputs\":{\"feature\":{\"shape\":[2]}}}", "{\"target\":\"y\",\"features\":[\"a\",\"b\"]}",
             "/model/inputs/feature: the features of this job give no input \"feature\", did you mean \"features\"?; there is \"features\" (2)");
 }
@@ -75,16 +75,16 @@ START_TEST(integers_that_hardly_repeat_are_numbers) {
         snprintf(most + strlen(most), 20, "%d,%d\n", i, i == 20 ? 1 : i);
         snprintf(half + strlen(half), 20, "%d,%d\n", i, i % 10);
     }
-    warned_data(all, LINEAR, "{\"target\":\"y\"}", "20 different integers in 20 rows, too many to be classes, and is predicted as a number");
-    warned_data(most, LINEAR, "{\"target\":\"y\"}", "19 different integers in 20 rows, too many to be classes");
-    warned_data(half, LINEAR, "{\"target\":\"y\"}", "has 10 different integers and is taken as classes");
-    warned_data("a,y\n1,0\n2,1\n3,1\n", LINEAR, "{\"target\":\"y\"}", "has 2 different integers and is taken as classes");
+    warned_data(all, LINEAR, "{\"target\":\"y\"}", "20 distinct integers in 20 rows, too many for classes, and is predicted as a number");
+    warned_data(most, LINEAR, "{\"target\":\"y\"}", "19 distinct integers in 20 rows, too many for classes");
+    warned_data(half, LINEAR, "{\"target\":\"y\"}", "has 10 distinct integers and is treated as classes");
+    warned_data("a,y\n1,0\n2,1\n3,1\n", LINEAR, "{\"target\":\"y\"}", "has 2 distinct integers and is treated as classes");
 }
 END_TEST
 
 START_TEST(no_row_that_validates) {
     static const char once[] = "a,k\n1,u\n2,v\n3,w\n";
-    warned_data(once, LINEAR, "{\"target\":\"k\"}", "no row validates, so there is no val_loss: each class keeps a row to train on");
+    warned_data(once, LINEAR, "{\"target\":\"k\"}", "no row validates, so there is no val_loss: each class needs a training row");
     warned_data(once, LINEAR, "{\"target\":\"k\",\"early_stopping\":{}}", "no row validates");
     refused_data(
         once, LINEAR, "{\"target\":\"k\",\"early_stopping\":{\"metric\":\"val_accuracy\"}}",
@@ -236,13 +236,13 @@ END_TEST
 
 START_TEST(layers_that_contradict) {
     refused("{\"layers\":[{\"type\":\"dense\",\"units\":1,\"activation\":\"sigmoid\"}],\"loss\":\"hinge\"}", "{\"target\":\"c\"}",
-            "/model/layers/0: the loss hinge compares scores of any size, but the output layer \"dense_1\" holds them within sigmoid");
+            "/model/layers/0: the loss hinge compares scores of any size, but the output layer \"dense_1\" limits them to sigmoid");
     refused("{\"layers\":[{\"type\":\"dense\",\"units\":2,\"activation\":\"softmax\"},{\"type\":\"activation\",\"activation\":\"softmax\"}]}",
-            "{\"target\":\"c\"}", "is a softmax of what layer \"dense_1\" has put through softmax already");
+            "{\"target\":\"c\"}", "applies softmax to layer \"dense_1\", which already applies softmax");
     refused("{\"layers\":[{\"type\":\"dense\",\"units\":3},{\"type\":\"embedding\",\"input_dim\":5,\"output_dim\":2},\"flatten\"]}",
             "{\"target\":\"c\"}",
-            "/model/layers/1: layer \"embedding_1\" (embedding) takes whole numbers from 0 to 4 as indices, but layer \"dense_1\" (dense) gives it "
-            "any numbers");
+            "/model/layers/1: layer \"embedding_1\" (embedding) accepts integers from 0 to 4 as indices, but layer \"dense_1\" (dense) gives it "
+            "other numbers");
     refused("{\"layers\":[{\"type\":\"embedding\",\"input_dim\":9,\"output_dim\":2},\"flatten\"]}",
             "{\"target\":\"c\",\"features\":[\"b\"],\"columns\":{\"b\":{\"scale\":\"minmax\"}}}",
             "/columns/b/scale: an embedding reads column \"b\" as indices, which are not scaled, so the string \"minmax\" would have no effect");
@@ -263,7 +263,7 @@ START_TEST(reals_as_classes) {
     char reals[2000] = "a,y\n";
     for (int i = 0; i < 120; i++) snprintf(reals + strlen(reals), 20, "%d,%d.5\n", i, i * 7);
     warned_data(reals, LINEAR, "{\"target\":\"y\",\"task\":\"classification\",\"validation\":{\"fraction\":0}}",
-                "target \"y\" has 120 different numbers with fractions");
+                "target \"y\" has 120 distinct numbers with fractions");
     warned_data(reals, LINEAR, "{\"target\":\"y\"}", NULL);
 }
 END_TEST

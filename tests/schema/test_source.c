@@ -20,7 +20,7 @@ static void split_of(int64_t n, int32_t classes_count, double fraction, uint64_t
     free(classes);
 }
 
-START_TEST(every_row_stands_once) {
+START_TEST(every_row_occurs_once) {
     struct schema_split split;
     bool seen[1000] = {0};
     split_of(1000, 1, 0.2, 5, &split);
@@ -66,7 +66,7 @@ START_TEST(small_classes_keep_a_training_row) {
 }
 END_TEST
 
-START_TEST(the_seed_decides) {
+START_TEST(the_seed_determines_everything) {
     struct schema_split a, b, c;
     split_of(100, 2, 0.3, 7, &a);
     split_of(100, 2, 0.3, 7, &b);
@@ -80,7 +80,7 @@ START_TEST(the_seed_decides) {
 END_TEST
 
 /* Written down once: a job that was split by an older build goes on with the same rows. */
-START_TEST(splits_stay_what_they_were) {
+START_TEST(splits_do_not_change) {
     static const int64_t plain[] = {121, 127, 133, 136, 139, 145}, by_class[] = {100, 112, 121, 124, 127, 151};
     int64_t rows[20];
     int32_t classes[20];
@@ -132,11 +132,11 @@ END_TEST
 Suite *suite_schema_source(void) {
     Suite *suite = suite_create("schema/source");
     TCase *tests = tcase_create("source");
-    tcase_add_test(tests, every_row_stands_once);
+    tcase_add_test(tests, every_row_occurs_once);
     tcase_add_test(tests, classes_keep_their_shares);
     tcase_add_test(tests, small_classes_keep_a_training_row);
-    tcase_add_test(tests, the_seed_decides);
-    tcase_add_test(tests, splits_stay_what_they_were);
+    tcase_add_test(tests, the_seed_determines_everything);
+    tcase_add_test(tests, splits_do_not_change);
     tcase_add_test(tests, from_memory_and_from_the_file_alike);
     suite_add_tcase(suite, tests);
     return suite;

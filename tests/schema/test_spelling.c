@@ -127,39 +127,35 @@ START_TEST(codes) {
     CSV_ROWS("zip,y\n00501,1\n2134,0\n", NULL, "{\"zip\":\"00501\",\"y\":1}\n{\"zip\":\"2134\",\"y\":0}");
     CSV_ROWS("zip,y\n00501,1\n2134,0\n", "zip:numeric", "{\"zip\":501,\"y\":1}\n{\"zip\":2134,\"y\":0}");
     CSV_ROWS("zip\n00501\n501\n0501\n", NULL, "{\"zip\":\"00501\"}\n{\"zip\":\"501\"}\n{\"zip\":\"0501\"}"); /* three of them */
-    CSV_WARNS(
-        "zip,y\n10001,1\n00501,2\n", NULL,
-        "[\"column \\\"zip\\\" is taken as categorical: a number would lose the zeros of \\\"00501\\\"; if its values are numbers all the same, send "
-        "it with types=zip:numeric\"]");
+    CSV_WARNS("zip,y\n10001,1\n00501,2\n", NULL,
+              "[\"column \\\"zip\\\" is inferred as categorical: a number would lose the zeros of \\\"00501\\\"; if its values are numbers, send "
+              "it with types=zip:numeric\"]");
     CSV_ROWS("x\n01.5\n2\n", NULL, "{\"x\":1.5}\n{\"x\":2}"); /* a fraction: numbers */
     CSV_ROWS("id\n1234567890123456789\n1234567890123456790\n", NULL, "{\"id\":\"1234567890123456789\"}\n{\"id\":\"1234567890123456790\"}");
     JSON_ROWS("{\"records\":[{\"id\":1234567890123456789},{\"id\":\"1234567890123456789\"},{\"id\":7}]}",
               "{\"id\":\"1234567890123456789\"}\n{\"id\":\"1234567890123456789\"}\n{\"id\":\"7\"}");
     JSON_ROWS("{\"columns\":{\"id\":[18446744073709551617,1]}}", "{\"id\":\"18446744073709551617\"}\n{\"id\":\"1\"}");
     JSON_ROWS("{\"records\":[{\"z\":\"007\"},{\"z\":\"8\"}]}", "{\"z\":\"007\"}\n{\"z\":\"8\"}");
-    CSV_WARNS(
-        "x,y\n1234567890123456789,1\n0.5,2\n", NULL,
-        "[\"column \\\"x\\\" loses digits: 1 values such as \\\"1234567890123456789\\\" are not kept as they are written by a number of 53 bits; if "
-        "they are identifiers, send it with types=x:categorical\"]");
-    CSV_WARNS(
-        "x,y\n1234567890123456789,1\n5,2\n", "x:numeric",
-        "[\"column \\\"x\\\" loses digits: 1 values such as \\\"1234567890123456789\\\" are not kept as they are written by a number of 53 bits; if "
-        "they are identifiers, send it with types=x:categorical\"]");
+    CSV_WARNS("x,y\n1234567890123456789,1\n0.5,2\n", NULL,
+              "[\"column \\\"x\\\" loses digits: 1 values such as \\\"1234567890123456789\\\" do not fit a number of 53 bits; if "
+              "they are identifiers, send it with types=x:categorical\"]");
+    CSV_WARNS("x,y\n1234567890123456789,1\n5,2\n", "x:numeric",
+              "[\"column \\\"x\\\" loses digits: 1 values such as \\\"1234567890123456789\\\" do not fit a number of 53 bits; if "
+              "they are identifiers, send it with types=x:categorical\"]");
     CSV_WARNS("x,y\n20000000000000000,1\n10000000000000000,2\n", NULL, "[]");
 }
 END_TEST
 
-/* Zeros in front that come after the megabyte from which types are inferred. */
+/* Leading zeros after the megabyte from which types are inferred. */
 START_TEST(late_codes) {
     const size_t rows = 400000;
     char *text = malloc(rows * 8 + 100), *p = text;
     p += sprintf(p, "zip,y\n");
     for (size_t i = 0; i < rows; i++) p += sprintf(p, "%zu,%zu\n", 10000 + i % 89, i % 7);
     sprintf(p, "00501,1\n");
-    CSV_WARNS(
-        text, NULL,
-        "[\"column \\\"zip\\\" loses digits: 1 values such as \\\"00501\\\" are not kept as they are written by a number of 53 bits; if they are "
-        "identifiers, send it with types=zip:categorical\"]");
+    CSV_WARNS(text, NULL,
+              "[\"column \\\"zip\\\" loses digits: 1 values such as \\\"00501\\\" do not fit a number of 53 bits; if they are "
+              "identifiers, send it with types=zip:categorical\"]");
     free(text);
 }
 END_TEST
@@ -187,10 +183,11 @@ START_TEST(numbers) {
     CSV_WARNS(
         "a,y\n12%,1\n5.5%,2\n", NULL,
         "[\"column \\\"a\\\" holds numbers of the format percent: \\\"12%\\\" is read as 12; to keep the texts, send it with types=a:categorical\"]");
-    CSV_WARNS("a,y\n12%,1\n0.12,2\n", NULL,
-              "[\"column \\\"a\\\" is taken as categorical: its values are numbers, but not all written in one way (\\\"12%\\\"); after writing them "
-              "in one "
-              "way, send it with types=a:numeric\"]");
+    CSV_WARNS(
+        "a,y\n12%,1\n0.12,2\n", NULL,
+        "[\"column \\\"a\\\" is inferred as categorical: its values are numbers, but not all written in one way (\\\"12%\\\"); after writing them "
+        "in one "
+        "way, send it with types=a:numeric\"]");
     CSV_ROWS("a\n\"$1,200.50\"\n$3\n", NULL, "{\"a\":1200.5}\n{\"a\":3}");
     CSV_ROWS("a\n$3\n\xE2\x82\xAC"
              "4\n",
@@ -224,11 +221,10 @@ START_TEST(odd_ones) {
     for (int i = 0; i < 40; i++) sprintf(text + strlen(text), "%d,1\n", i * i);
     strcat(text, "TRUE,1\n");
     CSV_WARNS(text, NULL,
-              "[\"column \\\"x\\\": 1 cells hold \\\"TRUE\\\" and are taken as missing, because all others are numbers; give it the type categorical "
-              "to keep "
-              "them\",\"column \\\"y\\\" is constant\"]");
+              "[\"column \\\"x\\\": 1 cells hold \\\"TRUE\\\" and are treated as missing, because all others are numbers; give the column the type "
+              "categorical to keep them\",\"column \\\"y\\\" is constant\"]");
     CSV_WARNS("x\n1\n2\n3\ntrue\n", NULL,
-              "[\"column \\\"x\\\" is taken as categorical: most of its values are numbers, but not all (\\\"true\\\")\"]");
+              "[\"column \\\"x\\\" is inferred as categorical: most of its values are numbers, but not all (\\\"true\\\")\"]");
 }
 END_TEST
 
@@ -248,14 +244,16 @@ START_TEST(dates) {
     CSV_WARNS("d,y\n04/07/2020,1\n05/08/2020,2\n", NULL,
               "[\"column \\\"d\\\" holds dates as text (\\\"04/07/2020\\\"), each of which is a category of its own; send it with "
               "types=d:datetime:%25d/%25m/%25Y, or with %m/%d/%Y if they are written so\"]");
-    CSV_WARNS("d,y\n2023-12-31,1\n2023-02-29,2\n2024-03-03,1\n", NULL,
-              "[\"column \\\"d\\\" is taken as categorical: its values are dates, but \\\"2023-02-29\\\" in line 3 is none; correct it or leave it "
-              "empty, and "
-              "send the column with types=d:datetime\"]");
-    CSV_WARNS("d,y\n31/12/2023,1\n31/04/2023,2\n15/04/2023,2\n", NULL,
-              "[\"column \\\"d\\\" is taken as categorical: its values are dates of the format %d/%m/%Y, but \\\"31/04/2023\\\" in line 3 is none; "
-              "correct it or "
-              "leave it empty, and send the column with types=d:datetime:%25d/%25m/%25Y\"]");
+    CSV_WARNS(
+        "d,y\n2023-12-31,1\n2023-02-29,2\n2024-03-03,1\n", NULL,
+        "[\"column \\\"d\\\" is inferred as categorical: its values are dates, but \\\"2023-02-29\\\" in line 3 is none; correct it or leave it "
+        "empty, and "
+        "send the column with types=d:datetime\"]");
+    CSV_WARNS(
+        "d,y\n31/12/2023,1\n31/04/2023,2\n15/04/2023,2\n", NULL,
+        "[\"column \\\"d\\\" is inferred as categorical: its values are dates of the format %d/%m/%Y, but \\\"31/04/2023\\\" in line 3 is none; "
+        "correct it or "
+        "leave it empty, and send the column with types=d:datetime:%25d/%25m/%25Y\"]");
     CSV_REFUSED("d\n04/07/20\n", "d:datetime:%d/%m/%Y",
                 "[{\"line\":2,\"column\":\"d\",\"value\":\"04/07/20\",\"detail\":\"expected a date or time like \\\"%d/%m/%Y\\\"; the column was "
                 "given the type "

@@ -1,4 +1,4 @@
-/* test_targets.c - several targets: a list learnt side by side or with an output each, a map by layer, mixed tasks, tensors; what is wrong with a
+/* test_targets.c - several targets: a list learned by one output or with an output each, a map by layer, mixed tasks, tensors; what is wrong with a
  * request, with its place; specs that decode to the same training; the predictions of each kind. */
 #include "schema/predict/predictor.h"
 #include "tests/memory_file.h"
@@ -139,15 +139,15 @@ START_TEST(wrong_requests) {
     refused(net, "{\"target\":3}", "/target: target must be the name of a column, a list of columns, or an object of columns by output layer, got 3");
     refused(net, "{\"target\":[]}", "/target: target must name at least one column");
     refused(net, "{\"target\":{}}", "/target: target must name 1 to 8 output layers");
-    refused(net, "{\"target\":[\"price\",4]}", "/target/1: a target is the name of a column, got 4");
-    refused(net, "{\"target\":[\"price\",\"price\"]}", "/target/1: column \"price\" is a target twice");
+    refused(net, "{\"target\":[\"price\",4]}", "/target/1: a target must be the name of a column, got 4");
+    refused(net, "{\"target\":[\"price\",\"price\"]}", "/target/1: column \"price\" is listed twice as a target");
     refused(net, "{\"target\":[\"price\",\"tal\"]}", "/target/1: the dataset has no column \"tal\", did you mean \"tall\"?");
     refused(net, "{\"target\":{\"x\":\"prise\"}}", "/target/x: the dataset has no column \"prise\", did you mean \"price\"?");
     refused(net, "{\"target\":{\"x\":[\"price\",\"prise\"]}}", "/target/x/1: the dataset has no column \"prise\"");
     refused(net, "{\"target\":{\"x\":[]}}", "/target/x: target must name at least one column");
     refused(net, "{\"target\":{\"x\":[\"price\",\"kind\"]}}", "/target/x/0: one output learns several columns only when all are numbers");
     refused(net, "{\"target\":{\"x/y\":\"price\",\"z\":\"kind\"}}", "contains \"/\"");
-    refused(net, "{\"target\":[\"price\",\"kind\"],\"task\":{\"kind\":\"regression\"}}", "column \"kind\" is categorical: it cannot be regressed");
+    refused(net, "{\"target\":[\"price\",\"kind\"],\"task\":{\"kind\":\"regression\"}}", "column \"kind\" is categorical and cannot be regressed");
     refused(net, "{\"target\":[\"price\",\"kind\"],\"task\":{\"price\":\"cluster\"}}",
             "/task/price: task must be \"classification\" or \"regression\"");
     refused(net, "{\"target\":[\"price\",\"kind\"],\"task\":{\"prise\":\"regression\"}}",
@@ -156,11 +156,11 @@ START_TEST(wrong_requests) {
     refused("{\"layers\":[" HIDDEN "],\"loss\":{\"prise\":\"mse\"}}", "{\"target\":[\"price\",\"kind\"]}",
             "names \"prise\", but no output has that name");
     refused("{\"layers\":[" HIDDEN "],\"loss\":{\"kind\":\"mse\",\"price\":\"cross_entropy\"}}", "{\"target\":[\"price\",\"kind\"]}",
-            "/model/loss/price: the loss cross_entropy is for classes, but \"price\" is regressed");
+            "/model/loss/price: the loss cross_entropy is for classes, but \"price\" is a regression");
     refused("{\"layers\":[" HIDDEN "],\"metrics\":{\"price\":[\"mae\",\"f1\"]}}", "{\"target\":[\"price\",\"kind\"]}",
             "/model/metrics/price/1: the metric \"f1\" is for classification, but this job is a regression");
     refused("{\"layers\":[" HIDDEN "],\"metrics\":[\"mae\",\"f1\"]}", "{\"target\":[\"price\",\"tall\"]}",
-            "/model/metrics/1: the metric \"f1\" suits none of the outputs");
+            "/model/metrics/1: the metric \"f1\" applies to none of the outputs");
     refused("{\"layers\":[" HIDDEN "," DENSE(1) "],\"outputs\":[\"dense_1\",\"dense_2\"]}", "{\"target\":[\"price\",\"tall\",\"kind\"]}",
             "/target: the definition has 2 outputs, but there are 3 targets");
     refused("{\"layers\":[" HIDDEN ",{\"type\":\"dense\",\"units\":5,\"name\":\"k\",\"activation\":\"softmax\"}]}",
@@ -175,8 +175,9 @@ START_TEST(wrong_weights) {
     refused(net, "{\"target\":\"price\",\"sample_weight\":3}", "/sample_weight: sample_weight must be the name of a column, got 3");
     refused(net, "{\"target\":\"price\",\"sample_weight\":\"aa\"}", "/sample_weight: the dataset has no column \"aa\"");
     refused(net, "{\"target\":\"price\",\"sample_weight\":\"kind\"}",
-            "/sample_weight: sample_weight must be a column of numbers, one for each row; \"kind\" is categorical");
-    refused(net, "{\"target\":\"price\",\"sample_weight\":\"price\"}", "/sample_weight: column \"price\" is the target: it cannot be the weight too");
+            "/sample_weight: sample_weight must be a column of numbers, one per row; \"kind\" is categorical");
+    refused(net, "{\"target\":\"price\",\"sample_weight\":\"price\"}",
+            "/sample_weight: column \"price\" is the target, so it cannot be the sample weight");
     refused(net, "{\"target\":\"price\",\"sample_weight\":\"a\",\"features\":[\"a\",\"b\"]}", "/features/0: column \"a\" is the sample weight");
     refused(net, "{\"target\":\"kind\",\"class_weights\":3}", "/class_weights: class_weights must be \"balanced\" or an object of weights by label");
     refused(net, "{\"target\":\"kind\",\"class_weights\":\"balance\"}", "/class_weights: class_weights must be \"balanced\"");
@@ -232,7 +233,7 @@ START_TEST(class_and_sample_weights) {
     resolved_clear(&r);
     r = resolve_text(weighted_csv, net, "{\"target\":\"k\",\"sample_weight\":\"w\",\"class_weights\":{\"q\":4},\"validation\":{\"fraction\":0}}");
     weights_are(&r, true, (double[]){1, 8, 3, 0, 1, 2}, 6);
-    weights_are(&r, false, (double[]){1, 2, 3, 0, 1, 0.5}, 6);      /* validation heeds the rows' own weights only */
+    weights_are(&r, false, (double[]){1, 2, 3, 0, 1, 0.5}, 6);      /* validation applies the rows' own weights only */
     ck_assert_int_eq(r.training->preprocessing->features_count, 1); /* the weight is no feature */
     resolved_clear(&r);
 }
@@ -290,8 +291,8 @@ START_TEST(weights_are_repeated_rows) {
 }
 END_TEST
 
-/* A row of weight 0 changes nothing: to the bit, whatever it says, as long as it fits what was fitted. */
-START_TEST(a_row_of_weight_0_says_nothing) {
+/* A row of weight 0 changes nothing: to the bit, whatever its values, as long as the fit is the same. */
+START_TEST(a_row_of_weight_0_has_no_effect) {
     static const char one[] = "x,w,y\n-1,1,2\n1,2,1.5\n0,1,7\n3,0,100\n-3,0,-100\n", other[] = "x,w,y\n-1,1,2\n1,2,1.5\n0,1,7\n3,0,-100\n-3,0,100\n";
     size_t n;
     struct resolved a = resolve_text(one, "{\"layers\":[" HIDDEN "]}",
@@ -423,7 +424,7 @@ Suite *suite_schema_targets(void) {
     tcase_add_test(tests, wrong_weights);
     tcase_add_test(tests, class_and_sample_weights);
     tcase_add_test(tests, weights_are_repeated_rows);
-    tcase_add_test(tests, a_row_of_weight_0_says_nothing);
+    tcase_add_test(tests, a_row_of_weight_0_has_no_effect);
     tcase_add_test(tests, predictions_of_each_kind);
     tcase_add_test(tests, tensors_are_nested_as_they_are);
     tcase_add_test(tests, autoencoders);

@@ -74,7 +74,7 @@ START_TEST(a_chosen_loss_does_not_need_the_output_layer) {
 }
 END_TEST
 
-/* A map by output, for the only output there is: as if it was said without the map. */
+/* A map by output, for the only output: as if given without the map. */
 START_TEST(a_map_for_the_only_output) {
     output_is(three_csv, "{\"layers\":[],\"loss\":{\"out\":\"cross_entropy\"}}", "{\"target\":\"k\"}", 1, 3, "cross_entropy", "softmax");
     output_is(colours_csv, "{\"layers\":[],\"loss\":{\"label\":\"binary_cross_entropy\"}}", "{\"target\":\"label\"}", 1, 1, "binary_cross_entropy",
@@ -89,7 +89,7 @@ START_TEST(a_map_for_the_only_output) {
     output_is(numbers_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":1}],\"loss\":{\"cost\":\"mae\"}}", "{\"target\":{\"cost\":\"y\"}}", 1, 1,
               "mae", "none");
     refused(numbers_csv, "{\"layers\":[],\"loss\":{\"y\":\"cross_entropy\"}}", "{\"target\":\"y\"}",
-            "/model/loss/y: the loss cross_entropy is for classes, but \"y\" is regressed");
+            "/model/loss/y: the loss cross_entropy is for classes, but \"y\" is a regression");
     refused(three_csv, "{\"layers\":[],\"metrics\":{\"k\":[\"mae\"]}}", "{\"target\":\"k\"}",
             "/model/metrics/k/0: the metric \"mae\" is for regression");
     refused(numbers_csv, "{\"layers\":[],\"loss\":{\"cots\":\"mae\"}}", "{\"target\":{\"cost\":\"y\"}}",
@@ -102,7 +102,7 @@ START_TEST(a_map_for_the_only_output_is_warned_of) {
     static const struct {
         const char *definition, *warning;
     } cases[] = {
-        {"{\"layers\":[],\"loss\":{\"out\":\"mse\"}}", "no output is called \"out\""},
+        {"{\"layers\":[],\"loss\":{\"out\":\"mse\"}}", "no output is named \"out\""},
         {"{\"layers\":[],\"loss_weights\":{\"y\":2}}", "loss_weights has no effect"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -124,13 +124,14 @@ START_TEST(losses_of_several_outputs_and_of_scores) {
     snprintf(text, sizeof text, with, 3, "\"quantile\"");
     output_is(numbers_csv, text, "{\"target\":\"y\"}", 1, 3, "quantile", "none");
     snprintf(text, sizeof text, with, 3, "{\"type\":\"quantile\",\"quantiles\":[0.5,0.05,0.9]}");
-    refused(numbers_csv, text, "{\"target\":\"y\"}", "the quantiles must go up, but after 0.5 comes 0.05");
+    refused(numbers_csv, text, "{\"target\":\"y\"}", "the quantiles must increase, but 0.5 is followed by 0.05");
     snprintf(text, sizeof text, with, 8, "\"gaussian_nll\"");
     output_is(numbers_csv, text, "{\"target\":\"y\"}", 2, 2, "gaussian_nll", "none");
     refused(three_csv, text, "{\"target\":\"k\"}", "/model/loss: the loss gaussian_nll is for numbers");
     snprintf(text, sizeof text, with, 1, "\"poisson\"");
     output_is(numbers_csv, text, "{\"target\":\"y\"}", 1, 1, "poisson", "exponential");
-    refused(below, text, "{\"target\":\"y\",\"task\":\"regression\"}", "/model/loss: the loss poisson is for counts, but \"y\" goes down to -4.5");
+    refused(below, text, "{\"target\":\"y\",\"task\":\"regression\"}",
+            "/model/loss: the loss poisson is for counts, but the minimum of \"y\" is -4.5");
     struct resolved r = resolve_text(numbers_csv, text, "{\"target\":\"y\"}");
     ck_assert(r.training->preprocessing->targets[0].std == 1 && r.training->preprocessing->targets[0].mean == 0);
     resolved_clear(&r);
@@ -189,7 +190,7 @@ START_TEST(lists_of_numbers) {
 }
 END_TEST
 
-/* The wrong value of a parameter is told with its place, whatever the family. */
+/* The wrong value of a parameter is reported with its place, in every family. */
 static void misfits(const struct bp_family *family, const char *text, const char *said) {
     struct schema_problems problems = {0};
     struct bp_value values[BP_VALUES_MAX];
@@ -223,7 +224,7 @@ START_TEST(wrong_parameters) {
 }
 END_TEST
 
-START_TEST(what_does_not_fit_is_refused) {
+START_TEST(misfits_are_refused) {
     refused(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":3,\"kernel_initializer\":{\"type\":\"orthogonal\",\"gain\":0}}]}",
             "{\"target\":\"k\"}", "/layers/0/kernel_initializer/gain: gain must be a number above 0");
     refused(three_csv, "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"softmax\"}]}", "{\"target\":\"k\"}",
@@ -235,8 +236,8 @@ START_TEST(what_does_not_fit_is_refused) {
     refused(numbers_csv, HIDDEN, "{\"target\":\"y\",\"features\":[\"a\",\"a\"]}", "/features/1: column \"a\" is listed twice");
     refused(numbers_csv, HIDDEN, "{\"target\":\"y\",\"features\":[\"y\"]}", "/features/0: column \"y\" is the target");
     refused(numbers_csv, HIDDEN, "{\"target\":\"y\",\"features\":[]}", "/features: features must name at least one column");
-    refused(numbers_csv, HIDDEN, "{\"target\":\"y\",\"features\":[3]}", "/features/0: a feature is the name of a column, got 3");
-    refused(three_csv, HIDDEN, "{\"target\":\"k\",\"task\":\"regression\"}", "/task: column \"k\" is categorical: it cannot be regressed");
+    refused(numbers_csv, HIDDEN, "{\"target\":\"y\",\"features\":[3]}", "/features/0: a feature must be the name of a column, got 3");
+    refused(three_csv, HIDDEN, "{\"target\":\"k\",\"task\":\"regression\"}", "/task: column \"k\" is categorical and cannot be regressed");
     refused(three_csv, HIDDEN, "{\"target\":\"k\",\"task\":\"cluster\"}", "/task: task must be \"classification\" or \"regression\"");
     refused("a,k\n1,u\n2,u\n", HIDDEN, "{\"target\":\"k\"}", "/target: column \"k\" has only one value, \"u\"");
     refused(three_csv, HIDDEN, "{\"target\":\"k\",\"early_stopping\":{\"metric\":\"val_acuracy\"}}",
@@ -258,7 +259,8 @@ START_TEST(the_task_is_inferred) {
     ck_assert_str_eq(t->labels[2], "10");
     ck_assert_uint_eq(json_array_size(r.training->warnings), 2);
     ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(r.training->warnings, 0)), "\"task\":\"regression\""));
-    ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(r.training->warnings, 1)), "is taken as hidden: an output layer was added"));
+    ck_assert_ptr_nonnull(
+        strstr(json_string_value(json_array_get(r.training->warnings, 1)), "is treated as a hidden layer: an output layer was added"));
     resolved_clear(&r);
     r = resolve_text("a,k\n1,10\n2,2\n3,10\n4,2\n5,3\n6,3\n", HIDDEN, "{\"target\":\"k\",\"task\":\"regression\"}");
     ck_assert(!r.training->preprocessing->targets[0].classification);
@@ -353,7 +355,7 @@ Suite *suite_schema_training(void) {
     tcase_add_test(tests, outputs_that_are_no_probabilities);
     tcase_add_test(tests, lists_of_numbers);
     tcase_add_test(tests, wrong_parameters);
-    tcase_add_test(tests, what_does_not_fit_is_refused);
+    tcase_add_test(tests, misfits_are_refused);
     tcase_add_test(tests, the_task_is_inferred);
     tcase_add_test(tests, targets_in_the_range_of_their_output);
     tcase_add_test(tests, a_spec_gives_the_same_training);

@@ -47,7 +47,7 @@ static void refused(const char *other, const char *job, const char *said) {
     both_clear(&b);
 }
 
-/* Training sees none of the other's rows, and the other is seen through what training has fitted. */
+/* Training sees none of the other's rows, and the other is preprocessed with the fit of training. */
 START_TEST(all_rows_train_and_the_others_validate) {
     struct both b = resolve_both(load_csv(train_csv, NULL), load_csv("k,extra,colour,x,w\nq,9,green,100,1\np,9,,2.5,1\n", NULL), NET,
                                  "{\"target\":\"k\",\"features\":[\"x\",\"colour\"],\"seed\":1,\"early_stopping\":{}}");
@@ -78,35 +78,35 @@ START_TEST(all_rows_train_and_the_others_validate) {
 }
 END_TEST
 
-START_TEST(what_does_not_go_together) {
+START_TEST(validation_misfits) {
     refused("x,k\n1,p\n", "{\"target\":\"k\",\"features\":[\"x\",\"colour\"]}", "other@1: it has no column \"colour\", which is a feature");
     refused("x,colour\n1,red\n", "{\"target\":\"k\",\"features\":[\"x\",\"colour\"]}", "other@1: it has no column \"k\", which is a target");
     refused("x,k\n1,p\n", "{\"target\":\"k\",\"features\":[\"x\"],\"sample_weight\":\"w\"}",
             "other@1: it has no column \"w\", which is the sample weight");
     refused("x,k\none,p\ntwo,q\n", "{\"target\":\"k\",\"features\":[\"x\"]}",
-            "other@1: its column \"x\" is categorical, where the training's is numeric");
+            "other@1: its column \"x\" is categorical, but in training it is numeric");
     refused("x,w,colour\nred,1,p\nblue,2,q\n", "{\"target\":\"x\",\"task\":\"regression\",\"features\":[\"w\"]}",
-            "other@1: its column \"x\" is categorical, where the training's is numeric");
+            "other@1: its column \"x\" is categorical, but in training it is numeric");
     refused("x,k\n1,r\n2,s\n3,\n", "{\"target\":\"k\",\"features\":[\"x\"]}",
-            "other@1: none of its 3 rows can validate: 2 have a label that training never sees, like \"r\", the others no value in a target");
+            "other@1: none of its 3 rows can validate: 2 have a label that is absent from training, like \"r\", the others lack a value in a target");
     refused("x,k\n,p\n2,q\n", "{\"target\":\"k\",\"features\":[\"x\"],\"columns\":{\"x\":{\"missing\":\"error\"}}}",
-            "other@1: its column \"x\" has 1 missing cells, and the job refuses them");
+            "other@1: its column \"x\" has 1 missing cells, which the job refuses");
     refused("colour,k\nred,p\ngreen,q\n", "{\"target\":\"k\",\"features\":[\"colour\"],\"columns\":{\"colour\":{\"unseen\":\"error\"}}}",
-            "other@1: its column \"colour\" holds \"green\", which no training row has, and the job refuses unseen categories");
+            "other@1: its column \"colour\" holds \"green\", which no training row has, and the job refuses unknown categories");
     struct both b = resolve_both(load_json("{\"records\":[{\"t\":[1,2],\"y\":\"a\"},{\"t\":[2,1],\"y\":\"b\"}]}"),
                                  load_json("{\"records\":[{\"t\":[1,2,3],\"y\":\"a\"},{\"t\":[2,1,3],\"y\":\"b\"}]}"), NET, "{\"target\":\"y\"}");
-    ck_assert_str_eq(first_problem(&b.r), "/validation/dataset: other@1: its column \"t\" has the shape (3), where the training's has (2)");
+    ck_assert_str_eq(first_problem(&b.r), "/validation/dataset: other@1: its column \"t\" has the shape (3), but in training it has (2)");
     both_clear(&b);
     b = resolve_both(load_json("{\"records\":[{\"t\":[1,2],\"y\":\"a\"},{\"t\":[2,1],\"y\":\"b\"}]}"),
                      load_json("{\"records\":[{\"t\":[1,9],\"y\":\"a\"},{\"t\":[2,1],\"y\":\"b\"}]}"),
                      "{\"layers\":[{\"type\":\"embedding\",\"input_dim\":3,\"output_dim\":2},\"flatten\"]}", "{\"target\":\"y\"}");
     ck_assert_str_eq(first_problem(&b.r),
-                     "/validation/dataset: its column \"t\" holds 9, but an embedding reads it and takes whole numbers from 0 to 2");
+                     "/validation/dataset: its column \"t\" holds 9, but an embedding reads it and accepts integers from 0 to 2");
     both_clear(&b);
 }
 END_TEST
 
-/* Several things are wrong: all are told. */
+/* Several errors: all are reported. */
 START_TEST(all_at_once) {
     struct both b = resolve_both(load_csv(train_csv, NULL), load_csv("a\n1\n", NULL), NET, "{\"target\":\"k\",\"sample_weight\":\"w\"}");
     ck_assert_ptr_null(b.r.training);
@@ -120,9 +120,9 @@ START_TEST(rows_that_cannot_validate_are_counted) {
         resolve_both(load_csv(train_csv, NULL), load_csv("x,k\n1,p\n2,r\n3,\n4,r\n5,q\n", NULL), NET, "{\"target\":\"k\",\"features\":[\"x\"]}");
     ck_assert_msg(b.r.training != NULL, "%s", first_problem(&b.r));
     ck_assert_str_eq(json_string_value(json_array_get(b.r.training->warnings, 0)),
-                     "2 of 5 rows of other@1 have a label in \"k\" that training never sees, like \"r\": they do not validate");
+                     "2 of 5 rows of other@1 have a label in \"k\" that is absent from training, like \"r\": they are excluded from validation");
     ck_assert_str_eq(json_string_value(json_array_get(b.r.training->warnings, 1)),
-                     "1 of 5 rows of other@1 lack a value that the job needs of every row: they do not validate");
+                     "1 of 5 rows of other@1 lack a value that the job needs of every row: they are excluded from validation");
     both_clear(&b);
 }
 END_TEST
@@ -150,7 +150,7 @@ Suite *suite_schema_validation(void) {
     Suite *suite = suite_create("schema/validation");
     TCase *tests = tcase_create("validation");
     tcase_add_test(tests, all_rows_train_and_the_others_validate);
-    tcase_add_test(tests, what_does_not_go_together);
+    tcase_add_test(tests, validation_misfits);
     tcase_add_test(tests, all_at_once);
     tcase_add_test(tests, rows_that_cannot_validate_are_counted);
     tcase_add_test(tests, labels_of_another_type);

@@ -29,7 +29,7 @@ START_TEST(a_frame_arrives_whole) {
 }
 END_TEST
 
-START_TEST(frames_come_out_of_pieces) {
+START_TEST(frames_are_read_from_pieces) {
     struct schema_text buffer = {.limit = 1 << 20};
     static const char bytes[] = "\x07\x00\x00\x00{\"a\":1}\x02\x00\x00\x00{}\x09\x00";
     int frames = 0;
@@ -115,7 +115,7 @@ Suite *suite_server_wire(void) {
     Suite *suite = suite_create("server/wire");
     TCase *tests = tcase_create("wire");
     tcase_add_test(tests, a_frame_arrives_whole);
-    tcase_add_test(tests, frames_come_out_of_pieces);
+    tcase_add_test(tests, frames_are_read_from_pieces);
     tcase_add_test(tests, a_buffer_has_its_maximum);
     tcase_add_test(tests, an_absurd_length_is_refused);
     tcase_add_test(tests, a_malformed_frame_does_not_hide_the_next);

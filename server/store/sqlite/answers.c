@@ -19,7 +19,8 @@ enum store_result answer_add(struct writer *writer, const struct store_idempoten
             c, "INSERT INTO answers (key, hash, status, location, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
             WITH(text(idempotency->key), text(idempotency->hash), integer(idempotency->status), text(idempotency->location), integer(now)), error);
     if (result == STORE_OK && sqlite3_changes(c->db) == 0) {
-        bp_error_set(error, "", "A request with this Idempotency-Key has just been accepted: repeat this one to get its answer, or use another key");
+        bp_error_set(error, "",
+                     "a request with this Idempotency-Key has just been accepted; repeat this one to get its response, or use another key");
         return STORE_CONFLICT;
     }
     return result;
@@ -35,7 +36,7 @@ static bool answer_read(sqlite3_stmt *s, void *item) {
 enum store_result store_answer_get(struct store *store, const char *key, struct store_answer *answer, struct bp_error *error) {
     *answer = (struct store_answer){0};
     const struct value values[] = {text(key), integer(store_now() - KEPT_MS)};
-    struct query query = {.what = "look up an earlier answer",
+    struct query query = {.what = "look up an earlier response",
                           .values = values,
                           .values_count = 2,
                           .read = answer_read,
@@ -58,7 +59,7 @@ static enum store_result body_set(struct writer *writer, void *argument, struct 
 
 enum store_result store_answer_body(struct store *store, const char *key, const char *body, struct bp_error *error) {
     struct body argument = {key, body};
-    return writer_run(store, "keep the answer to a request", body_set, &argument, error);
+    return writer_run(store, "store the response to a request", body_set, &argument, error);
 }
 
 static enum store_result expire(struct writer *writer, void *argument, struct bp_error *error) {
@@ -70,7 +71,7 @@ static enum store_result expire(struct writer *writer, void *argument, struct bp
 }
 
 enum store_result store_answers_expire(struct store *store, struct bp_error *error) {
-    return writer_run(store, "forget old answers", expire, NULL, error);
+    return writer_run(store, "delete old responses", expire, NULL, error);
 }
 
 void store_answer_free(struct store_answer *answer) {

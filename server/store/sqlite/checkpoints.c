@@ -1,4 +1,4 @@
-/* checkpoints.c - which checkpoint files a job has. The last one and the last one flagged best are kept, the others go with their rows. */
+/* checkpoints.c - which checkpoint files a job has. The last one and the last one flagged best are kept; the files and rows of others are deleted. */
 #include "server/store/sqlite/sqlite.h"
 
 #include <stdlib.h>
@@ -87,7 +87,7 @@ enum store_result store_checkpoint_last(struct store *store, const char *job, st
     struct query query = {
         .what = "find the last checkpoint", .values = values, .values_count = 1, .read = checkpoint_read, .sql = CHECKPOINT_SELECT "1"};
     enum store_result result = query_one(store, &query, checkpoint, error);
-    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "There is no checkpoint of %s", job);
+    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "there is no checkpoint of %s", job);
     return result;
 }
 

@@ -12,7 +12,7 @@ enum store_result connection_open(struct connection *c, const char *folder, stru
     char path[4096];
     *c = (struct connection){.folder = folder, .what = "open the database"};
     if (snprintf(path, sizeof path, "%s/backpropd.db", folder) >= (int)sizeof path) {
-        bp_error_set(error, "", "The path of the data folder \"%.200s...\" is too long: use a shorter one", folder);
+        bp_error_set(error, "", "the path of the data folder \"%.200s...\" is too long; use a shorter one", folder);
         return STORE_FAILED;
     }
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
@@ -23,7 +23,7 @@ enum store_result connection_open(struct connection *c, const char *folder, stru
     }
     sqlite3_extended_result_codes(c->db, 1);
     sqlite3_busy_timeout(c->db, BUSY_MS);
-    /* Nothing here may write: readers come this way too. (PRAGMA auto_vacuum does, even where it changes nothing.) */
+    /* Nothing here may write, because readers run it too. (PRAGMA auto_vacuum does, even where it changes nothing.) */
     const char *settings = "PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;";
     if (sqlite3_exec(c->db, settings, NULL, NULL, NULL) != SQLITE_OK) {
         enum store_result result = db_failed(c, error);
@@ -51,11 +51,11 @@ static const char *remedy(int code) {
     case SQLITE_PERM:
     case SQLITE_AUTH:
     case SQLITE_CANTOPEN: return "check that the folder exists and that this user may write in it";
-    case SQLITE_NOMEM: return "there is no memory left: free some, or raise the server's limit";
+    case SQLITE_NOMEM: return "out of memory: free some, or raise the server's limit";
     case SQLITE_BUSY:
     case SQLITE_LOCKED: return "another program has the database open: close it, then try again";
     case SQLITE_TOOBIG: return "it is larger than the 1 GB that one value may have: make the model smaller";
-    default: return "this looks like a mistake in backpropd: please report it with this message";
+    default: return "this is probably a bug in backpropd; please report it with this message";
     }
 }
 
@@ -66,19 +66,19 @@ enum store_result db_failed(struct connection *c, struct bp_error *error) {
     char reason[160] = "";
     if (cause) snprintf(reason, sizeof reason, " (%s)", strerror(cause));
     struct bp_error cause_of = {.code = (code & 0xff) == SQLITE_NOMEM ? BP_ERROR_MEMORY : BP_ERROR_IO};
-    bp_error_wrap(error, &cause_of, "", "Cannot %s in %.128s/backpropd.db: %s%s [SQLite %d]; %s", c->what ? c->what : "go on", c->folder,
+    bp_error_wrap(error, &cause_of, "", "cannot %s in %.128s/backpropd.db: %s%s [SQLite %d]; %s", c->what ? c->what : "go on", c->folder,
                   c->db ? sqlite3_errmsg(c->db) : "no memory", reason, code, remedy(code));
     return STORE_FAILED;
 }
 
 enum store_result out_of_memory(struct bp_error *error) {
-    bp_error_memory(error, "There is no memory left: free some, or raise the server's limit");
+    bp_error_memory(error, "out of memory: free some, or raise the server's limit");
     return STORE_FAILED;
 }
 
 /* ---- statements ---- */
 
-/* The cache is a small open hash keyed by the text of the statement. When it is full, the first idle one in the way makes room. */
+/* The cache is a small open hash keyed by the text of the statement. When it is full, the first idle one on the probe path is evicted. */
 static sqlite3_stmt **statement_slot(struct connection *c, const char *sql) {
     uint32_t hash = 2166136261u; /* FNV-1a */
     for (const char *p = sql; *p; p++) hash = (hash ^ (unsigned char)*p) * 16777619u;
@@ -109,7 +109,7 @@ sqlite3_stmt *db_start(struct connection *c, const char *sql, const struct value
     sqlite3_stmt **slot = statement_slot(c, sql);
     if (!slot) return NULL;
     if (!*slot && sqlite3_prepare_v3(c->db, sql, -1, SQLITE_PREPARE_PERSISTENT, slot, NULL) != SQLITE_OK) return NULL;
-    /* One value more or less than the statement has is a mistake here; binding past the end makes SQLite say so. */
+    /* A wrong number of values is a bug here; binding past the end makes SQLite report it. */
     int expected = sqlite3_bind_parameter_count(*slot);
     for (size_t i = 0; i < count || (int)i < expected; i++) {
         const struct value missing = {0};
@@ -200,7 +200,7 @@ enum store_result query_one(struct store *store, const struct query *query, void
     return result;
 }
 
-/* Steps through a started list; one row more than the limit only says that there is more. */
+/* Steps through a started list; one row beyond the limit only shows that there are more. */
 static enum store_result rows_read(struct connection *c, sqlite3_stmt *s, struct query *query, struct bp_error *error) {
     int code;
     while ((code = sqlite3_step(s)) == SQLITE_ROW) {

@@ -29,7 +29,7 @@ enum store_result unused_by_jobs(struct connection *c, const char *sql, const st
     db_end(s);
     if (result != STORE_OK || found == 0) return result;
     if (found > NAMED_MAX) sqlite3_snprintf((int)sizeof more, more, " and %lld more", (long long)(found - NAMED_MAX));
-    bp_error_set(error, "", "The %s is used by %s%s, which %s not ended: wait for %s or cancel %s first", thing, jobs, more,
+    bp_error_set(error, "", "the %s is used by %s%s, which %s not ended: wait for %s or cancel %s first", thing, jobs, more,
                  found > 1 ? "have" : "has", found > 1 ? "them" : "it", found > 1 ? "them" : "it");
     return STORE_IN_USE;
 }
@@ -39,8 +39,8 @@ static enum store_result name_free(struct connection *c, const struct store_data
     enum store_result result = db_integer(c, "SELECT hidden FROM datasets WHERE name = ? LIMIT 1", WITH(text(dataset->name)), &hidden, error);
     if (result == STORE_NOT_FOUND) return STORE_OK;
     if (result != STORE_OK || (replace && !hidden && !dataset->hidden)) return result;
-    if (hidden || dataset->hidden) bp_error_set(error, "", "The name %s belongs to the data of a job: choose another", dataset->name);
-    else bp_error_set(error, "", "A dataset %s exists: choose another name, or make its next version with ?replace=1", dataset->name);
+    if (hidden || dataset->hidden) bp_error_set(error, "", "the name %s belongs to the data of a job; use another name", dataset->name);
+    else bp_error_set(error, "", "dataset %s already exists; use another name, or store its next version with ?replace=1", dataset->name);
     return STORE_EXISTS;
 }
 
@@ -51,7 +51,8 @@ static enum store_result follows(struct connection *c, const struct store_datase
     enum store_result result =
         db_integer(c, "SELECT version FROM datasets WHERE name = ? ORDER BY version DESC LIMIT 1", WITH(text(dataset->name)), &newest, error);
     if (result != STORE_OK || newest == dataset->after) return result;
-    bp_error_set(error, "", "The dataset %s has got version %lld meanwhile: send this again", dataset->name, (long long)newest);
+    bp_error_set(error, "", "dataset %s got version %lld from another request during this one; send this request again", dataset->name,
+                 (long long)newest);
     return STORE_CONFLICT;
 }
 
@@ -97,7 +98,7 @@ enum store_result dataset_remove(struct writer *writer, const char *name, int64_
     if (result != STORE_OK) return result;
     if (!found) return STORE_NOT_FOUND;
     writer_freed(writer);
-    /* A hidden name is a job's id and never comes again: its counter need not stay. */
+    /* A hidden name is a job's id and is never reused, so its counter is not needed. */
     return hidden ? db_run(c, "DELETE FROM counters WHERE kind = 'dataset' AND name = ?", WITH(text(name)), error) : STORE_OK;
 }
 
@@ -139,8 +140,8 @@ static bool dataset_read(sqlite3_stmt *s, void *item) {
 }
 
 static enum store_result dataset_missing(const char *name, int64_t version, struct bp_error *error) {
-    if (version) bp_error_set(error, "", "There is no dataset %s@%lld", name, (long long)version);
-    else bp_error_set(error, "", "There is no dataset %s", name);
+    if (version) bp_error_set(error, "", "there is no dataset %s@%lld", name, (long long)version);
+    else bp_error_set(error, "", "there is no dataset %s", name);
     return STORE_NOT_FOUND;
 }
 

@@ -21,7 +21,7 @@ enum store_result event_add(struct writer *writer, const char *job, int64_t atte
     return result;
 }
 
-/* What the events tell about a job. */
+/* The events of a job. */
 struct state {
     enum store_status status;
     int64_t attempt, model_version, failures, attempts_max;
@@ -61,7 +61,7 @@ static char *status_data(const struct state *state, const char *error_document) 
                            (long long)state->attempt, (long long)state->failures, (long long)state->attempts_max, error_document);
 }
 
-/* The message of an error document, for people who read the events as a log; NULL when it has none. */
+/* The message of an error document, for users who read the events as a log; NULL when it has none. */
 static char *error_message(struct connection *c, const char *document) {
     char *message = NULL;
     sqlite3_stmt *s = db_start(c, "SELECT CASE WHEN json_valid(?1) THEN json_extract(?1, '$.message') END", WITH(text(document)));
@@ -75,9 +75,9 @@ enum store_result event_add_status(struct writer *writer, const char *job, const
     char *data = NULL, *message = NULL;
     enum store_result result = state_get(writer_connection(writer), job, &state, error);
     if (result != STORE_OK) return result;
-    if (state.status == STORE_FAILED_JOB) error_document = state.error;
+    if (state.status == STORE_JOB_FAILED) error_document = state.error;
     struct store_event event = {.type = "status"}, end = {.type = "end"};
-    const char *level = state.status == STORE_FAILED_JOB ? "error" : error_document ? "warning" : "info";
+    const char *level = state.status == STORE_JOB_FAILED ? "error" : error_document ? "warning" : "info";
     snprintf(event.level, sizeof event.level, "%s", level);
     snprintf(end.level, sizeof end.level, "%s", level);
     if (error_document) event.message = end.message = message = error_message(writer_connection(writer), error_document);

@@ -14,7 +14,7 @@ enum store_result attempt_check(struct connection *c, const char *id, int64_t at
     if (result == STORE_OK) result = db_integer(c, "SELECT attempt FROM jobs WHERE id = ?", WITH(text(id)), &current, error);
     if (result != STORE_OK) return result;
     if (current == attempt && (status == STORE_RUNNING || status == STORE_PAUSING || status == STORE_CANCELLING)) return STORE_OK;
-    bp_error_set(error, "", "Attempt %lld of %s is over: the job is %s, attempt %lld", (long long)attempt, id, store_status_name(status),
+    bp_error_set(error, "", "attempt %lld of %s has ended: the job is %s, attempt %lld", (long long)attempt, id, store_status_name(status),
                  (long long)current);
     return STORE_STALE;
 }
@@ -43,7 +43,7 @@ static enum store_result recover(struct writer *writer, void *argument, struct b
 }
 
 enum store_result store_recover(struct store *store, struct bp_error *error) {
-    return writer_run(store, "take back the jobs of the last server", recover, NULL, error);
+    return writer_run(store, "requeue the jobs of the previous server", recover, NULL, error);
 }
 
 /* ---- claim ---- */
@@ -115,7 +115,7 @@ static enum store_result report_apply(struct writer *writer, const char *id, int
     for (int32_t i = 0; result == STORE_OK && i < report->events_count; i++) {
         const struct store_event *event = &report->events[i];
         if (strcmp(event->type, "status") == 0 || strcmp(event->type, "end") == 0) {
-            bp_error_set(error, "", "A report may not contain an event of type %s: the store makes it when the status changes", event->type);
+            bp_error_set(error, "", "a report must not contain an event of type %s, which the store creates when the status changes", event->type);
             return STORE_FAILED;
         }
         result = event_add(writer, id, attempt, event, error);
@@ -156,18 +156,18 @@ static enum store_result give_back(struct writer *writer, void *argument, struct
         return result;
     struct move move = {.job = giving->id, .error_document = giving->error_document, .to = STORE_QUEUED};
     if (status == STORE_CANCELLING) move.to = STORE_CANCELLED;
-    else if (giving->failure && exhausted) move.to = STORE_FAILED_JOB;
+    else if (giving->failure && exhausted) move.to = STORE_JOB_FAILED;
     else if (status == STORE_PAUSING) move.to = STORE_PAUSED;
-    if (move.to == STORE_FAILED_JOB && !move.error_document)
+    if (move.to == STORE_JOB_FAILED && !move.error_document)
         move.error_document =
-            "{\"code\":\"worker_crashed\",\"message\":\"The job's process ended without saying why, as often as attempts_max allows\"}";
+            "{\"code\":\"worker_crashed\",\"message\":\"the job's process ended without an error report as often as attempts_max allows\"}";
     return job_move(writer, &move, error);
 }
 
 enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, bool failure, const char *error_document,
                                       struct bp_error *error) {
     struct giving argument = {id, attempt, failure, error_document};
-    return writer_run(store, "give a job back to the queue", give_back, &argument, error);
+    return writer_run(store, "requeue a job", give_back, &argument, error);
 }
 
 /* ---- end ---- */
@@ -180,7 +180,7 @@ struct end {
 };
 
 /* What a failed job leaves behind is the first version of a hidden model that bears its id: deleting the job removes it, and the latest version of a
- * model of its own name stays what it was. */
+ * model of that name does not change. */
 static enum store_result keep_failed(struct writer *writer, const char *id, const struct store_ending *ending, struct bp_error *error) {
     struct connection *c = writer_connection(writer);
     int64_t there = 0, number = 0;
@@ -210,7 +210,7 @@ static enum store_result end(struct writer *writer, void *argument, struct bp_er
         if (result == STORE_OK) result = version_add(writer, &version, &what->version, error);
         move.model_version = what->version;
     }
-    if (result == STORE_OK && ending->status == STORE_FAILED_JOB && ending->version_document && ending->blob)
+    if (result == STORE_OK && ending->status == STORE_JOB_FAILED && ending->version_document && ending->blob)
         result = keep_failed(writer, what->id, ending, error);
     return result == STORE_OK ? job_move(writer, &move, error) : result;
 }
@@ -218,11 +218,10 @@ static enum store_result end(struct writer *writer, void *argument, struct bp_er
 enum store_result store_job_end(struct store *store, const char *id, int64_t attempt, const struct store_ending *ending, int64_t *version_number,
                                 struct bp_error *error) {
     struct end argument = {id, attempt, ending, 0};
-    bool complete = ending->status == STORE_CANCELLED || (ending->status == STORE_FAILED_JOB && ending->error_document) ||
+    bool complete = ending->status == STORE_CANCELLED || (ending->status == STORE_JOB_FAILED && ending->error_document) ||
                     (ending->status == STORE_SUCCEEDED && ending->version_document && ending->blob);
     if (!complete) {
-        bp_error_set(error, "",
-                     "A job ends as succeeded (with a version), failed (with an error document) or cancelled; got %s without what it needs",
+        bp_error_set(error, "", "a job ends as succeeded (with a version), failed (with an error document) or cancelled; got an incomplete %s",
                      store_status_name(ending->status));
         return STORE_FAILED;
     }

@@ -17,10 +17,10 @@
  *      end ─▶ succeeded, failed ◀─ give_back from running or pausing, when failures reach attempts_max
  *
  * The edges are store_job_create, _cancel, _claim, _give_back, _end and store_recover. Nothing enters `pausing` and nothing leads from `paused` to
- * `queued` yet: the verbs come with pausing. A pausing job may end like a running one.
+ * `queued` yet: pausing will add the operations. A pausing job may end like a running one.
  * Final: cancelled, succeeded, failed; store_job_delete removes only those.
  *
- * Invariants (numbers as in store.h) and where they are kept:
+ * Invariants (numbers as in store.h) and where they are enforced:
  *  1. filed when store_job_create returns             writer.c: callers wake after the commit
  *  2. running, pausing, cancelling <=> owner          CHECK in 001_initial.sql; store_recover
  *  3. stale attempts change nothing                   attempt_check, first in every report; metrics: unique index events_one_per_epoch
@@ -36,7 +36,7 @@
 
 static const char *const status_names[STORE_STATUS_COUNT] = {
     [STORE_QUEUED] = "queued",         [STORE_RUNNING] = "running",     [STORE_PAUSING] = "pausing",     [STORE_PAUSED] = "paused",
-    [STORE_CANCELLING] = "cancelling", [STORE_CANCELLED] = "cancelled", [STORE_SUCCEEDED] = "succeeded", [STORE_FAILED_JOB] = "failed"};
+    [STORE_CANCELLING] = "cancelling", [STORE_CANCELLED] = "cancelled", [STORE_SUCCEEDED] = "succeeded", [STORE_JOB_FAILED] = "failed"};
 
 const char *store_status_name(enum store_status status) {
     return status_names[status];
@@ -52,11 +52,11 @@ bool store_status_parse(const char *name, enum store_status *status) {
 }
 
 bool store_status_final(enum store_status status) {
-    return status == STORE_CANCELLED || status == STORE_SUCCEEDED || status == STORE_FAILED_JOB;
+    return status == STORE_CANCELLED || status == STORE_SUCCEEDED || status == STORE_JOB_FAILED;
 }
 
 static enum store_result job_missing(const char *id, struct bp_error *error) {
-    bp_error_set(error, "", "There is no job %s", id);
+    bp_error_set(error, "", "there is no job %s", id);
     return STORE_NOT_FOUND;
 }
 
@@ -73,7 +73,7 @@ enum store_result job_status(struct connection *c, const char *id, enum store_st
 enum store_result job_move(struct writer *writer, const struct move *move, struct bp_error *error) {
     struct connection *c = writer_connection(writer);
     bool keeps_owner = move->to == STORE_CANCELLING || move->to == STORE_PAUSING;
-    bool failed = move->to == STORE_FAILED_JOB;
+    bool failed = move->to == STORE_JOB_FAILED;
     enum store_result result =
         db_run(c,
                "UPDATE jobs SET status = ?2, finished_at = ?3, model_version = ?4, error = coalesce(?5, error), "
@@ -90,7 +90,7 @@ static enum store_result queue_room(struct writer *writer, struct bp_error *erro
     int64_t queued = 0, most = writer_store(writer)->options.queue_max;
     enum store_result result = db_integer(writer_connection(writer), "SELECT count FROM job_counts WHERE status = 'queued'", NONE, &queued, error);
     if (result == STORE_OK && queued >= most) {
-        bp_error_set(error, "", "The queue is full: %lld jobs wait, the maximum is %lld; try again when some have run", (long long)queued,
+        bp_error_set(error, "", "the queue is full: %lld jobs are queued, the limit is %lld; try again when some have run", (long long)queued,
                      (long long)most);
         return STORE_FULL;
     }
@@ -101,7 +101,7 @@ static enum store_result dataset_there(struct writer *writer, const char *name, 
     int64_t found;
     enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM datasets WHERE name = ? AND version = ?",
                                           WITH(text(name), integer(version)), &found, error);
-    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "There is no dataset %s@%lld (any more)", name, (long long)version);
+    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "there is no dataset %s@%lld (it may have been deleted)", name, (long long)version);
     return result;
 }
 
@@ -124,7 +124,7 @@ static enum store_result model_settle(struct writer *writer, const struct store_
     bool created;
     if (request->new_definition) return model_set(writer, name, request->new_definition, request->hidden_model, &created, error);
     enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM models WHERE name = ?", WITH(text(name)), &found, error);
-    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "There is no model %s (any more)", name);
+    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "there is no model %s (it may have been deleted)", name);
     return result;
 }
 
@@ -161,13 +161,13 @@ enum store_result store_job_create(struct store *store, const struct store_job_n
     struct store_job *job = request->job;
     const struct store_dataset *dataset = request->new_dataset;
     if ((dataset && dataset->hidden && strcmp(job->dataset, job->id) != 0) || (request->hidden_model && strcmp(job->model, job->id) != 0)) {
-        bp_error_set(error, "", "A hidden dataset or model must bear the id of its job, %s", job->id);
+        bp_error_set(error, "", "a hidden dataset or model must have the id of its job, %s", job->id);
         return STORE_FAILED;
     }
     enum store_result result = dataset ? store_file_settle(store, "datasets", dataset->file, error) : STORE_OK;
     if (result != STORE_OK) return result;
     job->created_at = store_now();
-    result = writer_run(store, "file the job", create, (void *)(uintptr_t)request, error);
+    result = writer_run(store, "store the job", create, (void *)(uintptr_t)request, error);
     if (result == STORE_OK) {
         job->status = STORE_QUEUED;
         job->attempt = job->failures = job->started_at = job->finished_at = job->model_version = 0;
@@ -182,7 +182,7 @@ bool job_read(sqlite3_stmt *s, void *item) {
     struct store_job *job = item;
     column_copy(s, 0, job->id, sizeof job->id);
     if (!store_status_parse((const char *)sqlite3_column_text(s, 1), &job->status))
-        return false; /* the column has a CHECK: only for want of memory */
+        return false; /* the column has a CHECK: only when out of memory */
     column_copy(s, 2, job->model, sizeof job->model);
     column_copy(s, 3, job->dataset, sizeof job->dataset);
     column_copy(s, 4, job->validation_dataset, sizeof job->validation_dataset);
@@ -240,7 +240,7 @@ enum store_result store_job_list(struct store *store, const struct store_job_fil
     struct value values[QUERY_VALUES_MAX];
     size_t count = 0;
     char sql[1536];
-    /* Built from constant pieces only; what the client says is bound. Each combination is a text, thus a prepared statement, of its own. */
+    /* Built from constant pieces only; client input is bound. Each combination is a separate prepared statement. */
     sqlite3_snprintf((int)sizeof sql, sql, JOB_SELECT("0") "WHERE 1%s%s%s%s%s ORDER BY id DESC LIMIT ?", filter->status ? " AND status = ?" : "",
                      filter->model ? " AND model = ?" : "", of_dataset(filter), filter->after ? " AND id < ?" : "",
                      filter->metadata_key ? " AND EXISTS (SELECT 1 FROM json_each(filings.metadata) AS pair WHERE pair.key = ? AND pair.atom = ?)"
@@ -320,7 +320,7 @@ enum store_result store_job_cancel(struct store *store, const char *id, enum sto
     return result;
 }
 
-/* Removes what bears the job's id as its name and is hidden. */
+/* Removes hidden objects named by the job's id. */
 static enum store_result hidden_remove(struct writer *writer, const char *id, struct bp_error *error) {
     struct connection *c = writer_connection(writer);
     int64_t found;
@@ -339,7 +339,7 @@ static enum store_result delete_job(struct writer *writer, void *argument, struc
     enum store_result result = job_status(c, id, &status, error);
     if (result != STORE_OK) return result;
     if (!store_status_final(status)) {
-        bp_error_set(error, "", "The job %s is %s: cancel it first, or wait for its end", id, store_status_name(status));
+        bp_error_set(error, "", "job %s is %s; cancel it first, or wait until it ends", id, store_status_name(status));
         return STORE_CONFLICT;
     }
     if ((result = checkpoints_remove(writer, id, error)) != STORE_OK || (result = hidden_remove(writer, id, error)) != STORE_OK) return result;

@@ -28,12 +28,12 @@ static bool count_read(sqlite3_stmt *s, void *item) {
 }
 
 static enum store_result count(struct store *store, const char *sql, const struct value *values, int64_t *number, struct bp_error *error) {
-    const struct query query = {.what = "count what uses the dataset", .values = values, .values_count = 2, .read = count_read, .sql = sql};
+    const struct query query = {.what = "count the uses of the dataset", .values = values, .values_count = 2, .read = count_read, .sql = sql};
     return query_one(store, &query, number, error);
 }
 
 static enum store_result list(struct store *store, struct query query, struct store_use **uses, int32_t *n, struct bp_error *error) {
-    query.what = "read what uses the dataset", query.values_count = 2, query.item_size = sizeof **uses;
+    query.what = "read the uses of the dataset", query.values_count = 2, query.item_size = sizeof **uses;
     enum store_result result = query_list(store, &query, error);
     *uses = query.items, *n = query.count;
     return result;

@@ -32,14 +32,14 @@ static enum store_result check(struct connection *c, int64_t *version_found, str
         return result;
     bool empty = application == 0 && version == 0 && tables == 0;
     if (!empty && application != APPLICATION_ID) {
-        bp_error_set(error, "", "%.128s/backpropd.db is a database of another program (application_id %lld, expected %d): choose another data folder",
+        bp_error_set(error, "", "%.128s/backpropd.db is a database of another program (application_id %lld, expected %d); use another data folder",
                      c->folder, (long long)application, APPLICATION_ID);
         return STORE_FAILED;
     }
     if (version > migrations_count) {
         bp_error_set(error, "",
-                     "%.128s/backpropd.db was written by a newer backpropd (its schema is version %lld, this program knows up to %d): "
-                     "start the newer program, or use another data folder",
+                     "%.128s/backpropd.db was written by a newer backpropd (its schema is version %lld, this program supports up to %d); start the "
+                     "newer program, or use another data folder",
                      c->folder, (long long)version, migrations_count);
         return STORE_FAILED;
     }

@@ -11,7 +11,7 @@ enum store_result model_set(struct writer *writer, const char *name, const char 
     int64_t now = store_now(), was_hidden = 0;
     enum store_result result = db_integer(c, "SELECT hidden FROM models WHERE name = ?", WITH(text(name)), &was_hidden, error);
     if (result == STORE_OK && (hidden || was_hidden)) {
-        bp_error_set(error, "", "The name %s belongs to the model of a job: choose another", name);
+        bp_error_set(error, "", "the name %s belongs to the model of a job; use another name", name);
         return STORE_EXISTS;
     }
     *created = result == STORE_NOT_FOUND;
@@ -52,7 +52,7 @@ enum store_result version_add(struct writer *writer, const struct version_new *v
 /* ---- models ---- */
 
 static enum store_result model_missing(const char *name, struct bp_error *error) {
-    bp_error_set(error, "", "There is no model %s", name);
+    bp_error_set(error, "", "there is no model %s", name);
     return STORE_NOT_FOUND;
 }
 
@@ -148,8 +148,8 @@ void store_models_free(struct store_models *list) {
 #define VERSION_COLUMNS "model, version, created_at, job, bytes, document"
 
 static enum store_result version_missing(const char *model, int64_t version, struct bp_error *error) {
-    if (version) bp_error_set(error, "", "There is no version %lld of a model %s", (long long)version, model);
-    else bp_error_set(error, "", "There is no version of a model %s yet: train it with a job first", model);
+    if (version) bp_error_set(error, "", "there is no version %lld of model %s", (long long)version, model);
+    else bp_error_set(error, "", "model %s has no version yet; train it with a job first", model);
     return STORE_NOT_FOUND;
 }
 

@@ -7,7 +7,7 @@
  *   - a temporary file of ours is removed: it was never complete, or never acknowledged to anyone.
  * Each move and removal is a log line.
  *
- * Versions that share a file end one behind the other. What follows the last one that the database knows is cut off, but only when no other name of
+ * Versions that share a file end one after the other. Bytes after the last version in the database are truncated, but only when no other name of
  * the file is left: a version that is in lost/ keeps its rows. */
 #include "server/log.h"
 #include "server/store/sqlite/sqlite.h"
@@ -61,10 +61,10 @@ static void move_to_lost(const struct store *store, int from, const char *direct
     return;
 
 failed:
-    log_line(LOG_ERROR, "orphan_not_moved", "file", name, "error", strerror(errno), NULL);
+    log_line(LOG_ERROR, "orphan_move_failed", "file", name, "error", strerror(errno), NULL);
 }
 
-/* How many rows of the database name this file: each version has a name of its own for it. `names` lists the names that may. */
+/* Number of rows of the database that refer to this file: each version has its own name for it. `names` lists the possible names. */
 static enum store_result names_known(struct connection *c, int directory, const char *names, const char *file, ino_t inode, uint64_t *count,
                                      struct bp_error *error) {
     sqlite3_stmt *s = db_start(c, names, WITH(text(file)));
@@ -123,7 +123,7 @@ static enum store_result walk(struct store *store, struct connection *c, const c
     DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
     enum store_result result = STORE_OK;
     if (!entries) {
-        bp_error_io(error, "Cannot list %.200s/%s: %s; check that this user may read it", store->folder, directory, strerror(errno));
+        bp_error_io(error, "cannot list %.200s/%s: %s; check that this user may read it", store->folder, directory, strerror(errno));
         if (fd >= 0) close(fd);
         return STORE_FAILED;
     }
@@ -134,7 +134,7 @@ static enum store_result walk(struct store *store, struct connection *c, const c
 }
 
 enum store_result store_orphans_move(struct store *store, struct connection *c, struct bp_error *error) {
-    c->what = "look for files without a row";
+    c->what = "find files without a row";
     enum store_result result = walk(store, c, "datasets", store->datasets, false, error);
     if (result == STORE_OK) result = walk(store, c, "datasets", store->datasets, true, error);
     return result == STORE_OK ? walk(store, c, "checkpoints", store->checkpoints, false, error) : result;

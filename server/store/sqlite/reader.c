@@ -1,6 +1,6 @@
 /* reader.c - the pool of query_only connections that reading verbs use, one per call at a time.
  *
- * A connection is opened when all others are busy, and kept. At READERS_MAX the caller waits. Nobody holds a read transaction across calls
+ * A connection is opened when all others are busy, and stays open. At READERS_MAX the caller waits. No caller holds a read transaction across calls
  * (db_end before reader_give): one long reader would block every checkpoint and let the WAL grow. */
 #include "server/store/sqlite/sqlite.h"
 

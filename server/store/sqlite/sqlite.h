@@ -1,7 +1,7 @@
 /* sqlite.h - what the files of this folder share: connections, statements, the writer, rows of each kind. Not for the outside: store.h is.
  *
  * Sections: connections and statements (connection.c), the writer (writer.c), the store and its readers (store.c, reader.c),
- * migrations (migrate.c), then what one kind of thing asks of another. */
+ * migrations (migrate.c), then calls between kinds of objects. */
 #ifndef SERVER_STORE_SQLITE_H
 #define SERVER_STORE_SQLITE_H
 
@@ -14,11 +14,11 @@
 
 enum { STATEMENTS_MAX = 96, BUSY_MS = 5000 };
 
-/* Used by one thread at a time. Statements are prepared once and kept until the connection closes. */
+/* Used by one thread at a time. Statements are prepared once and cached until the connection closes. */
 struct connection {
     sqlite3 *db;
     const char *folder; /* for messages; borrowed */
-    const char *what;   /* what is being attempted, for messages: "file the job" */
+    const char *what;   /* what is being attempted, for messages: "store the job" */
     sqlite3_stmt *statements[STATEMENTS_MAX];
     struct connection *next; /* in the pool of readers */
 };
@@ -56,9 +56,9 @@ enum store_result out_of_memory(struct bp_error *error);
 
 /* Takes a statement from the cache (sql: the text is the key) and binds all its values; NULL on failure. End it with db_end. */
 sqlite3_stmt *db_start(struct connection *c, const char *sql, const struct value *values, size_t count);
-/* Resets it: a reader lets go of its snapshot here. NULL is fine. */
+/* Resets it: a reader releases its snapshot here. NULL is allowed. */
 void db_end(sqlite3_stmt *statement);
-/* Runs a statement that gives no rows. sqlite3_changes(c->db) tells how many it changed. */
+/* Runs a statement that returns no rows. sqlite3_changes(c->db) is the number of changed rows. */
 enum store_result db_run(struct connection *c, const char *sql, const struct value *values, size_t count, struct bp_error *error);
 /* The integer a query gives; STORE_NOT_FOUND (no message) without a row. */
 enum store_result db_integer(struct connection *c, const char *sql, const struct value *values, size_t count, int64_t *number,
@@ -67,7 +67,7 @@ enum store_result db_integer(struct connection *c, const char *sql, const struct
 /* A column's text: copied, cut at size; or allocated (NULL for SQL NULL). column_keep gives false when there is no memory. */
 void column_copy(sqlite3_stmt *statement, int column, char *to, size_t size);
 bool column_keep(sqlite3_stmt *statement, int column, char **to);
-/* Whether SQLite had no memory for a column that either of them has read in this thread, since this was last asked. */
+/* Whether SQLite had no memory for a column that either of them has read in this thread, since the last call. */
 bool columns_lost(void);
 
 /* A query of rows of one kind, read through a connection of the readers' pool. */
@@ -81,7 +81,7 @@ struct query {
     int32_t limit; /* clamped to 1..STORE_LIST_MAX */
     /* Completes the items of a list, in the snapshot they were read from. May be NULL. */
     enum store_result (*complete)(struct connection *c, struct query *query, struct bp_error *error);
-    /* what comes back; items is owned by the caller even on failure */
+    /* output; items is owned by the caller even on failure */
     void *items;
     int32_t count;
     bool has_more;
@@ -98,7 +98,7 @@ struct writer;
 /* One change, run by the writer thread inside a savepoint. What it returns but STORE_OK undoes it. */
 typedef enum store_result change(struct writer *writer, void *argument, struct bp_error *error);
 
-/* Runs it in the writer thread and waits for the commit. what: for messages, "file the job". */
+/* Runs it in the writer thread and waits for the commit. what: for messages, "store the job". */
 enum store_result writer_run(struct store *store, const char *what, change *run, void *argument, struct bp_error *error);
 
 struct writer *writer_new(struct store *store, struct bp_error *error); /* opens the connection; no thread yet */
@@ -136,7 +136,7 @@ struct store {
 
 void readers_init(struct readers *readers);
 void readers_close(struct readers *readers);
-/* Keeps new uses waiting and lets those at work finish, for at most this long; true when none is left. Follow it with readers_release. */
+/* Blocks new uses and waits for current ones to finish, for at most this long; true when none is left. Follow it with readers_release. */
 bool readers_hold(struct readers *readers, int64_t ms);
 void readers_release(struct readers *readers);
 /* A connection for one call; what: for messages. NULL with the error set. Give it back with no statement running. */
@@ -155,7 +155,7 @@ enum store_result migrate(struct connection *c, struct bp_error *error);
 /* Only whether it would: the file is a database of ours, and not newer than this program. */
 enum store_result migrate_check(struct connection *c, struct bp_error *error);
 
-/* ---- what one kind of thing asks of another, all inside a change ---- */
+/* ---- calls between kinds of objects, all inside a change ---- */
 
 /* STORE_CONFLICT when the key is known and younger than 24 h. idempotency NULL: nothing happens. */
 enum store_result answer_add(struct writer *writer, const struct store_idempotency *idempotency, struct bp_error *error);
@@ -176,7 +176,7 @@ struct version_new {
 };
 enum store_result version_add(struct writer *writer, const struct version_new *version, int64_t *number, struct bp_error *error);
 
-/* The beginning of a query that job_read reads. CROSS JOIN: in this order, so that lists come sorted from an index of jobs. */
+/* The start of a query that job_read reads. CROSS JOIN fixes the order, so that lists are sorted by an index of jobs. */
 #define JOB_SELECT(queue_position)                                                                                                                   \
     "SELECT id, status, model, dataset, coalesce(validation_dataset, ''), dataset_version, validation_version, created_at, started_at, "             \
     "finished_at, " queue_position ", attempt, failures, "                                                                                           \
@@ -192,11 +192,11 @@ struct move {
     const char *job;
     enum store_status to;
     int64_t model_version;      /* for STORE_SUCCEEDED */
-    const char *error_document; /* for STORE_FAILED_JOB: kept in the job. Else only told in the event */
+    const char *error_document; /* for STORE_JOB_FAILED: stored in the job. Otherwise only in the event */
 };
 enum store_result job_move(struct writer *writer, const struct move *move, struct bp_error *error);
 
-/* Adds an event and has its job's watchers told. A metrics event of an epoch that is there already adds nothing. */
+/* Adds an event and notifies its job's watchers. A second metrics event of an epoch is ignored. */
 enum store_result event_add(struct writer *writer, const char *job, int64_t attempt, const struct store_event *event, struct bp_error *error);
 /* The `status` event of a job that has just changed, and `end` when its status is final: read from its row. error_document: NULL, or why a
  * job goes back to the queue. */

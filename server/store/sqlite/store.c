@@ -35,9 +35,8 @@ static enum store_result folder_make(const char *folder, struct bp_error *error)
         directory_sync(parent[0] ? parent : "/");
         return STORE_OK;
     }
-    if (errno == EEXIST) return STORE_OK; /* if it is no directory, what follows says so */
-    bp_error_io(error, "Cannot create the data folder %.200s: %s; create its parent folder, or choose another with --data-dir", folder,
-                strerror(errno));
+    if (errno == EEXIST) return STORE_OK; /* if it is not a directory, the next call reports it */
+    bp_error_io(error, "cannot create the data folder %.200s: %s; create its parent folder, or use another with --data-dir", folder, strerror(errno));
     return STORE_FAILED;
 }
 
@@ -50,7 +49,7 @@ static enum store_result directory_open(struct store *store, const char *name, i
     return STORE_OK;
 
 fail:
-    bp_error_io(error, "Cannot use %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
+    bp_error_io(error, "cannot use %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
     return STORE_FAILED;
 }
 
@@ -104,11 +103,10 @@ static enum store_result folder_is_usable(const struct store *store, struct bp_e
     for (int i = 1; !found[0] && i < 4; i++) directory_first(store->folder, own[i], found, sizeof found);
     if (!found[0] && file_size(store->folder, "backpropd.db-wal") > 0) snprintf(found, sizeof found, "backpropd.db-wal");
     if (!found[0]) return STORE_OK;
-    bp_error_set(
-        error, "",
-        "The data folder %.200s has no database (backpropd.db is missing or empty) but is not empty: it has %.200s. Nothing in it was changed. "
-        "If it held a database, restore backpropd.db from a backup; else choose an empty folder with --data-dir",
-        store->folder, found);
+    bp_error_set(error, "",
+                 "the data folder %.200s has no database (backpropd.db is missing or empty) but is not empty: it has %.200s. Nothing in it was "
+                 "changed. If it had a database, restore backpropd.db from a backup; otherwise use an empty folder with --data-dir",
+                 store->folder, found);
     return STORE_FAILED;
 }
 
@@ -119,7 +117,7 @@ static enum store_result lock_take(struct store *store, struct bp_error *error) 
     snprintf(path, sizeof path, "%s/lock", store->folder);
     store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (store->lock < 0) {
-        bp_error_io(error, "Cannot open %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
+        bp_error_io(error, "cannot open %.200s: %s; check that this user may write in the data folder", path, strerror(errno));
         return STORE_FAILED;
     }
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -128,15 +126,14 @@ static enum store_result lock_take(struct store *store, struct bp_error *error) 
         ssize_t n = cause == EAGAIN || cause == EACCES ? pread(store->lock, holder, sizeof holder - 1, 0) : 0;
         holder[strspn(holder, "0123456789")] = '\0';
         if (cause == EAGAIN || cause == EACCES)
-            bp_error_set(error, "",
-                         "The data folder %.200s is in use by another server (process %s): stop it, or choose another folder with --data-dir",
+            bp_error_set(error, "", "the data folder %.200s is in use by another server (process %s); stop it, or use another folder with --data-dir",
                          store->folder, n > 0 && holder[0] ? holder : "unknown");
-        else bp_error_io(error, "Cannot lock %.200s: %s; the data folder must be on a file system with locks (a local disk)", path, strerror(cause));
+        else bp_error_io(error, "cannot lock %.200s: %s; the data folder must be on a file system with locks (a local disk)", path, strerror(cause));
         return STORE_FAILED;
     }
     int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
     if (ftruncate(store->lock, 0) != 0 || pwrite(store->lock, holder, (size_t)length, 0) != length) {
-        bp_error_io(error, "Cannot write %.200s: %s; free space on its disk", path, strerror(errno));
+        bp_error_io(error, "cannot write %.200s: %s; free space on its disk", path, strerror(errno));
         return STORE_FAILED;
     }
     return STORE_OK;
@@ -160,11 +157,11 @@ enum store_result store_file_settle(struct store *store, const char *kind, const
     int directory = strcmp(kind, "datasets") == 0 ? store->datasets : store->checkpoints;
     struct stat status;
     if (!file[0] || strchr(file, '/') || fstatat(directory, file, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) {
-        bp_error_set(error, "", "The file \"%s\" is not in %.200s/%s: it must be in place before it is recorded", file, store->folder, kind);
+        bp_error_set(error, "", "the file \"%s\" is not in %.200s/%s; it must exist before it is recorded", file, store->folder, kind);
         return STORE_FAILED;
     }
     if (fsync(directory) != 0) {
-        bp_error_io(error, "Cannot bring %.200s/%s to disk: %s; check the disk, then try again", store->folder, kind, strerror(errno));
+        bp_error_io(error, "cannot write %.200s/%s to disk: %s; check the disk, then try again", store->folder, kind, strerror(errno));
         return STORE_FAILED;
     }
     return STORE_OK;
@@ -230,7 +227,7 @@ enum store_result store_examine(const char *folder, int64_t *holder, struct bp_e
     *holder = 0;
     if (stat(folder, &status) != 0) return STORE_OK; /* it will be made */
     if (!S_ISDIR(status.st_mode)) {
-        bp_error_set(error, "", "%.200s is not a folder: choose another with --data-dir", folder);
+        bp_error_set(error, "", "%.200s is not a folder; use another with --data-dir", folder);
         return STORE_FAILED;
     }
     if ((*holder = lock_holder(folder)) != 0) return STORE_IN_USE;
@@ -262,7 +259,7 @@ static enum store_result ping(struct writer *writer, void *argument, struct bp_e
     enum store_result result = db_run(c, "UPDATE pings SET at = ?, count = count + 1", WITH(integer(now)), error);
     if (result == STORE_OK) result = db_integer(c, "SELECT at FROM pings", NONE, &read, error);
     if (result == STORE_OK && read == now) return STORE_OK;
-    bp_error_set(error, "", "The database does not give back what was written: restore the data folder from a backup");
+    bp_error_set(error, "", "the database does not return the data that was written; restore the data folder from a backup");
     return STORE_FAILED;
 }
 

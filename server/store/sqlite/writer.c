@@ -1,7 +1,7 @@
 /* writer.c - the one thread, with the one connection, that changes the database and makes checkpoints.
  *
  * Callers queue operations and sleep. The thread takes all that is queued (no lingering for more), runs it in one transaction, each operation in
- * a savepoint of its own, commits (one fsync for all), removes files that rows no longer name, wakes the callers, tells about the jobs:
+ * a savepoint of its own, commits (one fsync for all), removes files that rows no longer name, wakes the callers, notifies about the jobs:
  *
  *     callers ── writer_run ──▶ queue ──▶ BEGIN IMMEDIATE
  *                                           SAVEPOINT, change, RELEASE (or ROLLBACK TO: a failed change undoes itself alone)
@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 enum {
-    QUEUE_MAX = 1024,          /* operations waiting; callers beyond that wait for room */
+    QUEUE_MAX = 1024,          /* queued operations; further callers wait */
     WAL_BYTES = 16 << 20,      /* a checkpoint is due */
     WAL_RETRY_BYTES = 4 << 20, /* after a checkpoint that a long reader held up: again when it has grown by this */
     CHECKPOINT_BUSY_MS = 200,
@@ -223,7 +223,7 @@ static struct operation *group_run(struct writer *w, struct operation *first) {
     return NULL;
 }
 
-/* Wakes the callers. An operation is its caller's again, and gone, once its `done` is seen. */
+/* Wakes the callers. An operation belongs to its caller again, who may free it, once its `done` is seen. */
 static void operations_finish(struct writer *w, struct operation *first) {
     pthread_mutex_lock(&w->mutex);
     for (struct operation *op = first, *next; op; op = next) {
@@ -381,7 +381,7 @@ enum store_result writer_start(struct writer *w, struct bp_error *error) {
     int code = pthread_create(&w->thread, NULL, writer_main, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code != 0) {
-        bp_error_io(error, "Cannot start the store's writer thread: %s; raise the limit on processes or memory", strerror(code));
+        bp_error_io(error, "cannot start the store's writer thread: %s; raise the limit on processes or memory", strerror(code));
         return STORE_FAILED;
     }
     w->running = true;

@@ -6,7 +6,7 @@ type Layer = components["schemas"]["Layer"];
 type Prediction = components["schemas"]["Prediction"];
 type Predict = paths["/v1/models/{model}/predict"]["post"]["requestBody"]["content"]["application/json"];
 
-// Only what a job needs: everything with a default may be left out. Layers are told apart by `type`.
+// Only what a job needs: everything with a default may be left out. `type` distinguishes layers.
 const smallest: Job = { model: { layers: [] }, dataset: "iris", target: "class" };
 const layers: Layer[] = [
   { type: "dense", units: 32, activation: "relu" },
@@ -45,7 +45,7 @@ export function units(layer: Layer): number | undefined {
 export const objects: Predict = { instances: [{ a: 1, island: "Biscoe", missing: null }] };
 export const arrays: Predict = { instances: [[1, "Biscoe", null], [[1, 2], [3, 4]]] };
 
-// Predictions are told apart by what they have.
+// The members distinguish predictions.
 export function shown(prediction: Prediction): string[] {
   return prediction.predictions.map((p) => {
     if ("probabilities" in p && "label" in p) return `${p.label} (${p.probabilities[p.label]?.toFixed(2)})`;

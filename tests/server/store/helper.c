@@ -14,7 +14,7 @@ struct store_options options = {.queue_max = 10000};
 struct bp_error error;
 
 const struct store_ending success = {.status = STORE_SUCCEEDED, .version_document = "{\"of\":\"a version\"}", .blob = "weights", .blob_size = 7};
-const struct store_ending failure = {.status = STORE_FAILED_JOB,
+const struct store_ending failure = {.status = STORE_JOB_FAILED,
                                      .error_document = "{\"code\":\"diverged\",\"message\":\"The loss is not a number\"}"};
 const struct store_ending cancelled = {.status = STORE_CANCELLED};
 

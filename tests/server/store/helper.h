@@ -51,7 +51,7 @@ void file_make(const char *kind, const char *name);
 bool file_there(const char *kind, const char *name);
 int64_t file_size(const char *name); /* of a file of the folder; -1: none */
 
-/* The database through a connection of its own, behind the store's back. */
+/* The database through a separate connection, without the store. */
 bool raw(const char *sql);       /* false: it failed */
 int64_t number(const char *sql); /* the integer it gives; -1: none */
 

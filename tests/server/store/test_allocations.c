@@ -1,5 +1,5 @@
 /* test_allocations.c - memory runs out in the store: for every N the Nth allocation of a job's life fails, in the caller's thread, the writer's or in
- * SQLite. Every verb either does what it says or fails with a message that says so; afterwards the store works, and nothing is half done. */
+ * SQLite. Every operation either succeeds or fails with a message; afterwards the store works, and nothing is half done. */
 #include "tests/server/store/helper.h"
 
 #include "server/store/sqlite/sqlite.h"
@@ -16,7 +16,7 @@ struct life {
     int failed, done;
     char id[STORE_ID_SIZE];
     int64_t attempt;
-    const char *wrong; /* a failure that does not say why */
+    const char *wrong; /* a failure without a reason */
     char said[640];
 };
 

@@ -12,7 +12,7 @@ static enum store_result create(const char *name, const char *file, bool replace
     return result;
 }
 
-START_TEST(what_is_created_is_read) {
+START_TEST(created_models_are_read) {
     int64_t version, before = store_now();
     struct store_dataset dataset;
     ck_assert_int_eq(create("penguins", "p1.bpc", false, &version), STORE_OK);
@@ -162,7 +162,7 @@ START_TEST(a_pinned_version_stays) {
 }
 END_TEST
 
-START_TEST(what_used_a_version_is_told) {
+START_TEST(uses_of_a_version_are_reported) {
     char first[STORE_ID_SIZE], second[STORE_ID_SIZE], claimed[STORE_ID_SIZE];
     struct store_uses uses;
     job_new(first, 5), job_new(second, 5); /* on d@1 */
@@ -214,7 +214,7 @@ END_TEST
 Suite *suite_store_datasets(void) {
     Suite *suite = suite_create("store/datasets");
     TCase *tests = store_case(suite, "datasets");
-    tcase_add_test(tests, what_is_created_is_read);
+    tcase_add_test(tests, created_models_are_read);
     tcase_add_test(tests, a_taken_name_needs_replace);
     tcase_add_test(tests, the_file_must_be_in_place);
     tcase_add_test(tests, numbers_only_grow);
@@ -222,7 +222,7 @@ Suite *suite_store_datasets(void) {
     tcase_add_test(tests, deleting_removes_the_files);
     tcase_add_test(tests, a_dataset_that_validates_stays_too);
     tcase_add_test(tests, a_pinned_version_stays);
-    tcase_add_test(tests, what_used_a_version_is_told);
+    tcase_add_test(tests, uses_of_a_version_are_reported);
     tcase_add_test(tests, a_version_keeps_its_parent);
     return suite;
 }

@@ -29,7 +29,7 @@ static void *file_jobs(void *unused) {
     return NULL;
 }
 
-/* A server that files jobs from four threads and says each id once it is acknowledged, until it is killed. */
+/* A server that stores jobs from four threads and prints each acknowledged id, until it is killed. */
 static void doomed_server(void) {
     pthread_t threads[4];
     if (store_open(folder, &(struct store_options){.queue_max = 1000000}, &store, &error) != STORE_OK) _exit(2);
@@ -95,7 +95,7 @@ static void *megabytes(size_t count) {
     return bytes;
 }
 
-START_TEST(a_full_disk_fails_what_is_too_large_and_no_more) {
+START_TEST(a_full_disk_fails_only_what_is_too_large) {
     char id[STORE_ID_SIZE];
     struct store_ending ending = success;
     void *bytes = megabytes(4);
@@ -106,12 +106,12 @@ START_TEST(a_full_disk_fails_what_is_too_large_and_no_more) {
     ending.blob_size = 4 << 20;
     for (int again = 0; again < 2; again++) {
         GIVES(STORE_FAILED, store_job_end(store, id, 1, &ending, NULL, &error));
-        SAYS("Cannot record the end of the job");
+        SAYS("cannot record the end of the job");
         SAYS("full");
         SAYS("free space");
         IS(id, "running");
     }
-    OK(store_ping(store, &error)); /* what fits goes on */
+    OK(store_ping(store, &error)); /* a valid value passes */
     ck_assert_str_eq(told(id), "status:queued status:running");
     OK(writer_run(store, "free the disk", bound_pages, TEXT("PRAGMA max_page_count = 1000000"), &error));
     OK(store_job_end(store, id, 1, &ending, NULL, &error));
@@ -121,7 +121,7 @@ START_TEST(a_full_disk_fails_what_is_too_large_and_no_more) {
 END_TEST
 
 /* A bound on the size of this process's files makes write(2) fail with EFBIG, in the WAL. */
-START_TEST(failing_writes_are_told_and_passed) {
+START_TEST(failing_writes_are_reported_and_survived) {
     char id[STORE_ID_SIZE], next[STORE_ID_SIZE];
     struct store_ending ending = success;
     struct rlimit before, limit;
@@ -136,7 +136,7 @@ START_TEST(failing_writes_are_told_and_passed) {
     limit.rlim_cur = 1 << 20;
     setrlimit(RLIMIT_FSIZE, &limit);
     GIVES(STORE_FAILED, store_job_end(store, id, 1, &ending, NULL, &error));
-    SAYS("Cannot record the end of the job");
+    SAYS("cannot record the end of the job");
     SAYS("disk");
     IS(id, "running");
     setrlimit(RLIMIT_FSIZE, &before);
@@ -236,7 +236,7 @@ END_TEST
 
 /* ---- fsync ---- */
 
-/* These stand before libc's, for SQLite too. `fsync_passes` calls pass, then one fails, or all from there on. */
+/* These override libc's, for SQLite too. `fsync_passes` calls pass, then one fails, or all from there on. */
 static atomic_int fsync_passes = -1; /* -1: all pass */
 static atomic_bool fsync_directories, fsync_for_ever;
 
@@ -296,7 +296,7 @@ START_TEST(a_failing_fsync_acknowledges_nothing) {
         atomic_store(&fsync_for_ever, for_ever);
         atomic_store(&fsync_passes, 0);
         GIVES(STORE_FAILED, store_job_create(store, &request, &error));
-        SAYS("Cannot file the job");
+        SAYS("cannot store the job");
         SAYS("disk");
         GIVES(for_ever ? STORE_FAILED : STORE_OK, store_ping(store, &error));
         GIVES(STORE_NOT_FOUND, store_job_get(store, job.id, &got, &error));
@@ -360,7 +360,7 @@ START_TEST(every_allocation_of_sqlite_may_fail) {
     faulty.xMalloc = faulty_malloc;
     faulty.xRealloc = faulty_realloc;
     ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_MALLOC, &faulty), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0), SQLITE_OK); /* so that all of them come by */
+    ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0), SQLITE_OK); /* so that all of them are drawn */
     setup();
     dataset_put("d");
     model_put("m");
@@ -398,8 +398,8 @@ Suite *suite_store_disk(void) {
     Suite *suite = suite_create("store/disk");
     TCase *tests = store_case(suite, "disk");
     tcase_add_test(tests, acknowledged_jobs_survive_kill_9);
-    tcase_add_test(tests, a_full_disk_fails_what_is_too_large_and_no_more);
-    tcase_add_test(tests, failing_writes_are_told_and_passed);
+    tcase_add_test(tests, a_full_disk_fails_only_what_is_too_large);
+    tcase_add_test(tests, failing_writes_are_reported_and_survived);
     tcase_add_test(tests, the_wal_is_bounded_with_readers_around);
     tcase_add_test(tests, a_long_reader_delays_the_checkpoint_only);
     tcase_add_test(tests, deleting_gives_the_disk_back);

@@ -163,7 +163,7 @@ END_TEST
 
 /* ---- answers to repeated requests ---- */
 
-START_TEST(an_answer_is_made_with_its_thing) {
+START_TEST(an_answer_is_created_with_its_object) {
     struct store_idempotency key = {.key = "POST /v1/models k", .hash = "abcd", .status = 201, .location = "/v1/models/m"};
     struct store_answer answer;
     bool created;
@@ -241,7 +241,7 @@ Suite *suite_store_events(void) {
     tcase_add_test(tests, other_jobs_keep_theirs);
     tcase_add_test(tests, a_checkpoint_resets_failures);
     tcase_add_test(tests, a_checkpoints_file_must_be_in_place);
-    tcase_add_test(tests, an_answer_is_made_with_its_thing);
+    tcase_add_test(tests, an_answer_is_created_with_its_object);
     tcase_add_test(tests, a_twin_creates_nothing);
     tcase_add_test(tests, a_refused_request_leaves_no_answer);
     tcase_add_test(tests, answers_are_forgotten_after_a_day);

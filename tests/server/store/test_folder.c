@@ -227,7 +227,7 @@ START_TEST(files_without_a_row_are_moved_at_start) {
 }
 END_TEST
 
-/* Without a database nothing says whose files they are. */
+/* Without a database the owner of the files is unknown. */
 START_TEST(a_folder_with_files_and_no_database_is_refused) {
     static const char *const all[][2] = {{"", "notes.txt"}, {"datasets", "customers.csv"},   {"checkpoints", "my_model.pt"},
                                          {"lost", "old"},   {"datasets", "dat_" ID "1.col"}, {"", "backpropd.db-wal"}};
@@ -248,7 +248,7 @@ START_TEST(a_folder_with_files_and_no_database_is_refused) {
             if (kind == 2 && i == 5) continue; /* then the log may hold the tables */
             if (kind == 2) ck_assert(raw("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL"));
             GIVES(STORE_FAILED, store_open(folder, &options, &store, &error));
-            SAYS("choose an empty folder with --data-dir");
+            SAYS("use an empty folder with --data-dir");
             snprintf(said, sizeof said, "%s%s%s", all[i][0], all[i][0][0] ? "/" : "", all[i][1]);
             SAYS(said);
             ck_assert(file_there(all[i][0], all[i][1]) && !file_there("", "lock"));

@@ -3,7 +3,7 @@
 
 #include <stdarg.h>
 
-START_TEST(what_is_filed_is_read) {
+START_TEST(stored_jobs_are_read) {
     struct store_job job = {.model = "m",
                             .dataset = "d",
                             .dataset_version = 1,
@@ -47,7 +47,7 @@ START_TEST(what_is_filed_is_read) {
 }
 END_TEST
 
-START_TEST(what_it_needs_must_be_there) {
+START_TEST(missing_requirements_are_refused) {
     struct store_job job = {.model = "m", .dataset = "d", .dataset_version = 2, .attempts_max = 5};
     struct store_job_new request = {.job = &job};
     store_new_id("job", job.id);
@@ -121,7 +121,7 @@ START_TEST(unnamed_data_and_model_belong_to_the_job) {
     ck_assert_int_eq(models.count, 0);
     store_models_free(&models);
 
-    /* Nobody else may take over its names. */
+    /* No other writer may take its names. */
     COPY(dataset.name, id);
     file_make("datasets", "other.bpc");
     GIVES(STORE_EXISTS, store_dataset_create(store, &dataset, true, NULL, &error));
@@ -139,7 +139,7 @@ START_TEST(unnamed_data_and_model_belong_to_the_job) {
 }
 END_TEST
 
-START_TEST(hidden_things_bear_the_jobs_id) {
+START_TEST(hidden_objects_have_the_jobs_id) {
     struct store_job job = {.model = "m", .dataset = "d", .attempts_max = 5};
     struct store_job_new request = {.job = &job, .new_definition = "{}", .hidden_model = true};
     store_new_id("job", job.id);
@@ -224,7 +224,7 @@ static void expect_list(const struct store_job_filter *filter, bool has_more, in
 
 START_TEST(lists_are_filtered_and_paged) {
     char ids[5][STORE_ID_SIZE], claimed[STORE_ID_SIZE];
-    enum store_status queued = STORE_QUEUED, running = STORE_RUNNING, failed = STORE_FAILED_JOB;
+    enum store_status queued = STORE_QUEUED, running = STORE_RUNNING, failed = STORE_JOB_FAILED;
     for (int i = 0; i < 4; i++) job_new(ids[i], 5);
     hidden_job(ids[4]);
     job_claim(claimed);
@@ -332,7 +332,7 @@ START_TEST(ended_jobs_stay_as_they_are) {
     job_claim(id);
     OK(store_job_end(store, id, 1, &failure, NULL, &error));
     OK(store_job_cancel(store, id, &status, &error));
-    ck_assert_int_eq(status, STORE_FAILED_JOB);
+    ck_assert_int_eq(status, STORE_JOB_FAILED);
     ck_assert_str_eq(told(id), "status:queued status:running status:failed end:failed");
 }
 END_TEST
@@ -380,11 +380,11 @@ END_TEST
 Suite *suite_store_jobs(void) {
     Suite *suite = suite_create("store/jobs");
     TCase *tests = store_case(suite, "jobs");
-    tcase_add_test(tests, what_is_filed_is_read);
-    tcase_add_test(tests, what_it_needs_must_be_there);
+    tcase_add_test(tests, stored_jobs_are_read);
+    tcase_add_test(tests, missing_requirements_are_refused);
     tcase_add_test(tests, named_data_and_model_are_stored_with_it);
     tcase_add_test(tests, unnamed_data_and_model_belong_to_the_job);
-    tcase_add_test(tests, hidden_things_bear_the_jobs_id);
+    tcase_add_test(tests, hidden_objects_have_the_jobs_id);
     tcase_add_test(tests, metadata_must_be_an_object);
     tcase_add_test(tests, the_queue_has_a_bound);
     tcase_add_test(tests, queue_positions_count_older_jobs);

@@ -84,7 +84,7 @@ START_TEST(a_version_keeps_its_bytes) {
 }
 END_TEST
 
-START_TEST(a_large_blob_comes_back) {
+START_TEST(a_large_blob_is_restored) {
     size_t size = (size_t)24 << 20, back;
     char *sent = malloc(size);
     void *got;
@@ -145,7 +145,7 @@ Suite *suite_store_models(void) {
     tcase_add_test(tests, put_creates_then_replaces);
     tcase_add_test(tests, the_list_goes_by_name);
     tcase_add_test(tests, a_version_keeps_its_bytes);
-    tcase_add_test(tests, a_large_blob_comes_back);
+    tcase_add_test(tests, a_large_blob_is_restored);
     tcase_add_test(tests, versions_are_listed_newest_first);
     tcase_add_test(tests, numbers_only_grow);
     tcase_add_test(tests, a_model_in_training_stays);

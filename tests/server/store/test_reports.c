@@ -22,7 +22,7 @@ START_TEST(a_claim_takes_the_oldest) {
     store_job_free(&job);
     ck_assert_int_eq(number("SELECT owner = 'me' AND lease_until = started_at + 1000 FROM jobs ORDER BY id"), 1);
 
-    /* Given back, it is the oldest again, and started long ago. */
+    /* Requeued, it is the oldest again, and started long ago. */
     OK(store_job_give_back(store, first, 1, false, NULL, &error));
     OK(store_job_claim(store, "me", 1000, &job, &error));
     ck_assert_str_eq(job.id, first);
@@ -152,7 +152,7 @@ START_TEST(failures_end_at_attempts_max) {
     for (int64_t attempt = 1; attempt <= 3; attempt++) {
         job_claim(id);
         OK(store_job_give_back(store, id, attempt, true, crash, &error));
-        ck_assert_int_eq(status_of(id), attempt < 3 ? STORE_QUEUED : STORE_FAILED_JOB);
+        ck_assert_int_eq(status_of(id), attempt < 3 ? STORE_QUEUED : STORE_JOB_FAILED);
     }
     OK(store_job_get(store, id, &job, &error));
     ck_assert_int_eq(job.failures, 3);
@@ -167,7 +167,7 @@ START_TEST(failures_end_at_attempts_max) {
 }
 END_TEST
 
-START_TEST(a_failed_job_always_says_why) {
+START_TEST(a_failed_job_always_has_a_reason) {
     char id[STORE_ID_SIZE];
     job_new(id, 1);
     job_claim(id);
@@ -253,7 +253,7 @@ START_TEST(half_an_ending_is_none) {
 }
 END_TEST
 
-START_TEST(failure_tells_its_error) {
+START_TEST(failure_reports_its_error) {
     char id[STORE_ID_SIZE];
     struct store_events events;
     job_new(id, 5);
@@ -286,13 +286,13 @@ START_TEST(an_incomplete_ending_is_refused) {
     job_new(id, 5);
     job_claim(id);
     GIVES(STORE_FAILED, store_job_end(store, id, 1, &(struct store_ending){.status = STORE_SUCCEEDED}, NULL, &error));
-    GIVES(STORE_FAILED, store_job_end(store, id, 1, &(struct store_ending){.status = STORE_FAILED_JOB}, NULL, &error));
+    GIVES(STORE_FAILED, store_job_end(store, id, 1, &(struct store_ending){.status = STORE_JOB_FAILED}, NULL, &error));
     GIVES(STORE_FAILED, store_job_end(store, id, 1, &(struct store_ending){.status = STORE_QUEUED}, NULL, &error));
     IS(id, "running");
 }
 END_TEST
 
-START_TEST(recovery_takes_back_what_ran) {
+START_TEST(recovery_requeues_running_jobs) {
     char queued[STORE_ID_SIZE], running[STORE_ID_SIZE], cancelling[STORE_ID_SIZE], pausing[STORE_ID_SIZE], ended[STORE_ID_SIZE],
         claimed[STORE_ID_SIZE];
     char sql[128];
@@ -322,7 +322,7 @@ START_TEST(recovery_takes_back_what_ran) {
 }
 END_TEST
 
-START_TEST(a_running_job_without_owner_cannot_be) {
+START_TEST(a_running_job_has_an_owner) {
     char id[STORE_ID_SIZE];
     job_new(id, 5);
     ck_assert(!raw("UPDATE jobs SET status = 'running'"));
@@ -342,15 +342,15 @@ Suite *suite_store_reports(void) {
     tcase_add_test(tests, a_report_makes_no_status);
     tcase_add_test(tests, stale_attempts_change_nothing);
     tcase_add_test(tests, failures_end_at_attempts_max);
-    tcase_add_test(tests, a_failed_job_always_says_why);
+    tcase_add_test(tests, a_failed_job_always_has_a_reason);
     tcase_add_test(tests, other_returns_do_not_count);
     tcase_add_test(tests, a_cancelling_job_given_back_is_cancelled);
     tcase_add_test(tests, success_is_one_piece);
     tcase_add_test(tests, half_an_ending_is_none);
-    tcase_add_test(tests, failure_tells_its_error);
+    tcase_add_test(tests, failure_reports_its_error);
     tcase_add_test(tests, a_cancelling_job_may_still_succeed);
     tcase_add_test(tests, an_incomplete_ending_is_refused);
-    tcase_add_test(tests, recovery_takes_back_what_ran);
-    tcase_add_test(tests, a_running_job_without_owner_cannot_be);
+    tcase_add_test(tests, recovery_requeues_running_jobs);
+    tcase_add_test(tests, a_running_job_has_an_owner);
     return suite;
 }

@@ -1,4 +1,4 @@
-/* test_writer.c - groups of operations: many threads, failing operations and commits, who is told. */
+/* test_writer.c - groups of operations: many threads, failing operations and commits, notifications. */
 #include "tests/server/store/helper.h"
 
 #include "server/store/sqlite/sqlite.h"
@@ -76,7 +76,7 @@ START_TEST(nothing_is_lost_among_threads) {
         OK(store_job_get(store, ids[i], &job, &error));
         store_job_free(&job);
     }
-    /* 100 rounds of each thread file, 13 of them (6, 22, ... 198) in vain; 50 end one. */
+    /* 100 rounds of each thread file, 13 of them (6, 22, ... 198) without success; 50 end one. */
     ck_assert_uint_eq(count, THREADS * (100 - 13));
     ck_assert_int_eq(number("SELECT count(*) FROM jobs"), THREADS * (100 - 13));
     ck_assert_int_eq(number("SELECT count(*) FROM jobs WHERE status = 'succeeded' AND attempt = 1"), THREADS * 50);
@@ -169,7 +169,7 @@ START_TEST(a_failing_operation_leaves_its_neighbours) {
 }
 END_TEST
 
-START_TEST(a_lost_transaction_is_told_to_all_in_it) {
+START_TEST(a_lost_transaction_is_reported_to_all_in_it) {
     struct caller callers[3];
     group_of_three(callers, lose_the_transaction);
     ck_assert_int_eq(callers[0].result, STORE_FAILED);
@@ -188,7 +188,7 @@ static enum store_result fail_beyond_undoing(struct writer *writer, void *name, 
     return STORE_FAILED;
 }
 
-START_TEST(what_cannot_be_undone_is_not_committed) {
+START_TEST(failed_rollbacks_are_not_committed) {
     struct caller callers[3];
     group_of_three(callers, fail_beyond_undoing);
     ck_assert_int_eq(callers[0].result, STORE_FAILED);
@@ -218,7 +218,7 @@ START_TEST(a_failing_commit_fails_its_whole_group) {
     group_of_three(callers, add_and_fail);
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(callers[i].result, STORE_FAILED);
-        ck_assert_msg(strstr(callers[i].error.message, "Cannot commit") != NULL, "%s", callers[i].error.message);
+        ck_assert_msg(strstr(callers[i].error.message, "cannot commit") != NULL, "%s", callers[i].error.message);
     }
     ck_assert_int_eq(number("SELECT count(*) FROM models"), 0);
     model_put("after");
@@ -239,7 +239,7 @@ START_TEST(a_failing_commit_removes_no_file) {
 }
 END_TEST
 
-/* ---- who is told after a commit ---- */
+/* ---- notifications after a commit ---- */
 
 static pthread_mutex_t told_mutex = PTHREAD_MUTEX_INITIALIZER;
 static char told_of[64][STORE_ID_SIZE];
@@ -252,7 +252,7 @@ static void committed(void *context, const char *job) {
     pthread_mutex_unlock(&told_mutex);
 }
 
-START_TEST(each_job_is_told_once_per_commit) {
+START_TEST(each_job_is_notified_once_per_commit) {
     char id[STORE_ID_SIZE];
     struct caller callers[3];
     struct store_event events[3] = {{.type = "log"}, {.type = "metrics", .epoch = 1}, {.type = "log"}};
@@ -264,7 +264,7 @@ START_TEST(each_job_is_told_once_per_commit) {
     OK(store_job_report(store, id, 1, &report, &error));
     OK(store_job_end(store, id, 1, &success, NULL, &error));
     GIVES(STORE_STALE, store_job_report(store, id, 1, &report, &error));
-    group_of_three(callers, add_and_fail); /* what fails tells nothing */
+    group_of_three(callers, add_and_fail); /* a failure notifies nothing */
     store_close(store);                    /* waits for the writer thread */
     store = NULL;
     ck_assert_int_eq(told_count, 4);
@@ -277,10 +277,10 @@ Suite *suite_store_writer(void) {
     TCase *tests = store_case(suite, "writer");
     tcase_add_test(tests, nothing_is_lost_among_threads);
     tcase_add_test(tests, a_failing_operation_leaves_its_neighbours);
-    tcase_add_test(tests, a_lost_transaction_is_told_to_all_in_it);
-    tcase_add_test(tests, what_cannot_be_undone_is_not_committed);
+    tcase_add_test(tests, a_lost_transaction_is_reported_to_all_in_it);
+    tcase_add_test(tests, failed_rollbacks_are_not_committed);
     tcase_add_test(tests, a_failing_commit_fails_its_whole_group);
     tcase_add_test(tests, a_failing_commit_removes_no_file);
-    tcase_add_test(tests, each_job_is_told_once_per_commit);
+    tcase_add_test(tests, each_job_is_notified_once_per_commit);
     return suite;
 }

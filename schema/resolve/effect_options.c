@@ -49,7 +49,7 @@ static void check_warmup(struct resolving *r, double warmup) {
     if (warmup >= o->epochs)
         schema_problem_add(
             r->problems, schema_pointer(resolving_place(r, "schedule", map, sizeof map), "warmup_epochs", where, sizeof where),
-            "a warm-up of %g epochs does not end within the %d epochs of the job: the learning rate never gets to its value; say fewer", warmup,
+            "a warm-up of %g epochs does not end within the %d epochs of the job: the learning rate never reaches its value; use fewer", warmup,
             o->epochs);
     else if (warmup > 0 && warmup * (double)updates_of(r) <= 1)
         resolving_warn(r, "warmup_epochs has no effect: %g epochs are at most one update, and an epoch has %lld; say more", warmup,
@@ -86,7 +86,7 @@ static void check_schedule(struct resolving *r) {
     else if (gamma && gamma->number == 1)
         resolving_warn(r, "the schedule has no effect: its gamma is 1, so the learning rate stays; say a factor below 1");
     else if (step > 0 && warmup + step >= o->epochs && warmup < o->epochs)
-        resolving_warn(r, "the schedule has no effect: its first step is after epoch %g, and the job has %d", warmup + step, o->epochs);
+        resolving_warn(r, "the schedule has no effect: its first step is after epoch %g, but the job has %d", warmup + step, o->epochs);
     else if (o->schedule->observe) check_plateau(r);
     if (number_of(entry, values, "period_factor") > 1 && (period == 0 || warmup + period >= o->epochs))
         resolving_warn(r, "period_factor has no effect: the schedule does not restart within the %d epochs of the job; say period_epochs", o->epochs);
@@ -100,7 +100,7 @@ static void check_optimizer(struct resolving *r) {
     resolving_place(r, "optimizer", map, sizeof map);
     if (number_of(entry, values, "nesterov") != 0 && !(number_of(entry, values, "momentum") > 0))
         schema_problem_add(r->problems, schema_pointer(map, "nesterov", where, sizeof where),
-                           "nesterov looks ahead along the momentum, which is 0: say \"momentum\":0.9, or leave nesterov out");
+                           "nesterov looks ahead along the momentum, which is 0; use \"momentum\":0.9, or leave nesterov out");
     if (number_of(entry, values, "step_min") > number_of(entry, values, "step_max"))
         schema_problem_add(r->problems, schema_pointer(map, "step_min", where, sizeof where), "step_min is %g, above step_max, which is %g",
                            number_of(entry, values, "step_min"), number_of(entry, values, "step_max"));

@@ -123,8 +123,7 @@ static struct schema_training *resolve(const char **values, const struct schema_
         schema_training_request_decode(object, "", &request, &problems) == 0) {
         request.definition_pointer = "";
         options.stop_default = stops;
-        if (options.folds)
-            schema_problem_add(&problems, "/validation/folds", "a cross-validation is a job of `backpropd serve`; here say a fraction");
+        if (options.folds) schema_problem_add(&problems, "/validation/folds", "a cross-validation needs `backpropd serve`; use a fraction here");
         else training = schema_training_resolve(definition, &options, dataset, &request, &problems);
         if (!options.folds) definition = NULL;
     }

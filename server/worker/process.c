@@ -241,13 +241,13 @@ static json_t *divergence(const struct process *p, int64_t epoch) {
     else if (fold)
         snprintf(kept, sizeof kept, "The weights of epoch %lld of this fold, trained on its %lld rows, are kept as version 1 of the model \"%s\"",
                  (long long)epoch, (long long)p->run.split.train_count, p->job);
-    else snprintf(kept, sizeof kept, "The weights of epoch %lld are kept as version 1 of the model \"%s\"", (long long)epoch, p->job);
+    else snprintf(kept, sizeof kept, "The weights of epoch %lld are stored as version 1 of the model \"%s\"", (long long)epoch, p->job);
     if (fold > 1)
         snprintf(finished, sizeof finished, "; the metrics of the %d finished fold%s are in cross_validation", fold - 1, fold > 2 ? "s" : "");
     else if (folds && !fold) snprintf(finished, sizeof finished, "; the metrics of all folds are in cross_validation");
     snprintf(
         text, sizeof text,
-        "%sthe loss is not finite any more in epoch %lld%s; try a smaller learning_rate, gradient_clip_norm, or look for extreme values in the data. "
+        "%sthe loss is not finite any more in epoch %lld%s; try a smaller learning_rate, gradient_clip_norm, or check the data for extreme values. "
         "%s%s",
         which, (long long)p->epoch + 1, folds ? " of this fit" : "", kept, finished);
     json_t *error = json_pack("{s:s, s:s}", "code", "diverged", "message", text);

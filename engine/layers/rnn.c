@@ -20,7 +20,12 @@ static void step_back(size_t H, const bp_real *gates, const bp_real *h_before, c
     }
 }
 
-static const struct bp_cell cell = {.gates = 1, .joined = 1, .first_biases = &bp_initializer_zeros, .forward = step, .backward = step_back};
+static const struct bp_cell cell = {.gates = 1,
+                                    .joined = 1,
+                                    .first_biases = &bp_initializer_zeros,
+                                    .bounds = {.has_low = true, .has_high = true, .low = -1, .high = 1},
+                                    .forward = step,
+                                    .backward = step_back};
 
 extern const struct bp_layer_ops bp_layer_rnn;
 const struct bp_layer_ops bp_layer_rnn = {

@@ -24,6 +24,15 @@ def test_any_head_learns_any_target(server, activation, shift):
     assert train(server, activation, "mse", [{**r, "y": r["y"] + shift} for r in ROWS]) > 0.99
 
 
+@pytest.mark.parametrize("layer", ["rnn", "lstm", "gru"])
+def test_a_recurrent_layer_as_output(server, layer):
+    """Its state is within -1 and 1, and so is the target that it learns."""
+    rows = [{"x": [[a], [b], [a * b]], "y": 500 + 300 * a + 200 * b} for a, b in POINTS]
+    job = server.train(model={"name": unique("state"), "layers": [{"type": layer, "units": 16, "return_sequences": True}, {"type": layer, "units": 1}], "loss": "mse"},
+                       dataset={"records": rows}, target="y", task="regression", epochs=150, seed=1, optimizer={"type": "adam", "learning_rate": 0.01})
+    assert job["metrics"]["val_r2"] > 0.99
+
+
 def test_large_counts(server):
     assert train(server, "exponential", "poisson", [{**r, "y": max(0, round(r["y"]))} for r in ROWS]) > 0.98
 

@@ -284,7 +284,7 @@ def test_a_diverged_job_leaves_its_last_good_epoch(server, stopping):
 
 def test_a_job_that_diverges_at_once_stores_nothing(server):
     error = server.wait(server.submit(model={"layers": []}, **{**DIVERGES, "optimizer": {"type": "sgd", "learning_rate": 1e6}, "batch_size": 5})["id"])["error"]
-    assert error["code"] == "diverged" and "model" not in error and error["message"].endswith("No weights are stored: no epoch ended with a finite loss")
+    assert error["code"] == "diverged" and "model" not in error and error["message"].endswith("No weights are kept: no epoch ended with a finite loss")
 
 
 def test_early_stopping_on_an_undefined_metric_does_not_stop(server):

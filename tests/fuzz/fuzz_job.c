@@ -194,8 +194,8 @@ static void predict(const struct schema_training *t, const bp_real *weights, uin
 
 /* As the server decodes it. */
 static struct schema_training *resolve(const json_t *body) {
-    static const char *const others[] = {"model",    "dataset",       "target",        "task",    "features",
-                                         "metadata", "sample_weight", "class_weights", "columns", NULL};
+    static const char *const others[] = {"model",         "dataset",       "target",  "task",   "features",   "metadata",
+                                         "sample_weight", "class_weights", "columns", "labels", "thresholds", NULL};
     static const char *const named[] = {"name", NULL};
     struct schema_problems problems = {0};
     struct schema_options options;

@@ -41,9 +41,9 @@ static inline bool chance(struct fuzz_bytes *b, uint32_t percent) {
 
 static const char *const fuzz_flat_columns[] = {"n1", "n2", "i1", "c1", "c2", "b", "d", "t", "w", "z"};
 static const char *const fuzz_tensor_columns[] = {"v", "m", "img", "ix"};
-static const char *const fuzz_targets[] = {"y", "k", "u", "z", "n1", "i1", "b", "m", "p", "v"};
-static const char *const fuzz_all_columns[] = {"n1",  "n2", "i1", "c1", "c2", "b", "d", "t", "w",        "z",     "v",     "m",
-                                               "img", "ix", "y",  "k",  "u",  "p", "g", "s", "constant", "empty", "absent"};
+static const char *const fuzz_targets[] = {"y", "k", "u", "z", "n1", "i1", "b", "m", "p", "v", "lb", "hot"};
+static const char *const fuzz_all_columns[] = {"n1", "n2", "i1",  "c1", "c2", "b", "d", "t", "w", "z",        "v",     "m",     "img",
+                                               "ix", "lb", "hot", "y",  "k",  "u", "p", "g", "s", "constant", "empty", "absent"};
 
 static inline json_t *fuzz_tensor(int row, int seed, int n, const int *dims) {
     json_t *list = json_array();
@@ -74,6 +74,10 @@ static inline json_t *fuzz_record(int row) {
     json_object_set_new(r, "d", json_string(date));
     json_object_set_new(r, "t", json_string(words[row % 5]));
     json_object_set_new(r, "v", fuzz_tensor(row, 1, 1, (const int[]){4}));
+    json_object_set_new(r, "lb", json_array()); /* labels: none, one or two of three */
+    if (row % 4) json_array_append_new(json_object_get(r, "lb"), json_string(colours[row % 3]));
+    if (row % 4 == 2) json_array_append_new(json_object_get(r, "lb"), json_string(colours[(row + 1) % 3]));
+    json_object_set_new(r, "hot", json_pack("[i,i,i]", row % 2, row % 3 == 0, row % 5 > 2));
     json_object_set_new(r, "m", fuzz_tensor(row, 2, 2, (const int[]){3, 2}));
     json_object_set_new(r, "img", fuzz_tensor(row, 3, 3, (const int[]){4, 4, 1}));
     json_object_set_new(r, "ix", fuzz_integers(row, 3, 5, 0));
@@ -94,7 +98,7 @@ static inline json_t *fuzz_record(int row) {
 static inline json_t *fuzz_records(int rows) {
     json_t *list = json_array();
     for (int i = 0; i < rows; i++) json_array_append_new(list, fuzz_record(i));
-    return json_pack("{s:{s:s,s:s}, s:o}", "types", "t", "text", "d", "datetime", "records", list);
+    return json_pack("{s:{s:s,s:s}, s:o}", "types", "t", "text", "d", "datetime", "records", list); /* lb is inferred */
 }
 
 /* ---- values of parameters ------------------------------------------------------------------------------------------ */
@@ -340,6 +344,7 @@ static inline json_t *fuzz_column(struct fuzz_bytes *b) {
     if (chance(b, 40)) json_object_set_new(c, "missing", chance(b, 30) ? json_real(draw(b, 9)) : json_string(FUZZ_PICK(b, missing)));
     if (chance(b, 40)) json_object_set_new(c, "scale", json_string(FUZZ_PICK(b, scale)));
     if (chance(b, 40)) json_object_set_new(c, "encode", json_string(FUZZ_PICK(b, encode)));
+    if (chance(b, 10)) json_object_set_new(c, "clip", chance(b, 10) ? fuzz_strange(b) : json_integer(draw(b, 9)));
     if (chance(b, 15)) json_object_set_new(c, "unseen", json_string(FUZZ_PICK(b, unseen)));
     if (chance(b, 15)) json_object_set_new(c, FUZZ_PICK(b, counts), json_integer(draw(b, 9)));
     if (chance(b, 10)) json_object_set_new(c, "parts", json_pack("[s,s]", FUZZ_PICK(b, parts), FUZZ_PICK(b, parts)));
@@ -404,6 +409,21 @@ static inline void fuzz_options(struct fuzz_bytes *b, json_t *body) {
     if (chance(b, 2)) json_object_set_new(body, "metadata", json_pack("{s:s}", "run", "1"));
 }
 
+/* ---- labels -------------------------------------------------------------------------------------------------------- */
+
+/* A number, numbers by label, or either by output. */
+static inline json_t *fuzz_thresholds(struct fuzz_bytes *b) {
+    json_t *number = chance(b, 5) ? fuzz_strange(b) : json_real(draw(b, 21) / 20.0);
+    if (chance(b, 40)) return number;
+    json_t *by_label = json_pack("{s:o, s:f}", chance(b, 50) ? "red" : "0", number, chance(b, 50) ? "blue" : "yes", 0.25);
+    return chance(b, 60) ? by_label : json_pack("{s:o}", FUZZ_PICK(b, fuzz_targets), by_label);
+}
+
+static inline json_t *fuzz_labels(struct fuzz_bytes *b) {
+    json_t *list = chance(b, 80) ? json_pack("[s,s,s]", "left", chance(b, 10) ? "left" : "right", "up") : fuzz_strange(b);
+    return chance(b, 60) ? list : json_pack("{s:o}", FUZZ_PICK(b, fuzz_targets), list);
+}
+
 /* ---- the body ------------------------------------------------------------------------------------------------------ */
 
 /* "dataset" names the data of fuzz_records(); the rest is drawn. The caller's. */
@@ -425,6 +445,8 @@ static inline json_t *fuzz_job_body(struct fuzz_bytes *b) {
         }
         json_object_set_new(body, "columns", columns);
     }
+    if (chance(b, 10)) json_object_set_new(body, "thresholds", fuzz_thresholds(b));
+    if (chance(b, 8)) json_object_set_new(body, "labels", fuzz_labels(b));
     fuzz_options(b, body);
     return body;
 }

@@ -28,7 +28,7 @@ bool bp_bfloat16_available(struct bp_error *error) {
     const int isa = bp_bfloat16_isa(error);
     if (isa < 0) return false;
     if (failure.message[0]) {
-        bp_error_unsupported(error, "", "without oneDNN, which computes them: %s", failure.message);
+        bp_error_unsupported(error, "", "without oneDNN, which they need: %s", failure.message);
         return false;
     }
     if (!bp_dnnl_loaded() || bp_dnnl.get_effective_cpu_isa() >= isa) return true;

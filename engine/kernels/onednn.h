@@ -172,7 +172,7 @@ bool bp_onednn_started(void);
 
 /* The product by the library. False: it was not done (not started, not for it by the table, or the library cannot). */
 bool bp_onednn_gemm(const struct bp_gemm *call);
-/* Whether bp_blas_selftest_fault was asked for. */
+/* Whether bp_blas_selftest_fault was called. */
 bool bp_selftest_faulty(void);
 
 #endif

@@ -92,8 +92,8 @@ int bp_bfloat16_isa(struct bp_error *error) {
     const struct features f = features();
     if (f.amx) return DNNL_ISA_AMX;
     if (f.vectors && (row_of_cpu() == &amd || atomic_load(&forced))) return DNNL_ISA_AVX512_BF16;
-    return bp_error_unsupported(error, "", "this CPU computes products in bfloat16 %s: it takes AMX, or an AMD CPU with AVX512-BF16",
-                                f.vectors ? "no faster than in float32" : "not at all");
+    return bp_error_unsupported(error, "", "products in bfloat16 need AMX, or an AMD CPU with AVX512-BF16; on this CPU they are %s",
+                                f.vectors ? "no faster than in float32" : "not supported");
 }
 
 /* ---- what goes to the library ------------------------------------------------------------------------------------ */

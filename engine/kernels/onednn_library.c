@@ -36,7 +36,7 @@ int bp_dnnl_load(struct bp_error *error) {
     snprintf(name, sizeof name, "oneDNN %d.%d.%d (isa %#x)", version->major, version->minor, version->patch,
              (unsigned)bp_dnnl.get_effective_cpu_isa());
     if (version->major != 2 || version->minor < 6) {
-        bp_error_unsupported(error, "", "%s is not the version 2.6 or later of 2 that this program knows", name);
+        bp_error_unsupported(error, "", "%s is not supported: expected version 2.6 or a later 2.x", name);
         goto fail;
     }
     if (bp_dnnl.engine_create(&bp_dnnl.engine, DNNL_CPU, 0)) {

@@ -1,6 +1,6 @@
 /* onednn_primitives.c - the primitives of oneDNN that a thread has made, and how they are made and run.
  *
- * A primitive is made by the first call of its shape in a thread and kept until the thread ends; from then on nothing of ours is allocated (the
+ * A primitive is created by the first call of its shape in a thread and cached until the thread ends; from then on nothing of ours is allocated (the
  * library's own execute allocates and frees a little each time). Order: a thread's things, primitives. */
 #include "engine/kernels/onednn.h"
 

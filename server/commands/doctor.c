@@ -184,7 +184,7 @@ int command_doctor(int argc, char **argv) {
     const char *values[FLAGS_COUNT] = {0};
     char text[256];
     struct rlimit files;
-    struct bp_error error = {0}, without = {0}, no_bfloat16 = {0}, ignored = {0};
+    struct bp_error error = {0}, without = {0}, bfloat16_unavailable = {0}, ignored = {0};
     if (local_flags("doctor", argc, argv, names, switches, values) != 0) return 2;
     if (values[URL]) return ask(values[URL]);
     bp_engine_start();
@@ -200,9 +200,9 @@ int command_doctor(int argc, char **argv) {
     const bool second = bp_onednn_start(BP_ONEDNN_AUTO, bp_bfloat16_available(&ignored), &without) == 0;
     printf("oneDNN        %s%s\n", second ? bp_onednn_name() : without.message,
            second ? ": for jobs with enough large products" : ": jobs run without it");
-    printf("bfloat16      %s\n", bp_bfloat16_started()                 ? "available, for jobs that request it"
-                                 : bp_bfloat16_available(&no_bfloat16) ? "not available without oneDNN"
-                                                                       : no_bfloat16.message);
+    printf("bfloat16      %s\n", bp_bfloat16_started()                          ? "available, for jobs that request it"
+                                 : bp_bfloat16_available(&bfloat16_unavailable) ? "not available without oneDNN"
+                                                                                : bfloat16_unavailable.message);
     bp_onednn_start(BP_ONEDNN_OFF, false, &ignored);
     printf("BLAS check    %s\n", failed ? error.message : "matrix products agree with plain C on odd shapes");
     printf("speed         %.0f GFLOP/s, products of 512 x 512, one thread\n", gemm_rate());

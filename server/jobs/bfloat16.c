@@ -80,8 +80,8 @@ static int ask(struct bp_error *error) {
     if (pid < 0) bp_error_io(error, "cannot start the process that tests oneDNN, which they need: %s", strerror(errno));
     close(ends[1]);
     if (pid > 0) {
-        const bool heard = read_all(ends[0], said, sizeof said);
-        failed = reap(pid, heard, said, error);
+        const bool complete = read_all(ends[0], said, sizeof said);
+        failed = reap(pid, complete, said, error);
     }
     close(ends[0]);
     return failed;

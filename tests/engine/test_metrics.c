@@ -319,7 +319,7 @@ START_TEST(threshold_of_two_classes) {
 }
 END_TEST
 
-START_TEST(every_metric_says_which_way_is_up) {
+START_TEST(every_metric_has_a_direction) {
     for (int32_t i = 0; i < bp_metrics.count; i++) {
         const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_metrics.entries[i];
         static const char *const errors[] = {"hamming_loss", "log_loss", "mae", "mape", "median_absolute_error", "rmse"};
@@ -350,7 +350,7 @@ Suite *suite_metrics(void) {
     tcase_add_test(tests, more_of_regression);
     tcase_add_test(tests, several_labels);
     tcase_add_test(tests, threshold_of_two_classes);
-    tcase_add_test(tests, every_metric_says_which_way_is_up);
+    tcase_add_test(tests, every_metric_has_a_direction);
     suite_add_tcase(suite, tests);
     return suite;
 }

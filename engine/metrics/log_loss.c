@@ -1,15 +1,10 @@
 /* log_loss.c - mean of -ln p, p the probability that was given to the true class, taken as at least 1e-15 (as in scikit-learn).
  * State: weighted sum, weight. */
-#include "engine/metrics/metric.h"
+#include "engine/metrics/mean.h"
 
 #include <math.h>
 
 #define SMALLEST 1e-15
-
-static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
-    (void)classes, (void)width, (void)samples;
-    return 2;
-}
 
 static double probability(const struct bp_metric_call *call, int32_t i) {
     const bp_real *p = call->predictions + (size_t)i * (size_t)call->width; /* (width) */
@@ -26,17 +21,12 @@ static void update(double *state, const struct bp_metric_call *call) {
     }
 }
 
-static double result(double *state, int32_t classes, int32_t width) {
-    (void)classes, (void)width;
-    return state[1] > 0 ? state[0] / state[1] : (double)NAN;
-}
-
 extern const struct bp_metric_ops bp_metric_log_loss;
 const struct bp_metric_ops bp_metric_log_loss = {
     .entry = {.name = "log_loss", .summary = "Mean of -ln p of the true class: measures the quality of the probabilities"},
     .kinds = BP_METRIC_CLASSIFICATION,
     .probabilities = true,
-    .state_size = state_size,
+    .state_size = bp_mean_state_size,
     .update = update,
-    .result = result,
+    .result = bp_mean_result,
 };

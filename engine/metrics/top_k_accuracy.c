@@ -1,15 +1,10 @@
 /* top_k_accuracy.c - the share of samples whose class is among the k with the largest numbers; of equal ones the later class comes first, as in
  * scikit-learn. State: weight of those, of all. */
-#include "engine/metrics/metric.h"
+#include "engine/metrics/mean.h"
 
 #include <math.h>
 
 enum { K, PARAMS };
-
-static int64_t state_size(int32_t classes, int32_t width, int64_t samples) {
-    (void)classes, (void)width, (void)samples;
-    return 2;
-}
 
 /* The number of classes with a higher score than the true one; all of them for an invalid class. */
 static int32_t rank(const struct bp_metric_call *call, int32_t i) {
@@ -30,11 +25,6 @@ static void update(double *state, const struct bp_metric_call *call) {
     }
 }
 
-static double result(double *state, int32_t classes, int32_t width) {
-    (void)classes, (void)width;
-    return state[1] > 0 ? state[0] / state[1] : (double)NAN;
-}
-
 static const struct bp_param params[PARAMS] = {
     [K] = {.name = "k", .type = BP_PARAM_INTEGER, .help = "Number of classes considered", .preset = 5, .min = 1, .max = 10000},
 };
@@ -47,7 +37,7 @@ const struct bp_metric_ops bp_metric_top_k_accuracy = {
               .params_count = PARAMS},
     .kinds = BP_METRIC_CLASSIFICATION,
     .higher_is_better = true,
-    .state_size = state_size,
+    .state_size = bp_mean_state_size,
     .update = update,
-    .result = result,
+    .result = bp_mean_result,
 };

@@ -198,8 +198,8 @@ static int32_t count_of(const struct names *names) {
     return count;
 }
 
-static bool listed(const struct schema_names *others, const char *name) {
-    for (const struct schema_names *o = others; o; o = o->more)
+bool schema_names_have(const struct schema_names *names, const char *name) {
+    for (const struct schema_names *o = names; o; o = o->more)
         for (int32_t i = 0; o->list && o->list[i]; i++)
             if (strcmp(o->list[i], name) == 0) return true;
     return false;
@@ -234,7 +234,7 @@ int schema_values_decode(const json_t *object, const char *pointer, const struct
         int32_t i = 0;
         while (i < entry->params_count && strcmp(entry->params[i].name, name) != 0) i++;
         if (i < entry->params_count) decode_value(&entry->params[i], json, schema_pointer(pointer, name, place, sizeof place), &values[i], problems);
-        else if (!listed(others, name)) unknown(entry, others, name, schema_pointer(pointer, name, place, sizeof place), problems);
+        else if (!schema_names_have(others, name)) unknown(entry, others, name, schema_pointer(pointer, name, place, sizeof place), problems);
     }
     for (int32_t i = 0; i < entry->params_count; i++)
         if (entry->params[i].flags & BP_PARAM_REQUIRED && !json_object_get(object, entry->params[i].name)) {

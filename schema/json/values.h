@@ -13,6 +13,8 @@ struct schema_names {
     const struct schema_names *more; /* NULL: none */
 };
 
+bool schema_names_have(const struct schema_names *names, const char *name);
+
 /* Decodes the members of `object` that entry declares into values (defaults first). Names in `others` (NULL: none) are left for the
  * caller; any other name is a problem that names the nearest known one. Returns 0, or -1 when problems were added. */
 int schema_values_decode(const json_t *object, const char *pointer, const struct bp_entry *entry, const struct schema_names *others,

@@ -37,8 +37,7 @@ static int64_t batches_of(const struct resolving *r) {
 static int64_t updates_of(const struct resolving *r) {
     const struct schema_options *o = &r->training->options;
     if (o->optimizer->whole || o->optimizer->search) return 1;
-    const int64_t steps = o->gradient_accumulation_steps > 1 ? o->gradient_accumulation_steps : 1;
-    return (batches_of(r) + steps - 1) / steps;
+    return bp_steps(batches_of(r), o->gradient_accumulation_steps);
 }
 
 /* ---- the learning rate --------------------------------------------------------------------------------------------- */

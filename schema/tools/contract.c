@@ -134,7 +134,7 @@ static void add_family(json_t *schemas, const struct bp_family *family, const js
 
 /* Adds the rows of options.def to the schema of a request, with their help, or of an answer, where all are there. */
 static void add_options(json_t *schema, const json_t *listed, bool request) {
-    const struct bp_entry *job = schema_options_family.entries[1];
+    const struct bp_entry *job = bp_family_find(&schema_options_family, "job");
     json_t *properties = json_object_get(schema, "properties"), *required = json_object_get(schema, "required");
     for (int32_t i = 0; i < job->params_count; i++) {
         const struct bp_param *p = &job->params[i];
@@ -171,9 +171,13 @@ int main(int count, char **arguments) {
         return 1;
     }
     for (int32_t i = 0; i < bp_families_count; i++) add_family(schemas, bp_families[i], json_object_get(catalog, bp_families[i]->name));
-    const json_t *options = json_array_get(json_object_get(catalog, schema_options_family.name), 1);
-    add_options(json_object_get(schemas, "JobRequest"), options, true);
-    add_options(json_object_get(schemas, "Options"), options, false);
+    size_t i;
+    json_t *options;
+    json_array_foreach(json_object_get(catalog, schema_options_family.name), i, options) {
+        if (strcmp(json_string_value(json_object_get(options, "name")), "job") != 0) continue;
+        add_options(json_object_get(schemas, "JobRequest"), options, true);
+        add_options(json_object_get(schemas, "Options"), options, false);
+    }
     int failed = 0;
     if (count > 3) failed = print_source(document, arguments[3]);
     else json_dumpf(document, stdout, JSON_INDENT(2));

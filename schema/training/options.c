@@ -202,17 +202,11 @@ static json_t *encode_validation(const struct schema_options *o) {
 /* What belongs to a definition, placed in the job beside it: a problem that says where it belongs. */
 static const char *const model_parts[] = {"layers", "loss", "metrics", "loss_weights", "outputs", "inputs", NULL};
 
-static bool is_listed(const char *const *list, const char *name) {
-    for (int32_t i = 0; list && list[i]; i++)
-        if (strcmp(list[i], name) == 0) return true;
-    return false;
-}
-
 static void report_misplaced(const json_t *object, const char *pointer, const char *const *others, struct schema_problems *problems) {
     char place[256];
     for (int32_t i = 0; model_parts[i]; i++) {
         const char *name = model_parts[i];
-        if (!json_object_get(object, name) || is_listed(others, name)) continue;
+        if (!json_object_get(object, name) || schema_names_have(&(struct schema_names){.list = others}, name)) continue;
         const bool layers = strcmp(name, "layers") == 0;
         schema_problem_add(problems, schema_pointer(pointer, name, place, sizeof place),
                            "\"%s\" is part of the model: write \"model\":{\"layers\":[...]%s%s%s}", name, layers ? "" : ",\"", layers ? "" : name,

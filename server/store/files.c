@@ -108,12 +108,13 @@ int checkpoint_folder(const struct store *store) {
     return store_directory(store, STORE_CHECKPOINTS);
 }
 
-void checkpoint_file_name(const char *job, int64_t attempt, const char *what, char file[STORE_FILE_SIZE]) {
-    snprintf(file, STORE_FILE_SIZE, "%s.%lld.%s.tmp", job, (long long)attempt, what);
-}
-
 static int prefix_of(const char *job, int64_t attempt, char prefix[STORE_FILE_SIZE]) {
     return snprintf(prefix, STORE_FILE_SIZE, "%s.%lld.", job, (long long)attempt);
+}
+
+void checkpoint_file_name(const char *job, int64_t attempt, const char *what, char file[STORE_FILE_SIZE]) {
+    const int n = prefix_of(job, attempt, file);
+    snprintf(file + n, (size_t)(STORE_FILE_SIZE - n), "%s.tmp", what);
 }
 
 bool checkpoint_file_is_of(const char *file, const char *job, int64_t attempt) {

@@ -134,7 +134,7 @@ static void review_balance(struct schema_ingest *ingest, const struct ingest_col
     for (int32_t i = 1; i < n; i++) least = counts[i] < counts[least] ? i : least;
     if (counts[least] == 0 || counts[least] * 50 > present) return;
     const char *text = c->type == SCHEMA_BOOLEAN ? c->written[least] : schema_dictionary_value(&c->dictionary, least);
-    schema_ingest_warn(ingest, "column \"%s\", is imbalanced if it is the target: \"%s\" has %lld of %lld rows", short_name(c, name),
+    schema_ingest_warn(ingest, "column \"%s\" is imbalanced if it is the target: \"%s\" has %lld of %lld rows", short_name(c, name),
                        schema_ingest_short(text, strlen(text), value), (long long)counts[least], (long long)present);
 }
 

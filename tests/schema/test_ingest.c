@@ -87,7 +87,7 @@ END_TEST
 START_TEST(imbalance) {
     char text[4000] = "x,ok\n";
     for (int i = 0; i < 100; i++) sprintf(text + strlen(text), "%d,%s\n", i * 7 % 13, i == 40 || i == 70 ? "no" : "yes");
-    check_warnings(load_csv(text, NULL), "[\"column \\\"ok\\\", is imbalanced if it is the target: \\\"no\\\" has 2 of 100 rows\"]", __LINE__);
+    check_warnings(load_csv(text, NULL), "[\"column \\\"ok\\\" is imbalanced if it is the target: \\\"no\\\" has 2 of 100 rows\"]", __LINE__);
     memcpy(strstr(text, "yes"), "no ", 3);
     check_warnings(load_csv(text, NULL), "[]", __LINE__);
 }

@@ -1,5 +1,5 @@
 /* auto.c - stands for glorot_uniform, whatever the activation. A layer's plan puts the real one in its place (bp_initializer_resolve); fill is for
- * callers layers that do not resolve it.
+ * layers that do not resolve it.
  *
  * He's variance, twice as large before a rectifier and independent of the width of the layer, starts a network with outputs far larger than
  * standardised targets: on tables of some hundred to some thousand rows, with two to eight layers, scores on held-out rows were worse by several

@@ -1,5 +1,5 @@
-/* dataset.h - a dataset version as it stored on disk: a memory-mapped column file up to where this version ends; what is there never changes. Reading
- * only; ingest.h writes.
+/* dataset.h - a dataset version as it is stored on disk: a memory-mapped column file up to where this version ends; what is there never changes.
+ * Reading only; ingest.h writes.
  *
  * Once opened it is constant: any number of threads and processes may read it at once. Numbers are read as double, exactly
  * as they were given; nothing is scaled here. */

@@ -306,7 +306,7 @@ double schema_scale_apply(const struct schema_feature *feature, double v);
 void schema_scale_many(const struct schema_feature *feature, const double *v, int32_t n, float *out, int64_t stride);
 /* What schema_transform does of a single cell. */
 void schema_transform_cell(const struct schema_preprocessing *p, int32_t feature, const struct schema_feature_value *cell, float *const *inputs);
-/* Of the feature of that options: from the job, or the default. */
+/* The encoding of the feature: from its options, or the default of its type. */
 enum schema_encode schema_feature_encode(const struct schema_feature *feature);
 /* The table that schema_feature_category looks into. */
 int schema_feature_hash(struct schema_feature *feature);

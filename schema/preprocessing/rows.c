@@ -168,7 +168,7 @@ void schema_view_weights(const struct schema_view *view, const int64_t *rows, in
         for (int64_t i = 0; i < n; i++) out[i] = 1;
 }
 
-/* ---- which rows are usable for training -- ----------------------------------------------------------------------------------------- */
+/* ---- which rows are usable for training -------------------------------------------------------------------------------------------- */
 
 static int complete_tensor(const struct schema_view *view, int32_t k, const int64_t *rows, int32_t n, bool *out) {
     float *cell = malloc((size_t)schema_target_size(&view->preprocessing->targets[k]) * sizeof *cell);

@@ -1,4 +1,4 @@
-/* options.h - the training options of a job: the training options of POST /v1/jobs. */
+/* options.h - the training options of a job, as members of POST /v1/jobs. */
 #ifndef SCHEMA_OPTIONS_H
 #define SCHEMA_OPTIONS_H
 

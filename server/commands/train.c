@@ -209,7 +209,7 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
         json_decref(*metrics);
         *metrics = run_epoch(run, ++*epochs, &improved);
         if (!quiet) advice_epoch(&advice, run, *epochs, note, NULL);
-        if (quiet || (clock_seconds() - shown<pause && * epochs> 1)) continue;
+        if (quiet || (clock_seconds() < shown + pause && 1 < *epochs)) continue;
         shown = clock_seconds();
         bar(run, *epochs, *metrics, started, false);
     }

@@ -16,7 +16,7 @@ struct advice {
     double last_loss;
 };
 
-/* After an epoch: calls report(context, kind, text) for everything that has lasted long enough; the caller tells each (kind, layer) once.
+/* After an epoch: calls report(context, text) for everything that has lasted long enough; the caller reports each (kind, layer) once.
  * kind: "vanishing gradient", "exploding gradient", "dead units", "saturated units", "learning rate too high", "overfitting"; the text begins with
  * it. */
 void advice_epoch(struct advice *advice, const struct run *run, int64_t epoch, void (*report)(void *context, const char *text), void *context);

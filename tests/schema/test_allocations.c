@@ -57,6 +57,23 @@ static const char job_text[] =
     "\"columns\":{\"colour\":{\"encode\":\"target\"}},\"schedule\":\"cosine\",\"early_stopping\":{\"metric\":\"loss\",\"patience\":2},"
     "\"optimizer\":{\"type\":\"adam\",\"learning_rate\":0.01}}";
 
+/* Lists of labels, and a vector of 0 and 1. */
+static const char labels[] = "{\"name\":\"d\",\"records\":[{\"x\":1,\"tags\":[\"red\",\"round\"],\"hot\":[0,1]},"
+                             "{\"x\":2,\"tags\":[],\"hot\":[1,1]},{\"x\":3,\"tags\":[\"round\"],\"hot\":[0,0]},"
+                             "{\"x\":4,\"tags\":null,\"hot\":[1,0]},{\"x\":5,\"tags\":[\"red\"],\"hot\":[0,1]}]}";
+static const char definition_labels[] =
+    "{\"layers\":[{\"type\":\"dense\",\"units\":4,\"activation\":\"tanh\",\"name\":\"h\"}],\"loss\":\"binary_cross_entropy\"}";
+static const char job_tags[] = "{\"target\":\"tags\",\"seed\":1,\"validation\":{\"fraction\":0},\"features\":[\"x\"],\"thresholds\":{\"red\":0.3}}";
+static const char job_hot[] = "{\"target\":\"hot\",\"seed\":1,\"validation\":{\"fraction\":0},\"features\":[\"x\"],\"thresholds\":0.4,"
+                              "\"labels\":[\"left\",\"right\"]}";
+
+/* What the pieces work on. */
+static const struct setting {
+    const char *type, *data, *definition, *job;
+} plain = {"text/csv", csv, definition_good, job_text}, tags = {"application/json", labels, definition_labels, job_tags},
+  hot = {"application/json", labels, definition_labels, job_hot};
+static const struct setting *setting;
+
 static struct schema_dataset *ingest(struct outcome *o, const char *type, const char *text, int fd) {
     struct schema_problems problems = {0};
     struct schema_ingest *ingest = NULL;
@@ -91,8 +108,8 @@ static int emptied(void) {
     return scratch;
 }
 
-static void ingest_csv(struct outcome *o) {
-    struct schema_dataset *data = ingest(o, "text/csv", csv, emptied());
+static void ingest_data(struct outcome *o) {
+    struct schema_dataset *data = ingest(o, setting->type, setting->data, emptied());
     if (data) describe(o, data);
     schema_dataset_free(data);
 }
@@ -111,7 +128,8 @@ static struct schema_training *resolve(struct outcome *o) {
     struct schema_training_request request;
     struct schema_training *training = NULL;
     json_error_t where;
-    json_t *d = schema_json_load(definition_good, strlen(definition_good), 0, &where), *j = schema_json_load(job_text, strlen(job_text), 0, &where);
+    json_t *d = schema_json_load(setting->definition, strlen(setting->definition), 0, &where),
+           *j = schema_json_load(setting->job, strlen(setting->job), 0, &where);
     struct schema_definition *definition = d && j ? schema_definition_decode(d, "/model", NULL, &problems) : NULL;
     if (!d || !j) keep(o, false, "out of memory");
     else if (definition && schema_options_decode(j, "", schema_training_request_names, &options, &problems) == 0 &&
@@ -204,6 +222,11 @@ static void predict_patiently(struct outcome *o) {
     predict(o);
 }
 
+static void predict_labels(struct outcome *o) {
+    body = "{\"instances\":[{\"x\":1},{\"x\":null}],\"thresholds\":0.2}";
+    predict(o);
+}
+
 static void statistics(struct outcome *o) {
     static const int32_t columns[] = {0, 1, 2, 3, 4};
     struct schema_text out = {.limit = 1 << 20};
@@ -214,15 +237,31 @@ static void statistics(struct outcome *o) {
 
 /* ---- the walk -------------------------------------------------------------------------------------------------------------------------- */
 
-static void (*const pieces[])(struct outcome *) = {ingest_csv,  ingest_json,  training_there_and_back, refusal,
-                                                   write_model, predict_fast, predict_patiently,       statistics};
+static const struct {
+    void (*work)(struct outcome *);
+    const struct setting *setting;
+} pieces[] = {{ingest_data, &plain},
+              {ingest_json, &plain},
+              {training_there_and_back, &plain},
+              {refusal, &plain},
+              {write_model, &plain},
+              {predict_fast, &plain},
+              {predict_patiently, &plain},
+              {statistics, &plain},
+              {ingest_data, &tags},
+              {training_there_and_back, &tags},
+              {write_model, &tags},
+              {predict_labels, &tags},
+              {training_there_and_back, &hot},
+              {write_model, &hot},
+              {predict_labels, &hot}};
 
 static void prepare(void) {
     struct outcome o = {0};
     schema_memory_watch();
     scratch = memory_file();
     const int file = memory_file();
-    base = ingest(&o, "text/csv", csv, file);
+    base = ingest(&o, setting->type, setting->data, file);
     ck_assert_msg(base != NULL, "%s", o.text);
     write_model(&o);
     ck_assert_msg(o.good, "%s", o.text);
@@ -234,8 +273,9 @@ static void prepare(void) {
 START_TEST(every_allocation_may_fail) {
     static struct outcome expected, got;
     if (test_allocations() < 0) SKIP_TEST("allocations are not counted with a sanitizer");
+    setting = pieces[_i].setting;
     prepare();
-    for (int once = 0; once < 2; once++) pieces[_i](&expected); /* what is made once, is made */
+    for (int once = 0; once < 2; once++) pieces[_i].work(&expected); /* what is made once, is made */
     ck_assert_msg(expected.good, "%s", expected.text);
     for (int all = 0; all < 2; all++)
         for (long nth = 1;; nth++) {
@@ -244,7 +284,7 @@ START_TEST(every_allocation_may_fail) {
             schema_memory_begin();
             if (all) test_allocations_fail_from(nth);
             else test_allocations_fail(nth);
-            pieces[_i](&got);
+            pieces[_i].work(&got);
             test_allocations_fail(0);
             if (test_live_blocks() != live)
                 ck_abort_msg("%s allocation %ld: %ld blocks leak (%s)", all ? "from" : "the", nth, test_live_blocks() - live, got.text);

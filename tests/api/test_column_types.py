@@ -18,7 +18,7 @@ def csv(server, text, query=""):
     return name, answer.json
 
 
-def test_a_cycle_of_the_day_is_learnt(server):
+def test_a_cycle_of_the_day_is_learned(server):
     """Half of the noise-free target hangs on the hour alone: without its place in the day a network could not know."""
     draw = random.Random(3)
     lines = ["when,y"]
@@ -37,7 +37,7 @@ def test_a_cycle_of_the_day_is_learnt(server):
     assert all("expects a date or time" in got["/instances/%d/when" % i] for i in range(3))
 
 
-def test_words_are_learnt(server):
+def test_words_are_learned(server):
     draw = random.Random(4)
     words = {"good": "fine lovely great superb".split(), "bad": "awful broken poor dreadful".split()}
     filler = ["item%d" % i for i in range(200)]

@@ -129,7 +129,7 @@ def test_the_default_network_compares_with_scikit_learns(tmp_path):
     assert theirs > 0.6 and ours >= theirs - 0.05, "backpropd %.3f, scikit-learn %.3f" % (ours, theirs)
 
 
-def test_labels_torn_off_are_not_learnt(server):
+def test_labels_torn_off_are_not_learned(server):
     """The comparison above can fail: with shuffled labels nothing is left of the score."""
     rows = rows_of("wine")
     labels = [r["class"] for r in rows]

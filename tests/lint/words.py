@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """words.py FILE... - words and phrases that our text does not use, because plain technical English has a better one. Prints file:line for each hit; exit status 1
-when there was one. A phrase is found across line breaks and the comment marks between them."""
+when there was one. A phrase is found across line breaks and the comment marks between them,
+and a word also within a name with underscores."""
 import re
 import sys
 
@@ -11,8 +12,8 @@ WORDS = {
     "meanwhile": "name the time, or drop it", "to be had": "available", "gives it away": "leaks the target", "goes together": "correlates", "go together": "correlate",
     "told back": "returned", "is told": "is reported", "are told": "are reported",
 }
-BETWEEN = r"[\s*#/\"\\]+"
-PATTERN = re.compile(r"\b(?:%s)\b" % "|".join(BETWEEN.join(map(re.escape, words.split())) for words in WORDS), re.IGNORECASE)
+BETWEEN = r"[\s*#/\"\\_]+"
+PATTERN = re.compile(r"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % "|".join(BETWEEN.join(map(re.escape, words.split())) for words in WORDS), re.IGNORECASE)
 
 
 def main():

@@ -71,7 +71,7 @@ START_TEST(wiring_is_checked_without_data) {
 }
 END_TEST
 
-START_TEST(spelt_out_and_read_back) {
+START_TEST(written_out_and_read_back) {
     struct schema_problems problems = {0};
     json_t *json =
         json_loads("{\"layers\":[{\"type\":\"dense\",\"units\":3,\"activation\":\"elu\"}],\"loss\":\"mse\",\"metrics\":[\"mae\"]}", 0, NULL);
@@ -181,7 +181,7 @@ Suite *suite_schema_definition(void) {
     tcase_add_test(tests, good_ones);
     tcase_add_test(tests, all_mistakes_at_once);
     tcase_add_test(tests, wiring_is_checked_without_data);
-    tcase_add_test(tests, spelt_out_and_read_back);
+    tcase_add_test(tests, written_out_and_read_back);
     tcase_add_test(tests, integers_are_read_back);
     tcase_add_test(tests, options_have_defaults_and_limits);
     tcase_add_test(tests, catalog_lists_every_family);

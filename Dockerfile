@@ -15,7 +15,7 @@ RUN make -j"$(nproc)" CFLAGS=-O3 && strip build/backpropd
 FROM debian:12-slim
 ARG ONEDNN=
 RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        libmicrohttpd12 libjansson4 libsqlite3-0 libopenblas0-pthread libnettle8 libzstd1 zlib1g $ONEDNN \
+        libmicrohttpd12 libjansson4 libsqlite3-0 libopenblas0-pthread libseccomp2 libgnutls30 libnettle8 libzstd1 zlib1g $ONEDNN \
     && rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/* \
     && useradd --system --uid 990 --home-dir /data --shell /usr/sbin/nologin backpropd \
     && install -d -o backpropd -g backpropd -m 700 /data
@@ -27,7 +27,7 @@ EXPOSE 8080
 ENV BACKPROPD_LISTEN=0.0.0.0:8080 \
     BACKPROPD_DATA_DIR=/data \
     BACKPROPD_API_KEY_FILE=/run/secrets/backpropd.key
-HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["backpropd", "doctor", "--url", "http://127.0.0.1:8080"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["backpropd", "doctor", "--ready", "--url", "http://127.0.0.1:8080"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["backpropd"]
 CMD ["serve"]

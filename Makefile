@@ -106,7 +106,7 @@ SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(GEN)/openapi.o $(GEN)/migrations.o
 SERVER_CFLAGS = $(BASE) -DBACKPROPD_VERSION='"$(VERSION)"'
 # Every allocation of the program goes through schema/memory.c.
 WRAP := $(foreach f,malloc calloc realloc reallocarray aligned_alloc strdup strndup,-Wl,--wrap=$(f))
-LIBS := -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lnettle -lz -lzstd -lpthread -lm
+LIBS := -lseccomp -lmicrohttpd -ljansson -lsqlite3 -lopenblas -lgnutls -lnettle -lz -lzstd -lpthread -lm
 
 $(B)/schema/%.o: schema/%.c | $(B)/packages
 	@mkdir -p $(@D)
@@ -155,13 +155,18 @@ FAKES := $(foreach f,MHD_get_connection_values MHD_lookup_connection_value MHD_l
 $(T)/server: $(SERVER_TESTS:%.c=$(B)/%.o) $(B)/tests/allocations.o $(ROOMS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(WRAP) $(FAKES) $(TEST_LIBS)
+# Calls that change files go through tests/faults/disk.c.
+DISK := $(foreach f,open openat write pwrite posix_fallocate fstatvfs fsync ftruncate mkdir rename renameat renameat2 linkat unlink unlinkat,-Wl,--wrap=$(f))
+$(T)/faults: $(patsubst %.c,$(B)/%.o,$(wildcard tests/faults/*.c)) $(B)/tests/server/store/helper.o $(ROOMS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(WRAP) $(DISK) $(TEST_LIBS)
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 $(T)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/standalone.o $(ROOMS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $^ -o $@ $(WRAP) $(TEST_LIBS)
-TEST_PROGRAMS := $(T)/engine $(T)/engine_f64 $(T)/schema $(T)/server $(FUZZERS:%=$(T)/%)
+TEST_PROGRAMS := $(T)/engine $(T)/engine_f64 $(T)/schema $(T)/server $(T)/faults $(FUZZERS:%=$(T)/%)
 
-.PHONY: tests test fresh sanitize fuzz bench
+.PHONY: tests test fresh sanitize fuzz bench bench-streams
 tests: $(B)/backpropd $(TEST_PROGRAMS)
 test:
 	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST)
@@ -169,6 +174,14 @@ test:
 	$(Q)PYTHON=$(PYTHON) tests/run.sh $(B)
 fresh:
 	$(Q)tests/fresh.sh
+# The API tests with the most threads, with ThreadSanitizer: any report fails its test.
+RACES := http events load keys tickets bounds slow_clients datasets
+.PHONY: races
+races:
+	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST)
+	$(Q)$(MAKE) SANITIZER=thread all
+	$(Q)BACKPROPD=build/tsan/backpropd $(PYTHON) -m pytest -q -p no:cacheprovider $(RACES:%=tests/api/test_%.py)
+	$(Q)BACKPROPD=build/tsan/backpropd $(PYTHON) -m pytest -q -p no:cacheprovider tests/api/test_ensemble.py -k "average or effort or validation"
 sanitize:
 	$(Q)$(MAKE) test SANITIZER=address
 	$(Q)$(MAKE) test SANITIZER=thread
@@ -176,8 +189,24 @@ sanitize:
 FUZZ_SECONDS ?= 60
 fuzz:
 	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS)
+# An hour of mixed load, kills, mutated requests and every fault of the disk: SOAK_SECONDS for the first two and the third.
+SOAK_SECONDS ?= 3600
+.PHONY: soak
+soak: $(B)/backpropd $(T)/faults
+	$(Q)FAULTS=all OPENBLAS_NUM_THREADS=1 $(T)/faults >$(B)/faults.log 2>&1; status=$$?; grep -E 'lives|cuts$$|Checks|:[FE]:' $(B)/faults.log; exit $$status
+	$(Q)BACKPROPD=$(B)/backpropd $(PYTHON) tests/faults/soak.py $(SOAK_SECONDS)
+	$(Q)BACKPROPD=$(B)/backpropd $(PYTHON) tests/faults/fuzz_http.py $(SOAK_SECONDS)
 bench: $(B)/backpropd
 	$(Q)PYTHON=$(PYTHON) tests/bench/run.sh $(B)
+# The default for tables against scikit-learn, on real tables from Debian's R packages; writes the result into the guide.
+.PHONY: tables
+tables: $(B)/backpropd
+	@tests/deps.sh $(DEPS_TEST)
+	$(Q)$(PYTHON) tests/bench/tables.py --guide $(TABLES_FLAGS)
+bench-streams: $(B)/backpropd
+	@mkdir -p $(B)/bench
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 tests/bench/streams.c -o $(B)/bench/streams -lpthread
+	$(Q)BACKPROPD=$(B)/backpropd $(PYTHON) tests/bench/streams.py $(B)
 
 # What PyTorch gives for the networks of tests/engine/golden.py, into tests/fixtures/golden/.
 .PHONY: golden
@@ -202,7 +231,11 @@ help:
 	@echo "make test       all tests, ends with 'N passed, N failed, N skipped' (SANITIZER=address|undefined|thread)"
 	@echo "make fresh      make demo and make test on a fresh Debian root (as root, with debootstrap)"
 	@echo "make lint       format, module dependencies, banned functions, words, warnings as errors"
+	@echo "make races      API tests with many threads, with ThreadSanitizer"
+	@echo "make soak       faults of the disk, mixed load, kills and mutated requests, SOAK_SECONDS=3600"
 	@echo "make bench      speed as ratios against floor and peers, table in tests/bench/README.md"
+	@echo "make tables     the default for tables against scikit-learn on sixteen real tables, into the guide"
+	@echo "make bench-streams  latency of short requests with 0, 500 and 1000 open event streams"
 	@echo "make golden     PyTorch's values for the tests of the engine (installs python3-torch)"
 	@echo "make ulp        the error of exp, tanh, sigmoid and erf over all 2^32 floats"
 	@echo "make fuzz       libFuzzer on every reader, FUZZ_SECONDS=60 each"
@@ -211,14 +244,14 @@ help:
 	@echo "make format     clang-format"
 	@echo "make docs       the reference of layers, losses, ... as printed by the program"
 	@echo "make docker     the image backpropd:$(VERSION)"
-	@echo "make install    to DESTDIR/PREFIX/bin (PREFIX=/usr/local)"
+	@echo "make install    to DESTDIR/PREFIX/bin (PREFIX=/usr/local), with the systemd units and /etc/backpropd.conf"
 	@echo "make clean      remove build/"
 	@echo "V=1 shows the commands."
 
 # The one list of packages.
-DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev nettle-dev libyaml-dev libzstd-dev zlib1g-dev
+DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev libseccomp-dev libgnutls28-dev nettle-dev libyaml-dev libzstd-dev zlib1g-dev
 DEPS_DEMO := curl jq
-DEPS_TEST := check libdnnl2 procps python3 python3-jsonschema python3-numpy python3-pytest python3-sklearn
+DEPS_TEST := check libdnnl2 openssl procps prometheus python3 python3-jsonschema python3-numpy python3-pytest python3-seccomp python3-sklearn systemd
 DEPS_LINT := clang clang-format git shellcheck
 DEPS_FRESH := debootstrap
 DEPS_GOLDEN := python3-torch # only to make new golden values
@@ -236,8 +269,15 @@ demo:
 	@KEEP=$(KEEP) clients/examples/demo.sh $(B)/backpropd
 
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= /lib/systemd/system
+# A configuration that is there stays.
 install: $(B)/backpropd
 	install -D -m 755 $< $(DESTDIR)$(PREFIX)/bin/backpropd
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)
+	for unit in service socket; do sed 's#/usr/local/bin/#$(PREFIX)/bin/#; s#/etc/backpropd#$(SYSCONFDIR)/backpropd#' clients/systemd/backpropd.$$unit \
+	    >$(DESTDIR)$(UNITDIR)/backpropd.$$unit && chmod 644 $(DESTDIR)$(UNITDIR)/backpropd.$$unit || exit 1; done
+	test -e $(DESTDIR)$(SYSCONFDIR)/backpropd.conf || install -m 644 clients/systemd/backpropd.conf $(DESTDIR)$(SYSCONFDIR)/backpropd.conf
 docker:
 	docker build -t backpropd:$(VERSION) .
 clean:
@@ -247,9 +287,9 @@ clean:
 COVERAGE := build/coverage
 coverage:
 	@tests/deps.sh $(DEPS_BUILD) $(DEPS_TEST)
-	$(Q)$(MAKE) tests B=$(COVERAGE) CFLAGS='-Og -g' SANFLAGS='--coverage -fprofile-update=atomic'
+	$(Q)$(MAKE) tests B=$(COVERAGE) CFLAGS='-Og -g' SANFLAGS='--coverage -fprofile-update=atomic -Wl,-u,__gcov_dump'
 	$(Q)find $(COVERAGE) -name '*.gcda' -delete
-	$(Q)export CK_DEFAULT_TIMEOUT=600 OPENBLAS_NUM_THREADS=1; for suite in engine engine_f64 schema server; do \
+	$(Q)export CK_DEFAULT_TIMEOUT=600 OPENBLAS_NUM_THREADS=1; for suite in engine engine_f64 schema server faults; do \
 	    $(COVERAGE)/check/$$suite >$(COVERAGE)/$$suite.log 2>&1 || echo "coverage: $$suite failed, see $(COVERAGE)/$$suite.log"; done; \
 	    for name in $(FUZZERS:fuzz_%=%); do $(COVERAGE)/check/fuzz_$$name tests/fuzz/corpus/$$name >/dev/null || echo "coverage: fuzz_$$name failed"; done; \
 	    BACKPROPD=$(COVERAGE)/backpropd $(PYTHON) -m pytest -q -p no:cacheprovider tests/api >$(COVERAGE)/api.log 2>&1 || echo "coverage: API tests failed, see $(COVERAGE)/api.log"

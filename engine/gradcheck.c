@@ -85,7 +85,7 @@ static void pad(struct check *check, int32_t i) {
 /* Makes normal numbers what the loss takes. */
 static void suit_targets(enum bp_range range, bp_real *y, int32_t batch, int32_t width) {
     for (int32_t i = 0; range != BP_RANGE_ANY && i < batch; i++, y += width) {
-        double sum = range == BP_RANGE_COUNTS;
+        double sum = bp_range_from_zero(range);
         for (int32_t j = 0; j < width && range == BP_RANGE_PARTS; j++) sum = fmax(sum, fabs(y[j]));
         for (int32_t j = 0; j < width && range == BP_RANGE_SHARES; j++) sum += fabs(y[j]);
         for (int32_t j = 0; j < width; j++) y[j] = range != BP_RANGE_SIGNS ? fabs(y[j]) / sum : y[j] < 0 ? -1 : 1;

@@ -1,7 +1,11 @@
 /* model_cache.c - loaded models. One mutex over the list; loading happens outside of it. */
 #include "server/model_cache.h"
 
+#include "server/log.h"
+
+#include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,16 +13,19 @@ enum { PREDICTORS_MAX = 8 };
 
 struct loaded {
     struct loaded *next;
+    struct model_cache *cache;
     char name[STORE_NAME_SIZE];
     int64_t version;
     struct schema_model *model;
-    size_t bytes;
+    size_t bytes; /* with those of its predictors; by the lock of the cache */
     int users;
     bool dropped;       /* out of the list; the last user frees it */
     uint64_t used;      /* for the least recently used */
     uint64_t checked;   /* generation in which it was known to exist */
     uint64_t latest_in; /* generation in which it was known to be the latest */
     pthread_mutex_t lock;
+    double piece_ms; /* see loaded_cost; 0: not measured yet */
+    struct histogram durations;
     struct schema_predictor *predictors[PREDICTORS_MAX];
     int predictors_count;
 };
@@ -28,7 +35,8 @@ struct model_cache {
     struct store *store;
     struct loaded *first;
     size_t bytes, bytes_max;
-    uint64_t clock, generation;
+    uint64_t clock, generation, deletions;
+    int64_t loads, evictions;
 };
 
 struct model_cache *model_cache_new(struct store *store, int64_t bytes_max) {
@@ -77,8 +85,16 @@ static void shrink(struct model_cache *cache, const struct loaded *keep) {
         for (struct loaded *l = cache->first; l; l = l->next)
             if (l != keep && (!oldest || l->used < oldest->used)) oldest = l;
         if (!oldest) return;
+        cache->evictions++;
         drop(cache, oldest);
     }
+}
+
+void model_cache_limit(struct model_cache *cache, int64_t bytes_max) {
+    pthread_mutex_lock(&cache->lock);
+    cache->bytes_max = (size_t)bytes_max;
+    shrink(cache, NULL);
+    pthread_mutex_unlock(&cache->lock);
 }
 
 /* A loaded model that is known to be current. Lock held. */
@@ -105,22 +121,34 @@ static struct loaded *load(struct model_cache *cache, const char *name, int64_t 
     }
     strncpy(l->name, name, sizeof l->name - 1);
     l->version = version;
+    l->cache = cache;
     l->bytes = schema_model_bytes(l->model);
+    if (log_wants(LOG_DEBUG)) {
+        char number[24], memory[24];
+        snprintf(number, sizeof number, "%lld", (long long)version);
+        snprintf(memory, sizeof memory, "%zu", l->bytes);
+        log_line(LOG_DEBUG, "model_loaded", "model", name, "version", number, "bytes", memory, NULL);
+    }
     pthread_mutex_init(&l->lock, NULL);
     return l;
 }
 
-enum store_result model_cache_get(struct model_cache *cache, const char *name, int64_t version, struct loaded **out, struct bp_error *error) {
+struct loaded *model_cache_find(struct model_cache *cache, const char *name, int64_t version) {
     pthread_mutex_lock(&cache->lock);
     struct loaded *l = find(cache, name, version);
     if (l) {
         l->users++;
         l->used = ++cache->clock;
-        pthread_mutex_unlock(&cache->lock);
-        *out = l;
-        return STORE_OK;
     }
-    uint64_t generation = cache->generation;
+    pthread_mutex_unlock(&cache->lock);
+    return l;
+}
+
+enum store_result model_cache_get(struct model_cache *cache, const char *name, int64_t version, struct loaded **out, struct bp_error *error) {
+    if ((*out = model_cache_find(cache, name, version))) return STORE_OK;
+    struct loaded *l;
+    pthread_mutex_lock(&cache->lock);
+    const uint64_t generation = cache->generation, deletions = cache->deletions;
     pthread_mutex_unlock(&cache->lock);
 
     struct store_version row = {0};
@@ -141,11 +169,15 @@ enum store_result model_cache_get(struct model_cache *cache, const char *name, i
             if (strcmp(l->name, name) == 0 && l->version == number) break;
         if (l) {
             loaded_free(fresh);
+        } else if (cache->deletions != deletions) { /* it may have been deleted in between: for this request only */
+            l = fresh;
+            l->dropped = true;
         } else {
             l = fresh;
             l->next = cache->first;
             cache->first = l;
             cache->bytes += l->bytes;
+            cache->loads++;
         }
     }
     l->users++;
@@ -165,7 +197,18 @@ void model_cache_release(struct model_cache *cache, struct loaded *l) {
     pthread_mutex_unlock(&cache->lock);
 }
 
-/* Version numbers are never reused (store.h), so a loaded model stays valid; only its existence and "latest" may change. */
+void model_cache_deleted(struct model_cache *cache, const char *model) {
+    pthread_mutex_lock(&cache->lock);
+    cache->generation++;
+    cache->deletions++;
+    for (struct loaded *l = cache->first, *next; l; l = next) {
+        next = l->next;
+        if (strcmp(l->name, model) == 0) drop(cache, l);
+    }
+    pthread_mutex_unlock(&cache->lock);
+}
+
+/* Version numbers are never reused (store.h), so a loaded model stays valid; only "latest" may change. */
 void model_cache_changed(struct model_cache *cache) {
     pthread_mutex_lock(&cache->lock);
     cache->generation++;
@@ -176,12 +219,39 @@ int64_t loaded_version(const struct loaded *l) {
     return l->version;
 }
 
+/* The least of the recent ones: a thread that had to wait for a processor has measured too much. */
+void loaded_measured(struct loaded *l, int64_t pieces, double ms) {
+    const double piece_ms = ms / (double)(pieces + 1);
+    histogram_add(&l->durations, histogram_request_bounds, (int64_t)(ms * 1e6));
+    pthread_mutex_lock(&l->lock);
+    if (l->piece_ms <= 0 || piece_ms < 1.05 * l->piece_ms) l->piece_ms = piece_ms;
+    else l->piece_ms *= 1.05;
+    pthread_mutex_unlock(&l->lock);
+}
+
+double loaded_cost(struct loaded *l, int64_t pieces) {
+    pthread_mutex_lock(&l->lock);
+    const double ms = l->piece_ms > 0 ? l->piece_ms * (double)(pieces + 1) : HUGE_VAL;
+    pthread_mutex_unlock(&l->lock);
+    return ms;
+}
+
+/* A predictor was made, or is to be freed. */
+static void count(struct loaded *l, int64_t bytes) {
+    pthread_mutex_lock(&l->cache->lock);
+    l->bytes = (size_t)((int64_t)l->bytes + bytes);
+    if (!l->dropped) l->cache->bytes = (size_t)((int64_t)l->cache->bytes + bytes);
+    if (bytes > 0) shrink(l->cache, l);
+    pthread_mutex_unlock(&l->cache->lock);
+}
+
 struct schema_predictor *loaded_take(struct loaded *l, struct bp_error *error) {
     struct schema_predictor *p = NULL;
     pthread_mutex_lock(&l->lock);
     if (l->predictors_count > 0) p = l->predictors[--l->predictors_count];
     pthread_mutex_unlock(&l->lock);
-    return p ? p : schema_predictor_new(l->model, error);
+    if (!p && (p = schema_predictor_new(l->model, error))) count(l, (int64_t)schema_predictor_bytes(p));
+    return p;
 }
 
 void loaded_give(struct loaded *l, struct schema_predictor *p) {
@@ -191,5 +261,29 @@ void loaded_give(struct loaded *l, struct schema_predictor *p) {
         p = NULL;
     }
     pthread_mutex_unlock(&l->lock);
+    if (p) count(l, -(int64_t)schema_predictor_bytes(p));
     schema_predictor_free(p);
+}
+
+int model_cache_statistics(struct model_cache *cache, struct model_cache_statistics *statistics, struct model_statistics *models, int models_room) {
+    struct loaded **last = calloc((size_t)models_room + 1, sizeof *last);
+    int count = 0;
+    pthread_mutex_lock(&cache->lock);
+    *statistics = (struct model_cache_statistics){
+        .bytes = (int64_t)cache->bytes, .bytes_max = (int64_t)cache->bytes_max, .loads = cache->loads, .evictions = cache->evictions};
+    for (struct loaded *l = cache->first; l; l = l->next) {
+        statistics->models++;
+        int at = last ? count : -1;
+        for (; at > 0 && last[at - 1]->used < l->used; at--) last[at] = last[at - 1];
+        if (at >= 0) last[at] = l;
+        if (at >= 0 && count < models_room) count++;
+    }
+    for (int i = 0; i < count; i++) {
+        memcpy(models[i].name, last[i]->name, sizeof models[i].name);
+        models[i].version = last[i]->version;
+        histogram_read(&last[i]->durations, &models[i].durations);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    free(last);
+    return count;
 }

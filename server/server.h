@@ -12,13 +12,15 @@ struct server {
     struct model_cache *model_cache; /* models loaded for predictions */
     struct bfloat16 *bfloat16;       /* whether jobs can compute in it */
     struct supervisor *supervisor;   /* runs the jobs */
-    struct http *http;
-    char *api_key; /* NULL: none */
-    int64_t started_at;
-    char address[128];            /* "127.0.0.1:8080", as bound */
-    atomic_llong memory_reserved; /* by requests in flight, bytes; http/memory.c */
-    atomic_bool memory_freed;     /* a large request has ended */
-    atomic_bool draining;         /* SIGTERM came: not ready, nothing new is started */
+    struct http *_Atomic http;       /* NULL until it has started */
+    struct auth *auth;               /* API keys; NULL: everyone may do everything */
+    struct metrics *metrics;         /* counted for /metrics; NULL: not counted */
+    int64_t started_at, started_ms;  /* the date; and by clock.h */
+    char address[128];               /* "127.0.0.1:8080", as bound */
+    atomic_llong memory_reserved;    /* by requests in flight, bytes; http/memory.c */
+    atomic_bool memory_freed;        /* a large request has ended */
+    atomic_bool reload_failed;       /* the last reload found invalid settings */
+    atomic_bool draining;            /* SIGTERM came: not ready, nothing new is started */
 };
 
 #endif

@@ -31,6 +31,16 @@ static const char *name_at(const void *context, int32_t i) {
     return table[i].name;
 }
 
+/* A text that a thread may still be reading. */
+struct retired {
+    struct retired *next;
+    char *text;
+};
+
+static void *member_of(struct server_settings *settings, const struct setting *s) {
+    return (char *)settings + s->offset;
+}
+
 /* Finds by name, "-" and "_" alike. */
 static const struct setting *find(const char *name, size_t size) {
     for (int i = 0; i < COUNT; i++) {
@@ -60,31 +70,32 @@ static bool parse_number(const struct setting *s, const char *text, int64_t *out
 }
 
 static int set(struct server_settings *settings, const struct setting *s, const char *value, const char *where, bool append, struct bp_error *error) {
-    void *member = (char *)settings + s->offset;
+    void *member = member_of(settings, s);
     int64_t number = 0;
     switch (s->kind) {
     case TEXT:
     case LIST: {
-        char **text = member, *joined = NULL;
-        if (append && s->kind == LIST && *text && **text) {
-            if (asprintf(&joined, "%s,%s", *text, value) < 0) joined = NULL;
+        _Atomic(char *) *text = member;
+        char *joined = NULL, *before = *text;
+        if (append && s->kind == LIST && before && *before) {
+            if (asprintf(&joined, "%s,%s", before, value) < 0) joined = NULL;
         } else {
             joined = strdup(value);
         }
-        free(*text);
+        free(before);
         *text = joined;
         return joined ? 0 : bp_error_memory(error, "out of memory");
     }
     case FLAG:
-        if (strcasecmp(value, "true") == 0 || strcmp(value, "1") == 0 || strcasecmp(value, "yes") == 0) *(bool *)member = true;
-        else if (strcasecmp(value, "false") == 0 || strcmp(value, "0") == 0 || strcasecmp(value, "no") == 0) *(bool *)member = false;
+        if (strcasecmp(value, "true") == 0 || strcmp(value, "1") == 0 || strcasecmp(value, "yes") == 0) *(_Atomic bool *)member = true;
+        else if (strcasecmp(value, "false") == 0 || strcmp(value, "0") == 0 || strcasecmp(value, "no") == 0) *(_Atomic bool *)member = false;
         else return bp_error_set(error, "", "%s must be true or false, got \"%s\"", where, value);
         return 0;
     default:
         if (!parse_number(s, value, &number))
             return bp_error_set(error, "", "%s must be a whole number from %lld to %lld%s, got \"%s\"", where, (long long)s->low, (long long)s->high,
                                 s->kind == SIZE ? " (K, M, G may follow)" : "", value);
-        *(int64_t *)member = number;
+        *(_Atomic int64_t *)member = number;
         return 0;
     }
 }
@@ -227,8 +238,62 @@ int server_settings_read(struct server_settings *settings, int argc, char **argv
 
 void server_settings_clear(struct server_settings *settings) {
     for (int i = 0; i < COUNT; i++)
-        if (table[i].kind == TEXT || table[i].kind == LIST) free(*(char **)(void *)((char *)settings + table[i].offset));
+        if (table[i].kind == TEXT || table[i].kind == LIST) free(*(_Atomic(char *) *)member_of(settings, &table[i]));
+    for (struct retired *old = settings->retired, *next; old; old = next) {
+        next = old->next;
+        free(old->text);
+        free(old);
+    }
     memset(settings, 0, sizeof *settings);
+}
+
+/* ---- reloading ------------------------------------------------------------------------------------------------------------------- */
+
+static bool reloads(const char *name) {
+    static const char *const names[] = {
+#define RELOAD(setting) #setting,
+#include "server/reload.def"
+#undef RELOAD
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0) return true;
+    return false;
+}
+
+/* The value as text; text may hold it. */
+static const char *value_of(struct server_settings *settings, const struct setting *s, char text[24]) {
+    void *member = member_of(settings, s);
+    if (s->kind == FLAG) return *(_Atomic bool *)member ? "true" : "false";
+    if (s->kind == TEXT || s->kind == LIST) return *(_Atomic(char *) *)member;
+    snprintf(text, 24, "%lld", (long long)*(_Atomic int64_t *)member);
+    return text;
+}
+
+/* False: no memory; nothing has changed. */
+static bool move_text(struct server_settings *running, struct server_settings *read, const struct setting *s) {
+    struct retired *old = malloc(sizeof *old);
+    if (!old) return false;
+    _Atomic(char *) *from = member_of(read, s);
+    old->text = atomic_exchange((_Atomic(char *) *)member_of(running, s), atomic_exchange(from, NULL));
+    old->next = running->retired;
+    running->retired = old;
+    return true;
+}
+
+void server_settings_reload(struct server_settings *running, struct server_settings *read,
+                            void (*each)(void *context, const struct setting_change *change), void *context) {
+    for (int i = 0; i < COUNT; i++) {
+        const struct setting *s = &table[i];
+        char from[24], to[24];
+        struct setting_change change = {
+            .name = s->name, .from = value_of(running, s, from), .to = value_of(read, s, to), .applied = reloads(s->name)};
+        if (strcmp(change.from, change.to) == 0) continue;
+        if (change.applied && s->kind == FLAG) *(_Atomic bool *)member_of(running, s) = *(_Atomic bool *)member_of(read, s);
+        else if (change.applied && (s->kind == INTEGER || s->kind == SIZE))
+            *(_Atomic int64_t *)member_of(running, s) = *(_Atomic int64_t *)member_of(read, s);
+        else if (change.applied) change.applied = move_text(running, read, s);
+        each(context, &change);
+    }
 }
 
 void server_settings_help(FILE *out) {

@@ -55,7 +55,7 @@ pytest_suite() {
 
 export CK_FORK=${CK_FORK:-yes} CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-120}
 export OPENBLAS_NUM_THREADS=1
-for suite in engine engine_f64 schema server; do
+for suite in engine engine_f64 schema server faults; do
     check_suite "$suite" "$build/check/$suite"
 done
 for target in "$build"/check/fuzz_*; do

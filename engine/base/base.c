@@ -1,6 +1,8 @@
 /* base.c - errors, shapes, aligned memory, and the floating-point mode of a computing thread. */
 #include "engine/base/base.h"
 
+#include "engine/base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,8 @@ static void set(struct bp_error *error, enum bp_error_code code, const char *poi
     error->code = code;
     snprintf(error->pointer, sizeof error->pointer, "%s", pointer ? pointer : "");
     vsnprintf(error->message, sizeof error->message, format, arguments);
+    bp_utf8_repair(error->pointer); /* both may quote a damaged file, and both are cut at their size */
+    bp_utf8_repair(error->message);
 }
 
 /* A function with `...` for each code: set() with the arguments behind `format`. */
@@ -39,6 +43,10 @@ int bp_error_memory(struct bp_error *error, const char *format, ...) {
 
 int bp_error_io(struct bp_error *error, const char *format, ...) {
     SET(BP_ERROR_IO, "");
+}
+
+int bp_error_damaged(struct bp_error *error, const char *format, ...) {
+    SET(BP_ERROR_DAMAGED, "");
 }
 
 int bp_error_unsupported(struct bp_error *error, const char *pointer, const char *format, ...) {

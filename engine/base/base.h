@@ -31,6 +31,7 @@ enum bp_error_code {
     BP_ERROR_INVALID,     /* the request, the definition or the data is wrong: the same again fails again */
     BP_ERROR_MEMORY,      /* out of memory: the same may succeed later, or with less */
     BP_ERROR_IO,          /* a file, a device or a system call failed */
+    BP_ERROR_DAMAGED,     /* stored bytes are not what was written: a checksum or a size does not match */
     BP_ERROR_UNSUPPORTED, /* valid, but this machine or build cannot do it */
 };
 
@@ -39,7 +40,7 @@ enum bp_error_code {
 struct bp_error {
     enum bp_error_code code;
     char pointer[192]; /* JSON pointer of the value at fault, "" when there is none */
-    char message[512]; /* what was received, what was expected, what to do; "" means no error */
+    char message[512]; /* what was received, what was expected, what to do; UTF-8; "" means no error */
 };
 
 /* Each sets error unless it is already set (error may be NULL), and returns -1, so that `return bp_error_set(...)` reads well.
@@ -47,6 +48,7 @@ struct bp_error {
 int bp_error_set(struct bp_error *error, const char *pointer, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int bp_error_memory(struct bp_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int bp_error_io(struct bp_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int bp_error_damaged(struct bp_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int bp_error_unsupported(struct bp_error *error, const char *pointer, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The same fault in more words: with the code of its cause, and the pointer and message given here. */
 int bp_error_wrap(struct bp_error *error, const struct bp_error *cause, const char *pointer, const char *format, ...)

@@ -18,10 +18,11 @@ enum bp_param_type {
 };
 
 enum {
-    BP_PARAM_REQUIRED = 1,   /* no default: the user must give it */
-    BP_PARAM_MIN_OPEN = 2,   /* the minimum itself is not allowed */
-    BP_PARAM_MAX_OPEN = 4,   /* the maximum itself is not allowed */
-    BP_PARAM_OR_INTEGERS = 8 /* CHOICE: a list of integers within min..max will do as well, and is then held instead (integers_count > 0) */
+    BP_PARAM_REQUIRED = 1,    /* no default: the user must give it */
+    BP_PARAM_MIN_OPEN = 2,    /* the minimum itself is not allowed */
+    BP_PARAM_MAX_OPEN = 4,    /* the maximum itself is not allowed */
+    BP_PARAM_OR_INTEGERS = 8, /* CHOICE: a list of integers within min..max will do as well, and is then held instead (integers_count > 0) */
+    BP_PARAM_PAIRS = 16       /* INTEGERS: pairs of integers will do as well, [[1, 2], [3, 4]] for [1, 2, 3, 4] */
 };
 
 enum { BP_NUMBERS_MAX = 16 };

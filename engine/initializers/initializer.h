@@ -19,9 +19,12 @@ struct bp_tensor {
     double initializer_numbers[4]; /* its parameters */
     double fan_in, fan_out;
     enum bp_product product;
-    bool penalised; /* the L1 and L2 penalties and max_norm apply (kernels, not biases) */
-    bool state;     /* not trained by gradients: the layer's `settle` renews it (running statistics) */
-    size_t offset;  /* in reals, into the buffer of all weights; set by the network */
+    bool penalised;     /* the L1 and L2 penalties and max_norm apply (kernels, not biases) */
+    bool bias;          /* the layer's factor for biases applies to its learning rate */
+    double rate, decay; /* factors on the learning rate and on weight decay; set by the network */
+    bool state;         /* not trained by gradients: the layer's `update_statistics` renews it (running statistics) */
+    int32_t parts;      /* kernels side by side along the first axis, each initialised and limited by max_norm by itself; 0: one */
+    size_t offset;      /* in reals, into the buffer of all weights; set by the network */
 };
 
 struct bp_initializer_ops {
@@ -32,7 +35,12 @@ struct bp_initializer_ops {
 
 /* For plan: sets the initializer of the tensor from a parameter, with the initializer's parameters. */
 void bp_tensor_initialize(struct bp_tensor *tensor, const struct bp_value *asked);
+/* Uniform up to 1 / sqrt(fan_in), as PyTorch's linear layers begin: for layers that offer no choice. In initializers/auto.c. */
+extern const struct bp_initializer_ops bp_initializer_by_fan_in;
 /* The requested initializer, or the one that "auto" (or NULL) means. In initializers/auto.c. */
 const struct bp_initializer_ops *bp_initializer_resolve(const struct bp_entry *asked);
+
+/* Whether it is "auto" or NULL. */
+bool bp_initializer_is_auto(const struct bp_entry *asked);
 
 #endif

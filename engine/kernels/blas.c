@@ -74,7 +74,8 @@ void bp_gemm_blas(const struct bp_gemm *call) {
 }
 
 void bp_gemm(const struct bp_gemm *call) {
-    if (call->m == 1) bp_kernels()->gemv(call);
+    if (call->alike) bp_kernels()->gemm(call);
+    else if (call->m == 1) bp_kernels()->gemv(call);
     else if ((int64_t)call->m * call->n * call->k > TINY_WORK && bp_onednn_gemm(call)) return;
     else if (stays_home(call)) bp_kernels()->gemm(call);
     else bp_gemm_blas(call);

@@ -13,9 +13,11 @@ enum { BP_ULP = 2 /* largest error of exp, tanh, sigmoid and erf, in units in th
 
 /* C (m, n) = f(A (m, k) B (k, n) + bias), or C += before f when add. Row-major; A is stored (k, m) when transpose_a, B (n, k) when transpose_b.
  * lda, ldb, ldc: reals from one stored row to the next. f is nothing, or with `rectify` slope z where z < 0. */
+enum { BP_GEMM_ALIKE = 256 * 256 }; /* up to here our kernel costs at most a few per cent more than the BLAS */
 struct bp_gemm {
     bool transpose_a, transpose_b, add, rectify;
     bool bfloat16; /* factors rounded to bfloat16, sums in float32, where the library below does it; else as usual */
+    bool alike;    /* row i of C depends on row i of A alone, not on m: our own kernel, whatever the size. For k n up to BP_GEMM_ALIKE */
     int32_t m, n, k;
     const bp_real *A, *B;
     bp_real *C;

@@ -103,7 +103,7 @@ bool bp_onednn_takes(bool convolution, bool bfloat16, int64_t work) {
     return from && work >= from;
 }
 
-static void settle(const struct row *row, bool bfloat16) {
+static void choose(const struct row *row, bool bfloat16) {
     for (int half = 0; half < 2; half++) {
         const bool on = row && (!half || bfloat16);
         atomic_store_explicit(&least[0][half], on ? row->product[half] : 0, memory_order_release);
@@ -112,7 +112,7 @@ static void settle(const struct row *row, bool bfloat16) {
 }
 
 void bp_onednn_settle(enum bp_onednn_mode mode, bool bfloat16) {
-    settle(mode == BP_ONEDNN_OFF ? NULL : mode == BP_ONEDNN_ON ? &all : row_of_cpu(), bfloat16);
+    choose(mode == BP_ONEDNN_OFF ? NULL : mode == BP_ONEDNN_ON ? &all : row_of_cpu(), bfloat16);
 }
 
 bool bp_onednn_started(void) {

@@ -53,6 +53,7 @@ const struct bp_layer_ops bp_layer_activation = {
     .inputs_min = 1,
     .inputs_max = 1,
     .mask = BP_MASK_PASS,
+    .members = BP_MEMBERS_PASS,
     .activation_only = true,
     .plan = plan,
     .forward = forward,

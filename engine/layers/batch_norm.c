@@ -136,8 +136,8 @@ static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     }
 }
 
-/* For settle. */
-static void tell_statistics(const struct bp_pass *pass, const struct norm *n) {
+/* For update_statistics. */
+static void report_statistics(const struct bp_pass *pass, const struct norm *n) {
     const bool any = n->count > 1 || (n->count > 0 && pass->share < 1), spread = n->count > 1; /* a single value of a shard has a mean */
     const bp_real *mean = any ? n->mean : pass->W[MEAN], *variance = spread ? n->variance : pass->W[VARIANCE];
     const bp_real share = (bp_real)pass->share, unbiased = spread ? n->count / (n->count - 1) : 1;
@@ -153,7 +153,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t C = n.C;
     const bp_real share = n.fresh && n.count > 0 ? 1 / n.count : 0;
     bp_real *along = n.variance, *sum = n.sum; /* (C): the variance is used first, then its memory is free */
-    if (n.fresh) tell_statistics(pass, &n);
+    if (n.fresh) report_statistics(pass, &n);
     sum_rows(&n, pass->d_a, NULL, NULL, sum);
     sum_rows(&n, pass->d_a, NULL, n.normed, along);
     for (size_t c = 0; n.d_gamma && c < C; c++) bp_gradient_put(pass->keep_W, along[c], &n.d_gamma[c]);
@@ -170,7 +170,7 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
     }
 }
 
-static void settle(const struct bp_node *node, uint64_t step, bp_real *const *W, bp_real *const *statistics) {
+static void update_statistics(const struct bp_node *node, uint64_t step, bp_real *const *W, bp_real *const *statistics) {
     const double plain = (double)step / ((double)step + 1), momentum = node->values[MOMENTUM].number;
     const bp_real m = (bp_real)(momentum < plain ? momentum : plain);
     const size_t C = (size_t)node->out.dims[node->out.rank - 1];
@@ -202,8 +202,9 @@ const struct bp_layer_ops bp_layer_batch_norm = {
     .inputs_min = 1,
     .inputs_max = 1,
     .mask = BP_MASK_PASS,
+    .members = BP_MEMBERS_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,
-    .settle = settle,
+    .update_statistics = update_statistics,
 };

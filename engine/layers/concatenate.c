@@ -93,6 +93,7 @@ const struct bp_layer_ops bp_layer_concatenate = {
     .inputs_min = 2,
     .inputs_max = BP_INPUTS_MAX,
     .mask = BP_MASK_PASS,
+    .members = BP_MEMBERS_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -5,8 +5,9 @@
 #include "engine/kernels/kernels.h"
 #include "engine/layers/layer.h"
 #include "engine/layers/linear.h"
+#include "engine/layers/parametrization.h"
 
-enum { UNITS, ACTIVATION, USE_BIAS, KERNEL_INITIALIZER, BIAS_INITIALIZER, PARAMS };
+enum { UNITS, ACTIVATION, USE_BIAS, KERNEL_INITIALIZER, BIAS_INITIALIZER, PARAMETRIZATION, DATA_DEPENDENT, PARAMS };
 enum { KERNEL, BIAS };
 
 static int plan(struct bp_node *node, struct bp_error *error) {
@@ -23,7 +24,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
         return bp_error_set(error, "/units", "a kernel of %d x %d has more than 2^31 - 1 numbers; use fewer units or a smaller input", (int)width,
                             (int)units);
     struct bp_tensor *kernel = bp_node_tensor(node, "kernel", 2, (const int32_t[]){width, units});
-    bp_tensor_initialize(kernel, &node->values[KERNEL_INITIALIZER]);
+    bp_parametrization_initialize(kernel, &node->values[KERNEL_INITIALIZER], &node->values[PARAMETRIZATION]);
     kernel->fan_in = width;
     kernel->fan_out = units;
     kernel->penalised = true;
@@ -31,10 +32,12 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     node->positions = (int32_t)(bp_shape_size(&node->out) / units);
     if (node->values[USE_BIAS].number != 0) {
         struct bp_tensor *bias = bp_node_tensor(node, "bias", 1, (const int32_t[]){units});
+        bias->bias = true;
         bp_tensor_initialize(bias, &node->values[BIAS_INITIALIZER]);
         bias->fan_in = width;
         bias->fan_out = units;
     }
+    node->fits = node->values[DATA_DEPENDENT].number != 0;
     if (node->activation && node->activation->needs_z) node->memo = (size_t)bp_shape_size(&node->out);
     return 0;
 }
@@ -52,13 +55,25 @@ static bp_real *z_of(const struct bp_node *node, const struct bp_pass *pass) {
     return node->memo && pass->memo && node->activation ? pass->memo : pass->a;
 }
 
+/* What the product is multiplied by: 1 but in the neural tangent parametrisation. */
+static double factor_of(const struct bp_node *node, const struct bp_linear *product) {
+    return bp_parametrization_factor(&node->values[PARAMETRIZATION], product->in);
+}
+
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct bp_linear product = product_of(node, pass);
     const struct bp_activation_ops *f = node->activation;
     const size_t size[2] = {(size_t)product.rows, (size_t)product.out};
     bp_real *z = z_of(node, pass); /* (B, ..., units) */
-    bp_linear_forward(&product, node, bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL, z);
-    if (f && !f->in_product) bp_node_forward_activation(node, pass, size, z, pass->a);
+    const bp_real *b = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL;
+    const double factor = factor_of(node, &product);
+    if (factor == 1) {
+        bp_linear_forward(&product, node, b, z);
+    } else {
+        bp_linear_forward(&product, NULL, NULL, z);
+        bp_parametrization_finish((const size_t[]){size[0], size[1], size[1]}, factor, b, z);
+    }
+    if (f && (factor != 1 || !f->in_product)) bp_node_forward_activation(node, pass, size, z, pass->a);
 }
 
 /* dz = da f'(z); db = column sums of dz; dW = x^T dz; dx = dz W^T. */
@@ -71,8 +86,23 @@ static void backward(const struct bp_node *node, const struct bp_pass *pass) {
         bp_node_backward_activation(
             node, pass, size, &(const struct bp_activated){.z = f->needs_z ? z_of(node, pass) : NULL, .a = pass->a, .d_a = pass->d_a, .d_z = d_z});
     if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(size[0], size[1], d_z, pass->d_W[BIAS], pass->keep_W);
+    if (factor_of(node, &product) != 1) bp_kernels()->scale(size[0] * size[1], (bp_real)factor_of(node, &product), d_z);
     bp_linear_weights(&product, pass->keep_W, d_z, pass->d_W[KERNEL]);
     if (pass->d_x[0]) bp_linear_input(&product, pass->keep_x[0], d_z, pass->d_x[0]);
+}
+
+static void fit(const struct bp_node *node, const struct bp_fit *with) {
+    const int32_t in = node->in[0].dims[node->in[0].rank - 1];
+    bp_data_dependent_fit(&(const struct bp_data_dependent){.rows = (size_t)with->rows * (size_t)node->positions,
+                                                            .in = (size_t)in,
+                                                            .units = (size_t)node->out.dims[node->out.rank - 1],
+                                                            .x_stride = (size_t)in,
+                                                            .factor = bp_parametrization_factor(&node->values[PARAMETRIZATION], in),
+                                                            .x = with->x,
+                                                            .W = with->W[KERNEL],
+                                                            .b = bp_node_has(node, BIAS) ? with->W[BIAS] : NULL,
+                                                            .scratch = with->scratch,
+                                                            .random = with->random});
 }
 
 static const struct bp_param params[PARAMS] = {
@@ -93,6 +123,8 @@ static const struct bp_param params[PARAMS] = {
                           .help = "Initial values of the bias",
                           .family = &bp_initializers,
                           .preset_name = "zeros"},
+    [PARAMETRIZATION] = BP_PARAM_PARAMETRIZATION,
+    [DATA_DEPENDENT] = BP_PARAM_DATA_DEPENDENT,
 };
 
 extern const struct bp_layer_ops bp_layer_dense;
@@ -104,7 +136,9 @@ const struct bp_layer_ops bp_layer_dense = {
     .inputs_min = 1,
     .inputs_max = 1,
     .mask = BP_MASK_PASS,
+    .members = BP_MEMBERS_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,
+    .fit = fit,
 };

@@ -19,7 +19,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
 }
 
 static void draw_mask(const struct bp_node *node, const struct bp_pass *pass, size_t size) {
-    const double rate = node->values[RATE].number;
+    const double rate = bp_pass_rate(pass, node->values[RATE].number);
     uint32_t block[4];
     bp_random_block(pass->seed, (uint64_t)BP_STREAM_DROPOUT << 32 | node->index, pass->step, block);
     struct bp_dropout_mask call = {
@@ -66,6 +66,7 @@ const struct bp_layer_ops bp_layer_dropout = {
     .inputs_min = 1,
     .inputs_max = 1,
     .mask = BP_MASK_PASS,
+    .members = BP_MEMBERS_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

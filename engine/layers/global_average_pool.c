@@ -65,6 +65,7 @@ const struct bp_layer_ops bp_layer_global_average_pool = {
     .inputs_min = 1,
     .inputs_max = 1,
     .mask = BP_MASK_USE,
+    .members = BP_MEMBERS_MIX,
     .plan = plan,
     .forward = forward,
     .backward = backward,

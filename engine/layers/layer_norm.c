@@ -108,6 +108,7 @@ const struct bp_layer_ops bp_layer_layer_norm = {
     .inputs_min = 1,
     .inputs_max = 1,
     .mask = BP_MASK_PASS,
+    .members = BP_MEMBERS_PASS,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -10,17 +10,25 @@
 struct bp_linear {
     int32_t rows, in, out, x_stride, stride;
     bool bfloat16;
+    bool alike; /* a row of y has the same bits whatever the other rows are */
     const bp_real *x, *W;
 };
 
+/* Whether a product of the pass computes its rows alike in every batch (struct bp_gemm). */
+static inline bool bp_linear_alike(const struct bp_pass *pass, int32_t in, int32_t out) {
+    return pass->predicting && (int64_t)in * out <= BP_GEMM_ALIKE;
+}
+
 /* Rows that lie one after the other, as a pass computes them. */
 static inline struct bp_linear bp_linear_of(const struct bp_pass *pass, int32_t rows, int32_t in, int32_t out) {
-    return (struct bp_linear){.rows = rows, .in = in, .out = out, .x_stride = in, .stride = out, .bfloat16 = pass->bfloat16};
+    return (struct bp_linear){
+        .rows = rows, .in = in, .out = out, .x_stride = in, .stride = out, .bfloat16 = pass->bfloat16, .alike = bp_linear_alike(pass, in, out)};
 }
 
 /* y = f(x W + b); b may be NULL. f is that of the node when a product can apply it (in_product), else none; node NULL: none. */
 static inline void bp_linear_forward(const struct bp_linear *l, const struct bp_node *node, const bp_real *b, bp_real *y) {
     bp_gemm(&(const struct bp_gemm){.bfloat16 = l->bfloat16,
+                                    .alike = l->alike,
                                     .rectify = node && node->activation && node->activation->in_product,
                                     .slope = node ? (bp_real)node->activation_numbers[0] : 0,
                                     .m = l->rows,

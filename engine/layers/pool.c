@@ -22,7 +22,7 @@ const struct bp_param bp_pool_params[BP_POOL_PARAMS] = {
                  .choices = bp_padding_choices},
 };
 
-static int settle(const struct bp_node *node, int32_t axes, struct bp_window *w, struct bp_error *error) {
+static int plan_window(const struct bp_node *node, int32_t axes, struct bp_window *w, struct bp_error *error) {
     const struct bp_window_params params = {.axes = axes, .size = POOL_SIZE, .strides = STRIDES, .padding = PADDING, .dilation = -1};
     if (bp_window_settle(node, &params, w, error)) return -1;
     for (int k = 2 - axes; k < 2; k++)
@@ -35,7 +35,7 @@ static int settle(const struct bp_node *node, int32_t axes, struct bp_window *w,
 int bp_pool_plan(struct bp_node *node, int32_t axes, struct bp_error *error) {
     struct bp_window w;
     if (node->in[0].rank < 0) return 0;
-    if (settle(node, axes, &w, error)) return -1;
+    if (plan_window(node, axes, &w, error)) return -1;
     bp_window_shape(node, &w, w.channels);
     return 0;
 }
@@ -49,7 +49,7 @@ struct patch {
 
 static struct bp_window window_of(const struct bp_node *node) {
     struct bp_window w;
-    settle(node, node->in[0].rank - 1, &w, NULL);
+    plan_window(node, node->in[0].rank - 1, &w, NULL);
     return w;
 }
 

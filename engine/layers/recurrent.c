@@ -1,17 +1,19 @@
 /* recurrent.c - a cell walked along a sequence: x (B, T, F), W (F, G H), U (H, G H), b (G H), a (B, T, H) or, of the last step only, (B, H).
  * The products with W of all steps are one product, done first; those with U follow step by step. Bidirectional: a second walk, from the end
  * and with weights of its own, writes its H numbers after the first one's (its last step is step 0). A masked step leaves the state as
- * it was. Order: parameters, plan, walks, passes. */
+ * it was. Dropout (Gal, Ghahramani 2016): x, and h where U multiplies it, are multiplied by masks that hold for all steps of a sample.
+ * Order: parameters, plan, walks, steps, passes. */
 #include "engine/layers/recurrent.h"
 
 #include "engine/initializers/initializer.h"
 #include "engine/kernels/kernels.h"
+#include "engine/layers/drop.h"
 #include "engine/layers/gradient.h"
 #include "engine/layers/linear.h"
 
 #include <string.h>
 
-enum { UNITS, RETURN_SEQUENCES, BIDIRECTIONAL, KERNEL_INITIALIZER, RECURRENT_INITIALIZER };
+enum { UNITS, RETURN_SEQUENCES, BIDIRECTIONAL, KERNEL_INITIALIZER, RECURRENT_INITIALIZER, DROPOUT, RECURRENT_DROPOUT };
 enum { KERNEL, RECURRENT, BIAS, TENSORS }; /* of one direction */
 
 /* ---- parameters -------------------------------------------------------------------------------------------------- */
@@ -32,6 +34,18 @@ const struct bp_param bp_recurrent_params[BP_RECURRENT_PARAMS] = {
                                .help = "Initial weights of the state",
                                .family = &bp_initializers,
                                .preset_name = "auto"},
+    [DROPOUT] = {.name = "dropout",
+                 .type = BP_PARAM_NUMBER,
+                 .help = "Fraction of the features of a sequence that are set to 0 in training, at all its steps",
+                 .min = 0,
+                 .max = 1,
+                 .flags = BP_PARAM_MAX_OPEN},
+    [RECURRENT_DROPOUT] = {.name = "recurrent_dropout",
+                           .type = BP_PARAM_NUMBER,
+                           .help = "Likewise of the state, where its weights multiply it",
+                           .min = 0,
+                           .max = 1,
+                           .flags = BP_PARAM_MAX_OPEN},
 };
 
 /* ---- plan -------------------------------------------------------------------------------------------------------- */
@@ -50,9 +64,15 @@ static void add_tensors(struct bp_node *node, const struct bp_cell *cell, int32_
     kernel->fan_out = recurrent->fan_out = H; /* of each gate */
     kernel->penalised = recurrent->penalised = true;
     kernel->product = recurrent->product = BP_PRODUCT_MATRIX;
+    bias->bias = true;
     bias->initializer = cell->first_biases;
     bias->fan_in = features;
     bias->fan_out = all;
+}
+
+/* Numbers of a sample that dropout stores: the mask of x, x times it, and the mask of h. */
+static size_t dropped_of(const struct bp_node *node, int64_t T, int64_t F, int64_t H) {
+    return (size_t)((node->values[DROPOUT].number > 0 ? F + T * F : 0) + (node->values[RECURRENT_DROPOUT].number > 0 ? H : 0));
 }
 
 int bp_recurrent_plan(struct bp_node *node, struct bp_error *error) {
@@ -75,8 +95,9 @@ int bp_recurrent_plan(struct bp_node *node, struct bp_error *error) {
     node->positions = (int32_t)T;
     if (T <= 0 || F <= 0) return 0;
     for (int32_t i = 0; i < walks; i++) add_tensors(node, cell, in->dims[1], i > 0);
-    const size_t kept = (size_t)(T * (all + 2 * H));
-    node->memo = (size_t)walks * kept;
+    node->draws = node->values[DROPOUT].number > 0 || node->values[RECURRENT_DROPOUT].number > 0;
+    const size_t kept = (size_t)(T * (all + 2 * H)), dropped = dropped_of(node, T, F, H);
+    node->memo = (size_t)walks * (kept + dropped);
     node->scratch = (size_t)(all + 2 * H) + (kept > (size_t)(2 * T * all) ? kept : (size_t)(2 * T * all));
     node->shared_scratch = (size_t)H; /* the zeros before the first step */
     return 0;
@@ -91,11 +112,24 @@ struct walk {
     bool backwards, sequences;
     int32_t across;           /* numbers of a step of a: H, or 2 H */
     bp_real *gates, *h, *c;   /* (B, T, G H), (B, T, H), (B, T, H): kept for backward */
+    bp_real *mask_x, *x;      /* (B, F), (B, T, F): x dropped out; NULL without dropout */
+    bp_real *mask_h;          /* (B, H), or NULL */
     bp_real *work;            /* the rest of scratch */
     const bp_real *zeros;     /* (H) */
     const bp_real *W, *U, *b; /* (F, G H), (H, G H), (G H) or (2, G H) */
     bp_real *d_W, *d_U, *d_b;
 };
+
+/* Where the walk has its masks, from `at` on, when there are any. */
+static void take_dropped(const struct bp_node *node, const struct bp_pass *pass, struct walk *w, bp_real *at) {
+    if (!pass->training || !pass->memo) return;
+    if (node->values[DROPOUT].number > 0) {
+        w->mask_x = at;
+        w->x = at + (size_t)w->B * (size_t)w->F;
+        at = w->x + (size_t)w->B * (size_t)w->T * (size_t)w->F;
+    }
+    if (node->values[RECURRENT_DROPOUT].number > 0) w->mask_h = at;
+}
 
 static struct walk walk_of(const struct bp_node *node, const struct bp_pass *pass, int32_t which) {
     const struct bp_cell *cell = node->ops->cell;
@@ -105,9 +139,10 @@ static struct walk walk_of(const struct bp_node *node, const struct bp_pass *pas
     w.backwards = which == 1;
     w.sequences = node->values[RETURN_SEQUENCES].number != 0;
     w.across = node->out.dims[node->out.rank - 1];
-    w.gates = pass->memo ? pass->memo + (size_t)which * kept : pass->scratch;
+    w.gates = pass->memo ? pass->memo + (size_t)which * (kept + (size_t)w.B * dropped_of(node, w.T, w.F, H)) : pass->scratch;
     w.h = w.gates + steps * (size_t)w.all;
     w.c = w.h + steps * (size_t)H;
+    take_dropped(node, pass, &w, w.c + steps * (size_t)H);
     w.work = pass->memo ? pass->scratch : pass->scratch + kept;
     memset(pass->shared_scratch, 0, (size_t)H * sizeof(bp_real));
     w.zeros = pass->shared_scratch;
@@ -148,7 +183,7 @@ static bool hidden(const struct walk *w, const struct bp_pass *pass, int32_t i, 
 /* x W + b of all steps at once. */
 static struct bp_linear input_of(const struct walk *w, const struct bp_pass *pass) {
     struct bp_linear input = bp_linear_of(pass, w->B * w->T, w->F, w->all);
-    input.x = pass->x[0];
+    input.x = w->x ? w->x : pass->x[0];
     input.W = w->W;
     return input;
 }
@@ -158,6 +193,32 @@ static void step(const struct walk *w, bp_real *z, const bp_real *r, const bp_re
     const size_t H = (size_t)w->H, joined = (size_t)w->cell->joined * H;
     for (size_t j = 0; j < joined; j++) z[j] += r[j];
     w->cell->forward(H, z, r, h_before, c_before, h, c);
+}
+
+/* to (B, T, F) = from times the mask of x, or added to what is there. */
+static void drop_x(const struct walk *w, const bp_real *from, bp_real *to, bool keep) {
+    const size_t F = (size_t)w->F, T = (size_t)w->T;
+    for (size_t row = 0; row < (size_t)w->B * T; row++) bp_kernels()->multiply(F, from + row * F, w->mask_x + row / T * F, to + row * F, keep);
+}
+
+static void draw_masks(const struct bp_node *node, const struct bp_pass *pass, const struct walk *w) {
+    const uint32_t which = 2 * (uint32_t)w->backwards + 1;
+    if (w->mask_x) {
+        bp_drop_mask(node, pass, node->values[DROPOUT].number, which, (size_t)w->F, w->mask_x);
+        drop_x(w, pass->x[0], w->x, false);
+    }
+    if (w->mask_h) bp_drop_mask(node, pass, node->values[RECURRENT_DROPOUT].number, which + 1, (size_t)w->H, w->mask_h);
+}
+
+/* What U multiplies at step s, which is not the first: the states before it, or in `room` (B, H) those times their mask. *across: from one to the
+ * next. */
+static const bp_real *states_before(const struct walk *w, int32_t s, bp_real *room, int32_t *across) {
+    const bp_real *states = w->h + row_at(w, 0, time_at(w, s - 1), w->H);
+    const size_t H = (size_t)w->H;
+    *across = w->mask_h ? w->H : w->T * w->H;
+    for (size_t i = 0; w->mask_h && i < (size_t)w->B; i++)
+        bp_kernels()->multiply(H, states + i * (size_t)w->T * H, w->mask_h + i * H, room + i * H, false);
+    return w->mask_h ? room : states;
 }
 
 static void walk_forward(const struct walk *w, const struct bp_pass *pass) {
@@ -170,15 +231,10 @@ static void walk_forward(const struct walk *w, const struct bp_pass *pass) {
         if (s == 0) {
             memset(r, 0, (size_t)w->B * all * sizeof *r);
         } else {
-            const struct bp_gemm state = {.m = w->B,
-                                          .n = w->all,
-                                          .k = w->H,
-                                          .A = w->h + row_at(w, 0, time_at(w, s - 1), w->H),
-                                          .lda = w->T * w->H,
-                                          .B = w->U,
-                                          .ldb = w->all,
-                                          .C = r,
-                                          .ldc = w->all};
+            int32_t across;
+            const bp_real *states = states_before(w, s, r + (size_t)w->B * all, &across);
+            const struct bp_gemm state = {
+                .m = w->B, .n = w->all, .k = w->H, .A = states, .lda = across, .B = w->U, .ldb = w->all, .C = r, .ldc = w->all};
             bp_gemm(&state);
         }
         if (w->cell->apart) bp_kernels()->add_bias((size_t)w->B, all, w->b + all, r);
@@ -218,8 +274,11 @@ static void walk_backward(const struct walk *w, const struct bp_pass *pass, bp_r
         }
         if (s == 0) break; /* the state before is 0 and not ours */
         const size_t step = row_at(w, 0, t, w->all);
+        int32_t across;
+        bp_real *room = d_c + states; /* (B, H) */
+        const bp_real *h_before = states_before(w, s, room, &across);
         const struct bp_gemm state = {.transpose_b = true,
-                                      .add = true,
+                                      .add = !w->mask_h,
                                       .m = w->B,
                                       .n = w->H,
                                       .k = w->all,
@@ -227,21 +286,22 @@ static void walk_backward(const struct walk *w, const struct bp_pass *pass, bp_r
                                       .lda = w->T * w->all,
                                       .B = w->U,
                                       .ldb = w->all,
-                                      .C = d_h,
+                                      .C = w->mask_h ? room : d_h,
                                       .ldc = w->H};
         const struct bp_gemm weights = {.transpose_a = true,
                                         .add = true,
                                         .m = w->H,
                                         .n = w->all,
                                         .k = w->B,
-                                        .A = w->h + row_at(w, 0, time_at(w, s - 1), w->H),
-                                        .lda = w->T * w->H,
+                                        .A = h_before,
+                                        .lda = across,
                                         .B = d_r + step,
                                         .ldb = w->T * w->all,
                                         .C = w->d_U,
                                         .ldc = w->all};
-        bp_gemm(&state);
         bp_gemm(&weights);
+        bp_gemm(&state); /* may overwrite h_before */
+        if (w->mask_h) bp_kernels()->multiply(states, room, w->mask_h, d_h, true);
     }
 }
 
@@ -254,6 +314,7 @@ static int32_t walks_of(const struct bp_node *node) {
 void bp_recurrent_forward(const struct bp_node *node, const struct bp_pass *pass) {
     for (int32_t i = 0; i < walks_of(node); i++) {
         const struct walk w = walk_of(node, pass, i);
+        draw_masks(node, pass, &w);
         walk_forward(&w, pass);
     }
 }
@@ -271,6 +332,9 @@ void bp_recurrent_backward(const struct bp_node *node, const struct bp_pass *pas
         if (cell->apart) bp_kernels()->column_sums((size_t)steps, all, d_r, w.d_b + all, pass->keep_W);
         const struct bp_linear input = input_of(&w, pass);
         bp_linear_weights(&input, pass->keep_W, d_z, w.d_W);
-        if (pass->d_x[0]) bp_linear_input(&input, pass->keep_x[0] || i > 0, d_z, pass->d_x[0]);
+        if (!pass->d_x[0]) continue;
+        const bool keep = pass->keep_x[0] || i > 0;
+        bp_linear_input(&input, keep && !w.x, d_z, w.x ? w.x : pass->d_x[0]); /* x is needed no more */
+        if (w.x) drop_x(&w, w.x, pass->d_x[0], keep);
     }
 }

@@ -22,7 +22,7 @@ struct bp_cell {
                      bp_real *d_z, bp_real *d_r);
 };
 
-enum { BP_RECURRENT_PARAMS = 5 };
+enum { BP_RECURRENT_PARAMS = 7 };
 extern const struct bp_param bp_recurrent_params[BP_RECURRENT_PARAMS];
 
 /* plan, forward and backward of a layer whose ops name a cell. */

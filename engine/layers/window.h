@@ -5,10 +5,10 @@
 
 #include "engine/layers/layer.h"
 
-enum { BP_PADDING_VALID, BP_PADDING_SAME };
+enum { BP_PADDING_VALID, BP_PADDING_SAME, BP_PADDING_CAUSAL };
 /* The choices of a parameter "padding", a CHOICE or integers: nothing is padded; the output is as large as the input divided by
- * the stride, an odd extra cell is at the end (as in TensorFlow); so many cells on both sides. */
-extern const char *const bp_padding_choices[];
+ * the stride, an odd extra cell is at the end (as in TensorFlow); likewise, but all of it before the first step; so many cells on both sides. */
+extern const char *const bp_padding_choices[], *const bp_causal_padding_choices[];
 
 /* Height, then width. */
 struct bp_window {
@@ -24,9 +24,11 @@ struct bp_window_params {
     int32_t size, strides, padding, dilation;
 };
 
-/* Settles the window of node->values over node->in[0], whose rank is known; dimensions of it may be unknown, then so are those of out.
+/* Determines the window of node->values over node->in[0], whose rank is known; dimensions of it may be unknown, then so are those of out.
  * Never fails for a node that was planned. */
 int bp_window_settle(const struct bp_node *node, const struct bp_window_params *params, struct bp_window *window, struct bp_error *error);
+/* Integers of a parameter as height and width, or width alone for one axis; a single one applies to both. */
+int bp_window_read_axes(const struct bp_node *node, int32_t axes, int32_t param, int32_t *to, struct bp_error *error);
 /* node->out: the window's, with that many channels. */
 void bp_window_shape(struct bp_node *node, const struct bp_window *window, int32_t channels);
 
@@ -36,6 +38,9 @@ struct bp_place {
     int32_t out[2]; /* the position's own row and column */
 };
 struct bp_place bp_window_place(const struct bp_window *window, int32_t position);
+
+/* Columns from..until-1 of a window whose first is over that column of the input are within the input. */
+void bp_window_inside(const struct bp_window *window, int32_t column, int32_t *from, int32_t *until);
 
 /* To the next position, without a division. */
 static inline void bp_window_advance(const struct bp_window *w, struct bp_place *place) {

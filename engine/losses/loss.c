@@ -1,6 +1,8 @@
 /* loss.c - queries that apply to any loss: how wide its targets and its point predictions are. */
 #include "engine/losses/loss.h"
 
+#include "engine/activations/activation.h"
+
 int32_t bp_loss_outputs_per_target(const struct bp_loss_ops *loss, const struct bp_value *values) {
     return loss->outputs_per_target ? loss->outputs_per_target(values) : 1;
 }
@@ -35,9 +37,9 @@ int bp_loss_check_classes(const struct bp_loss_ops *loss, const struct bp_shape 
                             bp_shape_text(output, text, sizeof text));
     if (output->dims[output->rank - 1] < 2)
         return bp_error_set(error, "",
-                            "softmax over a single unit is always 1: %s needs one unit per class, at least 2; for two classes and one unit "
+                            "%s over a single unit is always 1: %s needs one unit per class, at least 2; for two classes and one unit "
                             "use sigmoid with binary_cross_entropy",
-                            loss->entry.name);
+                            loss->head->entry.name, loss->entry.name);
     return 0;
 }
 

@@ -18,11 +18,18 @@ enum bp_target {
 /* Which numbers y may be under BP_TARGET_VALUES; others make the loss not a number. */
 enum bp_range {
     BP_RANGE_ANY,
-    BP_RANGE_SHARES, /* not negative, adding up to 1 in a sample (one-hot classes do) */
-    BP_RANGE_PARTS,  /* from 0 to 1, each by itself */
-    BP_RANGE_SIGNS,  /* 1, or -1 or 0 for the other side (one-hot classes do) */
-    BP_RANGE_COUNTS  /* not negative, and not to be scaled */
+    BP_RANGE_SHARES,   /* not negative, adding up to 1 in a sample (one-hot classes do) */
+    BP_RANGE_PARTS,    /* from 0 to 1, each by itself */
+    BP_RANGE_SIGNS,    /* 1, or -1 or 0 for the other side (one-hot classes do) */
+    BP_RANGE_COUNTS,   /* not negative, and not to be shifted: a unit of its own does not matter */
+    BP_RANGE_POSITIVE, /* above 0, likewise */
+    BP_RANGE_AMOUNTS   /* not negative, and as they are: neither shifted nor scaled */
 };
+
+/* Whether they are amounts, from 0 on, that must not be shifted. */
+static inline bool bp_range_from_zero(enum bp_range range) {
+    return range == BP_RANGE_COUNTS || range == BP_RANGE_POSITIVE || range == BP_RANGE_AMOUNTS;
+}
 
 struct bp_loss_call {
     int32_t batch, width;        /* B, numbers per sample of the output */
@@ -58,7 +65,9 @@ struct bp_loss_ops {
     /* Optional, of a loss of classes: the same loss of targets that are shares, (B, width) numbers instead of a class; same parameters, same head. It
      * is no entry of its own: an output whose targets are shares gets it in the place of this one. */
     const struct bp_loss_ops *shares;
-    bool scores; /* for classes: its outputs are scores, any numbers, and the largest (with one output: its sign) determines the class */
+    const char *unit; /* of the loss, where it is neither nats nor that of the target, or NULL */
+    bool ordered;     /* for classes: their order counts */
+    bool scores;      /* for classes: its outputs are scores, any numbers, and the largest (with one output: its sign) determines the class */
     /* Optional: how many outputs it wants for each target number (a quantile each; a mean and a variance); NULL: 1. An output of n numbers
      * then has n / outputs targets, each with a group of consecutive numbers. */
     int32_t (*outputs_per_target)(const struct bp_value *values);

@@ -28,13 +28,25 @@ static int32_t steps_of(const struct bp_shape *shape) {
     return shape->rank > 0 ? shape->dims[0] : 0;
 }
 
+/* Whether the steps of every input with a mask are those of the output. */
+static bool keeps_steps(const struct bp_network *net, const struct bp_node *node) {
+    for (int32_t i = 0; i < node->inputs_count; i++) {
+        const int32_t mask = net->nodes[node->inputs[i]].mask_of;
+        if (mask < 0) continue;
+        if (steps_of(&net->nodes[mask].out) != steps_of(&node->out)) return false;
+        if (node->inputs_count > 1 && node->in[i].rank != node->out.rank) return false; /* repeated along an axis in front */
+    }
+    return true;
+}
+
 /* The origin of the mask of the node's output. */
 static int place_mask(struct bp_network *net, int32_t at, struct bp_error *error) {
     struct bp_node *node = &net->nodes[at];
     struct bp_error cause = {0};
     int32_t from = -1;
     bool several = false;
-    node->mask_of = node->mask == BP_MASK_MAKE ? at : -1;
+    node->mask_of = node->mask == BP_MASK_MAKE ? at : node->mask == BP_MASK_FIRST ? net->nodes[node->inputs[0]].mask_of : -1;
+    if (node->mask == BP_MASK_FIRST) return 0;
     for (int32_t i = 0; i < node->inputs_count; i++) {
         const int32_t mask = net->nodes[node->inputs[i]].mask_of;
         if (mask < 0) continue;
@@ -44,12 +56,48 @@ static int place_mask(struct bp_network *net, int32_t at, struct bp_error *error
     if (from < 0 || node->mask == BP_MASK_MAKE || node->mask == BP_MASK_USE) return 0;
     node->mask_of = several || node->mask == BP_MASK_RENEW ? at : from;
     if (node->mask == BP_MASK_RENEW) return 0;
-    if ((node->mask == BP_MASK_PASS || node->mask == BP_MASK_ZERO) && steps_of(&node->out) == steps_of(&net->nodes[from].out)) return 0;
+    if ((node->mask == BP_MASK_PASS || node->mask == BP_MASK_ZERO) && keeps_steps(net, node)) return 0;
     bp_error_set(&cause, "",
                  "its input is a sequence with a mask (made by layer \"%s\"), and %s would mix its padding with its steps; put a "
                  "global_average_pool, global_max_pool, rnn, lstm or gru before it",
                  net->nodes[from].name, node->ops->entry.name);
     return explain(net, node, &cause, error);
+}
+
+/* The members of the node's output, from those of its inputs. */
+static int place_members(struct bp_network *net, int32_t at, int32_t before, struct bp_error *error) {
+    struct bp_node *node = &net->nodes[at];
+    const struct bp_shape *out = &node->out;
+    struct bp_error cause = {0};
+    if (!before) return 0;
+    if (node->ops->members == BP_MEMBERS_MIX) node->members = 0;
+    bool aligned = true; /* no members are repeated along an axis in front of theirs */
+    for (int32_t i = 0; i < node->inputs_count; i++)
+        aligned = aligned && (!net->nodes[node->inputs[i]].members || node->inputs_count == 1 || node->in[i].rank == out->rank);
+    const bool same = node->mask_of < 0 && (out->rank < 0 || (aligned && out->rank > 1 && (out->dims[0] <= 0 || out->dims[0] == before)));
+    if (node->ops->members == BP_MEMBERS_MIX || (node->ops->members == BP_MEMBERS_PASS && same)) return 0;
+    bp_error_set(&cause, "",
+                 "its input has an axis of %d members, which %s would mix; use layers that work along the last axis, ensemble_dense, or a "
+                 "global_average_pool before it, which averages the members",
+                 (int)before, node->ops->entry.name);
+    return explain(net, node, &cause, error);
+}
+
+/* The members that its inputs have; none is before plan. */
+static int32_t members_before(const struct bp_network *net, const struct bp_node *node) {
+    int32_t members = 0;
+    for (int32_t i = 0; i < node->inputs_count; i++)
+        if (net->nodes[node->inputs[i]].members) members = net->nodes[node->inputs[i]].members;
+    return members;
+}
+
+/* A layer's factors, for each of its tensors. */
+static void set_factors(struct bp_node *node, const struct bp_factors *factors) {
+    const double rate = factors->rate > 0 ? factors->rate : 1, bias_rate = factors->bias_rate > 0 ? factors->bias_rate : rate;
+    for (int32_t t = 0; t < node->tensors_count; t++) {
+        node->tensors[t].rate = node->tensors[t].bias ? bias_rate : rate;
+        node->tensors[t].decay = factors->decay_given ? factors->decay : 1;
+    }
 }
 
 static int plan_node(struct bp_network *net, const struct bp_graph *graph, int32_t at, struct bp_error *error) {
@@ -63,7 +111,9 @@ static int plan_node(struct bp_network *net, const struct bp_graph *graph, int32
     node->out.rank = -1;
     node->frozen = layer->frozen;
     node->mask = node->ops->mask;
+    const int32_t members = node->members = members_before(net, node);
     if (node->ops->plan(node, &cause) || bp_node_slopes(node, &cause)) return explain(net, node, &cause, error);
+    set_factors(node, &layer->factors);
     int64_t product = 1;
     for (int32_t i = 0; i < node->out.rank; i++) {
         product *= node->out.dims[i] > 0 ? node->out.dims[i] : 1;
@@ -72,7 +122,7 @@ static int plan_node(struct bp_network *net, const struct bp_graph *graph, int32
             return explain(net, node, &cause, error);
         }
     }
-    return place_mask(net, at, error);
+    return place_mask(net, at, error) ? -1 : place_members(net, at, members, error);
 }
 
 /* ---- the heads --------------------------------------------------------------------------------------------------- */
@@ -132,27 +182,37 @@ static int fuse_head(struct bp_network *net, struct bp_output *output, struct bp
     return 0;
 }
 
+struct bp_shape bp_node_prediction(const struct bp_node *node) {
+    struct bp_shape shape = node->out;
+    if (!node->members || shape.rank < 1) return shape;
+    shape.rank--;
+    for (int32_t i = 0; i < shape.rank; i++) shape.dims[i] = shape.dims[i + 1];
+    return shape;
+}
+
 static int attach_loss(struct bp_network *net, const struct bp_graph_output *asked, struct bp_output *output, struct bp_error *error) {
     char pointer[64];
     const struct bp_node *node = &net->nodes[output->node];
-    output->shape = node->out;
+    output->shape = bp_node_prediction(node);
+    output->members = node->members;
     output->loss = asked->shares && asked->loss && asked->loss->shares ? asked->loss->shares : asked->loss;
     output->weight = asked->weight > 0 ? asked->weight : 1;
     output->steps = output->loss && output->loss->target == BP_TARGET_VALUES ? asked->steps : 0;
-    if (output->steps && bp_shape_size(&node->out) > 0 &&
-        (bp_shape_size(&node->out) % output->steps || (node->mask_of >= 0 && node->out.dims[0] != output->steps))) {
+    if (output->steps && bp_shape_size(&output->shape) > 0 &&
+        (bp_shape_size(&output->shape) % output->steps || (node->mask_of >= 0 && output->shape.dims[0] != output->steps))) {
         char shape[64];
         snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[output->node]);
         return bp_error_set(error, pointer, "output layer \"%s\" gives %s, but the target has %d steps, of which some may be missing; keep the steps",
-                            node->name, bp_shape_text(&node->out, shape, sizeof shape), (int)output->steps);
+                            node->name, bp_shape_text(&output->shape, shape, sizeof shape), (int)output->steps);
     }
     if (!output->loss) return 0;
     memcpy(output->values, asked->values, sizeof output->values);
-    if (output->loss->head && fuse_head(net, output, error)) return -1;
-    if (bp_shape_size(&node->out) > 0) {
+    output->predictions = output->loss->head && node->predictions;
+    if (output->loss->head && !output->predictions && fuse_head(net, output, error)) return -1;
+    if (bp_shape_size(&output->shape) > 0) {
         struct bp_error cause = {0};
         snprintf(pointer, sizeof pointer, "/layers/%d", (int)net->layer_of[output->node]);
-        if (bp_loss_check(output->loss, output->values, &node->out, &cause))
+        if (bp_loss_check(output->loss, output->values, &output->shape, &cause))
             return bp_error_wrap(error, &cause, pointer, "output layer \"%s\": %s", node->name, cause.message);
     }
     return 0;
@@ -279,7 +339,8 @@ void bp_network_initialize(const struct bp_network *network, uint64_t seed, bp_r
         for (int32_t t = 0; t < node->tensors_count; t++) {
             const struct bp_tensor *tensor = &node->tensors[t];
             struct bp_random random = bp_random_open(seed, BP_STREAM_INITIALIZE, node->index * BP_TENSORS_MAX + (uint32_t)t);
-            tensor->initializer->fill(tensor, &random, weights + tensor->offset, (size_t)bp_shape_size(&tensor->shape));
+            const size_t parts = tensor->parts ? (size_t)tensor->parts : 1, n = (size_t)bp_shape_size(&tensor->shape) / parts;
+            for (size_t k = 0; k < parts; k++) tensor->initializer->fill(tensor, &random, weights + tensor->offset + k * n, n);
         }
     }
 }

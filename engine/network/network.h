@@ -1,6 +1,6 @@
 /* network.h - a graph of layers: defined, planned, run forward and backward.
  *
- * A definition (struct bp_graph) names inputs, layers and what each layer reads. bp_network_plan settles all shapes,
+ * A definition (struct bp_graph) names inputs, layers and what each layer reads. bp_network_plan determines all shapes,
  * sizes and errors and gives a constant struct bp_network, which any number of threads may use at once. Weights are one buffer
  * (net->weights_count reals) that the caller owns; activations and gradients live in a workspace, one per thread. */
 #ifndef BP_NETWORK_H
@@ -16,10 +16,19 @@ struct bp_input {
     struct bp_shape shape;
 };
 
+/* What an optimizer's learning rate and weight decay are multiplied by for a layer's tensors. Zeros are the defaults. */
+struct bp_factors {
+    double rate;      /* 0: 1 */
+    double bias_rate; /* of its biases, 0: like its other tensors */
+    double decay;     /* unless decay_given: 1 */
+    bool decay_given;
+};
+
 struct bp_layer {
     const struct bp_layer_ops *ops;
     char name[BP_NAME_MAX]; /* "" : the network names it type_number ("dense_1"); chosen names are unique */
     bool frozen;            /* its weights stay as they are */
+    struct bp_factors factors;
     struct bp_value values[BP_VALUES_MAX];
     int32_t inputs_count; /* 0: the layer before it (the first: the only input) */
     char inputs[BP_INPUTS_MAX][BP_NAME_MAX];
@@ -47,13 +56,15 @@ struct bp_graph {
 /* One output, planned. */
 struct bp_output {
     int32_t node;
-    struct bp_shape shape;
+    struct bp_shape shape; /* of a prediction: without the members that the node may have */
+    int32_t members;       /* of the node: the loss is the mean of theirs, the prediction the mean of theirs. 0: none */
     const struct bp_loss_ops *loss;
     struct bp_value values[BP_VALUES_MAX]; /* the loss's */
     double weight;
     int32_t steps;                        /* as in struct bp_graph_output */
     const struct bp_activation_ops *head; /* an activation taken off the output layer because the loss fuses it. NULL: none. */
     bool head_implied;                    /* the output layer was linear and the loss implies its head (logits) */
+    bool predictions;                     /* the loss has a head, and the numbers are averages of what it gave: they cannot be trained */
 };
 
 struct bp_network {
@@ -74,6 +85,9 @@ struct bp_network {
  * fit (both layers and both shapes are named), a loss that does not suit the output, no memory. error->pointer is like "/layers/3/units". */
 int bp_network_plan(const struct bp_graph *graph, struct bp_network **network, struct bp_error *error);
 void bp_network_free(struct bp_network *network);
+
+/* The shape of the node's output without its members, if it has some: of a prediction. */
+struct bp_shape bp_node_prediction(const struct bp_node *node);
 
 /* Rows that a sample of that output is to its loss: one for each of its positions with a class, or for each of its steps when it has a mask or some
  * may be missing; else 1.
@@ -108,13 +122,14 @@ struct bp_draw {
     uint64_t seed, step;
     int64_t first;
     double share; /* samples of this pass / samples of the mini-batch; 0 means 1 */
+    double eased; /* dropout rates are times 1 - eased */
 };
 
 /* Inference: the network's first output with its head applied, (batch, shape); the others are at bp_workspace_output. Borrowed, valid until the
  * next pass. */
 const bp_real *bp_predict(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch);
 
-/* Output `output` after a pass: (B, shape). Borrowed. */
+/* Output `output` after a pass: (B, shape), of one with members their mean. Borrowed. */
 const bp_real *bp_workspace_output(const struct bp_workspace *workspace, int32_t output);
 
 /* One forward pass and the losses. calls: one for each output, which supplies batch, y, weights, scale; the rest is filled in. draw NULL: as in

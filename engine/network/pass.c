@@ -30,9 +30,10 @@ static void clear_hidden(const struct bp_node *node, const struct bp_pass *pass,
         if (pass->mask[k][i] == 0) memset(x + i * width, 0, width * sizeof *x);
 }
 
-static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t batch, const struct bp_draw *draw) {
+/* Through the nodes before `to`. */
+static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t batch, int32_t to, const struct bp_draw *draw) {
     const struct bp_network *net = ws->network;
-    for (int32_t i = net->inputs_count; i < net->nodes_count; i++) {
+    for (int32_t i = net->inputs_count; i < to; i++) {
         const struct bp_node *node = &net->nodes[i];
         struct bp_pass *pass = &ws->passes[i];
         if (node->ops->view) {
@@ -41,11 +42,13 @@ static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t bat
         }
         pass->batch = batch;
         pass->training = draw != NULL;
+        pass->predicting = ws->predicting;
         pass->bfloat16 = pass->training && ws->bfloat16;
         if (draw) {
             pass->seed = draw->seed;
             pass->step = draw->step;
             pass->first = draw->first;
+            pass->eased = draw->eased;
             pass->share = draw->share > 0 ? draw->share : 1;
         }
         for (int32_t t = 0; t < node->tensors_count; t++) pass->W[t] = weights + node->tensors[t].offset;
@@ -58,14 +61,16 @@ static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t bat
 
 const bp_real *bp_predict(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch) {
     bp_flush_denormals();
-    forward(weights, workspace, batch, NULL);
+    workspace->predicting = true;
+    forward(weights, workspace, batch, network->nodes_count, NULL);
+    workspace->predicting = false;
     for (int32_t i = 0; i < network->outputs_count; i++) {
         const struct bp_output *output = &network->outputs[i];
-        const struct bp_shape *out = &output->shape;
+        const struct bp_shape *out = &network->nodes[output->node].out;
         bp_real *a = workspace->a[output->node]; /* (B, out...) */
-        if (!output->head) continue;
         const size_t width = out->rank ? (size_t)out->dims[out->rank - 1] : 1;
-        output->head->forward(no_numbers, (size_t)batch * (size_t)bp_shape_size(out) / width, width, a, a);
+        if (output->head) output->head->forward(no_numbers, (size_t)batch * (size_t)bp_shape_size(out) / width, width, a, a);
+        if (output->members) bp_members_average(workspace, i, batch, a);
     }
     return bp_workspace_output(workspace, 0);
 }
@@ -140,9 +145,12 @@ static double share_rows(const struct bp_workspace *ws, int32_t output, struct b
 
 void bp_workspace_forward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch,
                           const struct bp_draw *draw) {
-    (void)network;
     workspace->batch = batch;
-    forward(weights, workspace, batch, draw);
+    forward(weights, workspace, batch, network->nodes_count, draw);
+}
+
+void bp_workspace_forward_to(const bp_real *weights, struct bp_workspace *workspace, int32_t batch, int32_t to) {
+    forward(weights, workspace, batch, to, NULL);
 }
 
 double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_loss_call *call, bool gradients) {
@@ -154,7 +162,7 @@ double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_
     double counted = 0;
     const double count_share = workspace->row_weights[output] ? share_rows(workspace, output, call) : 1;
     call->counted = call->apart ? &counted : NULL;
-    call->loss = out->loss->evaluate(out->values, call);
+    call->loss = out->members ? bp_members_loss(workspace, output, call) : out->loss->evaluate(out->values, call);
     call->counted = NULL;
     call->reported = call->apart ? counted * count_share : call->loss;
     return out->weight * call->loss;

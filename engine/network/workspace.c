@@ -61,7 +61,8 @@ static size_t total_reals(const struct bp_network *net, int32_t batch_max, bool 
         if (training) total += bp_reals_round((size_t)batch_max * net->nodes[i].memo) + bp_reals_round(net->nodes[i].kept);
         total += mask_reals(net, i, batch_max);
     }
-    for (int32_t i = 0; i < net->outputs_count; i++) total += 2 * row_reals(net, i, batch_max) + class_reals(net, i, batch_max);
+    for (int32_t i = 0; i < net->outputs_count; i++)
+        total += 2 * row_reals(net, i, batch_max) + class_reals(net, i, batch_max) + bp_members_reals(net, i, batch_max);
     return total;
 }
 
@@ -113,6 +114,7 @@ static void lay_out(struct bp_workspace *ws) {
         if (row_reals(net, i, ws->batch_max)) ws->row_weights[i] = take(&reals, row_reals(net, i, ws->batch_max));
         if (row_reals(net, i, ws->batch_max)) ws->row_counts[i] = take(&reals, row_reals(net, i, ws->batch_max));
         if (class_reals(net, i, ws->batch_max)) ws->row_classes[i] = take(&reals, class_reals(net, i, ws->batch_max));
+        reals = bp_members_lay_out(ws, i, reals);
     }
 }
 
@@ -180,7 +182,8 @@ bp_real *bp_workspace_input(struct bp_workspace *workspace, int32_t input) {
 }
 
 const bp_real *bp_workspace_output(const struct bp_workspace *workspace, int32_t output) {
-    return workspace->a[workspace->network->outputs[output].node];
+    const struct bp_output *out = &workspace->network->outputs[output];
+    return out->members ? workspace->members[output].mean : workspace->a[out->node];
 }
 
 const bp_real *bp_workspace_input_gradient(const struct bp_workspace *workspace, int32_t input) {

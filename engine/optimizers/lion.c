@@ -2,7 +2,7 @@
  * W -= lr (sign(beta_1 m + (1 - beta_1) g) + weight_decay W); m = beta_2 m + (1 - beta_2) g. Not a number stays one. */
 #include "engine/optimizers/optimizer.h"
 
-enum { LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY, PARAMS };
+enum { LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY, WEIGHT_DECAY_ON, PARAMS };
 
 static int32_t slots(const struct bp_value *values) {
     (void)values;
@@ -13,7 +13,7 @@ static void update(const struct bp_update *update) {
     const bp_real *restrict g = update->g;
     bp_real *restrict W = update->W, *restrict m = update->slots[0];
     const struct bp_value *values = update->values;
-    const bp_real rate = (bp_real)update->learning_rate, shrink = (bp_real)(1 - update->learning_rate * values[WEIGHT_DECAY].number);
+    const bp_real rate = (bp_real)update->learning_rate, shrink = (bp_real)(1 - update->learning_rate * values[WEIGHT_DECAY].number * update->decay);
     const bp_real beta_1 = (bp_real)values[BETA_1].number, fresh_1 = (bp_real)(1 - values[BETA_1].number);
     const bp_real beta_2 = (bp_real)values[BETA_2].number, fresh_2 = (bp_real)(1 - values[BETA_2].number);
     for (size_t i = 0; i < update->n; i++) {
@@ -39,12 +39,8 @@ static const struct bp_param params[PARAMS] = {
                 .min = 0,
                 .max = 1,
                 .flags = BP_PARAM_MAX_OPEN},
-    [WEIGHT_DECAY] = {.name = "weight_decay",
-                      .type = BP_PARAM_NUMBER,
-                      .help = "Weight decay per step, as a fraction of the weight times the learning rate",
-                      .preset = 0,
-                      .min = 0,
-                      .max = 1e6},
+    [WEIGHT_DECAY] = BP_WEIGHT_DECAY(0),
+    [WEIGHT_DECAY_ON] = BP_WEIGHT_DECAY_ON,
 };
 
 extern const struct bp_optimizer_ops bp_optimizer_lion;
@@ -55,4 +51,6 @@ const struct bp_optimizer_ops bp_optimizer_lion = {
               .params_count = PARAMS},
     .slots = slots,
     .update = update,
+    .decays = true,
+    .decay_index = WEIGHT_DECAY_ON,
 };

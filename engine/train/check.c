@@ -172,7 +172,7 @@ static int check_statistics(const struct bp_network *network, const struct bp_tr
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
         const struct bp_node *node = &network->nodes[i];
         const int32_t channels = node->out.rank > 0 ? node->out.dims[node->out.rank - 1] : 1;
-        if (!node->ops->settle || node->frozen || bp_shape_size(&node->out) > channels) continue;
+        if (!node->ops->update_statistics || node->frozen || bp_shape_size(&node->out) > channels) continue;
         return bp_error_set(error, "/batch_size",
                             "layer \"%s\" (%s) normalises by the statistics of a mini-batch, but batch_size %d%s leaves a single sample, which has "
                             "no variance; use a batch_size of at least %d, or layer_norm",
@@ -200,12 +200,40 @@ static int check_search(const struct bp_network *network, const struct bp_train_
                                 others[i].option + 1);
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
         const struct bp_node *node = &network->nodes[i];
-        if (node->draws || (node->ops->settle && !node->frozen))
+        if (node->draws || (node->ops->update_statistics && !node->frozen))
             return bp_error_set(
                 error, "/optimizer",
                 "%s compares losses of the whole training set at different weights, but layer \"%s\" (%s) changes it; remove the layer, or use adam",
                 name, node->name, node->ops->entry.name);
     }
+    return 0;
+}
+
+/* Factors and schedules that this optimizer and these layers would not notice. */
+static int check_paces(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
+    const struct bp_optimizer_ops *optimizer = options->optimizer;
+    char pointer[64];
+    bool draws = false;
+    for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
+        const struct bp_node *node = &network->nodes[i];
+        draws = draws || node->draws;
+        for (int32_t t = 0; (optimizer->search || optimizer->signs) && t < node->tensors_count; t++) {
+            snprintf(pointer, sizeof pointer, "/layers/%d/learning_rate_factor", (int)network->layer_of[i]);
+            if (node->tensors[t].rate != 1)
+                return bp_error_set(error, pointer,
+                                    "%s finds the size of its steps itself, so a factor on the learning rate of layer \"%s\" has no "
+                                    "effect; leave it out, or use adam",
+                                    optimizer->entry.name, node->name);
+        }
+    }
+    if (options->dropout_schedule && !draws)
+        return bp_error_set(error, "/dropout_schedule", "no layer has dropout, so its schedule has no effect; add a dropout layer or leave it out");
+    if (options->decay_schedule && !optimizer->decays)
+        return bp_error_set(error, "/weight_decay_schedule", "%s has no weight decay, so its schedule has no effect; use adamw, or leave it out",
+                            optimizer->entry.name);
+    if ((options->dropout_schedule && options->dropout_schedule->observe) || (options->decay_schedule && options->decay_schedule->observe))
+        return bp_error_set(error, options->dropout_schedule && options->dropout_schedule->observe ? "/dropout_schedule" : "/weight_decay_schedule",
+                            "reduce_on_plateau is for the learning rate; use a schedule by the progress of the training, such as flat_cosine");
     return 0;
 }
 
@@ -235,9 +263,15 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
             return bp_error_set(error, "/mixup",
                                 "mixup averages samples, but layer \"%s\" reads indices, whose average has no meaning; leave mixup out",
                                 network->nodes[i].name);
+    if (check_paces(network, options, error)) return -1;
     if (network->trained_count == 0) return bp_error_set(error, "/layers", "nothing can be trained: no layer has weights that are not frozen");
     for (int32_t k = 0; k < network->outputs_count; k++) {
         if (!network->outputs[k].loss) return bp_error_set(error, "/loss", "the network has no loss");
+        if (network->outputs[k].predictions)
+            return bp_error_set(error, "/layers",
+                                "the output layer \"%s\" averages predictions of networks that were trained separately, and the loss %s cannot "
+                                "train it; train those networks",
+                                network->nodes[network->outputs[k].node].name, network->outputs[k].loss->entry.name);
         if (check_classes(network, k, &options->tasks[k], error) || check_metrics(&options->tasks[k], error)) return -1;
     }
     if (check_statistics(network, options, error)) return -1;

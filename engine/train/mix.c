@@ -32,7 +32,7 @@ int bp_mixing_new(const struct bp_trainer *trainer, int32_t capacity, struct bp_
     for (int32_t i = 0; made && i < net->inputs_count; i++)
         lacking = !(made->inputs[i] = bp_reals_new(rows * (size_t)bp_shape_size(&net->nodes[i].out))) || lacking;
     for (int32_t k = 0; made && k < net->outputs_count; k++) {
-        const size_t width = rows * (size_t)bp_shape_size(&net->outputs[k].shape);
+        const size_t width = rows * (size_t)bp_shape_size(&net->nodes[net->outputs[k].node].out);
         lacking = !(made->targets[k] = bp_reals_new(rows * (size_t)trainer->target_width[k])) || lacking;
         lacking = !(made->z[k] = bp_reals_new(width)) || !(made->d[k] = bp_reals_new(width)) || lacking;
     }
@@ -104,12 +104,13 @@ double bp_mixing_loss(struct bp_trainer *trainer, struct bp_shard *shard, const 
     double loss = 0;
     bp_workspace_forward(net, work->weights, shard->workspace, shard->count, draw);
     for (int32_t k = 0; k < net->outputs_count; k++) {
-        const size_t n = (size_t)shard->count * (size_t)bp_shape_size(&net->outputs[k].shape);
+        const int32_t node = net->outputs[k].node;
+        const size_t n = (size_t)shard->count * (size_t)bp_shape_size(&net->nodes[node].out);
         struct bp_loss_call *call = &shard->calls[k], other = *call;
         other.y = mixing->targets[k];
         if (work->source->weighted) other.weights = other.counts = mixing->weights;
         if (work->source->counted) other.counts = mixing->counts;
-        memcpy(mixing->z[k], bp_workspace_output(shard->workspace, k), n * sizeof(bp_real));
+        memcpy(mixing->z[k], shard->workspace->a[node], n * sizeof(bp_real));
         call->scale *= work->lambda;
         other.scale *= 1 - work->lambda;
         other.z = mixing->z[k];

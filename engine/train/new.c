@@ -59,7 +59,7 @@ static size_t shard_reals(const struct bp_network *network, const struct bp_trai
     size_t targets = 3 * bp_reals_round((size_t)capacity), outputs = 0, inputs = 0;
     for (int32_t k = 0; k < network->outputs_count; k++) {
         targets += bp_reals_round((size_t)capacity * (size_t)target_width(&network->outputs[k]));
-        outputs += 2 * bp_reals_round((size_t)capacity * (size_t)bp_shape_size(&network->outputs[k].shape));
+        outputs += 2 * bp_reals_round((size_t)capacity * (size_t)bp_shape_size(&network->nodes[network->outputs[k].node].out));
     }
     for (int32_t i = 0; i < network->inputs_count; i++) inputs += bp_reals_round((size_t)capacity * (size_t)bp_shape_size(&network->nodes[i].out));
     return options->mixup > 0 ? 2 * targets + outputs + inputs : targets;
@@ -75,7 +75,8 @@ static size_t table_bytes(const struct bp_network *network, const struct bp_trai
         tensors += (size_t)network->nodes[i].tensors_count;
     }
     return sizeof(struct bp_trainer) + (size_t)bp_train_metrics_most(network, options) * (BP_NAME_MAX + sizeof(struct bp_series) + sizeof(double)) +
-           widest * sizeof(bool) + nodes * (BP_TENSORS_MAX * sizeof(struct bp_place) + sizeof(struct bp_health) + sizeof(int32_t)) +
+           widest * sizeof(bool) +
+           nodes * (BP_TENSORS_MAX * (sizeof(struct bp_place) + sizeof(struct bp_pace)) + sizeof(struct bp_health) + sizeof(int32_t)) +
            threads * (sizeof(struct bp_shard) + tensors * sizeof(double)) + (size_t)validation_batch(options) * sizeof(int64_t);
 }
 
@@ -84,11 +85,12 @@ size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_
     const int64_t parts[2] = {rows, validation_rows};
     const size_t slots = (size_t)options->optimizer->slots(options->optimizer_values);
     const int32_t capacity = most(bp_trainer_capacity(options, false), validation ? bp_trainer_capacity(options, true) : 0);
-    const size_t threads = (size_t)options->threads, copies = 2u + threads + (options->ema > 0);
+    const size_t threads = (size_t)options->threads, copies = 2u + threads + (options->ema > 0) + (options->keep_best && !options->stop_early);
     const int64_t sums = sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL);
     return (copies * network->weights_count + slots * network->trained_count) * sizeof(bp_real) +
            threads * (bp_workspace_bytes(network, capacity, true) + shard_reals(network, options, capacity) * sizeof(bp_real)) +
-           (size_t)(sums + BP_REPORTED) * sizeof(double) + bp_order_bytes(options, rows) + table_bytes(network, options);
+           (size_t)(sums + BP_REPORTED) * sizeof(double) + bp_order_bytes(options, rows) + bp_fitting_bytes(network, options, rows) +
+           table_bytes(network, options);
 }
 
 /* ---- buffers ----------------------------------------------------------------------------------------------------- */
@@ -112,15 +114,34 @@ static int make_shard(struct bp_trainer *trainer, struct bp_shard *shard, struct
     return options->mixup > 0 ? bp_mixing_new(trainer, capacity, &shard->mixing, error) : 0;
 }
 
+/* Neighbours with the same factors are updated together. */
+static void list_paces(struct bp_trainer *trainer) {
+    const struct bp_train_options *options = &trainer->options;
+    const struct bp_optimizer_ops *optimizer = options->optimizer;
+    const bool kernels = optimizer->decays && options->optimizer_values[optimizer->decay_index].number == BP_DECAY_KERNELS;
+    for (int32_t i = 0; i < trainer->tensors_count; i++) {
+        const struct bp_tensor *tensor = trainer->tensors[i].tensor;
+        const double decay = !optimizer->decays ? 1 : kernels && !tensor->penalised ? 0 : tensor->decay;
+        struct bp_pace *last = trainer->paces_count ? &trainer->paces[trainer->paces_count - 1] : NULL;
+        if (!last || last->rate != tensor->rate || last->decay != decay) {
+            last = &trainer->paces[trainer->paces_count++];
+            *last = (struct bp_pace){.rate = tensor->rate, .decay = decay};
+        }
+        last->end = i + 1 < trainer->tensors_count ? trainer->tensors[i + 1].tensor->offset : trainer->trained_count;
+    }
+}
+
 /* The trained tensors in the order of their offsets. */
 static int list_tensors(struct bp_trainer *trainer, struct bp_error *error) {
     const struct bp_network *net = trainer->network;
     trainer->tensors = calloc((size_t)net->nodes_count * BP_TENSORS_MAX, sizeof *trainer->tensors);
-    if (!trainer->tensors) return bp_error_memory(error, "no memory for a trainer");
+    trainer->paces = calloc((size_t)net->nodes_count * BP_TENSORS_MAX, sizeof *trainer->paces);
+    if (!trainer->tensors || !trainer->paces) return bp_error_memory(error, "no memory for a trainer");
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
         for (int32_t t = 0; t < net->nodes[i].tensors_count; t++)
             if (net->nodes[i].tensors[t].offset < net->trained_count)
                 trainer->tensors[trainer->tensors_count++] = (struct bp_place){i, &net->nodes[i].tensors[t]};
+    list_paces(trainer);
     return 0;
 }
 
@@ -131,11 +152,13 @@ static int make_buffers(struct bp_trainer *trainer, struct bp_error *error) {
         sums_count(trainer->network, options, BP_TRAINING, rows, trainer->metric_state[BP_TRAINING]) + (trainer->apart ? BP_REPORTED : 0);
     trainer->validation_sums_count = sums_count(trainer->network, options, BP_VALIDATION, rows, trainer->metric_state[BP_VALIDATION]);
     trainer->weights = bp_reals_new(trainer->weights_count);
-    trainer->best = options->stop_early ? bp_reals_new(trainer->weights_count) : NULL;
+    const bool keeps_best = options->stop_early || options->keep_best;
+    trainer->best = keeps_best ? bp_reals_new(trainer->weights_count) : NULL;
     trainer->good = options->stop_early ? NULL : bp_reals_new(trainer->weights_count);
     trainer->average = options->ema > 0 ? bp_reals_new(trainer->weights_count) : NULL;
     trainer->slots_count = options->optimizer->slots(options->optimizer_values);
-    bool lacking = !trainer->weights || (options->stop_early ? !trainer->best : !trainer->good) || (options->ema > 0 && !trainer->average);
+    bool lacking =
+        !trainer->weights || (keeps_best && !trainer->best) || (!options->stop_early && !trainer->good) || (options->ema > 0 && !trainer->average);
     for (int32_t i = 0; i < trainer->slots_count; i++) lacking = !(trainer->slots[i] = bp_reals_new(trainer->trained_count)) || lacking;
     lacking = bp_order_new(trainer) != 0 || lacking;
     trainer->ascending = calloc((size_t)trainer->validation_batch, sizeof *trainer->ascending);
@@ -199,7 +222,7 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
         made->metric_samples[BP_TRAINING][k] = train->rows * bp_output_rows(network, k);
         made->metric_samples[BP_VALIDATION][k] = validation ? validation->rows * bp_output_rows(network, k) : 0;
     }
-    if (list_tensors(made, error) || make_buffers(made, error) || bp_health_new(made, error)) goto fail;
+    if (list_tensors(made, error) || make_buffers(made, error) || bp_health_new(made, error) || bp_fitting_new(made, error)) goto fail;
     bp_trainer_list_series(made);
     if (find_stop_metric(made, error)) goto fail;
     made->shards = bp_shards_new(options->threads);
@@ -233,6 +256,7 @@ void bp_trainer_free(struct bp_trainer *trainer) {
     for (int32_t i = 0; i < BP_SLOTS_MAX; i++) free(trainer->slots[i]);
     free(trainer->shard);
     free(trainer->tensors);
+    free(trainer->paces);
     free(trainer->health);
     free(trainer->health_nodes);
     free(trainer->alive);
@@ -241,6 +265,7 @@ void bp_trainer_free(struct bp_trainer *trainer) {
     free(trainer->good);
     free(trainer->average);
     bp_order_free(trainer);
+    bp_fitting_drop(trainer);
     free(trainer->ascending);
     free(trainer->accumulators);
     free(trainer->validation_sums);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state) {
+    bp_fitting_run(trainer); /* weights that are restored are not fitted */
     /* A search saves nothing of the current pass over the data: the pass is repeated. */
     const bool again = bp_trainer_whole(trainer) && trainer->position < trainer->train.rows;
     *state = (struct bp_trainer_state){
@@ -60,7 +61,7 @@ int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state
     memcpy(trainer->weights, state->weights, bytes);
     if (trainer->best && state->best) memcpy(trainer->best, state->best, bytes);
     if (trainer->average) memcpy(trainer->average, state->average, bytes);
-    trainer->good_epoch = trainer->best ? state->best_epoch : state->epoch;
+    trainer->good_epoch = trainer->options.stop_early ? state->best_epoch : state->epoch;
     if (trainer->good) memcpy(trainer->good, trainer->average ? state->average : state->weights, bytes);
     for (int32_t i = 0; i < trainer->slots_count; i++) memcpy(trainer->slots[i], state->slots[i], trainer->trained_count * sizeof(bp_real));
     memcpy(trainer->memory, state->memory, sizeof trainer->memory);
@@ -71,6 +72,7 @@ int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state
     for (int32_t i = 0; i < trainer->values_count; i++) trainer->values[i] = (double)NAN;
     bp_health_clear(trainer);
     trainer->validated = 0;
+    bp_fitting_drop(trainer);
     trainer->order.epoch = -1;
     trainer->diverged = false;
     return 0;
@@ -115,9 +117,13 @@ int64_t bp_trainer_best(const struct bp_trainer *trainer, double *value) {
 
 const bp_real *bp_trainer_good(const struct bp_trainer *trainer, int64_t *epoch) {
     *epoch = trainer->good_epoch;
-    return trainer->good_epoch ? trainer->best ? trainer->best : trainer->good : NULL;
+    return trainer->good_epoch ? trainer->options.stop_early ? trainer->best : trainer->good : NULL;
+}
+
+const bp_real *bp_trainer_best_weights(const struct bp_trainer *trainer) {
+    return trainer->best_epoch ? trainer->best : NULL;
 }
 
 const bp_real *bp_trainer_result(const struct bp_trainer *trainer) {
-    return trainer->best && trainer->best_epoch ? trainer->best : trainer->average ? trainer->average : trainer->weights;
+    return trainer->options.stop_early && trainer->best_epoch ? trainer->best : trainer->average ? trainer->average : trainer->weights;
 }

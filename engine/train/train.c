@@ -41,7 +41,8 @@ static struct bp_draw draw_of(const struct bp_trainer *trainer, const struct bp_
     return (struct bp_draw){.seed = trainer->options.seed,
                             .step = (uint64_t)trainer->updates,
                             .first = trainer->work.before + shard->first,
-                            .share = (double)shard->count / trainer->work.n};
+                            .share = (double)shard->count / trainer->work.n,
+                            .eased = trainer->work.eased};
 }
 
 static void prepare_calls(const struct bp_trainer *trainer, struct bp_shard *shard) {
@@ -182,6 +183,26 @@ static void update_by_label(const struct bp_metric_ops *metric, double *state, c
         }
 }
 
+/* Numbers as the task measures them, some rows at a time. */
+static void update_measured(const struct bp_metric_ops *metric, double *state, const struct bp_metric_call *all, const struct bp_task *task) {
+    enum { SOME = BP_MEASURED_MAX };
+    bp_real p[SOME], y[SOME];
+    struct bp_metric_call part = *all;
+    const int32_t rows = SOME / all->width;
+    part.predictions = p;
+    part.y = y;
+    for (int32_t first = 0; first < all->batch; first += rows) {
+        part.batch = all->batch - first < rows ? all->batch - first : rows;
+        part.weights = all->weights ? all->weights + first : NULL;
+        for (int32_t i = 0; i < part.batch * all->width; i++) {
+            const size_t at = (size_t)first * (size_t)all->width + (size_t)i;
+            p[i] = (bp_real)task->measured(task->measured_by, i % all->width, (double)all->predictions[at], true);
+            y[i] = (bp_real)task->measured(task->measured_by, i % all->width, (double)all->y[at], false);
+        }
+        metric->update(state, &part);
+    }
+}
+
 static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *shard, int32_t k, int32_t part) {
     const struct bp_task *task = &trainer->options.tasks[k];
     const struct bp_output *output = &trainer->network->outputs[k];
@@ -209,6 +230,7 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
         if (state < 0) continue;
         if (task->multilabel && !(task->metrics[m]->kinds & BP_METRIC_MULTILABEL))
             update_by_label(task->metrics[m], sums + state, &call, task->targets);
+        else if (task->measured) update_measured(task->metrics[m], sums + state, &call, task);
         else if (task->units && call.batch > shard->count) update_by_step(task->metrics[m], sums + state, &call, shard->count);
         else task->metrics[m]->update(sums + state, &call);
     }
@@ -287,6 +309,7 @@ static bool walk_batch(struct bp_trainer *trainer, int32_t nth, double *weight) 
                                      .update = true,
                                      .lambda = 1,
                                      .weights = trainer->weights};
+    trainer->work.eased = 1 - bp_trainer_schedule(trainer, trainer->options.dropout_schedule, trainer->options.dropout_schedule_values);
     if (trainer->options.mixup > 0 && n > 1) trainer->work.lambda = bp_mixing_draw(trainer);
     const double loss = run_batch(trainer, weight);
     if (!isfinite(loss)) return false;
@@ -373,10 +396,10 @@ static void judge_epoch(struct bp_trainer *trainer) {
     } else if (options->stop_early && !isnan(value) && ++trainer->waited >= options->stop_patience) {
         trainer->stopped = true;
     }
-    bp_real *kept = !options->stop_early ? trainer->good : better ? trainer->best : NULL;
-    if (!kept) return;
-    memcpy(kept, trainer->average ? trainer->average : trainer->weights, trainer->weights_count * sizeof *kept);
-    trainer->good_epoch = trainer->epoch;
+    const bp_real *now = trainer->average ? trainer->average : trainer->weights;
+    if (better && trainer->best) memcpy(trainer->best, now, trainer->weights_count * sizeof *now);
+    if (!options->stop_early) memcpy(trainer->good, now, trainer->weights_count * sizeof *now);
+    if (better || !options->stop_early) trainer->good_epoch = trainer->epoch;
 }
 
 static double value_of(const struct bp_trainer *trainer, const struct bp_series *series) {
@@ -440,5 +463,6 @@ enum bp_train_event bp_trainer_step(struct bp_trainer *trainer) {
     if (trainer->diverged) return BP_TRAIN_DIVERGED;
     if (trainer->stopped || trainer->epoch >= trainer->options.epochs) return BP_TRAIN_DONE;
     bp_flush_denormals();
+    bp_fitting_run(trainer);
     return trainer->position < trainer->train.rows ? train_batch(trainer) : validate_batch(trainer);
 }

@@ -47,6 +47,8 @@ struct bp_source {
     void (*expect)(void *expecting, const struct bp_spans *now, const struct bp_spans *next);
 };
 
+enum { BP_MEASURED_MAX = 1024 }; /* numbers of a task with `measured` */
+
 /* What one output learns, in the order of the network's outputs. */
 struct bp_task {
     int32_t classes;               /* classification: at least 2, regression: 0 */
@@ -56,8 +58,12 @@ struct bp_task {
                                       caller's */
     double unit, origin;           /* regression: see metric.h */
     const double *units, *origins; /* of each number of the target, instead; NULL: all alike. The caller's */
-    bool multilabel;               /* classification: each number of the target is a label, 0 or 1, and `classes` is 2 */
-    const double *thresholds;      /* classification: (targets) of the labels, or that of class 1 of two; NULL: 0.5. The caller's */
+    /* Regression, optional: metrics compare measured(measured_by, j, v, predicted) instead of the j-th number v of the network, a prediction or the
+     * truth, and unit and origin apply to that: for a target whose own unit is not v * unit + origin. At most BP_MEASURED_MAX numbers. */
+    double (*measured)(const void *measured_by, int32_t j, double v, bool predicted);
+    const void *measured_by;  /* the caller's */
+    bool multilabel;          /* classification: each number of the target is a label, 0 or 1, and `classes` is 2 */
+    const double *thresholds; /* classification: (targets) of the labels, or that of class 1 of two; NULL: 0.5. The caller's */
     int32_t targets; /* targets side by side, a number or a label each; 0 or 1: all numbers are one target. Of several, a metric is the mean of each
                         one's, which is reported too when there is name_of */
     const char *(*name_of)(const void *names, int32_t target); /* the name of each target; NULL: only the mean is reported */
@@ -77,6 +83,8 @@ struct bp_train_options {
     struct bp_value optimizer_values[BP_VALUES_MAX];
     const struct bp_schedule_ops *schedule; /* NULL: constant learning rate */
     struct bp_value schedule_values[BP_VALUES_MAX];
+    const struct bp_schedule_ops *dropout_schedule, *decay_schedule; /* of dropout rates and of weight decay; NULL: constant */
+    struct bp_value dropout_schedule_values[BP_VALUES_MAX], decay_schedule_values[BP_VALUES_MAX];
     double l1, l2;                       /* add l1 * sum of |W|, l2 * sum of W^2 of the kernels to the loss (Keras's l1, l2); reported losses are
                                             without it */
     double max_norm;                     /* 0: none; else each unit's weights in a kernel are scaled down to this L2 norm after an update */
@@ -86,6 +94,7 @@ struct bp_train_options {
     double ema;                          /* 0: none; else the decay of a moving average of the weights, which is what is validated and kept:
                                             with t updates made min(ema, (1 + t) / (10 + t)) */
     double mixup;                        /* 0: none; else alpha of Beta(alpha, alpha): mini-batches are mixed with themselves, in another order */
+    bool keep_best;                      /* the weights of the best epoch are kept also without early stopping: for bp_trainer_best_weights */
     bool stop_early;
     char stop_metric[BP_NAME_MAX]; /* one of the names that bp_trainer_metric_name gives */
     int32_t stop_patience;
@@ -113,7 +122,7 @@ struct bp_trainer_state {
     int64_t accumulators_count;
     size_t weights_count, trained_count;
     bp_real *weights;             /* (weights_count) */
-    bp_real *best;                /* (weights_count), NULL unless stop_early */
+    bp_real *best;                /* (weights_count), NULL unless stop_early or keep_best */
     bp_real *average;             /* (weights_count), NULL unless ema */
     bp_real *slots[BP_SLOTS_MAX]; /* (trained_count) each */
     double *accumulators;         /* (accumulators_count) of the epoch under way: loss, weight, metric states */
@@ -191,6 +200,8 @@ double bp_trainer_range_test(struct bp_trainer *trainer, struct bp_range_test *t
 int64_t bp_trainer_best(const struct bp_trainer *trainer, double *value);
 /* The weights to fall back to when training diverges: of the best epoch with early stopping, else of the last finished one. NULL: there is none. */
 const bp_real *bp_trainer_good(const struct bp_trainer *trainer, int64_t *epoch);
+/* The weights of the best epoch (bp_trainer_best), with early stopping or keep_best; NULL: there is none. Borrowed. */
+const bp_real *bp_trainer_best_weights(const struct bp_trainer *trainer);
 /* The weights a version keeps: the best when early stopping is on and has seen an epoch, else the current ones (their moving average with ema).
  * Borrowed. */
 const bp_real *bp_trainer_result(const struct bp_trainer *trainer);

@@ -65,7 +65,8 @@ struct bp_work {
     double count;        /* sum of what the samples count in metrics, or of those of the only output's rows */
     double row_share[BP_OUTPUTS_MAX], count_share[BP_OUTPUTS_MAX]; /* of each output: see struct bp_loss_call */
     double clip;                                                   /* factor on the gradient */
-    double rate;                                                   /* learning rate of the update */
+    double rate, decay;                                            /* learning rate of the update, factor on its weight decay */
+    double eased;                                                  /* dropout rates are times 1 - eased */
     double lambda;                                                 /* mixup: share of the sample itself; 1: nothing is mixed */
     const bp_real *weights;
 };
@@ -74,6 +75,12 @@ struct bp_work {
 struct bp_place {
     int32_t node;
     const struct bp_tensor *tensor;
+};
+
+/* A run of trained tensors with the same factors, to the end of the reals `end`. */
+struct bp_pace {
+    size_t end;
+    double rate, decay;
 };
 
 /* In which order an epoch walks the samples; without windows there is one of all. */
@@ -105,10 +112,12 @@ struct bp_trainer {
     int64_t accumulators_count;
     bp_real *weights, *best, *average, *slots[BP_SLOTS_MAX];
     bp_real *good;      /* NULL with early stopping, which has `best`: those of the last finished epoch; not saved */
-    int64_t good_epoch; /* of `best` or `good`, 0: none */
+    int64_t good_epoch; /* of `best` with early stopping, else of `good`; 0: none */
     double *accumulators;
     double memory[BP_MEMORY];
     /* the rest */
+    bp_real *fit_x; /* room to fit layers from data, while the training has not begun: (fit_rows, input of a layer), then (fit_rows); or NULL */
+    int32_t fit_rows;
     int64_t validated; /* validation samples processed in this epoch */
     int64_t validation_sums_count;
     double *validation_sums;                                 /* like accumulators */
@@ -120,6 +129,8 @@ struct bp_trainer {
     double *values;             /* [values_count] of the last finished epoch */
     int32_t tensors_count, health_count;
     struct bp_place *tensors; /* [tensors_count] the trained ones, by offset */
+    int32_t paces_count;
+    struct bp_pace *paces;    /* [paces_count] */
     struct bp_health *health; /* [health_count] of the layers that are not views */
     int32_t *health_nodes;
     bool *alive; /* [widest layer] units with a value above 0 */
@@ -135,6 +146,8 @@ int bp_trainer_check(const struct bp_network *network, const struct bp_train_opt
 /* update.c: the learning rate of the next update; the update from the shards' gradients, the mean of `batches` of them. False: the gradient is
  * not finite, and nothing was changed. */
 double bp_trainer_next_rate(const struct bp_trainer *trainer);
+/* The factor of a schedule at the next update; 1 without one. */
+double bp_trainer_schedule(const struct bp_trainer *trainer, const struct bp_schedule_ops *schedule, const struct bp_value *values);
 bool bp_trainer_update(struct bp_trainer *trainer, double batches);
 /* Whether an update takes the whole training set. */
 static inline bool bp_trainer_whole(const struct bp_trainer *trainer) {
@@ -153,6 +166,12 @@ int bp_order_new(struct bp_trainer *trainer);
 void bp_order_free(struct bp_trainer *trainer);
 const int64_t *bp_order_at(struct bp_trainer *trainer);
 void bp_order_validate(struct bp_trainer *trainer);
+
+/* fit.c: memory for it, in bytes, made, and released; before the first step, unless weights were restored. */
+size_t bp_fitting_bytes(const struct bp_network *network, const struct bp_train_options *options, int64_t rows);
+int bp_fitting_new(struct bp_trainer *trainer, struct bp_error *error);
+void bp_fitting_drop(struct bp_trainer *trainer);
+void bp_fitting_run(struct bp_trainer *trainer);
 
 /* mix.c */
 int bp_mixing_new(const struct bp_trainer *trainer, int32_t capacity, struct bp_mixing **mixing, struct bp_error *error);

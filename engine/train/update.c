@@ -16,9 +16,9 @@ static double base_rate(const struct bp_trainer *trainer) {
     return tested > 0 ? tested : trainer->options.optimizer_values[0].number;
 }
 
-static double rate_at(const struct bp_trainer *trainer, int64_t step) {
+static double factor_at(const struct bp_trainer *trainer, const struct bp_schedule_ops *schedule, const struct bp_value *values, int64_t step) {
     const struct bp_train_options *options = &trainer->options;
-    if (!options->schedule) return base_rate(trainer);
+    if (!schedule) return 1;
     const int64_t rows_a_step = (int64_t)options->batch_size * (options->gradient_accumulation_steps > 1 ? options->gradient_accumulation_steps : 1);
     const bool whole = bp_trainer_whole(trainer); /* an epoch is one step of it, however often it looks */
     const int64_t steps = whole ? 1 : bp_steps(trainer->train.rows, rows_a_step);
@@ -28,7 +28,15 @@ static double rate_at(const struct bp_trainer *trainer, int64_t step) {
                                       .epochs = options->epochs,
                                       .epoch = (double)step / (double)steps,
                                       .state = trainer->memory + BP_MEMORY_SCHEDULE};
-    return base_rate(trainer) * bp_schedule_factor(options->schedule, options->schedule_values, &at);
+    return bp_schedule_factor(schedule, values, &at);
+}
+
+static double rate_at(const struct bp_trainer *trainer, int64_t step) {
+    return base_rate(trainer) * factor_at(trainer, trainer->options.schedule, trainer->options.schedule_values, step);
+}
+
+double bp_trainer_schedule(const struct bp_trainer *trainer, const struct bp_schedule_ops *schedule, const struct bp_value *values) {
+    return factor_at(trainer, schedule, values, trainer->updates);
 }
 
 double bp_trainer_next_rate(const struct bp_trainer *trainer) {
@@ -90,15 +98,26 @@ static void clip_values(struct bp_trainer *trainer, double factor) {
 
 /* ---- the update -------------------------------------------------------------------------------------------------- */
 
-static void update_part(struct bp_trainer *trainer, size_t from, size_t n) {
+static void update_pace(struct bp_trainer *trainer, const struct bp_pace *pace, size_t from, size_t n) {
     struct bp_update update = {.values = trainer->options.optimizer_values,
-                               .learning_rate = trainer->work.rate,
+                               .learning_rate = trainer->work.rate * pace->rate,
+                               .decay = trainer->work.decay * pace->decay,
                                .step = (uint64_t)trainer->updates + 1,
                                .n = n,
                                .g = trainer->shard[0].gradient + from,
                                .W = trainer->weights + from};
     for (int32_t i = 0; i < trainer->slots_count; i++) update.slots[i] = trainer->slots[i] + from;
     trainer->options.optimizer->update(&update);
+}
+
+static void update_part(struct bp_trainer *trainer, size_t from, size_t n) {
+    const size_t to = from + n;
+    for (int32_t i = 0; i < trainer->paces_count && from < to; i++) {
+        const size_t end = trainer->paces[i].end < to ? trainer->paces[i].end : to;
+        if (end <= from) continue;
+        update_pace(trainer, &trainer->paces[i], from, end - from);
+        from = end;
+    }
 }
 
 /* The same in blocks that a copy of fits on the stack, to measure what it changes in each tensor. */
@@ -136,19 +155,24 @@ static void reduce_and_update_slice(void *context, int32_t index) {
     update_slice(context, index);
 }
 
-/* Scales the weights of each unit (the last axis of a kernel) down to the norm allowed. */
+/* Scales the weights of each unit, a column of W (rows, units), down to the norm allowed. */
+static void clip_kernel_norms(double most, size_t rows, size_t units, bp_real *W) {
+    for (size_t j = 0; j < units; j++) {
+        double sum = 0;
+        for (size_t k = 0; k < rows; k++) sum += (double)W[k * units + j] * (double)W[k * units + j];
+        const bp_real scale = (bp_real)(most / sqrt(sum));
+        for (size_t k = 0; sum > most * most && k < rows; k++) W[k * units + j] *= scale;
+    }
+}
+
 static void clip_weight_norms(struct bp_trainer *trainer) {
     const double most = trainer->options.max_norm;
     for (int32_t i = 0; i < trainer->tensors_count; i++) {
         const struct bp_tensor *tensor = trainer->tensors[i].tensor;
-        const size_t units = (size_t)tensor->shape.dims[tensor->shape.rank - 1], rows = (size_t)bp_shape_size(&tensor->shape) / units;
-        bp_real *W = trainer->weights + tensor->offset; /* (rows, units) */
-        for (size_t j = 0; tensor->penalised && j < units; j++) {
-            double sum = 0;
-            for (size_t k = 0; k < rows; k++) sum += (double)W[k * units + j] * (double)W[k * units + j];
-            const bp_real scale = (bp_real)(most / sqrt(sum));
-            for (size_t k = 0; sum > most * most && k < rows; k++) W[k * units + j] *= scale;
-        }
+        const size_t parts = tensor->parts ? (size_t)tensor->parts : 1;
+        const size_t units = (size_t)tensor->shape.dims[tensor->shape.rank - 1], rows = (size_t)bp_shape_size(&tensor->shape) / units / parts;
+        for (size_t p = 0; tensor->penalised && p < parts; p++)
+            clip_kernel_norms(most, rows, units, trainer->weights + tensor->offset + p * rows * units);
     }
 }
 
@@ -171,6 +195,7 @@ bool bp_trainer_update(struct bp_trainer *trainer, double batches) {
     const bool plain = !(options->l1 > 0) && !(options->l2 > 0) && !(options->gradient_clip_norm > 0) && !(options->gradient_clip_value > 0);
     trainer->work.clip = batches > 0 ? 1 / batches : 0;
     trainer->work.rate = trainer->memory[BP_MEMORY_LAST] = bp_trainer_next_rate(trainer);
+    trainer->work.decay = bp_trainer_schedule(trainer, options->decay_schedule, options->decay_schedule_values);
     if (plain && !trainer->work.measure) {
         bp_shards_run(trainer->shards, reduce_and_update_slice, trainer);
         after_update(trainer);
@@ -235,7 +260,7 @@ void bp_trainer_settle(struct bp_trainer *trainer) {
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++) {
         const struct bp_node *node = &net->nodes[i];
         bp_real *W[BP_TENSORS_MAX] = {0}, *statistics[BP_TENSORS_MAX] = {0};
-        if (!node->ops->settle || node->frozen) continue;
+        if (!node->ops->update_statistics || node->frozen) continue;
         for (int32_t t = 0; t < node->tensors_count; t++) {
             const struct bp_tensor *tensor = &node->tensors[t];
             W[t] = trainer->weights + tensor->offset;
@@ -243,6 +268,6 @@ void bp_trainer_settle(struct bp_trainer *trainer) {
             for (int32_t s = 1; tensor->state && s < trainer->work.active; s++)
                 bp_kernels()->scaled_add((size_t)bp_shape_size(&tensor->shape), 1, trainer->shard[s].gradient + tensor->offset, statistics[t]);
         }
-        node->ops->settle(node, (uint64_t)(trainer->updates * most + trainer->work.nth), W, statistics);
+        node->ops->update_statistics(node, (uint64_t)(trainer->updates * most + trainer->work.nth), W, statistics);
     }
 }

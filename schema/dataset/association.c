@@ -10,10 +10,10 @@ enum { TABLE_MAX = 1 << 20 /* cells of a contingency table: 8 MB */ };
 /* ---- warnings ---- */
 
 static bool is_number(const struct schema_column *c) {
-    return schema_type_is_number(c->type);
+    return schema_type_of(c->type)->storage == SCHEMA_HELD_AS_NUMBER;
 }
 static bool is_category(const struct schema_column *c) {
-    return c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN;
+    return schema_type_of(c->type)->storage == SCHEMA_HELD_AS_CODE;
 }
 
 enum schema_association_kind schema_association_of(const struct schema_column *column, const struct schema_column *target) {

@@ -34,35 +34,25 @@ size_t column_block_start(size_t end, size_t size) {
 }
 
 bool column_kind_fits(enum schema_type type, enum block_kind kind) {
-    switch (type) {
-    case SCHEMA_NUMERIC:
-    case SCHEMA_DATETIME: return kind != BLOCK_U32 && kind != BLOCK_TEXT;
-    case SCHEMA_TEXT:
-    case SCHEMA_LABELS: return kind == BLOCK_NONE || kind == BLOCK_TEXT;
-    case SCHEMA_CATEGORICAL: return kind == BLOCK_NONE || kind == BLOCK_U8 || kind == BLOCK_U16 || kind == BLOCK_U32;
-    case SCHEMA_BOOLEAN: return kind == BLOCK_NONE || kind == BLOCK_U8;
-    case SCHEMA_TENSOR: return kind == BLOCK_NONE || kind == BLOCK_U8 || kind == BLOCK_F32;
-    }
-    return false;
+    return schema_type_of(type)->kinds >> kind & 1;
+}
+
+/* Whether a block of that kind can have a bitmap: where no value of it means missing. */
+static bool may_have_bitmap(enum schema_storage storage, enum block_kind kind) {
+    if (kind == BLOCK_NONE) return false;
+    return storage == SCHEMA_HELD_AS_TENSOR || (storage == SCHEMA_HELD_AS_NUMBER && kind < BLOCK_F32);
 }
 
 /* The largest a group of that many rows can become. */
 static size_t group_size_max(const struct column_values *columns, int32_t count, int64_t rows) {
     size_t end = (size_t)count * sizeof(struct column_block);
     for (int32_t c = 0; c < count; c++) {
-        size_t size = 0, narrow;
-        switch (columns[c].type) {
-        case SCHEMA_NUMERIC:
-        case SCHEMA_DATETIME:
-            size = column_block_size(BLOCK_F64, false, rows, 1);
-            narrow = column_block_size(BLOCK_I32, true, rows, 1);
-            if (narrow > size) size = narrow;
-            break;
-        case SCHEMA_TEXT:
-        case SCHEMA_LABELS: size = column_block_size(BLOCK_TEXT, false, rows, 1); break;
-        case SCHEMA_CATEGORICAL: size = column_block_size(BLOCK_U32, false, rows, 1); break;
-        case SCHEMA_BOOLEAN: size = column_block_size(BLOCK_U8, false, rows, 1); break;
-        case SCHEMA_TENSOR: size = column_block_size(BLOCK_F32, true, rows, columns[c].per_cell); break;
+        const struct schema_type_ops *type = schema_type_of(columns[c].type);
+        size_t size = 0;
+        for (unsigned kind = BLOCK_U8; kind < BLOCK_KINDS; kind++) {
+            if (!(type->kinds >> kind & 1)) continue;
+            const size_t of_kind = column_block_size(kind, may_have_bitmap(type->storage, kind), rows, columns[c].per_cell);
+            if (of_kind > size) size = of_kind;
         }
         end = column_block_start(end, size) + size;
         if (end > (size_t)GROUP_BYTES_MAX * 2) break;
@@ -316,30 +306,47 @@ static bool any_texts(const uint64_t *texts, int64_t rows) {
     return row < rows;
 }
 
+/* The narrowest kind for a column's values in the group; *missing: some are. */
+static enum block_kind narrowest_of(const struct column_values *v, int64_t rows, bool *missing) {
+    *missing = false;
+    switch (schema_type_of(v->type)->storage) {
+    case SCHEMA_HELD_AS_NUMBER: return narrowest(v->numbers, rows, missing);
+    case SCHEMA_HELD_AS_CODE: return narrowest_codes(v->codes, rows);
+    case SCHEMA_HELD_AS_TENSOR: return narrowest_tensors(v, rows, missing);
+    case SCHEMA_HELD_AS_BYTES: break;
+    }
+    return any_texts(v->texts, rows) ? BLOCK_TEXT : BLOCK_NONE;
+}
+
+/* Fills a block, which is zero, with the values. */
+static void put_values(const struct column_values *v, int64_t rows, enum block_kind kind, unsigned char *out) {
+    switch (schema_type_of(v->type)->storage) {
+    case SCHEMA_HELD_AS_NUMBER: put_numbers(v->numbers, rows, kind, out); break;
+    case SCHEMA_HELD_AS_CODE: put_codes(v->codes, rows, kind, out); break;
+    case SCHEMA_HELD_AS_TENSOR: put_tensors(v, rows, kind, out); break;
+    case SCHEMA_HELD_AS_BYTES:
+        if (kind == BLOCK_TEXT) memcpy(out, v->texts, (size_t)rows * sizeof *v->texts);
+        break;
+    }
+}
+
 /* Appends one column's block to the buffer; the buffer's new bytes are zero. */
 static int put_block(struct column_file *file, const struct column_values *v, int64_t rows, struct column_block *block, struct bp_error *error) {
-    bool bitmap = false;
-    enum block_kind kind;
-    const bool numeric = schema_type_is_number(v->type);
-    if (numeric) kind = narrowest(v->numbers, rows, &bitmap);
-    else if (column_holds_texts(v->type)) kind = any_texts(v->texts, rows) ? BLOCK_TEXT : BLOCK_NONE;
-    else if (v->type == SCHEMA_TENSOR) kind = narrowest_tensors(v, rows, &bitmap);
-    else kind = narrowest_codes(v->codes, rows);
-    if (kind == BLOCK_NONE || (numeric && kind >= BLOCK_F32)) bitmap = false;
+    bool missing;
+    const enum schema_storage storage = schema_type_of(v->type)->storage;
+    const enum block_kind kind = narrowest_of(v, rows, &missing);
+    const bool bitmap = missing && may_have_bitmap(storage, kind);
     size_t size = column_block_size(kind, bitmap, rows, v->per_cell), start = column_block_start(file->buffer_size, size);
     size_t grow = start + size - file->buffer_size;
     if (start / 8 > UINT32_MAX) return bp_error_set(error, "", "a row is too large to store");
     if (reserve(file, grow, error)) return -1;
     memset(file->buffer + file->buffer_size, 0, grow);
     unsigned char *out = file->buffer + start;
-    if (numeric) put_numbers(v->numbers, rows, kind, out);
-    else if (kind == BLOCK_TEXT) memcpy(out, v->texts, size);
-    else if (v->type == SCHEMA_TENSOR) put_tensors(v, rows, kind, out);
-    else if (!column_holds_texts(v->type)) put_codes(v->codes, rows, kind, out);
+    put_values(v, rows, kind, out);
     if (bitmap) {
         unsigned char *bits = out + size - (size_t)(rows + 7) / 8;
         for (int64_t i = 0; i < rows; i++)
-            if (numeric ? isnan(v->numbers[i]) : v->absent[i]) bits[i / 8] |= (unsigned char)(1u << (i % 8));
+            if (storage == SCHEMA_HELD_AS_NUMBER ? isnan(v->numbers[i]) : v->absent[i]) bits[i / 8] |= (unsigned char)(1u << (i % 8));
     }
     file->buffer_size = start + size;
     *block = (struct column_block){.offset = (uint32_t)(start / 8), .kind = (uint8_t)kind, .bitmap = bitmap};
@@ -384,9 +391,12 @@ static int put_category(struct column_file *file, int64_t count, const char *tex
 }
 
 static int put_column(struct column_file *file, const struct schema_column *c, const struct column_traces *t, bool floats, struct bp_error *error) {
+    struct schema_column stored = *c;
+    stored.bytes = !floats;
+    const struct schema_type_ops *type = schema_type_of(c->type);
     struct column_file_column fixed = {.name_size = (uint32_t)strlen(c->name),
                                        .type = (uint8_t)c->type,
-                                       .bytes = (c->type == SCHEMA_TENSOR && !floats) || (c->type == SCHEMA_DATETIME && c->days),
+                                       .bytes = type->flag && type->flag(&stored),
                                        .integral = c->integral,
                                        .rank = (uint8_t)c->shape.rank,
                                        .distinct_count = c->distinct_count,

@@ -31,6 +31,9 @@
 enum { COLUMN_FILE_VERSION = 2, COLUMN_FILE_EDGE = 64, GROUP_BYTES_MAX = 4 << 20 };
 
 enum block_kind { BLOCK_NONE, BLOCK_U8, BLOCK_I8, BLOCK_U16, BLOCK_I16, BLOCK_U32, BLOCK_I32, BLOCK_F32, BLOCK_F64, BLOCK_TEXT, BLOCK_KINDS };
+/* A type says in its row which of them its columns may have: BLOCKS(U8) | ... */
+#define BLOCKS(KIND) (1u << BLOCK_##KIND)
+enum { BLOCKS_OF_NUMBERS = BLOCKS(NONE) | BLOCKS(U8) | BLOCKS(I8) | BLOCKS(U16) | BLOCKS(I16) | BLOCKS(I32) | BLOCKS(F32) | BLOCKS(F64) };
 
 struct column_block {
     uint32_t offset; /* from the start of the group, in units of 8 bytes */
@@ -116,20 +119,16 @@ bool column_kind_fits(enum schema_type type, enum block_kind kind);
 /* The values of one column in the group being written. */
 struct column_values {
     enum schema_type type;
-    int64_t per_cell;      /* TENSOR: numbers in one cell, else 1 */
-    const double *numbers; /* NUMERIC: NaN is missing */
-    const uint32_t *codes; /* CATEGORICAL, BOOLEAN: 0 is missing */
-    const float *tensors;  /* TENSOR */
-    const uint8_t *absent; /* TENSOR: 1 is missing */
-    const uint64_t *texts; /* TEXT, LABELS: what column_file_text gave, 0 when missing */
+    int64_t per_cell; /* numbers in one cell of a tensor, else 1 */
+    /* by enum schema_storage: */
+    const double *numbers; /* NaN is missing */
+    const uint32_t *codes; /* 0 is missing */
+    const float *tensors;
+    const uint8_t *absent; /* of tensors: 1 is missing */
+    const uint64_t *texts; /* bytes: what column_file_text gave, 0 when missing */
 };
 
 struct column_file;
-
-/* Whether its cells are bytes between the groups. */
-static inline bool column_holds_texts(enum schema_type type) {
-    return type == SCHEMA_TEXT || type == SCHEMA_LABELS;
-}
 
 /* Rows per group so that a group of these columns stays within GROUP_BYTES_MAX whatever the values; at least 1. */
 int64_t column_file_rows_per_group(const struct column_values *columns, int32_t count);

@@ -9,34 +9,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const char *const type_names[] = {"numeric", "categorical", "boolean", "tensor", "datetime", "text", "labels"};
-
-const char *schema_type_name(enum schema_type type) {
-    return type_names[type];
-}
-
-bool schema_type_parse(const char *name, enum schema_type *type) {
-    for (size_t i = 0; i < sizeof type_names / sizeof *type_names; i++)
-        if (strcmp(name, type_names[i]) == 0) {
-            *type = (enum schema_type)i;
-            return true;
-        }
-    return false;
-}
-
 bool schema_type_is_number(enum schema_type type) {
-    return type == SCHEMA_NUMERIC || type == SCHEMA_DATETIME;
+    return schema_type_of(type)->storage == SCHEMA_HELD_AS_NUMBER;
 }
 
 bool schema_type_serves(enum schema_type stored, enum schema_type requested) {
-    if (stored == requested) return true;
-    if (requested == SCHEMA_TEXT) return stored == SCHEMA_CATEGORICAL;
-    if (requested == SCHEMA_CATEGORICAL) return stored == SCHEMA_TEXT;
-    return requested == SCHEMA_DATETIME && stored == SCHEMA_NUMERIC;
+    return stored == requested || (schema_type_of(stored)->serves >> requested & 1);
 }
 
 bool schema_column_serves(const struct schema_column *c, int64_t rows, enum schema_type requested) {
-    return schema_type_serves(c->type, requested) || (c->type == SCHEMA_NUMERIC && c->missing == rows);
+    return schema_type_serves(c->type, requested) || (schema_type_of(c->type)->is_of_empty && c->missing == rows);
 }
 
 /* ---- cells ---- */
@@ -48,7 +30,7 @@ struct block {
     int64_t rows;
 };
 
-static struct block block_at(const struct schema_dataset *d, int32_t column, int64_t g) {
+static struct block place_of(const struct schema_dataset *d, int32_t column, int64_t g) {
     const struct dataset_set *set = dataset_set(d, column);
     const unsigned char *start = d->map->start + dataset_group(set, g).offset;
     struct column_block entry;
@@ -56,6 +38,12 @@ static struct block block_at(const struct schema_dataset *d, int32_t column, int
     struct block b = {.kind = (enum block_kind)entry.kind, .values = start + (size_t)entry.offset * 8, .rows = dataset_group_rows(d, set, g)};
     if (entry.bitmap) b.bits = b.values + column_block_size(b.kind, true, b.rows, d->map->per_cell[column]) - (size_t)(b.rows + 7) / 8;
     return b;
+}
+
+/* The same for reading: what is damaged has no values. */
+static struct block block_at(const struct schema_dataset *d, int32_t column, int64_t g) {
+    if (dataset_group_intact(d, dataset_set(d, column), g)) return place_of(d, column, g);
+    return (struct block){.kind = BLOCK_NONE, .rows = dataset_group_rows(d, dataset_set(d, column), g)};
 }
 
 static bool absent(const struct block *b, int64_t i) {
@@ -98,6 +86,23 @@ static bool holds(const struct schema_dataset *d, int32_t column, int64_t row) {
     return column >= 0 && column < d->columns_count && row >= 0 && row < d->rows;
 }
 
+/* The entry of a column's type, NULL: there is no such column. */
+static const struct schema_type_ops *type_of(const struct schema_dataset *d, int32_t column) {
+    return column >= 0 && column < d->columns_count ? schema_type_of(d->columns[column].type) : NULL;
+}
+
+/* Whether cells of the column are held so. */
+static bool held_as(const struct schema_dataset *d, int32_t column, enum schema_storage storage) {
+    const struct schema_type_ops *type = type_of(d, column);
+    return type && type->storage == storage;
+}
+
+/* Whether they are codes that are numbers as well. */
+static bool has_numbers_for_codes(const struct schema_dataset *d, int32_t column) {
+    const struct schema_type_ops *type = type_of(d, column);
+    return type && type->codes_are_numbers;
+}
+
 int32_t schema_dataset_find(const struct schema_dataset *d, const char *name) {
     return schema_dictionary_find(&d->map->names, name, strlen(name));
 }
@@ -115,14 +120,14 @@ static int64_t block_of(const struct schema_dataset *d, int32_t column, const in
 }
 
 void schema_dataset_gather_codes(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n, int32_t *out) {
-    const struct schema_column *c = column >= 0 && column < d->columns_count ? &d->columns[column] : NULL;
-    const bool coded = c && (c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN);
+    const bool coded = held_as(d, column, SCHEMA_HELD_AS_CODE);
+    const uint32_t count = coded ? (uint32_t)d->columns[column].categories_count : 0;
     while (n > 0) {
         struct block b;
         int64_t first = 0, m = coded ? block_of(d, column, rows, n, &b, &first) : 0;
         for (int64_t i = 0; i < m; i++) {
             const uint32_t code = raw_code(&b, rows[i] - first);
-            out[i] = code <= (uint32_t)c->categories_count ? (int32_t)code - 1 : -1;
+            out[i] = code <= count ? (int32_t)code - 1 : -1;
         }
         if (m == 0) out[m++] = -1;
         rows += m, n -= m, out += m;
@@ -142,11 +147,10 @@ double schema_dataset_number(const struct schema_dataset *d, int32_t column, int
 }
 
 void schema_dataset_numbers(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n, double *out) {
-    bool numeric = column >= 0 && column < d->columns_count && schema_type_is_number(d->columns[column].type);
-    bool boolean = column >= 0 && column < d->columns_count && d->columns[column].type == SCHEMA_BOOLEAN;
+    const bool numeric = held_as(d, column, SCHEMA_HELD_AS_NUMBER), coded = has_numbers_for_codes(d, column);
     while (n > 0) {
         int64_t m = n, at = 0;
-        if (first < 0 || first >= d->rows || !(numeric || boolean)) {
+        if (first < 0 || first >= d->rows || !(numeric || coded)) {
             for (int64_t i = 0; i < n; i++) out[i] = NAN;
             return;
         }
@@ -158,7 +162,7 @@ void schema_dataset_numbers(const struct schema_dataset *d, int32_t column, int6
         else
             for (int64_t i = 0; i < m; i++) {
                 uint32_t code = raw_code(&b, at + i);
-                out[i] = code == 1 || code == 2 ? (double)(code - 1) : NAN;
+                out[i] = code > 0 && code <= (uint32_t)d->columns[column].categories_count ? (double)(code - 1) : NAN;
             }
         first += m, n -= m, out += m;
     }
@@ -203,13 +207,12 @@ static void prefetch_rows(const struct schema_dataset *d, int32_t column, const 
 }
 
 void schema_dataset_gather(const struct schema_dataset *d, int32_t column, const int64_t *rows, int64_t n, double *out) {
-    const bool numeric = column >= 0 && column < d->columns_count && schema_type_is_number(d->columns[column].type);
-    if (!numeric) { /* a boolean is one of two codes; what is neither has no number */
+    if (!held_as(d, column, SCHEMA_HELD_AS_NUMBER)) { /* a code may be a number; what is neither has none */
         int32_t code;
-        const bool boolean = column >= 0 && column < d->columns_count && d->columns[column].type == SCHEMA_BOOLEAN;
+        const bool coded = has_numbers_for_codes(d, column);
         for (int64_t i = 0; i < n; i++) {
-            if (boolean) schema_dataset_gather_codes(d, column, rows + i, 1, &code);
-            out[i] = boolean && code >= 0 ? code : (double)NAN;
+            if (coded) schema_dataset_gather_codes(d, column, rows + i, 1, &code);
+            out[i] = coded && code >= 0 ? code : (double)NAN;
         }
         return;
     }
@@ -224,6 +227,11 @@ void schema_dataset_gather(const struct schema_dataset *d, int32_t column, const
     }
 }
 
+/* Whether a cell is bytes: a text, or the codes of its labels. */
+static bool is_bytes(const struct schema_dataset *d, int32_t column, int64_t row, bool labels) {
+    return holds(d, column, row) && held_as(d, column, SCHEMA_HELD_AS_BYTES) && (type_of(d, column)->categories_max > 0) == labels;
+}
+
 /* The position of a text of a block in the file; false: it is missing. */
 static bool text_place(const struct schema_dataset *d, const struct block *b, int64_t i, struct column_text *place) {
     uint64_t reference = 0;
@@ -235,7 +243,7 @@ static bool text_place(const struct schema_dataset *d, const struct block *b, in
 const char *schema_dataset_text(const struct schema_dataset *d, int32_t column, int64_t row, size_t *size) {
     struct column_text place;
     *size = 0;
-    if (!holds(d, column, row) || d->columns[column].type != SCHEMA_TEXT) return NULL;
+    if (!is_bytes(d, column, row, false)) return NULL;
     const int64_t rows_per_group = dataset_set(d, column)->rows_per_group;
     const struct block b = block_at(d, column, row / rows_per_group);
     if (!text_place(d, &b, row % rows_per_group, &place)) return NULL;
@@ -246,7 +254,7 @@ const char *schema_dataset_text(const struct schema_dataset *d, int32_t column, 
 bool schema_dataset_labels(const struct schema_dataset *d, int32_t column, int64_t row, struct schema_label_walk *walk) {
     struct column_text place;
     *walk = (struct schema_label_walk){0};
-    if (!holds(d, column, row) || d->columns[column].type != SCHEMA_LABELS) return false;
+    if (!is_bytes(d, column, row, true)) return false;
     const int64_t rows_per_group = dataset_set(d, column)->rows_per_group;
     const struct block b = block_at(d, column, row / rows_per_group);
     if (!text_place(d, &b, row % rows_per_group, &place)) return false;
@@ -270,7 +278,7 @@ int32_t schema_label_next(struct schema_label_walk *walk) {
 }
 
 void schema_dataset_tensor(const struct schema_dataset *d, int32_t column, int64_t row, float *out) {
-    if (column < 0 || column >= d->columns_count || d->columns[column].type != SCHEMA_TENSOR) return;
+    if (!held_as(d, column, SCHEMA_HELD_AS_TENSOR)) return;
     int64_t size = d->map->per_cell[column];
     if (holds(d, column, row)) {
         const int64_t rows_per_group = dataset_set(d, column)->rows_per_group, i = row % rows_per_group;
@@ -308,7 +316,7 @@ static void advise_texts(const struct schema_dataset *d, const struct block *b, 
 void schema_dataset_advise(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n, bool needed) {
     while (n > 0 && holds(d, column, first)) {
         const int64_t rows_per_group = dataset_set(d, column)->rows_per_group, at = first % rows_per_group;
-        const struct block b = block_at(d, column, first / rows_per_group);
+        const struct block b = place_of(d, column, first / rows_per_group);
         const int64_t m = n < b.rows - at ? n : b.rows - at;
         const size_t bytes = column_kind_bytes(b.kind) * (size_t)d->map->per_cell[column];
         if (b.kind == BLOCK_TEXT) advise_texts(d, &b, at, m, needed);
@@ -323,7 +331,11 @@ void schema_dataset_release(const struct schema_dataset *d) {
 }
 
 int32_t schema_dataset_category(const struct schema_column *column, const char *text, size_t size) {
-    if (column->type == SCHEMA_BOOLEAN) return schema_cell_boolean(text, size);
+    const struct schema_type_ops *type = schema_type_of(column->type);
+    return type->category ? type->category(column, text, size) : -1;
+}
+
+int32_t schema_column_category(const struct schema_column *column, const char *text, size_t size) {
     char key[32], other[32];
     const char *requested = schema_category_key(text, &size, key);
     for (int32_t i = 0; i < column->categories_count; i++) {

@@ -6,17 +6,13 @@
 #ifndef SCHEMA_DATASET_H
 #define SCHEMA_DATASET_H
 
-#include "engine/base/base.h"
-#include <jansson.h>
+#include "schema/types.h"
 
-enum schema_type { SCHEMA_NUMERIC, SCHEMA_CATEGORICAL, SCHEMA_BOOLEAN, SCHEMA_TENSOR, SCHEMA_DATETIME, SCHEMA_TEXT, SCHEMA_LABELS };
 /* Whether its cells are numbers: those of a datetime are seconds since 1970-01-01 in UTC. */
 bool schema_type_is_number(enum schema_type type);
 /* Whether a column of the type `stored` is read where `requested` is the type: few rows may make categories of what many make texts of, and seconds
  * are times. */
 bool schema_type_serves(enum schema_type stored, enum schema_type requested);
-const char *schema_type_name(enum schema_type type); /* "numeric", ... */
-bool schema_type_parse(const char *name, enum schema_type *type);
 
 enum { SCHEMA_DISTINCT_MAX = 20 };
 
@@ -58,7 +54,10 @@ bool schema_column_serves(const struct schema_column *column, int64_t rows, enum
  * format. */
 int schema_dataset_open(int fd, int64_t bytes, struct schema_dataset **dataset, struct bp_error *error);
 void schema_dataset_free(struct schema_dataset *dataset);
-/* Checks the checksums of all row groups. */
+/* The contents of a row group are checked when something of it is read for the first time; the cells of a damaged one read as missing. -1 with an
+ * error: such a group was read. To be asked after reading, before a result is used. NULL: 0. */
+int schema_dataset_intact(const struct schema_dataset *dataset, struct bp_error *error);
+/* Checks all row groups. */
 int schema_dataset_verify(const struct schema_dataset *dataset, struct bp_error *error);
 
 /* Index of the column of that name, -1 when there is none. */
@@ -96,9 +95,13 @@ void schema_dataset_tensor(const struct schema_dataset *dataset, int32_t column,
 json_t *schema_dataset_columns_json(const struct schema_dataset *dataset);
 /* A row for the preview: an object by column name; missing cells are null; floats with at most 17 digits; tensors nested arrays. */
 json_t *schema_dataset_row_json(const struct schema_dataset *dataset, int64_t row);
+/* The same of some columns; NULL: the first ones. */
+json_t *schema_dataset_cells_json(const struct schema_dataset *dataset, int64_t row, const int32_t *columns, int32_t count);
 
 /* CATEGORICAL or BOOLEAN: the code of a value given later (in a prediction), compared by its key (booleans: true/false in any case); -1 when unseen.
  */
 int32_t schema_dataset_category(const struct schema_column *column, const char *text, size_t size);
+/* For types: the category that has the same key, such as that of 1 and 1.0. */
+int32_t schema_column_category(const struct schema_column *column, const char *text, size_t size);
 
 #endif

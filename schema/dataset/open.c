@@ -1,14 +1,15 @@
 /* open.c - opens column files. The file may be damaged or hostile: everything is checked once, here, and offsets are not believed but
  * computed again from the kinds of the blocks. */
+#include "engine/base/utf8.h"
 #include "schema/dataset/cell.h"
 #include "schema/dataset/map.h"
-#include "schema/text/utf8.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 enum { DIRECTORIES_MAPPED = 64 };
@@ -34,7 +35,7 @@ static bool take_copy(struct footer *f, void *out, size_t size) {
 /* A text of that size with its NUL, valid UTF-8; borrowed from the mapping. */
 static char *take_text(struct footer *f, uint32_t size) {
     const char *text = (const char *)take(f, (uint64_t)size + 1);
-    if (!text || text[size] != '\0' || schema_utf8_valid(text, size) != size) return NULL;
+    if (!text || text[size] != '\0' || bp_utf8_valid(text, size) != size) return NULL;
     return (char *)(uintptr_t)text; /* struct schema_column holds char *, constant once opened */
 }
 
@@ -44,12 +45,12 @@ static uint32_t checksum(const void *bytes, size_t size) {
 /* The input was invalid or memory ran out; malloc's result distinguishes them. */
 static int damaged(struct bp_error *error, const char *what) {
     if (errno == ENOMEM) return bp_error_memory(error, "out of memory while opening the dataset");
-    return bp_error_io(error, "the dataset file is damaged (%s)", what);
+    return bp_error_damaged(error, "the dataset file is damaged (%s); restore the data folder from a backup, or upload the dataset again", what);
 }
 
 static bool shape_fits(struct schema_column *c, int64_t *per_cell) {
     *per_cell = 1;
-    if (c->type != SCHEMA_TENSOR) return c->shape.rank == 0;
+    if (!schema_type_of(c->type)->has_shape) return c->shape.rank == 0;
     if (c->shape.rank < 1 || c->shape.rank > BP_RANK_MAX) return false;
     for (int32_t d = 0; d < c->shape.rank; d++) {
         if (c->shape.dims[d] < 1 || *per_cell > INT32_MAX / c->shape.dims[d]) return false;
@@ -59,11 +60,9 @@ static bool shape_fits(struct schema_column *c, int64_t *per_cell) {
 }
 
 static bool take_categories(struct footer *f, struct schema_column *c, int64_t rows) {
-    int32_t n = c->categories_count;
-    if (n < 0 ||
-        (n > 0 && c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN && c->type != SCHEMA_LABELS && !schema_type_is_number(c->type)) ||
-        (c->type == SCHEMA_BOOLEAN && n != 2) || (schema_type_is_number(c->type) && n > 1))
-        return false;
+    const struct schema_type_ops *type = schema_type_of(c->type);
+    const int32_t n = c->categories_count;
+    if (n < type->categories_min || n > (type->has_format ? 1 : type->categories_max)) return false;
     if ((int64_t)n > (f->end - f->p) / 13) return false; /* 13: the smallest category */
     if (n == 0) return true;
     c->categories = calloc((size_t)n, sizeof *c->categories);
@@ -74,7 +73,7 @@ static bool take_categories(struct footer *f, struct schema_column *c, int64_t r
         c->categories[i].value = take_text(f, size);
         if (!c->categories[i].value || c->categories[i].count < 0 || c->categories[i].count > rows) return false;
     }
-    if (!schema_type_is_number(c->type)) return true; /* of those it is how they are written */
+    if (!type->has_format) return true; /* where there is one, it takes the place of a category */
     c->format = c->categories[0].value;
     c->categories_count = 0;
     return true;
@@ -84,12 +83,13 @@ static bool take_column(struct footer *f, struct schema_column *c, struct column
     struct column_file_column fixed;
     if (!take_copy(f, &fixed, sizeof fixed)) return false;
     c->name = take_text(f, fixed.name_size);
-    if (!c->name || fixed.type > SCHEMA_LABELS || fixed.rank > BP_RANK_MAX || fixed.bytes > 1 || fixed.integral > 1) return false;
+    if (!c->name || fixed.type >= SCHEMA_TYPES_COUNT || fixed.rank > BP_RANK_MAX || fixed.bytes > 1 || fixed.integral > 1) return false;
     c->type = (enum schema_type)fixed.type;
     c->shape.rank = fixed.rank;
     memcpy(c->shape.dims, fixed.dims, sizeof fixed.dims);
-    c->bytes = fixed.bytes && c->type == SCHEMA_TENSOR, c->days = fixed.bytes && c->type == SCHEMA_DATETIME, c->integral = fixed.integral,
-    c->missing = fixed.missing;
+    const struct schema_type_ops *type = schema_type_of(c->type);
+    if (type->set_flag) type->set_flag(c, fixed.bytes);
+    c->integral = fixed.integral, c->missing = fixed.missing;
     *t = (struct column_traces){.count = fixed.count,
                                 .m2 = fixed.m2,
                                 .offset = fixed.offset,
@@ -98,7 +98,7 @@ static bool take_column(struct footer *f, struct schema_column *c, struct column
                                 .begun = fixed.begun == 1,
                                 .uneven = fixed.uneven == 1,
                                 .clock = fixed.clock == 1,
-                                .floats = c->type == SCHEMA_TENSOR && !fixed.bytes};
+                                .floats = type->storage == SCHEMA_HELD_AS_TENSOR && !fixed.bytes};
     memcpy(t->sums, fixed.sums, sizeof t->sums);
     c->min = fixed.min, c->max = fixed.max, c->mean = fixed.mean, c->std = fixed.std;
     c->distinct_count = fixed.distinct_count, c->categories_count = fixed.categories_count;
@@ -157,9 +157,11 @@ static int read_sets(struct schema_dataset *d, struct footer *f, int32_t count, 
             fixed.columns > d->columns_count - first || fixed.groups != d->rows / fixed.rows_per_group + (d->rows % fixed.rows_per_group > 0) ||
             fixed.groups > (f->end - f->p) / (int64_t)sizeof(struct column_file_group))
             return damaged(error, "list of row groups");
-        *set = (struct dataset_set){
-            .first = first, .columns = fixed.columns, .rows_per_group = fixed.rows_per_group, .groups_count = fixed.groups, .groups = f->p};
-        f->p += (size_t)fixed.groups * sizeof(struct column_file_group);
+        *set = (struct dataset_set){.first = first, .columns = fixed.columns, .rows_per_group = fixed.rows_per_group, .groups_count = fixed.groups};
+        set->groups = malloc(((size_t)fixed.groups + 1) * sizeof *set->groups);
+        set->checked = calloc((size_t)fixed.groups + 1, sizeof *set->checked);
+        if (!set->groups || !set->checked || !take_copy(f, set->groups, (size_t)fixed.groups * sizeof *set->groups))
+            return bp_error_memory(error, "out of memory while opening the dataset");
         for (int32_t c = 0; c < fixed.columns; c++) map->set_of[first + c] = map->sets_count;
         first += fixed.columns;
     }
@@ -206,7 +208,8 @@ static int check_file(struct schema_dataset *d, struct bp_error *error) {
     if (header.version == 1) return bp_error_io(error, "the dataset file has format 1, which is no longer supported; upload the dataset again");
     if (header.version != COLUMN_FILE_VERSION) return damaged(error, "version");
     if (memcmp(trailer.magic, COLUMN_FILE_MAGIC, sizeof trailer.magic) != 0)
-        return bp_error_io(error, "the dataset file is truncated: its end is missing");
+        return bp_error_damaged(
+            error, "the dataset file is truncated: its end is missing; restore the data folder from a backup, or upload the dataset again");
     if (trailer.crc != checksum(&trailer, offsetof(struct column_file_trailer, crc)) || trailer.version != COLUMN_FILE_VERSION)
         return damaged(error, "trailer");
     uint64_t before = map->size - sizeof trailer;
@@ -224,7 +227,9 @@ static int check_file(struct schema_dataset *d, struct bp_error *error) {
 int schema_dataset_open(int fd, int64_t bytes, struct schema_dataset **dataset, struct bp_error *error) {
     struct stat st;
     if (fstat(fd, &st)) return bp_error_io(error, "cannot read the dataset file: %s", strerror(errno));
-    if (bytes > st.st_size) return bp_error_io(error, "the dataset file is truncated: its end is missing");
+    if (bytes > st.st_size)
+        return bp_error_damaged(
+            error, "the dataset file is truncated: its end is missing; restore the data folder from a backup, or upload the dataset again");
     if ((bytes > 0 ? bytes : st.st_size) < (off_t)(sizeof(struct column_file_header) + sizeof(struct column_file_trailer)))
         return bp_error_io(error, "this is not a dataset file of backpropd, or it is truncated: %lld bytes", (long long)st.st_size);
     struct schema_dataset *d = calloc(1, sizeof *d);
@@ -242,6 +247,7 @@ int schema_dataset_open(int fd, int64_t bytes, struct schema_dataset **dataset, 
         bp_error_io(error, "cannot map the dataset file: %s", strerror(errno));
     } else {
         map->start = start;
+        map_guard_add(&map->guard, start, map->size);
         if (check_file(d, error) == 0) {
             *dataset = d;
             return 0;
@@ -258,22 +264,44 @@ void schema_dataset_free(struct schema_dataset *d) {
     free(d->map->per_cell);
     free(d->map->set_of);
     free(d->map->traces);
+    for (int32_t i = 0; d->map->sets && i <= d->map->sets_count; i++) free(d->map->sets[i].checked), free(d->map->sets[i].groups);
     free(d->map->sets);
     schema_dictionary_clear(&d->map->names);
+    map_guard_remove(&d->map->guard);
     if (d->map->size) munmap((void *)(uintptr_t)d->map->start, d->map->size);
     free(d->map);
     free(d);
 }
 
-int schema_dataset_verify(const struct schema_dataset *d, struct bp_error *error) {
-    for (int32_t i = 0; i < d->map->sets_count; i++) {
-        const struct dataset_set *set = &d->map->sets[i];
-        for (int64_t g = 0; g < set->groups_count; g++) {
-            const struct column_file_group group = dataset_group(set, g);
-            if (checksum(d->map->start + group.offset - group.texts, (size_t)(group.texts + group.size)) != group.crc)
-                return bp_error_io(error, "the dataset file is damaged: the checksum of rows %lld to %lld does not match",
-                                   (long long)(g * set->rows_per_group + 1), (long long)(g * set->rows_per_group + dataset_group_rows(d, set, g)));
-        }
+/* Of a large file the pages of a group leave this process again: the reader may need one column of them. */
+bool dataset_group_intact(const struct schema_dataset *d, const struct dataset_set *set, int64_t g) {
+    enum { LARGE = 64 << 20 };
+    const unsigned char known = atomic_load_explicit(&set->checked[g], memory_order_acquire);
+    if (known != DATASET_UNCHECKED) return known == DATASET_INTACT;
+    const struct column_file_group group = dataset_group(set, g);
+    const unsigned char *start = d->map->start + group.offset - group.texts;
+    const size_t size = (size_t)(group.texts + group.size);
+    const bool good = checksum(start, size) == group.crc;
+    if (d->map->size > LARGE) {
+        const size_t page = (size_t)sysconf(_SC_PAGESIZE), before = (uintptr_t)start % page;
+        madvise((void *)((uintptr_t)start - before), before + size, MADV_DONTNEED);
     }
-    return 0;
+    if (!good && !atomic_exchange(&d->map->damaged, true)) atomic_store(&d->map->first_damaged, (long long)(g * set->rows_per_group));
+    atomic_store_explicit(&set->checked[g], good ? DATASET_INTACT : DATASET_DAMAGED, memory_order_release);
+    return good;
+}
+
+int schema_dataset_intact(const struct schema_dataset *d, struct bp_error *error) {
+    static const char advice[] = "restore the data folder from a backup, or upload the dataset again";
+    if (!d) return 0;
+    if (atomic_load(&d->map->guard.cut)) return bp_error_damaged(error, "the dataset file was cut short while it was read; %s", advice);
+    if (!atomic_load(&d->map->damaged)) return 0;
+    return bp_error_damaged(error, "the dataset file is damaged: the checksum of the rows from %lld on does not match; %s",
+                            (long long)atomic_load(&d->map->first_damaged) + 1, advice);
+}
+
+int schema_dataset_verify(const struct schema_dataset *d, struct bp_error *error) {
+    for (int32_t i = 0; i < d->map->sets_count; i++)
+        for (int64_t g = 0; g < d->map->sets[i].groups_count; g++) dataset_group_intact(d, &d->map->sets[i], g);
+    return schema_dataset_intact(d, error);
 }

@@ -69,10 +69,10 @@ static const struct schema_column *column_at(const struct profile *p, int32_t co
     return &p->dataset->columns[column];
 }
 static bool numeric(const struct schema_column *c) {
-    return schema_type_is_number(c->type);
+    return schema_type_of(c->type)->storage == SCHEMA_HELD_AS_NUMBER;
 }
 static bool coded(const struct schema_column *c) {
-    return c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN;
+    return schema_type_of(c->type)->storage == SCHEMA_HELD_AS_CODE;
 }
 
 /* Rows of a column and of the target, as far as they are numbers or codes. */
@@ -197,7 +197,7 @@ static int put_column(struct profile *p, const struct schema_column *c, const st
     schema_text_format(p->out, ",\"type\":\"%s\"", schema_type_name(c->type));
     put_count(p, ",\"count\":", p->dataset->rows - c->missing);
     put_count(p, ",\"missing\":", c->missing);
-    if ((coded(c) || c->type == SCHEMA_LABELS) && put_categories(p, c) != 0) return -1;
+    if (schema_type_of(c->type)->categories_max > 0 && put_categories(p, c) != 0) return -1;
     if (!coded(c)) {
         put_number(p, ",\"min\":", c->min), put_number(p, ",\"max\":", c->max);
         put_number(p, ",\"mean\":", c->mean), put_number(p, ",\"std\":", c->std);

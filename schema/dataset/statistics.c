@@ -162,7 +162,8 @@ void schema_statistics_finish(const struct schema_statistics *s, struct schema_c
     bool constant = !empty && s->min == s->max; /* exact, whatever the sums rounded to */
     column->mean = empty ? NAN : constant ? s->min : (double)((long double)s->origin + s->mean);
     column->std = empty ? NAN : constant ? 0 : (double)sqrtl(s->m2 / (long double)s->count);
-    column->integral = s->integral && !empty && column->type == SCHEMA_NUMERIC;
-    column->distinct_count = column->type == SCHEMA_NUMERIC ? s->distinct_count : 0;
+    const bool distinct_counts = schema_type_of(column->type)->counts_distinct;
+    column->integral = s->integral && !empty && distinct_counts;
+    column->distinct_count = distinct_counts ? s->distinct_count : 0;
     memcpy(column->distinct, s->distinct, sizeof s->distinct);
 }

@@ -40,8 +40,37 @@ static void decode_layer_inputs(const json_t *json, const char *pointer, struct 
     layer->inputs_count = (int32_t)json_array_size(json);
 }
 
+/* Factors on the learning rate and on weight decay. */
+static const struct {
+    const char *name;
+    bool may_be_0;
+} factors[] = {{"learning_rate_factor", false}, {"bias_learning_rate_factor", false}, {"weight_decay_factor", true}};
+
+static void decode_factors(const json_t *json, const char *pointer, struct bp_factors *to, struct schema_problems *problems) {
+    double *const fields[] = {&to->rate, &to->bias_rate, &to->decay};
+    char place[POINTER_MAX], got[80];
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
+        const json_t *value = json_object_get(json, factors[i].name);
+        if (!value) continue;
+        *fields[i] = json_number_value(value);
+        if (!json_is_number(value) || *fields[i] < 0 || *fields[i] > 1e6 || (*fields[i] == 0 && !factors[i].may_be_0))
+            schema_problem_add(problems, schema_pointer(pointer, factors[i].name, place, sizeof place),
+                               "%s must be a number %s 0 and at most 1e6, got %s%s", factors[i].name, factors[i].may_be_0 ? "of at least" : "above",
+                               schema_json_text(value, got, sizeof got),
+                               json_number_value(value) == 0 && json_is_number(value) ? "; weights that stay have \"trainable\":false" : "");
+    }
+    to->decay_given = json_object_get(json, "weight_decay_factor") != NULL;
+}
+
+static void encode_factors(const struct bp_factors *from, json_t *json) {
+    const double values[] = {from->rate, from->bias_rate, from->decay};
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++)
+        if (factors[i].may_be_0 ? from->decay_given : values[i] > 0) json_object_set_new(json, factors[i].name, schema_number_encode(values[i]));
+}
+
 static void decode_layer(const json_t *json, const char *pointer, struct bp_layer *layer, struct schema_problems *problems) {
-    static const char *const others[] = {"name", "inputs", "trainable", NULL};
+    static const char *const others[] = {"name", "inputs", "trainable", "learning_rate_factor", "bias_learning_rate_factor", "weight_decay_factor",
+                                         NULL};
     char place[POINTER_MAX], got[80];
     const struct bp_entry *entry = schema_entry_decode(json, pointer, &bp_layers, others, layer->values, problems);
     layer->ops = (const struct bp_layer_ops *)entry;
@@ -51,6 +80,7 @@ static void decode_layer(const json_t *json, const char *pointer, struct bp_laye
         schema_problem_add(problems, schema_pointer(pointer, "trainable", place, sizeof place),
                            "trainable must be true, or false for frozen weights, got %s", schema_json_text(trainable, got, sizeof got));
     layer->frozen = json_is_false(trainable);
+    decode_factors(json, pointer, &layer->factors, problems);
     if (name) decode_name(name, schema_pointer(pointer, "name", place, sizeof place), layer->name, problems);
     if (inputs) decode_layer_inputs(inputs, schema_pointer(pointer, "inputs", place, sizeof place), layer, problems);
 }
@@ -244,31 +274,33 @@ static bool is_given_name(const char *name) {
     return bp_family_find(&bp_layers, type) != NULL;
 }
 
+int32_t schema_definition_open_inputs(const struct schema_definition *d, struct bp_input *open) {
+    struct bp_input unknown = {.name = "features", .shape = {.rank = -1}};
+    int32_t count = 0;
+    for (int32_t i = 0; i < d->layers_count; i++)
+        for (int32_t k = 0; k < d->layers[i].inputs_count; k++) {
+            const char *name = d->layers[i].inputs[k];
+            bool known = false;
+            for (int32_t j = 0; j < d->layers_count && !known; j++) known = strcmp(d->layers[j].name, name) == 0;
+            for (int32_t j = 0; j < count && !known; j++) known = strcmp(open[j].name, name) == 0;
+            if (!known && !is_given_name(name) && count < BP_INPUTS_MAX) {
+                open[count] = unknown;
+                snprintf(open[count++].name, BP_NAME_MAX, "%s", name);
+            }
+        }
+    for (int32_t i = 0; i < d->layers_count; i++) /* whether the data has an input of that name is not known */
+        if (strcmp(d->layers[i].name, unknown.name) == 0) snprintf(unknown.name, sizeof unknown.name, "the input");
+    if (count == 0) open[count++] = unknown;
+    return count;
+}
+
 /* Wiring and shapes as far as they are known without data. */
 static void check_plan(const struct schema_definition *d, const char *pointer, struct schema_problems *problems) {
     char place[POINTER_MAX];
-    struct bp_input unknown = {.name = "features", .shape = {.rank = -1}};
+    struct bp_input open[BP_INPUTS_MAX];
     if (d->layers_count == 0) return;
-    bool named = d->inputs_count > 0;
-    struct bp_input open[BP_INPUTS_MAX + 1];
-    int32_t count = 0;
-    if (!named) {
-        /* Which inputs there are is not known before the data: every name that is no layer may be one. */
-        for (int32_t i = 0; i < d->layers_count; i++)
-            for (int32_t k = 0; k < d->layers[i].inputs_count; k++) {
-                const char *name = d->layers[i].inputs[k];
-                bool known = false;
-                for (int32_t j = 0; j < d->layers_count && !known; j++) known = strcmp(d->layers[j].name, name) == 0;
-                for (int32_t j = 0; j < count && !known; j++) known = strcmp(open[j].name, name) == 0;
-                if (!known && !is_given_name(name) && count < BP_INPUTS_MAX) {
-                    open[count] = unknown;
-                    snprintf(open[count++].name, BP_NAME_MAX, "%s", name);
-                }
-            }
-        for (int32_t i = 0; i < d->layers_count; i++) /* whether the data has an input of that name is not known */
-            if (strcmp(d->layers[i].name, unknown.name) == 0) snprintf(unknown.name, sizeof unknown.name, "the input");
-        if (count == 0) open[count++] = unknown;
-    }
+    const bool named = d->inputs_count > 0;
+    const int32_t count = named ? 0 : schema_definition_open_inputs(d, open);
     struct bp_graph graph = schema_definition_graph(d, named ? d->inputs : open, named ? d->inputs_count : count);
     struct bp_network *network = NULL;
     struct bp_error error = {0};
@@ -366,6 +398,7 @@ json_t *schema_definition_encode(const struct schema_definition *d) {
         json_t *item = schema_entry_encode(&layer->ops->entry, layer->values);
         if (layer->name[0]) json_object_set_new(item, "name", json_string(layer->name));
         if (layer->frozen) json_object_set_new(item, "trainable", json_false());
+        encode_factors(&layer->factors, item);
         if (layer->inputs_count > 0) {
             json_t *names = json_array();
             for (int32_t k = 0; k < layer->inputs_count; k++) json_array_append_new(names, json_string(layer->inputs[k]));
@@ -392,13 +425,14 @@ json_t *schema_definition_encode(const struct schema_definition *d) {
     return json;
 }
 
-int schema_definition_append_dense(struct schema_definition *d, int32_t units, const char *activation, const char *name, const char *input) {
+int schema_definition_append(struct schema_definition *d, const char *type, int32_t units, const char *activation, const char *name,
+                             const char *input) {
     struct bp_layer *layers = realloc(d->layers, ((size_t)d->layers_count + 1) * sizeof *layers);
     if (!layers) return -1;
     d->layers = layers;
     struct bp_layer *layer = &layers[d->layers_count++];
     memset(layer, 0, sizeof *layer);
-    layer->ops = (const struct bp_layer_ops *)bp_family_find(&bp_layers, "dense");
+    layer->ops = (const struct bp_layer_ops *)bp_family_find(&bp_layers, type);
     bp_values_preset(&layer->ops->entry, layer->values);
     for (int32_t i = 0; i < layer->ops->entry.params_count; i++) {
         const char *parameter = layer->ops->entry.params[i].name;

@@ -44,12 +44,17 @@ struct schema_definition *schema_definition_decode(const json_t *json, const cha
 void schema_definition_free(struct schema_definition *definition);
 /* Everything explicit, defaults too; decoding it again gives the same definition. */
 json_t *schema_definition_encode(const struct schema_definition *definition);
-/* Appends a dense layer (an output that was left out), named so and reading the layer `input` (both "" as usual). 0, or -1 without memory. */
-int schema_definition_append_dense(struct schema_definition *definition, int32_t units, const char *activation, const char *name, const char *input);
+/* Appends a layer of that type (an output that was left out: dense, ensemble_dense), named so and reading the layer `input` (both "" as usual). 0, or
+ * -1 without memory. */
+int schema_definition_append(struct schema_definition *definition, const char *type, int32_t units, const char *activation, const char *name,
+                             const char *input);
 /* The options of the output of that name, added if absent; NULL: there are too many. */
 struct schema_named_output *schema_definition_named(struct schema_definition *definition, const char *name);
 /* The engine's view; borrowed from the definition. inputs replaces the definition's own when given. */
 struct bp_graph schema_definition_graph(const struct schema_definition *definition, const struct bp_input *inputs, int32_t inputs_count);
+/* The inputs of a definition that declares none, as far as it shows them, with unknown shapes: every name that its layers read and that is no layer,
+ * or one. Which inputs there are is not known before the data. open: (BP_INPUTS_MAX). Returns how many. */
+int32_t schema_definition_open_inputs(const struct schema_definition *definition, struct bp_input *open);
 /* The layers' shapes and parameters: [{"name","type","inputs":[...],"output_shape":[...],"parameters":n}]. */
 json_t *schema_network_layers_json(const struct bp_network *network);
 json_t *schema_shape_json(const struct bp_shape *shape);

@@ -170,7 +170,7 @@ static int put_cell(struct schema_ingest *ingest, const struct array *a, int32_t
     else if (is_wide(a)) {
         const bool beyond = wide_text(a, value, false, text);
         const struct ingest_column *c = &ingest->columns[column];
-        if (beyond && c->type == SCHEMA_NUMERIC && !c->given)
+        if (beyond && schema_type_is_number(c->type) && !c->given)
             return schema_ingest_problem(ingest, column, text, strlen(text), problems,
                                          "expected an integer up to 2^53, the exact range of a number; if the column holds identifiers, send it with "
                                          "types=%s:categorical",

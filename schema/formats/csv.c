@@ -6,10 +6,10 @@
  *
  * Two steps per record: find its end (memchr when it has no quote, else the state machine `scan`, which continues over pieces of any
  * size), then split it, whole in memory. Only a record that straddles pieces is copied. */
+#include "engine/base/utf8.h"
 #include "schema/formats/csv_dialect.h"
 #include "schema/text/number.h"
 #include "schema/text/number_scan.h"
-#include "schema/text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +123,7 @@ static int take_field(struct csv *csv, const char **p, const char *end, struct f
         while (s < end && is_blank(csv, *s)) s++;
         if (s < end && !is_separator(csv, *s))
             return broken(csv, problems, start, (size_t)(end - start), "text after a closing quote; double a quote inside a quoted field");
-        size_t bad = schema_utf8_valid(field->text, field->size);
+        size_t bad = bp_utf8_valid(field->text, field->size);
         if (bad != field->size) return bad_text(csv, problems, field->text, field->size, bad);
         *p = s;
         return 0;
@@ -133,7 +133,7 @@ static int take_field(struct csv *csv, const char **p, const char *end, struct f
     *p = after;
     while (after > s && is_blank(csv, after[-1])) after--;
     *field = (struct field){s, (size_t)(after - s)};
-    size_t bad = schema_utf8_valid(s, field->size);
+    size_t bad = bp_utf8_valid(s, field->size);
     if (bad != field->size) return bad_text(csv, problems, s, field->size, bad);
     if (field->size && memchr(s, '\r', field->size))
         return broken(csv, problems, s, field->size, "carriage return without a newline; lines must end in LF or CRLF");

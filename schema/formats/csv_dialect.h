@@ -19,7 +19,7 @@ bool csv_dialect_trailing(const struct schema_csv_dialect *dialect, const char *
 bool csv_comma_number(const char *text, size_t size, double *number);
 /* {"separator":";","decimal":",","quote":"\"","header":true} */
 json_t *csv_dialect_json(const struct schema_csv_dialect *dialect);
-/* The opening of csv and tsv; *dialect says what is settled beforehand. */
+/* The opening of csv and tsv; *dialect has what is known before. */
 int csv_open_as(struct schema_ingest *ingest, void **state, const struct schema_csv_dialect *dialect, struct schema_problems *problems);
 int csv_feed(struct schema_ingest *ingest, void *state, const char *bytes, size_t size, struct schema_problems *problems);
 int csv_finish(struct schema_ingest *ingest, void *state, struct schema_problems *problems);

@@ -211,9 +211,9 @@ static int walk_array(struct json *json, const char *array, struct schema_proble
 
 /* ---- x and y ---- */
 
-static bool given_tensor(const struct schema_column_type *types, int32_t count, const char *name) {
+static bool given_shaped(const struct schema_column_type *types, int32_t count, const char *name) {
     for (int32_t i = 0; i < count; i++)
-        if (strcmp(types[i].name, name) == 0) return types[i].type == SCHEMA_TENSOR;
+        if (strcmp(types[i].name, name) == 0) return schema_type_of(types[i].type)->has_shape;
     return false;
 }
 
@@ -226,7 +226,7 @@ static int open_side(struct json *json, struct side *side, const char *array, co
     side->cursor = (struct cursor){first, first};
     side->first = ingest->columns_count;
     if (*first == ']') return schema_problem_add(problems, pointer, "the data has no rows; at least one is needed");
-    bool tensor = given_tensor(ingest->options.types, ingest->options.types_count, name) || given_tensor(ingest->types, ingest->types_count, name);
+    bool tensor = given_shaped(ingest->options.types, ingest->options.types_count, name) || given_shaped(ingest->types, ingest->types_count, name);
     side->nesting = *first != '[' ? NESTED_PLAIN : tensor || *inner == '[' ? NESTED_TENSORS : NESTED_ROWS;
     if (side->nesting == NESTED_TENSORS && *name == 'y' && !tensor)
         return schema_problem_add(problems, pointer, "expected a list of values or of rows; for deeper arrays use \"types\":{\"y\":\"tensor\"}");

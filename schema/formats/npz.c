@@ -36,8 +36,8 @@ struct npz {
     size_t header_size;
     z_stream inflate;
     bool inflating, deflated, later, wide; /* later: sizes follow the data; wide: with 8 bytes */
-    uint64_t packed_left, unpacked, unpacked_told;
-    uint32_t crc, crc_told;
+    uint64_t packed_left, unpacked, unpacked_expected;
+    uint32_t crc, crc_expected;
     bool directory; /* the archive's directory has begun */
 };
 
@@ -113,7 +113,7 @@ static int member_end(struct npz *z, struct schema_problems *problems) {
     if (values != expected)
         return schema_problem_add(problems, NULL, "%s is damaged: its header declares %zu bytes of values, it has %zu", what(current(z), text),
                                   expected, values);
-    if (z->crc != z->crc_told || z->unpacked != z->unpacked_told)
+    if (z->crc != z->crc_expected || z->unpacked != z->unpacked_expected)
         return schema_problem_add(problems, NULL, "%s is damaged: its checksum or size is wrong", what(current(z), text));
     z->expect = EXPECT_RECORD;
     return 0;
@@ -165,7 +165,7 @@ static void read_extra(struct npz *z, const unsigned char *p, size_t size, uint6
         if (n > size - 4) return;
         if (number(p, 2) == 1 && n >= 16) {
             z->wide = true;
-            if (z->unpacked_told == UINT32_MAX) z->unpacked_told = number(p + 4, 8);
+            if (z->unpacked_expected == UINT32_MAX) z->unpacked_expected = number(p + 4, 8);
             if (packed == UINT32_MAX) z->packed_left = number(p + 12, 8);
         }
         p += 4 + n, size -= 4 + n;
@@ -194,7 +194,7 @@ static int begin_member(struct npz *z, const unsigned char *r, struct schema_pro
     char text[96];
     if (new_member(z, (const char *)r + 30, name, problems)) return -1;
     z->header_size = 0, z->unpacked = 0, z->crc = (uint32_t)crc32_z(0, NULL, 0);
-    z->crc_told = (uint32_t)number(r + 14, 4), z->unpacked_told = number(r + 22, 4);
+    z->crc_expected = (uint32_t)number(r + 14, 4), z->unpacked_expected = number(r + 22, 4);
     z->later = flags & 8, z->wide = false, z->deflated = method == 8;
     read_extra(z, r + 30 + name, extra, number(r + 18, 4));
     if (flags & 1) return schema_problem_add(problems, NULL, "%s is encrypted; save it without a password", what(current(z), text));
@@ -246,7 +246,7 @@ static int take_record(struct npz *z, struct schema_problems *problems) {
     if (z->expect == EXPECT_DESCRIPTOR) {
         const bool marked = memcmp(r, "PK\7\10", 4) == 0;
         r += marked ? 4 : 0;
-        z->crc_told = (uint32_t)number(r, 4), z->unpacked_told = z->wide ? number(r + 12, 8) : number(r + 8, 4);
+        z->crc_expected = (uint32_t)number(r, 4), z->unpacked_expected = z->wide ? number(r + 12, 8) : number(r + 8, 4);
         return member_end(z, problems);
     }
     if (r[2] == 3) return z->directory ? damaged(problems, "a member follows the directory") : begin_member(z, r, problems);

@@ -1,4 +1,4 @@
-/* tsv.c - tab-separated values: csv.c with the separator settled. */
+/* tsv.c - tab-separated values: csv.c with a fixed separator. */
 #include "schema/formats/csv_dialect.h"
 
 static int tsv_open(struct schema_ingest *ingest, void **state, struct schema_problems *problems) {

@@ -7,7 +7,7 @@
 
 /* ---- groups ---- */
 
-void schema_ingest_let_go(struct ingest_column *c) {
+void schema_ingest_free_group(struct ingest_column *c) {
     free(c->numbers);
     free(c->codes);
     free(c->texts);
@@ -19,7 +19,7 @@ void schema_ingest_let_go(struct ingest_column *c) {
 
 static struct column_values values_of(const struct ingest_column *c) {
     return (struct column_values){.type = c->type,
-                                  .per_cell = c->type == SCHEMA_TENSOR ? bp_shape_size(&c->shape) : 1,
+                                  .per_cell = schema_type_of(c->type)->has_shape ? bp_shape_size(&c->shape) : 1,
                                   .numbers = c->numbers,
                                   .codes = c->codes,
                                   .texts = c->texts,
@@ -30,23 +30,30 @@ static struct column_values values_of(const struct ingest_column *c) {
 /* Allocates one group in every column of the set. */
 static bool allocate_groups(struct schema_ingest *ingest) {
     size_t rows = (size_t)ingest->rows_per_group;
+    ingest->group_size = rows * (sizeof *ingest->dense + 2 * sizeof *ingest->weights);
     for (int32_t i = ingest->set_first; i < ingest->set_first + ingest->set_columns; i++) {
         struct ingest_column *c = &ingest->columns[i];
-        size_t size = c->type == SCHEMA_TENSOR ? (size_t)bp_shape_size(&c->shape) : 1;
-        if (schema_type_is_number(c->type)) c->numbers = malloc(rows * sizeof *c->numbers);
-        else if (column_holds_texts(c->type)) c->texts = malloc(rows * sizeof *c->texts);
-        else if (c->type == SCHEMA_TENSOR) c->tensors = malloc(rows * size * sizeof *c->tensors), c->absent = malloc(rows);
-        else c->codes = malloc(rows * sizeof *c->codes);
+        const struct schema_type_ops *ops = schema_type_of(c->type);
+        size_t size = ops->has_shape ? (size_t)bp_shape_size(&c->shape) : 1;
+        switch (ops->storage) {
+        case SCHEMA_HELD_AS_NUMBER: c->numbers = malloc(rows * sizeof *c->numbers); break;
+        case SCHEMA_HELD_AS_CODE: c->codes = malloc(rows * sizeof *c->codes); break;
+        case SCHEMA_HELD_AS_TENSOR: c->tensors = malloc(rows * size * sizeof *c->tensors), c->absent = malloc(rows); break;
+        case SCHEMA_HELD_AS_BYTES: c->texts = malloc(rows * sizeof *c->texts); break;
+        }
+        ingest->group_size += rows * (ops->storage == SCHEMA_HELD_AS_TENSOR ? size * sizeof *c->tensors + 1
+                                      : ops->storage == SCHEMA_HELD_AS_CODE ? sizeof *c->codes
+                                                                            : sizeof *c->numbers);
         if (c->turned) c->scratch = malloc(size * sizeof *c->scratch);
         if (!(c->numbers || c->codes || c->texts || (c->tensors && c->absent)) || (c->turned && !c->scratch)) return false;
         const bool points = c->number_format.grouped && c->number_format.marks == SCHEMA_MARKS_POINT_COMMA; /* 1.234 is not 1.234 there */
-        ingest->numbers[i] = c->type == SCHEMA_NUMERIC && !points ? c->numbers : NULL;
+        ingest->numbers[i] = ops->plain_numbers && !points ? c->numbers : NULL;
         ingest->values[i] = values_of(c);
     }
     return true;
 }
 
-/* Types are settled: opens the file. */
+/* Types are known: opens the file. */
 static int open_file(struct schema_ingest *ingest, uint64_t end, struct schema_problems *problems) {
     size_t count = (size_t)ingest->columns_count;
     struct bp_error error = {0};
@@ -61,7 +68,7 @@ static int open_file(struct schema_ingest *ingest, uint64_t end, struct schema_p
 int schema_ingest_set(struct schema_ingest *ingest, int32_t columns, int64_t rows_per_group, const struct column_file_group *groups,
                       int64_t groups_count, struct schema_problems *problems) {
     struct bp_error error = {0};
-    for (int32_t i = ingest->set_first; i < ingest->set_first + ingest->set_columns; i++) schema_ingest_let_go(&ingest->columns[i]);
+    for (int32_t i = ingest->set_first; i < ingest->set_first + ingest->set_columns; i++) schema_ingest_free_group(&ingest->columns[i]);
     free(ingest->dense);
     free(ingest->weights);
     ingest->set_first += ingest->set_columns;
@@ -87,7 +94,8 @@ int schema_ingest_start(struct schema_ingest *ingest, uint64_t end, struct schem
     return 0;
 }
 
-static void count_numbers(struct schema_ingest *ingest, struct ingest_column *c, int64_t from, int64_t rows) {
+void schema_ingest_count_numbers(struct schema_ingest *ingest, struct ingest_column *c, uint64_t first, int64_t from, int64_t rows) {
+    (void)first;
     const double *x = c->numbers + from;
     int64_t n = 0;
     rows -= from;
@@ -104,32 +112,20 @@ static void count_numbers(struct schema_ingest *ingest, struct ingest_column *c,
     schema_statistics_add(&c->statistics, x, n);
 }
 
-static void count_tensors(struct ingest_column *c, int64_t from, int64_t rows) {
-    const int64_t size = bp_shape_size(&c->shape);
-    for (int64_t i = from; i <= rows; i++) { /* runs of cells that are there */
-        if (i < rows && !c->absent[i]) continue;
-        schema_statistics_add_floats(&c->statistics, c->tensors + from * size, (i - from) * size);
-        c->missing += i < rows;
-        from = i + 1;
-    }
+void schema_ingest_count_bytes(struct schema_ingest *ingest, struct ingest_column *c, uint64_t first, int64_t from, int64_t rows) {
+    (void)ingest, (void)first;
+    for (int64_t i = from; i < rows; i++) c->missing += c->texts[i] == 0;
 }
 
-static void count_clocks(struct ingest_column *c, int64_t from, int64_t rows) {
-    for (int64_t i = from; i < rows && !c->clock; i++) c->clock = !isnan(c->numbers[i]) && fmod(c->numbers[i], 86400) != 0;
-}
-
-static int64_t count_absent_texts(const struct ingest_column *c, int64_t from, int64_t rows) {
-    int64_t absent = 0;
-    for (int64_t i = from; i < rows; i++) absent += c->texts[i] == 0;
-    return absent;
-}
-
-static void count_codes(struct ingest_column *c, int64_t from, int64_t rows) {
+void schema_ingest_count_codes(struct schema_ingest *ingest, struct ingest_column *c, uint64_t first, int64_t from, int64_t rows) {
+    int64_t *counts;
+    (void)ingest;
+    (void)schema_type_of(c->type)->categories(c, &counts);
     for (int64_t i = from; i < rows; i++) {
         if (c->codes[i] == 0) c->missing++;
-        else if (c->type == SCHEMA_BOOLEAN) c->boolean_counts[c->codes[i] - 1]++;
-        else c->counts[c->codes[i] - 1]++;
+        else counts[c->codes[i] - 1]++;
     }
+    schema_ingest_trace_codes(c, first, from, rows);
 }
 
 int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *problems) {
@@ -142,11 +138,7 @@ int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *pr
     ingest->rows_flushed += rows;
     for (int32_t i = ingest->set_first; i < ingest->set_first + ingest->set_columns; i++) {
         struct ingest_column *c = &ingest->columns[i];
-        if (c->type == SCHEMA_DATETIME) count_numbers(ingest, c, from, rows), count_clocks(c, from, rows);
-        else if (column_holds_texts(c->type)) c->missing += count_absent_texts(c, from, rows); /* words and labels are counted as they come */
-        else if (c->type == SCHEMA_NUMERIC) count_numbers(ingest, c, from, rows), schema_ingest_trace_numbers(c, from, rows, ingest->weights);
-        else if (c->type == SCHEMA_TENSOR) count_tensors(c, from, rows);
-        else count_codes(c, from, rows), schema_ingest_trace_codes(c, first, from, rows);
+        schema_type_of(c->type)->count(ingest, c, first, from, rows);
     }
     struct bp_error error = {0};
     int failed = column_file_group(ingest->file, ingest->values + ingest->set_first, rows, &error);
@@ -156,23 +148,30 @@ int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *pr
 
 /* ---- the footer ---- */
 
-/* Decodes a column from the footer; its categories are allocated. */
+int32_t schema_ingest_categories(struct ingest_column *c, int64_t **counts) {
+    *counts = c->counts;
+    return c->dictionary.count;
+}
+
+char *schema_ingest_category_text(struct ingest_column *c, int32_t code) {
+    return c->dictionary.bytes + c->dictionary.entries[code].value_at;
+}
+
+/* A column as the footer describes it; its categories are allocated. */
 static bool describe(struct ingest_column *c, struct schema_column *out) {
+    const struct schema_type_ops *ops = schema_type_of(c->type);
     out->name = c->name, out->type = c->type, out->missing = c->missing;
-    if (c->type == SCHEMA_TENSOR) out->shape = c->shape;
-    if (c->type == SCHEMA_DATETIME) out->days = !c->clock;
-    if (schema_type_is_number(c->type)) out->format = c->format;
+    if (ops->has_shape) out->shape = c->shape;
+    if (ops->has_format) out->format = c->format;
+    if (ops->finish) ops->finish(c, out);
     schema_statistics_finish(&c->statistics, out);
-    if (c->type != SCHEMA_CATEGORICAL && c->type != SCHEMA_BOOLEAN && c->type != SCHEMA_LABELS) return true;
-    out->categories_count = c->type == SCHEMA_BOOLEAN ? 2 : c->dictionary.count;
+    if (!ops->categories) return true;
+    int64_t *counts;
+    out->categories_count = ops->categories(c, &counts);
     out->categories = calloc((size_t)out->categories_count + 1, sizeof *out->categories);
     if (!out->categories) return false;
-    for (int32_t i = 0; i < out->categories_count; i++) {
-        bool boolean = c->type == SCHEMA_BOOLEAN;
-        if (boolean && !*c->written[i]) memcpy(c->written[i], i ? "true" : "false", i ? 5 : 6);
-        out->categories[i].value = boolean ? c->written[i] : c->dictionary.bytes + c->dictionary.entries[i].value_at;
-        out->categories[i].count = boolean ? c->boolean_counts[i] : c->counts[i];
-    }
+    for (int32_t i = 0; i < out->categories_count; i++)
+        out->categories[i] = (struct schema_category){.value = ops->category_text(c, i), .count = counts[i]};
     return true;
 }
 
@@ -205,7 +204,7 @@ int schema_ingest_write_footer(struct schema_ingest *ingest, struct schema_probl
     for (int32_t i = 0; described && i < ingest->columns_count; i++) {
         described = describe(&ingest->columns[i], &columns[i]);
         traces[i] = traces_of(&ingest->columns[i]);
-        if (described && (columns[i].categories_count == 0 || columns[i].type == SCHEMA_LABELS))
+        if (described && schema_type_of(columns[i].type)->storage != SCHEMA_HELD_AS_CODE)
             traces[i].codes = rest_of_mean(&ingest->columns[i], &columns[i]);
     }
     struct bp_error error = {0};

@@ -1,12 +1,12 @@
 /* ingest.c - the life of an upload: columns and rows come in from a format, groups go out to the column file.
  * In this order: small things, columns, rows, open to close. What a cell becomes is in store.c, groups are in groups.c, types are
- * settled in infer.c.
+ * determined in infer.c.
  */
+#include "engine/base/utf8.h"
 #include "schema/ingest/guess.h"
 #include "schema/ingest/sink.h"
 #include "schema/text/datetime.h"
 #include "schema/text/number.h"
-#include "schema/text/utf8.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -35,7 +35,7 @@ void schema_ingest_pointer(char *pointer, size_t size, const char *part, size_t 
         pointer[n++] = !escaped ? part[i] : part[i] == '~' ? '0' : '1';
     }
     if (n == size) n--;
-    pointer[schema_utf8_valid(pointer, n)] = '\0'; /* no half character at the cut */
+    pointer[bp_utf8_valid(pointer, n)] = '\0'; /* no half character at the cut */
 }
 
 int schema_ingest_no_memory(struct schema_problems *problems) {
@@ -87,7 +87,7 @@ static int column_problem(struct schema_ingest *ingest, const char *name, size_t
 int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, size_t size, struct schema_problems *problems) {
     if (size == 0) return column_problem(ingest, "", 0, problems, "has no name; every column needs one (from pandas: to_csv(..., index=False))");
     if (size > INGEST_NAME_MAX) return column_problem(ingest, name, size, problems, "has a name of more than 1024 bytes");
-    if (schema_utf8_valid(name, size) != size)
+    if (bp_utf8_valid(name, size) != size)
         return column_problem(ingest, name, size, problems, "has a name that is not valid UTF-8; save the data as UTF-8");
     int32_t max = ingest->options.columns_max > 0 ? ingest->options.columns_max : COLUMNS_MAX;
     if (ingest->columns_count >= max) {
@@ -124,7 +124,7 @@ int32_t schema_ingest_declare(struct schema_ingest *ingest, const char *name, si
 }
 
 static void column_clear(struct ingest_column *c) {
-    schema_ingest_let_go(c);
+    schema_ingest_free_group(c);
     free(c->name);
     free(c->counts);
     schema_dictionary_clear(&c->dictionary);
@@ -197,7 +197,10 @@ static void sample_cell(struct ingest_column *c, const struct schema_cell *cell,
         c->sample_lists += list == INGEST_LIST;
         c->sample_empty += list == INGEST_EMPTY_LIST;
     }
-    if (c->sample_texts == c->sample_dates && schema_datetime_parse(cell->text, cell->size, &number)) c->sample_dates++;
+    for (int i = 0; i < SCHEMA_TYPES_COUNT; i++) {
+        const struct schema_type_ops *ops = schema_type_of((enum schema_type)i);
+        if (ops->recognize && c->sample_texts == c->sample_of[i] && ops->recognize(cell->text, cell->size)) c->sample_of[i]++;
+    }
     schema_spelling_text(&c->spelling, cell->text, cell->size, place);
     c->sample_words += schema_cell_words(cell->text, cell->size);
     if (c->sample_texts++ + c->sample_booleans == 0) schema_ingest_short(cell->text, cell->size, c->odd);
@@ -218,8 +221,8 @@ static int finish_row(struct schema_ingest *ingest, struct schema_problems *prob
     return ++ingest->group_row == ingest->rows_per_group ? schema_ingest_flush(ingest, problems) : 0;
 }
 
-/* Settles the types and plays the sample again, this time into groups. */
-static int settle(struct schema_ingest *ingest, struct schema_problems *problems) {
+/* Determines the types and plays the sample again, this time into groups. */
+static int replay_sample(struct schema_ingest *ingest, struct schema_problems *problems) {
     if (schema_ingest_infer(ingest, problems)) return -1;
     if (schema_ingest_open_groups(ingest, problems)) return -1;
     ingest->buffering = false;
@@ -253,7 +256,7 @@ int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *
     if (ingest->options.rows_max > 0 && ingest->rows >= ingest->options.rows_max) return too_many_rows(ingest, problems);
     if (!ingest->buffering) return finish_row(ingest, problems);
     ingest->rows++;
-    return ingest->sample.input >= INGEST_SAMPLE ? settle(ingest, problems) : 0;
+    return ingest->sample.input >= INGEST_SAMPLE ? replay_sample(ingest, problems) : 0;
 }
 
 /* ---- open to close ---- */
@@ -346,7 +349,7 @@ static int finish_format(struct schema_ingest *ingest, struct schema_problems *p
     if (ingest->rows == 0 && ingest->problems_found) return -1;
     if (ingest->rows == 0 || ingest->columns_count == 0)
         return schema_problem_add(problems, NULL, ingest->columns_count ? "the data has no rows; at least one is needed" : "the data has no columns");
-    if (ingest->buffering && settle(ingest, problems)) return -1;
+    if (ingest->buffering && replay_sample(ingest, problems)) return -1;
     if (schema_ingest_flush(ingest, problems) || ingest->problems_found) return -1;
     if (schema_ingest_write_footer(ingest, problems)) return -1;
     schema_ingest_review(ingest);
@@ -389,6 +392,11 @@ void schema_ingest_close(struct schema_ingest *ingest) {
     json_decref(ingest->warnings);
     json_decref(ingest->details);
     free(ingest);
+}
+
+int64_t schema_ingest_memory(const struct schema_ingest *ingest) {
+    const size_t columns = (size_t)ingest->columns_room * sizeof *ingest->columns;
+    return (int64_t)(columns + ingest->sample.room + 2 * ingest->dictionaries_size + ingest->group_size);
 }
 
 int64_t schema_ingest_bytes(const struct schema_ingest *ingest) {

@@ -81,6 +81,8 @@ int schema_ingest_feed(struct schema_ingest *ingest, const void *bytes, size_t s
 int schema_ingest_finish(struct schema_ingest *ingest, struct schema_problems *problems);
 void schema_ingest_close(struct schema_ingest *ingest);
 
+/* About how many bytes of memory it takes now. */
+int64_t schema_ingest_memory(const struct schema_ingest *ingest);
 /* After finish: where the file ends, and so how long this version is. */
 int64_t schema_ingest_bytes(const struct schema_ingest *ingest);
 /* After finish. The "name" of a JSON upload, NULL when it had none or the format has no place for one. Borrowed. */

@@ -16,7 +16,7 @@
 /* The source of the cells of an output column. */
 struct source {
     int32_t columns[2]; /* in base and more, -1: not there */
-    int32_t *codes[2];  /* CATEGORICAL, LABELS: the part's code to ours */
+    int32_t *codes[2];  /* the part's code to ours, NULL: without categories */
 };
 
 struct join {
@@ -76,7 +76,8 @@ static int check_columns(const struct schema_dataset *base, const struct schema_
 
 static int declare(struct join *j, int32_t part, int32_t column, struct schema_problems *problems) {
     const struct schema_column *c = &j->parts[part]->columns[column];
-    const int32_t at = schema_ingest_declare(j->ingest, c->name, strlen(c->name), c->type, c->type == SCHEMA_TENSOR ? &c->shape : NULL, problems);
+    const int32_t at =
+        schema_ingest_declare(j->ingest, c->name, strlen(c->name), c->type, schema_type_of(c->type)->has_shape ? &c->shape : NULL, problems);
     if (at < 0) return -1;
     j->ingest->columns[at].format = c->format;
     j->sources[at] = (struct source){.columns = {-1, -1}};
@@ -90,21 +91,12 @@ static int join_categories(struct join *j, int32_t column, int32_t part, struct 
     struct source *s = &j->sources[column];
     if (s->columns[part] < 0) return 0;
     const struct schema_column *from = &j->parts[part]->columns[s->columns[part]];
-    struct ingest_column *to = &j->ingest->columns[column];
-    if (from->type == SCHEMA_BOOLEAN)
-        for (int i = 0; i < 2; i++)
-            if (!*to->written[i] && from->categories[i].count > 0) strncpy(to->written[i], from->categories[i].value, sizeof to->written[i] - 1);
-    if (from->type != SCHEMA_CATEGORICAL && from->type != SCHEMA_LABELS) return 0;
+    const struct schema_type_ops *ops = schema_type_of(from->type);
+    if (!ops->join) return 0;
     s->codes[part] = malloc(((size_t)from->categories_count + 1) * sizeof *s->codes[part]);
     if (!s->codes[part]) return schema_ingest_no_memory(problems);
-    for (int32_t i = 0; i < from->categories_count; i++) {
-        const struct schema_cell cell = {
-            .kind = CELL_TEXT, .column = column, .text = from->categories[i].value, .size = strlen(from->categories[i].value)};
-        s->codes[part][i] = from->type == SCHEMA_LABELS ? schema_ingest_label(j->ingest, column, cell.text, cell.size, problems)
-                                                        : schema_ingest_category(j->ingest, &cell, problems);
-        if (s->codes[part][i] < 0) return -1;
-        if (from->type == SCHEMA_CATEGORICAL && schema_cell_is_missing(cell.text, cell.size)) to->kept += from->categories[i].count;
-    }
+    for (int32_t i = 0; i < from->categories_count; i++)
+        if ((s->codes[part][i] = ops->join(j->ingest, column, from, i, problems)) < 0) return -1;
     return 0;
 }
 
@@ -115,9 +107,10 @@ static void carry_on(struct ingest_column *to, const struct schema_column *from,
     to->floats = t->floats;
     to->trace = (struct ingest_trace){.begun = t->begun, .uneven = t->uneven, .offset = t->offset, .last = t->last, .codes = t->codes};
     memcpy(to->trace.sums, t->sums, sizeof to->trace.sums);
-    for (int i = 0; from->type == SCHEMA_BOOLEAN && i < 2; i++) to->boolean_counts[i] = from->categories[i].count;
-    for (int32_t i = 0; (from->type == SCHEMA_CATEGORICAL || from->type == SCHEMA_LABELS) && i < from->categories_count; i++)
-        to->counts[i] = from->categories[i].count;
+    const struct schema_type_ops *ops = schema_type_of(from->type);
+    int64_t *counts = NULL;
+    if (ops->categories) (void)ops->categories(to, &counts);
+    for (int32_t i = 0; counts && i < from->categories_count; i++) counts[i] = from->categories[i].count;
     if (t->count == 0) return;
     to->trace.codes = 0;
     struct schema_statistics *s = &to->statistics;
@@ -134,71 +127,33 @@ static void carry_on(struct ingest_column *to, const struct schema_column *from,
 
 /* ---- the cells ---- */
 
-static void copy_tensors(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n, struct ingest_column *to, int64_t row) {
-    const int64_t size = bp_shape_size(&to->shape);
-    for (int64_t i = 0; i < n; i++) {
-        float *out = to->tensors + (row + i) * size;
-        schema_dataset_tensor(d, column, first + i, out);
-        int64_t there = 0;
-        while (there < size && isnan(out[there])) there++;
-        to->absent[row + i] = there == size;
-    }
-}
-
-static int copy_texts(struct join *j, int32_t column, int32_t from, const struct schema_dataset *d, int64_t first, int64_t n, bool known) {
-    struct ingest_column *to = &j->ingest->columns[column];
-    struct bp_error error = {0};
-    for (int64_t i = 0; i < n; i++) {
-        size_t size;
-        const char *text = schema_dataset_text(d, from, first + i, &size);
-        uint64_t *slot = &to->texts[j->ingest->group_row + i];
-        const double words = text ? (double)schema_cell_words(text, size) : 0;
-        *slot = 0;
-        if (text && !known) schema_statistics_add(&to->statistics, &words, 1);
-        if (text && column_file_text(j->ingest->file, text, size, slot, &error) != 0) return -1;
-    }
+int schema_ingest_copy_numbers(const struct ingest_copy *copy) {
+    double *numbers = copy->ingest->columns[copy->to].numbers + copy->ingest->group_row;
+    schema_dataset_numbers(copy->from, copy->column, copy->first, copy->n, numbers);
     return 0;
 }
 
-static int copy_labels(struct join *j, int32_t column, int32_t part, int64_t first, int64_t n) {
-    const struct source *s = &j->sources[column];
-    struct ingest_column *to = &j->ingest->columns[column];
-    struct bp_error error = {0};
-    for (int64_t i = 0; i < n; i++) {
-        struct schema_label_walk walk;
-        uint64_t *slot = &to->texts[j->ingest->group_row + i];
-        unsigned char bytes[INGEST_LABELS_BYTES];
-        size_t size = 0;
-        double labels = 0;
-        *slot = 0;
-        if (!schema_dataset_labels(j->parts[part], s->columns[part], first + i, &walk)) continue;
-        for (int32_t code; (code = schema_label_next(&walk)) >= 0 && labels < INGEST_LABELS_MAX; labels++) {
-            size = schema_ingest_label_put(bytes, size, s->codes[part][code]);
-            if (part == 1) to->counts[s->codes[part][code]]++; /* those of the base count already */
-        }
-        if (size == 0) bytes[size++] = 0;
-        if (part == 1) schema_statistics_add(&to->statistics, &labels, 1);
-        if (column_file_text(j->ingest->file, (const char *)bytes, size, slot, &error) != 0) return -1;
+int schema_ingest_copy_codes(const struct ingest_copy *copy) {
+    uint32_t *codes = copy->ingest->columns[copy->to].codes + copy->ingest->group_row;
+    for (int64_t i = 0; i < copy->n; i++) {
+        const int32_t code = schema_dataset_code(copy->from, copy->column, copy->first + i);
+        codes[i] = code < 0 ? 0 : (uint32_t)copy->codes[code] + 1;
     }
     return 0;
 }
 
 /* Rows first..first+n of a part into the group, from its row on; -1: the disk is full. */
-static int copy(struct join *j, int32_t column, int32_t part, int64_t first, int64_t n) {
+static int copy_cells(struct join *j, int32_t column, int32_t part, int64_t first, int64_t n) {
     const struct source *s = &j->sources[column];
-    const struct schema_dataset *d = j->parts[part];
-    struct ingest_column *to = &j->ingest->columns[column];
-    const int64_t row = j->ingest->group_row;
-    if (to->type == SCHEMA_LABELS) return copy_labels(j, column, part, first, n);
-    if (to->type == SCHEMA_TEXT) return copy_texts(j, column, s->columns[part], d, first, n, part == 0);
-    if (schema_type_is_number(to->type)) schema_dataset_numbers(d, s->columns[part], first, n, to->numbers + row);
-    else if (to->type == SCHEMA_TENSOR) copy_tensors(d, s->columns[part], first, n, to, row);
-    else
-        for (int64_t i = 0; i < n; i++) {
-            const int32_t code = schema_dataset_code(d, s->columns[part], first + i);
-            to->codes[row + i] = code < 0 ? 0 : (uint32_t)(s->codes[part] ? s->codes[part][code] : code) + 1;
-        }
-    return 0;
+    const struct ingest_copy copy = {.ingest = j->ingest,
+                                     .to = column,
+                                     .from = j->parts[part],
+                                     .column = s->columns[part],
+                                     .codes = s->codes[part],
+                                     .first = first,
+                                     .n = n,
+                                     .counted = part == 0};
+    return schema_type_of(j->ingest->columns[column].type)->copy(&copy);
 }
 
 /* Rows from `first` on of a part, in the columns of the set. */
@@ -208,7 +163,7 @@ static int copy_rows(struct join *j, int32_t part, int64_t first, struct schema_
         n = ingest->rows_per_group - ingest->group_row;
         if (n > j->parts[part]->rows - first) n = j->parts[part]->rows - first;
         for (int32_t c = ingest->set_first; c < ingest->set_first + ingest->set_columns; c++)
-            if (copy(j, c, part, first, n) != 0)
+            if (copy_cells(j, c, part, first, n) != 0)
                 return schema_problem_io(problems, "cannot write the dataset: free space in the data folder and send it again");
         ingest->group_row += n;
         if (part == 0) ingest->group_known = ingest->group_row;
@@ -279,7 +234,10 @@ int schema_ingest_join(enum schema_join how, const struct schema_dataset *base, 
         .rows_max = options->rows_max, .columns_max = options->columns_max, .categories_max = options->categories_max};
     if (schema_ingest_open(&ops, &limits, fd, &j.ingest, problems)) return -1;
     j.sources = calloc((size_t)base->columns_count + (size_t)more->columns_count + 1, sizeof *j.sources);
-    const int failed = j.sources ? join(&j, problems) : schema_ingest_no_memory(problems);
+    struct bp_error damage = {0};
+    int failed = j.sources ? join(&j, problems) : schema_ingest_no_memory(problems);
+    if (schema_dataset_intact(base, &damage) != 0 || schema_dataset_intact(more, &damage) != 0)
+        failed = schema_problem_error(problems, NULL, &damage);
     for (int32_t c = 0; j.sources && c < j.ingest->columns_count; c++) free(j.sources[c].codes[0]), free(j.sources[c].codes[1]);
     free(j.sources);
     if (failed) schema_ingest_close(j.ingest);

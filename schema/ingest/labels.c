@@ -133,8 +133,8 @@ static int32_t read_labels(struct schema_ingest *ingest, const struct schema_cel
     return count;
 }
 
-int schema_ingest_store_labels(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems) {
-    struct ingest_column *c = &ingest->columns[cell->column];
+int schema_ingest_store_labels(struct schema_ingest *ingest, struct ingest_column *c, const struct schema_cell *cell,
+                               struct schema_problems *problems) {
     uint64_t *slot = &c->texts[ingest->group_row];
     const bool text = cell->kind == CELL_TEXT || cell->kind == CELL_STRING;
     int32_t codes[INGEST_LABELS_MAX];

@@ -5,14 +5,13 @@
  * about 1e-14 for each pair. Codes of categories are in order of appearance, so two columns whose categories correspond one to one have equal codes.
  */
 #include "schema/ingest/sink.h"
-#include "schema/text/number.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { IDENTIFIER_ROWS = 50, PAIRS_COLUMNS_MAX = 2000 };
+enum { PAIRS_COLUMNS_MAX = 2000 };
 
 /* ---- traces ---- */
 
@@ -62,7 +61,7 @@ void schema_ingest_trace_codes(struct ingest_column *c, uint64_t row, int64_t fr
 /* The traces of a numeric column, shifted and scaled; false when it has none worth comparing. */
 static bool normal(const struct ingest_column *c, double out[2]) {
     const struct schema_statistics *s = &c->statistics;
-    if (s->count < IDENTIFIER_ROWS || !(s->min < s->max)) return false;
+    if (s->count < INGEST_IDENTIFIER_ROWS || !(s->min < s->max)) return false;
     const double deviation = sqrt((double)(s->m2 / (long double)s->count)),
                  mean = (double)((long double)s->origin - (long double)c->trace.offset + s->mean);
     for (int k = 0; k < 2; k++) out[k] = (c->trace.sums[k] - mean * c->trace.sums[2 + k]) / deviation;
@@ -77,24 +76,23 @@ static const char *short_name(const struct ingest_column *c, char text[static 64
     return schema_ingest_short(c->name, c->name_size, text);
 }
 
-static void review_pair(struct schema_ingest *ingest, const struct ingest_column *a, const struct ingest_column *b) {
+static void review_pair(struct schema_ingest *ingest, struct ingest_column *a, struct ingest_column *b) {
     char one[64], other[64];
     double x[2], y[2];
-    const bool categories = a->type == SCHEMA_CATEGORICAL || a->type == SCHEMA_BOOLEAN;
+    const struct schema_type_ops *ops = schema_type_of(a->type);
     if (a->missing != b->missing) return;
     short_name(a, one), short_name(b, other);
-    if (categories && (b->type == SCHEMA_CATEGORICAL || b->type == SCHEMA_BOOLEAN)) {
+    if (ops->storage == SCHEMA_HELD_AS_CODE && schema_type_of(b->type)->storage == SCHEMA_HELD_AS_CODE) {
         const int64_t present = ingest->rows - a->missing;
-        if (a->type != b->type || a->trace.codes != b->trace.codes || present < IDENTIFIER_ROWS) return;
-        if (a->type == SCHEMA_CATEGORICAL &&
-            (a->dictionary.count != b->dictionary.count || a->dictionary.count < 2 || a->dictionary.count == present))
-            return;
-        if (a->type == SCHEMA_BOOLEAN && (!a->boolean_counts[0] || !a->boolean_counts[1])) return;
+        if (a->type != b->type || a->trace.codes != b->trace.codes || present < INGEST_IDENTIFIER_ROWS) return;
+        int64_t *counts, *counts_b;
+        const int32_t n = ops->categories(a, &counts);
+        if (n != ops->categories(b, &counts_b) || n < 2 || n == present) return;
+        if (!counts[0] || !counts[1]) return; /* a boolean has two, also where it holds only one of them */
         schema_ingest_warn(ingest, "columns \"%s\" and \"%s\" correspond one to one; if one is the target, the other leaks it", one, other);
         return;
     }
-    if (a->type != SCHEMA_NUMERIC || b->type != SCHEMA_NUMERIC || a->statistics.count != b->statistics.count || !normal(a, x) || !normal(b, y))
-        return;
+    if (!a->trace.begun || !b->trace.begun || a->statistics.count != b->statistics.count || !normal(a, x) || !normal(b, y)) return;
     const double sign = near(x[0], y[0]) ? 1 : -1;
     if (!near(x[0], sign * y[0]) || !near(x[1], sign * y[1])) return;
     const bool equal = sign > 0 && a->statistics.min == b->statistics.min && a->statistics.max == b->statistics.max;
@@ -103,18 +101,6 @@ static void review_pair(struct schema_ingest *ingest, const struct ingest_column
 }
 
 /* ---- one column ---- */
-
-/* "3,14" is a number to half of Europe. */
-static bool decimal_comma(const char *text) {
-    const char *comma = strchr(text, ',');
-    size_t size = strlen(text);
-    if (!comma || strchr(comma + 1, ',') || size > 30) return false;
-    char copy[32];
-    double number;
-    memcpy(copy, text, size);
-    copy[comma - text] = '.';
-    return schema_number_cell(copy, size, &number);
-}
 
 /* By its name or its place, the column that somebody will want to predict. */
 static bool likely_target(const struct schema_ingest *ingest, int32_t column) {
@@ -125,23 +111,19 @@ static bool likely_target(const struct schema_ingest *ingest, int32_t column) {
 }
 
 /* A class that one row in fifty has, or fewer. */
-static void review_balance(struct schema_ingest *ingest, const struct ingest_column *c) {
-    const int64_t *counts = c->type == SCHEMA_BOOLEAN ? c->boolean_counts : c->counts, present = ingest->rows - c->missing;
-    const int32_t n = c->type == SCHEMA_BOOLEAN ? 2 : c->dictionary.count;
+static void review_balance(struct schema_ingest *ingest, struct ingest_column *c) {
+    const struct schema_type_ops *ops = schema_type_of(c->type);
+    const int64_t present = ingest->rows - c->missing;
+    int64_t *counts;
+    const int32_t n = ops->categories(c, &counts);
     int32_t least = 0;
     char name[64], value[64];
     if (n < 2 || n > 20 || present < 100) return;
     for (int32_t i = 1; i < n; i++) least = counts[i] < counts[least] ? i : least;
     if (counts[least] == 0 || counts[least] * 50 > present) return;
-    const char *text = c->type == SCHEMA_BOOLEAN ? c->written[least] : schema_dictionary_value(&c->dictionary, least);
+    const char *text = ops->category_text(c, least);
     schema_ingest_warn(ingest, "column \"%s\" is imbalanced if it is the target: \"%s\" has %lld of %lld rows", short_name(c, name),
                        schema_ingest_short(text, strlen(text), value), (long long)counts[least], (long long)present);
-}
-
-/* A text within an object within the details; "" when it is not there. */
-static const char *json_text(const json_t *details, const char *object, const char *name) {
-    const char *text = json_string_value(json_object_get(json_object_get(details, object), name));
-    return text ? text : "";
 }
 
 static void review_absents(struct schema_ingest *ingest, const struct ingest_column *c, const char *name) {
@@ -154,50 +136,30 @@ static void review_absents(struct schema_ingest *ingest, const struct ingest_col
                        name, (long long)c->absents_seen, list);
 }
 
-static void review_categories(struct schema_ingest *ingest, const struct ingest_column *c, const char *name) {
-    int64_t present = ingest->rows - c->missing;
-    if (c->kept)
-        schema_ingest_warn(ingest,
-                           "column \"%s\": %lld cells such as NA, NaN or ? are kept as categories, because the column holds text; leave such cells "
-                           "empty if they are missing",
-                           name, (long long)c->kept);
-    if (!c->given && c->sample_numbers > c->sample_texts + c->sample_booleans && c->sample_texts + c->sample_booleans > 0)
-        schema_ingest_warn(ingest, "column \"%s\" is inferred as categorical: most of its values are numbers, but not all (\"%s\")", name, c->odd);
-    const bool comma = strcmp(json_text(ingest->details, "csv", "decimal"), ",") == 0;
-    if (!comma && c->dictionary.count > 0 && decimal_comma(schema_dictionary_value(&c->dictionary, 0)))
-        schema_ingest_warn(ingest, "column \"%s\" is inferred as categorical: its numbers seem to have a decimal comma (\"%s\"); write a point%s",
-                           name, schema_dictionary_value(&c->dictionary, 0), ingest->details ? ", or send the file again with decimal=comma" : "");
-    else schema_ingest_review_spelling(ingest, c);
-    if (schema_ingest_review_dates(ingest, c)) return;
-    if (present > IDENTIFIER_ROWS && c->dictionary.count == present)
-        schema_ingest_warn(ingest, "column \"%s\" looks like an identifier: all its %lld values are distinct; leave it out of the features", name,
-                           (long long)present);
-    else if (c->dictionary.count == 1 && ingest->rows > 1) schema_ingest_warn(ingest, "column \"%s\" is constant", name);
+bool schema_ingest_constant(const struct ingest_column *c) {
+    return c->statistics.min == c->statistics.max;
 }
 
 void schema_ingest_review(struct schema_ingest *ingest) {
     for (int32_t i = 0; i < ingest->columns_count; i++) {
-        const struct ingest_column *c = &ingest->columns[i];
+        struct ingest_column *c = &ingest->columns[i];
+        const struct schema_type_ops *ops = schema_type_of(c->type);
         char name[64];
         schema_ingest_short(c->name, c->name_size, name);
         if (c->missing == ingest->rows) {
             schema_ingest_warn(ingest, "column \"%s\" is empty: every value is missing%s", name, c->given ? "" : "; it is inferred as numeric");
             continue;
         }
-        if (c->type == SCHEMA_CATEGORICAL) review_categories(ingest, c, name);
-        else schema_ingest_review_spelling(ingest, c);
+        if (ops->review) ops->review(ingest, c);
         if (c->absents_seen) review_absents(ingest, c, name);
         if (c->gaps)
             schema_ingest_warn(ingest, "column \"%s\": numbers are missing (null or NaN) inside %lld of its arrays; the mean is used for each", name,
                                (long long)c->gaps);
-        bool constant = (schema_type_is_number(c->type) || c->type == SCHEMA_TENSOR)
-                            ? c->statistics.min == c->statistics.max
-                            : c->type == SCHEMA_BOOLEAN && (!c->boolean_counts[0] || !c->boolean_counts[1]);
-        if (constant && ingest->rows > 1) schema_ingest_warn(ingest, "column \"%s\" is constant", name);
-        if (c->type == SCHEMA_NUMERIC && !c->trace.uneven && c->missing == 0 && ingest->rows > IDENTIFIER_ROWS)
+        if (ops->constant && ops->constant(c) && ingest->rows > 1) schema_ingest_warn(ingest, "column \"%s\" is constant", name);
+        if (c->trace.begun && !c->trace.uneven && c->missing == 0 && ingest->rows > INGEST_IDENTIFIER_ROWS)
             schema_ingest_warn(ingest, "column \"%s\" looks like an identifier: it counts up by one from row to row; leave it out of the features",
                                name);
-        if ((c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN) && likely_target(ingest, i)) review_balance(ingest, c);
+        if (ops->storage == SCHEMA_HELD_AS_CODE && likely_target(ingest, i)) review_balance(ingest, c);
     }
     for (int32_t i = 0; i < ingest->columns_count && i < PAIRS_COLUMNS_MAX; i++)
         for (int32_t k = i + 1; k < ingest->columns_count && k < PAIRS_COLUMNS_MAX; k++)

@@ -16,6 +16,7 @@
 #include "schema/ingest/decode.h"
 #include "schema/ingest/ingest.h"
 #include "schema/ingest/spelling.h"
+#include "schema/types.h"
 
 enum {
     INGEST_ABSENTS = 3,                  /* texts that may mean a missing number in one column */
@@ -25,7 +26,10 @@ enum {
     INGEST_NAME_MAX = 1024,              /* bytes of a column's name */
     INGEST_DICTIONARIES_MAX = 256 << 20, /* bytes of all categories */
     INGEST_WARNINGS_MAX = 20,
-    INGEST_LABELS_MAX = 10000, /* of one cell */
+    INGEST_ABSENT_NUMBERS = 20,   /* with more distinct numbers, other texts may mean a missing one */
+    INGEST_DISTINCT_CELLS = 1000, /* with fewer cells, a column of distinct texts is categories */
+    INGEST_IDENTIFIER_ROWS = 50,  /* with fewer rows, distinct values are chance */
+    INGEST_LABELS_MAX = 10000,    /* of one cell */
     INGEST_LABELS_BYTES = 5 * INGEST_LABELS_MAX
 };
 
@@ -45,11 +49,12 @@ struct ingest_column {
     bool declared;                          /* by the format: type and cell_shape are known before the first row */
     /* the sample: how many cells are numbers, true/false, NA and the like, other text, arrays */
     int64_t sample_numbers, sample_booleans, sample_tokens, sample_texts, sample_arrays;
-    int64_t sample_dates, sample_words; /* other texts that are dates; words of all of them */
-    int64_t sample_lists, sample_empty; /* arrays of texts, and texts of CSV that are such lists; empty ones, which may be of anything */
-    char odd[64];                       /* the first other text, shortened */
-    struct ingest_spelling spelling;    /* of the sample */
-    struct schema_dictionary absents;   /* NUMERIC: texts that mean a missing number here, found in the sample */
+    int64_t sample_of[SCHEMA_TYPES_COUNT]; /* other texts that the type recognizes, until the first that it does not */
+    int64_t sample_words;                  /* words of all other texts */
+    int64_t sample_lists, sample_empty;    /* arrays of texts, and texts of CSV that are such lists; empty ones, which may be of anything */
+    char odd[64];                          /* the first other text, shortened */
+    struct ingest_spelling spelling;       /* of the sample */
+    struct schema_dictionary absents;      /* NUMERIC: texts that mean a missing number here, found in the sample */
     int64_t absents_seen;
     /* the group being filled; which one depends on the type */
     double *numbers;
@@ -79,6 +84,23 @@ struct ingest_column {
     float *scratch;
 };
 
+/* The different values of a column in the sample, as far as its type depends on them. */
+struct ingest_values {
+    struct schema_dictionary texts, numbers; /* numbers: no more than INGEST_ABSENT_NUMBERS + 1 */
+    bool many;                               /* too many texts, or too long ones, to mean a missing number */
+};
+
+/* Rows first..first+n of a dataset's column, which go into the group of column `to`, from group_row on. */
+struct ingest_copy {
+    struct schema_ingest *ingest;
+    int32_t to;
+    const struct schema_dataset *from;
+    int32_t column;
+    const int32_t *codes; /* of the dataset's categories in column `to` */
+    int64_t first, n;
+    bool counted; /* the statistics have these rows already */
+};
+
 struct schema_ingest {
     const struct schema_format_ops *format;
     void *state;
@@ -98,15 +120,16 @@ struct schema_ingest {
     int64_t problems_found; /* cells and rows that do not fit */
     struct schema_cells sample;
     int64_t sample_rows, rows, rows_per_group, group_row, rows_flushed;
-    int32_t set_first, set_columns; /* the columns that are being written: all, unless they are appended to an earlier version */
-    int64_t group_known;            /* rows of the group that count already */
-    uint64_t bytes;                 /* after finish: where the file ends */
-    int64_t place;                  /* of the current row: its line, or its index */
-    double **numbers;               /* per column: the numbers of the group, NULL when it is not numeric or while buffering */
-    struct column_values *values;   /* per column: the group as the column file takes it */
-    float *weights;                 /* scratch: two per row of the group */
-    double *dense;                  /* scratch: the numbers of one column that are there */
-    size_t dictionaries_size;
+    int32_t set_first, set_columns;   /* the columns that are being written: all, unless they are appended to an earlier version */
+    int64_t group_known;              /* rows of the group that count already */
+    uint64_t bytes;                   /* after finish: where the file ends */
+    int64_t place;                    /* of the current row: its line, or its index */
+    double **numbers;                 /* per column: the numbers of the group, NULL when it is not numeric or while buffering */
+    struct column_values *values;     /* per column: the group as the column file takes it */
+    float *weights;                   /* scratch: two per row of the group */
+    double *dense;                    /* scratch: the numbers of one column that are there */
+    size_t dictionaries_size;         /* bytes of all categories */
+    size_t group_size;                /* bytes of the buffers of a group */
     char *name;                       /* from the body */
     struct schema_column_type *types; /* from the body */
     int32_t types_count;
@@ -134,7 +157,7 @@ int schema_ingest_set(struct schema_ingest *ingest, int32_t columns, int64_t row
 /* Opens the file and begins its only set. */
 int schema_ingest_open_groups(struct schema_ingest *ingest, struct schema_problems *problems);
 /* Frees a column's buffers for a group; its statistics stay. */
-void schema_ingest_let_go(struct ingest_column *column);
+void schema_ingest_free_group(struct ingest_column *column);
 int schema_ingest_write_footer(struct schema_ingest *ingest, struct schema_problems *problems);
 /* Writes the group unchanged. */
 int schema_ingest_flush(struct schema_ingest *ingest, struct schema_problems *problems);
@@ -164,7 +187,8 @@ int32_t schema_ingest_label(struct schema_ingest *ingest, int32_t column, const 
  * bytes of a cell, of which there are `size`, and returns how many there are then. */
 enum ingest_list { INGEST_NO_LIST, INGEST_LIST, INGEST_EMPTY_LIST };
 enum ingest_list schema_ingest_list(const char *text, size_t size);
-int schema_ingest_store_labels(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems);
+int schema_ingest_store_labels(struct schema_ingest *ingest, struct ingest_column *column, const struct schema_cell *cell,
+                               struct schema_problems *problems);
 size_t schema_ingest_label_put(unsigned char *bytes, size_t size, int32_t code);
 /* n rows have been put into the group at once, from group_row on. */
 int schema_ingest_rows_end(struct schema_ingest *ingest, int64_t n, struct schema_problems *problems);
@@ -175,8 +199,12 @@ void schema_ingest_draw(uint64_t row, int64_t rows, float *weights);
 /* The group's rows from..rows go into the trace of a numeric column; of one of codes, the first of them being row `row` of the dataset. */
 void schema_ingest_trace_numbers(struct ingest_column *column, int64_t from, int64_t rows, const float *weights);
 void schema_ingest_trace_codes(struct ingest_column *column, uint64_t row, int64_t from, int64_t rows);
-/* spelling.c: how a column was read where that is not plain, and what was lost. */
-void schema_ingest_review_spelling(struct schema_ingest *ingest, const struct ingest_column *column);
+/* The type was inferred, or declared by a format that saw codes. */
+bool schema_ingest_guessed(const struct ingest_column *column);
+/* Warns: column NAME WHAT; PURPOSE, send it with the type. */
+void schema_ingest_advise(struct schema_ingest *ingest, const struct ingest_column *column, const char *type, const char *purpose, const char *what);
+/* Numbers that are kept as texts because they are codes. False: they are not. */
+bool schema_ingest_review_codes(struct schema_ingest *ingest, const struct ingest_column *column);
 /* Categories that are dates. False: they are not. */
 bool schema_ingest_review_dates(struct schema_ingest *ingest, const struct ingest_column *column);
 /* The warnings that can only be determined at the end. */
@@ -185,5 +213,30 @@ void schema_ingest_review(struct schema_ingest *ingest);
 const char *schema_ingest_short(const char *name, size_t size, char text[static 64]);
 /* Appends /part to a JSON pointer, escaped, truncated if it does not fit. */
 void schema_ingest_pointer(char *pointer, size_t size, const char *part, size_t part_size);
+
+/* ---- for types/: what several types share ---- */
+
+/* infer.c: what the sample shows. Texts of many words; texts that may be sentences and not classes; numbers of which the digits matter and not the
+ * value; numbers, but for a few cells. */
+bool schema_ingest_is_prose(const struct ingest_column *column);
+bool schema_ingest_may_be_text(const struct ingest_column *column);
+bool schema_ingest_are_codes(const struct ingest_column *column);
+bool schema_ingest_may_be_numbers(const struct ingest_column *column);
+/* The reason of a column of codes; false: it is none. */
+bool schema_ingest_reason_codes(const struct ingest_column *column, char *text, size_t size);
+/* store.c: a cell does not fit; expected: "a number". */
+int schema_ingest_misfit(struct schema_ingest *ingest, const struct schema_cell *cell, const char *expected, struct schema_problems *problems);
+/* groups.c: `count` of columns of numbers, of codes and of bytes; their bytes' statistics are added as they are stored. */
+void schema_ingest_count_numbers(struct schema_ingest *ingest, struct ingest_column *column, uint64_t first, int64_t from, int64_t rows);
+void schema_ingest_count_codes(struct schema_ingest *ingest, struct ingest_column *column, uint64_t first, int64_t from, int64_t rows);
+void schema_ingest_count_bytes(struct schema_ingest *ingest, struct ingest_column *column, uint64_t first, int64_t from, int64_t rows);
+/* `categories` and `category_text` of columns with a dictionary. */
+int32_t schema_ingest_categories(struct ingest_column *column, int64_t **counts);
+char *schema_ingest_category_text(struct ingest_column *column, int32_t code);
+/* join.c: `copy` of columns of numbers and of codes. */
+int schema_ingest_copy_numbers(const struct ingest_copy *copy);
+int schema_ingest_copy_codes(const struct ingest_copy *copy);
+/* review.c: `constant` of columns with the minimum and maximum of their numbers. */
+bool schema_ingest_constant(const struct ingest_column *column);
 
 #endif

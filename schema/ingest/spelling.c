@@ -99,52 +99,25 @@ bool schema_spelling_codes(const struct ingest_spelling *s) {
 
 /* ---- advice for the user ---- */
 
-/* "column \"x\" ...; give it the type ... to ..." */
-static void advise(struct schema_ingest *ingest, const struct ingest_column *c, const char *type, const char *purpose, const char *what) {
+void schema_ingest_advise(struct schema_ingest *ingest, const struct ingest_column *c, const char *type, const char *purpose, const char *what) {
     char name[64], hint[300];
     schema_ingest_short(c->name, c->name_size, name);
     schema_ingest_override(ingest, c, type, hint, sizeof hint);
     schema_ingest_warn(ingest, "column \"%s\" %s; %s, send it with %s", name, what, purpose, hint);
 }
 
-static void review_number(struct schema_ingest *ingest, const struct ingest_column *c) {
-    const struct ingest_spelling *s = &c->spelling;
-    char what[300], shown[40];
-    double number = 0;
-    if (c->format && s->written && schema_number_read(&c->number_format, s->shown, strlen(s->shown), &number)) {
-        const bool either =
-            c->number_format.marks == SCHEMA_MARKS_COMMA_POINT && c->number_format.grouped && !(s->not_marks >> SCHEMA_MARKS_POINT_COMMA & 1);
-        snprintf(what, sizeof what, "holds numbers of the format %s: \"%s\" is read as %s", c->format, s->shown,
-                 schema_number_text(number, shown, sizeof shown));
-        if (either) advise(ingest, c, "numeric:decimal_comma", "if the comma is a decimal mark", what);
-        else advise(ingest, c, "categorical", "to keep the texts", what);
-    }
-    if (s->strings) {
-        snprintf(what, sizeof what, "holds numbers in quotes (\"%s\"), which are read as numbers", s->string);
-        advise(ingest, c, "categorical", "to keep them as texts", what);
-    }
+bool schema_ingest_guessed(const struct ingest_column *c) {
+    return !c->given && (!c->declared || c->spelling.digits);
 }
 
-void schema_ingest_review_spelling(struct schema_ingest *ingest, const struct ingest_column *c) {
+bool schema_ingest_review_codes(struct schema_ingest *ingest, const struct ingest_column *c) {
     const struct ingest_spelling *s = &c->spelling;
     char what[300];
-    if (c->lost) {
-        snprintf(what, sizeof what, "loses digits: %lld values such as \"%s\" do not fit a number of 53 bits", (long long)c->lost, c->first_lost);
-        advise(ingest, c, "categorical", "if they are identifiers", what);
-    }
-    if (c->given || (c->declared && !s->digits)) return;
-    if (c->type == SCHEMA_NUMERIC) review_number(ingest, c);
-    else if (c->type == SCHEMA_DATETIME && c->format) {
-        snprintf(what, sizeof what, "holds dates of the format %s", c->format);
-        advise(ingest, c, c->sample_texts ? "categorical" : "numeric", c->sample_texts ? "to keep the texts" : "if they are numbers", what);
-    } else if ((c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_TEXT) && !c->sample_texts && !c->sample_booleans && (s->zeros || s->digits)) {
-        snprintf(what, sizeof what, "is inferred as %s: a number would lose %s of \"%s\"", schema_type_name(c->type),
-                 s->zeros ? "the zeros" : "the last digits", s->code);
-        advise(ingest, c, "numeric", "if its values are numbers", what);
-    } else if (c->type == SCHEMA_CATEGORICAL && s->written && s->written == c->sample_texts && !c->sample_booleans) {
-        snprintf(what, sizeof what, "is inferred as categorical: its values are numbers, but not all written in one way (\"%s\")", s->shown);
-        advise(ingest, c, "numeric", "after writing them in one way", what);
-    }
+    if (!schema_ingest_guessed(c) || c->sample_texts || c->sample_booleans || (!s->zeros && !s->digits)) return false;
+    snprintf(what, sizeof what, "is inferred as %s: a number would lose %s of \"%s\"", schema_type_name(c->type),
+             s->zeros ? "the zeros" : "the last digits", s->code);
+    schema_ingest_advise(ingest, c, "numeric", "if its values are numbers", what);
+    return true;
 }
 
 /* ---- dates among categories ---- */

@@ -1,7 +1,6 @@
 /* types.c - what a user says of the data: types of columns, "col:categorical,col2:numeric" in a query, {"col":"categorical"} in a body; and
  * how CSV is written. */
 #include "schema/ingest/sink.h"
-#include "schema/text/datetime.h"
 #include "schema/text/text.h"
 
 #include <stdio.h>
@@ -9,17 +8,29 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const known_types[] = {"numeric", "categorical", "boolean", "datetime", "text", "tensor", "labels", NULL};
+/* The names of the types that `with` has (NULL: all), as "a, b and c". */
+static const char *type_names(const enum schema_type *types, bool (*with)(const struct schema_type_ops *ops), char *text, size_t size) {
+    const char *names[SCHEMA_TYPES_COUNT];
+    int n = 0;
+    size_t used = 0;
+    for (int i = 0; i < SCHEMA_TYPES_COUNT; i++)
+        if (!with || with(schema_type_of(types[i]))) names[n++] = schema_type_name(types[i]);
+    *text = '\0';
+    for (int i = 0; i < n && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i == 0 ? "" : i == n - 1 ? " and " : ", ", names[i]);
+    return text;
+}
 
 static int unknown_type(const char *pointer, const char *column, const char *type, struct schema_problems *problems) {
-    char shown[64], name[64], meant[96];
+    char shown[64], name[64], meant[96], list[256];
+    const char *known[SCHEMA_TYPES_COUNT + 1] = {NULL};
+    enum schema_type types[SCHEMA_TYPES_COUNT];
     schema_ingest_short(type, strlen(type), shown);
     schema_ingest_short(column, strlen(column), name);
-    const char *near = schema_nearest_in(type, known_types);
-    return schema_problem_add(
-        problems, pointer,
-        "\"%s\" is not a column type (column \"%s\")%s%s Types are numeric, categorical, boolean, datetime, text, tensor and labels", shown, name,
-        schema_did_you_mean(near, meant, sizeof meant), near ? "" : ".");
+    for (int i = 0; i < SCHEMA_TYPES_COUNT; i++) types[i] = schema_type_at(i), known[i] = schema_type_name(types[i]);
+    const char *near = schema_nearest_in(type, known);
+    return schema_problem_add(problems, pointer, "\"%s\" is not a column type (column \"%s\")%s%s Types are %s", shown, name,
+                              schema_did_you_mean(near, meant, sizeof meant), near ? "" : ".", type_names(types, NULL, list, sizeof list));
 }
 
 /* Adds a type for a column to the list; name is taken over. */
@@ -62,19 +73,17 @@ static char *take_name(const char **p) {
     return name;
 }
 
+static bool has_format(const struct schema_type_ops *ops) {
+    return ops->has_format;
+}
+
 static int set_format(struct schema_column_type *type, const char *format, const char *pointer, struct schema_problems *problems) {
-    char shown[64];
-    struct schema_number_format numbers;
-    if (type->type != SCHEMA_DATETIME && type->type != SCHEMA_NUMERIC)
-        return schema_problem_add(problems, pointer, "a format is for the types datetime and numeric only");
-    if (type->type == SCHEMA_NUMERIC && !schema_number_format_parse(format, &numbers))
-        return schema_problem_add(problems, pointer,
-                                  "\"%s\" is not a number format; the formats are plain, thousands_comma, thousands_point, thousands_space, "
-                                  "thousands_apostrophe, decimal_comma, percent, accounting, currency=EUR",
-                                  schema_ingest_short(format, strlen(format), shown));
-    if (type->type == SCHEMA_DATETIME && !schema_datetime_format_good(format))
-        return schema_problem_add(problems, pointer, "the format \"%s\" must have year, month and day in strptime notation, like %%d/%%m/%%Y %%H:%%M",
-                                  schema_ingest_short(format, strlen(format), shown));
+    char list[256];
+    enum schema_type types[SCHEMA_TYPES_COUNT];
+    schema_types_by_precedence(types);
+    if (!schema_type_of(type->type)->has_format)
+        return schema_problem_add(problems, pointer, "a format is for the types %s only", type_names(types, has_format, list, sizeof list));
+    if (schema_type_of(type->type)->check_format(format, pointer, problems)) return -1;
     type->format = strdup(format);
     return type->format ? 0 : schema_ingest_no_memory(problems);
 }
@@ -173,7 +182,7 @@ static int decode_object(json_t *value, const char *pointer, struct schema_colum
     if (format && !json_is_string(format)) return schema_problem_add(problems, pointer, "format is a text like \"%%d/%%m/%%Y\"");
     if (format && set_format(type, json_string_value(format), pointer, problems)) failed = -1;
     json_t *shape = json_object_get(value, "shape"), *layout = json_object_get(value, "layout");
-    if ((shape || layout) && type->type != SCHEMA_TENSOR)
+    if ((shape || layout) && !schema_type_of(type->type)->has_shape)
         return schema_problem_add(problems, pointer, "shape and layout are for the type tensor only");
     if (shape && decode_shape(shape, pointer, type, problems)) failed = -1;
     const char *text = json_string_value(layout);
@@ -183,14 +192,22 @@ static int decode_object(json_t *value, const char *pointer, struct schema_colum
     return failed;
 }
 
+static int expected_type(const char *pointer, struct schema_problems *problems) {
+    char list[256] = "";
+    size_t used = 0;
+    for (int shaped = 0; shaped < 2; shaped++) /* those of a shape last, for the example is one of them */
+        for (int i = 0; i < SCHEMA_TYPES_COUNT && used < sizeof list; i++) {
+            const struct schema_type_ops *ops = schema_type_of(schema_type_at(i));
+            if (ops->has_shape == shaped) used += (size_t)snprintf(list + used, sizeof list - used, "%s\"%s\"", used ? ", " : "", ops->name);
+        }
+    return schema_problem_add(problems, pointer, "expected a type: %s or {\"type\":\"tensor\",\"shape\":[28,28,1]}", list);
+}
+
 static int decode_one(const char *name, json_t *value, const char *pointer, struct schema_column_type **types, int32_t *count,
                       struct schema_problems *problems) {
     json_t *text = json_is_object(value) ? json_object_get(value, "type") : value;
     enum schema_type parsed;
-    if (!json_is_string(text))
-        return schema_problem_add(problems, pointer,
-                                  "expected a type: \"numeric\", \"categorical\", \"boolean\", \"datetime\", \"text\", \"labels\", \"tensor\" or "
-                                  "{\"type\":\"tensor\",\"shape\":[28,28,1]}");
+    if (!json_is_string(text)) return expected_type(pointer, problems);
     char word[128]; /* "datetime:%d/%m/%Y" */
     snprintf(word, sizeof word, "%s", json_string_value(text));
     char *format = strchr(word, ':');

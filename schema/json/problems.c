@@ -1,7 +1,7 @@
 /* problems.c - the list of everything wrong with a request. */
 #include "schema/json/problems.h"
 
-#include "schema/text/utf8.h"
+#include "engine/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,15 +34,18 @@ int schema_problem_add(struct schema_problems *problems, const char *pointer, co
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
+    bp_utf8_repair(detail);
     p->pointer = pointer ? strdup(pointer) : NULL;
     p->detail = strdup(detail);
     if (!p->detail) problems->code = BP_ERROR_MEMORY;
     return -1;
 }
 
-/* Memory before files before all that the sender can change. */
+/* Memory before damage before files before all that the sender can change. */
 static void weigh(struct schema_problems *problems, enum bp_error_code code) {
-    if (code == BP_ERROR_MEMORY || (code == BP_ERROR_IO && problems->code != BP_ERROR_MEMORY)) problems->code = code;
+    static const int gravity[] = {
+        [BP_ERROR_IO] = 1, [BP_ERROR_DAMAGED] = 2, [BP_ERROR_MEMORY] = 3, [BP_ERROR_UNSUPPORTED] = 0, [BP_ERROR_INVALID] = 0};
+    if (gravity[code] > gravity[problems->code]) problems->code = code;
 }
 
 int schema_problem_error(struct schema_problems *problems, const char *pointer, const struct bp_error *error) {
@@ -96,8 +99,7 @@ json_t *schema_problem_text(const char *text) {
     json_t *s = json_string(text);
     char *copy = s ? NULL : strdup(text);
     if (!copy) return s ? s : json_null();
-    for (size_t size = strlen(copy), i = 0, n; i < size; i += n ? n : 1)
-        if ((n = schema_utf8_character(copy + i, size - i)) == 0) copy[i] = '?';
+    bp_utf8_repair(copy);
     s = json_string(copy);
     free(copy);
     return s ? s : json_null();

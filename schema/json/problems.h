@@ -21,7 +21,8 @@ struct schema_problems {
     int64_t total;
     struct schema_problem items[SCHEMA_PROBLEMS_MAX];
     bool too_large;          /* the problem is size: answered with 413 */
-    enum bp_error_code code; /* the gravest: MEMORY (503, perhaps without words), then IO (not the sender's fault: 507), else INVALID (422) */
+    enum bp_error_code code; /* the gravest: MEMORY (503, perhaps without words), then DAMAGED (500), then IO (507), neither the sender's fault, else
+                                INVALID (422) */
 };
 
 /* Both always return -1. pointer may be NULL. */

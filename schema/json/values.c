@@ -102,9 +102,18 @@ static int decode_choice(const struct bp_param *p, const json_t *json, const cha
                               schema_did_you_mean(name ? schema_nearest_in(name, p->choices) : NULL, hint, sizeof hint));
 }
 
+/* Whether it is a list of pairs, which is read as the numbers one after the other. */
+static bool is_pairs(const struct bp_param *p, const json_t *json) {
+    const size_t n = p->flags & BP_PARAM_PAIRS && json_is_array(json) ? json_array_size(json) : 0;
+    size_t pairs = 0;
+    while (pairs < n && json_array_size(json_array_get(json, pairs)) == 2) pairs++;
+    return n > 0 && pairs == n;
+}
+
 static int decode_integers(const struct bp_param *p, const json_t *json, const char *pointer, struct bp_value *value,
                            struct schema_problems *problems) {
-    size_t n = json_is_array(json) ? json_array_size(json) : 1;
+    const bool pairs = is_pairs(p, json);
+    size_t n = json_is_array(json) ? json_array_size(json) * (pairs ? 2 : 1) : 1;
     if (n < 1 || n > BP_RANK_MAX) {
         char got[80];
         return schema_problem_add(problems, pointer, "%s must be a list of 1 to %d integers, got %s", p->name, BP_RANK_MAX,
@@ -112,7 +121,7 @@ static int decode_integers(const struct bp_param *p, const json_t *json, const c
     }
     for (size_t i = 0; i < n; i++) {
         double v;
-        const json_t *item = json_is_array(json) ? json_array_get(json, i) : json;
+        const json_t *item = pairs ? json_array_get(json_array_get(json, i / 2), i % 2) : json_is_array(json) ? json_array_get(json, i) : json;
         if (!integer_of(item, &v) || !in_range(p, v)) return misfit(p, item, pointer, problems);
         value->integers[i] = (int32_t)v;
     }
@@ -304,7 +313,7 @@ void schema_json_write(struct schema_text *text, const json_t *json) {
     case JSON_OBJECT:
         schema_text_add(text, "{", 1);
         json_object_foreach((json_t *)(uintptr_t)json, name, member) {
-            if (text->bytes[text->size - 1] != '{') schema_text_add(text, ",", 1);
+            if (schema_text_last(text) != '{') schema_text_add(text, ",", 1);
             schema_text_json_string(text, name);
             schema_text_add(text, ":", 1);
             schema_json_write(text, member);

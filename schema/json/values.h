@@ -30,9 +30,9 @@ json_t *schema_entry_encode(const struct bp_entry *entry, const struct bp_value 
 /* A member of a family whose parameters are all numbers: its name, or {"type":name, ...} when it has any. */
 json_t *schema_member_encode(const struct bp_entry *entry, const double *numbers);
 
-/* An integral number as a JSON integer, any other as a real. */
 /* JSON as text, compact, its reals with as many digits as read back exactly. */
 void schema_json_write(struct schema_text *text, const json_t *json);
+/* An integral number as a JSON integer, any other as a real. */
 json_t *schema_number_encode(double number);
 /* What a JSON value is, for messages: `the string "abc"`, `12`, `an object`. Returns text. */
 const char *schema_json_text(const json_t *json, char *text, size_t size);

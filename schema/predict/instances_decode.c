@@ -16,165 +16,12 @@
 
 enum { POINTER_MAX = 400, TEXT_MAX = 1 << 20 };
 
-static bool missing_text(const char *text) {
-    return schema_cell_is_missing(text, strlen(text));
-}
-
-/* Numbers of nested arrays into out, at most room of them; false on anything else. Counts into *n. */
-static bool flatten(const json_t *json, float *out, int64_t room, int64_t *n, int depth) {
-    if (depth > BP_RANK_MAX) return false;
-    for (size_t i = 0; i < json_array_size(json); i++) {
-        const json_t *item = json_array_get(json, i);
-        if (json_is_array(item)) {
-            if (!flatten(item, out, room, n, depth + 1)) return false;
-        } else {
-            if (!json_is_number(item) && !json_is_null(item)) return false;
-            if (*n < room) out[*n] = json_is_null(item) ? NAN : (float)json_number_value(item);
-            ++*n;
-        }
-    }
-    return true;
-}
-
-/* Do the nested arrays have exactly this shape? A padded sequence may be shorter. */
-static bool follows(const json_t *json, const struct bp_shape *shape, int32_t level, bool padded) {
-    if (level == shape->rank) return !json_is_array(json);
-    const size_t size = json_array_size(json), expected = (size_t)shape->dims[level];
-    if (!json_is_array(json) || (padded && level == 0 ? size < 1 || size > expected : size != expected)) return false;
-    for (size_t i = 0; i < size; i++)
-        if (!follows(json_array_get(json, i), shape, level + 1, padded)) return false;
-    return true;
-}
-
-/* The numbers of tensor feature i have been read. Missing steps at the end of a padded sequence are no holes. */
-static void put_tensor(struct schema_predictor *p, int32_t i, const float *numbers) {
-    const struct schema_feature *f = &p->preprocessing->features[i];
-    int64_t n = bp_shape_size(&f->shape), step = n / f->shape.dims[0];
-    struct schema_feature_value cell = {.kind = SCHEMA_VALUE_TENSOR, .tensor = numbers};
-    for (int64_t k = n; f->padded && k > 0 && isnan(numbers[k - 1]); k--)
-        if ((k - 1) % step == 0) n = k - 1;
-    for (int64_t k = 0; k < n && !cell.holes; k++) cell.holes = isnan(numbers[k]);
-    p->cells[i] = cell;
-}
-
-static int decode_tensor(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
-    const struct schema_feature *f = &p->preprocessing->features[i];
-    char shape[64], got[80];
-    float *out = p->tensors + p->tensor_at[i];
-    int64_t size = bp_shape_size(&f->shape), n = 0;
-    bp_shape_text(&f->shape, shape, sizeof shape);
-    if (json_is_string(json)) {
-        const char *wrong = schema_cell_base64(json_string_value(json), json_string_length(json), size, out);
-        if (wrong) return schema_problem_add(problems, pointer, "column \"%.60s\" expects numbers of the shape %s, but %s", f->name, shape, wrong);
-        put_tensor(p, i, out);
-        return 0;
-    }
-    if (!json_is_array(json))
-        return schema_problem_add(problems, pointer, "column \"%.60s\" expects nested arrays of numbers of the shape %s, got %s", f->name, shape,
-                                  schema_json_text(json, got, sizeof got));
-    if (!flatten(json, out, size, &n, 1))
-        return schema_problem_add(problems, pointer, "column \"%.60s\" expects only numbers, nested as %s", f->name, shape);
-    bool flat = !json_is_array(json_array_get(json, 0)) && !(f->padded && f->shape.rank == 1);
-    for (int64_t k = n; f->padded && !flat && k < size; k++) out[k] = NAN;
-    if (flat ? n != size : n > size || !follows(json, &f->shape, 0, f->padded))
-        return schema_problem_add(problems, pointer, "column \"%.60s\" expects %lld numbers of the shape %s (nested, or as a flat list), got %lld%s",
-                                  f->name, (long long)size, shape, (long long)n, n == size ? " in another nesting" : "");
-    put_tensor(p, i, out);
-    return 0;
-}
-
-static int decode_boolean(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
-    const struct schema_feature *f = &p->preprocessing->features[i];
-    const char *text = json_string_value(json);
-    char got[80];
-    double v = json_is_true(json)                       ? 1
-               : json_is_false(json)                    ? 0
-               : json_is_number(json)                   ? json_number_value(json)
-               : text && strcasecmp(text, "true") == 0  ? 1
-               : text && strcasecmp(text, "false") == 0 ? 0
-                                                        : -1;
-    if (text && missing_text(text)) return 0;
-    if (v != 0 && v != 1)
-        return schema_problem_add(problems, pointer, "column \"%.60s\" expects true or false, got %s", f->name,
-                                  schema_json_text(json, got, sizeof got));
-    p->cells[i].kind = SCHEMA_VALUE_NUMBER;
-    p->cells[i].number = v;
-    return 0;
-}
-
-static int decode_datetime(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
-    const struct schema_feature *f = &p->preprocessing->features[i];
-    const char *text = json_string_value(json);
-    double seconds = json_is_number(json) ? json_number_value(json) : NAN;
-    char got[80];
-    if (text && missing_text(text)) return 0;
-    if (text) schema_datetime_parse_as(f->format, text, strlen(text), &seconds);
-    else if (f->format && json_is_integer(json) && schema_datetime_format_digits(f->format)) { /* 20231231 */ seconds = (double)NAN;
-        snprintf(got, sizeof got, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
-        schema_datetime_parse_as(f->format, got, strlen(got), &seconds);
-    }
-    if (!schema_datetime_holds(seconds))
-        return schema_problem_add(problems, pointer, "column \"%.60s\" expects a date or time like %s%s%s, or seconds since 1970, got %s", f->name,
-                                  f->format ? "\"" : "", f->format ? f->format : "\"2024-01-31\" or \"2024-01-31T12:00:00Z\"", f->format ? "\"" : "",
-                                  schema_json_text(json, got, sizeof got));
-    p->cells[i].kind = SCHEMA_VALUE_NUMBER;
-    p->cells[i].number = seconds;
-    return 0;
-}
-
-static int decode_text(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
-    const char *text = json_string_value(json);
-    char got[80];
-    if (!text)
-        return schema_problem_add(problems, pointer, "column \"%.60s\" expects a text, got %s", p->preprocessing->features[i].name,
-                                  schema_json_text(json, got, sizeof got));
-    if (missing_text(text)) return 0;
-    p->cells[i] = (struct schema_feature_value){.kind = SCHEMA_VALUE_TEXT, .text = text, .size = json_string_length(json)};
-    return 0;
-}
-
-static int read_cell(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
-    const struct schema_feature *f = &p->preprocessing->features[i];
-    struct schema_feature_value *cell = &p->cells[i];
-    char got[80], number[40];
-    cell->kind = SCHEMA_VALUE_MISSING;
-    if (!json || json_is_null(json)) return 0;
-    if (f->type == SCHEMA_TENSOR) return decode_tensor(p, i, json, pointer, problems);
-    if (f->type == SCHEMA_BOOLEAN) return decode_boolean(p, i, json, pointer, problems);
-    if (f->type == SCHEMA_DATETIME) return decode_datetime(p, i, json, pointer, problems);
-    if (f->type == SCHEMA_TEXT) return decode_text(p, i, json, pointer, problems);
-    if (f->type == SCHEMA_NUMERIC) {
-        const char *text = json_string_value(json);
-        if (text && missing_text(text)) return 0;
-        if (text ? !schema_number_read_as(f->format, text, strlen(text), &cell->number) : !json_is_number(json))
-            return schema_problem_add(problems, pointer, "column \"%.60s\" expects a number%s%s, got %s", f->name,
-                                      f->format ? ", plain or of the format " : "", f->format ? f->format : "",
-                                      schema_json_text(json, got, sizeof got));
-        cell->kind = SCHEMA_VALUE_NUMBER;
-        if (!text) cell->number = json_number_value(json);
-        return 0;
-    }
-    if (json_is_string(json)) {
-        if (json_string_length(json) > 0) schema_predictor_category(p, i, json_string_value(json), json_string_length(json));
-        return 0;
-    }
-    if (json_is_number(json) || json_is_boolean(json)) {
-        if (json_is_integer(json)) snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(json)); /* all its digits */
-        const char *text = json_is_integer(json) ? number
-                           : json_is_true(json)  ? "true"
-                           : json_is_false(json) ? "false"
-                                                 : schema_number_text(json_number_value(json), number, sizeof number);
-        schema_predictor_category(p, i, text, strlen(text));
-        return 0;
-    }
-    return schema_problem_add(problems, pointer, "column \"%.60s\" expects a text, got %s", f->name, schema_json_text(json, got, sizeof got));
-}
-
 /* What the job refuses by "missing" or "unseen":"error" is refused here too. */
 static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
     const struct schema_feature *f = &p->preprocessing->features[i];
     const struct schema_feature_value *cell = &p->cells[i];
-    if (read_cell(p, i, json, pointer, problems) != 0) return -1;
+    p->cells[i].kind = SCHEMA_VALUE_MISSING;
+    if (json && !json_is_null(json) && schema_type_of(f->type)->read(p, i, json, pointer, problems) != 0) return -1;
     if (cell->kind == SCHEMA_VALUE_MISSING && f->options.missing == SCHEMA_MISSING_ERROR)
         return schema_problem_add(problems, pointer, "column \"%.60s\" is missing, which this model refuses (its job has \"missing\":\"error\")",
                                   f->name);
@@ -261,7 +108,7 @@ static void decode_object(struct schema_predictor *p, const json_t *json, const 
 static void decode_instance(struct schema_predictor *p, const json_t *json, const char *pointer, struct schema_problems *problems) {
     const struct schema_preprocessing *pre = p->preprocessing;
     char place[POINTER_MAX], got[80];
-    bool tensor_only = pre->features_count == 1 && pre->features[0].type == SCHEMA_TENSOR;
+    bool tensor_only = pre->features_count == 1 && schema_type_of(pre->features[0].type)->value == SCHEMA_VALUE_TENSOR;
     if (json_is_object(json)) {
         decode_object(p, json, pointer, problems);
     } else if (tensor_only) {
@@ -283,7 +130,7 @@ static void decode_instance(struct schema_predictor *p, const json_t *json, cons
 /* Where the value of a feature (-1: none in particular) is in an instance at `place`. */
 static const char *point_at(const struct schema_predictor *p, const json_t *instance, int32_t feature, const char *place, char *out, size_t size) {
     const bool object = json_is_object(instance),
-               alone = p->preprocessing->features_count == 1 && p->preprocessing->features[0].type == SCHEMA_TENSOR;
+               alone = p->preprocessing->features_count == 1 && schema_type_of(p->preprocessing->features[0].type)->value == SCHEMA_VALUE_TENSOR;
     if (feature < 0 || (!object && alone)) return place;
     return object ? schema_pointer(place, p->preprocessing->features[feature].name, out, size)
                   : schema_pointer_index(place, (size_t)feature, out, size);

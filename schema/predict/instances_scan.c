@@ -1,33 +1,26 @@
 /* instances_scan.c - the one-pass reader of predict bodies: {"instances":[ [..] | {..}, ... ]} with numbers written straight where they
  * belong. Whatever it does not expect - escapes, odd types, other layouts, errors - makes it give up, and the jansson reader decides. It therefore
  * never accepts what jansson refuses; a fuzzer compares the two. */
-#include "schema/predict/predictor.h"
+#include "schema/predict/scan.h"
 
-#include "schema/dataset/cell.h"
-#include "schema/text/datetime.h"
 #include "schema/text/number.h"
 
 #include <math.h>
 #include <string.h>
 
-struct scan {
-    struct schema_predictor *p;
-    const char *at, *end;
-};
-
-static void blanks(struct scan *s) {
+void schema_scan_blanks(struct schema_scan *s) {
     while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\t' || *s->at == '\r')) s->at++;
 }
 
 /* Skips blanks, then takes c if it is there. */
-static bool take(struct scan *s, char c) {
-    blanks(s);
+bool schema_scan_take(struct schema_scan *s, char c) {
+    schema_scan_blanks(s);
     if (s->at == s->end || *s->at != c) return false;
     s->at++;
     return true;
 }
 
-static bool take_word(struct scan *s, const char *word) {
+bool schema_scan_word(struct schema_scan *s, const char *word) {
     size_t n = strlen(word);
     if ((size_t)(s->end - s->at) < n || memcmp(s->at, word, n) != 0) return false;
     s->at += n;
@@ -35,8 +28,8 @@ static bool take_word(struct scan *s, const char *word) {
 }
 
 /* A string of plain ASCII without escapes. */
-static bool take_string(struct scan *s, const char **text, size_t *size) {
-    if (!take(s, '"')) return false;
+bool schema_scan_string(struct schema_scan *s, const char **text, size_t *size) {
+    if (!schema_scan_take(s, '"')) return false;
     const char *start = s->at;
     while (s->at < s->end && *s->at != '"') {
         unsigned char c = (unsigned char)*s->at;
@@ -50,7 +43,7 @@ static bool take_string(struct scan *s, const char **text, size_t *size) {
     return true;
 }
 
-static bool take_number(struct scan *s, double *number) {
+bool schema_scan_number(struct schema_scan *s, double *number) {
     size_t n = schema_number_json(s->at, (size_t)(s->end - s->at), number);
     if (n == 0 || !isfinite(*number)) return false;
     /* 16 digits without a point are an integer to jansson, which has its own limit: let it decide about long ones. */
@@ -60,78 +53,41 @@ static bool take_number(struct scan *s, double *number) {
 }
 
 /* Nested arrays of numbers that follow the shape, or one flat list of all of them. */
-static bool take_tensor(struct scan *s, const struct bp_shape *shape, int32_t level, float **out) {
-    if (!take(s, '[')) return false;
+bool schema_scan_tensor(struct schema_scan *s, const struct bp_shape *shape, int32_t level, float **out) {
+    if (!schema_scan_take(s, '[')) return false;
     int32_t count = shape->dims[level];
     for (int32_t i = 0; i < count; i++) {
-        if (i > 0 && !take(s, ',')) return false;
+        if (i > 0 && !schema_scan_take(s, ',')) return false;
         if (level + 1 < shape->rank) {
-            if (!take_tensor(s, shape, level + 1, out)) return false;
+            if (!schema_scan_tensor(s, shape, level + 1, out)) return false;
             continue;
         }
         double v;
-        blanks(s);
-        if (!take_number(s, &v)) return false;
+        schema_scan_blanks(s);
+        if (!schema_scan_number(s, &v)) return false;
         *(*out)++ = (float)v;
     }
-    return take(s, ']');
+    return schema_scan_take(s, ']');
 }
 
-static bool take_cell(struct scan *s, int32_t i) {
-    const struct schema_feature *f = &s->p->preprocessing->features[i];
-    struct schema_feature_value *cell = &s->p->cells[i];
-    const char *text;
-    size_t size;
-    blanks(s);
+static bool take_cell(struct schema_scan *s, int32_t i) {
+    schema_scan_blanks(s);
     if (s->at == s->end) return false;
     if (*s->at == 'n') {
-        cell->kind = SCHEMA_VALUE_MISSING;
-        return take_word(s, "null");
+        s->p->cells[i].kind = SCHEMA_VALUE_MISSING;
+        return schema_scan_word(s, "null");
     }
-    switch (f->type) {
-    case SCHEMA_DATETIME:
-        if (*s->at != '"' && f->format) return false; /* digits of a date, or seconds */
-        if (*s->at != '"') {
-            cell->kind = SCHEMA_VALUE_NUMBER;
-            return take_number(s, &cell->number) && schema_datetime_holds(cell->number);
-        }
-        if (!take_string(s, &text, &size) || size == 0 || schema_cell_is_missing(text, size)) return false;
-        cell->kind = SCHEMA_VALUE_NUMBER;
-        return schema_datetime_parse_as(f->format, text, size, &cell->number);
-    case SCHEMA_TEXT:
-        if (!take_string(s, &text, &size) || schema_cell_is_missing(text, size)) return false;
-        cell->kind = SCHEMA_VALUE_TEXT;
-        cell->text = text, cell->size = size;
-        return true;
-    case SCHEMA_NUMERIC: cell->kind = SCHEMA_VALUE_NUMBER; return take_number(s, &cell->number);
-    case SCHEMA_CATEGORICAL:
-        if (!take_string(s, &text, &size) || size == 0) return false;
-        schema_predictor_category(s->p, i, text, size);
-        return true;
-    case SCHEMA_BOOLEAN:
-        cell->kind = SCHEMA_VALUE_NUMBER;
-        cell->number = *s->at == 't';
-        return take_word(s, *s->at == 't' ? "true" : "false");
-    case SCHEMA_LABELS: return false; /* never a feature */
-    case SCHEMA_TENSOR: {
-        float *out = s->p->tensors + s->p->tensor_at[i];
-        cell->kind = SCHEMA_VALUE_TENSOR;
-        cell->tensor = out;
-        cell->holes = false;
-        return take_tensor(s, &f->shape, 0, &out);
-    }
-    }
-    return false;
+    return schema_type_of(s->p->preprocessing->features[i].type)->scan(s, i);
 }
 
-static bool take_array(struct scan *s) {
+static bool take_array(struct schema_scan *s) {
     int32_t count = s->p->preprocessing->features_count;
     s->at++;
     for (int32_t i = 0; i < count; i++) {
-        if (i > 0 && !take(s, ',')) return false;
+        if (i > 0 && !schema_scan_take(s, ',')) return false;
         if (!take_cell(s, i)) return false;
     }
-    return take(s, ']');
+    return schema_scan_take(s, ']');
 }
 
 /* The feature of that name; keys are mostly in the same order, so the one after the last is tried first. -1: none. */
@@ -143,7 +99,7 @@ static int32_t feature_of(const struct schema_preprocessing *pre, const char *na
     return -1;
 }
 
-static bool take_object(struct scan *s) {
+static bool take_object(struct schema_scan *s) {
     const struct schema_preprocessing *pre = s->p->preprocessing;
     const char *name, *text;
     size_t size, text_size;
@@ -153,9 +109,9 @@ static bool take_object(struct scan *s) {
     s->at++;
     for (int32_t i = 0; i < pre->features_count; i++) s->p->cells[i].kind = SCHEMA_VALUE_MISSING;
     if (pre->features_count > 64) return false;
-    if (take(s, '}')) return false; /* empty: the other reader reports it */
+    if (schema_scan_take(s, '}')) return false; /* empty: the other reader reports it */
     do {
-        if (!take_string(s, &name, &size) || !take(s, ':')) return false;
+        if (!schema_scan_string(s, &name, &size) || !schema_scan_take(s, ':')) return false;
         int32_t i = feature_of(pre, name, size, guess);
         if (i >= 0) {
             if (given >> i & 1) return false;
@@ -165,36 +121,37 @@ static bool take_object(struct scan *s) {
         } else {
             if (seen++) return false; /* two ignored keys might be the same one twice */
             schema_predictor_ignored(s->p, name, size);
-            blanks(s);
+            schema_scan_blanks(s);
             if (s->at == s->end) return false;
-            if (*s->at == '"' ? !take_string(s, &text, &text_size)
-                              : !take_word(s, "null") && !take_word(s, "true") && !take_word(s, "false") && !take_number(s, &number))
+            if (*s->at == '"' ? !schema_scan_string(s, &text, &text_size)
+                              : !schema_scan_word(s, "null") && !schema_scan_word(s, "true") && !schema_scan_word(s, "false") &&
+                                    !schema_scan_number(s, &number))
                 return false;
         }
-    } while (take(s, ','));
+    } while (schema_scan_take(s, ','));
     if (seen && given != UINT64_MAX >> (64 - pre->features_count)) return false; /* one may be meant for the other */
-    return take(s, '}');
+    return schema_scan_take(s, '}');
 }
 
 int schema_instances_scan(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max) {
-    struct scan s = {p, body, body + size};
+    struct schema_scan s = {p, body, body + size};
     const char *name;
     size_t name_size;
-    bool tensor_only = p->preprocessing->features_count == 1 && p->preprocessing->features[0].type == SCHEMA_TENSOR;
+    bool tensor_only = p->preprocessing->features_count == 1 && schema_type_of(p->preprocessing->features[0].type)->value == SCHEMA_VALUE_TENSOR;
     for (int32_t i = 0; i < p->preprocessing->features_count; i++) /* the error names the place */
         if (p->preprocessing->features[i].options.missing == SCHEMA_MISSING_ERROR ||
             p->preprocessing->features[i].options.unseen == SCHEMA_UNSEEN_ERROR)
             return -1;
-    if (!take(&s, '{') || !take_string(&s, &name, &name_size) || name_size != 9 || memcmp(name, "instances", 9) != 0 || !take(&s, ':') ||
-        !take(&s, '['))
+    if (!schema_scan_take(&s, '{') || !schema_scan_string(&s, &name, &name_size) || name_size != 9 || memcmp(name, "instances", 9) != 0 ||
+        !schema_scan_take(&s, ':') || !schema_scan_take(&s, '['))
         return -1;
     do {
-        blanks(&s);
+        schema_scan_blanks(&s);
         if (s.at == s.end || p->rows == rows_max) return -1;
         bool good = *s.at == '{' ? take_object(&s) : *s.at != '[' ? false : tensor_only ? take_cell(&s, 0) : take_array(&s);
         if (!good || schema_predictor_row(p) >= 0) return -1;
-    } while (take(&s, ','));
-    if (!take(&s, ']') || !take(&s, '}')) return -1;
-    blanks(&s);
+    } while (schema_scan_take(&s, ','));
+    if (!schema_scan_take(&s, ']') || !schema_scan_take(&s, '}')) return -1;
+    schema_scan_blanks(&s);
     return s.at == s.end ? 0 : -1;
 }

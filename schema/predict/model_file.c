@@ -1,5 +1,6 @@
 /* model_file.c - models and checkpoints as safetensors. */
 #include "schema/predict/model_file.h"
+#include "schema/json/cost.h"
 
 #include "schema/memory.h"
 #include "schema/predict/safetensors.h"
@@ -11,7 +12,28 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char model_format[] = "backpropd-model/1", checkpoint_format[] = "backpropd-checkpoint/1";
+/* Version 1 had no checksum. */
+enum { FORMAT_VERSION = 2 };
+static const char model_kind[] = "backpropd-model/", checkpoint_kind[] = "backpropd-checkpoint/";
+
+static json_t *format_json(const char *kind) {
+    return json_sprintf("%s%d", kind, FORMAT_VERSION);
+}
+
+/* Whether the metadata is that of a file of the kind, which this program can read. */
+static int check_format(const json_t *metadata, const char *kind, const char *what, struct bp_error *error) {
+    const char *format = json_string_value(json_object_get(metadata, "format"));
+    const size_t size = strlen(kind);
+    if (!format || strncmp(format, kind, size) != 0)
+        return bp_error_set(error, "", "this tensor file is not a %s of backpropd (%.60s)", what, format ? format : "it has no format entry");
+    const long version = strtol(format + size, NULL, 10);
+    if (version > FORMAT_VERSION)
+        return bp_error_set(error, "", "this %s has format %ld, but this program reads up to %d; use a newer backpropd", what, version,
+                            FORMAT_VERSION);
+    if (version < 1 || (version > 1 && !json_object_get(metadata, "crc32")))
+        return bp_error_damaged(error, "the %s is damaged: it has no checksum", what);
+    return 0;
+}
 
 /* ---- models ------------------------------------------------------------------------------------------------------------ */
 
@@ -42,7 +64,7 @@ int schema_model_write(int fd, const struct schema_training *training, const jso
     int32_t count = 0;
     struct schema_tensor *tensors = list_tensors(training->network, weights, &count);
     char *text = schema_json_dump(document, JSON_COMPACT);
-    json_t *metadata = text ? json_pack("{s:s, s:s}", "format", model_format, "document", text) : NULL;
+    json_t *metadata = text ? json_pack("{s:o, s:s}", "format", format_json(model_kind), "document", text) : NULL;
     int failed = tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, size, error) : bp_error_memory(error, "no memory");
     json_decref(metadata);
     free(text);
@@ -118,13 +140,13 @@ struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp
     errno = 0;
     if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return NULL;
     struct schema_model *model = calloc(1, sizeof *model);
-    const char *format = json_string_value(json_object_get(metadata, "format")), *text = json_string_value(json_object_get(metadata, "document"));
-    bool good = model && format && text && strcmp(format, model_format) == 0;
+    const char *text = json_string_value(json_object_get(metadata, "document"));
+    bool good = model && check_format(metadata, model_kind, "model", error) == 0 && text;
     if (!model) bp_error_memory(error, "out of memory for the model");
-    else if (!good) bp_error_set(error, "", "this tensor file is not a model of backpropd (%s)", format ? format : "it has no format entry");
     if (good)
         good =
             (model->document = schema_json_load(text, strlen(text), 0, NULL)) && (model->training = schema_training_decode(model->document, error));
+    if (good) model->document_bytes = (size_t)schema_json_cost(text, strlen(text)).bytes + 2 * strlen(text);
     good = good && read_weights(model, tensors, count, error) == 0 && escape_names(model) == 0;
     json_decref(metadata);
     free(tensors);
@@ -145,7 +167,8 @@ void schema_model_free(struct schema_model *model) {
 }
 
 size_t schema_model_bytes(const struct schema_model *model) {
-    return model->training->network->weights_count * sizeof(bp_real) + 64 * 1024;
+    enum { REST = 32 << 10 };
+    return model->training->network->weights_count * sizeof(bp_real) + model->document_bytes + REST;
 }
 
 /* ---- checkpoints ---------------------------------------------------------------------------------------------------------- */
@@ -176,8 +199,9 @@ int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const 
                   "position", (json_int_t)state->position, "updates", (json_int_t)state->updates, "best_epoch", (json_int_t)state->best_epoch,
                   "best_value", best, "waited", (json_int_t)state->waited, "stopped", state->stopped);
     char *counters_text = schema_json_dump(counters, JSON_COMPACT), *notes_text = schema_json_dump(notes, JSON_COMPACT);
-    json_t *metadata =
-        counters_text && notes_text ? json_pack("{s:s, s:s, s:s}", "format", checkpoint_format, "state", counters_text, "notes", notes_text) : NULL;
+    json_t *metadata = counters_text && notes_text
+                           ? json_pack("{s:o, s:s, s:s}", "format", format_json(checkpoint_kind), "state", counters_text, "notes", notes_text)
+                           : NULL;
     size_t size;
     int failed = metadata ? schema_safetensors_write(fd, tensors, count, metadata, &size, error) : bp_error_memory(error, "no memory");
     if (!failed && fsync(fd) != 0) failed = bp_error_io(error, "%s", strerror(errno));
@@ -233,10 +257,10 @@ int schema_checkpoint_read(const void *bytes, size_t size, struct bp_trainer_sta
     json_t *metadata = NULL;
     memset(state, 0, sizeof *state);
     if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return -1;
-    const char *format = json_string_value(json_object_get(metadata, "format")), *text = json_string_value(json_object_get(metadata, "state"));
-    const char *notes_text = json_string_value(json_object_get(metadata, "notes"));
+    const char *text = json_string_value(json_object_get(metadata, "state")), *notes_text = json_string_value(json_object_get(metadata, "notes"));
     json_t *counters = text ? schema_json_load(text, strlen(text), 0, NULL) : NULL;
-    int failed = format && strcmp(format, checkpoint_format) == 0 && counters ? take_state(tensors, count, counters, state) : -1;
+    int failed = check_format(metadata, checkpoint_kind, "checkpoint", error);
+    if (!failed) failed = counters ? take_state(tensors, count, counters, state) : -1;
     if (failed) bp_error_set(error, "", "this is not a checkpoint of backpropd, or it is damaged");
     else *notes = notes_text ? schema_json_load(notes_text, strlen(notes_text), 0, NULL) : NULL;
     json_decref(counters);

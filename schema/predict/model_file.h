@@ -12,6 +12,7 @@
 struct schema_model {
     struct schema_training *training;
     json_t *document;
+    size_t document_bytes; /* of memory, with what was made of it: categories, moments */
     bp_real *weights;
     char ***labels_json; /* [targets] of classes: each label as a JSON string with its quotes; NULL for numbers */
     char **names_json;   /* [targets] how the prediction of it is named where there are several, likewise */
@@ -24,7 +25,7 @@ int schema_model_write(int fd, const struct schema_training *training, const jso
                        struct bp_error *error);
 struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error);
 void schema_model_free(struct schema_model *model);
-/* Bytes it holds in memory, roughly. */
+/* Bytes it holds in memory. */
 size_t schema_model_bytes(const struct schema_model *model);
 
 /* Writes a checkpoint into fd (an empty file) and fsyncs it. notes: an object stored with it. */

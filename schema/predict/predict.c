@@ -42,14 +42,16 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     p->far = calloc(features, sizeof *p->far);
     p->far_first = calloc(features, sizeof *p->far_first);
     for (int32_t i = 0; p->indices && i < pre->features_count; i++) {
-        const int32_t input = schema_feature_apart(&pre->features[i]) ? pre->features[i].offset : 0;
+        if (pre->features[i].places_count == 0) continue;
+        const int32_t input = pre->features[i].places[0].input;
         p->indices[i] = bp_network_indices(model->training->network, input);
         p->indexed[input] = p->indexed[input] || p->indices[i];
     }
     for (int32_t i = 0; p->tensor_at && i < pre->features_count; i++) {
         p->tensor_at[i] = tensors;
-        if (pre->features[i].type == SCHEMA_TENSOR) tensors += (size_t)bp_shape_size(&pre->features[i].shape);
+        if (schema_type_of(pre->features[i].type)->value == SCHEMA_VALUE_TENSOR) tensors += (size_t)bp_shape_size(&pre->features[i].shape);
     }
+    p->tensors_size = tensors;
     p->tensors = malloc((tensors + 1) * sizeof *p->tensors);
     p->thresholds = malloc((size_t)schema_thresholds_count(pre) * sizeof *p->thresholds);
     for (int32_t i = 0; i < pre->inputs_count; i++) p->input_sizes[i] = bp_shape_size(&pre->inputs[i].shape);
@@ -64,6 +66,14 @@ memory:
 failed:
     schema_predictor_free(p);
     return NULL;
+}
+
+size_t schema_predictor_bytes(const struct schema_predictor *p) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    const size_t feature = sizeof *p->cells + sizeof *p->tensor_at + sizeof *p->missing + sizeof *p->unseen + sizeof *p->unseen_first +
+                           sizeof *p->holes + sizeof *p->indices + sizeof *p->far + sizeof *p->far_first;
+    return sizeof *p + bp_workspace_bytes(p->model->training->network, p->batch_max, false) + p->tensors_size * sizeof *p->tensors +
+           ((size_t)pre->features_count + 1) * feature;
 }
 
 void schema_predictor_free(struct schema_predictor *p) {
@@ -149,22 +159,21 @@ static const struct bp_output *output_of(const struct schema_predictor *p, int32
     return &p->model->training->network->outputs[o];
 }
 
-/* How far apart neighbouring values of a target are: the network computes y in float32, in parts of a deviation. */
-static double step_of(double y, double std) {
-    return fmax(fabs(y), 1.0 / 1024) * std / (1 << 24);
-}
-
 int schema_predicted_text(double value, double step, char text[static 40]) {
     const double needed = value == 0 ? 1 : ceil(log10(fabs(value) / step)) + 1;
     return snprintf(text, 40, "%.*g", needed > 17 ? 17 : needed > 9 ? (int)needed : 9, value);
 }
 
-/* The number y of the network in the unit of the target. */
-static void write_value(struct schema_predictor *p, double y, double std, double mean) {
+static void write_text(struct schema_predictor *p, double value, double step) {
     char text[40];
-    p->overflow = p->overflow || !isfinite(y * std + mean);
-    const int size = schema_predicted_text(y * std + mean, step_of(y, std), text);
+    p->overflow = p->overflow || !isfinite(value);
+    const int size = schema_predicted_text(value, step, text);
     schema_text_add(p->out, text, (size_t)size);
+}
+
+/* The number y of the network, the target's j-th, in the unit of the target. */
+static void write_value(struct schema_predictor *p, const struct schema_target *target, int64_t j, double y) {
+    write_text(p, schema_target_value(target, j, y), schema_target_step(target, j, y));
 }
 
 /* Further values of a loss with several outputs: {"0.1":12.5,"0.9":20}, in the target's own unit; and, where all of that are values, in order. */
@@ -178,7 +187,7 @@ static void write_details(struct schema_predictor *p, int32_t o, const struct sc
     schema_text_string(p->out, widths ? "" : ",\"values\":[");
     for (int32_t k = 0; !widths && loss->detail(values, y, k, &detail); k++) {
         if (k) schema_text_string(p->out, ",");
-        write_value(p, detail.value, target->std, target->mean);
+        write_value(p, target, 0, detail.value);
     }
     schema_text_string(p->out, widths ? ",\"" : "],\"");
     schema_text_string(p->out, loss->details);
@@ -187,7 +196,8 @@ static void write_details(struct schema_predictor *p, int32_t o, const struct sc
         if (k) schema_text_string(p->out, ",\"");
         schema_text_string(p->out, detail.name);
         schema_text_string(p->out, "\":");
-        write_value(p, detail.value, target->std, detail.width ? 0 : target->mean);
+        if (detail.width) write_text(p, detail.value * target->std, schema_target_step(target, 0, detail.value));
+        else write_value(p, target, 0, detail.value);
     }
     schema_text_string(p->out, "}");
 }
@@ -248,8 +258,7 @@ static void write_positions(struct schema_predictor *p, const struct positions *
 static void write_number(struct schema_predictor *p, const struct positions *what, const float *y) {
     const struct bp_output *output = output_of(p, what->o);
     const int64_t j = (y - what->y) / what->each;
-    write_value(p, (double)y[bp_loss_point(output->loss, output->values)], schema_target_unit(what->target, j),
-                schema_target_origin(what->target, j));
+    write_value(p, what->target, j, (double)y[bp_loss_point(output->loss, output->values)]);
 }
 
 /* The numbers of a tensor; those of a loss with several outputs a number are their points. */
@@ -311,7 +320,7 @@ static void write_target(struct schema_predictor *p, int32_t o, int32_t k, int64
         write_tensor(p, o, target, y);
     } else {
         schema_text_string(p->out, "{\"value\":");
-        write_value(p, point_of(p, o, y), target->std, target->mean);
+        write_value(p, target, 0, point_of(p, o, y));
         write_details(p, o, target, y);
         schema_text_add(p->out, "}", 1);
     }
@@ -379,7 +388,7 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
     const struct schema_target *target = &pre->targets[k];
     if (!target->classification) {
         const double point = point_of(p, o, y);
-        return (struct schema_predicted){.label = -1, .value = point * target->std + target->mean, .step = step_of(point, target->std)};
+        return (struct schema_predicted){.label = -1, .value = schema_target_value(target, 0, point), .step = schema_target_step(target, 0, point)};
     }
     const int32_t width = schema_output_multilabel(pre, o) ? 1 : p->widths[o],
                   best = bp_class_of(y, width, p->scores[o], p->thresholds[target->thresholds_at]);
@@ -443,28 +452,29 @@ int schema_predict_body(struct schema_predictor *p, const char *body, size_t siz
 static double given(struct schema_predictor *p, const struct schema_view *view, int32_t feature, int64_t row, int64_t k) {
     const int32_t column = view->columns[feature];
     if (column < 0) return (double)NAN;
-    if (p->preprocessing->features[feature].type != SCHEMA_TENSOR) return schema_dataset_number(view->dataset, column, row);
+    if (schema_type_of(p->preprocessing->features[feature].type)->value != SCHEMA_VALUE_TENSOR)
+        return schema_dataset_number(view->dataset, column, row);
     schema_dataset_tensor(view->dataset, column, row, p->tensors);
     return (double)p->tensors[k];
 }
 
 /* Counts for warnings. */
-static void count_numbers(struct schema_predictor *p, const struct schema_rows *rows, int32_t n) {
+static void count_numbers(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n) {
     double numbers[SCHEMA_PREDICT_BATCH];
     int64_t at[SCHEMA_PREDICT_BATCH];
     for (int32_t i = 0; i < n; i++) at[i] = rows->first + i;
     for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
         const int32_t column = rows->view->columns[i];
-        if (column < 0 || p->preprocessing->features[i].type > SCHEMA_DATETIME || p->preprocessing->features[i].type == SCHEMA_CATEGORICAL) continue;
-        const enum schema_type type = rows->view->dataset->columns[column].type;
-        if (type == SCHEMA_TENSOR || type == SCHEMA_CATEGORICAL || type == SCHEMA_TEXT) continue;
+        const enum schema_value_kind value = schema_type_of(p->preprocessing->features[i].type)->value;
+        if (column < 0 || value == SCHEMA_VALUE_CATEGORY || value == SCHEMA_VALUE_TEXT) continue;
+        if (schema_type_of(rows->view->dataset->columns[column].type)->value != SCHEMA_VALUE_NUMBER) continue;
         schema_dataset_gather(rows->view->dataset, column, at, n, numbers);
         for (int32_t r = 0; r < n; r++) schema_predictor_count_number(p, i, numbers[r]);
     }
     p->counted += n;
 }
 
-static void count_categories(struct schema_predictor *p, const struct schema_rows *rows, int32_t n) {
+static void count_categories(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n) {
     int32_t codes[SCHEMA_PREDICT_BATCH];
     int64_t at[SCHEMA_PREDICT_BATCH];
     for (int32_t i = 0; i < n; i++) at[i] = rows->first + i;
@@ -480,7 +490,7 @@ static void count_categories(struct schema_predictor *p, const struct schema_row
     }
 }
 
-static int gather(struct schema_predictor *p, const struct schema_rows *rows, int32_t n, struct bp_error *error) {
+static int gather(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n, struct bp_error *error) {
     for (int32_t i = 0; i < n; i++) {
         float *at[BP_INPUTS_MAX];
         char why[300];
@@ -504,12 +514,12 @@ static int gather(struct schema_predictor *p, const struct schema_rows *rows, in
     return 0;
 }
 
-int schema_predict_rows(struct schema_predictor *p, const struct schema_rows *rows, const char *separator, struct schema_text *out,
+int schema_predict_rows(struct schema_predictor *p, const struct schema_view_rows *rows, const char *separator, struct schema_text *out,
                         struct bp_error *error) {
     p->out = out;
     for (int64_t done = 0; done < rows->n;) {
         const int32_t some = rows->n - done < p->batch_max ? (int32_t)(rows->n - done) : p->batch_max;
-        if (gather(p, &(struct schema_rows){rows->view, rows->first + done, some}, some, error) != 0) return -1;
+        if (gather(p, &(struct schema_view_rows){rows->view, rows->first + done, some}, some, error) != 0) return -1;
         for (int32_t i = 0; i < some; i++) {
             write_prediction(p, i);
             schema_text_string(out, separator);
@@ -520,7 +530,7 @@ int schema_predict_rows(struct schema_predictor *p, const struct schema_rows *ro
     return out->failed ? bp_error_memory(error, "out of memory") : 0;
 }
 
-int32_t schema_predict_gather(struct schema_predictor *p, const struct schema_rows *rows, struct bp_error *error) {
+int32_t schema_predict_gather(struct schema_predictor *p, const struct schema_view_rows *rows, struct bp_error *error) {
     const int32_t n = rows->n > p->batch_max ? p->batch_max : (int32_t)rows->n;
     return gather(p, rows, n, error) == 0 ? n : -1;
 }

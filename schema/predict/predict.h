@@ -11,6 +11,8 @@
 struct schema_predictor;
 struct schema_predictor *schema_predictor_new(const struct schema_model *model, struct bp_error *error);
 void schema_predictor_free(struct schema_predictor *predictor);
+/* Bytes it holds in memory, its model apart. */
+size_t schema_predictor_bytes(const struct schema_predictor *predictor);
 
 /* Decodes a body `{"instances":[...]}` or `{"inputs":{...}}` and appends `"predictions":[...],"warnings":[...]` to out. Bodies as people send them go
  * through one pass over the text; anything unusual goes to jansson, which finds the exact problem. 0, or -1 with problems (nothing useful in out). */
@@ -24,16 +26,16 @@ void schema_predictor_bound(struct schema_predictor *predictor, schema_predict_a
 
 /* Predicts rows of a dataset through a view with this model's preprocessing: one prediction object per row, each appended by itself with
  * `separator` after it. -1 with the error: a value that cannot be used, a prediction that is not finite, no memory. */
-struct schema_rows {
+struct schema_view_rows {
     const struct schema_view *view;
     int64_t first, n;
 };
-int schema_predict_rows(struct schema_predictor *predictor, const struct schema_rows *rows, const char *separator, struct schema_text *out,
+int schema_predict_rows(struct schema_predictor *predictor, const struct schema_view_rows *rows, const char *separator, struct schema_text *out,
                         struct bp_error *error);
 /* The same for a caller that wants no JSON: predicts up to n rows (at most SCHEMA_PREDICT_BATCH) and returns how many, -1 with the error; then each
  * target of a row is read. */
 enum { SCHEMA_PREDICT_BATCH = 256 };
-int32_t schema_predict_gather(struct schema_predictor *predictor, const struct schema_rows *rows, struct bp_error *error);
+int32_t schema_predict_gather(struct schema_predictor *predictor, const struct schema_view_rows *rows, struct bp_error *error);
 struct schema_predicted {
     int32_t label; /* of the target's labels, -1: it is a number */
     float share;   /* probability or score of the label */

@@ -15,24 +15,24 @@ static bool usable(float x, int32_t indices) {
     return indices ? x >= 0 && x < (float)indices && floorf(x) == x : isfinite(x);
 }
 
-/* The numbers of a feature among a row's inputs, and how many they are. */
-static const float *numbers_of(const struct schema_predictor *p, int32_t i, float *const *inputs, int64_t *n) {
+/* Of a feature's numbers among a row's inputs the first that is not usable; false: all are. */
+static bool first_unusable(const struct schema_predictor *p, int32_t i, float *const *inputs, int64_t *at) {
     const struct schema_feature *f = &p->preprocessing->features[i];
-    const bool apart = schema_feature_apart(f);
-    *n = apart ? p->input_sizes[f->offset] : f->width;
-    return apart ? inputs[f->offset] : inputs[0] + f->offset;
+    *at = 0;
+    for (int32_t k = 0; k < f->places_count; k++) {
+        const float *x = inputs[f->places[k].input] + f->places[k].offset;
+        for (int32_t j = 0; j < f->places[k].width; j++, ++*at)
+            if (!usable(x[j], p->indices[i])) return true;
+    }
+    return false;
 }
 
 int32_t schema_predictor_unusable(const struct schema_predictor *p, float *const *inputs, int64_t *at) {
     bool good = true;
     for (int32_t k = 0; k < p->preprocessing->inputs_count; k++)
         good = good && !p->indexed[k] && bp_kernels()->finite((size_t)p->input_sizes[k], inputs[k]);
-    for (int32_t i = 0; !good && i < p->preprocessing->features_count; i++) {
-        int64_t n;
-        const float *x = numbers_of(p, i, inputs, &n);
-        for (*at = 0; *at < n; ++*at)
-            if (!usable(x[*at], p->indices[i])) return i;
-    }
+    for (int32_t i = 0; !good && i < p->preprocessing->features_count; i++)
+        if (first_unusable(p, i, inputs, at)) return i;
     return -1;
 }
 
@@ -78,10 +78,12 @@ static int32_t find_suspect(const struct schema_predictor *p, int32_t row) {
     int32_t suspect = -1;
     for (int32_t k = 0; k < p->preprocessing->inputs_count; k++) at[k] = bp_workspace_input(p->workspace, k) + row * p->input_sizes[k];
     for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
-        int64_t n;
-        const float *x = numbers_of(p, i, at, &n);
-        for (int64_t j = 0; j < n && !p->indices[i]; j++)
-            if (fabsf(x[j]) > most) most = fabsf(x[j]), suspect = i;
+        const struct schema_feature *f = &p->preprocessing->features[i];
+        for (int32_t k = 0; k < f->places_count && !p->indices[i]; k++) {
+            const float *x = at[f->places[k].input] + f->places[k].offset;
+            for (int32_t j = 0; j < f->places[k].width; j++)
+                if (fabsf(x[j]) > most) most = fabsf(x[j]), suspect = i;
+        }
     }
     return suspect;
 }
@@ -133,13 +135,10 @@ void schema_predictor_count(struct schema_predictor *p) {
 /* What replaces missing values. */
 static const char *replacement_of(const struct schema_predictor *p, int32_t i) {
     const struct schema_feature *f = &p->preprocessing->features[i];
-    if (p->indices[i] && f->type != SCHEMA_CATEGORICAL && f->type != SCHEMA_TEXT) return "the index 0 is used";
-    switch (f->type) {
-    case SCHEMA_CATEGORICAL: return "it is treated as an unknown category";
-    case SCHEMA_TENSOR: return "the mean is used";
-    case SCHEMA_TEXT: return "a text without words is used";
-    default: break;
-    }
+    const struct schema_type_ops *type = schema_type_of(f->type);
+    const bool raw = type->value == SCHEMA_VALUE_NUMBER || type->value == SCHEMA_VALUE_TENSOR;
+    if (p->indices[i] && raw) return "the index 0 is used";
+    if (type->replacement) return type->replacement;
     if (f->indicator) return "the missing-value indicator is used";
     if (f->options.missing == SCHEMA_MISSING_MEDIAN) return "the median is used";
     if (f->options.missing == SCHEMA_MISSING_CONSTANT) return "the constant of the job is used";
@@ -148,8 +147,8 @@ static const char *replacement_of(const struct schema_predictor *p, int32_t i) {
 
 /* A value of a number or a time. */
 static const char *shown(const struct schema_feature *f, double v, char text[static SCHEMA_DATETIME_TEXT]) {
-    if (f->type != SCHEMA_DATETIME || !schema_datetime_holds(v)) snprintf(text, SCHEMA_DATETIME_TEXT, "%.9g", v);
-    else schema_datetime_text(v, false, text);
+    if (schema_type_of(f->type)->show) schema_type_of(f->type)->show(v, text);
+    else snprintf(text, SCHEMA_DATETIME_TEXT, "%.9g", v);
     return text;
 }
 

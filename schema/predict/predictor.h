@@ -15,6 +15,7 @@ struct schema_predictor {
     int64_t input_sizes[BP_INPUTS_MAX];
     struct schema_feature_value *cells; /* (features_count) of the row being read */
     float *tensors;                     /* space for the tensor cells of a row */
+    size_t tensors_size;                /* its numbers */
     size_t *tensor_at;                  /* where each tensor feature's space starts */
     int32_t filled;                     /* rows waiting in the workspace */
     int64_t rows;                       /* rows processed in this call */

@@ -7,17 +7,61 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 enum { HEADER_MAX = 100 << 20, ALIGNMENT = 64, TENSORS_MAX = 100000 };
 static const char *const dtype_names[] = {"F32", "F64"};
 static const size_t dtype_sizes[] = {4, 8};
+
+/* ---- the checksum -------------------------------------------------------------------------------------------------------- */
+
+/* In the metadata, as it is written by JSON_COMPACT: no text inside the header can look the same, because its quotes would be escaped. */
+static const char checksum_mark[] = "\"crc32\":\"";
+enum { MARK = sizeof checksum_mark - 1, DIGITS = 8 };
+
+/* The eight digits in the header, NULL: there are none. */
+static char *digits_in(const void *header, size_t size) {
+    char *mark = memmem(header, size, checksum_mark, MARK);
+    return mark && (size_t)((const char *)header + size - mark) >= MARK + DIGITS ? mark + MARK : NULL;
+}
+
+/* CRC-32 (ISO 3309, as in zlib) of the whole file, its own digits counted as zeros. Continues from crc. */
+static uint32_t checksum_of_header(const char *header, size_t size, const char *digits) {
+    uint32_t crc = (uint32_t)crc32_z(0, (const unsigned char *)header, (size_t)(digits - header));
+    crc = (uint32_t)crc32_z(crc, (const unsigned char *)"00000000", DIGITS);
+    return (uint32_t)crc32_z(crc, (const unsigned char *)digits + DIGITS, (size_t)(header + size - digits) - DIGITS);
+}
+
+static void put_checksum(char *header, size_t size, const struct schema_tensor *tensors, int32_t count) {
+    char text[DIGITS + 1], *digits = digits_in(header, size);
+    uint32_t crc = checksum_of_header(header, size, digits);
+    for (int32_t i = 0; i < count; i++) crc = (uint32_t)crc32_z(crc, tensors[i].data, tensors[i].bytes);
+    snprintf(text, sizeof text, "%08x", crc);
+    memcpy(digits, text, DIGITS);
+}
+
+/* Files of earlier versions have none. */
+static int check_checksum(const char *file, size_t size, size_t header_size, struct bp_error *error) {
+    char text[DIGITS + 1];
+    const char *digits = digits_in(file, header_size);
+    if (!digits) return 0;
+    const uint32_t crc =
+        (uint32_t)crc32_z(checksum_of_header(file, header_size, digits), (const unsigned char *)file + header_size, size - header_size);
+    snprintf(text, sizeof text, "%08x", crc);
+    if (memcmp(text, digits, DIGITS) == 0) return 0;
+    return bp_error_damaged(error, "the file is damaged: its checksum is %.8s, its header says %.8s; restore it from a backup", text, digits);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------------- */
 
 /* *header is the caller's. */
 static int make_header(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **header, size_t *size,
                        struct bp_error *error) {
     json_t *json = json_object();
     size_t offset = 0;
-    if (metadata) json_object_set(json, "__metadata__", (json_t *)metadata);
+    json_t *more = metadata ? json_copy((json_t *)metadata) : json_object();
+    json_object_set_new(more, "crc32", json_string("00000000"));
+    json_object_set_new(json, "__metadata__", more);
     for (int32_t i = 0; i < count; i++) {
         json_t *shape = json_array();
         for (int32_t k = 0; k < tensors[i].rank; k++) json_array_append_new(shape, json_integer(tensors[i].dims[k]));
@@ -39,6 +83,7 @@ static int make_header(const struct schema_tensor *tensors, int32_t count, const
     memcpy(out + 8, text, length);
     memset(out + 8 + length, ' ', padded - 8 - length);
     free(text);
+    put_checksum(out, padded, tensors, count);
     *header = out;
     *size = padded;
     return 0;
@@ -68,6 +113,8 @@ int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_
     }
     return failed;
 }
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------- */
 
 static int read_tensor(const char *name, const json_t *json, const char *data, size_t data_size, struct schema_tensor *out, struct bp_error *error) {
     const char *dtype = json_string_value(json_object_get(json, "dtype"));
@@ -102,6 +149,7 @@ int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor
     if (size < 8) return bp_error_set(error, "", "this is not a tensor file: only %zu bytes", size);
     for (int i = 7; i >= 0; i--) length = length << 8 | b[i];
     if (length > HEADER_MAX || length > size - 8) return bp_error_set(error, "", "this is not a tensor file, or it is truncated");
+    if (check_checksum(bytes, size, 8 + (size_t)length, error) != 0) return -1;
     json_error_t where;
     json_t *json = schema_json_load((const char *)b + 8, (size_t)length, JSON_REJECT_DUPLICATES, &where);
     if (!json_is_object(json) || json_object_size(json) > TENSORS_MAX) {

@@ -1,5 +1,8 @@
 /* safetensors.h - the container of weights and checkpoints: 8 bytes of header length, a JSON header, raw little-endian tensors.
- * Format: https://github.com/huggingface/safetensors (its README). Nothing is executed on reading, every offset is checked. */
+ * Format: https://github.com/huggingface/safetensors (its README). Nothing is executed on reading, every offset is checked.
+ *
+ * The metadata has a member "crc32": eight hexadecimal digits, the CRC-32 of the whole file with these digits counted as zeros. A reader that finds
+ * it compares it. */
 #ifndef SCHEMA_SAFETENSORS_H
 #define SCHEMA_SAFETENSORS_H
 
@@ -18,11 +21,12 @@ struct schema_tensor {
 };
 
 /* Writes a file with these tensors, in their order, into fd, without a copy of it in memory: the header, padded so that the data is aligned to 64
- * bytes, followed by the tensors' bytes without gaps. metadata: an object of strings. *size is what it came to. Errors: no memory, or what write()
- * says. */
+ * bytes, followed by the tensors' bytes without gaps. metadata: an object of strings, to which "crc32" is added. *size is what it came to. Errors: no
+ * memory, or what write() says. */
 int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
                              struct bp_error *error);
-/* Reads a file in memory: the tensors point into bytes. *tensors and *metadata are the caller's. */
+/* Reads a file in memory: the tensors point into bytes. *tensors and *metadata are the caller's. Errors: no tensor file, truncated, damaged (its
+ * checksum does not match), no memory. */
 int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor **tensors, int32_t *count, json_t **metadata,
                             struct bp_error *error);
 /* The tensor of that name, or NULL. */

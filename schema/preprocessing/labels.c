@@ -1,6 +1,6 @@
 /* labels.c - outputs that learn several labels a row: what their labels are called, and the thresholds from which on a label, or the
  * second of two classes, is predicted. Not here: how labels are read from a dataset (target.c). */
-#include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/feature.h"
 
 #include "schema/json/values.h"
 #include "schema/text/text.h"

@@ -5,7 +5,7 @@
  * A training row that saw a mean in which its own target counts would learn to read the answer off it. So training rows are divided into
  * SCHEMA_TARGET_ENCODING_FOLDS by their number, and each uses the means of the other folds' rows. Those tables follow from the data and are not
  * stored. */
-#include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/feature.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ int32_t schema_means_fold(int64_t row) {
 }
 
 static bool encoded(const struct schema_feature *f) {
-    return f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_TARGET;
+    return f->options.encode == SCHEMA_ENCODE_TARGET;
 }
 
 static int32_t width_of(const struct schema_target *t) {
@@ -170,5 +170,23 @@ int schema_view_leave_folds_out(struct schema_view *view, const int64_t *rows, i
         tally_close(&tally);
         if (!memory) return bp_error_memory(error, "out of memory");
     }
+    return 0;
+}
+
+/* A row of numbers for each category, and the last for the rest. */
+json_t *schema_means_encode(const struct schema_feature *f) {
+    json_t *list = json_array();
+    for (size_t c = 0; c <= (size_t)f->categories_count; c++)
+        json_array_append_new(list, schema_reals_encode(f->means + c * (size_t)f->means_width, (size_t)f->means_width));
+    return list;
+}
+
+int schema_means_decode(const json_t *list, struct schema_feature *f) {
+    const size_t rows = (size_t)f->categories_count + 1, width = json_array_size(json_array_get(list, 0));
+    if (json_array_size(list) != rows || width < 1 || width > 1 << 20) return -1;
+    f->means_width = (int32_t)width;
+    if (!(f->means = calloc(rows * width, sizeof *f->means))) return -1;
+    for (size_t c = 0; c < rows; c++)
+        if (!schema_reals_decode(json_array_get(list, c), f->means + c * width, width)) return -1;
     return 0;
 }

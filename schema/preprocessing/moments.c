@@ -1,6 +1,7 @@
 /* moments.c - means and deviations that are right whatever the size of the numbers: squares of deviations from the mean of each block,
  * blocks joined in long double by Chan, Golub and LeVeque's formula (1983). And without extreme outliers. */
-#include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/moments.h"
+#include "schema/preprocessing/options.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,18 +1,64 @@
-/* options.c - column options of a job, as JSON: read from a request, returned in responses, stored in the model. */
+/* options.c - the options of a column: from a request, in answers, in the model, for the catalog. All from the rows of options.def; which of them a
+ * column has is said by its type. */
+#include "schema/preprocessing/options.h"
 #include "schema/json/values.h"
-#include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/feature.h"
 #include "schema/text/datetime.h"
-#include "schema/text/text.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* In the order of the enums. */
 static const char *const missing_names[] = {"auto", "mean", "median", "constant", "indicator", "bucket", "drop", "error", NULL};
 static const char *const scale_names[] = {"standard", "minmax", "robust", "quantile", "log", "none", "global", NULL};
-static const char *const encode_names[] = {"one_hot", "ordinal", "embedding", "target", "bag_of_words", "hashed", "tokens", NULL};
+static const char *const encode_names[] = {"one_hot", "ordinal", "embedding", "target", "compact", "bag_of_words", "hashed", "tokens", NULL};
 static const char *const unseen_names[] = {"bucket", "ignore", "error", NULL};
+
+enum option_kind { CHOICE, CHOICE_OR_NUMBER, INTEGER, NUMBER, NUMBER_OR_ZERO, SET };
+enum field_type { FIELD_INT32, FIELD_UINT32, FIELD_DOUBLE };
+
+static const struct option {
+    const char *name;
+    enum option_kind kind;
+    enum field_type field;
+    size_t offset;              /* in struct schema_column_options */
+    const char *help;           /* a sentence without its full stop */
+    const char *const *choices; /* CHOICE, SET: NULL-terminated */
+    double usual, min, max;     /* of numbers; usual: the default, 0: it depends on the column */
+    double preset;              /* what is held when a request does not have it */
+    const char *whom;           /* INTEGER, NUMBER, SET: "categories", for messages */
+    uint32_t encodes;           /* bits of the encodes that it is for, 0: any */
+} options[] = {
+#define COLUMN_OPTION(member, held, read, text, ...)                                                                                                 \
+    {.name = #member, .kind = read, .field = FIELD_##held, .offset = offsetof(struct schema_column_options, member), .help = text, __VA_ARGS__},
+#include "schema/preprocessing/options.def"
+#undef COLUMN_OPTION
+};
+enum { COUNT = sizeof options / sizeof *options };
+
+/* ---- fields ------------------------------------------------------------------------------------------------------------------ */
+
+static void set(struct schema_column_options *o, const struct option *option, double value) {
+    void *at = (char *)o + option->offset;
+    switch (option->field) {
+    case FIELD_INT32: *(int32_t *)at = (int32_t)value; break;
+    case FIELD_UINT32: *(uint32_t *)at = (uint32_t)value; break;
+    case FIELD_DOUBLE: *(double *)at = value; break;
+    }
+}
+
+static double get(const struct schema_column_options *o, const struct option *option) {
+    const void *at = (const char *)o + option->offset;
+    switch (option->field) {
+    case FIELD_INT32: return *(const int32_t *)at;
+    case FIELD_UINT32: return *(const uint32_t *)at;
+    case FIELD_DOUBLE: return *(const double *)at;
+    }
+    return 0;
+}
 
 static int find_name(const char *const *names, const char *text) {
     for (int i = 0; text && names[i]; i++)
@@ -20,342 +66,311 @@ static int find_name(const char *const *names, const char *text) {
     return -1;
 }
 
-/* The member of that name as one of `names`, the one it is now when there is none; -1 with a problem. */
-static int member(const json_t *json, const char *name, const char *const *names, int now, const char *pointer, struct schema_problems *problems) {
-    char place[512], got[80], list[160] = "";
-    const json_t *value = json_object_get(json, name);
-    if (!value || json_is_null(value)) return now;
-    const int found = find_name(names, json_string_value(value));
-    if (found >= 0) return found;
-    for (int i = 0; names[i]; i++) snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
-    schema_problem_add(problems, schema_pointer(pointer, name, place, sizeof place), "%s is one of %s, got %s", name, list,
-                       schema_json_text(value, got, sizeof got));
-    return -1;
+static bool is_choice(const struct option *option) {
+    return option->kind == CHOICE || option->kind == CHOICE_OR_NUMBER;
 }
 
-enum schema_encode schema_feature_encode(const struct schema_feature *f) {
-    return f->type == SCHEMA_TEXT && f->options.encode == SCHEMA_ENCODE_ONE_HOT ? SCHEMA_ENCODE_BAG_OF_WORDS : f->options.encode;
+/* ---- what a type has -------------------------------------------------------------------------------------------------------- */
+
+enum schema_encode schema_encode_of(const struct schema_type_ops *type, const struct schema_column_options *o) {
+    return o->encode || !type->encodes ? o->encode : (enum schema_encode)__builtin_ctz(type->encodes);
 }
 
-static bool suits(const struct schema_column *c, const struct schema_column_options *o) {
-    switch (o->missing) {
-    case SCHEMA_MISSING_AUTO:
-    case SCHEMA_MISSING_ERROR: return true;
-    case SCHEMA_MISSING_DROP: return c->type != SCHEMA_TENSOR;
-    case SCHEMA_MISSING_BUCKET: return c->type == SCHEMA_CATEGORICAL;
-    case SCHEMA_MISSING_MEAN:
-    case SCHEMA_MISSING_INDICATOR: return schema_type_is_number(c->type) || c->type == SCHEMA_BOOLEAN;
-    default: return c->type == SCHEMA_NUMERIC || c->type == SCHEMA_BOOLEAN;
+static bool has(const struct schema_type_ops *type, int i) {
+    return type->options >> i & 1;
+}
+
+static bool applies(const struct schema_type_ops *type, const struct schema_column_options *o, int i) {
+    return has(type, i) && (!options[i].encodes || options[i].encodes >> schema_encode_of(type, o) & 1);
+}
+
+/* Which choices of the option the type has. */
+static uint32_t choices_of(const struct schema_type_ops *type, int i) {
+    switch (i) {
+    case SCHEMA_OPTION_missing: return type->missing;
+    case SCHEMA_OPTION_scale: return type->scales;
+    case SCHEMA_OPTION_encode: return type->encodes;
+    default: return UINT32_MAX;
     }
 }
 
 static void check(const struct schema_column *c, const struct schema_column_options *o, const char *pointer, struct schema_problems *problems) {
+    const struct schema_type_ops *type = schema_type_of(c->type);
     char place[512];
-    if (!suits(c, o))
+    if (!(type->missing >> o->missing & 1))
         schema_problem_add(problems, schema_pointer(pointer, "missing", place, sizeof place),
-                           "missing \"%s\" does not apply to column \"%.60s\", which is %s", missing_names[o->missing], c->name,
-                           schema_type_name(c->type));
-    const bool of_tensors = o->scale == SCHEMA_SCALE_NONE || o->scale == SCHEMA_SCALE_GLOBAL;
-    if (o->scale != SCHEMA_SCALE_STANDARD && (c->type == SCHEMA_TENSOR ? !of_tensors : c->type != SCHEMA_NUMERIC || o->scale == SCHEMA_SCALE_GLOBAL))
+                           "missing \"%s\" does not apply to column \"%.60s\", which is %s", missing_names[o->missing], c->name, type->name);
+    if (o->scale != SCHEMA_SCALE_STANDARD && !(type->scales >> o->scale & 1))
         schema_problem_add(problems, schema_pointer(pointer, "scale", place, sizeof place), "scale \"%s\" is for %s, but column \"%.60s\" is %s",
-                           scale_names[o->scale], o->scale == SCHEMA_SCALE_GLOBAL ? "tensors" : "numbers", c->name, schema_type_name(c->type));
+                           scale_names[o->scale], o->scale == SCHEMA_SCALE_GLOBAL ? "tensors" : "numbers", c->name, type->name);
     const bool bounded = o->scale == SCHEMA_SCALE_NONE || o->scale == SCHEMA_SCALE_QUANTILE;
-    if (o->clip != 0 && (bounded || (!schema_type_is_number(c->type) && c->type != SCHEMA_TENSOR)))
+    if (o->clip != 0 && (bounded || !has(type, SCHEMA_OPTION_clip)))
         schema_problem_add(problems, schema_pointer(pointer, "clip", place, sizeof place),
-                           "clip is for numbers and tensors that are standardised, but column \"%.60s\" is %s%s%s", c->name,
-                           schema_type_name(c->type), bounded ? " with the scale " : "", bounded ? scale_names[o->scale] : "");
-    const bool for_texts = o->encode >= SCHEMA_ENCODE_BAG_OF_WORDS;
-    if (o->encode != SCHEMA_ENCODE_ONE_HOT && c->type != (for_texts ? SCHEMA_TEXT : SCHEMA_CATEGORICAL))
+                           "clip is for numbers and tensors that are standardised, but column \"%.60s\" is %s%s%s", c->name, type->name,
+                           bounded ? " with the scale " : "", bounded ? scale_names[o->scale] : "");
+    if (o->encode != SCHEMA_ENCODE_ONE_HOT && !(type->encodes >> o->encode & 1))
         schema_problem_add(problems, schema_pointer(pointer, "encode", place, sizeof place), "encode \"%s\" is for %s, but column \"%.60s\" is %s",
-                           encode_names[o->encode], for_texts ? "texts" : "categories", c->name, schema_type_name(c->type));
-    if (o->unseen != SCHEMA_UNSEEN_BUCKET && c->type != SCHEMA_CATEGORICAL)
+                           encode_names[o->encode], o->encode >= SCHEMA_ENCODE_BAG_OF_WORDS ? "texts" : "categories", c->name, type->name);
+    if (o->unseen != SCHEMA_UNSEEN_BUCKET && !has(type, SCHEMA_OPTION_unseen))
         schema_problem_add(problems, schema_pointer(pointer, "unseen", place, sizeof place),
-                           "unseen \"%s\" is for categories, but column \"%.60s\" is %s", unseen_names[o->unseen], c->name,
-                           schema_type_name(c->type));
+                           "unseen \"%s\" is for categories, but column \"%.60s\" is %s", unseen_names[o->unseen], c->name, type->name);
     if (o->missing == SCHEMA_MISSING_ERROR && c->missing > 0)
         schema_problem_add(problems, schema_pointer(pointer, "missing", place, sizeof place),
                            "column \"%.60s\" has %lld missing cells, and missing is \"error\"; use \"drop\" to leave out those rows", c->name,
                            (long long)c->missing);
 }
 
-/* A number that only some columns have. */
-static void number_of(const json_t *json, const char *name, bool suits, const char *whom, double least, double most, double *number,
-                      const char *pointer, struct schema_problems *problems) {
-    char place[512], got[80];
-    const json_t *value = json_object_get(json, name);
-    if (!value || json_is_null(value)) return;
-    schema_pointer(pointer, name, place, sizeof place);
-    const bool whole = least >= 1;
-    if (!suits) schema_problem_add(problems, place, "%s is for %s", name, whom);
-    else if (!(whole ? json_is_integer(value) : json_is_number(value)) || !(json_number_value(value) >= least) || json_number_value(value) > most)
-        schema_problem_add(problems, place, "%s must be a%s number from %.0f to %.0f, got %s", name, whole ? " whole" : "", least, most,
-                           schema_json_text(value, got, sizeof got));
-    else *number = json_number_value(value);
-}
+/* ---- from a request ---------------------------------------------------------------------------------------------------------- */
 
-static void numbers_of(const json_t *json, const struct schema_column *c, struct schema_column_options *o, const char *pointer,
-                       struct schema_problems *problems) {
-    const bool text = c->type == SCHEMA_TEXT, categorical = c->type == SCHEMA_CATEGORICAL;
-    double categories_max = 0, vocabulary = 0, length = 0, buckets = 0, smoothing = SCHEMA_SMOOTHING;
-    number_of(json, "categories_max", categorical, "categories", 1, 20000, &categories_max, pointer, problems);
-    number_of(json, "smoothing", categorical && o->encode == SCHEMA_ENCODE_TARGET, "categories with the encode \"target\"", 0, 1e9, &smoothing,
-              pointer, problems);
-    number_of(json, "vocabulary", text && o->encode != SCHEMA_ENCODE_HASHED, "texts with the encode \"bag_of_words\" or \"tokens\"", 1, 1e6,
-              &vocabulary, pointer, problems);
-    number_of(json, "length", text && o->encode == SCHEMA_ENCODE_TOKENS, "texts with the encode \"tokens\"", 1, 65536, &length, pointer, problems);
-    number_of(json, "buckets", text && o->encode == SCHEMA_ENCODE_HASHED, "texts with the encode \"hashed\"", 2, 1 << 20, &buckets, pointer,
-              problems);
-    o->categories_max = (int32_t)categories_max;
-    o->vocabulary = (int32_t)vocabulary;
-    o->length = (int32_t)length;
-    o->buckets = (int32_t)buckets;
-    o->smoothing = smoothing;
-}
+/* One member of a request that is there. */
+struct given {
+    const struct option *option;
+    const json_t *json;
+    const char *column; /* pointer to the options of the column */
+    char pointer[512], got[80];
+    struct schema_problems *problems;
+};
 
-/* The limit of standardised values; 0: no clipping. */
-static void clip_of(const json_t *json, struct schema_column_options *o, const char *pointer, struct schema_problems *problems) {
-    char place[512], got[80];
-    const json_t *clip = json_object_get(json, "clip");
-    if (!clip || json_is_null(clip)) return;
-    const double number = json_number_value(clip);
-    if (!json_is_number(clip) || !(number == 0 || number >= 1) || number > 1e6)
-        schema_problem_add(problems, schema_pointer(pointer, "clip", place, sizeof place),
-                           "clip must be a number of deviations from 1 to 1e6, or 0 for none, got %s", schema_json_text(clip, got, sizeof got));
-    else o->clip = number == 0 ? -1 : number;
-}
-
-/* ["time","year"], of a datetime. */
-static void parts_of(const json_t *json, const struct schema_column *c, struct schema_column_options *o, const char *pointer,
-                     struct schema_problems *problems) {
-    const json_t *list = json_object_get(json, "parts");
-    char place[512], got[80];
-    if (!list || json_is_null(list)) return;
-    schema_pointer(pointer, "parts", place, sizeof place);
-    if (c->type != SCHEMA_DATETIME) {
-        schema_problem_add(problems, place, "parts are for dates and times, but column \"%.60s\" is %s", c->name, schema_type_name(c->type));
-        return;
+static void read_choice(struct given *g, struct schema_column_options *o) {
+    char list[160] = "";
+    const int found = find_name(g->option->choices, json_string_value(g->json));
+    if (g->option->kind == CHOICE_OR_NUMBER && json_is_number(g->json)) { /* a number is its own value */
+        o->missing = SCHEMA_MISSING_CONSTANT;
+        o->constant = json_number_value(g->json);
+    } else if (found == SCHEMA_MISSING_CONSTANT && g->option->kind == CHOICE_OR_NUMBER) {
+        schema_problem_add(g->problems, g->column, "for a constant give the number itself: {\"%s\":0}", g->option->name);
+    } else if (found >= 0) {
+        set(o, g->option, found);
+    } else {
+        for (int i = 0; g->option->choices[i]; i++)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", g->option->choices[i]);
+        schema_problem_add(g->problems, g->pointer, "%s is one of %s, got %s", g->option->name, list, g->got);
     }
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const int part = find_name(schema_time_parts, json_string_value(json_array_get(list, i)));
-        if (part >= 0) o->parts |= 1u << part;
-        else o->parts |= 1u << SCHEMA_PARTS;
-    }
-    if (o->parts && !(o->parts >> SCHEMA_PARTS)) return;
-    schema_problem_add(problems, place, "parts must be a list of time, year, month, week, day or hour, got %s",
-                       schema_json_text(list, got, sizeof got));
 }
 
-int schema_column_options_decode(const json_t *json, const char *pointer, const struct schema_column *column, struct schema_column_options *options,
+static void read_number(struct given *g, struct schema_column_options *o) {
+    const struct option *option = g->option;
+    const bool whole = option->kind == INTEGER;
+    const double number = json_number_value(g->json);
+    if ((whole ? json_is_integer(g->json) : json_is_number(g->json)) && number >= option->min && number <= option->max) set(o, option, number);
+    else
+        schema_problem_add(g->problems, g->pointer, "%s must be a%s number from %.0f to %.0f, got %s", option->name, whole ? " whole" : "",
+                           option->min, option->max, g->got);
+}
+
+/* A width in deviations, or 0, which is held as -1: 0 is the default. */
+static void read_clip(struct given *g, struct schema_column_options *o) {
+    const double number = json_number_value(g->json);
+    if (json_is_number(g->json) && (number == 0 || (number >= g->option->min && number <= g->option->max)))
+        set(o, g->option, number == 0 ? -1 : number);
+    else schema_problem_add(g->problems, g->pointer, "clip must be a number of deviations from 1 to 1e6, or 0 for none, got %s", g->got);
+}
+
+/* A list of choices, a bit each. */
+static void read_set(struct given *g, struct schema_column_options *o) {
+    uint32_t bits = 0;
+    bool known = json_is_array(g->json);
+    char list[160] = "";
+    for (size_t i = 0; i < json_array_size(g->json); i++) {
+        const int found = find_name(g->option->choices, json_string_value(json_array_get(g->json, i)));
+        known = known && found >= 0;
+        if (found >= 0) bits |= 1u << found;
+    }
+    set(o, g->option, bits);
+    if (known && bits) return;
+    for (int i = 0; g->option->choices[i]; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", !i ? "" : g->option->choices[i + 1] ? ", " : " or ", g->option->choices[i]);
+    schema_problem_add(g->problems, g->pointer, "%s must be a list of %s, got %s", g->option->name, list, g->got);
+}
+
+static void read_option(struct given *g, int i, const struct schema_column *c, struct schema_column_options *o) {
+    const struct schema_type_ops *type = schema_type_of(c->type);
+    switch (g->option->kind) {
+    case CHOICE:
+    case CHOICE_OR_NUMBER: read_choice(g, o); break;
+    case NUMBER_OR_ZERO: read_clip(g, o); break;
+    case INTEGER:
+    case NUMBER:
+        if (applies(type, o, i)) read_number(g, o);
+        else schema_problem_add(g->problems, g->pointer, "%s is for %s", g->option->name, g->option->whom);
+        break;
+    case SET:
+        if (has(type, i)) read_set(g, o);
+        else
+            schema_problem_add(g->problems, g->pointer, "%s are for %s, but column \"%.60s\" is %s", g->option->name, g->option->whom, c->name,
+                               type->name);
+    }
+}
+
+int schema_column_options_decode(const json_t *json, const char *pointer, const struct schema_column *column, struct schema_column_options *out,
                                  struct schema_problems *problems) {
-    static const char *const known[] = {"missing", "scale",   "encode",    "unseen", "categories_max", "vocabulary",
-                                        "length",  "buckets", "smoothing", "parts",  "clip",           NULL};
     static const struct bp_entry entry = {.name = "a column"};
     const int64_t before = problems->total;
+    const char *known[COUNT + 1] = {NULL};
     char got[80];
     struct bp_value none[1];
-    *options = (struct schema_column_options){0};
+    *out = (struct schema_column_options){0};
     if (!json_is_object(json))
         return schema_problem_add(problems, pointer, "column options must be an object like {\"missing\":\"median\",\"scale\":\"robust\"}, got %s",
                                   schema_json_text(json, got, sizeof got));
-    schema_values_decode(json, pointer, &entry, &(struct schema_names){.list = known}, none, problems);
-    const json_t *missing = json_object_get(json, "missing");
-    if (json_is_number(missing)) { /* a number is its own value */
-        options->missing = SCHEMA_MISSING_CONSTANT;
-        options->constant = json_number_value(missing);
-    } else {
-        const int found = member(json, "missing", missing_names, SCHEMA_MISSING_AUTO, pointer, problems);
-        if (found == SCHEMA_MISSING_CONSTANT) schema_problem_add(problems, pointer, "for a constant give the number itself: {\"missing\":0}");
-        else if (found >= 0) options->missing = (enum schema_missing)found;
+    for (int i = 0; i < COUNT; i++) {
+        known[i] = options[i].name;
+        set(out, &options[i], options[i].preset);
     }
-    const int scale = member(json, "scale", scale_names, SCHEMA_SCALE_STANDARD, pointer, problems);
-    const int encode = member(json, "encode", encode_names, SCHEMA_ENCODE_ONE_HOT, pointer, problems);
-    const int unseen = member(json, "unseen", unseen_names, SCHEMA_UNSEEN_BUCKET, pointer, problems);
-    if (problems->total != before) return -1;
-    options->scale = (enum schema_scale)scale;
-    options->encode = (enum schema_encode)encode;
-    options->unseen = (enum schema_unseen)unseen;
-    numbers_of(json, column, options, pointer, problems);
-    clip_of(json, options, pointer, problems);
-    parts_of(json, column, options, pointer, problems);
-    check(column, options, pointer, problems);
+    schema_values_decode(json, pointer, &entry, &(struct schema_names){.list = known}, none, problems);
+    for (int i = 0; i < COUNT; i++) {
+        struct given g = {.option = &options[i], .json = json_object_get(json, options[i].name), .column = pointer, .problems = problems};
+        if (!is_choice(&options[i]) && problems->total != before) return -1;
+        if (!g.json || json_is_null(g.json)) continue;
+        schema_pointer(pointer, g.option->name, g.pointer, sizeof g.pointer);
+        schema_json_text(g.json, g.got, sizeof g.got);
+        read_option(&g, i, column, out);
+    }
+    check(column, out, pointer, problems);
     return problems->total == before ? 0 : -1;
 }
 
-static json_t *parts_encode(uint32_t parts) {
-    json_t *list = json_array();
-    for (int i = 0; i < SCHEMA_PARTS; i++)
-        if (parts >> i & 1) json_array_append_new(list, json_string(schema_time_parts[i]));
-    return list;
-}
-
-static void text_options_encode(const struct schema_column_options *o, json_t *json) {
-    json_object_set_new(json, "encode", json_string(encode_names[o->encode]));
-    if (o->encode == SCHEMA_ENCODE_HASHED) json_object_set_new(json, "buckets", json_integer(o->buckets));
-    else json_object_set_new(json, "vocabulary", json_integer(o->vocabulary));
-    if (o->encode == SCHEMA_ENCODE_TOKENS) json_object_set_new(json, "length", json_integer(o->length));
-    if (o->missing != SCHEMA_MISSING_AUTO) json_object_set_new(json, "missing", json_string(missing_names[o->missing]));
-}
+/* ---- in answers and in the model ----------------------------------------------------------------------------------------------- */
 
 /* The effective scale of the feature: an embedding's input is not scaled. */
 static const char *scale_name(const struct schema_feature *f) {
-    const bool as_is =
-        f->type == SCHEMA_TENSOR ? f->channels_count == 0 : f->mean == 0 && f->std == 1 && f->clip == 0 && f->options.scale == SCHEMA_SCALE_STANDARD;
-    return as_is || f->type == SCHEMA_BOOLEAN ? "none" : scale_names[f->options.scale];
+    const struct schema_type_ops *type = schema_type_of(f->type);
+    const bool as_is = type->storage == SCHEMA_HELD_AS_TENSOR
+                           ? f->channels_count == 0
+                           : f->mean == 0 && f->std == 1 && f->clip == 0 && f->options.scale == SCHEMA_SCALE_STANDARD;
+    return as_is || type->unscaled ? "none" : scale_names[f->options.scale];
+}
+
+/* The effective policy for missing cells, NULL: the type has no name for it. */
+static json_t *missing_json(const struct schema_feature *f) {
+    const enum schema_missing asked = f->options.missing;
+    if (asked == SCHEMA_MISSING_CONSTANT) return schema_number_encode(f->options.constant);
+    if (asked != SCHEMA_MISSING_AUTO) return json_string(missing_names[asked]);
+    const enum schema_missing usual = f->indicator                              ? SCHEMA_MISSING_INDICATOR
+                                      : f->options.scale == SCHEMA_SCALE_ROBUST ? SCHEMA_MISSING_MEDIAN
+                                                                                : (enum schema_missing)schema_type_of(f->type)->missing_auto;
+    return usual == SCHEMA_MISSING_AUTO ? NULL : json_string(missing_names[usual]);
+}
+
+static json_t *option_json(const struct schema_feature *f, int i) {
+    const double value = get(&f->options, &options[i]);
+    switch (options[i].kind) {
+    case CHOICE_OR_NUMBER: return missing_json(f);
+    case CHOICE: return json_string(i == SCHEMA_OPTION_scale ? scale_name(f) : options[i].choices[(int)value]);
+    case INTEGER: return json_integer((json_int_t)value);
+    case NUMBER: return schema_number_encode(value);
+    case NUMBER_OR_ZERO: return schema_number_encode(f->clip);
+    case SET: break;
+    }
+    json_t *list = json_array();
+    for (int k = 0; options[i].choices[k]; k++)
+        if ((uint32_t)value >> k & 1) json_array_append_new(list, json_string(options[i].choices[k]));
+    return list;
+}
+
+void schema_option_put(const struct schema_feature *f, enum schema_column_option option, json_t *json) {
+    json_t *value = option_json(f, (int)option);
+    if (value) json_object_set_new(json, options[option].name, value);
+}
+
+void schema_missing_put(const struct schema_feature *f, const char *usual, json_t *json) {
+    const enum schema_missing asked = f->options.missing;
+    if (asked != SCHEMA_MISSING_AUTO && asked != SCHEMA_MISSING_INDICATOR) usual = missing_names[asked];
+    if (usual) json_object_set_new(json, "missing", json_string(usual));
 }
 
 json_t *schema_column_options_encode(const struct schema_feature *f) {
-    const struct schema_column_options *o = &f->options;
     json_t *json = json_object();
-    if (f->type == SCHEMA_TEXT) {
-        text_options_encode(o, json);
-        return json;
-    }
-    if (f->type == SCHEMA_DATETIME) json_object_set_new(json, "parts", parts_encode(o->parts));
-    if (f->type == SCHEMA_CATEGORICAL) {
-        json_object_set_new(json, "encode", json_string(encode_names[o->encode]));
-        json_object_set_new(json, "unseen", json_string(unseen_names[o->unseen]));
-        json_object_set_new(json, "missing", json_string(missing_names[o->missing == SCHEMA_MISSING_AUTO ? SCHEMA_MISSING_BUCKET : o->missing]));
-        json_object_set_new(json, "categories_max", json_integer(o->categories_max));
-        if (o->encode == SCHEMA_ENCODE_TARGET) json_object_set_new(json, "smoothing", schema_number_encode(o->smoothing));
-        return json;
-    }
-    if (f->type == SCHEMA_NUMERIC || f->type == SCHEMA_TENSOR) json_object_set_new(json, "scale", json_string(scale_name(f)));
-    if (f->type == SCHEMA_NUMERIC || f->type == SCHEMA_TENSOR || f->type == SCHEMA_DATETIME)
-        json_object_set_new(json, "clip", schema_number_encode(f->clip));
-    if (f->type != SCHEMA_TENSOR && o->missing == SCHEMA_MISSING_CONSTANT) json_object_set_new(json, "missing", schema_number_encode(o->constant));
-    else if (f->type != SCHEMA_TENSOR)
-        json_object_set_new(
-            json, "missing",
-            json_string(
-                missing_names[o->missing == SCHEMA_MISSING_AUTO ? (f->indicator ? SCHEMA_MISSING_INDICATOR : SCHEMA_MISSING_MEAN) : o->missing]));
-    else if (o->missing != SCHEMA_MISSING_AUTO) json_object_set_new(json, "missing", json_string(missing_names[o->missing]));
+    for (int i = 0; i < COUNT; i++)
+        if (applies(schema_type_of(f->type), &f->options, i)) schema_option_put(f, (enum schema_column_option)i, json);
     return json;
 }
 
-static json_t *reals_encode(const double *numbers, size_t n) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++) json_array_append_new(list, json_real(numbers[i]));
-    return list;
-}
-
-static bool reals_decode(const json_t *list, double *out, size_t n) {
-    bool good = json_array_size(list) == n;
-    for (size_t i = 0; good && i < n; i++) {
-        out[i] = json_number_value(json_array_get(list, i));
-        good = json_is_number(json_array_get(list, i));
+int schema_column_options_restore(const json_t *json, struct schema_column_options *o) {
+    for (int i = 0; i < COUNT; i++) {
+        const json_t *value = json_object_get(json, options[i].name);
+        uint32_t bits = 0;
+        if (is_choice(&options[i])) {
+            const int found = find_name(options[i].choices, json_string_value(value));
+            if (found >= 0) set(o, &options[i], found);
+        } else if (options[i].kind == SET) {
+            for (size_t k = 0; k < json_array_size(value); k++) {
+                const int found = find_name(options[i].choices, json_string_value(json_array_get(value, k)));
+                if (found < 0) return -1;
+                bits |= 1u << found;
+            }
+            set(o, &options[i], bits);
+        } else if (options[i].kind != NUMBER_OR_ZERO) {
+            set(o, &options[i], json_number_value(value));
+        }
     }
-    return good;
-}
-
-/* A row of numbers for each category, and the last for the rest. */
-static json_t *means_encode(const struct schema_feature *f) {
-    json_t *list = json_array();
-    for (size_t c = 0; c <= (size_t)f->categories_count; c++)
-        json_array_append_new(list, reals_encode(f->means + c * (size_t)f->means_width, (size_t)f->means_width));
-    return list;
-}
-
-static int means_decode(const json_t *list, struct schema_feature *f) {
-    const size_t rows = (size_t)f->categories_count + 1, width = json_array_size(json_array_get(list, 0));
-    if (json_array_size(list) != rows || width < 1 || width > 1 << 20) return -1;
-    f->means_width = (int32_t)width;
-    if (!(f->means = calloc(rows * width, sizeof *f->means))) return -1;
-    for (size_t c = 0; c < rows; c++)
-        if (!reals_decode(json_array_get(list, c), f->means + c * width, width)) return -1;
+    if (o->missing == SCHEMA_MISSING_MEAN && o->scale != SCHEMA_SCALE_ROBUST)
+        o->missing = SCHEMA_MISSING_AUTO;                                /* the default without missing values is the same */
+    if (o->scale == SCHEMA_SCALE_NONE) o->scale = SCHEMA_SCALE_STANDARD; /* mean 0 and std 1 are there */
     return 0;
 }
 
-int schema_feature_tables_decode(const json_t *json, struct schema_feature *f) {
-    if (f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_TARGET) return means_decode(json_object_get(json, "means"), f);
-    if (f->type != SCHEMA_TEXT || f->options.encode != SCHEMA_ENCODE_BAG_OF_WORDS) return 0;
-    if (!(f->idf = calloc((size_t)f->categories_count + 1, sizeof *f->idf))) return -1;
-    return reals_decode(json_object_get(json, "idf"), f->idf, (size_t)f->categories_count) ? 0 : -1;
+/* ---- for the catalog and the contract --------------------------------------------------------------------------------------------- */
+
+static json_t *choices_json(const struct option *option, uint32_t which) {
+    json_t *list = json_array();
+    for (int k = 0; option->choices[k]; k++)
+        if (which >> k & 1 && !(option->kind == CHOICE_OR_NUMBER && k == SCHEMA_MISSING_CONSTANT))
+            json_array_append_new(list, json_string(option->choices[k]));
+    return list;
 }
 
-void schema_feature_options_encode(const struct schema_feature *f, json_t *json) {
-    const struct schema_column_options *o = &f->options;
-    if (f->type == SCHEMA_TEXT) {
-        text_options_encode(o, json);
-        json_object_set_new(json, "words", schema_strings_encode(f->categories, f->categories_count));
-        if (f->idf) json_object_set_new(json, "idf", reals_encode(f->idf, (size_t)f->categories_count));
-        return;
+static json_t *option_entry(const struct schema_type_ops *type, int i) {
+    static const char *const kinds[] = {[CHOICE] = "choice", [CHOICE_OR_NUMBER] = "choice", [INTEGER] = "integer",
+                                        [NUMBER] = "number", [NUMBER_OR_ZERO] = "number",   [SET] = "choices"};
+    const struct option *option = &options[i];
+    json_t *json = json_pack("{s:s, s:s, s:s}", "name", option->name, "type", kinds[option->kind], "help", option->help);
+    if (option->choices) {
+        json_t *choices = choices_json(option, choices_of(type, i));
+        json_object_set(json, "default", is_choice(option) ? json_array_get(choices, 0) : json_null());
+        json_object_set_new(json, "choices", choices);
+        if (option->kind == CHOICE_OR_NUMBER && type->missing >> SCHEMA_MISSING_CONSTANT & 1) json_object_set_new(json, "number", json_true());
+        return json;
     }
-    if (f->type == SCHEMA_CATEGORICAL) {
-        json_object_set_new(json, "encode", json_string(encode_names[o->encode]));
-        json_object_set_new(json, "categories_max", json_integer(o->categories_max));
-        if (f->left_out) json_object_set_new(json, "left_out", json_integer((json_int_t)f->left_out));
-        json_object_set_new(json, "unseen", json_string(unseen_names[o->unseen]));
-        if (o->missing != SCHEMA_MISSING_AUTO) json_object_set_new(json, "missing", json_string(missing_names[o->missing]));
-        if (o->encode == SCHEMA_ENCODE_TARGET) {
-            json_object_set_new(json, "smoothing", schema_number_encode(o->smoothing));
-            json_object_set_new(json, "means", means_encode(f));
-        }
-        if (o->encode == SCHEMA_ENCODE_ORDINAL || o->encode == SCHEMA_ENCODE_TARGET) {
-            json_object_set_new(json, "mean", json_real(f->mean));
-            json_object_set_new(json, "std", json_real(f->std));
-        }
-        return;
-    }
-    if (f->type == SCHEMA_DATETIME) json_object_set_new(json, "parts", parts_encode(o->parts));
-    if (f->format) json_object_set_new(json, "format", json_string(f->format));
-    json_object_set_new(json, "scale", json_string(scale_name(f)));
-    if (f->type == SCHEMA_TENSOR) schema_channels_encode(f->channels, f->channels_count, json);
-    else schema_channels_encode(&(struct schema_channel){f->mean, f->std, f->min, f->max}, 1, json);
-    if (f->clip > 0) json_object_set_new(json, "clip", json_real(f->clip));
-    const char *missing = f->type == SCHEMA_TENSOR ? "zero" : f->indicator ? "mean_and_indicator" : "mean";
-    if (o->missing != SCHEMA_MISSING_AUTO && o->missing != SCHEMA_MISSING_INDICATOR) missing = missing_names[o->missing];
-    json_object_set_new(json, "missing", json_string(missing));
-    if (f->type != SCHEMA_TENSOR && f->fill != f->mean) json_object_set_new(json, "fill", json_real(f->fill));
-    if (!f->knots) return;
-    json_t *knots = json_array();
-    for (int32_t k = 0; k < SCHEMA_KNOTS; k++) json_array_append_new(knots, json_real(f->knots[k]));
-    json_object_set_new(json, "knots", knots);
+    json_object_set_new(json, "default", option->usual ? schema_number_encode(option->usual) : json_null());
+    json_object_set_new(json, "minimum", schema_number_encode(option->min));
+    json_object_set_new(json, "maximum", schema_number_encode(option->max));
+    if (option->kind == NUMBER_OR_ZERO) json_object_set_new(json, "zero", json_true());
+    return json;
 }
 
-int schema_feature_options_decode(const json_t *json, struct schema_feature *f) {
-    struct schema_column_options *o = &f->options;
-    const char *missing = json_string_value(json_object_get(json, "missing"));
-    const int policy = find_name(missing_names, missing), scale = find_name(scale_names, json_string_value(json_object_get(json, "scale")));
-    const int encode = find_name(encode_names, json_string_value(json_object_get(json, "encode")));
-    const int unseen = find_name(unseen_names, json_string_value(json_object_get(json, "unseen")));
-    const json_t *fill = json_object_get(json, "fill"), *knots = json_object_get(json, "knots");
-    if (policy >= 0) o->missing = (enum schema_missing)policy;
-    if (policy == SCHEMA_MISSING_MEAN) o->missing = SCHEMA_MISSING_AUTO; /* the default without missing values is the same */
-    if (scale >= 0) o->scale = scale == SCHEMA_SCALE_NONE ? SCHEMA_SCALE_STANDARD : (enum schema_scale)scale; /* mean 0 and std 1 are there */
-    const json_t *clip = json_object_get(json, "clip"), *min = json_object_get(json, "min"), *max = json_object_get(json, "max");
-    f->clip = json_number_value(clip); /* none in models of before */
-    f->min = json_is_number(min) ? json_number_value(min) : (double)-INFINITY;
-    f->max = json_is_number(max) ? json_number_value(max) : (double)INFINITY;
-    if (!(f->clip >= 0) || (f->constant && f->type != SCHEMA_CATEGORICAL && !isfinite(f->min))) return -1;
-    if (f->constant && f->type == SCHEMA_CATEGORICAL && json_array_size(json_object_get(json, "categories")) != 1) return -1;
-    if (f->type == SCHEMA_TENSOR && scale == SCHEMA_SCALE_NONE) schema_feature_unscaled(f);
-    if (encode >= 0) o->encode = (enum schema_encode)encode;
-    if (unseen >= 0) o->unseen = (enum schema_unseen)unseen;
-    o->categories_max = (int32_t)json_integer_value(json_object_get(json, "categories_max"));
-    o->vocabulary = (int32_t)json_integer_value(json_object_get(json, "vocabulary"));
-    o->length = (int32_t)json_integer_value(json_object_get(json, "length"));
-    o->buckets = (int32_t)json_integer_value(json_object_get(json, "buckets"));
-    o->smoothing = json_number_value(json_object_get(json, "smoothing"));
-    f->left_out = json_integer_value(json_object_get(json, "left_out"));
-    const json_t *parts = json_object_get(json, "parts"), *format = json_object_get(json, "format");
-    for (size_t i = 0; i < json_array_size(parts); i++) {
-        const int part = find_name(schema_time_parts, json_string_value(json_array_get(parts, i)));
-        if (part < 0) return -1;
-        o->parts |= 1u << part;
+json_t *schema_column_types_encode(void) {
+    json_t *types = json_array();
+    for (int t = 0; t < SCHEMA_TYPES_COUNT; t++) {
+        const struct schema_type_ops *type = schema_type_of((enum schema_type)t);
+        json_t *params = json_array();
+        for (int i = 0; i < COUNT; i++)
+            if (has(type, i)) json_array_append_new(params, option_entry(type, i));
+        json_array_append_new(types, json_pack("{s:s, s:s, s:o}", "name", type->name, "summary", type->summary, "params", params));
     }
-    if (f->type == SCHEMA_DATETIME && !o->parts) return -1;
-    if (f->type == SCHEMA_CATEGORICAL && o->categories_max < 1) o->categories_max = 20000; /* of models before there was such a limit */
-    if (f->type == SCHEMA_TEXT && o->encode == SCHEMA_ENCODE_TOKENS && (o->length < 1 || o->length > 65536)) return -1;
-    if (f->type == SCHEMA_TEXT && o->encode == SCHEMA_ENCODE_HASHED && (o->buckets < 2 || o->buckets > 1 << 20)) return -1;
-    if (f->type == SCHEMA_TEXT && o->encode < SCHEMA_ENCODE_BAG_OF_WORDS) return -1;
-    if (json_is_string(format) && !(f->format = strdup(json_string_value(format)))) return -1;
-    f->fill = json_is_number(fill) ? json_number_value(fill) : f->mean;
-    if (o->missing == SCHEMA_MISSING_CONSTANT) o->constant = f->fill;
-    if (o->scale != SCHEMA_SCALE_QUANTILE) return 0;
-    if (json_array_size(knots) != SCHEMA_KNOTS || !(f->knots = calloc(SCHEMA_KNOTS, sizeof *f->knots))) return -1;
-    for (size_t k = 0; k < SCHEMA_KNOTS; k++) {
-        f->knots[k] = json_number_value(json_array_get(knots, k));
-        if (k && !(f->knots[k] >= f->knots[k - 1])) return -1;
+    return types;
+}
+
+static json_t *option_contract(const struct option *option) {
+    json_t *range = option->choices ? json_pack("{s:o}", "enum", choices_json(option, UINT32_MAX))
+                                    : json_pack("{s:s, s:o, s:o}", "type", option->kind == INTEGER ? "integer" : "number", "minimum",
+                                                schema_number_encode(option->min), "maximum", schema_number_encode(option->max));
+    switch (option->kind) {
+    case CHOICE_OR_NUMBER: return json_pack("{s:[o, {s:s}]}", "oneOf", range, "type", "number");
+    case NUMBER_OR_ZERO: return json_pack("{s:[{s:i}, o]}", "oneOf", "const", 0, range);
+    case SET: return json_pack("{s:s, s:i, s:o}", "type", "array", "minItems", 1, "items", range);
+    default: return range;
     }
-    return 0;
+}
+
+json_t *schema_column_options_contract(void) {
+    json_t *properties = json_object();
+    for (int i = 0; i < COUNT; i++) {
+        json_t *schema = option_contract(&options[i]);
+        char usual[48] = "";
+        if (options[i].usual) snprintf(usual, sizeof usual, " Default: %.9g.", options[i].usual);
+        json_object_set_new(schema, "description", json_sprintf("%c%s.%s", options[i].help[0] - 'a' + 'A', options[i].help + 1, usual));
+        json_object_set_new(properties, options[i].name, schema);
+    }
+    return properties;
 }

@@ -1,5 +1,5 @@
-/* scale.c - how numbers are scaled, what missing ones become; places of categories. */
-#include "schema/preprocessing/preprocessing.h"
+/* scale.c - how numbers are scaled, what missing ones become, and that in the model. */
+#include "schema/preprocessing/feature.h"
 
 #include <float.h>
 #include <math.h>
@@ -48,6 +48,12 @@ double schema_scale_clip(double z, double clip) {
     return copysign(half + half * t / sqrt(1 + t * t), z);
 }
 
+double schema_scale_squash(double z, double clip) {
+    const double t = z / clip;
+    if (!(clip > 0) || fabs(z) > (double)FLT_MAX) return z;
+    return fabs(t) > 1e8 ? copysign(clip, z) : z / sqrt(1 + t * t);
+}
+
 float schema_scale_float(double z) {
     return fabs(z) > (double)FLT_MAX ? (float)copysign((double)INFINITY, z) : (float)z;
 }
@@ -62,14 +68,15 @@ void schema_feature_unscaled(struct schema_feature *f) {
     f->std = 1;
     f->min = (double)-INFINITY; /* whatever its user takes */
     f->max = (double)INFINITY;
-    f->constant = false;
+    f->constant = f->smooth = false;
     free(f->channels);
     f->channels = NULL;
     f->channels_count = 0;
 }
 
 double schema_scale_apply(const struct schema_feature *f, double v) {
-    return schema_scale_clip((before_centring(f, f->constant ? f->min : v) - f->mean) / f->std, f->clip);
+    const double z = (before_centring(f, f->constant ? f->min : v) - f->mean) / f->std;
+    return f->smooth ? schema_scale_squash(z, f->clip) : schema_scale_clip(z, f->clip);
 }
 
 void schema_scale_many(const struct schema_feature *f, const double *v, int32_t n, float *out, int64_t stride) {
@@ -87,15 +94,28 @@ void schema_scale_many(const struct schema_feature *f, const double *v, int32_t 
     }
 }
 
+/* By median and quartiles; where the quartiles are one value, by half the range. */
+static void fit_robust(struct schema_feature *f, const double *sorted, int64_t n) {
+    const double quartiles = quantile(sorted, n, 0.75) - quantile(sorted, n, 0.25), half = sorted[n - 1] / 2 - sorted[0] / 2;
+    f->mean = quantile(sorted, n, 0.5);
+    f->std = quartiles > 0 && isfinite(quartiles) ? quartiles : half > 0 ? half : 1;
+    f->smooth = f->clip > 0;
+    if (f->options.missing == SCHEMA_MISSING_AUTO || f->options.missing == SCHEMA_MISSING_INDICATOR || f->options.missing == SCHEMA_MISSING_DROP)
+        f->fill = f->mean;
+}
+
 /* Sorted values to centre and width. */
 static int fit_scale(struct schema_feature *f, double *sorted, int64_t n) {
     struct schema_moments m = {0};
     if (f->options.scale == SCHEMA_SCALE_NONE || n == 0) return 0;
-    if (f->options.scale == SCHEMA_SCALE_MINMAX || f->options.scale == SCHEMA_SCALE_ROBUST) {
-        const bool robust = f->options.scale == SCHEMA_SCALE_ROBUST;
-        const double low = robust ? quantile(sorted, n, 0.25) : sorted[0], high = robust ? quantile(sorted, n, 0.75) : sorted[n - 1];
-        f->mean = robust ? quantile(sorted, n, 0.5) : low;
-        f->std = high > low && isfinite(high - low) ? high - low : 1;
+    if (f->options.scale == SCHEMA_SCALE_ROBUST) {
+        fit_robust(f, sorted, n);
+        return 0;
+    }
+    if (f->options.scale == SCHEMA_SCALE_MINMAX) {
+        const double range = sorted[n - 1] - sorted[0];
+        f->mean = sorted[0];
+        f->std = range > 0 && isfinite(range) ? range : 1;
         return 0;
     }
     if (f->options.scale == SCHEMA_SCALE_QUANTILE) {
@@ -113,7 +133,7 @@ bool schema_scale_by_moments(const struct schema_feature *f) {
 }
 
 static double clip_of(const struct schema_feature *f) {
-    const bool bounded = f->options.scale == SCHEMA_SCALE_QUANTILE || f->options.scale == SCHEMA_SCALE_NONE || f->type == SCHEMA_BOOLEAN;
+    const bool bounded = f->options.scale == SCHEMA_SCALE_QUANTILE || f->options.scale == SCHEMA_SCALE_NONE || schema_type_of(f->type)->unscaled;
     return bounded || f->options.clip < 0 ? 0 : f->options.clip > 0 ? f->options.clip : SCHEMA_CLIP;
 }
 
@@ -124,14 +144,14 @@ int schema_scale_begin(struct schema_feature *f, const struct schema_moments *m,
     f->indicator = missing && (f->options.missing == SCHEMA_MISSING_AUTO || f->options.missing == SCHEMA_MISSING_INDICATOR);
     f->min = m->n > 0 ? m->min : 0;
     f->max = m->n > 0 ? m->max : 0;
-    f->constant = f->type != SCHEMA_BOOLEAN && schema_moments_constant(m);
+    f->constant = !schema_type_of(f->type)->unscaled && schema_moments_constant(m);
     f->constant = f->constant || f->min == f->max;
     f->clip = clip_of(f);
     if (f->options.scale == SCHEMA_SCALE_STANDARD) {
         f->mean = f->fill;
         f->std = spread;
     }
-    if (f->type == SCHEMA_BOOLEAN) f->std = 1;
+    if (schema_type_of(f->type)->unscaled) f->std = 1;
     if (f->options.missing == SCHEMA_MISSING_CONSTANT) f->fill = f->options.constant;
     if (f->options.scale == SCHEMA_SCALE_NONE && m->n > 0 && fmax(fabs(m->min), fabs(m->max)) > (double)FLT_MAX)
         return bp_error_set(
@@ -160,34 +180,36 @@ int schema_scale_fit(struct schema_feature *f, double *values, int64_t n, struct
     return 0;
 }
 
-/* ---- categories --------------------------------------------------------------------------------------------------------- */
+/* ---- in the model -------------------------------------------------------------------------------------------------------- */
 
-struct category {
-    char *text;
-    int64_t count;
-};
-
-/* Numbers by value, then texts. */
-static int compare_categories(const void *a, const void *b) {
-    const char *x = ((const struct category *)a)->text, *y = ((const struct category *)b)->text;
-    char *x_end, *y_end;
-    const double u = strtod(x, &x_end), v = strtod(y, &y_end);
-    if (*x && *y && !*x_end && !*y_end && u != v) return u < v ? -1 : 1;
-    return strcmp(x, y);
+void schema_scale_encode(const struct schema_feature *f, json_t *json) {
+    if (f->format) json_object_set_new(json, "format", json_string(f->format));
+    schema_option_put(f, SCHEMA_OPTION_scale, json);
+    schema_channels_encode(&(struct schema_channel){f->mean, f->std, f->min, f->max}, 1, json);
+    if (f->clip > 0) json_object_set_new(json, "clip", json_real(f->clip));
+    if (f->smooth) json_object_set_new(json, "clip_form", json_string("smooth"));
+    const bool median = f->options.scale == SCHEMA_SCALE_ROBUST && f->fill == f->mean; /* which is the median then */
+    schema_missing_put(f, median ? f->indicator ? "median_and_indicator" : "median" : f->indicator ? "mean_and_indicator" : "mean", json);
+    if (f->fill != f->mean) json_object_set_new(json, "fill", json_real(f->fill));
+    if (!f->knots) return;
+    json_t *knots = json_array();
+    for (int32_t k = 0; k < SCHEMA_KNOTS; k++) json_array_append_new(knots, json_real(f->knots[k]));
+    json_object_set_new(json, "knots", knots);
 }
 
-int schema_places_fit(struct schema_feature *f, const int64_t *counts) {
-    const int32_t n = f->categories_count;
-    struct category *sorted = calloc((size_t)n + 1, sizeof *sorted);
-    struct schema_moments m = {0};
-    if (!sorted) return -1;
-    for (int32_t i = 0; i < n; i++) sorted[i] = (struct category){f->categories[i], counts[i]};
-    qsort(sorted, (size_t)n, sizeof *sorted, compare_categories);
-    for (int32_t i = 0; i < n; i++) {
-        f->categories[i] = sorted[i].text;
-        for (int64_t k = 0; k < sorted[i].count; k++) schema_moments_add(&m, i);
+int schema_scale_decode(const json_t *json, struct schema_feature *f) {
+    const char *missing = json_string_value(json_object_get(json, "missing"));
+    const json_t *fill = json_object_get(json, "fill"), *knots = json_object_get(json, "knots");
+    if (!json_is_number(json_object_get(json, "std")) || (f->constant && !isfinite(f->min))) return -1;
+    f->indicator = missing && (strcmp(missing, "mean_and_indicator") == 0 || strcmp(missing, "median_and_indicator") == 0);
+    f->smooth = json_object_get(json, "clip_form") != NULL;
+    f->fill = json_is_number(fill) ? json_number_value(fill) : f->mean;
+    if (f->options.missing == SCHEMA_MISSING_CONSTANT) f->options.constant = f->fill;
+    if (f->options.scale != SCHEMA_SCALE_QUANTILE) return 0;
+    if (json_array_size(knots) != SCHEMA_KNOTS || !(f->knots = calloc(SCHEMA_KNOTS, sizeof *f->knots))) return -1;
+    for (size_t k = 0; k < SCHEMA_KNOTS; k++) {
+        f->knots[k] = json_number_value(json_array_get(knots, k));
+        if (k && !(f->knots[k] >= f->knots[k - 1])) return -1;
     }
-    free(sorted);
-    if (f->options.encode == SCHEMA_ENCODE_ORDINAL) schema_moments_result(&m, &f->mean, &f->std);
     return 0;
 }

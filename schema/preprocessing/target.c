@@ -1,5 +1,5 @@
 /* target.c - the targets of a preprocessing: fitted, to JSON and back, read from a dataset. */
-#include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/feature.h"
 
 #include "schema/json/values.h"
 #include "schema/text/number.h"
@@ -58,23 +58,45 @@ static int balance(const struct schema_fit *fit, const struct schema_view *view,
     return 0;
 }
 
+/* Of all rows, or of many that are spread evenly. */
+static int fit_lambda(const struct schema_fit *fit, int32_t column, struct schema_target *target) {
+    enum { MOST = 100000 };
+    const int64_t step = fit->n / MOST + 1;
+    int64_t n = 0;
+    if (!schema_transform_has_lambda(target->transform)) return 0;
+    double *values = malloc(((size_t)(fit->n / step) + 1) * sizeof *values);
+    for (int64_t i = 0; values && i < fit->n; i += step) {
+        values[n] = schema_dataset_number(fit->dataset, column, fit->rows[i]);
+        n += !isnan(schema_transform_apply(target->transform, 1, values[n]));
+    }
+    if (values) target->lambda = schema_transform_fit(target->transform, values, n);
+    free(values);
+    return values ? 0 : -1;
+}
+
 static int fit_numbers(const struct schema_fit *fit, int32_t column, struct schema_target *target, struct bp_error *error) {
     const struct schema_column *c = &fit->dataset->columns[column];
-    struct schema_moments m = {0};
-    if (c->type == SCHEMA_TENSOR) {
+    struct schema_moments m = {0}, own = {0};
+    if (schema_type_of(c->type)->storage == SCHEMA_HELD_AS_TENSOR) {
         struct schema_tensor_fit how = {.name = c->name, .pointer = "/target", .shape = c->shape};
         const int failed = schema_tensor_fit(&how, fit, column, error);
         target->channels = how.channels;
         target->channels_count = how.channels_count;
         return failed;
     }
+    if (target->transform && fit_lambda(fit, column, target) != 0) return bp_error_memory(error, "out of memory");
     for (int64_t first = 0; first < fit->n; first += SCHEMA_ROWS_MAX) {
         double values[SCHEMA_ROWS_MAX];
         const int64_t some = fit->n - first < SCHEMA_ROWS_MAX ? fit->n - first : SCHEMA_ROWS_MAX;
         schema_dataset_gather(fit->dataset, column, fit->rows + first, some, values);
+        if (schema_target_curved(target)) schema_moments_add_many(&own, values, some);
+        for (int64_t i = 0; target->transform && i < some; i++) values[i] = schema_transform_apply(target->transform, target->lambda, values[i]);
         schema_moments_add_many(&m, values, some);
     }
     schema_moments_result(&m, &target->mean, &target->std);
+    schema_moments_result(&own, &target->value_mean, &target->value_std);
+    target->low = own.n > 0 ? own.min : 0;
+    target->high = own.n > 0 ? own.max : 0;
     target->min = m.n > 0 ? m.min : (double)NAN;
     target->max = m.n > 0 ? m.max : (double)NAN;
     return schema_moments_check(&m, "/target", c->name, error);
@@ -90,12 +112,14 @@ int schema_targets_fit(const struct schema_fit *fit, struct schema_preprocessing
         const struct schema_fit_target *from = &fit->targets[k];
         struct schema_target *target = &p->targets[k];
         p->targets_count++;
-        if (fit->dataset->columns[from->column].type == SCHEMA_TENSOR) target->shape = fit->dataset->columns[from->column].shape;
+        target->shape = fit->dataset->columns[from->column].shape;
         target->classification = from->labels_count > 0;
         target->multilabel = from->multilabel;
         if (target->multilabel) target->shape = (struct bp_shape){.rank = 1, .dims = {from->labels_count}};
         target->shares = target->multilabel;
         target->ragged = from->ragged;
+        target->clamp = from->clamp;
+        target->transform = from->transform;
         target->std = 1;
         balanced = balanced || from->balanced;
         if (!(target->name = strdup(fit->dataset->columns[from->column].name)) || (target->classification && fit_labels(from, target) != 0))
@@ -140,8 +164,8 @@ int schema_targets_units(struct schema_preprocessing *p) {
     for (int32_t k = 0; k < p->targets_count; k++) {
         p->targets[k].units_at = at;
         for (int64_t j = 0; j < schema_target_size(&p->targets[k]); j++, at++) {
-            p->units[at] = schema_target_unit(&p->targets[k], j);
-            p->origins[at] = schema_target_origin(&p->targets[k], j);
+            p->units[at] = schema_target_metric_unit(&p->targets[k], j);
+            p->origins[at] = schema_target_metric_origin(&p->targets[k], j);
         }
     }
     return 0;
@@ -172,6 +196,7 @@ static json_t *encode_target(const struct schema_target *t) {
         if (t->channels_count) schema_channels_encode(t->channels, t->channels_count, json);
         if (t->ragged) json_object_set_new(json, "ragged", json_true());
         if (t->shares) json_object_set_new(json, "shares", json_true());
+        schema_target_curve_encode(t, json);
         if (t->channels_count == 1) { /* read back as one mean and deviation, which is all that is needed then */
             json_object_del(json, "min");
             json_object_del(json, "max");
@@ -218,6 +243,7 @@ static int decode_target(const json_t *json, struct schema_target *t) {
     t->std = t->classification || by_channel ? 1 : json_number_value(json_object_get(json, "std"));
     if (shape && schema_dims_decode(shape, &t->shape) != 0) return -1;
     if (by_channel) return shape ? schema_channels_decode(json, &t->shape, &t->channels, &t->channels_count) : -1;
+    if (!t->classification && schema_target_curve_decode(json, t) != 0) return -1;
     if (!t->classification) return isfinite(t->mean) && isfinite(t->std) && t->std > 0 ? 0 : -1;
     const char *several = json_string_value(json_object_get(json, "multilabel"));
     t->labels = schema_strings_decode(json_object_get(json, "labels"), &t->labels_count);
@@ -270,16 +296,17 @@ int schema_view_bind_target(struct schema_view *view, int32_t k, bool strict, st
     const int32_t column = view->targets[k] = schema_dataset_find(view->dataset, t->name);
     if (column < 0) return strict ? bp_error_set(error, "/target", "the dataset has no column \"%.80s\"", t->name) : 0;
     const struct schema_column *c = &view->dataset->columns[column];
+    const enum schema_target_kind kind = schema_type_of(c->type)->target;
     if (t->multilabel == SCHEMA_LABEL_LISTS) {
-        if (c->type != SCHEMA_LABELS && strict)
+        if (kind != SCHEMA_TARGET_LABELS && strict)
             return bp_error_set(error, "/target", "column \"%.80s\" is %s, but the model learned lists of labels", t->name,
                                 schema_type_name(c->type));
-        if (c->type != SCHEMA_LABELS) return view->targets[k] = -1, 0;
-    } else if (t->shape.rank > 0 && (c->type != SCHEMA_TENSOR || !bp_shape_equal(&c->shape, &t->shape))) {
+        if (kind != SCHEMA_TARGET_LABELS) return view->targets[k] = -1, 0;
+    } else if (t->shape.rank > 0 && (kind != SCHEMA_TARGET_POSITIONS || !bp_shape_equal(&c->shape, &t->shape))) {
         if (strict) return bp_error_set(error, "/target", "column \"%.80s\" is not a tensor of the shape that the model learned", t->name);
         view->targets[k] = -1;
     }
-    if (!t->classification || c->type == SCHEMA_NUMERIC || c->type == SCHEMA_TENSOR) return 0;
+    if (!t->classification || kind == SCHEMA_TARGET_NUMBER || kind == SCHEMA_TARGET_POSITIONS) return 0;
     if (!(view->classes[k] = malloc(((size_t)c->categories_count + 1) * sizeof **view->classes))) return bp_error_memory(error, "out of memory");
     for (int32_t i = 0; i < c->categories_count; i++) view->classes[k][i] = class_of(t, c->categories[i].value);
     return 0;

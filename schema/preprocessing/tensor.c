@@ -1,6 +1,6 @@
 /* tensor.c - tensors: standardised by channel, which is the last axis (of a vector each number is a channel of its own), and what is
  * padding in them. */
-#include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/feature.h"
 
 #include <float.h>
 #include <math.h>

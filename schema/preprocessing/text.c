@@ -1,7 +1,7 @@
 /* text.c - texts to numbers: the vocabulary of the training rows, bags of words, hashed words, sequences of words. */
 #include "schema/dataset/cell_dictionary.h"
 #include "schema/dataset/frequency.h"
-#include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/feature.h"
 #include "schema/text/words.h"
 
 #include <math.h>
@@ -48,7 +48,7 @@ static int count_word(struct census *c, const struct schema_words *w, int64_t ro
     return 0;
 }
 
-/* Of many rows every so-manieth is looked at. */
+/* If there are many rows, only every n-th is read. */
 static int take_census(struct census *c, const struct schema_fit *fit, int32_t column, locale_t locale) {
     const int64_t step = fit->n / FITTED_ROWS + 1;
     if (!(c->lengths = malloc(((size_t)(fit->n / step) + 1) * sizeof *c->lengths))) return -1;
@@ -93,6 +93,10 @@ static int32_t usual_length(struct census *c) {
     qsort(c->lengths, (size_t)c->count, sizeof *c->lengths, compare);
     const int64_t length = c->count ? c->lengths[(c->count - 1) * 95 / 100] : 1;
     return length < 1 ? 1 : length > LENGTH_MAX ? LENGTH_MAX : (int32_t)length;
+}
+
+int schema_feature_locale(struct schema_preprocessing *p, struct bp_error *error) {
+    return p->locale || (p->locale = schema_words_locale(error)) ? 0 : -1;
 }
 
 int schema_texts_fit(struct schema_feature *f, const struct schema_fit *fit, int32_t column, locale_t locale, struct bp_error *error) {

@@ -1,5 +1,5 @@
 /* time.c - encoding of dates and times for a network: see enum schema_time_part. */
-#include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/feature.h"
 #include "schema/text/datetime.h"
 
 #include <math.h>
@@ -15,6 +15,8 @@ int schema_times_fit(struct schema_feature *f, double *values, int64_t n, struct
         f->options.parts = 1u << SCHEMA_PART_TIME | 1u << SCHEMA_PART_YEAR | 1u << SCHEMA_PART_WEEK | (clock ? 1u << SCHEMA_PART_DAY : 0);
     return schema_scale_fit(f, values, n, error);
 }
+
+_Static_assert(2 * SCHEMA_PARTS <= SCHEMA_MIXED_MAX, "the numbers of a time fit");
 
 int32_t schema_time_width(const struct schema_feature *f) {
     int32_t width = has(f, SCHEMA_PART_TIME) + f->indicator;

@@ -1,5 +1,5 @@
 /* view.c - a dataset through a fitted preprocessing: maps features to columns. rows.c reads its rows. */
-#include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/feature.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,14 +15,15 @@ static int bind_feature(struct schema_view *view, int32_t i, bool strict, struct
     if (!schema_column_serves(c, view->dataset->rows, f->type))
         return bp_error_set(error, "/features", "column \"%.80s\" is %s, the model expects %s", f->name, schema_type_name(c->type),
                             schema_type_name(f->type));
-    if (f->type == SCHEMA_TENSOR && c->type == SCHEMA_TENSOR) {
+    const struct schema_type_ops *type = schema_type_of(f->type), *stored = schema_type_of(c->type);
+    if (type->value == SCHEMA_VALUE_TENSOR && stored->value == SCHEMA_VALUE_TENSOR) {
         char got[64], want[64];
         if (!bp_shape_equal(&c->shape, &f->shape))
             return bp_error_set(error, "/features", "column \"%.80s\" has the shape %s, the model expects %s", f->name,
                                 bp_shape_text(&c->shape, got, sizeof got), bp_shape_text(&f->shape, want, sizeof want));
         if ((size_t)bp_shape_size(&f->shape) > view->tensor_size) view->tensor_size = (size_t)bp_shape_size(&f->shape);
     }
-    if (f->type == SCHEMA_CATEGORICAL && c->type == SCHEMA_CATEGORICAL) {
+    if (type->value == SCHEMA_VALUE_CATEGORY && stored->value == SCHEMA_VALUE_CATEGORY) {
         view->categories[i] = malloc(((size_t)c->categories_count + 1) * sizeof **view->categories);
         if (!view->categories[i]) return bp_error_memory(error, "out of memory");
         for (int32_t k = 0; k < c->categories_count; k++)

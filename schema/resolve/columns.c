@@ -32,11 +32,6 @@ static int32_t find_column(struct resolving *r, const char *name, const char *po
     return -1;
 }
 
-/* A text column whose values hardly ever repeat identifies rows, not classes. */
-static bool looks_like_an_id(const struct schema_dataset *d, const struct schema_column *c) {
-    return c->type == SCHEMA_CATEGORICAL && c->categories_count > 50 && (int64_t)c->categories_count * 2 > d->rows - c->missing;
-}
-
 static bool is_target(const struct resolving *r, int32_t column) {
     for (int32_t k = 0; k < r->targets_count; k++)
         if (r->targets[k].column == column) return true;
@@ -109,7 +104,7 @@ static void choose_sample_weight(struct resolving *r) {
     if (column < 0) return;
     const struct schema_column *c = &r->dataset->columns[column];
     if (is_target(r, column)) schema_problem_add(r->problems, where, "column \"%.80s\" is the target, so it cannot be the sample weight", c->name);
-    else if (c->type != SCHEMA_NUMERIC)
+    else if (!schema_type_of(c->type)->quantity || resolving_tensor(r->dataset, column))
         schema_problem_add(
             r->problems, where,
             "sample_weight must be a column of numbers, one per row; \"%.80s\" is %s: upload it as numeric, or leave sample_weight out", c->name,
@@ -142,21 +137,15 @@ static void choose_split(struct resolving *r) {
 }
 
 static void all_other_columns(struct resolving *r, const char *where) {
+    char text[200];
     for (int32_t i = 0; i < r->dataset->columns_count; i++) {
         const struct schema_column *c = &r->dataset->columns[i];
         if (is_target(r, i) || i == r->sample_weight) continue;
         if (i == r->split_column && r->training->options.validation != SCHEMA_VALIDATION_TIME) continue;
-        if (c->type == SCHEMA_TEXT && c->mean < 1.5)
-            resolving_warn(r,
-                           "column \"%s\" is left out: its texts are single words and few repeat, like an identifier; name it in features to use it",
-                           c->name);
-        else if (looks_like_an_id(r->dataset, c))
-            resolving_warn(r, "column \"%s\" is left out: %d distinct texts in %lld rows look like an identifier; name it in features to use it",
-                           c->name, c->categories_count, (long long)r->dataset->rows);
-        else if (c->missing == r->dataset->rows) resolving_warn(r, "column \"%s\" is left out: it has no values", c->name);
-        else if (c->type == SCHEMA_LABELS)
-            resolving_warn(r, "column \"%s\" is left out: lists of labels can be a target, not a feature; give each label a column of false and true",
-                           c->name);
+        const struct schema_type_ops *type = schema_type_of(c->type);
+        const char *why = type->left_out ? type->left_out(r->dataset, c, text, sizeof text) : NULL;
+        if (!why && c->missing == r->dataset->rows) why = "it has no values";
+        if (why) resolving_warn(r, "column \"%s\" is left out: %s", c->name, why);
         else r->features[r->features_count++] = i;
     }
     if (r->features_count == 0) schema_problem_add(r->problems, where, "the dataset has no column besides the target that can be a feature");
@@ -165,7 +154,7 @@ static void all_other_columns(struct resolving *r, const char *where) {
 /* An autoencoder learns what it is shown: then every feature is one of several targets, or the target is a tensor. Else a target among the features
  * gives the answer away. */
 static bool autoencodes(const struct resolving *r, int32_t column) {
-    if (r->dataset->columns[column].type == SCHEMA_TENSOR) return true;
+    if (resolving_tensor(r->dataset, column)) return true;
     if (r->targets_count < 2) return false;
     for (size_t i = 0; i < json_array_size(r->request->features); i++) {
         const char *name = json_string_value(json_array_get(r->request->features, i));
@@ -204,11 +193,8 @@ static void choose_features(struct resolving *r) {
         if (twice) schema_problem_add(r->problems, deeper, "column \"%.80s\" is listed twice", name);
         else if (column == r->sample_weight)
             schema_problem_add(r->problems, deeper, "column \"%.80s\" is the sample weight, so it cannot be a feature", name);
-        else if (r->dataset->columns[column].type == SCHEMA_LABELS)
-            schema_problem_add(r->problems, deeper,
-                               "column \"%.80s\" holds lists of labels, which can be a target, not a feature; for a feature give each label a column "
-                               "of false and true",
-                               name);
+        else if (schema_type_of(r->dataset->columns[column].type)->not_feature)
+            schema_problem_add(r->problems, deeper, "column \"%.80s\" %s", name, schema_type_of(r->dataset->columns[column].type)->not_feature);
         else if (is_target(r, column) && !autoencodes(r, column))
             schema_problem_add(r->problems, deeper, "column \"%.80s\" is the target, so it cannot be a feature", name);
         else r->features[r->features_count++] = column;
@@ -219,12 +205,24 @@ static void choose_features(struct resolving *r) {
 static void check_encode(struct resolving *r, const struct schema_column *c, const json_t *asked, const char *pointer) {
     char where[RESOLVING_POINTER_MAX], got[80];
     const json_t *encode = json_object_get(asked, "encode");
-    if (!encode || json_is_null(encode) || c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_TEXT) return;
+    if (!encode || json_is_null(encode) || schema_type_of(c->type)->encodes) return;
     schema_problem_add(
         r->problems, schema_pointer(pointer, "encode", where, sizeof where),
         "encode is for categories and texts, but column \"%.60s\" is %s, so %s would have no effect; upload the column as categorical, or "
         "leave encode out",
         c->name, schema_type_name(c->type), schema_json_text(encode, got, sizeof got));
+}
+
+/* How an automatic choice reads a column: numbers by median and quartiles, so that outliers and heavy tails do little; rare categories as unknown
+ * ones. */
+static void choose_sturdy(struct resolving *r, int32_t feature) {
+    const struct schema_column *column = &r->dataset->columns[r->features[feature]];
+    json_t *usual = NULL;
+    if (column->type == SCHEMA_NUMERIC) usual = json_pack("{s:s, s:i}", "scale", "robust", "clip", 8);
+    if (column->type == SCHEMA_CATEGORICAL)
+        usual = json_pack("{s:s, s:s, s:i, s:i}", "encode", "compact", "unseen", "ignore", "categories_min_count", 3, "categories_max", 64);
+    if (usual) schema_column_options_decode(usual, "/columns", column, &r->options[feature], r->problems);
+    json_decref(usual);
 }
 
 /* The column options of the request. */
@@ -234,6 +232,8 @@ static void choose_options(struct resolving *r) {
     json_t *asked;
     r->options = calloc((size_t)r->features_count + 1, sizeof *r->options);
     if (!r->options) schema_problem_no_memory(r->problems);
+    for (int32_t i = 0; r->options && r->request->sturdy && i < r->features_count; i++)
+        if (!json_object_get(r->request->columns, r->dataset->columns[r->features[i]].name)) choose_sturdy(r, i);
     if (!r->options || !r->request->columns) return;
     resolving_place(r, "columns", where, sizeof where);
     json_object_foreach((json_t *)r->request->columns, name, asked) {
@@ -244,7 +244,7 @@ static void choose_options(struct resolving *r) {
         const int64_t before = r->problems->total;
         if (feature >= 0) schema_column_options_decode(asked, deeper, &r->dataset->columns[column], &r->options[feature], r->problems);
         if (feature >= 0 && r->problems->total == before) check_encode(r, &r->dataset->columns[column], asked, deeper);
-        else if (column >= 0) schema_problem_add(r->problems, deeper, "column \"%.80s\" is not a feature of this job", name);
+        else if (column >= 0 && feature < 0) schema_problem_add(r->problems, deeper, "column \"%.80s\" is not a feature of this job", name);
     }
 }
 
@@ -376,7 +376,8 @@ static const char *asked_task(struct resolving *r, const struct resolving_target
  * class: they are numbers. */
 static bool looks_like_classes(const struct schema_column *c, int64_t rows) {
     const int64_t distinct = c->distinct_count, n = rows - c->missing;
-    return c->type == SCHEMA_NUMERIC && c->integral && distinct <= INTEGER_CLASSES_MAX && (2 * distinct <= n || (distinct == 2 && n > 2));
+    return schema_type_of(c->type)->target == SCHEMA_TARGET_NUMBER && c->integral && distinct <= INTEGER_CLASSES_MAX &&
+           (2 * distinct <= n || (distinct == 2 && n > 2));
 }
 
 static void choose_task(struct resolving *r, struct resolving_target *t) {
@@ -390,14 +391,14 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has no values, so it cannot be the target", c->name);
         return;
     }
-    bool text = c->type == SCHEMA_CATEGORICAL || c->type == SCHEMA_BOOLEAN || c->type == SCHEMA_LABELS;
+    const enum schema_target_kind kind = schema_type_of(c->type)->target;
+    const bool text = kind == SCHEMA_TARGET_CLASS || kind == SCHEMA_TARGET_LABELS;
     t->regressed = task && strcmp(task, "regression") == 0;
     if (task) t->classification = strcmp(task, "classification") == 0;
     else t->classification = text || looks_like_classes(c, r->dataset->rows);
-    if (c->type == SCHEMA_TEXT || c->type == SCHEMA_DATETIME) {
+    if (kind == SCHEMA_TARGET_NONE) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" is a %s, so it cannot be the target; upload it as %s to use it as the target",
-                           c->name, schema_type_name(c->type),
-                           c->type == SCHEMA_TEXT ? "categorical, if its values are classes," : "numeric, such as days or seconds,");
+                           c->name, schema_type_name(c->type), schema_type_of(c->type)->not_target);
         return;
     }
     if (!t->classification && text) {
@@ -409,22 +410,22 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
     if (!task && !text && t->classification)
         resolving_warn(r, "target \"%s\" has %d distinct integers and is treated as classes; use \"task\":\"regression\" to predict it as a number",
                        c->name, c->distinct_count);
-    if (!task && c->type == SCHEMA_NUMERIC && c->integral && !t->classification && c->distinct_count <= INTEGER_CLASSES_MAX)
+    if (!task && kind == SCHEMA_TARGET_NUMBER && c->integral && !t->classification && c->distinct_count <= INTEGER_CLASSES_MAX)
         resolving_warn(r,
                        "target \"%s\" has %d distinct integers in %lld rows, too many for classes, and is predicted as a number; use "
                        "\"task\":\"classification\" for classes",
                        c->name, c->distinct_count, (long long)(r->dataset->rows - c->missing));
-    if (!t->classification && c->type == SCHEMA_TENSOR) {
+    if (!t->classification && kind == SCHEMA_TARGET_POSITIONS) {
         const int ragged = schema_tensor_ragged(r->dataset, t->column);
         t->ragged = ragged > 0;
         if (ragged < 0) schema_problem_no_memory(r->problems);
     }
     if (!t->classification) return;
-    if (c->type == SCHEMA_TENSOR) {
+    if (kind == SCHEMA_TARGET_POSITIONS) {
         if (!position_labels(r, t)) return;
     } else if (text) coded_labels(r, t);
     else numeric_labels(r, t);
-    if (c->type == SCHEMA_LABELS) t->multilabel = SCHEMA_LABEL_LISTS;
+    if (kind == SCHEMA_TARGET_LABELS) t->multilabel = SCHEMA_LABEL_LISTS;
     if (t->labels_count > CLASSES_MAX) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has more than %d different %s%s", c->name, CLASSES_MAX,
                            t->multilabel ? "labels: too many; leave the rare ones out" : "values: too many classes",
@@ -438,7 +439,7 @@ static void choose_task(struct resolving *r, struct resolving_target *t) {
         schema_problem_add(r->problems, t->pointer, "column \"%.80s\" has only one value, \"%.60s\": a classification needs at least two classes",
                            c->name, t->labels_count ? t->labels[0] : "");
     }
-    if (c->type == SCHEMA_NUMERIC && !c->integral && t->labels_count > INTEGER_CLASSES_MAX)
+    if (kind == SCHEMA_TARGET_NUMBER && !c->integral && t->labels_count > INTEGER_CLASSES_MAX)
         resolving_warn(r,
                        "target \"%s\" has %d distinct numbers with fractions, each of which is a class of its own; use "
                        "\"task\":\"regression\" to predict it as a number",

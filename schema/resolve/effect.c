@@ -42,7 +42,7 @@ void resolving_inputs(struct resolving *r) {
                                "the definition gives the input \"%.60s\" the shape %s, but the features of this job give %s%s; correct the shape, or "
                                "leave inputs out to derive it from the data",
                                input->name, bp_shape_text(&input->shape, said, sizeof said), bp_shape_text(&p->inputs[found].shape, is, sizeof is),
-                               strcmp(input->name, "features") == 0 ? " numbers (categories, texts and dates become several)" : "");
+                               found < p->shared_count ? " numbers (categories, texts and dates become several)" : "");
             continue;
         }
         char list[300] = "";
@@ -146,7 +146,9 @@ static void check_readers(struct resolving *r) {
         if (!read)
             resolving_warn(r, "no layer reads the input \"%.60s\": %s no effect; name it in the \"inputs\" of a layer, or leave it out of features",
                            net->nodes[input].name,
-                           strcmp(net->nodes[input].name, "features") == 0 ? "the columns that are not tensors have" : "the column has");
+                           input >= r->training->preprocessing->shared_count ? "the column has"
+                           : r->training->preprocessing->split               ? "what it holds of the columns has"
+                                                                             : "the columns that are not tensors have");
     }
 }
 

@@ -187,7 +187,7 @@ static const char *idle(const struct bp_node *node, const char *name) {
     if (strcmp(name, "bias_initializer") == 0 && bias && bias->number == 0) return "use_bias is false";
     if (strcmp(name, "dilation_rate") == 0 && kernel && is_one(kernel)) return "kernel_size is 1";
     if (strcmp(name, "fill_value") == 0 && fill && fill->number != 0) return "fill is not \"constant\""; /* the first choice */
-    if (strcmp(name, "momentum") == 0 && node->ops->settle && node->frozen) return "its statistics stay with \"trainable\":false";
+    if (strcmp(name, "momentum") == 0 && node->ops->update_statistics && node->frozen) return "its statistics stay with \"trainable\":false";
     return NULL;
 }
 
@@ -198,6 +198,9 @@ static void check_parameters(struct resolving *r) {
         const struct bp_entry *entry = &node->ops->entry;
         if (node->frozen && node->tensors_count == 0)
             resolving_warn(r, "\"trainable\":false has no effect: layer \"%s\" (%s) has no weights", node->name, entry->name);
+        if (r->training->definition->layers[net->layer_of[i]].factors.decay_given && !r->training->options.optimizer->decays)
+            resolving_warn(r, "weight_decay_factor of layer \"%s\" (%s) has no effect: %s has no weight decay; use adamw", node->name, entry->name,
+                           r->training->options.optimizer->entry.name);
         for (int32_t k = 0; k < entry->params_count; k++) {
             const char *why = asked(&entry->params[k], &node->values[k]) ? idle(node, entry->params[k].name) : NULL;
             if (why) resolving_warn(r, "%s of layer \"%s\" (%s) has no effect: %s", entry->params[k].name, node->name, entry->name, why);
@@ -227,7 +230,7 @@ static void check_parts(struct resolving *r) {
     const struct schema_preprocessing *p = r->training->preprocessing;
     for (int32_t i = 0; i < p->features_count; i++) {
         const struct schema_feature *f = &p->features[i];
-        if (f->type != SCHEMA_DATETIME || !json_object_get(json_object_get(r->request->columns, f->name), "parts")) continue;
+        if (!json_object_get(json_object_get(r->request->columns, f->name), "parts")) continue; /* only dates have them */
         double *values = malloc(((size_t)r->dataset->rows + 1) * sizeof *values);
         if (values) schema_dataset_numbers(r->dataset, r->features[i], 0, r->dataset->rows, values);
         for (size_t c = 0; values && c < 2; c++) {

@@ -113,13 +113,14 @@ struct schema_training *schema_training_fold(const json_t *spec, const struct sc
     return training;
 }
 
-/* Does the network that was planned go with another number of inputs? */
-static bool goes_with(const struct schema_training *t, int32_t width) {
+/* Does the network that was planned go with another width of the inputs that columns share, each of them changed by that much, or one number wide
+ * (0)? */
+static bool goes_with(const struct schema_training *t, int32_t change) {
     struct bp_input inputs[BP_INPUTS_MAX];
     struct bp_network *network = NULL;
     struct bp_error error = {0};
     memcpy(inputs, t->preprocessing->inputs, sizeof inputs);
-    inputs[0].shape.dims[0] = width;
+    for (int32_t k = 0; k < t->preprocessing->shared_count; k++) inputs[k].shape.dims[0] = change ? inputs[k].shape.dims[0] + change : 1;
     struct bp_graph graph = schema_training_graph(t->definition, t->preprocessing, inputs);
 
     const bool good = bp_network_plan(&graph, &network, &error) == 0;
@@ -133,7 +134,7 @@ void resolving_folds_plan(struct resolving *r) {
     const struct schema_training *t = r->training;
     char where[RESOLVING_POINTER_MAX];
     if (!t->options.folds || t->fold || t->preprocessing->width == 0) return;
-    if (goes_with(t, 1) && goes_with(t, t->preprocessing->width + 1)) return;
+    if (goes_with(t, 0) && goes_with(t, 1)) return;
     json_t *definition = schema_definition_encode(t->definition);
     for (int32_t fold = 1; fold <= t->options.folds && !r->problems->total; fold++) {
         struct schema_problems found = {0};

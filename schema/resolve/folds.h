@@ -18,6 +18,7 @@ struct schema_folds {
  * those allow when the largest go first. A pure function of its arguments. -1: fewer rows or groups than folds. */
 int schema_folds_assign(const struct schema_folds *folds, uint8_t *fold, struct bp_error *error);
 
+enum { SCHEMA_FOLDS_SEEDS = 64 }; /* more than folds: a repetition of a fit has the seed of a fold that far beyond */
 /* The seed of a fit: of a fold's, fold 1 and up; of the fit on all rows, fold 0, the job's own. */
 uint64_t schema_fold_seed(uint64_t seed, int32_t fold);
 

@@ -49,8 +49,10 @@ bool schema_training_scores(const struct schema_training *t, int32_t o) {
     const struct bp_node *node = &net->nodes[net->outputs[o].node];
     if (!t->preprocessing->targets[t->preprocessing->outputs[o].first].classification) return false;
     if (net->outputs[o].loss->scores) return true;
-    while (node->ops && node->ops->view) node = &net->nodes[node->inputs[0]];
-    const struct bp_activation_ops *last = net->outputs[o].head ? net->outputs[o].head : node->activation;
+    while (node->ops && (node->ops->view || node->predictions)) node = &net->nodes[node->inputs[0]];
+    const struct bp_activation_ops *last = net->outputs[o].head          ? net->outputs[o].head
+                                           : net->outputs[o].predictions ? net->outputs[o].loss->head
+                                                                         : node->activation;
     return !last || (last->probabilities != BP_PROBABILITIES_SHARED && last->probabilities != BP_PROBABILITIES_EACH);
 }
 
@@ -138,8 +140,11 @@ static void set_task(const struct schema_training *t, int32_t o, struct bp_task 
         task->class_weights = target->class_weights;
     }
     task->scores = t->network && schema_training_scores(t, o);
-    task->unit = target->std;
-    task->origin = target->mean;
+    task->unit = schema_target_metric_unit(target, 0);
+    task->origin = schema_target_metric_origin(target, 0);
+    for (int32_t k = 0; k < output->count; k++)
+        if (schema_target_curved(&target[k])) task->measured = schema_target_measured;
+    task->measured_by = target;
     if ((output->count > 1 && !target->classification) || target->channels_count) {
         task->units = p->units + target->units_at;
         task->origins = p->origins + target->units_at;
@@ -168,9 +173,11 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .batch_size = o->batch_size,
                                        .threads = o->threads,
                                        .window = o->window_rows,
-                                       .seed = schema_fold_seed(o->seed, t->fold),
+                                       .seed = schema_fold_seed(o->seed, t->fold + SCHEMA_FOLDS_SEEDS * t->repeat),
                                        .optimizer = o->optimizer,
                                        .schedule = o->schedule,
+                                       .dropout_schedule = o->dropout_schedule,
+                                       .decay_schedule = o->decay_schedule,
                                        .l1 = o->l1,
                                        .l2 = o->l2,
                                        .max_norm = o->max_norm,
@@ -181,11 +188,14 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
                                        .mixup = o->mixup,
                                        .precision =
                                            o->precision == SCHEMA_PRECISION_BFLOAT16 || o->bfloat16 ? BP_PRECISION_BFLOAT16 : BP_PRECISION_FLOAT32,
+                                       .keep_best = o->max_seconds > 0,
                                        .stop_early = o->stop_early && (!o->folds || t->fold),
                                        .stop_patience = o->stop_patience,
                                        .stop_min_delta = o->stop_min_delta};
     memcpy(options.optimizer_values, o->optimizer_values, sizeof options.optimizer_values);
     memcpy(options.schedule_values, o->schedule_values, sizeof options.schedule_values);
+    memcpy(options.dropout_schedule_values, o->dropout_schedule_values, sizeof options.dropout_schedule_values);
+    memcpy(options.decay_schedule_values, o->decay_schedule_values, sizeof options.decay_schedule_values);
     for (int32_t k = 0; k < t->preprocessing->outputs_count; k++) set_task(t, k, &options.tasks[k]);
     snprintf(options.stop_metric, sizeof options.stop_metric, "%s", o->stop_metric);
     return options;
@@ -216,7 +226,7 @@ static int32_t fits_of(const struct schema_training *t, const struct schema_data
 /* All but what is mapped of the data and kept of its rows: the program and its libraries, with its compiled kernels; the trainer; the numbers of the
  * rows, and while they are split their classes and marks. */
 static int64_t fixed_bytes(const struct schema_training *t, const struct bp_train_options *options, const struct fit *fit, int64_t row) {
-    enum { PROCESS = 9 << 20, ONEDNN = 12 << 20 };
+    enum { PROCESS = 10 << 20, ONEDNN = 12 << 20 };
     const int64_t rows = fit->train + fit->held;
     const int32_t shard = (options->batch_size + options->threads - 1) / options->threads;
     const bool half = options->precision == BP_PRECISION_BFLOAT16;
@@ -268,20 +278,4 @@ int64_t schema_training_window(const struct schema_training *t, const struct sch
         room = fmin(room,
                     (double)(resident_max - fixed_bytes(t, &options, &fits[i], row_bytes(t, true))) / (window_bytes(t, dataset) + sizeof(int64_t)));
     return room > LEAST ? (int64_t)room : LEAST;
-}
-
-struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target) {
-    bool tensors = false;
-    for (int32_t i = 0; i < dataset->columns_count; i++)
-        tensors = tensors || (dataset->columns[i].type == SCHEMA_TENSOR && strcmp(dataset->columns[i].name, target) != 0);
-    /* One wide layer: on tables from 130 to 6,000 rows no network of two narrower ones was better, and with many classes those were much worse. */
-    const int units = dataset->rows < 1000 ? 128 : 256;
-    json_t *json = json_pack("{s:[]}", "layers"), *layers = json_object_get(json, "layers");
-    if (tensors) json_array_append_new(layers, json_pack("{s:s}", "type", "flatten"));
-    json_array_append_new(layers, json_pack("{s:s, s:i, s:s}", "type", "dense", "units", units, "activation", "relu"));
-    struct schema_problems problems = {0};
-    struct schema_definition *definition = schema_definition_decode(json, "", NULL, &problems);
-    schema_problems_clear(&problems);
-    json_decref(json);
-    return definition;
 }

@@ -35,7 +35,7 @@ bool resolving_labels_together(const struct resolving *r, int32_t first, int32_t
         const struct resolving_target *t = &r->targets[k];
         const bool no_yes = t->classification && t->labels_count == 2 &&
                             ((is(t->labels[0], "0") && is(t->labels[1], "1")) || (is(t->labels[0], "false") && is(t->labels[1], "true")));
-        if (!no_yes || t->multilabel || r->dataset->columns[t->column].type == SCHEMA_TENSOR) return false;
+        if (!no_yes || t->multilabel || resolving_tensor(r->dataset, t->column)) return false;
     }
     return count > 1 && learns_labels(loss);
 }
@@ -62,7 +62,7 @@ static int holds_labels(const struct resolving *r, int32_t column) {
     const int32_t there = other ? schema_dataset_find(other, c->name) : -1;
     if (!(c->min >= 0 && c->max <= 1)) return 0;
     const int good = all_zero_or_one(r->dataset, column);
-    return good > 0 && there >= 0 && other->columns[there].type == SCHEMA_TENSOR ? all_zero_or_one(other, there) : good;
+    return good > 0 && there >= 0 && resolving_tensor(other, there) ? all_zero_or_one(other, there) : good;
 }
 
 /* The names that the request gives to the labels of a column: NULL, there are none; and where. */
@@ -121,8 +121,8 @@ void resolving_vector_of_labels(struct resolving *r, int32_t o, const struct bp_
     const struct resolving_target *t = resolving_first_target(r, o);
     const struct schema_column *c = &r->dataset->columns[t->column];
     char where[RESOLVING_POINTER_MAX];
-    if (c->type != SCHEMA_TENSOR || c->shape.rank != 1 || r->outputs[o].count != 1 || t->regressed || t->ragged || !learns_labels(loss) ||
-        c->shape.dims[0] > LABELS_MAX)
+    if (!resolving_tensor(r->dataset, t->column) || c->shape.rank != 1 || r->outputs[o].count != 1 || t->regressed || t->ragged ||
+        !learns_labels(loss) || c->shape.dims[0] > LABELS_MAX)
         return;
     const int good = holds_labels(r, t->column);
     if (good < 0) schema_problem_no_memory(r->problems);
@@ -168,7 +168,6 @@ void resolving_refuse_class_weights(struct resolving *r) {
 void resolving_check_labels(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where) {
     const struct resolving_target *t = resolving_first_target(r, o);
     const int32_t labels = resolving_labels_count(r, o);
-    for (int32_t k = r->outputs[o].first; k < r->outputs[o].first + r->outputs[o].count; k++) r->training->preprocessing->targets[k].shares = true;
     if (t->multilabel && !learns_labels(loss))
         schema_problem_add(
             r->problems, where,

@@ -17,7 +17,7 @@ static int32_t input_of(const struct bp_network *net, const struct bp_node *node
 static int32_t tensor_of(const struct resolving *r, int32_t input) {
     const struct schema_preprocessing *p = r->training->preprocessing;
     for (int32_t i = 0; input >= 0 && i < p->features_count; i++)
-        if (p->features[i].type == SCHEMA_TENSOR && p->features[i].offset == input) return i;
+        if (schema_type_of(p->features[i].type)->value == SCHEMA_VALUE_TENSOR && p->features[i].places[0].input == input) return i;
     return -1;
 }
 

@@ -123,8 +123,9 @@ static void refuse_watched(struct resolving *r, char (*names)[BP_NAME_MAX], int3
 
 void resolving_stopping(struct resolving *r) {
     struct schema_options *o = &r->training->options;
-    if (!o->stop_early || !r->training->network) return;
     const bool validation = schema_options_validate(o) && r->validation_rows > 0;
+    schema_options_settle(o, validation);
+    if (!o->stop_early || !r->training->network) return;
     if (!o->stop_metric[0]) snprintf(o->stop_metric, sizeof o->stop_metric, "%s", validation ? "val_loss" : "loss");
     const struct bp_train_options options = schema_training_options(r->training);
     const int32_t most = bp_train_metrics_most(r->training->network, &options);

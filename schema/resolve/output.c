@@ -25,14 +25,14 @@ static const char *column_name(const struct resolving *r, int32_t o) {
 /* Whether its target is a tensor with a class for each of its numbers. */
 static bool by_position(const struct resolving *r, int32_t o) {
     const struct resolving_target *t = resolving_first_target(r, o);
-    return t->classification && !t->multilabel && r->dataset->columns[t->column].type == SCHEMA_TENSOR;
+    return t->classification && !t->multilabel && resolving_tensor(r->dataset, t->column);
 }
 
 /* Numbers of its targets in the network, one output a number. */
 static int64_t target_width(const struct resolving *r, int32_t o) {
     const struct schema_column *c = &r->dataset->columns[resolving_first_target(r, o)->column];
     if (resolving_multilabel(r, o)) return resolving_labels_count(r, o);
-    return c->type == SCHEMA_TENSOR ? bp_shape_size(&c->shape) : r->outputs[o].count;
+    return resolving_tensor(r->dataset, resolving_first_target(r, o)->column) ? bp_shape_size(&c->shape) : r->outputs[o].count;
 }
 
 struct schema_named_output *resolving_named(const struct resolving *r, int32_t o) {
@@ -82,6 +82,71 @@ static const char *loss_place(const struct resolving *r, int32_t o, char *out, s
     return out;
 }
 
+/* Whether its targets are shares of the loss, which learns them as they are. */
+static bool learns_shares(const struct resolving *r, int32_t o, const struct bp_loss_ops *loss) {
+    return !resolving_first_target(r, o)->classification && !resolving_multilabel(r, o) && resolving_takes_shares(loss) &&
+           (of_each(loss) || target_width(r, o) > 1);
+}
+
+/* What the loss makes of the targets: labels and shares are not scaled, counts are not shifted. */
+static void choose_form(struct resolving *r, int32_t o) {
+    const struct resolving_output *output = &r->outputs[o];
+    const struct bp_value *values;
+    if (resolving_first_target(r, o)->multilabel) set_loss(r, o, "binary_cross_entropy");
+    const struct bp_loss_ops *loss = loss_of(r, o, &values);
+    if (!loss) return;
+    resolving_vector_of_labels(r, o, loss);
+    const bool labels = resolving_multilabel(r, o), shares = learns_shares(r, o, loss);
+    const bool counts = bp_range_from_zero(loss->range) && !resolving_first_target(r, o)->classification;
+    for (int32_t k = output->first; k < output->first + output->count; k++) {
+        struct schema_target *target = &r->training->preprocessing->targets[k];
+        target->shares = labels || shares;
+        if (counts) target->counts_mean = target->channels_count ? 0 : target->mean;
+        if (shares || counts) schema_target_rescale(target, 0, 1);
+    }
+}
+
+/* Numbers that a loss of amounts cannot learn: negative ones, or also 0. The first row that has one is named, in the dataset that validates too. */
+static bool check_column(struct resolving *r, const struct schema_dataset *dataset, int32_t column, const struct bp_loss_ops *loss,
+                         const char *where) {
+    const struct schema_column *c = &dataset->columns[column];
+    const bool positive = loss->range == BP_RANGE_POSITIVE;
+    char row_text[48] = "";
+    if (!(c->min < 0 || (positive && c->min <= 0))) return true;
+    for (int64_t row = 0; row < dataset->rows && !resolving_tensor(dataset, column) && !row_text[0]; row++)
+        if (schema_dataset_number(dataset, column, row) == c->min)
+            snprintf(row_text, sizeof row_text, " in row %lld", (long long)row + 1); /* counted from 1 */
+    schema_problem_add(r->problems, where, "the loss %s is for %s, but the minimum of \"%.60s\"%s is %.9g%s; use mse or mae", loss->entry.name,
+                       positive ? "positive numbers" : "numbers that are not negative", c->name,
+                       dataset == r->request->validation ? " in the validation dataset" : "", c->min, row_text);
+    return false;
+}
+
+static void check_amounts(struct resolving *r, int32_t column, const struct bp_loss_ops *loss, const char *where) {
+    const struct schema_dataset *validation = r->request->validation;
+    char place[RESOLVING_POINTER_MAX];
+    if (!check_column(r, r->dataset, column, loss, where) || !validation) return;
+    const int32_t there = schema_dataset_find(validation, r->dataset->columns[column].name);
+    if (there >= 0 && resolving_tensor(validation, there) == resolving_tensor(r->dataset, column))
+        check_column(r, validation, there, loss, resolving_validation_place(r, "dataset", place, sizeof place));
+}
+
+/* Texts have an order too, but rarely the one that is meant. */
+static void warn_order(struct resolving *r, int32_t o, const struct bp_loss_ops *loss) {
+    const struct resolving_target *t = resolving_first_target(r, o);
+    char order[300] = "", *end;
+    bool numbers = true;
+    for (int32_t i = 0; i < t->labels_count; i++) {
+        const size_t n = strlen(order);
+        (void)strtod(t->labels[i], &end);
+        numbers = numbers && *end == '\0';
+        if (n + 60 < sizeof order) snprintf(order + n, sizeof order - n, "%s\"%.40s\"", i ? " < " : "", t->labels[i]);
+    }
+    if (!numbers)
+        resolving_warn(r, "the loss %s takes the classes of \"%.60s\" in the order of their texts: %s; if that is not meant, number them",
+                       loss->entry.name, column_name(r, o), order);
+}
+
 /* Does the loss that the user chose suit the task at all? */
 static void check_loss(struct resolving *r, int32_t o) {
     const struct bp_value *values;
@@ -89,19 +154,17 @@ static void check_loss(struct resolving *r, int32_t o) {
     const struct resolving_target *t = resolving_first_target(r, o);
     const char *target = column_name(r, o);
     char where[RESOLVING_POINTER_MAX];
-    if (t->multilabel) set_loss(r, o, "binary_cross_entropy");
-    if (!(loss = loss_of(r, o, &values))) return;
+    if (!loss) return;
     loss_place(r, o, where, sizeof where);
-    resolving_vector_of_labels(r, o, loss);
-    const bool for_counts = loss->range == BP_RANGE_COUNTS,
+    const bool for_counts = bp_range_from_zero(loss->range),
                for_classes = loss->target == BP_TARGET_CLASS || (loss->range != BP_RANGE_ANY && !for_counts);
     const bool for_values = for_counts || loss->outputs_per_target;
     if (resolving_multilabel(r, o)) {
         resolving_check_labels(r, o, loss, where);
         return;
     }
-    if (!t->classification && resolving_takes_shares(loss) && (of_each(loss) || target_width(r, o) > 1)) {
-        resolving_shares(r, o, loss, where);
+    if (learns_shares(r, o, loss)) {
+        resolving_check_shares(r, o, loss, where);
         return;
     }
     if (!t->classification && for_classes)
@@ -121,15 +184,9 @@ static void check_loss(struct resolving *r, int32_t o) {
             r->problems, where,
             "the loss %s is for numbers, but \"%.60s\" is a classification; use cross_entropy, leave loss out, or use \"task\":\"regression\"",
             loss->entry.name, target);
-    for (int32_t k = r->outputs[o].first; for_counts && !t->classification && k < r->outputs[o].first + r->outputs[o].count; k++) {
-        const struct schema_column *c = &r->dataset->columns[r->targets[k].column];
-        if (c->min < 0)
-            schema_problem_add(r->problems, where, "the loss %s is for counts, but the minimum of \"%.60s\" is %.9g; use mse or mae",
-                               loss->entry.name, c->name, c->min);
-        struct schema_target *counted = &r->training->preprocessing->targets[k];
-        counted->counts_mean = counted->channels_count ? 0 : counted->mean;
-        schema_target_rescale(counted, 0, 1); /* counts are not shifted */
-    }
+    else if (loss->ordered && t->labels_count > 2) warn_order(r, o, loss);
+    for (int32_t k = r->outputs[o].first; for_counts && !t->classification && k < r->outputs[o].first + r->outputs[o].count; k++)
+        check_amounts(r, r->targets[k].column, loss, where);
 }
 
 /* ---- the planned network ----------------------------------------------------------------------------------------------- */
@@ -171,7 +228,7 @@ static const struct bp_activation_ops *activation_of(const struct bp_layer *laye
 
 static bool all_numbers(const struct resolving *r, int32_t first, int32_t count) {
     for (int32_t k = first; k < first + count; k++)
-        if (r->targets[k].classification || r->dataset->columns[r->targets[k].column].type == SCHEMA_TENSOR) return false;
+        if (r->targets[k].classification || resolving_tensor(r->dataset, r->targets[k].column)) return false;
     return true;
 }
 
@@ -375,6 +432,7 @@ void resolving_outputs(struct resolving *r) {
     for (int32_t o = 0; o < r->outputs_count; o++) {
         p->outputs[o] = (struct schema_output){.first = r->outputs[o].first, .count = r->outputs[o].count};
         snprintf(p->outputs[o].name, BP_NAME_MAX, "%s", r->outputs[o].name);
+        choose_form(r, o);
         check_loss(r, o);
     }
     resolving_check_label_names(r);
@@ -405,6 +463,7 @@ struct candidate {
     int64_t width;
     struct bp_shape shape;
     char name[BP_NAME_MAX];
+    bool members; /* each of them gets an output layer of its own */
 };
 
 static void append_output(struct resolving *r, int32_t o, const struct candidate *last) {
@@ -415,7 +474,11 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
     const bool sigmoid = t->classification && t->labels_count == 2 && !resolving_multilabel(r, o) && (!loss || of_each(loss));
     const int64_t units = !t->classification || resolving_multilabel(r, o) ? numbers_of(r, o) : sigmoid ? 1 : t->labels_count;
     const bool shares = r->training->preprocessing->targets[r->outputs[o].first].shares;
-    const char *kind = shares ? loss->head->entry.name : !t->classification || (loss && loss->scores) ? "linear" : sigmoid ? "sigmoid" : "softmax";
+    const char *kind = shares                                                  ? loss->head->entry.name
+                       : !t->classification || (loss && loss->scores)          ? "linear"
+                       : sigmoid                                               ? "sigmoid"
+                       : loss && loss->target == BP_TARGET_CLASS && loss->head ? loss->head->entry.name
+                                                                               : "softmax";
     const bool several = r->outputs_count > 1 || r->by_layer;
     if (last->layer >= 0 && last->shape.rank != 1 && !by_position(r, o)) {
         char where[RESOLVING_POINTER_MAX];
@@ -433,7 +496,8 @@ static void append_output(struct resolving *r, int32_t o, const struct candidate
         return;
     }
     const char *input = several ? last->name : d->outputs_count > 0 ? d->outputs[0] : "";
-    if (schema_definition_append_dense(d, (int32_t)units, kind, several ? r->outputs[o].name : "", input) != 0) schema_problem_no_memory(r->problems);
+    const char *type = last->members ? "ensemble_dense" : "dense";
+    if (schema_definition_append(d, type, (int32_t)units, kind, several ? r->outputs[o].name : "", input) != 0) schema_problem_no_memory(r->problems);
     if (!several) d->outputs_count = 0;
     set_loss(r, o, !t->classification ? "mse" : units == 1 ? "binary_cross_entropy" : "cross_entropy");
 }
@@ -476,14 +540,14 @@ static void complete_output(struct resolving *r, int32_t o, struct candidate *la
     if (!check_positions(r, o, last, where)) return;
     const bool chosen = find_layer(d, r->outputs[o].name) >= 0 || d->outputs_count > 1; /* the user declares this layer as the output */
     const bool multilabel = resolving_multilabel(r, o);
-    const int64_t wanted = t->classification && !multilabel ? t->labels_count : numbers_of(r, o);
-    if (layer && !activation && last->width == wanted) activation = linear();
+    const int64_t expected = t->classification && !multilabel ? t->labels_count : numbers_of(r, o);
+    if (layer && !activation && last->width == expected) activation = linear();
     const bool several = r->outputs_count > 1; /* then an output is a layer of its name, or one that is added */
     if (!layer || (several && !chosen) || !is_output(r, o, last->width, activation)) {
         if (layer && chosen)
             schema_problem_add(r->problems, where, "the output layer \"%s\" gives %lld numbers%s%s, but \"%.60s\" needs %lld%s", last->name,
                                (long long)last->width, activation ? " through " : "", activation ? activation->entry.name : "", column_name(r, o),
-                               (long long)wanted,
+                               (long long)expected,
                                multilabel          ? ", a unit for each label, and sigmoid"
                                : t->classification ? " and softmax (or 1 and sigmoid for two classes)"
                                                    : " and a linear layer");
@@ -535,8 +599,9 @@ static int find_candidate(struct resolving *r, const char *name, struct candidat
     }
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++)
         if (network->layer_of[i] == found->layer) {
-            found->shape = network->nodes[i].out;
-            found->width = bp_shape_size(&network->nodes[i].out);
+            found->shape = bp_node_prediction(&network->nodes[i]);
+            found->width = bp_shape_size(&found->shape);
+            found->members = network->nodes[i].members > 0;
             snprintf(found->name, sizeof found->name, "%s", network->nodes[i].name);
         }
     bp_network_free(network);

@@ -54,12 +54,13 @@ void resolving_target_range(struct resolving *r) {
     for (int32_t o = 0; o < p->outputs_count && o < net->outputs_count; o++) {
         const struct schema_target *first = &p->targets[p->outputs[o].first];
         if (first->classification || first->shares || !net->outputs[o].loss) continue; /* shares are in the range of their head */
-        const bool counts = net->outputs[o].loss->range == BP_RANGE_COUNTS;
+        const enum bp_range range = net->outputs[o].loss->range;
+        const bool counts = bp_range_from_zero(range);
         const struct bp_bounds bounds = bounds_of(net, &net->outputs[o]);
         if (!counts && !bounds.has_low && !bounds.has_high) continue;
         for (int32_t k = p->outputs[o].first; k < p->outputs[o].first + p->outputs[o].count; k++)
-            if (counts) scale_counts(&p->targets[k]);
-            else scale_target(&bounds, &p->targets[k]);
+            if (counts && range != BP_RANGE_AMOUNTS) scale_counts(&p->targets[k]);
+            else if (!counts) scale_target(&bounds, &p->targets[k]);
     }
     schema_targets_units(p);
 }

@@ -11,6 +11,8 @@ struct resolving_target {
     char pointer[RESOLVING_POINTER_MAX]; /* where the request names it */
     bool classification, balanced;
     bool regressed; /* the request says so */
+    bool clamp;
+    enum schema_target_transform transform;
     enum schema_multilabel multilabel;
     bool ragged;   /* a tensor of numbers whose rows may lack steps at the end */
     char **labels; /* classification: sorted */
@@ -23,6 +25,9 @@ struct resolving_output {
     char name[BP_NAME_MAX]; /* of its layer, as given or generated; "" when there is only one */
     int32_t first, count;   /* targets */
 };
+
+/* Whether the column is a tensor. */
+bool resolving_tensor(const struct schema_dataset *dataset, int32_t column);
 
 struct resolving {
     struct schema_training *training;
@@ -38,11 +43,12 @@ struct resolving {
     bool only_has_loss, only_has_metrics; /* which maps there were: problems point into them */
     int32_t *features;
     int32_t features_count;
-    struct schema_column_options *options; /* [features_count] */
-    int32_t sample_weight;                 /* column, -1: none */
-    struct schema_split split;             /* rows that train and validate, while it is resolved */
-    int32_t split_column;                  /* the column that selects the validation rows, -1: none */
-    int64_t validation_rows;               /* that validate, of a cross-validation those of all folds; known after the split */
+    struct schema_column_options *options;   /* [features_count] */
+    int32_t sample_weight;                   /* column, -1: none */
+    struct schema_training_outline *outline; /* what alone is asked for, or NULL */
+    struct schema_split split;               /* rows that train and validate, while it is resolved */
+    int32_t split_column;                    /* the column that selects the validation rows, -1: none */
+    int64_t validation_rows;                 /* that validate, of a cross-validation those of all folds; known after the split */
 };
 
 __attribute__((format(printf, 2, 3))) void resolving_warn(struct resolving *r, const char *format, ...);
@@ -56,6 +62,10 @@ void resolving_tasks(struct resolving *r);
 void resolving_class_weights(struct resolving *r);
 /* A row of several labels has no class to be weighed by. */
 void resolving_refuse_class_weights(struct resolving *r);
+
+/* target_options.c: transform, clamp, positive_class; whether the losses go with them, once the network is planned. */
+void resolving_target_options(struct resolving *r);
+void resolving_check_transforms(struct resolving *r);
 
 /* masks.c: what a masking layer takes as padding, before the network is complete; what of the targets is padding, after. */
 void resolving_masks(struct resolving *r);
@@ -71,10 +81,10 @@ void resolving_complete(struct resolving *r);
 const struct resolving_target *resolving_first_target(const struct resolving *r, int32_t o);
 struct schema_named_output *resolving_named(const struct resolving *r, int32_t o);
 
-/* shares.c: whether a loss takes targets that are shares; whether those of output o are, for that loss, which then learns them as they are.
- * False with a problem at `where`. */
+/* shares.c: whether a loss takes targets that are shares; whether those of output o are, here and in the dataset that validates. Problems at
+ * `where`. */
 bool resolving_takes_shares(const struct bp_loss_ops *loss);
-bool resolving_shares(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where);
+void resolving_check_shares(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where);
 
 /* labels.c: whether an output learns several labels a row, and how many. */
 bool resolving_multilabel(const struct resolving *r, int32_t o);
@@ -92,6 +102,9 @@ void resolving_thresholds(struct resolving *r);
 /* metrics.c: metrics, early stopping. */
 void resolving_metrics(struct resolving *r);
 void resolving_stopping(struct resolving *r);
+
+/* inputs.c: two inputs for the columns that share "features", if the definition reads them. */
+void resolving_split_inputs(struct resolving *r);
 
 /* effect.c: options that would have no effect. */
 void resolving_inputs(struct resolving *r);

@@ -74,28 +74,26 @@ static bool check_cells(struct resolving *r, const struct cells *cells, const st
 }
 
 /* The columns of the same names in the dataset that validates; what else is wrong with them is reported there. */
-static bool check_validation(struct resolving *r, const struct cells *cells, const struct bp_loss_ops *loss) {
+static void check_validation(struct resolving *r, const struct cells *cells, const struct bp_loss_ops *loss) {
     struct cells there = *cells;
     char where[RESOLVING_POINTER_MAX];
     there.dataset = r->request->validation;
-    if (!there.dataset) return true;
+    if (!there.dataset) return;
     for (int32_t k = 0; k < there.count; k++) {
         there.columns[k] = schema_dataset_find(there.dataset, cells->dataset->columns[cells->columns[k]].name);
-        if (there.columns[k] < 0 || (there.dataset->columns[there.columns[k]].type == SCHEMA_TENSOR) != cells->tensor) return true;
+        if (there.columns[k] < 0 || resolving_tensor(there.dataset, there.columns[k]) != cells->tensor) return;
     }
-    return check_cells(r, &there, loss, resolving_validation_place(r, "dataset", where, sizeof where));
+    check_cells(r, &there, loss, resolving_validation_place(r, "dataset", where, sizeof where));
 }
 
-bool resolving_shares(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where) {
+void resolving_check_shares(struct resolving *r, int32_t o, const struct bp_loss_ops *loss, const char *where) {
     const struct resolving_output *output = &r->outputs[o];
     const struct schema_column *first = &r->dataset->columns[resolving_first_target(r, o)->column];
-    struct cells cells = {.dataset = r->dataset, .count = output->count, .size = output->count, .tensor = first->type == SCHEMA_TENSOR};
+    struct cells cells = {.dataset = r->dataset,
+                          .count = output->count,
+                          .size = output->count,
+                          .tensor = resolving_tensor(r->dataset, resolving_first_target(r, o)->column)};
     if (cells.tensor) cells.size = bp_shape_size(&first->shape);
     for (int32_t k = 0; k < output->count; k++) cells.columns[k] = r->targets[output->first + k].column;
-    if (!check_cells(r, &cells, loss, where) || !check_validation(r, &cells, loss)) return false;
-    for (int32_t k = output->first; k < output->first + output->count; k++) {
-        r->training->preprocessing->targets[k].shares = true;
-        schema_target_rescale(&r->training->preprocessing->targets[k], 0, 1);
-    }
-    return true;
+    if (check_cells(r, &cells, loss, where)) check_validation(r, &cells, loss);
 }

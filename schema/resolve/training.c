@@ -47,7 +47,7 @@ static struct schema_preprocessing bare_targets(const struct resolving *r, struc
         const struct schema_column *c = &r->dataset->columns[t->column];
         targets[k] = (struct schema_target){
             .name = c->name, .classification = t->classification, .labels_count = t->labels_count, .labels = t->labels, .std = 1};
-        if (c->type == SCHEMA_TENSOR) targets[k].shape = c->shape;
+        targets[k].shape = c->shape;
         targets[k].ragged = t->ragged;
         targets[k].multilabel = t->multilabel;
         if (t->multilabel) targets[k].shape = (struct bp_shape){.rank = 1, .dims = {t->labels_count}};
@@ -70,6 +70,8 @@ static int fit_rows(struct resolving *r, const struct schema_split *split, struc
                                                 .labels = r->targets[k].labels,
                                                 .labels_count = r->targets[k].labels_count,
                                                 .ragged = r->targets[k].ragged,
+                                                .clamp = r->targets[k].clamp,
+                                                .transform = r->targets[k].transform,
                                                 .multilabel = r->targets[k].multilabel,
                                                 .balanced = r->targets[k].balanced,
                                                 .class_weights = r->targets[k].class_weights};
@@ -179,6 +181,9 @@ int schema_training_request_decode(const json_t *object, const char *pointer, st
     const json_t *thresholds = json_object_get(object, "thresholds"), *labels = json_object_get(object, "labels");
     request->thresholds = json_is_null(thresholds) ? NULL : thresholds;
     request->labels = json_is_null(labels) ? NULL : labels;
+    request->transform = json_object_get(object, "transform");
+    request->clamp = json_object_get(object, "clamp");
+    request->positive_class = json_object_get(object, "positive_class");
     if (request->labels && !json_is_array(labels) && !json_is_object(labels))
         schema_problem_add(problems, schema_pointer(pointer, "labels", where, sizeof where),
                            "labels are names for the positions of a vector of 0 and 1, like [\"red\",\"round\"], got %s",
@@ -192,10 +197,10 @@ int schema_training_request_decode(const json_t *object, const char *pointer, st
     return problems->total == before ? 0 : -1;
 }
 
-const char *const schema_training_request_names[] = {"target",     "task",   "features", "sample_weight", "class_weights", "columns",
-                                                     "thresholds", "labels", NULL};
+const char *const schema_training_request_names[] = {"target",     "task",   "features",  "sample_weight", "class_weights",  "columns",
+                                                     "thresholds", "labels", "transform", "clamp",         "positive_class", NULL};
 
-static void tell_heads(struct resolving *r) {
+static void report_heads(struct resolving *r) {
     const struct bp_network *network = r->training->network;
     for (int32_t o = 0; o < network->outputs_count; o++)
         if (network->outputs[o].head_implied)
@@ -222,12 +227,17 @@ static void check_training(struct resolving *r) {
     schema_problem_error(r->problems, where, &error);
 }
 
+bool resolving_tensor(const struct schema_dataset *d, int32_t column) {
+    return schema_type_of(d->columns[column].type)->storage == SCHEMA_HELD_AS_TENSOR;
+}
+
 bool resolving_holds_indices(const struct schema_dataset *d, int32_t column, int32_t indices, double *worst) {
-    const int64_t size = d->columns[column].type == SCHEMA_TENSOR ? bp_shape_size(&d->columns[column].shape) : 1;
+    const bool tensor = resolving_tensor(d, column);
+    const int64_t size = tensor ? bp_shape_size(&d->columns[column].shape) : 1;
     float *cell = malloc((size_t)size * sizeof *cell);
     bool good = cell != NULL;
     for (int64_t row = 0; good && row < d->rows; row++) {
-        if (d->columns[column].type == SCHEMA_TENSOR) schema_dataset_tensor(d, column, row, cell);
+        if (tensor) schema_dataset_tensor(d, column, row, cell);
         else cell[0] = (float)schema_dataset_number(d, column, row);
         for (int64_t i = 0; good && i < size; i++) {
             *worst = (double)cell[i];
@@ -238,59 +248,55 @@ bool resolving_holds_indices(const struct schema_dataset *d, int32_t column, int
     return good;
 }
 
-/* The input of an embedding is not scaled; checked here, because an index out of range would end the training. */
-static void leave_indices(struct resolving *r) {
+/* A feature whose numbers an embedding reads as they are: an index out of range would end the training. */
+static void check_indices(struct resolving *r, int32_t i, int32_t indices) {
+    const struct schema_feature *f = &r->training->preprocessing->features[i];
+    char where[RESOLVING_POINTER_MAX];
+    double worst = 0;
+    resolving_place(r, "features", where, sizeof where);
+    if (!schema_type_of(f->type)->quantity)
+        schema_problem_add(r->problems, where, "column \"%.60s\" is %s, but an embedding reads it and accepts integers from 0 to %d", f->name,
+                           schema_type_name(f->type), indices - 1);
+    else if (f->indicator)
+        schema_problem_add(r->problems, where, "column \"%.60s\" has missing cells, but an embedding reads it and accepts integers from 0 to %d",
+                           f->name, indices - 1);
+    else if (!resolving_holds_indices(r->dataset, r->features[i], indices, &worst))
+        schema_problem_add(r->problems, where,
+                           "column \"%.60s\" holds %.9g, but an embedding reads it and accepts integers from 0 to %d; raise its "
+                           "input_dim, or leave the column out",
+                           f->name, worst, indices - 1);
+    else if (!resolving_validation_indices(r, f->name, indices, &worst))
+        schema_problem_add(r->problems, resolving_validation_place(r, "dataset", where, sizeof where),
+                           "its column \"%.60s\" holds %.9g, but an embedding reads it and accepts integers from 0 to %d", f->name, worst,
+                           indices - 1);
+    resolving_scale_of_indices(r, f);
+}
+
+/* The features that embeddings read: those with numbers of their own need enough of them, the others are not scaled. */
+static void resolve_indices(struct resolving *r) {
     struct schema_preprocessing *p = r->training->preprocessing;
     struct bp_network *network = r->training->definition->layers_count > 0 ? resolving_plan(r, false) : NULL;
     char where[RESOLVING_POINTER_MAX];
-    for (int32_t input = 0; network && input < p->inputs_count; input++) {
-        const int32_t indices = bp_network_indices(network, input);
-        for (int32_t i = 0; indices && i < p->features_count; i++) {
-            struct schema_feature *f = &p->features[i];
-            double worst = 0;
-            if ((schema_feature_apart(f) ? f->offset : 0) != input || (!schema_feature_apart(f) && p->width == 0)) continue;
-            resolving_place(r, "features", where, sizeof where);
-            if (f->type == SCHEMA_TEXT && f->options.encode == SCHEMA_ENCODE_TOKENS) {
-                if (f->categories_count + 2 > indices)
-                    schema_problem_add(r->problems, where,
-                                       "column \"%.60s\" has %d words, 0 means none and 1 an unknown word: the embedding that reads it needs an "
-                                       "input_dim of at least %d, not %d",
-                                       f->name, f->categories_count, f->categories_count + 2, indices);
-                continue;
-            }
-            if (f->type == SCHEMA_CATEGORICAL && f->options.encode == SCHEMA_ENCODE_EMBEDDING) {
-                if (f->categories_count >= indices)
-                    schema_problem_add(r->problems, where,
-                                       "column \"%.60s\" has %d categories, and 0 means an unknown one: the embedding that reads it needs an "
-                                       "input_dim of at least %d, not %d",
-                                       f->name, f->categories_count, f->categories_count + 1, indices);
-                continue;
-            }
-            if (f->type != SCHEMA_TENSOR && f->type != SCHEMA_NUMERIC)
-                schema_problem_add(r->problems, where, "column \"%.60s\" is %s, but an embedding reads it and accepts integers from 0 to %d", f->name,
-                                   schema_type_name(f->type), indices - 1);
-            else if (f->indicator)
-                schema_problem_add(r->problems, where,
-                                   "column \"%.60s\" has missing cells, but an embedding reads it and accepts integers from 0 to %d", f->name,
-                                   indices - 1);
-            else if (!resolving_holds_indices(r->dataset, r->features[i], indices, &worst))
-                schema_problem_add(r->problems, where,
-                                   "column \"%.60s\" holds %.9g, but an embedding reads it and accepts integers from 0 to %d; raise its "
-                                   "input_dim, or leave the column out",
-                                   f->name, worst, indices - 1);
-            else if (!resolving_validation_indices(r, f->name, indices, &worst))
-                schema_problem_add(r->problems, resolving_validation_place(r, "dataset", where, sizeof where),
-                                   "its column \"%.60s\" holds %.9g, but an embedding reads it and accepts integers from 0 to %d", f->name, worst,
-                                   indices - 1);
-            resolving_scale_of_indices(r, f);
-            schema_feature_unscaled(f);
-        }
+    for (int32_t i = 0; network && i < p->features_count; i++) {
+        struct schema_feature *f = &p->features[i];
+        const struct schema_type_ops *type = schema_type_of(f->type);
+        const char *meaning = "";
+        int32_t indices = 0;
+        for (int32_t k = 0; k < f->places_count && !indices; k++) indices = bp_network_indices(network, f->places[k].input);
+        const int32_t own = indices && type->indices ? type->indices(f, &meaning) : 0;
+        if (own > indices)
+            schema_problem_add(r->problems, resolving_place(r, "features", where, sizeof where),
+                               "column \"%.60s\" has %d %s: the embedding that reads it needs an input_dim of at least %d, not %d", f->name,
+                               f->categories_count, meaning, own, indices);
+        if (!indices || own) continue;
+        check_indices(r, i, indices);
+        schema_feature_unscaled(f);
     }
     bp_network_free(network);
 }
 
 /* The rare that share a bucket: the user should know that they do. */
-static void tell_left_out(struct resolving *r) {
+static void warn_left_out(struct resolving *r) {
     const struct schema_preprocessing *p = r->training->preprocessing;
     for (int32_t i = 0; i < p->features_count; i++)
         if (p->features[i].left_out > 0)
@@ -299,30 +305,62 @@ static void tell_left_out(struct resolving *r) {
                            "unknown; \"categories_max\" in columns sets the number",
                            p->features[i].name, (long long)p->features[i].categories_count + (long long)p->features[i].left_out,
                            p->features[i].categories_count);
+    for (int32_t i = 0; i < p->features_count; i++)
+        if (p->features[i].rare > 0 && p->features[i].categories_count == 0)
+            resolving_warn(r, "column \"%s\" has no effect: none of its %lld categories has the %d training rows that categories_min_count demands",
+                           p->features[i].name, (long long)p->features[i].rare, p->features[i].options.categories_min_count);
+}
+
+/* The columns, the split, and the preprocessing fitted on the training rows. */
+static void resolve_features(struct resolving *r) {
+    resolving_columns(r);
+    resolving_tasks(r);
+    if (r->problems->total) return;
+    resolving_target_options(r); /* before what is by label */
+    resolving_class_weights(r);
+    if (r->problems->total) return;
+    fit(r);
+}
+
+static void draw_outline(struct resolving *r) {
+    const struct schema_preprocessing *p = r->training->preprocessing;
+    int32_t counts[SCHEMA_SHARED_INPUTS];
+    schema_preprocessing_count(p, counts);
+    *r->outline = (struct schema_training_outline){.rows = r->split.train_count,
+                                                   .numbers = counts[SCHEMA_INPUT_NUMBERS],
+                                                   .categories = counts[SCHEMA_INPUT_CATEGORIES],
+                                                   .own_inputs = p->inputs_count - p->shared_count,
+                                                   .targets = p->targets_count,
+                                                   .classes = p->targets[0].labels_count};
+}
+
+uint64_t schema_seed_draw(void) {
+    uint32_t seed = 1;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = 1;
+    return seed;
 }
 
 static void resolve(struct resolving *r) {
     struct schema_options *o = &r->training->options;
     if (!o->seed_given) {
-        uint32_t seed = 1;
-        if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = 1;
-        o->seed = seed;
+        o->seed = schema_seed_draw();
         o->seed_given = true;
     }
-    resolving_columns(r);
-    resolving_tasks(r);
+    resolve_features(r);
     if (r->problems->total) return;
-    resolving_class_weights(r);
+    if (r->outline) {
+        draw_outline(r);
+        return;
+    }
+    warn_left_out(r);
+    resolving_split_inputs(r);
     if (r->problems->total) return;
-    fit(r);
-    if (r->problems->total) return;
-    tell_left_out(r);
     resolving_inputs(r);
     resolving_validation(r);
     if (r->problems->total) return;
     resolving_masks(r);
     if (r->problems->total) return;
-    leave_indices(r);
+    resolve_indices(r);
     if (r->problems->total) return;
     resolving_outputs(r);
     if (r->problems->total) return;
@@ -332,8 +370,9 @@ static void resolve(struct resolving *r) {
     if (r->training->network) {
         resolving_target_padding(r);
         resolving_target_range(r);
+        resolving_check_transforms(r);
     }
-    if (r->training->network) tell_heads(r);
+    if (r->training->network) report_heads(r);
     if (r->training->network) resolving_thresholds(r);
     resolving_metrics(r);
     resolving_stopping(r);
@@ -344,9 +383,9 @@ static void resolve(struct resolving *r) {
     if (!r->problems->total) resolving_folds_plan(r);
 }
 
-struct schema_training *schema_training_resolve(struct schema_definition *definition, const struct schema_options *options,
-                                                const struct schema_dataset *dataset, const struct schema_training_request *request,
-                                                struct schema_problems *problems) {
+static struct schema_training *resolve_job(struct schema_definition *definition, const struct schema_options *options,
+                                           const struct schema_dataset *dataset, const struct schema_training_request *request,
+                                           struct schema_training_outline *outline, struct schema_problems *problems) {
     struct schema_training *t = calloc(1, sizeof *t);
     struct resolving_target *targets = calloc(RESOLVING_TARGETS_MAX, sizeof *targets);
     if (!t || !targets) {
@@ -360,7 +399,7 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
     t->options = *options;
     t->fold = request->fold;
     t->warnings = json_array();
-    struct resolving r = {.training = t, .dataset = dataset, .request = request, .problems = problems, .targets = targets};
+    struct resolving r = {.training = t, .dataset = dataset, .request = request, .problems = problems, .targets = targets, .outline = outline};
     resolve(&r);
     schema_split_free(&r.split);
     free(r.features);
@@ -371,10 +410,31 @@ struct schema_training *schema_training_resolve(struct schema_definition *defini
         free(targets[k].class_weights);
     }
     free(targets);
+    struct bp_error damage = {0};
+    if (schema_dataset_intact(dataset, &damage) != 0 || schema_dataset_intact(request->validation, &damage) != 0) {
+        schema_problems_clear(problems); /* what was found in cells that are not there means nothing */
+        schema_problem_error(problems, NULL, &damage);
+    }
     if (problems->total == 0 && schema_memory_failed()) schema_problem_no_memory(problems); /* a warning, a name may be missing */
     if (problems->total == 0) return t;
     schema_training_free(t);
     return NULL;
+}
+
+struct schema_training *schema_training_resolve(struct schema_definition *definition, const struct schema_options *options,
+                                                const struct schema_dataset *dataset, const struct schema_training_request *request,
+                                                struct schema_problems *problems) {
+    return resolve_job(definition, options, dataset, request, NULL, problems);
+}
+
+int schema_training_outline(const struct schema_options *options, const struct schema_dataset *dataset, const struct schema_training_request *request,
+                            struct schema_training_outline *outline, struct schema_problems *problems) {
+    struct schema_definition *none = calloc(1, sizeof *none);
+    *outline = (struct schema_training_outline){0};
+    if (!none) return schema_problem_no_memory(problems);
+    struct schema_training *t = resolve_job(none, options, dataset, request, outline, problems);
+    schema_training_free(t);
+    return t ? 0 : -1;
 }
 
 void schema_training_free(struct schema_training *t) {

@@ -14,6 +14,7 @@ struct schema_training {
     struct bp_network *network;
     json_t *warnings;              /* array of strings, at most 20 */
     int32_t fold;                  /* of a cross-validation: fitted on the rows that train in this fold, 1 to options.folds; 0: on all */
+    int32_t repeat;                /* of an ensemble: the same fit again, from other initial weights, 0 and up */
     int64_t held_rows, held_bytes; /* of the dataset that validates, while a job is submitted; 0: none */
 };
 
@@ -29,10 +30,13 @@ struct schema_training_request {
     const json_t *class_weights;                 /* NULL, "balanced", or an object of weights by label */
     const char *sample_weight;                   /* column, or NULL */
     const json_t *thresholds;                    /* NULL, or as schema_thresholds_decode takes them */
+    const json_t *transform, *clamp;             /* NULL, or a value for all targets of numbers, or values by column */
+    const json_t *positive_class;                /* NULL, or one of two classes, or one by column */
     const json_t *labels;                        /* NULL, or names of the labels of a vector: a list, or lists by column */
     const struct schema_dataset *validation;     /* what options.validation_dataset names, or NULL */
     const struct bp_error *bfloat16_unavailable; /* why the process that trains cannot compute in it on a CPU that can; NULL: it can */
     int32_t fold;                                /* see struct schema_training */
+    bool sturdy;                                 /* columns without options of their own are read as an automatic choice reads them (auto.h) */
     const char *pointer;                         /* pointer to the job object: "" */
     const char *definition_pointer;              /* pointer to the definition: "/model" or "" */
 };
@@ -44,10 +48,23 @@ extern const char *const schema_training_request_names[];
 int schema_training_request_decode(const json_t *object, const char *pointer, struct schema_training_request *request,
                                    struct schema_problems *problems);
 
+/* A seed for a job that has none. */
+uint64_t schema_seed_draw(void);
 /* Resolves. definition is taken over (also on failure); options are copied, a missing seed is drawn. NULL with problems. */
 struct schema_training *schema_training_resolve(struct schema_definition *definition, const struct schema_options *options,
                                                 const struct schema_dataset *dataset, const struct schema_training_request *request,
                                                 struct schema_problems *problems);
+/* What is known of a job before it has a definition. */
+struct schema_training_outline {
+    int64_t rows;                /* that train; of a cross-validation all of them */
+    int32_t numbers, categories; /* the widths of these two inputs, for a definition that reads them: one of width 0 must not be read */
+    int32_t own_inputs;          /* columns that are inputs with their own names: tensors, and columns with the encode "embedding" or "tokens" */
+    int32_t targets, classes;    /* classes of the first target, 0: it is a number, or a tensor */
+};
+/* Resolves the columns and fits the preprocessing as schema_training_resolve will with a definition; options must have a seed, else the two draw
+ * different splits. -1 with problems. */
+int schema_training_outline(const struct schema_options *options, const struct schema_dataset *dataset, const struct schema_training_request *request,
+                            struct schema_training_outline *outline, struct schema_problems *problems);
 /* Classification: whether the network's numbers are scores of the classes instead of probabilities: those of a loss for scores, and those of an
  * output that is neither softmax nor sigmoid. The largest, or the sign of a single one, determines the class. */
 bool schema_training_scores(const struct schema_training *training, int32_t output);
@@ -72,8 +89,5 @@ int64_t schema_training_bytes(const struct schema_training *training, const stru
 
 /* The window_rows with which it stays within resident_max: 0 when it does so without; at least 8192, even when that is too many. */
 int64_t schema_training_window(const struct schema_training *training, const struct schema_dataset *dataset, int64_t resident_max);
-
-/* A default definition: one hidden layer, its width by the number of rows. Tensor columns are flattened. */
-struct schema_definition *schema_definition_default(const struct schema_dataset *dataset, const char *target);
 
 #endif

@@ -29,7 +29,7 @@ static const struct schema_column *column_of(struct resolving *r, const char *na
     const struct schema_column *c = &d->columns[i];
     if (!schema_column_serves(c, d->rows, type))
         return problem(r, "its column \"%.60s\" is %s, but in training it is %s", name, schema_type_name(c->type), schema_type_name(type)), NULL;
-    if (type == SCHEMA_TENSOR && c->type == SCHEMA_TENSOR && !bp_shape_equal(&c->shape, shape))
+    if (c->type == type && c->shape.rank > 0 && !bp_shape_equal(&c->shape, shape))
         return problem(r, "its column \"%.60s\" has the shape %s, but in training it has %s", name, bp_shape_text(&c->shape, got, sizeof got),
                        bp_shape_text(shape, want, sizeof want)),
                NULL;
@@ -41,8 +41,7 @@ static void check_feature(struct resolving *r, const struct schema_feature *f) {
     if (!c) return;
     if (f->options.missing == SCHEMA_MISSING_ERROR && c->missing > 0)
         problem(r, "its column \"%.60s\" has %lld missing cells, which the job refuses", f->name, (long long)c->missing);
-    for (int32_t i = 0;
-         c->type == SCHEMA_CATEGORICAL && f->type == SCHEMA_CATEGORICAL && f->options.unseen == SCHEMA_UNSEEN_ERROR && i < c->categories_count; i++) {
+    for (int32_t i = 0; f->options.unseen == SCHEMA_UNSEEN_ERROR && i < c->categories_count; i++) {
         const char *value = c->categories[i].value;
         if (c->categories[i].count == 0 || schema_feature_category(f, value, strlen(value)) >= 0) continue;
         problem(r, "its column \"%.60s\" holds \"%.60s\", which no training row has, and the job refuses unknown categories", f->name, value);
@@ -61,7 +60,7 @@ static void check_target(struct resolving *r, const struct schema_target *t) {
     else if (!t->classification || t->shape.rank > 0)
         column_of(r, t->name, "a target", t->shape.rank > 0 ? SCHEMA_TENSOR : SCHEMA_NUMERIC, &t->shape);
     else if (i < 0) problem(r, "it has no column \"%.60s\", which is a target", t->name);
-    else if (type_of(r, i) == SCHEMA_TENSOR || type_of(r, i) == SCHEMA_TEXT || type_of(r, i) == SCHEMA_LABELS || type_of(r, i) == SCHEMA_DATETIME)
+    else if (schema_type_of(type_of(r, i))->target != SCHEMA_TARGET_NUMBER && schema_type_of(type_of(r, i))->target != SCHEMA_TARGET_CLASS)
         problem(r, "its column \"%.60s\" is %s, but it holds classes in training", t->name, schema_type_name(type_of(r, i)));
 }
 

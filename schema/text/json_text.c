@@ -1,8 +1,8 @@
 /* json_text.c - checks JSON text and steps over it. */
 #include "schema/text/json_text.h"
 
+#include "engine/base/utf8.h"
 #include "schema/text/number_scan.h"
-#include "schema/text/utf8.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -59,7 +59,7 @@ static const char *check_string(const char *p, const char *end, struct json_text
         } else if (c < 0x20) return fail(fault, p, c == 0 ? "a NUL byte" : "a control character in a string; write it as an escape");
         else if (c < 0x80) p++;
         else {
-            size_t size = schema_utf8_character(p, (size_t)(end - p));
+            size_t size = bp_utf8_character(p, (size_t)(end - p));
             if (size == 0) return fail(fault, p, "a byte that is not valid UTF-8");
             p += size;
         }

@@ -1,7 +1,7 @@
 /* words.c - see words.h. */
 #include "schema/text/words.h"
 
-#include "schema/text/utf8.h"
+#include "engine/base/utf8.h"
 
 #include <string.h>
 #include <wctype.h>
@@ -15,7 +15,7 @@ locale_t schema_words_locale(struct bp_error *error) {
 /* The character at p and how many bytes it has; 0 for a byte that is no part of one. */
 static uint32_t character(const char *p, size_t left, size_t *size) {
     static const uint8_t first[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
-    const size_t n = schema_utf8_character(p, left);
+    const size_t n = bp_utf8_character(p, left);
     *size = n ? n : 1;
     if (n == 0) return 0;
     uint32_t c = (unsigned char)p[0] & first[n];

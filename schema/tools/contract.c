@@ -7,6 +7,7 @@
 #include "engine/base/registry.h"
 #include "schema/catalog/catalog.h"
 #include "schema/json/values.h"
+#include "schema/preprocessing/options.h"
 #include "schema/training/options.h"
 
 #include <ctype.h>
@@ -64,7 +65,13 @@ static json_t *param_schema(const struct bp_family *family, const struct bp_para
         if (family == &bp_optimizers && strcmp(p->name, "learning_rate") == 0)
             return json_pack("{s:[o, {s:s, s:s}]}", "oneOf", bounded(p, "number"), "type", "string", "const", "auto");
         return bounded(p, "number");
-    case BP_PARAM_INTEGERS: return json_pack("{s:[o, o]}", "oneOf", bounded(p, "integer"), list_of(bounded(p, "integer"), BP_RANK_MAX));
+    case BP_PARAM_INTEGERS:
+        if (p->flags & BP_PARAM_PAIRS)
+            return json_pack("{s:[o, o, {s:s, s:o, s:i, s:i}]}", "oneOf", bounded(p, "integer"), list_of(bounded(p, "integer"), BP_RANK_MAX), "type",
+                             "array", "items",
+                             json_pack("{s:s, s:o, s:i, s:i}", "type", "array", "items", bounded(p, "integer"), "minItems", 2, "maxItems", 2),
+                             "minItems", 1, "maxItems", 2);
+        return json_pack("{s:[o, o]}", "oneOf", bounded(p, "integer"), list_of(bounded(p, "integer"), BP_RANK_MAX));
     case BP_PARAM_NUMBERS: return json_pack("{s:[o, o]}", "oneOf", bounded(p, "number"), list_of(bounded(p, "number"), BP_NUMBERS_MAX));
     case BP_PARAM_CHOICE:
         if (p->flags & BP_PARAM_OR_INTEGERS)
@@ -93,6 +100,9 @@ static json_t *entry_schema(const struct bp_family *family, const struct bp_entr
         json_object_set_new(properties, "inputs", reference("LayerInputs"));
         json_object_set_new(properties, "trainable",
                             json_pack("{s:s, s:s}", "type", "boolean", "description", "False freezes its weights. Default: true."));
+        json_object_set_new(properties, "learning_rate_factor", reference("LearningRateFactor"));
+        json_object_set_new(properties, "bias_learning_rate_factor", reference("BiasLearningRateFactor"));
+        json_object_set_new(properties, "weight_decay_factor", reference("WeightDecayFactor"));
     }
     for (int32_t i = 0; i < entry->params_count; i++) {
         const struct bp_param *p = &entry->params[i];
@@ -178,6 +188,7 @@ int main(int count, char **arguments) {
         add_options(json_object_get(schemas, "JobRequest"), options, true);
         add_options(json_object_get(schemas, "Options"), options, false);
     }
+    json_object_set_new(json_object_get(schemas, "ColumnOptions"), "properties", schema_column_options_contract());
     int failed = 0;
     if (count > 3) failed = print_source(document, arguments[3]);
     else json_dumpf(document, stdout, JSON_INDENT(2));

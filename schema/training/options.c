@@ -80,7 +80,7 @@ const char *const schema_options_names[] = {
 #include "schema/training/options.def"
 #undef OPTION_GIVEN
 #undef OPTION
-    "validation", "optimizer", "schedule", "early_stopping", NULL};
+    "validation", "optimizer", "schedule", "dropout_schedule", "weight_decay_schedule", "early_stopping", NULL};
 
 static const struct bp_entry job_entry = {"job", "the members of a job that are one value", params, COUNT};
 static const struct bp_entry *const entries[] = {&stopping_entry, &job_entry, &validation_entry};
@@ -92,6 +92,11 @@ static void decode_stopping(const json_t *json, const char *pointer, struct sche
     struct bp_value values[2];
     char place[256], got[80];
     if (json_is_null(json) || json_is_false(json)) return;
+    if (json_is_true(json)) {
+        options->stop_early = true;
+        options->stop_patience = SCHEMA_PATIENCE;
+        return;
+    }
     if (!json_is_object(json)) {
         schema_problem_add(problems, pointer, "early_stopping must be an object like {\"metric\":\"val_loss\",\"patience\":20}, got %s",
                            schema_json_text(json, got, sizeof got));
@@ -186,6 +191,23 @@ static void decode_validation(const json_t *json, const char *pointer, struct sc
     if (dataset) options->validation_fraction = 0;
 }
 
+/* The epochs that a schedule waits for an improvement, 0: it does not. */
+static int32_t schedule_patience(const struct schema_options *o) {
+    const struct bp_entry *entry = o->schedule && o->schedule->observe ? &o->schedule->entry : NULL;
+    for (int32_t i = 0; entry && i < entry->params_count; i++)
+        if (strcmp(entry->params[i].name, "patience") == 0) return (int32_t)o->schedule_values[i].number;
+    return 0;
+}
+
+void schema_options_settle(struct schema_options *o, bool validates) {
+    if (o->stop_default && !o->stop_early && validates) {
+        const int32_t waits = schedule_patience(o);
+        o->stop_early = true;
+        o->stop_patience = waits < SCHEMA_PATIENCE ? SCHEMA_PATIENCE : 2 * waits + 2;
+    }
+    if (o->stop_early && !o->epochs_given) o->epochs = SCHEMA_EPOCHS_MOST;
+}
+
 bool schema_options_validate(const struct schema_options *o) {
     return o->validation_fraction > 0 || o->validation == SCHEMA_VALIDATION_DATASET;
 }
@@ -214,9 +236,22 @@ static void report_misplaced(const json_t *object, const char *pointer, const ch
     }
 }
 
+static const struct bp_schedule_ops *decode_schedule(const json_t *object, const char *pointer, const char *name, struct bp_value *values,
+                                                     struct schema_problems *problems) {
+    char place[256];
+    const json_t *schedule = json_object_get(object, name);
+    if (!schedule || json_is_null(schedule)) return NULL;
+    return (const struct bp_schedule_ops *)schema_entry_decode(schedule, schema_pointer(pointer, name, place, sizeof place), &bp_schedules, NULL,
+                                                               values, problems);
+}
+
+static json_t *encode_schedule(const struct bp_schedule_ops *schedule, const struct bp_value *values) {
+    return schedule ? schema_entry_encode(&schedule->entry, values) : json_null();
+}
+
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
                           struct schema_problems *problems) {
-    static const char *const own[] = {"validation", "optimizer", "early_stopping", "schedule", NULL};
+    static const char *const own[] = {"validation", "optimizer", "early_stopping", "schedule", "dropout_schedule", "weight_decay_schedule", NULL};
     const struct schema_names parts = {model_parts, NULL}, more = {others, &parts}, known = {own, &more};
     const int64_t before = problems->total;
     char place[256];
@@ -227,13 +262,13 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
     for (int32_t i = 0; i < COUNT; i++) put(options, &fields[i], &values[i]);
     const json_t *validation = json_object_get(object, "validation"), *optimizer = json_object_get(object, "optimizer");
     const json_t *stopping = json_object_get(object, "early_stopping");
+    options->stop_default = !stopping;
     options->validation_fraction = 0.2;
     if (validation) decode_validation(validation, schema_pointer(pointer, "validation", place, sizeof place), options, problems);
     decode_optimizer(optimizer, schema_pointer(pointer, "optimizer", place, sizeof place), options, problems);
-    const json_t *schedule = json_object_get(object, "schedule");
-    if (schedule && !json_is_null(schedule))
-        options->schedule = (const struct bp_schedule_ops *)schema_entry_decode(schedule, schema_pointer(pointer, "schedule", place, sizeof place),
-                                                                                &bp_schedules, NULL, options->schedule_values, problems);
+    options->schedule = decode_schedule(object, pointer, "schedule", options->schedule_values, problems);
+    options->dropout_schedule = decode_schedule(object, pointer, "dropout_schedule", options->dropout_schedule_values, problems);
+    options->decay_schedule = decode_schedule(object, pointer, "weight_decay_schedule", options->decay_schedule_values, problems);
     if (stopping) decode_stopping(stopping, schema_pointer(pointer, "early_stopping", place, sizeof place), options, problems);
     return problems->total == before ? 0 : -1;
 }
@@ -246,11 +281,28 @@ json_t *schema_options_encode(const struct schema_options *o) {
     json_object_set_new(json, "validation", encode_validation(o));
     json_object_set_new(json, "optimizer", schema_entry_encode(&o->optimizer->entry, o->optimizer_values));
     if (o->find_rate) json_object_set_new(json_object_get(json, "optimizer"), "learning_rate", json_string("auto"));
-    json_object_set_new(json, "schedule", o->schedule ? schema_entry_encode(&o->schedule->entry, o->schedule_values) : json_null());
+    json_object_set_new(json, "schedule", encode_schedule(o->schedule, o->schedule_values));
+    json_object_set_new(json, "dropout_schedule", encode_schedule(o->dropout_schedule, o->dropout_schedule_values));
+    json_object_set_new(json, "weight_decay_schedule", encode_schedule(o->decay_schedule, o->decay_schedule_values));
     if (o->stop_early)
         json_object_set_new(json, "early_stopping",
                             json_pack("{s:s, s:i, s:o}", "metric", o->stop_metric, "patience", o->stop_patience, "min_delta",
                                       schema_number_encode(o->stop_min_delta)));
     else json_object_set_new(json, "early_stopping", json_null());
     return json;
+}
+
+void schema_options_complete(json_t *encoded) {
+    static const char *const others[] = {NULL};
+    struct schema_options options = {0};
+    struct schema_problems problems = {0};
+    json_t *none = json_object(), *defaults = NULL;
+    bool lacks = false;
+    for (int32_t i = 0; schema_options_names[i]; i++) lacks = lacks || !json_object_get(encoded, schema_options_names[i]);
+    if (lacks && json_is_object(encoded) && schema_options_decode(none, "", others, &options, &problems) == 0)
+        defaults = schema_options_encode(&options);
+    if (defaults) json_object_update_missing(encoded, defaults);
+    schema_problems_clear(&problems);
+    json_decref(defaults);
+    json_decref(none);
 }

@@ -22,7 +22,7 @@ enum schema_precision { SCHEMA_PRECISION_FLOAT32 = BP_PRECISION_FLOAT32, SCHEMA_
 
 struct schema_options {
     int32_t epochs, batch_size, threads, checkpoint_every_epochs;
-    bool checkpoint_every_given, batch_size_given, threads_given;
+    bool checkpoint_every_given, batch_size_given, threads_given, epochs_given;
     int64_t window_rows; /* shuffled together: train.h; 0: all */
     uint64_t seed;
     bool seed_given;
@@ -39,10 +39,13 @@ struct schema_options {
     bool find_rate;                         /* the learning rate is "auto": a range test finds it */
     const struct bp_schedule_ops *schedule; /* NULL: constant */
     struct bp_value schedule_values[BP_VALUES_MAX];
+    const struct bp_schedule_ops *dropout_schedule, *decay_schedule; /* likewise */
+    struct bp_value dropout_schedule_values[BP_VALUES_MAX], decay_schedule_values[BP_VALUES_MAX];
     double l1, l2, max_norm, gradient_clip_norm, gradient_clip_value, ema, mixup;
     int32_t gradient_accumulation_steps;
+    double max_seconds; /* 0: no limit */
     bool stop_early;
-    bool stop_default;             /* the caller's default, not the user's wish: it is not warned of when it cannot act */
+    bool stop_default;             /* the request says nothing of it: a job with validation rows stops early, see schema_options_settle */
     char stop_metric[BP_NAME_MAX]; /* "": val_loss, or loss without validation */
     int32_t stop_patience;
     double stop_min_delta;
@@ -56,9 +59,15 @@ extern const struct bp_family schema_options_family;
 /* Decodes them from a job request; members named in `others` are the caller's. A seed that is not given is left 0 with seed_given false. */
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
                           struct schema_problems *problems);
+/* What the request left open, once it is known whether any row validates: then the job stops early, after SCHEMA_PATIENCE epochs without improvement
+ * (more if the schedule waits as long), unless it says otherwise; and one that stops early has SCHEMA_EPOCHS_MOST epochs at most, unless it says. */
+enum { SCHEMA_PATIENCE = 20, SCHEMA_EPOCHS_MOST = 200 };
+void schema_options_settle(struct schema_options *options, bool validates);
 /* Whether there are rows to validate with. */
 bool schema_options_validate(const struct schema_options *options);
 /* Everything explicit; decoding it again gives the same. */
 json_t *schema_options_encode(const struct schema_options *options);
+/* Adds the options that an earlier version of the program did not have, with their defaults, to what it encoded. */
+void schema_options_complete(json_t *encoded);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "engine/train/train.h"
 #include "schema/preprocessing/preprocessing.h"
+#include "schema/preprocessing/view.h"
 
 struct schema_split {
     int64_t train_count, validation_count;

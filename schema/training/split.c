@@ -12,10 +12,8 @@ enum { NEITHER, TRAIN, VALIDATE };
 
 int schema_split_check(const struct schema_dataset *d, int32_t column, enum schema_validation kind, struct bp_error *error) {
     const struct schema_column *c = &d->columns[column];
-    if (c->type == SCHEMA_TEXT) return bp_error_set(error, "", "column \"%.60s\" is text: it cannot select the validation rows", c->name);
-    if (c->type == SCHEMA_LABELS)
-        return bp_error_set(error, "", "column \"%.60s\" holds lists of labels: it cannot select the validation rows", c->name);
-    if (c->type == SCHEMA_TENSOR) return bp_error_set(error, "", "column \"%.60s\" is a tensor: it cannot select the validation rows", c->name);
+    const char *not_split = schema_type_of(c->type)->not_split;
+    if (not_split) return bp_error_set(error, "", "column \"%.60s\" %s: it cannot select the validation rows", c->name, not_split);
     if (kind == SCHEMA_VALIDATION_TIME && !schema_type_is_number(c->type))
         return bp_error_set(error, "", "column \"%.60s\" is %s, but a time must be a datetime or a number, such as years or seconds", c->name,
                             schema_type_name(c->type));
@@ -95,8 +93,7 @@ static int said(const struct schema_column *c, double key) {
     static const char *const trains[] = {"train", "training", "false", "0", NULL}, *const validates[] = {"validation", "validate", "valid", "val",
                                                                                                          "true",       "1",        NULL};
     if (isnan(key)) return NEITHER;
-    if (schema_type_is_number(c->type)) return key == 0 ? TRAIN : key == 1 ? VALIDATE : NEITHER;
-    if (c->type == SCHEMA_BOOLEAN) return key != 0 ? VALIDATE : TRAIN;
+    if (schema_type_of(c->type)->value == SCHEMA_VALUE_NUMBER) return key == 0 ? TRAIN : key == 1 ? VALIDATE : NEITHER;
     for (int i = 0; trains[i]; i++)
         if (strcasecmp(c->categories[(int32_t)key].value, trains[i]) == 0) return TRAIN;
     for (int i = 0; validates[i]; i++)

@@ -7,10 +7,16 @@ int command_train(int argc, char **argv);
 int command_predict(int argc, char **argv);
 int command_gradcheck(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_check(int argc, char **argv);
+int command_keys(int argc, char **argv);
+int command_audit(int argc, char **argv);
+int command_backup(int argc, char **argv);
+int command_restore(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_version(int argc, char **argv);
 /* not for people */
 int command_job(int argc, char **argv);
 int command_bfloat16(int argc, char **argv);
+int command_confinement(int argc, char **argv);
 
 #endif

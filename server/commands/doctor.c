@@ -1,79 +1,34 @@
-/* doctor.c - `backpropd doctor`: is this machine fit, and is a running server well? */
+/* doctor.c - `backpropd doctor`: is this machine fit? A running server: doctor_url.c. */
 #include "server/commands/commands.h"
 
 #include "engine/kernels/kernels.h"
+#include "server/auth/auth.h"
 #include "server/clock.h"
+#include "server/commands/doctor_url.h"
 #include "server/commands/local_data.h"
+#include "server/commands/reload.h"
 #include "server/http/http.h"
+#include "server/http/tls.h"
+#include "server/jobs/child.h"
 #include "server/settings.h"
 #include "server/store/store.h"
 #include "server/version.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { URL, DATA_DIR, KEY_FILE, FLAGS_COUNT };
-static const char *const names[] = {"url", "data-dir", "api-key-file", NULL};
-static const char *const switches[] = {NULL};
-
-/* ---- a running server ---------------------------------------------------------------------------------------------------------------- */
-
-static int connect_to(const char *host, const char *port) {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    struct timeval patience = {.tv_sec = 5};
-    if (getaddrinfo(host, port, &hints, &found) != 0) return -1;
-    int fd = -1;
-    for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
-        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0) continue;
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-        if (connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(found);
-    return fd;
-}
-
-/* GET path of http://host:port; prints what is wrong. 0 when it answers 200. */
-static int ask(const char *url) {
-    char host[200], port[16] = "80", request[512], answer[256];
-    const char *rest = strncmp(url, "http://", 7) == 0 ? url + 7 : NULL;
-    size_t size = rest ? strcspn(rest, "/") : 0;
-    if (!rest || size == 0 || size >= sizeof host) return fprintf(stderr, "backpropd doctor: --url expects http://host:port, got \"%s\"\n", url), 2;
-    snprintf(host, sizeof host, "%.*s", (int)size, rest);
-    char *colon = strrchr(host, ':');
-    if (colon && !strchr(colon, ']')) {
-        snprintf(port, sizeof port, "%.15s", colon + 1);
-        *colon = '\0';
-    }
-    if (host[0] == '[') {
-        memmove(host, host + 1, strlen(host));
-        host[strcspn(host, "]")] = '\0';
-    }
-    int fd = connect_to(host, port);
-    if (fd < 0) return fprintf(stderr, "backpropd doctor: no server listens at %s: %s\n", url, strerror(errno)), 1;
-    int n = snprintf(request, sizeof request, "GET /readyz HTTP/1.1\r\nHost: localhost:%s\r\nConnection: close\r\n\r\n", port);
-    ssize_t got = send(fd, request, (size_t)n, MSG_NOSIGNAL) == n ? recv(fd, answer, sizeof answer - 1, 0) : -1;
-    close(fd);
-    answer[got > 0 ? got : 0] = '\0';
-    if (got >= 12 && memcmp(answer, "HTTP/1.1 200", 12) == 0) return printf("%s is ready\n", url), 0;
-    fprintf(stderr, "backpropd doctor: %s is not ready: %.*s\n", url, (int)strcspn(answer, "\r\n"), got > 0 ? answer : "no answer");
-    return 1;
-}
+enum { URL, DATA_DIR, KEY_FILE, CA_FILE, ORIGIN, READY, FLAGS_COUNT };
+static const char *const names[] = {"url", "data-dir", "api-key-file", "ca-file", "origin", NULL};
+static const char *const switches[] = {"ready", NULL};
 
 /* ---- this machine ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -153,6 +108,17 @@ static int check_folder(const char *folder, bool *held) {
     return *held ? 0 : write_test(folder);
 }
 
+static int check_certificate(const struct server_settings *settings) {
+    struct bp_error error = {0};
+    int64_t days = 0;
+    if (!*settings->tls_cert || !*settings->tls_key)
+        return printf("certificate   --tls-cert and --tls-key belong together; give both, or neither\n"), -1;
+    if (tls_check(settings->tls_cert, settings->tls_key, &days, &error) != 0) return printf("certificate   %s\n", error.message), -1;
+    if (days < 0) return printf("certificate   %s has expired\n", settings->tls_cert), -1;
+    printf("certificate   %s expires in %lld days%s\n", settings->tls_cert, (long long)days, days < 14 ? ": renew it" : "");
+    return 0;
+}
+
 /* The settings as `serve` would read them here, and what it would refuse. */
 static int check_serve(const char *data_dir, const char *key_file) {
     struct server_settings settings;
@@ -167,17 +133,41 @@ static int check_serve(const char *data_dir, const char *key_file) {
         server_settings_clear(&settings);
         return -1;
     }
-    if (strcmp(settings.kernels, "auto") != 0 && bp_kernels_find(settings.kernels) == NULL)
-        failed = (printf("settings      kernels %s: not supported by this processor\n", settings.kernels), -1);
+    if (settings_check(&settings, &error) != 0) failed = (printf("settings      %s\n", error.message), -1);
     char *key = NULL;
-    if (api_key_read(settings.api_key_file, &key, &error) != 0) failed = (printf("key           %s\n", error.message), -1);
+    if (auth_file_read(settings.api_key_file, &key, &error) != 0) failed = (printf("key           %s\n", error.message), -1);
+    if (*settings.tls_cert || *settings.tls_key) failed = check_certificate(&settings) != 0 ? -1 : failed;
     bool held = false;
     if (check_folder(settings.data_dir, &held) != 0) failed = -1;
     error = (struct bp_error){0};
-    if (!held && http_listen_check(settings.listen, key != NULL, &error) != 0) failed = (printf("address       %s\n", error.message), -1);
+    if (!held && http_listen_check(settings.listen, key || access_folder_has_key(settings.data_dir), &error) != 0)
+        failed = (printf("address       %s\n", error.message), -1);
     free(key);
     server_settings_clear(&settings);
     return failed;
+}
+
+/* What job processes can be confined to here: a process tries (worker/trial.c). Less than all is no fault: jobs run with a warning. */
+static void report_confinement(void) {
+    char said[4096];
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return;
+    const int none[CHILD_GIVEN] = {-1, -1, -1, -1, -1, -1};
+    const pid_t pid = child_start("confinement", none, ends[1]);
+    size_t n = 0;
+    close(ends[1]);
+    for (ssize_t got; pid > 0 && n < sizeof said - 1 && (got = read(ends[0], said + n, sizeof said - 1 - n)) > 0;) n += (size_t)got;
+    said[n] = '\0';
+    close(ends[0]);
+    if (pid > 0) waitpid(pid, NULL, 0);
+    for (char *line = said; *line;) {
+        const size_t size = strcspn(line, "\n");
+        const char end = line[size];
+        line[size] = '\0';
+        const bool shown = strncmp(line, "Landlock", 8) == 0 || strstr(line, "attempts refused") || strstr(line, "not available");
+        if (shown || strstr(line, ": ALLOWED")) printf("confinement   %s\n", line);
+        line += size + (end != '\0');
+    }
 }
 
 int command_doctor(int argc, char **argv) {
@@ -186,7 +176,12 @@ int command_doctor(int argc, char **argv) {
     struct rlimit files;
     struct bp_error error = {0}, without = {0}, bfloat16_unavailable = {0}, ignored = {0};
     if (local_flags("doctor", argc, argv, names, switches, values) != 0) return 2;
-    if (values[URL]) return ask(values[URL]);
+    if (values[URL])
+        return doctor_url(&(struct doctor_url){.url = values[URL],
+                                               .key_file = values[KEY_FILE],
+                                               .ca_file = values[CA_FILE],
+                                               .origin = values[ORIGIN],
+                                               .ready_only = values[READY] != NULL});
     bp_engine_start();
     bp_flush_denormals();
     printf("backpropd     " BACKPROPD_VERSION "\n");
@@ -209,6 +204,7 @@ int command_doctor(int argc, char **argv) {
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
         printf("open files    %llu%s\n", (unsigned long long)files.rlim_cur,
                files.rlim_cur < 4096 ? " (too few for 2000 connections; raise the limit with ulimit -n)" : "");
+    report_confinement();
     if (check_serve(values[DATA_DIR], values[KEY_FILE]) != 0) failed = -1;
     printf("%s\n", failed ? "problems found" : "no problems found");
     return failed ? 1 : 0;

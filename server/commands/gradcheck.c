@@ -32,6 +32,10 @@ static const struct bp_loss_ops *loss_of(const struct bp_network *network) {
     const struct bp_node *last = &network->nodes[network->outputs[0].node];
     const enum bp_probabilities gives = last->activation ? last->activation->probabilities : BP_PROBABILITIES_NONE;
     const bool single = bp_shape_size(&network->outputs[0].shape) == 1;
+    for (int32_t i = 0; gives == BP_PROBABILITIES_SHARED && i < bp_losses.count; i++) { /* of classes in order */
+        const struct bp_loss_ops *of_classes = (const struct bp_loss_ops *)bp_losses.entries[i];
+        if (of_classes->ordered && of_classes->head == last->activation) return of_classes;
+    }
     const char *loss = gives == BP_PROBABILITIES_SHARED ? "cross_entropy" : gives == BP_PROBABILITIES_EACH && single ? "binary_cross_entropy" : "mse";
     return (const struct bp_loss_ops *)bp_family_find(&bp_losses, loss);
 }

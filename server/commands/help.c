@@ -1,14 +1,9 @@
-/* help.c - `backpropd help [topic]` and --version. */
+/* help.c - `backpropd help [topic]`. */
 #include "server/commands/commands.h"
 
-#include "engine/kernels/kernels.h"
 #include "schema/text/text.h"
 #include "server/settings.h"
-#include "server/version.h"
 
-#include <jansson.h>
-#include <microhttpd.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +16,13 @@ static void overview(void) {
            "                                          predictions of a trained model, - for standard input\n"
            "  backpropd gradcheck model.json          a network's gradients against finite differences\n"
            "  backpropd doctor                        this machine, its kernels, its limits, the data folder\n"
-           "  backpropd help TOPIC                    serve, train, predict, gradcheck, doctor\n\n"
+           "  backpropd check                         verifies every byte of a data folder\n"
+           "  backpropd backup FOLDER                 copies the data folder while the server runs\n"
+           "  backpropd restore FOLDER --data-dir NEW makes a data folder of a backup\n"
+           "  backpropd keys create|list|rotate|revoke\n"
+           "                                          API keys, while the server runs\n"
+           "  backpropd audit                         who changed what\n"
+           "  backpropd help TOPIC                    serve, train, predict, gradcheck, doctor, check, backup, restore, keys, audit\n\n"
            "Examples\n"
            "  backpropd train --data penguins.csv --target species\n"
            "  backpropd serve --listen 127.0.0.1:8080 --data-dir ./backpropd-data &\n"
@@ -32,13 +33,14 @@ static void serve_help(void) {
     printf("backpropd serve [flags]\n\n"
            "Every flag is also an environment variable (--data-dir: BACKPROPD_DATA_DIR) and a line of the config file (data_dir = ...).\n"
            "A flag overrides the environment, and the environment overrides the file. On SIGTERM, running jobs write a checkpoint and resume at the "
-           "next "
-           "start.\n\n");
+           "next\n"
+           "start. On SIGHUP the settings are read again.\n\n");
     server_settings_help(stdout);
+    printf("  %-22s %s\n", "--check-config", "only check the settings; exit status 0 when they are valid");
     printf("\nExamples\n"
            "  backpropd serve\n"
            "  backpropd serve --listen 127.0.0.1:0 --data-dir /tmp/try --workers 1\n"
-           "  backpropd serve --listen 0.0.0.0:8080 --api-key-file /etc/backpropd.key --allow-host models.example.org\n");
+           "  backpropd serve --listen 0.0.0.0:8080 --allow-host models.example.org      # after `backpropd keys create`\n");
 }
 
 static void train_help(void) {
@@ -47,21 +49,46 @@ static void train_help(void) {
            "zstd); - for\n"
            "                          standard input\n"
            "  --target COLUMN         the column to predict\n"
-           "  --definition FILE       a model definition as JSON; by default a network is selected and shown\n"
+           "  --definition FILE       a model definition as JSON; by default several families of networks are trained and averaged\n"
+           "  --effort LEVEL          without a definition: fast, balanced or best [balanced]\n"
            "  --options FILE          training options as JSON, as in POST /v1/jobs\n"
            "  --out FILE              the trained model [model.bpd]\n"
            "  --types LIST            col:categorical,col2:numeric\n"
-           "  --epochs, --batch-size, --seed, --threads, --learning-rate, --validation, --patience N\n"
-           "                          the usual options [epochs 200, stopping early after 20 without improvement]\n"
+           "  --epochs, --batch-size, --seed, --threads, --learning-rate, --validation, --patience, --max-seconds N\n"
+           "                          the usual options [with a definition: at most 200 epochs, stopping early after 20 without improvement]\n"
            "  --task KIND             classification or regression; inferred by default\n"
            "  --quiet                 no progress bar\n\n"
            "Examples\n"
            "  backpropd train --data penguins.csv --target species\n"
-           "  backpropd train --data houses.csv --target price --epochs 500 --out houses.bpd\n");
+           "  backpropd train --data houses.csv --target price --effort best --out houses.bpd\n");
+}
+
+static void keys_help(void) {
+    printf("backpropd keys create --name NAME --scope read|predict|train|admin [--expires 90d] [--data-dir DIR]\n"
+           "backpropd keys list [--data-dir DIR]\n"
+           "backpropd keys rotate NAME [--grace 1h] [--expires 90d] [--data-dir DIR]\n"
+           "backpropd keys revoke NAME [--data-dir DIR]\n\n"
+           "Keys of the data folder (DIR, BACKPROPD_DATA_DIR, or ./backpropd-data). A running server applies a change within a second. The key is\n"
+           "printed once and stored as a hash. Requests send it as `Authorization: Bearer KEY`. A data folder that has had a key requires one for "
+           "good,\n"
+           "on the loopback interface, too.\n\n"
+           "  read       get what is stored, follow events\n"
+           "  predict    predict, and nothing else\n"
+           "  train      read, predict, upload data, define models, run jobs\n"
+           "  admin      everything, also delete\n\n"
+           "rotate makes a new secret; with --grace the old one stays valid for that time.\n\n"
+           "Example\n  backpropd keys create --name ci --scope train --expires 90d --data-dir /var/lib/backpropd\n");
 }
 
 static void other_help(const char *topic) {
-    if (strcmp(topic, "predict") == 0)
+    if (strcmp(topic, "keys") == 0) keys_help();
+    else if (strcmp(topic, "audit") == 0)
+        printf(
+            "backpropd audit [--limit N] [--before ID] [--format text|json] [--data-dir DIR]\n\n"
+            "Prints the newest entries of the audit log, newest first [100]: every change (who, from where, what, its status), requests that were\n"
+            "denied, and commands that changed keys. --before continues after an id of the JSON form.\n\n"
+            "Example\n  backpropd audit --format json --limit 1000 --data-dir /var/lib/backpropd\n");
+    else if (strcmp(topic, "predict") == 0)
         printf("backpropd predict --model FILE.bpd --data FILE.csv|- [--format csv|json] [--thresholds X]\n\n"
                "One line per row: the label and its probability, or the value; of several labels a row a JSON list, and the probability of each;\n"
                "with --format json one object per row. --thresholds 0.3, or '{\"red\":0.3}', is used instead of the model's.\n"
@@ -74,15 +101,36 @@ static void other_help(const char *topic) {
                "Compares every gradient of the network with central differences, in double precision, away from non-differentiable points.\n"
                "The definition needs \"inputs\", or give --input with the shape of its input. Exit status 0 when all agree.\n\n"
                "Example\n  backpropd gradcheck model.json --input 4 --classes 3\n");
+    else if (strcmp(topic, "check") == 0)
+        printf(
+            "backpropd check [--data-dir DIR]\n\n"
+            "Reads everything in the data folder (DIR, BACKPROPD_DATA_DIR, or ./backpropd-data) and compares it with its checksums: the database,\n"
+            "datasets, checkpoints, models. A server may be running. Reports each fault and what to do; exit status 1 when there is one.\n\n"
+            "Example\n  backpropd check --data-dir /var/lib/backpropd\n");
+    else if (strcmp(topic, "backup") == 0)
+        printf("backpropd backup FOLDER [--data-dir DIR]\n\n"
+               "Copies the data folder into FOLDER, while the server runs: one consistent state of everything. FOLDER is new, empty, or an earlier\n"
+               "backup; then only what is new is copied. Running jobs are in it with their last checkpoint.\n\n"
+               "Example\n  backpropd backup /mnt/backup/monday --data-dir /var/lib/backpropd && backpropd check --data-dir /mnt/backup/monday\n");
+    else if (strcmp(topic, "restore") == 0)
+        printf("backpropd restore FOLDER --data-dir NEW\n\n"
+               "Checks the backup in FOLDER, then copies it into NEW, which does not exist or is empty. `serve --data-dir NEW` starts with it; jobs "
+               "that\n"
+               "were running resume from their last checkpoint.\n\n"
+               "Example\n  backpropd restore /mnt/backup/monday --data-dir /var/lib/backpropd-restored\n");
     else
-        printf("backpropd doctor [--data-dir DIR] [--url URL [--api-key-file FILE]]\n\n"
-               "Reports this machine, the kernels in use and the limits, and checks what `serve` checks: settings, key, address, data folder.\n"
-               "With --url it checks whether a running server is ready: exit status 0 if it is.\n\n"
-               "Examples\n  backpropd doctor\n  backpropd doctor --url http://127.0.0.1:8080\n");
+        printf(
+            "backpropd doctor [--data-dir DIR] [--api-key-file FILE]\n"
+            "backpropd doctor --url URL [--api-key-file FILE] [--ca-file FILE] [--origin ORIGIN] [--ready]\n\n"
+            "Reports this machine, the kernels in use and the limits, and checks what `serve` checks: settings, key, address, data folder.\n"
+            "With --url it checks a deployment as its clients see it, through proxies: address, certificate, key and what it may do, readiness,\n"
+            "clock, version, latency, predictions, large requests, event streams; with --origin also calls of web pages. It changes nothing. A line\n"
+            "per check: ok, warning or fault, and what to do; exit status 1 when there is a fault. --ready only asks whether the server is ready.\n\n"
+            "Examples\n  backpropd doctor\n  backpropd doctor --url https://models.example.org --api-key-file key\n");
 }
 
 int command_help(int argc, char **argv) {
-    static const char *const topics[] = {"serve", "train", "predict", "gradcheck", "doctor", NULL};
+    static const char *const topics[] = {"serve", "train", "predict", "gradcheck", "doctor", "check", "backup", "restore", "keys", "audit", NULL};
     if (argc < 2) {
         overview();
         return 0;
@@ -95,15 +143,7 @@ int command_help(int argc, char **argv) {
         return 0;
     }
     char hint[80];
-    fprintf(stderr, "backpropd help: unknown topic \"%s\"%s; topics: serve train predict gradcheck doctor\n", argv[1],
+    fprintf(stderr, "backpropd help: unknown topic \"%s\"%s; topics: serve train predict gradcheck doctor check backup restore keys audit\n", argv[1],
             schema_did_you_mean(schema_nearest_in(argv[1], topics), hint, sizeof hint));
     return 2;
-}
-
-int command_version(int argc, char **argv) {
-    (void)argc;
-    (void)argv;
-    printf("backpropd %s (libmicrohttpd %s, SQLite %s, jansson %s, %s)\n", BACKPROPD_VERSION, MHD_get_version(), sqlite3_libversion(),
-           jansson_version_str(), bp_blas_name());
-    return 0;
 }

@@ -1,9 +1,9 @@
 /* main.c - the program: finds the subcommand and runs it. Nothing else. */
 #include "server/commands/commands.h"
 
-#include "schema/memory.h"
-
 #include "engine/kernels/kernels.h"
+#include "schema/dataset/map_guard.h"
+#include "schema/memory.h"
 #include "schema/text/text.h"
 
 #include <stdio.h>
@@ -17,12 +17,18 @@ static const struct {
     bool computes;
     bool hidden; /* not for people: `serve` starts it */
 } commands[] = {
+    {"audit", command_audit, .computes = false},
+    {"backup", command_backup, .computes = false},
     {"bfloat16", command_bfloat16, .computes = true, .hidden = true},
+    {"confinement", command_confinement, .computes = true, .hidden = true},
+    {"check", command_check, .computes = true},
     {"doctor", command_doctor, .computes = true},
     {"gradcheck", command_gradcheck, .computes = true},
     {"help", command_help, .computes = false},
     {"job", command_job, .computes = true, .hidden = true},
+    {"keys", command_keys, .computes = false},
     {"predict", command_predict, .computes = true},
+    {"restore", command_restore, .computes = true},
     {"serve", command_serve, .computes = true},
     {"train", command_train, .computes = true},
     {"version", command_version, .computes = false},
@@ -69,6 +75,7 @@ static int prepare_blas(char **argv) {
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "help";
     schema_memory_watch();
+    map_guard_install();
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) name = "version";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
     for (int i = 0; i < COUNT; i++) {

@@ -206,13 +206,13 @@ static int predict(const struct schema_model *model, const struct schema_dataset
         int32_t n = dataset->rows - row < 16 ? (int32_t)(dataset->rows - row) : 16;
         if (json) {
             struct schema_text out = {.limit = 1 << 30};
-            failed = schema_predict_rows(predictor, &(struct schema_rows){view, row, n}, "\n", &out, &error);
+            failed = schema_predict_rows(predictor, &(struct schema_view_rows){view, row, n}, "\n", &out, &error);
             fputs(out.bytes ? out.bytes : "", stdout);
             free(out.bytes);
             continue;
         }
-        n = schema_predict_gather(predictor, &(struct schema_rows){view, row, n}, &error);
-        failed = n < 0 ? -1 : 0;
+        n = schema_predict_gather(predictor, &(struct schema_view_rows){view, row, n}, &error);
+        failed = n < 0 ? -1 : schema_dataset_intact(dataset, &error);
         for (int32_t i = 0; i < n; i++) print_row(model, predictor, i);
     }
     if (failed) fprintf(stderr, "backpropd predict: %s\n", error.message);

@@ -7,6 +7,7 @@
 #include "schema/memory.h"
 #include "server/clock.h"
 #include "server/commands/local_data.h"
+#include "server/commands/train.h"
 #include "server/worker/run.h"
 
 #include <errno.h>
@@ -20,26 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    DATA,
-    TARGET,
-    DEFINITION,
-    OPTIONS,
-    OUT,
-    TYPES,
-    EPOCHS,
-    BATCH_SIZE,
-    SEED,
-    THREADS,
-    LEARNING_RATE,
-    VALIDATION,
-    PATIENCE,
-    TASK,
-    QUIET,
-    FLAGS_COUNT
-};
-static const char *const names[] = {"data", "target",  "definition",    "options",    "out",      "types", "epochs", "batch-size",
-                                    "seed", "threads", "learning-rate", "validation", "patience", "task",  NULL};
+static const char *const names[] = {"data",    "target",        "definition", "options",  "out",         "types", "epochs", "batch-size", "seed",
+                                    "threads", "learning-rate", "validation", "patience", "max-seconds", "task",  "effort", NULL};
 static const char *const switches[] = {"quiet", NULL};
 
 /* ---- what is to be done ------------------------------------------------------------------------------------------------------------ */
@@ -52,8 +35,7 @@ static void put_number(json_t *object, const char *name, const char *text) {
     json_object_set_new(object, name, *text && !*end ? schema_number_encode(v) : json_string(text));
 }
 
-/* The job object that flags and --options make; *stops: early stopping is the default of this command. The caller's; NULL with a message. */
-static json_t *job_object(const char **values, bool *stops) {
+json_t *train_request(const char **values) {
     json_t *object = json_object();
     if (values[OPTIONS]) {
         json_error_t where;
@@ -67,11 +49,11 @@ static json_t *job_object(const char **values, bool *stops) {
         if (!json_is_object(given)) return json_decref(given), NULL;
         object = given;
     }
-    if (!json_object_get(object, "epochs")) json_object_set_new(object, "epochs", json_integer(200));
     put_number(object, "epochs", values[EPOCHS]);
     put_number(object, "batch_size", values[BATCH_SIZE]);
     put_number(object, "seed", values[SEED]);
     put_number(object, "threads", values[THREADS]);
+    put_number(object, "max_seconds", values[MAX_SECONDS]);
     if (values[VALIDATION]) {
         json_t *validation = json_object();
         put_number(validation, "fraction", values[VALIDATION]);
@@ -83,21 +65,20 @@ static json_t *job_object(const char **values, bool *stops) {
             json_object_set_new(object, "optimizer", json_pack("{s:s}", "type", optimizer ? json_string_value(optimizer) : "adam"));
         put_number(json_object_get(object, "optimizer"), "learning_rate", values[LEARNING_RATE]);
     }
-    *stops = !values[PATIENCE] && !json_object_get(object, "early_stopping");
-    if (values[PATIENCE] || *stops) {
-        json_t *stopping = json_pack("{s:i}", "patience", 20);
+    if (values[PATIENCE]) {
+        json_t *stopping = json_object();
         put_number(stopping, "patience", values[PATIENCE]);
         json_object_set_new(object, "early_stopping", stopping);
     }
+    if (values[EFFORT]) json_object_set_new(object, "effort", json_string(values[EFFORT]));
     json_object_set_new(object, "target", json_string(values[TARGET]));
     if (values[TASK]) json_object_set_new(object, "task", json_string(values[TASK]));
     return object;
 }
 
-static struct schema_definition *definition_of(const char **values, const struct schema_dataset *dataset) {
+static struct schema_definition *definition_of(const char **values) {
     static const char *const others[] = {"name", NULL};
     struct schema_problems problems = {0};
-    if (!values[DEFINITION]) return schema_definition_default(dataset, values[TARGET]);
     char *text = local_text("train", values[DEFINITION]);
     json_error_t where;
     json_t *json = text ? schema_json_load(text, strlen(text), JSON_REJECT_DUPLICATES, &where) : NULL;
@@ -115,14 +96,12 @@ static struct schema_training *resolve(const char **values, const struct schema_
     struct schema_options options;
     struct schema_training_request request;
     struct schema_training *training = NULL;
-    bool stops;
-    json_t *object = job_object(values, &stops);
+    json_t *object = train_request(values);
     if (!object) return NULL;
-    struct schema_definition *definition = definition_of(values, dataset);
+    struct schema_definition *definition = definition_of(values);
     if (definition && schema_options_decode(object, "", others, &options, &problems) == 0 &&
         schema_training_request_decode(object, "", &request, &problems) == 0) {
         request.definition_pointer = "";
-        options.stop_default = stops;
         if (options.folds) schema_problem_add(&problems, "/validation/folds", "a cross-validation needs `backpropd serve`; use a fraction here");
         else training = schema_training_resolve(definition, &options, dataset, &request, &problems);
         if (!options.folds) definition = NULL;
@@ -133,7 +112,7 @@ static struct schema_training *resolve(const char **values, const struct schema_
     return training;
 }
 
-static void tell_plan(const struct schema_training *t, const struct schema_dataset *dataset, bool chosen) {
+void train_report_data(const struct schema_training *t, const struct schema_dataset *dataset) {
     const struct schema_preprocessing *p = t->preprocessing;
     fprintf(stderr, "%lld rows, %d features -> ", (long long)dataset->rows, p->features_count);
     for (int32_t k = 0; k < p->targets_count; k++) {
@@ -144,20 +123,19 @@ static void tell_plan(const struct schema_training *t, const struct schema_datas
                 p->targets[k].name);
         if (p->targets[k].classification) fprintf(stderr, " (%d)", p->targets[k].labels_count);
     }
-    fprintf(stderr, "\nnetwork%s: %d inputs", chosen ? " (selected by the size of the data; --definition overrides it)" : "",
-            t->preprocessing->width);
+    fprintf(stderr, "\n");
+    for (size_t i = 0; i < json_array_size(t->warnings); i++) fprintf(stderr, "note: %s\n", json_string_value(json_array_get(t->warnings, i)));
+}
+
+static void report_plan(const struct schema_training *t, const struct schema_dataset *dataset) {
+    train_report_data(t, dataset);
+    fprintf(stderr, "network: %d inputs", t->preprocessing->width);
     for (int32_t i = t->network->inputs_count; i < t->network->nodes_count; i++) {
         char shape[64];
         const struct bp_node *node = &t->network->nodes[i];
         fprintf(stderr, " -> %s%s", node->ops->entry.name, bp_shape_text(&node->out, shape, sizeof shape));
     }
     fprintf(stderr, ", %lld parameters, loss %s\n", (long long)t->network->parameters, t->network->outputs[0].loss->entry.name);
-    json_t *definition = schema_definition_encode(t->definition);
-    char *text = schema_json_dump(definition, JSON_COMPACT);
-    if (chosen) fprintf(stderr, "definition: %s\n", text ? text : "");
-    free(text);
-    json_decref(definition);
-    for (size_t i = 0; i < json_array_size(t->warnings); i++) fprintf(stderr, "note: %s\n", json_string_value(json_array_get(t->warnings, i)));
     fprintf(stderr, "seed %llu, %s, batch %d, at most %d epochs, kernels %s\n", (unsigned long long)t->options.seed, t->options.optimizer->entry.name,
             t->options.batch_size, t->options.epochs, bp_kernels_name());
 }
@@ -186,7 +164,7 @@ static void note(void *context, const char *text) {
     fprintf(stderr, "%snote: %s\n", isatty(STDERR_FILENO) ? "\r" : "", text);
 }
 
-/* 0 when trained; tells what ended it. *epochs: trained ones; *metrics: the last epoch's, the caller's. */
+/* 0 when trained; reports what ended it. *epochs: trained ones; *metrics: the last epoch's, the caller's. */
 static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics) {
     struct advice advice = {0};
     json_t *found = run_find_rate(run, NULL, NULL);
@@ -196,6 +174,7 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
     json_decref(found);
     double started = clock_seconds(), shown = 0, pause = isatty(STDERR_FILENO) ? 0.1 : 1.0;
     for (;;) {
+        if (run_is_cut(run, *epochs, clock_seconds() - started, run->training->options.max_seconds)) break;
         enum bp_train_event event = bp_trainer_step(run->trainer);
         if (event == BP_TRAIN_DONE) break;
         if (event == BP_TRAIN_DIVERGED) {
@@ -214,7 +193,11 @@ static int train(struct run *run, bool quiet, int64_t *epochs, json_t **metrics)
         bar(run, *epochs, *metrics, started, false);
     }
     if (!quiet && *metrics) bar(run, *epochs, *metrics, started, true);
-    if (!quiet && run->options.stop_early && *epochs < run->options.epochs)
+    run_end(run, *epochs, run->options.epochs);
+    if (!quiet && strcmp(run->stop_reason, "max_seconds") == 0)
+        fprintf(stderr, "stopped by max_seconds after epoch %lld of %lld; the weights of epoch %lld are stored, the best by %s\n", (long long)*epochs,
+                (long long)run->options.epochs, (long long)(run_keeps_best(run) ? run->best_epoch : *epochs), run->best_metric);
+    else if (!quiet && run->stop_reason[0])
         fprintf(stderr, "stopped early: %s has not improved for %d epochs; the weights of epoch %lld are stored\n", run->best_metric,
                 run->options.stop_patience, (long long)run->best_epoch);
     return 0;
@@ -237,28 +220,27 @@ static int check_out(const char *path) {
     return 0;
 }
 
-/* A regular file is replaced only by a whole one. */
-static int write_whole(const struct run *run, const json_t *document, const char *path, size_t *size, struct bp_error *error) {
+int train_write(const struct schema_training *training, const json_t *document, const bp_real *weights, const char *path, size_t *size,
+                struct bp_error *error) {
     char temporary[4200];
     struct stat info;
     const bool direct = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
     snprintf(temporary, sizeof temporary, direct ? "%s" : "%s.%ld.tmp", path, (long)getpid());
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int failed = fd < 0 ? bp_error_io(error, "%s", strerror(errno))
-                        : schema_model_write(fd, run->training, document, bp_trainer_result(run->trainer), size, error);
+    int failed = fd < 0 ? bp_error_io(error, "%s", strerror(errno)) : schema_model_write(fd, training, document, weights, size, error);
     if (fd >= 0 && close(fd) != 0 && !failed) failed = bp_error_io(error, "%s", strerror(errno));
     if (!failed && !direct && rename(temporary, path) != 0) failed = bp_error_io(error, "%s", strerror(errno));
     if (failed && fd >= 0 && !direct) unlink(temporary);
     return failed;
 }
 
-static int save(const struct run *run, const json_t *metrics, int64_t epochs, const char *path) {
+static int save(struct run *run, const json_t *metrics, int64_t epochs, const char *path) {
     struct bp_error error = {0};
     size_t size = 0;
     json_t *document = run_document(run, metrics, epochs);
     const char *name;
     json_t *value;
-    const int failed = write_whole(run, document, path, &size, &error);
+    const int failed = train_write(run->training, document, run_end(run, epochs, run->options.epochs), path, &size, &error);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error.message);
     else {
         fprintf(stderr, "epoch %lld kept:", (long long)json_integer_value(json_object_get(document, "epoch")));
@@ -269,12 +251,34 @@ static int save(const struct run *run, const json_t *metrics, int64_t epochs, co
     return failed;
 }
 
+/* --definition: that network alone. */
+static int train_network(const char **values, const struct schema_dataset *dataset) {
+    struct schema_training *training = resolve(values, dataset);
+    struct run run = {0};
+    json_t *metrics = NULL;
+    struct bp_error error = {0};
+    int64_t epochs = 0;
+    int failed = training ? 0 : -1;
+    if (!failed) {
+        if (!values[QUIET]) report_plan(training, dataset);
+        struct bp_error without = {0};
+        run_start_onednn(training, dataset->rows, false, &without);
+        failed = run_open(&run, training, dataset, NULL, &error);
+        if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
+    }
+    if (!failed) failed = train(&run, values[QUIET] != NULL, &epochs, &metrics);
+    if (!failed) failed = save(&run, metrics, epochs, values[OUT] ? values[OUT] : "model.bpd");
+    json_decref(metrics);
+    run_close(&run);
+    schema_training_free(training);
+    return failed;
+}
+
 int command_train(int argc, char **argv) {
     const char *values[FLAGS_COUNT] = {0};
     struct schema_problems problems = {0};
     struct schema_column_type *types = NULL;
     int32_t types_count = 0;
-    struct bp_error error = {0};
     if (local_flags("train", argc, argv, names, switches, values) != 0) return 2;
     if (!values[DATA] || !values[TARGET]) {
         fprintf(stderr, "backpropd train: --data FILE.csv and --target COLUMN are required; see `backpropd help train`\n");
@@ -288,23 +292,7 @@ int command_train(int argc, char **argv) {
     bp_engine_start();
     bp_flush_denormals();
     struct schema_dataset *dataset = local_dataset("train", values[DATA], types, types_count, false);
-    struct schema_training *training = dataset ? resolve(values, dataset) : NULL;
-    struct run run = {0};
-    json_t *metrics = NULL;
-    int64_t epochs = 0;
-    int failed = training ? 0 : -1;
-    if (!failed) {
-        if (!values[QUIET]) tell_plan(training, dataset, !values[DEFINITION]);
-        struct bp_error without = {0};
-        run_start_onednn(training, dataset->rows, false, &without);
-        failed = run_open(&run, training, dataset, NULL, &error);
-        if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
-    }
-    if (!failed) failed = train(&run, values[QUIET] != NULL, &epochs, &metrics);
-    if (!failed) failed = save(&run, metrics, epochs, values[OUT] ? values[OUT] : "model.bpd");
-    json_decref(metrics);
-    run_close(&run);
-    schema_training_free(training);
+    const int failed = !dataset ? -1 : values[DEFINITION] ? train_network(values, dataset) : train_ensemble(values, dataset);
     schema_dataset_free(dataset);
     schema_column_types_free(types, types_count);
     return failed ? 1 : 0;

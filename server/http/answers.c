@@ -3,6 +3,7 @@
 #include "server/http/private.h"
 
 #include "schema/json/values.h"
+#include "server/ops/metrics.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,6 +67,12 @@ void answer_header(struct request *r, const char *name, const char *value) {
     if (r->headers[r->headers_count].value) r->headers_count++;
 }
 
+static bool has_header(const struct request *r, const char *name) {
+    for (int i = 0; i < r->headers_count; i++)
+        if (strcmp(r->headers[i].name, name) == 0) return true;
+    return false;
+}
+
 int problem_status(enum problem code) {
     return problems_table[code].status;
 }
@@ -87,10 +94,12 @@ json_t *problem_json(const struct request *r, enum problem code, const char *det
 static void answer_with(struct request *r, enum problem code, const char *detail, json_t *errors) {
     if (schema_memory_failed()) code = PROBLEM_overloaded, detail = "out of memory; try again later";
     schema_memory_begin(); /* for the answer itself */
+    metrics_problem(r->server ? r->server->metrics : NULL, (int)code);
     json_t *json = problem_json(r, code, detail, errors);
     char *text = json_line(json, JSON_COMPACT);
     answer_bytes(r, problems_table[code].status, "application/problem+json", text, text ? strlen(text) : 0);
-    if (problems_table[code].status == 503 || problems_table[code].status == 429) answer_header(r, "Retry-After", "1");
+    const bool again = problems_table[code].status == 503 || problems_table[code].status == 429;
+    if (again && !has_header(r, "Retry-After")) answer_header(r, "Retry-After", "1");
 }
 
 void answer_problem(struct request *r, enum problem code, const char *format, ...) {
@@ -107,6 +116,7 @@ static enum problem problem_of(enum bp_error_code code) {
     static const enum problem problems[] = {[BP_ERROR_INVALID] = PROBLEM_invalid,
                                             [BP_ERROR_MEMORY] = PROBLEM_overloaded,
                                             [BP_ERROR_IO] = PROBLEM_storage,
+                                            [BP_ERROR_DAMAGED] = PROBLEM_damaged,
                                             [BP_ERROR_UNSUPPORTED] = PROBLEM_invalid};
     return problems[code];
 }
@@ -139,7 +149,8 @@ void answer_store(struct request *r, enum store_result result, const struct bp_e
     static const enum problem codes[] = {
         [STORE_NOT_FOUND] = PROBLEM_not_found, [STORE_EXISTS] = PROBLEM_exists,   [STORE_IN_USE] = PROBLEM_in_use, [STORE_STALE] = PROBLEM_conflict,
         [STORE_CONFLICT] = PROBLEM_conflict,   [STORE_FULL] = PROBLEM_queue_full, [STORE_FAILED] = PROBLEM_storage};
-    const enum problem code = error->code == BP_ERROR_MEMORY ? problem_of(error->code) : codes[result];
+    const bool own = error->code == BP_ERROR_MEMORY || error->code == BP_ERROR_DAMAGED;
+    const enum problem code = own ? problem_of(error->code) : codes[result];
     if (*error->message) answer_problem(r, code, "%s", error->message); /* the store's message is a full sentence */
     else answer_problem(r, code, "%s: %s", what, problems_table[code].title);
 }

@@ -57,14 +57,6 @@ static bool host_allowed(const struct server *server, const char *host) {
            server_list_has(server->settings.allow_host, "*");
 }
 
-/* Same time whatever differs. */
-static bool same_secret(const char *a, const char *b) {
-    size_t n = strlen(a), m = strlen(b);
-    unsigned difference = n != m;
-    for (size_t i = 0; i < n; i++) difference |= (unsigned char)a[i] ^ (unsigned char)b[m ? i % m : 0];
-    return difference == 0;
-}
-
 bool guard_check(struct request *r) {
     struct framing f = {0};
     MHD_get_connection_values(r->connection, MHD_HEADER_KIND, look, &f);
@@ -92,12 +84,27 @@ bool guard_check(struct request *r) {
     return true;
 }
 
-static bool key_fits(const struct request *r) {
-    if (!r->server->api_key || (r->route->flags & ROUTE_OPEN)) return true;
-    const char *header = request_header(r, "Authorization");
-    if (!header || strncasecmp(header, "Bearer ", 7) != 0) return false;
-    header += 7 + strspn(header + 7, " ");
-    return same_secret(header, r->server->api_key);
+/* A change, or a key that was refused. A request without a key is neither: anyone can send it. */
+void guard_audit(struct request *r) {
+    struct store_audit entry = {.denied = r->denied, .status = r->status};
+    const char *target = r->path;
+    if (r->audited || !r->route || !r->status) return;
+    r->audited = true;
+    const bool changes = r->route->scope != SCOPE_PREDICT && r->route->scope != SCOPE_OPEN && strcmp(r->route->method, "GET") != 0 &&
+                         !(r->route->flags & ROUTE_CHANGES_NOTHING);
+    const bool done = changes && !r->denied && (r->status < 400 || r->status >= 500);
+    if (!done && !r->denied) return;
+    for (int i = 0; i < r->headers_count && !r->denied; i++) {
+        if (strcmp(r->headers[i].name, "Location") == 0) target = r->headers[i].value;
+        if (strcmp(r->headers[i].name, "Idempotency-Replayed") == 0) return; /* it was changed before */
+    }
+    address_text(&r->client, entry.address);
+    memcpy(entry.key_id, r->who.id, sizeof entry.key_id);
+    memcpy(entry.key_name, r->who.name, sizeof entry.key_name);
+    snprintf(entry.action, sizeof entry.action, "%s", r->route->name);
+    snprintf(entry.target, sizeof entry.target, "%s", target);
+    snprintf(entry.request_id, sizeof entry.request_id, "%s", r->id);
+    auth_audit(r->server->auth, &entry);
 }
 
 static bool content_type_is(const char *header, const char *type) {
@@ -107,10 +114,69 @@ static bool content_type_is(const char *header, const char *type) {
     return *header == '\0' || *header == ';';
 }
 
+/* The last one: a proxy that does not extend the header of a client adds its own after it. */
+static enum MHD_Result last_forwarded(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+    (void)kind;
+    if (strcasecmp(name, "X-Forwarded-For") == 0 && value) *(const char **)context = value;
+    return MHD_YES;
+}
+
+/* The last address of X-Forwarded-For that is no proxy of ours, if the connection comes from one: what stands before it, a client may have made up.
+ */
+static struct address client_of(const struct request *r) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct address client = address_of(info ? info->client_addr : NULL);
+    const char *proxies = r->server->settings.trusted_proxy, *forwarded = NULL;
+    char text[ADDRESS_TEXT_SIZE];
+    if (!proxies || !*proxies) return client;
+    MHD_get_connection_values(r->connection, MHD_HEADER_KIND, last_forwarded, (void *)&forwarded);
+    for (size_t end = forwarded ? strlen(forwarded) : 0; end > 0;) {
+        struct address before;
+        address_text(&client, text);
+        if (!server_list_has(proxies, text)) break;
+        size_t start = end;
+        while (start > 0 && forwarded[start - 1] != ',') start--;
+        const size_t blanks = strspn(forwarded + start, " ");
+        snprintf(text, sizeof text, "%.*s", (int)(end - start - (blanks < end - start ? blanks : 0)), forwarded + start + blanks);
+        text[strcspn(text, " ")] = '\0';
+        if (!address_parse(text, &before)) break;
+        client = before;
+        end = start > 0 ? start - 1 : 0;
+    }
+    return client;
+}
+
 bool guard_key(struct request *r) {
-    if (key_fits(r)) return true;
-    answer_header(r, "WWW-Authenticate", "Bearer");
-    answer_problem(r, PROBLEM_unauthorized, "send the key as `Authorization: Bearer KEY`");
+    char seconds[24];
+    int64_t wait;
+    const enum scope needed = r->route->scope;
+    r->client = client_of(r);
+    if (needed == SCOPE_OPEN) return true;
+    const char *header = request_header(r, "Authorization"), *ticket = r->route->flags & ROUTE_TICKET ? request_query(r, "ticket") : NULL;
+    if (ticket && !header) {
+        if (auth_ticket_check(r->server->auth, ticket, r->path, &r->who) == AUTH_OK) return true;
+        answer_header(r, "WWW-Authenticate", "Bearer");
+        answer_problem(r, PROBLEM_unauthorized, "the ticket is not valid for this path, or has expired after %d s; POST /v1/tickets makes another",
+                       TICKET_SECONDS);
+        return false;
+    }
+    const enum auth_result result = auth_check(r->server->auth, header, &r->client, &r->who, &wait);
+    if (result == AUTH_OK && scope_allows(r->who.scope, needed)) return true;
+    r->denied = result != AUTH_MISSING && result != AUTH_THROTTLED;
+    if (result == AUTH_OK) {
+        answer_problem(r, PROBLEM_insufficient_scope, "%s %s needs a key with the scope %s; the scope of the key \"%s\" is %s", r->route->method,
+                       r->route->path, scope_name(needed == SCOPE_NONE ? SCOPE_ADMIN : needed), r->who.name, scope_name(r->who.scope));
+    } else if (result == AUTH_THROTTLED) {
+        snprintf(seconds, sizeof seconds, "%lld", (long long)wait);
+        answer_header(r, "Retry-After", seconds);
+        answer_problem(r, PROBLEM_wrong_keys, "too many wrong keys came from this address (setting wrong_keys_max); try again in %s s", seconds);
+    } else {
+        answer_header(r, "WWW-Authenticate", "Bearer");
+        if (result == AUTH_EXPIRED) answer_problem(r, PROBLEM_unauthorized, "the key \"%s\" has expired; rotate it, or create another", r->who.name);
+        else
+            answer_problem(r, PROBLEM_unauthorized,
+                           result == AUTH_MISSING ? "send the key as `Authorization: Bearer KEY`" : "no key is valid that reads like this one");
+    }
     return false;
 }
 
@@ -169,20 +235,23 @@ bool guard_body(struct request *r, int64_t *length) {
     return true;
 }
 
-void guard_cors(struct request *r, struct MHD_Response *response) {
+static void allow(struct request *r, const char *name, const char *value) {
+    answer_header(r, name, value);
+}
+
+void guard_cors(struct request *r) {
     const char *list = r->server->settings.cors_origin;
     if (!list || !*list) return;
     const char *origin = request_header(r, "Origin");
     if (!origin || !(server_list_has(list, origin) || server_list_has(list, "*"))) return;
-    MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
-    MHD_add_response_header(response, "Vary", "Origin");
-    MHD_add_response_header(response, "Access-Control-Expose-Headers",
-                            "Allow, Content-Disposition, ETag, Idempotency-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-Id");
-    if (strcmp(r->method, "OPTIONS") == 0) {
-        MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE");
-        MHD_add_response_header(
-            response, "Access-Control-Allow-Headers",
-            "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer");
-        MHD_add_response_header(response, "Access-Control-Max-Age", "600");
-    }
+    allow(r, "Access-Control-Allow-Origin", origin);
+    allow(r, "Vary", "Origin");
+    if (r->server->settings.cors_credentials) allow(r, "Access-Control-Allow-Credentials", "true");
+    allow(r, "Access-Control-Expose-Headers",
+          "Allow, Content-Disposition, ETag, Idempotency-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-Id");
+    if (strcmp(r->method, "OPTIONS") != 0) return;
+    allow(r, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");
+    allow(r, "Access-Control-Allow-Headers",
+          "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer");
+    allow(r, "Access-Control-Max-Age", "600");
 }

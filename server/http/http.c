@@ -1,21 +1,28 @@
-/* http.c - the daemon, the life of a request, the work pool.
+/* http.c - the daemon and the life of a request.
  *
  * Life of a request (function for each edge):
  *
- *     begin ──▶ BODY ──feed──▶ BODY ──complete──▶ dispatch ──▶ ANSWERED ──▶ send
- *       │                                            │             ▲
- *       └─refused─▶ REFUSED ──drain──▶ send          └─▶ WORKING ──┘  (suspended; worker or hub resumes) */
+ *     begin ──▶ BODY ──feed──▶ BODY ──complete──▶ dispatch ──▶ ANSWERED ──▶ send_answer
+ *       │       ▲  ▲                                 │             ▲
+ *       │       │  └──▶ FEEDING                      └─▶ WORKING ──┤
+ *       ├─▶ OPENING                                     │  ▲       │
+ *       │                                               ▼  │       │
+ *       └─refused─▶ REFUSED ──▶ send_answer            PARKED ──▶ STREAMED
+ *
+ * In OPENING, FEEDING (uploads) and WORKING the connection is suspended, and a work thread resumes it; in PARKED (streams and long polls) the hub
+ * does. */
 #include "schema/memory.h"
 #include "server/http/private.h"
 
+#include "server/http/direct.h"
 #include "server/http/hub.h"
+#include "server/http/linger.h"
+#include "server/http/tls.h"
 #include "server/log.h"
+#include "server/ops/metrics.h"
+#include "server/ops/systemd.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,89 +32,71 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/base/base.h"
 #include "server/clock.h"
 
-enum { DRAIN_MAX = 1 << 20, WORK_QUEUE_MAX = 4096, LARGE_BODY = 64 << 10, STOP_WAIT_MS = 5000 };
+enum {
+    PARAMETERS_MAX = 100,
+    HEAD_MAX = 16 << 10,
+    HEAD_MEMORY = 32 << 10,
+    DRAIN_MAX = 1 << 20,
+    PIECE = 512 << 10 /* of an upload */,
+    STOP_WAIT_MS = 5000
+};
 
 struct http {
     struct server *server;
-    struct MHD_Daemon *daemon;
+    struct MHD_Daemon *_Atomic daemon;
     struct hub *hub;
+    struct closer *linger;
+    struct work_pool *pool;
+    struct connections *connections;
     int listener;
-    atomic_int active; /* requests begun and not completed */
+    pthread_mutex_t heads_lock;
+    struct request *heads; /* whose head is not complete */
+    atomic_int active;     /* requests begun and not completed */
+    atomic_llong swept_at; /* ms */
     uint64_t id_base;
     atomic_uint_fast64_t id_next;
-    /* the work pool */
-    pthread_mutex_t lock;
-    pthread_cond_t work;
-    struct request *queue[WORK_QUEUE_MAX];
-    int queue_first, queue_count;
-    bool stopping;
-    pthread_t *workers;
-    int workers_count;
 };
 
 struct hub *http_hub(struct http *http) {
     return http->hub;
 }
 
-/* ---- the work pool ------------------------------------------------------------------------------------------------------------------- */
-
-/* Runs the handler around the bookkeeping of repeated requests. */
-static void execute(struct request *r) {
-    schema_memory_begin();
-    if (r->route->flags & ROUTE_IDEMPOTENT_KEY && !idempotency_begin(r)) return;
-    r->route->handle(r);
-    /* Data read while memory ran out may be incomplete. A created object exists, and its response is complete or could not be written. */
-    if (schema_memory_failed() && r->status == 200) {
-        if (r->stream) MHD_destroy_response(r->stream);
-        r->stream = NULL;
-        answer_problem(r, PROBLEM_overloaded, "out of memory; try again later");
-    }
-    idempotency_end(r);
+struct connections *http_connections(const struct http *http) {
+    return http->connections;
 }
 
-static void *work(void *context) {
-    struct http *http = context;
-    bp_flush_denormals();
-    for (;;) {
-        pthread_mutex_lock(&http->lock);
-        while (http->queue_count == 0 && !http->stopping) pthread_cond_wait(&http->work, &http->lock);
-        if (http->queue_count == 0) {
-            pthread_mutex_unlock(&http->lock);
-            return NULL;
-        }
-        struct request *r = http->queue[http->queue_first];
-        http->queue_first = (http->queue_first + 1) % WORK_QUEUE_MAX;
-        http->queue_count--;
-        pthread_mutex_unlock(&http->lock);
-        execute(r);
-        http_resume(r);
-    }
+void http_statistics(struct http *http, struct http_statistics *statistics) {
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    *statistics = (struct http_statistics){.connections = info ? info->num_connections : 0,
+                                           .in_flight = atomic_load(&http->active),
+                                           .streams = hub_streams(http->hub),
+                                           .queued = work_queued(http->pool)};
 }
 
-bool http_submit(struct http *http, struct request *r) {
-    pthread_mutex_lock(&http->lock);
-    bool room = http->queue_count < WORK_QUEUE_MAX && !http->stopping;
-    if (room) {
-        r->stage = REQUEST_WORKING;
-        MHD_suspend_connection(r->connection);
-        http->queue[(http->queue_first + http->queue_count++) % WORK_QUEUE_MAX] = r;
-        pthread_cond_signal(&http->work);
-    }
-    pthread_mutex_unlock(&http->lock);
-    return room;
+/* The hub's thread starts before http is known to the server. */
+void http_sweep(struct http *http) {
+    if (!http) return;
+    connections_sweep(http->connections);
+    atomic_store(&http->swept_at, clock_ms());
 }
 
-void http_resume(struct request *r) {
-    r->stage = REQUEST_ANSWERED;
-    MHD_resume_connection(r->connection);
+int64_t http_swept_at(const struct http *http) {
+    return atomic_load(&http->swept_at);
+}
+
+bool http_produce(struct request *r, void (*run)(struct request *)) {
+    return work_submit(r->server->http->pool, r, r->stage, run);
 }
 
 /* ---- sending -------------------------------------------------------------------------------------------------------------------------- */
 
 static enum MHD_Result send_answer(struct request *r) {
+    body_free(r);
+    free(r->body.bytes);
+    r->body = (struct schema_text){0};
+    memory_for_answer(r);
     struct MHD_Response *response = r->stream;
     if (!response) {
         response = MHD_create_response_from_buffer(r->answer_size, r->answer ? r->answer : (void *)"",
@@ -117,61 +106,110 @@ static enum MHD_Result send_answer(struct request *r) {
     }
     r->stream = NULL;
     r->stage = REQUEST_ANSWERED;
+    connections_expect(r->server->http->connections, r->connection, EXPECT_READING);
+    guard_audit(r);
+    guard_cors(r);
     if (r->content_type) MHD_add_response_header(response, "Content-Type", r->content_type);
     MHD_add_response_header(response, "X-Request-Id", r->id);
     for (int i = 0; i < r->headers_count; i++) MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
     if (r->keep_alive_off || r->drain_on_close) MHD_add_response_header(response, "Connection", "close");
-    guard_cors(r, response);
     enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)r->status, response);
     MHD_destroy_response(response);
     return queued;
 }
 
-/* Reads what a refused client is still sending, up to 1 MB and 200 ms, so that it gets to read the answer. */
-static void drain(struct MHD_Connection *connection) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    char sink[16384];
-    int64_t until = clock_ns() + 200000000, total = 0;
-    if (!info) return;
-    shutdown(info->connect_fd, SHUT_WR);
-    while (total < DRAIN_MAX && clock_ns() < until) {
-        struct pollfd p = {.fd = info->connect_fd, .events = POLLIN};
-        if (poll(&p, 1, 20) < 0) break;
-        ssize_t n = recv(info->connect_fd, sink, sizeof sink, MSG_DONTWAIT);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
-        if (n > 0) total += n;
-    }
+void answer_head(const struct request *r, struct schema_text *out) {
+    char date[64];
+    const time_t now = time(NULL);
+    struct tm utc;
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
+    schema_text_format(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Type: %s\r\nX-Request-Id: %s\r\n", r->status,
+                       MHD_get_reason_phrase_for((unsigned)r->status), date, r->content_type, r->id);
+    for (int i = 0; i < r->headers_count; i++) schema_text_format(out, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
 }
 
 /* libmicrohttpd responds only after the whole body: a client that keeps sending far beyond a limit gets the response written directly, then the
  * connection closes. */
 static enum MHD_Result cut_off(struct request *r) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    char head[400];
-    int size =
-        snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nX-Request-Id: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-                 r->status, MHD_get_reason_phrase_for((unsigned)r->status), r->content_type, r->id, r->answer_size);
-    if (info && r->answer && send(info->connect_fd, head, (size_t)size, MSG_NOSIGNAL | MSG_MORE) == size &&
-        send(info->connect_fd, r->answer, r->answer_size, MSG_NOSIGNAL) > 0)
-        drain(r->connection);
+    struct schema_text out = {.limit = 64 << 10};
+    connections_expect(r->server->http->connections, r->connection, EXPECT_NOTHING);
+    guard_cors(r);
+    answer_head(r, &out);
+    schema_text_format(&out, "Content-Length: %zu\r\n\r\n", r->answer_size);
+    if (r->answer) schema_text_add(&out, r->answer, r->answer_size);
+    if (r->answer && !out.failed) direct_send(r->connection, out.bytes, out.size);
+    free(out.bytes);
+    r->stage = REQUEST_STREAMED;
     return MHD_NO;
 }
 
 /* ---- begin ----------------------------------------------------------------------------------------------------------------------------- */
 
-static struct request *request_new(struct http *http, struct MHD_Connection *connection, const char *url, const char *method) {
+static void heads_remove(struct http *http, struct request *r) {
+    pthread_mutex_lock(&http->heads_lock);
+    if (r->previous) r->previous->next = r->next;
+    else http->heads = r->next;
+    if (r->next) r->next->previous = r->previous;
+    r->next = r->previous = NULL;
+    pthread_mutex_unlock(&http->heads_lock);
+}
+
+/* libmicrohttpd calls this with the target as it came, in its buffer, before it parses the query. It neither answers nor closes a connection whose
+ * parameters do not fit into its memory, so too many are made one. */
+static void *head_begins(void *context, const char *target, struct MHD_Connection *connection) {
+    struct http *http = context;
     struct request *r = calloc(1, sizeof *r);
-    if (!r || !(r->path = strdup(url))) {
+    if (!r || !(r->path = strdup(target))) {
         free(r);
         return NULL;
     }
     r->server = http->server;
     r->connection = connection;
-    snprintf(r->method, sizeof r->method, "%s", method);
-    snprintf(r->id, sizeof r->id, "req_%016llx%08llx", (unsigned long long)http->id_base, (unsigned long long)atomic_fetch_add(&http->id_next, 1));
+    r->target = target;
+    r->target_size = strlen(target);
+    r->target_malformed = framing_target_malformed(target);
+    int parameters = 0;
+    for (const char *at = strpbrk(target, "?&"); at; at = strpbrk(at + 1, "?&")) parameters++;
+    r->too_many_parameters = parameters > PARAMETERS_MAX;
+    for (char *at = (char *)(uintptr_t)target; r->too_many_parameters && *at; at++)
+        if (*at == '&') *at = '+';
+    connections_expect(http->connections, connection, EXPECT_HEAD);
+    r->thread = pthread_self();
     r->started_ns = clock_ns();
-    atomic_fetch_add(&http->active, 1);
+    snprintf(r->id, sizeof r->id, "req_%016llx%08llx", (unsigned long long)http->id_base, (unsigned long long)atomic_fetch_add(&http->id_next, 1));
+    pthread_mutex_lock(&http->heads_lock);
+    r->next = http->heads;
+    if (r->next) r->next->previous = r;
+    http->heads = r;
+    pthread_mutex_unlock(&http->heads_lock);
     return r;
+}
+
+/* False: answered. */
+static bool head_complete(struct http *http, struct request *r, const char *url, const char *method, const char *version) {
+    heads_remove(http, r);
+    connections_expect(http->connections, r->connection, EXPECT_BODY);
+    r->begun = true;
+    atomic_fetch_add(&http->active, 1);
+    snprintf(r->method, sizeof r->method, "%s", method);
+    r->old_version = strcmp(version, "HTTP/1.0") == 0;
+    r->keep_alive_off = true;
+    const char *fault = framing_fault(r, method, version), *path = framing_path(r, url);
+    if (r->too_many_parameters) {
+        answer_problem(r, PROBLEM_uri_too_long, "the query has more than %d parameters", PARAMETERS_MAX);
+    } else if (framing_head_size(r) > HEAD_MAX) {
+        answer_problem(r, PROBLEM_head_too_large, "the request line and the headers take %zu bytes, at most %d are read", framing_head_size(r),
+                       HEAD_MAX);
+    } else if (fault) {
+        answer_problem(r, PROBLEM_bad_request, "%s", fault);
+    } else if (!path) {
+        answer_problem(r, PROBLEM_bad_request, "the target names another host than the Host header; send the path alone");
+    } else {
+        memmove(r->path, path, strlen(path) + 1); /* decoded and without the query: no longer than the target */
+        r->keep_alive_off = false;
+        return true;
+    }
+    return false;
 }
 
 static enum MHD_Result hash_query(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
@@ -206,6 +244,12 @@ static enum MHD_Result refuse(struct request *r, int64_t length) {
     return MHD_YES;
 }
 
+static void open_sink(struct request *r) {
+    schema_memory_begin();
+    r->status = 0;
+    r->route->sink->begin(r);
+}
+
 static enum MHD_Result begin(struct request *r) {
     int64_t length = 0;
     if (strcmp(r->method, "OPTIONS") == 0 && *r->server->settings.cors_origin) {
@@ -217,24 +261,48 @@ static enum MHD_Result begin(struct request *r) {
     if (!guard_body(r, &length)) return refuse(r, length);
     if (r->route->body == ROUTE_JSON && !memory_for_body(r, length)) return refuse(r, length);
     if (!read_idempotency_key(r)) return refuse(r, length);
-    r->body.limit = (size_t)r->body_limit;
+    r->body.limit = r->route->sink ? 2 * PIECE : (size_t)r->body_limit;
     r->body_length = length;
-    if (!body_begin(r) || (r->route->sink && !r->route->sink->begin(r))) return refuse(r, length);
-    return MHD_YES;
+    if (!body_begin(r)) return refuse(r, length);
+    if (!r->route->sink || work_submit(r->server->http->pool, r, REQUEST_OPENING, open_sink)) return MHD_YES;
+    answer_problem(r, PROBLEM_overloaded, "too many requests are waiting; try again later");
+    return refuse(r, length);
 }
 
 /* ---- body -------------------------------------------------------------------------------------------------------------------------------- */
 
+static void feed_sink(struct request *r) {
+    r->route->sink->feed(r, r->body.bytes, r->body.size);
+    r->body.size = 0;
+    r->stage = REQUEST_BODY;
+    if (memory_for_upload(r, r->route->sink->memory(r->sink))) return;
+    r->stage = REQUEST_REFUSED;
+    r->route->sink->free(r->sink);
+    r->sink = NULL;
+    memory_release(r);
+}
+
+/* Keeps it until there is enough for a turn of a work thread; the last bytes go with the handler. */
+static bool feed_later(struct request *r, const char *data, size_t size) {
+    schema_text_add(&r->body, data, size);
+    if (r->body.failed) {
+        answer_problem(r, PROBLEM_overloaded, "no memory for the body");
+        return false;
+    }
+    if (r->body.size < PIECE || work_submit(r->server->http->pool, r, REQUEST_FEEDING, feed_sink)) return true;
+    answer_problem(r, PROBLEM_overloaded, "too many requests are waiting; try again later");
+    return false;
+}
+
 /* The client has gone in the middle of its body. libmicrohttpd reads what had come and waits for more, although the end came with it: it looks
  * at a socket again only when something new arrives. */
 static bool broken_off(const struct request *r) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    char byte;
-    return info && r->body_seen < r->body_length && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return r->body_seen < r->body_length && direct_at_end(r->connection);
 }
 
 static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
     r->body_seen += (int64_t)size;
+    connections_received(r->server->http->connections, r->connection, size);
     if (broken_off(r)) return MHD_NO;
     if (r->stage == REQUEST_REFUSED) return r->body_seen > r->body_limit + DRAIN_MAX && r->body_seen > 2 * DRAIN_MAX ? cut_off(r) : MHD_YES;
     if (r->body_seen > r->body_limit) {
@@ -250,7 +318,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
     }
     if (r->idempotency_key) sha256_update(&r->hash, size, (const uint8_t *)data);
     if (r->route->sink) {
-        r->route->sink->feed(r, data, size);
+        if (!feed_later(r, data, size)) r->stage = REQUEST_REFUSED;
         return MHD_YES;
     }
     if (r->route->body == ROUTE_SAMPLE && size > r->route->sample_max - r->body.size) size = r->route->sample_max - r->body.size;
@@ -258,34 +326,46 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
     return MHD_YES;
 }
 
+/* The handler, with what the sink has not had yet. */
+static void finish(struct request *r) {
+    if (r->sink && r->body.size) r->route->sink->feed(r, r->body.bytes, r->body.size);
+    work_execute(r);
+}
+
 static enum MHD_Result complete(struct http *http, struct request *r) {
+    connections_expect(http->connections, r->connection, r->stage == REQUEST_OPENING ? EXPECT_BODY : EXPECT_NOTHING);
     switch (r->stage) {
+    case REQUEST_OPENING: r->stage = REQUEST_BODY; return r->sink ? MHD_YES : refuse(r, r->body_length);
     case REQUEST_REFUSED:
     case REQUEST_ANSWERED: return send_answer(r);
-    case REQUEST_WORKING: break; /* a long poll runs again */
+    case REQUEST_STREAMED: return MHD_NO; /* it is complete: the connection closes */
+    case REQUEST_FEEDING:
+    case REQUEST_WORKING: return MHD_YES;
+    case REQUEST_PARKED: break; /* a long poll runs again */
     case REQUEST_BODY:
-        if (!body_end(r)) return send_answer(r);
-        if (r->route->flags & ROUTE_SLOW || (r->route->flags & ROUTE_SLOW_IF_LARGE && r->body.size > LARGE_BODY)) {
-            if (http_submit(http, r)) return MHD_YES;
-            answer_problem(r, PROBLEM_overloaded, "too many requests are waiting; try again later");
-            return send_answer(r);
-        }
+        if (!r->route->sink && !body_end(r)) return send_answer(r);
+        if (!(r->route->flags & ROUTE_SLOW)) work_execute(r);
+        if (!(r->route->flags & ROUTE_SLOW) || work_quick(r)) return send_answer(r);
     }
-    r->stage = REQUEST_BODY;
-    if (r->waiter) r->route->handle(r);
-    else execute(r);
-    return r->stage == REQUEST_WORKING ? MHD_YES : send_answer(r);
+    if (work_submit(http->pool, r, REQUEST_WORKING, finish)) return MHD_YES;
+    answer_problem(r, PROBLEM_overloaded, "too many requests are waiting; try again later");
+    return send_answer(r);
+}
+
+/* libmicrohttpd goes on with the chunks that it has read although their connection is suspended: they stay in its buffer. The request belongs to a
+ * work thread then, not even its stage is to be read. */
+static bool is_suspended(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_SUSPENDED);
+    return info && info->suspended == MHD_YES;
 }
 
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
                               const char *data, size_t *size, void **state) {
     struct http *http = context;
     struct request *r = *state;
-    (void)version;
-    if (!r) {
-        if (!(*state = r = request_new(http, connection, url, method))) return MHD_NO;
-        return begin(r);
-    }
+    if (!r) return MHD_NO; /* no memory */
+    if (is_suspended(connection)) return MHD_YES;
+    if (!r->begun) return head_complete(http, r, url, method, version) ? begin(r) : refuse(r, 1);
     if (*size == 0) return complete(http, r);
     size_t n = *size;
     *size = 0;
@@ -294,20 +374,38 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 
 /* ---- the end of a request ------------------------------------------------------------------------------------------------------------------ */
 
+/* A request that failed is a warning; others are information when the access log is on, else only for debugging. */
+static void log_request(const struct request *r) {
+    const enum log_level level = r->status >= 500 ? LOG_WARNING : r->server->settings.access_log ? LOG_INFO : LOG_DEBUG;
+    char status[16], ms[32], client[ADDRESS_TEXT_SIZE];
+    if (!r->begun || !log_wants(level)) return;
+    address_text(&r->client, client);
+    if (!client[0]) { /* it was refused before */
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        const struct address address = address_of(info ? info->client_addr : NULL);
+        address_text(&address, client);
+    }
+    snprintf(status, sizeof status, "%d", r->status);
+    snprintf(ms, sizeof ms, "%.3f", (double)(clock_ns() - r->started_ns) / 1e6);
+    log_line(level, "request", "request_id", r->id, "client", client, "method", r->method, "path", r->path, "status", r->status ? status : "none",
+             "ms", ms, r->who.name[0] ? "key" : NULL, r->who.name, NULL);
+}
+
 static void completed(void *context, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code) {
     struct http *http = context;
     struct request *r = *state;
     if (!r) return;
-    if (r->drain_on_close && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) drain(connection);
-    if (http->server->settings.access_log || r->status >= 500) {
-        char status[16], ms[32];
-        snprintf(status, sizeof status, "%d", r->status);
-        snprintf(ms, sizeof ms, "%.3f", (double)(clock_ns() - r->started_ns) / 1e6);
-        log_line(r->status >= 500 ? LOG_WARNING : LOG_INFO, "request", "request_id", r->id, "method", r->method, "path", r->path, "status", status,
-                 "ms", ms, NULL);
-    }
+    if (!r->begun) heads_remove(http, r);
+    guard_audit(r);
+    if (r->stage == REQUEST_STREAMED || (r->drain_on_close && code == MHD_REQUEST_TERMINATED_COMPLETED_OK))
+        linger_close(http->linger, direct_socket(connection)); /* the client may still be sending */
+    log_request(r);
+    if (r->begun)
+        metrics_request(http->server->metrics, r->route ? r->route_number : -1, r->method, r->status,
+                        r->waiter || !r->route ? -1 : clock_ns() - r->started_ns);
+    connections_expect(http->connections, connection, EXPECT_NEXT);
     hub_wait_end(r);
-    if (r->sink) r->route->sink->free(r->sink);
+    if (r->sink) work_later(http->pool, r->route->sink->free, r->sink); /* it removes files */
     for (int i = 0; i < r->headers_count; i++) free(r->headers[i].value);
     if (r->stream) MHD_destroy_response(r->stream);
     free(r->idempotency_key);
@@ -316,91 +414,27 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
     free(r->answer);
     memory_release(r);
     free(r->path);
+    if (r->begun) atomic_fetch_sub(&http->active, 1);
     free(r);
     *state = NULL;
-    atomic_fetch_sub(&http->active, 1);
 }
 
 /* ---- start and stop --------------------------------------------------------------------------------------------------------------------------- */
 
-static bool is_loopback(const struct sockaddr *address) {
-    if (address->sa_family == AF_INET) return (ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24) == 127;
-    return address->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
-}
-
-/* Binds "host:port", "[::1]:port" or ":port". */
-static int listen_on(const char *text, bool has_key, char *address, size_t address_size, struct bp_error *error) {
-    const char *colon = strrchr(text, ':');
-    char host[200] = "", port[16];
-    bool good = colon && (size_t)(colon - text) < sizeof host && colon[1] && strlen(colon + 1) < sizeof port;
-    if (!good || colon[1 + strspn(colon + 1, "0123456789")] || strtol(colon + 1, NULL, 10) > 65535)
-        return bp_error_set(error, "", "--listen expects address:port, like 127.0.0.1:8080, got \"%s\"", text);
-    snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
-    snprintf(port, sizeof port, "%s", colon + 1);
-    if (host[0] == '[' && host[strlen(host) - 1] == ']') {
-        memmove(host, host + 1, strlen(host));
-        host[strlen(host) - 1] = '\0';
-    }
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found = NULL;
-    int code = getaddrinfo(*host ? host : "0.0.0.0", port, &hints, &found);
-    if (code != 0) return bp_error_io(error, "--listen %s: %s", text, gai_strerror(code));
-    int fd = -1, one = 1;
-    if (!has_key && !is_loopback(found->ai_addr)) {
-        bp_error_set(error, "", "--listen %s would be reachable from other machines without a key; listen on 127.0.0.1, or give --api-key-file",
-                     text);
-    } else {
-        fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-        if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 1024) != 0) {
-            bp_error_io(error, "cannot listen on %s: %s%s", text, strerror(errno),
-                        errno == EADDRINUSE ? "; another program uses this port; use another one with --listen 127.0.0.1:PORT" : "");
-            if (fd >= 0) close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(found);
-    if (fd < 0) return -1;
-    struct sockaddr_storage bound;
-    socklen_t size = sizeof bound;
-    char name[100], service[16];
-    getsockname(fd, (struct sockaddr *)&bound, &size);
-    if (getnameinfo((struct sockaddr *)&bound, size, name, sizeof name, service, sizeof service, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(address, address_size, strchr(name, ':') ? "[%s]:%s" : "%s:%s", name, service);
-    return fd;
-}
-
-int http_listen_check(const char *text, bool has_key, struct bp_error *error) {
-    char address[128];
-    const int fd = listen_on(text, has_key, address, sizeof address, error);
-    if (fd >= 0) close(fd);
-    return fd >= 0 ? 0 : -1;
-}
-
+/* libmicrohttpd says something in the thread of the connection concerned. Its text is not used: every vanished client would be a line. But before it
+ * answers a malformed Content-Length, with two heads, it comes here: such a request is answered here, and its connection takes nothing more. */
 static void daemon_log(void *context, const char *format, va_list arguments) {
-    (void)context;
+    struct http *http = context;
     (void)format;
-    (void)arguments; /* every vanished client would be a line */
-}
-
-static void stop_workers(struct http *http) {
-    pthread_mutex_lock(&http->lock);
-    http->stopping = true;
-    pthread_cond_broadcast(&http->work);
-    pthread_mutex_unlock(&http->lock);
-    for (int i = 0; i < http->workers_count; i++) pthread_join(http->workers[i], NULL);
-}
-
-static int start_workers(struct http *http, int count, struct bp_error *error) {
-    http->workers = calloc((size_t)count, sizeof *http->workers);
-    if (!http->workers) return bp_error_memory(error, "no memory for the work threads");
-    for (int i = 0; i < count; i++) {
-        const int code = pthread_create(&http->workers[i], NULL, work, http);
-        if (code != 0)
-            return bp_error_io(error, "cannot start work thread %d of %d: %s; lower --work-threads, or raise the limit on processes", i + 1, count,
-                               strerror(code));
-        http->workers_count++;
+    (void)arguments;
+    pthread_mutex_lock(&http->heads_lock);
+    for (struct request *r = http->heads; r; r = r->next) {
+        if (!pthread_equal(r->thread, pthread_self()) || r->stage == REQUEST_STREAMED || !framing_length_malformed(r)) continue;
+        answer_problem(r, PROBLEM_bad_request, "expected one Content-Length, in digits");
+        cut_off(r);
+        shutdown(direct_socket(r->connection), SHUT_WR);
     }
-    return 0;
+    pthread_mutex_unlock(&http->heads_lock);
 }
 
 /* A NUL would cut the text short, "penguins%00x" would be "penguins": such a text stays as it was written. */
@@ -410,28 +444,56 @@ static size_t unescape(void *context, struct MHD_Connection *connection, char *t
     return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
+static struct MHD_OptionItem *tls_options(const struct server *server, struct MHD_OptionItem options[3]) {
+    const bool tls = *server->settings.tls_cert != '\0';
+    int count = 0;
+    if (tls) options[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, tls_retrieve_function()};
+    if (tls) options[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities};
+    options[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+    return options;
+}
+
+/* The socket that the service manager has opened, or one of our own. -1 with the error. */
+static int open_listener(struct server *server, struct bp_error *error) {
+    const bool has_key = auth_has_key(server->auth);
+    const int given = systemd_listener(error);
+    if (given == -1) return listen_on(server->settings.listen, has_key, server->address, sizeof server->address, error);
+    if (given < 0 || listen_given(given, has_key, server->address, sizeof server->address, error) != 0) return -1;
+    log_line(LOG_INFO, "socket_given", "address", server->address, NULL);
+    return given;
+}
+
 int http_start(struct server *server, json_t *(*render)(const struct store_event *event), struct bp_error *error) {
     struct http *http = calloc(1, sizeof *http);
     if (!http) return bp_error_memory(error, "out of memory");
     http->server = server;
-    pthread_mutex_init(&http->lock, NULL);
-    pthread_cond_init(&http->work, NULL);
+    http->swept_at = clock_ms();
+    pthread_mutex_init(&http->heads_lock, NULL);
     if (getrandom(&http->id_base, sizeof http->id_base, 0) < 0) http->id_base = (uint64_t)clock_ns();
-    http->listener = listen_on(server->settings.listen, server->api_key != NULL, server->address, sizeof server->address, error);
+    http->listener = open_listener(server, error);
     if (http->listener < 0) goto failed;
-    if (!(http->hub = hub_new(server, server->settings.streams_max, render))) {
-        bp_error_io(error, "cannot start the thread of the event streams: %s", strerror(errno));
+    if (!(http->connections = connections_new(server))) {
+        bp_error_memory(error, "out of memory");
         goto failed;
     }
-    if (start_workers(http, (int)server->settings.work_threads, error) != 0) goto failed;
+    if (!(http->hub = hub_new(server, render)) || !(http->linger = linger_new())) {
+        bp_error_io(error, "cannot start the threads of streams and closing connections: %s", strerror(errno));
+        goto failed;
+    }
+    if (!(http->pool = work_new((int)server->settings.work_threads, error))) goto failed;
     server->http = http;
     unsigned threads = (unsigned)server->settings.http_threads, connections = (unsigned)server->settings.connections_max;
-    http->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, http,
-                         MHD_OPTION_EXTERNAL_LOGGER, daemon_log, NULL, MHD_OPTION_LISTEN_SOCKET, http->listener, MHD_OPTION_THREAD_POOL_SIZE,
-                         threads > 1 ? threads : 0u, MHD_OPTION_CONNECTION_LIMIT, connections < threads ? threads : connections,
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)server->settings.request_timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384,
-                         MHD_OPTION_NOTIFY_COMPLETED, completed, http, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+    const unsigned own = (unsigned)server->settings.connections_per_address, per_address = own ? own : connections - connections / 4;
+    const unsigned flags =
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (*server->settings.tls_cert ? MHD_USE_TLS : 0u);
+    struct MHD_OptionItem tls[3];
+    http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, http, MHD_OPTION_EXTERNAL_LOGGER, daemon_log, http, MHD_OPTION_URI_LOG_CALLBACK,
+                                    head_begins, http, MHD_OPTION_LISTEN_SOCKET, http->listener, MHD_OPTION_ARRAY, tls_options(server, tls),
+                                    MHD_OPTION_THREAD_POOL_SIZE, threads > 1 ? threads : 0u, MHD_OPTION_CONNECTION_LIMIT,
+                                    connections < threads ? threads : connections, MHD_OPTION_CONNECTION_TIMEOUT,
+                                    (unsigned)server->settings.request_timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MEMORY,
+                                    MHD_OPTION_NOTIFY_COMPLETED, completed, http, MHD_OPTION_NOTIFY_CONNECTION, connections_notify, http->connections,
+                                    MHD_OPTION_PER_IP_CONNECTION_LIMIT, per_address, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
     if (http->daemon) return 0;
     bp_error_io(error, "cannot start the HTTP daemon: %s", strerror(errno));
 failed:
@@ -439,9 +501,10 @@ failed:
         hub_stop(http->hub);
         hub_free(http->hub);
     }
-    stop_workers(http);
+    work_free(http->pool);
+    linger_free(http->linger);
+    connections_free(http->connections);
     if (http->listener >= 0) close(http->listener);
-    free(http->workers);
     free(http);
     server->http = NULL;
     return -1;
@@ -454,12 +517,14 @@ void http_stop(struct http *http) {
         struct timespec pause = {.tv_nsec = 5000000};
         nanosleep(&pause, NULL);
     }
-    stop_workers(http);
+    work_stop(http->pool);
+    close(MHD_quiesce_daemon(http->daemon)); /* MHD_stop_daemon would shut the socket down, for the service manager too */
     MHD_stop_daemon(http->daemon);
+    work_free(http->pool);
+    linger_free(http->linger);
 }
 
 void http_free(struct http *http) {
-    if (!http) return;
-    free(http->workers);
+    if (http) connections_free(http->connections);
     free(http);
 }

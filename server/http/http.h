@@ -5,8 +5,8 @@
 #include "schema/json/cost.h"
 #include "server/http/request.h"
 
-/* The key in the first line of a file; *key is the caller's, NULL when path is "". -1 with the error. */
-int api_key_read(const char *path, char **key, struct bp_error *error);
+/* Whether that is the path of a route that a ticket opens. */
+bool http_takes_tickets(const char *path);
 /* Whether a server could listen there now: tries it. -1 with the error. */
 int http_listen_check(const char *address, bool has_key, struct bp_error *error);
 /* render: an event as JSON, the same in lists and in streams. */
@@ -16,9 +16,17 @@ void http_stop(struct http *http);
 /* Releases it, after http_stop. NULL is fine, here and above. */
 void http_free(struct http *http);
 struct hub *http_hub(struct http *http);
-/* Finishes a request that a handler left waiting (stage REQUEST_WORKING): the handler runs again. */
-void http_resume(struct request *request);
-bool http_submit(struct http *http, struct request *request);
+/* What is open now, for /metrics. queued: slow requests that wait for a thread. */
+struct http_statistics {
+    int64_t connections, in_flight, streams, queued;
+};
+void http_statistics(struct http *http, struct http_statistics *statistics);
+/* Now and then: ends the connections of clients that are too slow. Never waits. */
+void http_sweep(struct http *http);
+/* When it was last done, ms of the monotonic clock: old when a thread or a lock hangs. */
+int64_t http_swept_at(const struct http *http);
+/* For the source of an answer that is a stream: suspends the connection, makes the next piece in the work pool, and resumes. False: too many wait. */
+bool http_produce(struct request *request, void (*run)(struct request *request));
 
 /* ---- memory of requests (memory.c) ---- */
 /* Takes it from the budget of requests in flight. False: answered. */

@@ -1,11 +1,13 @@
 /* memory.c - the memory of requests in flight: each reserves what its body takes, and what the JSON in it will take once it is decoded, before it is
- * decoded. A request beyond the server's budget is refused: 413 if it is too large by itself, 503 if other requests use the memory.
+ * decoded; an upload what its ingest takes; and an answer what it takes until it is sent. A request beyond the server's budget is refused: 413 if it
+ * is too large by itself, 503 if other requests use the memory.
  * Memory freed by large requests is returned to the system. */
 #include "server/http/private.h"
 
 #include "schema/json/cost.h"
 
 #include <malloc.h>
+#include <string.h>
 
 enum {
     JSON_DEPTH_MAX = 64,  /* jansson's own limit is 2048; people need a few */
@@ -31,6 +33,19 @@ void memory_trim(struct server *server) {
     if (atomic_exchange(&server->memory_freed, false)) malloc_trim(0);
 }
 
+static bool take(struct request *r, int64_t more) {
+    if (atomic_fetch_add(&r->server->memory_reserved, more) + more <= r->server->settings.requests_memory_max) {
+        r->reserved += more;
+        return true;
+    }
+    atomic_fetch_sub(&r->server->memory_reserved, more);
+    return false;
+}
+
+static void refuse(struct request *r) {
+    answer_problem(r, PROBLEM_overloaded, "the requests in flight use all memory allowed by the setting requests_memory_max; try again later");
+}
+
 static bool reserve(struct request *r, int64_t bytes) {
     const int64_t most = r->server->settings.requests_memory_max, more = bytes - r->reserved;
     if (bytes <= SMALL || more <= 0) return true;
@@ -41,13 +56,32 @@ static bool reserve(struct request *r, int64_t bytes) {
                        (long long)(bytes >> 20), (long long)(most >> 21));
         return false;
     }
-    if (atomic_fetch_add(&r->server->memory_reserved, more) + more > most) {
-        atomic_fetch_sub(&r->server->memory_reserved, more);
-        answer_problem(r, PROBLEM_overloaded, "the requests in flight use all memory allowed by the setting requests_memory_max; try again later");
-        return false;
+    if (take(r, more)) return true;
+    refuse(r);
+    return false;
+}
+
+bool memory_for_upload(struct request *r, int64_t bytes) {
+    if (bytes <= r->reserved || take(r, bytes - r->reserved)) return true;
+    if (bytes <= r->server->settings.requests_memory_max) {
+        refuse(r);
+    } else {
+        answer_problem(r, PROBLEM_too_large, "the upload takes %lld MB of memory, the setting requests_memory_max allows %lld",
+                       (long long)(bytes >> 20), (long long)(r->server->settings.requests_memory_max >> 20));
     }
-    r->reserved += more;
-    return true;
+    return false;
+}
+
+void memory_for_answer(struct request *r) {
+    const int64_t bytes = (int64_t)r->answer_size;
+    memory_release(r);
+    if (bytes <= SMALL || take(r, bytes)) return;
+    if (strcmp(r->method, "GET") == 0) { /* nothing has changed */
+        refuse(r);
+        return;
+    }
+    atomic_fetch_add(&r->server->memory_reserved, bytes);
+    r->reserved = bytes;
 }
 
 bool memory_for_body(struct request *r, int64_t bytes) {

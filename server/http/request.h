@@ -1,12 +1,13 @@
 /* request.h - a request, and what handlers read from it.
  *
  * The way of a request: guard (Host, key, framing) → route → body (kept, or fed to the route's sink as it arrives) → the route's handler, in the
- * HTTP thread when it is quick, else in a thread of the work pool while the connection is suspended → answer. A handler reads decode → one call
- * into store or schema → encode, and always ends with exactly one answer_* call. */
+ * HTTP thread when it reads nothing but memory, else in a thread of the work pool while the connection is suspended → answer. A handler reads decode
+ * → one call into store or schema → encode, and always ends with exactly one answer_* call. */
 #ifndef SERVER_HTTP_REQUEST_H
 #define SERVER_HTTP_REQUEST_H
 
 #include "schema/text/text.h"
+#include "server/auth/auth.h"
 #include "server/http/route.h"
 #include "server/server.h"
 #include "server/store/store.h"
@@ -14,34 +15,58 @@
 #include <jansson.h>
 #include <microhttpd.h>
 #include <nettle/sha2.h>
+#include <pthread.h>
 
-enum { ROUTE_PARAMS_MAX = 3, PARAM_SIZE = 200, ANSWER_HEADERS_MAX = 8 };
+enum { ROUTE_PARAMS_MAX = 3, PARAM_SIZE = 200, ANSWER_HEADERS_MAX = 16 };
 
-enum request_stage { REQUEST_BODY, REQUEST_REFUSED, REQUEST_WORKING, REQUEST_ANSWERED };
+enum request_stage {
+    REQUEST_BODY,
+    REQUEST_OPENING, /* the sink of the body begins, in the work pool */
+    REQUEST_FEEDING, /* the sink takes what has come, in the work pool */
+    REQUEST_REFUSED,
+    REQUEST_WORKING,  /* in the work pool */
+    REQUEST_PARKED,   /* the hub's: a stream or a long poll */
+    REQUEST_ANSWERED, /* libmicrohttpd sends the answer */
+    REQUEST_STREAMED  /* the answer was written to the socket directly */
+};
 
 struct request {
     struct server *server;
     struct MHD_Connection *connection;
     const struct route *route;
+    int route_number;      /* its place in routes[], when there is a route */
+    struct address client; /* from where, by guard_key */
+    struct identity who;   /* whose key, by guard_key */
+    bool denied, audited;
     char id[40];
     char method[16];
     char *path;
+    /* the head, as it is parsed: framing.c, http.c */
+    const char *target; /* in libmicrohttpd's buffer; compared, not read */
+    size_t target_size;
+    bool begun; /* the head is complete */
+    bool too_many_parameters, target_malformed;
+    pthread_t thread;
+    struct request *next, *previous; /* of those whose head is not complete */
     char params[ROUTE_PARAMS_MAX][PARAM_SIZE];
     enum request_stage stage;
+    void (*run)(struct request *request); /* in the work pool */
     bool keep_alive_off;
+    bool old_version; /* HTTP/1.0 */
     int64_t started_ns;
     /* the body */
-    struct schema_text body;
+    struct schema_text body;                    /* ROUTE_STREAM: what the sink gets next */
     struct schema_decoder *decoder;             /* of its Content-Encoding, NULL: not encoded; body.c */
     int64_t body_limit, body_seen, body_length; /* length: as declared, 0 or -1 without */
     int64_t reserved;                           /* bytes of the server's budget for requests; memory.c */
     int64_t drain_on_close;                     /* refused before its body came: read up to 1 MB so that the client can read why */
     void *sink;                                 /* ROUTE_STREAM: set by the sink's begin */
+    void *source;                               /* of an answer that is a stream; the route's */
     struct sha256_ctx hash;
     char *idempotency_key; /* scoped with method and path; NULL: none given */
     char body_hash[65];
     bool idempotency_held;
-    /* waiting for a job's status: routes/jobs.c, http/hub.c */
+    /* waiting for news of a job: http/hub.c */
     struct waiter *waiter;
     /* the answer */
     int status;

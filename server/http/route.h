@@ -2,8 +2,11 @@
 #ifndef SERVER_HTTP_ROUTE_H
 #define SERVER_HTTP_ROUTE_H
 
+#include "server/auth/scope.h"
+
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum route_body {
     ROUTE_NO_BODY,
@@ -12,20 +15,23 @@ enum route_body {
     ROUTE_SAMPLE  /* of any type, up to upload_max; the first sample_max bytes are stored */
 };
 
+/* A handler that reads the store or a file, or computes for long, runs in the work pool. */
 enum route_flags {
-    ROUTE_SLOW = 1,           /* runs in the work pool: writes to the store, or computes */
-    ROUTE_OPEN = 2,           /* needs no key (livez, readyz) */
-    ROUTE_IDEMPOTENT_KEY = 4, /* honours Idempotency-Key */
-    ROUTE_SLOW_IF_LARGE = 8   /* in the work pool when the body is larger than 64 KB */
+    ROUTE_SLOW = 1,            /* in the work pool; without it in the HTTP thread, where nothing may wait */
+    ROUTE_CHANGES_NOTHING = 2, /* although its method is not GET: not in the audit log */
+    ROUTE_TICKET = 8,          /* a ticket in the query opens it, too */
+    ROUTE_IDEMPOTENT_KEY = 4   /* honours Idempotency-Key */
 };
 
 struct request;
 
-/* Takes a body as it arrives, in the HTTP thread. The end of a body is the route's handler. */
+/* Takes a body as it arrives, in large pieces, in the work pool. The end of a body is the route's handler. */
 struct body_sink {
     /* Before the first byte: sets request->sink. False: answered with a problem. */
     bool (*begin)(struct request *request);
     void (*feed)(struct request *request, const char *bytes, size_t size);
+    /* About how many bytes of memory it takes now. */
+    int64_t (*memory)(const void *sink);
     /* Releases request->sink, at the end of every request for which begin returned true; also when the body broke off. */
     void (*free)(void *sink);
 };
@@ -33,10 +39,13 @@ struct body_sink {
 struct route {
     const char *name;          /* operationId in openapi.yaml */
     const char *method, *path; /* "/v1/models/{model}/predict" */
+    enum scope scope;          /* that a key needs; without one: admin, and a test fails */
     enum route_body body;
     unsigned flags;
     const char *query; /* the query parameters it knows, comma-separated; "metadata.*" for a prefix; NULL: none */
     void (*handle)(struct request *request);
+    /* For ROUTE_SLOW: answers in the HTTP thread if that is a matter of a millisecond and needs nothing but memory; else false. NULL: never. */
+    bool (*quick)(struct request *request);
     const struct body_sink *sink; /* ROUTE_STREAM */
     size_t sample_max;            /* ROUTE_SAMPLE */
 };

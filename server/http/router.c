@@ -48,11 +48,19 @@ static bool match(struct request *r, const char *path, char *allowed, size_t siz
         if (!fits(routes[i]->path, path, r->params)) continue;
         if (strcmp(routes[i]->method, method) == 0) {
             r->route = routes[i];
+            r->route_number = i;
             return true;
         }
         size_t n = strlen(allowed);
         snprintf(allowed + n, size - n, "%s%s", n ? ", " : "", routes[i]->method);
     }
+    return false;
+}
+
+bool http_takes_tickets(const char *path) {
+    char params[ROUTE_PARAMS_MAX][PARAM_SIZE];
+    for (int i = 0; i < routes_count; i++)
+        if (routes[i]->flags & ROUTE_TICKET && fits(routes[i]->path, path, params)) return true;
     return false;
 }
 

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -23,20 +25,62 @@ void child_begin(void) {
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-pid_t child_start(const char *command, const int given[CHILD_GIVEN]) {
-    char *const arguments[] = {(char *)"backpropd", (char *)command, NULL};
+/* The process's environment: no secret of the server's is in it. What the dynamic linker, OpenBLAS, oneDNN and builds for tests read; tests add names
+ * by BACKPROPD_JOB_ENVIRONMENT, separated by commas. */
+static const char *const kept[] = {"BACKPROPD_BLAS_RESTARTED",
+                                   "BACKPROPD_FAULT_BLAS",
+                                   "BACKPROPD_ONEDNN",
+                                   "DNNL_MAX_CPU_ISA",
+                                   "LD_LIBRARY_PATH",
+                                   "LD_PRELOAD",
+                                   "ONEDNN_MAX_CPU_ISA",
+                                   "OPENBLAS_CORETYPE",
+                                   "ASAN_OPTIONS",
+                                   "GCOV_PREFIX",
+                                   "GCOV_PREFIX_STRIP",
+                                   "LLVM_PROFILE_FILE",
+                                   "TSAN_OPTIONS",
+                                   "UBSAN_OPTIONS"};
+enum { KEPT = sizeof kept / sizeof *kept, VARIABLES_MAX = KEPT + 16 };
+
+static bool is_kept(const char *variable, size_t size) {
+    const char *more = getenv("BACKPROPD_JOB_ENVIRONMENT");
+    for (size_t i = 0; i < KEPT; i++)
+        if (strlen(kept[i]) == size && strncmp(variable, kept[i], size) == 0) return true;
+    while (more && *more) {
+        const size_t n = strcspn(more, ",");
+        if (n == size && strncmp(more, variable, n) == 0) return true;
+        more += n + (more[n] == ',');
+    }
+    return false;
+}
+
+/* Borrowed texts, NULL-terminated. */
+static void make_environment(char *variables[VARIABLES_MAX + 2]) {
     extern char **environ;
+    int count = 0;
+    variables[count++] = (char *)"OPENBLAS_NUM_THREADS=1";
+    for (char **variable = environ; *variable && count <= VARIABLES_MAX; variable++)
+        if (is_kept(*variable, strcspn(*variable, "="))) variables[count++] = *variable;
+    variables[count] = NULL;
+}
+
+pid_t child_start(const char *command, const int given[CHILD_GIVEN], int errors) {
+    char *const arguments[] = {(char *)"backpropd", (char *)command, NULL};
+    char *variables[VARIABLES_MAX + 2];
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t blocked;
     pid_t pid = -1;
     /* dup2 below must not overwrite a source: move all of them out of the way first. */
-    int high[CHILD_GIVEN];
-    for (int i = 0; i < CHILD_GIVEN; i++) high[i] = given[i] >= 0 ? fcntl(given[i], F_DUPFD_CLOEXEC, 10) : -1;
+    int high[CHILD_GIVEN], out = errors >= 0 ? fcntl(errors, F_DUPFD_CLOEXEC, WIRE_SOCKET + CHILD_GIVEN) : -1;
+    for (int i = 0; i < CHILD_GIVEN; i++) high[i] = given[i] >= 0 ? fcntl(given[i], F_DUPFD_CLOEXEC, WIRE_SOCKET + CHILD_GIVEN) : -1;
+    make_environment(variables);
     servers_set(&blocked); /* until child_begin */
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (out >= 0) posix_spawn_file_actions_adddup2(&actions, out, 2);
     posix_spawn_file_actions_adddup2(&actions, 2, 1);
     for (int i = 0; i < CHILD_GIVEN; i++)
         if (high[i] >= 0) posix_spawn_file_actions_adddup2(&actions, high[i], WIRE_SOCKET + i);
@@ -44,11 +88,12 @@ pid_t child_start(const char *command, const int given[CHILD_GIVEN]) {
     posix_spawn_file_actions_addclosefrom_np(&actions, WIRE_SOCKET + CHILD_GIVEN);
     posix_spawnattr_setsigmask(&attributes, &blocked);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    int code = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, environ);
+    int code = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, variables);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     for (int i = 0; i < CHILD_GIVEN; i++)
         if (high[i] >= 0) close(high[i]);
+    if (out >= 0) close(out);
     if (code != 0) errno = code;
     return code == 0 ? pid : -1;
 }

@@ -6,21 +6,23 @@
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
 #include "server/model_cache.h"
+#include "server/ops/metrics.h"
 #include "server/store/files.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { BLOB_MAX = 1000000000 }; /* SQLITE_MAX_LENGTH of Debian's build */
+enum { BLOB_MAX = 1000000000, DRAFTS_MAX = 4 }; /* SQLITE_MAX_LENGTH of Debian's build */
 
 /* ---- reports ---------------------------------------------------------------------------------------------------------------------- */
 
 /* A report as the store wants it; texts are owned by this struct. */
 struct report {
     struct store_report report;
-    char *texts[5];
+    char *texts[5], stop_reason[24];
     struct store_event *events;
 };
 
@@ -63,6 +65,10 @@ static int report_decode(struct report *r, const json_t *json, struct bp_error *
     r->report.warnings = r->texts[3];
     r->report.cross_validation = r->texts[4];
     const json_t *resumed = json_object_get(json, "resumed_from_epoch"), *events = json_object_get(json, "events");
+    r->report.training_ms = json_integer_value(json_object_get(json, "training_ms"));
+    const char *reason = json_string_value(json_object_get(json, "stop_reason"));
+    if (reason) snprintf(r->stop_reason, sizeof r->stop_reason, "%s", reason);
+    if (reason) r->report.stop_reason = r->stop_reason;
     r->report.resumed_from_epoch = resumed ? json_integer_value(resumed) : -1;
     const size_t count = json_array_size(events);
     if (!(r->events = calloc(count + 1, sizeof *r->events))) failed = true;
@@ -72,6 +78,13 @@ static int report_decode(struct report *r, const json_t *json, struct bp_error *
     report_free(r);
     *r = (struct report){0};
     return bp_error_memory(error, "no memory for a report of the job");
+}
+
+/* What was trained since the last report. Once per report: when the store has taken it. */
+static void count_training(struct server *server, const json_t *report) {
+    const json_t *trained = json_object_get(report, "trained");
+    metrics_add(server->metrics, METRIC_backpropd_job_epochs_total, json_integer_value(json_object_get(trained, "epochs")));
+    metrics_add(server->metrics, METRIC_backpropd_job_samples_total, json_integer_value(json_object_get(trained, "samples")));
 }
 
 /* ---- endings ---------------------------------------------------------------------------------------------------------------------- */
@@ -88,15 +101,48 @@ int message_end_failed(struct server *server, const char *job, int64_t attempt, 
     return result == STORE_FAILED ? -1 : 0;
 }
 
-/* The file that a message names, when it is one of this attempt; else NULL. */
-static const char *file_of(const struct slot *slot, const json_t *message) {
-    const char *file = json_string_value(json_object_get(message, "file"));
-    return checkpoint_file_is_of(file, slot->job, slot->attempt) ? file : NULL;
+/* ---- files ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void name_file(const struct slot *slot, int64_t number, char file[STORE_FILE_SIZE]) {
+    char what[24];
+    snprintf(what, sizeof what, "%lld", (long long)number);
+    checkpoint_file_name(slot->job, slot->attempt, what, file);
 }
 
-static int on_checkpoint(struct server *server, const struct slot *slot, const json_t *message, struct bp_error *error) {
+/* The name of the file whose number a message has, when it was made for this attempt; else NULL. */
+static const char *file_of(const struct slot *slot, const json_t *message, char file[STORE_FILE_SIZE]) {
+    const json_int_t number = json_integer_value(json_object_get(message, "file"));
+    if (number < 1 || number > slot->drafts) return NULL;
+    name_file(slot, number, file);
+    return file;
+}
+
+int message_draft(struct server *server, struct slot *slot) {
+    char file[STORE_FILE_SIZE];
+    errno = EMFILE;
+    if (slot->drafts_open >= DRAFTS_MAX) return -1;
+    name_file(slot, slot->drafts + 1, file);
+    const int fd = checkpoint_file_create(server->store, file);
+    slot->drafts += fd >= 0;
+    slot->drafts_open += fd >= 0;
+    return fd;
+}
+
+/* The process wants a file to write to. That it is gone shows elsewhere. */
+static void on_file(struct server *server, struct slot *slot) {
+    const int fd = message_draft(server, slot), cause = errno;
+    char answer[300]; /* needs no memory: a process that gets no answer would wait for ever */
+    const int n = fd >= 0 ? snprintf(answer, sizeof answer, "{\"command\":\"file\",\"number\":%lld}", (long long)slot->drafts)
+                          : snprintf(answer, sizeof answer, "{\"command\":\"file\",\"error\":\"%.200s\",\"errno\":%d}", strerror(cause), cause);
+    if (fd >= 0) wire_send_file(slot->fd, answer, (size_t)n, fd);
+    else wire_send_text(slot->fd, answer, (size_t)n);
+    if (fd >= 0) close(fd);
+}
+
+static int on_checkpoint(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
     struct store_checkpoint c = {0};
-    const char *file = file_of(slot, message);
+    char name[STORE_FILE_SIZE];
+    const char *file = file_of(slot, message, name);
     store_new_id("ckp", c.id);
     snprintf(c.job, sizeof c.job, "%s", slot->job);
     c.attempt = slot->attempt;
@@ -107,18 +153,22 @@ static int on_checkpoint(struct server *server, const struct slot *slot, const j
     snprintf(c.file, sizeof c.file, "%s.safetensors", c.id);
     if (!file || checkpoint_file_rename(server->store, file, c.file) != 0) { /* the one before stays: nothing is lost but the time since then */
         log_line(LOG_ERROR, "checkpoint_failed", "job", slot->job, "error", file ? strerror(errno) : "it has no file", NULL);
+        slot->drafts_open -= file != NULL;
         return 0;
     }
     const enum store_result result = store_checkpoint_add(server->store, &c, error);
     if (result == STORE_FAILED) return checkpoint_file_rename(server->store, c.file, file) == 0 ? -1 : 0;
+    slot->drafts_open--;
     if (result != STORE_OK) checkpoint_file_remove(server->store, c.file);
+    else log_line(LOG_DEBUG, "checkpoint_stored", "job", slot->job, "checkpoint", c.id, NULL);
     return 0;
 }
 
 /* The file of the model is removed only when the store has it, or will never take it. */
 static int on_done(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
     struct report report = {0};
-    const char *file = file_of(slot, message);
+    char name[STORE_FILE_SIZE];
+    const char *file = file_of(slot, message, name);
     struct store_ending ending = {.status = STORE_SUCCEEDED};
     bool no_memory = false;
     int64_t version = 0;
@@ -160,7 +210,8 @@ static int on_end(struct server *server, struct slot *slot, const json_t *messag
     if (report_decode(&report, json_object_get(message, "report"), error) != 0) return -1;
     char *document = member_text(message, "error", &no_memory);
     struct store_ending ending = {.status = status, .error_document = document, .report = &report.report};
-    const char *file = file_of(slot, message); /* what a diverged training had before */
+    char name[STORE_FILE_SIZE];
+    const char *file = file_of(slot, message, name); /* what a diverged training had before */
     void *blob = file ? checkpoint_file_read(server->store, file, &ending.blob_size) : NULL;
     char *version = blob ? member_text(message, "document", &no_memory) : NULL;
     ending.blob = ending.blob_size <= BLOB_MAX ? blob : NULL;
@@ -182,7 +233,8 @@ static int on_end(struct server *server, struct slot *slot, const json_t *messag
 }
 
 static int on_yield(struct server *server, struct slot *slot, struct bp_error *error) {
-    if (store_job_give_back(server->store, slot->job, slot->attempt, false, NULL, error) == STORE_FAILED) return -1;
+    const enum store_return why = slot->phase == SLOT_PAUSING ? STORE_PAUSE_REQUESTED : STORE_SERVER_STOPPED;
+    if (store_job_give_back(server->store, slot->job, slot->attempt, why, NULL, error) == STORE_FAILED) return -1;
     log_line(LOG_INFO, "job_requeued", "job", slot->job, NULL);
     slot->ended = true;
     return 0;
@@ -196,15 +248,22 @@ static int on_report(struct server *server, const struct slot *slot, const json_
     return result == STORE_FAILED ? -1 : 0;
 }
 
-int message_apply(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
-    schema_memory_begin();
-    const char *kind = json_string_value(json_object_get(message, "kind"));
-    if (!kind || slot->ended) return 0;
+static int apply(struct server *server, struct slot *slot, const char *kind, const json_t *message, struct bp_error *error) {
     if (strcmp(kind, "report") == 0) return on_report(server, slot, message, error);
+    if (strcmp(kind, "file") == 0) return on_file(server, slot), 0;
     if (strcmp(kind, "checkpoint") == 0) return on_checkpoint(server, slot, message, error);
     if (strcmp(kind, "done") == 0) return on_done(server, slot, message, error);
     if (strcmp(kind, "failed") == 0) return on_end(server, slot, message, STORE_JOB_FAILED, error);
     if (strcmp(kind, "cancelled") == 0) return on_end(server, slot, message, STORE_CANCELLED, error);
     if (strcmp(kind, "yield") == 0) return on_yield(server, slot, error);
+    return 0;
+}
+
+int message_apply(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
+    schema_memory_begin();
+    const char *kind = json_string_value(json_object_get(message, "kind"));
+    if (!kind || slot->ended) return 0;
+    if (apply(server, slot, kind, message, error) != 0) return -1;
+    count_training(server, json_object_get(message, "report"));
     return 0;
 }

@@ -3,8 +3,9 @@
  *     claim ──▶ RUNNING ──done──▶ (succeeded)            store_job_end
  *                  │ ├──failed──▶ (failed)               store_job_end
  *                  │ ├──checkpoint──▶ RUNNING            store_checkpoint_add
- *                  │ └──process dies──▶ (queued|failed)  store_job_give_back, counted
+ *                  │ └──process dies, or is killed because it is silent──▶ (queued|failed)  store_job_give_back, counted
  *                  ├─cancel─▶ CANCELLING ──cancelled, or killed after 100 ms──▶ (cancelled)
+ *                  ├─pause──▶ PAUSING ──yield──▶ (paused, or queued when it was resumed before)
  *                  └─stop──▶ STOPPING ──yield, or killed at the end of the drain──▶ (queued), not counted
  *                  any ──the process is gone, the store cannot take its end──▶ ENDING ──▶ as above, once the store can
  *
@@ -17,8 +18,10 @@
 #include "schema/memory.h"
 #include "server/clock.h"
 #include "server/jobs/child.h"
+#include "server/jobs/death.h"
 #include "server/jobs/messages.h"
 #include "server/log.h"
+#include "server/ops/metrics.h"
 #include "server/store/files.h"
 
 #include <errno.h>
@@ -49,15 +52,18 @@ struct supervisor {
     struct server *server;
     pthread_t thread;
     int poke;
-    int slots_count;
+    int slots_count;  /* as many as there may ever be */
+    atomic_int limit; /* of those in use */
     struct slot *slots;
     atomic_int running;
     atomic_bool stopping;
+    atomic_llong turned_at; /* ms: when its thread began the current turn */
     char owner[64];
     bool started; /* the thread exists */
-    bool check_cancels;
+    bool check_commands;
     int64_t sweep_at;
-    pthread_mutex_t lock;     /* guards troubles, which other threads read */
+    int64_t claim_at;         /* the first retry is due; 0: none waits */
+    pthread_mutex_t lock;     /* guards troubles, and the job and output of slots, which other threads read */
     struct trouble *troubles; /* one per slot */
 };
 
@@ -95,6 +101,19 @@ static void release(struct supervisor *s, struct slot *slot) {
     pthread_mutex_unlock(&s->lock);
 }
 
+char *supervisor_log(struct supervisor *s, const char *job, int64_t attempt, bool *cut) {
+    char *text = NULL;
+    pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < s->slots_count && !text; i++) {
+        const struct slot *slot = &s->slots[i];
+        if (!slot->output || slot->attempt != attempt || strcmp(slot->job, job) != 0) continue;
+        text = output_text(slot->output);
+        *cut = slot->output->cut;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return text;
+}
+
 bool supervisor_trouble(struct supervisor *s, const char *job, char *text, size_t size) {
     bool found = false;
     pthread_mutex_lock(&s->lock);
@@ -110,12 +129,16 @@ static void complain(const char *event, const char *job, const struct bp_error *
 
 /* ---- starting -------------------------------------------------------------------------------------------------------------------- */
 
-/* *bytes: of its file, which later versions go on with. */
-static int open_dataset(struct supervisor *s, const char *name, int64_t version, int64_t *bytes, struct bp_error *error) {
+/* Of a dataset; bytes: of its file, which later versions go on with. */
+struct extent {
+    int64_t rows, bytes;
+};
+
+static int open_dataset(struct supervisor *s, const char *name, int64_t version, struct extent *extent, struct bp_error *error) {
     struct store_dataset row = {0};
     if (store_dataset_get(s->server->store, name, version, &row, error) != STORE_OK)
         return bp_error_set(error, "", "dataset %s@%lld no longer exists", name, (long long)version);
-    *bytes = row.bytes;
+    *extent = (struct extent){row.rows, row.bytes};
     store_dataset_free(&row);
     const int fd = dataset_file_open(s->server->store, row.file, error);
     return fd >= 0 ? fd : bp_error_io(error, "dataset %s@%lld: %s", name, (long long)version, strerror(errno));
@@ -129,58 +152,114 @@ static int open_checkpoint(struct supervisor *s, const struct store_job *job) {
 }
 
 /* The first frame. The spec is already text and is inserted unchanged. */
-static int send_order(struct supervisor *s, int fd, const struct store_job *job, bool resume, const int64_t bytes[2]) {
+static int send_order(struct supervisor *s, const struct slot *slot, const struct store_job *job, bool resume, const struct extent data[2]) {
     struct schema_text text = {.limit = WIRE_FRAME_MAX};
     schema_text_format(&text, "{\"job\":\"%s\",\"attempt\":%lld,\"resume\":%s,\"dataset\":{\"name\":\"%s\",\"version\":%lld},\"bytes\":%lld", job->id,
-                       (long long)job->attempt, resume ? "true" : "false", job->dataset, (long long)job->dataset_version, (long long)bytes[0]);
-    schema_text_format(&text, ",\"validation\":%lld,\"kernels\":", (long long)bytes[1]);
+                       (long long)job->attempt, resume ? "true" : "false", job->dataset, (long long)job->dataset_version, (long long)data[0].bytes);
+    schema_text_format(&text, ",\"rows\":%lld,\"confinement\":\"%s\",\"nice\":%lld,\"cpu_seconds\":%lld", (long long)data[0].rows,
+                       s->server->settings.job_confinement, (long long)s->server->settings.job_nice, (long long)s->server->settings.job_cpu_seconds);
+    schema_text_format(&text, ",\"draft\":%s", slot->drafts ? "true" : "false");
+    schema_text_format(&text, ",\"training_ms\":%lld,\"silence_ms\":%lld", (long long)job->training_ms, (long long)slot->silence_ms);
+    schema_text_format(&text, ",\"validation\":%lld,\"kernels\":", (long long)data[1].bytes);
     schema_text_json_string(&text, s->server->settings.kernels);
     schema_text_string(&text, ",\"warnings\":");
     schema_text_string(&text, job->warnings ? job->warnings : "[]");
     schema_text_string(&text, ",\"spec\":");
     schema_text_string(&text, job->spec);
     schema_text_string(&text, "}");
-    int failed = text.failed ? -1 : wire_send_text(fd, text.bytes, text.size);
+    int failed = text.failed ? -1 : wire_send_text(slot->fd, text.bytes, text.size);
     free(text.bytes);
     return failed;
 }
 
-static void start(struct supervisor *s, struct slot *slot, const struct store_job *job) {
-    struct bp_error error = {0};
-    int64_t bytes[2] = {0, 0};
-    int pair[2] = {-1, -1}, dataset = open_dataset(s, job->dataset, job->dataset_version, &bytes[0], &error), validation = -1,
-        checkpoint = open_checkpoint(s, job);
+/* What a process is started with: descriptors for it, which are closed here afterwards, and what the supervisor keeps of them. */
+struct launch {
+    int given[CHILD_GIVEN]; /* by place: the socket first */
+    int errors;             /* its standard error */
+    bool resume;
+    struct extent data[2]; /* the dataset, and the one that validates */
+    struct slot slot;
+};
+
+static int *given(struct launch *l, int place) {
+    return &l->given[place - WIRE_SOCKET];
+}
+
+/* The ends of what supervisor and process talk over. */
+static int open_channels(struct supervisor *s, struct launch *l, struct bp_error *error) {
+    int pair[2], ends[2];
     struct timeval patience = {.tv_sec = 10};
-    pid_t pid = -1;
-    const bool other = job->validation_dataset[0];
-    if (dataset >= 0 && other) validation = open_dataset(s, job->validation_dataset, job->validation_version, &bytes[1], &error);
-    if (dataset >= 0 && (validation >= 0 || !other) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        bp_error_io(&error, "cannot open a socket for the job process: %s", strerror(errno));
-    if (pair[0] >= 0) {
-        setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-        pid = child_start("job", (const int[CHILD_GIVEN]){pair[1], dataset, checkpoint, validation, checkpoint_folder(s->server->store)});
-        if (pid < 0) bp_error_io(&error, "cannot start the job process: %s", strerror(errno));
-    }
-    bool resume = checkpoint >= 0;
-    if (dataset >= 0) close(dataset);
-    if (validation >= 0) close(validation);
-    if (checkpoint >= 0) close(checkpoint);
-    if (pair[1] >= 0) close(pair[1]);
-    if (pid < 0) {
-        if (pair[0] >= 0) close(pair[0]);
-        struct bp_error failure = {0};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return bp_error_io(error, "cannot open a socket for the job process: %s", strerror(errno));
+    l->slot.fd = pair[0];
+    *given(l, WIRE_SOCKET) = pair[1];
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (!(l->slot.pulse = pulse_new(given(l, WIRE_PULSE))))
+        return bp_error_io(error, "cannot share memory with the job process: %s", strerror(errno));
+    if (pipe2(ends, O_CLOEXEC) != 0) return bp_error_io(error, "cannot open a pipe for the job process: %s", strerror(errno));
+    l->errors = ends[1];
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    if ((l->slot.output = calloc(1, sizeof *l->slot.output))) l->slot.output->fd = ends[0];
+    else close(ends[0]);
+    *given(l, WIRE_DRAFT) = message_draft(s->server, &l->slot); /* without one, the process asks for it */
+    return l->slot.output ? 0 : bp_error_memory(error, "no memory for the job process");
+}
+
+static int open_all(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
+    if ((*given(l, WIRE_DATASET) = open_dataset(s, job->dataset, job->dataset_version, &l->data[0], error)) < 0) return -1;
+    if (job->validation_dataset[0] &&
+        (*given(l, WIRE_VALIDATION) = open_dataset(s, job->validation_dataset, job->validation_version, &l->data[1], error)) < 0)
+        return -1;
+    l->resume = (*given(l, WIRE_CHECKPOINT) = open_checkpoint(s, job)) >= 0;
+    return open_channels(s, l, error);
+}
+
+/* Nothing has started: releases what the supervisor would keep. */
+static void cancel_launch(struct supervisor *s, struct slot *slot) {
+    if (slot->fd >= 0) close(slot->fd);
+    if (slot->output) output_end(slot->output, slot->job);
+    free(slot->output);
+    pulse_free(slot->pulse);
+    checkpoint_files_remove_leftovers(s->server->store, slot->job, slot->attempt);
+}
+
+static void start(struct supervisor *s, struct slot *slot, const struct store_job *job) {
+    struct bp_error error = {0}, failure = {0};
+    struct launch l = {.errors = -1,
+                       .slot = {.phase = SLOT_RUNNING,
+                                .pid = -1,
+                                .fd = -1,
+                                .attempt = job->attempt,
+                                .in = {.limit = WIRE_FRAME_MAX},
+                                .silence_ms = s->server->settings.job_silence_seconds * 1000,
+                                .watch = {.looked_at = clock_ms()}}};
+    char attempt[24], process[24];
+    memcpy(l.slot.job, job->id, sizeof l.slot.job);
+    for (int i = 0; i < CHILD_GIVEN; i++) l.given[i] = -1;
+    if (open_all(s, &l, job, &error) == 0 && (l.slot.pid = child_start("job", l.given, l.errors)) < 0)
+        bp_error_io(&error, "cannot start the job process: %s", strerror(errno));
+    for (int i = 0; i < CHILD_GIVEN; i++)
+        if (l.given[i] >= 0) close(l.given[i]);
+    if (l.errors >= 0) close(l.errors);
+    if (l.slot.pid < 0) {
+        cancel_launch(s, &l.slot);
         if (message_end_failed(s->server, job->id, job->attempt, "worker_start", error.message, &failure) != 0)
             complain("job_end_failed", job->id, &failure);
         return; /* the sweep takes it back when even that could not be stored */
     }
-    *slot = (struct slot){.phase = SLOT_RUNNING, .pid = pid, .fd = pair[0], .attempt = job->attempt, .in = {.limit = WIRE_FRAME_MAX}};
-    snprintf(slot->job, sizeof slot->job, "%s", job->id);
+    pthread_mutex_lock(&s->lock);
+    *slot = l.slot;
+    pthread_mutex_unlock(&s->lock);
     atomic_fetch_add(&s->running, 1);
-    char attempt[24], process[24];
+    metrics_job_started(s->server->metrics, job);
     snprintf(attempt, sizeof attempt, "%lld", (long long)job->attempt);
-    snprintf(process, sizeof process, "%ld", (long)pid);
-    log_line(LOG_INFO, "job_started", "job", job->id, "attempt", attempt, "pid", process, "resumed", resume ? "true" : "false", NULL);
-    send_order(s, slot->fd, job, resume, bytes); /* a failure means that the process is dying, which its end reports */
+    snprintf(process, sizeof process, "%ld", (long)slot->pid);
+    log_line(LOG_INFO, "job_started", "job", job->id, "attempt", attempt, "pid", process, "resumed", l.resume ? "true" : "false", NULL);
+    send_order(s, slot, job, l.resume, l.data); /* a failure means that the process is dying, which its end reports */
+}
+
+static bool has_room(struct supervisor *s) {
+    return atomic_load(&s->running) < atomic_load(&s->limit);
 }
 
 static void fill_slots(struct supervisor *s) {
@@ -188,7 +267,9 @@ static void fill_slots(struct supervisor *s) {
         struct store_job job = {0};
         struct bp_error error = {0};
         if (s->slots[i].phase != SLOT_FREE) continue;
+        if (!has_room(s)) return;
         enum store_result result = store_job_claim(s->server->store, s->owner, LEASE_MS, &job, &error);
+        s->claim_at = result == STORE_NOT_FOUND && job.retry_at > 0 ? clock_ms() + (job.retry_at - store_now()) + 1 : 0;
         if (result == STORE_OK) start(s, &s->slots[i], &job);
         else if (result != STORE_NOT_FOUND) complain("claim_failed", "", &error);
         store_job_free(&job);
@@ -199,60 +280,74 @@ static void fill_slots(struct supervisor *s) {
 
 /* ---- the end of a process ------------------------------------------------------------------------------------------------------------ */
 
-/* The error of a process that ended without a report: a JSON object, owned; NULL when out of memory. */
-static char *death_of(int status) {
-    char text[200];
-    const bool signalled = WIFSIGNALED(status);
-    if (signalled)
-        snprintf(text, sizeof text, "the job's process was ended by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
-                 WTERMSIG(status) == SIGKILL ? ", perhaps because the machine was out of memory" : "");
-    else snprintf(text, sizeof text, "the job's process ended unexpectedly with exit code %d", WEXITSTATUS(status));
-    json_t *document = json_pack("{s:s, s:s, s:i}", "code", "worker_crashed", "message", text, signalled ? "signal" : "exit_code",
-                                 signalled ? WTERMSIG(status) : WEXITSTATUS(status));
-    char *json = schema_json_dump(document, JSON_COMPACT);
-    json_decref(document);
-    return json;
-}
-
-/* The job of a process that died without a word goes back to the queue, or has failed. What the server itself ended does not count against it. */
-static int give_back(struct supervisor *s, struct slot *slot) {
+/* Records how the process has ended. The job of one that died without a word goes back to the queue, or has failed. What the server itself ended does
+ * not count against it. -1: the store cannot take it now. */
+static int conclude(struct supervisor *s, struct slot *slot) {
     struct bp_error error = {0};
-    if (store_job_give_back(s->server->store, slot->job, slot->attempt, slot->counts, slot->counts ? slot->death : NULL, &error) != STORE_FAILED)
-        return 0;
+    bool stored = slot->recorded || !slot->end || store_attempt_end(s->server->store, slot->end, &error) != STORE_FAILED;
+    slot->recorded = stored;
+    if (stored && !slot->ended)
+        stored = store_job_give_back(s->server->store, slot->job, slot->attempt, slot->counts ? STORE_CRASHED : STORE_SERVER_STOPPED, slot->death,
+                                     &error) != STORE_FAILED;
+    if (stored) return 0;
     hold(s, slot, "the end of the job", &error);
     return -1;
 }
 
+/* Its job may have ended, or wait for another attempt. */
+static void count_end(const struct supervisor *s, const struct slot *slot) {
+    struct store_job job = {0};
+    struct bp_error ignored = {0};
+    if (store_job_get(s->server->store, slot->job, &job, &ignored) == STORE_OK && store_status_final(job.status) && job.attempt == slot->attempt)
+        metrics_job_ended(s->server->metrics, &job);
+    store_job_free(&job);
+}
+
 static void slot_free(struct supervisor *s, struct slot *slot) {
     release(s, slot);
+    count_end(s, slot);
     checkpoint_files_remove_leftovers(s->server->store, slot->job, slot->attempt);
+    pthread_mutex_lock(&s->lock); /* supervisor_log reads slots */
+    if (slot->output) output_end(slot->output, slot->job);
+    free(slot->output);
+    pulse_free(slot->pulse);
+    if (slot->end) store_attempt_free(slot->end);
+    free(slot->end);
     free(slot->in.bytes);
     free(slot->death);
     json_decref(slot->held);
     memset(slot, 0, sizeof *slot);
+    pthread_mutex_unlock(&s->lock);
     atomic_fetch_sub(&s->running, 1);
+}
+
+static void read_output(struct supervisor *s, struct slot *slot, bool all) {
+    pthread_mutex_lock(&s->lock);
+    if (all) output_end(slot->output, slot->job);
+    else output_read(slot->output, slot->job);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void reap(struct supervisor *s, struct slot *slot) {
     int status = 0;
+    struct rusage used = {0};
     close(slot->fd);
     slot->fd = -1;
     /* The socket is closed, so the process is ending; one that closed it and lives on is made to end. */
-    for (int i = 0; waitpid(slot->pid, &status, WNOHANG) == 0; i++) {
+    for (int i = 0; wait4(slot->pid, &status, WNOHANG, &used) == 0; i++) {
         struct timespec pause = {.tv_nsec = 1000000};
         if (i == 2000) kill(slot->pid, SIGKILL);
+        read_output(s, slot, false);
         nanosleep(&pause, NULL);
     }
     slot->pid = 0;
-    if (!slot->ended) {
-        slot->counts = slot->phase == SLOT_RUNNING;
-        slot->death = death_of(status);
-        log_line(LOG_WARNING, "job_process_died", "job", slot->job, "reason", slot->death ? slot->death : "", NULL);
-        slot->phase = SLOT_ENDING;
-        slot->kill_at = 0;
-        if (give_back(s, slot) != 0) return;
-    }
-    slot_free(s, slot);
+    read_output(s, slot, true);
+    death_record(slot, status, &used);
+    if (!slot->ended) metrics_add(s->server->metrics, METRIC_backpropd_job_crashes_total, slot->counts);
+    if (!slot->ended) log_line(LOG_WARNING, "job_process_died", "job", slot->job, "reason", slot->death ? slot->death : "", NULL);
+    slot->phase = SLOT_ENDING;
+    slot->kill_at = 0;
+    if (conclude(s, slot) == 0) slot_free(s, slot);
 }
 
 /* Applies the messages of the process, in order, until the store rejects one. */
@@ -286,7 +381,7 @@ static void retry(struct supervisor *s) {
         struct slot *slot = &s->slots[i];
         if (slot->phase == SLOT_FREE || !slot->retry_at || slot->retry_at > clock_ms()) continue;
         if (slot->phase != SLOT_ENDING) apply_messages(s, slot);
-        else if (give_back(s, slot) == 0) slot_free(s, slot);
+        else if (conclude(s, slot) == 0) slot_free(s, slot);
     }
 }
 
@@ -324,7 +419,17 @@ static void sweep(struct supervisor *s) {
             const struct store_job *job = &found.items[i];
             if (has_slot(s, job->id)) continue;
             log_line(LOG_WARNING, "job_without_process", "job", job->id, "status", store_status_name(job->status), NULL);
-            if (store_job_give_back(s->server->store, job->id, job->attempt, false, NULL, &error) == STORE_FAILED)
+            struct store_attempt end = {.attempt = job->attempt,
+                                        .ended_at = store_now(),
+                                        .reason = "lost",
+                                        .exit_code = -1,
+                                        .signal = -1,
+                                        .peak_memory = -1,
+                                        .user_ms = -1,
+                                        .system_ms = -1};
+            memcpy(end.job, job->id, sizeof end.job);
+            if (store_attempt_end(s->server->store, &end, &error) == STORE_FAILED ||
+                store_job_give_back(s->server->store, job->id, job->attempt, STORE_SERVER_STOPPED, NULL, &error) == STORE_FAILED)
                 complain("job_requeue_failed", job->id, &error);
         }
         store_jobs_free(&found);
@@ -332,22 +437,39 @@ static void sweep(struct supervisor *s) {
 }
 
 static void command(struct slot *slot, const char *name, enum phase phase, int64_t grace_ms) {
-    json_t *message = json_pack("{s:s}", "command", name);
-    wire_send(slot->fd, message);
-    json_decref(message);
+    char message[60]; /* needs no memory */
+    const int n = snprintf(message, sizeof message, "{\"command\":\"%s\"}", name);
+    wire_send_text(slot->fd, message, (size_t)n);
     slot->phase = phase;
-    slot->kill_at = clock_ms() + grace_ms;
+    slot->kill_at = grace_ms ? clock_ms() + grace_ms : 0;
 }
 
-static void look_for_cancels(struct supervisor *s) {
+/* What the store wants of the running jobs. A process that pauses has time to finish its mini-batch and to write its checkpoint. */
+static void look_for_commands(struct supervisor *s) {
     for (int i = 0; i < s->slots_count; i++) {
         struct slot *slot = &s->slots[i];
         struct store_job job = {0};
         struct bp_error error = {0};
-        if (slot->phase != SLOT_RUNNING || slot->ended) continue;
-        if (store_job_get(s->server->store, slot->job, &job, &error) == STORE_OK && job.status == STORE_CANCELLING)
-            command(slot, "cancel", SLOT_CANCELLING, CANCEL_GRACE_MS);
+        if ((slot->phase != SLOT_RUNNING && slot->phase != SLOT_PAUSING) || slot->ended) continue;
+        const bool found = store_job_get(s->server->store, slot->job, &job, &error) == STORE_OK;
+        if (found && job.status == STORE_CANCELLING) command(slot, "cancel", SLOT_CANCELLING, CANCEL_GRACE_MS);
+        else if (found && job.status == STORE_PAUSING && slot->phase == SLOT_RUNNING) command(slot, "stop", SLOT_PAUSING, 0);
         store_job_free(&job);
+    }
+}
+
+/* Kills processes that show no sign of life or of progress. */
+static void watch_all(struct supervisor *s) {
+    static const char *const findings[] = {[WATCH_SILENT] = "no sign of life", [WATCH_STUCK] = "no progress"};
+    const int64_t now = clock_ms();
+    for (int i = 0; i < s->slots_count; i++) {
+        struct slot *slot = &s->slots[i];
+        if (slot->phase == SLOT_FREE || slot->phase == SLOT_ENDING || slot->killed != WATCH_ALIVE) continue;
+        const enum watch_finding found = watch_look(&slot->watch, slot->pulse, now, slot->silence_ms, slot->retry_at > 0);
+        if (found == WATCH_ALIVE || (found == WATCH_STUCK && watch_waits_for_disk(slot->pid))) continue;
+        log_line(LOG_WARNING, "job_process_killed", "job", slot->job, "reason", findings[found], NULL);
+        slot->killed = found;
+        slot->kill_at = now;
     }
 }
 
@@ -359,8 +481,8 @@ static void sooner(int64_t *wait, int64_t at, int64_t now) {
 }
 
 static void listen_once(struct supervisor *s) {
-    struct pollfd fds[SLOTS_MAX + 1] = {{.fd = s->poke, .events = POLLIN}};
-    int slot_of[SLOTS_MAX + 1], count = 1;
+    struct pollfd fds[2 * SLOTS_MAX + 1] = {{.fd = s->poke, .events = POLLIN}};
+    int slot_of[2 * SLOTS_MAX + 1], count = 1;
     int64_t now = clock_ms(), wait = IDLE_POLL_MS;
     for (int i = 0; i < s->slots_count; i++) {
         struct slot *slot = &s->slots[i];
@@ -371,20 +493,29 @@ static void listen_once(struct supervisor *s) {
         }
         sooner(&wait, slot->kill_at, now);
         sooner(&wait, slot->retry_at, now);
-        if (slot->retry_at || slot->phase == SLOT_ENDING) continue;
+        if (slot->phase == SLOT_ENDING) continue;
+        sooner(&wait, slot->watch.looked_at + watch_period(slot->silence_ms), now);
+        slot_of[count] = i; /* its output is always read: a process must never wait for that */
+        fds[count++] = (struct pollfd){.fd = slot->output->fd, .events = POLLIN};
+        if (slot->retry_at) continue;
         slot_of[count] = i;
         fds[count++] = (struct pollfd){.fd = slot->fd, .events = POLLIN};
     }
+    if (has_room(s)) sooner(&wait, s->claim_at, now);
     if (poll(fds, (nfds_t)count, (int)wait) <= 0) return;
     if (fds[0].revents) {
         uint64_t n;
         ssize_t ignored = read(s->poke, &n, sizeof n);
         (void)ignored;
-        s->check_cancels = true;
+        s->check_commands = true;
     }
     for (int i = 1; i < count; i++) {
         struct slot *slot = &s->slots[slot_of[i]];
         if (!fds[i].revents) continue;
+        if (fds[i].fd != slot->fd) {
+            read_output(s, slot, false);
+            continue;
+        }
         slot->gone = wire_read(slot->fd, &slot->in) != 0;
         apply_messages(s, slot);
     }
@@ -392,25 +523,28 @@ static void listen_once(struct supervisor *s) {
 
 static void stop_all(struct supervisor *s) {
     for (int i = 0; i < s->slots_count; i++)
-        if (s->slots[i].phase == SLOT_RUNNING) command(&s->slots[i], "stop", SLOT_STOPPING, s->server->settings.drain_seconds * 1000);
+        if (s->slots[i].phase == SLOT_RUNNING || s->slots[i].phase == SLOT_PAUSING)
+            command(&s->slots[i], "stop", SLOT_STOPPING, s->server->settings.drain_seconds * 1000);
 }
 
 static void *supervise(void *context) {
     struct supervisor *s = context;
     int64_t abandon_at = 0;
     for (;;) {
+        atomic_store(&s->turned_at, clock_ms());
         if (atomic_load(&s->stopping) && !abandon_at) {
             abandon_at = clock_ms() + s->server->settings.drain_seconds * 1000;
             stop_all(s);
         }
         if (abandon_at && clock_ms() >= abandon_at) abandon(s);
         if (abandon_at && atomic_load(&s->running) == 0) return NULL;
-        if (s->check_cancels) {
-            s->check_cancels = false;
-            look_for_cancels(s);
+        if (s->check_commands) {
+            s->check_commands = false;
+            look_for_commands(s);
         }
         retry(s);
         if (clock_ms() >= s->sweep_at) sweep(s);
+        watch_all(s);
         fill_slots(s);
         listen_once(s);
     }
@@ -432,11 +566,11 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
         return NULL;
     }
     s->server = server;
-    s->slots_count = server->settings.workers > 0 ? (int)server->settings.workers : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    if (s->slots_count < 1) s->slots_count = 1;
-    if (s->slots_count > SLOTS_MAX) s->slots_count = SLOTS_MAX;
+    s->slots_count = SLOTS_MAX;
+    supervisor_limit(s, server->settings.workers);
     s->slots = calloc((size_t)s->slots_count, sizeof *s->slots);
     s->troubles = calloc((size_t)s->slots_count, sizeof *s->troubles);
+    s->turned_at = clock_ms();
     s->sweep_at = clock_ms() + SWEEP_MS;
     pthread_mutex_init(&s->lock, NULL);
     snprintf(s->owner, sizeof s->owner, "pid-%ld", (long)getpid());
@@ -445,6 +579,12 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
     bp_error_io(error, "cannot create the supervisor: %s", strerror(errno));
     supervisor_free(s);
     return NULL;
+}
+
+void supervisor_limit(struct supervisor *s, int64_t workers) {
+    int64_t limit = workers > 0 ? workers : sysconf(_SC_NPROCESSORS_ONLN);
+    if (limit < 1) limit = 1;
+    atomic_store(&s->limit, limit < SLOTS_MAX ? (int)limit : SLOTS_MAX);
 }
 
 int supervisor_start(struct supervisor *s, struct bp_error *error) {
@@ -468,10 +608,14 @@ void supervisor_stop(struct supervisor *s) {
     s->started = false;
 }
 
-int supervisor_slots(const struct supervisor *s) {
-    return s->slots_count;
+int supervisor_slots(struct supervisor *s) {
+    return atomic_load(&s->limit);
 }
 
 int supervisor_running(struct supervisor *s) {
     return atomic_load(&s->running);
+}
+
+int64_t supervisor_turned_at(const struct supervisor *s) {
+    return atomic_load(&s->turned_at);
 }

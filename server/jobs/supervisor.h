@@ -11,7 +11,7 @@ struct supervisor;
 /* Created before HTTP starts, since requests call it; it runs jobs from supervisor_start on. NULL with the error. */
 struct supervisor *supervisor_new(struct server *server, struct bp_error *error);
 int supervisor_start(struct supervisor *supervisor, struct bp_error *error);
-/* A job was queued or asked to cancel. Any thread. */
+/* A job was queued, or asked to cancel, to pause or to resume. Any thread. */
 void supervisor_poke(struct supervisor *supervisor);
 /* Running jobs write a checkpoint and go back to the queue, within drain_seconds; then the thread ends. */
 void supervisor_stop(struct supervisor *supervisor);
@@ -19,7 +19,14 @@ void supervisor_stop(struct supervisor *supervisor);
 void supervisor_free(struct supervisor *supervisor);
 /* Whether the store cannot take what this job has reported, and why, in a sentence. Any thread. */
 bool supervisor_trouble(struct supervisor *supervisor, const char *job, char *text, size_t size);
-int supervisor_slots(const struct supervisor *supervisor);
+/* What the process of this attempt has written so far, and whether its beginning is not kept. The caller's; NULL: it does not run, or no memory. Any
+ * thread. */
+char *supervisor_log(struct supervisor *supervisor, const char *job, int64_t attempt, bool *cut);
+/* How many jobs may run at once; 0: one per core. Those that run go on; supervisor_poke starts more. */
+void supervisor_limit(struct supervisor *supervisor, int64_t workers);
+int supervisor_slots(struct supervisor *supervisor);
 int supervisor_running(struct supervisor *supervisor);
+/* When its thread last began a turn, ms of the monotonic clock: some seconds ago at most, unless it hangs. */
+int64_t supervisor_turned_at(const struct supervisor *supervisor);
 
 #endif

@@ -1,9 +1,12 @@
 /* wire.h - framed JSON between the supervisor and a job process: 4 bytes of length, little-endian, then the text.
  *
- * supervisor → process: first {"spec","job","attempt","dataset","bytes","resume","validation","kernels","warnings"} (validation: bytes of
- * its dataset, or 0), later {"command":"cancel"} or
- * {"command":"stop"}. process → supervisor: {"kind":"report"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c documents what each
- * holds. */
+ * supervisor → process: first
+ * {"spec","job","attempt","dataset","bytes","resume","validation","rows","confinement","nice","cpu_seconds","draft","training_ms","silence_ms","kernels",
+ * "warnings"}
+ * (validation: bytes of its dataset, or 0), later {"command":"cancel"},
+ * {"command":"stop"}, {"command":"file","number"} with a descriptor, or with "error" and "errno". process → supervisor:
+ * {"kind":"report"|"file"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c documents what each holds. "file" there is the number of
+ * a file that the supervisor has made. */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H
 
@@ -11,13 +14,17 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-enum { WIRE_FRAME_MAX = 256 << 20, WIRE_SOCKET = 3, WIRE_DATASET = 4, WIRE_CHECKPOINT = 5, WIRE_VALIDATION = 6, WIRE_FOLDER = 7 };
+enum { WIRE_FRAME_MAX = 256 << 20, WIRE_SOCKET = 3, WIRE_DATASET = 4, WIRE_CHECKPOINT = 5, WIRE_VALIDATION = 6, WIRE_DRAFT = 7, WIRE_PULSE = 8 };
 
 /* Writes one frame; blocks. -1 when the other side is gone. */
 int wire_send(int fd, const json_t *json);
 int wire_send_text(int fd, const char *text, size_t size);
+/* The same with a descriptor, which stays the caller's. */
+int wire_send_file(int fd, const char *text, size_t size, int file);
 /* Reads one frame; blocks. NULL when the other side is gone or talks nonsense. */
 json_t *wire_receive(int fd);
+/* The same; *file: the descriptor that came with it, the caller's, or -1. */
+json_t *wire_receive_file(int fd, int *file);
 /* Reads what is there into buffer without blocking: -1 when the other side is gone. */
 int wire_read(int fd, struct schema_text *buffer);
 /* Takes the first whole frame out of buffer; NULL: none yet, or no memory for it: then it is still pending. */

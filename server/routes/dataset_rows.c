@@ -1,10 +1,11 @@
 /* dataset_rows.c - GET /v1/datasets/{name}/rows: a page for a preview, or the whole dataset as a stream of CSV, JSON lines or JSON.
  *
- * A stream is made piece by piece in the HTTP thread when its client has room for more, some 64 KB a time, so that other requests are served in
+ * A stream is made piece by piece in the work pool when its client has room for more, some 256 KB a time, so that other requests are served in
  * between. It keeps the dataset's mapping: a dataset that is deleted during the download is sent to its end, and its disk space is free after that.
  */
 #include "schema/dataset/rows.h"
 #include "schema/gzip.h"
+#include "server/http/http.h"
 #include "server/routes/missing.h"
 #include "server/routes/upload.h"
 
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_BLOCK = 64 << 10 };
+enum { STREAM_BLOCK = 256 << 10, SEND_BLOCK = 64 << 10, PAGE_NUMBERS = 1 << 19 /* of one page, its first row apart */ };
 
 /* The request. */
 struct requested {
@@ -56,7 +57,7 @@ static bool read_number(struct request *r, const char *name, int64_t least, int6
     return false;
 }
 
-static bool read_wanted(struct request *r, struct requested *w) {
+static bool read_requested(struct request *r, struct requested *w) {
     const char *after = request_query(r, "after");
     int32_t limit;
     int64_t last = -1;
@@ -78,12 +79,13 @@ static bool read_wanted(struct request *r, struct requested *w) {
 /* ---- the stream ---- */
 
 struct download {
+    struct request *request;
     struct schema_dataset *dataset;
     struct schema_rows *rows;
     struct schema_gzip *gzip; /* NULL: as it is */
-    const char *piece;
-    size_t size, at;
-    bool ended;
+    struct schema_text piece; /* what is sent now */
+    size_t at;
+    bool ended, failed;
 };
 
 static void download_free(void *context) {
@@ -91,21 +93,35 @@ static void download_free(void *context) {
     schema_rows_free(d->rows);
     schema_gzip_free(d->gzip);
     schema_dataset_free(d->dataset);
+    free(d->piece.bytes);
     free(d);
+}
+
+/* The next piece, in the work pool. */
+static void produce(struct request *r) {
+    struct download *d = r->source;
+    d->piece.size = d->at = 0;
+    while (d->piece.size < STREAM_BLOCK && !d->ended && !d->failed) {
+        const char *bytes = NULL;
+        size_t size = 0;
+        d->failed = schema_rows_next(d->rows, &bytes, &size) != 0 || schema_dataset_intact(d->dataset, NULL) != 0;
+        d->ended = size == 0;
+        if (!d->failed && d->gzip) d->failed = schema_gzip_add(d->gzip, bytes, size, &bytes, &size) != 0;
+        if (!d->failed && size) schema_text_add(&d->piece, bytes, size);
+        d->failed = d->failed || d->piece.failed;
+    }
 }
 
 static ssize_t download_read(void *context, uint64_t position, char *out, size_t room) {
     struct download *d = context;
     (void)position;
-    if (d->at == d->size) {
+    if (d->failed) return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (d->at == d->piece.size) {
         if (d->ended) return MHD_CONTENT_READER_END_OF_STREAM;
-        if (schema_rows_next(d->rows, &d->piece, &d->size) != 0) return MHD_CONTENT_READER_END_WITH_ERROR;
-        d->at = 0, d->ended = d->size == 0;
-        if (d->gzip && schema_gzip_add(d->gzip, d->piece, d->size, &d->piece, &d->size) != 0) return MHD_CONTENT_READER_END_WITH_ERROR;
-        if (d->size == 0) return MHD_CONTENT_READER_END_OF_STREAM;
+        return http_produce(d->request, produce) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
     }
-    const size_t n = d->size - d->at < room ? d->size - d->at : room;
-    memcpy(out, d->piece + d->at, n);
+    const size_t n = d->piece.size - d->at < room ? d->piece.size - d->at : room;
+    memcpy(out, d->piece.bytes + d->at, n);
     d->at += n;
     return (ssize_t)n;
 }
@@ -120,11 +136,14 @@ static void stream(struct request *r, const struct requested *w, const struct st
         answer_problem(r, PROBLEM_overloaded, "no memory for the rows");
         return;
     }
+    d->request = r;
+    r->source = d;
+    d->piece.limit = SIZE_MAX / 2;
     d->dataset = dataset;
     d->rows = schema_rows_new(dataset, request);
     d->gzip = w->gzip ? schema_gzip_new() : NULL;
     if (d->rows && (d->gzip || !w->gzip))
-        r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, download_read, d, download_free);
+        r->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, SEND_BLOCK, download_read, d, download_free);
     if (!r->stream) {
         download_free(d);
         answer_problem(r, PROBLEM_overloaded, "no memory for the rows");
@@ -141,23 +160,35 @@ static void stream(struct request *r, const struct requested *w, const struct st
 /* ---- the page ---- */
 
 static json_t *row_json(const struct schema_dataset *dataset, int64_t row, const struct schema_rows_request *request) {
-    json_t *whole = schema_dataset_row_json(dataset, row);
-    if (!request->columns) return whole;
-    json_t *object = json_object();
-    for (int32_t i = 0; i < request->columns_count; i++) {
-        const char *name = dataset->columns[request->columns[i]].name;
-        json_object_set(object, name, json_object_get(whole, name));
+    return request->columns ? schema_dataset_cells_json(dataset, row, request->columns, request->columns_count)
+                            : schema_dataset_row_json(dataset, row);
+}
+
+/* Numbers and texts in a row. */
+static int64_t row_size(const struct schema_dataset *dataset, const struct schema_rows_request *request) {
+    int64_t size = 0;
+    const int32_t columns = request->columns ? request->columns_count : dataset->columns_count;
+    for (int32_t i = 0; i < columns; i++) {
+        const struct schema_column *c = &dataset->columns[request->columns ? request->columns[i] : i];
+        size += schema_type_of(c->type)->has_shape ? bp_shape_size(&c->shape) : 1;
     }
-    json_decref(whole);
-    return object;
+    return size;
 }
 
 static void page(struct request *r, const struct schema_dataset *dataset, const struct schema_rows_request *request) {
     char first[24], last[24];
+    struct bp_error damage = {0};
     int64_t count = dataset->rows - request->first < request->count ? dataset->rows - request->first : request->count;
-    if (count < 0) count = 0;
+    const int64_t most = PAGE_NUMBERS / (row_size(dataset, request) + 1);
+    if (count > most) count = most > 1 ? most : 1;
+    if (request->first >= dataset->rows) count = 0;
     json_t *data = json_array();
     for (int64_t i = 0; i < count; i++) json_array_append_new(data, row_json(dataset, request->first + i, request));
+    if (schema_dataset_intact(dataset, &damage) != 0) {
+        json_decref(data);
+        answer_error(r, &damage);
+        return;
+    }
     snprintf(first, sizeof first, "%lld", (long long)request->first);
     snprintf(last, sizeof last, "%lld", (long long)(request->first + count - 1));
     answer_header(r, "Vary", "Accept, Accept-Encoding");
@@ -173,7 +204,7 @@ static void rows(struct request *r) {
     struct schema_problems problems = {0};
     struct bp_error error = {0};
     int32_t *columns = NULL;
-    if (!read_wanted(r, &requested) || !request_name(r, r->params[0], name, &version)) return;
+    if (!read_requested(r, &requested) || !request_name(r, r->params[0], name, &version)) return;
     enum store_result result = dataset_open(r->server->store, name, version, &row, &dataset, &error);
     if (result != STORE_OK) {
         answer_no_dataset(r, result, &error, r->params[0]);
@@ -201,6 +232,7 @@ const struct route route_list_rows = {
     .name = "list_rows",
     .method = "GET",
     .path = "/v1/datasets/{name}/rows",
+    .scope = SCOPE_READ,
     .flags = ROUTE_SLOW,
     .query = "limit,after,offset,columns,format",
     .handle = rows,

@@ -48,11 +48,11 @@ static bool find_target(struct request *r, const struct schema_dataset *dataset,
         answer_problem(r, PROBLEM_invalid, "target: there is no column \"%.60s\"%s", name, schema_did_you_mean(near, meant, sizeof meant));
         return false;
     }
-    const enum schema_type type = dataset->columns[*target].type;
-    if (type != SCHEMA_TENSOR && type != SCHEMA_TEXT && type != SCHEMA_LABELS) return true;
+    const struct schema_type_ops *type = schema_type_of(dataset->columns[*target].type);
+    if (type->storage == SCHEMA_HELD_AS_NUMBER || type->storage == SCHEMA_HELD_AS_CODE) return true;
     answer_problem(r, PROBLEM_invalid,
                    "target: \"%.60s\" is a column of the type %s; a correlation is reported with numbers, times, categories and booleans", name,
-                   schema_type_name(type));
+                   type->name);
     return false;
 }
 
@@ -63,15 +63,18 @@ static bool stopping(const void *server) {
 static void answer(struct request *r, const struct store_dataset *row, const struct schema_dataset *dataset,
                    const struct schema_profile_request *request) {
     struct schema_text out = {.limit = ANSWER_MAX};
+    struct bp_error damage = {0};
     schema_text_format(&out, "{\"object\":\"statistics\",\"name\":\"%s\",\"version\":%lld,", row->name, (long long)row->version);
-    if (schema_dataset_profile(dataset, request, &out) == 0) {
+    const bool profiled = schema_dataset_profile(dataset, request, &out) == 0, damaged = schema_dataset_intact(dataset, &damage) != 0;
+    if (profiled && !damaged) {
         schema_text_string(&out, "}\n");
         if (!out.failed) {
             answer_bytes(r, 200, "application/json", out.bytes, out.size);
             return;
         }
     }
-    if (stopping(r->server)) answer_problem(r, PROBLEM_overloaded, "the server is stopping");
+    if (damaged) answer_error(r, &damage);
+    else if (stopping(r->server)) answer_problem(r, PROBLEM_overloaded, "the server is stopping");
     else answer_problem(r, PROBLEM_overloaded, "no memory for the statistics; select fewer columns with ?columns=a,b");
     free(out.bytes);
 }
@@ -103,6 +106,7 @@ const struct route route_get_statistics = {
     .name = "get_statistics",
     .method = "GET",
     .path = "/v1/datasets/{name}/statistics",
+    .scope = SCOPE_READ,
     .flags = ROUTE_SLOW,
     .query = "target,columns",
     .handle = statistics,

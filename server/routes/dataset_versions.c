@@ -93,6 +93,7 @@ const struct route route_list_dataset_versions = {
     .name = "list_dataset_versions",
     .method = "GET",
     .path = "/v1/datasets/{name}/versions",
+    .scope = SCOPE_READ,
     .flags = ROUTE_SLOW,
     .query = "limit,after",
     .handle = list,

@@ -22,15 +22,16 @@ static bool wants_stream(const struct request *r) {
     return accept && strstr(accept, "text/event-stream");
 }
 
-/* Where a stream starts: Last-Event-ID, else the preset. false: answered. */
+/* Where a stream starts: Last-Event-ID, else `after` (a new EventSource can send no header), else the preset. false: answered. */
 static bool last_event(struct request *r, int64_t preset, int64_t *after) {
-    const char *text = request_header(r, "Last-Event-ID");
+    const char *text = request_header(r, "Last-Event-ID"), *name = "Last-Event-ID";
     char *end;
     *after = preset;
+    if (!text || !*text) text = request_query(r, "after"), name = "after";
     if (!text || !*text) return true;
     *after = strtoll(text, &end, 10);
     if (!*end && *after >= 0) return true;
-    answer_problem(r, PROBLEM_invalid, "Last-Event-ID must be the id of an event, or 0, got \"%.40s\"", text);
+    answer_problem(r, PROBLEM_invalid, "%s must be the id of an event, or 0, got \"%.40s\"", name, text);
     return false;
 }
 
@@ -93,6 +94,11 @@ static bool is_over(const struct request *r, int64_t after) {
     return sent;
 }
 
+static void stream_of(struct request *r, const char *job, int64_t after) {
+    if (strcmp(r->method, "HEAD") == 0) answer_bytes(r, 200, "text/event-stream", NULL, 0);
+    else hub_stream(http_hub(r->server->http), r, job, after);
+}
+
 /* 204 is the only response that stops a browser's EventSource from reconnecting (HTML, "server-sent events"). */
 static void job_events(struct request *r) {
     int64_t after;
@@ -100,7 +106,7 @@ static void job_events(struct request *r) {
     if (!wants_stream(r)) list_of(r, r->params[0]);
     else if (!last_event(r, 0, &after)) return;
     else if (after > 0 && is_over(r, after)) answer_bytes(r, 204, NULL, NULL, 0);
-    else hub_stream(http_hub(r->server->http), r, r->params[0], after);
+    else stream_of(r, r->params[0], after);
 }
 
 static void all_events(struct request *r) {
@@ -111,7 +117,7 @@ static void all_events(struct request *r) {
         return;
     }
     store_event_last(r->server->store, &newest, &error);
-    if (last_event(r, newest, &after)) hub_stream(http_hub(r->server->http), r, NULL, after);
+    if (last_event(r, newest, &after)) stream_of(r, NULL, after);
 }
 
 static json_t *listed_checkpoint(struct request *r, const void *item) {
@@ -145,19 +151,25 @@ const struct route route_list_job_events = {
     .name = "list_job_events",
     .method = "GET",
     .path = "/v1/jobs/{id}/events",
-    .query = "limit,after,type",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW | ROUTE_TICKET,
+    .query = "limit,after,type,ticket",
     .handle = job_events,
 };
 const struct route route_list_events = {
     .name = "list_events",
     .method = "GET",
     .path = "/v1/events",
-    .query = "limit,after,type",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW | ROUTE_TICKET,
+    .query = "limit,after,type,ticket",
     .handle = all_events,
 };
 const struct route route_list_checkpoints = {
     .name = "list_checkpoints",
     .method = "GET",
     .path = "/v1/jobs/{id}/checkpoints",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
     .handle = checkpoints,
 };

@@ -14,14 +14,37 @@
 
 /* What the numbers of a loss are measured in. */
 static const char *loss_unit(const struct schema_training *t) {
-    bool classes = false, numbers = false;
+    bool classes = false, numbers = false, transformed = false;
     for (int32_t o = 0; o < t->preprocessing->outputs_count; o++) {
         const struct schema_target *target = &t->preprocessing->targets[t->preprocessing->outputs[o].first];
-        const bool nats = target->classification || target->shares || t->network->outputs[o].loss->range == BP_RANGE_COUNTS;
+        const struct bp_loss_ops *loss = t->network->outputs[o].loss;
+        const bool nats = target->classification || target->shares || bp_range_from_zero(loss->range);
+        if (loss->unit && t->preprocessing->outputs_count == 1) return loss->unit;
         classes = classes || nats;
         numbers = numbers || !nats;
+        transformed = transformed || target->transform;
     }
-    return classes && numbers ? "nats and standardised targets, added up" : classes ? "nats" : "standardised target";
+    return classes && numbers ? "nats and standardised targets, added up"
+           : classes          ? "nats"
+           : transformed      ? "standardised target after its transform"
+                              : "standardised target";
+}
+
+/* An ensemble: its families in the spec, and in words what was chosen. */
+static void describe_members(const struct submission *s, json_t *spec, json_t *view) {
+    json_t *ensemble = schema_ensemble_encode(s->members), *shown = json_deep_copy(ensemble);
+    json_object_set_new(spec, "ensemble", ensemble);
+    json_object_set_new(shown, "members", json_integer(s->members->members_count));
+    json_object_set_new(shown, "chosen", json_string(s->why));
+    if (s->automatic) json_object_set_new(shown, "effort", json_string(schema_efforts[s->effort]));
+    json_object_set_new(view, "ensemble", shown);
+}
+
+static int64_t epochs_of(const struct submission *s, const struct schema_training *t) {
+    int64_t epochs = 0;
+    for (int32_t i = 0; s->members && i < s->members->members_count; i++)
+        epochs += s->members->families[s->members->members[i].family].training->options.epochs;
+    return s->members ? epochs : (int64_t)t->options.epochs * (t->options.folds + 1);
 }
 
 /* The spec for the job process and the view for people, out of the resolved training. */
@@ -31,16 +54,18 @@ static void describe(struct submission *s, const struct schema_training *t) {
                                         "columns", "thresholds"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) json_object_set(view, shown[i], json_object_get(spec, shown[i]));
     json_object_set_new(view, "loss_unit", json_string(loss_unit(t)));
+    if (s->members) describe_members(s, spec, view);
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
     json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));
     const int64_t rows = s->dataset->rows, held = (int64_t)((double)rows * t->options.validation_fraction + 0.5);
-    json_t *progress = progress_json(&(const struct progress){.epochs = (int64_t)t->options.epochs * (t->options.folds + 1),
+    json_t *progress = progress_json(&(const struct progress){.epochs = epochs_of(s, t),
+                                                              .members = s->members ? s->members->members_count : 0,
                                                               .rows = rows - held,
                                                               .batch_size = t->options.batch_size,
                                                               .folds = t->options.folds,
                                                               .fold = t->options.folds ? 1 : 0});
-    if (t->options.folds) {
+    if (t->options.folds || s->members) {
         json_object_set_new(spec, "request", schema_training_request_encode(s->body));
         s->job.cross_validation = strdup("{\"folds\":[],\"mean\":null,\"std\":null}");
     }
@@ -105,6 +130,7 @@ const struct route route_create_job = {
     .name = "create_job",
     .method = "POST",
     .path = "/v1/jobs",
+    .scope = SCOPE_TRAIN,
     .body = ROUTE_JSON,
     .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
     .handle = create,

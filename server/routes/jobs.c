@@ -1,10 +1,10 @@
-/* jobs.c - GET /v1/jobs, GET|DELETE /v1/jobs/{id}, POST .../cancel, GET .../metrics. Submission is in job_submit.c. */
+/* jobs.c - GET /v1/jobs, GET /v1/jobs/{id}, GET .../metrics. Submission is in job_submit.c, what changes a job in job_actions.c. */
 #include "server/routes/job_view.h"
 
+#include "schema/training/options.h"
 #include "server/http/http.h"
 #include "server/http/hub.h"
 #include "server/jobs/supervisor.h"
-#include "server/model_cache.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,19 +21,26 @@ json_t *job_json(const struct server *server, const struct store_job *j) {
                              j->model, "dataset", "name", j->dataset, "version", (json_int_t)j->dataset_version);
     json_t *view = document_json(j->view);
     char trouble[500];
+    schema_options_complete(json_object_get(view, "options"));
     static const char *const first[] = {"target", "task", "features", "options"};
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)
         if (json_object_get(view, first[i])) json_object_set(json, first[i], json_object_get(view, first[i]));
     json_object_set_new(json, "created_at", time_json(j->created_at));
     json_object_set_new(json, "started_at", time_json(j->started_at));
     json_object_set_new(json, "finished_at", time_json(j->finished_at));
+    json_object_set_new(json, "priority", json_integer(j->priority));
     json_object_set_new(json, "queue_position", j->queue_position > 0 ? json_integer(j->queue_position) : json_null());
+    json_object_set_new(json, "retry_at", time_json(j->retry_at));
     json_object_set_new(json, "attempt", json_integer(j->attempt));
     json_object_set_new(json, "attempts_max", json_integer(j->attempts_max));
     json_object_set_new(json, "resumed_from_epoch", j->resumed_from_epoch >= 0 ? json_integer(j->resumed_from_epoch) : json_null());
     json_t *progress = document_json(j->progress);
-    if (j->status != STORE_RUNNING && j->status != STORE_CANCELLING) json_object_set_new(progress, "eta_seconds", json_null());
+    if (j->status != STORE_RUNNING && j->status != STORE_PAUSING && j->status != STORE_CANCELLING)
+        json_object_set_new(progress, "eta_seconds", json_null());
     json_object_set_new(json, "progress", progress);
+    json_object_set_new(json, "training_seconds", json_real((double)j->training_ms / 1000));
+    json_object_set_new(json, "stopped_early", json_boolean(j->stop_reason[0]));
+    json_object_set_new(json, "stop_reason", j->stop_reason[0] ? json_string(j->stop_reason) : json_null());
     json_object_set_new(json, "metrics", document_json(j->metrics));
     json_object_set_new(json, "best", document_json(j->best));
     json_object_set_new(json, "cross_validation", document_json(j->cross_validation));
@@ -82,18 +89,18 @@ static void get(struct request *r) {
     store_job_free(&job);
 }
 
-struct metadata_wanted {
+struct requested_metadata {
     struct store_job_filter *filter;
     int count;
 };
 
 static enum MHD_Result find_metadata(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
-    struct metadata_wanted *wanted = context;
+    struct requested_metadata *requested = context;
     (void)kind;
     if (strncmp(name, "metadata.", 9) == 0) {
-        wanted->count++;
-        wanted->filter->metadata_key = name + 9;
-        wanted->filter->metadata_value = value ? value : "";
+        requested->count++;
+        requested->filter->metadata_key = name + 9;
+        requested->filter->metadata_value = value ? value : "";
     }
     return MHD_YES;
 }
@@ -142,10 +149,10 @@ static void list(struct request *r) {
     filter.model = request_query(r, "model");
     const char *dataset = request_query(r, "dataset");
     if (dataset && !dataset_filter(r, dataset, &filter, name)) return;
-    struct metadata_wanted wanted = {.filter = &filter};
-    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, find_metadata, &wanted);
-    if (wanted.count > 1) {
-        answer_problem(r, PROBLEM_invalid, "expected at most one metadata.KEY=value, got %d", wanted.count);
+    struct requested_metadata requested = {.filter = &filter};
+    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, find_metadata, &requested);
+    if (requested.count > 1) {
+        answer_problem(r, PROBLEM_invalid, "expected at most one metadata.KEY=value, got %d", requested.count);
         return;
     }
     enum store_result result = store_job_list(r->server->store, &filter, &found, &error);
@@ -155,29 +162,6 @@ static void list(struct request *r) {
     }
     answer_list(r, &(struct listing){LISTING(found), .has_more = found.has_more, .render = listed, .id = id_at});
     store_jobs_free(&found);
-}
-
-/* ---- cancel, delete --------------------------------------------------------------------------------------------------------------------- */
-
-static void cancel(struct request *r) {
-    struct store_job job = {0};
-    struct bp_error error = {0};
-    enum store_status status;
-    enum store_result result = store_job_cancel(r->server->store, r->params[0], &status, &error);
-    supervisor_poke(r->server->supervisor);
-    if (result == STORE_OK) result = store_job_get(r->server->store, r->params[0], &job, &error);
-    if (result == STORE_OK) answer_json(r, 200, job_json(r->server, &job));
-    else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
-    store_job_free(&job);
-}
-
-static void delete_job(struct request *r) {
-    struct bp_error error = {0};
-    enum store_result result = store_job_delete(r->server->store, r->params[0], &error);
-    model_cache_changed(r->server->model_cache); /* a hidden model goes with its job */
-    if (result == STORE_OK) hub_publish(http_hub(r->server->http), r->params[0]);
-    if (result == STORE_OK) answer_bytes(r, 204, NULL, NULL, 0);
-    else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
 }
 
 /* ---- the history of metrics ---------------------------------------------------------------------------------------------------------------- */
@@ -243,7 +227,7 @@ static void thin(const struct history *h, const json_t *names, size_t max_points
         }
 }
 
-/* What a point is known by: every point has it, whatever names are wanted. */
+/* What a point is known by: every point has it, whatever names are requested. */
 static const char *const places[] = {"epoch", "fold", "fold_epoch", NULL};
 
 static bool is_place(const char *name) {
@@ -263,7 +247,7 @@ static json_t *known_metrics(const struct history *h) {
     return known;
 }
 
-/* The wanted names out of ?names=a,b, or all there are. NULL: answered. */
+/* The requested names out of ?names=a,b, or all there are. NULL: answered. */
 static json_t *wanted_names(struct request *r, const struct history *h) {
     json_t *names = json_array();
     const char *text = request_query(r, "names"), *key;
@@ -338,6 +322,8 @@ const struct route route_list_jobs = {
     .name = "list_jobs",
     .method = "GET",
     .path = "/v1/jobs",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
     .query = "status,model,dataset,limit,after,metadata.*",
     .handle = list,
 };
@@ -345,26 +331,15 @@ const struct route route_get_job = {
     .name = "get_job",
     .method = "GET",
     .path = "/v1/jobs/{id}",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
     .handle = get,
-};
-const struct route route_delete_job = {
-    .name = "delete_job",
-    .method = "DELETE",
-    .path = "/v1/jobs/{id}",
-    .flags = ROUTE_SLOW,
-    .handle = delete_job,
-};
-const struct route route_cancel_job = {
-    .name = "cancel_job",
-    .method = "POST",
-    .path = "/v1/jobs/{id}/cancel",
-    .flags = ROUTE_SLOW,
-    .handle = cancel,
 };
 const struct route route_list_metrics = {
     .name = "list_metrics",
     .method = "GET",
     .path = "/v1/jobs/{id}/metrics",
+    .scope = SCOPE_READ,
     .flags = ROUTE_SLOW,
     .query = "names,max_points",
     .handle = metrics,

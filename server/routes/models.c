@@ -5,6 +5,7 @@
 #include "schema/json/values.h"
 #include "schema/memory.h"
 #include "schema/resolve/training.h"
+#include "schema/training/options.h"
 #include "server/model_cache.h"
 
 #include <stdio.h>
@@ -21,6 +22,7 @@ static json_t *version_json(const struct store_version *v) {
     json_t *json = json_pack("{s:s, s:s, s:I, s:o, s:s, s:I}", "object", "version", "model", v->model, "version", (json_int_t)v->version,
                              "created_at", time_json(v->created_at), "job", v->job, "bytes", (json_int_t)v->bytes);
     json_t *document = document_json(v->document);
+    schema_options_complete(json_object_get(document, "options"));
     if (json_is_object(document)) json_object_update_missing(json, document);
     json_decref(document);
     return json;
@@ -135,7 +137,8 @@ static void delete_model(struct request *r) {
         return;
     }
     enum store_result result = store_model_delete(r->server->store, name, &error);
-    model_cache_changed(r->server->model_cache);
+    if (result == STORE_OK) model_cache_deleted(r->server->model_cache, name);
+    atomic_store(&r->server->memory_freed, true);
     if (result != STORE_OK) answer_no_model(r, result, &error, name);
     else answer_bytes(r, 204, NULL, NULL, 0);
 }
@@ -182,6 +185,7 @@ const struct route route_create_model = {
     .name = "create_model",
     .method = "POST",
     .path = "/v1/models",
+    .scope = SCOPE_TRAIN,
     .body = ROUTE_JSON,
     .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
     .handle = create,
@@ -190,6 +194,8 @@ const struct route route_list_models = {
     .name = "list_models",
     .method = "GET",
     .path = "/v1/models",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
     .query = "limit,after",
     .handle = list,
 };
@@ -197,12 +203,15 @@ const struct route route_get_model = {
     .name = "get_model",
     .method = "GET",
     .path = "/v1/models/{model}",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
     .handle = get,
 };
 const struct route route_delete_model = {
     .name = "delete_model",
     .method = "DELETE",
     .path = "/v1/models/{model}",
+    .scope = SCOPE_ADMIN,
     .flags = ROUTE_SLOW,
     .handle = delete_model,
 };
@@ -210,6 +219,8 @@ const struct route route_list_versions = {
     .name = "list_versions",
     .method = "GET",
     .path = "/v1/models/{model}/versions",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
     .query = "limit,after",
     .handle = list_versions,
 };
@@ -217,5 +228,7 @@ const struct route route_get_version = {
     .name = "get_version",
     .method = "GET",
     .path = "/v1/models/{model}/versions/{version}",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
     .handle = get_version,
 };

@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { METADATA_ENTRIES_MAX = 32, METADATA_MAX = 16 << 10 /* bytes as JSON */ };
 
 static bool inline_name(struct submission *s, const json_t *object, const char *pointer, const char *noun, char out[STORE_NAME_SIZE]) {
     const json_t *name = json_object_get(object, "name");
@@ -111,17 +114,28 @@ static void stored_model(struct submission *s, const char *text) {
     } else {
         json = document_json(m.definition);
     }
-    if (json) s->definition = schema_definition_decode(json, s->model_pointer, NULL, &s->problems);
+    if (json_object_get(json, "auto")) s->automatic = true;
+    else if (json) s->definition = schema_definition_decode(json, s->model_pointer, NULL, &s->problems);
     json_decref(json);
     snprintf(s->job.model, sizeof s->job.model, "%s", name);
     store_model_free(&m);
     store_version_free(&v);
 }
 
+/* No network is named. The model remembers that, for later jobs that name it. */
+static void choose_model(struct submission *s) {
+    s->automatic = true;
+    s->new_definition = strdup("{\"auto\":true}");
+}
+
 static void inline_model(struct submission *s, const json_t *object) {
     static const char *const others[] = {"name", NULL};
     char place[80];
     s->hidden_model = !inline_name(s, object, schema_pointer(s->model_pointer, "name", place, sizeof place), "model", s->job.model);
+    if (json_object_size(object) == 0 || (json_object_size(object) == 1 && json_object_get(object, "name"))) {
+        choose_model(s);
+        return;
+    }
     s->definition = schema_definition_decode(object, s->model_pointer, others, &s->problems);
     json_t *copy = json_copy((json_t *)object);
     json_object_del(copy, "name");
@@ -129,16 +143,60 @@ static void inline_model(struct submission *s, const json_t *object) {
     json_decref(copy);
 }
 
+/* ---- what is not about the training ---- */
+
+static const struct bp_param job_params[] = {
+    {.name = "priority", .type = BP_PARAM_INTEGER, .min = -100, .max = 100, .help = "queued jobs with a higher priority run first"}};
+const struct bp_entry job_entry = {.name = "job", .params = job_params, .params_count = 1};
+
+enum { EFFORT, ENSEMBLE, CHOICES };
+static const struct bp_param choice_params[CHOICES] = {
+    [EFFORT] = {.name = "effort",
+                .type = BP_PARAM_CHOICE,
+                .choices = schema_efforts,
+                .preset = SCHEMA_EFFORT_BALANCED,
+                .help = "of a job without a network: how much is trained"},
+    [ENSEMBLE] = {.name = "ensemble", .type = BP_PARAM_BOOLEAN, .help = "keep the networks of all folds, and average their predictions"},
+};
+static const struct bp_entry choice_entry = {.name = "job", .params = choice_params, .params_count = CHOICES};
+
+/* The members of the body that are parameters of the entry. */
+static int params_decode(struct submission *s, const struct bp_entry *entry, struct bp_value *values) {
+    json_t *given = json_object();
+    for (int32_t i = 0; i < entry->params_count; i++) json_object_set(given, entry->params[i].name, json_object_get(s->body, entry->params[i].name));
+    const int failed = schema_values_decode(given, "", entry, NULL, values, &s->problems);
+    json_decref(given);
+    return failed;
+}
+
+static void job_params_decode(struct submission *s) {
+    struct bp_value priority, choices[CHOICES];
+    if (params_decode(s, &job_entry, &priority) == 0) s->job.priority = (int64_t)priority.number;
+    if (params_decode(s, &choice_entry, choices) != 0) return;
+    s->effort = (enum schema_effort)choices[EFFORT].number;
+    s->ensemble = choices[ENSEMBLE].number != 0;
+}
+
+/* What only goes with a network that is chosen, or with one that is given. */
+static void check_choice(struct submission *s) {
+    if (json_object_get(s->body, "effort") && !s->automatic)
+        schema_problem_add(&s->problems, "/effort", "effort is for a job without a network; leave out the model, or leave out effort");
+    if (s->ensemble && !s->automatic && !s->options.folds)
+        schema_problem_add(&s->problems, "/ensemble", "an ensemble is made of the networks of a cross-validation: add \"validation\":{\"folds\":5}");
+}
+
 /* ---- the request ------------------------------------------------------------------------------------------------------------------ */
 
 static void decode(struct submission *s) {
-    static const char *const others[] = {"model",         "definition",    "dataset", "target",     "task",   "features", "metadata",
-                                         "sample_weight", "class_weights", "columns", "thresholds", "labels", NULL};
+    static const char *const others[] = {"model",          "definition",    "dataset", "target",     "task",   "features",  "metadata",
+                                         "sample_weight",  "class_weights", "columns", "thresholds", "labels", "transform", "clamp",
+                                         "positive_class", "priority",      "effort",  "ensemble",   NULL};
     const json_t *model = s->model, *dataset = json_object_get(s->body, "dataset"), *metadata = json_object_get(s->body, "metadata");
     char got[80];
     schema_options_decode(s->body, "", others, &s->options, &s->problems);
     if (!json_object_get(s->body, "threads")) s->options.threads = (int32_t)s->request->server->settings.threads_per_job;
     schema_training_request_decode(s->body, "", &s->asked, &s->problems);
+    job_params_decode(s);
     if (metadata) {
         const char *key;
         json_t *value;
@@ -151,17 +209,24 @@ static void decode(struct submission *s) {
                 schema_problem_add(&s->problems, schema_pointer("/metadata", key, place, sizeof place), "metadata values must be strings, got %s",
                                    schema_json_text(value, got, sizeof got));
         }
-        if (json_object_size(metadata) > 32)
-            schema_problem_add(&s->problems, "/metadata", "metadata has at most 32 entries, got %zu", json_object_size(metadata));
+        if (json_object_size(metadata) > METADATA_ENTRIES_MAX)
+            schema_problem_add(&s->problems, "/metadata", "metadata has at most %d entries, got %zu", METADATA_ENTRIES_MAX,
+                               json_object_size(metadata));
         s->job.metadata = schema_json_dump(metadata, JSON_COMPACT);
+        if (s->job.metadata && strlen(s->job.metadata) > METADATA_MAX)
+            schema_problem_add(&s->problems, "/metadata", "metadata takes at most %d bytes as compact JSON, got %zu", METADATA_MAX,
+                               strlen(s->job.metadata));
     }
-    if (json_is_string(model)) stored_model(s, json_string_value(model));
+    if (!model || json_is_null(model) || (json_is_string(model) && strcmp(json_string_value(model), "auto") == 0)) {
+        s->hidden_model = true;
+        snprintf(s->job.model, sizeof s->job.model, "%s", s->job.id);
+        choose_model(s);
+    } else if (json_is_string(model)) stored_model(s, json_string_value(model));
     else if (json_is_object(model)) inline_model(s, model);
     else
-        schema_problem_add(&s->problems, model ? s->model_pointer : "",
-                           model ? "model must be the name of a model or an inline definition, got %s"
-                                 : "a job needs \"model\": the name of a model or an inline definition%.0s",
+        schema_problem_add(&s->problems, s->model_pointer, "model must be \"auto\", the name of a model or an inline definition, got %s",
                            schema_json_text(model, got, sizeof got));
+    check_choice(s);
     if (json_is_string(dataset)) stored_dataset(s, json_string_value(dataset));
     else if (json_is_object(dataset)) inline_dataset(s, dataset);
     else
@@ -210,6 +275,26 @@ static void bound_resident(struct schema_training *t, const struct schema_datase
     json_array_append_new(t->warnings, json_string(text));
 }
 
+/* The network of the job, or those of an ensemble. */
+static void resolve(struct submission *s) {
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const int32_t threads = (int32_t)s->request->server->settings.threads_per_job;
+    if (!s->automatic && !s->ensemble) {
+        s->training = schema_training_resolve(s->definition, &s->options, s->dataset, &s->asked, &s->problems);
+        s->definition = NULL;
+        return;
+    }
+    if (s->problems.total) return;
+    const struct schema_auto job = {.object = s->body,
+                                    .network = s->definition,
+                                    .effort = s->effort,
+                                    .threads = cores > 64        ? 64
+                                               : cores > threads ? (int32_t)cores
+                                                                 : threads};
+    s->members = schema_auto_resolve(&job, s->dataset, &s->asked, s->why, &s->problems);
+    s->training = s->members ? s->members->families[0].training : NULL;
+}
+
 void submission_open(struct submission *s) {
     const struct server *server = s->request->server;
     struct bp_error unavailable = {0};
@@ -219,14 +304,16 @@ void submission_open(struct submission *s) {
     /* With problems already: what else is wrong with the columns is reported too. */
     if (s->problems.total == 0 && bfloat16_refusal((struct server *)(uintptr_t)server, &s->options, &unavailable) != 0)
         s->asked.bfloat16_unavailable = &unavailable;
-    struct schema_training *t = s->training = schema_training_resolve(s->definition, &s->options, s->dataset, &s->asked, &s->problems);
-    s->definition = NULL;
+    resolve(s);
+    struct schema_training *t = s->training;
     s->asked.bfloat16_unavailable = NULL;
     if (!t) return;
     warn_of_versions(s, t);
     bound_resident(t, s->dataset, server->settings.job_resident_max);
+    for (int32_t f = 1; s->members && f < s->members->families_count; f++)
+        bound_resident(s->members->families[f].training, s->dataset, server->settings.job_resident_max);
     warn_of_data(s, t);
-    const int64_t need = schema_training_bytes(t, s->dataset);
+    const int64_t need = s->members ? schema_ensemble_bytes(s->members, s->dataset) : schema_training_bytes(t, s->dataset);
     if (need <= server->settings.job_memory_max) return;
     schema_problem_add(&s->problems, s->model_pointer,
                        "this training needs about %lld MB, the limit is %lld MB (setting job_memory_max); use fewer units or a smaller batch",
@@ -234,7 +321,8 @@ void submission_open(struct submission *s) {
 }
 
 void submission_close(struct submission *s) {
-    schema_training_free(s->training);
+    if (s->members) schema_ensemble_free(s->members);
+    else schema_training_free(s->training);
     schema_problems_clear(&s->problems);
     schema_definition_free(s->definition);
     schema_dataset_free(s->dataset);

@@ -3,7 +3,7 @@
 #ifndef SERVER_SUBMISSION_H
 #define SERVER_SUBMISSION_H
 
-#include "schema/resolve/training.h"
+#include "schema/resolve/auto.h"
 #include "server/http/answer.h"
 #include "server/http/request.h"
 #include "server/routes/upload.h"
@@ -29,11 +29,18 @@ struct submission {
     struct schema_definition *definition;
     char *new_definition; /* inline */
     bool hidden_model;
-    struct schema_training *training; /* NULL: there are problems */
+    bool automatic; /* there is no network: one is chosen */
+    bool ensemble;  /* its folds become one version */
+    enum schema_effort effort;
+    struct schema_ensemble *members;  /* of an automatic choice or an ensemble, else NULL */
+    char why[300];                    /* the choice, in words */
+    struct schema_training *training; /* NULL: there are problems. Of `members` the first family's */
 };
 
 /* Decodes and resolves the whole body. The caller has set request, body, model, model_pointer and job.id. With problems afterwards it is refused. The
  * rest is released by submission_close. */
 void submission_open(struct submission *submission);
 void submission_close(struct submission *submission);
+/* The parameters of a job that can also be changed later: its priority. */
+extern const struct bp_entry job_entry;
 #endif

@@ -7,6 +7,7 @@
 #include "schema/catalog/catalog.h"
 #include "schema/json/values.h"
 #include "schema/memory.h"
+#include "server/clock.h"
 #include "server/http/hub.h"
 #include "server/jobs/supervisor.h"
 #include "server/routes/openapi.h"
@@ -70,9 +71,10 @@ static void server(struct request *r) {
     json_object_set_new(limits, "requests_memory_max", json_integer(s->requests_memory_max));
     json_t *json = json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:{s:i, s:i}, s:I, s:o, s:o}", "object", "server", "version", BACKPROPD_VERSION,
                              "started_at", time_json(r->server->started_at), "uptime_seconds",
-                             (json_int_t)((store_now() - r->server->started_at) / 1000), "kernels", bp_kernels_name(), "blas", bp_blas_name(),
+                             (json_int_t)((clock_ms() - r->server->started_ms) / 1000), "kernels", bp_kernels_name(), "blas", bp_blas_name(),
                              "workers", "slots", supervisor_slots(r->server->supervisor), "running", supervisor_running(r->server->supervisor),
                              "streams", (json_int_t)hub_streams(http_hub(r->server->http)), "jobs", jobs, "limits", limits);
+    json_object_set_new(json, "memory", json_pack("{s:I}", "requests", (json_int_t)atomic_load(&r->server->memory_reserved)));
     answer_json(r, 200, json);
 }
 
@@ -80,31 +82,38 @@ const struct route route_livez = {
     .name = "livez",
     .method = "GET",
     .path = "/livez",
-    .flags = ROUTE_OPEN,
+    .scope = SCOPE_OPEN,
     .handle = livez,
 };
 const struct route route_readyz = {
     .name = "readyz",
     .method = "GET",
     .path = "/readyz",
-    .flags = ROUTE_OPEN | ROUTE_SLOW,
+    .scope = SCOPE_OPEN,
+    .flags = ROUTE_SLOW,
     .handle = readyz,
 };
 const struct route route_openapi = {
     .name = "openapi",
     .method = "GET",
     .path = "/openapi.json",
+    .scope = SCOPE_ANY,
+    .flags = ROUTE_SLOW,
     .handle = openapi,
 };
 const struct route route_catalog = {
     .name = "catalog",
     .method = "GET",
     .path = "/v1/catalog",
+    .scope = SCOPE_ANY,
+    .flags = ROUTE_SLOW,
     .handle = catalog,
 };
 const struct route route_server = {
     .name = "server",
     .method = "GET",
     .path = "/v1/server",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
     .handle = server,
 };

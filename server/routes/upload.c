@@ -187,11 +187,16 @@ static void feed(struct request *r, const char *bytes, size_t size) {
     upload_bytes(r->sink, bytes, size);
 }
 
+static int64_t memory(const void *sink) {
+    const struct upload *u = sink;
+    return schema_ingest_memory(u->ingest);
+}
+
 static void release(void *sink) {
     upload_free(sink);
 }
 
-const struct body_sink upload_sink = {.begin = begin, .feed = feed, .free = release};
+const struct body_sink upload_sink = {.begin = begin, .feed = feed, .memory = memory, .free = release};
 
 enum store_result dataset_open(struct store *store, const char *name, int64_t version, struct store_dataset *row, struct schema_dataset **dataset,
                                struct bp_error *error) {

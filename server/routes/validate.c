@@ -20,8 +20,9 @@ static json_t *valid_json(const struct bp_network *network, int64_t memory) {
 }
 
 static void validate_alone(struct request *r, struct schema_definition *definition, const char *pointer, struct schema_problems *problems) {
-    struct bp_input unknown = {.name = "features", .shape = {.rank = -1}};
-    struct bp_graph graph = schema_definition_graph(definition, definition->inputs_count ? NULL : &unknown, 1);
+    struct bp_input open[BP_INPUTS_MAX];
+    const int32_t count = definition->inputs_count ? 0 : schema_definition_open_inputs(definition, open);
+    struct bp_graph graph = schema_definition_graph(definition, count ? open : NULL, count);
     struct bp_network *network = NULL;
     struct bp_error error = {0};
     graph.any_readers = definition->outputs_count == 0;
@@ -67,8 +68,9 @@ static json_t *as_job(json_t *body, const char **pointer) {
 
 /* The names that such a request knows. */
 static void check_names(const json_t *job, struct schema_problems *problems) {
-    static const char *const own[] = {"model",         "definition",    "dataset", "target",     "task",   "features", "metadata",
-                                      "sample_weight", "class_weights", "columns", "thresholds", "labels", NULL};
+    static const char *const own[] = {"model",          "definition",    "dataset",  "target",     "task",   "features",  "metadata",
+                                      "sample_weight",  "class_weights", "columns",  "thresholds", "labels", "transform", "clamp",
+                                      "positive_class", "effort",        "ensemble", "priority",   NULL};
     const struct schema_names options = {schema_options_names, NULL}, known = {own, &options};
     static const struct bp_entry entry = {.name = "a request to validate"};
     struct bp_value none[1];
@@ -86,7 +88,7 @@ static void validate(struct request *r) {
     check_names(job, &s.problems);
     if (json_object_get(job, "model") && json_object_get(job, "definition"))
         schema_problem_add(&s.problems, "/definition", "\"model\" and \"definition\" mean the same: give one of them");
-    else if (!s.model)
+    else if (!s.model && !json_object_get(job, "dataset"))
         schema_problem_add(
             &s.problems, "",
             "nothing to validate: send the body of POST /v1/models ({\"layers\":[...]}) or of POST /v1/jobs ({\"model\":{\"layers\":[...]},...})");
@@ -109,7 +111,8 @@ const struct route route_validate_model = {
     .name = "validate_model",
     .method = "POST",
     .path = "/v1/models/validate",
+    .scope = SCOPE_TRAIN,
     .body = ROUTE_JSON,
-    .flags = ROUTE_SLOW,
+    .flags = ROUTE_SLOW | ROUTE_CHANGES_NOTHING,
     .handle = validate,
 };

@@ -104,7 +104,7 @@ void dataset_draft_discard(struct dataset_draft *draft) {
 
 /* ---- checkpoints --------------------------------------------------------------------------------------------------------------------- */
 
-int checkpoint_folder(const struct store *store) {
+static int checkpoint_folder(const struct store *store) {
     return store_directory(store, STORE_CHECKPOINTS);
 }
 
@@ -117,10 +117,8 @@ void checkpoint_file_name(const char *job, int64_t attempt, const char *what, ch
     snprintf(file + n, (size_t)(STORE_FILE_SIZE - n), "%s.tmp", what);
 }
 
-bool checkpoint_file_is_of(const char *file, const char *job, int64_t attempt) {
-    char prefix[STORE_FILE_SIZE];
-    const int n = prefix_of(job, attempt, prefix);
-    return file && strlen(file) < STORE_FILE_SIZE && strncmp(file, prefix, (size_t)n) == 0 && !strchr(file, '/');
+int checkpoint_file_create(const struct store *store, const char *file) {
+    return openat(checkpoint_folder(store), file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 int checkpoint_file_open(const struct store *store, const char *file) {

@@ -39,11 +39,10 @@ void dataset_draft_discard(struct dataset_draft *draft);
 
 /* ---- checkpoints and results of job processes ---- */
 
-/* The folder in which a job process makes its files, for the process: borrowed. */
-int checkpoint_folder(const struct store *store);
-/* A job process names its files JOB.ATTEMPT.WHAT.tmp: checkpoint_file_name makes such a name, checkpoint_file_is_of checks one that was reported. */
+/* The name of a file that a job process writes, JOB.ATTEMPT.WHAT.tmp. The process has its descriptor only. */
 void checkpoint_file_name(const char *job, int64_t attempt, const char *what, char file[STORE_FILE_SIZE]);
-bool checkpoint_file_is_of(const char *file, const char *job, int64_t attempt);
+/* A new file, to be written. -1 with errno. */
+int checkpoint_file_create(const struct store *store, const char *file);
 /* A finished checkpoint, read only. */
 int checkpoint_file_open(const struct store *store, const char *file);
 /* Renames. -1 with errno. */

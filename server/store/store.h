@@ -29,12 +29,15 @@ enum store_result {
     STORE_FAILED    /* disk, memory or a damaged file, see error->message */
 };
 
-enum { STORE_ID_SIZE = 40, STORE_NAME_SIZE = 64, STORE_FILE_SIZE = 96, STORE_LIST_MAX = 1000 };
+enum { STORE_ID_SIZE = 40, STORE_NAME_SIZE = 64, STORE_FILE_SIZE = 96 };
+/* Of one list: items, and bytes of their texts, the first item apart. What does not fit comes with the next page: has_more is true. */
+enum { STORE_LIST_MAX = 1000, STORE_LIST_BYTES = 4 << 20 };
 
 struct store;
 
 struct store_options {
-    int64_t queue_max; /* jobs in `queued` at most */
+    _Atomic int64_t queue_max; /* jobs in `queued` at most */
+    _Atomic int64_t retry_ms; /* delay after the first crash of a job's process; doubled by each further one until a new checkpoint, up to a minute */
     /* Called by the writer thread after a commit, once per job with new events or a new status; must not block, nor call a verb that changes
      * something. Callers of the verbs have been woken by then. May be NULL. */
     void (*committed)(void *context, const char *job_id);
@@ -45,15 +48,22 @@ struct store_options {
  * lost/; files with other names are left alone. Errors: another server holds the lock, the database is newer than this program, there is no database
  * in a folder that is not empty (nothing is changed then), the folder cannot be written. */
 enum store_result store_open(const char *folder, const struct store_options *options, struct store **store, struct bp_error *error);
+/* Changes these options of an open store. Any thread. */
+void store_limit(struct store *store, int64_t queue_max, int64_t retry_ms);
 /* Whether store_open would succeed there now, without making or changing anything (but what reading a database in WAL mode needs). STORE_IN_USE: a
  * running server holds it, whose process id is in *holder. */
 enum store_result store_examine(const char *folder, int64_t *holder, struct bp_error *error);
+/* Bytes of the database with its log, of all files of the store, and free on their disk. Reads folders, no rows; what cannot be read counts as 0. */
+struct store_space {
+    int64_t database_bytes, used_bytes, free_bytes;
+};
+void store_space(const struct store *store, struct store_space *space);
 /* Finishes what is queued, closes. NULL is fine. */
 void store_close(struct store *store);
 /* A folder of files beside the database, for files.h: a borrowed descriptor. */
 enum store_directory { STORE_DATASETS, STORE_CHECKPOINTS };
 int store_directory(const struct store *store, enum store_directory directory);
-/* A write and a read through the writer thread: for readiness. */
+/* A read through the writer thread, which takes the lock of writers but writes nothing: for readiness. */
 enum store_result store_ping(struct store *store, struct bp_error *error);
 
 /* ---- ids and times ---- */
@@ -200,6 +210,9 @@ struct store_job {
     int64_t attempts_max;
     int64_t resumed_from_epoch; /* -1: never resumed */
     int64_t model_version;      /* 0: none yet */
+    int64_t priority;           /* higher ones are claimed first */
+    int64_t retry_at;           /* queued: not claimed before; 0: at once */
+    int64_t training_ms;        /* spent on training, in all attempts */
     char *spec;                 /* JSON: all that the job process needs; never changes */
     char *view;                 /* JSON object: target, task, options, features..., shown as they are; never changes */
     char *metadata;             /* JSON object of strings */
@@ -209,6 +222,7 @@ struct store_job {
     char *error;                /* JSON object or "null" */
     char *warnings;             /* JSON array */
     char *cross_validation;     /* JSON object or "null" */
+    char stop_reason[24];       /* "early_stopping", "max_seconds"; "": it was not stopped before its last epoch */
 };
 struct store_jobs {
     int32_t count;
@@ -216,12 +230,12 @@ struct store_jobs {
     struct store_job *items;
 };
 
-/* Files a new job. The caller fills id, model, dataset, dataset_version, validation_dataset and its version, attempts_max, spec, view, metadata,
- * progress, warnings, cross_validation. new_dataset and new_definition (each may be NULL) are stored in the same transaction, under job->dataset and
- * job->model; a hidden dataset or model has the job's id as its name and is deleted with the job. For a named new_dataset `replace` is as in
- * store_dataset_create and job->dataset_version is set. STORE_NOT_FOUND when one of the datasets@version, or the model (without new_definition), is
- * gone. When it fails, the file of new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its documents are left as
- * they are. */
+/* Files a new job. The caller fills id, model, dataset, dataset_version, validation_dataset and its version, attempts_max, priority, spec, view,
+ * metadata, progress, warnings, cross_validation. new_dataset and new_definition (each may be NULL) are stored in the same transaction, under
+ * job->dataset and job->model; a hidden dataset or model has the job's id as its name and is deleted with the job. For a named new_dataset `replace`
+ * is as in store_dataset_create and job->dataset_version is set. STORE_NOT_FOUND when one of the datasets@version, or the model (without
+ * new_definition), is gone. When it fails, the file of new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its
+ * documents are left as they are. */
 struct store_job_new {
     struct store_job *job;
     struct store_dataset *new_dataset;
@@ -245,6 +259,13 @@ struct store_job_filter {
 enum store_result store_job_list(struct store *store, const struct store_job_filter *filter, struct store_jobs *list, struct bp_error *error);
 /* queued: cancelled at once; running: cancelling; final or cancelling: nothing changes. *status is the status after it. */
 enum store_result store_job_cancel(struct store *store, const char *id, enum store_status *status, struct bp_error *error);
+/* queued: paused at once; running: pausing; pausing and paused: nothing changes; else STORE_CONFLICT. *status is the status after it. */
+enum store_result store_job_pause(struct store *store, const char *id, enum store_status *status, struct bp_error *error);
+/* paused: queued; pausing: running, and queued if its process gives it back all the same; queued and running: nothing changes; else STORE_CONFLICT.
+ */
+enum store_result store_job_resume(struct store *store, const char *id, enum store_status *status, struct bp_error *error);
+/* From -100 to 100. STORE_CONFLICT when the job has ended. */
+enum store_result store_job_set_priority(struct store *store, const char *id, int64_t priority, struct bp_error *error);
 /* Only in a final status (else STORE_CONFLICT). Takes its events, checkpoints, hidden dataset and hidden model along. */
 enum store_result store_job_delete(struct store *store, const char *id, struct bp_error *error);
 void store_job_free(struct store_job *job);
@@ -290,20 +311,25 @@ struct store_events {
 
 /* Gives everything that was running back to the queue (cancelling: cancelled; pausing: paused), without counting a failure. At start-up. */
 enum store_result store_recover(struct store *store, struct bp_error *error);
-/* The oldest queued job becomes running with attempt + 1 and this owner, started_at set at the first claim. STORE_NOT_FOUND: none. */
+/* The first queued job (highest priority, then oldest, retries when they are due) becomes running with attempt + 1 and this owner, started_at set at
+ * the first claim. STORE_NOT_FOUND: none; job->retry_at is when the first retry is due, 0: none waits. */
 enum store_result store_job_claim(struct store *store, const char *owner, int64_t lease_ms, struct store_job *job, struct bp_error *error);
 /* What a running attempt has to say. NULL fields: unchanged. Event ids, times, attempt are set by the store; type, level ("": info), epoch,
  * message, data are the caller's. Types status and end are the store's own: a report with one is refused. */
 struct store_report {
-    const char *progress, *metrics, *best, *warnings, *cross_validation;
+    const char *progress, *metrics, *best, *warnings, *cross_validation, *stop_reason;
+    int64_t training_ms;        /* in all attempts; 0: unchanged */
     int64_t resumed_from_epoch; /* -1: unchanged */
     const struct store_event *events;
     int32_t events_count;
 };
 enum store_result store_job_report(struct store *store, const char *id, int64_t attempt, const struct store_report *report, struct bp_error *error);
-/* Gives a running job back to the queue: `failure` says whether this counts. With failures == attempts_max it becomes failed with `error_document`
- * instead. A cancelling one becomes cancelled. error_document (may be NULL) is part of the status event. */
-enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, bool failure, const char *error_document,
+/* Why an attempt ends without a result. */
+enum store_return { STORE_SERVER_STOPPED, STORE_CRASHED, STORE_PAUSE_REQUESTED };
+/* Gives a running job back to the queue. STORE_CRASHED counts as a failure, and delays the next attempt. With failures == attempts_max it becomes
+ * failed instead, with `error_document` and the code "quarantined". A cancelling one becomes cancelled, a pausing one paused. error_document (may be
+ * NULL) is part of the status event. */
+enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, enum store_return why, const char *error_document,
                                       struct bp_error *error);
 /* The end of a running job. status: STORE_SUCCEEDED (with version), STORE_JOB_FAILED (with error_document) or STORE_CANCELLED. A cancelling job may
  * still succeed when its result came first; *version_number is set then. */
@@ -317,6 +343,34 @@ struct store_ending {
 };
 enum store_result store_job_end(struct store *store, const char *id, int64_t attempt, const struct store_ending *ending, int64_t *version_number,
                                 struct bp_error *error);
+
+/* ---- attempts ---- */
+/* What is known of a process of a job. -1: not known. */
+struct store_attempt {
+    char job[STORE_ID_SIZE];
+    int64_t attempt;
+    int64_t started_at, ended_at; /* ended_at 0: it runs */
+    char reason[16];              /* "" while it runs; finished, failed, cancelled, paused, server_stopped, server_crashed, crashed, killed, lost */
+    int64_t exit_code, signal;    /* one of them, when it has ended */
+    int64_t peak_memory;          /* bytes */
+    int64_t user_ms, system_ms;   /* CPU time */
+    bool log_cut;                 /* something before `log` is not kept */
+    char *message;                /* why it ended, or NULL */
+    char *log;                    /* the last lines of its standard error */
+};
+struct store_attempts {
+    int32_t count;
+    bool has_more;
+    struct store_attempt *items;
+};
+enum { STORE_ATTEMPTS_KEPT = 20 };
+/* The end of an attempt, in any status of its job, with all that is known of it. The verbs that end or give back a job record an end and a reason in
+ * the same transaction; a reason that is there already stays. Nothing happens when the job is deleted. */
+enum store_result store_attempt_end(struct store *store, const struct store_attempt *attempt, struct bp_error *error);
+/* Newest first. */
+enum store_result store_attempt_list(struct store *store, const char *job, int32_t limit, struct store_attempts *list, struct bp_error *error);
+void store_attempt_free(struct store_attempt *attempt);
+void store_attempts_free(struct store_attempts *list);
 
 /* ---- events ---- */
 /* job NULL: of all jobs. Oldest first, id > after. type NULL: any. */

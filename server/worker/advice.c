@@ -1,4 +1,5 @@
-/* advice.c - see advice.h. Every rule needs its condition for several epochs in a row, so that a single bad mini-batch has no effect. */
+/* advice.c - see advice.h. No advice recommends what the job does already. Every rule needs its condition for several epochs in a row, so that a
+ * single bad mini-batch has no effect. */
 #include "server/worker/advice.h"
 
 #include <math.h>
@@ -14,6 +15,7 @@ enum { LASTING = 5, PATIENT = 10, SAMPLES_MIN = 16 };
 #define RESTLESS  0.1   /* update norm by weight norm; about 0.001 is usual */
 #define WORSE     1.1   /* val_loss by its best */
 #define JUMP      1.5   /* loss by the one before */
+#define GAP       2.0   /* best val_loss by the loss of that epoch: the best epoch, which early stopping keeps, is overfitted too */
 
 struct advisor {
     void (*report)(void *context, const char *text);
@@ -29,10 +31,147 @@ __attribute__((format(printf, 2, 3))) static void say(const struct advisor *to, 
     to->report(to->context, text);
 }
 
+/* What to try, as "a, b or c": only what is not done already. Empty: nothing is left. */
+struct remedies {
+    const char *names[8];
+    int count;
+};
+
+static void offer(struct remedies *r, bool helps, const char *name) {
+    if (helps && r->count < (int)(sizeof r->names / sizeof *r->names)) r->names[r->count++] = name;
+}
+
+static const char *join(const struct remedies *r, char text[static ADVICE_TEXT]) {
+    snprintf(text, ADVICE_TEXT, "%s", r->count ? "; try " : "");
+    for (int i = 0; i < r->count; i++) {
+        const size_t used = strlen(text);
+        snprintf(text + used, ADVICE_TEXT - used, "%s%s", i == 0 ? "" : i + 1 < r->count ? ", " : " or ", r->names[i]);
+    }
+    return text;
+}
+
+/* ---- what the job does already --------------------------------------------------------------------------------------------- */
+
+static const struct bp_node *node_of(const struct run *run, const char *layer) {
+    const struct bp_network *net = run->training->network;
+    for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
+        if (strcmp(net->nodes[i].name, layer) == 0) return &net->nodes[i];
+    return NULL;
+}
+
+/* A layer of a type whose name contains that. */
+static bool has_layer(const struct run *run, const char *part) {
+    const struct bp_network *net = run->training->network;
+    for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
+        if (strstr(net->nodes[i].ops->entry.name, part)) return true;
+    return false;
+}
+
+static bool reads(const struct run *run, const struct bp_node *node, const char *type) {
+    const struct bp_node *from = node && node->inputs_count > 0 ? &run->training->network->nodes[node->inputs[0]] : NULL;
+    return from && from->ops && strcmp(from->ops->entry.name, type) == 0;
+}
+
+/* A hidden layer that is flat near its bounds, such as of sigmoid or tanh. */
+static bool saturates(const struct run *run) {
+    const struct bp_network *net = run->training->network;
+    for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
+        if (net->nodes[i].activation && net->nodes[i].activation->saturates) return true;
+    return false;
+}
+
+/* Whether the kernel of a node is initialised by a method of that family ("he", "glorot"). */
+static bool initialised(const struct bp_node *node, const char *family) {
+    for (int32_t i = 0; node && i < node->ops->entry.params_count; i++) {
+        if (strcmp(node->ops->entry.params[i].name, "kernel_initializer") != 0) continue;
+        const struct bp_entry *entry = node->values[i].entry;
+        return entry && strncmp(entry->name, family, strlen(family)) == 0;
+    }
+    return false;
+}
+
+static bool has_unscaled_feature(const struct run *run) {
+    const struct schema_preprocessing *p = run->training->preprocessing;
+    for (int32_t i = 0; i < p->features_count; i++) {
+        const struct schema_type_ops *type = schema_type_of(p->features[i].type);
+        json_t *options = schema_column_options_encode(&p->features[i]);
+        const char *scale = json_string_value(json_object_get(options, "scale"));
+        const bool none = scale && strcmp(scale, "none") == 0 && !type->unscaled;
+        json_decref(options);
+        if (none) return true;
+    }
+    return false;
+}
+
+static bool has_rate(const struct run *run) {
+    return !run->options.optimizer->search && !run->options.optimizer->signs;
+}
+
+static double weight_decay(const struct run *run) {
+    const struct bp_entry *entry = &run->options.optimizer->entry;
+    for (int32_t i = 0; i < entry->params_count; i++)
+        if (strcmp(entry->params[i].name, "weight_decay") == 0) return run->options.optimizer_values[i].number;
+    return 0;
+}
+
+/* ---- layers ------------------------------------------------------------------------------------------------------------------ */
+
 /* Counts epochs in a row; true when it has just lasted. */
 static bool lasts(uint8_t *count, bool now) {
     *count = now ? (uint8_t)(*count < 255 ? *count + 1 : 255) : 0;
     return *count == LASTING;
+}
+
+static void say_dead(const struct run *run, const struct bp_health *h, const struct advisor *to) {
+    struct remedies r = {.count = 0};
+    char text[ADVICE_TEXT];
+    offer(&r, has_rate(run), "a smaller learning_rate");
+    offer(&r, true, "leaky_relu or elu instead of relu");
+    offer(&r, !reads(run, node_of(run, h->layer), "batch_norm"), "batch_norm before it");
+    say(to, "dead units: %.0f%% of the units of layer \"%s\" give 0 for every sample%s", 100 * h->dead, h->layer, join(&r, text));
+}
+
+static void say_saturated(const struct run *run, const struct bp_health *h, const struct advisor *to) {
+    const struct bp_node *node = node_of(run, h->layer);
+    struct remedies r = {.count = 0};
+    char text[ADVICE_TEXT];
+    offer(&r, true, "relu");
+    offer(&r, has_rate(run), "a smaller learning_rate");
+    offer(&r, !initialised(node, "glorot") && !initialised(node, "auto"), "glorot initialisation");
+    offer(&r, !reads(run, node, "batch_norm"), "batch_norm before it");
+    say(to, "saturated units: %.0f%% of the activations of layer \"%s\" are at their bounds, where the gradient vanishes%s", 100 * h->saturated,
+        h->layer, join(&r, text));
+}
+
+static void say_vanishing(const struct run *run, const struct bp_health *h, double share, const struct advisor *to) {
+    const struct bp_node *node = node_of(run, h->layer);
+    struct remedies r = {.count = 0};
+    char text[ADVICE_TEXT];
+    offer(&r, saturates(run), "relu instead of sigmoid or tanh");
+    offer(&r, !initialised(node, "he"), "he_normal initialisation");
+    offer(&r, !has_layer(run, "_norm"), "batch_norm");
+    offer(&r, !has_layer(run, "add"), "shortcuts with add");
+    say(to, "vanishing gradient: layer \"%s\" gets %.1g times the largest gradient of a layer and hardly trains%s", h->layer, share, join(&r, text));
+}
+
+static void say_exploding(const struct run *run, const struct bp_health *h, double drive, const struct advisor *to) {
+    const struct bp_train_options *o = &run->options;
+    struct remedies r = {.count = 0};
+    char text[ADVICE_TEXT];
+    offer(&r, has_rate(run) && !(o->gradient_clip_norm > 0) && !(o->gradient_clip_value > 0), "gradient_clip_norm 1");
+    offer(&r, o->gradient_clip_norm > 1, "a smaller gradient_clip_norm");
+    offer(&r, has_rate(run), "a smaller learning_rate");
+    offer(&r, has_unscaled_feature(run), "scaled inputs");
+    say(to, "exploding gradient: that of layer \"%s\" is %.1g times its weights%s", h->layer, drive, join(&r, text));
+}
+
+/* Remedies for a learning rate that is too high. */
+static const char *slower(const struct run *run, bool schedule, char text[static ADVICE_TEXT]) {
+    struct remedies r = {.count = 0};
+    offer(&r, has_rate(run), "a tenth of the learning_rate");
+    offer(&r, has_rate(run) && !run->training->options.find_rate, "\"auto\"");
+    offer(&r, schedule && has_rate(run) && !run->options.schedule, "a schedule");
+    return join(&r, text);
 }
 
 static void look_at_layer(struct advice *a, const struct run *run, int32_t i, double largest, const struct advisor *to) {
@@ -41,35 +180,17 @@ static void look_at_layer(struct advice *a, const struct run *run, int32_t i, do
     const int64_t rest = run->split.train_count % run->options.batch_size, last = rest ? rest : run->options.batch_size;
     const bool enough = last >= SAMPLES_MIN;
     const double drive = h->gradient_norm / h->weight_norm;
-    if (lasts(&a->dead[i], enough && h->dead >= DEAD))
-        say(to,
-            "dead units: %.0f%% of the units of layer \"%s\" give 0 for every sample; try a smaller learning_rate, leaky_relu or elu instead of "
-            "relu, or "
-            "batch_norm before it",
-            100 * h->dead, h->layer);
-    if (lasts(&a->saturated[i], h->saturated >= SATURATED))
-        say(to,
-            "saturated units: %.0f%% of the activations of layer \"%s\" are at their bounds, where the gradient vanishes; try relu, a smaller "
-            "learning_rate, "
-            "glorot initialisation, or batch_norm before it",
-            100 * h->saturated, h->layer);
-    if (lasts(&a->vanishing[i], last > 1 && largest > 0 && drive < VANISHING * largest))
-        say(to,
-            "vanishing gradient: layer \"%s\" gets %.1g times the largest gradient of a layer and hardly trains; try relu instead of sigmoid "
-            "or "
-            "tanh, he_normal initialisation, batch_norm, or shortcuts with add",
-            h->layer, drive / largest);
-    if (lasts(&a->exploding[i], drive > EXPLODING))
-        say(to,
-            "exploding gradient: that of layer \"%s\" is %.1g times its weights; try gradient_clip_norm 1, a smaller learning_rate, or scaled inputs",
-            h->layer, drive);
+    char text[ADVICE_TEXT];
+    if (lasts(&a->dead[i], enough && h->dead >= DEAD)) say_dead(run, h, to);
+    if (lasts(&a->saturated[i], h->saturated >= SATURATED)) say_saturated(run, h, to);
+    if (lasts(&a->vanishing[i], last > 1 && largest > 0 && drive < VANISHING * largest)) say_vanishing(run, h, drive / largest, to);
+    if (lasts(&a->exploding[i], drive > EXPLODING)) say_exploding(run, h, drive, to);
     if (lasts(&a->restless[i], h->ratio > RESTLESS))
-        say(to,
-            "learning rate too high: each update changes layer \"%s\" by %.0f%% of its weights (about 0.1%% is usual); try a tenth of the "
-            "learning_rate, or "
-            "\"auto\"",
-            h->layer, 100 * h->ratio);
+        say(to, "learning rate too high: each update changes layer \"%s\" by %.0f%% of its weights (about 0.1%% is usual)%s", h->layer,
+            100 * h->ratio, slower(run, false, text));
 }
+
+/* ---- losses ------------------------------------------------------------------------------------------------------------------ */
 
 static double metric(const struct run *run, const char *name) {
     for (int32_t i = 0; i < bp_trainer_metrics_count(run->trainer); i++)
@@ -77,16 +198,27 @@ static double metric(const struct run *run, const char *name) {
     return NAN;
 }
 
+static void say_overfitting(const struct advice *a, const struct run *run, int64_t epoch, double loss, double val_loss, const struct advisor *to) {
+    struct remedies r = {.count = 0};
+    char text[ADVICE_TEXT];
+    offer(&r, !run->options.stop_early, "early_stopping");
+    offer(&r, !has_layer(run, "dropout"), "dropout");
+    offer(&r, !(run->options.l2 > 0) && !(weight_decay(run) > 0), "l2");
+    offer(&r, true, "fewer units");
+    offer(&r, true, "more rows");
+    say(to, "overfitting: in the %d epochs since %lld the loss fell from %.4g to %.4g while val_loss rose from %.4g to %.4g%s%s", PATIENT,
+        (long long)(epoch - PATIENT), a->loss_at_best, loss, a->best_val_loss, val_loss,
+        run->options.stop_early ? " (early stopping keeps the best epoch)" : "", join(&r, text));
+}
+
 static void look_at_losses(struct advice *a, const struct run *run, int64_t epoch, const struct advisor *to) {
     const double loss = metric(run, "loss"), val_loss = metric(run, "val_loss");
+    char text[ADVICE_TEXT];
     if (!a->best_loss || loss < a->best_loss) a->best_loss = loss;
     a->jumps = loss > JUMP * a->last_loss && a->last_loss > 0 ? a->jumps + LASTING : a->jumps > 0 ? a->jumps - 1 : 0;
     a->last_loss = loss;
     if (a->jumps > 2 * LASTING)
-        say(to,
-            "learning rate too high: the loss rises repeatedly (%.4g now, %.4g at best); try a tenth of the learning_rate, \"auto\", or a "
-            "schedule",
-            loss, a->best_loss);
+        say(to, "learning rate too high: the loss rises repeatedly (%.4g now, %.4g at best)%s", loss, a->best_loss, slower(run, true, text));
     if (run->options.stop_early && isnan(metric(run, run->best_metric)))
         say(to,
             "early stopping watches %s, which is undefined in epoch %lld (such as with one class among the validation rows): early stopping has no "
@@ -100,12 +232,9 @@ static void look_at_losses(struct advice *a, const struct run *run, int64_t epoc
     } else {
         a->worse++;
     }
-    if (a->worse == PATIENT && val_loss > WORSE * a->best_val_loss && loss < a->loss_at_best)
-        say(to,
-            "overfitting: in the %d epochs since %lld the loss fell from %.4g to %.4g while val_loss rose from %.4g to %.4g; try early_stopping, "
-            "dropout, "
-            "l2, fewer units, or more rows",
-            PATIENT, (long long)(epoch - PATIENT), a->loss_at_best, loss, a->best_val_loss, val_loss);
+    const bool stays = !run->options.stop_early || a->best_val_loss > GAP * a->loss_at_best;
+    if (a->worse == PATIENT && stays && val_loss > WORSE * a->best_val_loss && loss < a->loss_at_best)
+        say_overfitting(a, run, epoch, loss, val_loss, to);
     else if (a->worse >= PATIENT) a->worse = PATIENT - 1; /* once it has got that far */
 }
 

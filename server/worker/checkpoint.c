@@ -6,6 +6,7 @@
 #include "server/clock.h"
 #include "server/jobs/wire.h"
 #include "server/store/files.h"
+#include "server/worker/heartbeat.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,43 +18,49 @@
 
 enum { CHECKPOINT_MIN_MS = 1000, CHECKPOINT_MAX_MS = 60000 };
 
+void process_checkpoint_written(struct process *p, const struct checkpoint_written *w, const struct bp_error *error) {
+    p->checkpoint_ms = clock_ms();
+    p->checkpoint_cost_ms = p->checkpoint_ms - w->began;
+    if (error) {
+        char text[700];
+        snprintf(text, sizeof text, "cannot write the checkpoint: %s", error->message);
+        process_draft_clear(p);
+        process_event(p, "log", "warning", 0, text, NULL);
+        return;
+    }
+    process_report(p); /* the metrics up to here are stored before the checkpoint that follows them */
+    json_t *message = json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "kind", "checkpoint", "file", (json_int_t)p->draft.number, "epoch",
+                                (json_int_t)w->epoch, "step", (json_int_t)w->step, "bytes", (json_int_t)w->bytes, "best", w->best);
+    process_say(message);
+    json_decref(message);
+    process_draft_reported(p, true);
+}
+
 void process_checkpoint(struct process *p) {
     struct bp_trainer_state state;
     struct bp_error error = {0};
     struct stat info;
-    char file[STORE_FILE_SIZE], what[24];
+    int cause;
     int64_t began = clock_ms();
-    /* A distinct name: the supervisor may not have taken the previous one yet, and must not find this one in its place. */
-    snprintf(what, sizeof what, "%lld", (long long)++p->checkpoints);
-    checkpoint_file_name(p->job, p->attempt, what, file);
-    int fd = openat(WIRE_FOLDER, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const enum pulse_phase phase = heartbeat_phase(PULSE_CHECKPOINT);
+    const int fd = process_draft(p, &cause, &error);
     bp_trainer_state(p->run.trainer, &state);
     json_t *notes = json_pack("{s:s, s:s, s:o, s:O?, s:I}", "kernels", bp_kernels_name(), "blas", bp_blas_name(), "best", run_best_json(&p->run),
                               "best_metrics", p->run.best_metrics, "threads", (json_int_t)p->training->options.threads);
     json_object_set_new(notes, "advice", advice_notes(&p->advice, &p->run));
     if (p->metrics) json_object_set(notes, "metrics", p->metrics);
     if (p->folds.folds) json_object_set_new(notes, "cross_validation", cross_validation_notes(&p->folds));
-    int failed = fd < 0 ? bp_error_io(&error, "cannot create a file in the data folder: %s", strerror(errno))
-                        : schema_checkpoint_write(fd, &state, notes, &error);
+    int failed = fd < 0 ? -1 : schema_checkpoint_write(fd, &state, notes, &error);
     if (!failed && fstat(fd, &info) != 0) failed = -1;
     json_decref(notes);
-    if (fd >= 0) close(fd);
-    p->checkpoint_ms = clock_ms();
     p->checkpoint_epoch = state.epoch;
-    p->checkpoint_cost_ms = p->checkpoint_ms - began;
-    if (failed) {
-        char text[700];
-        snprintf(text, sizeof text, "cannot write the checkpoint: %s", error.message);
-        unlinkat(WIRE_FOLDER, file, 0);
-        process_event(p, "log", "warning", 0, text, NULL);
-        return;
-    }
-    process_report(p); /* the metrics up to here are stored before the checkpoint that follows them */
-    json_t *message = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "kind", "checkpoint", "file", file, "epoch",
-                                (json_int_t)(p->folds.epochs + state.epoch), "step", (json_int_t)(p->folds.steps + state.updates), "bytes",
-                                (json_int_t)info.st_size, "best", state.epoch > 0 && p->run.best_epoch == state.epoch);
-    process_say(message);
-    json_decref(message);
+    const struct checkpoint_written written = {.began = began,
+                                               .epoch = p->folds.epochs + state.epoch,
+                                               .step = p->folds.steps + state.updates,
+                                               .bytes = failed ? 0 : info.st_size,
+                                               .best = state.epoch > 0 && p->run.best_epoch == state.epoch};
+    process_checkpoint_written(p, &written, failed ? &error : NULL);
+    heartbeat_phase(phase);
 }
 
 bool process_checkpoint_due(const struct process *p, bool epoch_ended) {
@@ -64,9 +71,17 @@ bool process_checkpoint_due(const struct process *p, bool epoch_ended) {
     return epoch_ended && p->epoch - p->checkpoint_epoch >= p->training->options.checkpoint_every_epochs && (as_asked || since >= least);
 }
 
+void process_compare_kernels(struct process *p, const json_t *notes) {
+    const char *kernels = json_string_value(json_object_get(notes, "kernels")), *blas = json_string_value(json_object_get(notes, "blas"));
+    if (kernels && blas && strcmp(kernels, bp_kernels_name()) == 0 && strcmp(blas, bp_blas_name()) == 0) return;
+    process_event(
+        p, "log", "warning", 0,
+        "this job resumes with other kernels than it started with (another type of CPU): its last bits may differ from an uninterrupted run", NULL);
+}
+
 /* What the run knew besides the trainer. */
 static void recall_notes(struct process *p, const json_t *notes) {
-    const json_t *best = json_object_get(notes, "best"), *kernels = json_object_get(notes, "kernels"), *blas = json_object_get(notes, "blas");
+    const json_t *best = json_object_get(notes, "best");
     if (json_is_object(best)) {
         p->run.best_epoch = json_integer_value(json_object_get(best, "epoch"));
         p->run.best_value = json_number_value(json_object_get(best, "value"));
@@ -74,15 +89,10 @@ static void recall_notes(struct process *p, const json_t *notes) {
     }
     p->metrics = json_incref(json_object_get(notes, "metrics"));
     advice_recall(&p->advice, &p->run, json_object_get(notes, "advice"));
-    bool same = kernels && blas && strcmp(json_string_value(kernels), bp_kernels_name()) == 0 && strcmp(json_string_value(blas), bp_blas_name()) == 0;
-    if (!same)
-        process_event(
-            p, "log", "warning", 0,
-            "this job resumes with other kernels than it started with (another type of CPU): its last bits may differ from an uninterrupted run",
-            NULL);
+    process_compare_kernels(p, notes);
 }
 
-static void start_over(struct process *p, const struct bp_error *error) {
+void process_start_over(struct process *p, const struct bp_error *error) {
     char text[700];
     snprintf(text, sizeof text, "starting over: %s", error->message);
     process_event(p, "log", "warning", 0, text, NULL);
@@ -113,7 +123,7 @@ void process_saved_open(struct process *p, struct saved *saved) {
     close(WIRE_CHECKPOINT);
     if (!error.message[0]) return;
     process_saved_close(saved);
-    start_over(p, &error);
+    process_start_over(p, &error);
 }
 
 int process_saved_restore(struct process *p, const struct saved *saved) {
@@ -125,7 +135,7 @@ int process_saved_restore(struct process *p, const struct saved *saved) {
         state.best_value = json_number_value(json_object_get(best, "value"));
     }
     if (bp_trainer_restore(p->run.trainer, &state, &error) != 0) {
-        start_over(p, &error);
+        process_start_over(p, &error);
         return -1;
     }
     p->epoch = p->checkpoint_epoch = saved->state.epoch;

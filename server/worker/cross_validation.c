@@ -56,6 +56,17 @@ int64_t cross_validation_last_epochs(const struct cross_validation *cv) {
     return mean < 1 ? 1 : mean;
 }
 
+bool cross_validation_is_cut(const struct cross_validation *cv) {
+    size_t i;
+    json_t *entry;
+    bool cut = false;
+    json_array_foreach(cv->finished, i, entry) {
+        const char *reason = json_string_value(json_object_get(entry, "stop_reason"));
+        cut = cut || (reason && strcmp(reason, "max_seconds") == 0);
+    }
+    return cut;
+}
+
 /* Mean and sample standard deviation of a metric over the folds, in their order; NaN when it is undefined in one of them. */
 static void over_folds(const struct cross_validation *cv, const char *name, double *mean, double *std) {
     const double n = (double)json_array_size(cv->finished);

@@ -4,11 +4,24 @@
 
 #include "server/worker/advice.h"
 #include "server/worker/cross_validation.h"
+#include "server/worker/ensemble.h"
 #include "server/worker/run.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum command { COMMAND_NONE, COMMAND_CANCEL, COMMAND_STOP };
+
+/* The file that is written next, draft.c. fd and number are the training thread's unless one is requested. */
+struct draft {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int fd; /* -1: none */
+    int64_t number;
+    bool requested;
+    int cause; /* errno of a refusal */
+    char refusal[300];
+};
 
 struct process {
     json_t *order; /* the first frame */
@@ -18,6 +31,7 @@ struct process {
     struct schema_training *fit;            /* what is being trained: the same, or that of a fold */
     struct schema_dataset *dataset, *other; /* other: that validates, or NULL */
     struct cross_validation folds;
+    struct ensemble *ensemble; /* the job trains one; then `run` and `folds` are not used */
     struct run run;
     atomic_int command;
     /* content of the next report */
@@ -30,18 +44,27 @@ struct process {
     int64_t reported_ms;
     int64_t epochs;          /* of this fit */
     int64_t epoch, position; /* finished epochs of this fit, samples into the current one */
-    double started;          /* seconds, monotonic */
+    double started;          /* seconds, monotonic; 0: not yet */
+    double trained_before;   /* seconds of training in earlier attempts */
+    double limit;            /* seconds of training in all attempts, for this fit; 0: none */
     int64_t started_samples;
-    int64_t last_emitted; /* epoch of the last metrics event */
+    double started_fraction;                   /* of an ensemble */
+    int64_t reported_epochs, reported_samples; /* of all fits */
+    int64_t last_emitted;                      /* epoch of the last metrics event */
     /* checkpoints */
-    int64_t checkpoint_ms, checkpoint_epoch, checkpoint_cost_ms, checkpoints;
+    int64_t checkpoint_ms, checkpoint_epoch, checkpoint_cost_ms;
+    struct draft draft;
 };
 
 /* report.c: what the supervisor gets to know. */
+/* A line for the log of the attempt, to standard error. */
+__attribute__((format(printf, 1, 2))) void process_note(const char *format, ...);
 void process_say(const json_t *message);
 void process_event(struct process *p, const char *type, const char *level, int64_t epoch, const char *message, json_t *data);
 /* A warning of the training: an event, and one of the job's warnings; a warning with the same text up to its first number is not repeated. */
 void process_warn(void *context, const char *text);
+/* Seconds of training so far, in all attempts. */
+double process_seconds(const struct process *p);
 /* Samples trained on so far, in all fits. */
 int64_t process_samples(const struct process *p);
 /* The body of a report; empties what was gathered. */
@@ -51,6 +74,32 @@ __attribute__((format(printf, 3, 4))) int process_fail(struct process *p, const 
 /* Ends the job with the code that follows from the kind of fault, and its message. */
 int process_fail_error(struct process *p, const struct bp_error *error);
 
+/* process.c */
+/* Whether a damaged part of the data was read: then nothing that came of it is kept. */
+bool process_damaged(const struct process *p, struct bp_error *error);
+/* Whether the supervisor wants an end. context: the process. */
+bool process_commanded(void *context);
+/* The trained model, with the training in `fit`, as a file. A disk that is full or fails is waited for: what was trained stays in memory, and a
+ * cancel or a stop ends the wait. 1: it did. */
+int process_write_model(struct process *p, const bp_real *weights, json_t *document);
+/* The message that replaces a result after a command. */
+int process_end_commanded(struct process *p);
+
+/* process_ensemble.c: the job's whole work when it trains an ensemble; the exit status. */
+int process_ensemble(struct process *p);
+void process_ensemble_checkpoint(struct process *p);
+
+/* draft.c */
+void process_draft_begin(struct process *p, bool given);
+/* A file to write to, empty; waits for the supervisor if none is here. -1 with the error and its errno. */
+int process_draft(struct process *p, int *cause, struct bp_error *error);
+/* The supervisor's answer, in the thread that listens; fd -1: it has refused. */
+void process_draft_arrived(struct process *p, const json_t *message, int fd);
+/* Empties it after a failure, for the next attempt. */
+void process_draft_clear(struct process *p);
+/* It was written and reported by its number, so it is the supervisor's. more: request the next one. */
+void process_draft_reported(struct process *p, bool more);
+
 /* checkpoint.c */
 struct saved {
     void *bytes; /* the file, mapped; NULL: there is none */
@@ -59,6 +108,17 @@ struct saved {
     json_t *notes;
 };
 void process_checkpoint(struct process *p);
+/* A checkpoint is in the draft, or (error) could not be written: keeps what it cost, and reports it. */
+struct checkpoint_written {
+    int64_t began; /* ms */
+    int64_t epoch, step, bytes;
+    bool best;
+};
+void process_checkpoint_written(struct process *p, const struct checkpoint_written *written, const struct bp_error *error);
+/* Warns when the notes of a checkpoint name other kernels than these. */
+void process_compare_kernels(struct process *p, const json_t *notes);
+/* The checkpoint cannot be used: a warning with the reason. */
+void process_start_over(struct process *p, const struct bp_error *error);
 /* Every checkpoint_every_epochs: as asked when the user said so, else no oftener than a second or ten times what writing takes; in long epochs every
  * minute. */
 bool process_checkpoint_due(const struct process *p, bool epoch_ended);

@@ -5,6 +5,7 @@
 #include "server/clock.h"
 #include "server/jobs/progress.h"
 #include "server/jobs/wire.h"
+#include "server/store/store.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -14,6 +15,20 @@
 #include <unistd.h>
 
 enum { WARNINGS_MAX = 20 };
+
+void process_note(const char *format, ...) {
+    char text[1000], now[32];
+    store_time_text(store_now(), now);
+    int n = snprintf(text, sizeof text, "%s ", now);
+    va_list arguments;
+    va_start(arguments, format);
+    n += vsnprintf(text + n, sizeof text - (size_t)n - 1, format, arguments);
+    va_end(arguments);
+    if (n > (int)sizeof text - 2) n = (int)sizeof text - 2;
+    text[n++] = '\n';
+    ssize_t ignored = write(STDERR_FILENO, text, (size_t)n);
+    (void)ignored;
+}
 
 void process_say(const json_t *message) {
     if (wire_send(WIRE_SOCKET, message) != 0) worker_exit(3);
@@ -41,13 +56,43 @@ void process_warn(void *context, const char *text) {
     p->warned = true;
 }
 
+double process_seconds(const struct process *p) {
+    return p->trained_before + (p->started > 0 ? clock_seconds() - p->started : 0);
+}
+
 int64_t process_samples(const struct process *p) {
+    if (p->ensemble) {
+        struct ensemble_progress progress;
+        ensemble_progress(p->ensemble, &progress);
+        return progress.samples;
+    }
     return p->folds.samples + p->epoch * p->run.split.train_count + p->position;
+}
+
+/* Members that stop early are whole, so the fraction is that of the work. */
+static json_t *progress_of_ensemble(const struct process *p) {
+    struct ensemble_progress of;
+    ensemble_progress(p->ensemble, &of);
+    enum { PARTS = 1000000 };
+    const double elapsed = clock_seconds() - p->started, since = of.fraction - p->started_fraction;
+    struct progress progress = {.epoch = of.epochs,
+                                .epochs = of.fraction < 1 ? of.epochs_at_most : of.epochs,
+                                .rows = of.rows,
+                                .batch_size = p->training->options.batch_size,
+                                .samples = (int64_t)(of.fraction * PARTS),
+                                .total = PARTS,
+                                .folds = ensemble_plan(p->ensemble)->folds,
+                                .members = ensemble_plan(p->ensemble)->members_count,
+                                .members_finished = ensemble_finished(p->ensemble)};
+    if (elapsed > 0) progress.samples_per_second = (double)(of.samples - p->started_samples) / elapsed;
+    if (elapsed > 0 && since > 0) progress.eta_seconds = elapsed * (1 - of.fraction) / since;
+    return progress_json(&progress);
 }
 
 /* Of all fits: those that follow are counted with all their epochs until they stop earlier. */
 static json_t *progress_of(const struct process *p) {
     const struct cross_validation *cv = &p->folds;
+    if (p->ensemble) return progress_of_ensemble(p);
     const int64_t most = p->training->options.epochs, rows = p->run.split.train_count, left = cross_validation_left(cv),
                   all = rows + p->run.split.validation_count;
     struct progress progress = {.epoch = cv->epochs + p->epoch,
@@ -72,12 +117,26 @@ static json_t *best(const struct process *p) {
     return json;
 }
 
+/* Since the last report. */
+static json_t *trained(struct process *p) {
+    struct ensemble_progress of = {0};
+    if (p->ensemble) ensemble_progress(p->ensemble, &of);
+    const int64_t samples = process_samples(p), epochs = p->ensemble ? of.epochs : p->folds.epochs + p->epoch;
+    json_t *json =
+        json_pack("{s:I, s:I}", "epochs", (json_int_t)(epochs - p->reported_epochs), "samples", (json_int_t)(samples - p->reported_samples));
+    p->reported_samples = samples;
+    p->reported_epochs = epochs;
+    return json;
+}
+
 json_t *process_gather(struct process *p) {
-    json_t *report = json_pack("{s:o, s:o, s:o, s:I}", "progress", progress_of(p), "events", p->events, "best", best(p), "resumed_from_epoch",
-                               (json_int_t)p->resumed_from);
+    json_t *report = json_pack("{s:o, s:o, s:o, s:I, s:o}", "progress", progress_of(p), "events", p->events, "best", best(p), "resumed_from_epoch",
+                               (json_int_t)p->resumed_from, "trained", trained(p));
     if (p->metrics) json_object_set(report, "metrics", p->metrics);
     if (p->warned) json_object_set(report, "warnings", p->warnings);
-    if (p->folds_ended && p->folds.folds) json_object_set_new(report, "cross_validation", cross_validation_json(&p->folds));
+    if (p->folds_ended && p->ensemble) json_object_set_new(report, "cross_validation", ensemble_report(p->ensemble));
+    else if (p->folds_ended && p->folds.folds) json_object_set_new(report, "cross_validation", cross_validation_json(&p->folds));
+    json_object_set_new(report, "training_ms", json_integer((json_int_t)(1000 * process_seconds(p))));
     p->warned = p->folds_ended = false;
     p->events = json_array();
     p->resumed_from = -1;
@@ -98,14 +157,17 @@ int process_fail(struct process *p, const char *code, const char *format, ...) {
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     json_t *message = json_pack("{s:s, s:{s:s, s:s}}", "kind", "failed", "error", "code", code, "message", text);
-    if (p->run.trainer) json_object_set_new(message, "report", process_gather(p));
+    if (p->run.trainer || p->ensemble) json_object_set_new(message, "report", process_gather(p));
     process_say(message);
     json_decref(message);
     return 1;
 }
 
 int process_fail_error(struct process *p, const struct bp_error *error) {
-    static const char *const codes[] = {
-        [BP_ERROR_INVALID] = "invalid", [BP_ERROR_MEMORY] = "out_of_memory", [BP_ERROR_IO] = "internal", [BP_ERROR_UNSUPPORTED] = "invalid"};
+    static const char *const codes[] = {[BP_ERROR_INVALID] = "invalid",
+                                        [BP_ERROR_MEMORY] = "out_of_memory",
+                                        [BP_ERROR_IO] = "internal",
+                                        [BP_ERROR_DAMAGED] = "damaged",
+                                        [BP_ERROR_UNSUPPORTED] = "invalid"};
     return process_fail(p, codes[error->code], "%s", error->message);
 }

@@ -70,6 +70,7 @@ int run_open(struct run *run, struct schema_training *training, const struct sch
     run->training = training;
     run->dataset = dataset;
     run->other = other;
+    run->stop_reason = "";
     run->options = schema_training_options(training);
     if (!(run->view = schema_view_new(training->preprocessing, dataset, true, error))) return -1;
     if (schema_training_split(training, run->view, &run->split, error) != 0 || open_source(run, true, &run->train, error) != 0) return -1;
@@ -166,6 +167,29 @@ json_t *run_find_rate(struct run *run, bool (*stop)(void *context), void *contex
     return json_pack("{s:o, s:o}", "learning_rate", run_number((double)(float)found), "curve", curve);
 }
 
+static const char cut_by_time[] = "max_seconds";
+
+bool run_is_cut(struct run *run, int64_t epochs, double seconds, double limit) {
+    if (limit > 0 && epochs > 0 && seconds >= limit) run->stop_reason = cut_by_time;
+    return run->stop_reason == cut_by_time;
+}
+
+bool run_keeps_best(const struct run *run) {
+    return (run->options.stop_early || run->stop_reason == cut_by_time) && run->best_metrics;
+}
+
+/* Cut in the middle of an epoch without a best one: the last that has ended. */
+const bp_real *run_end(struct run *run, int64_t epochs, int64_t most) {
+    int64_t epoch;
+    if (run->stop_reason == cut_by_time) {
+        const bp_real *best = bp_trainer_best_weights(run->trainer), *good = bp_trainer_good(run->trainer, &epoch);
+        if (best || good) return best ? best : good;
+    } else if (run->options.stop_early && epochs < most) {
+        run->stop_reason = "early_stopping";
+    }
+    return bp_trainer_result(run->trainer);
+}
+
 json_t *run_best_json(const struct run *run) {
     if (run->best_epoch == 0) return json_null();
     return json_pack("{s:I, s:s, s:o}", "epoch", (json_int_t)run->best_epoch, "metric", run->best_metric, "value", run_number(run->best_value));
@@ -173,10 +197,11 @@ json_t *run_best_json(const struct run *run) {
 
 json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t epochs) {
     json_t *document = schema_training_encode(run->training);
-    bool best = run->options.stop_early && run->best_metrics;
+    const bool best = run_keeps_best(run);
     json_object_set(document, "metrics", best ? run->best_metrics : (json_t *)last_metrics);
     json_object_set_new(document, "epoch", json_integer(best ? run->best_epoch : epochs));
     json_object_set_new(document, "epochs_trained", json_integer(epochs));
+    if (run->stop_reason[0]) json_object_set_new(document, "stop_reason", json_string(run->stop_reason));
     json_object_set_new(document, "rows_trained", json_integer(run->split.train_count));
     json_object_set_new(document, "rows_validated", json_integer(run->validation_count));
     const double tested = bp_trainer_tested_rate(run->trainer);

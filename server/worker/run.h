@@ -22,7 +22,8 @@ struct run {
     const char *best_metric;
     int64_t best_epoch; /* 0: none */
     double best_value;
-    json_t *best_metrics; /* metrics of that epoch */
+    json_t *best_metrics;    /* metrics of that epoch */
+    const char *stop_reason; /* what ended the training before its last epoch: "early_stopping", "max_seconds"; "": nothing has */
 };
 
 /* BACKPROPD_ONEDNN, off or on, for tests; otherwise auto. */
@@ -41,6 +42,13 @@ json_t *run_number(double value);
 /* After BP_TRAIN_EPOCH: the epoch's metrics with 9 digits, NaN as null: {"loss":0.5,"val_loss":...}. Updates best; *improved says so. The caller's.
  */
 json_t *run_epoch(struct run *run, int64_t epoch, bool *improved);
+/* A training that is cut short: the time of max_seconds is over, and an epoch has ended. `seconds` have been spent. */
+bool run_is_cut(struct run *run, int64_t epochs, double seconds, double limit);
+/* How the training has ended, after BP_TRAIN_DONE, with so many epochs of at most `most`: sets stop_reason, and gives the weights to keep. Borrowed.
+ */
+const bp_real *run_end(struct run *run, int64_t epochs, int64_t most);
+/* Whether the best epoch is kept, not the last one. */
+bool run_keeps_best(const struct run *run);
 /* {"epoch","metric","value"} or null. The caller's. */
 json_t *run_best_json(const struct run *run);
 /* The document of the trained model: training, metrics, best, epochs. metrics: those of the last epoch. The caller's. */

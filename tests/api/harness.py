@@ -141,24 +141,31 @@ def until(condition, seconds=60, what="it"):
     raise AssertionError("%s did not happen within %d s" % (what, seconds))
 
 
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup: servers inherit it, and tests reload them
+
+
 class Server:
-    def __init__(self, *flags, folder=None, env=None):
+    def __init__(self, *flags, folder=None, env=None, tls=None, prefix=()):
+        """tls: an ssl.SSLContext for a server that speaks HTTPS. prefix: a command that starts the program."""
+        self.prefix = list(prefix)
         self.folder = folder or tempfile.mkdtemp(prefix="backpropd-test-")
         self.flags, self.env = list(flags), env or {}
-        self.process = None
+        self.process, self.tls = None, tls
         self.start()
 
     def start(self):
         self.log_path = self.folder.rstrip("/") + ".log"
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [BACKPROPD, "serve", "--listen", "127.0.0.1:0", "--data-dir", self.folder, *self.flags],
+            [*self.prefix, BACKPROPD, "serve", "--listen", "127.0.0.1:0", "--data-dir", self.folder, *self.flags],
             stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **self.env})
         line = self.process.stdout.readline()
-        assert "listening on http://" in line, "the server did not start: %r, see %s" % (line, self.log.name)
-        self.host, self.port = re.search(r"http://([^:]+):(\d+)", line).groups()
+        scheme = "https" if self.tls else "http"
+        assert "listening on %s://" % scheme in line, "the server did not start: %r, see %s" % (line, self.log.name)
+        self.host, self.port = re.search(r"https?://([^:]+):(\d+)", line).groups()
         self.port = int(self.port)
-        self.url = "http://%s:%d" % (self.host, self.port)
+        self.url = "%s://%s:%d" % (scheme, self.host, self.port)
 
     def kill(self):
         self.process.kill()
@@ -194,8 +201,13 @@ class Server:
             assert self.stop() == 0
         self.start()
 
+    def connection(self, timeout=60):
+        if self.tls:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self.tls)
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+
     def raw(self, method, path, body=None, headers=None, timeout=60):
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        connection = self.connection(timeout)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
@@ -218,9 +230,13 @@ class Server:
         _check_contract(self.contract(), method, path, answer, json_body)
         return answer
 
+    def socket(self, timeout=60):
+        plain = socket.create_connection((self.host, self.port), timeout=timeout)
+        return self.tls.wrap_socket(plain, server_hostname="localhost") if self.tls else plain
+
     def plain(self, data, seconds=60):
         """Raw bytes over a separate socket; returns everything until the server closes it, which it must."""
-        with socket.create_connection((self.host, self.port), timeout=seconds) as connection:
+        with self.socket(seconds) as connection:
             connection.sendall(data)
             got = b""
             while True:
@@ -231,7 +247,7 @@ class Server:
 
     def stream(self, path, last=None, seconds=60, headers=None):
         """Server-sent events as (id, type, data) as they arrive. Each is checked against the contract."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=seconds)
+        connection = self.connection(seconds)
         try:
             sent = {"Accept": "text/event-stream", **({} if last is None else {"Last-Event-ID": str(last)}), **(headers or {})}
             connection.request("GET", path, headers=sent)
@@ -282,6 +298,10 @@ class Server:
         return answer.json
 
     def submit(self, **job):
+        """A job whose test gives the network and its epochs trains all of them, unless the test says when it stops."""
+        model = job.get("model")
+        if "epochs" in job and (model not in (None, "auto") if not isinstance(model, dict) else "layers" in model):
+            job.setdefault("early_stopping", False)
         answer = self.post("/v1/jobs", job)
         assert answer.status == 202, answer
         return answer.json
@@ -307,7 +327,14 @@ class Server:
         return answer.json["predictions"]
 
     def children(self):
-        """The ids of the job processes. The supervisor thread is their parent's, so all threads are looked at."""
+        """The ids of the job processes. The kernel's list may lack one while others come and go (proc(5)): it is read until it stays the same."""
+        found = self.listed_children()
+        while (again := self.listed_children()) != found:
+            found = again
+        return found
+
+    def listed_children(self):
+        """The supervisor thread is their parent, so all threads are looked at."""
         found = []
         for task in pathlib.Path("/proc/%d/task" % self.process.pid).glob("*/children"):
             try:
@@ -376,7 +403,7 @@ def remarks(job):
 
 
 DIGITS = {"model": {"layers": [{"type": "dense", "units": 128, "activation": "relu"}]}, "dataset": "digits", "target": "digit"}
-ENDLESS = {**DIGITS, "epochs": 1000000}
+ENDLESS = {**DIGITS, "epochs": 1000000, "early_stopping": False}
 
 
 def xor(**more):

@@ -145,3 +145,43 @@ def test_out_again(server):
     when, note = server.get("/v1/datasets/%s/statistics" % first).json["columns"]
     assert when["quantiles"]["0"] == when["min"] == 1704067200 and when["missing"] == 1 and sum(when["histogram"]["counts"]) == 25
     assert (note["min"], note["max"], note["count"]) == (7, 7, 26)
+
+
+# One column of each type that can be a feature.
+FEATURES = {"numeric": [1.5, 2.5, 4.0], "categorical": ["red", "green", "blue"], "boolean": [True, False, False], "datetime": ["2024-01-31", "2024-02-01", "2023-07-15"],
+            "text": ["a short note on one thing", "another short note on things", "no note at all on one thing"], "tensor": [[1, 2], [3, 4], [5, 7]]}
+
+
+def values_of(option):
+    """What the catalog says an option may be."""
+    if option["type"] == "choices":
+        return [[c] for c in option["choices"]] + [option["choices"]]
+    if option["type"] == "choice":
+        return option["choices"] + ([1.5] if option.get("number") else [])
+    return [option["minimum"]] + ([0] if option.get("zero") else [])
+
+
+def test_catalog_lists_what_columns_accept(server):
+    """Every option of a column type with every value of the catalog is accepted, and one of another type is refused."""
+    name, columns = unique("types"), {c["name"]: {o["name"]: o for o in c["params"]} for c in server.get("/v1/catalog").json["columns"]}
+    assert set(columns) == set(FEATURES) | {"labels"} and columns["labels"] == {}
+    records = [{**{kind: cells[i % 3] for kind, cells in FEATURES.items()}, "y": i % 7 + 0.5} for i in range(30)]
+    assert server.post("/v1/datasets", {"name": name, "types": {k: k for k in FEATURES if k != "tensor"}, "records": records}).status == 201
+    encodes = {"smoothing": "target", "vocabulary": "bag_of_words", "length": "tokens", "buckets": "hashed"}
+
+    def answer(kind, option, value):
+        extra = {"encode": encodes[option]} if option in encodes else {}
+        return server.post("/v1/models/validate", {"model": SMALL, "dataset": name, "target": "y", "task": "regression", "features": [kind], "columns": {kind: {**extra, option: value}}})
+    tried = 0
+    for kind in FEATURES:
+        for option in columns[kind].values():
+            for value in values_of(option):
+                got = answer(kind, option["name"], value)
+                assert got.status == 200, (kind, option["name"], value, got.json)
+                tried += 1
+    assert tried > 50
+    for kind, option, value in [("numeric", "encode", "one_hot"), ("categorical", "scale", "log"), ("boolean", "clip", 4), ("tensor", "missing", "drop"), ("text", "parts", ["year"]),
+                                ("datetime", "unseen", "ignore"), ("numeric", "scale", "global"), ("tensor", "scale", "quantile"), ("datetime", "missing", "median")]:
+        assert option not in columns[kind] or value not in columns[kind][option]["choices"]
+        got = answer(kind, option, value)
+        assert got.status == 422 and any(e["pointer"] == "/columns/%s/%s" % (kind, option) for e in got.json["errors"]), (kind, option, got.json)

@@ -55,6 +55,20 @@ def test_missing_by_hand(server):
     assert server.predict(model, [{k: v for k, v in given.items() if k != "a"}])[0] != full
 
 
+def test_robust_takes_the_median(server):
+    """Of the four values the median is 3, the quartiles are 1.75 and 254; the clip is of the form of RealMLP."""
+    W = [1.0, 2.0, None, 4.0, 1004.0]
+    data = upload(server, a=W, b=W, c=W, d=W, x=V, y=Y)
+    robust = {"scale": "robust"}
+    model, got, job = fitted(server, data, {"a": robust, "b": {**robust, "missing": "mean", "clip": 0}, "c": {**robust, "missing": "indicator"}, "d": {**robust, "missing": -3}, "x": robust})
+    assert [job["columns"][c]["missing"] for c in "abcdx"] == ["indicator", "mean", "indicator", -3, "median"]
+    assert [got[c]["missing"] for c in "abcdx"] == ["median_and_indicator", "mean", "median_and_indicator", "constant", "median"]
+    assert (got["a"]["mean"], got["a"]["std"], got["b"]["fill"]) == (3, 254 - 1.75, 252.75) and "fill" not in got["a"]
+    assert [got[c].get("clip_form") for c in "abx"] == ["smooth", None, "smooth"]
+    full = server.predict(model, [{"a": 3, "b": 252.75, "c": 2, "d": -3, "x": 4}])[0]
+    assert server.predict(model, [{"a": 3, "c": 2}])[0] == full
+
+
 def test_rows_are_dropped(server):
     data = upload(server, a=[1, None, 3, 4, None, 6], k=["u", "v", None, "u", "v", "u"], y=[1, 2, 3, 4, 5, 6.5])
     model = unique("drop")

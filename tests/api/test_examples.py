@@ -92,7 +92,14 @@ class Walk:
                     if kind.endswith("/json"):
                         own["query"] = {}
                         text = json.dumps({**value, "name": own["query"].get("name") or harness.unique("example")})
+                ended, self.job = self.job, self.unfinished() if template == "/v1/jobs/{id}" else self.job
                 self.send(method, template, own, {"Content-Type": kind}, text.encode())
+                self.job = ended
+
+    def unfinished(self):
+        """A job that is not at its end: only such a one can be changed."""
+        self.server.upload("waiting", harness.DATA / "digits.csv", "&replace=1")
+        return self.server.submit(model={"layers": [{"type": "dense", "units": 64}]}, dataset="waiting", target="digit", epochs=100000)["id"]
 
     def prepare(self, template):
         """What rows and columns are added to has the columns of the examples."""

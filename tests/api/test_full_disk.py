@@ -66,7 +66,8 @@ def disk(tmp_path):
 
 @pytest.fixture
 def server(fresh, shim, disk):
-    one = fresh("--workers", "1", env={"LD_PRELOAD": str(shim), "FULL_DISK": str(disk.path)})
+    # the shim looks at paths, which a confined process cannot
+    one = fresh("--workers", "1", "--job-confinement", "false", env={"LD_PRELOAD": str(shim), "FULL_DISK": str(disk.path), "BACKPROPD_JOB_ENVIRONMENT": "FULL_DISK"})
     one.upload("digits", harness.DATA / "digits.csv")
     return one
 

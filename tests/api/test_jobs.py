@@ -29,16 +29,16 @@ def running(server, **more):
 
 def test_defaults_are_explicit_and_the_seed_is_selected(server):
     job = server.submit(**IRIS)
-    assert job["options"] == {"epochs": 100, "batch_size": 32, "seed": job["options"]["seed"], "threads": 1, "validation": {"fraction": 0.2},
+    assert job["options"] == {"epochs": 200, "batch_size": 32, "seed": job["options"]["seed"], "threads": 1, "validation": {"fraction": 0.2},
                               "optimizer": {"type": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "amsgrad": False},
-                              "schedule": None, "early_stopping": None, "l1": 0, "l2": 0, "max_norm": 0, "gradient_clip_norm": 0,
-                              "gradient_clip_value": 0, "gradient_accumulation_steps": 1, "ema": 0, "mixup": 0, "precision": "float32", "checkpoint_every_epochs": 10, "window_rows": 0}
+                              "schedule": None, "dropout_schedule": None, "weight_decay_schedule": None, "early_stopping": {"metric": "val_loss", "patience": 20, "min_delta": 0}, "l1": 0, "l2": 0, "max_norm": 0, "gradient_clip_norm": 0,
+                              "gradient_clip_value": 0, "gradient_accumulation_steps": 1, "ema": 0, "max_seconds": 0, "mixup": 0, "precision": "float32", "checkpoint_every_epochs": 10, "window_rows": 0}
     assert job["status"] == "queued" and job["attempt"] == 0 and job["task"] == "classification" and job["loss_unit"] == "nats"
     assert job["features"] == ["sepal_length", "sepal_width", "petal_length", "petal_width"]
     assert job["definition"]["layers"][-1]["units"] == 3 and job["definition"]["layers"][-1]["activation"] == "softmax"
-    assert job["progress"] == {"epoch": 0, "epochs": 100, "step": 0, "steps_per_epoch": 4, "fraction": 0, "samples_per_second": None, "eta_seconds": None}
+    assert job["progress"] == {"epoch": 0, "epochs": 200, "step": 0, "steps_per_epoch": 4, "fraction": 0, "samples_per_second": None, "eta_seconds": None}
     ended = server.wait(job["id"])
-    assert ended["status"] == "succeeded" and ended["progress"]["epoch"] == 100 and ended["progress"]["fraction"] == 1
+    assert ended["status"] == "succeeded" and 20 < ended["progress"]["epoch"] <= 200 and ended["progress"]["fraction"] == 1
     assert set(ended["metrics"]) == {"loss", "val_loss", "accuracy", "val_accuracy"}
     assert ended["created_at"] <= ended["started_at"] <= ended["finished_at"] and ended["attempt"] == 1
     other = server.submit(**IRIS)
@@ -48,9 +48,9 @@ def test_defaults_are_explicit_and_the_seed_is_selected(server):
 def test_every_option_arrives(server):
     asked = {"epochs": 7, "batch_size": 16, "seed": 9007199254740991, "threads": 2, "validation": {"fraction": 0.3},
              "optimizer": {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
-             "schedule": {"type": "step", "warmup_epochs": 0.5, "step_size": 3, "gamma": 0.5},
+             "schedule": {"type": "step", "warmup_epochs": 0.5, "step_size": 3, "gamma": 0.5}, "dropout_schedule": None, "weight_decay_schedule": None,
              "early_stopping": {"metric": "val_accuracy", "patience": 3, "min_delta": 0.001}, "l1": 0.00001, "l2": 0.0001, "max_norm": 3,
-             "gradient_clip_norm": 1, "gradient_clip_value": 0.5, "gradient_accumulation_steps": 2, "ema": 0.9, "mixup": 0.2, "precision": "float32", "checkpoint_every_epochs": 2, "window_rows": 64}
+             "gradient_clip_norm": 1, "gradient_clip_value": 0.5, "gradient_accumulation_steps": 2, "ema": 0.9, "max_seconds": 600.5, "mixup": 0.2, "precision": "float32", "checkpoint_every_epochs": 2, "window_rows": 64}
     job = server.submit(**IRIS, **asked, features=["petal_width", "sepal_length"], task="classification", metadata={"who": "me", "ü": "🐧"})
     assert job["options"] == asked
     assert job["features"] == ["petal_width", "sepal_length"] and job["metadata"] == {"who": "me", "ü": "🐧"}
@@ -310,7 +310,7 @@ def test_early_stopping_on_an_undefined_metric_does_not_stop(server):
     ({"optimizer": "adm"}, "/optimizer", "adam"), ({"optimizer": {"type": "adm"}}, "/optimizer/type", "adam"), ({"optimizer": {"learning_rate": 1}}, "/optimizer", "type"),
     ({"optimizer": {"type": "adam", "learning_rate": -1}}, "/optimizer/learning_rate", "0"), ({"optimizer": {"type": "adam", "beta_1": 1}}, "/optimizer/beta_1", "below 1"),
     ({"optimizer": {"type": "adam", "momentum": 0.9}}, "/optimizer/momentum", "unknown"), ({"optimizer": {"type": "sgd", "nesterov": 1}}, "/optimizer/nesterov", "1"),
-    ({"optimizer": 5}, "/optimizer", "5"), ({"optimizer": None}, "/optimizer", "null"), ({"early_stopping": 5}, "/early_stopping", "object"), ({"early_stopping": True}, "/early_stopping", "object"),
+    ({"optimizer": 5}, "/optimizer", "5"), ({"optimizer": None}, "/optimizer", "null"), ({"early_stopping": 5}, "/early_stopping", "object"), ({"early_stopping": "yes"}, "/early_stopping", "object"),
     ({"early_stopping": {"patience": -1}}, "/early_stopping/patience", "0"), ({"early_stopping": {"patinece": 1}}, "/early_stopping/patinece", "patience"),
     ({"early_stopping": {"metric": "val_los"}}, "/early_stopping/metric", "val_loss"), ({"early_stopping": {"metric": 5}}, "/early_stopping/metric", "5"),
     ({"early_stopping": {"metric": "val_loss"}, "validation": {"fraction": 0}}, "/early_stopping/metric", "validation"),
@@ -321,7 +321,7 @@ def test_early_stopping_on_an_undefined_metric_does_not_stop(server):
     ({"features": ["petal_width", "petal_width"]}, "/features/1", "twice"), ({"features": [5]}, "/features/0", "5"), ({"features": "petal_width"}, "/features", "list"),
     ({"metadata": []}, "/metadata", "object"), ({"metadata": {"a": 1}}, "/metadata/a", "1"), ({"metadata": {"a/b~": None}}, "/metadata/a~1b~0", "null"),
     ({"metadata": {str(i): "x" for i in range(33)}}, "/metadata", "32"), ({"epoch": 5}, "/epoch", '"epochs"'), ({"model": 5}, "/model", "5"), ({"model": "nope-nothing"}, "/model", "nope-nothing"),
-    ({"model": "Bad Name"}, "/model", "Bad Name"), ({"model": "iris@x"}, "/model", "iris@x"), ({"model": None}, "/model", "null"), ({"model": {"name": "Bad", "layers": []}}, "/model/name", "Bad"),
+    ({"model": "Bad Name"}, "/model", "Bad Name"), ({"model": "iris@x"}, "/model", "iris@x"), ({"model": {"name": "Bad", "layers": []}}, "/model/name", "Bad"),
     ({"model": {"layers": [{"type": "dense"}]}}, "/model/layers/0", "units"),
     ({"model": {"layers": [{"type": "dense", "units": 65536}] * 4}}, "/model", ""),
     ({"dataset": 5}, "/dataset", "5"), ({"dataset": "nothing"}, "/dataset", "nothing"), ({"dataset": "iris@2"}, "/dataset", "iris@2"), ({"dataset": {"name": "Bad", "records": [{"a": 1}]}}, "/dataset/name", "Bad"),
@@ -346,7 +346,7 @@ def test_everything_wrong_at_once(server):
                                             "optimizer": "adm", "early_stopping": {"patience": -1}, "metadata": {"a": 1}, "bath_size": 3}))
     assert set(got) == {"/model/layers/0/type", "/model/loss", "/target", "/features/0", "/epochs", "/optimizer", "/early_stopping/patience", "/metadata/a", "/bath_size"}
     assert set(pointers(server.post("/v1/jobs", {}))) == {""}
-    assert len(problem(server.post("/v1/jobs", {}), 422, "invalid")["errors"]) == 3  # model, dataset, target
+    assert len(problem(server.post("/v1/jobs", {}), 422, "invalid")["errors"]) == 2  # dataset, target
     many = problem(server.post("/v1/jobs", {**IRIS, **{"wrong%d" % i: 1 for i in range(50)}}), 422, "invalid")
     assert len(many["errors"]) == 20 and many["detail"].startswith("50 problems")
 

@@ -1,4 +1,7 @@
 """Goal: the memory of a job's process is the estimate, within a tenth: weights, gradients, optimizer, activations, data; until the model is written."""
+import pathlib
+import re
+
 import pytest
 
 import harness
@@ -35,3 +38,36 @@ def test_memory_equals_the_estimate(fresh, name, precision):
     job, peak = peak_of(server, server.submit(model={"layers": NETWORKS[name]}, **more))
     assert job["status"] == "succeeded", job
     assert checked.json["memory_bytes"] == pytest.approx(peak, rel=0.1)
+
+
+def cache_bytes(server):
+    return int(float(re.search(r"^backpropd_model_cache_bytes (\S+)$", server.raw("GET", "/metrics").body.decode(), re.M).group(1)))
+
+
+def resident(server):
+    return int(re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path("/proc/%d/status" % server.process.pid).read_text()).group(1)) << 10
+
+
+def test_loaded_models_count_what_they_take_and_give_it_back(fresh):
+    """Weights, categories and what predicts: two models, one large by its weights, the other by its categories."""
+    server = fresh("--workers", "1")
+    server.upload("digits", harness.DATA / "digits.csv")
+    rows = "\n".join("%s,%s,%d" % ("alpha-%07d" % (i * 7919 % 15000), "beta-%07d" % i, i % 2) for i in range(15000))
+    assert server.post_csv("texts", "a,b,y\n" + rows + "\n", "&types=a:categorical,b:categorical,y:categorical").status == 201
+    large = {"layers": [{"type": "dense", "units": 3000}, {"type": "dense", "units": 3000}], "name": "large"}
+    server.train(model=large, dataset="digits", target="digit", epochs=1, validation={"fraction": 0}, batch_size=2000)
+    many = {"a": {"categories_max": 20000}, "b": {"categories_max": 20000}}
+    server.train(model={"layers": [{"type": "dense", "units": 2}], "name": "texts"}, dataset="texts", target="y", features=["a", "b"], epochs=1, validation={"fraction": 0}, columns=many)
+    server.restart()
+    before = resident(server)
+    assert cache_bytes(server) == 0
+    server.predict("large", [{c["name"]: 1 for c in server.get("/v1/datasets/digits").json["columns"] if c["name"] != "digit"}])
+    server.predict("texts", [{"a": "alpha-0000007", "b": "beta-0000008"}])
+    counted, grown = cache_bytes(server), resident(server) - before
+    assert counted > 40 << 20
+    if not server.sanitized():
+        assert 0.7 * grown < counted + (4 << 20) and counted < 1.5 * grown, (counted, grown)
+    assert server.delete("/v1/models/large").status == 204 and server.delete("/v1/models/texts").status == 204
+    assert cache_bytes(server) == 0
+    if not server.sanitized():
+        harness.until(lambda: resident(server) < before + (16 << 20), what="memory that is given back")

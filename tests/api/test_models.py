@@ -228,8 +228,8 @@ def test_catalog_lists_what_definitions_accept(server):
 
     for layer in catalog["layers"]:
         assert any(accepted({"layers": [{**filled(layer, catalog, integers), "inputs": ["a", "b"][:count]}], "inputs": {"a": {"shape": shape}, "b": {"shape": shape}}} if count == 2 else
-                            {"layers": [filled(layer, catalog, integers)], "inputs": {"a": {"shape": shape}}})
-                   for shape in ([4], [8, 4], [8, 6], [8, 8, 4]) for integers in ([2], [-1], [2, 2]) for count in (1, 2)), layer
+                            {"layers": [*before, filled(layer, catalog, integers)], "inputs": {"a": {"shape": shape}}})
+                   for before in ([], ["ensemble"]) for shape in ([4], [8, 4], [8, 6], [8, 32], [8, 8, 4]) for integers in ([2], [-1], [2, 2], [2, 1]) for count in (1, 2)), layer
     for activation in catalog["activations"]:
         assert accepted({"layers": [{"type": "activation", "activation": filled(activation, catalog, [2])}]}), activation
     for initializer in catalog["initializers"]:

@@ -50,6 +50,12 @@ def shim(tmp_path_factory):
 def test_allocations_fail_now_and_then(fresh, shim, tmp_path):
     every = tmp_path / "every"
     every.write_bytes(b"\0")
+
+    def fail_every(n):
+        """In place: the server has mapped the file, and to cut it would kill what reads it then."""
+        with open(every, "r+b", buffering=0) as file:
+            file.write(bytes([n]))
+
     server = fresh("--workers", "1", env={"LD_PRELOAD": str(shim), "FAIL_EVERY": str(every)})
     server.upload("iris", harness.DATA / "iris.csv")
     server.train(**{**xor(), "model": {"name": "m", "layers": [{"type": "dense", "units": 3, "activation": "tanh"}]}})
@@ -69,7 +75,7 @@ def test_allocations_fail_now_and_then(fresh, shim, tmp_path):
     right = {(m, p, str(b)): ask(m, p, b).body for m, p, b in reading}
     answered = refused = 0
     for n in (3, 7, 20, 50, 120, 250):
-        every.write_bytes(bytes([n]))
+        fail_every(n)
         for _ in range(6):
             for method, path, body in reading:
                 answer = ask(method, path, body)
@@ -87,10 +93,10 @@ def test_allocations_fail_now_and_then(fresh, shim, tmp_path):
             ask("POST", "/v1/datasets", {"name": unique("mem"), "records": [{"a": i, "b": str(i % 3)} for i in range(20)]})
             ask("POST", "/v1/models", {"name": unique("mem"), "layers": [{"type": "dense", "units": 2}]})
             ask("POST", "/v1/jobs", xor())
-        every.write_bytes(b"\0")
+        fail_every(0)
         assert server.process.poll() is None, server.log_text()[-2000:]
     assert answered > 30 and refused > 30, (answered, refused)
-    every.write_bytes(b"\0")
+    fail_every(0)
     for (method, path, body), expected in zip(reading, right.values()):
         assert ask(method, path, body).body == expected
     for made in server.all_pages("/v1/models"):  # nothing was stored in part

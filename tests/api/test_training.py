@@ -3,7 +3,7 @@ and what it tells of its layers. Goal: every such option changes what it should 
 import math
 import random
 
-from harness import unique
+from harness import pointers, remarks, unique
 
 DENSE = {"type": "dense", "units": 16, "activation": "relu"}
 
@@ -159,6 +159,26 @@ def test_frozen_layers_stay(server):
     assert version["definition"]["layers"][0]["trainable"] is False and version["trainable_parameters"] == job["trainable_parameters"]
     health = [e for e in server.get("/v1/jobs/%s/events?limit=1000" % job["id"]).json["data"] if e["type"] == "metrics"][-1]["data"]["layers"]
     assert "weight_norm" not in health[0] and health[1]["update_norm"] > 0
+
+
+def test_factors_and_schedules_of_regularisation(server):
+    """They are kept as written, and change what is trained; a factor that has no effect is named."""
+    layers = [{"type": "scale", "learning_rate_factor": 6, "weight_decay_factor": 0}, {**DENSE, "bias_learning_rate_factor": 0.1}, {"type": "dropout", "rate": 0.2}]
+    options = {"optimizer": {"type": "adamw", "learning_rate": 0.01, "weight_decay": 0.02, "weight_decay_on": "kernels"}, "schedule": "coslog4",
+               "dropout_schedule": "flat_cosine", "weight_decay_schedule": {"type": "flat_cosine", "flat": 0.25}}
+    job = server.train(model={"layers": layers}, dataset="iris", target="class", epochs=30, seed=1, **options)
+    assert job["metrics"]["val_accuracy"] > 0.85 and job["options"]["optimizer"]["weight_decay_on"] == "kernels"
+    assert job["options"]["dropout_schedule"] == {"type": "flat_cosine", "warmup_epochs": 0, "flat": 0.5, "minimum": 0}
+    assert job["options"]["weight_decay_schedule"] == {"type": "flat_cosine", "warmup_epochs": 0, "flat": 0.25, "minimum": 0}
+    kept = job["definition"]["layers"]
+    assert kept[0]["learning_rate_factor"] == 6 and kept[0]["weight_decay_factor"] == 0 and kept[1]["bias_learning_rate_factor"] == 0.1 and "learning_rate_factor" not in kept[1]
+    assert any("weight_decay_factor of layer" in w for w in remarks(server.train(model={"layers": layers}, dataset="iris", target="class", epochs=1, seed=1)))
+    for layer, pointer, words in (({"learning_rate_factor": 0}, "learning_rate_factor", '"trainable":false'), ({"weight_decay_factor": -1}, "weight_decay_factor", "at least 0"),
+                                  ({"bias_learning_rate_factor": "x"}, "bias_learning_rate_factor", "above 0")):
+        got = pointers(server.post("/v1/jobs", {"model": {"layers": [{**DENSE, **layer}]}, "dataset": "iris", "target": "class"}))
+        assert words in got["/model/layers/0/" + pointer]
+    got = pointers(server.post("/v1/jobs", {"model": {"layers": [DENSE]}, "dataset": "iris", "target": "class", "dropout_schedule": "cosine"}))
+    assert "no layer has dropout" in got["/dropout_schedule"]
 
 
 def test_events_report_the_health_of_layers(server):

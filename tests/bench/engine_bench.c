@@ -34,6 +34,13 @@ static const struct workload workloads[] = {
      64,
      4096},
     {"lstm", {2, {32, 16}}, {"lstm 64", "dense 10 linear"}, 10, 32, 4096},
+    {"members",
+     {1, {20}},
+     {"piecewise_linear_embedding 8", "ensemble 8", "dense 128 relu", "dropout", "dense 128 relu", "dropout", "ensemble_dense 2 linear"},
+     2,
+     32,
+     4096},
+    {"member", {1, {20}}, {"piecewise_linear_embedding 8", "dense 128 relu", "dropout", "dense 128 relu", "dropout", "dense 2 linear"}, 2, 32, 4096},
 };
 
 struct data {
@@ -63,7 +70,7 @@ static struct bp_value *value_of(struct bp_layer *layer, const char *name) {
     exit(2);
 }
 
-/* Convolutions are 3 x 3 and keep the size, as in peer_torch.py. */
+/* Convolutions are 3 x 3 and keep the size, as in peer_torch.py; the vectors of embedded numbers are as wide as there are members. */
 static void set_layer(struct bp_layer *layer, const char *text) {
     char type[32] = "", activation[32] = "";
     int number = 0;
@@ -76,6 +83,12 @@ static void set_layer(struct bp_layer *layer, const char *text) {
         value_of(layer, "filters")->number = number;
         *value_of(layer, "kernel_size") = (struct bp_value){.integers = {3}, .integers_count = 1};
         value_of(layer, "padding")->number = 1; /* same */
+    } else if (!strcmp(type, "piecewise_linear_embedding")) {
+        value_of(layer, "output_dim")->number = number;
+    } else if (!strcmp(type, "ensemble")) {
+        value_of(layer, "members")->number = value_of(layer, "group_size")->number = number;
+    } else if (!strcmp(type, "dropout")) {
+        value_of(layer, "rate")->number = 0.1;
     } else if (number) {
         value_of(layer, "units")->number = number;
     }

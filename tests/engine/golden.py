@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Golden values from PyTorch, in double: forward, gradients of inputs and parameters, ten steps of each optimizer.
 
-Run with Debian's python3-torch to renew the fixture; test_golden.c compares. Format, one item a line:
+Run with Debian's python3-torch to renew the fixture; test_golden.c compares. engine.txt is full, so layers.txt has what
+came later. Format, one item a line:
   net <layers in the notation of support.h>
   mode training           as a mini-batch is trained (batch_norm); without it as in inference
   loss <name>             shape <sample's dimensions>
@@ -17,7 +18,8 @@ import torch
 
 torch.manual_seed(20240517)
 torch.set_default_dtype(torch.float64)
-out = open(sys.argv[1] if len(sys.argv) > 1 else "tests/fixtures/golden/engine.txt", "w")
+folder = sys.argv[1] if len(sys.argv) > 1 else "tests/fixtures/golden"
+out = open(folder + "/engine.txt", "w")
 
 
 def single(t):
@@ -48,7 +50,7 @@ ACTIVATIONS = {
     "softplus": F.softplus,
     "softmax": lambda z: torch.softmax(z, -1),
 }
-FUSED = "cross_entropy", "binary_cross_entropy", "focal", "kl_divergence", "poisson"
+FUSED = "cross_entropy", "binary_cross_entropy", "focal", "kl_divergence", "poisson", "tweedie", "gamma", "msle", "dice", "ordinal"
 
 
 def focal(log_p, gamma):
@@ -66,7 +68,26 @@ def quantile(z, y, quantiles):
     return torch.maximum(q * e, (q - 1) * e).flatten(1).mean(1), z
 
 
+def ordinal(z):
+    """Probabilities of classes from P(class >= k) = sigmoid(g_k)."""
+    g = torch.cat([z[..., :1] - z[..., 1:2], -F.softplus(z[..., 2:])], -1).cumsum(-1)
+    above = torch.cat([torch.ones_like(g[..., :1]), torch.sigmoid(g), torch.zeros_like(g[..., :1])], -1)
+    return above[..., :-1] - above[..., 1:]
+
+
+def dice(z, y, smooth=0.0):
+    p, y = torch.sigmoid(z), y.reshape(z.shape)
+    both, all_ = (p * y).flatten(1).sum(1), (p + y).flatten(1).sum(1)
+    return 1 - (2 * both + smooth) / (all_ + smooth + 1e-7), p
+
+
 LOSSES = {  # per sample, predictions
+    "dice": dice,
+    "gamma": lambda z, y: ((z + y * torch.exp(-z)).flatten(1).mean(1), z.exp()),
+    "msle": lambda z, y: (((torch.log1p(z.exp()) - torch.log1p(y)) ** 2).flatten(1).mean(1), z.exp()),
+    "ordinal": lambda z, y: (F.nll_loss(ordinal(z).log(), y.long().flatten(), reduction="none"), ordinal(z)),
+    "tweedie": lambda z, y, power=1.5: (
+        (z.exp() ** (2 - power) / (2 - power) - y * z.exp() ** (1 - power) / (1 - power)).flatten(1).mean(1), z.exp()),
     "mse": lambda z, y: (((z - y) ** 2).flatten(1).mean(1), z),
     "mae": lambda z, y: ((z - y).abs().flatten(1).mean(1), z),
     "cosine": lambda z, y: (1 - F.cosine_similarity(z.flatten(1), y.flatten(1)), z),
@@ -112,6 +133,8 @@ def padded(x, given, size, axes, dilation, stride, fill=0.0):
             n = x.shape[2 + k]
             lacking = max((-(-n // stride[k]) - 1) * stride[k] + dilation[k] * (size[k] - 1) + 1 - n, 0)
             around.append((lacking // 2, lacking - lacking // 2))
+        elif kind == "causal":
+            around.append((dilation[k] * (size[k] - 1), 0))
         else:
             around.append((0, 0) if kind == "valid" else (ints(given, "padding", axes, 0)[k],) * 2)
     return F.pad(x, [n for pair in reversed(around) for n in pair], value=fill)
@@ -124,9 +147,58 @@ def conv(axes):
         each = a[0].shape[-1] // groups
         W = make("kernel", [*size, each, filters], (each * size[0] * size[-1]) ** -0.5)
         b = make("bias", [filters], 0.3) if given.get("use_bias", "1") == "1" else None
-        x = padded(a[0].movedim(-1, 1), given, size, axes, dilation, stride)
+        x = padded(a[0].movedim(-1, 1), given, size, axes, dilation, stride).contiguous()
         f = F.conv2d if axes == 2 else F.conv1d
         return f(x, W.movedim((-1, -2), (0, 1)), b, stride, 0, dilation, groups).movedim(1, -1)
+    return layer
+
+
+def convolved(axes, a, given, W, b, groups):
+    """a (B, in..., C) with W (size..., C / groups, filters)."""
+    size, stride, dilation = W.shape[:axes], ints(given, "strides", axes, 1), ints(given, "dilation_rate", axes, 1)
+    x = padded(a.movedim(-1, 1), given, size, axes, dilation, stride).contiguous()
+    f = F.conv2d if axes == 2 else F.conv1d
+    return f(x, W.movedim((-1, -2), (0, 1)), b, stride, 0, dilation, groups).movedim(1, -1)
+
+
+def depthwise_conv(axes):
+    def layer(a, given, make):
+        size, C, M = ints(given, "kernel_size", axes, 0), a[0].shape[-1], int(given.get("depth_multiplier", 1))
+        W = make("depthwise_kernel", [*size, C, M], math.prod(size) ** -0.5)
+        b = make("bias", [C * M], 0.3) if given.get("use_bias", "1") == "1" else None
+        return convolved(axes, a[0], given, W.reshape(*size, 1, C * M), b, C)
+    return layer
+
+
+def separable_conv(axes):
+    def layer(a, given, make):
+        size, C, M, filters = ints(given, "kernel_size", axes, 0), a[0].shape[-1], int(given.get("depth_multiplier", 1)), int(given["filters"])
+        W = make("depthwise_kernel", [*size, C, M], math.prod(size) ** -0.5)
+        P = make("pointwise_kernel", [*[1] * axes, C * M, filters], (C * M) ** -0.5)
+        b = make("bias", [filters], 0.3) if given.get("use_bias", "1") == "1" else None
+        return convolved(axes, convolved(axes, a[0], given, W.reshape(*size, 1, C * M), None, C), {}, P, b, 1)
+    return layer
+
+
+def conv_transpose(axes):
+    """The whole transposed convolution, of which the cells that Keras 3 or PyTorch's padding keep are cut out."""
+    def layer(a, given, make):
+        size, stride, dilation = ints(given, "kernel_size", axes, 0), ints(given, "strides", axes, 1), ints(given, "dilation_rate", axes, 1)
+        C, filters, kind = a[0].shape[-1], int(given["filters"]), given.get("padding", "valid")
+        W = make("kernel", [*size, filters, C], (C * math.prod(size)) ** -0.5)
+        b = make("bias", [filters], 0.3) if given.get("use_bias", "1") == "1" else torch.zeros(filters)
+        f = F.conv_transpose2d if axes == 2 else F.conv_transpose1d
+        z = f(a[0].movedim(-1, 1).contiguous(), W.movedim((-1, -2), (0, 1)).contiguous(), None, stride, dilation=dilation)
+        for k in range(axes):
+            n, reach = a[0].shape[1 + k], dilation[k] * (size[k] - 1) + 1
+            if kind not in ("valid", "same") or "output_padding" in given:
+                before = reach // 2 if kind == "same" else 0 if kind == "valid" else ints(given, "padding", axes, 0)[k]
+                length = (n - 1) * stride[k] + reach - 2 * before + ints(given, "output_padding", axes, 0)[k]
+            else:
+                before = max(reach - stride[k], 0) // 2 if kind == "same" else 0
+                length = n * stride[k] if kind == "same" else (n - 1) * stride[k] + max(reach, stride[k])
+            z = F.pad(z, [0, 0] * (axes - 1 - k) + [0, 64]).narrow(2 + k, before, length)
+        return z.movedim(1, -1) + b
     return layer
 
 
@@ -156,21 +228,29 @@ def positional_encoding(a, given, make):
 
 def multi_head_attention(a, given, make):
     x, heads = a[0], int(given["num_heads"])
+    y = a[min(1, len(a) - 1)]
+    z = a[min(2, len(a) - 1)]
     D = x.shape[-1]
     P = heads * (int(given.get("key_dim", 0)) or D // heads)
     roles = ["query", "key", "value", "output"]
-    W = {r: make(r + "_kernel", [P, D] if r == "output" else [D, P], (P if r == "output" else D) ** -0.5) for r in roles}
+    read = {"query": x, "key": z, "value": y}
+    ins = {r: P if r == "output" else read[r].shape[-1] for r in roles}
+    W = {r: make(r + "_kernel", [ins[r], D if r == "output" else P], ins[r] ** -0.5) for r in roles}
     b = {r: make(r + "_bias", [D if r == "output" else P], 0.3) for r in roles}
-    q, k, v = [(x @ W[r] + b[r]).unflatten(-1, (heads, P // heads)).transpose(1, 2) for r in roles[:3]]
+    q, k, v = [(read[r] @ W[r] + b[r]).unflatten(-1, (heads, P // heads)).transpose(1, 2) for r in roles[:3]]
     if MASK[0] is not None and P == D:  # PyTorch's own, with its key_padding_mask (True: left out)
+        hidden, MASK[0] = ~MASK[0], MASK[0] if len(a) == 1 else None  # that of a second input ends here
         return F.multi_head_attention_forward(
-            *[x.transpose(0, 1)] * 3, D, heads, None, torch.cat([b[r] for r in roles[:3]]), None, None, False, 0.0, W["output"].T, b["output"],
-            key_padding_mask=~MASK[0], use_separate_proj_weight=True, q_proj_weight=W["query"].T, k_proj_weight=W["key"].T,
+            *[t.transpose(0, 1) for t in (x, z, y)], D, heads, None, torch.cat([b[r] for r in roles[:3]]), None, None, False, 0.0, W["output"].T,
+            b["output"], key_padding_mask=hidden, use_separate_proj_weight=True, q_proj_weight=W["query"].T, k_proj_weight=W["key"].T,
             v_proj_weight=W["value"].T)[0].transpose(0, 1)
     scores = q @ k.transpose(-1, -2) * (P // heads) ** -0.5
     if given.get("use_causal_mask", "0") == "1":
         scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), float("-inf"))
-    return (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2) @ W["output"] + b["output"]
+    shares = torch.softmax(scores, -1)
+    if "dropout" in given:
+        shares = shares * dropped(len(x), shares[0].numel(), float(given["dropout"]), 1).reshape(shares.shape)
+    return (shares @ v).transpose(1, 2).flatten(2) @ W["output"] + b["output"]
 
 
 def recurrent(kind):
@@ -182,13 +262,23 @@ def recurrent(kind):
         def order(W):  # PyTorch's gru has the reset gate first
             return torch.cat([W[..., H:2 * H], W[..., :H], W[..., 2 * H:]], -1) if kind == "gru" else W
 
-        weights = []
+        weights, plain = [], []
         for prefix in ["", "backward_"][:1 + both]:
             W = make(prefix + "kernel", [x.shape[-1], gates * H], x.shape[-1] ** -0.5)
             U = make(prefix + "recurrent_kernel", [H, gates * H], H ** -0.5)
             b = make(prefix + "bias", [2, gates * H] if kind == "gru" else [gates * H], 0.3)
+            plain += [(W, U, b)]
             biases = [order(b[0]), order(b[1])] if kind == "gru" else [b, torch.zeros_like(b)]
             weights += [order(W).T.contiguous(), order(U).T.contiguous(), *biases]
+        if "dropout" in given or "recurrent_dropout" in given:
+            rates = [float(given.get(name, 0)) for name in ("dropout", "recurrent_dropout")]
+            walks = []
+            for way, w in enumerate(plain):
+                masks = [dropped(len(x), n, rate, 2 * way + 1 + k) for k, (n, rate) in enumerate(zip((x.shape[-1], H), rates))]
+                walks.append(unrolled(kind, x.flip(1) if way else x, H, w, *masks))
+            if sequences:
+                return torch.cat([w.flip(1) if way else w for way, w in enumerate(walks)], -1)
+            return torch.cat([w[:, -1] for w in walks], -1)
         first = torch.zeros(1 + both, len(x), H)
         options = (weights, True, 1, 0.0, False, both)
         cell = {"lstm": torch._VF.lstm, "gru": torch._VF.gru, "rnn": torch._VF.rnn_tanh}[kind]
@@ -223,7 +313,7 @@ def embedding(a, given, make):
 
 def global_pool(kind):
     def layer(a, given, make):
-        mask, MASK[0] = MASK[0], None
+        mask, MASK[0], MEMBERS[0] = MASK[0], None, 0
         if mask is None:
             return a[0].flatten(1, -2).mean(1) if kind == "average" else a[0].flatten(1, -2).max(1)[0]
         rows = [row[steps].flatten(0, -2) for row, steps in zip(a[0], mask)]
@@ -301,37 +391,168 @@ def random_flip(a, given, make):
     return torch.stack(images) if TRAINING[0] else a[0]
 
 
+MEMBERS = [0]  # of what the next layer reads: (B, members, ...)
+
+
+def ensemble(a, given, make):
+    MEMBERS[0] = int(given.get("members", 8))
+    return a[0].unsqueeze(1) * make("factors", [MEMBERS[0], a[0].shape[1]], 1)
+
+
+def ensemble_dense(a, given, make):
+    units, (members, fan) = int(given["units"]), a[0].shape[1:]
+    z = torch.bmm(a[0].transpose(0, 1), make("kernel", [members, fan, units], fan ** -0.5)).transpose(0, 1)
+    return z + make("bias", [members, units], 0.3) if given.get("use_bias", "1") == "1" else z
+
+
+def piecewise_linear_embedding(a, given, make):
+    """The encoding of the paper, of which the end bins go on for as many widths as there are bins, and a linear map of each feature."""
+    x, bins, width = a[0], int(given.get("bins", 16)), int(given.get("output_dim", 8))
+    n = x.shape[1]
+    edges = make("edges", [n, bins + 1], 1, state=True)
+    low, high = torch.zeros(bins), torch.ones(bins)
+    low[0], high[-1] = -bins, bins + 1
+    part = (x[:, :, None] - edges[:, :-1]) / (edges[:, 1:] - edges[:, :-1])
+    z = torch.einsum("bnt,ntd->bnd", torch.minimum(torch.maximum(part, low), high), make("kernel", [n, bins, width], bins ** -0.5))
+    z = z + make("bias", [n, width], 0.3) if given.get("use_bias", "1") == "1" else z
+    return z.flatten(1)
+
+
+def expanded(a):
+    """The inputs with axes of size 1 after the batch, so that they broadcast at their last axes."""
+    rank = max(x.dim() for x in a)
+    return [x.reshape(len(x), *[1] * (rank - x.dim()), *x.shape[1:]) for x in a]
+
+
+def dropped(batch, size, rate, which=0):
+    """The mask (batch, size) that the layer draws in the first update of a training with seed 1; ones when nothing is trained."""
+    if not TRAINING[0] or rate == 0:
+        return torch.ones(batch, size)
+    key = philox(1, 3 << 32 | NODE[0], 0)
+    rows = [[word for block in range(-(-size // 4)) for word in philox(key[0] << 32 | key[1], which << 48 | i, block)][:size] for i in range(batch)]
+    return torch.where(torch.tensor(rows) < int(rate * 2 ** 32), 0.0, 1 / (1 - rate))
+
+
+def spatial_dropout(a, given, make):
+    mask = dropped(len(a[0]), a[0].shape[-1], float(given["rate"]))
+    return a[0] * mask.reshape(len(mask), *[1] * (a[0].dim() - 2), -1)
+
+
+def unrolled(kind, x, H, weights, mask_x, mask_h):
+    """One walk, step by step, with masks: (B, T, H)."""
+    W, U, b = weights
+    x, h, c, states = x * mask_x[:, None], torch.zeros(len(x), H), torch.zeros(len(x), H), []
+    for t in range(x.shape[1]):
+        z, r = x[:, t] @ W + (b[0] if kind == "gru" else b), (h * mask_h) @ U + (b[1] if kind == "gru" else 0)
+        if kind == "rnn":
+            h = torch.tanh(z + r)
+        elif kind == "lstm":
+            i, f, g, o = (z + r).split(H, -1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+        else:
+            (zu, zr, zn), (ru, rr, rn) = z.split(H, -1), r.split(H, -1)
+            u = torch.sigmoid(zu + ru)
+            h = u * h + (1 - u) * torch.tanh(zn + torch.sigmoid(zr + rr) * rn)
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+def rms_norm(a, given, make):
+    x = a[0]
+    return x * torch.rsqrt((x ** 2).mean(-1, keepdim=True) + float(given.get("epsilon", 1e-6))) * make("gamma", [x.shape[-1]], 1)
+
+
+def group_norm(a, given, make):
+    x, C = a[0].movedim(-1, 1), a[0].shape[-1]
+    groups = int(given.get("groups", 32))
+    gamma = make("gamma", [C], 1) if given.get("scale", "1") == "1" else torch.ones(C)
+    beta = make("beta", [C], 0.3) if given.get("center", "1") == "1" else torch.zeros(C)
+    return F.group_norm(x.contiguous(), C if groups < 0 else groups, gamma, beta, float(given.get("epsilon", 1e-3))).movedim(1, -1)
+
+
+def border(axes, preset, sign):
+    def layer(a, given, make):
+        n = ints(given, "padding" if sign > 0 else "cropping", 1, preset)
+        n = n * 2 * axes if len(n) == 1 else [v for v in n for _ in range(2)] if len(n) == axes else n
+        return F.pad(a[0].movedim(-1, 1), [sign * n[i] for k in reversed(range(axes)) for i in (2 * k, 2 * k + 1)]).movedim(1, -1)
+    return layer
+
+
+def upsampling(axes):
+    def layer(a, given, make):
+        mode = {"nearest": "nearest", "bilinear": "bilinear"}[given.get("interpolation", "nearest")]
+        size = [float(n) for n in ints(given, "size", axes, 2)]
+        return F.interpolate(a[0].movedim(-1, 1), scale_factor=size, mode=mode).movedim(1, -1).contiguous()
+    return layer
+
+
+def dot(a, given, make):
+    axes = ints(given, "axes", 2, "")
+    if given.get("normalize", "0") == "1":
+        a = [F.normalize(x, dim=axis) for x, axis in zip(a, axes)]
+    axes = [[axis - (axis > 0)] for axis in axes]  # without the batch
+    rows = [torch.tensordot(x, y, axes) for x, y in zip(*a)]
+    return torch.stack(rows).reshape(len(rows), *rows[0].shape or [1])
+
+
 LAYERS = {  # inputs (a list), parameters, make(name, shape, deviation) for weights
     "activation": lambda a, given, make: a[0],
-    "add": lambda a, given, make: sum(a),
+    "add": lambda a, given, make: sum(expanded(a)),
+    "average": lambda a, given, make: torch.stack(torch.broadcast_tensors(*expanded(a))).mean(0),
+    "weighted_average": lambda a, given, make: sum(w * x for w, x in zip(make("weights", [len(a)], 0.5), a)),
     "average_pool1d": pool(1, "average"),
     "average_pool2d": pool(2, "average"),
     "batch_norm": batch_norm,
     "concatenate": lambda a, given, make: torch.cat(a, int(given.get("axis", -1))),
     "conv1d": conv(1),
     "conv2d": conv(2),
+    "conv1d_transpose": conv_transpose(1),
+    "conv2d_transpose": conv_transpose(2),
+    "depthwise_conv1d": depthwise_conv(1),
+    "depthwise_conv2d": depthwise_conv(2),
+    "separable_conv1d": separable_conv(1),
+    "separable_conv2d": separable_conv(2),
+    "cropping1d": border(1, 1, -1),
+    "cropping2d": border(2, 0, -1),
     "dense": dense,
+    "dot": dot,
     "dropout": lambda a, given, make: a[0],
     "embedding": embedding,
+    "ensemble": ensemble,
+    "ensemble_dense": ensemble_dense,
     "flatten": lambda a, given, make: a[0].flatten(1),
     "gaussian_noise": lambda a, given, make: a[0],
     "global_average_pool": global_pool("average"),
     "global_max_pool": global_pool("max"),
+    "group_norm": group_norm,
     "gru": recurrent("gru"),
     "layer_norm": layer_norm,
     "lstm": recurrent("lstm"),
     "masking": masking,
     "max_pool1d": pool(1, "max"),
     "max_pool2d": pool(2, "max"),
-    "maximum": lambda a, given, make: torch.stack(a).amax(0),
+    "maximum": lambda a, given, make: torch.stack(torch.broadcast_tensors(*expanded(a))).amax(0),
+    "minimum": lambda a, given, make: torch.stack(torch.broadcast_tensors(*expanded(a))).amin(0),
     "multi_head_attention": multi_head_attention,
-    "multiply": lambda a, given, make: torch.stack(a).prod(0),
+    "piecewise_linear_embedding": piecewise_linear_embedding,
+    "multiply": lambda a, given, make: torch.stack(torch.broadcast_tensors(*expanded(a))).prod(0),
+    "permute": lambda a, given, make: a[0].permute(0, *ints(given, "dims", 1, "")),
+    "position_embedding": lambda a, given, make: a[0] + make("embeddings", a[0].shape[1:], 0.5),
     "positional_encoding": positional_encoding,
     "random_flip": random_flip,
     "random_rotation": random_rotation,
     "random_translation": random_translation,
+    "rms_norm": rms_norm,
     "rnn": recurrent("rnn"),
+    "spatial_dropout": spatial_dropout,
+    "subtract": lambda a, given, make: torch.sub(*expanded(a)),
+    "repeat_vector": lambda a, given, make: a[0].unsqueeze(1).repeat(1, int(given["n"]), 1),
     "reshape": lambda a, given, make: a[0].reshape(len(a[0]), *ints(given, "target_shape", 0, "")),
+    "upsampling1d": upsampling(1),
+    "upsampling2d": upsampling(2),
+    "zero_padding1d": border(1, 1, 1),
+    "zero_padding2d": border(2, 1, 1),
 }
 
 
@@ -339,7 +560,7 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0, training=False, l
     print("net", spec, file=out)
     if training:
         print("mode training", file=out)
-    MASK[0], TRAINING[0] = None, training
+    MASK[0], MEMBERS[0], TRAINING[0] = None, 0, training
     print("loss", loss, file=out)
     print("shape", *shape, file=out)
     layers = [item.split() for item in spec.split(";")]
@@ -361,6 +582,7 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0, training=False, l
         def make(name, size, deviation, state=False):
             if state:
                 W = single(torch.randn(size) * deviation if name.endswith("mean") else 0.5 + torch.rand(size))
+                W = single(torch.randn(size)).sort(-1)[0] if name == "edges" else W
                 states.append(("%s/%s" % (layer, name), W, W.clone()))
                 return W
             W = single(torch.randn(size) * (deviation * (scale if name == "kernel" else 1))).requires_grad_()
@@ -379,34 +601,38 @@ def net(spec, loss, shape, batch=6, weighted=False, scale=1.0, training=False, l
         nodes[layer] = a
     name, options = loss.split()[0], dict(p.split("=") for p in loss.split()[1:])
     options = {key: [float(v) for v in value.split(",")] if key == "quantiles" else float(value) for key, value in options.items()}
+    z = a[:, 0] if MEMBERS[0] else a  # what a prediction is made of
     outputs = {"gaussian_nll": 2, "quantile": len(options.get("quantiles", ""))}.get(name, 1)
-    by_position = name in ("cross_entropy", "focal", "binary_cross_entropy") and a.dim() > 2
+    by_position = name in ("cross_entropy", "focal", "binary_cross_entropy", "ordinal") and z.dim() > 2
     if by_position:  # a class for each, -1 for none
-        y = torch.randint(0, max(2, a.shape[-1]), a.shape[:-1])
+        y = torch.randint(0, max(2, z.shape[-1]), z.shape[:-1])
         y = torch.where(torch.rand(y.shape) < 0.2, -1, y).to(torch.float64)
-    elif name in ("cross_entropy", "focal"):
-        y = torch.randint(0, a.shape[-1], (batch, 1)).to(torch.float64)
+    elif name in ("cross_entropy", "focal", "ordinal"):
+        y = torch.randint(0, z.shape[-1], (batch, 1)).to(torch.float64)
     elif name == "binary_cross_entropy":
         y = torch.randint(0, 2, (batch, 1)).to(torch.float64)
     elif name == "kl_divergence":
-        y = single(torch.softmax(torch.randn(a.shape), -1))
-    elif name == "hinge":
-        y = torch.randint(0, 2, a.shape).to(torch.float64)
+        y = single(torch.softmax(torch.randn(z.shape), -1))
+    elif name in ("hinge", "dice"):
+        y = torch.randint(0, 2, z.shape).to(torch.float64)
+    elif name in ("gamma", "msle", "tweedie"):
+        y = single(torch.relu(torch.randn(z.shape)) * 3 + (0.1 if name == "gamma" else 0))
     elif name == "poisson":
-        y = torch.randint(0, 5, a.shape).to(torch.float64)
+        y = torch.randint(0, 5, z.shape).to(torch.float64)
     else:
-        y = single(torch.randn(*a.shape[:-1], a.shape[-1] // outputs))
+        y = single(torch.randn(*z.shape[:-1], z.shape[-1] // outputs))
     weights = single(torch.rand(batch) * 2) if weighted else torch.ones(batch)
     mask = MASK[0]
     if by_position or mask is not None:  # each position that is there and has a class counts once, and what its sample does
         flat = y.clamp(min=0).reshape(-1, 1) if by_position else y.flatten(0, 1)
-        losses, predictions = LOSSES[name](a.flatten(0, -2) if by_position else a.flatten(0, 1), flat, **options)
+        losses, predictions = LOSSES[name](z.flatten(0, -2) if by_position else z.flatten(0, 1), flat, **options)
         shape = y.shape if by_position else mask.shape
         there = torch.ones(shape) if mask is None else mask.reshape(*mask.shape, *[1] * (len(shape) - 2)).expand(shape)
         counts = there * weights.reshape(-1, *[1] * (len(shape) - 1)) * ((y >= 0) if by_position else 1)
         mean = (losses.reshape(shape) * counts).sum() / counts.sum()
-    else:
-        per_sample, predictions = LOSSES[name](a, y, **options)
+    else:  # the mean of the members' losses, the mean of their predictions
+        each = [LOSSES[name](one, y, **options) for one in (a.unbind(1) if MEMBERS[0] else [a])]
+        per_sample, predictions = [torch.stack(of_members).mean(0) for of_members in zip(*each)]
         mean = (per_sample * weights).sum() / weights.sum()
     mean.backward()
     value = mean * weights.sum()
@@ -692,3 +918,123 @@ net("masking; multi_head_attention num_heads=1; dense units=4", "cross_entropy l
 net("conv2d filters=3 kernel_size=3 padding=same", "focal", [4, 3, 2], batch=3)
 net("masking; dense units=1 activation=sigmoid", "binary_cross_entropy", [5, 3], batch=4, lengths=LENGTHS)
 net("dense units=3 activation=tanh name=a; maximum in=a,x,a; dense units=2", "mse", [2, 3], batch=2)
+net("piecewise_linear_embedding bins=4 output_dim=2; dense units=2", "mse", [2], batch=12)
+net("dense units=2; piecewise_linear_embedding bins=3 output_dim=2 use_bias=0; dense units=3", "cross_entropy", [2], batch=5, weighted=True)
+net("piecewise_linear_embedding bins=1 output_dim=2 activation=relu; dense units=1", "mse", [2], batch=4)
+net("ensemble members=3; dense units=4 activation=tanh; ensemble_dense units=3", "cross_entropy", [5], weighted=True)
+net("ensemble members=2 group_size=2; dense units=4 activation=relu; dense units=1", "binary_cross_entropy", [4])
+net("ensemble members=2; ensemble_dense units=3 activation=gelu; ensemble_dense units=2 use_bias=0", "mse", [3], batch=5, weighted=True)
+net("ensemble members=2; dense units=4; ensemble_dense units=4", "quantile quantiles=0.2,0.9", [3])
+net("ensemble members=3; ensemble_dense units=5 activation=tanh; global_average_pool; dense units=2", "mse", [3])
+
+# ---- the second file: more layers ---------------------------------------------------------------------------------------------------
+
+out.close()
+out = open(folder + "/layers.txt", "w")
+torch.manual_seed(20261129)
+
+net("dense units=3 name=a; dense units=1 in=x name=b; global_average_pool in=a name=g; add in=g,a,b; dense units=2", "mse", [4, 2], batch=3)
+net("dense units=2 name=a; global_average_pool in=a; dense units=2 activation=sigmoid name=g; multiply in=a,g; dense units=1", "mse", [2, 3, 2], batch=3)
+net("dense units=1 name=b; global_max_pool in=x name=g; average in=x,g,b; dense units=2", "mse", [3, 2, 2], batch=2)
+net("global_average_pool name=g; subtract in=g,x name=s; subtract in=x,s; dense units=2", "mse", [4, 3], batch=3)
+net("global_average_pool name=g; dense units=1 in=x name=b; minimum in=b,x,g; dense units=2", "mse", [4, 3], batch=3)
+net("global_average_pool name=g; dense units=1 in=x name=b; maximum in=g,x,b,x; dense units=2", "mse", [4, 3], batch=3)
+net("dense units=3 name=a; dot in=a,x axes=1", "mse", [3], batch=4)
+net("dense units=4 name=a; dot in=a,x axes=1 name=d; dot in=d,x axes=-1 normalize=1", "mse", [4, 3], batch=3)
+net("dense units=3 name=a; dot in=a,x axes=1; flatten; dense units=2", "mse", [3, 2, 2], batch=2)
+
+net("zero_padding1d padding=2,1; dense units=2", "mse", [3, 2], batch=2)
+net("zero_padding2d padding=1,0,2,1; conv2d filters=2 kernel_size=2", "mse", [2, 3, 2], batch=2)
+net("zero_padding2d; cropping2d cropping=1,0,0,2; dense units=1", "mse", [3, 2, 1], batch=2)
+net("cropping1d cropping=2; dense units=2", "mse", [6, 2], batch=2)
+net("permute dims=2,1; dense units=2", "mse", [3, 4], batch=2)
+net("permute dims=3,1,2; dense units=3; permute dims=3,2,1; dense units=1", "mse", [2, 3, 2], batch=2)
+net("repeat_vector n=3; rnn units=2", "mse", [2], batch=2)
+net("upsampling1d size=3; conv1d filters=2 kernel_size=2", "mse", [3, 2], batch=2)
+net("upsampling2d size=3,2; conv2d filters=1 kernel_size=2", "mse", [2, 2, 1], batch=2)
+net("upsampling2d size=2 interpolation=bilinear; conv2d filters=1 kernel_size=2", "mse", [2, 3, 2], batch=2)
+net("upsampling2d size=3,4 interpolation=bilinear", "mse", [3, 2, 1], batch=2)
+net("conv1d filters=2 kernel_size=3 padding=causal dilation_rate=2 activation=tanh; conv1d filters=3 kernel_size=2 padding=causal strides=2", "mse", [7, 2], batch=2)
+
+net("dense units=6; group_norm groups=3; dense units=2", "mse", [2, 3, 2], batch=2)
+net("group_norm groups=1 epsilon=1e-5 scale=0; dense units=2", "mse", [5, 3], batch=2)
+net("group_norm groups=-1 center=0; dense units=2", "mse", [5, 3], batch=2)
+net("dense units=5 activation=tanh; rms_norm; dense units=2", "mse", [3, 4], batch=2)
+net("rms_norm epsilon=0.1; dense units=2", "mse", [6], batch=3)
+net("spatial_dropout rate=0.5; dense units=2", "mse", [2, 2, 6], batch=2, training=True)
+net("spatial_dropout rate=0.5; dense units=2", "mse", [3, 4], batch=2)
+for kind in "rnn", "lstm", "gru":
+    net("%s units=2 dropout=0.5 recurrent_dropout=0.25" % kind, "mse", [3, 3], batch=2)
+    net("%s units=5 dropout=0.5 recurrent_dropout=0.25; dense units=2" % kind, "mse", [4, 3], batch=2, training=True)
+    net("%s units=2 recurrent_dropout=0.5 return_sequences=1 bidirectional=1; dense units=1" % kind, "mse", [3, 2], batch=2, training=True)
+
+net("conv1d_transpose filters=2 kernel_size=3 strides=2 activation=relu; dense units=2", "mse", [4, 2], batch=2)
+net("conv1d_transpose filters=2 kernel_size=2 strides=3; conv1d filters=2 kernel_size=2", "mse", [3, 2], batch=2)
+net("conv1d_transpose filters=3 kernel_size=4 strides=2 padding=1 output_padding=1 use_bias=0", "mse", [4, 2], batch=2)
+net("conv2d_transpose filters=2 kernel_size=3 strides=2 padding=same activation=gelu; dense units=1", "mse", [3, 2, 2], batch=2)
+net("conv2d_transpose filters=2 kernel_size=4,3 strides=2,1 padding=same; dense units=1", "mse", [2, 3, 1], batch=2)
+net("conv2d_transpose filters=2 kernel_size=2 strides=2; dense units=1", "mse", [2, 3, 2], batch=2)
+net("conv2d_transpose filters=1 kernel_size=3 strides=2 padding=same output_padding=1,0 dilation_rate=1,2", "mse", [2, 3, 2], batch=2)
+net("depthwise_conv2d kernel_size=3 padding=same activation=tanh; dense units=1", "mse", [3, 4, 2], batch=2)
+net("depthwise_conv2d kernel_size=2 strides=2 depth_multiplier=3; dense units=1", "mse", [4, 5, 2], batch=2)
+net("depthwise_conv1d kernel_size=3 padding=causal dilation_rate=2 use_bias=0; dense units=2", "mse", [5, 3], batch=2)
+net("separable_conv2d filters=3 kernel_size=3 padding=same activation=relu; dense units=1", "mse", [3, 4, 2], batch=2)
+net("separable_conv2d filters=2 kernel_size=2 depth_multiplier=2 strides=2 activation=gelu", "mse", [4, 4, 2], batch=2)
+net("separable_conv1d filters=3 kernel_size=3 padding=causal use_bias=0; dense units=2", "mse", [5, 3], batch=2)
+
+net("dense units=4 name=a; cropping1d in=x name=c; multi_head_attention num_heads=2 in=a,c; dense units=1", "mse", [5, 3], batch=2)
+net("cropping1d name=c; dense units=4 name=v; dense units=3 in=c name=k; multi_head_attention num_heads=2 key_dim=3 in=x,v,k", "mse", [4, 2], batch=2)
+net("multi_head_attention num_heads=2 dropout=0.5; dense units=1", "mse", [4, 4], batch=2, training=True)
+net("cropping1d cropping=1,0 name=c; multi_head_attention num_heads=1 use_causal_mask=1 dropout=0.25 in=x,c", "mse", [4, 3], batch=2, training=True)
+net("dense units=4 name=q; masking in=x name=m; multi_head_attention num_heads=2 in=q,m,m; dense units=2", "mse", [5, 3], batch=4, lengths=LENGTHS)
+net("position_embedding; dense units=2", "mse", [6, 3], batch=2)
+net("dense units=3 activation=tanh name=a; dense units=3 in=a name=b; weighted_average in=a,b,a; dense units=2", "mse", [4])
+# ---- factors, waves -----------------------------------------------------------------------------------------------------------------
+
+LAYERS["scale"] = lambda a, given, make: a[0] * make("factors", a[0].shape[a[0].dim() - int(given.get("axes", 1)):], 1)
+net("scale; dense units=3 activation=tanh; scale", "mse", [4], weighted=True)
+net("scale axes=2; dense units=2; scale axes=1", "mse", [3, 4], batch=3)
+net("ensemble members=3; scale axes=2; dense units=4 activation=relu; scale axes=2; ensemble_dense units=2", "cross_entropy", [3])
+schedule("coslog4", "", 5, 7, per_epoch(7, lambda e: 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * e / 5)))))
+schedule("flat_cosine", "", 6, 3, per_epoch(3, lambda e: 0.5 * (1 + math.cos(math.pi * (max(1, 2 * e / 6) - 1)))))
+schedule("flat_cosine", "flat=0.25 minimum=0.2 warmup_epochs=2", 6, 3, per_epoch(3, lambda e: 0.2 + 0.4 * (1 + math.cos(math.pi * max(0, e - 1) / 3))), warmup=6)
+
+
+def periodic_embedding(a, given, make):
+    n, k, width = a[0].shape[1], int(given.get("frequencies", 16)), int(given.get("output_dim", 8))
+    angle = 2 * math.pi * make("coefficients", [n, k], 0.5) * a[0][..., None]
+    z = torch.einsum("bnt,ntd->bnd", torch.cat([angle.cos(), angle.sin()], -1), make("kernel", [n, 2 * k, width], k ** -0.5))
+    z = z + make("bias", [n, width], 0.3) if given.get("use_bias", "1") == "1" else z
+    return z.flatten(1)
+
+
+LAYERS["periodic_embedding"] = periodic_embedding
+net("periodic_embedding frequencies=3 output_dim=2 activation=linear; dense units=2", "mse", [2], batch=8, scale=2)
+net("dense units=2; periodic_embedding frequencies=2 output_dim=3 use_bias=0 activation=silu; dense units=3", "cross_entropy", [3], batch=4, weighted=True)
+net("periodic_embedding frequencies=1 output_dim=1 activation=relu; dense units=1", "mse", [2], batch=4)
+
+# ---- the neural tangent parametrisation ------------------------------------------------------------------------------------------------
+
+
+def scaled(layer):
+    """z / sqrt(in) + b."""
+    def ntk(a, given, make):
+        factor = a[0].shape[-1] ** -0.5 if given.get("parametrization") == "ntk" else 1
+        deviation = lambda name, d: 1 if name == "kernel" and factor != 1 else d
+        return layer(a, given, lambda name, size, d: make(name, size, deviation(name, d)) * (factor if name == "kernel" else 1))
+    return ntk
+
+
+LAYERS["dense"], LAYERS["ensemble_dense"] = scaled(dense), scaled(ensemble_dense)
+net("dense units=5 parametrization=ntk activation=relu; dense units=4 parametrization=ntk activation=mish; dense units=3 parametrization=ntk", "cross_entropy", [5], weighted=True)
+net("dense units=5 parametrization=ntk activation=selu use_bias=0; dense units=2", "mse", [3, 4], batch=3)
+net("ensemble members=2; ensemble_dense units=3 parametrization=ntk activation=relu; ensemble_dense units=2 parametrization=ntk use_bias=0", "mse", [3], batch=4)
+
+ACTIVATIONS["ordinal"] = ordinal
+net("dense units=5 activation=ordinal", "mse", [4], scale=1.7, batch=3)
+net("dense units=4; activation activation=ordinal; dense units=2", "mse", [2, 3], batch=2)
+for name in "tweedie", "tweedie power=1.1", "gamma", "msle", "dice", "dice smooth=1", "ordinal":
+    net("dense units=5 activation=tanh; dense units=3", name, [4], batch=4, weighted=True)
+net("dense units=2 activation=exponential", "gamma", [2, 3], batch=2)
+net("conv2d filters=1 kernel_size=2 activation=sigmoid", "dice", [4, 3, 2], batch=3)
+net("dense units=5 activation=tanh; dense units=4 activation=ordinal", "ordinal", [4, 3], batch=3)

@@ -53,6 +53,14 @@ START_TEST(errors_have_codes) {
 }
 END_TEST
 
+START_TEST(errors_are_utf8) {
+    struct bp_error error = {0};
+    bp_error_set(&error, "/caf\xc3\xa9/\xff", "%s", "a\xc3\xa9\xb2z\xe2\x82");
+    ck_assert_str_eq(error.pointer, "/caf\xc3\xa9/?");
+    ck_assert_str_eq(error.message, "a\xc3\xa9?z??");
+}
+END_TEST
+
 START_TEST(shape_size) {
     ck_assert_int_eq(bp_shape_size(&(struct bp_shape){0, {0}}), 1);
     ck_assert_int_eq(bp_shape_size(&(struct bp_shape){3, {28, 28, 3}}), 2352);
@@ -109,6 +117,7 @@ Suite *suite_base(void) {
     tcase_add_test(tests, error_keeps_the_first_cause);
     tcase_add_test(tests, error_is_cut_not_overrun);
     tcase_add_test(tests, errors_have_codes);
+    tcase_add_test(tests, errors_are_utf8);
     tcase_add_test(tests, shape_size);
     tcase_add_test(tests, shape_text);
     tcase_add_test(tests, shape_equal);

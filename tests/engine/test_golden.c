@@ -1,5 +1,5 @@
-/* test_golden.c - forward, gradients and optimizer steps against PyTorch: reads tests/fixtures/golden/engine.txt, which golden.py writes.
- * The path is taken from BP_GOLDEN when set, else from the project's root. */
+/* test_golden.c - forward, gradients and optimizer steps against PyTorch: reads engine.txt and layers.txt in tests/fixtures/golden, which golden.py
+ * writes. The folder is taken from BP_GOLDEN when set, else from the project's root. */
 #include "tests/engine/support.h"
 
 #include "engine/activations/activation.h"
@@ -27,11 +27,22 @@ struct item {
     int count;
 };
 
+/* The files one after the other, as one. */
 static FILE *fixture(void) {
-    const char *path = getenv("BP_GOLDEN");
-    FILE *file = fopen(path ? path : "tests/fixtures/golden/engine.txt", "r");
-    ck_assert_msg(file != NULL, "no tests/fixtures/golden/engine.txt; run from the project's root, or set BP_GOLDEN");
-    return file;
+    static const char *const names[] = {"engine.txt", "layers.txt"};
+    const char *folder = getenv("BP_GOLDEN");
+    FILE *all = tmpfile();
+    ck_assert_ptr_nonnull(all);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[4096], block[65536];
+        snprintf(path, sizeof path, "%s/%s", folder ? folder : "tests/fixtures/golden", names[i]);
+        FILE *file = fopen(path, "r");
+        ck_assert_msg(file != NULL, "no %s; run from the project's root, or set BP_GOLDEN to the folder", path);
+        for (size_t n; (n = fread(block, 1, sizeof block, file)) > 0;) ck_assert_uint_eq(fwrite(block, 1, n, all), n);
+        fclose(file);
+    }
+    rewind(all);
+    return all;
 }
 
 static void read_tensor(struct item *item, char *line) {
@@ -120,8 +131,8 @@ static void check_settled(const struct item *item, const struct bp_network *net,
             W[t] = weights + node->tensors[t].offset;
             statistics[t] = gradient + node->tensors[t].offset;
         }
-        if (!node->ops || !node->ops->settle) continue;
-        node->ops->settle(node, 1000000000, W, statistics);
+        if (!node->ops || !node->ops->update_statistics) continue;
+        node->ops->update_statistics(node, 1000000000, W, statistics);
         for (int32_t t = 0; t < node->tensors_count; t++) {
             snprintf(name, sizeof name, "S %s/%s", node->name, node->tensors[t].name);
             if (node->tensors[t].state) compare(item, W[t], name);
@@ -243,6 +254,7 @@ static void check_optimizer(struct item *item) {
     ck_assert_uint_eq(steps, 10);
     for (size_t t = 0; t < steps; t++) {
         const struct bp_update update = {.values = values,
+                                         .decay = 1,
                                          .learning_rate = values[0].number,
                                          .step = t + 1,
                                          .n = n,

@@ -224,6 +224,89 @@ START_TEST(poisson) {
 }
 END_TEST
 
+/* Means e^z of 1 and 4 against 2 and 0: e^(z/2) / 0.5 + y e^(-z/2) / 0.5. */
+START_TEST(tweedie) {
+    bp_real z[2] = {0, 1.3862943611f}, y[2] = {2, 0}, d[2];
+    const struct bp_value power = {.number = 1.5};
+    struct bp_loss_call call = {.batch = 1, .width = 2, .z = z, .y = y, .scale = 2, .d_z = d};
+    ck_assert_double_eq_tol(find("tweedie")->evaluate(&power, &call), ((2 + 4) + (4 + 0)) / 2.0, 1e-6);
+    const double means[2] = {1, 4}, expected[2] = {1 - 2, 2};
+    ck_assert_double_lt(test_distance(z, means, 2), 1e-6);
+    ck_assert_double_lt(test_distance(d, expected, 2), 1e-6);
+    y[1] = -1;
+    ck_assert(isnan(find("tweedie")->evaluate(&power, &call)));
+}
+END_TEST
+
+/* Means of 1 and 4 against 2 and 1: ln mean + y / mean. */
+START_TEST(gamma_likelihood) {
+    bp_real z[2] = {0, 1.3862943611f}, y[2] = {2, 1}, d[2];
+    struct bp_loss_call call = {.batch = 1, .width = 2, .z = z, .y = y, .scale = 2, .d_z = d};
+    ck_assert_double_eq_tol(find("gamma")->evaluate(NULL, &call), (2 + 1.3862943611 + 0.25) / 2, 1e-6);
+    const double means[2] = {1, 4}, expected[2] = {-1, 0.75};
+    ck_assert_double_lt(test_distance(z, means, 2), 1e-6);
+    ck_assert_double_lt(test_distance(d, expected, 2), 1e-6);
+    y[1] = 0;
+    ck_assert(isnan(find("gamma")->evaluate(NULL, &call)));
+}
+END_TEST
+
+/* Predictions 1 and 3 against 3 and 0: ln 2 - ln 4 and ln 4 - ln 1; a / (1 + a) is 1/2 and 3/4. */
+START_TEST(squared_logarithms) {
+    bp_real z[2] = {0, 1.0986122887f}, y[2] = {3, 0}, d[2];
+    struct bp_loss_call call = {.batch = 1, .width = 2, .z = z, .y = y, .scale = 2, .d_z = d};
+    ck_assert_double_eq_tol(find("msle")->evaluate(NULL, &call), (0.69314718056 * 0.69314718056 + 1.38629436112 * 1.38629436112) / 2, 1e-6);
+    const double values[2] = {1, 3}, expected[2] = {-0.69314718056, 2 * 1.38629436112 * 0.75};
+    ck_assert_double_lt(test_distance(z, values, 2), 1e-6);
+    ck_assert_double_lt(test_distance(d, expected, 2), 1e-6);
+    y[1] = -0.5f;
+    ck_assert(isnan(find("msle")->evaluate(NULL, &call)));
+}
+END_TEST
+
+/* p (1/2, 3/4) of which the second is marked: 2 3/4 / (5/4 + 1); with nothing marked the overlap is 0, or s / (5/4 + s). */
+START_TEST(overlap) {
+    bp_real z[2] = {0, 1.0986122887f}, y[2] = {0, 1}, d[2];
+    struct bp_value smooth = {.number = 0};
+    struct bp_loss_call call = {.batch = 1, .width = 2, .z = z, .y = y, .scale = 1, .d_z = d};
+    const struct bp_loss_ops *loss = find("dice");
+    ck_assert_double_eq_tol(loss->evaluate(&smooth, &call), 1 - 1.5 / 2.25, 1e-6);
+    const double p[2] = {0.5, 0.75}, expected[2] = {1.5 / 5.0625 / 4, (1.5 - 4.5) / 5.0625 * 3 / 16};
+    ck_assert_double_lt(test_distance(z, p, 2), 1e-6);
+    ck_assert_double_lt(test_distance(d, expected, 2), 1e-6);
+    bp_real none[2] = {0, 0}, again[2] = {0, 1.0986122887f};
+    call.y = none;
+    call.z = again;
+    smooth.number = 1;
+    ck_assert_double_eq_tol(loss->evaluate(&smooth, &call), 1 - 1 / 2.25, 1e-6);
+    none[0] = 1.5f;
+    ck_assert(isnan(loss->evaluate(&smooth, &call)));
+}
+END_TEST
+
+/* Cut points at score 1 and, softplus(z_2) = ln 3 lower, at 1 - ln 3: p(class >= 1) is 1/2 and p(class >= 2) is 1/4. */
+START_TEST(classes_in_order) {
+    const bp_real score[3] = {2, 2, 0.69314718056f};
+    const double p[3] = {0.5, 0.25, 0.25}, losses[3] = {0.69314718056, 1.38629436112, 1.38629436112};
+    for (int k = 0; k < 3; k++) {
+        bp_real z[3], y[1] = {(bp_real)k}, d[3];
+        memcpy(z, score, sizeof z);
+        struct bp_loss_call call = {.batch = 1, .width = 3, .z = z, .y = y, .scale = 1, .d_z = d};
+        ck_assert_double_eq_tol(find("ordinal")->evaluate(NULL, &call), losses[k], 1e-6);
+        ck_assert_double_lt(test_distance(z, p, 3), 1e-6);
+        ck_assert_double_eq_tol((double)d[0] + (double)d[1], 0, 1e-6);
+    }
+    ck_assert(find("ordinal")->ordered);
+    /* Far out every class keeps a finite loss: the cut points lie as close as e^-100. */
+    for (int k = 0; k < 3; k++) {
+        bp_real z[3] = {80, -20, -100}, y[1] = {(bp_real)k}, d[3];
+        struct bp_loss_call call = {.batch = 1, .width = 3, .z = z, .y = y, .scale = 1, .d_z = d};
+        ck_assert(isfinite(find("ordinal")->evaluate(NULL, &call)));
+        for (int j = 0; j < 3; j++) ck_assert(isfinite(d[j]));
+    }
+}
+END_TEST
+
 START_TEST(hinge) {
     bp_real z[4] = {2, 0.5f, -3, -0.25f}, y[4] = {1, 1, 0, -1}, d[4];
     struct bp_loss_call call = {.batch = 2, .width = 2, .z = z, .y = y, .scale = 2, .d_z = d};
@@ -245,6 +328,7 @@ START_TEST(impossible_classes_are_detected) {
         ck_assert(isnan(find("binary_cross_entropy")->evaluate(NULL, &call)));
         call.width = 2;
         if (wrong[i] != 0.5f) ck_assert(isnan(find("cross_entropy")->evaluate(&hard, &call)));
+        if (wrong[i] != 0.5f) ck_assert(isnan(find("ordinal")->evaluate(&hard, &call)));
     }
 }
 END_TEST
@@ -259,6 +343,7 @@ START_TEST(every_loss) {
         const int32_t width = loss->head && !strcmp(loss->head->entry.name, "sigmoid") ? 1 : outputs > 1 ? outputs : 3;
         bp_real z[6] = {0.5f, -1, 2, 1, 0, -0.5f}, y[6] = {1, 0, 1, 0, 1, 1}, ones[6] = {1, 1, 1, 1, 1, 1}, again[6], d[6], e[6];
         memcpy(again, z, sizeof z);
+        for (int k = 0; loss->range == BP_RANGE_POSITIVE && k < 6; k++) y[k] += 1;
         struct bp_loss_call call = {.batch = 2, .width = width, .z = z, .y = y, .scale = 0.5, .d_z = d};
         const double plain = loss->evaluate(values, &call);
         call.z = again;
@@ -289,6 +374,11 @@ Suite *suite_losses(void) {
     tcase_add_test(tests, quantiles_that_do_not_fit);
     tcase_add_test(tests, gaussian_likelihood);
     tcase_add_test(tests, poisson);
+    tcase_add_test(tests, tweedie);
+    tcase_add_test(tests, gamma_likelihood);
+    tcase_add_test(tests, squared_logarithms);
+    tcase_add_test(tests, overlap);
+    tcase_add_test(tests, classes_in_order);
     tcase_add_test(tests, hinge);
     tcase_add_test(tests, impossible_classes_are_detected);
     tcase_add_test(tests, every_loss);

@@ -44,6 +44,13 @@ static const char *const bodies[] = {
     "max_pool1d pool_size=2 strides=1 padding=same; lstm units=3",
     "average_pool1d pool_size=2 padding=same; dense units=3 activation=tanh; gru units=3",
     "average_pool1d pool_size=2 strides=1 padding=same; max_pool1d pool_size=2 padding=same; global_max_pool",
+    "dense units=4 name=p; dense units=1 in=m name=q; average in=p,q name=r; minimum in=r,m name=s; subtract in=s,q; global_average_pool",
+    "permute dims=1,2; conv1d filters=3 kernel_size=3 padding=causal activation=tanh; lstm units=2",
+    "dense units=3 activation=tanh; depthwise_conv1d kernel_size=3 padding=same; separable_conv1d filters=2 kernel_size=2 padding=causal; gru "
+    "units=2",
+    "multi_head_attention num_heads=2 dropout=0.5 in=m,m name=a; dense units=4 in=m name=v; multi_head_attention num_heads=1 in=a,v,m; "
+    "global_max_pool",
+    "rms_norm; spatial_dropout rate=0.5; lstm units=3 dropout=0.3 recurrent_dropout=0.3 bidirectional=1",
     "dense units=4 activation=prelu; activation activation=softmax; lstm units=3",
 };
 
@@ -182,6 +189,15 @@ START_TEST(layers_that_refuse_a_mask) {
         {"masking; average_pool1d; conv1d filters=2 kernel_size=2; flatten", "/layers/2", "conv1d would mix"},
         {"masking name=m; concatenate in=m,x axis=1; global_max_pool", "/layers/1", "concatenate would mix"},
         {"masking name=m; concatenate in=m,m axis=1; global_max_pool", "/layers/1", "concatenate would mix"},
+        {"masking name=m; reshape target_shape=6,1,4 in=x name=r; add in=m,r; global_max_pool", "/layers/2", "add would mix"},
+        {"masking name=m; dot in=m,m axes=2; flatten", "/layers/1", "dot would mix"},
+        {"masking; group_norm groups=1; global_max_pool", "/layers/1", "group_norm would mix"},
+        {"masking; conv1d_transpose filters=2 kernel_size=2; flatten", "/layers/1", "conv1d_transpose would mix"},
+        {"masking; separable_conv1d filters=2 kernel_size=2; flatten", "/layers/1", "separable_conv1d would mix"},
+        {"masking; permute dims=2,1; flatten", "/layers/1", "permute would mix"},
+        {"masking; zero_padding1d; flatten", "/layers/1", "zero_padding1d would mix"},
+        {"masking; cropping1d; flatten", "/layers/1", "cropping1d would mix"},
+        {"masking; upsampling1d; flatten", "/layers/1", "upsampling1d would mix"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct test_graph graph;

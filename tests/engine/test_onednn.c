@@ -281,7 +281,7 @@ static bp_real *train(const struct bp_network *net, int32_t threads, enum bp_pre
     long live = 0, step = 0;
     while (bp_trainer_step(made) != BP_TRAIN_DONE)
         if (++step == 4) live = test_live_blocks();
-        else if (step > 4) ck_assert_int_eq(test_live_blocks(), live); /* all that is kept was made in the first steps */
+        else if (step > 4) ck_assert_int_le(test_live_blocks(), live); /* all that is kept was made in the first steps */
     bp_real *weights = bp_reals_new(net->weights_count);
     memcpy(weights, bp_trainer_result(made), net->weights_count * sizeof *weights);
     *loss = bp_trainer_metric_value(made, 0);

@@ -132,7 +132,8 @@ static void run_case(size_t c) {
             cases[c].plain(&plain[i], (double)g[1 + i], t, values);
             expected[i] = plain[i].W;
         }
-        struct bp_update update = {.values = values, .learning_rate = values[0].number, .step = (uint64_t)t, .n = N, .g = g + 1, .W = W + 1};
+        struct bp_update update = {
+            .values = values, .decay = 1, .learning_rate = values[0].number, .step = (uint64_t)t, .n = N, .g = g + 1, .W = W + 1};
         for (int32_t s = 0; s < cases[c].slots; s++) update.slots[s] = slots[s] + 1;
         optimizer->update(&update);
         ck_assert_msg(test_distance(W + 1, expected, N) < 2e-6, "%s %s, step %d: %g", cases[c].name, cases[c].values, t,
@@ -166,8 +167,14 @@ START_TEST(constants_give_nothing) {
         bp_values_preset(&optimizer->entry, values);
         bp_real W[16] = {0}, g[16] = {0}, slots[BP_SLOTS_MAX][16] = {{0}};
         for (uint64_t t = 1; t < 4; t++) {
-            const struct bp_update update = {
-                .values = values, .learning_rate = 0.1, .step = t, .n = 16, .g = g, .W = W, .slots = {slots[0], slots[1], slots[2], slots[3]}};
+            const struct bp_update update = {.values = values,
+                                             .decay = 1,
+                                             .learning_rate = 0.1,
+                                             .step = t,
+                                             .n = 16,
+                                             .g = g,
+                                             .W = W,
+                                             .slots = {slots[0], slots[1], slots[2], slots[3]}};
             optimizer->update(&update);
         }
         for (int k = 0; k < 16; k++) ck_assert(W[k] == 0);

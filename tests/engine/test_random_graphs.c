@@ -18,34 +18,70 @@ static const struct {
 } pieces[] = {
     {"activation", 1, {"activation activation=%s"}},
     {"add", 2, {"add"}},
+    {"average", 2, {"average"}},
     {"average_pool1d", 1, {"average_pool1d", "average_pool1d pool_size=3 strides=1 padding=1"}},
     {"average_pool2d", 1, {"average_pool2d pool_size=2,1", "average_pool2d strides=1 padding=same"}},
     {"batch_norm", 1, {"batch_norm epsilon=0.1", "batch_norm scale=0 epsilon=0.3"}},
     {"concatenate", 2, {"concatenate", "concatenate axis=1"}},
-    {"conv1d", 1, {"conv1d filters=2 kernel_size=2 activation=%s", "conv1d filters=3 kernel_size=3 padding=same"}},
+    {"conv1d",
+     1,
+     {"conv1d filters=2 kernel_size=2 activation=%s", "conv1d filters=3 kernel_size=3 padding=same",
+      "conv1d filters=2 kernel_size=3 padding=causal"}},
+    {"conv1d_transpose",
+     1,
+     {"conv1d_transpose filters=2 kernel_size=3 padding=same activation=%s", "conv1d_transpose filters=2 kernel_size=2 strides=2"}},
     {"conv2d", 1, {"conv2d filters=2 kernel_size=2 activation=%s", "conv2d filters=2 kernel_size=3 padding=same"}},
-    {"dense", 1, {"dense units=3 activation=%s", "dense units=2", "dense units=4 activation=%s use_bias=0"}},
+    {"conv2d_transpose", 1, {"conv2d_transpose filters=2 kernel_size=2", "conv2d_transpose filters=1 kernel_size=3 strides=1,2 padding=same"}},
+    {"cropping1d", 1, {"cropping1d", "cropping1d cropping=1,0"}},
+    {"cropping2d", 1, {"cropping2d cropping=0,1,1,0", "cropping2d cropping=0,1"}},
+    {"dense", 1, {"dense units=3 activation=%s", "dense units=2", "dense units=4 activation=%s use_bias=0 parametrization=ntk"}},
+    {"depthwise_conv1d", 1, {"depthwise_conv1d kernel_size=2 activation=%s", "depthwise_conv1d kernel_size=3 padding=same depth_multiplier=2"}},
+    {"depthwise_conv2d", 1, {"depthwise_conv2d kernel_size=2", "depthwise_conv2d kernel_size=3 padding=same activation=%s"}},
+    {"dot", 2, {"dot axes=1", "dot axes=-1 normalize=1", "dot axes=-1,1"}},
     {"dropout", 1, {"dropout rate=0.3"}},
     {"embedding", 1, {"embedding input_dim=4 output_dim=3", "embedding input_dim=4 output_dim=2 mask_zero=1"}},
+    {"ensemble", 1, {"ensemble members=2"}},
+    {"ensemble_dense", 1, {"ensemble_dense units=2 activation=%s"}},
     {"flatten", 1, {"flatten"}},
     {"gaussian_noise", 1, {"gaussian_noise stddev=0.3"}},
     {"global_average_pool", 1, {"global_average_pool"}},
     {"global_max_pool", 1, {"global_max_pool"}},
-    {"gru", 1, {"gru units=2", "gru units=2 return_sequences=1 bidirectional=1"}},
+    {"group_norm", 1, {"group_norm groups=1 epsilon=0.1", "group_norm groups=-1 epsilon=0.3", "group_norm groups=2 epsilon=0.1"}},
+    {"gru", 1, {"gru units=2", "gru units=2 return_sequences=1 bidirectional=1", "gru units=2 dropout=0.2 recurrent_dropout=0.2"}},
     {"layer_norm", 1, {"layer_norm epsilon=0.1"}},
-    {"lstm", 1, {"lstm units=2 bidirectional=1", "lstm units=3 return_sequences=1"}},
+    {"lstm", 1, {"lstm units=2 bidirectional=1", "lstm units=3 return_sequences=1", "lstm units=2 recurrent_dropout=0.3 return_sequences=1"}},
     {"masking", 1, {"masking"}},
     {"max_pool1d", 1, {"max_pool1d"}},
     {"max_pool2d", 1, {"max_pool2d pool_size=1,2"}},
     {"maximum", 2, {"maximum"}},
+    {"minimum", 2, {"minimum"}},
     {"multi_head_attention", 1, {"multi_head_attention num_heads=1", "multi_head_attention num_heads=2 key_dim=2 use_causal_mask=1"}},
+    {"multi_head_attention", 2, {"multi_head_attention num_heads=1 key_dim=2", "multi_head_attention num_heads=1 dropout=0.3"}},
     {"multiply", 2, {"multiply"}},
+    {"periodic_embedding", 1, {"periodic_embedding frequencies=2 output_dim=2 activation=%s"}},
+    {"piecewise_linear_embedding",
+     1,
+     {"piecewise_linear_embedding bins=3 output_dim=2", "piecewise_linear_embedding bins=2 output_dim=1 activation=%s"}},
+    {"permute", 1, {"permute dims=2,1", "permute dims=2,3,1"}},
+    {"position_embedding", 1, {"position_embedding"}},
     {"positional_encoding", 1, {"positional_encoding"}},
     {"random_flip", 1, {"random_flip", "random_flip mode=both"}},
     {"random_rotation", 1, {"random_rotation factor=0.2"}},
     {"random_translation", 1, {"random_translation height_factor=0.3 width_factor=0.3 fill=constant fill_value=0.5"}},
+    {"repeat_vector", 1, {"repeat_vector n=3"}},
     {"reshape", 1, {"reshape target_shape=2,-1", "reshape target_shape=-1,1"}},
+    {"rms_norm", 1, {"rms_norm epsilon=0.1"}},
     {"rnn", 1, {"rnn units=2 bidirectional=1", "rnn units=2 return_sequences=1"}},
+    {"separable_conv1d", 1, {"separable_conv1d filters=2 kernel_size=2 activation=%s", "separable_conv1d filters=3 kernel_size=3 padding=causal"}},
+    {"separable_conv2d", 1, {"separable_conv2d filters=2 kernel_size=2 depth_multiplier=2", "separable_conv2d filters=1 kernel_size=3 padding=same"}},
+    {"spatial_dropout", 1, {"spatial_dropout rate=0.3"}},
+    {"subtract", 2, {"subtract"}},
+    {"upsampling1d", 1, {"upsampling1d"}},
+    {"upsampling2d", 1, {"upsampling2d size=1,2", "upsampling2d interpolation=bilinear"}},
+    {"zero_padding1d", 1, {"zero_padding1d", "zero_padding1d padding=0,1"}},
+    {"zero_padding2d", 1, {"zero_padding2d padding=0,1", "zero_padding2d padding=1,0,0,0"}},
+    {"weighted_average", 2, {"weighted_average"}},
+    {"scale", 1, {"scale", "scale axes=2"}},
 };
 enum { PIECES = sizeof pieces / sizeof *pieces };
 
@@ -57,7 +93,9 @@ static const struct {
 } ends[] = {{"mse", 2},     {"cross_entropy", 3}, {"binary_cross_entropy", 1},
             {"huber", 2},   {"gaussian_nll", 4},  {"quantile quantiles=0.2,0.7", 2},
             {"poisson", 2}, {"kl_divergence", 3}, {"log_cosh", 2},
-            {"focal", 3},   {"cosine", 3},        {"mse", 1}};
+            {"focal", 3},   {"cosine", 3},        {"mse", 1},
+            {"tweedie", 2}, {"gamma", 2},         {"msle", 2},
+            {"dice", 3},    {"ordinal", 4}};
 
 struct growth {
     struct test_graph graph;
@@ -95,16 +133,18 @@ static bool grow(struct growth *g, const char *text, int inputs, int32_t from, i
     bool fits = bp_network_plan(graph, &net, NULL) == 0;
     for (int32_t i = graph->inputs_count; fits && i < net->nodes_count; i++)
         if (net->layer_of[i] == graph->layers_count - 1) g->shapes[at] = net->nodes[i].out;
-    fits = fits && bp_shape_size(&g->shapes[at]) <= 40;
+    fits = fits && bp_shape_size(&g->shapes[at]) <= 50;
     bp_network_free(net);
     if (!fits) graph->layers_count--;
     else g->read[from] = g->read[inputs > 1 ? other : from] = true;
     return fits;
 }
 
-/* Another node of the shape of `from`, or itself. */
+/* Another node of the shape of `from`, or itself; sometimes any that is no index, whose shape may fit by repetition. */
 static int32_t partner(struct growth *g, int32_t from) {
     const int32_t count = g->graph.graph.inputs_count + g->graph.graph.layers_count;
+    const int32_t any = draw(g, (size_t)count);
+    if (draw(g, 3) == 0 && strcmp(name_of(g, any), "i")) return any;
     for (int32_t i = 0; i < count; i++) {
         const int32_t at = (from + 1 + i) % count;
         if (bp_shape_equal(&g->shapes[at], &g->shapes[from])) return at;
@@ -154,7 +194,11 @@ static bool random_graph(struct growth *g, uint32_t index, int *used) {
         while (texts < 3 && pieces[piece].texts[texts]) texts++;
         if (!strcmp(pieces[piece].name, "embedding") || !strcmp(name_of(g, from), "i")) continue;
         if (!strcmp(pieces[piece].name, "masking") && strcmp(name_of(g, from), "s")) continue; /* only there is padding */
-        used[piece] += grow(g, pieces[piece].texts[draw(g, (size_t)texts)], pieces[piece].inputs, from, partner(g, from));
+        const bool grown = grow(g, pieces[piece].texts[draw(g, (size_t)texts)], pieces[piece].inputs, from, partner(g, from));
+        used[piece] += grown;
+        if (!grown || strcmp(pieces[piece].name, "ensemble")) continue;
+        const int32_t members = graph->inputs_count + graph->layers_count - 1; /* little else can read them */
+        used[piece_of("ensemble_dense")] += grow(g, pieces[piece_of("ensemble_dense")].texts[0], 1, members, members);
     }
     const int32_t count = graph->inputs_count + graph->layers_count;
     for (int32_t at = 0; at < count; at++)
@@ -191,7 +235,7 @@ START_TEST(random_graphs) {
     for (int32_t i = 0; i < bp_layers.count; i++) {
         ck_assert_msg(piece_of(bp_layers.entries[i]->name) < PIECES, "the layer %s stands in no random graph", bp_layers.entries[i]->name);
     }
-    for (uint32_t index = 0; index < 150; index++) {
+    for (uint32_t index = 0; index < 240; index++) {
         char text[2000];
         struct bp_gradcheck_report report;
         struct bp_error error = {0};

@@ -462,6 +462,47 @@ START_TEST(the_best_and_the_last_good_epoch) {
 }
 END_TEST
 
+/* keep_best changes nothing but that the weights of the best epoch are there, after a restore too. */
+START_TEST(the_best_weights_are_kept_apart) {
+    static struct test_data train, held;
+    test_line(&train, 20);
+    test_line(&held, 5);
+    struct bp_network *net = test_network("dense units=1", "mse", (struct bp_shape){1, {2}});
+    struct bp_train_options options = test_options("sgd", "learning_rate=3", 6); /* runs away: each epoch is worse than the first */
+    const size_t bytes = net->weights_count * sizeof(bp_real);
+    struct bp_trainer *plain = test_trainer(net, &options, &train, &held);
+    options.keep_best = true;
+    struct bp_trainer *trainer = test_trainer(net, &options, &train, &held), *restored = test_trainer(net, &options, &train, &held);
+    bp_real *first = malloc(bytes);
+    struct bp_trainer_state state;
+    struct bp_error error = {0};
+    double value;
+    int64_t epoch;
+    ck_assert_ptr_nonnull(first);
+    ck_assert_ptr_null(bp_trainer_best_weights(trainer));
+    while (bp_trainer_step(trainer) != BP_TRAIN_EPOCH) continue;
+    memcpy(first, bp_trainer_result(trainer), bytes);
+    test_run(trainer);
+    test_run(plain);
+    ck_assert_int_eq(bp_trainer_best(trainer, &value), 1);
+    ck_assert_mem_eq(bp_trainer_best_weights(trainer), first, bytes);
+    ck_assert_mem_eq(bp_trainer_result(trainer), bp_trainer_result(plain), bytes);
+    ck_assert_mem_ne(bp_trainer_result(trainer), first, bytes);
+    ck_assert_mem_eq(bp_trainer_good(trainer, &epoch), bp_trainer_result(plain), bytes);
+    ck_assert_int_eq(epoch, 6);
+    ck_assert_ptr_null(bp_trainer_best_weights(plain));
+    bp_trainer_state(trainer, &state);
+    ck_assert_int_eq(bp_trainer_restore(restored, &state, &error), 0);
+    ck_assert_mem_eq(bp_trainer_best_weights(restored), first, bytes);
+    ck_assert_mem_eq(bp_trainer_good(restored, &epoch), bp_trainer_result(plain), bytes);
+    free(first);
+    bp_trainer_free(plain);
+    bp_trainer_free(trainer);
+    bp_trainer_free(restored);
+    bp_network_free(net);
+}
+END_TEST
+
 Suite *suite_train(void);
 Suite *suite_train(void) {
     Suite *suite = suite_create("train");
@@ -483,6 +524,7 @@ Suite *suite_train(void) {
     tcase_add_test(tests, metrics_use_the_point_prediction);
     tcase_add_test(tests, an_undefined_metric_does_not_stop);
     tcase_add_test(tests, the_best_and_the_last_good_epoch);
+    tcase_add_test(tests, the_best_weights_are_kept_apart);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -93,6 +93,9 @@ START_TEST(bytes_are_as_predicted) {
         options.batch_size = 2 * threads;
         check_bytes(net, &options, &train, &validation, "less");
         options.stop_early = false;
+        options.keep_best = true;
+        check_bytes(net, &options, &train, &validation, "with the best epoch");
+        options.keep_best = false;
         options.tasks[0].metrics_count = options.tasks[1].metrics_count = 0;
         check_bytes(net, &options, &train, NULL, "least");
     }

@@ -323,6 +323,111 @@ END_TEST
 
 /* ---- what is refused ---------------------------------------------------------------------------------------------- */
 
+/* ---- factors of layers ---------------------------------------------------------------------------------------------- */
+
+/* As one_step, in a layer with factors; W (2) and b after the epochs. */
+static void train_with(struct bp_train_options options, struct bp_factors factors, const struct test_data *data, const double expected[3]) {
+    struct test_graph graph;
+    struct bp_network *net = NULL;
+    test_graph(&graph, "dense units=1 kernel_initializer=ones bias_initializer=ones", "mse", (struct bp_shape){1, {2}});
+    graph.layers[0].factors = factors;
+    ck_assert_int_eq(bp_network_plan(&graph.graph, &net, NULL), 0);
+    struct bp_trainer *trainer = test_trainer(net, &options, data, NULL);
+    ck_assert_int_eq(test_run(trainer), BP_TRAIN_DONE);
+    const bp_real *W = bp_trainer_result(trainer);
+    ck_assert_double_eq_tol((double)W[0], expected[0], 1e-5);
+    ck_assert_double_eq_tol((double)W[1], expected[1], 1e-5);
+    ck_assert_double_eq_tol((double)W[16], expected[2], 1e-5);
+    bp_trainer_free(trainer);
+    bp_network_free(net);
+}
+
+/* x = (1, 2), y = 2: z = 4, dz = 4, gradient (4, 8) and 4, clipped to (2, 4) and 2 before the factors. */
+START_TEST(factors_of_learning_rates) {
+    static const struct test_data data = {.width = 2, .y_width = 1, .rows = 1, .x = {1, 2}, .y = {2}};
+    struct bp_train_options o = test_options("sgd", "learning_rate=0.1", 1);
+    train_with(o, (struct bp_factors){0}, &data, (double[]){0.6, 0.2, 0.6});
+    train_with(o, (struct bp_factors){.rate = 2}, &data, (double[]){0.2, -0.6, 0.2});
+    train_with(o, (struct bp_factors){.bias_rate = 0.5}, &data, (double[]){0.6, 0.2, 0.8});
+    train_with(o, (struct bp_factors){.rate = 2, .bias_rate = 0.5}, &data, (double[]){0.2, -0.6, 0.8});
+    o.gradient_clip_norm = sqrt(24);
+    train_with(o, (struct bp_factors){.rate = 2, .bias_rate = 0.5}, &data, (double[]){0.6, 0.2, 0.9});
+    o.threads = 3;
+    train_with(o, (struct bp_factors){.rate = 2, .bias_rate = 0.5}, &data, (double[]){0.6, 0.2, 0.9});
+}
+END_TEST
+
+/* x = 0, y = 1: no gradient, so that each of two updates only decays: 1 - 0.1 0.5 of everything, or of the kernel alone. */
+START_TEST(factors_of_weight_decay) {
+    static const struct test_data data = {.width = 2, .y_width = 1, .rows = 1, .y = {1}}, *const d = &data;
+    struct bp_train_options o = test_options("adamw", "learning_rate=0.1 weight_decay=0.5 weight_decay_on=kernels", 2);
+    const double once = 0.95, twice = once * once;
+    train_with(o, (struct bp_factors){0}, d, (double[]){twice, twice, 1});
+    train_with(o, (struct bp_factors){.decay_given = true}, d, (double[]){1, 1, 1});
+    train_with(o, (struct bp_factors){.decay_given = true, .decay = 2}, d, (double[]){0.81, 0.81, 1});
+    train_with(o, (struct bp_factors){.rate = 2}, d, (double[]){0.81, 0.81, 1});
+    o.decay_schedule = (const struct bp_schedule_ops *)bp_family_find(&bp_schedules, "step"); /* a tenth in the second epoch */
+    bp_values_preset(&o.decay_schedule->entry, o.decay_schedule_values);
+    o.decay_schedule_values[1].number = 1;
+    train_with(o, (struct bp_factors){0}, d, (double[]){once * 0.995, once * 0.995, 1});
+    o = test_options("lion", "learning_rate=0.1 weight_decay=0.5 weight_decay_on=kernels", 1);
+    train_with(o, (struct bp_factors){0}, d, (double[]){once, once, 1});
+}
+END_TEST
+
+/* The weights stay; without dropout from the second epoch on, the training loss is that of the validation on the same rows. */
+START_TEST(dropout_decreases_by_schedule) {
+    static struct test_data data;
+    struct bp_network *net = test_network("dense units=16 activation=relu; dropout rate=0.5; dense units=1", "mse", (struct bp_shape){1, {2}});
+    struct bp_train_options options = test_options("sgd", "learning_rate=0", 2);
+    test_line(&data, 100);
+    options.dropout_schedule = (const struct bp_schedule_ops *)bp_family_find(&bp_schedules, "step");
+    bp_values_preset(&options.dropout_schedule->entry, options.dropout_schedule_values);
+    options.dropout_schedule_values[1].number = 1;
+    options.dropout_schedule_values[2].number = 0;
+    struct bp_trainer *trainer = test_trainer(net, &options, &data, &data);
+    while (bp_trainer_step(trainer) != BP_TRAIN_EPOCH)
+        ;
+    ck_assert_double_gt(fabs(test_metric(trainer, "loss") - test_metric(trainer, "val_loss")), 1e-3);
+    ck_assert_int_eq(test_run(trainer), BP_TRAIN_DONE);
+    ck_assert_double_eq_tol(test_metric(trainer, "loss"), test_metric(trainer, "val_loss"), 1e-5);
+    bp_trainer_free(trainer);
+    bp_network_free(net);
+}
+END_TEST
+
+/* What has no effect is refused, and says what has. */
+START_TEST(factors_and_schedules_without_effect) {
+    struct bp_train_options o = test_options("lbfgs", "", 1), adam = test_options("adam", "", 1), plateau = test_options("adamw", "", 1);
+    struct test_graph graph;
+    struct bp_network *net = NULL;
+    test_graph(&graph, "dense units=1", "mse", (struct bp_shape){1, {2}});
+    graph.layers[0].factors.rate = 2;
+    ck_assert_int_eq(bp_network_plan(&graph.graph, &net, NULL), 0);
+    const struct bp_schedule_ops *cosine = (const struct bp_schedule_ops *)bp_family_find(&bp_schedules, "cosine");
+    struct bp_error error = {0};
+    ck_assert_int_eq(bp_train_check(net, &o, &error), -1);
+    ck_assert_str_eq(error.pointer, "/layers/0/learning_rate_factor");
+    ck_contains(error.message, "lbfgs finds the size of its steps itself");
+    error = (struct bp_error){0};
+    adam.dropout_schedule = cosine;
+    ck_assert_int_eq(bp_train_check(net, &adam, &error), -1);
+    ck_assert_str_eq(error.pointer, "/dropout_schedule");
+    ck_contains(error.message, "no layer has dropout");
+    error = (struct bp_error){0};
+    adam.dropout_schedule = NULL;
+    adam.decay_schedule = cosine;
+    ck_assert_int_eq(bp_train_check(net, &adam, &error), -1);
+    ck_assert_str_eq(error.pointer, "/weight_decay_schedule");
+    ck_contains(error.message, "adam has no weight decay");
+    error = (struct bp_error){0};
+    plateau.decay_schedule = (const struct bp_schedule_ops *)bp_family_find(&bp_schedules, "reduce_on_plateau");
+    ck_assert_int_eq(bp_train_check(net, &plateau, &error), -1);
+    ck_contains(error.message, "reduce_on_plateau is for the learning rate");
+    bp_network_free(net);
+}
+END_TEST
+
 START_TEST(impossible_numbers) {
     static struct test_data data;
     test_line(&data, 10);
@@ -373,6 +478,10 @@ Suite *suite_train_options(void) {
     tcase_add_test(tests, frozen_layers_stay_and_others_train);
     tcase_add_test(tests, rates_of_updates);
     tcase_add_test(tests, reduce_on_plateau_in_a_training);
+    tcase_add_test(tests, factors_of_learning_rates);
+    tcase_add_test(tests, factors_of_weight_decay);
+    tcase_add_test(tests, dropout_decreases_by_schedule);
+    tcase_add_test(tests, factors_and_schedules_without_effect);
     tcase_add_test(tests, impossible_numbers);
     suite_add_tcase(suite, tests);
     return suite;

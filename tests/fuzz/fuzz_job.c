@@ -167,7 +167,7 @@ static void predict(const struct schema_training *t, const bp_real *weights, uin
     struct schema_predictor *p = schema_predictor_new(model, &error);
     struct schema_view *view = schema_view_new(model->training->preprocessing, dataset, false, &error);
     FUZZ_REQUIRE(p && view);
-    if (schema_predict_rows(p, &(struct schema_rows){view, row, 1}, "", &out, &error) == 0) check_json(&out);
+    if (schema_predict_rows(p, &(struct schema_view_rows){view, row, 1}, "", &out, &error) == 0) check_json(&out);
     else FUZZ_REQUIRE(error.message[0]);
     out.size = 0;
     char *body = NULL;
@@ -194,8 +194,9 @@ static void predict(const struct schema_training *t, const bp_real *weights, uin
 
 /* As the server decodes it. */
 static struct schema_training *resolve(const json_t *body) {
-    static const char *const others[] = {"model",         "dataset",       "target",  "task",   "features",   "metadata",
-                                         "sample_weight", "class_weights", "columns", "labels", "thresholds", NULL};
+    static const char *const others[] = {"model",      "dataset",       "target",        "task",           "features",
+                                         "metadata",   "sample_weight", "class_weights", "columns",        "labels",
+                                         "thresholds", "transform",     "clamp",         "positive_class", NULL};
     static const char *const named[] = {"name", NULL};
     struct schema_problems problems = {0};
     struct schema_options options;

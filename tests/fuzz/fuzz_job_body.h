@@ -208,7 +208,7 @@ static inline void fuzz_wire(struct fuzz_bytes *b, json_t *layer, uint32_t perce
 
 /* Some layers that suit inputs of a kind: 0 flat, 1 a tensor of two axes, 2 an image, 3 indices, 4 anything. */
 static inline json_t *fuzz_layers(struct fuzz_bytes *b, uint32_t kind) {
-    static const char *const flat[] = {"dense", "dense", "dropout", "batch_norm", "layer_norm", "activation", "gaussian_noise"};
+    static const char *const flat[] = {"dense", "dense", "dropout", "batch_norm", "layer_norm", "activation", "gaussian_noise", "rms_norm"};
     static const char *const steps[] = {"rnn",
                                         "lstm",
                                         "gru",
@@ -220,9 +220,20 @@ static inline json_t *fuzz_layers(struct fuzz_bytes *b, uint32_t kind) {
                                         "masking",
                                         "dense",
                                         "global_average_pool",
-                                        "batch_norm"};
-    static const char *const image[] = {"conv2d",          "max_pool2d",         "average_pool2d", "random_flip",
-                                        "random_rotation", "random_translation", "batch_norm",     "global_max_pool"};
+                                        "batch_norm",
+                                        "permute",
+                                        "separable_conv1d",
+                                        "depthwise_conv1d",
+                                        "conv1d_transpose",
+                                        "zero_padding1d",
+                                        "cropping1d",
+                                        "upsampling1d",
+                                        "spatial_dropout",
+                                        "position_embedding"};
+    static const char *const image[] = {"conv2d",           "max_pool2d",         "average_pool2d",   "random_flip",
+                                        "random_rotation",  "random_translation", "batch_norm",       "global_max_pool",
+                                        "conv2d_transpose", "separable_conv2d",   "depthwise_conv2d", "group_norm",
+                                        "zero_padding2d",   "cropping2d",         "upsampling2d",     "permute"};
     json_t *layers = json_array();
     if (kind == 3) json_array_append_new(layers, fuzz_layer(b, "embedding"));
     for (uint32_t n = draw(b, 4); n-- > 0;) {
@@ -337,9 +348,9 @@ static inline json_t *fuzz_features(struct fuzz_bytes *b, uint32_t kind, const j
 static inline json_t *fuzz_column(struct fuzz_bytes *b) {
     static const char *const missing[] = {"auto", "mean", "median", "indicator", "bucket", "drop", "error"};
     static const char *const scale[] = {"standard", "minmax", "robust", "quantile", "log", "none", "global"};
-    static const char *const encode[] = {"one_hot", "ordinal", "embedding", "target", "bag_of_words", "hashed", "tokens"};
+    static const char *const encode[] = {"one_hot", "ordinal", "embedding", "target", "compact", "bag_of_words", "hashed", "tokens"};
     static const char *const unseen[] = {"bucket", "ignore", "error"}, *const parts[] = {"time", "year", "month", "week", "day", "hour"};
-    static const char *const counts[] = {"categories_max", "smoothing", "vocabulary", "length", "buckets"};
+    static const char *const counts[] = {"categories_max", "categories_min_count", "smoothing", "vocabulary", "length", "buckets"};
     json_t *c = json_object();
     if (chance(b, 40)) json_object_set_new(c, "missing", chance(b, 30) ? json_real(draw(b, 9)) : json_string(FUZZ_PICK(b, missing)));
     if (chance(b, 40)) json_object_set_new(c, "scale", json_string(FUZZ_PICK(b, scale)));
@@ -424,6 +435,41 @@ static inline json_t *fuzz_labels(struct fuzz_bytes *b) {
     return chance(b, 60) ? list : json_pack("{s:o}", FUZZ_PICK(b, fuzz_targets), list);
 }
 
+/* ---- targets and inputs ----------------------------------------------------------------------------------------------- */
+
+/* For all targets, or by column. */
+static inline json_t *fuzz_for_targets(struct fuzz_bytes *b, json_t *value) {
+    return chance(b, 60) ? value : json_pack("{s:o}", FUZZ_PICK(b, fuzz_targets), value);
+}
+
+static inline void fuzz_target_options(struct fuzz_bytes *b, json_t *body) {
+    static const char *const transforms[] = {"log", "log1p", "sqrt", "yeo-johnson", "box-cox", "none", "ln"};
+    static const char *const classes[] = {"yes", "no", "a", "b", "0", "1", "true"};
+    if (chance(b, 8)) json_object_set_new(body, "transform", fuzz_for_targets(b, json_string(FUZZ_PICK(b, transforms))));
+    if (chance(b, 8)) json_object_set_new(body, "clamp", fuzz_for_targets(b, chance(b, 90) ? json_boolean(draw(b, 2)) : fuzz_strange(b)));
+    if (chance(b, 4))
+        json_object_set_new(body, "positive_class", fuzz_for_targets(b, chance(b, 90) ? json_string(FUZZ_PICK(b, classes)) : fuzz_strange(b)));
+}
+
+/* Layers that read "features" read the amounts, or everything else, instead; a chain reads one of the two. */
+static inline void fuzz_split_inputs(struct fuzz_bytes *b, json_t *definition) {
+    static const char *const names[] = {"numbers", "categories"};
+    json_t *layers = json_object_get(definition, "layers"), *layer;
+    bool any = false;
+    size_t i, k;
+    json_array_foreach(layers, i, layer) {
+        json_t *inputs = json_object_get(layer, "inputs"), *input;
+        json_array_foreach(inputs, k, input) {
+            if (!json_is_string(input) || strcmp(json_string_value(input), "features") != 0) continue;
+            json_array_set_new(inputs, k, json_string(FUZZ_PICK(b, names)));
+            any = true;
+            break; /* the list has changed */
+        }
+    }
+    if (!any && json_is_object(json_array_get(layers, 0)))
+        json_object_set_new(json_array_get(layers, 0), "inputs", json_pack("[s]", FUZZ_PICK(b, names)));
+}
+
 /* ---- the body ------------------------------------------------------------------------------------------------------ */
 
 /* "dataset" names the data of fuzz_records(); the rest is drawn. The caller's. */
@@ -448,6 +494,8 @@ static inline json_t *fuzz_job_body(struct fuzz_bytes *b) {
     if (chance(b, 10)) json_object_set_new(body, "thresholds", fuzz_thresholds(b));
     if (chance(b, 8)) json_object_set_new(body, "labels", fuzz_labels(b));
     fuzz_options(b, body);
+    fuzz_target_options(b, body);
+    if (chance(b, 10)) fuzz_split_inputs(b, json_object_get(body, "model"));
     return body;
 }
 

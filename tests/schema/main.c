@@ -20,6 +20,7 @@
     X(ingest_decode) \
     X(ingest_inspect) \
     X(ingest_join) \
+    X(inputs) \
     X(json) \
     X(labels) \
     X(model_file) \
@@ -32,9 +33,11 @@
     X(rows) \
     X(source) \
     X(spelling) \
+    X(target_values) \
     X(targets) \
     X(text) \
     X(training) \
+    X(types) \
     X(validation)
 /* clang-format on */
 

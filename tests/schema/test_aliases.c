@@ -74,8 +74,8 @@ START_TEST(as_people_write_them) {
     says("{\"layers\":[{\"type\":\"SimpleRNN\",\"units\":3}]}", "/model/layers/0/type: there is no layer \"SimpleRNN\": write \"rnn\"");
     says("{\"layers\":[{\"type\":\"bidirectional\"}]}",
          "write {\"type\":\"lstm\",\"bidirectional\":true,\"units\":8} (it is an option of rnn, lstm and gru)");
-    says("{\"layers\":[\"conv2d_transpose\"]}",
-         "/model/layers/0: there is no layer \"conv2d_transpose\": there is no layer that makes a tensor larger");
+    says("{\"layers\":[\"Conv3D\"]}", "/model/layers/0: there is no layer \"Conv3D\": convolutions have one or two axes");
+    says("{\"layers\":[\"UpSampling2D\"]}", "/model/layers/0: there is no layer \"UpSampling2D\": write \"upsampling2d\"");
     says("{\"layers\":[],\"loss\":\"sparse_categorical_crossentropy\"}",
          "/model/loss: there is no loss \"sparse_categorical_crossentropy\": write \"cross_entropy\"");
     says("{\"layers\":[],\"loss\":\"smooth_l1\"}", "write \"huber\"");

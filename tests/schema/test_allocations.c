@@ -2,6 +2,7 @@
  * leaks; the work is known to have failed (schema_memory_failed), or gives what it gives with memory. */
 #include "schema/dataset/profile.h"
 #include "schema/dataset/rows.h"
+#include "schema/json/values.h"
 #include "schema/memory.h"
 #include "schema/predict/predict.h"
 #include "tests/allocations.h"
@@ -235,6 +236,16 @@ static void statistics(struct outcome *o) {
     free(out.bytes);
 }
 
+static void write_json(struct outcome *o) {
+    struct schema_text out = {.limit = 1 << 20};
+    json_t *rows = json_array(), *document = json_pack("{s:s, s:o}", "object", "list", "data", rows);
+    for (int64_t row = 0; row < base->rows; row++) json_array_append_new(rows, schema_dataset_row_json(base, row));
+    schema_json_write(&out, document);
+    json_decref(document);
+    keep(o, !out.failed, out.failed ? "out of memory" : out.bytes);
+    free(out.bytes);
+}
+
 /* ---- the walk -------------------------------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -248,6 +259,7 @@ static const struct {
               {predict_fast, &plain},
               {predict_patiently, &plain},
               {statistics, &plain},
+              {write_json, &plain},
               {ingest_data, &tags},
               {training_there_and_back, &tags},
               {write_model, &tags},

@@ -1,6 +1,7 @@
 /* test_column_types.c - columns of times and texts, from the upload to the network's inputs: what is stored, what a training row sees, what a
  * prediction sees. Figures of the bag of words are scikit-learn's (TfidfVectorizer with sublinear_tf and the pattern \w+). */
 #include "schema/predict/predictor.h"
+#include "schema/preprocessing/feature.h"
 #include "tests/memory_file.h"
 #include "tests/schema/training_support.h"
 
@@ -228,6 +229,71 @@ START_TEST(target_means) {
 }
 END_TEST
 
+/* The numbers of the only feature for each of the texts; width numbers a text. */
+static void encoded_as(const struct schema_training *t, const char *const *given, int32_t n, int32_t width, const float *expected) {
+    const struct schema_feature *f = &t->preprocessing->features[0];
+    ck_assert_int_eq(t->preprocessing->width, width);
+    for (int32_t i = 0; i < n; i++) {
+        float out[8] = {7, 7, 7, 7};
+        struct schema_feature_value cell = {.kind = given[i] ? SCHEMA_VALUE_CATEGORY : SCHEMA_VALUE_MISSING};
+        if (given[i]) cell.category = schema_feature_category(f, given[i], strlen(given[i]));
+        schema_transform(t->preprocessing, &cell, (float *[]){out});
+        ck_assert_msg(memcmp(out, expected + i * width, (size_t)width * sizeof *out) == 0, "%s: %g %g", given[i] ? given[i] : "missing",
+                      (double)out[0], (double)out[1]);
+    }
+}
+
+#define COMPACT(more) "{\"target\":\"y\",\"validation\":{\"fraction\":0},\"seed\":1,\"columns\":{\"k\":{\"encode\":\"compact\"" more "}}}"
+
+START_TEST(two_categories_are_one_number) {
+    static const char *const given[] = {"a", "b", "c", NULL};
+    struct resolved r = resolve_text("k,y\na,1.5\na,2\nb,3\nb,4.5\n,5\n", one_layer, COMPACT(""));
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    encoded_as(r.training, given, 4, 1, (float[]){-1, 1, 0, 0});
+    json_t *json = schema_preprocessing_encode(r.training->preprocessing);
+    struct schema_preprocessing *again = schema_preprocessing_decode(json, NULL), *first = r.training->preprocessing;
+    ck_assert_ptr_nonnull(again);
+    r.training->preprocessing = again;
+    encoded_as(r.training, given, 4, 1, (float[]){-1, 1, 0, 0});
+    schema_preprocessing_free(first);
+    json_decref(json);
+    resolved_clear(&r);
+    r = resolve_text("k,y\na,1.5\na,2\nb,3\nc,4.5\n,5\n", one_layer, COMPACT(",\"unseen\":\"ignore\"")); /* three are one-hot */
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    encoded_as(r.training, given, 4, 3, (float[]){1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0});
+    resolved_clear(&r);
+    r = resolve_text("k,y\na,1.5\na,2\nb,3\nc,4.5\n,5\n", one_layer, COMPACT(""));
+    encoded_as(r.training, given, 4, 4, (float[]){1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1});
+    resolved_clear(&r);
+}
+END_TEST
+
+START_TEST(categories_of_too_few_rows) {
+    static const char *const given[] = {"a", "b", "c", NULL};
+    struct resolved r = resolve_text("k,y\na,1.5\na,2\nb,3\nb,4.5\nc,5\n,6\n", one_layer, COMPACT(",\"categories_min_count\":2"));
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    const struct schema_feature *f = &r.training->preprocessing->features[0];
+    ck_assert_int_eq(f->categories_count, 2);
+    ck_assert_int_eq(f->rare, 1);
+    ck_assert_int_eq(f->left_out, 0);
+    encoded_as(r.training, given, 4, 1, (float[]){-1, 1, 0, 0});
+    json_t *options = schema_column_options_encode(f), *json = schema_preprocessing_encode(r.training->preprocessing);
+    ck_assert_int_eq(json_integer_value(json_object_get(options, "categories_min_count")), 2);
+    struct schema_preprocessing *again = schema_preprocessing_decode(json, NULL);
+    ck_assert_int_eq(again->features[0].rare, 1);
+    ck_assert_int_eq(again->features[0].options.categories_min_count, 2);
+    schema_preprocessing_free(again);
+    json_decref(options), json_decref(json);
+    resolved_clear(&r);
+    r = resolve_text("k,x,y\na,1,1.5\nb,2,2\nc,3,3\n", one_layer,
+                     "{\"target\":\"y\",\"validation\":{\"fraction\":0},\"seed\":1,\"columns\":{\"k\":{\"categories_min_count\":2}}}");
+    ck_assert_msg(r.training != NULL, "%s", first_problem(&r));
+    ck_assert_str_eq(json_string_value(json_array_get(r.training->warnings, 0)),
+                     "column \"k\" has no effect: none of its 3 categories has the 2 training rows that categories_min_count demands");
+    resolved_clear(&r);
+}
+END_TEST
+
 START_TEST(rare_categories_share_the_bucket) {
     struct resolved r = resolve_text("k,y\na,1.5\na,2\nb,3\nb,4.5\nb,5\nc,6\nd,7\n", one_layer,
                                      "{\"target\":\"y\",\"validation\":{\"fraction\":0},\"seed\":1,\"columns\":{\"k\":{\"categories_max\":2}}}");
@@ -358,6 +424,8 @@ Suite *suite_schema_column_types(void) {
     tcase_add_test(tests, base64_tensors);
     tcase_add_test(tests, a_bag_of_words);
     tcase_add_test(tests, target_means);
+    tcase_add_test(tests, two_categories_are_one_number);
+    tcase_add_test(tests, categories_of_too_few_rows);
     tcase_add_test(tests, rare_categories_share_the_bucket);
     tcase_add_test(tests, nothing_leaks);
     tcase_add_test(tests, the_same_bits_in_a_prediction);

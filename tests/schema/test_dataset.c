@@ -310,7 +310,7 @@ START_TEST(messages) {
     } cases[] = {{0, 4, "PK\3\4", "this is not a dataset file of backpropd"},
                  {16, 1, "\3", "the dataset file has format 3, but this program reads up to 2; use a newer backpropd"},
                  {16, 1, "\1", "the dataset file has format 1, which is no longer supported; upload the dataset again"},
-                 {17, 1, "\xFF", "the dataset file is damaged (version)"}};
+                 {17, 1, "\xFF", "the dataset file is damaged (version); restore the data folder from a backup, or upload the dataset again"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bp_error error = {0};
         char *copy = malloc(loaded.file_size);
@@ -325,7 +325,8 @@ START_TEST(messages) {
     struct bp_error error = {0};
     int fd = file_of(loaded.file, loaded.file_size - 1);
     ck_assert_int_eq(-1, schema_dataset_open(fd, 0, &data, &error));
-    ck_assert_str_eq("the dataset file is truncated: its end is missing", error.message);
+    ck_assert_str_eq("the dataset file is truncated: its end is missing; restore the data folder from a backup, or upload the dataset again",
+                     error.message);
     close(fd);
     loaded_clear(&loaded);
 }

@@ -83,7 +83,7 @@ START_TEST(written_out_and_read_back) {
     ck_assert(json_equal(once, twice));
     char *text = json_dumps(json_array_get(json_object_get(once, "layers"), 0), JSON_COMPACT);
     ck_assert_str_eq(text, "{\"type\":\"dense\",\"units\":3,\"activation\":{\"type\":\"elu\",\"alpha\":1},\"use_bias\":true,\"kernel_initializer\":"
-                           "\"auto\",\"bias_initializer\":\"zeros\"}");
+                           "\"auto\",\"bias_initializer\":\"zeros\",\"parametrization\":\"standard\",\"data_dependent\":false}");
     free(text);
     json_decref(json);
     json_decref(once);
@@ -125,10 +125,15 @@ START_TEST(integers_are_read_back) {
     ck_assert_ptr_nonnull(again);
     json_t *second = schema_definition_encode(again);
     ck_assert(json_equal(first, second));
-    ck_assert_str_eq(problems_of("{\"layers\":[{\"type\":\"conv1d\",\"filters\":2,\"kernel_size\":3,\"padding\":\"sane\"}]}"),
+    ck_assert_str_eq(problems_of("{\"layers\":[{\"type\":\"conv2d\",\"filters\":2,\"kernel_size\":3,\"padding\":\"sane\"}]}"),
                      "/layers/0/padding: padding must be one of \"valid\", \"same\", or integers, got the string \"sane\", did you mean \"same\"?");
     ck_assert_str_eq(problems_of("{\"layers\":[{\"type\":\"conv1d\",\"filters\":2,\"kernel_size\":3,\"padding\":-1}]}"),
                      "/layers/0/padding: padding must be a list of integers, each of at least 0 and at most 4096, got -1");
+    ck_assert_str_eq(problems_of("{\"layers\":[{\"type\":\"zero_padding2d\",\"padding\":[[1,0],[2,-3]]}]}"),
+                     "/layers/0/padding: padding must be a list of integers, each of at least 0 and at most 65536, got -3");
+    ck_assert_str_eq(problems_of("{\"layers\":[{\"type\":\"zero_padding2d\",\"padding\":[[1,0],2]}]}"),
+                     "/layers/0/padding: padding must be a list of integers, each of at least 0 and at most 65536, got an array of 2");
+    ck_assert_str_eq(problems_of("{\"layers\":[{\"type\":\"zero_padding2d\",\"padding\":[[1,0],[2,3]]}]}"), "");
     free(one), free(two), free(strides);
     schema_definition_free(definition);
     schema_definition_free(again);

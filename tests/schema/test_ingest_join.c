@@ -139,9 +139,9 @@ static void check_version(int fd, int64_t end, int64_t n, int32_t width) {
     ck_assert_msg(schema_dataset_open(fd, end, &data, &error) == 0 && schema_dataset_verify(data, &error) == 0, "%s", error.message);
     ck_assert_int_eq(data->rows, n);
     ck_assert_int_eq(data->columns_count, width);
-    json_t *told = schema_dataset_columns_json(data), *wanted = schema_dataset_columns_json(whole.data);
+    json_t *described = schema_dataset_columns_json(data), *wanted = schema_dataset_columns_json(whole.data);
     for (int32_t c = 0; c < 6; c++) {
-        json_t *got = json_array_get(told, (size_t)c), *want = json_array_get(wanted, (size_t)c);
+        json_t *got = json_array_get(described, (size_t)c), *want = json_array_get(wanted, (size_t)c);
         for (int k = 0; k < 2; k++) { /* summed in another order */
             const json_t *x = json_object_get(got, k ? "mean" : "std"), *y = json_object_get(want, k ? "mean" : "std");
             if (json_is_real(x)) ck_assert_double_eq_tol(json_real_value(x), json_real_value(y), 1e-12 * fabs(json_real_value(y)));
@@ -150,7 +150,7 @@ static void check_version(int fd, int64_t end, int64_t n, int32_t width) {
         json_object_del(got, "words"), json_object_del(want, "words");
         ck_assert(json_equal(got, want));
     }
-    json_decref(told), json_decref(wanted);
+    json_decref(described), json_decref(wanted);
     for (int64_t row = 0; row < n; row += row < n - 50 ? 211 : 1) {
         json_t *got = schema_dataset_row_json(data, row), *want = schema_dataset_row_json(whole.data, row);
         if (width > 6) ck_assert_double_eq(json_number_value(json_object_get(got, "extra")), (double)row / 4);

@@ -1,4 +1,5 @@
 /* test_model_file.c - models and checkpoints survive the way to bytes and back; damaged ones are refused, never read wrongly. */
+#include "engine/base/utf8.h"
 #include "schema/predict/model_file.h"
 #include "schema/predict/safetensors.h"
 #include "tests/memory_file.h"
@@ -64,6 +65,46 @@ START_TEST(a_cut_model_is_refused) {
     free(bytes);
     free(weights);
     resolved_clear(&r);
+}
+END_TEST
+
+/* Each single bit, wherever it lies: length, names, preprocessing, padding, weights, the checksum itself. */
+START_TEST(a_flipped_bit_is_refused) {
+    struct resolved r = colours();
+    size_t size;
+    bp_real *weights = bp_reals_new(r.training->network->weights_count);
+    char *bytes = model_bytes(r.training, weights, &size);
+    ck_assert_uint_gt(size, 2000);
+    for (size_t i = 0; i < size; i++)
+        for (int bit = 0; bit < 8; bit++) {
+            struct bp_error error = {0};
+            bytes[i] = (char)(bytes[i] ^ 1 << bit);
+            ck_assert_msg(!schema_model_read(bytes, size, &error), "bit %d of byte %zu", bit, i);
+            ck_assert_str_ne(error.message, "");
+            ck_assert_uint_eq(bp_utf8_valid(error.message, strlen(error.message)), strlen(error.message));
+            bytes[i] = (char)(bytes[i] ^ 1 << bit);
+        }
+    struct bp_error error = {0};
+    bytes[size - 1] ^= 1;
+    ck_assert_ptr_null(schema_model_read(bytes, size, &error));
+    ck_assert_ptr_nonnull(strstr(error.message, "the file is damaged: its checksum is "));
+    free(bytes);
+    free(weights);
+    resolved_clear(&r);
+}
+END_TEST
+
+START_TEST(a_newer_format_is_refused) {
+    struct bp_error error = {0};
+    size_t size;
+    const int fd = memory_file();
+    json_t *metadata = json_pack("{s:s, s:s}", "format", "backpropd-model/3", "document", "{}");
+    ck_assert_int_eq(schema_safetensors_write(fd, NULL, 0, metadata, &size, &error), 0);
+    char *bytes = memory_file_take(fd, size);
+    ck_assert_ptr_null(schema_model_read(bytes, size, &error));
+    ck_assert_str_eq(error.message, "this model has format 3, but this program reads up to 2; use a newer backpropd");
+    json_decref(metadata);
+    free(bytes);
 }
 END_TEST
 
@@ -224,6 +265,8 @@ Suite *suite_schema_model_file(void) {
     TCase *tests = tcase_create("model_file");
     tcase_add_test(tests, a_model_is_restored);
     tcase_add_test(tests, a_cut_model_is_refused);
+    tcase_add_test(tests, a_flipped_bit_is_refused);
+    tcase_add_test(tests, a_newer_format_is_refused);
     tcase_add_test(tests, hostile_headers_are_refused);
     tcase_add_test(tests, statistics_and_frozen_layers_are_restored);
     tcase_add_test(tests, a_checkpoint_is_restored);

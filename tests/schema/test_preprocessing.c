@@ -1,4 +1,5 @@
 /* test_preprocessing.c - fitted on the training rows only, transformed by hand-computed numbers, read back to the same bits. */
+#include "schema/preprocessing/feature.h"
 #include "tests/schema/training_support.h"
 
 #include <check.h>
@@ -201,6 +202,78 @@ START_TEST(a_smooth_clip) {
 }
 END_TEST
 
+/* x / sqrt(1 + (x / c)^2), by Python. */
+START_TEST(a_clip_that_is_smooth_everywhere) {
+    ck_assert_double_eq(schema_scale_squash(0, 8), 0);
+    ck_assert_double_eq_tol(schema_scale_squash(1, 8), 0.9922778767136676, 1e-15);
+    ck_assert_double_eq_tol(schema_scale_squash(-8, 8), -5.65685424949238, 1e-14);
+    ck_assert_double_eq_tol(schema_scale_squash(1e30, 8), 8, 1e-14);
+    ck_assert_double_eq(schema_scale_squash(1e300, 8), 1e300); /* refused as too large for float32 */
+    ck_assert_double_eq(schema_scale_squash(-1e6, 0), -1e6);
+}
+END_TEST
+
+/* numpy.median and numpy.percentile of 1, 2, 3, 5, 100: 3, 2, 5. */
+START_TEST(robust_is_by_median_and_quartiles) {
+    static const char robust[] = REGRESSION ",\"columns\":{\"x\":{\"scale\":\"robust\"}}}";
+    struct resolved r;
+    float out[2];
+    const struct schema_feature *f = first_feature(&r, "x,y\n1,1\n2,2\n3,3\n5,4\n100,5\n", robust);
+    ck_assert_double_eq(f->mean, 3);
+    ck_assert_double_eq(f->std, 3);
+    ck_assert_double_eq(f->fill, 3);
+    ck_assert(!f->indicator);
+    schema_scale_many(f, &(double){100}, 1, out, 0);
+    ck_assert_float_eq_tol(out[0], 7.7658266f, 1e-6f); /* 97/3 / sqrt(1 + (97/3/8)^2) */
+    resolved_clear(&r);
+    f = first_feature(&r, "x,y\n0,1\n0,2\n,3\n0,4\n0,5\n0,6\n6,7\n", robust); /* the quartiles are equal: half the range */
+    ck_assert_double_eq(f->mean, 0);
+    ck_assert_double_eq(f->std, 3);
+    ck_assert_double_eq(f->fill, 0); /* the median, and an indicator */
+    ck_assert(f->indicator);
+    schema_scale_many(f, (double[]){6}, 1, out, 0);
+    ck_assert_float_eq_tol(out[0], 1.9402850f, 1e-6f);
+    schema_scale_many(f, &(double){(double)NAN}, 1, out, 0);
+    ck_assert_mem_eq(out, ((float[]){0, 1}), sizeof out);
+    resolved_clear(&r);
+    f = first_feature(&r, "x,y\n1,1\n2,2\n3,3\n5,4\n100,5\n",
+                      REGRESSION ",\"columns\":{\"x\":{\"scale\":\"robust\",\"missing\":\"mean\",\"clip\":0}}}");
+    schema_scale_many(f, &(double){100}, 1, out, 0);
+    ck_assert_float_eq_tol(out[0], 32.333333f, 1e-5f);
+    schema_scale_many(f, &(double){(double)NAN}, 1, out, 0);
+    ck_assert_float_eq_tol(out[0], 6.4f, 1e-6f); /* the mean is 22.2 */
+    resolved_clear(&r);
+    f = first_feature(&r, "x,y\n7,1\n7,2\n7,3\n7,4\n7,5\n", robust);
+    ck_assert(f->constant);
+    schema_scale_many(f, &(double){9}, 1, out, 0);
+    ck_assert_float_eq(out[0], 0);
+    resolved_clear(&r);
+}
+END_TEST
+
+/* A feature as an older model has it, which is clipped as it was: and one of today. */
+START_TEST(robust_models_of_before_are_read) {
+    static const char text[] =
+        "{\"features\":[{\"name\":\"x\",\"type\":\"numeric\",\"scale\":\"robust\",\"mean\":3.0,\"std\":3.0,\"min\":1.0,\"max\":100.0,"
+        "\"clip\":8.0%s,\"missing\":\"%s\",\"fill\":22.2}],\"target\":{\"name\":\"y\",\"task\":\"regression\",\"mean\":0.0,\"std\":1.0}}";
+    for (int k = 0; k < 3; k++) {
+        char model[500];
+        float out[2];
+        snprintf(model, sizeof model, text, k ? ",\"clip_form\":\"smooth\"" : "", k == 2 ? "median_and_indicator" : "mean");
+        json_t *json = json_loads(model, 0, NULL);
+        struct schema_preprocessing *p = schema_preprocessing_decode(json, NULL);
+        ck_assert_ptr_nonnull(p);
+        ck_assert_int_eq(p->features[0].indicator, k == 2);
+        schema_scale_many(&p->features[0], &(double){12}, 1, out, 0);
+        ck_assert_float_eq_tol(out[0], k ? 2.8089875f : 3.0f, 1e-6f);
+        json_t *again = schema_preprocessing_encode(p);
+        if (k < 2) ck_assert(json_equal(json, again));
+        json_decref(again), json_decref(json);
+        schema_preprocessing_free(p);
+    }
+}
+END_TEST
+
 /* 0 to 19 and one typing error: the mean is 9.5, the deviation that of the twenty. A skewed column keeps its tail. */
 START_TEST(typing_errors_do_not_enter_the_scale) {
     static const char options[] = REGRESSION ",\"columns\":{\"x\":{\"clip\":0}}}";
@@ -369,6 +442,9 @@ Suite *suite_schema_preprocessing(void) {
     tcase_add_test(tests, moments_of_any_size);
     tcase_add_test(tests, ranges_that_no_double_holds);
     tcase_add_test(tests, a_smooth_clip);
+    tcase_add_test(tests, a_clip_that_is_smooth_everywhere);
+    tcase_add_test(tests, robust_is_by_median_and_quartiles);
+    tcase_add_test(tests, robust_models_of_before_are_read);
     tcase_add_test(tests, typing_errors_do_not_enter_the_scale);
     tcase_add_test(tests, tensors_by_channel);
     tcase_add_test(tests, padding_is_by_raw_values);

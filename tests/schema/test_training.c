@@ -131,7 +131,13 @@ START_TEST(losses_of_several_outputs_and_of_scores) {
     snprintf(text, sizeof text, with, 1, "\"poisson\"");
     output_is(numbers_csv, text, "{\"target\":\"y\"}", 1, 1, "poisson", "exponential");
     refused(below, text, "{\"target\":\"y\",\"task\":\"regression\"}",
-            "/model/loss: the loss poisson is for counts, but the minimum of \"y\" is -4.5");
+            "/model/loss: the loss poisson is for numbers that are not negative, but the minimum of \"y\" is -4.5 in row 2; use mse or mae");
+    refused("a,y\n1,3.5\n2,0\n3,1\n", "{\"layers\":[],\"loss\":\"gamma\"}", "{\"target\":\"y\",\"task\":\"regression\"}",
+            "/model/loss: the loss gamma is for positive numbers, but the minimum of \"y\" is 0 in row 2; use mse or mae");
+    output_is(three_csv, "{\"layers\":[],\"loss\":\"ordinal\"}", "{\"target\":\"k\"}", 1, 3, "ordinal", "ordinal");
+    refused(numbers_csv, "{\"layers\":[],\"loss\":\"ordinal\"}", "{\"target\":\"y\"}", "/model/loss: the loss ordinal is for classes");
+    output_is(numbers_csv, "{\"layers\":[],\"loss\":\"msle\"}", "{\"target\":\"y\"}", 1, 1, "msle", "exponential");
+    output_is(numbers_csv, "{\"layers\":[],\"loss\":\"tweedie\"}", "{\"target\":\"y\"}", 1, 1, "tweedie", "exponential");
     struct resolved r = resolve_text(numbers_csv, text, "{\"target\":\"y\"}");
     ck_assert(r.training->preprocessing->targets[0].std == 1 && r.training->preprocessing->targets[0].mean == 0);
     resolved_clear(&r);

@@ -94,6 +94,39 @@ START_TEST(flag_before_environment_before_file) {
 }
 END_TEST
 
+struct seen {
+    int applied, others;
+    char text[400];
+};
+
+static void see(void *context, const struct setting_change *change) {
+    struct seen *seen = context;
+    if (change->applied) seen->applied++;
+    else seen->others++;
+    const size_t n = strlen(seen->text);
+    snprintf(seen->text + n, sizeof seen->text - n, "%s %s>%s;", change->name, change->from, change->to);
+}
+
+START_TEST(a_reload_changes_what_may_change) {
+    struct server_settings running, next;
+    struct seen seen = {0};
+    ck_assert_int_eq(read_flags(&running, "--allow-host=a.example", "--listen=127.0.0.1:1", "--body-max=2K", NULL), 0);
+    ck_assert_int_eq(read_flags(&next, "--allow-host=b.example", "--listen=127.0.0.1:2", "--access-log", NULL), 0);
+    const char *before = running.allow_host;
+    server_settings_reload(&running, &next, see, &seen);
+    ck_assert_int_eq(seen.applied, 3);
+    ck_assert_int_eq(seen.others, 1);
+    ck_assert_str_eq(seen.text, "access_log false>true;allow_host a.example>b.example;body_max 2048>67108864;listen 127.0.0.1:1>127.0.0.1:2;");
+    ck_assert_str_eq(before, "a.example"); /* a thread may still read it */
+    ck_assert_str_eq(running.allow_host, "b.example");
+    ck_assert_str_eq(running.listen, "127.0.0.1:1");
+    ck_assert_int_eq(running.body_max, 64 << 20);
+    ck_assert(running.access_log);
+    server_settings_clear(&next);
+    server_settings_clear(&running);
+}
+END_TEST
+
 Suite *suite_server_settings(void) {
     Suite *suite = suite_create("server/settings");
     TCase *tests = tcase_create("settings");
@@ -101,6 +134,7 @@ Suite *suite_server_settings(void) {
     tcase_add_test(tests, sizes_lists_and_switches);
     tcase_add_test(tests, mistakes_name_themselves);
     tcase_add_test(tests, flag_before_environment_before_file);
+    tcase_add_test(tests, a_reload_changes_what_may_change);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -111,6 +111,33 @@ START_TEST(a_frame_that_is_cut_short_is_none) {
 }
 END_TEST
 
+START_TEST(a_descriptor_comes_with_its_frame) {
+    int ends[2], file = -2;
+    char byte;
+    open_pair();
+    ck_assert_int_eq(pipe(ends), 0);
+    json_t *sent = json_pack("{s:s}", "command", "file");
+    ck_assert_int_eq(wire_send_file(pair[0], "{\"command\":\"file\"}", 18, ends[1]), 0);
+    ck_assert_int_eq(wire_send(pair[0], sent), 0);
+    ck_assert_int_eq(wire_send_file(pair[0], "{\"command\":\"file\"}", 18, ends[1]), 0);
+    close(ends[1]);
+    json_t *got = wire_receive_file(pair[1], &file);
+    ck_assert(json_equal(got, sent));
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(write(file, "x", 1), 1);
+    ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+    close(file);
+    json_t *without = wire_receive_file(pair[1], &file);
+    ck_assert(json_equal(without, sent));
+    ck_assert_int_eq(file, -1);
+    json_t *unwanted = wire_receive(pair[1]); /* closed here: the pipe has no writer left */
+    ck_assert(json_equal(unwanted, sent));
+    ck_assert_int_eq(read(ends[0], &byte, 1), 0);
+    json_decref(sent), json_decref(got), json_decref(without), json_decref(unwanted);
+    close(ends[0]), close(pair[0]), close(pair[1]);
+}
+END_TEST
+
 Suite *suite_server_wire(void) {
     Suite *suite = suite_create("server/wire");
     TCase *tests = tcase_create("wire");
@@ -120,6 +147,7 @@ Suite *suite_server_wire(void) {
     tcase_add_test(tests, an_absurd_length_is_refused);
     tcase_add_test(tests, a_malformed_frame_does_not_hide_the_next);
     tcase_add_test(tests, a_frame_that_is_cut_short_is_none);
+    tcase_add_test(tests, a_descriptor_comes_with_its_frame);
     suite_add_tcase(suite, tests);
     return suite;
 }

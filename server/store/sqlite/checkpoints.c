@@ -60,7 +60,7 @@ static enum store_result add(struct writer *writer, void *argument, struct bp_er
 enum store_result store_checkpoint_add(struct store *store, struct store_checkpoint *checkpoint, struct bp_error *error) {
     if (!checkpoint->id[0]) store_new_id("ckp", checkpoint->id);
     if (!checkpoint->created_at) checkpoint->created_at = store_now();
-    enum store_result result = store_file_settle(store, "checkpoints", checkpoint->file, error);
+    enum store_result result = store_file_sync(store, "checkpoints", checkpoint->file, error);
     return result == STORE_OK ? writer_run(store, "record the checkpoint", add, checkpoint, error) : result;
 }
 

@@ -200,11 +200,22 @@ enum store_result query_one(struct store *store, const struct query *query, void
     return result;
 }
 
-/* Steps through a started list; one row beyond the limit only shows that there are more. */
+static int64_t row_bytes(sqlite3_stmt *s) {
+    int64_t bytes = 0;
+    for (int i = 0; i < sqlite3_column_count(s); i++) {
+        const int type = sqlite3_column_type(s, i);
+        if (type == SQLITE_TEXT || type == SQLITE_BLOB) bytes += sqlite3_column_bytes(s, i);
+    }
+    return bytes;
+}
+
+/* Steps through a started list; one row beyond the limit, or beyond STORE_LIST_BYTES, only shows that there are more. */
 static enum store_result rows_read(struct connection *c, sqlite3_stmt *s, struct query *query, struct bp_error *error) {
     int code;
+    int64_t bytes = 0;
     while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-        if (query->count == query->limit) {
+        bytes += row_bytes(s);
+        if (query->count == query->limit || (query->count > 0 && bytes > STORE_LIST_BYTES)) {
             query->has_more = true;
             return STORE_OK;
         }

@@ -119,7 +119,7 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
 enum store_result store_dataset_create(struct store *store, struct store_dataset *dataset, bool replace, const struct store_idempotency *idempotency,
                                        struct bp_error *error) {
     struct creation creation = {dataset, replace, idempotency};
-    enum store_result result = store_file_settle(store, "datasets", dataset->file, error);
+    enum store_result result = store_file_sync(store, "datasets", dataset->file, error);
     return result == STORE_OK ? writer_run(store, "record the dataset", create, &creation, error) : result;
 }
 
@@ -204,7 +204,7 @@ static enum store_result delete_dataset(struct writer *writer, void *argument, s
 
 enum store_result store_dataset_delete(struct store *store, const char *name, int64_t version, struct bp_error *error) {
     struct deletion deletion = {name, version};
-    return writer_run(store, "delete the dataset", delete_dataset, &deletion, error);
+    return writer_run_vital(store, "delete the dataset", delete_dataset, &deletion, error);
 }
 
 void store_dataset_free(struct store_dataset *dataset) {
@@ -213,7 +213,5 @@ void store_dataset_free(struct store_dataset *dataset) {
 }
 
 void store_datasets_free(struct store_datasets *list) {
-    for (int32_t i = 0; i < list->count; i++) store_dataset_free(&list->items[i]);
-    free(list->items);
-    *list = (struct store_datasets){0};
+    LIST_FREE(list, store_dataset_free);
 }

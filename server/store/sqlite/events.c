@@ -24,19 +24,21 @@ enum store_result event_add(struct writer *writer, const char *job, int64_t atte
 /* The events of a job. */
 struct state {
     enum store_status status;
-    int64_t attempt, model_version, failures, attempts_max;
+    int64_t attempt, model_version, failures, attempts_max, retry_at;
     char *error; /* JSON; owned */
 };
 
 static enum store_result state_get(struct connection *c, const char *job, struct state *state, struct bp_error *error) {
     *state = (struct state){0};
-    sqlite3_stmt *s = db_start(c, "SELECT status, attempt, model_version, failures, attempts_max, error FROM jobs WHERE id = ?", WITH(text(job)));
+    sqlite3_stmt *s =
+        db_start(c, "SELECT status, attempt, model_version, failures, attempts_max, error, retry_at FROM jobs WHERE id = ?", WITH(text(job)));
     enum store_result result;
     if (s && sqlite3_step(s) == SQLITE_ROW) {
         state->attempt = sqlite3_column_int64(s, 1);
         state->model_version = sqlite3_column_int64(s, 2);
         state->failures = sqlite3_column_int64(s, 3);
         state->attempts_max = sqlite3_column_int64(s, 4);
+        state->retry_at = sqlite3_column_int64(s, 6);
         bool read = store_status_parse((const char *)sqlite3_column_text(s, 0), &state->status) && column_keep(s, 5, &state->error);
         result = read ? STORE_OK : out_of_memory(error);
     } else {
@@ -57,8 +59,11 @@ static char *end_data(const struct state *state) {
 static char *status_data(const struct state *state, const char *error_document) {
     const char *name = store_status_name(state->status);
     if (!error_document) return sqlite3_mprintf("{\"status\":\"%s\",\"attempt\":%lld}", name, (long long)state->attempt);
-    return sqlite3_mprintf("{\"status\":\"%s\",\"attempt\":%lld,\"failures\":%lld,\"attempts_max\":%lld,\"error\":%s}", name,
-                           (long long)state->attempt, (long long)state->failures, (long long)state->attempts_max, error_document);
+    char retry[48] = "", at[32];
+    store_time_text(state->retry_at, at);
+    if (state->retry_at > 0) snprintf(retry, sizeof retry, ",\"retry_at\":\"%s\"", at);
+    return sqlite3_mprintf("{\"status\":\"%s\",\"attempt\":%lld,\"failures\":%lld,\"attempts_max\":%lld%s,\"error\":%s}", name,
+                           (long long)state->attempt, (long long)state->failures, (long long)state->attempts_max, retry, error_document);
 }
 
 /* The message of an error document, for users who read the events as a log; NULL when it has none. */
@@ -144,11 +149,11 @@ enum store_result store_event_last(struct store *store, int64_t *id, struct bp_e
     return result == STORE_NOT_FOUND ? STORE_OK : result;
 }
 
+static void event_free(struct store_event *event) {
+    free(event->message);
+    free(event->data);
+}
+
 void store_events_free(struct store_events *list) {
-    for (int32_t i = 0; i < list->count; i++) {
-        free(list->items[i].message);
-        free(list->items[i].data);
-    }
-    free(list->items);
-    *list = (struct store_events){0};
+    LIST_FREE(list, event_free);
 }

@@ -34,7 +34,7 @@ static enum store_result recover(struct writer *writer, void *argument, struct b
             column_copy(s, 1, name, sizeof name);
         }
         db_end(s);
-        if (code == SQLITE_DONE) return STORE_OK;
+        if (code == SQLITE_DONE) return attempts_lost(c, error);
         if (code != SQLITE_ROW || !store_status_parse(name, &status)) return db_failed(c, error);
         struct move move = {.job = id, .to = status == STORE_CANCELLING ? STORE_CANCELLED : status == STORE_PAUSING ? STORE_PAUSED : STORE_QUEUED};
         enum store_result result = job_move(writer, &move, error);
@@ -69,17 +69,14 @@ static enum store_result claim(struct writer *writer, void *argument, struct bp_
     struct connection *c = writer_connection(writer);
     char id[STORE_ID_SIZE] = "";
     int64_t now = store_now();
-    sqlite3_stmt *s = db_start(c, "SELECT id FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1", NONE);
-    int code = s ? sqlite3_step(s) : SQLITE_ERROR;
-    enum store_result result = code == SQLITE_ROW ? STORE_OK : code == SQLITE_DONE ? STORE_NOT_FOUND : db_failed(c, error);
-    if (result == STORE_OK) column_copy(s, 0, id, sizeof id);
-    db_end(s);
+    enum store_result result = queue_first(c, id, &claim->job->retry_at, error);
     if (result == STORE_OK)
         result = db_run(c,
-                        "UPDATE jobs SET status = 'running', owner = ?2, attempt = attempt + 1, lease_until = ?3, "
+                        "UPDATE jobs SET status = 'running', owner = ?2, attempt = attempt + 1, lease_until = ?3, retry_at = 0, "
                         "started_at = CASE started_at WHEN 0 THEN ?4 ELSE started_at END WHERE id = ?1",
                         WITH(text(id), text(claim->owner), integer(now + claim->lease_ms), integer(now)), error);
     if (result == STORE_OK) result = claimed_read(c, id, claim->job, error);
+    if (result == STORE_OK) result = attempt_begin(c, id, claim->job->attempt, now, error);
     return result == STORE_OK ? event_add_status(writer, id, NULL, error) : result;
 }
 
@@ -88,8 +85,9 @@ enum store_result store_job_claim(struct store *store, const char *owner, int64_
     struct claim argument = {owner, lease_ms, job};
     enum store_result result = writer_run(store, "claim a job", claim, &argument, error);
     if (result != STORE_OK) {
+        const int64_t retry_at = result == STORE_NOT_FOUND ? job->retry_at : 0;
         store_job_free(job);
-        *job = (struct store_job){0};
+        *job = (struct store_job){.retry_at = retry_at};
     }
     return result;
 }
@@ -108,9 +106,10 @@ static enum store_result report_apply(struct writer *writer, const char *id, int
         db_run(writer_connection(writer),
                "UPDATE jobs SET progress = coalesce(?2, progress), metrics = coalesce(?3, metrics), best = coalesce(?4, best), "
                "warnings = coalesce(?5, warnings), resumed_from_epoch = CASE WHEN ?6 < 0 THEN resumed_from_epoch ELSE ?6 END, "
-               "cross_validation = coalesce(?7, cross_validation) WHERE id = ?1",
+               "cross_validation = coalesce(?7, cross_validation), stop_reason = coalesce(?8, stop_reason), "
+               "training_ms = max(training_ms, ?9) WHERE id = ?1",
                WITH(text(id), text(report->progress), text(report->metrics), text(report->best), text(report->warnings),
-                    integer(report->resumed_from_epoch), text(report->cross_validation)),
+                    integer(report->resumed_from_epoch), text(report->cross_validation), text(report->stop_reason), integer(report->training_ms)),
                error);
     for (int32_t i = 0; result == STORE_OK && i < report->events_count; i++) {
         const struct store_event *event = &report->events[i];
@@ -139,35 +138,67 @@ enum store_result store_job_report(struct store *store, const char *id, int64_t 
 struct giving {
     const char *id;
     int64_t attempt;
-    bool failure;
+    enum store_return why;
     const char *error_document;
 };
 
+/* How long the next attempt waits after so many failures: doubled by each, up to RETRY_MAX_MS. */
+static int64_t retry_delay(int64_t first_ms, int64_t failures) {
+    int64_t delay = first_ms;
+    for (int64_t i = 1; i < failures && delay < RETRY_MAX_MS; i++) delay *= 2;
+    return delay < RETRY_MAX_MS ? delay : RETRY_MAX_MS;
+}
+
+/* The error of a job whose process has died as often as it may: that of the last time, with a code of its own. The caller's; NULL without memory. */
+static char *quarantine(struct connection *c, const char *id, const char *error_document) {
+    static const char otherwise[] = "{\"message\":\"the job's process ended without an error report\"}";
+    char *document = NULL;
+    sqlite3_stmt *s =
+        db_start(c,
+                 "SELECT json_set(?2, '$.code', 'quarantined', '$.message', 'the job is quarantined after ' || failures || "
+                 "iif(failures = 1, ' crash', ' crashes') || ' without a new checkpoint; the last one: ' || json_extract(?2, '$.message') || "
+                 "'; its last lines are at /v1/jobs/' || id || '/log') "
+                 "FROM jobs WHERE id = ?1",
+                 WITH(text(id), text(error_document ? error_document : otherwise)));
+    if (s && sqlite3_step(s) == SQLITE_ROW) column_keep(s, 0, &document);
+    db_end(s);
+    return document;
+}
+
 static enum store_result give_back(struct writer *writer, void *argument, struct bp_error *error) {
     const struct giving *giving = argument;
+    const bool failure = giving->why == STORE_CRASHED;
     struct connection *c = writer_connection(writer);
     enum store_status status = STORE_RUNNING;
-    int64_t exhausted = 0;
+    int64_t failures = 0, left = 0;
     enum store_result result;
     if ((result = attempt_check(c, giving->id, giving->attempt, error)) != STORE_OK ||
         (result = job_status(c, giving->id, &status, error)) != STORE_OK ||
-        (result = db_integer(c, "UPDATE jobs SET failures = failures + ?2 WHERE id = ?1 RETURNING failures >= attempts_max",
-                             WITH(text(giving->id), integer(giving->failure)), &exhausted, error)) != STORE_OK)
+        (result = db_integer(c, "UPDATE jobs SET failures = failures + ?2 WHERE id = ?1 RETURNING failures", WITH(text(giving->id), integer(failure)),
+                             &failures, error)) != STORE_OK ||
+        (result = db_integer(c, "SELECT attempts_max - failures FROM jobs WHERE id = ?", WITH(text(giving->id)), &left, error)) != STORE_OK)
         return result;
     struct move move = {.job = giving->id, .error_document = giving->error_document, .to = STORE_QUEUED};
+    char *quarantined = NULL;
     if (status == STORE_CANCELLING) move.to = STORE_CANCELLED;
-    else if (giving->failure && exhausted) move.to = STORE_JOB_FAILED;
+    else if (failure && left <= 0) move.to = STORE_JOB_FAILED;
     else if (status == STORE_PAUSING) move.to = STORE_PAUSED;
-    if (move.to == STORE_JOB_FAILED && !move.error_document)
-        move.error_document =
-            "{\"code\":\"worker_crashed\",\"message\":\"the job's process ended without an error report as often as attempts_max allows\"}";
-    return job_move(writer, &move, error);
+    else if (failure && writer_store(writer)->options.retry_ms > 0)
+        move.retry_at = store_now() + retry_delay(writer_store(writer)->options.retry_ms, failures);
+    if (move.to == STORE_JOB_FAILED && !(move.error_document = quarantined = quarantine(c, giving->id, giving->error_document)))
+        return out_of_memory(error);
+    const bool paused = giving->why == STORE_PAUSE_REQUESTED || move.to == STORE_PAUSED;
+    const char *reason = failure ? "crashed" : move.to == STORE_CANCELLED ? "cancelled" : paused ? "paused" : "server_stopped";
+    result = attempt_close(c, giving->id, giving->attempt, reason, giving->error_document, error);
+    if (result == STORE_OK) result = job_move(writer, &move, error);
+    free(quarantined);
+    return result;
 }
 
-enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, bool failure, const char *error_document,
+enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, enum store_return why, const char *error_document,
                                       struct bp_error *error) {
-    struct giving argument = {id, attempt, failure, error_document};
-    return writer_run(store, "requeue a job", give_back, &argument, error);
+    struct giving argument = {id, attempt, why, error_document};
+    return writer_run_vital(store, "requeue a job", give_back, &argument, error);
 }
 
 /* ---- end ---- */
@@ -212,6 +243,8 @@ static enum store_result end(struct writer *writer, void *argument, struct bp_er
     }
     if (result == STORE_OK && ending->status == STORE_JOB_FAILED && ending->version_document && ending->blob)
         result = keep_failed(writer, what->id, ending, error);
+    const char *reason = ending->status == STORE_SUCCEEDED ? "finished" : ending->status == STORE_CANCELLED ? "cancelled" : "failed";
+    if (result == STORE_OK) result = attempt_close(c, what->id, what->attempt, reason, ending->error_document, error);
     return result == STORE_OK ? job_move(writer, &move, error) : result;
 }
 
@@ -225,7 +258,7 @@ enum store_result store_job_end(struct store *store, const char *id, int64_t att
                      store_status_name(ending->status));
         return STORE_FAILED;
     }
-    enum store_result result = writer_run(store, "record the end of the job", end, &argument, error);
+    enum store_result result = writer_run_vital(store, "record the end of the job", end, &argument, error);
     if (version_number) *version_number = result == STORE_OK ? argument.version : 0;
     return result;
 }

@@ -1,23 +1,27 @@
-/* jobs.c - jobs as their submitters see them: filing, reading, listing, cancelling, deleting. What their supervisor reports is in job_reports.c.
+/* jobs.c - jobs as their submitters see them: filing, reading, listing. Cancelling, pausing, resuming and deleting are in job_actions.c, the order of
+ * the queue in job_queue.c, what their supervisor reports in job_reports.c.
  *
  *          store_job_create
  *                 │
  *                 ▼       cancel
  *   ┌─────────▶ queued ─────────────────────────────────────┐
- *   │             │ claim (attempt + 1)                     │
- *   │ give_back,  ▼       end (as cancelled)                ▼
- *   └─ recover ─ running ──────────────────────────────▶ cancelled
- *                │   │ cancel                             ▲   ▲
- *                │   ▼     end, give_back, recover        │   │
- *                │  cancelling ───────────────────────────┘   │
- *                │   │   ▲ cancel                             │ cancel
- *                │   │   │     give_back, recover             │
- *                │   │  pausing ─────────────────▶ paused ────┘
- *                ▼   ▼
+ *   │           │ │  ▲                                      │
+ *   │     pause │ │  └───────── resume ──── paused          │
+ *   │           └─│──────────────────────────▶ ▲            │
+ *   │             │ claim (attempt + 1)        │            │
+ *   │ give_back,  ▼       end (as cancelled)   │            ▼
+ *   └─ recover ─ running ──────────────────────│──────▶ cancelled
+ *               │ │ ▲  │ cancel                │          ▲   ▲
+ *         pause │ │ │  ▼  end, give_back,      │          │   │
+ *               │ │ │ cancelling ──recover─────│──────────┘   │
+ *               │ │ │ resume  ▲ cancel         │              │ cancel
+ *               ▼ │ │         │                │              │
+ *              pausing ───────┴─ give_back, recover           │
+ *                 │                         paused ───────────┘
+ *                 ▼
  *      end ─▶ succeeded, failed ◀─ give_back from running or pausing, when failures reach attempts_max
  *
- * The edges are store_job_create, _cancel, _claim, _give_back, _end and store_recover. Nothing enters `pausing` and nothing leads from `paused` to
- * `queued` yet: pausing will add the operations. A pausing job may end like a running one.
+ * The edges are store_job_create, _cancel, _pause, _resume, _claim, _give_back, _end and store_recover. A pausing job may end like a running one.
  * Final: cancelled, succeeded, failed; store_job_delete removes only those.
  *
  * Invariants (numbers as in store.h) and where they are enforced:
@@ -55,7 +59,7 @@ bool store_status_final(enum store_status status) {
     return status == STORE_CANCELLED || status == STORE_SUCCEEDED || status == STORE_JOB_FAILED;
 }
 
-static enum store_result job_missing(const char *id, struct bp_error *error) {
+enum store_result job_missing(const char *id, struct bp_error *error) {
     bp_error_set(error, "", "there is no job %s", id);
     return STORE_NOT_FOUND;
 }
@@ -72,14 +76,14 @@ enum store_result job_status(struct connection *c, const char *id, enum store_st
 
 enum store_result job_move(struct writer *writer, const struct move *move, struct bp_error *error) {
     struct connection *c = writer_connection(writer);
-    bool keeps_owner = move->to == STORE_CANCELLING || move->to == STORE_PAUSING;
+    bool keeps_owner = move->to == STORE_CANCELLING || move->to == STORE_PAUSING || move->to == STORE_RUNNING;
     bool failed = move->to == STORE_JOB_FAILED;
     enum store_result result =
         db_run(c,
                "UPDATE jobs SET status = ?2, finished_at = ?3, model_version = ?4, error = coalesce(?5, error), "
-               "owner = CASE WHEN ?6 THEN owner END, lease_until = CASE WHEN ?6 THEN lease_until ELSE 0 END WHERE id = ?1",
+               "owner = CASE WHEN ?6 THEN owner END, lease_until = CASE WHEN ?6 THEN lease_until ELSE 0 END, retry_at = ?7 WHERE id = ?1",
                WITH(text(move->job), text(store_status_name(move->to)), integer(store_status_final(move->to) ? store_now() : 0),
-                    integer(move->model_version), text(failed ? move->error_document : NULL), integer(keeps_owner)),
+                    integer(move->model_version), text(failed ? move->error_document : NULL), integer(keeps_owner), integer(move->retry_at)),
                error);
     return result == STORE_OK ? event_add_status(writer, move->job, move->error_document, error) : result;
 }
@@ -145,9 +149,9 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
     result =
         db_run(c,
                "INSERT INTO jobs (id, status, model, dataset, dataset_version, validation_dataset, validation_version, created_at, attempts_max, "
-               "progress, warnings, cross_validation) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "priority, progress, warnings, cross_validation) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                WITH(text(job->id), text(job->model), text(job->dataset), integer(job->dataset_version), text(validation),
-                    integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max),
+                    integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max), integer(job->priority),
                     text(text_or(job->progress, "{}")), text(text_or(job->warnings, "[]")), text(text_or(job->cross_validation, "null"))),
                error);
     if (result == STORE_OK)
@@ -164,13 +168,13 @@ enum store_result store_job_create(struct store *store, const struct store_job_n
         bp_error_set(error, "", "a hidden dataset or model must have the id of its job, %s", job->id);
         return STORE_FAILED;
     }
-    enum store_result result = dataset ? store_file_settle(store, "datasets", dataset->file, error) : STORE_OK;
+    enum store_result result = dataset ? store_file_sync(store, "datasets", dataset->file, error) : STORE_OK;
     if (result != STORE_OK) return result;
     job->created_at = store_now();
     result = writer_run(store, "store the job", create, (void *)(uintptr_t)request, error);
     if (result == STORE_OK) {
         job->status = STORE_QUEUED;
-        job->attempt = job->failures = job->started_at = job->finished_at = job->model_version = 0;
+        job->attempt = job->failures = job->started_at = job->finished_at = job->model_version = job->retry_at = job->training_ms = 0;
         job->resumed_from_epoch = -1;
     }
     return result;
@@ -186,47 +190,29 @@ bool job_read(sqlite3_stmt *s, void *item) {
     column_copy(s, 2, job->model, sizeof job->model);
     column_copy(s, 3, job->dataset, sizeof job->dataset);
     column_copy(s, 4, job->validation_dataset, sizeof job->validation_dataset);
-    int64_t *const numbers[] = {&job->dataset_version, &job->validation_version, &job->created_at,   &job->started_at,
-                                &job->finished_at,     &job->queue_position,     &job->attempt,      &job->failures,
-                                &job->attempts_max,    &job->resumed_from_epoch, &job->model_version};
+    int64_t *const numbers[] = {&job->dataset_version, &job->validation_version, &job->created_at,    &job->started_at,
+                                &job->finished_at,     &job->queue_position,     &job->attempt,       &job->failures,
+                                &job->attempts_max,    &job->resumed_from_epoch, &job->model_version, &job->priority,
+                                &job->retry_at,        &job->training_ms};
     char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,        &job->metrics,
                                 &job->best, &job->error, &job->warnings, &job->cross_validation};
     int column = 5;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = sqlite3_column_int64(s, column++);
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++)
         if (!column_keep(s, column++, documents[i])) return false;
+    column_copy(s, column, job->stop_reason, sizeof job->stop_reason);
     return true;
 }
 
-#define POSITION                                                                                                                                     \
-    "CASE status WHEN 'queued' THEN (SELECT count(*) FROM jobs AS older WHERE older.status = 'queued' AND older.id <= jobs.id) ELSE 0 END"
-
 enum store_result store_job_get(struct store *store, const char *id, struct store_job *job, struct bp_error *error) {
     *job = (struct store_job){0};
-    const struct value values[] = {text(id)};
-    struct query query = {.what = "read the job", .values = values, .values_count = 1, .read = job_read, .sql = JOB_SELECT(POSITION) "WHERE id = ?"};
+    char sql[2048];
+    sqlite3_snprintf((int)sizeof sql, sql, JOB_SELECT("%s") "WHERE id = ?1", job_position_sql);
+    const struct value values[] = {text(id), integer(store_now())};
+    struct query query = {.what = "read the job", .values = values, .values_count = 2, .read = job_read, .sql = sql};
     enum store_result result = query_one(store, &query, job, error);
     if (result != STORE_OK) store_job_free(job);
     return result == STORE_NOT_FOUND ? job_missing(id, error) : result;
-}
-
-/* Queue positions of a list, newest first: that of the first queued job is counted, the next ones from the distance to it, so that a long list of
- * a long queue costs one walk along the queue and not one per job. */
-static enum store_result positions_fill(struct connection *c, struct query *query, struct bp_error *error) {
-    struct store_job *jobs = query->items;
-    const struct store_job *newer = NULL;
-    for (int32_t i = 0; i < query->count; i++) {
-        int64_t count = 0;
-        if (jobs[i].status != STORE_QUEUED) continue;
-        enum store_result result =
-            newer ? db_integer(c, "SELECT count(*) FROM jobs WHERE status = 'queued' AND id > ? AND id <= ?", WITH(text(jobs[i].id), text(newer->id)),
-                               &count, error)
-                  : db_integer(c, "SELECT count(*) FROM jobs WHERE status = 'queued' AND id <= ?", WITH(text(jobs[i].id)), &count, error);
-        if (result != STORE_OK) return result;
-        jobs[i].queue_position = newer ? newer->queue_position - count : count;
-        newer = &jobs[i];
-    }
-    return STORE_OK;
 }
 
 /* Those that train with it, or validate with it. */
@@ -263,7 +249,7 @@ enum store_result store_job_list(struct store *store, const struct store_job_fil
                           .read = job_read,
                           .item_size = sizeof(struct store_job),
                           .limit = filter->limit,
-                          .complete = positions_fill};
+                          .complete = queue_positions};
     enum store_result result = query_list(store, &query, error);
     *list = (struct store_jobs){query.count, query.has_more, query.items};
     if (result != STORE_OK) store_jobs_free(list);
@@ -296,61 +282,6 @@ enum store_result store_job_counts(struct store *store, int64_t counts[STORE_STA
     return result;
 }
 
-/* ---- cancelling and deleting ---- */
-
-struct cancellation {
-    const char *id;
-    enum store_status status;
-};
-
-static enum store_result cancel(struct writer *writer, void *argument, struct bp_error *error) {
-    struct cancellation *cancellation = argument;
-    struct move move = {.job = cancellation->id};
-    enum store_result result = job_status(writer_connection(writer), cancellation->id, &cancellation->status, error);
-    if (result != STORE_OK || store_status_final(cancellation->status) || cancellation->status == STORE_CANCELLING) return result;
-    bool runs = cancellation->status == STORE_RUNNING || cancellation->status == STORE_PAUSING;
-    move.to = cancellation->status = runs ? STORE_CANCELLING : STORE_CANCELLED;
-    return job_move(writer, &move, error);
-}
-
-enum store_result store_job_cancel(struct store *store, const char *id, enum store_status *status, struct bp_error *error) {
-    struct cancellation cancellation = {.id = id};
-    enum store_result result = writer_run(store, "cancel the job", cancel, &cancellation, error);
-    if (result == STORE_OK && status) *status = cancellation.status;
-    return result;
-}
-
-/* Removes hidden objects named by the job's id. */
-static enum store_result hidden_remove(struct writer *writer, const char *id, struct bp_error *error) {
-    struct connection *c = writer_connection(writer);
-    int64_t found;
-    enum store_result result = db_integer(c, "SELECT 1 FROM datasets WHERE name = ? AND hidden = 1 LIMIT 1", WITH(text(id)), &found, error);
-    if (result == STORE_OK) result = dataset_remove(writer, id, 0, error);
-    if (result != STORE_OK && result != STORE_NOT_FOUND) return result;
-    result = db_integer(c, "SELECT 1 FROM models WHERE name = ? AND hidden = 1", WITH(text(id)), &found, error);
-    if (result == STORE_OK) result = model_remove(writer, id, error);
-    return result == STORE_NOT_FOUND ? STORE_OK : result;
-}
-
-static enum store_result delete_job(struct writer *writer, void *argument, struct bp_error *error) {
-    const char *id = argument;
-    struct connection *c = writer_connection(writer);
-    enum store_status status;
-    enum store_result result = job_status(c, id, &status, error);
-    if (result != STORE_OK) return result;
-    if (!store_status_final(status)) {
-        bp_error_set(error, "", "job %s is %s; cancel it first, or wait until it ends", id, store_status_name(status));
-        return STORE_CONFLICT;
-    }
-    if ((result = checkpoints_remove(writer, id, error)) != STORE_OK || (result = hidden_remove(writer, id, error)) != STORE_OK) return result;
-    writer_freed(writer);
-    return db_run(c, "DELETE FROM jobs WHERE id = ?", WITH(text(id)), error); /* its filing and events go with it */
-}
-
-enum store_result store_job_delete(struct store *store, const char *id, struct bp_error *error) {
-    return writer_run(store, "delete the job", delete_job, (void *)(uintptr_t)id, error);
-}
-
 /* ---- freeing ---- */
 
 void store_job_free(struct store_job *job) {
@@ -363,7 +294,5 @@ void store_job_free(struct store_job *job) {
 }
 
 void store_jobs_free(struct store_jobs *list) {
-    for (int32_t i = 0; i < list->count; i++) store_job_free(&list->items[i]);
-    free(list->items);
-    *list = (struct store_jobs){0};
+    LIST_FREE(list, store_job_free);
 }

@@ -52,6 +52,15 @@ enum store_result migrate_check(struct connection *c, struct bp_error *error) {
     return check(c, &version, error);
 }
 
+enum store_result migrate_is_current(struct connection *c, struct bp_error *error) {
+    int64_t version;
+    enum store_result result = check(c, &version, error);
+    if (result != STORE_OK || version == migrations_count) return result;
+    bp_error_set(error, "", "the server that uses %.128s is of an older version than this program; use its own program, or restart it with this one",
+                 c->folder);
+    return STORE_FAILED;
+}
+
 enum store_result migrate(struct connection *c, struct bp_error *error) {
     int64_t version;
     enum store_result result = check(c, &version, error);

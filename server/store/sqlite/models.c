@@ -129,7 +129,7 @@ static enum store_result delete_model(struct writer *writer, void *argument, str
 }
 
 enum store_result store_model_delete(struct store *store, const char *name, struct bp_error *error) {
-    return writer_run(store, "delete the model", delete_model, (void *)(uintptr_t)name, error);
+    return writer_run_vital(store, "delete the model", delete_model, (void *)(uintptr_t)name, error);
 }
 
 void store_model_free(struct store_model *model) {
@@ -138,9 +138,7 @@ void store_model_free(struct store_model *model) {
 }
 
 void store_models_free(struct store_models *list) {
-    for (int32_t i = 0; i < list->count; i++) store_model_free(&list->items[i]);
-    free(list->items);
-    *list = (struct store_models){0};
+    LIST_FREE(list, store_model_free);
 }
 
 /* ---- versions ---- */
@@ -242,7 +240,5 @@ void store_version_free(struct store_version *version) {
 }
 
 void store_versions_free(struct store_versions *list) {
-    for (int32_t i = 0; i < list->count; i++) store_version_free(&list->items[i]);
-    free(list->items);
-    *list = (struct store_versions){0};
+    LIST_FREE(list, store_version_free);
 }

@@ -4,17 +4,14 @@
  * (db_end before reader_give): one long reader would block every checkpoint and let the WAL grow. */
 #include "server/store/sqlite/sqlite.h"
 
+#include "server/clock.h"
+
 #include <stdlib.h>
-#include <time.h>
 
 void readers_init(struct readers *readers) {
     pthread_mutex_init(&readers->mutex, NULL);
     pthread_cond_init(&readers->given, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&readers->drained, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&readers->drained);
     readers->idle = NULL;
     readers->open = readers->busy = 0;
     readers->held = false;
@@ -94,11 +91,7 @@ void reader_give(struct store *store, struct connection *c) {
 }
 
 bool readers_hold(struct readers *readers, int64_t ms) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    until.tv_sec += (time_t)(ms / 1000 + until.tv_nsec / 1000000000);
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = clock_after(ms);
     pthread_mutex_lock(&readers->mutex);
     readers->held = true;
     while (readers->busy > 0 && pthread_cond_timedwait(&readers->drained, &readers->mutex, &until) == 0)

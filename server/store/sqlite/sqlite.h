@@ -7,8 +7,11 @@
 
 #include "server/store/store.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 /* ---- connections and statements ---- */
 
@@ -91,6 +94,14 @@ enum store_result query_one(struct store *store, const struct query *query, void
 enum store_result query_list(struct store *store, struct query *query, struct bp_error *error);
 enum { QUERY_VALUES_MAX = 12 };
 
+/* Frees the items of a list of the store and the list, which is empty then. */
+#define LIST_FREE(list, item_free)                                                                                                                   \
+    do {                                                                                                                                             \
+        for (int32_t i = 0; i < (list)->count; i++) item_free(&(list)->items[i]);                                                                    \
+        free((list)->items);                                                                                                                         \
+        memset((list), 0, sizeof *(list));                                                                                                           \
+    } while (0)
+
 /* ---- the writer ---- */
 
 struct writer;
@@ -100,6 +111,14 @@ typedef enum store_result change(struct writer *writer, void *argument, struct b
 
 /* Runs it in the writer thread and waits for the commit. what: for messages, "store the job". */
 enum store_result writer_run(struct store *store, const char *what, change *run, void *argument, struct bp_error *error);
+/* The same, and if the disk is full once more in the space of the reserve: for ends of jobs and deletions. A change that fails leaves `argument` as
+ * it was. */
+enum store_result writer_run_vital(struct store *store, const char *what, change *run, void *argument, struct bp_error *error);
+/* Of its disk, for this user; 0: not known. */
+int64_t store_free_bytes(const struct store *store);
+/* The reserve of the disk: at start, and again when it was given up and the disk has space. Never fails. */
+void reserve_take(struct store *store);
+void reserve_take_again(struct store *store);
 
 struct writer *writer_new(struct store *store, struct bp_error *error); /* opens the connection; no thread yet */
 enum store_result writer_start(struct writer *writer, struct bp_error *error);
@@ -132,7 +151,13 @@ struct store {
     int lock, datasets, checkpoints; /* descriptors; -1: not open */
     struct writer *writer;
     struct readers readers;
+    atomic_llong reserve_given_at; /* ms, 0: it is there, or the disk never had space for it */
 };
+
+/* Bytes of the file `lock` that are locked: by a server for as long as it uses the folder, and by the one that makes a checkpoint or commits beside
+ * the writer. For F_OFD_SETLK. */
+#define FOLDER_LOCK     ((struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1})
+#define CHECKPOINT_LOCK ((struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1})
 
 void readers_init(struct readers *readers);
 void readers_close(struct readers *readers);
@@ -144,7 +169,7 @@ struct connection *reader_take(struct store *store, const char *what, struct bp_
 void reader_give(struct store *store, struct connection *c);
 
 /* Makes sure that a new file of the data folder is there and its name is on disk. */
-enum store_result store_file_settle(struct store *store, const char *kind, const char *file, struct bp_error *error);
+enum store_result store_file_sync(struct store *store, const char *kind, const char *file, struct bp_error *error);
 /* Moves our finished files in datasets/ and checkpoints/ that no row names to lost/, removes our temporary ones, leaves all others alone. */
 enum store_result store_orphans_move(struct store *store, struct connection *c, struct bp_error *error);
 
@@ -154,6 +179,8 @@ enum store_result store_orphans_move(struct store *store, struct connection *c, 
 enum store_result migrate(struct connection *c, struct bp_error *error);
 /* Only whether it would: the file is a database of ours, and not newer than this program. */
 enum store_result migrate_check(struct connection *c, struct bp_error *error);
+/* Whether it has this program's version. */
+enum store_result migrate_is_current(struct connection *c, struct bp_error *error);
 
 /* ---- calls between kinds of objects, all inside a change ---- */
 
@@ -180,9 +207,28 @@ enum store_result version_add(struct writer *writer, const struct version_new *v
 #define JOB_SELECT(queue_position)                                                                                                                   \
     "SELECT id, status, model, dataset, coalesce(validation_dataset, ''), dataset_version, validation_version, created_at, started_at, "             \
     "finished_at, " queue_position ", attempt, failures, "                                                                                           \
-    "attempts_max, resumed_from_epoch, model_version, spec, view, metadata, progress, metrics, best, error, warnings, cross_validation "             \
+    "attempts_max, resumed_from_epoch, model_version, priority, retry_at, training_ms, spec, view, metadata, progress, metrics, best, error, "       \
+    "warnings, cross_validation, stop_reason "                                                                                                       \
     "FROM jobs CROSS JOIN filings ON filings.job = jobs.id "
 bool job_read(sqlite3_stmt *statement, void *job);
+/* Whether a queued job waits for its retry. A time beyond the longest delay is of a clock that was set back: it does not count. */
+#define RETRY_MAX_MS  60000
+#define JOB_WAITS(at) "(" at " > ?2 AND " at " <= ?2 + 60000)" /* ?2: now */
+/* As JOB_SELECT wants it; ?1: the id, ?2: now. */
+extern const char job_position_sql[];
+/* Fills the queue positions of a list of jobs, newest first. */
+enum store_result queue_positions(struct connection *c, struct query *query, struct bp_error *error);
+/* The queued job that runs next. STORE_NOT_FOUND (no message): none; *retry_at: when the first retry is due, 0: none waits. */
+enum store_result queue_first(struct connection *c, char id[STORE_ID_SIZE], int64_t *retry_at, struct bp_error *error);
+/* STORE_NOT_FOUND with its message. */
+enum store_result job_missing(const char *id, struct bp_error *error);
+/* The row of an attempt that begins; older ones beyond the newest few are removed. */
+enum store_result attempt_begin(struct connection *c, const char *job, int64_t attempt, int64_t now, struct bp_error *error);
+/* The end of an attempt, once; its message is the one of the error document (may be NULL). What its process used is added by store_attempt_end. */
+enum store_result attempt_close(struct connection *c, const char *job, int64_t attempt, const char *reason, const char *error_document,
+                                struct bp_error *error);
+/* At start-up: no process of the previous server is left. */
+enum store_result attempts_lost(struct connection *c, struct bp_error *error);
 /* The status of a job; STORE_NOT_FOUND with its message. */
 enum store_result job_status(struct connection *c, const char *id, enum store_status *status, struct bp_error *error);
 /* Invariant 3: STORE_OK when this attempt is the job's and it runs (running, pausing, cancelling), else STORE_STALE. */
@@ -192,6 +238,7 @@ struct move {
     const char *job;
     enum store_status to;
     int64_t model_version;      /* for STORE_SUCCEEDED */
+    int64_t retry_at;           /* for STORE_QUEUED: not to be claimed before; 0: at once */
     const char *error_document; /* for STORE_JOB_FAILED: stored in the job. Otherwise only in the event */
 };
 enum store_result job_move(struct writer *writer, const struct move *move, struct bp_error *error);

@@ -248,12 +248,16 @@ static int wal_grown(void *context, sqlite3 *db, const char *name, int pages) {
  * the rest, which takes a moment. The busy timeout is for readers that are not ours (a backup). */
 static void checkpoint(struct writer *w) {
     sqlite3 *db = w->connection.db;
+    struct flock lock = CHECKPOINT_LOCK;
+    if (fcntl(w->store->lock, F_OFD_SETLK, &lock) != 0) return; /* a command commits beside this writer: after the next group */
     sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     readers_hold(&w->store->readers, CHECKPOINT_BUSY_MS);
     sqlite3_busy_timeout(db, CHECKPOINT_BUSY_MS);
     int code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     sqlite3_busy_timeout(db, BUSY_MS);
     readers_release(&w->store->readers);
+    lock.l_type = F_UNLCK;
+    fcntl(w->store->lock, F_OFD_SETLK, &lock);
     if (code == SQLITE_OK) {
         w->wal_pages = 0;
         w->wal_pages_due = WAL_BYTES / w->page_size;
@@ -282,6 +286,7 @@ static void housekeeping(struct writer *w) {
         w->vacuuming = false; /* until the next deletion: the thread must not spin */
         return;
     }
+    reserve_take_again(w->store);
     if (w->vacuuming) vacuum_slice(w);
     if (w->wal_pages > w->wal_pages_due || (w->checkpoint_due && !w->vacuuming)) checkpoint(w);
 }

@@ -163,7 +163,7 @@ enum store_status status_of(const char *id) {
     return job.status;
 }
 
-const char *told(const char *id) {
+const char *events_of(const char *id) {
     static char text[4096];
     struct store_events events;
     OK(store_event_list(store, id, NULL, 0, 1000, &events, &error));

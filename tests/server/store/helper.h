@@ -64,7 +64,7 @@ int64_t job_attempt(const char *id);
 enum store_status status_of(const char *id);
 #define IS(id, expected) ck_assert_str_eq(store_status_name(status_of(id)), expected)
 /* "status:queued status:running end:..." : the events of a job, types, and statuses where there is one. */
-const char *told(const char *id);
+const char *events_of(const char *id);
 
 /* One of each test file. */
 Suite *suite_store_allocations(void);
@@ -74,6 +74,7 @@ Suite *suite_store_datasets(void);
 Suite *suite_store_models(void);
 Suite *suite_store_jobs(void);
 Suite *suite_store_reports(void);
+Suite *suite_store_attempts(void);
 Suite *suite_store_events(void);
 Suite *suite_store_writer(void);
 Suite *suite_store_disk(void);

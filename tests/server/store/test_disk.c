@@ -112,7 +112,7 @@ START_TEST(a_full_disk_fails_only_what_is_too_large) {
         IS(id, "running");
     }
     OK(store_ping(store, &error)); /* a valid value passes */
-    ck_assert_str_eq(told(id), "status:queued status:running");
+    ck_assert_str_eq(events_of(id), "status:queued status:running");
     OK(writer_run(store, "free the disk", bound_pages, TEXT("PRAGMA max_page_count = 1000000"), &error));
     OK(store_job_end(store, id, 1, &ending, NULL, &error));
     IS(id, "succeeded");
@@ -218,6 +218,25 @@ START_TEST(a_long_reader_delays_the_checkpoint_only) {
 }
 END_TEST
 
+/* A command that commits beside the writer holds this lock: SQLite's checkpoints and other connections' commits do not mix. */
+START_TEST(a_command_delays_the_checkpoint_only) {
+    char id[STORE_ID_SIZE], path[300];
+    struct flock lock = CHECKPOINT_LOCK;
+    snprintf(path, sizeof path, "%s/lock", folder);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    job_new(id, 5);
+    job_claim(id);
+    ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &lock), 0);
+    megabytes_report(id, 40);
+    ck_assert_int_gt(file_size("backpropd.db-wal"), 40 << 20);
+    lock.l_type = F_UNLCK;
+    ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &lock), 0);
+    megabytes_report(id, 40);
+    ck_assert_int_lt(file_size("backpropd.db-wal"), 32 << 20);
+    close(fd);
+}
+END_TEST
+
 START_TEST(deleting_gives_the_disk_back) {
     char id[STORE_ID_SIZE];
     struct store_ending ending = success;
@@ -286,6 +305,11 @@ START_TEST(files_are_on_disk_before_their_rows) {
 }
 END_TEST
 
+static enum store_result write_one(struct writer *writer, void *argument, struct bp_error *e) {
+    (void)argument;
+    return db_run(writer_connection(writer), "UPDATE pings SET count = count + 1", NONE, e);
+}
+
 START_TEST(a_failing_fsync_acknowledges_nothing) {
     char id[STORE_ID_SIZE];
     struct store_job job = {.model = "m", .dataset = "d", .dataset_version = 1, .attempts_max = 5}, got;
@@ -298,7 +322,7 @@ START_TEST(a_failing_fsync_acknowledges_nothing) {
         GIVES(STORE_FAILED, store_job_create(store, &request, &error));
         SAYS("cannot store the job");
         SAYS("disk");
-        GIVES(for_ever ? STORE_FAILED : STORE_OK, store_ping(store, &error));
+        GIVES(for_ever ? STORE_FAILED : STORE_OK, writer_run(store, "write", write_one, NULL, &error));
         GIVES(STORE_NOT_FOUND, store_job_get(store, job.id, &got, &error));
         IS(id, "queued"); /* what was there is read still */
         atomic_store(&fsync_passes, -1);
@@ -402,6 +426,7 @@ Suite *suite_store_disk(void) {
     tcase_add_test(tests, failing_writes_are_reported_and_survived);
     tcase_add_test(tests, the_wal_is_bounded_with_readers_around);
     tcase_add_test(tests, a_long_reader_delays_the_checkpoint_only);
+    tcase_add_test(tests, a_command_delays_the_checkpoint_only);
     tcase_add_test(tests, deleting_gives_the_disk_back);
     tcase_add_test(tests, files_are_on_disk_before_their_rows);
     tcase_add_test(tests, a_failing_fsync_acknowledges_nothing);

@@ -144,7 +144,7 @@ START_TEST(a_checkpoint_resets_failures) {
         COPY(checkpoint.job, id);
         file_make("checkpoints", checkpoint.file);
         OK(store_checkpoint_add(store, &checkpoint, &error));
-        OK(store_job_give_back(store, id, round + 1, true, NULL, &error));
+        OK(store_job_give_back(store, id, round + 1, STORE_CRASHED, NULL, &error));
         IS(id, "queued");
         ck_assert_int_eq(number("SELECT failures FROM jobs"), 1);
     }

@@ -81,16 +81,16 @@ START_TEST(a_base_that_is_gone_says_so) {
 }
 END_TEST
 
-START_TEST(a_job_process_names_only_its_own_files) {
+START_TEST(a_file_of_a_job_process_is_new) {
     char file[STORE_FILE_SIZE];
-    checkpoint_file_name("job_1", 3, "model", file);
-    ck_assert_str_eq(file, "job_1.3.model.tmp");
-    ck_assert(checkpoint_file_is_of(file, "job_1", 3));
-    ck_assert(!checkpoint_file_is_of(file, "job_1", 2));
-    ck_assert(!checkpoint_file_is_of(file, "job_2", 3));
-    ck_assert(!checkpoint_file_is_of("job_1.3./../../etc/passwd", "job_1", 3));
-    ck_assert(!checkpoint_file_is_of("../backpropd.db", "job_1", 3));
-    ck_assert(!checkpoint_file_is_of(NULL, "job_1", 3));
+    checkpoint_file_name("job_1", 3, "7", file);
+    ck_assert_str_eq(file, "job_1.3.7.tmp");
+    const int fd = checkpoint_file_create(store, file);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, "x", 1), 1);
+    close(fd);
+    ck_assert_int_eq(checkpoint_file_create(store, file), -1);
+    ck_assert_int_eq(errno, EEXIST);
 }
 END_TEST
 
@@ -123,7 +123,7 @@ Suite *suite_store_files(void) {
     tcase_add_test(tests, a_draft_that_is_not_kept_leaves_nothing);
     tcase_add_test(tests, an_extended_file_is_shared_and_cut_off_when_it_is_not_kept);
     tcase_add_test(tests, a_base_that_is_gone_says_so);
-    tcase_add_test(tests, a_job_process_names_only_its_own_files);
+    tcase_add_test(tests, a_file_of_a_job_process_is_new);
     tcase_add_test(tests, leftovers_of_one_attempt_are_removed);
     suite_add_tcase(suite, tests);
     return suite;

@@ -29,7 +29,7 @@ END_TEST
 
 START_TEST(the_database_has_its_settings) {
     ck_assert_int_eq(number("PRAGMA auto_vacuum"), 2);
-    ck_assert_int_eq(number("PRAGMA user_version"), 3);
+    ck_assert_int_eq(number("PRAGMA user_version"), 5);
     ck_assert_int_eq(number("PRAGMA application_id"), 0x42504431);
     ck_assert_int_eq(number("SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
 }
@@ -141,18 +141,21 @@ START_TEST(a_newer_database_is_refused_and_unchanged) {
 }
 END_TEST
 
-/* What 002_validation.sql and 003_lineage.sql add is taken away: the database of the first version. */
+/* What 002_validation.sql to 005_keys.sql add is taken away: the database of the first version. */
 START_TEST(an_older_database_is_brought_along) {
     char id[STORE_ID_SIZE];
     struct store_job job;
     job_new(id, 5);
     store_close(store);
-    ck_assert(raw("DROP TABLE trainings; DROP INDEX jobs_by_dataset; DROP INDEX jobs_by_validation; ALTER TABLE datasets DROP COLUMN parent; "
+    ck_assert(raw("DROP TABLE keys; DROP TABLE keys_revision; DROP TABLE audit; DROP TABLE attempts; DROP INDEX jobs_queue; DROP INDEX jobs_retries; "
+                  "ALTER TABLE jobs DROP COLUMN priority; ALTER TABLE "
+                  "jobs DROP COLUMN retry_at; ALTER TABLE jobs DROP COLUMN training_ms; ALTER TABLE jobs DROP COLUMN stop_reason; DROP TABLE "
+                  "trainings; DROP INDEX jobs_by_dataset; DROP INDEX jobs_by_validation; ALTER TABLE datasets DROP COLUMN parent; "
                   "ALTER TABLE datasets DROP COLUMN change; DROP INDEX jobs_unfinished_by_validation; ALTER TABLE jobs DROP COLUMN "
                   "validation_dataset; ALTER TABLE jobs DROP COLUMN "
                   "validation_version; ALTER TABLE jobs DROP COLUMN cross_validation; PRAGMA user_version = 1"));
     OK(store_open(folder, &options, &store, &error));
-    ck_assert_int_eq(number("PRAGMA user_version"), 3);
+    ck_assert_int_eq(number("PRAGMA user_version"), 5);
     OK(store_job_get(store, id, &job, &error));
     ck_assert_str_eq(job.dataset, "d");
     ck_assert_str_eq(job.validation_dataset, "");

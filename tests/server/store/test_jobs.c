@@ -41,7 +41,7 @@ START_TEST(stored_jobs_are_read) {
     ck_assert_str_eq(got.error, "null");
     ck_assert_str_eq(got.warnings, "[\"w\"]");
     store_job_free(&got);
-    ck_assert_str_eq(told(job.id), "status:queued");
+    ck_assert_str_eq(events_of(job.id), "status:queued");
     GIVES(STORE_NOT_FOUND, store_job_get(store, "job_x", &got, &error));
     SAYS("job_x");
 }
@@ -210,6 +210,39 @@ START_TEST(queue_positions_count_older_jobs) {
 }
 END_TEST
 
+START_TEST(higher_priority_first_then_older) {
+    char ids[5][STORE_ID_SIZE], claimed[STORE_ID_SIZE];
+    static const int64_t priorities[] = {0, 7, -100, 7, 100};
+    static const int order[] = {4, 1, 3, 0, 2};
+    struct store_job_filter filter = {.limit = 10};
+    struct store_jobs list;
+    struct store_job job;
+    for (int i = 0; i < 5; i++) job_new(ids[i], 5);
+    for (int i = 0; i < 5; i++) OK(store_job_set_priority(store, ids[i], priorities[i], &error));
+    OK(store_job_list(store, &filter, &list, &error));
+    for (int place = 0; place < 5; place++) {
+        OK(store_job_get(store, ids[order[place]], &job, &error));
+        ck_assert_int_eq(job.queue_position, place + 1);
+        ck_assert_int_eq(job.priority, priorities[order[place]]);
+        store_job_free(&job);
+        ck_assert_int_eq(list.items[4 - order[place]].queue_position, place + 1);
+    }
+    store_jobs_free(&list);
+    OK(store_job_pause(store, ids[1], NULL, &error)); /* it keeps its priority */
+    OK(store_job_resume(store, ids[1], NULL, &error));
+    for (int place = 0; place < 5; place++) {
+        job_claim(claimed);
+        ck_assert_str_eq(claimed, ids[order[place]]);
+    }
+    OK(store_job_set_priority(store, ids[0], 3, &error)); /* counts when it is queued again */
+    OK(store_job_cancel(store, ids[0], NULL, &error));
+    OK(store_job_end(store, ids[0], 1, &cancelled, NULL, &error));
+    GIVES(STORE_CONFLICT, store_job_set_priority(store, ids[0], 3, &error));
+    SAYS("cancelled");
+    GIVES(STORE_NOT_FOUND, store_job_set_priority(store, "job_x", 3, &error));
+}
+END_TEST
+
 static void expect_list(const struct store_job_filter *filter, bool has_more, int count, ...) {
     struct store_jobs list;
     va_list ids;
@@ -291,7 +324,7 @@ START_TEST(a_queued_job_is_cancelled_at_once) {
     for (int again = 0; again < 2; again++) {
         OK(store_job_cancel(store, id, &status, &error));
         ck_assert_int_eq(status, STORE_CANCELLED);
-        ck_assert_str_eq(told(id), "status:queued status:cancelled end:cancelled");
+        ck_assert_str_eq(events_of(id), "status:queued status:cancelled end:cancelled");
     }
     struct store_job job;
     OK(store_job_get(store, id, &job, &error));
@@ -310,11 +343,11 @@ START_TEST(a_running_job_is_asked_to_stop) {
     for (int again = 0; again < 2; again++) {
         OK(store_job_cancel(store, id, &status, &error));
         ck_assert_int_eq(status, STORE_CANCELLING);
-        ck_assert_str_eq(told(id), "status:queued status:running status:cancelling");
+        ck_assert_str_eq(events_of(id), "status:queued status:running status:cancelling");
     }
     ck_assert_int_eq(number("SELECT owner = 'tester' AND lease_until > 0 FROM jobs"), 1);
     OK(store_job_end(store, id, 1, &cancelled, NULL, &error));
-    ck_assert_str_eq(told(id), "status:queued status:running status:cancelling status:cancelled end:cancelled");
+    ck_assert_str_eq(events_of(id), "status:queued status:running status:cancelling status:cancelled end:cancelled");
     OK(store_job_cancel(store, id, &status, &error));
     ck_assert_int_eq(status, STORE_CANCELLED);
 }
@@ -333,21 +366,106 @@ START_TEST(ended_jobs_stay_as_they_are) {
     OK(store_job_end(store, id, 1, &failure, NULL, &error));
     OK(store_job_cancel(store, id, &status, &error));
     ck_assert_int_eq(status, STORE_JOB_FAILED);
-    ck_assert_str_eq(told(id), "status:queued status:running status:failed end:failed");
+    ck_assert_str_eq(events_of(id), "status:queued status:running status:failed end:failed");
 }
 END_TEST
 
-START_TEST(pausing_and_paused_jobs_are_cancelled) {
-    char id[STORE_ID_SIZE];
-    enum store_status status;
+/* ---- state x action ---- */
+
+/* A new job, brought into that state. */
+static void job_in(char id[STORE_ID_SIZE], enum store_status status) {
     job_new(id, 5);
+    if (status == STORE_PAUSED) OK(store_job_pause(store, id, NULL, &error));
+    if (status == STORE_QUEUED || status == STORE_PAUSED) return;
     job_claim(id);
-    ck_assert(raw("UPDATE jobs SET status = 'pausing'"));
-    OK(store_job_cancel(store, id, &status, &error));
-    ck_assert_int_eq(status, STORE_CANCELLING);
-    ck_assert(raw("UPDATE jobs SET status = 'paused', owner = NULL"));
-    OK(store_job_cancel(store, id, &status, &error));
-    ck_assert_int_eq(status, STORE_CANCELLED);
+    if (status == STORE_PAUSING) OK(store_job_pause(store, id, NULL, &error));
+    if (status == STORE_CANCELLING || status == STORE_CANCELLED) OK(store_job_cancel(store, id, NULL, &error));
+    if (status == STORE_CANCELLED) OK(store_job_end(store, id, 1, &cancelled, NULL, &error));
+    if (status == STORE_SUCCEEDED) OK(store_job_end(store, id, 1, &success, NULL, &error));
+    if (status == STORE_JOB_FAILED) OK(store_job_end(store, id, 1, &failure, NULL, &error));
+}
+
+enum { CANCEL, PAUSE, RESUME, DELETE, ACTIONS };
+
+static enum store_result act(const char *id, int action) {
+    return action == CANCEL   ? store_job_cancel(store, id, NULL, &error)
+           : action == PAUSE  ? store_job_pause(store, id, NULL, &error)
+           : action == RESUME ? store_job_resume(store, id, NULL, &error)
+                              : store_job_delete(store, id, &error);
+}
+
+/* Every action in every state, each twice: the second time answers the same and adds no event. "conflict": refused. */
+START_TEST(actions_are_idempotent_in_every_state) {
+    static const char *const table[STORE_STATUS_COUNT][ACTIONS] = {
+        [STORE_QUEUED] = {"cancelled", "paused", "queued", "conflict"},          [STORE_RUNNING] = {"cancelling", "pausing", "running", "conflict"},
+        [STORE_PAUSING] = {"cancelling", "pausing", "running", "conflict"},      [STORE_PAUSED] = {"cancelled", "paused", "queued", "conflict"},
+        [STORE_CANCELLING] = {"cancelling", "conflict", "conflict", "conflict"}, [STORE_CANCELLED] = {"cancelled", "conflict", "conflict", "deleted"},
+        [STORE_SUCCEEDED] = {"succeeded", "conflict", "conflict", "deleted"},    [STORE_JOB_FAILED] = {"failed", "conflict", "conflict", "deleted"},
+    };
+    for (int status = 0; status < STORE_STATUS_COUNT; status++)
+        for (int action = 0; action < ACTIONS; action++) {
+            char id[STORE_ID_SIZE], events[4096] = "";
+            const char *expected = table[status][action], *before = store_status_name((enum store_status)status);
+            job_in(id, (enum store_status)status);
+            IS(id, before);
+            for (int again = 0; again < 2; again++) {
+                const enum store_result result = act(id, action);
+                if (strcmp(expected, "conflict") == 0) {
+                    ck_assert_msg(result == STORE_CONFLICT, "%s, action %d: %d", before, action, (int)result);
+                    SAYS(before);
+                    IS(id, before);
+                } else if (strcmp(expected, "deleted") == 0) {
+                    ck_assert_msg(result == (again ? STORE_NOT_FOUND : STORE_OK), "%s, action %d: %d", before, action, (int)result);
+                } else {
+                    ck_assert_msg(result == STORE_OK, "%s, action %d: %d", before, action, (int)result);
+                    IS(id, expected);
+                }
+                if (again) ck_assert_str_eq(events_of(id), events);
+                COPY(events, events_of(id));
+            }
+            ck_assert(raw("DELETE FROM jobs")); /* the next claim must find the next job */
+        }
+    GIVES(STORE_NOT_FOUND, store_job_pause(store, "job_x", NULL, &error));
+    GIVES(STORE_NOT_FOUND, store_job_resume(store, "job_x", NULL, &error));
+}
+END_TEST
+
+START_TEST(a_pause_ends_in_the_state_that_was_asked_for_last) {
+    char id[STORE_ID_SIZE];
+    struct store_job job;
+    job_in(id, STORE_PAUSING);
+    ck_assert_int_eq(number("SELECT owner = 'tester' FROM jobs"), 1);
+    OK(store_job_give_back(store, id, 1, STORE_SERVER_STOPPED, NULL, &error));
+    ck_assert_str_eq(events_of(id), "status:queued status:running status:pausing status:paused");
+    GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1, &job, &error));
+    OK(store_job_get(store, id, &job, &error));
+    ck_assert_int_eq(job.queue_position, 0);
+    store_job_free(&job);
+    OK(store_job_resume(store, id, NULL, &error));
+    job_claim(id);
+    OK(store_job_pause(store, id, NULL, &error));
+    OK(store_job_resume(store, id, NULL, &error)); /* before the process has given it back */
+    OK(store_job_give_back(store, id, 2, STORE_SERVER_STOPPED, NULL, &error));
+    IS(id, "queued");
+    job_claim(id);
+    OK(store_job_pause(store, id, NULL, &error));
+    OK(store_job_end(store, id, 3, &success, NULL, &error)); /* its last epoch came first */
+    IS(id, "succeeded");
+}
+END_TEST
+
+START_TEST(a_crash_while_pausing_counts) {
+    char id[STORE_ID_SIZE];
+    job_new(id, 2);
+    job_claim(id);
+    OK(store_job_pause(store, id, NULL, &error));
+    OK(store_job_give_back(store, id, 1, STORE_CRASHED, NULL, &error));
+    IS(id, "paused");
+    OK(store_job_resume(store, id, NULL, &error));
+    job_claim(id);
+    OK(store_job_pause(store, id, NULL, &error));
+    OK(store_job_give_back(store, id, 2, STORE_CRASHED, NULL, &error));
+    IS(id, "failed");
 }
 END_TEST
 
@@ -394,7 +512,10 @@ Suite *suite_store_jobs(void) {
     tcase_add_test(tests, a_queued_job_is_cancelled_at_once);
     tcase_add_test(tests, a_running_job_is_asked_to_stop);
     tcase_add_test(tests, ended_jobs_stay_as_they_are);
-    tcase_add_test(tests, pausing_and_paused_jobs_are_cancelled);
+    tcase_add_test(tests, actions_are_idempotent_in_every_state);
+    tcase_add_test(tests, a_pause_ends_in_the_state_that_was_asked_for_last);
+    tcase_add_test(tests, a_crash_while_pausing_counts);
+    tcase_add_test(tests, higher_priority_first_then_older);
     tcase_add_test(tests, only_ended_jobs_are_deleted);
     return suite;
 }

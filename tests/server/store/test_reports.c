@@ -23,13 +23,13 @@ START_TEST(a_claim_takes_the_oldest) {
     ck_assert_int_eq(number("SELECT owner = 'me' AND lease_until = started_at + 1000 FROM jobs ORDER BY id"), 1);
 
     /* Requeued, it is the oldest again, and started long ago. */
-    OK(store_job_give_back(store, first, 1, false, NULL, &error));
+    OK(store_job_give_back(store, first, 1, STORE_SERVER_STOPPED, NULL, &error));
     OK(store_job_claim(store, "me", 1000, &job, &error));
     ck_assert_str_eq(job.id, first);
     ck_assert_int_eq(job.attempt, 2);
     ck_assert_int_eq(job.started_at, started);
     store_job_free(&job);
-    ck_assert_str_eq(told(first), "status:queued status:running status:queued status:running");
+    ck_assert_str_eq(events_of(first), "status:queued status:running status:queued status:running");
 }
 END_TEST
 
@@ -98,7 +98,7 @@ START_TEST(a_report_makes_no_status) {
     COPY(events[1].type, "nonsense");
     GIVES(STORE_FAILED, store_job_report(store, id, 1, &report, &error));
     /* All or nothing. */
-    ck_assert_str_eq(told(id), "status:queued status:running");
+    ck_assert_str_eq(events_of(id), "status:queued status:running");
     ck_assert_int_eq(number("SELECT progress = '{}' FROM jobs"), 1);
 }
 END_TEST
@@ -114,7 +114,7 @@ static void expect_stale(const char *id, int64_t attempt) {
     file_make("checkpoints", "stale.st");
     GIVES(STORE_STALE, store_job_report(store, id, attempt, &report, &error));
     GIVES(STORE_STALE, store_checkpoint_add(store, &checkpoint, &error));
-    GIVES(STORE_STALE, store_job_give_back(store, id, attempt, true, NULL, &error));
+    GIVES(STORE_STALE, store_job_give_back(store, id, attempt, STORE_CRASHED, NULL, &error));
     GIVES(STORE_STALE, store_job_end(store, id, attempt, &success, &version, &error));
     SAYS(id);
     ck_assert_int_eq(version, 0);
@@ -132,7 +132,7 @@ START_TEST(stale_attempts_change_nothing) {
     job_claim(id);
     expect_stale(id, 0);
     expect_stale(id, 2);
-    OK(store_job_give_back(store, id, 1, false, NULL, &error));
+    OK(store_job_give_back(store, id, 1, STORE_SERVER_STOPPED, NULL, &error));
     expect_stale(id, 1); /* queued again */
     job_claim(id);
     expect_stale(id, 1); /* another runs */
@@ -147,23 +147,86 @@ END_TEST
 START_TEST(failures_end_at_attempts_max) {
     char id[STORE_ID_SIZE];
     struct store_job job;
+    char expected[400];
     const char *crash = "{\"code\":\"worker_crashed\",\"message\":\"Killed by signal 9\"}";
     job_new(id, 3);
     for (int64_t attempt = 1; attempt <= 3; attempt++) {
         job_claim(id);
-        OK(store_job_give_back(store, id, attempt, true, crash, &error));
+        OK(store_job_give_back(store, id, attempt, STORE_CRASHED, crash, &error));
         ck_assert_int_eq(status_of(id), attempt < 3 ? STORE_QUEUED : STORE_JOB_FAILED);
     }
     OK(store_job_get(store, id, &job, &error));
     ck_assert_int_eq(job.failures, 3);
-    ck_assert_str_eq(job.error, crash);
+    snprintf(expected, sizeof expected,
+             "{\"code\":\"quarantined\",\"message\":\"the job is quarantined after 3 crashes without a new checkpoint; the last one: "
+             "Killed by signal 9; its last lines are at /v1/jobs/%s/log\"}",
+             id);
+    ck_assert_str_eq(job.error, expected);
     ck_assert_int_gt(job.finished_at, 0);
     store_job_free(&job);
-    ck_assert_str_eq(told(id), "status:queued status:running status:queued status:running status:queued status:running status:failed end:failed");
+    ck_assert_str_eq(events_of(id),
+                     "status:queued status:running status:queued status:running status:queued status:running status:failed end:failed");
     ck_assert_int_eq(number("SELECT count(*) FROM events WHERE level = 'warning' AND message = 'Killed by signal 9' AND "
                             "data LIKE '%\"failures\":_,\"attempts_max\":3,\"error\":{\"code\":\"worker_crashed\"%'"),
                      2);
-    ck_assert_int_eq(number("SELECT count(*) FROM events WHERE level = 'error' AND message = 'Killed by signal 9'"), 2);
+    ck_assert_int_eq(number("SELECT count(*) FROM events WHERE level = 'error' AND message LIKE 'the job is quarantined after 3 crashes %: Killed by "
+                            "signal 9; its last lines are at /v1/jobs/%/log'"),
+                     2);
+}
+END_TEST
+
+/* 1 s, doubled by each crash, up to a minute; a new checkpoint begins again. */
+START_TEST(retries_wait_longer_and_longer) {
+    static const int64_t delays[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    char id[STORE_ID_SIZE], other[STORE_ID_SIZE], claimed[STORE_ID_SIZE];
+    struct store_job job;
+    store_close(store);
+    options.retry_ms = 1000;
+    OK(store_open(folder, &options, &store, &error));
+    job_new(id, 100);
+    for (int i = 0; i < 8; i++) {
+        job_claim(claimed);
+        const int64_t before = store_now();
+        OK(store_job_give_back(store, id, i + 1, STORE_CRASHED, NULL, &error));
+        OK(store_job_get(store, id, &job, &error));
+        ck_assert_int_ge(job.retry_at, before + delays[i]);
+        ck_assert_int_le(job.retry_at, store_now() + delays[i]);
+        ck_assert_int_eq(job.queue_position, 1);
+        const int64_t retry_at = job.retry_at;
+        store_job_free(&job);
+        GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1000, &job, &error));
+        ck_assert_int_eq(job.retry_at, retry_at); /* when to ask again */
+        if (i == 3) {                             /* a younger job runs in the meantime, though it is of lower priority */
+            OK(store_job_set_priority(store, id, 50, &error));
+            job_new(other, 5);
+            OK(store_job_get(store, other, &job, &error));
+            ck_assert_int_eq(job.queue_position, 1);
+            store_job_free(&job);
+            OK(store_job_get(store, id, &job, &error));
+            ck_assert_int_eq(job.queue_position, 2);
+            store_job_free(&job);
+            job_claim(claimed);
+            ck_assert_str_eq(claimed, other);
+            OK(store_job_end(store, other, 1, &success, NULL, &error));
+        }
+        ck_assert(raw("UPDATE jobs SET retry_at = retry_at - 60000 WHERE status = 'queued'")); /* a minute later */
+    }
+    struct store_checkpoint checkpoint = {.attempt = 9, .file = "c.st"};
+    job_claim(claimed);
+    ck_assert_int_eq(number("SELECT retry_at FROM jobs WHERE status = 'running'"), 0);
+    COPY(checkpoint.job, id);
+    file_make("checkpoints", "c.st");
+    OK(store_checkpoint_add(store, &checkpoint, &error));
+    const int64_t before = store_now();
+    OK(store_job_give_back(store, id, 9, STORE_CRASHED, "{\"code\":\"worker_crashed\",\"message\":\"m\"}", &error));
+    ck_assert_int_le(number("SELECT retry_at FROM jobs WHERE status = 'queued'"), store_now() + 1000);
+    ck_assert_int_ge(number("SELECT retry_at FROM jobs WHERE status = 'queued'"), before + 1000);
+    ck_assert_int_eq(
+        number("SELECT data LIKE '%\"failures\":1,\"attempts_max\":100,\"retry_at\":\"20%Z\",\"error\":{%' FROM events ORDER BY id DESC LIMIT 1"), 1);
+    /* A clock that was set back by a year does not make it wait for a year. */
+    ck_assert(raw("UPDATE jobs SET retry_at = retry_at + 31536000000 WHERE status = 'queued'"));
+    job_claim(claimed);
+    ck_assert_str_eq(claimed, id);
 }
 END_TEST
 
@@ -171,8 +234,8 @@ START_TEST(a_failed_job_always_has_a_reason) {
     char id[STORE_ID_SIZE];
     job_new(id, 1);
     job_claim(id);
-    OK(store_job_give_back(store, id, 1, true, NULL, &error));
-    ck_assert_int_eq(number("SELECT status = 'failed' AND error ->> '$.code' = 'worker_crashed' FROM jobs"), 1);
+    OK(store_job_give_back(store, id, 1, STORE_CRASHED, NULL, &error));
+    ck_assert_int_eq(number("SELECT status = 'failed' AND error ->> '$.code' = 'quarantined' FROM jobs"), 1);
 }
 END_TEST
 
@@ -181,7 +244,7 @@ START_TEST(other_returns_do_not_count) {
     job_new(id, 1);
     for (int64_t attempt = 1; attempt <= 4; attempt++) {
         job_claim(id);
-        OK(store_job_give_back(store, id, attempt, false, NULL, &error));
+        OK(store_job_give_back(store, id, attempt, STORE_SERVER_STOPPED, NULL, &error));
         IS(id, "queued");
     }
     ck_assert_int_eq(number("SELECT failures FROM jobs"), 0);
@@ -195,8 +258,8 @@ START_TEST(a_cancelling_job_given_back_is_cancelled) {
         job_new(id, 1);
         job_claim(id);
         OK(store_job_cancel(store, id, NULL, &error));
-        OK(store_job_give_back(store, id, 1, fails, NULL, &error));
-        ck_assert_str_eq(told(id), "status:queued status:running status:cancelling status:cancelled end:cancelled");
+        OK(store_job_give_back(store, id, 1, fails ? STORE_CRASHED : STORE_SERVER_STOPPED, NULL, &error));
+        ck_assert_str_eq(events_of(id), "status:queued status:running status:cancelling status:cancelled end:cancelled");
     }
 }
 END_TEST
@@ -221,7 +284,7 @@ START_TEST(success_is_one_piece) {
     ck_assert_str_eq(job.metrics, "{\"loss\":0.5}");
     ck_assert_str_eq(job.error, "null");
     store_job_free(&job);
-    ck_assert_str_eq(told(id), "status:queued status:running metrics status:succeeded end:succeeded");
+    ck_assert_str_eq(events_of(id), "status:queued status:running metrics status:succeeded end:succeeded");
     OK(store_event_list(store, id, "end", 0, 10, &events, &error));
     ck_assert_str_eq(events.items[0].data, "{\"status\":\"succeeded\",\"attempt\":1,\"model_version\":1,\"error\":null}");
     store_events_free(&events);
@@ -244,7 +307,7 @@ START_TEST(half_an_ending_is_none) {
     SAYS("no end");
     SAYS("record the end of the job");
     ck_assert_int_eq(version, 0);
-    ck_assert_str_eq(told(id), "status:queued status:running");
+    ck_assert_str_eq(events_of(id), "status:queued status:running");
     ck_assert_int_eq(number("SELECT count(*) FROM versions"), 0);
     ck_assert_int_eq(number("SELECT metrics = '{}' AND status = 'running' FROM jobs"), 1);
     ck_assert(raw("DROP TRIGGER fault"));
@@ -313,12 +376,12 @@ START_TEST(recovery_requeues_running_jobs) {
     IS(pausing, "paused");
     IS(queued, "queued");
     IS(ended, "succeeded");
-    ck_assert_str_eq(told(running), "status:queued status:running status:queued");
-    ck_assert_str_eq(told(cancelling), "status:queued status:running status:cancelling status:cancelled end:cancelled");
-    ck_assert_str_eq(told(queued), "status:queued");
+    ck_assert_str_eq(events_of(running), "status:queued status:running status:queued");
+    ck_assert_str_eq(events_of(cancelling), "status:queued status:running status:cancelling status:cancelled end:cancelled");
+    ck_assert_str_eq(events_of(queued), "status:queued");
     ck_assert_int_eq(number("SELECT count(*) FROM jobs WHERE owner IS NOT NULL OR failures > 0"), 0);
     OK(store_recover(store, &error)); /* again: nothing */
-    ck_assert_str_eq(told(running), "status:queued status:running status:queued");
+    ck_assert_str_eq(events_of(running), "status:queued status:running status:queued");
 }
 END_TEST
 
@@ -342,6 +405,7 @@ Suite *suite_store_reports(void) {
     tcase_add_test(tests, a_report_makes_no_status);
     tcase_add_test(tests, stale_attempts_change_nothing);
     tcase_add_test(tests, failures_end_at_attempts_max);
+    tcase_add_test(tests, retries_wait_longer_and_longer);
     tcase_add_test(tests, a_failed_job_always_has_a_reason);
     tcase_add_test(tests, other_returns_do_not_count);
     tcase_add_test(tests, a_cancelling_job_given_back_is_cancelled);

@@ -241,15 +241,15 @@ END_TEST
 
 /* ---- notifications after a commit ---- */
 
-static pthread_mutex_t told_mutex = PTHREAD_MUTEX_INITIALIZER;
-static char told_of[64][STORE_ID_SIZE];
-static int told_count;
+static pthread_mutex_t notified_mutex = PTHREAD_MUTEX_INITIALIZER;
+static char notified_jobs[64][STORE_ID_SIZE];
+static int notified_count;
 
 static void committed(void *context, const char *job) {
-    ck_assert_ptr_eq(context, &told_count);
-    pthread_mutex_lock(&told_mutex);
-    COPY(told_of[told_count++ % 64], job);
-    pthread_mutex_unlock(&told_mutex);
+    ck_assert_ptr_eq(context, &notified_count);
+    pthread_mutex_lock(&notified_mutex);
+    COPY(notified_jobs[notified_count++ % 64], job);
+    pthread_mutex_unlock(&notified_mutex);
 }
 
 START_TEST(each_job_is_notified_once_per_commit) {
@@ -258,7 +258,7 @@ START_TEST(each_job_is_notified_once_per_commit) {
     struct store_event events[3] = {{.type = "log"}, {.type = "metrics", .epoch = 1}, {.type = "log"}};
     struct store_report report = {.resumed_from_epoch = -1, .events = events, .events_count = 3};
     store_close(store);
-    OK(store_open(folder, &(struct store_options){.queue_max = 9, .committed = committed, .context = &told_count}, &store, &error));
+    OK(store_open(folder, &(struct store_options){.queue_max = 9, .committed = committed, .context = &notified_count}, &store, &error));
     job_new(id, 5);
     job_claim(id);
     OK(store_job_report(store, id, 1, &report, &error));
@@ -267,8 +267,8 @@ START_TEST(each_job_is_notified_once_per_commit) {
     group_of_three(callers, add_and_fail); /* a failure notifies nothing */
     store_close(store);                    /* waits for the writer thread */
     store = NULL;
-    ck_assert_int_eq(told_count, 4);
-    for (int i = 0; i < 4; i++) ck_assert_str_eq(told_of[i], id);
+    ck_assert_int_eq(notified_count, 4);
+    for (int i = 0; i < 4; i++) ck_assert_str_eq(notified_jobs[i], id);
 }
 END_TEST
 

@@ -152,6 +152,32 @@ static void hear(void *context, const char *text) {
     snprintf(heard->text, sizeof heard->text, "%s", text);
 }
 
+/* A network of an input, "hidden" and "out", and a training of it, as far as advice looks at them. */
+static struct bp_node nodes[3];
+static struct bp_network network;
+static struct schema_preprocessing preprocessing;
+static struct schema_training training;
+
+static void node_is(int32_t i, const char *name, const char *type) {
+    snprintf(nodes[i].name, sizeof nodes[i].name, "%s", name);
+    nodes[i].ops = (const struct bp_layer_ops *)bp_family_find(&bp_layers, type);
+    nodes[i].inputs_count = 1;
+    nodes[i].inputs[0] = i - 1;
+    ck_assert_ptr_nonnull(nodes[i].ops);
+}
+
+static struct run run_of(int64_t rows) {
+    memset(nodes, 0, sizeof nodes);
+    node_is(1, "hidden", "activation");
+    node_is(2, "out", "activation");
+    network = (struct bp_network){.inputs_count = 1, .nodes_count = 3, .nodes = nodes};
+    training = (struct schema_training){.network = &network, .preprocessing = &preprocessing};
+    return (struct run){.training = &training,
+                        .split.train_count = rows,
+                        .best_metric = "val_loss",
+                        .options = {.batch_size = 32, .optimizer = (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, "adam")}};
+}
+
 /* Healthy layers and a falling loss: no advice. */
 static void healthy(void) {
     for (int i = 0; i < 2; i++)
@@ -169,7 +195,7 @@ static void epochs(struct advice *advice, struct run *run, int64_t from, int64_t
 
 START_TEST(advice_waits_until_it_has_lasted) {
     struct advice advice = {0};
-    struct run run = {.split.train_count = 320, .options.batch_size = 32};
+    struct run run = run_of(320);
     struct heard heard = {0};
     healthy();
     epochs(&advice, &run, 1, 20, -0.01, -0.01, &heard);
@@ -186,7 +212,7 @@ END_TEST
 
 START_TEST(a_last_mini_batch_of_few_rows_says_nothing_of_units) {
     struct advice advice = {0};
-    struct run run = {.split.train_count = 321, .options.batch_size = 32};
+    struct run run = run_of(321);
     struct heard heard = {0};
     healthy();
     health[0].dead = 1;
@@ -205,7 +231,7 @@ static const struct {
 
 START_TEST(each_fault_of_a_layer_has_its_advice) {
     struct advice advice = {0};
-    struct run run = {.split.train_count = 320, .options.batch_size = 32};
+    struct run run = run_of(320);
     struct heard heard = {0};
     healthy();
     health[0].gradient_norm = faults[_i].gradient, health[0].ratio = faults[_i].ratio, health[0].saturated = faults[_i].saturated;
@@ -218,7 +244,7 @@ END_TEST
 
 START_TEST(overfitting_is_a_rising_val_loss_under_a_falling_loss) {
     struct advice advice = {0};
-    struct run run = {.split.train_count = 320, .options.batch_size = 32};
+    struct run run = run_of(320);
     struct heard heard = {0};
     healthy();
     epochs(&advice, &run, 1, 10, -0.01, -0.01, &heard);
@@ -236,6 +262,47 @@ START_TEST(overfitting_is_a_rising_val_loss_under_a_falling_loss) {
 }
 END_TEST
 
+/* What is tried already is not recommended. */
+START_TEST(advice_fits_the_options_in_force) {
+    static const char *const plain[] = {"; try early_stopping, dropout, l2, fewer units or more rows",
+                                        "; try gradient_clip_norm 1 or a smaller learning_rate", "; try a tenth of the learning_rate or \"auto\"",
+                                        "; try he_normal initialisation, batch_norm or shortcuts with add"},
+                             *const done[] = {" (early stopping keeps the best epoch); try fewer units or more rows",
+                                              "; try a smaller gradient_clip_norm or a smaller learning_rate", "; try a tenth of the learning_rate",
+                                              "; try he_normal initialisation or shortcuts with add"};
+    for (int k = 0; k < 2; k++)
+        for (int fault = 0; fault < 4; fault++) {
+            struct advice advice = {0};
+            struct run run = run_of(320);
+            struct heard heard = {0};
+            healthy();
+            if (k == 1) {
+                run.options.stop_early = true;
+                run.options.l2 = 0.1;
+                run.options.gradient_clip_norm = 5;
+                training.options.find_rate = true;
+                node_is(1, "drop", fault == 3 ? "batch_norm" : "dropout");
+            }
+            if (fault == 1) health[1].gradient_norm = 200;
+            if (fault == 2) health[1].ratio = 0.2;
+            if (fault == 3) health[0].gradient_norm = 1000, health[0].weight_norm = 1000, health[1].gradient_norm = 1e-7;
+            epochs(&advice, &run, 1, 10, -0.01, -0.01, &heard);
+            if (fault == 0) {
+                struct advice small = advice; /* early stopping keeps an epoch with losses that are alike */
+                epochs(&small, &run, 11, 20, -0.01, 0.02, &heard);
+                ck_assert_int_eq(heard.count, k ? 0 : 1);
+                heard = (struct heard){0};
+                losses[0] = 0.3, losses[1] = 0.8;
+                epochs(&advice, &run, 11, 11, 0, 0, &heard);
+                epochs(&advice, &run, 12, 21, -0.01, 0.02, &heard);
+            }
+            const char *end = strstr(heard.text, k && fault == 0 ? " (early" : "; try");
+            ck_assert_msg(end && strcmp(end, k ? done[fault] : plain[fault]) == 0, "\"%s\" does not end with \"%s\"", heard.text,
+                          k ? done[fault] : plain[fault]);
+        }
+}
+END_TEST
+
 Suite *suite_worker(void) {
     Suite *suite = suite_create("worker");
     TCase *tests = tcase_create("worker");
@@ -247,6 +314,7 @@ Suite *suite_worker(void) {
     tcase_add_test(tests, advice_waits_until_it_has_lasted);
     tcase_add_test(tests, a_last_mini_batch_of_few_rows_says_nothing_of_units);
     tcase_add_loop_test(tests, each_fault_of_a_layer_has_its_advice, 0, sizeof faults / sizeof *faults);
+    tcase_add_test(tests, advice_fits_the_options_in_force);
     tcase_add_test(tests, overfitting_is_a_rising_val_loss_under_a_falling_loss);
     suite_add_tcase(suite, tests);
     return suite;

@@ -1,7 +1,9 @@
 /* utf8.c - see utf8.h. */
-#include "schema/text/utf8.h"
+#include "engine/base/utf8.h"
 
-size_t schema_utf8_character(const char *text, size_t n) {
+#include <string.h>
+
+size_t bp_utf8_character(const char *text, size_t n) {
     const unsigned char *p = (const unsigned char *)text;
     if (p[0] < 0x80) return p[0] != 0;
     if (p[0] < 0xC2 || p[0] > 0xF4) return 0;
@@ -13,7 +15,7 @@ size_t schema_utf8_character(const char *text, size_t n) {
     return length;
 }
 
-size_t schema_utf8_valid(const char *text, size_t size) {
+size_t bp_utf8_valid(const char *text, size_t size) {
     const unsigned char *p = (const unsigned char *)text;
     size_t i = 0;
     while (i < size) {
@@ -21,9 +23,15 @@ size_t schema_utf8_valid(const char *text, size_t size) {
             i++;
             continue;
         }
-        size_t length = schema_utf8_character(text + i, size - i);
+        size_t length = bp_utf8_character(text + i, size - i);
         if (length == 0) return i;
         i += length;
     }
     return size;
+}
+
+void bp_utf8_repair(char *text) {
+    const size_t size = strlen(text);
+    for (size_t i = bp_utf8_valid(text, size), n; i < size; i += n ? n : 1)
+        if ((n = bp_utf8_character(text + i, size - i)) == 0) text[i] = '?';
 }

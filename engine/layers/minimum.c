@@ -1,0 +1,18 @@
+/* minimum.c - a = min(x_0, x_1, ...), number by number, broadcast to one shape (B, ...). */
+#include "engine/layers/extreme.h"
+
+static void forward(const struct bp_node *node, const struct bp_pass *pass) {
+    bp_extreme_forward(node, pass, true);
+}
+
+extern const struct bp_layer_ops bp_layer_minimum;
+const struct bp_layer_ops bp_layer_minimum = {
+    .entry = {.name = "minimum", .summary = "The least of its inputs, number by number; sizes of 1 are repeated"},
+    .inputs_min = 2,
+    .inputs_max = BP_INPUTS_MAX,
+    .mask = BP_MASK_PASS,
+    .members = BP_MEMBERS_PASS,
+    .plan = bp_extreme_plan,
+    .forward = forward,
+    .backward = bp_extreme_backward,
+};

@@ -1,0 +1,40 @@
+/* train.h - private to train*.c: what a training of one network and that of an ensemble share. */
+#ifndef SERVER_COMMANDS_TRAIN_H
+#define SERVER_COMMANDS_TRAIN_H
+
+#include "engine/base/base.h"
+#include "schema/resolve/training.h"
+
+enum {
+    DATA,
+    TARGET,
+    DEFINITION,
+    OPTIONS,
+    OUT,
+    TYPES,
+    EPOCHS,
+    BATCH_SIZE,
+    SEED,
+    THREADS,
+    LEARNING_RATE,
+    VALIDATION,
+    PATIENCE,
+    MAX_SECONDS,
+    TASK,
+    EFFORT,
+    QUIET,
+    FLAGS_COUNT
+};
+
+/* The job object that flags and --options make. The caller's; NULL with a message. */
+json_t *train_request(const char **values);
+/* Rows, features, targets, and the warnings of the training, on stderr. */
+void train_report_data(const struct schema_training *training, const struct schema_dataset *dataset);
+/* Writes the model: a regular file is replaced only by a whole one. */
+int train_write(const struct schema_training *training, const json_t *document, const bp_real *weights, const char *path, size_t *size,
+                struct bp_error *error);
+
+/* train_ensemble.c: no --definition. 0, or -1 with a message. */
+int train_ensemble(const char **values, const struct schema_dataset *dataset);
+
+#endif

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh BUILD_DIR - runs every suite of `make test` one after the other and ends with `N passed, N failed, N skipped`, after one line "skipped: NAME: REASON"
+# run.sh BUILD_DIR - runs every suite of `make test`, the files of the API tests two at a time, and ends with `N passed, N failed, N skipped`, after one line "skipped: NAME: REASON"
 # for each test that this machine cannot run. Exit status 0 only when nothing failed. A suite that dies before it can count is one failure.
 set -u
 build=$1
@@ -7,7 +7,8 @@ python=${PYTHON:-/usr/bin/python3}
 passed=0 failed=0 skipped=0
 log=$(mktemp)
 skips=$(mktemp)
-trap 'rm -f "$log" "$skips"' EXIT
+exercised=$(mktemp)
+trap 'rm -f "$log" "$skips" "$exercised"' EXIT
 
 add() { passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3)); }
 
@@ -63,7 +64,9 @@ for target in "$build"/check/fuzz_*; do
     name=$(basename "$target")
     plain_suite "$name" "$target" "tests/fuzz/corpus/${name#fuzz_}"
 done
-BACKPROPD=$build/backpropd pytest_suite "api" tests/api
+export BACKPROPD=$build/backpropd EXERCISED_ROUTES=$exercised
+pytest_suite "api" -n 2 --dist loadfile tests/api --ignore tests/api/test_routes.py
+pytest_suite "routes" tests/api/test_routes.py
 printf '\n'
 cat "$skips"
 printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

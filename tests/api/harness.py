@@ -1,8 +1,8 @@
 """The server as a stranger meets it: a process with a data folder, spoken to over HTTP with the standard library only.
 
 Every answer that goes through Server.request is checked against schema/openapi.yaml (as the running server tells it at /openapi.json): status,
-headers, Content-Type, body; so is every JSON body that was accepted. A route that answers well is noted, so that test_zz_routes.py can report the routes that no
-test has exercised. No answer may be a 5xx but the 503 of a limit."""
+headers, Content-Type, body; so is every JSON body that was accepted. A route that answers well is noted in the file
+EXERCISED_ROUTES, so that test_routes.py can report the routes that no test has exercised. No answer may be a 5xx but the 503 of a limit."""
 import http.client
 import itertools
 import json
@@ -85,6 +85,15 @@ def check_component(server, name, value):
     _validate(server.contract(), {"$ref": "#/components/schemas/" + name}, value, name)
 
 
+def _note(operation):
+    """Appends an operation to the file that the processes of a run share, once for each process."""
+    if operation not in exercised:
+        exercised.add(operation)
+        if "EXERCISED_ROUTES" in os.environ:
+            with open(os.environ["EXERCISED_ROUTES"], "a") as file:
+                file.write(operation + "\n")
+
+
 def _check_contract(contract, method, path, answer, sent):
     template, operation = _operation(contract, method, path.split("?")[0])
     what = "the answer %d of %s %s" % (answer.status, method, template or path)
@@ -93,7 +102,7 @@ def _check_contract(contract, method, path, answer, sent):
         assert answer.status in (400, 403, 404, 405), "%s %s is not in the contract and answered %r" % (method, path, answer)
         return
     if answer.status < 400:  # an error shows no more than that the path is there
-        exercised.add(operation["operationId"])
+        _note(operation["operationId"])
     responses = operation["responses"]
     described = responses.get(str(answer.status)) or responses.get("default")
     assert described, what + " is not in the contract"
@@ -298,10 +307,13 @@ class Server:
         return answer.json
 
     def submit(self, **job):
-        """A job whose test gives the network and its epochs trains all of them, unless the test says when it stops."""
+        """A job whose test gives the network and its epochs trains all of them, unless the test says when it stops. "seed": None sends none."""
         model = job.get("model")
         if "epochs" in job and (model not in (None, "auto") if not isinstance(model, dict) else "layers" in model):
             job.setdefault("early_stopping", False)
+        job.setdefault("seed", 42)  # without one each run of the tests would train another network
+        if job["seed"] is None:
+            del job["seed"]
         answer = self.post("/v1/jobs", job)
         assert answer.status == 202, answer
         return answer.json

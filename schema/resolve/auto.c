@@ -285,7 +285,7 @@ static void check(const struct making *m) {
     const struct schema_ensemble *e = m->ensemble;
     const struct schema_training *first = e->families[0].training;
     if (m->problems->total) return;
-    if (e->folds * e->repeats > BP_INPUTS_MAX)
+    if (e->folds > SCHEMA_ENSEMBLE_FOLDS_MAX)
         schema_problem_add(m->problems, "/validation/folds", "an ensemble has at most %d folds, got %d", SCHEMA_ENSEMBLE_FOLDS_MAX, (int)e->folds);
     if (!schema_options_validate(&first->options))
         schema_problem_add(m->problems, "/validation", "an ensemble needs rows to validate with: folds, a fraction, a column or another dataset");
@@ -312,6 +312,7 @@ struct schema_ensemble *schema_auto_resolve(const struct schema_auto *job, const
     e->folds = (int32_t)json_integer_value(folds);
     e->repeats = job->network ? 1 : job->effort == SCHEMA_EFFORT_BEST ? REPEATS_BEST : 1;
     if (!e->folds) e->repeats *= REPEATS_OF_ONE_SPLIT;
+    if (e->folds * e->repeats > SCHEMA_ENSEMBLE_FOLDS_MAX) e->repeats = 1; /* many folds are as good as repeats */
     chosen.sturdy = !job->network;
     add_families(&m, why);
     if (e->families_count > 0) check(&m);

@@ -9,7 +9,12 @@
 
 #include "schema/resolve/training.h"
 
-enum { SCHEMA_FAMILIES_MAX = 8, SCHEMA_ENSEMBLE_FOLDS_MAX = 16, SCHEMA_FAMILY_NAME = 24, SCHEMA_MEMBERS_MAX = 64 };
+enum {
+    SCHEMA_FAMILIES_MAX = 8,
+    SCHEMA_ENSEMBLE_FOLDS_MAX = BP_INPUTS_MAX /* the average of a family reads all of them */,
+    SCHEMA_FAMILY_NAME = 24,
+    SCHEMA_MEMBERS_MAX = 64
+};
 
 struct schema_family {
     char name[SCHEMA_FAMILY_NAME];

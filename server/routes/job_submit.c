@@ -30,16 +30,6 @@ static const char *loss_unit(const struct schema_training *t) {
                               : "standardised target";
 }
 
-/* An ensemble: its families in the spec, and in words what was chosen. */
-static void describe_members(const struct submission *s, json_t *spec, json_t *view) {
-    json_t *ensemble = schema_ensemble_encode(s->members), *shown = json_deep_copy(ensemble);
-    json_object_set_new(spec, "ensemble", ensemble);
-    json_object_set_new(shown, "members", json_integer(s->members->members_count));
-    json_object_set_new(shown, "chosen", json_string(s->why));
-    if (s->automatic) json_object_set_new(shown, "effort", json_string(schema_efforts[s->effort]));
-    json_object_set_new(view, "ensemble", shown);
-}
-
 static int64_t epochs_of(const struct submission *s, const struct schema_training *t) {
     int64_t epochs = 0;
     for (int32_t i = 0; s->members && i < s->members->members_count; i++)
@@ -54,7 +44,10 @@ static void describe(struct submission *s, const struct schema_training *t) {
                                         "columns", "thresholds"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) json_object_set(view, shown[i], json_object_get(spec, shown[i]));
     json_object_set_new(view, "loss_unit", json_string(loss_unit(t)));
-    if (s->members) describe_members(s, spec, view);
+    if (s->members) {
+        json_object_set_new(spec, "ensemble", schema_ensemble_encode(s->members));
+        json_object_set_new(view, "ensemble", submission_ensemble_json(s));
+    }
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
     json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));

@@ -295,6 +295,18 @@ static void resolve(struct submission *s) {
     s->training = s->members ? s->members->families[0].training : NULL;
 }
 
+int64_t submission_bytes(const struct submission *s) {
+    return s->members ? schema_ensemble_bytes(s->members, s->dataset) : schema_training_bytes(s->training, s->dataset);
+}
+
+json_t *submission_ensemble_json(const struct submission *s) {
+    json_t *shown = schema_ensemble_encode(s->members);
+    json_object_set_new(shown, "members", json_integer(s->members->members_count));
+    json_object_set_new(shown, "chosen", json_string(s->why));
+    if (s->automatic) json_object_set_new(shown, "effort", json_string(schema_efforts[s->effort]));
+    return shown;
+}
+
 void submission_open(struct submission *s) {
     const struct server *server = s->request->server;
     struct bp_error unavailable = {0};
@@ -313,7 +325,7 @@ void submission_open(struct submission *s) {
     for (int32_t f = 1; s->members && f < s->members->families_count; f++)
         bound_resident(s->members->families[f].training, s->dataset, server->settings.job_resident_max);
     warn_of_data(s, t);
-    const int64_t need = s->members ? schema_ensemble_bytes(s->members, s->dataset) : schema_training_bytes(t, s->dataset);
+    const int64_t need = submission_bytes(s);
     if (need <= server->settings.job_memory_max) return;
     schema_problem_add(&s->problems, s->model_pointer,
                        "this training needs about %lld MB, the limit is %lld MB (setting job_memory_max); use fewer units or a smaller batch",

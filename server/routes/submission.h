@@ -41,6 +41,10 @@ struct submission {
  * rest is released by submission_close. */
 void submission_open(struct submission *submission);
 void submission_close(struct submission *submission);
+/* Estimated bytes of the job's process. */
+int64_t submission_bytes(const struct submission *submission);
+/* What is trained, for people: families, members, the choice in words. With members only. The caller's. */
+json_t *submission_ensemble_json(const struct submission *submission);
 /* The parameters of a job that can also be changed later: its priority. */
 extern const struct bp_entry job_entry;
 #endif

@@ -44,8 +44,9 @@ static void validate_with_data(struct request *r, struct submission *s) {
     store_new_id("job", s->job.id);
     submission_open(s);
     if (!s->training || s->problems.total) return;
-    json_t *json = valid_json(s->training->network, schema_training_bytes(s->training, s->dataset));
+    json_t *json = valid_json(s->training->network, submission_bytes(s));
     json_object_set(json, "warnings", s->training->warnings);
+    if (s->members) json_object_set_new(json, "ensemble", submission_ensemble_json(s));
     json_object_set_new(json, "definition", schema_definition_encode(s->training->definition));
     answer_json(r, 200, json);
 }

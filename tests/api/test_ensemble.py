@@ -194,7 +194,15 @@ def test_max_seconds_keeps_what_is_done(server):
 
 def test_validate_says_what_would_be_trained(server):
     answer = server.post("/v1/models/validate", {"dataset": "penguins", "target": "species"})
-    assert answer.status == 200 and answer.json["complete"] and answer.json["memory_bytes"] > 0
+    assert answer.status == 200 and answer.json["complete"] and answer.json["ensemble"]["effort"] == "balanced"
+    assert [f["name"] for f in answer.json["ensemble"]["families"]] == ["linear", "plain", "tabm", "realmlp"]
+    one = server.post("/v1/models/validate", {"dataset": "penguins", "target": "species", "model": {"layers": TWO}}).json
+    assert answer.json["memory_bytes"] > one["memory_bytes"] > 0
+
+
+def test_best_with_many_folds_does_not_repeat_them(server):
+    found = {folds: server.post("/v1/models/validate", {"dataset": "penguins", "target": "species", "effort": "best", "validation": {"folds": folds}}).json for folds in (5, 9, 16)}
+    assert {folds: f["ensemble"]["members"] for folds, f in found.items()} == {5: 40, 9: 36, 16: 64}
 
 
 @pytest.mark.parametrize("rows, folds", [("1,p 2,q 3,p", 3), ("1,p 2,q 3,p 4,q 5,p 6,q 7,p", 5), ("5,1.5 5,2 5,3 5,4 5,5 5,6", 5), ("x,1.1 y,2.5 z,3 x,4 ,5.5 q,6", 5)])

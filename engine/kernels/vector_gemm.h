@@ -21,6 +21,7 @@
 #define VECTOR_BYTES 16
 #endif
 enum { LANES = VECTOR_BYTES / sizeof(bp_real), PANEL = 2 * LANES, K_BLOCK = 256, M_BLOCK = 512, REUSE = 32 /* rows from which a copy of B pays */ };
+enum { PACKED_ROWS = 240, FAR = 1024, LARGE_C = 1 << 20 };
 #if defined(__AVX512F__) || defined(__aarch64__)
 enum { TILE_ROWS = 8 }; /* 32 registers: 16 sums, 2 of B, 1 of A */
 #else
@@ -239,12 +240,23 @@ static void cut_tile(const struct tile *tile, int32_t rows, int32_t columns, int
 }
 #endif
 
-/* All `rows` of C below tile->a and tile->c, which end beyond them: `columns` columns, one block of k. The tile is changed in place and the call
- * never copied: a vector read of what has just been written byte by byte waits for all of it. */
-static void walk_panel(struct tile *tile, int32_t rows, int32_t columns, int32_t width) {
+/* Asks for the tile of C below one of that height, while that one is computed: C is too large for the caches, and a store that misses them waits. */
+static inline void prefetch_below(const struct tile *tile, int32_t high) {
+    for (int32_t i = high; i < high + TILE_ROWS; i++) {
+        __builtin_prefetch(tile->c + (size_t)i * tile->c_row, 1, 3);
+        __builtin_prefetch(tile->c + (size_t)i * tile->c_row + PANEL - 1, 1, 3);
+    }
+}
+
+/* All `rows` of C below tile->a and tile->c, which end beyond them: `columns` columns, one block of k; `next`: reals of A from one tile of full
+ * height to the one below. The tile is changed in place and the call never copied: a vector read of what has just been written byte by byte waits for
+ * all of it. */
+static void walk_panel(struct tile *tile, int32_t rows, size_t next, const int32_t size[2], bool large) {
+    const int32_t columns = size[0], width = size[1];
     const size_t wide = (size_t)(width / LANES - 1);
     while (rows) {
         const int32_t high = tile_rows(rows);
+        if (large && rows >= high + TILE_ROWS) prefetch_below(tile, high);
         if (columns == width) tiles[high][wide](tile);
 #if MASKED
         else tiles_some[high][wide](tile);
@@ -252,27 +264,43 @@ static void walk_panel(struct tile *tile, int32_t rows, int32_t columns, int32_t
         else cut_tile(tile, high, columns, width);
 #endif
         rows -= high;
-        tile->a += (size_t)high * tile->a_row;
+        tile->a += high == TILE_ROWS ? next : (size_t)high * tile->a_row;
         tile->c += (size_t)high * tile->c_row;
     }
 }
 
-/* Rows of C from `first`, M_BLOCK at most: that part of A stays in the second cache while all panels of B pass by. */
-static void walk_block(const struct bp_gemm *call, int32_t first, bp_real *panel) {
+/* packed: for each TILE_ROWS columns of the stored A, which are rows of the product, the block's k rows of them, one after the other. */
+static void pack_tiles(const bp_real *from, size_t lda, int32_t k, int32_t rows, bp_real *restrict packed) {
+    for (int32_t i = 0; i < rows; i += TILE_ROWS, from += TILE_ROWS) {
+        const size_t count = (size_t)(rows - i < TILE_ROWS ? rows - i : TILE_ROWS);
+        for (int32_t p = 0; p < k; p++, packed += TILE_ROWS) memcpy(packed, from + (size_t)p * lda, count * sizeof *packed);
+    }
+}
+
+/* Rows of C from `first`, `rows` of them: that part of A stays in the second cache while all panels of B pass by. packed: room for a copy of it, or
+ * NULL: it is read in place. */
+static void walk_block(const struct bp_gemm *call, int32_t first, int32_t rows, bp_real *panel, bp_real *packed) {
     const size_t lda = (size_t)call->lda, ldb = (size_t)call->ldb;
-    const int32_t rows = call->m - first < M_BLOCK ? call->m - first : M_BLOCK;
     const bp_real *a = call->A + (size_t)first * (call->transpose_a ? 1 : lda);
     bp_real *c = call->C + (size_t)first * (size_t)call->ldc;
-    struct tile tile = {
-        .a_row = call->transpose_a ? 1 : lda, .a_step = call->transpose_a ? lda : 1, .c_row = (size_t)call->ldc, .slope = call->slope};
+    struct tile tile = {.a_row = call->transpose_a ? 1 : lda,
+                        .a_step = packed              ? TILE_ROWS
+                                  : call->transpose_a ? lda
+                                                      : 1,
+                        .c_row = (size_t)call->ldc,
+                        .slope = call->slope};
+    const bool large = (int64_t)call->m * call->n > LARGE_C;
     for (int32_t p = 0; p < call->k; p += K_BLOCK) {
         tile.k = call->k - p < K_BLOCK ? call->k - p : K_BLOCK;
         tile.add = call->add || p > 0;
         tile.rectify = call->rectify && p + tile.k == call->k;
+        const bp_real *block = packed ? packed : a + (size_t)p * tile.a_step;
+        const size_t next = TILE_ROWS * (packed ? (size_t)tile.k : tile.a_row);
+        if (packed) pack_tiles(a + (size_t)p * lda, lda, tile.k, rows, packed);
         for (int32_t j = 0; j < call->n; j += PANEL) {
             const int32_t columns = call->n - j < PANEL ? call->n - j : PANEL;
             const int32_t width = columns > LANES ? PANEL : LANES;
-            tile.a = a + (size_t)p * tile.a_step;
+            tile.a = block;
             tile.c = c + j;
             tile.bias = call->bias && p == 0 ? call->bias + j : NULL;
             tile.last = columns - (width - LANES);
@@ -284,7 +312,7 @@ static void walk_block(const struct bp_gemm *call, int32_t first, bp_real *panel
                 tile.b = call->B + (size_t)p * ldb + (size_t)j;
                 tile.b_step = ldb;
             }
-            walk_panel(&tile, rows, columns, width);
+            walk_panel(&tile, rows, next, (const int32_t[]){columns, width}, large);
         }
     }
 }
@@ -343,6 +371,13 @@ static void slim_gemm(const struct bp_gemm *call) {
 }
 #endif
 
+/* A^T B where the rows of the stored A are far apart: a tile would read each from another page, all of them into the same few lines of the first
+ * cache. */
+static void gemm_packed(const struct bp_gemm *call, bp_real *panel) {
+    bp_real packed[PACKED_ROWS * K_BLOCK] __attribute__((aligned(BP_ALIGNMENT)));
+    for (int32_t i = 0; i < call->m; i += PACKED_ROWS) walk_block(call, i, call->m - i < PACKED_ROWS ? call->m - i : PACKED_ROWS, panel, packed);
+}
+
 static void gemm(const struct bp_gemm *call) {
     bp_real panel[K_BLOCK * PANEL] __attribute__((aligned(BP_ALIGNMENT)));
 #if MASKED
@@ -351,7 +386,11 @@ static void gemm(const struct bp_gemm *call) {
         return;
     }
 #endif
-    for (int32_t i = 0; i < call->m; i += M_BLOCK) walk_block(call, i, panel);
+    if (call->transpose_a && call->lda >= FAR && call->n >= 8 * PANEL) {
+        gemm_packed(call, panel);
+        return;
+    }
+    for (int32_t i = 0; i < call->m; i += M_BLOCK) walk_block(call, i, call->m - i < M_BLOCK ? call->m - i : M_BLOCK, panel, NULL);
 }
 
 /* ---- batch 1 ----------------------------------------------------------------------------------------------------- */

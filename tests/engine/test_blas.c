@@ -10,9 +10,9 @@
 
 static const char *const isas[] = {"base", "avx2", "avx512"};
 static const int32_t sizes[] = {1, 2, 3, 7, 16, 31, 33, 127};
-enum { SIZES = 8, MOST = 300 };
+enum { SIZES = 8, MOST = 300, WIDE = 1040 };
 
-static bp_real A[MOST * MOST], B[MOST * MOST], C[MOST * MOST], expected[MOST * MOST], bias[MOST];
+static bp_real A[WIDE * WIDE], B[WIDE * WIDE], C[WIDE * WIDE], expected[WIDE * WIDE], bias[WIDE];
 
 static void fill(bp_real *x, size_t n, uint32_t index) {
     struct bp_random random = bp_random_open(12, BP_STREAM_USER, index);
@@ -73,6 +73,22 @@ START_TEST(every_shape_on_every_isa) {
 }
 END_TEST
 
+/* Where A is copied because its rows are far apart, and where C is larger than the caches: several blocks, the last ones cut on all sides. */
+START_TEST(wide_products) {
+    const struct bp_kernels *kernels = bp_kernels_find(isas[_i]);
+    if (!kernels) SKIP_TEST("this CPU has no %s", isas[_i]);
+    fill(A, (size_t)WIDE * WIDE, 1);
+    fill(B, (size_t)WIDE * WIDE, 2);
+    fill(bias, WIDE, 4);
+    static const unsigned flags[] = {TRANSPOSE_A, TRANSPOSE_A | TRANSPOSE_B, TRANSPOSE_A | ADD, TRANSPOSE_A | ADD | BIAS | RELU, BIAS | LEAKY};
+    for (size_t f = 0; f < sizeof flags / sizeof *flags; f++) {
+        compare(1027, 261, 5, flags[f], 1, kernels->gemm);
+        compare(1026, 1037, 2, flags[f], 2, kernels->gemm);
+    }
+    compare(1029, 258, 259, TRANSPOSE_A | BIAS, 0, kernels->gemm);
+}
+END_TEST
+
 START_TEST(gemm_on_every_isa) {
     if (!bp_kernels_find(isas[_i])) SKIP_TEST("this CPU has no %s", isas[_i]);
     ck_assert_int_eq(bp_kernels_force(isas[_i]), 0);
@@ -84,10 +100,11 @@ START_TEST(gemm_on_every_isa) {
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (unsigned flags = 0; flags < 64; flags += flags < 7 ? 1 : 5) {
             compare(shapes[s][0], shapes[s][1], shapes[s][2], flags, 0, bp_gemm);
-            bp_real *first = malloc(sizeof C);
-            memcpy(first, C, sizeof C);
+            const size_t bytes = sizeof(bp_real) * (size_t)shapes[s][0] * (size_t)shapes[s][1];
+            bp_real *first = malloc(bytes);
+            memcpy(first, C, bytes);
             compare(shapes[s][0], shapes[s][1], shapes[s][2], flags, 0, bp_gemm);
-            ck_assert_mem_eq(first, C, sizeof(bp_real) * (size_t)shapes[s][0] * (size_t)shapes[s][1]); /* the same bits again */
+            ck_assert_mem_eq(first, C, bytes); /* the same bits again */
             free(first);
         }
 }
@@ -154,6 +171,7 @@ Suite *suite_blas(void) {
     TCase *tests = tcase_create("blas");
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, every_shape_on_every_isa, 0, 3);
+    tcase_add_loop_test(tests, wide_products, 0, 3);
     tcase_add_loop_test(tests, gemm_on_every_isa, 0, 3);
     tcase_add_loop_test(tests, nan_propagates, 0, 3);
     tcase_add_loop_test(tests, one_row_with_zeros, 0, 3);

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SLICE = 1024 }; /* reals: an update is cut at multiples of it, so slices of threads do not share cache lines */
+enum { SLICE = 1024 /* reals: an update is cut at multiples of it, so slices of threads do not share cache lines */, BLOCK = 4 * SLICE };
 
 /* ---- the learning rate ------------------------------------------------------------------------------------------- */
 
@@ -98,24 +98,26 @@ static void clip_values(struct bp_trainer *trainer, double factor) {
 
 /* ---- the update -------------------------------------------------------------------------------------------------- */
 
-static void update_pace(struct bp_trainer *trainer, const struct bp_pace *pace, size_t from, size_t n) {
+static void update_pace(struct bp_trainer *trainer, const struct bp_pace *pace, size_t from, size_t n, const bp_real *g) {
     struct bp_update update = {.values = trainer->options.optimizer_values,
                                .learning_rate = trainer->work.rate * pace->rate,
                                .decay = trainer->work.decay * pace->decay,
                                .step = (uint64_t)trainer->updates + 1,
                                .n = n,
-                               .g = trainer->shard[0].gradient + from,
+                               .g = g,
                                .W = trainer->weights + from};
     for (int32_t i = 0; i < trainer->slots_count; i++) update.slots[i] = trainer->slots[i] + from;
     trainer->options.optimizer->update(&update);
 }
 
-static void update_part(struct bp_trainer *trainer, size_t from, size_t n) {
+/* g (n): the gradient of the weights from there on. */
+static void update_part(struct bp_trainer *trainer, size_t from, size_t n, const bp_real *g) {
     const size_t to = from + n;
     for (int32_t i = 0; i < trainer->paces_count && from < to; i++) {
         const size_t end = trainer->paces[i].end < to ? trainer->paces[i].end : to;
         if (end <= from) continue;
-        update_pace(trainer, &trainer->paces[i], from, end - from);
+        update_pace(trainer, &trainer->paces[i], from, end - from, g);
+        g += end - from;
         from = end;
     }
 }
@@ -134,7 +136,7 @@ static void update_measured(struct bp_trainer *trainer, int32_t index, size_t fr
             count = last - at < SLICE ? last - at : SLICE;
             bp_real *W = trainer->weights + at;
             memcpy(before, W, count * sizeof *before);
-            update_part(trainer, at, count);
+            update_part(trainer, at, count, trainer->shard[0].gradient + at);
             for (size_t k = 0; k < count; k++) before[k] -= W[k];
             changes[i] += bp_kernels()->sum_squares(count, before);
         }
@@ -147,12 +149,27 @@ static void update_slice(void *context, int32_t index) {
     slice(trainer, index, &from, &n);
     if (trainer->work.clip != 1) bp_kernels()->scale(n, (bp_real)trainer->work.clip, trainer->shard[0].gradient + from);
     if (trainer->work.measure) update_measured(trainer, index, from, n);
-    else if (n) update_part(trainer, from, n);
+    else if (n) update_part(trainer, from, n, trainer->shard[0].gradient + from);
 }
 
+/* Both at once, in blocks that stay in cache: no thread reads or writes the gradients a second time. Nothing reads their sum afterwards. */
 static void reduce_and_update_slice(void *context, int32_t index) {
-    reduce_slice(context, index);
-    update_slice(context, index);
+    struct bp_trainer *trainer = context;
+    bp_real sum[BLOCK];
+    size_t from, n;
+    if (trainer->options.threads == 1) {
+        update_slice(trainer, index);
+        return;
+    }
+    slice(trainer, index, &from, &n);
+    for (size_t count; n > 0; from += count, n -= count) {
+        count = n < BLOCK ? n : BLOCK;
+        memcpy(sum, trainer->shard[0].gradient + from, count * sizeof *sum);
+        for (int32_t s = 1; s < trainer->options.threads; s++)
+            if (trainer->shard[s].holds) bp_kernels()->scaled_add(count, 1, trainer->shard[s].gradient + from, sum);
+        if (trainer->work.clip != 1) bp_kernels()->scale(count, (bp_real)trainer->work.clip, sum);
+        update_part(trainer, from, count, sum);
+    }
 }
 
 /* Scales the weights of each unit, a column of W (rows, units), down to the norm allowed. */

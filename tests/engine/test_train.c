@@ -46,6 +46,30 @@ START_TEST(learns_a_spiral_on_two_threads) {
 }
 END_TEST
 
+/* The gradients of the shards are added and applied in blocks; the network has more weights than several of them. */
+START_TEST(threads_train_alike) {
+    static struct test_data train;
+    test_spiral(&train, 300, 0);
+    struct bp_network *net =
+        test_network("dense units=128 activation=tanh; dense units=128 activation=tanh; dense units=3", "cross_entropy", (struct bp_shape){1, {2}});
+    for (int32_t accumulated = 1; accumulated <= 2; accumulated++) {
+        struct bp_train_options options = test_options("sgd", "learning_rate=0.1 momentum=0.5", 2);
+        options.tasks[0].classes = 3;
+        options.gradient_accumulation_steps = accumulated;
+        struct bp_trainer *one = test_trainer(net, &options, &train, NULL);
+        options.threads = 3;
+        struct bp_trainer *three = test_trainer(net, &options, &train, NULL);
+        test_run(one);
+        test_run(three);
+        const bp_real *a = bp_trainer_result(one), *b = bp_trainer_result(three);
+        for (size_t i = 0; i < net->weights_count; i++) ck_assert_double_eq_tol((double)a[i], (double)b[i], 1e-5);
+        bp_trainer_free(one);
+        bp_trainer_free(three);
+    }
+    bp_network_free(net);
+}
+END_TEST
+
 START_TEST(every_optimizer_learns_a_line) {
     static const char *const values[] = {"epsilon=0.01",
                                          "learning_rate=0.5",
@@ -510,6 +534,7 @@ Suite *suite_train(void) {
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, learns_xor);
     tcase_add_test(tests, learns_a_spiral_on_two_threads);
+    tcase_add_test(tests, threads_train_alike);
     tcase_add_test(tests, every_optimizer_learns_a_line);
     tcase_add_test(tests, a_step_by_hand);
     tcase_add_test(tests, sample_weights);

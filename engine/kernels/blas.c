@@ -2,9 +2,10 @@
  *
  * The choice depends on the shape, the table of kernels and the BLAS's own kernels, never on timing, so the same product has
  * the same bits each time. Batch 1 never goes to GEMM (ten times slower on AVX2 kernels). Small products stay at home, where no call, no
- * check and no packing of A is paid. So do all of them on a CPU with AVX-512 whose BLAS does not use it: OpenBLAS 0.3.21 takes
- * CPUs newer than itself for a Haswell, and is then half as fast as vector_gemm.h (Zen 5: 115 against 200-240 GFLOP/s); and on
- * AMD's, where even its AVX-512 kernels are slower (Zen 4: 91-105 against 98-116). */
+ * check and no packing of A is paid; with vectors of 16 lanes up to a few hundred rows and columns (Intel Emerald Rapids: 150-185 GFLOP/s against
+ * 110-160 with the kernels for SkylakeX; beyond, 140-150 either way). So do all of them on a CPU with AVX-512 whose BLAS does not use it: OpenBLAS
+ * 0.3.21 takes CPUs newer than itself for a Haswell or even a Prescott, and is then half as fast as vector_gemm.h, or worse (Zen 5: 115 against
+ * 200-240 GFLOP/s); and on AMD's, where even its AVX-512 kernels are slower (Zen 4: 91-105 against 98-116). */
 #include "engine/kernels/onednn.h"
 
 #include <cblas.h>
@@ -17,11 +18,12 @@ extern char *openblas_get_corename(void);
 
 enum {
     FEW_ROWS = 4,              /* up to here packing for the BLAS costs more than it gives */
-    SMALL_WORK = 64 * 64 * 64, /* multiplications of a product that stays at home with vectors of 8 lanes or more */
+    MEDIUM_WORK = 1 << 26,     /* multiplications of a product that stays at home with vectors of 16 lanes */
+    SMALL_WORK = 64 * 64 * 64, /* ... of 8 lanes */
     TINY_WORK = 2048,          /* ... with shorter ones */
     NARROW = 16,               /* columns: 16 lanes beat the BLAS's wider tiles */
     FLAT = 16,
-    LARGE = 65536 /* k below the one, C above the other: bound by memory, where the BLAS writes better */
+    LARGE = 65536 /* k below the one, C above the other: bound by memory, where the BLAS writes better than vectors of 8 lanes */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -56,10 +58,11 @@ static bool stays_home(const struct bp_gemm *call) {
     const int64_t work = (int64_t)call->m * call->n * call->k;
     const int lanes = bp_kernels()->lanes;
     if (call->m <= FEW_ROWS || work <= TINY_WORK) return true;
-    if (lanes < 8 || (call->k < FLAT && (int64_t)call->m * call->n > LARGE)) return false;
-    if (work <= SMALL_WORK || lanes < 16) return work <= SMALL_WORK;
+    if (lanes < 8 || (lanes < 16 && call->k < FLAT && (int64_t)call->m * call->n > LARGE)) return false;
+    if (lanes < 16) return work <= SMALL_WORK;
+    if (work <= MEDIUM_WORK || call->k < FLAT || (call->n <= NARROW && call->k <= 1024)) return true;
     pthread_once(&once, describe);
-    return home_is_faster || (call->n <= NARROW && call->k <= 1024);
+    return home_is_faster;
 }
 
 void bp_gemm_blas(const struct bp_gemm *call) {

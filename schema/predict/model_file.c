@@ -1,6 +1,5 @@
 /* model_file.c - models and checkpoints as safetensors. */
 #include "schema/predict/model_file.h"
-#include "schema/json/cost.h"
 
 #include "schema/memory.h"
 #include "schema/predict/safetensors.h"
@@ -37,8 +36,7 @@ static int check_format(const json_t *metadata, const char *kind, const char *wh
 
 /* ---- models ------------------------------------------------------------------------------------------------------------ */
 
-/* One entry per weight tensor of the network; data points into weights. */
-static struct schema_tensor *list_tensors(const struct bp_network *network, const bp_real *weights, int32_t *count) {
+struct schema_tensor *schema_model_tensors(const struct bp_network *network, const bp_real *weights, int32_t *count) {
     int32_t n = 0;
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++) n += network->nodes[i].tensors_count;
     struct schema_tensor *tensors = calloc((size_t)n + 1, sizeof *tensors);
@@ -62,7 +60,7 @@ static struct schema_tensor *list_tensors(const struct bp_network *network, cons
 int schema_model_write(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights, size_t *size,
                        struct bp_error *error) {
     int32_t count = 0;
-    struct schema_tensor *tensors = list_tensors(training->network, weights, &count);
+    struct schema_tensor *tensors = schema_model_tensors(training->network, weights, &count);
     char *text = schema_json_dump(document, JSON_COMPACT);
     json_t *metadata = text ? json_pack("{s:o, s:s}", "format", format_json(model_kind), "document", text) : NULL;
     int failed = tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, size, error) : bp_error_memory(error, "no memory");
@@ -75,8 +73,13 @@ int schema_model_write(int fd, const struct schema_training *training, const jso
 static int read_weights(struct schema_model *model, const struct schema_tensor *held, int32_t held_count, struct bp_error *error) {
     int32_t count = 0, failed = 0;
     const struct bp_network *network = model->training->network;
+    size_t there = 0;
+    for (int32_t i = 0; i < held_count; i++) there += held[i].bytes;
+    if ((uint64_t)network->parameters > there / sizeof(float)) /* before memory is taken for them */
+        return bp_error_set(error, "", "the network has %lld weights, the model file %zu numbers", (long long)network->parameters,
+                            there / sizeof(float));
     model->weights = bp_reals_new(network->weights_count);
-    struct schema_tensor *expected = model->weights ? list_tensors(network, model->weights, &count) : NULL;
+    struct schema_tensor *expected = model->weights ? schema_model_tensors(network, model->weights, &count) : NULL;
     if (!expected) return bp_error_memory(error, "no memory for the weights");
     for (int32_t i = 0; i < count && !failed; i++) {
         const struct schema_tensor *t = schema_safetensors_find(held, held_count, expected[i].name);
@@ -133,21 +136,35 @@ static void free_names(struct schema_model *model) {
     free(model->names_json);
 }
 
-struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error) {
+json_t *schema_json_load_allowed(const char *text, size_t size, const struct schema_json_allow *allow) {
+    if (allow && allow->allow) {
+        const struct schema_json_cost cost = schema_json_cost(text, size);
+        if (!allow->allow(allow->context, &cost)) return NULL;
+    }
+    return schema_json_load(text, size, JSON_REJECT_DUPLICATES, NULL);
+}
+
+/* The document, the training and the weights, from the parts of the file. */
+static bool read_parts(struct schema_model *model, const json_t *metadata, const struct schema_json_allow *allow, struct bp_error *error) {
+    const char *text = json_string_value(json_object_get(metadata, "document"));
+    if (!text || check_format(metadata, model_kind, "model", error) != 0) return false;
+    const struct schema_json_cost cost = schema_json_cost(text, strlen(text));
+    model->document = schema_json_load_allowed(text, strlen(text), allow);
+    if (!model->document || !(model->training = schema_training_decode(model->document, error))) return false;
+    model->document_bytes = (size_t)cost.bytes + 2 * strlen(text);
+    return true;
+}
+
+struct schema_model *schema_model_read_bounded(const void *bytes, size_t size, const struct schema_json_allow *allow, struct bp_error *error) {
     struct schema_tensor *tensors = NULL;
     int32_t count = 0;
     json_t *metadata = NULL;
     errno = 0;
     if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return NULL;
     struct schema_model *model = calloc(1, sizeof *model);
-    const char *text = json_string_value(json_object_get(metadata, "document"));
-    bool good = model && check_format(metadata, model_kind, "model", error) == 0 && text;
     if (!model) bp_error_memory(error, "out of memory for the model");
-    if (good)
-        good =
-            (model->document = schema_json_load(text, strlen(text), 0, NULL)) && (model->training = schema_training_decode(model->document, error));
-    if (good) model->document_bytes = (size_t)schema_json_cost(text, strlen(text)).bytes + 2 * strlen(text);
-    good = good && read_weights(model, tensors, count, error) == 0 && escape_names(model) == 0;
+    const bool good =
+        model && read_parts(model, metadata, allow, error) && read_weights(model, tensors, count, error) == 0 && escape_names(model) == 0;
     json_decref(metadata);
     free(tensors);
     if (good) return model;
@@ -155,6 +172,10 @@ struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp
     bp_error_set(error, "", "the model file is damaged");
     schema_model_free(model);
     return NULL;
+}
+
+struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error) {
+    return schema_model_read_bounded(bytes, size, NULL, error);
 }
 
 void schema_model_free(struct schema_model *model) {

@@ -6,6 +6,8 @@
 #define SCHEMA_MODEL_FILE_H
 
 #include "engine/train/train.h"
+#include "schema/json/cost.h"
+#include "schema/predict/safetensors.h"
 #include "schema/resolve/training.h"
 
 /* A loaded model: constant, shared by any number of threads. */
@@ -24,7 +26,18 @@ struct schema_model {
 int schema_model_write(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights, size_t *size,
                        struct bp_error *error);
 struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error);
+/* The same for a file from outside: asked before each JSON text of the file is decoded. false: it must not be; the caller knows why, and the result
+ * is NULL without an error. */
+struct schema_json_allow {
+    bool (*allow)(void *context, const struct schema_json_cost *cost);
+    void *context;
+};
+struct schema_model *schema_model_read_bounded(const void *bytes, size_t size, const struct schema_json_allow *allow, struct bp_error *error);
+/* JSON, or NULL: it is none, or it is not allowed. allow may be NULL. The caller's. */
+json_t *schema_json_load_allowed(const char *text, size_t size, const struct schema_json_allow *allow);
 void schema_model_free(struct schema_model *model);
+/* One entry per weight tensor of the network, "layer/tensor"; data points into weights, which may be NULL. The caller's; NULL without memory. */
+struct schema_tensor *schema_model_tensors(const struct bp_network *network, const bp_real *weights, int32_t *count);
 /* Bytes it holds in memory. */
 size_t schema_model_bytes(const struct schema_model *model);
 

@@ -10,8 +10,8 @@
 #include <zlib.h>
 
 enum { HEADER_MAX = 100 << 20, ALIGNMENT = 64, TENSORS_MAX = 100000 };
-static const char *const dtype_names[] = {"F32", "F64"};
-static const size_t dtype_sizes[] = {4, 8};
+const char *const schema_dtype_names[SCHEMA_DTYPES] = {"F32", "F64", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"};
+static const size_t dtype_sizes[SCHEMA_DTYPES] = {4, 8, 2, 2, 8, 4, 2, 1, 1, 1};
 
 /* ---- the checksum -------------------------------------------------------------------------------------------------------- */
 
@@ -54,19 +54,16 @@ static int check_checksum(const char *file, size_t size, size_t header_size, str
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------- */
 
-/* *header is the caller's. */
-static int make_header(const struct schema_tensor *tensors, int32_t count, const json_t *metadata, char **header, size_t *size,
-                       struct bp_error *error) {
-    json_t *json = json_object();
+/* metadata is taken. *header is the caller's. */
+static int make_header(const struct schema_tensor *tensors, int32_t count, json_t *metadata, char **header, size_t *size, struct bp_error *error) {
+    json_t *json = json_object(), *more = metadata;
     size_t offset = 0;
-    json_t *more = metadata ? json_copy((json_t *)metadata) : json_object();
-    json_object_set_new(more, "crc32", json_string("00000000"));
     json_object_set_new(json, "__metadata__", more);
     for (int32_t i = 0; i < count; i++) {
         json_t *shape = json_array();
         for (int32_t k = 0; k < tensors[i].rank; k++) json_array_append_new(shape, json_integer(tensors[i].dims[k]));
         json_object_set_new(json, tensors[i].name,
-                            json_pack("{s:s, s:o, s:[I,I]}", "dtype", dtype_names[tensors[i].dtype], "shape", shape, "data_offsets",
+                            json_pack("{s:s, s:o, s:[I,I]}", "dtype", schema_dtype_names[tensors[i].dtype], "shape", shape, "data_offsets",
                                       (json_int_t)offset, (json_int_t)(offset + tensors[i].bytes)));
         offset += tensors[i].bytes;
     }
@@ -83,7 +80,6 @@ static int make_header(const struct schema_tensor *tensors, int32_t count, const
     memcpy(out + 8, text, length);
     memset(out + 8 + length, ' ', padded - 8 - length);
     free(text);
-    put_checksum(out, padded, tensors, count);
     *header = out;
     *size = padded;
     return 0;
@@ -101,10 +97,7 @@ static int write_all(int fd, const void *bytes, size_t size, struct bp_error *er
     return 0;
 }
 
-int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
-                             struct bp_error *error) {
-    char *header = NULL;
-    if (make_header(tensors, count, metadata, &header, size, error) != 0) return -1;
+static int write_file(int fd, const struct schema_tensor *tensors, int32_t count, char *header, size_t *size, struct bp_error *error) {
     int failed = write_all(fd, header, *size, error);
     free(header);
     for (int32_t i = 0; i < count && !failed; i++) {
@@ -114,6 +107,23 @@ int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_
     return failed;
 }
 
+int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
+                             struct bp_error *error) {
+    char *header = NULL;
+    json_t *more = metadata ? json_copy((json_t *)(uintptr_t)metadata) : json_object();
+    json_object_set_new(more, "crc32", json_string("00000000"));
+    if (make_header(tensors, count, more, &header, size, error) != 0) return -1;
+    put_checksum(header, *size, tensors, count);
+    return write_file(fd, tensors, count, header, size, error);
+}
+
+int schema_safetensors_write_plain(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
+                                   struct bp_error *error) {
+    char *header = NULL;
+    if (make_header(tensors, count, json_copy((json_t *)(uintptr_t)metadata), &header, size, error) != 0) return -1;
+    return write_file(fd, tensors, count, header, size, error);
+}
+
 /* ---- reading ------------------------------------------------------------------------------------------------------------- */
 
 static int read_tensor(const char *name, const json_t *json, const char *data, size_t data_size, struct schema_tensor *out, struct bp_error *error) {
@@ -121,8 +131,8 @@ static int read_tensor(const char *name, const json_t *json, const char *data, s
     const json_t *shape = json_object_get(json, "shape"), *offsets = json_object_get(json, "data_offsets");
     json_int_t begin = json_integer_value(json_array_get(offsets, 0)), end = json_integer_value(json_array_get(offsets, 1));
     int32_t kind = 0;
-    while (dtype && kind < 2 && strcmp(dtype, dtype_names[kind]) != 0) kind++;
-    if (!dtype || kind == 2 || strlen(name) >= sizeof out->name || json_array_size(shape) > BP_RANK_MAX || json_array_size(offsets) != 2)
+    while (dtype && kind < SCHEMA_DTYPES && strcmp(dtype, schema_dtype_names[kind]) != 0) kind++;
+    if (!dtype || kind == SCHEMA_DTYPES || strlen(name) >= sizeof out->name || json_array_size(shape) > BP_RANK_MAX || json_array_size(offsets) != 2)
         return bp_error_set(error, "", "tensor \"%.60s\" has an unsupported type, shape or offsets", name);
     uint64_t bytes = dtype_sizes[kind];
     for (size_t k = 0; k < json_array_size(shape); k++) {

@@ -9,7 +9,21 @@
 #include "engine/base/base.h"
 #include <jansson.h>
 
-enum schema_dtype { SCHEMA_F32, SCHEMA_F64 };
+/* backpropd writes the first two. */
+enum schema_dtype {
+    SCHEMA_F32,
+    SCHEMA_F64,
+    SCHEMA_F16,
+    SCHEMA_BF16,
+    SCHEMA_I64,
+    SCHEMA_I32,
+    SCHEMA_I16,
+    SCHEMA_I8,
+    SCHEMA_U8,
+    SCHEMA_BOOL,
+    SCHEMA_DTYPES
+};
+extern const char *const schema_dtype_names[SCHEMA_DTYPES];
 
 struct schema_tensor {
     char name[160];
@@ -25,6 +39,9 @@ struct schema_tensor {
  * memory, or what write() says. */
 int schema_safetensors_write(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
                              struct bp_error *error);
+/* The same without a checksum, for other programs. */
+int schema_safetensors_write_plain(int fd, const struct schema_tensor *tensors, int32_t count, const json_t *metadata, size_t *size,
+                                   struct bp_error *error);
 /* Reads a file in memory: the tensors point into bytes. *tensors and *metadata are the caller's. Errors: no tensor file, truncated, damaged (its
  * checksum does not match), no memory. */
 int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor **tensors, int32_t *count, json_t **metadata,

@@ -18,7 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_S = 5, STREAM_PATIENCE_S = 3, WHOLE_S = 30, RESPONSE_MAX = 4 << 20 };
+enum { PATIENCE_S = 5, STREAM_PATIENCE_S = 3, LARGE_PATIENCE_S = 120, WHOLE_S = 30, LARGE_WHOLE_S = 3600, RESPONSE_MAX = 4 << 20 };
+static const size_t LARGE_MAX = (size_t)2 << 30;
 
 /* ---- the address -------------------------------------------------------------------------------------------------------------------------- */
 
@@ -147,7 +148,7 @@ static ssize_t link_read(struct link *link, char *bytes, size_t size) {
 
 static int write_request(const struct client *c, const struct client_request *q, struct link *link, struct bp_error *error) {
     struct schema_text text = {.limit = 64 << 10};
-    schema_text_format(&text, "%s %s%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nUser-Agent: backpropd-doctor\r\n", q->method, c->prefix, q->path,
+    schema_text_format(&text, "%s %s%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nUser-Agent: backpropd\r\n", q->method, c->prefix, q->path,
                        c->authority);
     if (c->key && !q->without_key) schema_text_format(&text, "Authorization: Bearer %s\r\n", c->key);
     if (q->headers) schema_text_string(&text, q->headers);
@@ -221,13 +222,14 @@ static void take_body(struct client_response *r, struct schema_text *text, size_
 
 static int read_response(const struct client *c, const struct client_request *q, struct link *link, struct client_response *r,
                          struct bp_error *error) {
-    struct schema_text text = {.limit = RESPONSE_MAX};
+    struct schema_text text = {.limit = q->large ? LARGE_MAX : RESPONSE_MAX};
+    const double whole = q->large ? LARGE_WHOLE_S : WHOLE_S;
     char piece[16384];
     size_t body = 0;
     const double begun = clock_seconds();
     double since = begun;
     ssize_t n = 0;
-    while (!text.failed && clock_seconds() - begun < WHOLE_S && !(body && is_complete(r, &text, body)) &&
+    while (!text.failed && clock_seconds() - begun < whole && !(body && is_complete(r, &text, body)) &&
            (n = link_read(link, piece, sizeof piece)) > 0) {
         schema_text_add(&text, piece, (size_t)n);
         if (!body && (body = take_head(&text, r))) {
@@ -242,14 +244,14 @@ static int read_response(const struct client *c, const struct client_request *q,
     if (body && r->head && r->status) take_body(r, &text, body);
     free(text.bytes);
     if (r->body) return 0;
-    if (text.failed) return bp_error_memory(error, "the response is larger than 4 MB");
-    if (r->timed_out) return bp_error_io(error, "%s did not respond within %d s", c->authority, PATIENCE_S);
+    if (text.failed) return bp_error_memory(error, "the response is larger than %zu MB", text.limit >> 20);
+    if (r->timed_out) return bp_error_io(error, "%s did not respond within %d s", c->authority, link->patience_s);
     return bp_error_io(error, body || text.size ? "%s did not respond with HTTP%s" : "%s closed the connection without a response%s", c->authority,
                        c->tls ? "" : "; perhaps it expects https://");
 }
 
 int client_send(const struct client *c, const struct client_request *q, struct client_response *r, struct bp_error *error) {
-    struct link link = {.fd = -1, .patience_s = q->first_bytes ? STREAM_PATIENCE_S : PATIENCE_S};
+    struct link link = {.fd = -1, .patience_s = q->large ? LARGE_PATIENCE_S : q->first_bytes ? STREAM_PATIENCE_S : PATIENCE_S};
     const double since = clock_seconds();
     *r = (struct client_response){0};
     int failed = connect_to(c, &link, error);

@@ -1,5 +1,5 @@
-/* client.h - a small HTTP client for `doctor --url`: one request per connection, over TLS or not, with times. It reads what servers and proxies send,
- * within limits, and follows nothing. */
+/* client.h - a small HTTP client for `doctor`, `export` and `import` with --url: one request per connection, over TLS or not, with times. It reads
+ * what servers and proxies send, within limits, and follows nothing. */
 #ifndef SERVER_CLIENT_H
 #define SERVER_CLIENT_H
 
@@ -24,6 +24,7 @@ struct client_request {
     const char *content_type;
     bool without_key;
     bool first_bytes; /* stop at the first byte of the body: for streams */
+    bool large;       /* the response may be large, and take long: a model */
 };
 
 struct client_response {

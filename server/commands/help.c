@@ -14,6 +14,10 @@ static void overview(void) {
            "                                          one training without a server\n"
            "  backpropd predict --model model.bpd --data rows.csv\n"
            "                                          predictions of a trained model, - for standard input\n"
+           "  backpropd export --model model.bpd --format c\n"
+           "                                          a trained model as bpd, safetensors, JSON or C source\n"
+           "  backpropd import --file model.bpd --name MODEL --url URL\n"
+           "                                          a trained model into a server\n"
            "  backpropd gradcheck model.json          a network's gradients against finite differences\n"
            "  backpropd doctor                        this machine, its kernels, its limits, the data folder\n"
            "  backpropd check                         verifies every byte of a data folder\n"
@@ -22,7 +26,8 @@ static void overview(void) {
            "  backpropd keys create|list|rotate|revoke\n"
            "                                          API keys, while the server runs\n"
            "  backpropd audit                         who changed what\n"
-           "  backpropd help TOPIC                    serve, train, predict, gradcheck, doctor, check, backup, restore, keys, audit\n\n"
+           "  backpropd help TOPIC                    serve, train, predict, export, import, gradcheck, doctor, check, backup,\n"
+           "                                          restore, keys, audit\n\n"
            "Examples\n"
            "  backpropd train --data penguins.csv --target species\n"
            "  backpropd serve --listen 127.0.0.1:8080 --data-dir ./backpropd-data &\n"
@@ -80,8 +85,36 @@ static void keys_help(void) {
            "Example\n  backpropd keys create --name ci --scope train --expires 90d --data-dir /var/lib/backpropd\n");
 }
 
+static void export_help(void) {
+    printf("backpropd export --model FILE.bpd [--format bpd|safetensors|json|c] [--out FILE] [--name NAME]\n"
+           "backpropd export --model NAME[@VERSION] --url URL [--api-key-file FILE] [--ca-file FILE] [--format F] [--out FILE]\n"
+           "backpropd export --model NAME[@VERSION] --data-dir DIR [--format F] [--out FILE]\n\n"
+           "Writes a trained model in another form. The format follows from the ending of --out, else it is bpd; without --out the file is "
+           "NAME.FORMAT,\n"
+           "and --out - is standard output.\n\n"
+           "  bpd          the model file of `backpropd train`\n"
+           "  safetensors  tensors for other programs, with definition and preprocessing in the metadata\n"
+           "  json         definition, preprocessing and weights as text\n"
+           "  c            a C99 source without dependencies that predicts a row; --name is the prefix of its names\n\n"
+           "Examples\n  backpropd export --model model.bpd --out model.c\n"
+           "  backpropd export --model penguins@2 --url http://127.0.0.1:8080 --format safetensors\n");
+}
+
+static void import_help(void) {
+    printf("backpropd import --file FILE --name MODEL --url URL [--like MODEL[@VERSION]] [--api-key-file FILE] [--ca-file FILE]\n"
+           "backpropd import --file FILE --name MODEL --data-dir DIR [--like FILE.bpd]\n"
+           "backpropd import --file FILE --out FILE.bpd [--like FILE.bpd]\n\n"
+           "Takes a .bpd file, a safetensors file with a definition in its metadata, or the JSON of an export. It becomes the next version of the "
+           "model\n"
+           "on a server, or in a data folder that no server is using; with --out it becomes a model file. --like: tensors without a definition take\n"
+           "the definition and preprocessing of that version, or model file.\n\n"
+           "Example\n  backpropd import --file model.bpd --name penguins --url http://127.0.0.1:8080\n");
+}
+
 static void other_help(const char *topic) {
     if (strcmp(topic, "keys") == 0) keys_help();
+    else if (strcmp(topic, "export") == 0) export_help();
+    else if (strcmp(topic, "import") == 0) import_help();
     else if (strcmp(topic, "audit") == 0)
         printf(
             "backpropd audit [--limit N] [--before ID] [--format text|json] [--data-dir DIR]\n\n"
@@ -130,7 +163,8 @@ static void other_help(const char *topic) {
 }
 
 int command_help(int argc, char **argv) {
-    static const char *const topics[] = {"serve", "train", "predict", "gradcheck", "doctor", "check", "backup", "restore", "keys", "audit", NULL};
+    static const char *const topics[] = {"serve", "train",  "predict", "export", "import", "gradcheck", "doctor",
+                                         "check", "backup", "restore", "keys",   "audit",  NULL};
     if (argc < 2) {
         overview();
         return 0;
@@ -143,7 +177,8 @@ int command_help(int argc, char **argv) {
         return 0;
     }
     char hint[80];
-    fprintf(stderr, "backpropd help: unknown topic \"%s\"%s; topics: serve train predict gradcheck doctor check backup restore keys audit\n", argv[1],
-            schema_did_you_mean(schema_nearest_in(argv[1], topics), hint, sizeof hint));
+    fprintf(stderr,
+            "backpropd help: unknown topic \"%s\"%s; topics: serve train predict export import gradcheck doctor check backup restore keys audit\n",
+            argv[1], schema_did_you_mean(schema_nearest_in(argv[1], topics), hint, sizeof hint));
     return 2;
 }

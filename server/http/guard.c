@@ -217,7 +217,8 @@ bool guard_body(struct request *r, int64_t *length) {
                             : "");
         return false;
     }
-    if ((r->route->body == ROUTE_STREAM && !schema_format_for(type) && !says_nothing(type)) || (r->route->body == ROUTE_SAMPLE && form)) {
+    const bool rows = r->route->body == ROUTE_STREAM && !(r->route->flags & ROUTE_OWN_TYPES);
+    if ((rows && !schema_format_for(type) && !says_nothing(type)) || (r->route->body == ROUTE_SAMPLE && form)) {
         char known[400];
         answer_problem(r, PROBLEM_unsupported_media_type,
                        "Content-Type is \"%.60s\", expected %s%s; with curl: --data-binary @file.csv -H 'Content-Type: text/csv'", type,

@@ -19,8 +19,9 @@ enum route_body {
 enum route_flags {
     ROUTE_SLOW = 1,            /* in the work pool; without it in the HTTP thread, where nothing may wait */
     ROUTE_CHANGES_NOTHING = 2, /* although its method is not GET: not in the audit log */
+    ROUTE_IDEMPOTENT_KEY = 4,  /* honours Idempotency-Key */
     ROUTE_TICKET = 8,          /* a ticket in the query opens it, too */
-    ROUTE_IDEMPOTENT_KEY = 4   /* honours Idempotency-Key */
+    ROUTE_OWN_TYPES = 16       /* of ROUTE_STREAM: its sink decides which Content-Types it takes */
 };
 
 struct request;

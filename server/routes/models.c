@@ -1,6 +1,7 @@
 /* models.c - POST|GET /v1/models, GET|DELETE /v1/models/{model}, GET .../versions[/{version}]. */
 #include "server/routes/missing.h"
 #include "server/routes/upload.h"
+#include "server/routes/version_view.h"
 
 #include "schema/json/values.h"
 #include "schema/memory.h"
@@ -18,9 +19,9 @@ static json_t *model_json(const struct store_model *m) {
                      time_json(m->updated_at), "versions", (json_int_t)m->versions);
 }
 
-static json_t *version_json(const struct store_version *v) {
-    json_t *json = json_pack("{s:s, s:s, s:I, s:o, s:s, s:I}", "object", "version", "model", v->model, "version", (json_int_t)v->version,
-                             "created_at", time_json(v->created_at), "job", v->job, "bytes", (json_int_t)v->bytes);
+json_t *version_json(const struct store_version *v) {
+    json_t *json = json_pack("{s:s, s:s, s:I, s:o, s:s?, s:I}", "object", "version", "model", v->model, "version", (json_int_t)v->version,
+                             "created_at", time_json(v->created_at), "job", v->job[0] ? v->job : NULL, "bytes", (json_int_t)v->bytes);
     json_t *document = document_json(v->document);
     schema_options_complete(json_object_get(document, "options"));
     if (json_is_object(document)) json_object_update_missing(json, document);

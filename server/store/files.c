@@ -1,4 +1,4 @@
-/* files.c - see files.h. Sections: datasets, checkpoints. */
+/* files.c - see files.h. Sections: datasets, files of a request, checkpoints. */
 #include "server/store/files.h"
 
 #include <dirent.h>
@@ -100,6 +100,22 @@ void dataset_draft_discard(struct dataset_draft *draft) {
     if (draft->temporary[0]) unlinkat(folder_of(draft->store), draft->temporary, 0);
     if (draft->placed) unlinkat(folder_of(draft->store), draft->name, 0);
     *draft = DATASET_DRAFT;
+}
+
+/* ---- files of a request ------------------------------------------------------------------------------------------------------------------ */
+
+/* Where the file system has no files without a name, it loses its name at once. */
+int scratch_file_new(const struct store *store, struct bp_error *error) {
+    char id[STORE_ID_SIZE], name[STORE_FILE_SIZE];
+    const int folder = store_directory(store, STORE_CHECKPOINTS);
+    int fd = openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0) return fd;
+    store_new_id("tmp", id);
+    snprintf(name, sizeof name, "%s.tmp", id);
+    fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return bp_error_io(error, "cannot create a file in the data folder: %s", strerror(errno));
+    unlinkat(folder, name, 0);
+    return fd;
 }
 
 /* ---- checkpoints --------------------------------------------------------------------------------------------------------------------- */

@@ -37,6 +37,12 @@ void dataset_draft_keep(struct dataset_draft *draft);
 /* Closes it; removes what is not kept. */
 void dataset_draft_discard(struct dataset_draft *draft);
 
+/* ---- files of a request ---- */
+
+/* A new empty file in the data folder without a name, which goes with its descriptor: for a body or an answer that is too large for memory. -1 with
+ * the error. */
+int scratch_file_new(const struct store *store, struct bp_error *error);
+
 /* ---- checkpoints and results of job processes ---- */
 
 /* The name of a file that a job process writes, JOB.ATTEMPT.WHAT.tmp. The process has its descriptor only. */

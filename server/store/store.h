@@ -176,6 +176,15 @@ enum store_result store_version_list(struct store *store, const char *model, int
                                      struct bp_error *error);
 /* The model file of a version; *bytes is the caller's (free). */
 enum store_result store_version_blob(struct store *store, const char *model, int64_t version, void **bytes, size_t *size, struct bp_error *error);
+/* A version that no job has trained. A new name gets a model with this definition. location: of the version, for the answer of a repeated request;
+ * its number is appended. STORE_EXISTS: the name belongs to a job. */
+struct store_import {
+    const char *model, *definition, *document; /* JSON texts */
+    const void *blob;                          /* the model file */
+    size_t blob_size;
+    const struct store_idempotency *idempotency; /* with the status 201; its location is not read */
+};
+enum store_result store_version_import(struct store *store, const struct store_import *what, int64_t *version, struct bp_error *error);
 void store_version_free(struct store_version *version);
 void store_versions_free(struct store_versions *list);
 

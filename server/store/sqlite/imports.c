@@ -1,0 +1,41 @@
+/* imports.c - versions that no job of this server has trained. */
+#include "server/store/sqlite/sqlite.h"
+
+#include <stdio.h>
+
+struct importing {
+    const struct store_import *what;
+    int64_t version;
+};
+
+/* A model that is there keeps its definition. */
+static enum store_result ensure_model(struct writer *writer, const struct store_import *what, struct bp_error *error) {
+    int64_t hidden = 0;
+    bool created;
+    const struct value name = text(what->model);
+    const enum store_result result = db_integer(writer_connection(writer), "SELECT hidden FROM models WHERE name = ?", &name, 1, &hidden, error);
+    if (result == STORE_OK && !hidden) return STORE_OK;
+    if (result != STORE_OK && result != STORE_NOT_FOUND) return result;
+    return model_set(writer, what->model, what->definition, false, &created, error);
+}
+
+static enum store_result import(struct writer *writer, void *argument, struct bp_error *error) {
+    struct importing *importing = argument;
+    const struct store_import *what = importing->what;
+    const struct version_new version = {what->model, "", what->document, what->blob, what->blob_size};
+    char location[160];
+    enum store_result result = ensure_model(writer, what, error);
+    if (result == STORE_OK) result = version_add(writer, &version, &importing->version, error);
+    if (result != STORE_OK || !what->idempotency) return result;
+    struct store_idempotency record = *what->idempotency;
+    snprintf(location, sizeof location, "/v1/models/%s/versions/%lld", what->model, (long long)importing->version);
+    record.location = location;
+    return answer_add(writer, &record, error);
+}
+
+enum store_result store_version_import(struct store *store, const struct store_import *what, int64_t *version, struct bp_error *error) {
+    struct importing argument = {.what = what};
+    const enum store_result result = writer_run(store, "store the version", import, &argument, error);
+    *version = argument.version;
+    return result;
+}

@@ -147,7 +147,7 @@ json_t *schema_json_load_allowed(const char *text, size_t size, const struct sch
 /* The document, the training and the weights, from the parts of the file. */
 static bool read_parts(struct schema_model *model, const json_t *metadata, const struct schema_json_allow *allow, struct bp_error *error) {
     const char *text = json_string_value(json_object_get(metadata, "document"));
-    if (!text || check_format(metadata, model_kind, "model", error) != 0) return false;
+    if (check_format(metadata, model_kind, "model", error) != 0 || !text) return false;
     const struct schema_json_cost cost = schema_json_cost(text, strlen(text));
     model->document = schema_json_load_allowed(text, strlen(text), allow);
     if (!model->document || !(model->training = schema_training_decode(model->document, error))) return false;

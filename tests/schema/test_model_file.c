@@ -113,7 +113,7 @@ START_TEST(hostile_headers_are_refused) {
                                           "{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[-4,12]}}",
                                           "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}",
                                           "{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[8,24]}}",
-                                          "{\"a\":{\"dtype\":\"I8\",\"shape\":[16],\"data_offsets\":[0,16]}}",
+                                          "{\"a\":{\"dtype\":\"I9\",\"shape\":[16],\"data_offsets\":[0,16]}}",
                                           "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,4],\"data_offsets\":[0,16]}}",
                                           "[]",
                                           "{\"a\":5}"};

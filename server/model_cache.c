@@ -9,7 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREDICTORS_MAX = 8 };
+enum { PREDICTORS_MAX = 8, KNOWN_MAX = 4 };
+
+/* A reference that was found to name the version: "default", "3". It still does while the store's revision is the one it was read in. */
+struct known {
+    char reference[STORE_NAME_SIZE];
+    uint64_t revision;
+};
 
 struct loaded {
     struct loaded *next;
@@ -19,10 +25,10 @@ struct loaded {
     struct schema_model *model;
     size_t bytes; /* with those of its predictors; by the lock of the cache */
     int users;
-    bool dropped;       /* out of the list; the last user frees it */
-    uint64_t used;      /* for the least recently used */
-    uint64_t checked;   /* generation in which it was known to exist */
-    uint64_t latest_in; /* generation in which it was known to be the latest */
+    bool dropped;  /* out of the list; the last user frees it */
+    uint64_t used; /* for the least recently used */
+    struct known known[KNOWN_MAX];
+    int known_next; /* the one to replace */
     pthread_mutex_t lock;
     double piece_ms; /* see loaded_cost; 0: not measured yet */
     struct histogram durations;
@@ -35,7 +41,7 @@ struct model_cache {
     struct store *store;
     struct loaded *first;
     size_t bytes, bytes_max;
-    uint64_t clock, generation, deletions;
+    uint64_t clock, deletions;
     int64_t loads, evictions;
 };
 
@@ -44,7 +50,6 @@ struct model_cache *model_cache_new(struct store *store, int64_t bytes_max) {
     if (!cache) return NULL;
     cache->store = store;
     cache->bytes_max = (size_t)bytes_max;
-    cache->generation = 1;
     pthread_mutex_init(&cache->lock, NULL);
     return cache;
 }
@@ -97,12 +102,27 @@ void model_cache_limit(struct model_cache *cache, int64_t bytes_max) {
     pthread_mutex_unlock(&cache->lock);
 }
 
-/* A loaded model that is known to be current. Lock held. */
-static struct loaded *find(struct model_cache *cache, const char *name, int64_t version) {
-    for (struct loaded *l = cache->first; l; l = l->next)
-        if (strcmp(l->name, name) == 0 && (version ? l->version == version && l->checked == cache->generation : l->latest_in == cache->generation))
-            return l;
+/* A loaded model that the reference is known to name. Lock held. An odd revision: versions change just now. */
+static struct loaded *find(struct model_cache *cache, const char *name, const char *reference) {
+    const uint64_t revision = store_versions_revision(cache->store);
+    for (struct loaded *l = revision % 2 ? NULL : cache->first; l; l = l->next)
+        for (int i = 0; i < KNOWN_MAX && strcmp(l->name, name) == 0; i++)
+            if (l->known[i].reference[0] && l->known[i].revision == revision && strcmp(l->known[i].reference, reference) == 0) return l;
     return NULL;
+}
+
+/* Lock held. */
+static void know(struct loaded *l, const char *reference, uint64_t revision) {
+    int at = l->known_next;
+    for (int i = 0; i < KNOWN_MAX; i++)
+        if (strcmp(l->known[i].reference, reference) == 0) at = i;
+    if (at == l->known_next) l->known_next = (at + 1) % KNOWN_MAX;
+    snprintf(l->known[at].reference, sizeof l->known[at].reference, "%s", reference);
+    l->known[at].revision = revision;
+}
+
+static const char *reference_or_default(const char *reference) {
+    return reference && *reference ? reference : STORE_ALIAS_DEFAULT;
 }
 
 static struct loaded *load(struct model_cache *cache, const char *name, int64_t version, enum store_result *result, struct bp_error *error) {
@@ -133,9 +153,9 @@ static struct loaded *load(struct model_cache *cache, const char *name, int64_t 
     return l;
 }
 
-struct loaded *model_cache_find(struct model_cache *cache, const char *name, int64_t version) {
+struct loaded *model_cache_find(struct model_cache *cache, const char *name, const char *reference) {
     pthread_mutex_lock(&cache->lock);
-    struct loaded *l = find(cache, name, version);
+    struct loaded *l = find(cache, name, reference_or_default(reference));
     if (l) {
         l->users++;
         l->used = ++cache->clock;
@@ -144,30 +164,23 @@ struct loaded *model_cache_find(struct model_cache *cache, const char *name, int
     return l;
 }
 
-enum store_result model_cache_get(struct model_cache *cache, const char *name, int64_t version, struct loaded **out, struct bp_error *error) {
-    if ((*out = model_cache_find(cache, name, version))) return STORE_OK;
-    struct loaded *l;
-    pthread_mutex_lock(&cache->lock);
-    const uint64_t generation = cache->generation, deletions = cache->deletions;
-    pthread_mutex_unlock(&cache->lock);
+/* Lock held. */
+static struct loaded *loaded_version_of(struct model_cache *cache, const char *name, int64_t version) {
+    for (struct loaded *l = cache->first; l; l = l->next)
+        if (strcmp(l->name, name) == 0 && l->version == version) return l;
+    return NULL;
+}
 
-    struct store_version row = {0};
-    enum store_result result = store_version_get(cache->store, name, version, &row, error);
-    if (result != STORE_OK) return result;
-    int64_t number = row.version;
-    store_version_free(&row);
-
-    pthread_mutex_lock(&cache->lock);
-    for (l = cache->first; l; l = l->next)
-        if (strcmp(l->name, name) == 0 && l->version == number) break;
+/* The version, loaded if need be, with one more user. Called with the lock held, which is released while it loads. */
+static struct loaded *use(struct model_cache *cache, const char *name, int64_t version, enum store_result *result, struct bp_error *error) {
+    struct loaded *l = loaded_version_of(cache, name, version);
     if (!l) {
+        const uint64_t deletions = cache->deletions;
         pthread_mutex_unlock(&cache->lock);
-        struct loaded *fresh = load(cache, name, number, &result, error);
-        if (!fresh) return result;
+        struct loaded *fresh = load(cache, name, version, result, error);
         pthread_mutex_lock(&cache->lock);
-        for (l = cache->first; l; l = l->next)
-            if (strcmp(l->name, name) == 0 && l->version == number) break;
-        if (l) {
+        if (!fresh) return NULL;
+        if ((l = loaded_version_of(cache, name, version))) {
             loaded_free(fresh);
         } else if (cache->deletions != deletions) { /* it may have been deleted in between: for this request only */
             l = fresh;
@@ -182,12 +195,30 @@ enum store_result model_cache_get(struct model_cache *cache, const char *name, i
     }
     l->users++;
     l->used = ++cache->clock;
-    l->checked = generation;
-    if (version == 0) l->latest_in = generation;
-    shrink(cache, l);
-    pthread_mutex_unlock(&cache->lock);
-    *out = l;
-    return STORE_OK;
+    return l;
+}
+
+/* Between the look at the alias and the load, the alias may move and the version be deleted: then the alias is looked at again. */
+enum store_result model_cache_get(struct model_cache *cache, const char *name, const char *reference, struct loaded **out, struct bp_error *error) {
+    enum { TRIES = 20 };
+    reference = reference_or_default(reference);
+    if ((*out = model_cache_find(cache, name, reference))) return STORE_OK;
+    enum store_result result = STORE_NOT_FOUND;
+    for (int i = 0; i < TRIES && result == STORE_NOT_FOUND; i++) {
+        int64_t version;
+        *error = (struct bp_error){0};
+        const uint64_t revision = store_versions_revision(cache->store);
+        if ((result = store_version_find(cache->store, name, reference, &version, error)) != STORE_OK) return result;
+        pthread_mutex_lock(&cache->lock);
+        struct loaded *l = use(cache, name, version, &result, error);
+        if (l) {
+            if (revision % 2 == 0) know(l, reference, revision);
+            shrink(cache, l);
+        }
+        pthread_mutex_unlock(&cache->lock);
+        *out = l;
+    }
+    return result;
 }
 
 void model_cache_release(struct model_cache *cache, struct loaded *l) {
@@ -197,21 +228,13 @@ void model_cache_release(struct model_cache *cache, struct loaded *l) {
     pthread_mutex_unlock(&cache->lock);
 }
 
-void model_cache_deleted(struct model_cache *cache, const char *model) {
+void model_cache_deleted(struct model_cache *cache, const char *model, int64_t version) {
     pthread_mutex_lock(&cache->lock);
-    cache->generation++;
     cache->deletions++;
     for (struct loaded *l = cache->first, *next; l; l = next) {
         next = l->next;
-        if (strcmp(l->name, model) == 0) drop(cache, l);
+        if (strcmp(l->name, model) == 0 && (version == 0 || l->version == version)) drop(cache, l);
     }
-    pthread_mutex_unlock(&cache->lock);
-}
-
-/* Version numbers are never reused (store.h), so a loaded model stays valid; only "latest" may change. */
-void model_cache_changed(struct model_cache *cache) {
-    pthread_mutex_lock(&cache->lock);
-    cache->generation++;
     pthread_mutex_unlock(&cache->lock);
 }
 

@@ -14,16 +14,16 @@ struct model_cache *model_cache_new(struct store *store, int64_t bytes_max);
 void model_cache_limit(struct model_cache *cache, int64_t bytes_max);
 void model_cache_free(struct model_cache *cache);
 
-/* The model's version (0: the latest) if it is loaded and known to be current, without asking the store; else NULL. Give it back with
- * model_cache_release. */
-struct loaded *model_cache_find(struct model_cache *cache, const char *model, int64_t version);
-/* The same, loaded if need be. */
-enum store_result model_cache_get(struct model_cache *cache, const char *model, int64_t version, struct loaded **loaded, struct bp_error *error);
+/* The version that the reference names (a number, "latest", an alias; NULL or "": the alias "default"), if it is loaded and known to be that, without
+ * asking the store; else NULL. Give it back with model_cache_release. A caller that has it goes on with it whatever happens to the alias or to the
+ * version. */
+struct loaded *model_cache_find(struct model_cache *cache, const char *model, const char *reference);
+/* The same, loaded if need be. After a commit that moves an alias, no call gives the version of before. */
+enum store_result model_cache_get(struct model_cache *cache, const char *model, const char *reference, struct loaded **loaded,
+                                  struct bp_error *error);
 void model_cache_release(struct model_cache *cache, struct loaded *loaded);
-/* Versions were added: "latest" is looked up again. */
-void model_cache_changed(struct model_cache *cache);
-/* A model was deleted, or may have been: its memory is given back once no request uses it. */
-void model_cache_deleted(struct model_cache *cache, const char *model);
+/* A version (0: a model with all of them) was deleted, or may have been: its memory is given back once no request uses it. */
+void model_cache_deleted(struct model_cache *cache, const char *model, int64_t version);
 
 /* A request of so many pieces (arrays and objects in its body) took so long. */
 void loaded_measured(struct loaded *loaded, int64_t pieces, double ms);

@@ -101,8 +101,9 @@ static void export_help(void) {
 }
 
 static void import_help(void) {
-    printf("backpropd import --file FILE --name MODEL --url URL [--like MODEL[@VERSION]] [--api-key-file FILE] [--ca-file FILE]\n"
-           "backpropd import --file FILE --name MODEL --data-dir DIR [--like FILE.bpd]\n"
+    printf("backpropd import --file FILE --name MODEL --url URL [--like MODEL[@VERSION]] [--publish false] [--api-key-file FILE]\n"
+           "                 [--ca-file FILE]\n"
+           "backpropd import --file FILE --name MODEL --data-dir DIR [--like FILE.bpd] [--publish false]\n"
            "backpropd import --file FILE --out FILE.bpd [--like FILE.bpd]\n\n"
            "Takes a .bpd file, a safetensors file with a definition in its metadata, or the JSON of an export. It becomes the next version of the "
            "model\n"

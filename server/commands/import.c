@@ -14,16 +14,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_NAME, NAME, OUT, LIKE, URL, DATA_DIR, KEY_FILE, CA_FILE, FLAGS_COUNT };
-static const char *const names[] = {"file", "name", "out", "like", "url", "data-dir", "api-key-file", "ca-file", NULL};
+enum { FILE_NAME, NAME, OUT, LIKE, PUBLISH, URL, DATA_DIR, KEY_FILE, CA_FILE, FLAGS_COUNT };
+static const char *const names[] = {"file", "name", "out", "like", "publish", "url", "data-dir", "api-key-file", "ca-file", NULL};
 static const char *const switches[] = {NULL};
 
 static int into_server(const char **values, const char *bytes, size_t size) {
     char path[400];
     struct client client = {0};
     struct client_response response = {0};
-    snprintf(path, sizeof path, "/v1/models/import?name=%.100s%s%.100s", values[NAME], values[LIKE] ? "&like=" : "",
-             values[LIKE] ? values[LIKE] : "");
+    snprintf(path, sizeof path, "/v1/models/import?name=%.100s%s%.100s%s%.20s", values[NAME], values[LIKE] ? "&like=" : "",
+             values[LIKE] ? values[LIKE] : "", values[PUBLISH] ? "&publish=" : "", values[PUBLISH] ? values[PUBLISH] : "");
     const struct client_request request = {
         .method = "POST", .path = path, .body = bytes, .body_size = size, .content_type = "application/octet-stream", .large = true};
     int failed = models_connect("import", values[URL], values[KEY_FILE], values[CA_FILE], &client);
@@ -61,7 +61,12 @@ static int into_folder(const char **values, const json_t *document, const char *
     const json_t *families = json_object_get(json_object_get(document, "cross_validation"), "families");
     char *text = schema_json_dump(document, JSON_COMPACT);
     char *definition = families ? strdup("{\"auto\":true}") : schema_json_dump(json_object_get(document, "definition"), JSON_COMPACT);
-    const struct store_import what = {values[NAME], definition, text, bytes, size, NULL};
+    const struct store_import what = {.model = values[NAME],
+                                      .definition = definition,
+                                      .document = text,
+                                      .blob = bytes,
+                                      .blob_size = size,
+                                      .held_back = values[PUBLISH] && strcmp(values[PUBLISH], "false") == 0};
     enum store_result result = text && definition ? store_open(values[DATA_DIR], &options, &store, &error) : STORE_FAILED;
     if (result == STORE_OK) result = store_version_import(store, &what, &version, &error);
     if (result == STORE_OK) printf("imported %s as version %lld of %s\n", values[FILE_NAME], (long long)version, values[NAME]);
@@ -113,6 +118,10 @@ int command_import(int argc, char **argv) {
     if (values[NAME] && !schema_name_valid(values[NAME])) {
         fprintf(stderr, "backpropd import: \"%.80s\" is not a valid name for a model: lower-case letters, digits, \".\", \"_\", \"-\"\n",
                 values[NAME]);
+        return 2;
+    }
+    if (values[PUBLISH] && strcmp(values[PUBLISH], "true") != 0 && strcmp(values[PUBLISH], "false") != 0) {
+        fprintf(stderr, "backpropd import: --publish must be true or false, got \"%.40s\"\n", values[PUBLISH]);
         return 2;
     }
     char *bytes = models_read("import", values[FILE_NAME], &size);

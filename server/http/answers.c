@@ -147,8 +147,9 @@ void answer_store(struct request *r, enum store_result result, const struct bp_e
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
     static const enum problem codes[] = {
-        [STORE_NOT_FOUND] = PROBLEM_not_found, [STORE_EXISTS] = PROBLEM_exists,   [STORE_IN_USE] = PROBLEM_in_use, [STORE_STALE] = PROBLEM_conflict,
-        [STORE_CONFLICT] = PROBLEM_conflict,   [STORE_FULL] = PROBLEM_queue_full, [STORE_FAILED] = PROBLEM_storage};
+        [STORE_NOT_FOUND] = PROBLEM_not_found, [STORE_EXISTS] = PROBLEM_exists,     [STORE_IN_USE] = PROBLEM_in_use,
+        [STORE_STALE] = PROBLEM_conflict,      [STORE_CONFLICT] = PROBLEM_conflict, [STORE_CHANGED] = PROBLEM_precondition_failed,
+        [STORE_FULL] = PROBLEM_queue_full,     [STORE_FAILED] = PROBLEM_storage};
     const bool own = error->code == BP_ERROR_MEMORY || error->code == BP_ERROR_DAMAGED;
     const enum problem code = own ? problem_of(error->code) : codes[result];
     if (*error->message) answer_problem(r, code, "%s", error->message); /* the store's message is a full sentence */
@@ -248,14 +249,37 @@ bool request_name(struct request *r, const char *text, char name[STORE_NAME_SIZE
     return false;
 }
 
-bool version_param(struct request *r, const char *text, int64_t *version) {
-    char *end;
-    *version = 0;
-    if (strcmp(text, "latest") == 0) return true;
-    *version = strtoll(text, &end, 10);
-    if (text[0] >= '1' && text[0] <= '9' && !*end && *version > 0) return true;
-    answer_problem(r, PROBLEM_not_found, "there is no version \"%.60s\"; expected a number or latest", text);
+bool reference_valid(const char *text) {
+    return schema_name_valid(text) && strcmp(text, "0") != 0;
+}
+
+bool request_model(struct request *r, const char *text, char name[STORE_NAME_SIZE], char reference[STORE_NAME_SIZE]) {
+    const char *at = strchr(text, '@');
+    const size_t size = at ? (size_t)(at - text) : strlen(text);
+    reference[0] = '\0';
+    if (size < STORE_NAME_SIZE) {
+        snprintf(name, STORE_NAME_SIZE, "%.*s", (int)size, text);
+        if (at && reference_valid(at + 1)) snprintf(reference, STORE_NAME_SIZE, "%s", at + 1);
+        if (schema_name_valid(name) && (!at || reference[0])) return true;
+    }
+    answer_problem(
+        r, PROBLEM_not_found,
+        "\"%.80s\" is not a valid name; names match ^[a-z0-9][a-z0-9._-]{0,62}$, with @n for version n or @alias for the version that an alias "
+        "names",
+        text);
     return false;
+}
+
+bool request_version(struct request *r, char name[STORE_NAME_SIZE], char reference[STORE_NAME_SIZE]) {
+    const char *text = r->params[1];
+    if (!request_model(r, r->params[0], name, reference)) return false;
+    if (reference[0]) {
+        answer_problem(r, PROBLEM_not_found, "\"%.80s\" names a version already; write /v1/models/%s/versions/%.60s", r->params[0], name, text);
+        return false;
+    }
+    if (reference_valid(text)) snprintf(reference, STORE_NAME_SIZE, "%.*s", STORE_NAME_SIZE - 1, text);
+    if (!reference[0]) answer_problem(r, PROBLEM_not_found, "there is no version \"%.60s\"; expected a number, latest, or an alias", text);
+    return reference[0];
 }
 
 /* ---- pieces of answers ---------------------------------------------------------------------------------------------------------------- */

@@ -93,10 +93,14 @@ bool request_paging(struct request *request, int32_t *limit, const char **after)
 bool request_after_version(struct request *request, const char *after, int64_t *version);
 /* The JSON body; NULL: answered with a problem. The caller's. */
 json_t *request_json(struct request *request);
-/* {version} of a path: a number or "latest" (0). false: answered with a problem. */
-bool version_param(struct request *request, const char *text, int64_t *version);
 /* Splits "name@7" of a parameter; version 0 when there is none. false: answered with a problem. */
 bool request_name(struct request *request, const char *text, char name[STORE_NAME_SIZE], int64_t *version);
+/* {model} of a path: "name", "name@7", "name@production"; reference "" when there is none. false: answered with a problem. */
+bool request_model(struct request *request, const char *text, char name[STORE_NAME_SIZE], char reference[STORE_NAME_SIZE]);
+/* {model} and {version} of a path, its first two parameters. The reference is for store_version_find. false: answered with a problem. */
+bool request_version(struct request *request, char name[STORE_NAME_SIZE], char reference[STORE_NAME_SIZE]);
+/* Whether a text may name a version: a number, latest, an alias. */
+bool reference_valid(const char *text);
 /* The list answer around data (taken). */
 json_t *list_json(json_t *data, const char *first_id, const char *last_id, bool has_more);
 /* Times as texts or null. */

@@ -5,7 +5,6 @@
 #include "schema/memory.h"
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
-#include "server/model_cache.h"
 #include "server/ops/metrics.h"
 #include "server/store/files.h"
 
@@ -195,7 +194,6 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
     }
     if (!failed) {
         slot->ended = true;
-        model_cache_changed(server->model_cache);
         if (file) checkpoint_file_remove(server->store, file);
     }
     report_free(&report);
@@ -222,7 +220,6 @@ static int on_end(struct server *server, struct slot *slot, const json_t *messag
         log_line(status == STORE_CANCELLED ? LOG_INFO : LOG_WARNING, status == STORE_CANCELLED ? "job_cancelled" : "job_failed", "job", slot->job,
                  "error", document ? document : "", NULL);
         slot->ended = true;
-        if (blob) model_cache_changed(server->model_cache);
         if (file) checkpoint_file_remove(server->store, file);
     }
     report_free(&report);

@@ -5,6 +5,7 @@
 
 #include "schema/export/export.h"
 #include "schema/json/cost.h"
+#include "server/routes/version_view.h"
 #include "server/store/files.h"
 
 #include <errno.h>
@@ -91,19 +92,20 @@ static void answer_bpd(struct request *r, const struct store_version *v, void *b
 }
 
 static void export(struct request *r) {
-    char name[STORE_NAME_SIZE];
-    int64_t ignored, version;
+    char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
+    int64_t version;
     enum schema_export form;
     struct store_version v = {0};
     struct bp_error error = {0};
     void *blob = NULL;
     size_t size = 0;
-    if (!request_name(r, r->params[0], name, &ignored) || !version_param(r, r->params[1], &version) || !form_of(r, &form)) return;
-    enum store_result result = store_version_get(r->server->store, name, version, &v, &error);
+    if (!request_version(r, name, reference) || !form_of(r, &form)) return;
+    enum store_result result = store_version_find(r->server->store, name, reference, &version, &error);
+    if (result == STORE_OK) result = store_version_get(r->server->store, name, version, &v, &error);
     const struct schema_json_cost cost = {.bytes = v.bytes * forms[form].memory};
     const bool room = result != STORE_OK || memory_for_cost(r, &cost);
     if (result == STORE_OK && room) result = store_version_blob(r->server->store, name, v.version, &blob, &size, &error);
-    if (result != STORE_OK) answer_store(r, result, &error, "version %.20s of model \"%s\"", r->params[1], name);
+    if (result != STORE_OK) answer_no_version(r, result, &error, name, reference);
     else if (room && form == SCHEMA_EXPORT_BPD) answer_bpd(r, &v, blob, size);
     else if (room) answer_export(r, &v, form, blob, size);
     store_version_free(&v);

@@ -9,7 +9,6 @@
 #include "schema/ingest/ingest.h"
 #include "schema/json/cost.h"
 #include "schema/memory.h"
-#include "server/model_cache.h"
 #include "server/routes/missing.h"
 #include "server/routes/version_view.h"
 #include "server/store/files.h"
@@ -132,7 +131,12 @@ static void *map(int fd, size_t *size) {
 }
 
 static bool name_of(struct request *r, const char **name) {
+    const char *publish = request_query(r, "publish");
     *name = request_query(r, "name");
+    if (publish && strcmp(publish, "true") != 0 && strcmp(publish, "false") != 0) {
+        answer_problem(r, PROBLEM_invalid, "publish must be true or false, got \"%.40s\"", publish);
+        return false;
+    }
     if (!*name) answer_problem(r, PROBLEM_invalid, "an import needs the name of a model: ?name=penguins; a name that exists gets its next version");
     else if (!schema_name_valid(*name))
         answer_problem(
@@ -146,17 +150,18 @@ static bool name_of(struct request *r, const char **name) {
 
 /* The document of the version that `like` names, NULL: none is named. false: answered. */
 static bool like_of(struct request *r, json_t **document) {
-    char name[STORE_NAME_SIZE];
+    char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
     int64_t version;
     struct store_version v = {0};
     struct bp_error error = {0};
     const char *text = request_query(r, "like");
     *document = NULL;
     if (!text) return true;
-    if (!request_name(r, text, name, &version)) return false;
-    const enum store_result result = store_version_get(r->server->store, name, version, &v, &error);
+    if (!request_model(r, text, name, reference)) return false;
+    enum store_result result = store_version_find(r->server->store, name, reference, &version, &error);
+    if (result == STORE_OK) result = store_version_get(r->server->store, name, version, &v, &error);
     if (result == STORE_OK) *document = document_json(v.document);
-    else answer_no_model(r, result, &error, text);
+    else answer_no_version(r, result, &error, name, reference);
     store_version_free(&v);
     return result == STORE_OK;
 }
@@ -173,11 +178,19 @@ static void store_it(struct request *r, const char *name, const json_t *document
     struct store_idempotency record;
     int64_t version = 0;
     char location[160], *text = schema_json_dump(document, JSON_COMPACT), *definition = definition_text(document);
-    const struct store_import what = {name, definition, text, blob, size, request_idempotency(r, &record, 201, "")};
+    const struct store_actor actor = request_actor(r);
+    const char *publish = request_query(r, "publish");
+    const struct store_import what = {.model = name,
+                                      .definition = definition,
+                                      .document = text,
+                                      .blob = blob,
+                                      .blob_size = size,
+                                      .idempotency = request_idempotency(r, &record, 201, ""),
+                                      .held_back = publish && strcmp(publish, "false") == 0,
+                                      .actor = &actor};
     enum store_result result = STORE_FAILED;
     if (!text || !definition) bp_error_memory(&error, "no memory for the version");
     else result = store_version_import(r->server->store, &what, &version, &error);
-    if (result == STORE_OK) model_cache_changed(r->server->model_cache);
     if (result == STORE_OK) result = store_version_get(r->server->store, name, version, &v, &error);
     if (result == STORE_OK) {
         snprintf(location, sizeof location, "/v1/models/%s/versions/%lld", name, (long long)version);
@@ -253,6 +266,6 @@ const struct route route_import_model = {
     .body = ROUTE_STREAM,
     .sink = &import_sink,
     .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY | ROUTE_OWN_TYPES,
-    .query = "name,like",
+    .query = "name,like,publish",
     .handle = import,
 };

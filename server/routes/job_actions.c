@@ -51,7 +51,7 @@ static void update(struct request *r) {
 static void delete_job(struct request *r) {
     struct bp_error error = {0};
     enum store_result result = store_job_delete(r->server->store, r->params[0], &error);
-    if (result == STORE_OK) model_cache_deleted(r->server->model_cache, r->params[0]); /* a hidden model goes with its job */
+    if (result == STORE_OK) model_cache_deleted(r->server->model_cache, r->params[0], 0); /* a hidden model goes with its job */
     if (result == STORE_OK) hub_publish(http_hub(r->server->http), r->params[0]);
     if (result == STORE_OK) answer_bytes(r, 204, NULL, NULL, 0);
     else answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);

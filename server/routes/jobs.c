@@ -45,6 +45,10 @@ json_t *job_json(const struct server *server, const struct store_job *j) {
     json_object_set_new(json, "best", document_json(j->best));
     json_object_set_new(json, "cross_validation", document_json(j->cross_validation));
     json_object_set_new(json, "model_version", j->model_version > 0 ? json_integer(j->model_version) : json_null());
+    json_object_set_new(json, "publish",
+                        j->publish == STORE_PUBLISH_IF_BETTER ? json_string(store_publish_names[j->publish])
+                                                              : json_boolean(j->publish == STORE_PUBLISH));
+    json_object_set_new(json, "publication", document_json(j->publication));
     json_object_set_new(json, "error", document_json(j->error));
     json_t *warnings = document_json(j->warnings);
     if (!store_status_final(j->status) && supervisor_trouble(server->supervisor, j->id, trouble, sizeof trouble))

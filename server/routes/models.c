@@ -1,4 +1,4 @@
-/* models.c - POST|GET /v1/models, GET|DELETE /v1/models/{model}, GET .../versions[/{version}]. */
+/* models.c - POST|GET /v1/models, GET|DELETE /v1/models/{model}. Versions are in versions.c. */
 #include "server/routes/missing.h"
 #include "server/routes/upload.h"
 #include "server/routes/version_view.h"
@@ -6,7 +6,6 @@
 #include "schema/json/values.h"
 #include "schema/memory.h"
 #include "schema/resolve/training.h"
-#include "schema/training/options.h"
 #include "server/model_cache.h"
 
 #include <stdio.h>
@@ -14,19 +13,9 @@
 #include <string.h>
 
 static json_t *model_json(const struct store_model *m) {
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "object", "model", "name", m->name, "definition", document_json(m->definition),
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "object", "model", "name", m->name, "definition", document_json(m->definition),
                      "latest_version", m->latest ? json_integer(m->latest) : json_null(), "created_at", time_json(m->created_at), "updated_at",
-                     time_json(m->updated_at), "versions", (json_int_t)m->versions);
-}
-
-json_t *version_json(const struct store_version *v) {
-    json_t *json = json_pack("{s:s, s:s, s:I, s:o, s:s?, s:I}", "object", "version", "model", v->model, "version", (json_int_t)v->version,
-                             "created_at", time_json(v->created_at), "job", v->job[0] ? v->job : NULL, "bytes", (json_int_t)v->bytes);
-    json_t *document = document_json(v->document);
-    schema_options_complete(json_object_get(document, "options"));
-    if (json_is_object(document)) json_object_update_missing(json, document);
-    json_decref(document);
-    return json;
+                     time_json(m->updated_at), "versions", (json_int_t)m->versions, "aliases", document_json(m->aliases));
 }
 
 static void create(struct request *r) {
@@ -96,27 +85,13 @@ static void list(struct request *r) {
     store_models_free(&found);
 }
 
-static void get_version_of(struct request *r, const char *name, int64_t version) {
-    struct store_version v = {0};
-    struct bp_error error = {0};
-    enum store_result result = store_version_get(r->server->store, name, version, &v, &error);
-    if (result != STORE_OK) {
-        if (version) answer_store(r, result, &error, "version %lld of model \"%s\"", (long long)version, name);
-        else answer_store(r, result, &error, "version of model \"%s\"", name);
-        return;
-    }
-    answer_json(r, 200, version_json(&v));
-    store_version_free(&v);
-}
-
 static void get(struct request *r) {
-    char name[STORE_NAME_SIZE];
-    int64_t version;
+    char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
     struct store_model m = {0};
     struct bp_error error = {0};
-    if (!request_name(r, r->params[0], name, &version)) return;
-    if (version) {
-        get_version_of(r, name, version);
+    if (!request_model(r, r->params[0], name, reference)) return;
+    if (reference[0]) {
+        answer_version(r, name, reference);
         return;
     }
     enum store_result result = store_model_get(r->server->store, name, &m, &error);
@@ -129,57 +104,18 @@ static void get(struct request *r) {
 }
 
 static void delete_model(struct request *r) {
-    char name[STORE_NAME_SIZE];
-    int64_t version;
+    char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
     struct bp_error error = {0};
-    if (!request_name(r, r->params[0], name, &version)) return;
-    if (version) {
-        answer_problem(r, PROBLEM_invalid, "a single version cannot be deleted; DELETE /v1/models/%s deletes the model with all its versions", name);
+    if (!request_model(r, r->params[0], name, reference)) return;
+    if (reference[0]) {
+        delete_version_of(r, name, reference);
         return;
     }
     enum store_result result = store_model_delete(r->server->store, name, &error);
-    if (result == STORE_OK) model_cache_deleted(r->server->model_cache, name);
+    if (result == STORE_OK) model_cache_deleted(r->server->model_cache, name, 0);
     atomic_store(&r->server->memory_freed, true);
     if (result != STORE_OK) answer_no_model(r, result, &error, name);
     else answer_bytes(r, 204, NULL, NULL, 0);
-}
-
-static json_t *listed_version(struct request *r, const void *item) {
-    (void)r;
-    return version_json(item);
-}
-
-static const char *version_at(const void *item, char text[24]) {
-    const struct store_version *v = item;
-    snprintf(text, 24, "%lld", (long long)v->version);
-    return text;
-}
-
-static void list_versions(struct request *r) {
-    char name[STORE_NAME_SIZE];
-    int64_t version, from;
-    int32_t limit;
-    const char *after;
-    struct store_versions found = {0};
-    struct store_model m = {0};
-    struct bp_error error = {0};
-    if (!request_paging(r, &limit, &after) || !request_name(r, r->params[0], name, &version)) return;
-    if (!request_after_version(r, after, &from)) return;
-    enum store_result result = store_model_get(r->server->store, name, &m, &error);
-    store_model_free(&m);
-    if (result == STORE_OK) result = store_version_list(r->server->store, name, from, limit, &found, &error);
-    if (result != STORE_OK) {
-        answer_no_model(r, result, &error, name);
-        return;
-    }
-    answer_list(r, &(struct listing){LISTING(found), .has_more = found.has_more, .render = listed_version, .id = version_at});
-    store_versions_free(&found);
-}
-
-static void get_version(struct request *r) {
-    char name[STORE_NAME_SIZE];
-    int64_t ignored, version;
-    if (request_name(r, r->params[0], name, &ignored) && version_param(r, r->params[1], &version)) get_version_of(r, name, version);
 }
 
 const struct route route_create_model = {
@@ -215,21 +151,4 @@ const struct route route_delete_model = {
     .scope = SCOPE_ADMIN,
     .flags = ROUTE_SLOW,
     .handle = delete_model,
-};
-const struct route route_list_versions = {
-    .name = "list_versions",
-    .method = "GET",
-    .path = "/v1/models/{model}/versions",
-    .scope = SCOPE_READ,
-    .flags = ROUTE_SLOW,
-    .query = "limit,after",
-    .handle = list_versions,
-};
-const struct route route_get_version = {
-    .name = "get_version",
-    .method = "GET",
-    .path = "/v1/models/{model}/versions/{version}",
-    .scope = SCOPE_READ,
-    .flags = ROUTE_SLOW,
-    .handle = get_version,
 };

@@ -5,7 +5,7 @@
 #include "server/clock.h"
 #include "server/http/http.h"
 #include "server/model_cache.h"
-#include "server/routes/missing.h"
+#include "server/routes/version_view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,27 +53,18 @@ static void predict_loaded(struct request *r, const char *name, struct loaded *l
     model_cache_release(r->server->model_cache, loaded);
 }
 
-static void predict_with(struct request *r, const char *name, int64_t version) {
+static void predict_with(struct request *r, const char *name, const char *reference) {
     struct loaded *loaded = NULL;
     struct bp_error error = {0};
-    enum store_result result = model_cache_get(r->server->model_cache, name, version, &loaded, &error);
-    if (result == STORE_OK) {
-        predict_loaded(r, name, loaded);
-        return;
-    }
-    struct store_model m = {0};
-    struct bp_error ignored = {0};
-    bool exists = result == STORE_NOT_FOUND && store_model_get(r->server->store, name, &m, &ignored) == STORE_OK;
-    store_model_free(&m);
-    if (exists && version == 0) answer_problem(r, PROBLEM_conflict, "model \"%s\" has no version yet: train it first with POST /v1/jobs", name);
-    else if (version) answer_store(r, result, &error, "version %lld of model \"%s\"", (long long)version, name);
-    else answer_no_model(r, result, &error, name);
+    enum store_result result = model_cache_get(r->server->model_cache, name, reference, &loaded, &error);
+    if (result == STORE_OK) predict_loaded(r, name, loaded);
+    else answer_no_version(r, result, &error, name, reference);
 }
 
 /* With a model that is loaded, when it takes less than a millisecond by what earlier ones took. */
-static bool predict_quick(struct request *r, const char *name, int64_t version) {
+static bool predict_quick(struct request *r, const char *name, const char *reference) {
     if (r->body.size > QUICK_BYTES) return false;
-    struct loaded *loaded = model_cache_find(r->server->model_cache, name, version);
+    struct loaded *loaded = model_cache_find(r->server->model_cache, name, reference);
     if (!loaded) return false;
     if (loaded_cost(loaded, pieces_of(&r->body)) < QUICK_MS) {
         predict_loaded(r, name, loaded);
@@ -84,32 +75,23 @@ static bool predict_quick(struct request *r, const char *name, int64_t version) 
 }
 
 static void predict(struct request *r) {
-    char name[STORE_NAME_SIZE];
-    int64_t version;
-    if (request_name(r, r->params[0], name, &version)) predict_with(r, name, version);
+    char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
+    if (request_model(r, r->params[0], name, reference)) predict_with(r, name, reference);
 }
 
 static bool quick(struct request *r) {
-    char name[STORE_NAME_SIZE];
-    int64_t version;
-    return !request_name(r, r->params[0], name, &version) || predict_quick(r, name, version);
-}
-
-static bool params_of(struct request *r, char name[STORE_NAME_SIZE], int64_t *version) {
-    int64_t ignored;
-    return request_name(r, r->params[0], name, &ignored) && version_param(r, r->params[1], version);
+    char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
+    return !request_model(r, r->params[0], name, reference) || predict_quick(r, name, reference);
 }
 
 static void predict_version(struct request *r) {
-    char name[STORE_NAME_SIZE];
-    int64_t version;
-    if (params_of(r, name, &version)) predict_with(r, name, version);
+    char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
+    if (request_version(r, name, reference)) predict_with(r, name, reference);
 }
 
 static bool quick_version(struct request *r) {
-    char name[STORE_NAME_SIZE];
-    int64_t version;
-    return !params_of(r, name, &version) || predict_quick(r, name, version);
+    char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
+    return !request_version(r, name, reference) || predict_quick(r, name, reference);
 }
 
 const struct route route_predict = {

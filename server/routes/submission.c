@@ -94,11 +94,17 @@ static void stored_model(struct submission *s, const char *text) {
     struct bp_error error = {0};
     struct store_model m = {0};
     struct store_version v = {0};
+    struct store *store = s->request->server->store;
     char name[STORE_NAME_SIZE];
-    int64_t version;
-    if (!reference(s, text, s->model_pointer, "model", name, &version)) return;
-    enum store_result result = version ? store_version_get(s->request->server->store, name, version, &v, &error)
-                                       : store_model_get(s->request->server->store, name, &m, &error);
+    int64_t version = 0;
+    const char *at = strchr(text, '@');
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "@"), text);
+    if (strcspn(text, "@") >= sizeof name || !schema_name_valid(name) || (at && !reference_valid(at + 1))) {
+        schema_problem_add(&s->problems, s->model_pointer, "\"%.80s\" is not the name of a model", text);
+        return;
+    }
+    enum store_result result = at ? store_version_find(store, name, at + 1, &version, &error) : store_model_get(store, name, &m, &error);
+    if (at && result == STORE_OK) result = store_version_get(store, name, version, &v, &error);
     json_t *json = NULL;
     if (result == STORE_NOT_FOUND) {
         char nearest[STORE_NAME_SIZE], meant[120];
@@ -177,6 +183,21 @@ static void job_params_decode(struct submission *s) {
     s->ensemble = choices[ENSEMBLE].number != 0;
 }
 
+/* Whether the version is served at once: true, false, or "if_better". */
+static void publish_decode(struct submission *s) {
+    const json_t *publish = json_object_get(s->body, "publish");
+    const char *text = json_string_value(publish);
+    char got[80];
+    if (!publish || json_is_true(publish)) s->job.publish = STORE_PUBLISH;
+    else if (json_is_false(publish)) s->job.publish = STORE_HOLD_BACK;
+    else if (text && strcmp(text, store_publish_names[STORE_PUBLISH_IF_BETTER]) == 0) s->job.publish = STORE_PUBLISH_IF_BETTER;
+    else
+        schema_problem_add(&s->problems, "/publish", "publish must be true, false or \"if_better\", got %s",
+                           schema_json_text(publish, got, sizeof got));
+    snprintf(s->job.actor.key_id, sizeof s->job.actor.key_id, "%s", s->request->who.id);
+    snprintf(s->job.actor.key_name, sizeof s->job.actor.key_name, "%s", s->request->who.name);
+}
+
 /* What only goes with a network that is chosen, or with one that is given. */
 static void check_choice(struct submission *s) {
     if (json_object_get(s->body, "effort") && !s->automatic)
@@ -188,15 +209,16 @@ static void check_choice(struct submission *s) {
 /* ---- the request ------------------------------------------------------------------------------------------------------------------ */
 
 static void decode(struct submission *s) {
-    static const char *const others[] = {"model",          "definition",    "dataset", "target",     "task",   "features",  "metadata",
-                                         "sample_weight",  "class_weights", "columns", "thresholds", "labels", "transform", "clamp",
-                                         "positive_class", "priority",      "effort",  "ensemble",   NULL};
+    static const char *const others[] = {"model",          "definition",    "dataset", "target",     "task",    "features",  "metadata",
+                                         "sample_weight",  "class_weights", "columns", "thresholds", "labels",  "transform", "clamp",
+                                         "positive_class", "priority",      "effort",  "ensemble",   "publish", NULL};
     const json_t *model = s->model, *dataset = json_object_get(s->body, "dataset"), *metadata = json_object_get(s->body, "metadata");
     char got[80];
     schema_options_decode(s->body, "", others, &s->options, &s->problems);
     if (!json_object_get(s->body, "threads")) s->options.threads = (int32_t)s->request->server->settings.threads_per_job;
     schema_training_request_decode(s->body, "", &s->asked, &s->problems);
     job_params_decode(s);
+    publish_decode(s);
     if (metadata) {
         const char *key;
         json_t *value;

@@ -12,7 +12,8 @@
  *     Metrics are unique by (job, epoch): a repeated epoch replaces nothing and adds nothing.
  *  4. Version, last metrics, final status and the end event commit in one transaction.
  *  5. Every change of status adds its `status` event in the same transaction; a final status adds `end` too.
- *  6. Version numbers of a model or dataset only grow, also after deletions. */
+ *  6. Version numbers of a model or dataset only grow, also after deletions.
+ *  7. The version that a job publishes is served from the transaction on that stores it, and an alias always names a version that exists. */
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H
 
@@ -25,6 +26,7 @@ enum store_result {
     STORE_IN_USE,   /* an unfinished job or a version needs it; error->message names it */
     STORE_STALE,    /* report of an attempt that is no longer the job's */
     STORE_CONFLICT, /* conflict with the job's status, in error->message */
+    STORE_CHANGED,  /* it is no longer as the caller has seen it */
     STORE_FULL,     /* the queue of jobs is full */
     STORE_FAILED    /* disk, memory or a damaged file, see error->message */
 };
@@ -133,6 +135,10 @@ void store_dataset_free(struct store_dataset *dataset);
 void store_datasets_free(struct store_datasets *list);
 
 /* ---- models and versions ---- */
+struct store_actor { /* whose key: "" without one */
+    char key_id[16];
+    char key_name[STORE_NAME_SIZE];
+};
 struct store_model {
     char name[STORE_NAME_SIZE];
     int64_t created_at, updated_at;
@@ -140,6 +146,7 @@ struct store_model {
     int64_t versions; /* how many exist */
     bool hidden;
     char *definition; /* JSON */
+    char *aliases;    /* JSON: {"default":3} */
 };
 struct store_models {
     int32_t count;
@@ -152,7 +159,11 @@ struct store_version {
     int64_t created_at;
     char job[STORE_ID_SIZE];
     int64_t bytes;
+    int64_t change; /* of its notes and tags: how often they were changed */
     char *document; /* JSON: definition, options, dataset, metrics, columns, parameters... as made by the job */
+    char *aliases;  /* JSON array of the names of the aliases that name it */
+    char *notes;
+    char *tags; /* JSON array */
 };
 struct store_versions {
     int32_t count;
@@ -171,9 +182,31 @@ void store_model_free(struct store_model *model);
 void store_models_free(struct store_models *list);
 /* version 0: the latest. */
 enum store_result store_version_get(struct store *store, const char *model, int64_t version, struct store_version *out, struct bp_error *error);
-/* Newest first; after: 0 or a version number (older ones follow). */
-enum store_result store_version_list(struct store *store, const char *model, int64_t after, int32_t limit, struct store_versions *list,
+/* The number of a version that a reference names: a number, STORE_LATEST, an alias; NULL or "": the alias STORE_ALIAS_DEFAULT. STORE_NOT_FOUND says
+ * what is missing: the version, the alias, a published version. */
+#define STORE_ALIAS_DEFAULT "default"
+#define STORE_LATEST        "latest"
+enum store_result store_version_find(struct store *store, const char *model, const char *reference, int64_t *version, struct bp_error *error);
+/* Newest first; after: 0 or a version number (older ones follow). tag: NULL, or only versions with it. */
+struct store_version_filter {
+    const char *tag;
+    int64_t after;
+    int32_t limit;
+};
+enum store_result store_version_list(struct store *store, const char *model, const struct store_version_filter *filter, struct store_versions *list,
                                      struct bp_error *error);
+/* STORE_CONFLICT while an alias names it. */
+enum store_result store_version_delete(struct store *store, const char *model, int64_t version, struct bp_error *error);
+/* Changes the notes and the tags of a version. NULL: unchanged. if_change: the count that the caller has seen, -1: any, else STORE_CHANGED. */
+enum { STORE_TAG_SIZE = 64, STORE_TAGS_MAX = 32, STORE_NOTES_MAX = 16 << 10 };
+struct store_notes {
+    const char *notes;
+    const char *const *tags;
+    int32_t tags_count;
+    int64_t if_change;
+};
+enum store_result store_version_annotate(struct store *store, const char *model, int64_t version, const struct store_notes *notes,
+                                         struct bp_error *error);
 /* The model file of a version; *bytes is the caller's (free). */
 enum store_result store_version_blob(struct store *store, const char *model, int64_t version, void **bytes, size_t *size, struct bp_error *error);
 /* A version that no job has trained. A new name gets a model with this definition. location: of the version, for the answer of a repeated request;
@@ -183,12 +216,72 @@ struct store_import {
     const void *blob;                          /* the model file */
     size_t blob_size;
     const struct store_idempotency *idempotency; /* with the status 201; its location is not read */
+    bool held_back;                              /* not published: what is served stays */
+    const struct store_actor *actor;             /* who publishes; may be NULL */
 };
 enum store_result store_version_import(struct store *store, const struct store_import *what, int64_t *version, struct bp_error *error);
 void store_version_free(struct store_version *version);
 void store_versions_free(struct store_versions *list);
 
+/* Changes with each commit that adds, publishes or removes versions: even between such commits, odd during one. What was read while it had an even
+ * value that it still has is current. */
+uint64_t store_versions_revision(const struct store *store);
+
+/* ---- aliases ---- */
+struct store_alias { /* an alias as it is, or a change of it */
+    int64_t change;  /* id of its last change, or of this one: its entity tag */
+    char model[STORE_NAME_SIZE], name[STORE_NAME_SIZE];
+    int64_t version, previous; /* 0: none */
+    int64_t changed_at;
+    char action[12]; /* set, rollback, publish, delete, upgrade (of an older database) */
+    struct store_actor actor;
+    char job[STORE_ID_SIZE]; /* publish: the job */
+};
+struct store_aliases {
+    int32_t count;
+    bool has_more;
+    struct store_alias *items;
+};
+struct store_alias_change {
+    const char *model, *name;
+    int64_t version;   /* to set */
+    bool if_absent;    /* only if there is no such alias, else STORE_CHANGED */
+    int64_t if_change; /* only if this is its last change, 0: any; else STORE_CHANGED */
+    const struct store_actor *actor;
+};
+enum store_result store_alias_get(struct store *store, const char *model, const char *name, struct store_alias *alias, struct bp_error *error);
+/* By name; after: NULL or a name. */
+enum store_result store_alias_list(struct store *store, const char *model, const char *after, int32_t limit, struct store_aliases *list,
+                                   struct bp_error *error);
+/* The changes of one, newest first, also of one that is deleted; after: 0 or the id of a change (older ones follow). The last 1000 are kept. */
+enum store_result store_alias_history(struct store *store, const char *model, const char *name, int64_t after, int32_t limit,
+                                      struct store_aliases *list, struct bp_error *error);
+/* Setting it to what it names already changes nothing. *alias: as it is right after. STORE_NOT_FOUND: no such version. */
+enum store_result store_alias_set(struct store *store, const struct store_alias_change *change, struct store_alias *alias, bool *created,
+                                  struct bp_error *error);
+enum store_result store_alias_delete(struct store *store, const struct store_alias_change *change, struct bp_error *error);
+/* To what it named before: again and again goes further back. Versions that are deleted are passed over; STORE_CONFLICT: there is no other. */
+enum store_result store_alias_rollback(struct store *store, const struct store_alias_change *change, struct store_alias *alias,
+                                       struct bp_error *error);
+void store_aliases_free(struct store_aliases *list);
+
+/* ---- retention ---- */
+struct store_expired {
+    char name[STORE_NAME_SIZE]; /* of the model, or the id of the job */
+    int64_t version;            /* 0: a job */
+};
+enum { STORE_EXPIRED_MAX = 50 };
+/* Removes some of the versions beyond the newest `keep` of their model (at least 1) that no alias names; *count: how many, 0: none is left. */
+enum store_result store_versions_expire(struct store *store, int64_t keep, struct store_expired expired[STORE_EXPIRED_MAX], int32_t *count,
+                                        struct bp_error *error);
+/* Removes some of the jobs that ended before that time, with their events, checkpoints and logs. A job stays while a version needs it: one of a model
+ * or trained on data that would go with the job. */
+enum store_result store_jobs_expire(struct store *store, int64_t before, struct store_expired expired[STORE_EXPIRED_MAX], int32_t *count,
+                                    struct bp_error *error);
+
 /* ---- jobs ---- */
+enum store_publish { STORE_PUBLISH, STORE_HOLD_BACK, STORE_PUBLISH_IF_BETTER, STORE_PUBLISH_COUNT };
+extern const char *const store_publish_names[STORE_PUBLISH_COUNT]; /* "true", "false", "if_better" */
 enum store_status {
     STORE_QUEUED,
     STORE_RUNNING,
@@ -231,6 +324,9 @@ struct store_job {
     char *error;                /* JSON object or "null" */
     char *warnings;             /* JSON array */
     char *cross_validation;     /* JSON object or "null" */
+    char *publication;          /* JSON object: what came of `publish`; "null" before the end */
+    enum store_publish publish; /* whether its version becomes the one that is served */
+    struct store_actor actor;   /* who submitted it */
     char stop_reason[24];       /* "early_stopping", "max_seconds"; "": it was not stopped before its last epoch */
 };
 struct store_jobs {
@@ -342,6 +438,7 @@ enum store_result store_job_give_back(struct store *store, const char *id, int64
                                       struct bp_error *error);
 /* The end of a running job. status: STORE_SUCCEEDED (with version), STORE_JOB_FAILED (with error_document) or STORE_CANCELLED. A cancelling job may
  * still succeed when its result came first; *version_number is set then. */
+struct store_comparison;
 struct store_ending {
     enum store_status status;
     const char *error_document;        /* JSON object */
@@ -349,6 +446,14 @@ struct store_ending {
     const char *version_document;      /* JSON, for succeeded; for failed that of the hidden model named by the job's id, or NULL */
     const void *blob;                  /* the model file */
     size_t blob_size;
+    /* For STORE_PUBLISH_IF_BETTER: how it compares with the version that is served; NULL: it was not compared. It is published if it is better and
+     * that version is still the one that is served. */
+    const struct store_comparison *comparison;
+};
+struct store_comparison {
+    bool better;
+    int64_t served;       /* version, 0: none was served */
+    const char *document; /* JSON object: what was compared, with its reason; part of the job's publication */
 };
 enum store_result store_job_end(struct store *store, const char *id, int64_t attempt, const struct store_ending *ending, int64_t *version_number,
                                 struct bp_error *error);

@@ -172,7 +172,8 @@ def test_versions_are_numbered_kept_and_never_reused(server):
     versions = server.all_pages("/v1/models/%s/versions" % name, limit=1)
     assert [v["version"] for v in versions] == [2, 1] and [v["job"] for v in versions] == [jobs[1]["id"], jobs[0]["id"]]
     latest = server.get("/v1/models/%s/versions/latest" % name).json
-    assert latest == versions[0] == server.get("/v1/models/%s/versions/2" % name).json == server.get("/v1/models/%s@2" % name).json
+    assert {**latest, "aliases": ["default"], "notes": "", "tags": []} == versions[0] and versions[1]["aliases"] == []
+    assert latest == server.get("/v1/models/%s/versions/2" % name).json == server.get("/v1/models/%s@2" % name).json
     assert latest["options"]["seed"] == 2 and latest["dataset"] == {"name": "iris", "version": 1} and latest["metrics"] == jobs[1]["metrics"]
     assert latest["rows_trained"] + latest["rows_validated"] == 150 and latest["epoch"] == latest["epochs_trained"] == 3
     # a new definition touches no version
@@ -184,7 +185,7 @@ def test_versions_are_numbered_kept_and_never_reused(server):
     again = server.submit(model=name + "@1", dataset="iris", target="class", epochs=1)
     assert again["layers"][0]["output_shape"] == [4]
     assert server.wait(again["id"])["model_version"] == 3
-    for wrong in ("4", "0", "x", "-1", "1x", "default", "99999999999999999999"):
+    for wrong in ("4", "0", "x", "-1", "1x", "99999999999999999999"):
         problem(server.get("/v1/models/%s/versions/%s" % (name, wrong)), 404, "not_found")
     problem(server.get("/v1/models/%s/versions?after=x" % name), 422, "invalid")
     # the model goes with its versions; the next one of this name continues the numbering
@@ -196,11 +197,11 @@ def test_versions_are_numbered_kept_and_never_reused(server):
     assert server.train(model=name, dataset="iris", target="class", epochs=1)["model_version"] == 4
 
 
-def test_used_model_and_single_version_cannot_be_deleted(server):
+def test_used_model_and_served_version_cannot_be_deleted(server):
     name = unique("used")
     define(server, name, layers=[DENSE])
     server.train(model=name, dataset="iris", target="class", epochs=1)
-    problem(server.delete("/v1/models/%s@1" % name), 422, "invalid")
+    assert "alias default" in problem(server.delete("/v1/models/%s@1" % name), 409, "in_use")["detail"]
     job = server.submit(**{**harness.ENDLESS, "model": name})["id"]
     assert job in problem(server.delete("/v1/models/" + name), 409, "in_use")["detail"]
     server.post("/v1/jobs/%s/cancel" % job)

@@ -22,7 +22,13 @@ static enum store_result ensure_model(struct writer *writer, const struct store_
 static enum store_result import(struct writer *writer, void *argument, struct bp_error *error) {
     struct importing *importing = argument;
     const struct store_import *what = importing->what;
-    const struct version_new version = {what->model, "", what->document, what->blob, what->blob_size};
+    const struct version_new version = {.model = what->model,
+                                        .job = "",
+                                        .document = what->document,
+                                        .blob = what->blob,
+                                        .blob_size = what->blob_size,
+                                        .held_back = what->held_back,
+                                        .actor = what->actor};
     char location[160];
     enum store_result result = ensure_model(writer, what, error);
     if (result == STORE_OK) result = version_add(writer, &version, &importing->version, error);

@@ -109,6 +109,14 @@ static enum store_result hidden_remove(struct writer *writer, const char *id, st
     return result == STORE_NOT_FOUND ? STORE_OK : result;
 }
 
+enum store_result job_remove(struct writer *writer, const char *id, struct bp_error *error) {
+    struct connection *c = writer_connection(writer);
+    enum store_result result;
+    if ((result = checkpoints_remove(writer, id, error)) != STORE_OK || (result = hidden_remove(writer, id, error)) != STORE_OK) return result;
+    writer_freed(writer);
+    return db_run(c, "DELETE FROM jobs WHERE id = ?", WITH(text(id)), error); /* its filing and events go with it */
+}
+
 static enum store_result delete_job(struct writer *writer, void *argument, struct bp_error *error) {
     const char *id = argument;
     struct connection *c = writer_connection(writer);
@@ -119,9 +127,7 @@ static enum store_result delete_job(struct writer *writer, void *argument, struc
         bp_error_set(error, "", "job %s is %s; cancel it first, or wait until it ends", id, store_status_name(status));
         return STORE_CONFLICT;
     }
-    if ((result = checkpoints_remove(writer, id, error)) != STORE_OK || (result = hidden_remove(writer, id, error)) != STORE_OK) return result;
-    writer_freed(writer);
-    return db_run(c, "DELETE FROM jobs WHERE id = ?", WITH(text(id)), error); /* its filing and events go with it */
+    return job_remove(writer, id, error);
 }
 
 enum store_result store_job_delete(struct store *store, const char *id, struct bp_error *error) {

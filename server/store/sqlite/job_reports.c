@@ -4,6 +4,7 @@
  * changes nothing (invariant 3). */
 #include "server/store/sqlite/sqlite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,13 +216,103 @@ struct end {
 static enum store_result keep_failed(struct writer *writer, const char *id, const struct store_ending *ending, struct bp_error *error) {
     struct connection *c = writer_connection(writer);
     int64_t there = 0, number = 0;
-    const struct version_new version = {id, id, ending->version_document, ending->blob, ending->blob_size};
+    const struct version_new version = {
+        .model = id, .job = id, .document = ending->version_document, .blob = ending->blob, .blob_size = ending->blob_size};
     enum store_result result = db_integer(c, "SELECT 1 FROM models WHERE name = ?", WITH(text(id)), &there, error);
     if (result == STORE_NOT_FOUND)
         result = db_run(
             c, "INSERT INTO models (name, created_at, updated_at, hidden, definition) VALUES (?1, ?2, ?2, 1, json_extract(?3, '$.definition'))",
             WITH(text(id), integer(store_now()), text(ending->version_document)), error);
     return result == STORE_OK ? version_add(writer, &version, &number, error) : result;
+}
+
+/* What the job asked for, and what is served now. */
+struct decision {
+    char model[STORE_NAME_SIZE];
+    enum store_publish publish;
+    struct store_actor actor;
+    int64_t served; /* 0: none */
+    bool published;
+    char reason[300]; /* "": that of the comparison */
+};
+
+static enum store_result decision_read(struct connection *c, const char *id, struct decision *d, struct bp_error *error) {
+    char publish[16] = "";
+    sqlite3_stmt *s = db_start(c, "SELECT model, publish, key_id, key_name FROM jobs WHERE id = ?", WITH(text(id)));
+    enum store_result result = s && sqlite3_step(s) == SQLITE_ROW ? STORE_OK : db_failed(c, error);
+    if (result == STORE_OK) {
+        column_copy(s, 0, d->model, sizeof d->model);
+        column_copy(s, 1, publish, sizeof publish);
+        column_copy(s, 2, d->actor.key_id, sizeof d->actor.key_id);
+        column_copy(s, 3, d->actor.key_name, sizeof d->actor.key_name);
+    }
+    db_end(s);
+    while (d->publish < STORE_PUBLISH_COUNT - 1 && strcmp(store_publish_names[d->publish], publish) != 0) d->publish++;
+    return result == STORE_OK ? alias_default(c, d->model, &d->served, error) : result;
+}
+
+static void decide(struct decision *d, const struct store_comparison *comparison) {
+    char *reason = d->reason;
+    const size_t size = sizeof d->reason;
+    d->published = d->publish == STORE_PUBLISH;
+    if (d->publish == STORE_PUBLISH) snprintf(reason, size, "publish is true");
+    if (d->publish == STORE_HOLD_BACK) snprintf(reason, size, "publish is false");
+    if (d->publish != STORE_PUBLISH_IF_BETTER) return;
+    if (!d->served) {
+        d->published = true;
+        snprintf(reason, size, "no version was served");
+    } else if (!comparison) {
+        snprintf(reason, size, "it was not compared with version %lld, which is served", (long long)d->served);
+    } else if (comparison->served != d->served) {
+        snprintf(reason, size,
+                 "version %lld became the served one while the training was compared with version %lld; compare them, and publish by hand",
+                 (long long)d->served, (long long)comparison->served);
+    } else {
+        d->published = comparison->better;
+    }
+}
+
+/* The job's publication; unless it is the usual one, a line of its log, too. */
+static enum store_result publication_set(struct writer *writer, const struct end *what, const struct decision *d, struct bp_error *error) {
+    const struct store_comparison *comparison = what->ending->comparison;
+    const bool compared = d->publish == STORE_PUBLISH_IF_BETTER && comparison;
+    char *reason = NULL;
+    struct connection *c = writer_connection(writer);
+    enum store_result result = db_run(
+        c,
+        "UPDATE jobs SET publication = json_set(coalesce(?3, '{}'), '$.requested', json(CASE publish WHEN 'if_better' THEN '\"if_better\"' ELSE "
+        "publish END), '$.published', json(?2), '$.served_version', nullif(?4, 0), '$.reason', coalesce(?5, json_extract(?3, '$.reason'), '')) "
+        "WHERE id = ?1",
+        WITH(text(what->id), text(d->published ? "true" : "false"), text(compared ? comparison->document : NULL), integer(d->served),
+             text(d->reason[0] ? d->reason : NULL)),
+        error);
+    if (result != STORE_OK || d->publish == STORE_PUBLISH) return result; /* as usual: not worth a line */
+    sqlite3_stmt *s = db_start(c, "SELECT json_extract(publication, '$.reason') FROM jobs WHERE id = ?", WITH(text(what->id)));
+    result = s && sqlite3_step(s) == SQLITE_ROW && column_keep(s, 0, &reason) ? STORE_OK : db_failed(c, error);
+    db_end(s);
+    char message[700];
+    snprintf(message, sizeof message, "version %lld of model %s is %s: %.500s", (long long)what->version, d->model,
+             d->published ? "published" : "not published", reason ? reason : "");
+    free(reason);
+    struct store_event event = {.type = "log", .level = "info", .message = message};
+    return result == STORE_OK ? event_add(writer, what->id, what->attempt, &event, error) : result;
+}
+
+static enum store_result succeed(struct writer *writer, struct end *what, struct bp_error *error) {
+    const struct store_ending *ending = what->ending;
+    struct decision d = {.publish = STORE_PUBLISH};
+    enum store_result result = decision_read(writer_connection(writer), what->id, &d, error);
+    if (result != STORE_OK) return result;
+    decide(&d, ending->comparison);
+    const struct version_new version = {.model = d.model,
+                                        .job = what->id,
+                                        .document = ending->version_document,
+                                        .blob = ending->blob,
+                                        .blob_size = ending->blob_size,
+                                        .held_back = !d.published,
+                                        .actor = &d.actor};
+    result = version_add(writer, &version, &what->version, error);
+    return result == STORE_OK ? publication_set(writer, what, &d, error) : result;
 }
 
 static enum store_result end(struct writer *writer, void *argument, struct bp_error *error) {
@@ -232,13 +323,7 @@ static enum store_result end(struct writer *writer, void *argument, struct bp_er
     enum store_result result = attempt_check(c, what->id, what->attempt, error);
     if (result == STORE_OK && ending->report) result = report_apply(writer, what->id, what->attempt, ending->report, error);
     if (result == STORE_OK && ending->status == STORE_SUCCEEDED) {
-        char model[STORE_NAME_SIZE] = "";
-        sqlite3_stmt *s = db_start(c, "SELECT model FROM jobs WHERE id = ?", WITH(text(what->id)));
-        if (s && sqlite3_step(s) == SQLITE_ROW) column_copy(s, 0, model, sizeof model);
-        else result = db_failed(c, error);
-        db_end(s);
-        struct version_new version = {model, what->id, ending->version_document, ending->blob, ending->blob_size};
-        if (result == STORE_OK) result = version_add(writer, &version, &what->version, error);
+        result = succeed(writer, what, error);
         move.model_version = what->version;
     }
     if (result == STORE_OK && ending->status == STORE_JOB_FAILED && ending->version_document && ending->blob)

@@ -59,6 +59,8 @@ bool store_status_final(enum store_status status) {
     return status == STORE_CANCELLED || status == STORE_SUCCEEDED || status == STORE_JOB_FAILED;
 }
 
+const char *const store_publish_names[STORE_PUBLISH_COUNT] = {"true", "false", "if_better"};
+
 enum store_result job_missing(const char *id, struct bp_error *error) {
     bp_error_set(error, "", "there is no job %s", id);
     return STORE_NOT_FOUND;
@@ -149,10 +151,12 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
     result =
         db_run(c,
                "INSERT INTO jobs (id, status, model, dataset, dataset_version, validation_dataset, validation_version, created_at, attempts_max, "
-               "priority, progress, warnings, cross_validation) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "priority, progress, warnings, cross_validation, publish, key_id, key_name) "
+               "VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                WITH(text(job->id), text(job->model), text(job->dataset), integer(job->dataset_version), text(validation),
                     integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max), integer(job->priority),
-                    text(text_or(job->progress, "{}")), text(text_or(job->warnings, "[]")), text(text_or(job->cross_validation, "null"))),
+                    text(text_or(job->progress, "{}")), text(text_or(job->warnings, "[]")), text(text_or(job->cross_validation, "null")),
+                    text(store_publish_names[job->publish]), text(job->actor.key_id), text(job->actor.key_name)),
                error);
     if (result == STORE_OK)
         result =
@@ -194,13 +198,18 @@ bool job_read(sqlite3_stmt *s, void *item) {
                                 &job->finished_at,     &job->queue_position,     &job->attempt,       &job->failures,
                                 &job->attempts_max,    &job->resumed_from_epoch, &job->model_version, &job->priority,
                                 &job->retry_at,        &job->training_ms};
-    char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,        &job->metrics,
-                                &job->best, &job->error, &job->warnings, &job->cross_validation};
+    char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,         &job->metrics,
+                                &job->best, &job->error, &job->warnings, &job->cross_validation, &job->publication};
+    char publish[16];
     int column = 5;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = sqlite3_column_int64(s, column++);
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++)
         if (!column_keep(s, column++, documents[i])) return false;
-    column_copy(s, column, job->stop_reason, sizeof job->stop_reason);
+    column_copy(s, column++, job->stop_reason, sizeof job->stop_reason);
+    column_copy(s, column++, publish, sizeof publish);
+    column_copy(s, column++, job->actor.key_id, sizeof job->actor.key_id);
+    column_copy(s, column, job->actor.key_name, sizeof job->actor.key_name);
+    while (job->publish < STORE_PUBLISH_COUNT - 1 && strcmp(store_publish_names[job->publish], publish) != 0) job->publish++;
     return true;
 }
 
@@ -285,8 +294,8 @@ enum store_result store_job_counts(struct store *store, int64_t counts[STORE_STA
 /* ---- freeing ---- */
 
 void store_job_free(struct store_job *job) {
-    char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,        &job->metrics,
-                                &job->best, &job->error, &job->warnings, &job->cross_validation};
+    char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,         &job->metrics,
+                                &job->best, &job->error, &job->warnings, &job->cross_validation, &job->publication};
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
         free(*documents[i]);
         *documents[i] = NULL;

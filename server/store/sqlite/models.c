@@ -1,6 +1,7 @@
 /* models.c - models (a name with its current definition) and their versions (numbered, with the model file as a blob; never changed). */
 #include "server/store/sqlite/sqlite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ enum store_result model_remove(struct writer *writer, const char *name, struct b
     if (result == STORE_OK) /* its versions go with it */
         result = db_integer(c, "DELETE FROM models WHERE name = ? RETURNING hidden", WITH(text(name)), &hidden, error);
     if (result != STORE_OK) return result;
+    writer_versions_changed(writer);
     writer_freed(writer);
     return hidden ? db_run(c, "DELETE FROM counters WHERE kind = 'model' AND name = ?", WITH(text(name)), error) : STORE_OK;
 }
@@ -45,8 +47,47 @@ enum store_result version_add(struct writer *writer, const struct version_new *v
                          text(version->document), blob(version->blob, version->blob_size)),
                     error);
     if (result != STORE_OK) return result;
-    return db_run(c, "INSERT INTO trainings (version, dataset, dataset_version) SELECT ?, dataset, dataset_version FROM jobs WHERE id = ?",
-                  WITH(integer(sqlite3_last_insert_rowid(c->db)), text(version->job)), error);
+    result = db_run(c, "INSERT INTO trainings (version, dataset, dataset_version) SELECT ?, dataset, dataset_version FROM jobs WHERE id = ?",
+                    WITH(integer(sqlite3_last_insert_rowid(c->db)), text(version->job)), error);
+    writer_versions_changed(writer);
+    const struct alias_move publish = {
+        .model = version->model, .name = STORE_ALIAS_DEFAULT, .version = *number, .action = "publish", .actor = version->actor, .job = version->job};
+    return result == STORE_OK && !version->held_back ? alias_move(writer, &publish, error) : result;
+}
+
+/* The names of some aliases, for a message. */
+static enum store_result aliases_of(struct connection *c, const char *model, int64_t version, char *names, size_t size, struct bp_error *error) {
+    size_t length = 0;
+    int code = SQLITE_ERROR;
+    names[0] = '\0';
+    sqlite3_stmt *s =
+        db_start(c, "SELECT name FROM aliases WHERE model = ? AND version = ? ORDER BY name LIMIT 5", WITH(text(model), integer(version)));
+    while (s && (code = sqlite3_step(s)) == SQLITE_ROW) {
+        char name[STORE_NAME_SIZE];
+        column_copy(s, 0, name, sizeof name);
+        if (length < size) length += (size_t)snprintf(names + length, size - length, "%s%s", length ? ", " : "", name);
+    }
+    const enum store_result result = code == SQLITE_DONE ? STORE_OK : db_failed(c, error);
+    db_end(s);
+    return result;
+}
+
+enum store_result version_remove(struct writer *writer, const char *model, int64_t version, struct bp_error *error) {
+    struct connection *c = writer_connection(writer);
+    char names[5 * (STORE_NAME_SIZE + 2)];
+    int64_t id;
+    enum store_result result = aliases_of(c, model, version, names, sizeof names, error);
+    if (result == STORE_OK && names[0]) {
+        bp_error_set(error, "", "version %lld of model %s is in use by the alias %s; move or delete the alias first", (long long)version, model,
+                     names);
+        result = STORE_IN_USE;
+    }
+    if (result == STORE_OK)
+        result = db_integer(c, "DELETE FROM versions WHERE model = ? AND version = ? RETURNING id", WITH(text(model), integer(version)), &id, error);
+    if (result != STORE_OK) return result;
+    writer_versions_changed(writer);
+    writer_freed(writer);
+    return STORE_OK;
 }
 
 /* ---- models ---- */
@@ -81,7 +122,8 @@ enum store_result store_model_put(struct store *store, const char *name, const c
 
 #define MODEL_COLUMNS                                                                                                                                \
     "name, created_at, updated_at, (SELECT coalesce(max(version), 0) FROM versions WHERE model = m.name), "                                          \
-    "(SELECT count(*) FROM versions WHERE model = m.name), hidden, definition"
+    "(SELECT count(*) FROM versions WHERE model = m.name), hidden, definition, "                                                                     \
+    "(SELECT json_group_object(a.name, a.version) FROM (SELECT name, version FROM aliases WHERE model = m.name ORDER BY name) AS a)"
 
 static bool model_read(sqlite3_stmt *s, void *item) {
     struct store_model *model = item;
@@ -91,7 +133,7 @@ static bool model_read(sqlite3_stmt *s, void *item) {
     model->latest = sqlite3_column_int64(s, 3);
     model->versions = sqlite3_column_int64(s, 4);
     model->hidden = sqlite3_column_int(s, 5);
-    return column_keep(s, 6, &model->definition);
+    return column_keep(s, 6, &model->definition) && column_keep(s, 7, &model->aliases);
 }
 
 enum store_result store_model_get(struct store *store, const char *name, struct store_model *model, struct bp_error *error) {
@@ -134,7 +176,8 @@ enum store_result store_model_delete(struct store *store, const char *name, stru
 
 void store_model_free(struct store_model *model) {
     free(model->definition);
-    model->definition = NULL;
+    free(model->aliases);
+    model->definition = model->aliases = NULL;
 }
 
 void store_models_free(struct store_models *list) {
@@ -143,7 +186,11 @@ void store_models_free(struct store_models *list) {
 
 /* ---- versions ---- */
 
-#define VERSION_COLUMNS "model, version, created_at, job, bytes, document"
+#define VERSION_COLUMNS                                                                                                                              \
+    "v.model, v.version, v.created_at, v.job, v.bytes, coalesce((SELECT change FROM version_notes WHERE version = v.id), 0), v.document, "           \
+    "(SELECT json_group_array(a.name) FROM (SELECT name FROM aliases WHERE model = v.model AND version = v.version ORDER BY name) AS a), "           \
+    "coalesce((SELECT notes FROM version_notes WHERE version = v.id), ''), "                                                                         \
+    "(SELECT json_group_array(t.tag) FROM (SELECT tag FROM version_tags WHERE version = v.id ORDER BY tag) AS t)"
 
 static enum store_result version_missing(const char *model, int64_t version, struct bp_error *error) {
     if (version) bp_error_set(error, "", "there is no version %lld of model %s", (long long)version, model);
@@ -158,7 +205,9 @@ static bool version_read(sqlite3_stmt *s, void *item) {
     version->created_at = sqlite3_column_int64(s, 2);
     column_copy(s, 3, version->job, sizeof version->job);
     version->bytes = sqlite3_column_int64(s, 4);
-    return column_keep(s, 5, &version->document);
+    version->change = sqlite3_column_int64(s, 5);
+    return column_keep(s, 6, &version->document) && column_keep(s, 7, &version->aliases) && column_keep(s, 8, &version->notes) &&
+           column_keep(s, 9, &version->tags);
 }
 
 enum store_result store_version_get(struct store *store, const char *model, int64_t version, struct store_version *out, struct bp_error *error) {
@@ -168,23 +217,27 @@ enum store_result store_version_get(struct store *store, const char *model, int6
                           .values = values,
                           .values_count = version ? 2 : 1,
                           .read = version_read,
-                          .sql = version ? "SELECT " VERSION_COLUMNS " FROM versions WHERE model = ? AND version = ?"
-                                         : "SELECT " VERSION_COLUMNS " FROM versions WHERE model = ? ORDER BY version DESC LIMIT 1"};
+                          .sql = version ? "SELECT " VERSION_COLUMNS " FROM versions AS v WHERE v.model = ? AND v.version = ?"
+                                         : "SELECT " VERSION_COLUMNS " FROM versions AS v WHERE v.model = ? ORDER BY v.version DESC LIMIT 1"};
     enum store_result result = query_one(store, &query, out, error);
     if (result != STORE_OK) store_version_free(out);
     return result == STORE_NOT_FOUND ? version_missing(model, version, error) : result;
 }
 
-enum store_result store_version_list(struct store *store, const char *model, int64_t after, int32_t limit, struct store_versions *list,
+enum store_result store_version_list(struct store *store, const char *model, const struct store_version_filter *filter, struct store_versions *list,
                                      struct bp_error *error) {
-    const struct value values[] = {text(model), integer(after > 0 ? after : INT64_MAX)};
+    const struct value values[] = {text(model), integer(filter->after > 0 ? filter->after : INT64_MAX), text(filter->tag)};
     struct query query = {.what = "list the versions",
                           .values = values,
-                          .values_count = 2,
+                          .values_count = filter->tag ? 3 : 2,
                           .read = version_read,
                           .item_size = sizeof(struct store_version),
-                          .limit = limit,
-                          .sql = "SELECT " VERSION_COLUMNS " FROM versions WHERE model = ? AND version < ? ORDER BY version DESC LIMIT ?"};
+                          .limit = filter->limit,
+                          .sql = filter->tag
+                                     ? "SELECT " VERSION_COLUMNS " FROM versions AS v WHERE v.model = ? AND v.version < ? AND EXISTS "
+                                       "(SELECT 1 FROM version_tags AS t WHERE t.version = v.id AND t.tag = ?) ORDER BY v.version DESC LIMIT ?"
+                                     : "SELECT " VERSION_COLUMNS " FROM versions AS v WHERE v.model = ? AND v.version < ? "
+                                       "ORDER BY v.version DESC LIMIT ?"};
     enum store_result result = query_list(store, &query, error);
     *list = (struct store_versions){query.count, query.has_more, query.items};
     if (result != STORE_OK) store_versions_free(list);
@@ -235,8 +288,11 @@ enum store_result store_version_blob(struct store *store, const char *model, int
 }
 
 void store_version_free(struct store_version *version) {
-    free(version->document);
-    version->document = NULL;
+    char **const texts[] = {&version->document, &version->aliases, &version->notes, &version->tags};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        free(*texts[i]);
+        *texts[i] = NULL;
+    }
 }
 
 void store_versions_free(struct store_versions *list) {

@@ -130,6 +130,7 @@ struct connection *writer_connection(struct writer *writer);
 struct store *writer_store(struct writer *writer);
 bool writer_notify(struct writer *writer, const char *job);                    /* false: no memory */
 bool writer_unlink(struct writer *writer, const char *kind, const char *file); /* kind: "datasets" or "checkpoints" */
+void writer_versions_changed(struct writer *writer);                           /* see store_versions_revision */
 void writer_freed(struct writer *writer);                                      /* pages were freed: give them back to the disk */
 int32_t writer_queued(struct writer *writer);                                  /* operations waiting, those at work not counted */
 
@@ -151,6 +152,7 @@ struct store {
     int lock, datasets, checkpoints; /* descriptors; -1: not open */
     struct writer *writer;
     struct readers readers;
+    atomic_ullong versions_revision;
     atomic_llong reserve_given_at; /* ms, 0: it is there, or the disk never had space for it */
 };
 
@@ -200,15 +202,34 @@ struct version_new {
     const char *model, *job, *document;
     const void *blob;
     size_t blob_size;
+    bool held_back;                  /* not published: the alias default stays */
+    const struct store_actor *actor; /* who publishes; may be NULL */
 };
+/* Stores the next version of a model, and publishes it. */
 enum store_result version_add(struct writer *writer, const struct version_new *version, int64_t *number, struct bp_error *error);
+
+/* A version and all that belongs to it; STORE_NOT_FOUND without a message. */
+enum store_result version_remove(struct writer *writer, const char *model, int64_t version, struct bp_error *error);
+/* Moves an alias, which may be new. */
+struct alias_move {
+    const char *model, *name;
+    int64_t version; /* 0: deletes it */
+    const char *action;
+    const struct store_actor *actor; /* may be NULL */
+    const char *job;                 /* may be NULL */
+};
+enum store_result alias_move(struct writer *writer, const struct alias_move *move, struct bp_error *error);
+/* What the alias default of a model names, 0: there is none. */
+enum store_result alias_default(struct connection *c, const char *model, int64_t *version, struct bp_error *error);
+/* In a final status: the job with all that belongs to it. */
+enum store_result job_remove(struct writer *writer, const char *id, struct bp_error *error);
 
 /* The start of a query that job_read reads. CROSS JOIN fixes the order, so that lists are sorted by an index of jobs. */
 #define JOB_SELECT(queue_position)                                                                                                                   \
     "SELECT id, status, model, dataset, coalesce(validation_dataset, ''), dataset_version, validation_version, created_at, started_at, "             \
     "finished_at, " queue_position ", attempt, failures, "                                                                                           \
     "attempts_max, resumed_from_epoch, model_version, priority, retry_at, training_ms, spec, view, metadata, progress, metrics, best, error, "       \
-    "warnings, cross_validation, stop_reason "                                                                                                       \
+    "warnings, cross_validation, publication, stop_reason, publish, jobs.key_id, jobs.key_name "                                                     \
     "FROM jobs CROSS JOIN filings ON filings.job = jobs.id "
 bool job_read(sqlite3_stmt *statement, void *job);
 /* Whether a queued job waits for its retry. A time beyond the longest delay is of a clock that was set back: it does not count. */

@@ -73,6 +73,8 @@ struct writer {
     int64_t page_size;
     int64_t wal_pages, wal_pages_due;
     bool freed, vacuuming, checkpoint_due;
+    bool versions_changed; /* in the current transaction */
+    bool versions_moving;  /* it is being committed: versions_revision is odd */
 };
 
 struct connection *writer_connection(struct writer *writer) {
@@ -83,6 +85,21 @@ struct store *writer_store(struct writer *writer) {
 }
 void writer_freed(struct writer *writer) {
     writer->freed = true;
+}
+void writer_versions_changed(struct writer *writer) {
+    writer->versions_changed = true;
+}
+uint64_t store_versions_revision(const struct store *store) {
+    return atomic_load(&store->versions_revision);
+}
+
+/* From before the commit until after it, nothing that was read is known to be current: a reader may see the commit before this thread goes on. */
+static void versions_move(struct writer *w, bool begin) {
+    if (begin ? w->versions_changed && !w->versions_moving : w->versions_moving) {
+        atomic_fetch_add(&w->store->versions_revision, 1);
+        w->versions_moving = begin;
+    }
+    if (!begin) w->versions_changed = false;
 }
 
 /* ---- lists kept for after the commit ---- */
@@ -212,6 +229,7 @@ static struct operation *group_run(struct writer *w, struct operation *first) {
         }
     }
     w->connection.what = first->next ? "commit the transaction" : first->what;
+    versions_move(w, true);
     if (control(w, "COMMIT", &error) != STORE_OK) {
         transaction_abandon(w, NULL);
         operations_fail(w, first, last, &error);
@@ -313,6 +331,7 @@ static void *writer_main(void *argument) {
         struct operation *first = queue_take(w, &stop);
         if (stop) return NULL;
         for (struct operation *op = first; op;) op = group_run(w, op);
+        versions_move(w, false);
         operations_finish(w, first);
         notices_tell(w);
         housekeeping(w);

@@ -72,6 +72,7 @@ Suite *suite_store_files(void);
 Suite *suite_store_folder(void);
 Suite *suite_store_datasets(void);
 Suite *suite_store_models(void);
+Suite *suite_store_versions(void);
 Suite *suite_store_jobs(void);
 Suite *suite_store_reports(void);
 Suite *suite_store_attempts(void);

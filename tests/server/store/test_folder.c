@@ -1,6 +1,7 @@
 /* test_folder.c - the data folder: its making, its lock, what start-up refuses, repairs and removes; ids and times. */
 #include "tests/server/store/helper.h"
 
+#include "server/store/sqlite/migrations.h"
 #include "server/store/sqlite/sqlite.h"
 
 #include <fcntl.h>
@@ -29,7 +30,7 @@ END_TEST
 
 START_TEST(the_database_has_its_settings) {
     ck_assert_int_eq(number("PRAGMA auto_vacuum"), 2);
-    ck_assert_int_eq(number("PRAGMA user_version"), 5);
+    ck_assert_int_eq(number("PRAGMA user_version"), migrations_count);
     ck_assert_int_eq(number("PRAGMA application_id"), 0x42504431);
     ck_assert_int_eq(number("SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
 }
@@ -133,21 +134,28 @@ END_TEST
 
 START_TEST(a_newer_database_is_refused_and_unchanged) {
     store_close(store);
-    ck_assert(raw("PRAGMA user_version = 7"));
+    ck_assert(raw("PRAGMA user_version = 99"));
     GIVES(STORE_FAILED, store_open(folder, &options, &store, &error));
     SAYS("newer backpropd");
-    SAYS("version 7");
-    ck_assert_int_eq(number("PRAGMA user_version"), 7);
+    SAYS("version 99");
+    ck_assert_int_eq(number("PRAGMA user_version"), 99);
 }
 END_TEST
 
-/* What 002_validation.sql to 005_keys.sql add is taken away: the database of the first version. */
+/* What 002_validation.sql and those after it add is taken away: the database of the first version. */
 START_TEST(an_older_database_is_brought_along) {
     char id[STORE_ID_SIZE];
     struct store_job job;
+    struct store_alias served;
+    job_new(id, 5);
+    job_claim(id);
+    OK(store_job_end(store, id, 1, &success, NULL, &error));
     job_new(id, 5);
     store_close(store);
-    ck_assert(raw("DROP TABLE keys; DROP TABLE keys_revision; DROP TABLE audit; DROP TABLE attempts; DROP INDEX jobs_queue; DROP INDEX jobs_retries; "
+    ck_assert(raw("DROP TABLE aliases; DROP TABLE alias_changes; DROP TABLE version_notes; DROP TABLE version_tags; DROP INDEX jobs_ended; "
+                  "ALTER TABLE jobs DROP COLUMN publish; ALTER TABLE jobs DROP COLUMN publication; ALTER TABLE jobs DROP COLUMN key_id; "
+                  "ALTER TABLE jobs DROP COLUMN key_name; DROP TABLE keys; DROP TABLE keys_revision; DROP TABLE audit; DROP TABLE attempts; DROP "
+                  "INDEX jobs_queue; DROP INDEX jobs_retries; "
                   "ALTER TABLE jobs DROP COLUMN priority; ALTER TABLE "
                   "jobs DROP COLUMN retry_at; ALTER TABLE jobs DROP COLUMN training_ms; ALTER TABLE jobs DROP COLUMN stop_reason; DROP TABLE "
                   "trainings; DROP INDEX jobs_by_dataset; DROP INDEX jobs_by_validation; ALTER TABLE datasets DROP COLUMN parent; "
@@ -155,12 +163,16 @@ START_TEST(an_older_database_is_brought_along) {
                   "validation_dataset; ALTER TABLE jobs DROP COLUMN "
                   "validation_version; ALTER TABLE jobs DROP COLUMN cross_validation; PRAGMA user_version = 1"));
     OK(store_open(folder, &options, &store, &error));
-    ck_assert_int_eq(number("PRAGMA user_version"), 5);
+    ck_assert_int_eq(number("PRAGMA user_version"), migrations_count);
     OK(store_job_get(store, id, &job, &error));
     ck_assert_str_eq(job.dataset, "d");
     ck_assert_str_eq(job.validation_dataset, "");
     ck_assert_str_eq(job.cross_validation, "null");
+    ck_assert_int_eq(job.publish, STORE_PUBLISH);
     store_job_free(&job);
+    OK(store_alias_get(store, "m", "default", &served, &error)); /* what was served is still served */
+    ck_assert_int_eq(served.version, 1);
+    ck_assert_str_eq(served.action, "upgrade");
 }
 END_TEST
 

@@ -101,13 +101,13 @@ END_TEST
 START_TEST(versions_are_listed_newest_first) {
     struct store_versions list;
     for (int i = 0; i < 3; i++) train("x", 1);
-    OK(store_version_list(store, "m", 0, 2, &list, &error));
+    OK(store_version_list(store, "m", &(struct store_version_filter){.limit = 2}, &list, &error));
     ck_assert_int_eq(list.count, 2);
     ck_assert(list.has_more);
     ck_assert_int_eq(list.items[0].version, 3);
     ck_assert_int_eq(list.items[1].version, 2);
     store_versions_free(&list);
-    OK(store_version_list(store, "m", 2, 2, &list, &error));
+    OK(store_version_list(store, "m", &(struct store_version_filter){.after = 2, .limit = 2}, &list, &error));
     ck_assert_int_eq(list.count, 1);
     ck_assert_int_eq(list.items[0].version, 1);
     ck_assert(!list.has_more);

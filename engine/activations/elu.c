@@ -1,17 +1,14 @@
 /* elu.c - a = z where z > 0, alpha (e^z - 1) elsewhere (Clevert, Unterthiner, Hochreiter 2016). The derivative comes from a: a + alpha. */
 #include "engine/activations/activation.h"
-
-#include <math.h>
+#include "engine/kernels/kernels.h"
 
 static void forward(const double *numbers, size_t rows, size_t width, const bp_real *z, bp_real *a) {
-    const bp_real alpha = (bp_real)numbers[0];
-    for (size_t i = 0; i < rows * width; i++) a[i] = z[i] < 0 ? alpha * (bp_real)expm1(z[i]) : z[i];
+    bp_kernels()->elu(rows * width, 1, (bp_real)numbers[0], z, a);
 }
 
 static void backward(const double *numbers, size_t rows, size_t width, const bp_real *z, const bp_real *a, const bp_real *d_a, bp_real *d_z) {
     (void)z;
-    const bp_real alpha = (bp_real)numbers[0];
-    for (size_t i = 0; i < rows * width; i++) d_z[i] = a[i] > 0 ? d_a[i] : d_a[i] * (a[i] + alpha);
+    bp_kernels()->elu_backward(rows * width, 1, (bp_real)numbers[0], a, d_a, d_z);
 }
 
 static const struct bp_param params[] = {

@@ -9,7 +9,7 @@
 
 #include "engine/base/base.h"
 
-enum { BP_ULP = 2 /* largest error of exp, tanh, sigmoid and erf, in units in the last place */ };
+enum { BP_ULP = 2 /* largest error of exp, e^x - 1, tanh, sigmoid and erf, in units in the last place */ };
 
 /* C (m, n) = f(A (m, k) B (k, n) + bias), or C += before f when add. Row-major; A is stored (k, m) when transpose_a, B (n, k) when transpose_b.
  * lda, ldb, ldc: reals from one stored row to the next. f is nothing, or with `rectify` slope z where z < 0. */
@@ -89,9 +89,16 @@ struct bp_kernels {
      * inputs and all tables by `make ulp`: exp 0.81, tanh 1.35, sigmoid 1.97, erf 1.61), except that one below the least normal number
      * may be 0; not a number gives not a number. In double they are libm's. */
     void (*exp)(size_t n, const bp_real *x, bp_real *y);
+    void (*expm1)(size_t n, const bp_real *x, bp_real *y);
     void (*erf)(size_t n, const bp_real *x, bp_real *y);
     void (*sigmoid)(size_t n, const bp_real *x, bp_real *y);
     void (*tanh)(size_t n, const bp_real *x, bp_real *y);
+    /* a = high z, or low (e^z - 1) where z < 0; a may be z. d_z = d_a high where a > 0, d_a (a + low) elsewhere; d_z may be d_a. */
+    void (*elu)(size_t n, bp_real high, bp_real low, const bp_real *z, bp_real *a);
+    void (*elu_backward)(size_t n, bp_real high, bp_real low, const bp_real *a, const bp_real *d_a, bp_real *d_z);
+    /* a = z tanh(ln(1 + e^z)), and d_z = d_a times its derivative; in place as above. */
+    void (*mish)(size_t n, const bp_real *z, bp_real *a);
+    void (*mish_backward)(size_t n, const bp_real *z, const bp_real *d_a, bp_real *d_z);
     void (*softmax)(size_t rows, size_t width, const bp_real *z, bp_real *a);
     /* Returns the loss sum, in double. */
     double (*softmax_loss)(const struct bp_softmax_loss *call);

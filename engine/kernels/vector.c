@@ -1,8 +1,8 @@
 /* vector.c - the kernels: plain C that GCC and clang turn into vector code at -O3. Compiled once per instruction set, with
  * -DBP_KERNELS=<the table's symbol> -DBP_KERNELS_NAME="<its name>"; chosen between at run time by kernels.c.
  * Sums are kept in a fixed number of lanes and added in a fixed order: the same call gives the same bits.
- * Order: bias and rectifiers, matrix products (vector_gemm.h), windows (vector_window.h), elementwise functions, softmax, rectifiers back, sums,
- * bfloat16, dropout, optimizers, the table.
+ * Order: bias and rectifiers, matrix products (vector_gemm.h), dropout (vector_random.h), windows (vector_window.h), elementwise functions, softmax,
+ * rectifiers back, sums, bfloat16, optimizers, the table.
  */
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/vector_math.h"
@@ -49,6 +49,7 @@ static void rectify(size_t rows, size_t width, bp_real slope, const bp_real *b, 
 }
 
 #include "engine/kernels/vector_gemm.h" /* which adds the bias and rectifies */
+#include "engine/kernels/vector_random.h"
 #include "engine/kernels/vector_window.h"
 
 /* ---- elementwise functions --------------------------------------------------------------------------------------- */
@@ -59,9 +60,44 @@ static void rectify(size_t rows, size_t width, bp_real slope, const bp_real *b, 
     }
 
 ELEMENTWISE(exp)
+ELEMENTWISE(expm1)
 ELEMENTWISE(erf)
 ELEMENTWISE(sigmoid)
 ELEMENTWISE(tanh)
+
+static void elu(size_t n, bp_real high, bp_real low, const bp_real *z, bp_real *a) {
+    for (size_t i = 0; i < n; i++) {
+        const bp_real x = z[i], below = low * expm1_one(x), above = high * x;
+        a[i] = x < 0 ? below : above;
+    }
+}
+
+static void elu_backward(size_t n, bp_real high, bp_real low, const bp_real *a, const bp_real *d_a, bp_real *d_z) {
+    for (size_t i = 0; i < n; i++) {
+        const bp_real y = a[i], slope = y > 0 ? high : y + low;
+        d_z[i] = d_a[i] * slope;
+    }
+}
+
+/* With e = e^z and n = e (e + 2), tanh(ln(1 + e)) = n / (n + 2): one exponential. Beyond 20 that is 1 in either precision, so e is held there and
+ * cannot overflow. */
+static inline bp_real mish_exp(bp_real z) {
+    return exp_one(z > 20 ? 20 : z);
+}
+
+static void mish(size_t n, const bp_real *z, bp_real *a) {
+    for (size_t i = 0; i < n; i++) {
+        const bp_real x = z[i], e = mish_exp(x), part = e * (e + 2);
+        a[i] = x * (part / (part + 2));
+    }
+}
+
+static void mish_backward(size_t n, const bp_real *z, const bp_real *d_a, bp_real *d_z) {
+    for (size_t i = 0; i < n; i++) {
+        const bp_real x = z[i], e = mish_exp(x), part = e * (e + 2), inverse = 1 / (part + 2);
+        d_z[i] = d_a[i] * (part * inverse + x * (4 * e * inverse) * ((1 + e) * inverse));
+    }
+}
 
 /* ---- softmax ----------------------------------------------------------------------------------------------------- */
 
@@ -231,33 +267,6 @@ static void to_bfloat16(size_t n, const bp_real *x, uint16_t *y) {
     }
 }
 
-/* ---- dropout ----------------------------------------------------------------------------------------------------- */
-
-/* Philox 4x32-10 as in random.c, sixteen blocks side by side. */
-static void dropout_mask(const struct bp_dropout_mask *call) {
-    uint64_t counter = call->counter;
-    for (size_t done = 0; done < call->n; done += 4 * SUM_LANES, counter += SUM_LANES) {
-        uint32_t words[4][SUM_LANES];
-        for (size_t l = 0; l < SUM_LANES; l++) {
-            words[0][l] = (uint32_t)(counter + l);
-            words[1][l] = (uint32_t)((counter + l) >> 32);
-            words[2][l] = (uint32_t)call->stream;
-            words[3][l] = (uint32_t)(call->stream >> 32);
-        }
-        uint32_t k0 = (uint32_t)call->seed, k1 = (uint32_t)(call->seed >> 32);
-        for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-            for (size_t l = 0; l < SUM_LANES; l++) {
-                const uint64_t p0 = (uint64_t)0xD2511F53u * words[0][l], p1 = (uint64_t)0xCD9E8D57u * words[2][l];
-                words[0][l] = (uint32_t)(p1 >> 32) ^ words[1][l] ^ k0;
-                words[2][l] = (uint32_t)(p0 >> 32) ^ words[3][l] ^ k1;
-                words[1][l] = (uint32_t)p1;
-                words[3][l] = (uint32_t)p0;
-            }
-        const size_t left = call->n - done < 4 * SUM_LANES ? call->n - done : 4 * SUM_LANES;
-        for (size_t i = 0; i < left; i++) call->mask[done + i] = words[i & 3][i >> 2] < call->threshold ? 0 : call->value;
-    }
-}
-
 /* ---- optimizers -------------------------------------------------------------------------------------------------- */
 
 static void sgd(const struct bp_step *step) {
@@ -370,9 +379,14 @@ const struct bp_kernels BP_KERNELS = {
     .name = BP_KERNELS_NAME,
     .lanes = LANES,
     .exp = map_exp,
+    .expm1 = map_expm1,
     .erf = map_erf,
     .sigmoid = map_sigmoid,
     .tanh = map_tanh,
+    .elu = elu,
+    .elu_backward = elu_backward,
+    .mish = mish,
+    .mish_backward = mish_backward,
     .softmax = softmax,
     .softmax_loss = softmax_loss,
     .add_bias = add_bias,

@@ -1,4 +1,4 @@
-/* vector_math.h - exp, tanh, sigmoid and erf of one number, without branches, tables or calls, so that loops over them
+/* vector_math.h - exp, e^x - 1, tanh, sigmoid and erf of one number, without branches, tables or calls, so that loops over them
  * vectorise. Only vector.c includes it, once per instruction set. kernels.h gives the bound on their error; in double they are libm's.
  * The polynomials of exp and tanh are those of Cephes (S. Moshier); that of erf was fitted for this file. */
 #ifndef BP_KERNELS_VECTOR_MATH_H
@@ -13,6 +13,9 @@
 
 static inline double exp_one(double x) {
     return exp(x);
+}
+static inline double expm1_one(double x) {
+    return expm1(x);
 }
 static inline double tanh_one(double x) {
     return tanh(x);
@@ -35,9 +38,15 @@ static inline uint32_t to_bits(float x) {
     return bits;
 }
 
-/* e^x = 2^n e^r, n = round(x / ln 2), |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds, and leaves n in the low bits. 2^n is multiplied in
- * two halves, so that overflow gives infinity and underflow is gradual. */
-static inline float exp_one(float x) {
+/* x = n ln 2 + r, n = round(x / ln 2), |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds, and leaves n in the low bits. 2^n is the product of two halves, so
+ * that overflow gives infinity and underflow is gradual. */
+struct exp_parts {
+    float r, tail; /* e^r = 1 + r + tail */
+    float low, high;
+    float low_less; /* low - 1 / high */
+};
+
+static inline struct exp_parts exp_parts(float x) {
     const float magic = 12582912.0f;
     float c = x > 89.0f ? 89.0f : x;
     c = c < -105.0f ? -105.0f : c;
@@ -50,12 +59,23 @@ static inline float exp_one(float x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    const float near = 1.0f + r, lost = r - (near - 1.0f); /* what the sum rounds away */
-    p = near + (p * (r * r) + lost);
     int32_t power = (int32_t)(to_bits(shifted) - to_bits(magic));
-    int32_t half = power >> 1;
-    float low = from_bits((uint32_t)(half + 127) << 23), high = from_bits((uint32_t)(power - half + 127) << 23);
-    return p * low * high;
+    int32_t half = power >> 1, other = power - half;
+    float low = from_bits((uint32_t)(half + 127) << 23), high = from_bits((uint32_t)(other + 127) << 23);
+    return (struct exp_parts){.r = r, .tail = p * (r * r), .low = low, .high = high, .low_less = low - from_bits((uint32_t)(127 - other) << 23)};
+}
+
+/* e^x = 2^n e^r. */
+static inline float exp_one(float x) {
+    const struct exp_parts e = exp_parts(x);
+    const float near = 1.0f + e.r, lost = e.r - (near - 1.0f); /* what the sum rounds away */
+    return (near + (e.tail + lost)) * e.low * e.high;
+}
+
+/* e^x - 1 = 2^n (e^r - 1) + 2^n - 1: exact near 0, where n is 0. */
+static inline float expm1_one(float x) {
+    const struct exp_parts e = exp_parts(x);
+    return ((e.r + e.tail) * e.low + e.low_less) * e.high;
 }
 
 /* An odd polynomial near zero, 1 - 2 / (e^2|x| + 1) elsewhere. */

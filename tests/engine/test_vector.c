@@ -1,5 +1,5 @@
 /* test_vector.c - engine/kernels/vector.c: the kernels of every instruction set this CPU has against plain C, on odd sizes, unaligned, with
- * infinities and NaN; and the error of exp, tanh, sigmoid and erf on a sample of all floats (ulp.c walks them all). */
+ * infinities and NaN; and the error of exp, e^x - 1, tanh, sigmoid and erf on a sample of all floats (ulp.c walks them all). */
 #include "tests/engine/support.h"
 
 #include "tests/engine/ulp.h"
@@ -64,6 +64,8 @@ START_TEST(functions_at_the_ends) {
     bp_real y[6];
     k->exp(6, x, y);
     ck_assert(isinf(y[0]) && y[0] > 0 && y[1] == 0 && isnan(y[2]) && isinf(y[3]) && y[4] == 0 && y[5] == 1);
+    k->expm1(6, x, y);
+    ck_assert(isinf(y[0]) && y[0] > 0 && y[1] == -1 && isnan(y[2]) && isinf(y[3]) && y[4] == -1 && y[5] == 0);
     k->tanh(6, x, y);
     ck_assert(y[0] == 1 && y[1] == -1 && isnan(y[2]) && y[3] == 1 && y[4] == -1 && y[5] == 0);
     k->sigmoid(6, x, y);
@@ -77,9 +79,9 @@ END_TEST
 START_TEST(functions_do_not_depend_on_position) {
     const struct bp_kernels *k = table(_i);
     if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
-    void (*const maps[])(size_t, const bp_real *, bp_real *) = {k->exp, k->tanh, k->sigmoid, k->erf};
+    void (*const maps[])(size_t, const bp_real *, bp_real *) = {k->exp, k->expm1, k->tanh, k->sigmoid, k->erf};
     bp_real room[ROOM], y[ROOM];
-    for (size_t f = 0; f < 4; f++)
+    for (size_t f = 0; f < 5; f++)
         for (size_t s = 0; s < SIZES; s++)
             for (size_t shift = 0; shift < 3; shift++) {
                 fill(room, ROOM, (uint32_t)s, 3);
@@ -95,6 +97,40 @@ START_TEST(functions_do_not_depend_on_position) {
                 maps[f](sizes[s], room + shift, room + shift);
                 ck_assert_mem_eq(room + shift, y + 1, sizes[s] * sizeof *y);
             }
+}
+END_TEST
+
+/* The bends of elu and mish and their slopes, in place too, against libm. */
+START_TEST(bends_match_their_formulas) {
+    const struct bp_kernels *k = table(_i);
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
+    bp_real z[127], a[127], d[127], back[127];
+    for (size_t s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        fill(z, n, (uint32_t)s, 4);
+        fill(d, n, (uint32_t)s + 10, 1);
+        k->elu(n, (bp_real)1.5, (bp_real)0.7, z, a);
+        k->elu_backward(n, (bp_real)1.5, (bp_real)0.7, a, d, back);
+        for (size_t i = 0; i < n; i++) {
+            const double x = (double)z[i], slope = x < 0 ? 0.7 * exp(x) : 1.5;
+            ck_assert_double_eq_tol((double)a[i], x < 0 ? 0.7 * expm1(x) : 1.5 * x, 1e-6 * (1 + fabs(x)));
+            ck_assert_double_eq_tol((double)back[i], (double)d[i] * slope, 1e-6 * (1 + fabs((double)d[i])));
+        }
+        k->mish(n, z, a);
+        k->mish_backward(n, z, d, back);
+        for (size_t i = 0; i < n; i++) {
+            const double x = (double)z[i], t = tanh(log1p(exp(x))), slope = t + x * (1 - t * t) / (1 + exp(-x));
+            ck_assert_double_eq_tol((double)a[i], x * t, 1e-6 * (1 + fabs(x)));
+            ck_assert_double_eq_tol((double)back[i], (double)d[i] * slope, 2e-6 * (1 + fabs((double)d[i])));
+        }
+        k->mish_backward(n, z, d, d);
+        ck_assert_mem_eq(d, back, n * sizeof *d);
+        k->mish(n, z, z);
+        ck_assert_mem_eq(z, a, n * sizeof *a);
+    }
+    const bp_real ends[3] = {INFINITY, -INFINITY, NAN};
+    k->elu(3, 1, 1, ends, a);
+    ck_assert(isinf(a[0]) && a[1] == -1 && isnan(a[2]));
 }
 END_TEST
 
@@ -437,6 +473,7 @@ Suite *suite_vector(void) {
     TCase *tests = tcase_create("vector");
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, functions_keep_their_bound, 0, 3);
+    tcase_add_loop_test(tests, bends_match_their_formulas, 0, 3);
     tcase_add_test(tests, ulp_errors_are_documented);
     tcase_add_loop_test(tests, functions_at_the_ends, 0, 3);
     tcase_add_loop_test(tests, functions_do_not_depend_on_position, 0, 3);

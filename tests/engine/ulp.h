@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ULP_FUNCTIONS = 4, ULP_BLOCK = 4096 };
+enum { ULP_FUNCTIONS = 5, ULP_BLOCK = 4096 };
 
 static inline double ulp_sigmoid(double x) {
     return 1 / (1 + exp(-x));
@@ -18,10 +18,11 @@ static inline double ulp_sigmoid(double x) {
 static const struct ulp_function {
     const char *name;
     double (*exact)(double);
-} ulp_functions[ULP_FUNCTIONS] = {{"exp", exp}, {"tanh", tanh}, {"sigmoid", ulp_sigmoid}, {"erf", erf}};
+} ulp_functions[ULP_FUNCTIONS] = {{"exp", exp}, {"expm1", expm1}, {"tanh", tanh}, {"sigmoid", ulp_sigmoid}, {"erf", erf}};
 
 static inline void ulp_apply(const struct bp_kernels *kernels, int function, size_t n, const float *x, float *y) {
-    void (*const maps[ULP_FUNCTIONS])(size_t, const bp_real *, bp_real *) = {kernels->exp, kernels->tanh, kernels->sigmoid, kernels->erf};
+    void (*const maps[ULP_FUNCTIONS])(size_t, const bp_real *, bp_real *) = {kernels->exp, kernels->expm1, kernels->tanh, kernels->sigmoid,
+                                                                             kernels->erf};
     maps[function](n, x, y);
 }
 

@@ -79,7 +79,7 @@ $(B)/libengine_f64.a: $(ENGINE64_OBJ)
 engine: $(B)/libengine.a $(B)/libengine_f64.a
 
 
-# ---- generated: migrations and the OpenAPI document as C sources ---------------------------------------------------
+# ---- generated: migrations, the OpenAPI document and the functions of exported models as C sources ---------------------------------------------------
 GEN := $(B)/gen
 $(B)/yaml2json: schema/tools/yaml2json.c | $(B)/packages
 	@mkdir -p $(@D)
@@ -98,9 +98,13 @@ $(GEN)/migrations.c: schema/migrations/embed.sh $(wildcard schema/migrations/*.s
 	@mkdir -p $(@D)
 	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
 
+$(GEN)/runtime.c: schema/export/embed.sh schema/export/runtime.c99
+	@mkdir -p $(@D)
+	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
+
 # ---- schema and server: each uses only the modules below it (checked by make lint) ----------------------------------------------------------
 SCHEMA_SRC := $(filter-out schema/tools/%,$(wildcard schema/*.c schema/*/*.c))
-SCHEMA_OBJ := $(SCHEMA_SRC:%.c=$(B)/%.o)
+SCHEMA_OBJ := $(SCHEMA_SRC:%.c=$(B)/%.o) $(GEN)/runtime.o
 SERVER_SRC := $(filter-out server/commands/main.c,$(wildcard server/*.c server/*/*.c server/*/*/*.c))
 SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(GEN)/openapi.o $(GEN)/migrations.o
 SERVER_CFLAGS = $(BASE) -DBACKPROPD_VERSION='"$(VERSION)"'

@@ -96,6 +96,22 @@ def test_evaluation_guide_pasted_into_a_shell(fresh):
     assert len(jobs[1]["cross_validation"]["folds"]) == 5 and jobs[0]["metrics"]["val_accuracy"] > 0.7
 
 
+def test_export_guide_pasted_into_a_shell(fresh, tmp_path):
+    """Every command works in the order of the guide, and the C program predicts what the server predicts."""
+    server = fresh()
+    server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
+    server.train(model={"name": "penguins", "layers": [{"type": "dense", "units": 8, "activation": "relu"}]}, dataset="penguins", target="species", epochs=20)
+    (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
+    (tmp_path / "backpropd").symlink_to(harness.BACKPROPD)
+    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["export"])).replace("http://127.0.0.1:8080", server.url)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    assert done.returncode == 0, done.stderr
+    assert [v["version"] for v in server.get("/v1/models/penguins-copy/versions").json["data"]] == [2, 1]
+    lines = [line.split(",") for line in done.stdout.splitlines()]
+    of_command, of_c = [line[0] for line in lines if len(line) == 2], [line[0] for line in lines if len(line) == 4]
+    assert len(of_c) == 344 and of_command[1:] == of_c and set(of_c) == {"Adelie", "Chinstrap", "Gentoo"}
+
+
 @pytest.mark.parametrize("guide, heading", [("models.md", "Families"), ("data.md", "Column types"), ("settings.md", "Settings"), ("operations.md", "Metrics")])
 def test_generated_tables_are_up_to_date(server, guide, heading):
     """`make docs` would change nothing."""

@@ -238,6 +238,10 @@ void model_cache_deleted(struct model_cache *cache, const char *model, int64_t v
     pthread_mutex_unlock(&cache->lock);
 }
 
+const struct schema_model *loaded_model(const struct loaded *l) {
+    return l->model;
+}
+
 int64_t loaded_version(const struct loaded *l) {
     return l->version;
 }

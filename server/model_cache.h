@@ -30,6 +30,8 @@ void loaded_measured(struct loaded *loaded, int64_t pieces, double ms);
 /* What one of so many will take by that, ms; infinite before the first. */
 double loaded_cost(struct loaded *loaded, int64_t pieces);
 int64_t loaded_version(const struct loaded *loaded);
+/* Constant; as long as it is not released. */
+const struct schema_model *loaded_model(const struct loaded *loaded);
 /* A predictor for one call; NULL without memory. */
 struct schema_predictor *loaded_take(struct loaded *loaded, struct bp_error *error);
 void loaded_give(struct loaded *loaded, struct schema_predictor *predictor);

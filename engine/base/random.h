@@ -7,7 +7,16 @@
 #include "engine/base/base.h"
 
 /* What a stream of numbers is for; the upper half of the stream word. */
-enum bp_stream { BP_STREAM_INITIALIZE = 1, BP_STREAM_SHUFFLE, BP_STREAM_DROPOUT, BP_STREAM_SPLIT, BP_STREAM_USER, BP_STREAM_MIXUP, BP_STREAM_FOLD };
+enum bp_stream {
+    BP_STREAM_INITIALIZE = 1,
+    BP_STREAM_SHUFFLE,
+    BP_STREAM_DROPOUT,
+    BP_STREAM_SPLIT,
+    BP_STREAM_USER,
+    BP_STREAM_MIXUP,
+    BP_STREAM_FOLD,
+    BP_STREAM_BOOTSTRAP
+};
 
 /* A generator that walks one stream. */
 struct bp_random {

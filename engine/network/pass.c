@@ -4,6 +4,7 @@
 #include "engine/layers/gradient.h"
 #include "engine/network/workspace.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -153,6 +154,30 @@ void bp_workspace_forward_to(const bp_real *weights, struct bp_workspace *worksp
     forward(weights, workspace, batch, to, NULL);
 }
 
+/* The loss of an output whose numbers are averages of what the head gave: of the numbers before the head that would give them. Those of an order are
+ * not unique; its loss is the cross-entropy. */
+static double loss_of_predictions(const struct bp_output *out, const struct bp_loss_call *call) {
+    const bool each = out->loss->head->probabilities == BP_PROBABILITIES_EACH;
+    const size_t n = (size_t)call->batch * (size_t)call->width;
+    for (size_t i = 0; i < n; i++) {
+        double p = (double)call->z[i];
+        if (p < (double)FLT_MIN) p = (double)FLT_MIN;
+        if (each && p > 1 - (double)FLT_EPSILON / 2) p = 1 - (double)FLT_EPSILON / 2;
+        call->z[i] = (bp_real)(each ? log(p) - log1p(-p) : log(p));
+    }
+    if (!out->loss->ordered) return out->loss->evaluate(out->values, call);
+    const struct bp_loss_ops *loss = (const struct bp_loss_ops *)bp_family_find(&bp_losses, "cross_entropy");
+    struct bp_value values[BP_VALUES_MAX];
+    bp_values_preset(&loss->entry, values);
+    return loss->evaluate(values, call);
+}
+
+static double loss_of(const struct bp_workspace *workspace, int32_t output, struct bp_loss_call *call) {
+    const struct bp_output *out = &workspace->network->outputs[output];
+    if (out->members) return bp_members_loss(workspace, output, call);
+    return out->predictions ? loss_of_predictions(out, call) : out->loss->evaluate(out->values, call);
+}
+
 double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_loss_call *call, bool gradients) {
     const struct bp_output *out = &workspace->network->outputs[output];
     call->width = (int32_t)bp_shape_size(&out->shape);
@@ -162,7 +187,7 @@ double bp_output_loss(struct bp_workspace *workspace, int32_t output, struct bp_
     double counted = 0;
     const double count_share = workspace->row_weights[output] ? share_rows(workspace, output, call) : 1;
     call->counted = call->apart ? &counted : NULL;
-    call->loss = out->members ? bp_members_loss(workspace, output, call) : out->loss->evaluate(out->values, call);
+    call->loss = loss_of(workspace, output, call);
     call->counted = NULL;
     call->reported = call->apart ? counted * count_share : call->loss;
     return out->weight * call->loss;

@@ -289,3 +289,13 @@ int schema_checkpoint_read(const void *bytes, size_t size, struct bp_trainer_sta
     free(tensors);
     return failed;
 }
+
+struct schema_column_type *schema_model_types(const struct schema_model *model, int32_t *count) {
+    const struct schema_preprocessing *p = model->training->preprocessing;
+    struct schema_column_type *types = calloc((size_t)p->features_count + 1, sizeof *types);
+    for (int32_t i = 0; types && i < p->features_count; i++)
+        types[i] = (struct schema_column_type){
+            .name = p->features[i].name, .type = p->features[i].type, .shape = p->features[i].shape, .format = p->features[i].format, .hwc = true};
+    *count = p->features_count;
+    return types;
+}

@@ -6,6 +6,7 @@
 #define SCHEMA_MODEL_FILE_H
 
 #include "engine/train/train.h"
+#include "schema/ingest/ingest.h"
 #include "schema/json/cost.h"
 #include "schema/predict/safetensors.h"
 #include "schema/resolve/training.h"
@@ -40,6 +41,9 @@ void schema_model_free(struct schema_model *model);
 struct schema_tensor *schema_model_tensors(const struct bp_network *network, const bp_real *weights, int32_t *count);
 /* Bytes it holds in memory. */
 size_t schema_model_bytes(const struct schema_model *model);
+/* The types of its columns: those that it was trained with, whatever some other rows look like. Names are borrowed from the model; the array is the
+ * caller's, NULL without memory. */
+struct schema_column_type *schema_model_types(const struct schema_model *model, int32_t *count);
 
 /* Writes a checkpoint into fd (an empty file) and fsyncs it. notes: an object stored with it. */
 int schema_checkpoint_write(int fd, const struct bp_trainer_state *state, const json_t *notes, struct bp_error *error);

@@ -14,6 +14,8 @@ static void overview(void) {
            "                                          one training without a server\n"
            "  backpropd predict --model model.bpd --data rows.csv\n"
            "                                          predictions of a trained model, - for standard input\n"
+           "  backpropd evaluate --model model.bpd --data rows.csv\n"
+           "                                          metrics with intervals, curves and slices on rows with known targets\n"
            "  backpropd export --model model.bpd --format c\n"
            "                                          a trained model as bpd, safetensors, JSON or C source\n"
            "  backpropd import --file model.bpd --name MODEL --url URL\n"
@@ -26,7 +28,7 @@ static void overview(void) {
            "  backpropd keys create|list|rotate|revoke\n"
            "                                          API keys, while the server runs\n"
            "  backpropd audit                         who changed what\n"
-           "  backpropd help TOPIC                    serve, train, predict, export, import, gradcheck, doctor, check, backup,\n"
+           "  backpropd help TOPIC                    serve, train, predict, evaluate, export, import, gradcheck, doctor, check, backup,\n"
            "                                          restore, keys, audit\n\n"
            "Examples\n"
            "  backpropd train --data penguins.csv --target species\n"
@@ -122,6 +124,13 @@ static void other_help(const char *topic) {
             "Prints the newest entries of the audit log, newest first [100]: every change (who, from where, what, its status), requests that were\n"
             "denied, and commands that changed keys. --before continues after an id of the JSON form.\n\n"
             "Example\n  backpropd audit --format json --limit 1000 --data-dir /var/lib/backpropd\n");
+    else if (strcmp(topic, "evaluate") == 0)
+        printf("backpropd evaluate --model FILE.bpd --data FILE.csv|- [--slices A,B] [--compare OTHER.bpd] [--positive-class LABEL]\n"
+               "                   [--bootstrap 1000] [--seed 0] [--json]\n\n"
+               "The loss and every metric of the task on rows whose targets are known, with 95 %% bootstrap intervals; what is confused with what,\n"
+               "residuals; loss and metrics by the values of columns (--slices); the difference from another model on the same rows (--compare).\n"
+               "--json prints everything, with ROC, precision-recall and calibration curves and a table of thresholds, as the server answers it.\n\n"
+               "Examples\n  backpropd evaluate --model model.bpd --data held_out.csv --slices region,age\n");
     else if (strcmp(topic, "predict") == 0)
         printf("backpropd predict --model FILE.bpd --data FILE.csv|- [--format csv|json] [--thresholds X]\n\n"
                "One line per row: the label and its probability, or the value; of several labels a row a JSON list, and the probability of each;\n"
@@ -164,7 +173,7 @@ static void other_help(const char *topic) {
 }
 
 int command_help(int argc, char **argv) {
-    static const char *const topics[] = {"serve", "train",  "predict", "export", "import", "gradcheck", "doctor",
+    static const char *const topics[] = {"serve", "train",  "predict", "evaluate", "export", "import", "gradcheck", "doctor",
                                          "check", "backup", "restore", "keys",   "audit",  NULL};
     if (argc < 2) {
         overview();
@@ -179,7 +188,7 @@ int command_help(int argc, char **argv) {
     }
     char hint[80];
     fprintf(stderr,
-            "backpropd help: unknown topic \"%s\"%s; topics: serve train predict export import gradcheck doctor check backup restore keys audit\n",
+            "backpropd help: unknown topic \"%s\"%s; topics: serve train predict evaluate export import gradcheck doctor check backup restore keys audit\n",
             argv[1], schema_did_you_mean(schema_nearest_in(argv[1], topics), hint, sizeof hint));
     return 2;
 }

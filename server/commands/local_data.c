@@ -73,6 +73,32 @@ struct schema_dataset *local_dataset(const char *command, const char *path, cons
     return dataset;
 }
 
+struct schema_model *local_model(const char *command, const char *path) {
+    struct bp_error error = {0};
+    FILE *in = fopen(path, "re");
+    struct schema_text bytes = {.limit = (size_t)8 << 30};
+    char piece[65536];
+    size_t n;
+    if (!in) {
+        fprintf(stderr, "backpropd %s: cannot read the model file %s: %s\n", command, path, strerror(errno));
+        return NULL;
+    }
+    while ((n = fread(piece, 1, sizeof piece, in)) > 0) schema_text_add(&bytes, piece, n);
+    fclose(in);
+    struct schema_model *model = bytes.failed ? NULL : schema_model_read(bytes.bytes ? bytes.bytes : "", bytes.size, &error);
+    if (!model) fprintf(stderr, "backpropd %s: %s: %s\n", command, path, error.message[0] ? error.message : "out of memory");
+    free(bytes.bytes);
+    return model;
+}
+
+struct schema_dataset *local_rows(const char *command, const struct schema_model *model, const char *path) {
+    int32_t count;
+    struct schema_column_type *types = schema_model_types(model, &count);
+    struct schema_dataset *dataset = types ? local_dataset(command, path, types, count, true) : NULL;
+    free(types);
+    return dataset;
+}
+
 char *local_text(const char *command, const char *path) {
     FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     struct schema_text text = {.limit = TEXT_MAX};

@@ -1,14 +1,20 @@
-/* local_data.h - a CSV (or JSON) file of this machine as a dataset, and command-line flags: shared by train and predict. */
+/* local_data.h - a CSV (or JSON) file of this machine as a dataset, and command-line flags: and model files: shared by the commands that need no
+ * server. */
 #ifndef SERVER_LOCAL_DATA_H
 #define SERVER_LOCAL_DATA_H
 
 #include "schema/dataset/dataset.h"
 #include "schema/ingest/ingest.h"
+#include "schema/predict/model_file.h"
 
 /* Types may name columns that the file does not have only when `may_lack`. Reads path ("-": standard input) into a temporary column file that
  * vanishes with the process. Prints problems on stderr. NULL on failure. */
 struct schema_dataset *local_dataset(const char *command, const char *path, const struct schema_column_type *types, int32_t types_count,
                                      bool may_lack);
+/* A model file, read. NULL with a message on stderr; the caller's. */
+struct schema_model *local_model(const char *command, const char *path);
+/* The rows at path, whose columns have the types that the model was trained with. NULL with a message on stderr; the caller's. */
+struct schema_dataset *local_rows(const char *command, const struct schema_model *model, const char *path);
 /* Whole file as text; the caller's. NULL with a message on stderr. */
 char *local_text(const char *command, const char *path);
 /* Prints problems on stderr, one per line, and clears them. */

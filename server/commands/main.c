@@ -23,6 +23,7 @@ static const struct {
     {"confinement", command_confinement, .computes = true, .hidden = true},
     {"check", command_check, .computes = true},
     {"doctor", command_doctor, .computes = true},
+    {"evaluate", command_evaluate, .computes = true},
     {"export", command_export, .computes = true},
     {"gradcheck", command_gradcheck, .computes = true},
     {"help", command_help, .computes = false},

@@ -15,35 +15,6 @@ enum { MODEL, DATA, FORMAT, THRESHOLDS, FLAGS_COUNT };
 static const char *const names[] = {"model", "data", "format", "thresholds", NULL};
 static const char *const switches[] = {NULL};
 
-static struct schema_model *load(const char *path) {
-    struct bp_error error = {0};
-    FILE *in = fopen(path, "re");
-    struct schema_text bytes = {.limit = (size_t)8 << 30};
-    char piece[65536];
-    size_t n;
-    if (!in) {
-        fprintf(stderr, "backpropd predict: cannot read the model file %s\n", path);
-        return NULL;
-    }
-    while ((n = fread(piece, 1, sizeof piece, in)) > 0) schema_text_add(&bytes, piece, n);
-    fclose(in);
-    struct schema_model *model = bytes.failed ? NULL : schema_model_read(bytes.bytes ? bytes.bytes : "", bytes.size, &error);
-    if (!model) fprintf(stderr, "backpropd predict: %s: %s\n", path, error.message[0] ? error.message : "out of memory");
-    free(bytes.bytes);
-    return model;
-}
-
-/* The columns that the model knows have the types it was trained with, whatever these rows look like. */
-static struct schema_column_type *types_of(const struct schema_model *model, int32_t *count) {
-    const struct schema_preprocessing *p = model->training->preprocessing;
-    struct schema_column_type *types = calloc((size_t)p->features_count + 1, sizeof *types);
-    for (int32_t i = 0; types && i < p->features_count; i++)
-        types[i] = (struct schema_column_type){
-            .name = p->features[i].name, .type = p->features[i].type, .shape = p->features[i].shape, .format = p->features[i].format, .hwc = true};
-    *count = p->features_count;
-    return types;
-}
-
 static void print_text(const char *text) {
     if (!strpbrk(text, ",\"\r\n")) {
         fputs(text, stdout);
@@ -224,7 +195,6 @@ static int predict(const struct schema_model *model, const struct schema_dataset
 
 int command_predict(int argc, char **argv) {
     const char *values[FLAGS_COUNT] = {0};
-    int32_t types_count = 0;
     if (local_flags("predict", argc, argv, names, switches, values) != 0) return 2;
     if (!values[MODEL] || !values[DATA] || (values[FORMAT] && strcmp(values[FORMAT], "csv") != 0 && strcmp(values[FORMAT], "json") != 0)) {
         fprintf(stderr, "backpropd predict: --model FILE.bpd and --data FILE.csv (or -) are required, and --format must be csv or json; see "
@@ -233,12 +203,10 @@ int command_predict(int argc, char **argv) {
     }
     bp_engine_start();
     bp_flush_denormals();
-    struct schema_model *model = load(values[MODEL]);
-    struct schema_column_type *types = model ? types_of(model, &types_count) : NULL;
-    struct schema_dataset *dataset = types ? local_dataset("predict", values[DATA], types, types_count, true) : NULL;
+    struct schema_model *model = local_model("predict", values[MODEL]);
+    struct schema_dataset *dataset = model ? local_rows("predict", model, values[DATA]) : NULL;
     int failed = dataset ? predict(model, dataset, values[FORMAT] && strcmp(values[FORMAT], "json") == 0, values[THRESHOLDS]) : -1;
     schema_dataset_free(dataset);
-    free(types);
     schema_model_free(model);
     return failed ? 1 : 0;
 }

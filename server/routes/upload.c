@@ -35,10 +35,10 @@ struct upload *upload_open(const struct server *server, const struct upload_requ
     u->how = request->how, u->base = request->base, u->base_row = request->base_row;
     if (read_types(u, request, problems) == 0 && new_file(u, problems) == 0) {
         const bool rows = u->base && u->how == SCHEMA_JOIN_ROWS;
-        struct schema_ingest_options options = {.types = u->types,
-                                                .types_count = u->types_count,
+        struct schema_ingest_options options = {.types = request->expected ? request->expected : u->types,
+                                                .types_count = request->expected ? request->expected_count : u->types_count,
                                                 .types_stand = rows,
-                                                .types_may_lack = rows,
+                                                .types_may_lack = rows || request->expected,
                                                 .one_column = u->base && u->how == SCHEMA_JOIN_COLUMNS,
                                                 .rows_max = u->rows_max,
                                                 .csv = request->csv,

@@ -27,9 +27,11 @@ struct upload {
 
 /* What a request declares about its body. */
 struct upload_request {
-    const char *content_type, *encoding; /* encoding: known, or NULL */
-    const char *types;                   /* the query parameter, or NULL */
-    const char *column;                  /* of an array, or NULL; borrowed until the upload ends */
+    const char *content_type, *encoding;       /* encoding: known, or NULL */
+    const char *types;                         /* the query parameter, or NULL */
+    const struct schema_column_type *expected; /* instead: of columns that may be there; borrowed until the upload ends */
+    int32_t expected_count;
+    const char *column; /* of an array, or NULL; borrowed until the upload ends */
     struct schema_csv_dialect csv;
     enum schema_join how;
     struct schema_dataset *base;   /* taken over, also when the upload is refused; or NULL */

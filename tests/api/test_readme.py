@@ -92,8 +92,10 @@ def test_evaluation_guide_pasted_into_a_shell(fresh):
     done = subprocess.run(["bash", "-c", script], cwd=harness.ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     jobs = [server.wait(j["id"]) for j in server.get("/v1/jobs").json["data"]]
-    assert [(j["status"], j["options"]["validation"]) for j in jobs] == [("succeeded", {"dataset": "held@1"}), ("succeeded", {"folds": 5})], jobs
-    assert len(jobs[1]["cross_validation"]["folds"]) == 5 and jobs[0]["metrics"]["val_accuracy"] > 0.7
+    assert [(j["status"], j["options"]["validation"]) for j in jobs] == [
+        ("succeeded", {"fraction": 0.2}), ("succeeded", {"dataset": "held@1"}), ("succeeded", {"folds": 5})], jobs
+    assert len(jobs[2]["cross_validation"]["folds"]) == 5 and jobs[1]["metrics"]["val_accuracy"] > 0.7
+    assert '"object":"evaluation"' in done.stdout and '"slices":[{"column"' in done.stdout
 
 
 def test_export_guide_pasted_into_a_shell(fresh, tmp_path):

@@ -173,8 +173,8 @@ static void other_help(const char *topic) {
 }
 
 int command_help(int argc, char **argv) {
-    static const char *const topics[] = {"serve", "train",  "predict", "evaluate", "export", "import", "gradcheck", "doctor",
-                                         "check", "backup", "restore", "keys",   "audit",  NULL};
+    static const char *const topics[] = {"serve",  "train", "predict", "evaluate", "export", "import", "gradcheck",
+                                         "doctor", "check", "backup",  "restore",  "keys",   "audit",  NULL};
     if (argc < 2) {
         overview();
         return 0;
@@ -188,7 +188,8 @@ int command_help(int argc, char **argv) {
     }
     char hint[80];
     fprintf(stderr,
-            "backpropd help: unknown topic \"%s\"%s; topics: serve train predict evaluate export import gradcheck doctor check backup restore keys audit\n",
+            "backpropd help: unknown topic \"%s\"%s; topics: serve train predict evaluate export import gradcheck doctor check backup restore keys "
+            "audit\n",
             argv[1], schema_did_you_mean(schema_nearest_in(argv[1], topics), hint, sizeof hint));
     return 2;
 }

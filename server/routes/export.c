@@ -91,7 +91,7 @@ static void answer_bpd(struct request *r, const struct store_version *v, void *b
     free(blob);
 }
 
-static void export(struct request *r) {
+static void export_version(struct request *r) {
     char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
     int64_t version;
     enum schema_export form;
@@ -118,5 +118,5 @@ const struct route route_export_version = {
     .scope = SCOPE_READ,
     .flags = ROUTE_SLOW,
     .query = "format",
-    .handle = export,
+    .handle = export_version,
 };

@@ -267,7 +267,7 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
     if (network->trained_count == 0) return bp_error_set(error, "/layers", "nothing can be trained: no layer has weights that are not frozen");
     for (int32_t k = 0; k < network->outputs_count; k++) {
         if (!network->outputs[k].loss) return bp_error_set(error, "/loss", "the network has no loss");
-        if (network->outputs[k].predictions)
+        if (network->outputs[k].predictions && !options->measures)
             return bp_error_set(error, "/layers",
                                 "the output layer \"%s\" averages predictions of networks that were trained separately, and the loss %s cannot "
                                 "train it; train those networks",

@@ -94,7 +94,8 @@ struct bp_train_options {
     double ema;                          /* 0: none; else the decay of a moving average of the weights, which is what is validated and kept:
                                             with t updates made min(ema, (1 + t) / (10 + t)) */
     double mixup;                        /* 0: none; else alpha of Beta(alpha, alpha): mini-batches are mixed with themselves, in another order */
-    bool keep_best;                      /* the weights of the best epoch are kept also without early stopping: for bp_trainer_best_weights */
+    bool measures;  /* nothing is trained: weights are restored at the end of the rows, and validated. Then an output may average predictions */
+    bool keep_best; /* the weights of the best epoch are kept also without early stopping: for bp_trainer_best_weights */
     bool stop_early;
     char stop_metric[BP_NAME_MAX]; /* one of the names that bp_trainer_metric_name gives */
     int32_t stop_patience;

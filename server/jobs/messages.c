@@ -138,6 +138,51 @@ static void on_file(struct server *server, struct slot *slot) {
     if (fd >= 0) close(fd);
 }
 
+/* The version that is served, in a file without a name. */
+static int served_file(struct server *server, const char *model, int64_t version, struct bp_error *error) {
+    void *blob = NULL;
+    size_t size = 0, written = 0;
+    if (store_version_blob(server->store, model, version, &blob, &size, error) != STORE_OK) return -1;
+    int fd = scratch_file_new(server->store, error);
+    while (fd >= 0 && written < size) {
+        const ssize_t n = pwrite(fd, (const char *)blob + written, size - written, (off_t)written);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            bp_error_io(error, "%s", strerror(errno));
+            close(fd);
+            fd = -1;
+        } else {
+            written += (size_t)n;
+        }
+    }
+    free(blob);
+    return fd;
+}
+
+/* The process wants to compare what it has trained with what is served now. */
+static void on_served(struct server *server, struct slot *slot) {
+    struct store_job job = {0};
+    struct bp_error error = {0};
+    char refused[700] = "";
+    int64_t version = 0;
+    int fd = -1;
+    enum store_result result = store_job_get(server->store, slot->job, &job, &error);
+    if (result == STORE_OK) result = store_version_find(server->store, job.model, NULL, &version, &error);
+    if (result == STORE_OK) fd = served_file(server, job.model, version, &error);
+    if (result != STORE_NOT_FOUND && fd < 0) {
+        struct schema_text text = {.limit = 600};
+        schema_text_json_string(&text, error.message);
+        snprintf(refused, sizeof refused, ",\"error\":%.600s", text.failed ? "\"it cannot be read\"" : text.bytes);
+        free(text.bytes);
+    }
+    char answer[800];
+    const int n = snprintf(answer, sizeof answer, "{\"command\":\"served\",\"version\":%lld%s}", (long long)version, refused);
+    if (fd >= 0) wire_send_file(slot->fd, answer, (size_t)n, fd);
+    else wire_send_text(slot->fd, answer, (size_t)n);
+    if (fd >= 0) close(fd);
+    store_job_free(&job);
+}
+
 static int on_checkpoint(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
     struct store_checkpoint c = {0};
     char name[STORE_FILE_SIZE];
@@ -163,6 +208,22 @@ static int on_checkpoint(struct server *server, struct slot *slot, const json_t 
     return 0;
 }
 
+/* What the process says of the version that is served. The rest of it is for people. */
+static char *comparison_decode(const json_t *message, struct store_comparison *comparison, bool *no_memory) {
+    const json_t *json = json_object_get(message, "comparison");
+    if (!json) return NULL;
+    json_t *shown = json_deep_copy(json);
+    comparison->better = json_is_true(json_object_get(json, "better"));
+    comparison->served = json_integer_value(json_object_get(json, "served"));
+    json_object_del(shown, "better");
+    json_object_del(shown, "served");
+    char *text = shown ? schema_json_dump(shown, JSON_COMPACT) : NULL;
+    if (!text) *no_memory = true;
+    comparison->document = text;
+    json_decref(shown);
+    return text;
+}
+
 /* The file of the model is removed only when the store has it, or will never take it. */
 static int on_done(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
     struct report report = {0};
@@ -173,12 +234,14 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
     int64_t version = 0;
     void *blob = file ? checkpoint_file_read(server->store, file, &ending.blob_size) : NULL;
     if (!blob && file && errno == ENOMEM) return bp_error_memory(error, "no memory to read the model of the job");
-    char *document = member_text(message, "document", &no_memory);
+    struct store_comparison comparison;
+    char *document = member_text(message, "document", &no_memory), *compared = comparison_decode(message, &comparison, &no_memory);
     int failed = 0;
     if (no_memory || report_decode(&report, json_object_get(message, "report"), error) != 0) failed = bp_error_memory(error, "no memory");
     ending.report = &report.report;
     ending.blob = blob;
     ending.version_document = document;
+    ending.comparison = compared ? &comparison : NULL;
     if (!failed && (!blob || !document))
         failed =
             message_end_failed(server, slot->job, slot->attempt, "storage", "the trained model could not be read back from the job process", error);
@@ -198,6 +261,7 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
     }
     report_free(&report);
     free(document);
+    free(compared);
     free(blob);
     return failed;
 }
@@ -248,6 +312,7 @@ static int on_report(struct server *server, const struct slot *slot, const json_
 static int apply(struct server *server, struct slot *slot, const char *kind, const json_t *message, struct bp_error *error) {
     if (strcmp(kind, "report") == 0) return on_report(server, slot, message, error);
     if (strcmp(kind, "file") == 0) return on_file(server, slot), 0;
+    if (strcmp(kind, "served") == 0) return on_served(server, slot), 0;
     if (strcmp(kind, "checkpoint") == 0) return on_checkpoint(server, slot, message, error);
     if (strcmp(kind, "done") == 0) return on_done(server, slot, message, error);
     if (strcmp(kind, "failed") == 0) return on_end(server, slot, message, STORE_JOB_FAILED, error);

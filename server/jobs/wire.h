@@ -1,12 +1,13 @@
 /* wire.h - framed JSON between the supervisor and a job process: 4 bytes of length, little-endian, then the text.
  *
  * supervisor → process: first
- * {"spec","job","attempt","dataset","bytes","resume","validation","rows","confinement","nice","cpu_seconds","draft","training_ms","silence_ms","kernels",
+ * {"spec","job","attempt","dataset","bytes","resume","validation","rows","confinement","nice","cpu_seconds","draft","publish","training_ms","silence_ms","kernels",
  * "warnings"}
  * (validation: bytes of its dataset, or 0), later {"command":"cancel"},
- * {"command":"stop"}, {"command":"file","number"} with a descriptor, or with "error" and "errno". process → supervisor:
- * {"kind":"report"|"file"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c documents what each holds. "file" there is the number of
- * a file that the supervisor has made. */
+ * {"command":"stop"}, {"command":"file","number"} with a descriptor, or with "error" and "errno", {"command":"served","version"} with a descriptor,
+ * or with version 0 or "error". process → supervisor:
+ * {"kind":"report"|"file"|"served"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c documents what each holds. "file" there is the
+ * number of a file that the supervisor has made. */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H
 

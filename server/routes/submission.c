@@ -315,6 +315,8 @@ static void resolve(struct submission *s) {
                                                                  : threads};
     s->members = schema_auto_resolve(&job, s->dataset, &s->asked, s->why, &s->problems);
     s->training = s->members ? s->members->families[0].training : NULL;
+    for (int32_t f = 0; s->members && f < s->members->families_count; f++) /* with its version, which the body may lack */
+        memcpy(s->members->families[f].training->options.validation_dataset, s->options.validation_dataset, sizeof s->options.validation_dataset);
 }
 
 int64_t submission_bytes(const struct submission *s) {

@@ -57,6 +57,7 @@ static void *listen_for_commands(void *context) {
         if (command && strcmp(command, "cancel") == 0) atomic_store(&p->command, COMMAND_CANCEL);
         if (command && strcmp(command, "stop") == 0) atomic_store(&p->command, COMMAND_STOP);
         if (command && strcmp(command, "file") == 0) process_draft_arrived(p, message, file);
+        else if (command && strcmp(command, "served") == 0) process_served_arrived(p, message, file);
         else if (file >= 0) close(file);
         json_decref(message);
     }
@@ -228,8 +229,10 @@ static int finish(struct process *p) {
         json_object_set_new(document, "cross_validation", cross_validation_json(&p->folds));
     }
     const int ended = process_write_model(p, weights, document);
-    if (ended != 0) {
+    json_t *comparison = ended == 0 ? process_compare(p, document) : NULL;
+    if (ended != 0 || (comparison && process_commanded(p))) {
         json_decref(document);
+        json_decref(comparison);
         return ended < 0 ? 1 : process_end_commanded(p);
     }
     json_t *last = process_gather(p);
@@ -237,6 +240,7 @@ static int finish(struct process *p) {
     json_object_set(last, "metrics", json_object_get(document, "metrics"));
     json_object_set_new(last, "stop_reason", json_string(cross_validation_is_cut(&p->folds) ? "max_seconds" : p->run.stop_reason));
     json_t *message = json_pack("{s:s, s:I, s:o, s:o}", "kind", "done", "file", (json_int_t)p->draft.number, "document", document, "report", last);
+    if (comparison) json_object_set_new(message, "comparison", comparison);
     process_say(message);
     json_decref(message);
     return 0;
@@ -495,6 +499,7 @@ int worker_run(void) {
     }
     p.job = json_string_value(json_object_get(p.order, "job"));
     p.attempt = json_integer_value(json_object_get(p.order, "attempt"));
+    process_served_begin(&p);
     process_draft_begin(&p, json_is_true(json_object_get(p.order, "draft")));
     p.trained_before = (double)json_integer_value(json_object_get(p.order, "training_ms")) / 1000;
     p.events = json_array();

@@ -23,6 +23,16 @@ struct draft {
     char refusal[300];
 };
 
+/* The version that is served, process_compare.c. */
+struct served {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool arrived;
+    int fd; /* -1: none is served */
+    int64_t version;
+    char refusal[400];
+};
+
 struct process {
     json_t *order; /* the first frame */
     const char *job;
@@ -54,6 +64,7 @@ struct process {
     /* checkpoints */
     int64_t checkpoint_ms, checkpoint_epoch, checkpoint_cost_ms;
     struct draft draft;
+    struct served served;
 };
 
 /* report.c: what the supervisor gets to know. */
@@ -88,6 +99,14 @@ int process_end_commanded(struct process *p);
 /* process_ensemble.c: the job's whole work when it trains an ensemble; the exit status. */
 int process_ensemble(struct process *p);
 void process_ensemble_checkpoint(struct process *p);
+
+/* process_compare.c */
+void process_served_begin(struct process *p);
+/* The supervisor's answer, in the thread that listens; fd -1: none is served, or it cannot be read. */
+void process_served_arrived(struct process *p, const json_t *message, int fd);
+/* With publish "if_better": what is trained, with the metrics in document, against the version that is served: for the message "done". NULL: not
+ * requested. The caller's. */
+json_t *process_compare(struct process *p, const json_t *document);
 
 /* draft.c */
 void process_draft_begin(struct process *p, bool given);

@@ -37,6 +37,10 @@ int run_open(struct run *run, struct schema_training *training, const struct sch
              struct bp_error *error);
 void run_close(struct run *run);
 
+/* Rows of a dataset as validation rows of that training. The view and the rows are borrowed until schema_source_free. */
+int run_validation_source(const struct schema_training *training, const struct schema_view *view, const int64_t *rows, int64_t n,
+                          struct schema_source **source, struct bp_error *error);
+
 /* A number as reported: 9 digits, as float32 has; null unless finite. The caller's. */
 json_t *run_number(double value);
 /* After BP_TRAIN_EPOCH: the epoch's metrics with 9 digits, NaN as null: {"loss":0.5,"val_loss":...}. Updates best; *improved says so. The caller's.

@@ -20,6 +20,7 @@
 #include "server/jobs/child.h"
 #include "server/jobs/death.h"
 #include "server/jobs/messages.h"
+#include "server/jobs/retention.h"
 #include "server/log.h"
 #include "server/ops/metrics.h"
 #include "server/store/files.h"
@@ -46,6 +47,7 @@ enum {
     RETRY_MAX_MS = 5000,
     COMPLAIN_MS = 60000, /* between two log lines on the same trouble */
     SWEEP_MS = 5000,
+    RETENTION_MS = 3600 * 1000, /* and when a job has ended */
     SLOTS_MAX = 256
 };
 struct supervisor {
@@ -62,6 +64,8 @@ struct supervisor {
     bool started; /* the thread exists */
     bool check_commands;
     int64_t sweep_at;
+    int64_t retention_at;
+    int64_t keep_versions, keep_jobs_days; /* as of the last sweep: a reload may change them */
     int64_t claim_at;         /* the first retry is due; 0: none waits */
     pthread_mutex_t lock;     /* guards troubles, and the job and output of slots, which other threads read */
     struct trouble *troubles; /* one per slot */
@@ -306,6 +310,7 @@ static void count_end(const struct supervisor *s, const struct slot *slot) {
 static void slot_free(struct supervisor *s, struct slot *slot) {
     release(s, slot);
     count_end(s, slot);
+    s->retention_at = 0;
     checkpoint_files_remove_leftovers(s->server->store, slot->job, slot->attempt);
     pthread_mutex_lock(&s->lock); /* supervisor_log reads slots */
     if (slot->output) output_end(slot->output, slot->job);
@@ -436,6 +441,16 @@ static void sweep(struct supervisor *s) {
     }
 }
 
+/* What is old goes at the start, hourly, when a job has ended, and when the settings change. */
+static void retain(struct supervisor *s) {
+    const struct server_settings *settings = &s->server->settings;
+    const bool changed = s->keep_versions != settings->keep_versions || s->keep_jobs_days != settings->keep_jobs_days;
+    if (!changed && clock_ms() < s->retention_at) return;
+    s->keep_versions = settings->keep_versions;
+    s->keep_jobs_days = settings->keep_jobs_days;
+    s->retention_at = retention_sweep(s->server) ? 0 : clock_ms() + RETENTION_MS;
+}
+
 static void command(struct slot *slot, const char *name, enum phase phase, int64_t grace_ms) {
     char message[60]; /* needs no memory */
     const int n = snprintf(message, sizeof message, "{\"command\":\"%s\"}", name);
@@ -544,6 +559,7 @@ static void *supervise(void *context) {
         }
         retry(s);
         if (clock_ms() >= s->sweep_at) sweep(s);
+        if (!abandon_at) retain(s);
         watch_all(s);
         fill_slots(s);
         listen_once(s);

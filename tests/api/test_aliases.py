@@ -1,6 +1,7 @@
 """Aliases of versions. Goal: what is served is what somebody chose, a change can be taken back and made on condition, and switching under load loses or mixes no answer."""
 import json
 import os
+import signal
 import sqlite3
 import threading
 
@@ -267,3 +268,53 @@ def test_it_outlives_a_kill(fresh):
     db.close()
     checked = harness.run("check", "--data-dir", server.folder)
     assert checked.returncode != 0 and "aliases" in checked.stdout + checked.stderr
+
+
+def count_versions(server, model):
+    return [v["version"] for v in server.all_pages("/v1/models/%s/versions" % model)]
+
+
+def test_old_versions_are_removed(fresh, tmp_path):
+    """At the end of a job, and when the setting changes; aliased ones stay. Each removal is logged and audited."""
+    config = tmp_path / "config"
+    config.write_text("keep_versions = 2\n")
+    folder = str(tmp_path / "kept")
+    os.mkdir(folder, 0o700)
+    server = fresh("--config", str(config), folder=folder)
+    server.post_json("level-1", x=[[0], [1]] * 4, y=[100.0] * 8)
+    train(server, "m", 1)
+    put(server, "m", "production", 1)
+    for _ in range(4):
+        train(server, "m", 1)
+    harness.until(lambda: count_versions(server, "m") == [5, 4, 1], what="the removal of versions 2 and 3")
+    assert [e for e in (2, 3) if "event=version_expired model=m version=%d" % e in server.log_text()] == [2, 3]
+    config.write_text("keep_versions = 1\n")
+    server.process.send_signal(signal.SIGHUP)
+    harness.until(lambda: count_versions(server, "m") == [5, 1], what="the removal of version 4")
+    assert served(server, "m") == (5, 100) and served(server, "m", "/versions/production") == (1, 100)
+    server.stop()
+    with sqlite3.connect(folder + "/backpropd.db") as db:
+        targets = [row[0] for row in db.execute("SELECT target FROM audit WHERE action = 'retention' ORDER BY id")]
+    db.close()
+    assert targets == ["/v1/models/m/versions/%d" % n for n in (2, 3, 4)]
+
+
+def test_old_jobs_are_removed(fresh):
+    """Two days old by the database: gone at the next start, unless a version goes with it."""
+    server = fresh("--keep-jobs-days", "1")
+    server.post_json("level-1", x=[[0], [1]] * 4, y=[100.0] * 8)
+    named = train(server, "m", 1)["id"]
+    own = server.train(model={"layers": [DENSE]}, dataset="level-1", target="y", task="regression", epochs=1)["id"]
+    inline = server.train(model={"name": "n", "layers": [DENSE]}, dataset={"x": [[0], [1]] * 4, "y": [1.5] * 8}, target="y", epochs=1)["id"]
+    recent = train(server, "m", 1)["id"]
+    assert server.stop() == 0
+    with sqlite3.connect(server.folder + "/backpropd.db") as db:
+        db.execute("UPDATE jobs SET finished_at = finished_at - 2 * 86400000 WHERE id <> ?", (recent,))
+    db.close()
+    server.start()
+    harness.until(lambda: server.get("/v1/jobs/" + named).status == 404, what="the removal of the job")
+    for job in (own, inline, recent):  # a version needs the model or the data of the first two
+        assert server.get("/v1/jobs/" + job).status == 200
+    assert served(server, own) == (1, 100) and server.get("/v1/models/m/versions/1").json["job"] == named
+    assert server.get("/v1/jobs/%s/log" % named).status == 404 and "event=job_expired job=" + named in server.log_text()
+    assert harness.run("check", "--data-dir", server.folder).returncode == 0

@@ -66,9 +66,9 @@ struct supervisor {
     int64_t sweep_at;
     int64_t retention_at;
     int64_t keep_versions, keep_jobs_days; /* as of the last sweep: a reload may change them */
-    int64_t claim_at;         /* the first retry is due; 0: none waits */
-    pthread_mutex_t lock;     /* guards troubles, and the job and output of slots, which other threads read */
-    struct trouble *troubles; /* one per slot */
+    int64_t claim_at;                      /* the first retry is due; 0: none waits */
+    pthread_mutex_t lock;                  /* guards troubles, and the job and output of slots, which other threads read */
+    struct trouble *troubles;              /* one per slot */
 };
 
 /* Why the store does not have what a job has reported. */

@@ -179,7 +179,7 @@ test:
 fresh:
 	$(Q)tests/fresh.sh
 # The API tests with the most threads, with ThreadSanitizer: any report fails its test.
-RACES := http events load keys tickets bounds slow_clients datasets
+RACES := http events load keys tickets bounds slow_clients datasets aliases switch
 .PHONY: races
 races:
 	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST)

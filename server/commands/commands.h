@@ -10,6 +10,7 @@ int command_gradcheck(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_keys(int argc, char **argv);
+int command_alias(int argc, char **argv);
 int command_audit(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);

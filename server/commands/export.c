@@ -53,13 +53,16 @@ static int convert(enum schema_export form, const char *name, const char *bytes,
 }
 
 static int of_server(const char **values, enum schema_export form, const char *out) {
+    const char *at = strchr(values[MODEL], '@');
     char name[STORE_NAME_SIZE], path[300];
-    int64_t version;
     struct client client = {0};
     struct client_response response = {0};
-    if (models_name("export", values[MODEL], name, &version) != 0) return -1;
-    if (version) snprintf(path, sizeof path, "/v1/models/%s/versions/%lld/export?format=%s", name, (long long)version, schema_export_names[form]);
-    else snprintf(path, sizeof path, "/v1/models/%s/versions/latest/export?format=%s", name, schema_export_names[form]);
+    const int length = snprintf(name, sizeof name, "%.*s", (int)strcspn(values[MODEL], "@"), values[MODEL]);
+    if (length >= (int)sizeof name || !schema_name_valid(name) || (at && !schema_name_valid(at + 1)))
+        return fprintf(stderr, "backpropd export: expected the name of a model like penguins, penguins@2 or penguins@production, got \"%.80s\"\n",
+                       values[MODEL]),
+               -1;
+    snprintf(path, sizeof path, "/v1/models/%s/versions/%.63s/export?format=%s", name, at ? at + 1 : "latest", schema_export_names[form]);
     const struct client_request request = {.method = "GET", .path = path, .large = true};
     int failed = models_connect("export", values[URL], values[KEY_FILE], values[CA_FILE], &client);
     if (!failed) failed = models_send("export", &client, &request, &response);

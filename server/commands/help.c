@@ -20,6 +20,8 @@ static void overview(void) {
            "                                          a trained model as bpd, safetensors, JSON or C source\n"
            "  backpropd import --file model.bpd --name MODEL --url URL\n"
            "                                          a trained model into a server\n"
+           "  backpropd alias --model MODEL --url URL [--name ALIAS --version N]\n"
+           "                                          which versions of a model its aliases name\n"
            "  backpropd gradcheck model.json          a network's gradients against finite differences\n"
            "  backpropd doctor                        this machine, its kernels, its limits, the data folder\n"
            "  backpropd check                         verifies every byte of a data folder\n"
@@ -28,8 +30,8 @@ static void overview(void) {
            "  backpropd keys create|list|rotate|revoke\n"
            "                                          API keys, while the server runs\n"
            "  backpropd audit                         who changed what\n"
-           "  backpropd help TOPIC                    serve, train, predict, evaluate, export, import, gradcheck, doctor, check, backup,\n"
-           "                                          restore, keys, audit\n\n"
+           "  backpropd help TOPIC                    serve, train, predict, evaluate, export, import, gradcheck, doctor, check,\n"
+           "                                          backup, restore, keys, alias, audit\n\n"
            "Examples\n"
            "  backpropd train --data penguins.csv --target species\n"
            "  backpropd serve --listen 127.0.0.1:8080 --data-dir ./backpropd-data &\n"
@@ -118,6 +120,14 @@ static void other_help(const char *topic) {
     if (strcmp(topic, "keys") == 0) keys_help();
     else if (strcmp(topic, "export") == 0) export_help();
     else if (strcmp(topic, "import") == 0) import_help();
+    else if (strcmp(topic, "alias") == 0)
+        printf("backpropd alias --model MODEL [--name ALIAS [--version N | --rollback | --delete]] --url URL [--api-key-file FILE] [--ca-file FILE]\n"
+               "backpropd alias --model MODEL [--name ALIAS [--version N | --rollback | --delete]] --data-dir DIR\n\n"
+               "Prints the aliases of a model, or with --name the last changes of one: name, version, what changed it, when, who. --version lets it "
+               "name\n"
+               "that version (a number, another alias, or latest), --rollback the one that it named before. The alias default is what is served.\n"
+               "--data-dir: in a data folder that no server is using.\n\n"
+               "Example\n  backpropd alias --model penguins --name default --version 3 --url http://127.0.0.1:8080\n");
     else if (strcmp(topic, "audit") == 0)
         printf(
             "backpropd audit [--limit N] [--before ID] [--format text|json] [--data-dir DIR]\n\n"
@@ -173,8 +183,8 @@ static void other_help(const char *topic) {
 }
 
 int command_help(int argc, char **argv) {
-    static const char *const topics[] = {"serve",  "train", "predict", "evaluate", "export", "import", "gradcheck",
-                                         "doctor", "check", "backup",  "restore",  "keys",   "audit",  NULL};
+    static const char *const topics[] = {"serve", "train",  "predict", "evaluate", "export", "import", "gradcheck", "doctor",
+                                         "check", "backup", "restore", "keys",     "alias",  "audit",  NULL};
     if (argc < 2) {
         overview();
         return 0;

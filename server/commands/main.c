@@ -17,6 +17,7 @@ static const struct {
     bool computes;
     bool hidden; /* not for people: `serve` starts it */
 } commands[] = {
+    {"alias", command_alias, .computes = false},
     {"audit", command_audit, .computes = false},
     {"backup", command_backup, .computes = false},
     {"bfloat16", command_bfloat16, .computes = true, .hidden = true},

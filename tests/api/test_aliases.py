@@ -318,3 +318,33 @@ def test_old_jobs_are_removed(fresh):
     assert served(server, own) == (1, 100) and server.get("/v1/models/m/versions/1").json["job"] == named
     assert server.get("/v1/jobs/%s/log" % named).status == 404 and "event=job_expired job=" + named in server.log_text()
     assert harness.run("check", "--data-dir", server.folder).returncode == 0
+
+
+@pytest.mark.parametrize("place", ["--url", "--data-dir"])
+def test_on_the_command_line(fresh, place):
+    server = fresh()
+    for n in (1, 2):
+        server.post_json("level-%d" % n, x=[[0], [1]] * 4, y=[n * 100.0] * 8)
+        train(server, "m", n)
+    at = server.url if place == "--url" else server.folder
+    if place == "--data-dir":
+        assert "in use" in harness.run("alias", "--model", "m", place, at).stderr
+        server.stop()
+
+    def alias_command(*arguments, code=0):
+        done = harness.run("alias", "--model", "m", place, at, *arguments)
+        assert done.returncode == code, done.stderr
+        return [line.split()[:3] for line in done.stdout.splitlines()] if code == 0 else done.stderr
+
+    assert alias_command() == [["default", "2", "publish"]]
+    assert alias_command("--name", "a", "--version", "1") == [["a", "1", "set"]]
+    assert alias_command("--name", "a", "--version", "latest") == [["a", "2", "set"]]
+    assert alias_command("--name", "a", "--rollback") == [["a", "1", "rollback"]]
+    assert "no other version" in alias_command("--name", "a", "--rollback", code=1)
+    assert alias_command("--name", "a") == [["a", "1", "rollback"], ["a", "2", "set"], ["a", "1", "set"]]
+    assert alias_command() == [["a", "1", "rollback"], ["default", "2", "publish"]]
+    assert "no version 9" in alias_command("--name", "a", "--version", "9", code=1)
+    assert alias_command("--name", "a", "--delete") == []
+    assert "no alias" in alias_command("--name", "a", "--delete", code=1)
+    for wrong in (["--name", "7", "--version", "1"], ["--version", "1"], ["--name", "a", "--version", "1", "--delete"], ["--name", "A"], ["--name", "a", "--version", "1x!"]):
+        alias_command(*wrong, code=2)

@@ -162,7 +162,7 @@ def test_help_and_version():
     assert version.returncode == 0 and version.stdout.startswith("backpropd ")
     overview = harness.run("help")
     assert overview.returncode == 0 and harness.run("--help").stdout == harness.run().stdout == overview.stdout
-    for topic in ("serve", "train", "predict", "export", "import", "gradcheck", "doctor"):
+    for topic in ("serve", "train", "predict", "export", "import", "alias", "gradcheck", "doctor"):
         done = harness.run("help", topic)
         assert done.returncode == 0 and "Example" in done.stdout and done.stderr == "" and "backpropd %s" % topic in overview.stdout
     settings = harness.run("help", "serve").stdout

@@ -114,6 +114,20 @@ def test_export_guide_pasted_into_a_shell(fresh, tmp_path):
     assert len(of_c) == 344 and of_command[1:] == of_c and set(of_c) == {"Adelie", "Chinstrap", "Gentoo"}
 
 
+def test_versions_guide_pasted_into_a_shell(fresh, tmp_path):
+    """Every command works in the order of the guide."""
+    server = fresh()
+    (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
+    (tmp_path / "backpropd").symlink_to(harness.BACKPROPD)
+    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["versions"])).replace("http://127.0.0.1:8080", server.url).replace("curl ", "curl -sSf ")
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    assert done.returncode == 0, done.stderr
+    assert '"version":1,"predictions":' in done.stdout and '"requested":"if_better"' in done.stdout
+    assert [v["version"] for v in server.get("/v1/models/penguins/versions").json["data"]] == [1]
+    history = server.get("/v1/models/penguins/aliases/production/history").json["data"]
+    assert [(c["action"], c["to"]) for c in history] == [("rollback", 1), ("set", 2), ("rollback", 1), ("set", 2), ("set", 1)]
+
+
 @pytest.mark.parametrize("guide, heading", [("models.md", "Families"), ("data.md", "Column types"), ("settings.md", "Settings"), ("operations.md", "Metrics")])
 def test_generated_tables_are_up_to_date(server, guide, heading):
     """`make docs` would change nothing."""

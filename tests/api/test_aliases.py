@@ -260,6 +260,9 @@ def test_it_outlives_a_kill(fresh):
     server.kill()
     server.start()
     assert served(server, "m") == (1, 100) and alias(server, "m", "default")["previous_version"] == 2
+    assert harness.run("backup", server.folder + ".copy", "--data-dir", server.folder).returncode == 0
+    copy = fresh(folder=server.folder + ".copy")
+    assert served(copy, "m") == (1, 100) and alias(copy, "m", "default")["history"] == alias(server, "m", "default")["history"]
     # check finds an alias that names no version, as after a damage of the database
     assert harness.run("check", "--data-dir", server.folder).returncode == 0
     server.stop()

@@ -202,6 +202,8 @@ def test_folder_of_the_previous_release_opens(fresh, tmp_path):
     answer, = server.predict("flowers", ROW)
     assert answer["label"] == "setosa" and answer["probabilities"] == pytest.approx({"setosa": 0.677004695, "versicolor": 0.10522081, "virginica": 0.217774525}, rel=1e-6)
     assert [server.get("/v1/datasets/iris@%d" % v).json["rows"] for v in (1, 2)] == [150, 151]
+    flowers = server.get("/v1/models/flowers").json
+    assert flowers["aliases"] == {"default": flowers["latest_version"]}  # what was served before there were aliases
     job, = [j for j in server.get("/v1/jobs").json["data"] if j["model"].startswith("slow")]
     running = server.wait(job["id"], until=lambda j: j["status"] == "running" and j["resumed_from_epoch"])
     assert running["resumed_from_epoch"] > 1

@@ -41,7 +41,7 @@ def switch(server, alias, version):
 
 
 class Load:
-    """Threads that predict with one connection each until they are told to stop. What they got: (version, its predictions, the last version set before the request began)."""
+    """Threads that predict with one connection each until they are stopped. What they got: (version, its predictions, the last version set before the request began)."""
 
     def __init__(self, server, path, threads=4):
         self.server, self.path, self.got, self.faults, self.over = server, path, [], [], threading.Event()

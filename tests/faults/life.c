@@ -17,7 +17,23 @@ enum { ROWS = 40, MORE = 25, BLOB = 9000, CHECKPOINT = 7000 };
 
 static const char dataset_name[] = "d", model_name[] = "m";
 
-enum { UPLOAD, MODEL, JOB, CLAIM, REPORT, CHECKPOINT_1, REPORT_2, CHECKPOINT_2, APPEND, END, DELETE_VERSION, DELETE_JOB, DELETE_MODEL };
+enum {
+    UPLOAD,
+    MODEL,
+    JOB,
+    CLAIM,
+    REPORT,
+    CHECKPOINT_1,
+    REPORT_2,
+    CHECKPOINT_2,
+    APPEND,
+    END,
+    DELETE_VERSION,
+    DELETE_JOB,
+    SET_ALIAS,
+    DELETE_ALIAS,
+    DELETE_MODEL
+};
 
 const char *life_step_name(int step) {
     static const char *const names[LIFE_STEPS] = {"upload a dataset",
@@ -32,6 +48,8 @@ const char *life_step_name(int step) {
                                                   "end the job",
                                                   "delete a version of the dataset",
                                                   "delete the job",
+                                                  "set an alias",
+                                                  "delete the alias",
                                                   "delete the model"};
     return names[step];
 }
@@ -47,10 +65,12 @@ struct world life_after(int step, struct world w) {
     case REPORT_2: w.events = 2; break;
     case CHECKPOINT_2: w.checkpoints = 2; break;
     case APPEND: w.rows[2] = ROWS + MORE; break;
-    case END: w.job = STORE_SUCCEEDED + 1, w.version = 1; break;
+    case END: w.job = STORE_SUCCEEDED + 1, w.version = w.aliases = 1; break;
     case DELETE_VERSION: w.rows[1] = 0; break;
     case DELETE_JOB: w.job = w.events = w.checkpoints = 0; break;
-    default: w.model = w.version = 0;
+    case SET_ALIAS: w.aliases = 11; break;
+    case DELETE_ALIAS: w.aliases = 1; break;
+    default: w.model = w.version = w.aliases = 0;
     }
     return w;
 }
@@ -146,6 +166,8 @@ static enum store_result end(const struct life *l, struct bp_error *error) {
 enum store_result life_step(struct life *l, int step, struct bp_error *error) {
     struct store_job job = {.model = "m", .dataset = "d", .dataset_version = 1, .attempts_max = 5};
     const struct store_job_new request = {.job = &job};
+    const struct store_alias_change alias = {.model = model_name, .name = "production", .version = 1};
+    struct store_alias set;
     enum store_result result;
     bool created;
     switch (step) {
@@ -165,6 +187,8 @@ enum store_result life_step(struct life *l, int step, struct bp_error *error) {
     case END: return end(l, error);
     case DELETE_VERSION: return store_dataset_delete(l->store, dataset_name, 1, error);
     case DELETE_JOB: return store_job_delete(l->store, l->job, error);
+    case SET_ALIAS: return store_alias_set(l->store, &alias, &set, &created, error);
+    case DELETE_ALIAS: return store_alias_delete(l->store, &alias, error);
     default: return store_model_delete(l->store, model_name, error);
     }
 }
@@ -208,6 +232,20 @@ static int look_at_version(struct store *store, int *version, char text[static 6
     return same ? 0 : say(text, "the version has other bytes", &error);
 }
 
+static int look_at_aliases(struct store *store, int version, int *aliases, char text[static 600]) {
+    static const char *const names[] = {"default", "production"};
+    struct bp_error error = {0};
+    for (int i = 0; i < 2; i++) {
+        struct store_alias alias;
+        const enum store_result result = store_alias_get(store, model_name, names[i], &alias, &error);
+        if (result != STORE_OK && result != STORE_NOT_FOUND) return say(text, "the alias cannot be read", &error);
+        if (result == STORE_OK && alias.version != 1) return say(text, "an alias names a version that there never was", &error);
+        if (result == STORE_OK) *aliases += i ? 10 : 1;
+    }
+    const bool published = *aliases % 10 == 1;
+    return published == (version == 1) ? 0 : say(text, published ? "an alias names no version" : "the version is there, but not published", &error);
+}
+
 static int look_at_checkpoint(struct store *store, const char *job, int *epoch, char text[static 600]) {
     unsigned char expected[CHECKPOINT];
     struct bp_error error = {0};
@@ -236,7 +274,9 @@ int life_look(struct store *store, const char *job, struct world *world, char te
     if (result != STORE_OK && result != STORE_NOT_FOUND) return say(text, "the model cannot be read", &error);
     world->model = result == STORE_OK;
     store_model_free(&model);
-    if (look_at_version(store, &world->version, text) != 0 || look_at_checkpoint(store, job, &world->checkpoints, text) != 0) return -1;
+    if (look_at_version(store, &world->version, text) != 0 || look_at_aliases(store, world->version, &world->aliases, text) != 0 ||
+        look_at_checkpoint(store, job, &world->checkpoints, text) != 0)
+        return -1;
     result = store_job_get(store, job, &found, &error);
     if (result != STORE_OK && result != STORE_NOT_FOUND) return say(text, "the job cannot be read", &error);
     world->job = result == STORE_OK ? (int)found.status + 1 : 0;
@@ -256,6 +296,7 @@ bool life_is_between(const struct world *found, const struct world *one, const s
                    {"version 2 of the dataset", offsetof(struct world, rows[2])},
                    {"the model", offsetof(struct world, model)},
                    {"its version", offsetof(struct world, version)},
+                   {"its aliases", offsetof(struct world, aliases)},
                    {"the job", offsetof(struct world, job)},
                    {"its events", offsetof(struct world, events)},
                    {"its checkpoints", offsetof(struct world, checkpoints)}};

@@ -1,5 +1,6 @@
 /* life.h - everything that a store does, step by step: a dataset is uploaded and grows, a model and a job are made, the job runs, reports, writes
- * checkpoints and ends with a version, and all of it is deleted. And what is known of it, to be compared with what a folder holds. */
+ * checkpoints and ends with a version, which aliases name, and all of it is deleted. And what is known of it, to be compared with what a folder
+ * holds. */
 #ifndef TESTS_FAULTS_LIFE_H
 #define TESTS_FAULTS_LIFE_H
 
@@ -10,12 +11,13 @@ struct world {
     int rows[3];     /* of the versions 1 and 2 of the dataset, 0: there is none */
     int model;       /* 1: there is one */
     int version;     /* 1: the model has one, with its bytes */
+    int aliases;     /* of the model: 1 for `default`, 10 for `production`, when they name its version */
     int job;         /* enum store_status + 1, 0: there is none */
     int events;      /* reports of metrics */
     int checkpoints; /* the epoch of the last one, whose file is whole; 0: none */
 };
 
-enum { LIFE_STEPS = 13 };
+enum { LIFE_STEPS = 15 };
 
 struct life {
     struct store *store;

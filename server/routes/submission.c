@@ -188,7 +188,7 @@ static void publish_decode(struct submission *s) {
     const json_t *publish = json_object_get(s->body, "publish");
     const char *text = json_string_value(publish);
     char got[80];
-    if (!publish || json_is_true(publish)) s->job.publish = STORE_PUBLISH;
+    if (!publish || json_is_null(publish) || json_is_true(publish)) s->job.publish = STORE_PUBLISH;
     else if (json_is_false(publish)) s->job.publish = STORE_HOLD_BACK;
     else if (text && strcmp(text, store_publish_names[STORE_PUBLISH_IF_BETTER]) == 0) s->job.publish = STORE_PUBLISH_IF_BETTER;
     else

@@ -172,7 +172,10 @@ def test_wrong_names(two):
     for path in ("nobody/aliases", "nobody/aliases/a", "nobody/aliases/a/history", m + "/aliases/a", m + "/aliases/a/history"):
         problem(server.get("/v1/models/" + path), 404, "not_found")
     problem(server.delete("/v1/models/%s/aliases/a" % m), 404, "not_found")
-    problem(server.post("/v1/jobs", {"model": m, "dataset": "level-1", "target": "y", "publish": "maybe"}), 422, "invalid")
+    for publish in ("maybe", "true", "", 1, 0, [], {}, ["if_better"]):
+        answer = server.post("/v1/jobs", {"model": m, "dataset": "level-1", "target": "y", "publish": publish})
+        assert "true, false or" in harness.pointers(answer)["/publish"]
+    assert server.submit(model=m, dataset="level-1", target="y", task="regression", epochs=1, publish=None)["publish"] is True
 
 
 def test_deleting_versions(two):

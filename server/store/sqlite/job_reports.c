@@ -263,6 +263,8 @@ static void decide(struct decision *d, const struct store_comparison *comparison
         snprintf(reason, size, "no version was served");
     } else if (!comparison) {
         snprintf(reason, size, "it was not compared with version %lld, which is served", (long long)d->served);
+    } else if (comparison->served == 0) {
+        snprintf(reason, size, "version %lld was published while the training ended, and was not compared", (long long)d->served);
     } else if (comparison->served != d->served) {
         snprintf(reason, size,
                  "version %lld became the served one while the training was compared with version %lld; compare them, and publish by hand",

@@ -132,6 +132,8 @@ START_TEST(only_a_better_version_is_published) {
     ck_assert(!published(&(struct store_comparison){false, 1, document}, why));
     ck_assert(!published(NULL, why));
     ck_assert(strstr(why, "not compared") != NULL);
+    ck_assert(!published(&(struct store_comparison){false, 0, "{}"}, why));
+    ck_assert(strstr(why, "version 1 was published while the training ended") != NULL);
     ck_assert(!published(&(struct store_comparison){true, 2, document}, why)); /* what was served has changed in between */
     ck_assert(strstr(why, "version 1 became the served one while the training was compared with version 2") != NULL);
 }

@@ -129,6 +129,11 @@ struct bp_draw {
  * next pass. */
 const bp_real *bp_predict(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch);
 
+/* After it bp_workspace_input_gradient has the gradient of the sum over the batch of d (batch, shape) times the predictions of that output, as in
+ * inference. The workspace must be one for training; gradient: (weights_count) space. -1: no memory. */
+int bp_predict_gradient(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch, int32_t output,
+                        const bp_real *d, bp_real *gradient);
+
 /* Output `output` after a pass: (B, shape), of one with members their mean. Borrowed. */
 const bp_real *bp_workspace_output(const struct bp_workspace *workspace, int32_t output);
 

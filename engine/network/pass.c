@@ -6,6 +6,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const double no_numbers[4];
@@ -241,4 +242,36 @@ void bp_loss_backward(const struct bp_network *network, const bp_real *weights, 
         for (int32_t k = 0; node->mask == BP_MASK_ZERO && k < node->inputs_count; k++)
             if (pass->mask[k] && pass->d_x[k]) clear_hidden(node, pass, k, pass->d_x[k]);
     }
+}
+
+/* d (B, shape) of the predictions as that of the output's node (B, members, shape), before the head. -1: no memory. */
+static int spread_gradient(const struct bp_workspace *ws, const struct bp_output *out, int32_t batch, const bp_real *d) {
+    const size_t n = (size_t)bp_shape_size(&out->shape), width = out->shape.rank ? (size_t)out->shape.dims[out->shape.rank - 1] : 1;
+    const int32_t members = out->members ? out->members : 1;
+    const size_t numbers = (size_t)batch * (size_t)members * n;
+    bp_real *d_z = ws->d[out->node], *z = ws->a[out->node];
+    for (int32_t i = 0; i < batch; i++)
+        for (int32_t m = 0; m < members; m++)
+            for (size_t j = 0; j < n; j++) d_z[((size_t)i * (size_t)members + (size_t)m) * n + j] = d[(size_t)i * n + j] / (bp_real)members;
+    if (!out->head) return 0;
+    bp_real *a = malloc((numbers + 1) * sizeof *a);
+    if (!a) return -1;
+    out->head->forward(no_numbers, numbers / width, width, z, a);
+    out->head->backward(no_numbers, numbers / width, width, out->head->needs_z ? z : NULL, a, d_z, d_z);
+    free(a);
+    return 0;
+}
+
+int bp_predict_gradient(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, int32_t batch, int32_t output,
+                        const bp_real *d, bp_real *gradient) {
+    bp_flush_denormals();
+    bp_workspace_forward(network, weights, workspace, batch, NULL);
+    for (int32_t i = 0; i < network->outputs_count; i++) {
+        const struct bp_output *out = &network->outputs[i];
+        const size_t n = (size_t)batch * (size_t)bp_shape_size(&network->nodes[out->node].out);
+        memset(workspace->d[out->node], 0, n * sizeof(bp_real));
+    }
+    if (spread_gradient(workspace, &network->outputs[output], batch, d) != 0) return -1;
+    bp_loss_backward(network, weights, workspace, gradient, false, true);
+    return 0;
 }

@@ -71,9 +71,9 @@ json_t *schema_evaluate(const struct schema_evaluation *e, struct bp_error *erro
     report = json_pack("{s:I, s:I}", "rows", (json_int_t)parts.n, "skipped_rows", (json_int_t)parts.skipped);
     if (e->positive_class && !has_class(e, &parts))
         failed = bp_error_set(error, "/positive_class", "\"%.60s\" is no class of a target", e->positive_class);
-    if (!failed &&
-        (!(metrics = schema_metrics_json(e, &parts)) || (json_object_set_new(report, "metrics", metrics), add_targets(e, &parts, report)) != 0 ||
-         !(slices = schema_slices_json(e, &parts))))
+    if (!failed && (!(metrics = schema_metrics_json(e, &parts)) ||
+                    (json_object_set_new(report, "metrics", metrics), e->only_metrics ? 0 : add_targets(e, &parts, report)) != 0 ||
+                    !(slices = schema_slices_json(e, &parts))))
         failed = e->stop && e->stop(e->context) ? bp_error_set(error, "", "the evaluation was stopped")
                                                 : bp_error_memory(error, "no memory to evaluate %lld rows", (long long)parts.n);
     if (!failed) json_object_set_new(report, "slices", slices);

@@ -1,6 +1,8 @@
 /* part.c - see part.h: rows through a model, and their predictions by target. */
 #include "schema/evaluate/part.h"
 
+#include "engine/base/random.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,14 +111,22 @@ struct pass {
     struct bp_source batches;
     struct bp_workspace *many, *one; /* one: for the loss of each row */
     struct bp_batch batch;
+    /* a permuted feature */
+    int64_t *order; /* (n) whose value each row gets */
+    struct bp_batch donors;
 };
 
 static void pass_close(struct pass *pass) {
     bp_workspace_free(pass->many);
     bp_workspace_free(pass->one);
     for (int32_t k = 0; k < BP_OUTPUTS_MAX; k++) free(pass->batch.targets[k]);
+    for (int32_t k = 0; k < BP_OUTPUTS_MAX; k++) free(pass->donors.targets[k]);
+    for (int32_t k = 0; k < BP_INPUTS_MAX; k++) free(pass->donors.inputs[k]);
     free(pass->batch.weights);
     free(pass->batch.counts);
+    free(pass->donors.weights);
+    free(pass->donors.counts);
+    free(pass->order);
     schema_source_free(pass->source);
     schema_view_free(pass->view);
 }
@@ -124,6 +134,42 @@ static void pass_close(struct pass *pass) {
 static int64_t y_size(const struct schema_model *model, int32_t o) {
     const struct bp_output *output = &model->training->network->outputs[o];
     return bp_loss_target_width(output->loss, output->values, &output->shape);
+}
+
+/* At most so many rows, evenly spread. */
+static void spread(struct schema_parts *parts, int64_t most) {
+    if (most <= 0 || parts->n <= most) return;
+    for (int64_t i = 0; i < most; i++) parts->rows[i] = parts->rows[i * parts->n / most];
+    parts->n = most;
+}
+
+static int open_permutation(struct pass *pass, int64_t n, struct bp_error *error) {
+    const struct bp_network *net = pass->model->training->network;
+    if (pass->evaluation->permuted < 0) return 0;
+    bool good = (pass->order = malloc(((size_t)n + 1) * sizeof *pass->order)) && (pass->donors.weights = malloc(BATCH * sizeof(bp_real))) &&
+                (pass->donors.counts = malloc(BATCH * sizeof(bp_real)));
+    for (int32_t o = 0; o < net->outputs_count; o++)
+        good = (pass->donors.targets[o] = malloc(BATCH * (size_t)y_size(pass->model, o) * sizeof(bp_real))) && good;
+    for (int32_t k = 0; k < net->inputs_count; k++)
+        good = (pass->donors.inputs[k] = malloc(BATCH * (size_t)bp_shape_size(&net->nodes[k].out) * sizeof(bp_real))) && good;
+    if (!good) return bp_error_memory(error, "no memory to permute %lld rows", (long long)n);
+    struct bp_random random = bp_random_open(pass->evaluation->permuted_by, BP_STREAM_BOOTSTRAP, (uint32_t)pass->evaluation->permuted);
+    for (int64_t i = 0; i < n; i++) pass->order[i] = i;
+    bp_random_shuffle(&random, pass->order, n);
+    return 0;
+}
+
+/* The numbers of the permuted feature come from other rows. */
+static void permute(const struct pass *pass, int64_t first, int32_t n) {
+    const struct schema_feature *feature = &pass->model->training->preprocessing->features[pass->evaluation->permuted];
+    pass->batches.fill(pass->batches.context, pass->order + first, n, &pass->donors);
+    for (int32_t p = 0; p < feature->places_count; p++) {
+        const struct schema_place *place = &feature->places[p];
+        const int64_t size = bp_shape_size(&pass->model->training->network->nodes[place->input].out);
+        for (int32_t i = 0; i < n; i++)
+            memcpy(pass->batch.inputs[place->input] + i * size + place->offset, pass->donors.inputs[place->input] + i * size + place->offset,
+                   (size_t)place->width * sizeof(bp_real));
+    }
 }
 
 static int pass_open(struct pass *pass, struct schema_parts *parts, struct bp_error *error) {
@@ -136,7 +182,8 @@ static int pass_open(struct pass *pass, struct schema_parts *parts, struct bp_er
     parts->skipped = pass->evaluation->dataset->rows - parts->n;
     if (parts->n == 0)
         return bp_error_set(error, "/dataset", "no row can be evaluated: each lacks a target, or has a label that the model does not know");
-    struct schema_source_options options = {.view = pass->view, .rows = parts->rows, .n = parts->n};
+    spread(parts, pass->evaluation->rows_max);
+    struct schema_source_options options = {.view = pass->view, .rows = parts->rows, .n = parts->n, .memory_max = SCHEMA_SOURCE_MEMORY};
     for (int32_t o = 0; o < t->network->outputs_count; o++) {
         const struct bp_output *output = &t->network->outputs[o];
         options.one_hot[o] = t->preprocessing->targets[t->preprocessing->outputs[o].first].classification &&
@@ -152,7 +199,7 @@ static int pass_open(struct pass *pass, struct schema_parts *parts, struct bp_er
     if (bp_workspace_new(t->network, BATCH, false, &pass->many, error) != 0 || bp_workspace_new(t->network, 1, false, &pass->one, error) != 0)
         return -1;
     for (int32_t i = 0; i < t->network->inputs_count; i++) pass->batch.inputs[i] = bp_workspace_input(pass->many, i);
-    return 0;
+    return open_permutation(pass, parts->n, error);
 }
 
 /* The target of a sample of classes out of what the loss learns: a class number, or numbers by class. */
@@ -212,6 +259,7 @@ static int predict(const struct pass *pass, struct schema_parts *parts, struct b
         if (e->stop && e->stop(e->context)) return bp_error_set(error, "", "the evaluation was stopped");
         for (int32_t i = 0; i < n; i++) samples[i] = first + i;
         pass->batches.fill(pass->batches.context, samples, n, &pass->batch);
+        if (pass->order) permute(pass, first, n);
         for (int32_t i = 0; i < n; i++) parts->losses[first + i] = loss_of(pass, i);
         bp_predict(pass->model->training->network, pass->model->weights, pass->many, n);
         for (int32_t k = 0; k < parts->count; k++)

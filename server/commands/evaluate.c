@@ -170,6 +170,7 @@ static int run(const char **values, struct schema_model *model, struct schema_mo
                                                                  .dataset = dataset,
                                                                  .bootstrap = (int32_t)bootstrap,
                                                                  .seed = (uint64_t)seed,
+                                                                 .permuted = -1,
                                                                  .points = 200,
                                                                  .positive_class = values[POSITIVE_CLASS],
                                                                  .slices = slices,

@@ -7,6 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const topics[] = {"serve",  "train", "predict", "evaluate", "explain", "export", "import", "gradcheck",
+                                     "doctor", "check", "backup",  "restore",  "keys",    "alias",  "audit",  NULL};
+
+static void print_topics(FILE *out, const char *between) {
+    for (const char *const *topic = topics; *topic; topic++) fprintf(out, "%s%s", topic == topics ? "" : between, *topic);
+}
+
 static void overview(void) {
     printf("backpropd trains and serves small neural networks.\n\n"
            "  backpropd serve                         the HTTP server\n"
@@ -16,6 +23,8 @@ static void overview(void) {
            "                                          predictions of a trained model, - for standard input\n"
            "  backpropd evaluate --model model.bpd --data rows.csv\n"
            "                                          metrics with intervals, curves and slices on rows with known targets\n"
+           "  backpropd explain --model model.bpd --data rows.csv\n"
+           "                                          which columns the predictions depend on\n"
            "  backpropd export --model model.bpd --format c\n"
            "                                          a trained model as bpd, safetensors, JSON or C source\n"
            "  backpropd import --file model.bpd --name MODEL --url URL\n"
@@ -29,9 +38,10 @@ static void overview(void) {
            "  backpropd restore FOLDER --data-dir NEW makes a data folder of a backup\n"
            "  backpropd keys create|list|rotate|revoke\n"
            "                                          API keys, while the server runs\n"
-           "  backpropd audit                         who changed what\n"
-           "  backpropd help TOPIC                    serve, train, predict, evaluate, export, import, gradcheck, doctor, check,\n"
-           "                                          backup, restore, keys, alias, audit\n\n"
+           "  backpropd audit                         who changed what\n");
+    printf("  backpropd help TOPIC: ");
+    print_topics(stdout, ", ");
+    printf("\n\n"
            "Examples\n"
            "  backpropd train --data penguins.csv --target species\n"
            "  backpropd serve --listen 127.0.0.1:8080 --data-dir ./backpropd-data &\n"
@@ -141,6 +151,17 @@ static void other_help(const char *topic) {
                "residuals; loss and metrics by the values of columns (--slices); the difference from another model on the same rows (--compare).\n"
                "--json prints everything, with ROC, precision-recall and calibration curves and a table of thresholds, as the server answers it.\n\n"
                "Examples\n  backpropd evaluate --model model.bpd --data held_out.csv --slices region,age\n");
+    else if (strcmp(topic, "explain") == 0)
+        printf("backpropd explain --model FILE.bpd --data FILE.csv|- [--method METHOD] [--columns A,B] [--class LABEL] [--target COLUMN] [--rows N]\n"
+               "                  [--background FILE.csv] [--metric NAME] [--repeats 5] [--samples 64] [--steps 64] [--seed 0] [--json]\n\n"
+               "Which columns the predictions depend on. Methods:\n"
+               "  permutation_importance   how much worse a metric becomes with a column shuffled (the default; the data needs the targets)\n"
+               "  partial_dependence       the mean prediction with a column set to each value of a grid\n"
+               "  gradient_input           of single rows: the gradient times the distance from the mean of the background rows\n"
+               "  integrated_gradients     the same, averaged over the way from there; adds up to the difference of the predictions\n"
+               "  shapley                  of single rows: Shapley values, with the background rows in place of absent columns\n\n"
+               "Examples\n  backpropd explain --model model.bpd --data rows.csv\n"
+               "  backpropd explain --model model.bpd --data rows.csv --method shapley --rows 3\n");
     else if (strcmp(topic, "predict") == 0)
         printf("backpropd predict --model FILE.bpd --data FILE.csv|- [--format csv|json] [--thresholds X]\n\n"
                "One line per row: the label and its probability, or the value; of several labels a row a JSON list, and the probability of each;\n"
@@ -183,8 +204,6 @@ static void other_help(const char *topic) {
 }
 
 int command_help(int argc, char **argv) {
-    static const char *const topics[] = {"serve", "train",  "predict", "evaluate", "export", "import", "gradcheck", "doctor",
-                                         "check", "backup", "restore", "keys",     "alias",  "audit",  NULL};
     if (argc < 2) {
         overview();
         return 0;
@@ -197,9 +216,9 @@ int command_help(int argc, char **argv) {
         return 0;
     }
     char hint[80];
-    fprintf(stderr,
-            "backpropd help: unknown topic \"%s\"%s; topics: serve train predict evaluate export import gradcheck doctor check backup restore keys "
-            "audit\n",
-            argv[1], schema_did_you_mean(schema_nearest_in(argv[1], topics), hint, sizeof hint));
+    fprintf(stderr, "backpropd help: unknown topic \"%s\"%s; topics: ", argv[1],
+            schema_did_you_mean(schema_nearest_in(argv[1], topics), hint, sizeof hint));
+    print_topics(stderr, " ");
+    fputc('\n', stderr);
     return 2;
 }

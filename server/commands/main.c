@@ -25,6 +25,7 @@ static const struct {
     {"check", command_check, .computes = true},
     {"doctor", command_doctor, .computes = true},
     {"evaluate", command_evaluate, .computes = true},
+    {"explain", command_explain, .computes = true},
     {"export", command_export, .computes = true},
     {"gradcheck", command_gradcheck, .computes = true},
     {"help", command_help, .computes = false},

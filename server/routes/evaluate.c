@@ -2,13 +2,10 @@
 #include "schema/evaluate/evaluate.h"
 
 #include "schema/json/values.h"
-#include "schema/memory.h"
 #include "server/http/answer.h"
 #include "server/http/http.h"
 #include "server/model_cache.h"
-#include "server/routes/missing.h"
-#include "server/routes/upload.h"
-#include "server/routes/validation_data.h"
+#include "server/routes/rows_source.h"
 #include "server/routes/version_view.h"
 
 #include <stdio.h>
@@ -34,9 +31,7 @@ struct evaluation {
     struct schema_problems problems;
     struct bp_value values[PARAMS];
     struct loaded *loaded, *other;
-    struct store_dataset row;
-    struct schema_dataset *dataset;
-    struct upload *upload; /* inline */
+    struct rows_source rows;
     int32_t slices[SCHEMA_EVALUATE_SLICES_MAX];
     int32_t slices_count;
 };
@@ -45,52 +40,10 @@ static bool stopping(const void *server) {
     return atomic_load(&((const struct server *)server)->draining);
 }
 
-/* ---- the dataset --------------------------------------------------------------------------------------------------------------------------- */
-
-static void stored(struct evaluation *e, const char *text) {
-    struct store *store = e->request->server->store;
-    struct bp_error error = {0};
-    char name[STORE_NAME_SIZE], near[STORE_NAME_SIZE], meant[STORE_NAME_SIZE + 32];
-    int64_t version;
-    if (!reference_parse(text, name, &version)) {
-        schema_problem_add(&e->problems, "/dataset", "\"%.80s\" is not the name of a dataset", text);
-        return;
-    }
-    const enum store_result result = dataset_open(store, name, version, &e->row, &e->dataset, &error);
-    if (result == STORE_NOT_FOUND) {
-        const bool known = *dataset_nearest(store, text, near);
-        schema_problem_add(&e->problems, "/dataset", "there is no dataset \"%.80s\"%s%s", text,
-                           schema_did_you_mean(known ? near : NULL, meant, sizeof meant),
-                           known ? "" : "; upload it first with POST /v1/datasets, or send it inline");
-    } else if (result != STORE_OK) {
-        schema_problem_error(&e->problems, "/dataset", &error);
-    }
-}
-
-static void sent(struct evaluation *e, const json_t *object, const struct schema_model *model) {
-    struct schema_problems found = {0};
-    struct upload_request request = {.content_type = "application/json"};
-    struct schema_column_type *types = schema_model_types(model, &request.expected_count);
-    char *text = schema_json_dump(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    request.expected = types;
-    if (types && text && (e->upload = upload_open(e->request->server, &request, &found))) {
-        upload_bytes(e->upload, text, strlen(text));
-        upload_finish(e->upload, &e->row, &e->dataset, &found);
-    }
-    for (int32_t i = 0; i < found.count; i++) {
-        char place[400];
-        snprintf(place, sizeof place, "/dataset%s", found.items[i].pointer ? found.items[i].pointer : "");
-        schema_problem_add(&e->problems, place, "%s", found.items[i].detail);
-    }
-    schema_problems_clear(&found);
-    free(types);
-    free(text);
-}
-
 static void find_slices(struct evaluation *e) {
     const json_t *given = json_object_get(e->body, "slices"), *name;
     size_t i;
-    if (!given || json_is_null(given) || !e->dataset) return;
+    if (!given || json_is_null(given) || !e->rows.dataset) return;
     if (!json_is_array(given) || json_array_size(given) > SCHEMA_EVALUATE_SLICES_MAX) {
         schema_problem_add(&e->problems, "/slices", "slices is an array of at most %d names of columns", SCHEMA_EVALUATE_SLICES_MAX);
         return;
@@ -98,12 +51,12 @@ static void find_slices(struct evaluation *e) {
     json_array_foreach((json_t *)(uintptr_t)given, i, name) {
         char place[40];
         snprintf(place, sizeof place, "/slices/%zu", i);
-        const int32_t column = json_is_string(name) ? schema_dataset_find(e->dataset, json_string_value(name)) : -1;
-        const int storage = column < 0 ? SCHEMA_HELD_AS_BYTES : schema_type_of(e->dataset->columns[column].type)->storage;
+        const int32_t column = json_is_string(name) ? schema_dataset_find(e->rows.dataset, json_string_value(name)) : -1;
+        const int storage = column < 0 ? SCHEMA_HELD_AS_BYTES : schema_type_of(e->rows.dataset->columns[column].type)->storage;
         if (column < 0) schema_problem_add(&e->problems, place, "there is no column of that name in the dataset");
         else if (storage != SCHEMA_HELD_AS_CODE && storage != SCHEMA_HELD_AS_NUMBER)
             schema_problem_add(&e->problems, place, "rows are grouped by categories, booleans, numbers and times, not by a column of the type %s",
-                               schema_type_of(e->dataset->columns[column].type)->name);
+                               schema_type_of(e->rows.dataset->columns[column].type)->name);
         else e->slices[e->slices_count++] = column;
     }
 }
@@ -111,15 +64,11 @@ static void find_slices(struct evaluation *e) {
 static void decode(struct evaluation *e) {
     static const char *const others[] = {"compare", "dataset", "positive_class", "slices", NULL};
     const struct schema_names known = {others, NULL};
-    const json_t *dataset = json_object_get(e->body, "dataset"), *positive = json_object_get(e->body, "positive_class");
+    const json_t *positive = json_object_get(e->body, "positive_class");
     schema_values_decode(e->body, "", &entry, &known, e->values, &e->problems);
     if (positive && !json_is_string(positive) && !json_is_null(positive))
         schema_problem_add(&e->problems, "/positive_class", "positive_class is the label of a class, as text");
-    if (json_is_string(dataset)) stored(e, json_string_value(dataset));
-    else if (json_is_object(dataset)) sent(e, dataset, loaded_model(e->loaded));
-    else
-        schema_problem_add(&e->problems, "/dataset",
-                           "dataset is required: the name of a dataset, or an object with the rows ({\"columns\":...} or {\"x\":...,\"y\":...})");
+    rows_source_open(e->request, json_object_get(e->body, "dataset"), "/dataset", loaded_model(e->loaded), &e->rows, &e->problems);
     find_slices(e);
 }
 
@@ -130,9 +79,10 @@ static void answer(struct evaluation *e, const char *model) {
     struct bp_error error = {0};
     const struct schema_evaluation evaluation = {.model = loaded_model(e->loaded),
                                                  .other = e->other ? loaded_model(e->other) : NULL,
-                                                 .dataset = e->dataset,
+                                                 .dataset = e->rows.dataset,
                                                  .bootstrap = (int32_t)e->values[BOOTSTRAP].number,
                                                  .seed = (uint64_t)e->values[SEED].number,
+                                                 .permuted = -1,
                                                  .points = (int32_t)e->values[POINTS].number,
                                                  .positive_class = json_string_value(json_object_get(e->body, "positive_class")),
                                                  .slices = e->slices,
@@ -150,7 +100,7 @@ static void answer(struct evaluation *e, const char *model) {
         return;
     }
     json_t *json = json_pack("{s:s, s:s, s:I}", "object", "evaluation", "model", model, "version", (json_int_t)loaded_version(e->loaded));
-    json_object_set_new(json, "dataset", e->upload ? json_null() : json_sprintf("%s@%lld", e->row.name, (long long)e->row.version));
+    json_object_set_new(json, "dataset", rows_source_name(&e->rows));
     json_object_set_new(json, "bootstrap", json_integer((json_int_t)evaluation.bootstrap));
     json_object_set_new(json, "seed", json_integer((json_int_t)evaluation.seed));
     if (e->other) json_object_set_new(json, "compared_with", json_integer((json_int_t)loaded_version(e->other)));
@@ -197,9 +147,7 @@ static void evaluate(struct request *r, const char *name, const char *reference)
     schema_problems_clear(&e.problems);
     if (e.other) model_cache_release(cache, e.other);
     model_cache_release(cache, e.loaded);
-    schema_dataset_free(e.dataset);
-    upload_free(e.upload);
-    store_dataset_free(&e.row);
+    rows_source_close(&e.rows);
     json_decref(e.body);
 }
 

@@ -239,7 +239,7 @@ def test_rows_in_the_request(server):
 
 
 @pytest.mark.parametrize("body, pointer, words", [
-    ({}, "/dataset", "required"), ({"dataset": 7}, "/dataset", "required"), ({"dataset": "nothing-there"}, "/dataset", "no dataset"), ({"dataset": "penguins", "slices": ["nope"]}, "/slices/0", "no column"),
+    ({}, "/dataset", "required"), ({"dataset": 7}, "/dataset", "not usable"), ({"dataset": "nothing-there"}, "/dataset", "no dataset"), ({"dataset": "penguins", "slices": ["nope"]}, "/slices/0", "no column"),
     ({"dataset": "penguins", "slices": "island"}, "/slices", "array"), ({"dataset": "penguins", "bootstrap": -1}, "/bootstrap", "0"), ({"dataset": "penguins", "bootstrap": 1e9}, "/bootstrap", "10000"),
     ({"dataset": "penguins", "compare": 99}, "/compare", "99"), ({"dataset": "penguins", "compare": []}, "/compare", "alias"), ({"dataset": "penguins", "compare": "nothing@1"}, "/compare", "nothing"), ({"dataset": "penguins", "positive_class": "Dodo"}, "/positive_class", "Dodo"), ({"dataset": "penguins", "nonsense": 1}, "/nonsense", "nonsense"),
     ({"dataset": "iris"}, "", "column"), ({"dataset": {"records": []}}, "/dataset", ""), ({"dataset": {"records": [{"species": "Dodo"}]}}, "", ""), ({"dataset": "penguins", "max_points": 1}, "/max_points", "2"),

@@ -128,6 +128,17 @@ def test_versions_guide_pasted_into_a_shell(fresh, tmp_path):
     assert [(c["action"], c["to"]) for c in history] == [("rollback", 1), ("set", 2), ("rollback", 1), ("set", 2), ("set", 1)]
 
 
+def test_explanations_guide_pasted_into_a_shell(fresh):
+    server = fresh()
+    server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
+    server.train(model={"name": "penguins", "layers": [{"type": "dense", "units": 8}]}, dataset="penguins", target="species", epochs=5)
+    blocks = shell_blocks(GUIDES["explanations"])
+    script = "set -e\n" + "\n".join(blocks).replace("http://127.0.0.1:8080", server.url)
+    done = subprocess.run(["bash", "-c", script], cwd=harness.ROOT, capture_output=True, text=True, timeout=120)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [a["method"] for a in answers] == ["permutation_importance", "partial_dependence", "shapley"], done
+
+
 @pytest.mark.parametrize("guide, heading", [("models.md", "Families"), ("data.md", "Column types"), ("settings.md", "Settings"), ("operations.md", "Metrics")])
 def test_generated_tables_are_up_to_date(server, guide, heading):
     """`make docs` would change nothing."""

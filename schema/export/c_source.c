@@ -94,8 +94,10 @@ void c_name(const char *text, char name[static C_NAME_MAX]) {
     if (!isalpha((unsigned char)*text)) name[n++] = 'x';
     for (; *text && n < 60; text++) name[n++] = isalnum((unsigned char)*text) && (unsigned char)*text < 128 ? *text : '_';
     name[n] = '\0';
-    for (int i = 0; words[i]; i++)
-        if (strcmp(words[i], name) == 0) strcat(name, "_");
+    bool reserved = false;
+    for (int i = 0; words[i]; i++) reserved = reserved || strcmp(words[i], name) == 0;
+    if (reserved) name[n++] = '_';
+    name[n] = '\0';
 }
 
 static int32_t begin_array(struct c_writer *w, const char *type, int64_t n, const char *what) {

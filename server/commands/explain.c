@@ -96,7 +96,12 @@ static int whole(const char *flag, const char *given, double least, double most,
 /* "a,b" in place; how many. */
 static int32_t split(char *list, const char **out) {
     int32_t count = 0;
-    for (char *at = list ? strtok(list, ",") : NULL; at && count < COLUMNS_MAX; at = strtok(NULL, ",")) out[count++] = at;
+    while (list && *list && count < COLUMNS_MAX) {
+        char *end = list + strcspn(list, ",");
+        out[count++] = list;
+        list = *end ? end + 1 : end;
+        *end = '\0';
+    }
     return count;
 }
 

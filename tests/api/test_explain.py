@@ -1,5 +1,5 @@
 """Goal: importance and partial dependence are those of sklearn.inspection on the same predictions, Shapley values those of all subsets, gradients those of finite
-differences; everything is told by column of the data."""
+differences; everything is by column of the data."""
 import itertools
 import json
 import math

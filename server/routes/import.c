@@ -241,7 +241,7 @@ static void convert(struct request *r, const char *name, const json_t *like, con
     json_decref(document);
 }
 
-static void import(struct request *r) {
+static void import_model(struct request *r) {
     struct body *b = r->sink;
     const char *name;
     json_t *like = NULL;
@@ -267,5 +267,5 @@ const struct route route_import_model = {
     .sink = &import_sink,
     .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY | ROUTE_OWN_TYPES,
     .query = "name,like,publish",
-    .handle = import,
+    .handle = import_model,
 };

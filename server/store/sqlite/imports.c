@@ -19,7 +19,7 @@ static enum store_result ensure_model(struct writer *writer, const struct store_
     return model_set(writer, what->model, what->definition, false, &created, error);
 }
 
-static enum store_result import(struct writer *writer, void *argument, struct bp_error *error) {
+static enum store_result add_import(struct writer *writer, void *argument, struct bp_error *error) {
     struct importing *importing = argument;
     const struct store_import *what = importing->what;
     const struct version_new version = {.model = what->model,
@@ -41,7 +41,7 @@ static enum store_result import(struct writer *writer, void *argument, struct bp
 
 enum store_result store_version_import(struct store *store, const struct store_import *what, int64_t *version, struct bp_error *error) {
     struct importing argument = {.what = what};
-    const enum store_result result = writer_run(store, "store the version", import, &argument, error);
+    const enum store_result result = writer_run(store, "store the version", add_import, &argument, error);
     *version = argument.version;
     return result;
 }

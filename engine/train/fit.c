@@ -74,12 +74,16 @@ static void gather(struct bp_trainer *trainer, const int64_t *rows, int32_t at) 
 }
 
 void bp_fitting_run(struct bp_trainer *trainer) {
+    bp_fitting_run_but(trainer, NULL);
+}
+
+void bp_fitting_run_but(struct bp_trainer *trainer, const bool *taken) {
     const struct bp_network *net = trainer->network;
     if (!trainer->fit_x) return;
     const int64_t *rows = bp_order_at(trainer);
     for (int32_t i = net->inputs_count; i < net->nodes_count; i++) {
         const struct bp_node *node = &net->nodes[i];
-        if (!node->fits) continue;
+        if (!node->fits || (taken && taken[i])) continue;
         gather(trainer, rows, i);
         struct bp_random random = bp_random_open(trainer->options.seed, BP_STREAM_INITIALIZE, node->index * BP_TENSORS_MAX);
         random.counter = UINT64_C(1) << 40; /* far from what the first tensor was drawn from */

@@ -78,6 +78,20 @@ int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state
     return 0;
 }
 
+void bp_trainer_start(struct bp_trainer *trainer, const struct bp_trainer_start *start) {
+    const struct bp_network *net = trainer->network;
+    for (int32_t i = net->inputs_count; i < net->nodes_count; i++)
+        for (int32_t t = 0; start->taken[i] && t < net->nodes[i].tensors_count; t++) {
+            const struct bp_tensor *tensor = &net->nodes[i].tensors[t];
+            memcpy(trainer->weights + tensor->offset, start->weights + tensor->offset, (size_t)bp_shape_size(&tensor->shape) * sizeof(bp_real));
+        }
+    for (int32_t i = 0; i < trainer->slots_count && start->updates > 0; i++)
+        if (start->slots[i]) memcpy(trainer->slots[i], start->slots[i], trainer->trained_count * sizeof(bp_real));
+    trainer->updates = start->updates;
+    bp_fitting_run_but(trainer, start->taken);
+    if (trainer->average) memcpy(trainer->average, trainer->weights, trainer->weights_count * sizeof *trainer->weights);
+}
+
 int32_t bp_trainer_metrics_count(const struct bp_trainer *trainer) {
     return trainer->values_count;
 }

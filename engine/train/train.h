@@ -145,6 +145,16 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
                    const struct bp_source *validation, struct bp_trainer **trainer, struct bp_error *error);
 void bp_trainer_free(struct bp_trainer *trainer);
 
+/* What a training begins with instead of its initial weights. */
+struct bp_trainer_start {
+    const bp_real *weights;             /* (weights_count) */
+    const bool *taken;                  /* (nodes_count) the layers that take theirs; the others keep their initial ones, and alone are fitted */
+    const bp_real *slots[BP_SLOTS_MAX]; /* (trained_count) each, of an optimizer of the same kind; NULL: a new optimizer */
+    int64_t updates;                    /* that made them, 0: none */
+};
+/* Once, before the first step and before a state is saved or restored. All is copied. */
+void bp_trainer_start(struct bp_trainer *trainer, const struct bp_trainer_start *start);
+
 enum bp_train_event bp_trainer_step(struct bp_trainer *trainer);
 
 /* The state to save. During validation it is that of the end of the epoch's training, so validation starts over on resuming. */

@@ -172,6 +172,8 @@ size_t bp_fitting_bytes(const struct bp_network *network, const struct bp_train_
 int bp_fitting_new(struct bp_trainer *trainer, struct bp_error *error);
 void bp_fitting_drop(struct bp_trainer *trainer);
 void bp_fitting_run(struct bp_trainer *trainer);
+/* The same for the layers that are not taken, (nodes_count). */
+void bp_fitting_run_but(struct bp_trainer *trainer, const bool *taken);
 
 /* mix.c */
 int bp_mixing_new(const struct bp_trainer *trainer, int32_t capacity, struct bp_mixing **mixing, struct bp_error *error);

@@ -57,17 +57,46 @@ struct schema_tensor *schema_model_tensors(const struct bp_network *network, con
     return tensors;
 }
 
-int schema_model_write(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights, size_t *size,
-                       struct bp_error *error) {
+/* Adds the optimizer's numbers of each tensor that is trained to the list, which has space for them. */
+static void list_slots(const struct bp_network *network, const struct schema_model_optimizer *optimizer, struct schema_tensor *tensors,
+                       int32_t *count) {
+    const int32_t weights = *count;
+    for (int32_t s = 0; s < optimizer->slots_count; s++)
+        for (int32_t i = network->inputs_count, k = 0; i < network->nodes_count; i++)
+            for (int32_t t = 0; t < network->nodes[i].tensors_count; t++, k++) {
+                const size_t offset = network->nodes[i].tensors[t].offset;
+                if (offset >= network->trained_count || k >= weights) continue;
+                struct schema_tensor *slot = &tensors[(*count)++];
+                *slot = tensors[k];
+                snprintf(slot->name, sizeof slot->name, "optimizer_%d:%.63s/%.60s", (int)s, network->nodes[i].name,
+                         network->nodes[i].tensors[t].name);
+                slot->data = optimizer->slots[s] + offset;
+            }
+}
+
+int schema_model_write_with(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
+                            const struct schema_model_optimizer *optimizer, size_t *size, struct bp_error *error) {
     int32_t count = 0;
-    struct schema_tensor *tensors = schema_model_tensors(training->network, weights, &count);
+    struct schema_tensor *tensors = schema_model_tensors(training->network, weights, &count), *all = tensors;
+    if (tensors && optimizer && (all = realloc(tensors, ((size_t)count * (size_t)(1 + optimizer->slots_count) + 1) * sizeof *all))) {
+        tensors = all;
+        list_slots(training->network, optimizer, all, &count);
+    }
     char *text = schema_json_dump(document, JSON_COMPACT);
     json_t *metadata = text ? json_pack("{s:o, s:s}", "format", format_json(model_kind), "document", text) : NULL;
-    int failed = tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, size, error) : bp_error_memory(error, "no memory");
+    if (metadata && optimizer)
+        json_object_set_new(metadata, "optimizer",
+                            json_sprintf("%s %lld %d", optimizer->type, (long long)optimizer->updates, (int)optimizer->slots_count));
+    int failed = all && metadata ? schema_safetensors_write(fd, all, count, metadata, size, error) : bp_error_memory(error, "no memory");
     json_decref(metadata);
     free(text);
     free(tensors);
     return failed;
+}
+
+int schema_model_write(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights, size_t *size,
+                       struct bp_error *error) {
+    return schema_model_write_with(fd, training, document, weights, NULL, size, error);
 }
 
 static int read_weights(struct schema_model *model, const struct schema_tensor *held, int32_t held_count, struct bp_error *error) {

@@ -26,6 +26,15 @@ struct schema_model {
  * came to. */
 int schema_model_write(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights, size_t *size,
                        struct bp_error *error);
+/* The same with the state of the optimizer, as tensors "optimizer_0:layer/tensor" of the weights that are trained; NULL: without. */
+struct schema_model_optimizer {
+    const char *type;
+    int64_t updates;
+    int32_t slots_count;
+    const bp_real *slots[BP_SLOTS_MAX]; /* (trained_count) each */
+};
+int schema_model_write_with(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
+                            const struct schema_model_optimizer *optimizer, size_t *size, struct bp_error *error);
 struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error);
 /* The same for a file from outside: asked before each JSON text of the file is decoded. false: it must not be; the caller knows why, and the result
  * is NULL without an error. */

@@ -146,6 +146,46 @@ void schema_preprocessing_free(struct schema_preprocessing *p) {
     free(p);
 }
 
+/* Features are moved between the two by their JSON, which reads back with the same bits. */
+static int adopt_features(struct schema_preprocessing *p, const struct schema_preprocessing *from, const json_t *anew, struct bp_error *error) {
+    json_t *mine = schema_preprocessing_encode(p), *theirs = schema_preprocessing_encode(from), *list = json_object_get(mine, "features"), *other;
+    size_t k;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *feature = json_array_get(list, i), *name = json_object_get(feature, "name");
+        if (json_object_get(anew, json_string_value(name))) continue;
+        json_array_foreach(json_object_get(theirs, "features"), k, other) {
+            if (!json_equal(json_object_get(other, "name"), name) || !json_equal(json_object_get(other, "type"), json_object_get(feature, "type")))
+                continue;
+            json_array_set(list, i, other);
+            break;
+        }
+    }
+    struct schema_preprocessing *made = schema_preprocessing_decode(mine, error);
+    json_decref(mine);
+    json_decref(theirs);
+    if (!made) return -1;
+    for (int32_t i = 0; i < p->features_count; i++) {
+        const struct schema_feature own = p->features[i];
+        p->features[i] = made->features[i];
+        made->features[i] = own;
+    }
+    schema_preprocessing_free(made);
+    return schema_preprocessing_lay_out(p, error);
+}
+
+int schema_preprocessing_adopt(struct schema_preprocessing *p, const struct schema_preprocessing *from, const json_t *anew, struct bp_error *error) {
+    for (int32_t k = 0; k < p->targets_count; k++)
+        for (int32_t j = 0; j < from->targets_count; j++) {
+            struct schema_target *to = &p->targets[k];
+            const struct schema_target *t = &from->targets[j];
+            const bool numbers = !to->classification && !t->classification && to->shape.rank == 0 && t->shape.rank == 0 && !to->shares && !t->shares;
+            if (!numbers || strcmp(to->name, t->name) != 0 || to->transform != t->transform) continue;
+            to->mean = t->mean, to->std = t->std, to->lambda = t->lambda;
+            to->value_mean = t->transform ? t->value_mean : to->value_mean, to->value_std = t->transform ? t->value_std : to->value_std;
+        }
+    return adopt_features(p, from, anew, error) == 0 && schema_targets_units(p) == 0 ? 0 : bp_error_memory(error, "out of memory");
+}
+
 json_t *schema_reals_encode(const double *numbers, size_t n) {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) json_array_append_new(list, json_real(numbers[i]));

@@ -193,6 +193,10 @@ int schema_preprocessing_split(struct schema_preprocessing *preprocessing, unsig
 /* The width of each of the two inputs, whether there are two or one. */
 void schema_preprocessing_count(const struct schema_preprocessing *preprocessing, int32_t counts[static SCHEMA_SHARED_INPUTS]);
 
+/* Features of `from` that have the name and the type of one of p replace it, except those in `anew` (an object by column, or NULL); so does the scale
+ * of a target of one number. Those of p that have no such name stay as they were fitted. */
+int schema_preprocessing_adopt(struct schema_preprocessing *p, const struct schema_preprocessing *from, const json_t *anew, struct bp_error *error);
+
 /* Written to the model, readable; reading it back gives the same bits. */
 json_t *schema_preprocessing_encode(const struct schema_preprocessing *preprocessing);
 struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, struct bp_error *error);

@@ -86,7 +86,11 @@ static int fit_rows(struct resolving *r, const struct schema_split *split, struc
                                    .n = split->train_count,
                                    .sparing = r->training->fold && r->training->options.window_rows > 0};
     r->training->preprocessing = schema_preprocessing_fit(&how, error);
-    return r->training->preprocessing ? 0 : -1;
+    if (!r->training->preprocessing) return -1;
+    if (!r->request->keep || schema_preprocessing_adopt(r->training->preprocessing, r->request->keep, r->request->columns, error) == 0) return 0;
+    schema_preprocessing_free(r->training->preprocessing);
+    r->training->preprocessing = NULL;
+    return -1;
 }
 
 /* Rows that are left out, and whether any validates. kept: can be learned from; drops: columns that leave rows out. */

@@ -35,6 +35,7 @@ struct schema_training_request {
     const json_t *labels;                        /* NULL, or names of the labels of a vector: a list, or lists by column */
     const struct schema_dataset *validation;     /* what options.validation_dataset names, or NULL */
     const struct bp_error *bfloat16_unavailable; /* why the process that trains cannot compute in it on a CPU that can; NULL: it can */
+    const struct schema_preprocessing *keep;     /* its features, and the scale of its target, replace those of the same name and type; or NULL */
     int32_t fold;                                /* see struct schema_training */
     bool sturdy;                                 /* columns without options of their own are read as an automatic choice reads them (auto.h) */
     const char *pointer;                         /* pointer to the job object: "" */

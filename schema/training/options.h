@@ -42,7 +42,7 @@ struct schema_options {
     const struct bp_schedule_ops *dropout_schedule, *decay_schedule; /* likewise */
     struct bp_value dropout_schedule_values[BP_VALUES_MAX], decay_schedule_values[BP_VALUES_MAX];
     double l1, l2, max_norm, gradient_clip_norm, gradient_clip_value, ema, mixup;
-    int32_t gradient_accumulation_steps;
+    int32_t gradient_accumulation_steps, keep_optimizer_state;
     double max_seconds; /* 0: no limit */
     bool stop_early;
     bool stop_default;             /* the request says nothing of it: a job with validation rows stops early, see schema_options_settle */

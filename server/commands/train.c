@@ -7,6 +7,7 @@
 #include "schema/memory.h"
 #include "server/clock.h"
 #include "server/commands/local_data.h"
+#include "server/commands/models_io.h"
 #include "server/commands/train.h"
 #include "server/worker/run.h"
 
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 static const char *const names[] = {"data",    "target",        "definition", "options",  "out",         "types", "epochs", "batch-size", "seed",
-                                    "threads", "learning-rate", "validation", "patience", "max-seconds", "task",  "effort", NULL};
+                                    "threads", "learning-rate", "validation", "patience", "max-seconds", "task",  "effort", "init-from",  NULL};
 static const char *const switches[] = {"quiet", NULL};
 
 /* ---- what is to be done ------------------------------------------------------------------------------------------------------------ */
@@ -76,13 +77,15 @@ json_t *train_request(const char **values) {
     return object;
 }
 
-static struct schema_definition *definition_of(const char **values) {
+/* The definition in the file, or, without --definition, of the model that the training begins with. */
+static struct schema_definition *definition_of(const char **values, const struct schema_model *from) {
     static const char *const others[] = {"name", NULL};
     struct schema_problems problems = {0};
-    char *text = local_text("train", values[DEFINITION]);
+    char *text = values[DEFINITION] ? local_text("train", values[DEFINITION]) : NULL;
     json_error_t where;
     json_t *json = text ? schema_json_load(text, strlen(text), JSON_REJECT_DUPLICATES, &where) : NULL;
     if (text && !json) fprintf(stderr, "backpropd train: %s is not JSON: %s (line %d)\n", values[DEFINITION], where.text, where.line);
+    if (!values[DEFINITION]) json = json_incref(json_object_get(from->document, "definition"));
     struct schema_definition *definition = json ? schema_definition_decode(json, "", others, &problems) : NULL;
     if (problems.total) local_problems("train", values[DEFINITION], &problems);
     json_decref(json);
@@ -90,24 +93,40 @@ static struct schema_definition *definition_of(const char **values) {
     return definition;
 }
 
-static struct schema_training *resolve(const char **values, const struct schema_dataset *dataset) {
+/* What the options say of a model to begin with; taken out of the object, for they are no training options. */
+static struct schema_init_request init_request(json_t *object, const struct schema_model *from, struct schema_problems *problems) {
+    json_t *frozen = json_object_get(object, "frozen"), *keep = json_object_get(object, "keep_preprocessing");
+    if (keep && !json_is_boolean(keep)) schema_problem_add(problems, "/keep_preprocessing", "keep_preprocessing must be true or false");
+    const struct schema_init_request asked = {.frozen = json_incref(frozen), .fits_anew = json_is_false(keep) || !from};
+    json_object_del(object, "frozen");
+    json_object_del(object, "keep_preprocessing");
+    return asked;
+}
+
+static struct schema_training *resolve(const char **values, const struct schema_dataset *dataset, const struct schema_model *from) {
     const char *const *others = schema_training_request_names;
     struct schema_problems problems = {0};
     struct schema_options options;
     struct schema_training_request request;
     struct schema_training *training = NULL;
-    json_t *object = train_request(values);
+    struct schema_preprocessing *kept = NULL;
+    json_t *object = train_request(values), *features = NULL;
     if (!object) return NULL;
-    struct schema_definition *definition = definition_of(values);
+    const struct schema_init_request asked = init_request(object, from, &problems);
+    struct schema_definition *definition = definition_of(values, from);
     if (definition && schema_options_decode(object, "", others, &options, &problems) == 0 &&
-        schema_training_request_decode(object, "", &request, &problems) == 0) {
+        schema_training_request_decode(object, "", &request, &problems) == 0 && schema_init_freeze(definition, asked.frozen, &problems) == 0 &&
+        (!from || schema_init_prepare(from->document, &asked, &request, &features, &kept, &problems) == 0)) {
         request.definition_pointer = "";
         if (options.folds) schema_problem_add(&problems, "/validation/folds", "a cross-validation needs `backpropd serve`; use a fraction here");
         else training = schema_training_resolve(definition, &options, dataset, &request, &problems);
         if (!options.folds) definition = NULL;
     }
     schema_definition_free(definition);
+    schema_preprocessing_free(kept);
     if (problems.total) local_problems("train", NULL, &problems);
+    json_decref((json_t *)(uintptr_t)asked.frozen);
+    json_decref(features);
     json_decref(object);
     return training;
 }
@@ -222,12 +241,17 @@ static int check_out(const char *path) {
 
 int train_write(const struct schema_training *training, const json_t *document, const bp_real *weights, const char *path, size_t *size,
                 struct bp_error *error) {
+    return train_write_with(&(struct train_written){training, document, weights, NULL}, path, size, error);
+}
+
+int train_write_with(const struct train_written *what, const char *path, size_t *size, struct bp_error *error) {
     char temporary[4200];
     struct stat info;
     const bool direct = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
     snprintf(temporary, sizeof temporary, direct ? "%s" : "%s.%ld.tmp", path, (long)getpid());
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int failed = fd < 0 ? bp_error_io(error, "%s", strerror(errno)) : schema_model_write(fd, training, document, weights, size, error);
+    int failed = fd < 0 ? bp_error_io(error, "%s", strerror(errno))
+                        : schema_model_write_with(fd, what->training, what->document, what->weights, what->optimizer, size, error);
     if (fd >= 0 && close(fd) != 0 && !failed) failed = bp_error_io(error, "%s", strerror(errno));
     if (!failed && !direct && rename(temporary, path) != 0) failed = bp_error_io(error, "%s", strerror(errno));
     if (failed && fd >= 0 && !direct) unlink(temporary);
@@ -240,7 +264,10 @@ static int save(struct run *run, const json_t *metrics, int64_t epochs, const ch
     json_t *document = run_document(run, metrics, epochs);
     const char *name;
     json_t *value;
-    const int failed = train_write(run->training, document, run_end(run, epochs, run->options.epochs), path, &size, &error);
+    struct schema_model_optimizer optimizer;
+    const bp_real *weights = run_end(run, epochs, run->options.epochs);
+    const struct train_written what = {run->training, document, weights, run_optimizer(run, &optimizer) ? &optimizer : NULL};
+    const int failed = train_write_with(&what, path, &size, &error);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error.message);
     else {
         fprintf(stderr, "epoch %lld kept:", (long long)json_integer_value(json_object_get(document, "epoch")));
@@ -251,19 +278,59 @@ static int save(struct run *run, const json_t *metrics, int64_t epochs, const ch
     return failed;
 }
 
-/* --definition: that network alone. */
+/* The model that --init-from names. -1: it cannot be read. */
+static int open_from(const char **values, int *fd, struct schema_model **from) {
+    struct bp_error error = {0};
+    size_t size = 0;
+    *fd = -1;
+    *from = NULL;
+    if (!values[INIT_FROM]) return 0;
+    char *bytes = models_read("train", values[INIT_FROM], &size);
+    *from = bytes ? schema_model_read(bytes, size, &error) : NULL;
+    if (bytes && !*from) fprintf(stderr, "backpropd train: %s: %s\n", values[INIT_FROM], error.message);
+    free(bytes);
+    if (*from) *fd = open(values[INIT_FROM], O_RDONLY | O_CLOEXEC);
+    return *fd >= 0 ? 0 : -1;
+}
+
+static void print_layers(const char *what, const json_t *layers) {
+    json_t *name;
+    size_t i;
+    if (json_array_size(layers) == 0) return;
+    fprintf(stderr, "%s:", what);
+    json_array_foreach(layers, i, name) fprintf(stderr, " %s", json_string_value(name));
+    fprintf(stderr, "\n");
+}
+
+/* Begins with its weights, and reports which layers do. */
+static int begin_with(struct run *run, int fd, const struct schema_model *from, struct bp_error *error) {
+    json_t *init = json_pack("{s:o}", "anew", schema_init_anew(from->document, run->training)), *report = NULL;
+    const int failed = run_begin_with(run, fd, init, &report, error);
+    print_layers("copied", json_object_get(report, "copied"));
+    print_layers("new", json_object_get(report, "new"));
+    print_layers("left out", json_object_get(report, "left_out"));
+    json_decref(report);
+    json_decref(init);
+    return failed;
+}
+
+/* --definition, or the network of --init-from: that network alone. */
 static int train_network(const char **values, const struct schema_dataset *dataset) {
-    struct schema_training *training = resolve(values, dataset);
+    struct schema_model *from;
+    int fd;
     struct run run = {0};
     json_t *metrics = NULL;
     struct bp_error error = {0};
     int64_t epochs = 0;
-    int failed = training ? 0 : -1;
+    int failed = open_from(values, &fd, &from);
+    struct schema_training *training = failed ? NULL : resolve(values, dataset, from);
+    if (!training) failed = -1;
     if (!failed) {
         if (!values[QUIET]) report_plan(training, dataset);
         struct bp_error without = {0};
         run_start_onednn(training, dataset->rows, false, &without);
         failed = run_open(&run, training, dataset, NULL, &error);
+        if (!failed && from) failed = begin_with(&run, fd, from, &error);
         if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
     }
     if (!failed) failed = train(&run, values[QUIET] != NULL, &epochs, &metrics);
@@ -271,6 +338,8 @@ static int train_network(const char **values, const struct schema_dataset *datas
     json_decref(metrics);
     run_close(&run);
     schema_training_free(training);
+    schema_model_free(from);
+    if (fd >= 0) close(fd);
     return failed;
 }
 
@@ -292,7 +361,7 @@ int command_train(int argc, char **argv) {
     bp_engine_start();
     bp_flush_denormals();
     struct schema_dataset *dataset = local_dataset("train", values[DATA], types, types_count, false);
-    const int failed = !dataset ? -1 : values[DEFINITION] ? train_network(values, dataset) : train_ensemble(values, dataset);
+    const int failed = !dataset ? -1 : values[DEFINITION] || values[INIT_FROM] ? train_network(values, dataset) : train_ensemble(values, dataset);
     schema_dataset_free(dataset);
     schema_column_types_free(types, types_count);
     return failed ? 1 : 0;

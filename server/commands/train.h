@@ -3,6 +3,7 @@
 #define SERVER_COMMANDS_TRAIN_H
 
 #include "engine/base/base.h"
+#include "schema/predict/model_file.h"
 #include "schema/resolve/training.h"
 
 enum {
@@ -22,6 +23,7 @@ enum {
     MAX_SECONDS,
     TASK,
     EFFORT,
+    INIT_FROM,
     QUIET,
     FLAGS_COUNT
 };
@@ -33,6 +35,15 @@ void train_report_data(const struct schema_training *training, const struct sche
 /* Writes the model: a regular file is replaced only by a whole one. */
 int train_write(const struct schema_training *training, const json_t *document, const bp_real *weights, const char *path, size_t *size,
                 struct bp_error *error);
+
+/* The same with the state of the optimizer, or NULL. */
+struct train_written {
+    const struct schema_training *training;
+    const json_t *document;
+    const bp_real *weights;
+    const struct schema_model_optimizer *optimizer;
+};
+int train_write_with(const struct train_written *what, const char *path, size_t *size, struct bp_error *error);
 
 /* train_ensemble.c: no --definition. 0, or -1 with a message. */
 int train_ensemble(const char **values, const struct schema_dataset *dataset);

@@ -209,11 +209,32 @@ static int open_channels(struct supervisor *s, struct launch *l, struct bp_error
     return l->slot.output ? 0 : bp_error_memory(error, "no memory for the job process");
 }
 
+/* The model file that the job begins with, as a file of its own; a job that resumes may need it, too: its checkpoint may be unusable. */
+static int open_init(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
+    void *bytes = NULL;
+    size_t size = 0;
+    if (store_job_init(s->server->store, job->id, &bytes, &size, error) != STORE_OK) return -1;
+    if (!bytes) return 0;
+    const int fd = *given(l, WIRE_INIT) = scratch_file_new(s->server->store, error);
+    for (size_t at = 0; fd >= 0 && at < size;) {
+        const ssize_t n = write(fd, (const char *)bytes + at, size - at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            bp_error_io(error, "what the job begins with cannot be written: %s", strerror(errno));
+            break;
+        }
+        at += (size_t)n;
+    }
+    free(bytes);
+    return error->message[0] ? -1 : 0;
+}
+
 static int open_all(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
     if ((*given(l, WIRE_DATASET) = open_dataset(s, job->dataset, job->dataset_version, &l->data[0], error)) < 0) return -1;
     if (job->validation_dataset[0] &&
         (*given(l, WIRE_VALIDATION) = open_dataset(s, job->validation_dataset, job->validation_version, &l->data[1], error)) < 0)
         return -1;
+    if (open_init(s, l, job, error) != 0) return -1;
     l->resume = (*given(l, WIRE_CHECKPOINT) = open_checkpoint(s, job)) >= 0;
     return open_channels(s, l, error);
 }

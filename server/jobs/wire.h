@@ -15,7 +15,16 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-enum { WIRE_FRAME_MAX = 256 << 20, WIRE_SOCKET = 3, WIRE_DATASET = 4, WIRE_CHECKPOINT = 5, WIRE_VALIDATION = 6, WIRE_DRAFT = 7, WIRE_PULSE = 8 };
+enum {
+    WIRE_FRAME_MAX = 256 << 20,
+    WIRE_SOCKET = 3,
+    WIRE_DATASET = 4,
+    WIRE_CHECKPOINT = 5,
+    WIRE_VALIDATION = 6,
+    WIRE_DRAFT = 7,
+    WIRE_PULSE = 8,
+    WIRE_INIT = 9
+};
 
 /* Writes one frame; blocks. -1 when the other side is gone. */
 int wire_send(int fd, const json_t *json);

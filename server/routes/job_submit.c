@@ -48,6 +48,8 @@ static void describe(struct submission *s, const struct schema_training *t) {
         json_object_set_new(spec, "ensemble", schema_ensemble_encode(s->members));
         json_object_set_new(view, "ensemble", submission_ensemble_json(s));
     }
+    if (s->init.spec) json_object_set(spec, "init", s->init.spec);
+    if (s->init.shown) json_object_set(view, "init", s->init.shown);
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
     json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));
@@ -82,7 +84,9 @@ static void store(struct submission *s) {
                                      .replace_dataset = s->replace,
                                      .new_definition = s->new_definition,
                                      .hidden_model = s->hidden_model,
-                                     .idempotency = request_idempotency(r, &record, 202, location)};
+                                     .idempotency = request_idempotency(r, &record, 202, location),
+                                     .init = s->init.spec ? s->init.blob : NULL,
+                                     .init_size = s->init.blob_size};
     enum store_result result = store_job_create(r->server->store, &creation, &error);
     if (result != STORE_OK) {
         answer_store(r, result, &error, "dataset or model of this job");

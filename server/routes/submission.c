@@ -209,15 +209,37 @@ static void check_choice(struct submission *s) {
 /* ---- the request ------------------------------------------------------------------------------------------------------------------ */
 
 static void decode(struct submission *s) {
-    static const char *const others[] = {"model",          "definition",    "dataset", "target",     "task",    "features",  "metadata",
-                                         "sample_weight",  "class_weights", "columns", "thresholds", "labels",  "transform", "clamp",
-                                         "positive_class", "priority",      "effort",  "ensemble",   "publish", NULL};
-    const json_t *model = s->model, *dataset = json_object_get(s->body, "dataset"), *metadata = json_object_get(s->body, "metadata");
+    static const char *const others[] = {"model",
+                                         "definition",
+                                         "dataset",
+                                         "target",
+                                         "task",
+                                         "features",
+                                         "metadata",
+                                         "sample_weight",
+                                         "class_weights",
+                                         "columns",
+                                         "thresholds",
+                                         "labels",
+                                         "transform",
+                                         "clamp",
+                                         "positive_class",
+                                         "priority",
+                                         "effort",
+                                         "ensemble",
+                                         "publish",
+                                         "init_from",
+                                         "frozen",
+                                         "keep_preprocessing",
+                                         NULL};
+    const json_t *dataset = json_object_get(s->body, "dataset"), *metadata = json_object_get(s->body, "metadata");
     char got[80];
     schema_options_decode(s->body, "", others, &s->options, &s->problems);
     if (!json_object_get(s->body, "threads")) s->options.threads = (int32_t)s->request->server->settings.threads_per_job;
     schema_training_request_decode(s->body, "", &s->asked, &s->problems);
     job_params_decode(s);
+    submission_init_open(s);
+    const json_t *model = s->model;
     publish_decode(s);
     if (metadata) {
         const char *key;
@@ -249,6 +271,7 @@ static void decode(struct submission *s) {
         schema_problem_add(&s->problems, s->model_pointer, "model must be \"auto\", the name of a model or an inline definition, got %s",
                            schema_json_text(model, got, sizeof got));
     check_choice(s);
+    submission_init_freeze(s);
     if (json_is_string(dataset)) stored_dataset(s, json_string_value(dataset));
     else if (json_is_object(dataset)) inline_dataset(s, dataset);
     else
@@ -343,7 +366,9 @@ void submission_open(struct submission *s) {
     resolve(s);
     struct schema_training *t = s->training;
     s->asked.bfloat16_unavailable = NULL;
+    s->asked.keep = NULL;
     if (!t) return;
+    submission_init_resolved(s);
     warn_of_versions(s, t);
     bound_resident(t, s->dataset, server->settings.job_resident_max);
     for (int32_t f = 1; s->members && f < s->members->families_count; f++)
@@ -364,6 +389,7 @@ void submission_close(struct submission *s) {
     schema_dataset_free(s->dataset);
     schema_dataset_free(s->other);
     upload_free(s->upload);
+    submission_init_close(s);
     store_dataset_free(&s->row);
     store_dataset_free(&s->other_row);
     free(s->new_definition);

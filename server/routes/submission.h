@@ -32,8 +32,15 @@ struct submission {
     bool automatic; /* there is no network: one is chosen */
     bool ensemble;  /* its folds become one version */
     enum schema_effort effort;
-    struct schema_ensemble *members;  /* of an automatic choice or an ensemble, else NULL */
-    char why[300];                    /* the choice, in words */
+    struct schema_ensemble *members; /* of an automatic choice or an ensemble, else NULL */
+    char why[300];                   /* the choice, in words */
+    struct {
+        json_t *name, *document, *features; /* "model@3", of the version, names that the request leaves out */
+        struct schema_preprocessing *kept;
+        void *blob;
+        size_t blob_size;
+        json_t *spec, *shown;         /* for the job's process; for people */
+    } init;                           /* init_from; document NULL: none */
     struct schema_training *training; /* NULL: there are problems. Of `members` the first family's */
 };
 
@@ -41,6 +48,11 @@ struct submission {
  * rest is released by submission_close. */
 void submission_open(struct submission *submission);
 void submission_close(struct submission *submission);
+/* submission_init.c: the steps of init_from in the order of submission_open. */
+void submission_init_open(struct submission *submission);
+void submission_init_freeze(struct submission *submission);
+void submission_init_resolved(struct submission *submission);
+void submission_init_close(struct submission *submission);
 /* Estimated bytes of the job's process. */
 int64_t submission_bytes(const struct submission *submission);
 /* What is trained, for people: families, members, the choice in words. With members only. The caller's. */

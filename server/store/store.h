@@ -348,7 +348,11 @@ struct store_job_new {
     const char *new_definition;
     bool hidden_model;
     const struct store_idempotency *idempotency;
+    const void *init; /* the model file that it begins with, init_size bytes; NULL: none */
+    size_t init_size;
 };
+/* That file, the caller's; NULL and STORE_OK: there is none, or the job has ended. */
+enum store_result store_job_init(struct store *store, const char *id, void **bytes, size_t *size, struct bp_error *error);
 enum store_result store_job_create(struct store *store, const struct store_job_new *request, struct bp_error *error);
 enum store_result store_job_get(struct store *store, const char *id, struct store_job *job, struct bp_error *error);
 struct store_job_filter {

@@ -1,8 +1,8 @@
 /* process.c - the job process: `backpropd job`, started by the supervisor, one per attempt.
  *
  * Descriptors: 3 the socket to the supervisor, 4 the dataset's column file, 5 the checkpoint to go on from, 6 the dataset that validates (when there
- * are such), 7 the file to write next, 8 the page of pulse.h. It opens no path: not the database, not a file of another job. One thread trains;
- * another listens for commands and ends the process when the supervisor is gone.
+ * are such), 7 the file to write next, 8 the page of pulse.h, 9 the model that it begins with. It opens no path: not the database, not a file of
+ * another job. One thread trains; another listens for commands and ends the process when the supervisor is gone.
  *
  * Sections: the process's own limits, commands, the loop, the end, the fits. Reports are in report.c, checkpoints in checkpoint.c.
  */
@@ -185,7 +185,10 @@ int process_write_model(struct process *p, const bp_real *weights, json_t *docum
         struct bp_error error = {0};
         size_t size = 0;
         int cause;
-        const int fd = process_draft(p, &cause, &error), failed = fd < 0 ? -1 : schema_model_write(fd, p->fit, document, weights, &size, &error);
+        struct schema_model_optimizer optimizer;
+        const bool keeps = !p->ensemble && run_optimizer(&p->run, &optimizer);
+        const int fd = process_draft(p, &cause, &error);
+        const int failed = fd < 0 ? -1 : schema_model_write_with(fd, p->fit, document, weights, keeps ? &optimizer : NULL, &size, &error);
         if (fd >= 0) cause = errno;
         if (!failed) return 0;
         process_draft_clear(p);
@@ -319,6 +322,8 @@ static int open_fit(struct process *p) {
     if (fold && !(p->fit = schema_training_fold(json_object_get(p->order, "spec"), p->dataset, fold, &error))) return fit_failed(p, &error);
     p->fit->options.bfloat16 = p->training->options.bfloat16;
     if (run_open(&p->run, p->fit, p->dataset, p->other, &error) != 0) return fit_failed(p, &error);
+    const json_t *init = json_object_get(json_object_get(p->order, "spec"), "init");
+    if (init && run_begin_with(&p->run, WIRE_INIT, init, NULL, &error) != 0) return fit_failed(p, &error);
     p->epochs = p->training->options.epochs;
     if (p->folds.folds && !fold && (p->training->options.stop_early || cross_validation_is_cut(&p->folds)))
         p->epochs = cross_validation_last_epochs(&p->folds);

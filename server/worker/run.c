@@ -4,10 +4,13 @@
 #include "server/version.h"
 #include "server/worker/prefetch.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 /* What the trainer judges epochs by. */
 static void choose_best_metric(struct run *run) {
@@ -105,6 +108,29 @@ int run_open(struct run *run, struct schema_training *training, const struct sch
         return -1;
     choose_best_metric(run);
     return 0;
+}
+
+int run_begin_with(struct run *run, int fd, const json_t *asked, json_t **report, struct bp_error *error) {
+    struct stat info;
+    struct schema_init init;
+    const bool keep = run->training->options.keep_optimizer_state != 0;
+    void *bytes = fstat(fd, &info) == 0 && info.st_size > 0 ? mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    if (bytes == MAP_FAILED) return bp_error_io(error, "the model that the job begins with cannot be read: %s", strerror(errno));
+    const int failed = schema_init_read(bytes, (size_t)info.st_size, run->training, json_object_get(asked, "anew"), keep, &init, error);
+    if (!failed) bp_trainer_start(run->trainer, &init.start);
+    if (!failed && report) *report = json_pack("{s:O, s:O, s:O}", "copied", init.copied, "new", init.fresh, "left_out", init.left_out);
+    schema_init_free(&init);
+    munmap(bytes, (size_t)info.st_size);
+    return failed;
+}
+
+bool run_optimizer(const struct run *run, struct schema_model_optimizer *optimizer) {
+    struct bp_trainer_state state;
+    if (!run->training->options.keep_optimizer_state || !run->trainer) return false;
+    bp_trainer_state(run->trainer, &state);
+    *optimizer = (struct schema_model_optimizer){run->training->options.optimizer->entry.name, state.updates, state.slots_count, {0}};
+    for (int32_t s = 0; s < state.slots_count; s++) optimizer->slots[s] = state.slots[s];
+    return true;
 }
 
 void run_close(struct run *run) {
@@ -218,6 +244,8 @@ json_t *run_document(const struct run *run, const json_t *last_metrics, int64_t 
     json_object_set_new(document, "rows_validated", json_integer(run->validation_count));
     const double tested = bp_trainer_tested_rate(run->trainer);
     if (tested > 0) json_object_set_new(document, "learning_rate", run_number((double)(float)tested));
+    if (run->training->options.keep_optimizer_state)
+        json_object_set_new(document, "optimizer_state", json_string(run->training->options.optimizer->entry.name));
     json_object_set_new(document, "program", json_string("backpropd " BACKPROPD_VERSION));
     return document;
 }

@@ -3,6 +3,7 @@
 #define SERVER_RUN_H
 
 #include "engine/kernels/kernels.h"
+#include "schema/predict/init_from.h"
 #include "schema/predict/model_file.h"
 #include "schema/resolve/training.h"
 
@@ -35,6 +36,9 @@ void run_start_onednn(struct schema_training *training, int64_t rows, bool alone
 /* other: the dataset that validates, NULL for rows of the job's own. */
 int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
              struct bp_error *error);
+/* After run_open, before a checkpoint is restored: begins with the weights of a model file, as spec["init"] says. The file is mapped from fd.
+ * *report (or NULL): {"copied","new","left_out"}, the caller's. */
+int run_begin_with(struct run *run, int fd, const json_t *init, json_t **report, struct bp_error *error);
 void run_close(struct run *run);
 
 /* Rows of a dataset as validation rows of that training. The view and the rows are borrowed until schema_source_free. */
@@ -43,6 +47,8 @@ int run_validation_source(const struct schema_training *training, const struct s
 
 /* A number as reported: 9 digits, as float32 has; null unless finite. The caller's. */
 json_t *run_number(double value);
+/* The state of the optimizer for the model file, if the training keeps it. Borrowed from the trainer. */
+bool run_optimizer(const struct run *run, struct schema_model_optimizer *optimizer);
 /* After BP_TRAIN_EPOCH: the epoch's metrics with 9 digits, NaN as null: {"loss":0.5,"val_loss":...}. Updates best; *improved says so. The caller's.
  */
 json_t *run_epoch(struct run *run, int64_t epoch, bool *improved);

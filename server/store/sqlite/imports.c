@@ -1,7 +1,8 @@
-/* imports.c - versions that no job of this server has trained. */
+/* imports.c - model files that go in and out beside the jobs' own: versions that no job of this server has trained, and what a job begins with. */
 #include "server/store/sqlite/sqlite.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 struct importing {
     const struct store_import *what;
@@ -43,5 +44,24 @@ enum store_result store_version_import(struct store *store, const struct store_i
     struct importing argument = {.what = what};
     const enum store_result result = writer_run(store, "store the version", add_import, &argument, error);
     *version = argument.version;
+    return result;
+}
+
+enum store_result store_job_init(struct store *store, const char *id, void **bytes, size_t *size, struct bp_error *error) {
+    *bytes = NULL;
+    *size = 0;
+    struct connection *c = reader_take(store, "read what a job begins with", error);
+    if (!c) return STORE_FAILED;
+    const struct value values[] = {text(id)};
+    sqlite3_stmt *s = db_start(c, "SELECT rowid FROM job_inits WHERE job = ?", values, 1);
+    const int code = s ? sqlite3_step(s) : SQLITE_ERROR;
+    enum store_result result = code == SQLITE_ROW    ? blob_read(c, "job_inits", sqlite3_column_int64(s, 0), bytes, size, error)
+                               : code == SQLITE_DONE ? STORE_OK
+                                                     : db_failed(c, error);
+    db_end(s);
+    reader_give(store, c);
+    if (result == STORE_OK) return result;
+    free(*bytes);
+    *bytes = NULL;
     return result;
 }

@@ -87,6 +87,7 @@ enum store_result job_move(struct writer *writer, const struct move *move, struc
                WITH(text(move->job), text(store_status_name(move->to)), integer(store_status_final(move->to) ? store_now() : 0),
                     integer(move->model_version), text(failed ? move->error_document : NULL), integer(keeps_owner), integer(move->retry_at)),
                error);
+    if (result == STORE_OK && store_status_final(move->to)) result = db_run(c, "DELETE FROM job_inits WHERE job = ?", WITH(text(move->job)), error);
     return result == STORE_OK ? event_add_status(writer, move->job, move->error_document, error) : result;
 }
 
@@ -162,6 +163,8 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
         result =
             db_run(c, "INSERT INTO filings (job, spec, view, metadata) VALUES (?, ?, ?, ?)",
                    WITH(text(job->id), text(text_or(job->spec, "{}")), text(text_or(job->view, "{}")), text(text_or(job->metadata, "{}"))), error);
+    if (result == STORE_OK && request->init)
+        result = db_run(c, "INSERT INTO job_inits (job, blob) VALUES (?, ?)", WITH(text(job->id), blob(request->init, request->init_size)), error);
     return result == STORE_OK ? event_add_status(writer, job->id, NULL, error) : result;
 }
 

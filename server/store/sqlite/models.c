@@ -246,10 +246,10 @@ enum store_result store_version_list(struct store *store, const char *model, con
 
 /* Reads the blob straight into the caller's buffer (a column would be assembled in SQLite's memory first). The statement that found the row is
  * still open: both see one snapshot. */
-static enum store_result blob_read(struct connection *c, int64_t row, void **bytes, size_t *size, struct bp_error *error) {
+enum store_result blob_read(struct connection *c, const char *table, int64_t row, void **bytes, size_t *size, struct bp_error *error) {
     sqlite3_blob *handle = NULL;
     enum store_result result = STORE_OK;
-    if (sqlite3_blob_open(c->db, "main", "versions", "blob", row, 0, &handle) != SQLITE_OK) {
+    if (sqlite3_blob_open(c->db, "main", table, "blob", row, 0, &handle) != SQLITE_OK) {
         result = db_failed(c, error);
         sqlite3_blob_close(handle);
         return result;
@@ -275,7 +275,7 @@ enum store_result store_version_blob(struct store *store, const char *model, int
                                values, version ? 2 : 1);
     int code = s ? sqlite3_step(s) : SQLITE_ERROR;
     enum store_result result;
-    if (code == SQLITE_ROW) result = blob_read(c, sqlite3_column_int64(s, 0), bytes, size, error);
+    if (code == SQLITE_ROW) result = blob_read(c, "versions", sqlite3_column_int64(s, 0), bytes, size, error);
     else result = code == SQLITE_DONE ? version_missing(model, version, error) : db_failed(c, error);
     db_end(s);
     reader_give(store, c);

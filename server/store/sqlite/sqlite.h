@@ -206,6 +206,8 @@ struct version_new {
     const struct store_actor *actor; /* who publishes; may be NULL */
 };
 /* Stores the next version of a model, and publishes it. */
+/* The column `blob` of a row, into a buffer of the caller's. */
+enum store_result blob_read(struct connection *c, const char *table, int64_t row, void **bytes, size_t *size, struct bp_error *error);
 enum store_result version_add(struct writer *writer, const struct version_new *version, int64_t *number, struct bp_error *error);
 
 /* A version and all that belongs to it; STORE_NOT_FOUND without a message. */

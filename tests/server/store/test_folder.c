@@ -152,7 +152,8 @@ START_TEST(an_older_database_is_brought_along) {
     OK(store_job_end(store, id, 1, &success, NULL, &error));
     job_new(id, 5);
     store_close(store);
-    ck_assert(raw("DROP TABLE aliases; DROP TABLE alias_changes; DROP TABLE version_notes; DROP TABLE version_tags; DROP INDEX jobs_ended; "
+    ck_assert(raw("DROP TABLE job_inits; DROP TABLE aliases; DROP TABLE alias_changes; DROP TABLE version_notes; DROP TABLE version_tags; DROP INDEX "
+                  "jobs_ended; "
                   "ALTER TABLE jobs DROP COLUMN publish; ALTER TABLE jobs DROP COLUMN publication; ALTER TABLE jobs DROP COLUMN key_id; "
                   "ALTER TABLE jobs DROP COLUMN key_name; DROP TABLE keys; DROP TABLE keys_revision; DROP TABLE audit; DROP TABLE attempts; DROP "
                   "INDEX jobs_queue; DROP INDEX jobs_retries; "

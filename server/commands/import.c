@@ -124,6 +124,10 @@ int command_import(int argc, char **argv) {
         fprintf(stderr, "backpropd import: --publish must be true or false, got \"%.40s\"\n", values[PUBLISH]);
         return 2;
     }
+    if (values[URL] && values[LIKE] && values[LIKE][strspn(values[LIKE], "abcdefghijklmnopqrstuvwxyz0123456789._-@")]) {
+        fprintf(stderr, "backpropd import: --like expects a version like penguins@2, got \"%.80s\"\n", values[LIKE]);
+        return 2;
+    }
     char *bytes = models_read("import", values[FILE_NAME], &size);
     char *made = bytes && !values[URL] ? model_file(values, bytes, size, &document, &made_size) : NULL;
     int failed = -1;

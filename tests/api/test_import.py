@@ -377,10 +377,10 @@ def test_commands_with_a_server_a_folder_and_files(fresh, network_file, tmp_path
 
 @pytest.mark.parametrize("arguments, status, words", [
     (["export"], 2, "--model"), (["export", "--model", "/nothing"], 1, "/nothing"), (["export", "--model", "m", "--format", "onnx"], 2, "safetensors"),
-    (["export", "--model", "m@0", "--url", "http://127.0.0.1:1"], 1, "m@0"), (["export", "--model", "m", "--url", "http://127.0.0.1:1"], 1, "no server"),
+    (["export", "--model", "A b@1", "--url", "http://127.0.0.1:1"], 1, "A b@1"), (["export", "--model", "m", "--url", "http://127.0.0.1:1"], 1, "no server"),
     (["export", "--model", "m", "--url", "x", "--data-dir", "y"], 2, "not both"), (["import", "--file", "x"], 2, "--url"), (["import", "--file", "/nothing", "--out", "x.bpd"], 1, "/nothing"),
     (["import", "--file", str(IRIS), "--out", "x.bpd"], 1, "no model"), (["import", "--file", "x", "--name", "A b", "--data-dir", "d"], 2, "valid name"),
-    (["export", "--model", str(IRIS), "--format", "json"], 1, "tensor file"), (["import", "--flie", "x"], 2, "--file"),
+    (["export", "--model", str(IRIS), "--format", "json"], 1, "tensor file"), (["import", "--flie", "x"], 2, "--file"), (["import", "--file", "x", "--name", "m", "--url", "http://127.0.0.1:1", "--like", "a b"], 2, "--like"),
 ])
 def test_commands_that_cannot_work(arguments, status, words, tmp_path):
     done = harness.run(*arguments, cwd=tmp_path)

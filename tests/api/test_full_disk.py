@@ -184,7 +184,7 @@ def test_a_row_without_a_process_is_found(fresh):
     server = fresh("--workers", "1")
     job = server.train(**harness.xor())
     with sqlite3.connect(os.path.join(server.folder, "backpropd.db"), timeout=10) as database:
-        database.execute("UPDATE jobs SET status = 'running', owner = 'gone', finished_at = 0, model_version = 0 WHERE id = ?", (job["id"],))
+        database.execute("UPDATE jobs SET status = 'running', owner = 'gone', finished_at = 0, model_version = 0, publication = 'null' WHERE id = ?", (job["id"],))
     database.close()
     again = server.wait(job["id"])
     assert again["status"] == "succeeded" and again["attempt"] == job["attempt"] + 1 and again["model_version"] == 2

@@ -61,11 +61,13 @@ struct bp_dropout_mask {
     bp_real *mask;
 };
 
-/* `count` adjacent windows within the image, each of `lines` lines of `line` reals, and a matrix whose rows they are. */
+/* `count` adjacent windows, each of `lines` lines of `line` reals, and a matrix whose rows they are. Lines from..until-1 are within the image; the
+ * others are 0. */
 struct bp_patches {
     size_t count, lines, line;
+    size_t from, until;
     size_t step, row; /* reals from one window to the next, and from one line to the next */
-    bp_real *image;   /* the first window's first number; gather only reads it */
+    bp_real *image;   /* the first number of line `from` of the first window; gather only reads it */
     bp_real *matrix;  /* (count, lines line) */
 };
 

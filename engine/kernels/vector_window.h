@@ -1,4 +1,4 @@
-/* vector_window.h - what is done with the cells under windows that lie within the image: brought into the rows of a matrix and back (im2col), and the
+/* vector_window.h - what is done with the cells under windows: brought into the rows of a matrix and back (im2col), and the
  * largest of them. Only vector.c includes it, after vector_gemm.h, whose vectors it uses. */
 #ifndef BP_KERNELS_VECTOR_WINDOW_H
 #define BP_KERNELS_VECTOR_WINDOW_H
@@ -28,16 +28,31 @@ static inline void add_line(size_t n, const bp_real *from, bp_real *to) {
 #endif
 }
 
+/* The lines outside of the image are 0. */
 static void gather(const struct bp_patches *call) {
-    for (size_t p = 0; p < call->count; p++)
-        for (size_t k = 0; k < call->lines; k++)
-            copy_line(call->line, call->image + p * call->step + k * call->row, call->matrix + (p * call->lines + k) * call->line);
+    const size_t line = call->line, width = call->lines * line, from = call->from, until = call->until;
+    for (size_t p = 0; p < call->count; p++) {
+        const bp_real *image = call->image + p * call->step;
+        bp_real *to = call->matrix + p * width;
+        if (from > 0) memset(to, 0, from * line * sizeof *to);
+        if (until < call->lines) memset(to + until * line, 0, (call->lines - until) * line * sizeof *to);
+#if MASKED
+        if (line <= LANES) { /* short lines: one mask for all */
+            const lanes_mask mask = mask_of((int32_t)line);
+            for (size_t k = from; k < until; k++, image += call->row) store_some(to + k * line, load_some(image, mask), mask);
+            continue;
+        }
+#endif
+        for (size_t k = from; k < until; k++, image += call->row) copy_line(line, image, to + k * line);
+    }
 }
 
 static void scatter(const struct bp_patches *call) {
-    for (size_t p = 0; p < call->count; p++)
-        for (size_t k = 0; k < call->lines; k++)
-            add_line(call->line, call->matrix + (p * call->lines + k) * call->line, call->image + p * call->step + k * call->row);
+    for (size_t p = 0; p < call->count; p++) {
+        bp_real *image = call->image + p * call->step;
+        const bp_real *rows = call->matrix + p * call->lines * call->line;
+        for (size_t k = call->from; k < call->until; k++, image += call->row) add_line(call->line, rows + k * call->line, image);
+    }
 }
 
 /* ---- maximum ----------------------------------------------------------------------------------------------------- */

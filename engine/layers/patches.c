@@ -41,20 +41,31 @@ static void add_to(bp_real *restrict to, const bp_real *restrict from, int32_t n
     for (int32_t i = 0; i < n; i++) to[i] += from[i];
 }
 
-/* The adjacent windows from here that are within the image, at most `most` of them; count 0: none, or their lines have gaps. */
+/* Cells of a column of the window, `row` the first one's, that are within the image. */
+static void lines_inside(const struct bp_window *w, int32_t row, size_t *from, size_t *until) {
+    int32_t first = 0, end = w->size[0];
+    while (first < end && row + first * w->dilation[0] < 0) first++;
+    while (end > first && row + (end - 1) * w->dilation[0] >= w->in[0]) end--;
+    *from = (size_t)first;
+    *until = (size_t)end;
+}
+
+/* The adjacent windows from here whose columns are within the image, at most `most` of them; count 0: none, or their lines have gaps. */
 static struct bp_patches stretch(const struct bp_patching *p, struct bp_place place, int32_t most, const bp_real *x) {
     const struct bp_window *w = &p->window;
     const ptrdiff_t C = w->channels;
     const int32_t within = w->in[1] - w->size[1] - place.column, left = w->out[1] - place.out[1];
     struct bp_patches call = {.lines = (size_t)w->size[0], .line = (size_t)(w->size[1] * C), .step = (size_t)(w->stride[1] * C)};
     if (p->groups > 1 || w->dilation[1] > 1 || place.column < 0 || within < 0) return call;
-    if (place.row < 0 || place.row + (w->size[0] - 1) * w->dilation[0] >= w->in[0]) return call;
+    lines_inside(w, place.row, &call.from, &call.until);
+    if (call.from == call.until) return call;
     int32_t count = within / w->stride[1] + 1;
     if (count > left) count = left;
     if (count > most) count = most;
     call.count = (size_t)count;
     call.row = (size_t)(w->in[1] * C * w->dilation[0]);
-    call.image = (bp_real *)(uintptr_t)(x + (((ptrdiff_t)place.image * w->in[0] + place.row) * w->in[1] + place.column) * C);
+    const ptrdiff_t row = place.row + (ptrdiff_t)call.from * w->dilation[0];
+    call.image = (bp_real *)(uintptr_t)(x + (((ptrdiff_t)place.image * w->in[0] + row) * w->in[1] + place.column) * C);
     return call;
 }
 

@@ -309,18 +309,25 @@ START_TEST(bfloat16_is_the_nearest) {
 }
 END_TEST
 
-/* 3 windows of 2 lines, a step of 2 apart: each line in its place, and back three times as often as windows hold it. */
+/* 3 windows of 4 lines, of which 2 are within the image, a step of 2 apart: each line in its place, 0 outside, and back three times as often as
+ * windows hold it. */
 START_TEST(patches_there_and_back) {
     const struct bp_kernels *k = table(_i);
+    enum { LINES = 4 };
     if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (size_t s = 0; s < SIZES; s++) {
-        const size_t line = sizes[s], row = line + 9, n = 6 * line;
-        bp_real image[ROOM], back[ROOM] = {0}, matrix[ROOM + 1];
+        const size_t line = sizes[s], row = line + 9, n = 3 * LINES * line;
+        bp_real image[ROOM], back[ROOM] = {0}, matrix[2 * ROOM];
         fill(image, 2 * row, (uint32_t)s, 1);
+        memset(matrix, 0x55, sizeof matrix);
         matrix[n] = 77;
-        struct bp_patches call = {.count = 3, .lines = 2, .line = line, .step = 2, .row = row, .image = image, .matrix = matrix};
+        struct bp_patches call = {
+            .count = 3, .lines = LINES, .from = 1, .until = 3, .line = line, .step = 2, .row = row, .image = image, .matrix = matrix};
         k->gather(&call);
-        for (size_t i = 0; i < n; i++) ck_assert(matrix[i] == image[i / (2 * line) * 2 + i / line % 2 * row + i % line]);
+        for (size_t i = 0; i < n; i++) {
+            const size_t p = i / line / LINES, at = i / line % LINES;
+            ck_assert(matrix[i] == (at == 0 || at == 3 ? 0 : image[2 * p + (at - 1) * row + i % line]));
+        }
         ck_assert(matrix[n] == 77);
         call.image = back;
         k->scatter(&call);

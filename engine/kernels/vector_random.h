@@ -14,47 +14,56 @@ enum { PHILOX_ROUNDS = 10, BLOCKS = 16 /* side by side */ };
 #define PHILOX_W1 UINT32_C(0xBB67AE85)
 
 #if defined(__AVX512F__) && !defined(BP_DOUBLE)
-/* A word of 8 blocks, one in the lower half of each lane; the upper halves are ignored. */
+enum { GROUPS = 2, EACH = 8 /* blocks of a group: its words are in the lower halves of 8 lanes, the upper halves are ignored */ };
 struct philox_lanes {
     __m512i x0, x1, x2, x3;
 };
 
-static inline __attribute__((always_inline)) struct philox_lanes philox_lanes(const struct bp_dropout_mask *call, __m512i counter) {
-    const __m512i m0 = _mm512_set1_epi64(PHILOX_M0), m1 = _mm512_set1_epi64(PHILOX_M1);
-    struct philox_lanes s = {.x0 = counter,
-                             .x1 = _mm512_srli_epi64(counter, 32),
-                             .x2 = _mm512_set1_epi64((long long)call->stream),
-                             .x3 = _mm512_set1_epi64((long long)(call->stream >> 32))};
-    uint32_t k0 = (uint32_t)call->seed, k1 = (uint32_t)(call->seed >> 32);
-    for (int round = 0; round < PHILOX_ROUNDS; round++, k0 += PHILOX_W0, k1 += PHILOX_W1) {
-        const __m512i p0 = _mm512_mul_epu32(s.x0, m0), p1 = _mm512_mul_epu32(s.x2, m1);
-        const __m512i high0 = _mm512_shuffle_epi32(p0, _MM_PERM_DDBB), high1 = _mm512_shuffle_epi32(p1, _MM_PERM_DDBB);
-        enum { XOR3 = 0x96 };
-        s.x0 = _mm512_ternarylogic_epi32(high1, s.x1, _mm512_set1_epi32((int)k0), XOR3);
-        s.x2 = _mm512_ternarylogic_epi32(high0, s.x3, _mm512_set1_epi32((int)k1), XOR3);
-        s.x1 = p1;
-        s.x3 = p0;
-    }
-    return s;
+static inline __attribute__((always_inline)) void philox_round(struct philox_lanes *s, __m512i k0, __m512i k1) {
+    enum { XOR3 = 0x96 };
+    const __m512i p0 = _mm512_mul_epu32(s->x0, _mm512_set1_epi64(PHILOX_M0)), p1 = _mm512_mul_epu32(s->x2, _mm512_set1_epi64(PHILOX_M1));
+    s->x0 = _mm512_ternarylogic_epi32(_mm512_shuffle_epi32(p1, _MM_PERM_DDBB), s->x1, k0, XOR3);
+    s->x2 = _mm512_ternarylogic_epi32(_mm512_shuffle_epi32(p0, _MM_PERM_DDBB), s->x3, k1, XOR3);
+    s->x1 = p1;
+    s->x3 = p0;
 }
 
-/* 16 numbers, or the first `left` of them. */
-static inline void store_mask(const struct bp_dropout_mask *call, __m512i words, bp_real *mask, size_t left) {
-    const __mmask16 kept = _mm512_cmpge_epu32_mask(words, _mm512_set1_epi32((int)call->threshold));
-    store_some(mask, (vector)_mm512_maskz_mov_ps(kept, _mm512_set1_ps(call->value)), mask_of(left < LANES ? (int32_t)left : LANES));
+/* The numbers of 16 blocks from `counter` on; two groups of them share the keys of a round. */
+static inline __attribute__((always_inline)) void mask_lanes(const struct bp_dropout_mask *call, uint64_t counter, vector mask[2 * GROUPS]) {
+    /* so that the low halves of pairs of lanes are blocks 0 to 3, the high halves 4 to 7 */
+    const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0), threshold = _mm512_set1_epi32((int)call->threshold);
+    const __m512 value = _mm512_set1_ps(call->value);
+    struct philox_lanes s[GROUPS];
+    for (int g = 0; g < GROUPS; g++) {
+        s[g].x0 = _mm512_add_epi64(order, _mm512_set1_epi64((long long)(counter + (uint64_t)(g * EACH))));
+        s[g].x1 = _mm512_srli_epi64(s[g].x0, 32);
+        s[g].x2 = _mm512_set1_epi64((long long)call->stream);
+        s[g].x3 = _mm512_set1_epi64((long long)(call->stream >> 32));
+    }
+    uint32_t k0 = (uint32_t)call->seed, k1 = (uint32_t)(call->seed >> 32);
+    for (int round = 0; round < PHILOX_ROUNDS; round++, k0 += PHILOX_W0, k1 += PHILOX_W1)
+        for (int g = 0; g < GROUPS; g++) philox_round(&s[g], _mm512_set1_epi32((int)k0), _mm512_set1_epi32((int)k1));
+    for (int g = 0; g < GROUPS; g++) {
+        const __m512i x01 = _mm512_mask_shuffle_epi32(s[g].x0, 0xAAAA, s[g].x1, _MM_PERM_CCAA);
+        const __m512i x23 = _mm512_mask_shuffle_epi32(s[g].x2, 0xAAAA, s[g].x3, _MM_PERM_CCAA);
+        const __m512i low = _mm512_unpacklo_epi64(x01, x23), high = _mm512_unpackhi_epi64(x01, x23);
+        mask[2 * g] = (vector)_mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask(low, threshold), value);
+        mask[2 * g + 1] = (vector)_mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask(high, threshold), value);
+    }
 }
 
 static void dropout_mask(const struct bp_dropout_mask *call) {
-    /* so that the low halves of pairs of lanes are blocks 0 to 3, the high halves 4 to 7 */
-    const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+    enum { NUMBERS = 2 * GROUPS * LANES };
     uint64_t counter = call->counter;
-    for (size_t done = 0; done < call->n; done += 2 * LANES, counter += 8) {
-        const struct philox_lanes s = philox_lanes(call, _mm512_add_epi64(order, _mm512_set1_epi64((long long)counter)));
-        const __m512i x01 = _mm512_mask_shuffle_epi32(s.x0, 0xAAAA, s.x1, _MM_PERM_CCAA),
-                      x23 = _mm512_mask_shuffle_epi32(s.x2, 0xAAAA, s.x3, _MM_PERM_CCAA);
-        store_mask(call, _mm512_unpacklo_epi64(x01, x23), call->mask + done, call->n - done);
-        if (call->n - done > LANES) store_mask(call, _mm512_unpackhi_epi64(x01, x23), call->mask + done + LANES, call->n - done - LANES);
+    size_t done = 0;
+    vector mask[2 * GROUPS];
+    for (; done + NUMBERS <= call->n; done += NUMBERS, counter += GROUPS * EACH) {
+        mask_lanes(call, counter, mask);
+        for (size_t i = 0; i < 2 * GROUPS; i++) store(call->mask + done + i * LANES, mask[i]);
     }
+    if (done == call->n) return;
+    mask_lanes(call, counter, mask);
+    memcpy(call->mask + done, mask, (call->n - done) * sizeof(bp_real));
 }
 #else
 /* The mask of `BLOCKS` blocks, 4 BLOCKS numbers. */

@@ -18,27 +18,26 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     return 0;
 }
 
-static void draw_mask(const struct bp_node *node, const struct bp_pass *pass, size_t size) {
+/* Draws the mask of one sample after the other and applies it at once, while it is in the first cache. */
+static void drop(const struct bp_node *node, const struct bp_pass *pass, size_t size) {
     const double rate = bp_pass_rate(pass, node->values[RATE].number);
     uint32_t block[4];
     bp_random_block(pass->seed, (uint64_t)BP_STREAM_DROPOUT << 32 | node->index, pass->step, block);
     struct bp_dropout_mask call = {
         .seed = (uint64_t)block[0] << 32 | block[1], .threshold = (uint32_t)(rate * 0x1p32), .value = (bp_real)(1 / (1 - rate)), .n = size};
     for (int32_t i = 0; i < pass->batch; i++) {
+        const size_t at = (size_t)i * size;
         call.stream = (uint64_t)(pass->first + i);
-        call.mask = pass->memo + (size_t)i * size;
+        call.mask = pass->memo + at;
         bp_kernels()->dropout_mask(&call);
+        bp_kernels()->multiply(size, pass->x[0] + at, call.mask, pass->a + at, false);
     }
 }
 
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t size = (size_t)bp_shape_size(&node->out), n = size * (size_t)pass->batch;
-    if (!pass->training || !pass->memo) {
-        memcpy(pass->a, pass->x[0], n * sizeof *pass->a);
-        return;
-    }
-    draw_mask(node, pass, size);
-    bp_kernels()->multiply(n, pass->x[0], pass->memo, pass->a, false);
+    if (pass->training && pass->memo) drop(node, pass, size);
+    else memcpy(pass->a, pass->x[0], n * sizeof *pass->a);
 }
 
 static void backward(const struct bp_node *node, const struct bp_pass *pass) {

@@ -85,9 +85,11 @@ def run(command, threads=1, core=None):
         env[name] = str(threads)
     process = spawn(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     try:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
+    except subprocess.TimeoutExpired:
+        out, err = "", "it did not end within 10 minutes"
     finally:
-        end(process)
+        end(process, signal.SIGKILL)
     if process.returncode != 0:
         log("%s failed and is left out: %s" % (" ".join(map(str, [*settings, command[-1]])), err.strip().splitlines()[-1:] or process.returncode))
         return {}

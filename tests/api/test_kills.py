@@ -144,6 +144,7 @@ def test_kills_of_both_in_turn_with_several_jobs(fresh, undisturbed):
     wait_for_checkpoint(server, first, 4)
     server.restart(kill=True)
     wait_for_checkpoint(server, first, 8)
+    server.wait(first, lambda j: j["resumed_from_epoch"] is not None and j["progress"]["epoch"] > j["resumed_from_epoch"])  # its process is there
     for process in server.children():
         os.kill(process, signal.SIGKILL)
     server.wait(first, lambda j: j["attempt"] >= 3)

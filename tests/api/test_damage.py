@@ -114,6 +114,7 @@ def test_flipped_bit_in_a_stored_model(fresh):
     server.start()
     answer = server.raw("POST", "/v1/models/bad/predict", harness.json.dumps({"instances": row}), {"Content-Type": "application/json"})
     assert is_damaged(answer), answer
+    assert is_damaged(server.raw("GET", "/v1/models/bad/versions/1/export?format=bpd")), "what is damaged does not leave"
     assert server.predict("good", row) == expected
 
 

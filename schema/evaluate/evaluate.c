@@ -8,7 +8,8 @@ int64_t schema_evaluation_work(const struct schema_evaluation *e) {
     const struct bp_network *net = e->model->training->network;
     int64_t width = 0;
     for (int32_t o = 0; o < net->outputs_count; o++) width += bp_shape_size(&net->outputs[o].shape);
-    return e->dataset->rows * (width + 1) * (1 + e->bootstrap) * (e->other ? 2 : 1);
+    const int64_t rows = e->rows_max > 0 && e->rows_max < e->dataset->rows ? e->rows_max : e->dataset->rows;
+    return rows * (width + 1) * (1 + e->bootstrap) * (e->other ? 2 : 1);
 }
 
 static bool has_class(const struct schema_evaluation *e, const struct schema_parts *parts) {

@@ -51,6 +51,8 @@ struct schema_explanation {
     const void *context;
 };
 
+/* About how many multiplications it takes, for a decision before the work. */
+double schema_explanation_work(const struct schema_explanation *explanation);
 /* {"rows","columns"} or {"rows","explanations"}, see openapi.yaml. The caller's; NULL with the error. */
 json_t *schema_explain(const struct schema_explanation *explanation, struct bp_error *error);
 

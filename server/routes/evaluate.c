@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BOOTSTRAP, POINTS, SEED, PARAMS };
+enum { BOOTSTRAP, POINTS, ROWS, SEED, PARAMS };
 static const struct bp_param params[PARAMS] = {
     [BOOTSTRAP] = {.name = "bootstrap",
                    .type = BP_PARAM_INTEGER,
@@ -20,9 +20,13 @@ static const struct bp_param params[PARAMS] = {
                    .max = SCHEMA_EVALUATE_BOOTSTRAP_MAX,
                    .help = "resamples for the 95 % intervals, 0: none"},
     [POINTS] = {.name = "max_points", .type = BP_PARAM_INTEGER, .preset = 200, .min = 2, .max = SCHEMA_EVALUATE_POINTS_MAX, .help = "of a curve"},
+    [ROWS] = {.name = "rows", .type = BP_PARAM_INTEGER, .min = 0, .max = 1e15, .help = "at most so many rows, evenly spread; 0: all"},
     [SEED] = {.name = "seed", .type = BP_PARAM_INTEGER, .min = 0, .max = 9007199254740992.0, .help = "of the resamples"},
 };
 static const struct bp_entry entry = {.name = "an evaluation", .params = params, .params_count = PARAMS};
+
+/* Numbers that a request goes through: about half a minute of one core. */
+enum { WORK_MAX = 300000000 };
 
 /* A request as it is decoded and answered. */
 struct evaluation {
@@ -82,6 +86,7 @@ static void answer(struct evaluation *e, const char *model) {
                                                  .dataset = e->rows.dataset,
                                                  .bootstrap = (int32_t)e->values[BOOTSTRAP].number,
                                                  .seed = (uint64_t)e->values[SEED].number,
+                                                 .rows_max = (int64_t)e->values[ROWS].number,
                                                  .permuted = -1,
                                                  .points = (int32_t)e->values[POINTS].number,
                                                  .positive_class = json_string_value(json_object_get(e->body, "positive_class")),
@@ -89,6 +94,15 @@ static void answer(struct evaluation *e, const char *model) {
                                                  .slices_count = e->slices_count,
                                                  .stop = stopping,
                                                  .context = r->server};
+    const int64_t work = schema_evaluation_work(&evaluation);
+    if (work > WORK_MAX) {
+        schema_problem_add(&e->problems, evaluation.bootstrap ? "/bootstrap" : "/rows",
+                           "this takes too long for a request: with %d resamples at most about %lld rows can be evaluated; use fewer resamples, or "
+                           "\"rows\"",
+                           (int)evaluation.bootstrap, (long long)((double)e->rows.dataset->rows * WORK_MAX / (double)work));
+        answer_problems(r, &e->problems);
+        return;
+    }
     json_t *report = schema_evaluate(&evaluation, &error);
     if (!report && error.pointer[0]) {
         schema_problem_error(&e->problems, error.pointer, &error);

@@ -26,6 +26,9 @@ static const struct bp_param params[PARAMS] = {
 };
 static const struct bp_entry entry = {.name = "an explanation", .params = params, .params_count = PARAMS};
 
+/* Multiplications of a request: about half a minute of one core. */
+static const double WORK_MAX = 2e11;
+
 struct explaining {
     struct request *request;
     json_t *body;
@@ -107,6 +110,9 @@ static void answer(struct explaining *x, const char *model) {
                                                    .seed = (uint64_t)x->values[SEED].number,
                                                    .stop = stopping,
                                                    .context = r->server};
+    if (x->problems.total == 0 && schema_explanation_work(&explanation) > WORK_MAX)
+        schema_problem_add(&x->problems, "",
+                           "this takes too long for a request: explain fewer rows or columns, or use fewer repeats, samples or steps");
     json_t *report = x->problems.total ? NULL : schema_explain(&explanation, &error);
     if (!report && error.pointer[0]) schema_problem_error(&x->problems, error.pointer, &error);
     if (x->problems.total) {

@@ -253,6 +253,20 @@ def test_refusals(server, body, pointer, words):
     assert any(p.startswith(pointer) and words in d for p, d in found.items()), found
 
 
+def test_work_that_takes_too_long_is_refused(server):
+    """At once, and it says what would do."""
+    name = unique("long")
+    server.upload(name, "x,y\n" + "".join("%d,%d\n" % (i % 97, i % 89) for i in range(50000)))
+    model = trained(server, name, "y", epochs=1, batch_size=4096)
+    found = pointers(server.post("/v1/models/%s/evaluate" % model, {"dataset": name, "bootstrap": 10000}))
+    assert "resamples" in found["/bootstrap"], found
+    assert evaluate(server, model, dataset=name, bootstrap=10, rows=1000)["rows"] == 1000
+    answer = server.post("/v1/models/%s/explain" % model, {"dataset": name, "method": "shapley", "rows": 1000, "samples": 1})
+    assert answer.status == 200
+    answer = server.post("/v1/models/%s/explain" % model, {"dataset": name, "rows": 100000, "repeats": 100, "columns": ["x"] * 1000})
+    assert answer.status == 422 and "too long" in str(pointers(answer)), answer
+
+
 def test_models_that_are_not_there(server):
     assert server.post("/v1/models/nothing/evaluate", {"dataset": "iris"}).status == 404
     assert server.post("/v1/models/nothing/versions/1/evaluate", {"dataset": "iris"}).status == 404

@@ -44,7 +44,8 @@ $(B)/packages: tests/deps.sh
 	@touch $@
 
 # ---- engine: libengine.a in float32, libengine_f64.a in double with bp_ renamed bp64_ ------------------------------
-ENGINE_SRC := $(filter-out engine/gradcheck.c engine/kernels/vector.c,$(wildcard engine/*.c engine/*/*.c))
+DOUBLE_SRC := engine/double_graph.c engine/gradcheck.c engine/trace.c # in libengine_f64.a only
+ENGINE_SRC := $(filter-out $(DOUBLE_SRC) engine/kernels/vector.c,$(wildcard engine/*.c engine/*/*.c))
 ENGINE_CFLAGS = $(BASE) -Wconversion -ffp-contract=off
 X86 := $(filter x86_64,$(shell uname -m))
 ISA := base $(if $(X86),avx2 avx512)
@@ -52,7 +53,7 @@ ISA_base :=
 ISA_avx2 := -mavx2 -mfma -ffp-contract=fast
 ISA_avx512 := -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma -mprefer-vector-width=512 -ffp-contract=fast
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(B)/f32/%.o) $(ISA:%=$(B)/f32/engine/kernels/vector_%.o)
-ENGINE64_OBJ := $(ENGINE_SRC:%.c=$(B)/f64/%.o) $(B)/f64/engine/gradcheck.o $(B)/f64/engine/kernels/vector_base.o
+ENGINE64_OBJ := $(ENGINE_SRC:%.c=$(B)/f64/%.o) $(DOUBLE_SRC:%.c=$(B)/f64/%.o) $(B)/f64/engine/kernels/vector_base.o
 
 $(B)/f32/engine/kernels/vector_%.o: engine/kernels/vector.c | $(B)/packages
 	@mkdir -p $(@D)

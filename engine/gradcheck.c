@@ -6,6 +6,7 @@
  * The graph comes from the float32 side of the program: its ops are replaced by those of the same name here, first of all. */
 #include "engine/gradcheck.h"
 
+#include "engine/double_graph.h"
 #include "engine/network/network.h"
 
 #include <math.h>
@@ -30,37 +31,8 @@ struct check {
     struct bp_draw draw;
 };
 
-/* ---- the double side of a graph ---------------------------------------------------------------------------------- */
-
-static void resolve_values(const struct bp_entry *entry, struct bp_value *values) {
-    for (int32_t i = 0; i < entry->params_count; i++)
-        if (values[i].entry) values[i].entry = bp_family_find(entry->params[i].family, values[i].entry->name);
-}
-
-static int32_t outputs_of(const struct bp_graph *graph) {
-    return graph->outputs_count ? graph->outputs_count : 1;
-}
-
 static int resolve_graph(struct check *check, const struct bp_graph *graph, struct bp_error *error) {
-    check->graph = *graph;
-    check->layers = calloc((size_t)graph->layers_count, sizeof *check->layers);
-    if (!check->layers) return bp_error_memory(error, "no memory for a gradient check");
-    memcpy(check->layers, graph->layers, (size_t)graph->layers_count * sizeof *check->layers);
-    check->graph.layers = check->layers;
-    for (int32_t i = 0; i < graph->layers_count; i++) {
-        struct bp_layer *layer = &check->layers[i];
-        const struct bp_entry *entry = bp_family_find(&bp_layers, layer->ops->entry.name);
-        if (!entry) return bp_error_set(error, "/layers", "there is no layer %s in double precision", layer->ops->entry.name);
-        layer->ops = (const struct bp_layer_ops *)entry;
-        resolve_values(&layer->ops->entry, layer->values);
-    }
-    for (int32_t k = 0; k < outputs_of(graph); k++) {
-        struct bp_graph_output *output = &check->graph.outputs[k];
-        output->loss = output->loss ? (const struct bp_loss_ops *)bp_family_find(&bp_losses, output->loss->entry.name) : NULL;
-        if (!output->loss) return bp_error_set(error, "/loss", "a gradient check needs a loss");
-        resolve_values(&output->loss->entry, output->values);
-    }
-    return 0;
+    return bp_double_graph(graph, &check->graph, &check->layers, error);
 }
 
 /* ---- the random batch -------------------------------------------------------------------------------------------- */

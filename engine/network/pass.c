@@ -225,6 +225,7 @@ void bp_loss_backward(const struct bp_network *network, const bp_real *weights, 
         const struct bp_node *node = &network->nodes[i];
         struct bp_pass *pass = &ws->passes[i];
         if (!ws->learns[i] && !input_gradients) continue;
+        if (ws->watch) ws->watch(ws->watcher, i);
         if (node->ops->view) {
             backward_view(ws, i, batch);
             continue;

@@ -26,7 +26,9 @@ struct bp_workspace {
     bp_real **row_counts;  /* [outputs] likewise: what each counts in metrics */
     bp_real **row_classes; /* [outputs] (B, positions) of the latter, else NULL */
     struct bp_members members[BP_OUTPUTS_MAX];
-    bool *written;  /* [nodes] during a backward pass: the gradient buffer of this owner holds something */
+    bool *written;                              /* [nodes] during a backward pass: the gradient buffer of this owner holds something */
+    void (*watch)(void *watcher, int32_t node); /* called before the backward pass of each node; NULL: nobody watches */
+    void *watcher;
     bp_real *reals; /* the one allocation for a, d, memo, scratch and masks */
 };
 

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const topics[] = {"serve",  "train", "predict", "evaluate", "explain", "export", "import", "gradcheck",
-                                     "doctor", "check", "backup",  "restore",  "keys",    "alias",  "audit",  NULL};
+static const char *const topics[] = {"serve",  "train", "predict", "evaluate", "explain", "trace", "export", "import", "gradcheck",
+                                     "doctor", "check", "backup",  "restore",  "keys",    "alias", "audit",  NULL};
 
 static void print_topics(FILE *out, const char *between) {
     for (const char *const *topic = topics; *topic; topic++) fprintf(out, "%s%s", topic == topics ? "" : between, *topic);
@@ -25,6 +25,8 @@ static void overview(void) {
            "                                          metrics with intervals, curves and slices on rows with known targets\n"
            "  backpropd explain --model model.bpd --data rows.csv\n"
            "                                          which columns the predictions depend on\n"
+           "  backpropd trace --model model.bpd --data rows.csv\n"
+           "                                          a mini-batch forward and backward, with every number\n"
            "  backpropd export --model model.bpd --format c\n"
            "                                          a trained model as bpd, safetensors, JSON or C source\n"
            "  backpropd import --file model.bpd --name MODEL --url URL\n"
@@ -165,6 +167,15 @@ static void other_help(const char *topic) {
                "  shapley                  of single rows: Shapley values, with the background rows in place of absent columns\n\n"
                "Examples\n  backpropd explain --model model.bpd --data rows.csv\n"
                "  backpropd explain --model model.bpd --data rows.csv --method shapley --rows 3\n");
+    else if (strcmp(topic, "trace") == 0)
+        printf("backpropd trace --model FILE.bpd --data FILE.csv|- [--rows 1] [--optimizer NAME|JSON] [--json]\n"
+               "backpropd trace --definition FILE.json --batch FILE.json [--optimizer NAME|JSON] [--json]\n\n"
+               "One mini-batch through the network, forward and backward, in double: z, a and delta of each layer, each gradient beside its central\n"
+               "difference, and the first step of the optimizer. Networks of up to 10,000 parameters. With a model the first rows of the data are\n"
+               "the batch; with a definition, which must name a loss, the batch file has {\"x\":[[..]],\"y\":[..]}, and may have \"weights\" and "
+               "\"seed\".\n\n"
+               "Examples\n  backpropd trace --model model.bpd --data rows.csv --rows 2\n"
+               "  backpropd trace --definition net.json --batch batch.json --optimizer adam\n");
     else if (strcmp(topic, "predict") == 0)
         printf("backpropd predict --model FILE.bpd --data FILE.csv|- [--format csv|json] [--thresholds X]\n\n"
                "One line per row: the label and its probability, or the value; of several labels a row a JSON list, and the probability of each;\n"

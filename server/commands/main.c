@@ -35,6 +35,7 @@ static const struct {
     {"predict", command_predict, .computes = true},
     {"restore", command_restore, .computes = true},
     {"serve", command_serve, .computes = true},
+    {"trace", command_trace, .computes = true},
     {"train", command_train, .computes = true},
     {"version", command_version, .computes = false},
 };

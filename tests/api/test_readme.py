@@ -139,6 +139,17 @@ def test_explanations_guide_pasted_into_a_shell(fresh):
     assert [a["method"] for a in answers] == ["permutation_importance", "partial_dependence", "shapley"], done
 
 
+def test_trace_guide_pasted_into_a_shell(fresh):
+    server = fresh()
+    server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
+    server.train(model={"name": "penguins", "layers": [{"type": "dense", "units": 8}]}, dataset="penguins", target="species", epochs=5)
+    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["trace"])).replace("http://127.0.0.1:8080", server.url)
+    done = subprocess.run(["bash", "-c", script], cwd=harness.ROOT, capture_output=True, text=True, timeout=120)
+    _, by_hand, version = [json.loads(line) for line in done.stdout.splitlines()]
+    shown = json.loads(re.search(r"```json\n(.*?)```", GUIDES["trace"], re.S).group(1))
+    assert by_hand["layers"][1]["formulas"] == shown["formulas"] and by_hand["version"] is None and version["version"] == 1 and version["batch"] == 2
+
+
 @pytest.mark.parametrize("guide, heading", [("models.md", "Families"), ("data.md", "Column types"), ("settings.md", "Settings"), ("operations.md", "Metrics")])
 def test_generated_tables_are_up_to_date(server, guide, heading):
     """`make docs` would change nothing."""

@@ -279,7 +279,7 @@ const struct route route_delete_alias = {
     .name = "delete_alias",
     .method = "DELETE",
     .path = "/v1/models/{model}/aliases/{alias}",
-    .scope = SCOPE_TRAIN,
+    .scope = SCOPE_ADMIN,
     .flags = ROUTE_SLOW,
     .handle = delete_alias,
 };

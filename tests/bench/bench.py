@@ -473,7 +473,7 @@ def heading(fair, core, plain_core, kernels, load):
     if plain_core != core:
         lines.append("As this machine is set up%s, OpenBLAS would take %s kernels: measured too." % (" (%s)" % said if said else "", plain_core))
     if load >= 1:
-        lines.append("The machine was busy with other things: the ratios are rough, those of two threads and of times by the clock worth little.")
+        lines.append("The machine was busy with other things: the ratios are rough, those of times by the clock worth little; those of two threads are left out.")
     return lines + ["%s; OpenBLAS %s, oneDNN %s, libmicrohttpd %s, PyTorch %s, scikit-learn %s, FANN %s, gcc %s." % (
         version_of([str(BUILD / "backpropd"), "--version"]).split(" (")[0], package("libopenblas0-pthread"), package("libdnnl2"), package("libmicrohttpd12"), python("torch"),
         python("sklearn"), package("libfann2"), version_of(["gcc", "-dumpfullversion"])), ""]
@@ -500,6 +500,8 @@ def main():
     finally:
         for process in list(started):
             end(process, signal.SIGKILL)
+    if load >= 1:
+        steps = {key: times for key, times in steps.items() if key[2] == 1}
     lines = heading(fair, core, plain_core, kernels, load) + training_table(names, steps, singles, core, plain_core) + [""] + ensemble_table(whole) + [""] + serving_table(figures)
     print("\n".join(lines))
     write(lines)

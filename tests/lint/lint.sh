@@ -65,9 +65,12 @@ done
 # 6. No warning with either compiler.
 make -s -j2 WERROR=1 CFLAGS='-O1' SANITIZER=undefined >/tmp/lint.$$ 2>&1 || { tail -n 20 /tmp/lint.$$; fault "gcc warns"; }
 if command -v clang >/dev/null 2>&1; then
+    in_double=" $(sed -n 's/^DOUBLE_SRC := \([^#]*\).*/\1/p' Makefile) "
     for source in $(list 'engine/*.c' 'schema/*.c' 'server/*.c'); do
+        real=
+        case $in_double in *" $source "*) real=-DBP_DOUBLE ;; esac
         # shellcheck disable=SC2086
-        clang -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wno-unknown-warning-option -Werror -fsyntax-only -DBP_KERNELS=bp_kernels_base -DBP_KERNELS_NAME='"base"' -I. "$source" || fault "clang warns about $source"
+        clang $real -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wno-unknown-warning-option -Werror -fsyntax-only -DBP_KERNELS=bp_kernels_base -DBP_KERNELS_NAME='"base"' -I. "$source" || fault "clang warns about $source"
     done
 fi
 rm -f /tmp/lint.$$

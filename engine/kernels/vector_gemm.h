@@ -31,23 +31,27 @@ enum { TILE_ROWS = 6 }; /* 16 registers: 12 sums, 2 of B, 1 of A */
 typedef bp_real vector __attribute__((vector_size(VECTOR_BYTES)));
 typedef bp_real vector_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(bp_real)), may_alias));
 
-static inline vector load(const bp_real *x) {
+#define ALWAYS_INLINE __attribute__((always_inline))
+/* The innermost loops of a product: with a sanitizer's checks they would take fifty times as long, so what they read and write is not checked. */
+#define UNCHECKED __attribute__((no_sanitize("address"), no_sanitize("thread"), no_sanitize("undefined")))
+
+static inline ALWAYS_INLINE vector load(const bp_real *x) {
     return *(const vector_unaligned *)x;
 }
-static inline void store(bp_real *x, vector v) {
+static inline ALWAYS_INLINE void store(bp_real *x, vector v) {
     *(vector_unaligned *)x = v;
 }
 
 #if defined(__AVX512F__)
 #define MASKED 1
 typedef __mmask16 lanes_mask;
-static inline lanes_mask mask_of(int32_t columns) {
+static inline ALWAYS_INLINE lanes_mask mask_of(int32_t columns) {
     return (lanes_mask)((1u << columns) - 1u);
 }
-static inline vector load_some(const bp_real *x, lanes_mask mask) {
+static inline ALWAYS_INLINE vector load_some(const bp_real *x, lanes_mask mask) {
     return (vector)_mm512_maskz_loadu_ps(mask, x);
 }
-static inline void store_some(bp_real *x, vector v, lanes_mask mask) {
+static inline ALWAYS_INLINE void store_some(bp_real *x, vector v, lanes_mask mask) {
     _mm512_mask_storeu_ps(x, mask, (__m512)v);
 }
 #else
@@ -73,7 +77,7 @@ struct tile {
 };
 
 /* slope v where v is negative; 0 * infinity is not a number, so relu has a way of its own. */
-static inline vector rectified(vector v, bp_real slope) {
+static inline ALWAYS_INLINE vector rectified(vector v, bp_real slope) {
     const bits negative = v < 0;
     if (slope == 0) return (vector)((bits)v & ~negative);
     return (vector)(((bits)v & ~negative) | ((bits)(v * slope) & negative));
@@ -111,7 +115,7 @@ static inline vector rectified(vector v, bp_real slope) {
 
 /* One vector wide and two; KIND ALL or MASKED applies to the last vector. */
 #define TILE(rows, KIND, name)                                                                                                                       \
-    static void tile_##rows##x1##name(const struct tile *tile) {                                                                                     \
+    static UNCHECKED void tile_##rows##x1##name(const struct tile *tile) {                                                                           \
         const bp_real *restrict a = tile->a, *restrict b = tile->b;                                                                                  \
         const size_t a_row = tile->a_row, a_step = tile->a_step, b_step = tile->b_step, c_row = tile->c_row;                                         \
         const bp_real slope = tile->slope;                                                                                                           \
@@ -130,7 +134,7 @@ static inline vector rectified(vector v, bp_real slope) {
         }                                                                                                                                            \
         ROWS##rows(KEEP0_##KIND)                                                                                                                     \
     }                                                                                                                                                \
-    static void tile_##rows##x2##name(const struct tile *tile) {                                                                                     \
+    static UNCHECKED void tile_##rows##x2##name(const struct tile *tile) {                                                                           \
         const bp_real *restrict a = tile->a, *restrict b = tile->b;                                                                                  \
         const size_t a_row = tile->a_row, a_step = tile->a_step, b_step = tile->b_step, c_row = tile->c_row;                                         \
         const bp_real slope = tile->slope;                                                                                                           \

@@ -3,6 +3,7 @@
 Every answer that goes through Server.request is checked against schema/openapi.yaml (as the running server tells it at /openapi.json): status,
 headers, Content-Type, body; so is every JSON body that was accepted. A route that answers well is noted in the file
 EXERCISED_ROUTES, so that test_routes.py can report the routes that no test has exercised. No answer may be a 5xx but the 503 of a limit."""
+import functools
 import http.client
 import itertools
 import json
@@ -32,6 +33,7 @@ _validators = {}
 _numbers = itertools.count(1)
 
 
+@functools.lru_cache(None)
 def has_sanitizer():
     """Whether the server was built with AddressSanitizer or ThreadSanitizer."""
     program = pathlib.Path(BACKPROPD).read_bytes()
@@ -135,12 +137,18 @@ def _resolve(contract, node):
 
 def run(*arguments, stdin=None, seconds=120, env=None, cwd=None):
     """The program to its end: a CompletedProcess with texts."""
-    return subprocess.run([BACKPROPD, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=seconds, cwd=cwd,
+    return subprocess.run([BACKPROPD, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=patience(seconds), cwd=cwd,
                           env={**os.environ, **(env or {})})
+
+
+def patience(seconds):
+    """How long to wait for what should take seconds: only a fault waits so long. A sanitizer makes a server ten times slower, a busy machine a few times."""
+    return seconds * (8 if has_sanitizer() else 3)
 
 
 def until(condition, seconds=60, what="it"):
     """Polls until the condition gives something true, and returns that."""
+    seconds = patience(seconds)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         got = condition()
@@ -187,7 +195,7 @@ class Server:
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=patience(60))
 
     def remove(self):
         """Ends it, if it still runs, and removes all it left."""
@@ -319,6 +327,7 @@ class Server:
         return answer.json
 
     def wait(self, job_id, until=FINAL, seconds=120):
+        seconds = patience(seconds)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             job = self.get("/v1/jobs/" + job_id, headers={"Prefer": "wait=5"} if until == FINAL else {}).json

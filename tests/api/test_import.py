@@ -178,21 +178,14 @@ TORCH = {"definition": {"layers": [{"type": "conv1d", "name": "c", "filters": 5,
 
 
 def test_a_state_dict_of_pytorch_with_a_definition(server):
-    """Its predictions are those of PyTorch."""
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    net = torch.nn.ModuleDict({"c": torch.nn.Conv1d(2, 5, 3), "n": torch.nn.BatchNorm1d(5), "fc": torch.nn.Linear(30, 3)}).double()
-    net["n"](torch.randn(64, 5, 6, dtype=torch.float64) * 2 + 1)
-    net.eval()
-    x = torch.randn(4, 8, 2, dtype=torch.float64)
-    with torch.no_grad():
-        expected = torch.softmax(net["fc"](torch.relu(net["n"](net["c"](x.transpose(1, 2)))).transpose(1, 2).flatten(1)), 1)
-    tensors = {k: v.numpy() for k, v in net.state_dict().items()}
+    """Its predictions are those of PyTorch (tests/engine/golden.py)."""
+    golden = json.loads((harness.ROOT / "tests/fixtures/golden/state_dict.json").read_text())
+    tensors = {name: numpy.array(t["values"], t["dtype"]) for name, t in golden["tensors"].items()}
     name = harness.unique("io-torch")
     version = load(server, name, write_safetensors(tensors, {k: v if k == "target" else json.dumps(v) for k, v in TORCH.items()}))
     assert version["target"] == "kind" and version["metrics"] == {}
-    got = server.predict(name, [{"wave": v.tolist()} for v in x])
-    assert numpy.allclose([list(p["probabilities"].values()) for p in got], expected.numpy(), atol=1e-5)
+    got = server.predict(name, [{"wave": v} for v in golden["x"]])
+    assert numpy.allclose([list(p["probabilities"].values()) for p in got], golden["predictions"], atol=1e-5)
 
 
 def test_features_of_another_program_may_be_scaled(server):

@@ -12,6 +12,7 @@ came later. Format, one item a line:
   schedule <name> <param=value ...>   followed by tensors epochs (2: epochs, steps per epoch), factors (one a step), observed (optional: one an epoch)
   end
 """
+import json
 import math
 import sys
 import torch
@@ -1038,3 +1039,21 @@ for name in "tweedie", "tweedie power=1.1", "gamma", "msle", "dice", "dice smoot
 net("dense units=2 activation=exponential", "gamma", [2, 3], batch=2)
 net("conv2d filters=1 kernel_size=2 activation=sigmoid", "dice", [4, 3, 2], batch=3)
 net("dense units=5 activation=tanh; dense units=4 activation=ordinal", "ordinal", [4, 3], batch=3)
+
+
+def state_dict():
+    """A state dict of PyTorch with what it predicts, for tests/api/test_import.py: state_dict.json."""
+    torch.manual_seed(0)
+    net = torch.nn.ModuleDict({"c": torch.nn.Conv1d(2, 5, 3), "n": torch.nn.BatchNorm1d(5), "fc": torch.nn.Linear(30, 3)})
+    net["n"](torch.randn(64, 5, 6) * 2 + 1)
+    net.eval()
+    x = torch.randn(4, 8, 2)
+    with torch.no_grad():
+        predictions = torch.softmax(net["fc"](torch.relu(net["n"](net["c"](x.transpose(1, 2)))).transpose(1, 2).flatten(1)), 1)
+    tensors = {name: {"dtype": str(t.dtype)[6:], "values": t.tolist()} for name, t in net.state_dict().items()}
+    with open(folder + "/state_dict.json", "w") as file:
+        json.dump({"tensors": tensors, "x": x.tolist(), "predictions": predictions.tolist()}, file)
+        file.write("\n")
+
+
+state_dict()

@@ -18,6 +18,7 @@ enum {
     BP_TRANSPOSED_PARAMS
 };
 
+extern const struct bp_param bp_transposed_params[BP_TRANSPOSED_PARAMS];
 int bp_transposed_plan(struct bp_node *node, int32_t axes, struct bp_error *error);
 void bp_transposed_forward(const struct bp_node *node, const struct bp_pass *pass);
 void bp_transposed_backward(const struct bp_node *node, const struct bp_pass *pass);

@@ -15,17 +15,6 @@ const char *const schema_export_names[SCHEMA_EXPORTS + 1] = {"bpd", "c", "json",
 
 enum { TEXT_MAX = INT32_MAX };
 
-static int write_all(int fd, const char *bytes, size_t size, struct bp_error *error) {
-    while (size > 0) {
-        const ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return bp_error_io(error, "%s", n < 0 ? strerror(errno) : "nothing was taken");
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 /* ---- safetensors --------------------------------------------------------------------------------------------------------- */
 
 /* Every member of the document as a JSON text: metadata is a map of strings. */
@@ -102,7 +91,7 @@ static int write_json(int fd, const struct schema_model *model, struct bp_error 
     }
     schema_text_string(&out, "}}\n");
     if (!failed && out.failed) failed = bp_error_memory(error, "no memory for the model as JSON, or it is larger than 2 GB; use bpd");
-    if (!failed) failed = write_all(fd, out.bytes, out.size, error);
+    if (!failed) failed = schema_write_all(fd, out.bytes, out.size, error);
     free(out.bytes);
     free(document);
     free(tensors);
@@ -115,13 +104,13 @@ static int write_c(int fd, const struct schema_model *model, const char *name, s
     struct schema_text out = {.limit = TEXT_MAX};
     int failed = schema_c_source(model, name, &out, error);
     if (!failed && out.failed) failed = bp_error_memory(error, "no memory for the model as C, or it is larger than 2 GB");
-    if (!failed) failed = write_all(fd, out.bytes, out.size, error);
+    if (!failed) failed = schema_write_all(fd, out.bytes, out.size, error);
     free(out.bytes);
     return failed;
 }
 
 int schema_export_write(int fd, const struct schema_exporting *what, struct bp_error *error) {
-    if (what->form == SCHEMA_EXPORT_BPD) return write_all(fd, what->bytes, what->size, error);
+    if (what->form == SCHEMA_EXPORT_BPD) return schema_write_all(fd, what->bytes, what->size, error);
     struct schema_model *model = schema_model_read(what->bytes, what->size, error);
     if (!model) return -1;
     const int failed = what->form == SCHEMA_EXPORT_SAFETENSORS ? write_safetensors(fd, model, error)

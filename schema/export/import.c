@@ -171,17 +171,6 @@ static json_t *described(const struct schema_training *training, const json_t *f
 
 /* ---- all of them ----------------------------------------------------------------------------------------------------------- */
 
-static int copy_all(int fd, const char *bytes, size_t size, struct bp_error *error) {
-    while (size > 0) {
-        const ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return bp_error_io(error, "%s", n < 0 ? strerror(errno) : "nothing was taken");
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 /* Whether the file says that it is a model file: then it is one, or damaged. */
 static bool is_model_file(const char *bytes, size_t size) {
     const size_t head = size < 4096 ? size : 4096; /* the metadata comes first */
@@ -193,7 +182,7 @@ static json_t *import_model_file(int fd, const struct schema_importing *what, st
     json_t *document = NULL;
     if (model && what->like) bp_error_set(error, "", "the file has a definition of its own; leave out like");
     else if (model && schema_import_bound(model->training->network, what->workspace_max, error) == 0 &&
-             copy_all(fd, what->bytes, what->size, error) == 0)
+             schema_write_all(fd, what->bytes, what->size, error) == 0)
         document = described(model->training, model->document);
     schema_model_free(model);
     return document;

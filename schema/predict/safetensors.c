@@ -85,7 +85,7 @@ static int make_header(const struct schema_tensor *tensors, int32_t count, json_
     return 0;
 }
 
-static int write_all(int fd, const void *bytes, size_t size, struct bp_error *error) {
+int schema_write_all(int fd, const void *bytes, size_t size, struct bp_error *error) {
     const char *at = bytes;
     while (size > 0) {
         ssize_t n = write(fd, at, size);
@@ -98,10 +98,10 @@ static int write_all(int fd, const void *bytes, size_t size, struct bp_error *er
 }
 
 static int write_file(int fd, const struct schema_tensor *tensors, int32_t count, char *header, size_t *size, struct bp_error *error) {
-    int failed = write_all(fd, header, *size, error);
+    int failed = schema_write_all(fd, header, *size, error);
     free(header);
     for (int32_t i = 0; i < count && !failed; i++) {
-        failed = write_all(fd, tensors[i].data, tensors[i].bytes, error);
+        failed = schema_write_all(fd, tensors[i].data, tensors[i].bytes, error);
         *size += tensors[i].bytes;
     }
     return failed;

@@ -49,4 +49,7 @@ int schema_safetensors_read(const void *bytes, size_t size, struct schema_tensor
 /* The tensor of that name, or NULL. */
 const struct schema_tensor *schema_safetensors_find(const struct schema_tensor *tensors, int32_t count, const char *name);
 
+/* Writes all bytes to fd. Error: what write() says. */
+int schema_write_all(int fd, const void *bytes, size_t size, struct bp_error *error);
+
 #endif

@@ -23,4 +23,9 @@ struct server {
     atomic_bool draining;            /* SIGTERM came: not ready, nothing new is started */
 };
 
+/* For work that asks from time to time whether to go on. */
+static inline bool server_stopping(const void *server) {
+    return atomic_load(&((const struct server *)server)->draining);
+}
+
 #endif

@@ -72,9 +72,9 @@ json_t *schema_evaluate(const struct schema_evaluation *e, struct bp_error *erro
     report = json_pack("{s:I, s:I}", "rows", (json_int_t)parts.n, "skipped_rows", (json_int_t)parts.skipped);
     if (e->positive_class && !has_class(e, &parts))
         failed = bp_error_set(error, "/positive_class", "\"%.60s\" is no class of a target", e->positive_class);
-    if (!failed && (!(metrics = schema_metrics_json(e, &parts)) ||
-                    (json_object_set_new(report, "metrics", metrics), e->only_metrics ? 0 : add_targets(e, &parts, report)) != 0 ||
-                    !(slices = schema_slices_json(e, &parts))))
+    if (!failed &&
+        (!(metrics = schema_metrics_json(e, &parts)) || (json_object_set_new(report, "metrics", metrics), add_targets(e, &parts, report)) != 0 ||
+         !(slices = schema_slices_json(e, &parts))))
         failed = e->stop && e->stop(e->context) ? bp_error_set(error, "", "the evaluation was stopped")
                                                 : bp_error_memory(error, "no memory to evaluate %lld rows", (long long)parts.n);
     if (!failed) json_object_set_new(report, "slices", slices);
@@ -83,4 +83,21 @@ json_t *schema_evaluate(const struct schema_evaluation *e, struct bp_error *erro
     if (!failed) return report;
     json_decref(report);
     return NULL;
+}
+
+static int largest_first(const void *a, const void *b, void *number) {
+    const double x = json_number_value(json_object_get(*(json_t *const *)a, number)),
+                 y = json_number_value(json_object_get(*(json_t *const *)b, number));
+    return (x < y) - (x > y);
+}
+
+json_t *schema_sorted_json(json_t *array, const char *number) {
+    const size_t count = json_array_size(array);
+    json_t **items = malloc((count + 1) * sizeof *items), *sorted = items ? json_array() : NULL;
+    for (size_t i = 0; items && i < count; i++) items[i] = json_array_get(array, i);
+    if (items) qsort_r(items, count, sizeof *items, largest_first, (void *)(uintptr_t)number);
+    for (size_t i = 0; items && i < count; i++) json_array_append(sorted, items[i]);
+    free(items);
+    json_decref(array);
+    return sorted;
 }

@@ -20,10 +20,7 @@ struct schema_evaluation {
     const char *positive_class; /* for the table of thresholds; NULL: the second of two classes */
     const int32_t *slices;      /* columns of the dataset by which rows are grouped */
     int32_t slices_count;
-    int64_t rows_max; /* at most so many rows, evenly spread; 0: all */
-    int32_t permuted; /* a feature of the model whose values are permuted over the rows by permuted_by, as below; -1: none */
-    uint64_t permuted_by;
-    bool only_metrics;                 /* no targets, slices, comparison */
+    int64_t rows_max;                  /* at most so many rows, evenly spread; 0: all */
     bool (*stop)(const void *context); /* asked from time to time; NULL: never */
     const void *context;
 };

@@ -1,6 +1,7 @@
 /* measure.c - metrics of parts over rows and over resampled rows, and the comparison of two models by the same resamples. */
 #include "engine/base/random.h"
 #include "schema/evaluate/part.h"
+#include "schema/quantile.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -191,6 +192,27 @@ static void name_of(const struct table *table, const struct schema_parts *parts,
     schema_metric_name(parts, part, ops, name, 300);
 }
 
+int schema_parts_metric(const struct schema_parts *parts, const char *name, double *value, bool *higher, struct bp_error *error) {
+    *higher = false;
+    if (strcmp(name, "loss") == 0) {
+        *value = schema_parts_loss(parts, NULL);
+        return 0;
+    }
+    for (int32_t k = 0; k < parts->count; k++) {
+        struct schema_part_metric metrics[SCHEMA_PART_METRICS_MAX];
+        const int32_t count = schema_part_metrics(&parts->parts[k], metrics);
+        for (int32_t i = 0; i < count; i++) {
+            char full[300];
+            schema_metric_name(parts, &parts->parts[k], metrics[i].ops, full, sizeof full);
+            if (strcmp(full, name) != 0) continue;
+            *higher = metrics[i].ops->higher_is_better;
+            if (schema_part_measure(parts, &parts->parts[k], &metrics[i], 1, NULL, value) == 0) return 0;
+            return bp_error_memory(error, "no memory to evaluate %lld rows", (long long)parts->n);
+        }
+    }
+    return bp_error_set(error, "/metric", "the model has no metric \"%.60s\"", name);
+}
+
 /* ---- resamples -------------------------------------------------------------------------------------------------------------------------------- */
 
 void schema_parts_draw(uint64_t seed, int32_t b, int64_t n, int32_t *times) {
@@ -218,30 +240,18 @@ static int resample(const struct schema_evaluation *e, const struct table *table
     return failed;
 }
 
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The quantile q of ascending numbers, linear between them (numpy's default). */
-static double quantile(const double *sorted, int64_t n, double q) {
-    const double at = q * (double)(n - 1);
-    const int64_t low = (int64_t)at;
-    return low + 1 < n ? sorted[low] + (at - (double)low) * (sorted[low + 1] - sorted[low]) : sorted[n - 1];
-}
-
 /* The resamples of one metric that are defined, ascending. Returns how many. */
 static int64_t column(const double *values, int32_t resamples, int32_t count, int32_t at, double *out) {
     int64_t n = 0;
     for (int32_t b = 0; b < resamples; b++)
         if (!isnan(values[(int64_t)b * count + at])) out[n++] = values[(int64_t)b * count + at];
-    qsort(out, (size_t)n, sizeof *out, ascending);
+    qsort(out, (size_t)n, sizeof *out, schema_compare_numbers);
     return n;
 }
 
 static void add_interval(json_t *json, const double *sorted, int64_t n) {
-    json_object_set_new(json, "low", n > 0 ? schema_number_json(quantile(sorted, n, 0.025)) : json_null());
-    json_object_set_new(json, "high", n > 0 ? schema_number_json(quantile(sorted, n, 0.975)) : json_null());
+    json_object_set_new(json, "low", n > 0 ? schema_number_json(schema_quantile(sorted, n, 0.025)) : json_null());
+    json_object_set_new(json, "high", n > 0 ? schema_number_json(schema_quantile(sorted, n, 0.975)) : json_null());
 }
 
 json_t *schema_metrics_json(const struct schema_evaluation *e, const struct schema_parts *parts) {
@@ -282,7 +292,7 @@ static json_t *mcnemar_json(const struct schema_parts *parts, int32_t k, const s
     const struct schema_part *a = &parts->parts[k], *z = &other->parts[k];
     int64_t counts[2][2] = {{0, 0}, {0, 0}}; /* [this is right][the other is right] */
     for (int64_t i = 0; i < parts->n * a->per; i++) {
-        if (a->counts && !a->counts[i]) continue;
+        if (!a->counts[i]) continue;
         const int32_t y = (int32_t)a->y[i];
         counts[schema_part_predicted(a, i) == y][schema_part_predicted(z, i) == y]++;
     }

@@ -81,7 +81,7 @@ static int allocate(struct schema_parts *parts, bool weighted) {
         const size_t samples = n * (size_t)part->per;
         good = (part->predictions = malloc(samples * (size_t)part->width * sizeof *part->predictions)) && good;
         good = (part->y = malloc(samples * (size_t)schema_part_y_width(part) * sizeof *part->y)) && good;
-        if (part->per > 1 || part->kind == SCHEMA_PART_NUMBER) good = (part->counts = malloc(samples)) && good;
+        good = (part->counts = malloc(samples)) && good;
     }
     return good ? 0 : -1;
 }
@@ -102,8 +102,7 @@ void schema_parts_close(struct schema_parts *parts) {
 /* ---- rows ---------------------------------------------------------------------------------------------------------------------------------------
  */
 
-/* What reads and predicts. */
-struct pass {
+struct schema_pass {
     const struct schema_evaluation *evaluation;
     const struct schema_model *model;
     struct schema_view *view;
@@ -112,11 +111,12 @@ struct pass {
     struct bp_workspace *many, *one; /* one: for the loss of each row */
     struct bp_batch batch;
     /* a permuted feature */
-    int64_t *order; /* (n) whose value each row gets */
+    int64_t *order; /* (n) whose value each row gets, NULL until one is permuted */
     struct bp_batch donors;
 };
 
-static void pass_close(struct pass *pass) {
+void schema_pass_close(struct schema_pass *pass) {
+    if (!pass) return;
     bp_workspace_free(pass->many);
     bp_workspace_free(pass->one);
     for (int32_t k = 0; k < BP_OUTPUTS_MAX; k++) free(pass->batch.targets[k]);
@@ -129,6 +129,7 @@ static void pass_close(struct pass *pass) {
     free(pass->order);
     schema_source_free(pass->source);
     schema_view_free(pass->view);
+    free(pass);
 }
 
 static int64_t y_size(const struct schema_model *model, int32_t o) {
@@ -143,25 +144,20 @@ static void spread(struct schema_parts *parts, int64_t most) {
     parts->n = most;
 }
 
-static int open_permutation(struct pass *pass, int64_t n, struct bp_error *error) {
+static int open_permutation(struct schema_pass *pass, int64_t n, struct bp_error *error) {
     const struct bp_network *net = pass->model->training->network;
-    if (pass->evaluation->permuted < 0) return 0;
+    if (pass->order) return 0;
     bool good = (pass->order = malloc(((size_t)n + 1) * sizeof *pass->order)) && (pass->donors.weights = malloc(BATCH * sizeof(bp_real))) &&
                 (pass->donors.counts = malloc(BATCH * sizeof(bp_real)));
     for (int32_t o = 0; o < net->outputs_count; o++)
         good = (pass->donors.targets[o] = malloc(BATCH * (size_t)y_size(pass->model, o) * sizeof(bp_real))) && good;
     for (int32_t k = 0; k < net->inputs_count; k++)
         good = (pass->donors.inputs[k] = malloc(BATCH * (size_t)bp_shape_size(&net->nodes[k].out) * sizeof(bp_real))) && good;
-    if (!good) return bp_error_memory(error, "no memory to permute %lld rows", (long long)n);
-    struct bp_random random = bp_random_open(pass->evaluation->permuted_by, BP_STREAM_BOOTSTRAP, (uint32_t)pass->evaluation->permuted);
-    for (int64_t i = 0; i < n; i++) pass->order[i] = i;
-    bp_random_shuffle(&random, pass->order, n);
-    return 0;
+    return good ? 0 : bp_error_memory(error, "no memory to permute %lld rows", (long long)n);
 }
 
 /* The numbers of the permuted feature come from other rows. */
-static void permute(const struct pass *pass, int64_t first, int32_t n) {
-    const struct schema_feature *feature = &pass->model->training->preprocessing->features[pass->evaluation->permuted];
+static void permute(const struct schema_pass *pass, const struct schema_feature *feature, int64_t first, int32_t n) {
     pass->batches.fill(pass->batches.context, pass->order + first, n, &pass->donors);
     for (int32_t p = 0; p < feature->places_count; p++) {
         const struct schema_place *place = &feature->places[p];
@@ -172,7 +168,7 @@ static void permute(const struct pass *pass, int64_t first, int32_t n) {
     }
 }
 
-static int pass_open(struct pass *pass, struct schema_parts *parts, struct bp_error *error) {
+static int open_rows(struct schema_pass *pass, struct schema_parts *parts, struct bp_error *error) {
     const struct schema_training *t = pass->model->training;
     struct schema_split split = {0};
     pass->view = schema_view_new(t->preprocessing, pass->evaluation->dataset, true, error);
@@ -184,12 +180,7 @@ static int pass_open(struct pass *pass, struct schema_parts *parts, struct bp_er
         return bp_error_set(error, "/dataset", "no row can be evaluated: each lacks a target, or has a label that the model does not know");
     spread(parts, pass->evaluation->rows_max);
     struct schema_source_options options = {.view = pass->view, .rows = parts->rows, .n = parts->n, .memory_max = SCHEMA_SOURCE_MEMORY};
-    for (int32_t o = 0; o < t->network->outputs_count; o++) {
-        const struct bp_output *output = &t->network->outputs[o];
-        options.one_hot[o] = t->preprocessing->targets[t->preprocessing->outputs[o].first].classification &&
-                             !schema_output_multilabel(t->preprocessing, o) && output->loss->target == BP_TARGET_VALUES &&
-                             bp_shape_size(&output->shape) > 1;
-    }
+    schema_training_one_hot(t, options.one_hot);
     if (schema_source_new(&options, &pass->source, error) != 0) return -1;
     pass->batches = schema_source_batches(pass->source);
     bool good = (pass->batch.weights = malloc(BATCH * sizeof(bp_real))) && (pass->batch.counts = malloc(BATCH * sizeof(bp_real)));
@@ -199,7 +190,7 @@ static int pass_open(struct pass *pass, struct schema_parts *parts, struct bp_er
     if (bp_workspace_new(t->network, BATCH, false, &pass->many, error) != 0 || bp_workspace_new(t->network, 1, false, &pass->one, error) != 0)
         return -1;
     for (int32_t i = 0; i < t->network->inputs_count; i++) pass->batch.inputs[i] = bp_workspace_input(pass->many, i);
-    return open_permutation(pass, parts->n, error);
+    return 0;
 }
 
 /* The target of a sample of classes out of what the loss learns: a class number, or numbers by class. */
@@ -216,7 +207,7 @@ static bool class_of(const struct schema_part *part, const bp_real *y, bool one_
 }
 
 /* Row `at` of the part, out of row i of the batch. */
-static void keep_row(const struct pass *pass, struct schema_part *part, int32_t i, int64_t at) {
+static void keep_row(const struct schema_pass *pass, struct schema_part *part, int32_t i, int64_t at) {
     const struct bp_output *output = &pass->model->training->network->outputs[part->output];
     const int64_t numbers = bp_shape_size(&output->shape), y_width = y_size(pass->model, part->output);
     const int32_t each = bp_loss_outputs_per_target(output->loss, output->values);
@@ -225,12 +216,12 @@ static void keep_row(const struct pass *pass, struct schema_part *part, int32_t 
         const bool one_hot = output->loss->target == BP_TARGET_VALUES;
         memcpy(part->predictions + at * part->per * part->width, p, (size_t)part->per * (size_t)part->width * sizeof *p);
         for (int32_t s = 0; s < part->per; s++) {
-            const bool there = class_of(part, y + (one_hot ? s * part->width : s), one_hot, &part->y[at * part->per + s]);
-            if (part->counts) part->counts[at * part->per + s] = there;
+            const int64_t sample = at * part->per + s;
+            part->counts[sample] = class_of(part, y + (one_hot ? s * part->width : s), one_hot, &part->y[sample]);
         }
         return;
     }
-    if (part->counts) part->counts[at] = 1;
+    part->counts[at] = 1;
     for (int32_t j = 0; j < part->width; j++) {
         const int64_t number = part->number + j;
         part->predictions[at * part->width + j] = p[number * each + (each > 1 ? bp_loss_point(output->loss, output->values) : 0)];
@@ -239,7 +230,7 @@ static void keep_row(const struct pass *pass, struct schema_part *part, int32_t 
     }
 }
 
-static double loss_of(const struct pass *pass, int32_t i) {
+static double loss_of(const struct schema_pass *pass, int32_t i) {
     const struct bp_network *net = pass->model->training->network;
     struct bp_loss_call calls[BP_OUTPUTS_MAX] = {{0}};
     for (int32_t k = 0; k < net->inputs_count; k++) {
@@ -251,7 +242,7 @@ static double loss_of(const struct pass *pass, int32_t i) {
     return bp_loss_forward(net, pass->model->weights, pass->one, NULL, calls, false);
 }
 
-static int predict(const struct pass *pass, struct schema_parts *parts, struct bp_error *error) {
+static int predict(const struct schema_pass *pass, const struct schema_feature *permuted, struct schema_parts *parts, struct bp_error *error) {
     const struct schema_evaluation *e = pass->evaluation;
     for (int64_t first = 0; first < parts->n; first += BATCH) {
         int64_t samples[BATCH];
@@ -259,7 +250,7 @@ static int predict(const struct pass *pass, struct schema_parts *parts, struct b
         if (e->stop && e->stop(e->context)) return bp_error_set(error, "", "the evaluation was stopped");
         for (int32_t i = 0; i < n; i++) samples[i] = first + i;
         pass->batches.fill(pass->batches.context, samples, n, &pass->batch);
-        if (pass->order) permute(pass, first, n);
+        if (permuted) permute(pass, permuted, first, n);
         for (int32_t i = 0; i < n; i++) parts->losses[first + i] = loss_of(pass, i);
         bp_predict(pass->model->training->network, pass->model->weights, pass->many, n);
         for (int32_t k = 0; k < parts->count; k++)
@@ -269,17 +260,36 @@ static int predict(const struct pass *pass, struct schema_parts *parts, struct b
     return schema_dataset_intact(e->dataset, error);
 }
 
-int schema_parts_open(const struct schema_evaluation *evaluation, const struct schema_model *model, struct schema_parts *parts,
-                      struct bp_error *error) {
-    struct pass pass = {.evaluation = evaluation, .model = model};
+int schema_pass_permute(struct schema_pass *pass, int32_t feature, uint64_t seed, struct schema_parts *parts, struct bp_error *error) {
+    if (open_permutation(pass, parts->n, error) != 0) return -1;
+    struct bp_random random = bp_random_open(seed, BP_STREAM_BOOTSTRAP, (uint32_t)feature);
+    for (int64_t i = 0; i < parts->n; i++) pass->order[i] = i;
+    bp_random_shuffle(&random, pass->order, parts->n);
+    return predict(pass, &pass->model->training->preprocessing->features[feature], parts, error);
+}
+
+struct schema_pass *schema_pass_open(const struct schema_evaluation *evaluation, const struct schema_model *model, struct schema_parts *parts,
+                                     struct bp_error *error) {
+    struct schema_pass *pass = calloc(1, sizeof *pass);
     *parts = (struct schema_parts){0};
-    int failed = pass_open(&pass, parts, error);
+    if (!pass) return bp_error_memory(error, "no memory to evaluate"), NULL;
+    pass->evaluation = evaluation;
+    pass->model = model;
+    int failed = open_rows(pass, parts, error);
     if (!failed && (list(parts, model) != 0 || allocate(parts, model->training->preprocessing->sample_weight != NULL) != 0))
         failed = bp_error_memory(error, "no memory for the predictions of %lld rows", (long long)parts->n);
-    if (!failed) failed = predict(&pass, parts, error);
-    pass_close(&pass);
-    if (failed) schema_parts_close(parts);
-    return failed;
+    if (!failed) failed = predict(pass, NULL, parts, error);
+    if (!failed) return pass;
+    schema_pass_close(pass);
+    schema_parts_close(parts);
+    return NULL;
+}
+
+int schema_parts_open(const struct schema_evaluation *evaluation, const struct schema_model *model, struct schema_parts *parts,
+                      struct bp_error *error) {
+    struct schema_pass *pass = schema_pass_open(evaluation, model, parts, error);
+    schema_pass_close(pass);
+    return pass ? 0 : -1;
 }
 
 static void move_rows(void *array, size_t size, int64_t to, int64_t from) {
@@ -335,6 +345,6 @@ double schema_part_value(const struct schema_part *part, int64_t i, int64_t j, b
 }
 
 double schema_part_weight(const struct schema_parts *parts, const struct schema_part *part, int64_t i) {
-    if (part->counts && !part->counts[i]) return 0;
+    if (!part->counts[i]) return 0;
     return parts->weights ? parts->weights[i / part->per] : 1;
 }

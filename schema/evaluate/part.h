@@ -19,7 +19,7 @@ struct schema_part {
     double threshold;
     bp_real *predictions; /* (n, per, width) */
     bp_real *y;           /* (n, per), or (n, width) for numbers and labels */
-    uint8_t *counts;      /* (n, per) whether the sample has a target; NULL: all have */
+    uint8_t *counts;      /* (n, per) whether the sample has a target */
 };
 struct schema_parts {
     int64_t n;       /* rows */
@@ -31,9 +31,16 @@ struct schema_parts {
     struct schema_part *parts;
 };
 
-/* Predicts the rows of the dataset that have every target; `only` (ascending, NULL: all) selects among them. */
+/* Predicts the rows of the dataset that have every target. */
 int schema_parts_open(const struct schema_evaluation *evaluation, const struct schema_model *model, struct schema_parts *parts,
                       struct bp_error *error);
+/* The same, and what has read and predicted them stays, so that they can be predicted again. NULL with the error, and nothing to close. */
+struct schema_pass;
+struct schema_pass *schema_pass_open(const struct schema_evaluation *evaluation, const struct schema_model *model, struct schema_parts *parts,
+                                     struct bp_error *error);
+/* Predicts them with the values of a feature permuted over the rows, by seed. */
+int schema_pass_permute(struct schema_pass *pass, int32_t feature, uint64_t seed, struct schema_parts *parts, struct bp_error *error);
+void schema_pass_close(struct schema_pass *pass);
 void schema_parts_close(struct schema_parts *parts);
 /* Keeps the rows that `rows` has too (ascending). */
 void schema_parts_keep(struct schema_parts *parts, const int64_t *rows, int64_t n);
@@ -67,6 +74,10 @@ int32_t schema_part_metrics(const struct schema_part *part, struct schema_part_m
 /* Their values over some rows: times (n) how often each counts, NULL: once. -1: no memory. */
 int schema_part_measure(const struct schema_parts *parts, const struct schema_part *part, const struct schema_part_metric *metrics, int32_t count,
                         const int32_t *times, double *values);
+/* A metric by its name among all of the parts, "loss" too; *higher: higher is better. -1 with the error: there is none of that name, or no memory. */
+int schema_parts_metric(const struct schema_parts *parts, const char *name, double *value, bool *higher, struct bp_error *error);
+/* The items of an array, taken, by that number of theirs, the largest first. NULL without memory; the caller's. */
+json_t *schema_sorted_json(json_t *array, const char *number);
 /* The mean loss of rows. */
 double schema_parts_loss(const struct schema_parts *parts, const int32_t *times);
 /* How often each row is in resample b. */

@@ -1,5 +1,6 @@
 /* slices.c - where a model fails: loss and metrics of the rows that share a category, a quarter of the range of a number, or a missing value. */
 #include "schema/evaluate/part.h"
+#include "schema/quantile.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,11 +18,6 @@ struct slicing {
     bool others; /* the last one: all further categories */
 };
 
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static int slice_numbers(const struct schema_evaluation *e, const struct schema_parts *parts, int32_t column, struct slicing *s) {
     double *values = malloc(((size_t)parts->n + 1) * sizeof *values), *sorted = malloc(((size_t)parts->n + 1) * sizeof *sorted);
     int64_t n = 0;
@@ -33,7 +29,7 @@ static int slice_numbers(const struct schema_evaluation *e, const struct schema_
     schema_dataset_gather(e->dataset, column, parts->rows, parts->n, values);
     for (int64_t i = 0; i < parts->n; i++)
         if (!isnan(values[i])) sorted[n++] = values[i];
-    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    qsort(sorted, (size_t)n, sizeof *sorted, schema_compare_numbers);
     for (int q = 0; n > 0 && q <= QUARTERS; q++) { /* equal edges make one slice fewer */
         const double edge = sorted[q == QUARTERS ? n - 1 : q * n / QUARTERS];
         if (q == 0 || edge > s->edges[s->count]) s->edges[q == 0 ? 0 : ++s->count] = edge;
@@ -136,28 +132,12 @@ static int add_column(const struct schema_evaluation *e, const struct schema_par
     return failed;
 }
 
-static int worst_first(const void *a, const void *b) {
-    const double x = json_number_value(json_object_get(*(json_t *const *)a, "loss")),
-                 y = json_number_value(json_object_get(*(json_t *const *)b, "loss"));
-    return (x < y) - (x > y);
-}
-
 json_t *schema_slices_json(const struct schema_evaluation *e, const struct schema_parts *parts) {
-    json_t *slices = json_array(), *sorted = json_array();
-    int failed = 0;
-    for (int32_t i = 0; i < e->slices_count && !failed; i++) {
-        if (e->stop && e->stop(e->context)) failed = -1;
-        else failed = add_column(e, parts, e->slices[i], slices);
+    json_t *slices = json_array();
+    for (int32_t i = 0; i < e->slices_count; i++) {
+        if ((!e->stop || !e->stop(e->context)) && add_column(e, parts, e->slices[i], slices) == 0) continue;
+        json_decref(slices);
+        return NULL;
     }
-    const size_t count = json_array_size(slices);
-    json_t **items = malloc((count + 1) * sizeof *items);
-    for (size_t i = 0; items && i < count; i++) items[i] = json_array_get(slices, i);
-    if (items) qsort(items, count, sizeof *items, worst_first);
-    for (size_t i = 0; items && i < count; i++) json_array_append(sorted, items[i]);
-    if (!items) failed = -1;
-    free(items);
-    json_decref(slices);
-    if (!failed) return sorted;
-    json_decref(sorted);
-    return NULL;
+    return schema_sorted_json(slices, "loss");
 }

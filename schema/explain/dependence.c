@@ -2,6 +2,8 @@
  * 95 % quantile of the rows, as in scikit-learn, or has their values where these are fewer; of categories it has each. */
 #include "schema/explain/encoded.h"
 
+#include "schema/quantile.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +13,6 @@ struct grid {
     double *values;      /* of numbers, else NULL */
     struct encoded rows; /* (count) one for each value: only the column's own numbers count */
 };
-
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* As scipy's mquantiles, which scikit-learn uses here: alphap = betap = 0.4 (Cunnane 1978). */
 static double quantile(const double *sorted, int64_t n, double q) {
@@ -40,7 +37,7 @@ static int number_grid(const struct explainer *x, int32_t column, struct grid *g
         sorted[known] = schema_dataset_number(d, column, i * d->rows / n);
         known += !isnan(sorted[known]);
     }
-    qsort(sorted, (size_t)known, sizeof *sorted, ascending);
+    qsort(sorted, (size_t)known, sizeof *sorted, schema_compare_numbers);
     for (int64_t i = 0; i < known; i++) distinct += i == 0 || sorted[i] != sorted[i - 1];
     if (distinct <= x->e->grid_points) {
         for (int64_t i = 0; i < known; i++)

@@ -132,7 +132,7 @@ const char *explainer_label(const struct explainer *x, int32_t c) {
     return x->p->targets[x->target].labels[c];
 }
 
-int explainer_choose(const struct explainer *x, const struct encoded *rows, int32_t *classes, double *predictions) {
+void explainer_choose(const struct explainer *x, const struct encoded *rows, int32_t *classes, double *predictions) {
     for (int64_t first = 0; first < rows->n; first += EXPLAIN_BATCH) {
         const int32_t n = (int32_t)(rows->n - first < EXPLAIN_BATCH ? rows->n - first : EXPLAIN_BATCH);
         for (int32_t k = 0; k < n; k++) explainer_put(x, rows, first + k, k);
@@ -142,7 +142,6 @@ int explainer_choose(const struct explainer *x, const struct encoded *rows, int3
             predictions[first + k] = explainer_number(x, k, classes[first + k]);
         }
     }
-    return 0;
 }
 
 bool explainer_stopped(const struct explainer *x, struct bp_error *error) {

@@ -43,8 +43,8 @@ void explainer_run(const struct explainer *x, int32_t n);
 double explainer_number(const struct explainer *x, int32_t k, int32_t c);
 int32_t explainer_predicted(const struct explainer *x, int32_t k);
 const char *explainer_label(const struct explainer *x, int32_t c);
-/* The class that is explained of each row (0 for a number), and its prediction. -1: no memory. */
-int explainer_choose(const struct explainer *x, const struct encoded *rows, int32_t *classes, double *predictions);
+/* The class that is explained of each row (0 for a number), and its prediction. */
+void explainer_choose(const struct explainer *x, const struct encoded *rows, int32_t *classes, double *predictions);
 bool explainer_stopped(const struct explainer *x, struct bp_error *error);
 
 json_t *explain_permutation(const struct explainer *x, struct bp_error *error);

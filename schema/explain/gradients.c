@@ -99,8 +99,8 @@ static int explain_rows(const struct gradients *g, const struct encoded *rows, j
     const int32_t points = x->e->method == SCHEMA_EXPLAIN_INTEGRATED_GRADIENTS ? x->e->steps : 1;
     int32_t *classes = malloc(((size_t)rows->n + 1) * sizeof *classes);
     double *predictions = malloc(((size_t)rows->n + 1) * sizeof *predictions), *values = malloc((size_t)x->features_count * sizeof *values);
-    int failed =
-        classes && predictions && values ? explainer_choose(x, rows, classes, predictions) : bp_error_memory(error, "no memory for gradients");
+    int failed = classes && predictions && values ? 0 : bp_error_memory(error, "no memory for gradients");
+    if (!failed) explainer_choose(x, rows, classes, predictions);
     for (int64_t i = 0; i < rows->n && !failed; i++) {
         double sum = 0;
         memset(values, 0, (size_t)x->features_count * sizeof *values);

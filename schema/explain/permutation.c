@@ -1,83 +1,57 @@
-/* permutation.c - permutation importance: the metrics of an evaluation with one column permuted. */
-#include "schema/evaluate/evaluate.h"
+/* permutation.c - permutation importance: a metric of an evaluation with one column permuted. */
+#include "schema/evaluate/part.h"
 #include "schema/explain/encoded.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-/* Whether a higher value of the metric is better: "accuracy", or with several targets "price_r2". */
-static bool is_higher(const char *name) {
-    for (int32_t i = 0; i < bp_metrics.count; i++) {
-        const char *metric = bp_metrics.entries[i]->name;
-        const size_t size = strlen(metric), all = strlen(name);
-        if (all >= size && strcmp(name + all - size, metric) == 0 && (all == size || name[all - size - 1] == '_'))
-            return ((const struct bp_metric_ops *)bp_metrics.entries[i])->higher_is_better;
-    }
-    return false;
-}
+/* What the rows are predicted by, and their metric. */
+struct importance {
+    const struct explainer *x;
+    struct schema_pass *pass;
+    struct schema_parts parts;
+    const char *metric;
+    bool higher;
+};
 
-/* The metric, of the rows as they are or with a feature permuted; NaN with the error. */
-static double measure(const struct explainer *x, int32_t feature, uint64_t seed, int64_t *rows, struct bp_error *error) {
-    const char *name = x->e->metric ? x->e->metric : "loss";
+/* The metric of the predictions as they are; NaN with the error. */
+static double measure(struct importance *m, struct bp_error *error) {
     double value = (double)NAN;
-    json_t *report = schema_evaluate(&(struct schema_evaluation){.model = x->e->model,
-                                                                 .dataset = x->e->dataset,
-                                                                 .points = 2,
-                                                                 .rows_max = x->e->rows_max,
-                                                                 .permuted = feature,
-                                                                 .permuted_by = seed,
-                                                                 .only_metrics = true,
-                                                                 .stop = x->e->stop,
-                                                                 .context = x->e->context},
-                                     error);
-    if (!report) return value;
-    const json_t *metric = json_object_get(json_object_get(report, "metrics"), name);
-    if (!metric) bp_error_set(error, "/metric", "the model has no metric \"%.60s\"", name);
-    else if (!json_is_number(json_object_get(metric, "value"))) bp_error_set(error, "/metric", "%.60s is not defined for these rows", name);
-    else value = json_number_value(json_object_get(metric, "value"));
-    *rows = json_integer_value(json_object_get(report, "rows"));
-    json_decref(report);
-    return value;
+    if (schema_parts_metric(&m->parts, m->metric, &value, &m->higher, error) != 0) return (double)NAN;
+    if (isfinite(value)) return value;
+    bp_error_set(error, "/metric", "%.60s is not defined for these rows", m->metric);
+    return (double)NAN;
 }
 
-static int most_first(const void *a, const void *b) {
-    const double x = json_number_value(json_object_get(*(json_t *const *)a, "importance")),
-                 y = json_number_value(json_object_get(*(json_t *const *)b, "importance"));
-    return (x < y) - (x > y);
-}
-
-static json_t *sorted(json_t *columns) {
-    const size_t count = json_array_size(columns);
-    json_t **items = malloc((count + 1) * sizeof *items), *out = json_array();
-    for (size_t i = 0; items && i < count; i++) items[i] = json_array_get(columns, i);
-    if (items) qsort(items, count, sizeof *items, most_first);
-    for (size_t i = 0; items && i < count; i++) json_array_append(out, items[i]);
-    free(items);
-    json_decref(columns);
-    return out;
+/* How much worse it is without the feature: mean and standard deviation over the repeats. NULL with the error. */
+static json_t *explain_feature(struct importance *m, double whole, int32_t feature, struct bp_error *error) {
+    const struct schema_explanation *e = m->x->e;
+    double sum = 0, squares = 0;
+    for (int32_t r = 0; r < e->repeats; r++) {
+        if (schema_pass_permute(m->pass, feature, e->seed + (uint64_t)r, &m->parts, error) != 0) return NULL;
+        const double value = measure(m, error), worse = m->higher ? whole - value : value - whole;
+        if (isnan(worse)) return NULL;
+        sum += worse;
+        squares += worse * worse;
+    }
+    const double mean = sum / e->repeats, variance = squares / e->repeats - mean * mean;
+    return json_pack("{s:s, s:f, s:f}", "column", m->x->p->features[feature].name, "importance", mean, "std", variance < 0 ? 0 : sqrt(variance));
 }
 
 json_t *explain_permutation(const struct explainer *x, struct bp_error *error) {
-    const char *name = x->e->metric ? x->e->metric : "loss";
-    int64_t rows = 0;
-    const double whole = measure(x, -1, 0, &rows, error), sign = is_higher(name) ? 1 : -1;
-    json_t *columns = json_array();
-    bool failed = isnan(whole);
-    for (int32_t k = 0; k < x->features_count && !failed; k++) {
-        double sum = 0, squares = 0;
-        for (int32_t r = 0; r < x->e->repeats && !failed; r++) {
-            const double worse = sign * (whole - measure(x, x->features[k], x->e->seed + (uint64_t)r, &rows, error));
-            failed = isnan(worse);
-            sum += worse;
-            squares += worse * worse;
-        }
-        const double mean = sum / x->e->repeats, variance = squares / x->e->repeats - mean * mean;
-        json_array_append_new(columns, json_pack("{s:s, s:f, s:f}", "column", x->p->features[x->features[k]].name, "importance", failed ? 0 : mean,
-                                                 "std", failed || variance < 0 ? 0 : sqrt(variance)));
+    const struct schema_evaluation evaluation = {
+        .model = x->e->model, .dataset = x->e->dataset, .rows_max = x->e->rows_max, .stop = x->e->stop, .context = x->e->context};
+    struct importance m = {.x = x, .metric = x->e->metric ? x->e->metric : "loss"};
+    if (!(m.pass = schema_pass_open(&evaluation, x->e->model, &m.parts, error))) return NULL;
+    const double whole = measure(&m, error);
+    json_t *columns = isnan(whole) ? NULL : json_array();
+    for (int32_t k = 0; k < x->features_count && columns; k++) {
+        json_t *column = explain_feature(&m, whole, x->features[k], error);
+        if (column) json_array_append_new(columns, column);
+        else json_decref(columns), columns = NULL;
     }
-    columns = sorted(columns);
-    if (!failed) return json_pack("{s:I, s:s, s:f, s:o}", "rows", (json_int_t)rows, "metric", name, "value", whole, "columns", columns);
-    json_decref(columns);
-    return NULL;
+    if (columns && !(columns = schema_sorted_json(columns, "importance"))) bp_error_memory(error, "no memory to explain");
+    const int64_t rows = m.parts.n;
+    schema_pass_close(m.pass);
+    schema_parts_close(&m.parts);
+    return columns ? json_pack("{s:I, s:s, s:f, s:o}", "rows", (json_int_t)rows, "metric", m.metric, "value", whole, "columns", columns) : NULL;
 }

@@ -107,8 +107,8 @@ static int explain_rows(const struct explainer *x, const struct encoded *rows, c
     double *predictions = malloc(((size_t)rows->n + 1) * sizeof *predictions);
     double *values = malloc((size_t)m * sizeof *values), *errors = malloc((size_t)m * sizeof *errors);
     bool *none = calloc((size_t)m, sizeof *none);
-    const bool good = classes && predictions && values && errors && none;
-    int failed = good ? explainer_choose(x, rows, classes, predictions) : -1;
+    int failed = classes && predictions && values && errors && none ? 0 : -1;
+    if (!failed) explainer_choose(x, rows, classes, predictions);
     for (int64_t i = 0; i < rows->n && !failed; i++) {
         const struct game game = {x, rows, background, i, classes[i]};
         if (explainer_stopped(x, error)) failed = 1;

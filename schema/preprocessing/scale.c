@@ -1,24 +1,14 @@
 /* scale.c - how numbers are scaled, what missing ones become, and that in the model. */
 #include "schema/preprocessing/feature.h"
 
+#include "schema/quantile.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- numbers ------------------------------------------------------------------------------------------------------------ */
-
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Linear between the order statistics, as NumPy's default. */
-static double quantile(const double *sorted, int64_t n, double share) {
-    const double at = share * (double)(n - 1);
-    const int64_t low = (int64_t)at;
-    return low + 1 < n ? sorted[low] + (at - (double)low) * (sorted[low + 1] - sorted[low]) : sorted[n - 1];
-}
 
 static double symmetric_log(double v) {
     return v < 0 ? -log1p(-v) : log1p(v);
@@ -96,8 +86,8 @@ void schema_scale_many(const struct schema_feature *f, const double *v, int32_t 
 
 /* By median and quartiles; where the quartiles are one value, by half the range. */
 static void fit_robust(struct schema_feature *f, const double *sorted, int64_t n) {
-    const double quartiles = quantile(sorted, n, 0.75) - quantile(sorted, n, 0.25), half = sorted[n - 1] / 2 - sorted[0] / 2;
-    f->mean = quantile(sorted, n, 0.5);
+    const double quartiles = schema_quantile(sorted, n, 0.75) - schema_quantile(sorted, n, 0.25), half = sorted[n - 1] / 2 - sorted[0] / 2;
+    f->mean = schema_quantile(sorted, n, 0.5);
     f->std = quartiles > 0 && isfinite(quartiles) ? quartiles : half > 0 ? half : 1;
     f->smooth = f->clip > 0;
     if (f->options.missing == SCHEMA_MISSING_AUTO || f->options.missing == SCHEMA_MISSING_INDICATOR || f->options.missing == SCHEMA_MISSING_DROP)
@@ -120,7 +110,7 @@ static int fit_scale(struct schema_feature *f, double *sorted, int64_t n) {
     }
     if (f->options.scale == SCHEMA_SCALE_QUANTILE) {
         if (!(f->knots = calloc(SCHEMA_KNOTS, sizeof *f->knots))) return -1;
-        for (int32_t k = 0; k < SCHEMA_KNOTS; k++) f->knots[k] = quantile(sorted, n, (double)k / (SCHEMA_KNOTS - 1));
+        for (int32_t k = 0; k < SCHEMA_KNOTS; k++) f->knots[k] = schema_quantile(sorted, n, (double)k / (SCHEMA_KNOTS - 1));
     }
     for (int64_t i = 0; i < n; i++) sorted[i] = before_centring(f, sorted[i]);
     schema_moments_add_many(&m, sorted, n);
@@ -174,8 +164,8 @@ int schema_scale_fit(struct schema_feature *f, double *values, int64_t n, struct
     for (int64_t i = 0; i < n; i++)
         if (!isnan(values[i])) values[there++] = values[i];
     if (f->options.scale != SCHEMA_SCALE_STANDARD || f->options.missing == SCHEMA_MISSING_MEDIAN)
-        qsort(values, (size_t)there, sizeof *values, compare);
-    if (f->options.missing == SCHEMA_MISSING_MEDIAN && there > 0) f->fill = quantile(values, there, 0.5);
+        qsort(values, (size_t)there, sizeof *values, schema_compare_numbers);
+    if (f->options.missing == SCHEMA_MISSING_MEDIAN && there > 0) f->fill = schema_quantile(values, there, 0.5);
     if (f->options.scale != SCHEMA_SCALE_STANDARD && fit_scale(f, values, there) != 0) return bp_error_memory(error, "out of memory");
     return 0;
 }

@@ -56,6 +56,15 @@ bool schema_training_scores(const struct schema_training *t, int32_t o) {
     return !last || (last->probabilities != BP_PROBABILITIES_SHARED && last->probabilities != BP_PROBABILITIES_EACH);
 }
 
+void schema_training_one_hot(const struct schema_training *t, bool one_hot[static BP_OUTPUTS_MAX]) {
+    const struct schema_preprocessing *p = t->preprocessing;
+    for (int32_t o = 0; o < p->outputs_count; o++) {
+        const struct bp_output *output = &t->network->outputs[o];
+        one_hot[o] = p->targets[p->outputs[o].first].classification && !schema_output_multilabel(p, o) && output->loss->target == BP_TARGET_VALUES &&
+                     bp_shape_size(&output->shape) > 1;
+    }
+}
+
 /* Is there one output per label (one for two labels), or those of its values? Predictions are read out on the strength of it. */
 static bool output_fits(const struct schema_training *t, int32_t o) {
     const struct bp_output *output = &t->network->outputs[o];

@@ -69,6 +69,8 @@ int schema_training_outline(const struct schema_options *options, const struct s
 /* Classification: whether the network's numbers are scores of the classes instead of probabilities: those of a loss for scores, and those of an
  * output that is neither softmax nor sigmoid. The largest, or the sign of a single one, determines the class. */
 bool schema_training_scores(const struct schema_training *training, int32_t output);
+/* Of each output, whether its targets are as wide as its labels: for struct schema_source_options. */
+void schema_training_one_hot(const struct schema_training *training, bool one_hot[static BP_OUTPUTS_MAX]);
 /* The graph of the definition for that preprocessing, with inputs in their place when they are given. */
 struct bp_graph schema_training_graph(const struct schema_definition *definition, const struct schema_preprocessing *preprocessing,
                                       const struct bp_input *inputs);

@@ -67,12 +67,6 @@ static int allocate(struct batch *b, struct schema_problems *problems) {
 
 /* ---- a trained model -------------------------------------------------------------------------------------------------------------------------- */
 
-static bool one_hot(const struct schema_training *t, int32_t o) {
-    const struct bp_output *output = &t->network->outputs[o];
-    return t->preprocessing->targets[t->preprocessing->outputs[o].first].classification && !schema_output_multilabel(t->preprocessing, o) &&
-           output->loss->target == BP_TARGET_VALUES && bp_shape_size(&output->shape) > 1;
-}
-
 static void read_rows(struct batch *b, const struct schema_source *source, float *room) {
     const struct bp_source batches = schema_source_batches(source);
     struct bp_batch batch = {0};
@@ -103,7 +97,7 @@ static int open_rows(struct batch *b, const struct schema_tracing *tracing, stru
     b->graph = schema_training_graph(t->definition, t->preprocessing, NULL);
     b->n = split.validation_count < tracing->rows ? (int32_t)split.validation_count : tracing->rows;
     struct schema_source_options options = {.view = view, .rows = split.validation, .n = b->n, .memory_max = SCHEMA_SOURCE_MEMORY};
-    for (int32_t o = 0; o < t->network->outputs_count; o++) options.one_hot[o] = one_hot(t, o);
+    schema_training_one_hot(t, options.one_hot);
     if (!failed) failed = bp_network_plan(&b->graph, &b->network, &error);
     if (failed) problem(problems, &error);
     if (!failed) failed = check_size(b, problems) != 0 || allocate(b, problems) != 0 ? -1 : 0;

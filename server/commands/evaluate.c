@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MODEL, DATA, SLICES, COMPARE, POSITIVE_CLASS, BOOTSTRAP, SEED, JSON, FLAGS_COUNT };
 static const char *const names[] = {"model", "data", "slices", "compare", "positive-class", "bootstrap", "seed", NULL};
@@ -44,14 +43,6 @@ static double number(const json_t *json, const char *name) {
     return json_number_value(json_object_get(json, name));
 }
 
-/* A bar of a share, on a terminal only. */
-static void bar(double share) {
-    enum { WIDTH = 30 };
-    if (!isatty(STDOUT_FILENO) || !(share >= 0 && share <= 1)) return;
-    printf("  ");
-    for (int i = 0; i < (int)(share * WIDTH + 0.5); i++) putchar('#');
-}
-
 static void print_metrics(const json_t *metrics) {
     const char *name;
     json_t *metric;
@@ -78,7 +69,7 @@ static void print_target(const json_t *target) {
             const json_t *row = json_array_get(json_object_get(matrix, "rows"), i);
             printf("%-16.16s", json_string_value(item));
             for (k = 0; k < json_array_size(row); k++) printf(" %10.6g", json_number_value(json_array_get(row, k)));
-            bar(number(json_array_get(json_object_get(target, "classes"), i), "recall"));
+            local_bar(number(json_array_get(json_object_get(target, "classes"), i), "recall"));
             putchar('\n');
         }
     }
@@ -108,7 +99,7 @@ static void print_slices(const json_t *slices) {
         if (i == 0) worst = number(slice, "loss");
         printf("%-40.40s %8lld %12.5g %+12.5g", name, (long long)json_integer_value(json_object_get(slice, "rows")), number(slice, "loss"),
                number(slice, "loss_difference"));
-        bar(worst > 0 ? number(slice, "loss") / worst : 0);
+        local_bar(worst > 0 ? number(slice, "loss") / worst : 0);
         putchar('\n');
     }
 }
@@ -147,30 +138,19 @@ static void print_report(const json_t *report) {
 
 /* ---- the command ------------------------------------------------------------------------------------------------------------------------------- */
 
-/* A whole number of a flag; -1 with a message. */
-static int whole(const char *flag, const char *text, double most, double *out) {
-    char *end;
-    if (!text) return 0;
-    *out = strtod(text, &end);
-    if (*text && !*end && *out >= 0 && *out <= most && *out == (double)(int64_t)*out) return 0;
-    fprintf(stderr, "backpropd evaluate: --%s must be a whole number from 0 to %.0f, got \"%s\"\n", flag, most, text);
-    return -1;
-}
-
 static int run(const char **values, struct schema_model *model, struct schema_model *other, const struct schema_dataset *dataset) {
     int32_t slices[SCHEMA_EVALUATE_SLICES_MAX];
     double bootstrap = 1000, seed = 0;
     struct bp_error error = {0};
     const int32_t count = find_slices(dataset, values[SLICES], slices);
-    if (count < 0 || whole("bootstrap", values[BOOTSTRAP], SCHEMA_EVALUATE_BOOTSTRAP_MAX, &bootstrap) != 0 ||
-        whole("seed", values[SEED], 9007199254740992.0, &seed) != 0)
+    if (count < 0 || local_whole("evaluate", "bootstrap", values[BOOTSTRAP], 0, SCHEMA_EVALUATE_BOOTSTRAP_MAX, &bootstrap) != 0 ||
+        local_whole("evaluate", "seed", values[SEED], 0, 9007199254740992.0, &seed) != 0)
         return 2;
     json_t *report = schema_evaluate(&(struct schema_evaluation){.model = model,
                                                                  .other = other,
                                                                  .dataset = dataset,
                                                                  .bootstrap = (int32_t)bootstrap,
                                                                  .seed = (uint64_t)seed,
-                                                                 .permuted = -1,
                                                                  .points = 200,
                                                                  .positive_class = values[POSITIVE_CLASS],
                                                                  .slices = slices,

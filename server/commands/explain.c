@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MODEL, DATA, METHOD, BACKGROUND, TARGET, CLASS, METRIC, COLUMNS, ROWS, REPEATS, SAMPLES, STEPS, SEED, JSON, FLAGS_COUNT };
 static const char *const names[] = {"model",   "data", "method",  "background", "target", "class", "metric",
@@ -27,14 +26,6 @@ static const char *text(const json_t *json, const char *name) {
     return json_string_value(json_object_get(json, name));
 }
 
-/* A bar of a share of the largest, on a terminal only. */
-static void bar(double share) {
-    enum { WIDTH = 30 };
-    if (!isatty(STDOUT_FILENO)) return;
-    printf("  ");
-    for (int i = 0; i < (int)(fabs(share) * WIDTH + 0.5) && i < WIDTH; i++) putchar(share < 0 ? '-' : '#');
-}
-
 static void print_importance(const json_t *report) {
     const json_t *column;
     size_t i;
@@ -44,7 +35,7 @@ static void print_importance(const json_t *report) {
     json_array_foreach(json_object_get(report, "columns"), i, column) {
         if (i == 0) most = fabs(number(column, "importance"));
         printf("%-32.32s %12.5g +- %-10.3g", text(column, "column"), number(column, "importance"), number(column, "std"));
-        bar(most > 0 ? number(column, "importance") / most : 0);
+        local_bar(most > 0 ? number(column, "importance") / most : 0);
         putchar('\n');
     }
 }
@@ -77,20 +68,10 @@ static void print_rows(const json_t *report) {
         json_array_foreach(json_object_get(row, "attributions"), k, attribution) most = fmax(most, fabs(number(attribution, "value")));
         json_array_foreach(json_object_get(row, "attributions"), k, attribution) {
             printf("  %-30.30s %+12.5g", text(attribution, "column"), number(attribution, "value"));
-            bar(most > 0 ? number(attribution, "value") / most : 0);
+            local_bar(most > 0 ? number(attribution, "value") / most : 0);
             putchar('\n');
         }
     }
-}
-
-/* A whole number of a flag; -1 with a message. */
-static int whole(const char *flag, const char *given, double least, double most, double *out) {
-    char *end;
-    if (!given) return 0;
-    *out = strtod(given, &end);
-    if (*given && !*end && *out >= least && *out <= most && *out == floor(*out)) return 0;
-    fprintf(stderr, "backpropd explain: --%s must be a whole number from %.0f to %.0f, got \"%s\"\n", flag, least, most, given);
-    return -1;
 }
 
 /* "a,b" in place; how many. */
@@ -108,9 +89,11 @@ static int32_t split(char *list, const char **out) {
 static int run(const char **values, struct schema_explanation *e) {
     struct bp_error error = {0};
     double rows = e->method <= SCHEMA_EXPLAIN_PARTIAL_DEPENDENCE ? 2000 : 5, repeats = 5, samples = 64, steps = 64, seed = 0;
-    if (whole("rows", values[ROWS], 1, 100000, &rows) != 0 || whole("repeats", values[REPEATS], 1, 100, &repeats) != 0 ||
-        whole("samples", values[SAMPLES], 1, 100000, &samples) != 0 || whole("steps", values[STEPS], 1, 10000, &steps) != 0 ||
-        whole("seed", values[SEED], 0, 9007199254740992.0, &seed) != 0)
+    if (local_whole("explain", "rows", values[ROWS], 1, 100000, &rows) != 0 ||
+        local_whole("explain", "repeats", values[REPEATS], 1, 100, &repeats) != 0 ||
+        local_whole("explain", "samples", values[SAMPLES], 1, 100000, &samples) != 0 ||
+        local_whole("explain", "steps", values[STEPS], 1, 10000, &steps) != 0 ||
+        local_whole("explain", "seed", values[SEED], 0, 9007199254740992.0, &seed) != 0)
         return 2;
     e->rows_max = (int64_t)rows, e->repeats = (int32_t)repeats, e->samples = (int32_t)samples, e->steps = (int32_t)steps, e->seed = (uint64_t)seed;
     e->grid_points = 20;

@@ -5,6 +5,7 @@
 #include "schema/text/text.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,4 +145,23 @@ int local_flags(const char *command, int argc, char **argv, const char *const *n
         else return fprintf(stderr, "backpropd %s: --%s needs a value\n", command, known[k]), -1;
     }
     return 0;
+}
+
+int local_whole(const char *command, const char *flag, const char *text, double least, double most, double *out) {
+    char *end;
+    if (!text) return 0;
+    const double value = strtod(text, &end);
+    if (*text && !*end && value >= least && value <= most && value == floor(value)) {
+        *out = value;
+        return 0;
+    }
+    fprintf(stderr, "backpropd %s: --%s must be a whole number from %.0f to %.0f, got \"%s\"\n", command, flag, least, most, text);
+    return -1;
+}
+
+void local_bar(double share) {
+    enum { WIDTH = 30 };
+    if (!isatty(STDOUT_FILENO) || !(fabs(share) <= 1)) return;
+    printf("  ");
+    for (int i = 0; i < (int)(fabs(share) * WIDTH + 0.5); i++) putchar(share < 0 ? '-' : '#');
 }

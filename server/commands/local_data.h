@@ -23,4 +23,9 @@ void local_problems(const char *command, const char *file, struct schema_problem
 /* --name VALUE pairs: fills values[i] for names[i] (NULL-terminated); flags[] take no value and get "". -1 with a message that names the nearest. */
 int local_flags(const char *command, int argc, char **argv, const char *const *names, const char *const *flags, const char **values);
 
+/* A whole number of a flag, from least to most; *out stays when text is NULL. -1 with a message. */
+int local_whole(const char *command, const char *flag, const char *text, double least, double most, double *out);
+/* A bar as long as the share (-1 to 1; of another number, none), of minus signs when it is negative; on a terminal only. */
+void local_bar(double share);
+
 #endif

@@ -140,18 +140,14 @@ static int run(struct opened *o, bool as_json) {
 int command_trace(int argc, char **argv) {
     const char *values[FLAGS_COUNT] = {0};
     struct opened o = {0};
-    char *end = NULL;
+    double rows = 1;
     if (local_flags("trace", argc, argv, names, switches, values) != 0) return 2;
-    const long rows = values[ROWS] ? strtol(values[ROWS], &end, 10) : 1;
     if (!(values[MODEL] && values[DATA]) && !(values[DEFINITION] && values[BATCH])) {
         fprintf(stderr, "backpropd trace: --model FILE.bpd with --data FILE.csv, or --definition FILE.json with --batch FILE.json, are required; see "
                         "`backpropd help trace`\n");
         return 2;
     }
-    if (rows < 1 || rows > SCHEMA_TRACE_BATCH_MAX || (end && *end)) {
-        fprintf(stderr, "backpropd trace: --rows must be a whole number from 1 to %d, got \"%s\"\n", SCHEMA_TRACE_BATCH_MAX, values[ROWS]);
-        return 2;
-    }
+    if (local_whole("trace", "rows", values[ROWS], 1, SCHEMA_TRACE_BATCH_MAX, &rows) != 0) return 2;
     o.tracing.rows = (int32_t)rows;
     bp_engine_start();
     bp_flush_denormals();

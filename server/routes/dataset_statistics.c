@@ -56,10 +56,6 @@ static bool find_target(struct request *r, const struct schema_dataset *dataset,
     return false;
 }
 
-static bool stopping(const void *server) {
-    return atomic_load(&((const struct server *)server)->draining);
-}
-
 static void answer(struct request *r, const struct store_dataset *row, const struct schema_dataset *dataset,
                    const struct schema_profile_request *request) {
     struct schema_text out = {.limit = ANSWER_MAX};
@@ -74,7 +70,7 @@ static void answer(struct request *r, const struct store_dataset *row, const str
         }
     }
     if (damaged) answer_error(r, &damage);
-    else if (stopping(r->server)) answer_problem(r, PROBLEM_overloaded, "the server is stopping");
+    else if (server_stopping(r->server)) answer_problem(r, PROBLEM_overloaded, "the server is stopping");
     else answer_problem(r, PROBLEM_overloaded, "no memory for the statistics; select fewer columns with ?columns=a,b");
     free(out.bytes);
 }
@@ -86,7 +82,7 @@ static void statistics(struct request *r) {
     struct schema_dataset *dataset = NULL;
     struct bp_error error = {0};
     int32_t *columns = NULL;
-    struct schema_profile_request request = {.stop = stopping, .context = r->server};
+    struct schema_profile_request request = {.stop = server_stopping, .context = r->server};
     if (!request_name(r, r->params[0], name, &version)) return;
     enum store_result result = dataset_open(r->server->store, name, version, &row, &dataset, &error);
     if (result != STORE_OK) {

@@ -40,10 +40,6 @@ struct evaluation {
     int32_t slices_count;
 };
 
-static bool stopping(const void *server) {
-    return atomic_load(&((const struct server *)server)->draining);
-}
-
 static void find_slices(struct evaluation *e) {
     const json_t *given = json_object_get(e->body, "slices"), *name;
     size_t i;
@@ -87,12 +83,11 @@ static void answer(struct evaluation *e, const char *model) {
                                                  .bootstrap = (int32_t)e->values[BOOTSTRAP].number,
                                                  .seed = (uint64_t)e->values[SEED].number,
                                                  .rows_max = (int64_t)e->values[ROWS].number,
-                                                 .permuted = -1,
                                                  .points = (int32_t)e->values[POINTS].number,
                                                  .positive_class = json_string_value(json_object_get(e->body, "positive_class")),
                                                  .slices = e->slices,
                                                  .slices_count = e->slices_count,
-                                                 .stop = stopping,
+                                                 .stop = server_stopping,
                                                  .context = r->server};
     const int64_t work = schema_evaluation_work(&evaluation);
     if (work > WORK_MAX) {

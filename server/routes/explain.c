@@ -40,10 +40,6 @@ struct explaining {
     int32_t names_count;
 };
 
-static bool stopping(const void *server) {
-    return atomic_load(&((const struct server *)server)->draining);
-}
-
 static const char *text_of(struct explaining *x, const char *name) {
     const json_t *value = json_object_get(x->body, name);
     char pointer[40];
@@ -108,7 +104,7 @@ static void answer(struct explaining *x, const char *model) {
                                                    .curves = (int32_t)x->values[CURVES].number,
                                                    .rows_max = rows_of(x, method),
                                                    .seed = (uint64_t)x->values[SEED].number,
-                                                   .stop = stopping,
+                                                   .stop = server_stopping,
                                                    .context = r->server};
     if (x->problems.total == 0 && schema_explanation_work(&explanation) > WORK_MAX)
         schema_problem_add(&x->problems, "",

@@ -7,6 +7,7 @@
 #include "schema/resolve/folds.h"
 #include "server/jobs/bfloat16.h"
 #include "server/routes/missing.h"
+#include "server/routes/rows_source.h"
 #include "server/routes/validation_data.h"
 
 #include <stdio.h>
@@ -32,57 +33,20 @@ static bool inline_name(struct submission *s, const json_t *object, const char *
     return true;
 }
 
-/* "name", "name@3": false with a problem. */
-static bool reference(struct submission *s, const char *text, const char *pointer, const char *noun, char name[STORE_NAME_SIZE], int64_t *version) {
-    if (reference_parse(text, name, version)) return true;
-    schema_problem_add(&s->problems, pointer, "\"%.80s\" is not the name of a %s", text, noun);
-    return false;
-}
-
 /* ---- the dataset --------------------------------------------------------------------------------------------------------------- */
 
 static void stored_dataset(struct submission *s, const char *text) {
-    struct bp_error error = {0};
-    char name[STORE_NAME_SIZE];
-    int64_t version;
-    if (!reference(s, text, "/dataset", "dataset", name, &version)) return;
-    enum store_result result = dataset_open(s->request->server->store, name, version, &s->row, &s->dataset, &error);
-    if (result == STORE_NOT_FOUND) {
-        char near[STORE_NAME_SIZE], meant[STORE_NAME_SIZE + 32];
-        const bool known = *dataset_nearest(s->request->server->store, text, near);
-        schema_problem_add(&s->problems, "/dataset", "there is no dataset \"%.80s\"%s%s", text,
-                           schema_did_you_mean(known ? near : NULL, meant, sizeof meant),
-                           known ? "" : "; upload it first with POST /v1/datasets, or send it inline");
-    } else if (result != STORE_OK) {
-        schema_problem_error(&s->problems, "/dataset", &error);
-    } else {
-        snprintf(s->job.dataset, sizeof s->job.dataset, "%s", s->row.name);
-        s->job.dataset_version = s->row.version;
-    }
+    rows_stored(s->request->server->store, text, "/dataset", &s->row, &s->dataset, &s->problems);
+    if (!s->dataset) return;
+    snprintf(s->job.dataset, sizeof s->job.dataset, "%s", s->row.name);
+    s->job.dataset_version = s->row.version;
 }
 
 static void inline_dataset(struct submission *s, const json_t *object) {
-    struct schema_problems found = {0};
     bool named = inline_name(s, object, "/dataset/name", "dataset", s->job.dataset);
     if (s->problems.total) return;
-    char *text = schema_json_dump(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    if (text && (s->upload = upload_open(s->request->server, &(struct upload_request){.content_type = "application/json"}, &found))) {
-        upload_bytes(s->upload, text, strlen(text));
-        upload_finish(s->upload, &s->row, &s->dataset, &found);
-    }
-    free(text);
-    for (int32_t i = 0; i < found.count; i++) { /* places inside the inline object */
-        char place[400];
-        snprintf(place, sizeof place, "/dataset%s", found.items[i].pointer ? found.items[i].pointer : "");
-        free(found.items[i].pointer);
-        found.items[i].pointer = strdup(place);
-        found.items[i].line = 0;
-    }
-    if (found.total) {
-        schema_problems_clear(&s->problems);
-        s->problems = found;
-        return;
-    }
+    rows_sent(s->request->server, object, "/dataset", &(struct upload_request){0}, &s->upload, &s->row, &s->dataset, &s->problems);
+    if (s->problems.total) return;
     snprintf(s->row.name, sizeof s->row.name, "%s", s->job.dataset);
     s->row.hidden = !named;
     s->replace = named;

@@ -18,20 +18,10 @@ static void choose_best_metric(struct run *run) {
     run->best_metric = name;
 }
 
-/* As wide as the network's outputs want them. */
-static void choose_targets(const struct schema_training *training, struct schema_source_options *options) {
-    const struct schema_preprocessing *p = training->preprocessing;
-    for (int32_t o = 0; o < p->outputs_count; o++) {
-        const struct bp_output *output = &training->network->outputs[o];
-        options->one_hot[o] = p->targets[p->outputs[o].first].classification && !schema_output_multilabel(p, o) &&
-                              output->loss->target == BP_TARGET_VALUES && bp_shape_size(&output->shape) > 1;
-    }
-}
-
 int run_validation_source(const struct schema_training *training, const struct schema_view *view, const int64_t *rows, int64_t n,
                           struct schema_source **source, struct bp_error *error) {
     struct schema_source_options options = {.view = view, .rows = rows, .n = n, .memory_max = SCHEMA_SOURCE_MEMORY};
-    choose_targets(training, &options);
+    schema_training_one_hot(training, options.one_hot);
     return schema_source_new(&options, source, error);
 }
 
@@ -42,7 +32,7 @@ static int open_source(struct run *run, bool training, struct schema_source **so
                                             .n = training ? split->train_count : split->validation_count,
                                             .training = training,
                                             .memory_max = run->options.window > 0 ? 0 : SCHEMA_SOURCE_MEMORY};
-    choose_targets(run->training, &options);
+    schema_training_one_hot(run->training, options.one_hot);
     return schema_source_new(&options, source, error);
 }
 

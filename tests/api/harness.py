@@ -314,6 +314,10 @@ class Server:
         assert answer.status == 201, answer
         return answer.json
 
+    def rows(self, dataset, limit=100000):
+        """The rows of a dataset, as objects by column."""
+        return [json.loads(line) for line in self.get("/v1/datasets/%s/rows?format=ndjson&limit=%d" % (dataset, limit)).body.decode().splitlines()]
+
     def submit(self, **job):
         """A job whose test gives the network and its epochs trains all of them, unless the test says when it stops. "seed": None sends none."""
         model = job.get("model")

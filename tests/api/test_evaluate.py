@@ -19,10 +19,6 @@ def trained(server, dataset, target, layers=(DENSE,), **job):
     return name
 
 
-def rows_of(server, dataset):
-    return [json.loads(line) for line in server.get("/v1/datasets/%s/rows?format=ndjson&limit=100000" % dataset).body.decode().splitlines()]
-
-
 def predicted(server, model, rows, targets):
     instances = [{k: v for k, v in row.items() if k not in targets} for row in rows]
     return server.post("/v1/models/%s/predict" % model, {"instances": instances}).json["predictions"]
@@ -60,7 +56,7 @@ def test_classes_are_scored_as_scikit_learn_does(server, dataset, target):
     columns = [c["name"] for c in server.get("/v1/datasets/" + dataset).json["columns"]]
     target = target if target in columns else columns[-1]
     model = trained(server, dataset, target, epochs=4)
-    rows = [row for row in rows_of(server, dataset) if row[target] is not None]
+    rows = [row for row in server.rows(dataset) if row[target] is not None]
     found = predicted(server, model, rows, [target])
     labels = sorted(found[0]["probabilities"])
     truth = numpy.array([labels.index(str(row[target])) for row in rows])
@@ -102,7 +98,7 @@ def test_classes_are_scored_as_scikit_learn_does(server, dataset, target):
 
 def test_numbers_are_scored_as_scikit_learn_does(server):
     model = trained(server, "penguins", "body_mass_g")
-    rows = [row for row in rows_of(server, "penguins") if row["body_mass_g"] is not None]
+    rows = [row for row in server.rows("penguins") if row["body_mass_g"] is not None]
     truth = numpy.array([row["body_mass_g"] for row in rows])
     guess = numpy.array([p["value"] for p in predicted(server, model, rows, ["body_mass_g"])])
     report = evaluate(server, model, dataset="penguins", slices=["island", "flipper_length_mm", "sex"])
@@ -138,7 +134,7 @@ def test_numbers_are_scored_as_scikit_learn_does(server):
 def test_two_versions_on_the_same_rows(server):
     model = trained(server, "penguins", "sex", epochs=3)
     server.train(model=model, dataset="penguins", target="sex", epochs=60, seed=4)
-    rows = [row for row in rows_of(server, "penguins") if row["sex"] is not None]
+    rows = [row for row in server.rows("penguins") if row["sex"] is not None]
     right = []
     for version in (2, 1):
         found = server.post("/v1/models/%s/versions/%d/predict" % (model, version), {"instances": [{k: v for k, v in row.items() if k != "sex"} for row in rows]}).json["predictions"]
@@ -212,7 +208,7 @@ def test_several_targets_labels_and_tensors(server):
                                          ("species", {"layers": [DENSE], "loss": "ordinal", "folds": 3})])
 def test_the_loss_of_an_ensemble_is_that_of_its_predictions(server, target, job):
     name = unique("bagged")
-    rows = [row for row in rows_of(server, "penguins") if row[target] is not None]
+    rows = [row for row in server.rows("penguins") if row[target] is not None]
     if "layers" in job:
         body = {"model": {"name": name, "layers": job["layers"], "loss": job["loss"]}, "validation": {"folds": job["folds"]}, "ensemble": True, "epochs": 5}
     else:
@@ -230,7 +226,7 @@ def test_the_loss_of_an_ensemble_is_that_of_its_predictions(server, target, job)
 
 def test_rows_in_the_request(server):
     model = trained(server, "penguins", "species")
-    records = [row for row in rows_of(server, "penguins")][:40]
+    records = [row for row in server.rows("penguins")][:40]
     report = evaluate(server, model, dataset={"records": records}, bootstrap=20)
     assert report["dataset"] is None and report["rows"] == 40
     again = evaluate(server, model, dataset={"records": records}, bootstrap=20)
@@ -292,7 +288,7 @@ def test_the_command_says_the_same(server, tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     lines = run("predict", "--model", "b.bpd", "--data", data).stdout.splitlines()[1:]
-    rows = [row["sex"] for row in rows_of(server, "penguins")]
+    rows = [row["sex"] for row in server.rows("penguins")]
     said = [line.split(",")[0] for line in lines]
     assert close(report["metrics"]["accuracy"]["value"], numpy.mean([a == b for a, b in zip(said, rows) if b is not None]))
     assert report["skipped_rows"] == rows.count(None) and len(report["slices"]) >= 7 and report["comparison"]["rows"] == report["rows"]

@@ -22,10 +22,6 @@ def trained(server, dataset, target, layers=(DENSE,), **job):
     return name
 
 
-def rows_of(server, dataset):
-    return [json.loads(line) for line in server.get("/v1/datasets/%s/rows?format=ndjson&limit=100000" % dataset).body.decode().splitlines()]
-
-
 def explain(server, model, **body):
     answer = server.post("/v1/models/%s/explain" % model, body)
     assert answer.status == 200, answer
@@ -60,7 +56,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def iris(server):
-    rows = rows_of(server, "iris")
+    rows = server.rows("iris")
     return trained(server, "iris", "class"), numpy.array([[row[c] for c in IRIS] for row in rows]), numpy.array([row["class"] for row in rows])
 
 
@@ -91,7 +87,7 @@ def test_partial_dependence_is_that_of_scikit_learn(server, iris):
 
 def test_partial_dependence_of_categories(server):
     model = trained(server, "penguins", "body_mass_g")
-    rows = [{k: v for k, v in row.items() if k != "body_mass_g"} for row in rows_of(server, "penguins")]
+    rows = [{k: v for k, v in row.items() if k != "body_mass_g"} for row in server.rows("penguins")]
     (ours,) = explain(server, model, method="partial_dependence", dataset="penguins", columns=["island"])["columns"]
     for island, mean in zip(ours["values"], ours["curves"][0]["mean"]):
         found = server.post("/v1/models/%s/predict" % model, {"instances": [{**row, "island": island} for row in rows]}).json["predictions"]
@@ -103,7 +99,7 @@ def test_partial_dependence_of_categories(server):
 def test_shapley_values_are_those_of_all_subsets(server, target, label):
     columns = ["island", "bill_length_mm", "flipper_length_mm", "sex"]
     model = trained(server, "penguins", target, features=columns)
-    rows = [{c: row[c] for c in columns} for row in rows_of(server, "penguins")]
+    rows = [{c: row[c] for c in columns} for row in server.rows("penguins")]
     background, explained = rows[5:300:40], [rows[0], rows[3], rows[-1]]  # the second lacks values
     number = (lambda p: p["probabilities"][label]) if label else (lambda p: p["value"])
 

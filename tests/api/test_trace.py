@@ -89,7 +89,7 @@ def test_a_version_on_rows(server):
                  optimizer={"type": "adamw", "learning_rate": 0.01})
     report = trace(server, name, dataset="penguins", rows=5)
     assert report["version"] == 1 and report["batch"] == 5 and report["optimizer"]["type"] == "adamw" and report["largest_difference"] < 1e-7
-    rows = [json.loads(line) for line in server.get("/v1/datasets/penguins/rows?format=ndjson&limit=5").body.decode().splitlines()]
+    rows = server.rows("penguins", limit=5)
     loss = server.post("/v1/models/%s/evaluate" % name, {"dataset": {"records": rows}, "bootstrap": 0}).json["metrics"]["loss"]["value"]
     assert math.isclose(report["loss"], loss, rel_tol=1e-5)
     version = server.post("/v1/models/%s/versions/1/trace" % name, {"dataset": {"records": rows}, "rows": 5})

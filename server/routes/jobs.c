@@ -17,8 +17,9 @@ enum { WAIT_MAX_S = 300, POINTS_PRESET = 1000 };
 /* ---- a job as people see it ----------------------------------------------------------------------------------------------------- */
 
 json_t *job_json(const struct server *server, const struct store_job *j) {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:I}}", "object", "job", "id", j->id, "status", store_status_name(j->status), "model",
-                             j->model, "dataset", "name", j->dataset, "version", (json_int_t)j->dataset_version);
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:I}}", "object", "job", "id", j->id, "kind", store_kind_names[j->kind], "status",
+                  store_status_name(j->status), "model", j->model, "dataset", "name", j->dataset, "version", (json_int_t)j->dataset_version);
     json_t *view = document_json(j->view);
     char trouble[500];
     schema_options_complete(json_object_get(view, "options"));
@@ -139,6 +140,7 @@ static void list(struct request *r) {
     struct store_jobs found = {0};
     struct bp_error error = {0};
     enum store_status status;
+    enum store_kind kind;
     char name[STORE_NAME_SIZE];
     if (!request_paging(r, &filter.limit, &filter.after)) return;
     const char *text = request_query(r, "status");
@@ -150,6 +152,12 @@ static void list(struct request *r) {
         }
         filter.status = &status;
     }
+    const char *kind_text = request_query(r, "kind");
+    if (kind_text && !store_kind_parse(kind_text, &kind)) {
+        answer_problem(r, PROBLEM_invalid, "unknown kind \"%.40s\"; kinds: train predict evaluate", kind_text);
+        return;
+    }
+    if (kind_text) filter.kind = &kind;
     filter.model = request_query(r, "model");
     const char *dataset = request_query(r, "dataset");
     if (dataset && !dataset_filter(r, dataset, &filter, name)) return;
@@ -328,7 +336,7 @@ const struct route route_list_jobs = {
     .path = "/v1/jobs",
     .scope = SCOPE_READ,
     .flags = ROUTE_SLOW,
-    .query = "status,model,dataset,limit,after,metadata.*",
+    .query = "kind,status,model,dataset,limit,after,metadata.*",
     .handle = list,
 };
 const struct route route_get_job = {

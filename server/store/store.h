@@ -176,7 +176,7 @@ enum store_result store_model_put(struct store *store, const char *name, const c
                                   const struct store_idempotency *idempotency, struct bp_error *error);
 enum store_result store_model_get(struct store *store, const char *name, struct store_model *model, struct bp_error *error);
 enum store_result store_model_list(struct store *store, const char *after, int32_t limit, struct store_models *list, struct bp_error *error);
-/* With all its versions. STORE_IN_USE while an unfinished job trains it. */
+/* With all its versions. STORE_IN_USE while an unfinished job trains or reads it. */
 enum store_result store_model_delete(struct store *store, const char *name, struct bp_error *error);
 void store_model_free(struct store_model *model);
 void store_models_free(struct store_models *list);
@@ -195,7 +195,7 @@ struct store_version_filter {
 };
 enum store_result store_version_list(struct store *store, const char *model, const struct store_version_filter *filter, struct store_versions *list,
                                      struct bp_error *error);
-/* STORE_CONFLICT while an alias names it. */
+/* STORE_IN_USE while an alias names it, or an unfinished job reads it. */
 enum store_result store_version_delete(struct store *store, const char *model, int64_t version, struct bp_error *error);
 /* Changes the notes and the tags of a version. NULL: unchanged. if_change: the count that the caller has seen, -1: any, else STORE_CHANGED. */
 enum { STORE_TAG_SIZE = 64, STORE_TAGS_MAX = 32, STORE_NOTES_MAX = 16 << 10 };
@@ -271,7 +271,8 @@ struct store_expired {
     int64_t version;            /* 0: a job */
 };
 enum { STORE_EXPIRED_MAX = 50 };
-/* Removes some of the versions beyond the newest `keep` of their model (at least 1) that no alias names; *count: how many, 0: none is left. */
+/* Removes some of the versions beyond the newest `keep` of their model (at least 1) that no alias names and no unfinished job reads; *count: how
+ * many, 0: none is left. */
 enum store_result store_versions_expire(struct store *store, int64_t keep, struct store_expired expired[STORE_EXPIRED_MAX], int32_t *count,
                                         struct bp_error *error);
 /* Removes some of the jobs that ended before that time, with their events, checkpoints and logs. A job stays while a version needs it: one of a model
@@ -297,10 +298,18 @@ const char *store_status_name(enum store_status status); /* "queued", ... */
 bool store_status_parse(const char *name, enum store_status *status);
 bool store_status_final(enum store_status status);
 
+enum store_kind { STORE_TRAIN, STORE_PREDICT, STORE_EVALUATE, STORE_KIND_COUNT }; /* what a job does */
+extern const char *const store_kind_names[STORE_KIND_COUNT];                      /* "train", "predict", "evaluate" */
+bool store_kind_parse(const char *name, enum store_kind *kind);
+
 struct store_job {
     char id[STORE_ID_SIZE];
+    enum store_kind kind;
     enum store_status status;
     char model[STORE_NAME_SIZE];
+    int64_t reads_version;                /* of the model, by a job that does not train; else 0 */
+    char compared_model[STORE_NAME_SIZE]; /* "": an evaluation of one version */
+    int64_t compared_version;
     char dataset[STORE_NAME_SIZE];
     int64_t dataset_version;
     char validation_dataset[STORE_NAME_SIZE]; /* "": none */
@@ -311,7 +320,7 @@ struct store_job {
     int64_t failures;                            /* crashes since the last checkpoint */
     int64_t attempts_max;
     int64_t resumed_from_epoch; /* -1: never resumed */
-    int64_t model_version;      /* 0: none yet */
+    int64_t model_version;      /* that it has made, or reads_version; 0: not yet */
     int64_t priority;           /* higher ones are claimed first */
     int64_t retry_at;           /* queued: not claimed before; 0: at once */
     int64_t training_ms;        /* spent on training, in all attempts */
@@ -335,12 +344,12 @@ struct store_jobs {
     struct store_job *items;
 };
 
-/* Files a new job. The caller fills id, model, dataset, dataset_version, validation_dataset and its version, attempts_max, priority, spec, view,
- * metadata, progress, warnings, cross_validation. new_dataset and new_definition (each may be NULL) are stored in the same transaction, under
- * job->dataset and job->model; a hidden dataset or model has the job's id as its name and is deleted with the job. For a named new_dataset `replace`
- * is as in store_dataset_create and job->dataset_version is set. STORE_NOT_FOUND when one of the datasets@version, or the model (without
- * new_definition), is gone. When it fails, the file of new_dataset is still the caller's to remove. job's numbers (created_at, ...) are set; its
- * documents are left as they are. */
+/* Files a new job. The caller fills id, kind, model, dataset, dataset_version, validation_dataset and its version, reads_version, compared_model and
+ * its version, attempts_max, priority, spec, view, metadata, progress, warnings, cross_validation. new_dataset and new_definition (each may be NULL)
+ * are stored in the same transaction, under job->dataset and job->model; a hidden dataset or model has the job's id as its name and is deleted with
+ * the job. For a named new_dataset `replace` is as in store_dataset_create and job->dataset_version is set. STORE_NOT_FOUND when one of the
+ * datasets@version, a version that it reads, or the model (without new_definition), is gone. When it fails, the file of new_dataset is still the
+ * caller's to remove. job's numbers (created_at, ...) are set; its documents are left as they are. */
 struct store_job_new {
     struct store_job *job;
     struct store_dataset *new_dataset;
@@ -357,6 +366,7 @@ enum store_result store_job_create(struct store *store, const struct store_job_n
 enum store_result store_job_get(struct store *store, const char *id, struct store_job *job, struct bp_error *error);
 struct store_job_filter {
     const enum store_status *status; /* NULL: any */
+    const enum store_kind *kind;     /* NULL: any */
     const char *model;               /* NULL: any */
     const char *dataset;             /* NULL: any */
     int64_t dataset_version;         /* 0: any */

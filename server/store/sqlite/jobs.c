@@ -59,6 +59,17 @@ bool store_status_final(enum store_status status) {
     return status == STORE_CANCELLED || status == STORE_SUCCEEDED || status == STORE_JOB_FAILED;
 }
 
+const char *const store_kind_names[STORE_KIND_COUNT] = {[STORE_TRAIN] = "train", [STORE_PREDICT] = "predict", [STORE_EVALUATE] = "evaluate"};
+
+bool store_kind_parse(const char *name, enum store_kind *kind) {
+    for (int i = 0; i < STORE_KIND_COUNT; i++)
+        if (name && strcmp(name, store_kind_names[i]) == 0) {
+            *kind = (enum store_kind)i;
+            return true;
+        }
+    return false;
+}
+
 const char *const store_publish_names[STORE_PUBLISH_COUNT] = {"true", "false", "if_better"};
 
 enum store_result job_missing(const char *id, struct bp_error *error) {
@@ -135,6 +146,16 @@ static enum store_result model_settle(struct writer *writer, const struct store_
     return result;
 }
 
+static enum store_result version_there(struct writer *writer, const char *model, int64_t version, struct bp_error *error) {
+    int64_t found;
+    if (!version) return STORE_OK;
+    enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM versions WHERE model = ? AND version = ?",
+                                          WITH(text(model), integer(version)), &found, error);
+    if (result == STORE_NOT_FOUND)
+        bp_error_set(error, "", "there is no version %lld of model %s (it may have been deleted)", (long long)version, model);
+    return result;
+}
+
 static const char *text_or(const char *document, const char *otherwise) {
     return document ? document : otherwise;
 }
@@ -148,16 +169,20 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
         (result = dataset_settle(writer, request, error)) != STORE_OK || (result = model_settle(writer, request, error)) != STORE_OK)
         return result;
     const char *validation = job->validation_dataset[0] ? job->validation_dataset : NULL;
-    if (validation && (result = dataset_there(writer, validation, job->validation_version, error)) != STORE_OK) return result;
+    if ((validation && (result = dataset_there(writer, validation, job->validation_version, error)) != STORE_OK) ||
+        (result = version_there(writer, job->model, job->reads_version, error)) != STORE_OK ||
+        (result = version_there(writer, job->compared_model, job->compared_version, error)) != STORE_OK)
+        return result;
     result =
         db_run(c,
                "INSERT INTO jobs (id, status, model, dataset, dataset_version, validation_dataset, validation_version, created_at, attempts_max, "
-               "priority, progress, warnings, cross_validation, publish, key_id, key_name) "
-               "VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "priority, progress, warnings, cross_validation, publish, key_id, key_name, kind, reads_version, compared_model, compared_version) "
+               "VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                WITH(text(job->id), text(job->model), text(job->dataset), integer(job->dataset_version), text(validation),
                     integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max), integer(job->priority),
                     text(text_or(job->progress, "{}")), text(text_or(job->warnings, "[]")), text(text_or(job->cross_validation, "null")),
-                    text(store_publish_names[job->publish]), text(job->actor.key_id), text(job->actor.key_name)),
+                    text(store_publish_names[job->publish]), text(job->actor.key_id), text(job->actor.key_name), text(store_kind_names[job->kind]),
+                    integer(job->reads_version), text(job->compared_model), integer(job->compared_version)),
                error);
     if (result == STORE_OK)
         result =
@@ -203,7 +228,7 @@ bool job_read(sqlite3_stmt *s, void *item) {
                                 &job->retry_at,        &job->training_ms};
     char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,         &job->metrics,
                                 &job->best, &job->error, &job->warnings, &job->cross_validation, &job->publication};
-    char publish[16];
+    char publish[16], kind[16];
     int column = 5;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = sqlite3_column_int64(s, column++);
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++)
@@ -211,7 +236,12 @@ bool job_read(sqlite3_stmt *s, void *item) {
     column_copy(s, column++, job->stop_reason, sizeof job->stop_reason);
     column_copy(s, column++, publish, sizeof publish);
     column_copy(s, column++, job->actor.key_id, sizeof job->actor.key_id);
-    column_copy(s, column, job->actor.key_name, sizeof job->actor.key_name);
+    column_copy(s, column++, job->actor.key_name, sizeof job->actor.key_name);
+    column_copy(s, column++, kind, sizeof kind);
+    job->reads_version = sqlite3_column_int64(s, column++);
+    column_copy(s, column++, job->compared_model, sizeof job->compared_model);
+    job->compared_version = sqlite3_column_int64(s, column);
+    if (!store_kind_parse(kind, &job->kind)) return false;
     while (job->publish < STORE_PUBLISH_COUNT - 1 && strcmp(store_publish_names[job->publish], publish) != 0) job->publish++;
     return true;
 }
@@ -239,11 +269,12 @@ enum store_result store_job_list(struct store *store, const struct store_job_fil
     size_t count = 0;
     char sql[1536];
     /* Built from constant pieces only; client input is bound. Each combination is a separate prepared statement. */
-    sqlite3_snprintf((int)sizeof sql, sql, JOB_SELECT("0") "WHERE 1%s%s%s%s%s ORDER BY id DESC LIMIT ?", filter->status ? " AND status = ?" : "",
-                     filter->model ? " AND model = ?" : "", of_dataset(filter), filter->after ? " AND id < ?" : "",
-                     filter->metadata_key ? " AND EXISTS (SELECT 1 FROM json_each(filings.metadata) AS pair WHERE pair.key = ? AND pair.atom = ?)"
-                                          : "");
+    sqlite3_snprintf(
+        (int)sizeof sql, sql, JOB_SELECT("0") "WHERE 1%s%s%s%s%s%s ORDER BY id DESC LIMIT ?", filter->status ? " AND status = ?" : "",
+        filter->kind ? " AND kind = ?" : "", filter->model ? " AND model = ?" : "", of_dataset(filter), filter->after ? " AND id < ?" : "",
+        filter->metadata_key ? " AND EXISTS (SELECT 1 FROM json_each(filings.metadata) AS pair WHERE pair.key = ? AND pair.atom = ?)" : "");
     if (filter->status) values[count++] = text(store_status_name(*filter->status));
+    if (filter->kind) values[count++] = text(store_kind_names[*filter->kind]);
     if (filter->model) values[count++] = text(filter->model);
     for (int i = 0; i < 2 && filter->dataset; i++) {
         values[count++] = text(filter->dataset);

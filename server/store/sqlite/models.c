@@ -28,8 +28,10 @@ enum store_result model_set(struct writer *writer, const char *name, const char 
 enum store_result model_remove(struct writer *writer, const char *name, struct bp_error *error) {
     struct connection *c = writer_connection(writer);
     int64_t hidden = 0;
-    enum store_result result =
-        unused_by_jobs(c, "SELECT id FROM jobs WHERE finished_at = 0 AND model = ? ORDER BY id", WITH(text(name)), "model", error);
+    enum store_result result = unused_by_jobs(c,
+                                              "SELECT id FROM jobs WHERE finished_at = 0 AND model = ?1 UNION "
+                                              "SELECT id FROM jobs WHERE finished_at = 0 AND compared_model = ?1 ORDER BY id",
+                                              WITH(text(name)), "model", error);
     if (result == STORE_OK) /* its versions go with it */
         result = db_integer(c, "DELETE FROM models WHERE name = ? RETURNING hidden", WITH(text(name)), &hidden, error);
     if (result != STORE_OK) return result;
@@ -82,6 +84,12 @@ enum store_result version_remove(struct writer *writer, const char *model, int64
                      names);
         result = STORE_IN_USE;
     }
+    if (result == STORE_OK)
+        result =
+            unused_by_jobs(c,
+                           "SELECT id FROM jobs WHERE finished_at = 0 AND reads_version > 0 AND model = ?1 AND reads_version = ?2 UNION SELECT id "
+                           "FROM jobs WHERE finished_at = 0 AND compared_version > 0 AND compared_model = ?1 AND compared_version = ?2 ORDER BY id",
+                           WITH(text(model), integer(version)), "version", error);
     if (result == STORE_OK)
         result = db_integer(c, "DELETE FROM versions WHERE model = ? AND version = ? RETURNING id", WITH(text(model), integer(version)), &id, error);
     if (result != STORE_OK) return result;

@@ -231,7 +231,8 @@ enum store_result job_remove(struct writer *writer, const char *id, struct bp_er
     "SELECT id, status, model, dataset, coalesce(validation_dataset, ''), dataset_version, validation_version, created_at, started_at, "             \
     "finished_at, " queue_position ", attempt, failures, "                                                                                           \
     "attempts_max, resumed_from_epoch, model_version, priority, retry_at, training_ms, spec, view, metadata, progress, metrics, best, error, "       \
-    "warnings, cross_validation, publication, stop_reason, publish, jobs.key_id, jobs.key_name "                                                     \
+    "warnings, cross_validation, publication, stop_reason, publish, jobs.key_id, jobs.key_name, kind, reads_version, compared_model, "               \
+    "compared_version "                                                                                                                              \
     "FROM jobs CROSS JOIN filings ON filings.job = jobs.id "
 bool job_read(sqlite3_stmt *statement, void *job);
 /* Whether a queued job waits for its retry. A time beyond the longest delay is of a clock that was set back: it does not count. */

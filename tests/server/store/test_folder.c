@@ -152,6 +152,10 @@ START_TEST(an_older_database_is_brought_along) {
     OK(store_job_end(store, id, 1, &success, NULL, &error));
     job_new(id, 5);
     store_close(store);
+    ck_assert(raw("DROP TABLE results; DROP TABLE evaluations; DROP TABLE version_tests; DROP INDEX jobs_by_kind; "
+                  "DROP INDEX jobs_unfinished_by_version; DROP INDEX jobs_unfinished_by_compared; ALTER TABLE jobs DROP COLUMN kind; "
+                  "ALTER TABLE jobs DROP COLUMN reads_version; ALTER TABLE jobs DROP COLUMN compared_model; "
+                  "ALTER TABLE jobs DROP COLUMN compared_version"));
     ck_assert(raw("DROP TABLE job_inits; DROP TABLE aliases; DROP TABLE alias_changes; DROP TABLE version_notes; DROP TABLE version_tags; DROP INDEX "
                   "jobs_ended; "
                   "ALTER TABLE jobs DROP COLUMN publish; ALTER TABLE jobs DROP COLUMN publication; ALTER TABLE jobs DROP COLUMN key_id; "
@@ -170,6 +174,7 @@ START_TEST(an_older_database_is_brought_along) {
     ck_assert_str_eq(job.validation_dataset, "");
     ck_assert_str_eq(job.cross_validation, "null");
     ck_assert_int_eq(job.publish, STORE_PUBLISH);
+    ck_assert_int_eq(job.kind, STORE_TRAIN);
     store_job_free(&job);
     OK(store_alias_get(store, "m", "default", &served, &error)); /* what was served is still served */
     ck_assert_int_eq(served.version, 1);

@@ -277,6 +277,50 @@ START_TEST(notes_and_tags) {
 }
 END_TEST
 
+START_TEST(what_an_unfinished_job_reads_stays) {
+    struct store_expired expired[STORE_EXPIRED_MAX];
+    struct store_jobs list;
+    enum store_kind kind = STORE_EVALUATE;
+    int32_t count;
+    train(), train(), train(), train_as("n", STORE_PUBLISH, NULL, NULL);
+    set("default", 3);
+    struct store_job job = {.kind = STORE_EVALUATE,
+                            .model = "m",
+                            .reads_version = 1,
+                            .compared_model = "m",
+                            .compared_version = 2,
+                            .dataset = "d",
+                            .dataset_version = 1,
+                            .attempts_max = 5};
+    struct store_job_new request = {.job = &job};
+    store_new_id("job", job.id);
+    OK(store_job_create(store, &request, &error));
+    GIVES(STORE_IN_USE, store_version_delete(store, "m", 1, &error));
+    SAYS("the version is used by job_");
+    GIVES(STORE_IN_USE, store_version_delete(store, "m", 2, &error));
+    OK(store_versions_expire(store, 1, expired, &count, &error));
+    ck_assert_int_eq(count, 0);
+    GIVES(STORE_IN_USE, store_model_delete(store, "m", &error));
+    OK(store_job_list(store, &(struct store_job_filter){.kind = &kind, .limit = 10}, &list, &error));
+    ck_assert_int_eq(list.count, 1);
+    ck_assert_int_eq(list.items[0].kind, STORE_EVALUATE);
+    ck_assert_int_eq(list.items[0].reads_version, 1);
+    ck_assert_str_eq(list.items[0].compared_model, "m");
+    ck_assert_int_eq(list.items[0].compared_version, 2);
+    store_jobs_free(&list);
+    kind = STORE_TRAIN;
+    OK(store_job_list(store, &(struct store_job_filter){.kind = &kind, .limit = 10}, &list, &error));
+    ck_assert_int_eq(list.count, 4);
+    store_jobs_free(&list);
+    OK(store_job_cancel(store, job.id, NULL, &error));
+    OK(store_versions_expire(store, 1, expired, &count, &error));
+    ck_assert_int_eq(count, 2);
+    store_new_id("job", job.id);
+    GIVES(STORE_NOT_FOUND, store_job_create(store, &request, &error));
+    SAYS("there is no version 1 of model m");
+}
+END_TEST
+
 START_TEST(old_versions_expire) {
     struct store_expired expired[STORE_EXPIRED_MAX];
     int32_t count, all = 0;
@@ -379,6 +423,7 @@ Suite *suite_store_versions(void) {
     tcase_add_test(tests, aliases_and_history_are_bounded);
     tcase_add_test(tests, what_an_alias_names_stays);
     tcase_add_test(tests, notes_and_tags);
+    tcase_add_test(tests, what_an_unfinished_job_reads_stays);
     tcase_add_test(tests, old_versions_expire);
     tcase_add_test(tests, old_jobs_expire);
     tcase_add_test(tests, the_revision_moves_with_versions);

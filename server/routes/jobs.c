@@ -5,6 +5,7 @@
 #include "server/http/http.h"
 #include "server/http/hub.h"
 #include "server/jobs/supervisor.h"
+#include "server/routes/job_query.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -94,86 +95,30 @@ static void get(struct request *r) {
     store_job_free(&job);
 }
 
-struct requested_metadata {
-    struct store_job_filter *filter;
-    int count;
-};
-
-static enum MHD_Result find_metadata(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
-    struct requested_metadata *requested = context;
-    (void)kind;
-    if (strncmp(name, "metadata.", 9) == 0) {
-        requested->count++;
-        requested->filter->metadata_key = name + 9;
-        requested->filter->metadata_value = value ? value : "";
-    }
-    return MHD_YES;
-}
-
-/* "penguins" or "penguins@2"; false: answered. */
-static bool dataset_filter(struct request *r, const char *text, struct store_job_filter *filter, char name[STORE_NAME_SIZE]) {
-    const size_t size = strcspn(text, "@");
-    char *end = NULL;
-    if (size < STORE_NAME_SIZE) {
-        snprintf(name, STORE_NAME_SIZE, "%.*s", (int)size, text);
-        if (text[size]) filter->dataset_version = strtoll(text + size + 1, &end, 10);
-        filter->dataset = name;
-        if (schema_name_valid(name) && (!end || (text[size + 1] >= '1' && text[size + 1] <= '9' && !*end))) return true;
-    }
-    answer_problem(r, PROBLEM_invalid, "dataset must be the name of a dataset, or name@n for its version n, got \"%.80s\"", text);
-    return false;
-}
-
-static json_t *listed(struct request *r, const void *item) {
-
-    return job_json(r->server, item);
-}
-
-static const char *id_at(const void *item, char text[24]) {
-    const struct store_job *j = item;
-    (void)text;
-    return j->id;
-}
-
 static void list(struct request *r) {
-    struct store_job_filter filter = {0};
+    struct job_query query;
     struct store_jobs found = {0};
     struct bp_error error = {0};
-    enum store_status status;
-    enum store_kind kind;
-    char name[STORE_NAME_SIZE];
-    if (!request_paging(r, &filter.limit, &filter.after)) return;
-    const char *text = request_query(r, "status");
-    if (text) {
-        if (!store_status_parse(text, &status)) {
-            answer_problem(r, PROBLEM_invalid,
-                           "unknown status \"%.40s\"; statuses: queued running pausing paused cancelling cancelled succeeded failed", text);
-            return;
-        }
-        filter.status = &status;
-    }
-    const char *kind_text = request_query(r, "kind");
-    if (kind_text && !store_kind_parse(kind_text, &kind)) {
-        answer_problem(r, PROBLEM_invalid, "unknown kind \"%.40s\"; kinds: train predict evaluate", kind_text);
-        return;
-    }
-    if (kind_text) filter.kind = &kind;
-    filter.model = request_query(r, "model");
-    const char *dataset = request_query(r, "dataset");
-    if (dataset && !dataset_filter(r, dataset, &filter, name)) return;
-    struct requested_metadata requested = {.filter = &filter};
-    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, find_metadata, &requested);
-    if (requested.count > 1) {
-        answer_problem(r, PROBLEM_invalid, "expected at most one metadata.KEY=value, got %d", requested.count);
-        return;
-    }
-    enum store_result result = store_job_list(r->server->store, &filter, &found, &error);
+    if (!job_query_decode(r, &query)) return;
+    enum store_result result = store_job_list(r->server->store, &query.filter, &found, &error);
     if (result != STORE_OK) {
         answer_store(r, result, &error, "jobs");
         return;
     }
-    answer_list(r, &(struct listing){LISTING(found), .has_more = found.has_more, .render = listed, .id = id_at});
+    json_t *data = json_array();
+    for (int32_t i = 0; i < found.count; i++) {
+        json_t *job = job_json(r->server, &found.items[i]);
+        json_array_append_new(data, query.fields ? job_query_pick(query.fields, job) : job);
+    }
+    const struct store_job *last = found.count ? &found.items[found.count - 1] : NULL;
+    json_t *json = list_json(data, last ? found.items[0].id : NULL, last ? last->id : NULL, found.has_more);
+    if (query.sort[0]) {
+        char *cursor = found.has_more ? job_query_cursor(&query) : NULL;
+        json_object_set_new(json, "next_cursor", cursor ? json_string(cursor) : json_null());
+        free(cursor);
+    }
     store_jobs_free(&found);
+    answer_json(r, 200, json);
 }
 
 /* ---- the history of metrics ---------------------------------------------------------------------------------------------------------------- */
@@ -336,7 +281,7 @@ const struct route route_list_jobs = {
     .path = "/v1/jobs",
     .scope = SCOPE_READ,
     .flags = ROUTE_SLOW,
-    .query = "kind,status,model,dataset,limit,after,metadata.*",
+    .query = "kind,status,model,dataset,created_since,created_until,where,sort,fields,limit,after,metadata.*,option.*",
     .handle = list,
 };
 const struct route route_get_job = {

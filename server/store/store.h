@@ -364,6 +364,7 @@ struct store_job_new {
 enum store_result store_job_init(struct store *store, const char *id, void **bytes, size_t *size, struct bp_error *error);
 enum store_result store_job_create(struct store *store, const struct store_job_new *request, struct bp_error *error);
 enum store_result store_job_get(struct store *store, const char *id, struct store_job *job, struct bp_error *error);
+struct store_search;
 struct store_job_filter {
     const enum store_status *status; /* NULL: any */
     const enum store_kind *kind;     /* NULL: any */
@@ -373,8 +374,9 @@ struct store_job_filter {
     const char *metadata_key, *metadata_value;
     const char *after; /* id; older jobs follow */
     int32_t limit;
+    struct store_search *search; /* search.h: more filters, and another order; NULL: none */
 };
-/* Newest first. */
+/* Newest first, unless the search has an order. */
 enum store_result store_job_list(struct store *store, const struct store_job_filter *filter, struct store_jobs *list, struct bp_error *error);
 /* queued: cancelled at once; running: cancelling; final or cancelling: nothing changes. *status is the status after it. */
 enum store_result store_job_cancel(struct store *store, const char *id, enum store_status *status, struct bp_error *error);

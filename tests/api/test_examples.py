@@ -66,7 +66,7 @@ class Walk:
             path = path.replace("{%s}" % name, value)
         query = {k: v for k, v in values["query"].items() if not ("/datasets" == template[3:] and k == "column" and body is None)}
         if query:
-            path += "?" + urllib.parse.urlencode(query)
+            path += "?" + urllib.parse.urlencode(query, doseq=True)
         answer = self.server.request(method.upper(), path, body=body, headers={**values["header"], **(headers or {})})
         self.sent += 1
         assert answer.status < 300, (method, path, body, answer)

@@ -100,6 +100,7 @@ static int bind(sqlite3_stmt *statement, int index, const struct value *value) {
     case VALUE_INTEGER: return sqlite3_bind_int64(statement, index, value->number);
     case VALUE_TEXT: return sqlite3_bind_text(statement, index, value->bytes, -1, SQLITE_STATIC);
     case VALUE_BLOB: return sqlite3_bind_blob64(statement, index, value->bytes ? value->bytes : "", (sqlite3_uint64)value->number, SQLITE_STATIC);
+    case VALUE_REAL: return sqlite3_bind_double(statement, index, value->real);
     case VALUE_NULL: break;
     }
     return sqlite3_bind_null(statement, index);

@@ -2,6 +2,7 @@
  * their retry. Positions and the claim use the same order. */
 #include "server/store/sqlite/sqlite.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Jobs before a queued one, and itself. Those that wait come after all that do not. */
@@ -11,30 +12,33 @@ const char job_position_sql[] =
         "other.retry_at") " OR (other.retry_at, -other.priority, other.id) <= (jobs.retry_at, -jobs.priority, jobs.id) "
                           "ELSE NOT " JOB_WAITS("other.retry_at") " AND (-other.priority, other.id) <= (-jobs.priority, jobs.id) END) END";
 
-/* The job of a list with this id, which is sorted from the newest to the oldest; NULL: it is not there. */
-static struct store_job *find(const struct query *query, const char *id) {
-    struct store_job *jobs = query->items;
-    int32_t low = 0, high = query->count - 1;
+static int by_id(const void *a, const void *b) {
+    return strcmp((*(struct store_job *const *)a)->id, (*(struct store_job *const *)b)->id);
+}
+
+/* The one of these jobs, sorted by id, with this id; NULL: it is not there. */
+static struct store_job *find(struct store_job **jobs, int32_t count, const char *id) {
+    int32_t low = 0, high = count - 1;
     while (low <= high) {
         const int32_t middle = (low + high) / 2;
-        const int order = strcmp(jobs[middle].id, id);
-        if (order == 0) return &jobs[middle];
-        if (order > 0) low = middle + 1;
+        const int order = strcmp(jobs[middle]->id, id);
+        if (order == 0) return jobs[middle];
+        if (order < 0) low = middle + 1;
         else high = middle - 1;
     }
     return NULL;
 }
 
 /* One walk along the queue for the whole list: along an index, without the rows. */
-enum store_result queue_positions(struct connection *c, struct query *query, struct bp_error *error) {
+enum store_result queue_positions(struct connection *c, struct store_job **jobs, int32_t count, struct bp_error *error) {
     static const char *const orders[] = {
         "SELECT id FROM jobs WHERE ?1 IS NULL AND status = 'queued' AND NOT " JOB_WAITS("retry_at") " ORDER BY priority DESC, id",
         "SELECT id FROM jobs WHERE ?1 IS NULL AND status = 'queued' AND retry_at > 0 AND " JOB_WAITS(
             "retry_at") " ORDER BY retry_at, priority DESC, id"};
-    const struct store_job *jobs = query->items;
     int64_t position = 0, now = store_now();
     int32_t left = 0;
-    for (int32_t i = 0; i < query->count; i++) left += jobs[i].status == STORE_QUEUED;
+    for (int32_t i = 0; i < count; i++) left += jobs[i]->status == STORE_QUEUED;
+    if (left > 0) qsort(jobs, (size_t)count, sizeof *jobs, by_id);
     for (int k = 0; k < 2 && left > 0; k++) {
         sqlite3_stmt *s = db_start(c, orders[k], WITH(text(NULL), integer(now)));
         int code = s ? SQLITE_ROW : SQLITE_ERROR;
@@ -42,7 +46,7 @@ enum store_result queue_positions(struct connection *c, struct query *query, str
             char id[STORE_ID_SIZE];
             column_copy(s, 0, id, sizeof id);
             position++;
-            struct store_job *job = find(query, id);
+            struct store_job *job = find(jobs, count, id);
             if (!job) continue;
             job->queue_position = position;
             left--;

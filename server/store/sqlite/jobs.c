@@ -1,5 +1,5 @@
-/* jobs.c - jobs as their submitters see them: filing, reading, listing. Cancelling, pausing, resuming and deleting are in job_actions.c, the order of
- * the queue in job_queue.c, what their supervisor reports in job_reports.c.
+/* jobs.c - jobs as their submitters see them: filing and reading. Lists are in job_search.c, cancelling,
+ * pausing, resuming and deleting in job_actions.c, the order of the queue in job_queue.c, what their supervisor reports in job_reports.c.
  *
  *          store_job_create
  *                 │
@@ -255,48 +255,6 @@ enum store_result store_job_get(struct store *store, const char *id, struct stor
     enum store_result result = query_one(store, &query, job, error);
     if (result != STORE_OK) store_job_free(job);
     return result == STORE_NOT_FOUND ? job_missing(id, error) : result;
-}
-
-/* Those that train with it, or validate with it. */
-static const char *of_dataset(const struct store_job_filter *filter) {
-    if (!filter->dataset) return "";
-    return filter->dataset_version ? " AND ((dataset = ? AND dataset_version = ?) OR (validation_dataset = ? AND validation_version = ?))"
-                                   : " AND (dataset = ? OR validation_dataset = ?)";
-}
-
-enum store_result store_job_list(struct store *store, const struct store_job_filter *filter, struct store_jobs *list, struct bp_error *error) {
-    struct value values[QUERY_VALUES_MAX];
-    size_t count = 0;
-    char sql[1536];
-    /* Built from constant pieces only; client input is bound. Each combination is a separate prepared statement. */
-    sqlite3_snprintf(
-        (int)sizeof sql, sql, JOB_SELECT("0") "WHERE 1%s%s%s%s%s%s ORDER BY id DESC LIMIT ?", filter->status ? " AND status = ?" : "",
-        filter->kind ? " AND kind = ?" : "", filter->model ? " AND model = ?" : "", of_dataset(filter), filter->after ? " AND id < ?" : "",
-        filter->metadata_key ? " AND EXISTS (SELECT 1 FROM json_each(filings.metadata) AS pair WHERE pair.key = ? AND pair.atom = ?)" : "");
-    if (filter->status) values[count++] = text(store_status_name(*filter->status));
-    if (filter->kind) values[count++] = text(store_kind_names[*filter->kind]);
-    if (filter->model) values[count++] = text(filter->model);
-    for (int i = 0; i < 2 && filter->dataset; i++) {
-        values[count++] = text(filter->dataset);
-        if (filter->dataset_version) values[count++] = integer(filter->dataset_version);
-    }
-    if (filter->after) values[count++] = text(filter->after);
-    if (filter->metadata_key) {
-        values[count++] = text(filter->metadata_key);
-        values[count++] = text(text_or(filter->metadata_value, ""));
-    }
-    struct query query = {.what = "list the jobs",
-                          .sql = sql,
-                          .values = values,
-                          .values_count = count,
-                          .read = job_read,
-                          .item_size = sizeof(struct store_job),
-                          .limit = filter->limit,
-                          .complete = queue_positions};
-    enum store_result result = query_list(store, &query, error);
-    *list = (struct store_jobs){query.count, query.has_more, query.items};
-    if (result != STORE_OK) store_jobs_free(list);
-    return result;
 }
 
 struct status_count {

@@ -28,18 +28,22 @@ struct connection {
 
 /* A value to bind. Bytes are borrowed until the statement has ended. */
 struct value {
-    enum { VALUE_NULL, VALUE_INTEGER, VALUE_TEXT, VALUE_BLOB } kind;
+    enum { VALUE_NULL, VALUE_INTEGER, VALUE_TEXT, VALUE_BLOB, VALUE_REAL } kind;
     int64_t number; /* the integer, or the size of the blob */
     const void *bytes;
+    double real;
 };
 static inline struct value integer(int64_t number) {
-    return (struct value){VALUE_INTEGER, number, NULL};
+    return (struct value){.kind = VALUE_INTEGER, .number = number};
 }
 static inline struct value text(const char *t) {
-    return (struct value){t ? VALUE_TEXT : VALUE_NULL, 0, t};
+    return (struct value){.kind = t ? VALUE_TEXT : VALUE_NULL, .bytes = t};
 }
 static inline struct value blob(const void *bytes, size_t size) {
-    return (struct value){VALUE_BLOB, (int64_t)size, bytes};
+    return (struct value){.kind = VALUE_BLOB, .number = (int64_t)size, .bytes = bytes};
+}
+static inline struct value real(double number) {
+    return (struct value){.kind = VALUE_REAL, .real = number};
 }
 
 #define VALUES_OF(...)    ((const struct value[]){__VA_ARGS__})
@@ -92,7 +96,7 @@ struct query {
 /* STORE_NOT_FOUND (no message) without a row. */
 enum store_result query_one(struct store *store, const struct query *query, void *item, struct bp_error *error);
 enum store_result query_list(struct store *store, struct query *query, struct bp_error *error);
-enum { QUERY_VALUES_MAX = 12 };
+enum { QUERY_VALUES_MAX = 120 };
 
 /* Frees the items of a list of the store and the list, which is empty then. */
 #define LIST_FREE(list, item_free)                                                                                                                   \
@@ -240,8 +244,8 @@ bool job_read(sqlite3_stmt *statement, void *job);
 #define JOB_WAITS(at) "(" at " > ?2 AND " at " <= ?2 + 60000)" /* ?2: now */
 /* As JOB_SELECT wants it; ?1: the id, ?2: now. */
 extern const char job_position_sql[];
-/* Fills the queue positions of a list of jobs, newest first. */
-enum store_result queue_positions(struct connection *c, struct query *query, struct bp_error *error);
+/* Fills the queue positions of jobs; the pointers are sorted by it. */
+enum store_result queue_positions(struct connection *c, struct store_job **jobs, int32_t count, struct bp_error *error);
 /* The queued job that runs next. STORE_NOT_FOUND (no message): none; *retry_at: when the first retry is due, 0: none waits. */
 enum store_result queue_first(struct connection *c, char id[STORE_ID_SIZE], int64_t *retry_at, struct bp_error *error);
 /* STORE_NOT_FOUND with its message. */

@@ -13,6 +13,8 @@ int command_doctor(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_keys(int argc, char **argv);
 int command_alias(int argc, char **argv);
+int command_compare(int argc, char **argv);
+int command_jobs(int argc, char **argv);
 int command_audit(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const topics[] = {"serve",  "train", "predict", "evaluate", "explain", "trace", "export", "import", "gradcheck",
-                                     "doctor", "check", "backup",  "restore",  "keys",    "alias", "audit",  NULL};
+static const char *const topics[] = {"serve",     "train",  "predict", "evaluate", "explain", "trace", "jobs",  "compare", "export", "import",
+                                     "gradcheck", "doctor", "check",   "backup",   "restore", "keys",  "alias", "audit",   NULL};
 
 static void print_topics(FILE *out, const char *between) {
     for (const char *const *topic = topics; *topic; topic++) fprintf(out, "%s%s", topic == topics ? "" : between, *topic);
@@ -33,6 +33,10 @@ static void overview(void) {
            "                                          a trained model into a server\n"
            "  backpropd alias --model MODEL --url URL [--name ALIAS --version N]\n"
            "                                          which versions of a model its aliases name\n"
+           "  backpropd jobs --url URL --sort -val_accuracy\n"
+           "                                          the jobs of a server, sorted and filtered\n"
+           "  backpropd compare --url URL --jobs JOB,JOB\n"
+           "                                          jobs side by side: what differs, which is best\n"
            "  backpropd gradcheck model.json          a network's gradients against finite differences\n"
            "  backpropd doctor                        this machine, its kernels, its limits, the data folder\n"
            "  backpropd check                         verifies every byte of a data folder\n"
@@ -131,8 +135,28 @@ static void import_help(void) {
            "Example\n  backpropd import --file model.bpd --name penguins --url http://127.0.0.1:8080\n");
 }
 
+static void jobs_help(void) {
+    printf(
+        "backpropd jobs --url URL [--sort NAMES] [--where CONDITIONS] [--status S] [--model M] [--dataset D] [--since TIME] [--until TIME]\n"
+        "               [--fields NAMES] [--limit 50] [--json] [--api-key-file FILE] [--ca-file FILE]\n\n"
+        "The jobs of a server, newest first. --sort: up to four names, as -val_accuracy,created_at. --where: NAME, one of = != < <= > >=, and a\n"
+        "value; several with \" and \" between them. Names: a metric, metrics.NAME, final.NAME (of the last epoch), options.PATH, metadata.KEY, or\n"
+        "created_at, duration, epochs, parameters and so on. --fields: the columns, as id,metrics.val_loss. --json prints the response.\n\n"
+        "Example\n  backpropd jobs --url http://127.0.0.1:8080 --sort -val_accuracy --where 'val_loss<0.3 and options.optimizer=adam'\n");
+}
+
+static void compare_help(void) {
+    printf("backpropd compare --url URL --jobs JOB,JOB[,...] [--series METRIC] [--same] [--json] [--api-key-file FILE] [--ca-file FILE]\n\n"
+           "Up to 20 jobs of a server side by side: the options and parts of the definition that differ (with --same all), the metrics of the epoch\n"
+           "that each version keeps with the best marked, a metric by epoch (--series), and why numbers are not comparable. --json prints the "
+           "response.\n\n"
+           "Example\n  backpropd compare --url http://127.0.0.1:8080 --jobs job_a,job_b --series val_loss\n");
+}
+
 static void other_help(const char *topic) {
-    if (strcmp(topic, "keys") == 0) keys_help();
+    if (strcmp(topic, "jobs") == 0) jobs_help();
+    else if (strcmp(topic, "compare") == 0) compare_help();
+    else if (strcmp(topic, "keys") == 0) keys_help();
     else if (strcmp(topic, "export") == 0) export_help();
     else if (strcmp(topic, "import") == 0) import_help();
     else if (strcmp(topic, "alias") == 0)

@@ -5,9 +5,9 @@
 #include "server/http/http.h"
 #include "server/http/hub.h"
 #include "server/jobs/supervisor.h"
+#include "server/routes/history.h"
 #include "server/routes/job_query.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,67 +123,6 @@ static void list(struct request *r) {
 
 /* ---- the history of metrics ---------------------------------------------------------------------------------------------------------------- */
 
-struct history {
-    json_t **points; /* data objects of the metrics events, in order of epochs */
-    size_t count, capacity;
-};
-
-static enum store_result read_history(struct request *r, struct history *h, struct bp_error *error) {
-    int64_t after = 0;
-    for (bool more = true; more;) {
-        struct store_events events = {0};
-        enum store_result result = store_event_list(r->server->store, r->params[0], "metrics", after, STORE_LIST_MAX, &events, error);
-        if (result != STORE_OK) return result;
-        if (h->count + (size_t)events.count > h->capacity) {
-            h->capacity = (h->count + (size_t)events.count) * 2;
-            json_t **points = realloc(h->points, h->capacity * sizeof *points);
-            if (!points) {
-                store_events_free(&events);
-                bp_error_memory(error, "out of memory");
-                return STORE_FAILED;
-            }
-            h->points = points;
-        }
-        for (int32_t i = 0; i < events.count; i++) {
-            h->points[h->count++] = document_json(events.items[i].data);
-            after = events.items[i].id;
-        }
-        more = events.has_more;
-        store_events_free(&events);
-    }
-    return STORE_OK;
-}
-
-/* The places of the smallest and the largest value of a series among points [from, to); false: there is none. */
-static bool extremes(const struct history *h, const char *name, size_t from, size_t to, size_t at[2]) {
-    double least = INFINITY, most = -INFINITY;
-    for (size_t i = from; i < to; i++) {
-        const json_t *v = json_object_get(h->points[i], name);
-        if (!json_is_number(v)) continue;
-        if (json_number_value(v) < least) least = json_number_value(v), at[0] = i;
-        if (json_number_value(v) > most) most = json_number_value(v), at[1] = i;
-    }
-    return least <= most;
-}
-
-/* Keeps at most max_points: the first, the last and, in each of as many equal stretches as fit, the smallest and the largest of every series. When
- * there are not even enough points for one stretch, the first series come first. */
-static void thin(const struct history *h, const json_t *names, size_t max_points, bool *keep) {
-    size_t series = json_array_size(names), stretches = series && max_points > 2 ? (max_points - 2) / (2 * series) : 0, kept = h->count > 1 ? 2 : 1;
-    keep[0] = keep[h->count - 1] = true;
-    if (stretches < 1) stretches = 1;
-    for (size_t s = 0; s < stretches; s++)
-        for (size_t k = 0; k < series; k++) {
-            size_t at[2] = {0, 0};
-            if (!extremes(h, json_string_value(json_array_get(names, k)), h->count * s / stretches, h->count * (s + 1) / stretches, at)) continue;
-            for (int e = 0; e < 2; e++) {
-                if (keep[at[e]] || kept == max_points) continue;
-                keep[at[e]] = true;
-                kept++;
-            }
-        }
-}
-
 /* What a point is known by: every point has it, whatever names are requested. */
 static const char *const places[] = {"epoch", "fold", "fold_epoch", NULL};
 
@@ -244,14 +183,14 @@ static void metrics(struct request *r) {
     }
     enum store_result result = store_job_get(r->server->store, r->params[0], &job, &error);
     store_job_free(&job);
-    if (result == STORE_OK) result = read_history(r, &h, &error);
+    if (result == STORE_OK) result = history_read(r->server->store, r->params[0], &h, &error);
     json_t *names = result == STORE_OK ? wanted_names(r, &h) : NULL;
     bool *keep = names ? calloc(h.count + 1, sizeof *keep) : NULL;
     if (result != STORE_OK) {
         answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
     } else if (keep) {
         json_t *data = json_array();
-        if (h.count > (size_t)max_points) thin(&h, names, (size_t)max_points, keep);
+        if (h.count > (size_t)max_points) history_thin(&h, names, (size_t)max_points, keep);
         else memset(keep, 1, h.count);
         for (size_t i = 0; i < h.count; i++) {
             if (!keep[i]) continue;
@@ -271,8 +210,7 @@ static void metrics(struct request *r) {
     }
     free(keep);
     json_decref(names);
-    for (size_t i = 0; i < h.count; i++) json_decref(h.points[i]);
-    free(h.points);
+    history_free(&h);
 }
 
 const struct route route_list_jobs = {

@@ -506,6 +506,8 @@ void store_attempts_free(struct store_attempts *list);
 /* job NULL: of all jobs. Oldest first, id > after. type NULL: any. */
 enum store_result store_event_list(struct store *store, const char *job, const char *type, int64_t after, int32_t limit, struct store_events *list,
                                    struct bp_error *error);
+/* The data of the metrics event of an epoch, 0: of the last one. NULL and STORE_OK: there is none. The caller's. */
+enum store_result store_metrics_at(struct store *store, const char *job, int64_t epoch, char **data, struct bp_error *error);
 enum store_result store_event_last(struct store *store, int64_t *id, struct bp_error *error);
 void store_events_free(struct store_events *list);
 

@@ -64,7 +64,9 @@ class Walk:
             path = path.replace("{%s}" % name, urllib.parse.quote(str(value)))
         for name, value in {"id": self.job, "version": "1", "column": "extra", "model": "penguins", "name": "penguins"}.items():
             path = path.replace("{%s}" % name, value)
-        query = {k: v for k, v in values["query"].items() if not ("/datasets" == template[3:] and k == "column" and body is None)}
+        query = {k: json.dumps(v) if isinstance(v, bool) else v for k, v in values["query"].items() if not ("/datasets" == template[3:] and k == "column" and body is None)}
+        if template == "/v1/compare":
+            query["jobs"] = ",".join(self.compared)
         if query:
             path += "?" + urllib.parse.urlencode(query, doseq=True)
         answer = self.server.request(method.upper(), path, body=body, headers={**values["header"], **(headers or {})})
@@ -118,6 +120,7 @@ def test_every_example_works(fresh):
     walk.job = server.train(model={"name": "penguins", "layers": [{"type": "dense", "units": 4}]}, dataset={"name": "penguins", "records": [
         dict(zip(CSV.decode().split("\n")[0].split(","), (float(c) if c.replace(".", "").isdigit() else c or None for c in line.split(",")))) for line in
         CSV.decode().split("\n")[1:] if line]}, target="species", epochs=2)["id"]
+    walk.compared = [walk.job, server.train(model="penguins", dataset="penguins", target="species", epochs=2, l2=0.01)["id"]]
     changing = []
     for template, operations in walk.contract["paths"].items():
         shared = walk.parameters(operations, ("paths", template))

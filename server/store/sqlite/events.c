@@ -139,6 +139,24 @@ enum store_result store_event_list(struct store *store, const char *job, const c
     return result;
 }
 
+static bool data_read(sqlite3_stmt *s, void *item) {
+    return column_keep(s, 0, item);
+}
+
+enum store_result store_metrics_at(struct store *store, const char *job, int64_t epoch, char **data, struct bp_error *error) {
+    const struct value values[] = {text(job), integer(epoch)};
+    const struct query query = {.what = "read the metrics of an epoch",
+                                .sql =
+                                    epoch ? "SELECT data FROM events WHERE job = ?1 AND type = 'metrics' AND epoch = ?2"
+                                          : "SELECT data FROM events WHERE job = ?1 AND type = 'metrics' AND epoch >= ?2 ORDER BY epoch DESC LIMIT 1",
+                                .values = values,
+                                .values_count = 2,
+                                .read = data_read};
+    *data = NULL;
+    const enum store_result result = query_one(store, &query, data, error);
+    return result == STORE_NOT_FOUND ? STORE_OK : result;
+}
+
 /* From the table's sequence, which deletions do not lower. */
 enum store_result store_event_last(struct store *store, int64_t *id, struct bp_error *error) {
     *id = 0;

@@ -150,6 +150,9 @@ struct schema_type_ops {
     /* A cell of a request, not null, into the predictor's cells: with every problem; and the fast reader, which gives up (false) on anything odd. */
     int (*read)(struct schema_predictor *p, int32_t feature, const json_t *json, const char *pointer, struct schema_problems *problems);
     bool (*scan)(struct schema_scan *scan, int32_t feature);
+    /* A cell of rows that are read as they come, which may be missing: false when it is anything odd, which read() then decides. A text stays where
+     * it is only until the next cell. NULL: always false. */
+    bool (*take)(struct schema_predictor *p, int32_t feature, const struct schema_cell *cell);
     const char *replacement; /* of a missing cell, for warnings; NULL: by its options */
     /* A number of the column for messages; NULL: plain. text: SCHEMA_DATETIME_TEXT bytes. */
     void (*show)(double v, char *text);

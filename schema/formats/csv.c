@@ -239,7 +239,7 @@ static int record(struct schema_ingest *ingest, struct csv *csv, const char *tex
             p = after;
         } else {
             struct field field;
-            if (take_field(csv, &p, end, &field, problems)) return -1;
+            if (take_field(csv, &p, end, &field, problems)) return schema_ingest_row_lost(ingest, problems);
             struct schema_cell cell = {.kind = CELL_TEXT, .column = c, .text = field.text, .size = field.size};
             if (comma && csv_comma_number(field.text, field.size, &cell.number)) cell.kind = CELL_NUMBER; /* its text stays as it was written */
             if (schema_ingest_cell(ingest, &cell, problems)) return -1;

@@ -24,7 +24,7 @@ const char *json_cell(struct json_reader *reader, const char *p, int32_t column,
     case '{':
         after = json_text_skip(p, reader->end);
         cell.kind = CELL_ARRAY, cell.size = (size_t)(after - p);
-        if (*p == '{' || cell.size > INGEST_RECORD_MAX)
+        if ((*p == '{' && !ingest->receiver) || cell.size > INGEST_RECORD_MAX)
             return schema_ingest_problem(ingest, column, p, cell.size, problems,
                                          *p == '{' ? "expected a number, a text, true, false, null, an array of numbers or a list of texts, got an "
                                                      "object; make each member a column"
@@ -60,6 +60,7 @@ static int32_t column_of(struct json_reader *reader, const char *key, size_t siz
     int32_t column = schema_dictionary_find(&ingest->names, key, size);
     if (column >= 0) return column;
     if (ingest->buffering) return schema_ingest_column(ingest, key, size, problems);
+    if (ingest->receiver) return ingest->receiver->unknown(ingest->receiver->context, key, size), -2;
     char shown[64];
     int stop =
         schema_ingest_problem(ingest, -1, key, size, problems,

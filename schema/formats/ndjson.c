@@ -37,6 +37,7 @@ static int take_line(struct ndjson *n, const char *text, size_t size, struct sch
     if (p == end) return 0;
     if (size > INGEST_RECORD_MAX) return too_long(n, text, size, problems);
     ingest->place = n->line;
+    if (ingest->receiver && schema_ingest_row_begin(ingest, n->line, problems)) return -1; /* a faulty line is a row, too */
     struct json_text_fault fault;
     const char *after = json_text_check(p, end, NULL, &fault);
     if (after && json_text_blanks(after, end) < end)
@@ -50,7 +51,8 @@ static int take_line(struct ndjson *n, const char *text, size_t size, struct sch
         return schema_ingest_problem(ingest, -1, p, (size_t)(after - p), problems,
                                      "expected an object, such as {\"length\":39.1,\"island\":\"Biscoe\"}");
     n->reader.end = end;
-    if (schema_ingest_row_begin(ingest, n->line, problems) || !json_record(&n->reader, p, n->records++, problems)) return -1;
+    if (!ingest->receiver && schema_ingest_row_begin(ingest, n->line, problems)) return -1;
+    if (!json_record(&n->reader, p, n->records++, problems)) return ingest->receiver && problems->total == 0 ? 0 : -1;
     return schema_ingest_row_end(ingest, problems);
 }
 

@@ -44,6 +44,15 @@ int schema_ingest_no_memory(struct schema_problems *problems) {
 
 int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const char *value, size_t size, struct schema_problems *problems,
                           const char *format, ...) {
+    if (ingest->receiver && ingest->receiver->in_row) {
+        char text[600];
+        va_list list;
+        va_start(list, format);
+        vsnprintf(text, sizeof text, format, list);
+        va_end(list);
+        ingest->receiver->fault(ingest->receiver->context, column, value, size, text);
+        return 0;
+    }
     if (ingest->problems_found++ >= SCHEMA_PROBLEMS_MAX) { /* counted, but not reported */
         problems->total++;
         return 0;
@@ -110,7 +119,9 @@ int32_t schema_ingest_column(struct schema_ingest *ingest, const char *name, siz
         free(c->name);
         return schema_ingest_no_memory(problems);
     }
-    return ingest->columns_count++;
+    ingest->columns_count++;
+    if (ingest->receiver && ingest->receiver->column(ingest->receiver->context, ingest->columns_count - 1, problems)) return -1;
+    return ingest->columns_count - 1;
 }
 
 int32_t schema_ingest_declare(struct schema_ingest *ingest, const char *name, size_t size, enum schema_type type, const struct bp_shape *shape,
@@ -145,8 +156,34 @@ static void blank_row(struct schema_ingest *ingest) {
     }
 }
 
+static int too_many_rows(const struct schema_ingest *ingest, struct schema_problems *problems) {
+    problems->too_large = true;
+    return schema_problem_add(problems, NULL, "there are more than %lld rows, the limit; send fewer", (long long)ingest->options.rows_max);
+}
+
+int schema_ingest_row_lost(struct schema_ingest *ingest, struct schema_problems *problems) {
+    const struct ingest_receiver *receiver = ingest->receiver;
+    if (!receiver || !receiver->in_row || problems->total == 0 || problems->code != BP_ERROR_INVALID) return -1;
+    const struct schema_problem *last = &problems->items[problems->count - 1];
+    receiver->fault(receiver->context, -1, last->value, last->value ? strlen(last->value) : 0, last->detail);
+    schema_problems_clear(problems);
+    return 0;
+}
+
+/* Rows are counted as they begin: a row that is lost does not end. */
+static int receive_row(struct schema_ingest *ingest, int64_t place, struct schema_problems *problems) {
+    if (ingest->options.rows_max > 0 && ingest->rows >= ingest->options.rows_max) {
+        ingest->receiver->in_row = false;
+        return too_many_rows(ingest, problems);
+    }
+    if (ingest->rows++ > 0) ingest->buffering = false; /* the first record has named its columns */
+    ingest->receiver->in_row = true;
+    return ingest->receiver->row(ingest->receiver->context, place, problems);
+}
+
 int schema_ingest_row_begin(struct schema_ingest *ingest, int64_t place, struct schema_problems *problems) {
     ingest->place = place;
+    if (ingest->receiver) return receive_row(ingest, place, problems);
     if (!ingest->buffering) {
         if (ingest->sparse) blank_row(ingest);
         return 0;
@@ -207,6 +244,7 @@ static void sample_cell(struct ingest_column *c, const struct schema_cell *cell,
 }
 
 int schema_ingest_cell(struct schema_ingest *ingest, const struct schema_cell *cell, struct schema_problems *problems) {
+    if (ingest->receiver) return ingest->receiver->cell(ingest->receiver->context, cell, problems);
     if (cell->kind != CELL_ARRAY && cell->size > INGEST_CELL_MAX)
         return schema_ingest_problem(ingest, cell->column, cell->text, cell->size, problems, "the cell has %zu bytes; the limit is 1 MiB",
                                      cell->size),
@@ -241,11 +279,6 @@ static int replay_sample(struct schema_ingest *ingest, struct schema_problems *p
     return 0;
 }
 
-static int too_many_rows(const struct schema_ingest *ingest, struct schema_problems *problems) {
-    problems->too_large = true;
-    return schema_problem_add(problems, NULL, "there are more than %lld rows, the limit; send fewer", (long long)ingest->options.rows_max);
-}
-
 int schema_ingest_rows_end(struct schema_ingest *ingest, int64_t n, struct schema_problems *problems) {
     if (ingest->options.rows_max > 0 && ingest->rows + n > ingest->options.rows_max) return too_many_rows(ingest, problems);
     ingest->rows += n, ingest->group_row += n;
@@ -253,6 +286,7 @@ int schema_ingest_rows_end(struct schema_ingest *ingest, int64_t n, struct schem
 }
 
 int schema_ingest_row_end(struct schema_ingest *ingest, struct schema_problems *problems) {
+    if (ingest->receiver) return 0;
     if (ingest->options.rows_max > 0 && ingest->rows >= ingest->options.rows_max) return too_many_rows(ingest, problems);
     if (!ingest->buffering) return finish_row(ingest, problems);
     ingest->rows++;
@@ -277,6 +311,21 @@ int schema_ingest_open(const struct schema_format_ops *format, const struct sche
         return -1;
     }
     *ingest = i;
+    return 0;
+}
+
+int schema_ingest_receive(const struct schema_format_ops *format, const struct schema_ingest_options *options, struct ingest_receiver *receiver,
+                          const char *const *names, int32_t names_count, struct schema_ingest **out, struct schema_problems *problems) {
+    struct schema_ingest *ingest = NULL;
+    if (schema_ingest_open(format, options, -1, &ingest, problems)) return -1;
+    *out = ingest; /* column() may ask for it */
+    ingest->receiver = receiver;
+    for (int32_t i = 0; i < names_count && ingest->sparse; i++)
+        if (schema_ingest_column(ingest, names[i], strlen(names[i]), problems) < 0) {
+            schema_ingest_close(ingest);
+            *out = NULL;
+            return -1;
+        }
     return 0;
 }
 
@@ -346,6 +395,7 @@ int schema_ingest_feed(struct schema_ingest *ingest, const void *bytes, size_t s
 
 static int finish_format(struct schema_ingest *ingest, struct schema_problems *problems) {
     if (ingest->format->finish(ingest, ingest->state, problems)) return -1;
+    if (ingest->receiver) return problems->total ? -1 : 0;
     if (ingest->rows == 0 && ingest->problems_found) return -1;
     if (ingest->rows == 0 || ingest->columns_count == 0)
         return schema_problem_add(problems, NULL, ingest->columns_count ? "the data has no rows; at least one is needed" : "the data has no columns");

@@ -101,7 +101,23 @@ struct ingest_copy {
     bool counted; /* the statistics have these rows already */
 };
 
+/* Who takes rows instead of a column file, as they are read. Functions return 0, or -1 with a problem when reading cannot go on. */
+struct ingest_receiver {
+    void *context;
+    /* A column was added. It may set ingest->numbers[column] to a place for the numbers of that column. */
+    int (*column)(void *context, int32_t column, struct schema_problems *problems);
+    /* A key of JSON after the first record that is no column: its member is left out. */
+    void (*unknown)(void *context, const char *key, size_t size);
+    /* A row begins, which ends the one before. The last one ends when the data does. */
+    int (*row)(void *context, int64_t place, struct schema_problems *problems);
+    int (*cell)(void *context, const struct schema_cell *cell, struct schema_problems *problems);
+    /* Something is wrong with the row (column -1) or a cell of it. value may be NULL. */
+    void (*fault)(void *context, int32_t column, const char *value, size_t size, const char *detail);
+    bool in_row; /* kept by the ingest: what is wrong is the fault of a row */
+};
+
 struct schema_ingest {
+    struct ingest_receiver *receiver; /* NULL: a column file takes the rows */
     const struct schema_format_ops *format;
     void *state;
     struct schema_ingest_options options;
@@ -170,6 +186,12 @@ int schema_ingest_problem(struct schema_ingest *ingest, int32_t column, const ch
                           const char *format, ...) __attribute__((format(printf, 6, 7)));
 void schema_ingest_warn(struct schema_ingest *ingest, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int schema_ingest_no_memory(struct schema_problems *problems);
+/* A row could not be read to its end, and the problems that were added say why: for a receiver that is the fault of the row, and reading goes on (0);
+ * otherwise -1. */
+int schema_ingest_row_lost(struct schema_ingest *ingest, struct schema_problems *problems);
+/* An ingest whose rows go to a receiver. names: columns that JSON records may have, known before the first. */
+int schema_ingest_receive(const struct schema_format_ops *format, const struct schema_ingest_options *options, struct ingest_receiver *receiver,
+                          const char *const *names, int32_t names_count, struct schema_ingest **ingest, struct schema_problems *problems);
 
 /* ---- between the files of ingest ---- */
 

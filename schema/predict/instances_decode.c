@@ -19,18 +19,11 @@ enum { POINTER_MAX = 400, TEXT_MAX = 1 << 20 };
 /* What the job refuses by "missing" or "unseen":"error" is refused here too. */
 static int decode_cell(struct schema_predictor *p, int32_t i, const json_t *json, const char *pointer, struct schema_problems *problems) {
     const struct schema_feature *f = &p->preprocessing->features[i];
-    const struct schema_feature_value *cell = &p->cells[i];
+    char why[400];
     p->cells[i].kind = SCHEMA_VALUE_MISSING;
     if (json && !json_is_null(json) && schema_type_of(f->type)->read(p, i, json, pointer, problems) != 0) return -1;
-    if (cell->kind == SCHEMA_VALUE_MISSING && f->options.missing == SCHEMA_MISSING_ERROR)
-        return schema_problem_add(problems, pointer, "column \"%.60s\" is missing, which this model refuses (its job has \"missing\":\"error\")",
-                                  f->name);
-    if (cell->kind == SCHEMA_VALUE_CATEGORY && cell->category < 0 && f->options.unseen == SCHEMA_UNSEEN_ERROR)
-        return schema_problem_add(problems, pointer,
-                                  "column \"%.60s\" holds \"%s\", which was not in the training rows, and this model refuses unknown categories (its "
-                                  "job has \"unseen\":\"error\")",
-                                  f->name, p->unseen_first[i]);
-    return 0;
+    const char *refused = schema_predictor_refused(p, i, p->unseen_first[i], strlen(p->unseen_first[i]), why);
+    return refused ? schema_problem_add(problems, pointer, "%s", refused) : 0;
 }
 
 /* The features that an object lacks, for the search of the one that was meant. */
@@ -55,20 +48,20 @@ static bool differ_in_digits(const char *a, const char *b) {
     }
 }
 
-/* The feature that an unknown key resembles, or NULL. Targets may be present beside the features. */
-static const char *meant(const struct schema_preprocessing *pre, const json_t *object, const char *name) {
+const char *schema_predictor_meant(const struct schema_preprocessing *pre, const char *name, const char *(*lacking)(const void *context, int32_t i),
+                                   const void *context) {
     enum { SHORTEST = 4 };
     if (strlen(name) < SHORTEST) return NULL;
     for (int32_t k = 0; k < pre->targets_count; k++)
         if (strcmp(pre->targets[k].name, name) == 0) return NULL;
-    const char *nearest = schema_nearest(name, lacking_at, &(struct lacking){pre, object}, pre->features_count);
+    const char *nearest = schema_nearest(name, lacking, context, pre->features_count);
     return nearest && !differ_in_digits(nearest, name) ? nearest : NULL;
 }
 
 /* A key or column that the model does not use: ignored with a warning, or refused where it looks like a typo. */
 static void unused(struct schema_predictor *p, const json_t *object, const char *name, const char *pointer, struct schema_problems *problems) {
     char place[POINTER_MAX];
-    const char *nearest = p->strict ? meant(p->preprocessing, object, name) : NULL;
+    const char *nearest = p->strict ? schema_predictor_meant(p->preprocessing, name, lacking_at, &(struct lacking){p->preprocessing, object}) : NULL;
     if (nearest)
         schema_problem_add(problems, schema_pointer(pointer, name, place, sizeof place),
                            "\"%.60s\" is not a feature of this model, did you mean \"%.60s\", which is missing? Send \"strict\": false beside the "

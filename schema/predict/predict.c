@@ -4,6 +4,7 @@
 #include "engine/metrics/metric.h"
 #include "schema/json/values.h"
 #include "schema/memory.h"
+#include "schema/text/number_print.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -117,7 +118,7 @@ static void input_rows(struct schema_predictor *p, int32_t row, float **at) {
     for (int32_t k = 0; k < p->preprocessing->inputs_count; k++) at[k] = bp_workspace_input(p->workspace, k) + row * p->input_sizes[k];
 }
 
-int32_t schema_predictor_row(struct schema_predictor *p) {
+int32_t schema_predictor_put(struct schema_predictor *p) {
     float *at[BP_INPUTS_MAX];
     int64_t where;
     input_rows(p, p->filled, at);
@@ -126,8 +127,14 @@ int32_t schema_predictor_row(struct schema_predictor *p) {
     if (unusable >= 0) return unusable;
     schema_predictor_count(p);
     p->rows++;
-    if (++p->filled == p->batch_max) schema_predictor_flush(p);
+    p->filled++;
     return -1;
+}
+
+int32_t schema_predictor_row(struct schema_predictor *p) {
+    const int32_t unusable = schema_predictor_put(p);
+    if (unusable < 0 && p->filled == p->batch_max) schema_predictor_flush(p);
+    return unusable;
 }
 
 void schema_predictor_category(struct schema_predictor *p, int32_t i, const char *text, size_t size) {
@@ -161,7 +168,8 @@ static const struct bp_output *output_of(const struct schema_predictor *p, int32
 
 int schema_predicted_text(double value, double step, char text[static 40]) {
     const double needed = value == 0 ? 1 : ceil(log10(fabs(value) / step)) + 1;
-    return snprintf(text, 40, "%.*g", needed > 17 ? 17 : needed > 9 ? (int)needed : 9, value);
+    const int digits = needed > 17 ? 17 : needed > 9 ? (int)needed : 9;
+    return isfinite(value) ? (int)schema_number_print_digits(value, digits, text) : snprintf(text, 40, "%.*g", digits, value);
 }
 
 static void write_text(struct schema_predictor *p, double value, double step) {
@@ -394,6 +402,42 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
                   best = bp_class_of(y, width, p->scores[o], p->thresholds[target->thresholds_at]);
     float pair[2];
     return (struct schema_predicted){.label = best, .share = shares_of(y, width, p->scores[o], pair)[best]};
+}
+
+const float *schema_predict_shares(const struct schema_predictor *p, int32_t row, int32_t k, float pair[2]) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    int32_t o = 0;
+    while (k >= pre->outputs[o].first + pre->outputs[o].count) o++;
+    return shares_of(numbers_at(p, o, k, row), schema_output_multilabel(pre, o) ? 1 : p->widths[o], p->scores[o], pair);
+}
+
+bool schema_predict_detail(const struct schema_predictor *p, int32_t row, int32_t k, int32_t j, struct schema_predicted_detail *out) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    const struct schema_target *target = &pre->targets[k];
+    struct bp_loss_detail detail;
+    int32_t o = 0;
+    while (k >= pre->outputs[o].first + pre->outputs[o].count) o++;
+    const struct bp_loss_ops *loss = output_of(p, o)->loss;
+    if (target->classification || !loss->details || !loss->detail(output_of(p, o)->values, numbers_at(p, o, k, row), j, &detail)) return false;
+    *out = (struct schema_predicted_detail){
+        .kind = loss->details,
+        .value = detail.width ? detail.value * target->std : schema_target_value(target, 0, detail.value),
+        .step = schema_target_step(target, 0, detail.value),
+    };
+    snprintf(out->name, sizeof out->name, "%s", detail.name);
+    return true;
+}
+
+void schema_predictor_run(struct schema_predictor *p) {
+    if (p->filled) bp_predict(p->model->training->network, p->model->weights, p->workspace, p->filled);
+}
+
+bool schema_predictor_write(struct schema_predictor *p, int32_t row) {
+    p->overflow = false;
+    if (!schema_predictor_finite(p, row)) return false;
+    write_prediction(p, row);
+    if (p->overflow) schema_predictor_spoil(p, row);
+    return !p->overflow;
 }
 
 bool schema_predict_label(const struct schema_predictor *p, int32_t row, int32_t o, int32_t j, float *probability) {

@@ -42,6 +42,15 @@ struct schema_predicted {
     double value;  /* the number (the point prediction) in the target's own unit */
     double step;   /* about how far apart neighbouring values are: the network computes in float32 */
 };
+/* The probabilities, or scores, of all classes of target k; pair: space for two. Borrowed until the next batch. */
+const float *schema_predict_shares(const struct schema_predictor *predictor, int32_t row, int32_t k, float pair[2]);
+/* Further values of a number, of a loss that gives several: the j-th; false: there are no more. */
+struct schema_predicted_detail {
+    const char *kind; /* "quantiles" */
+    char name[32];    /* "0.1" */
+    double value, step;
+};
+bool schema_predict_detail(const struct schema_predictor *predictor, int32_t row, int32_t k, int32_t j, struct schema_predicted_detail *detail);
 /* Every warning about what was predicted so far, in words. */
 void schema_predict_warnings(const struct schema_predictor *predictor, void (*say)(void *context, const char *warning), void *context);
 /* A value with as many digits as its step lets matter, 9 to 17. Returns how many bytes it has. */

@@ -56,6 +56,21 @@ void schema_predictor_refuse(const struct schema_predictor *p, int32_t i, const 
     schema_problem_add(problems, pointer, "%s", schema_predictor_why(p, i, value, why));
 }
 
+const char *schema_predictor_refused(const struct schema_predictor *p, int32_t i, const char *value, size_t size, char text[static 400]) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    const struct schema_feature_value *cell = &p->cells[i];
+    if (cell->kind == SCHEMA_VALUE_MISSING && f->options.missing == SCHEMA_MISSING_ERROR) {
+        snprintf(text, 400, "column \"%.60s\" is missing, which this model refuses (its job has \"missing\":\"error\")", f->name);
+        return text;
+    }
+    if (cell->kind != SCHEMA_VALUE_CATEGORY || cell->category >= 0 || f->options.unseen != SCHEMA_UNSEEN_ERROR) return NULL;
+    snprintf(text, 400,
+             "column \"%.60s\" holds \"%.*s\", which was not in the training rows, and this model refuses unknown categories (its job has "
+             "\"unseen\":\"error\")",
+             f->name, (int)(size < 60 ? size : 60), value);
+    return text;
+}
+
 /* ---- predictions that are not finite ----------------------------------------------------------------------------------------- */
 
 /* Also in the unit of every target of the output. */

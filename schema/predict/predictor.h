@@ -44,12 +44,25 @@ void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out)
 /* The cells of a row are complete: transforms them into the workspace; runs the batch when it is full. The first feature whose value cannot be used
  * (then the row is not taken), -1: all can. */
 int32_t schema_predictor_row(struct schema_predictor *p);
+/* The same without running the batch, which is not to be full. */
+int32_t schema_predictor_put(struct schema_predictor *p);
+/* Runs the rows that wait, which stay until `filled` is set to 0. */
+void schema_predictor_run(struct schema_predictor *p);
+/* Appends the prediction of a row that was run to out; false: it is not finite (schema_predictor_not_finite says more), and out is to be cut back. */
+bool schema_predictor_write(struct schema_predictor *p, int32_t row);
+/* What the training has refused, this model refuses: a missing value, an unknown category (whose text is `value`, size bytes). Returns the text, or
+ * NULL: the cell is good. */
+const char *schema_predictor_refused(const struct schema_predictor *p, int32_t i, const char *value, size_t size, char text[static 400]);
 /* Adds what is wrong with the value of feature i in the cells. */
 void schema_predictor_refuse(const struct schema_predictor *p, int32_t i, const char *pointer, struct schema_problems *problems);
 /* Runs what waits. */
 void schema_predictor_flush(struct schema_predictor *p);
 /* A column that the model does not use was there. */
 void schema_predictor_ignored(struct schema_predictor *p, const char *name, size_t size);
+/* The feature that an unknown key resembles, or NULL. lacking: the name of feature i where it is absent, else "". Targets may be present beside the
+ * features. */
+const char *schema_predictor_meant(const struct schema_preprocessing *pre, const char *name, const char *(*lacking)(const void *context, int32_t i),
+                                   const void *context);
 /* Sets the cell of feature i to a category by its text, counting an unseen one. */
 void schema_predictor_category(struct schema_predictor *p, int32_t i, const char *text, size_t size);
 

@@ -1,6 +1,8 @@
 /* text.c - a growing buffer, JSON pieces, the nearest known name. Nothing here knows what the text is about. */
 #include "schema/text/text.h"
 
+#include "schema/text/number_print.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
@@ -77,13 +79,12 @@ void schema_text_json_string(struct schema_text *text, const char *string) {
 }
 
 void schema_text_json_float(struct schema_text *text, double value) {
-    char digits[40];
+    char digits[SCHEMA_NUMBER_DIGITS];
     if (!isfinite(value)) {
         schema_text_add(text, "null", 4);
         return;
     }
-    int size = snprintf(digits, sizeof digits, "%.9g", value);
-    schema_text_add(text, digits, (size_t)size);
+    schema_text_add(text, digits, schema_number_print_digits(value, 9, digits));
 }
 
 void schema_text_json_double(struct schema_text *text, double value) {

@@ -53,6 +53,17 @@ static bool scan_cell(struct schema_scan *s, int32_t i) {
     return schema_scan_word(s, *s->at == 't' ? "true" : "false");
 }
 
+static bool take_cell(struct schema_predictor *p, int32_t i, const struct schema_cell *cell) {
+    const bool text = cell->kind == CELL_TEXT || cell->kind == CELL_STRING;
+    if (text && schema_cell_is_missing(cell->text, cell->size)) return true;
+    const bool digit = (text || cell->kind == CELL_NUMBER) && cell->size == 1 && (*cell->text == '0' || *cell->text == '1');
+    const int value = digit ? *cell->text == '1' : text || cell->kind == CELL_BOOLEAN ? schema_cell_boolean(cell->text, cell->size) : -1;
+    if (value < 0) return false;
+    p->cells[i].kind = SCHEMA_VALUE_NUMBER;
+    p->cells[i].number = value;
+    return true;
+}
+
 /* ---- stored columns ---- */
 
 static json_t *cell_json(const struct schema_dataset *dataset, int32_t column, int64_t row) {
@@ -155,6 +166,7 @@ const struct schema_type_ops schema_type_boolean = {
 
     .read = read_cell,
     .scan = scan_cell,
+    .take = take_cell,
 
     .target = SCHEMA_TARGET_CLASS,
 };

@@ -106,6 +106,12 @@ static bool scan_cell(struct schema_scan *s, int32_t i) {
     return true;
 }
 
+static bool take_cell(struct schema_predictor *p, int32_t i, const struct schema_cell *cell) {
+    if (cell->kind == CELL_ARRAY) return false;
+    if (cell->size > 0) schema_predictor_category(p, i, cell->text, cell->size);
+    return true;
+}
+
 /* ---- stored columns ---- */
 
 static json_t *cell_json(const struct schema_dataset *dataset, int32_t column, int64_t row) {
@@ -241,6 +247,7 @@ const struct schema_type_ops schema_type_categorical = {
 
     .read = read_cell,
     .scan = scan_cell,
+    .take = take_cell,
     .replacement = "it is treated as an unknown category",
 
     .target = SCHEMA_TARGET_CLASS,

@@ -85,6 +85,19 @@ static void show(double v, char *text) {
     else snprintf(text, SCHEMA_DATETIME_TEXT, "%.9g", v);
 }
 
+static bool take_cell(struct schema_predictor *p, int32_t i, const struct schema_cell *cell) {
+    const char *format = p->preprocessing->features[i].format;
+    const bool text = cell->kind == CELL_TEXT || cell->kind == CELL_STRING;
+    double seconds = NAN;
+    if (text && schema_cell_is_missing(cell->text, cell->size)) return true;
+    if (!text) return false;
+    if (!schema_datetime_parse_as(format, cell->text, cell->size, &seconds) && !format) (void)schema_number_cell(cell->text, cell->size, &seconds);
+    if (!schema_datetime_holds(seconds)) return false;
+    p->cells[i].kind = SCHEMA_VALUE_NUMBER;
+    p->cells[i].number = seconds;
+    return true;
+}
+
 /* ---- stored columns ---- */
 
 static bool days(const struct schema_column *c) {
@@ -257,6 +270,7 @@ const struct schema_type_ops schema_type_datetime = {
 
     .read = read_cell,
     .scan = scan_cell,
+    .take = take_cell,
     .show = show,
 
     .target = SCHEMA_TARGET_NONE,

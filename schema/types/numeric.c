@@ -52,6 +52,17 @@ static bool scan_cell(struct schema_scan *s, int32_t i) {
     return schema_scan_number(s, &s->p->cells[i].number);
 }
 
+static bool take_cell(struct schema_predictor *p, int32_t i, const struct schema_cell *cell) {
+    const bool text = cell->kind == CELL_TEXT || cell->kind == CELL_STRING;
+    double number = cell->number;
+    if (text && schema_cell_is_missing(cell->text, cell->size)) return true;
+    if (text ? !schema_number_read_as(p->preprocessing->features[i].format, cell->text, cell->size, &number) : cell->kind != CELL_NUMBER)
+        return false;
+    p->cells[i].kind = SCHEMA_VALUE_NUMBER;
+    p->cells[i].number = number;
+    return true;
+}
+
 /* ---- stored columns ---- */
 
 static void describe(const struct schema_column *c, json_t *object) {
@@ -275,6 +286,7 @@ const struct schema_type_ops schema_type_numeric = {
 
     .read = read_cell,
     .scan = scan_cell,
+    .take = take_cell,
 
     .target = SCHEMA_TARGET_NUMBER,
 };

@@ -80,6 +80,13 @@ static bool scan_cell(struct schema_scan *s, int32_t i) {
     return true;
 }
 
+static bool take_cell(struct schema_predictor *p, int32_t i, const struct schema_cell *cell) {
+    if (cell->kind == CELL_ARRAY) return false;
+    if (!schema_cell_is_missing(cell->text, cell->size))
+        p->cells[i] = (struct schema_feature_value){.kind = SCHEMA_VALUE_TEXT, .text = cell->text, .size = cell->size};
+    return true;
+}
+
 /* ---- stored columns ---- */
 
 static void describe(const struct schema_column *c, json_t *object) {
@@ -188,6 +195,7 @@ const struct schema_type_ops schema_type_text = {
 
     .read = read_cell,
     .scan = scan_cell,
+    .take = take_cell,
     .replacement = "a text without words is used",
 
     .target = SCHEMA_TARGET_NONE,

@@ -169,7 +169,8 @@ const char *request_header(const struct request *r, const char *name) {
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
-double request_weight(const char *list, const char *const *names) {
+/* The weight of the first of the names, -1: there is none. */
+static double weight_of(const char *list, const char *const *names) {
     while (list && *list) {
         list += strspn(list, " ,\t");
         const size_t item = strcspn(list, ","), size = strcspn(list, ";, \t");
@@ -180,7 +181,16 @@ double request_weight(const char *list, const char *const *names) {
         }
         list += item;
     }
-    return 0;
+    return -1;
+}
+
+double request_weight(const char *list, const char *const *names) {
+    const double weight = weight_of(list, names);
+    return weight > 0 ? weight : 0;
+}
+
+bool request_names(const char *list, const char *const *names) {
+    return weight_of(list, names) >= 0;
 }
 
 bool request_takes_gzip(const struct request *r) {

@@ -29,7 +29,7 @@ static bool refuse(struct request *r, struct schema_problems *problems) {
 bool body_begin(struct request *r) {
     struct schema_problems problems = {0};
     const char *encoding = request_header(r, "Content-Encoding");
-    if (r->route->body != ROUTE_JSON || schema_encoding_identity(encoding)) return true;
+    if (r->feeds || r->route->body != ROUTE_JSON || schema_encoding_identity(encoding)) return true;
     if (schema_decoder_open(encoding, r->body_limit, "body_max", &r->decoder, &problems) == 0) return true;
     return refuse(r, &problems);
 }

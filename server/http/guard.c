@@ -191,7 +191,9 @@ bool guard_body(struct request *r, int64_t *length) {
     *length = encoding ? -1 : r->body_seen;
     r->body_seen = 0;
     const char *coding = request_header(r, "Content-Encoding");
-    const bool data = r->route->body == ROUTE_STREAM || r->route->body == ROUTE_SAMPLE, form = content_type_is(type, "multipart/form-data");
+    const struct body_sink *sink = r->route->sink;
+    if (sink && (!sink->takes || (type && sink->takes(type)))) r->feeds = sink;
+    const bool data = r->feeds || r->route->body == ROUTE_SAMPLE, form = content_type_is(type, "multipart/form-data");
     if (!schema_encoding_known(coding)) {
         answer_problem(r, PROBLEM_unsupported_media_type,
                        "Content-Encoding \"%.40s\" is not supported; send the body uncompressed, or as gzip or zstd", coding);
@@ -207,11 +209,11 @@ bool guard_body(struct request *r, int64_t *length) {
         }
         return true;
     }
-    if (r->route->body == ROUTE_JSON && !content_type_is(type, "application/json")) {
+    if (r->route->body == ROUTE_JSON && !r->feeds && !content_type_is(type, "application/json")) {
         answer_problem(r, PROBLEM_unsupported_media_type,
-                       "Content-Type is \"%.60s\", expected application/json; with curl: -H 'Content-Type: application/json' -d '{...}' or "
+                       "Content-Type is \"%.60s\", expected application/json%s; with curl: -H 'Content-Type: application/json' -d '{...}' or "
                        "--data-binary @file.json%s",
-                       type ? type : "",
+                       type ? type : "", sink ? sink->types : "",
                        form ? "; a form (curl -F, an HTML form) is not read: in a browser fetch(url, {method: \"POST\", headers: {\"Content-Type\": "
                               "\"application/json\"}, body: JSON.stringify(...)})"
                             : "");
@@ -249,7 +251,8 @@ void guard_cors(struct request *r) {
     allow(r, "Vary", "Origin");
     if (r->server->settings.cors_credentials) allow(r, "Access-Control-Allow-Credentials", "true");
     allow(r, "Access-Control-Expose-Headers",
-          "Allow, Content-Disposition, ETag, Idempotency-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-Id");
+          "Allow, Content-Disposition, ETag, Idempotency-Replayed, Location, Retry-After, WWW-Authenticate, X-Failed-Rows, X-Model-Version, "
+          "X-Request-Id, X-Rows, X-Warnings");
     if (strcmp(r->method, "OPTIONS") != 0) return;
     allow(r, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");
     allow(r, "Access-Control-Allow-Headers",

@@ -247,7 +247,7 @@ static enum MHD_Result refuse(struct request *r, int64_t length) {
 static void open_sink(struct request *r) {
     schema_memory_begin();
     r->status = 0;
-    r->route->sink->begin(r);
+    r->feeds->begin(r);
 }
 
 static enum MHD_Result begin(struct request *r) {
@@ -259,12 +259,12 @@ static enum MHD_Result begin(struct request *r) {
     if (!guard_check(r)) return refuse(r, r->keep_alive_off ? 1 : r->body_seen);
     if (!router_match(r) || !guard_key(r) || !router_query(r)) return refuse(r, r->body_seen);
     if (!guard_body(r, &length)) return refuse(r, length);
-    if (r->route->body == ROUTE_JSON && !memory_for_body(r, length)) return refuse(r, length);
+    if (r->route->body == ROUTE_JSON && !r->feeds && !memory_for_body(r, length)) return refuse(r, length);
     if (!read_idempotency_key(r)) return refuse(r, length);
-    r->body.limit = r->route->sink ? 2 * PIECE : (size_t)r->body_limit;
+    r->body.limit = r->feeds ? 2 * PIECE : (size_t)r->body_limit;
     r->body_length = length;
     if (!body_begin(r)) return refuse(r, length);
-    if (!r->route->sink || work_submit(r->server->http->pool, r, REQUEST_OPENING, open_sink)) return MHD_YES;
+    if (!r->feeds || work_submit(r->server->http->pool, r, REQUEST_OPENING, open_sink)) return MHD_YES;
     answer_problem(r, PROBLEM_overloaded, "too many requests are waiting; try again later");
     return refuse(r, length);
 }
@@ -272,12 +272,12 @@ static enum MHD_Result begin(struct request *r) {
 /* ---- body -------------------------------------------------------------------------------------------------------------------------------- */
 
 static void feed_sink(struct request *r) {
-    r->route->sink->feed(r, r->body.bytes, r->body.size);
+    r->feeds->feed(r, r->body.bytes, r->body.size);
     r->body.size = 0;
     r->stage = REQUEST_BODY;
-    if (memory_for_upload(r, r->route->sink->memory(r->sink))) return;
+    if (memory_for_upload(r, r->feeds->memory(r->sink))) return;
     r->stage = REQUEST_REFUSED;
-    r->route->sink->free(r->sink);
+    r->feeds->free(r->sink);
     r->sink = NULL;
     memory_release(r);
 }
@@ -309,7 +309,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
         if (r->body_limit == 0) answer_problem(r, PROBLEM_bad_request, "%s %s takes no body", r->method, r->path);
         else
             answer_problem(r, PROBLEM_too_large, "the body is larger than the limit, %lld bytes (setting %s)", (long long)r->body_limit,
-                           r->route->body != ROUTE_JSON ? "upload_max" : "body_max");
+                           r->feeds || r->route->body != ROUTE_JSON ? "upload_max" : "body_max");
         r->stage = REQUEST_REFUSED;
         r->keep_alive_off = true;
         free(r->body.bytes);
@@ -317,7 +317,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
         return MHD_YES;
     }
     if (r->idempotency_key) sha256_update(&r->hash, size, (const uint8_t *)data);
-    if (r->route->sink) {
+    if (r->feeds) {
         if (!feed_later(r, data, size)) r->stage = REQUEST_REFUSED;
         return MHD_YES;
     }
@@ -328,7 +328,7 @@ static enum MHD_Result feed(struct request *r, const char *data, size_t size) {
 
 /* The handler, with what the sink has not had yet. */
 static void finish(struct request *r) {
-    if (r->sink && r->body.size) r->route->sink->feed(r, r->body.bytes, r->body.size);
+    if (r->sink && r->body.size) r->feeds->feed(r, r->body.bytes, r->body.size);
     work_execute(r);
 }
 
@@ -343,7 +343,7 @@ static enum MHD_Result complete(struct http *http, struct request *r) {
     case REQUEST_WORKING: return MHD_YES;
     case REQUEST_PARKED: break; /* a long poll runs again */
     case REQUEST_BODY:
-        if (!r->route->sink && !body_end(r)) return send_answer(r);
+        if (!r->feeds && !body_end(r)) return send_answer(r);
         if (!(r->route->flags & ROUTE_SLOW)) work_execute(r);
         if (!(r->route->flags & ROUTE_SLOW) || work_quick(r)) return send_answer(r);
     }
@@ -405,7 +405,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
                         r->waiter || !r->route ? -1 : clock_ns() - r->started_ns);
     connections_expect(http->connections, connection, EXPECT_NEXT);
     hub_wait_end(r);
-    if (r->sink) work_later(http->pool, r->route->sink->free, r->sink); /* it removes files */
+    if (r->sink) work_later(http->pool, r->feeds->free, r->sink); /* it removes files */
     for (int i = 0; i < r->headers_count; i++) free(r->headers[i].value);
     if (r->stream) MHD_destroy_response(r->stream);
     free(r->idempotency_key);

@@ -55,12 +55,13 @@ struct request {
     bool old_version; /* HTTP/1.0 */
     int64_t started_ns;
     /* the body */
-    struct schema_text body;                    /* ROUTE_STREAM: what the sink gets next */
+    struct schema_text body;                    /* with a sink: what it gets next */
     struct schema_decoder *decoder;             /* of its Content-Encoding, NULL: not encoded; body.c */
     int64_t body_limit, body_seen, body_length; /* length: as declared, 0 or -1 without */
     int64_t reserved;                           /* bytes of the server's budget for requests; memory.c */
     int64_t drain_on_close;                     /* refused before its body came: read up to 1 MB so that the client can read why */
-    void *sink;                                 /* ROUTE_STREAM: set by the sink's begin */
+    const struct body_sink *feeds;              /* takes the body as it arrives; NULL: it is buffered */
+    void *sink;                                 /* set by its begin */
     void *source;                               /* of an answer that is a stream; the route's */
     struct sha256_ctx hash;
     char *idempotency_key; /* scoped with method and path; NULL: none given */
@@ -86,6 +87,8 @@ const char *request_query(const struct request *request, const char *name);
 const char *request_header(const struct request *request, const char *name);
 /* The weight (RFC 9110, 12.4.2) of the first of these names in a list such as "text/csv;q=0.5, gzip"; 0 when none is in it, or list is NULL. */
 double request_weight(const char *list, const char *const *names);
+/* Whether one of these names is in such a list, with whatever weight. */
+bool request_names(const char *list, const char *const *names);
 bool request_takes_gzip(const struct request *request);
 /* limit and after of a list. false: answered with a problem. */
 bool request_paging(struct request *request, int32_t *limit, const char **after);

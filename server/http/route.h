@@ -10,7 +10,7 @@
 
 enum route_body {
     ROUTE_NO_BODY,
-    ROUTE_JSON,   /* buffered, decoded by request_json; at most body_max */
+    ROUTE_JSON,   /* buffered, decoded by request_json; at most body_max. With a sink: bodies of other types as ROUTE_STREAM */
     ROUTE_STREAM, /* any size up to upload_max, fed to the route's sink as it arrives */
     ROUTE_SAMPLE  /* of any type, up to upload_max; the first sample_max bytes are stored */
 };
@@ -28,6 +28,9 @@ struct request;
 
 /* Takes a body as it arrives, in large pieces, in the work pool. The end of a body is the route's handler. */
 struct body_sink {
+    /* ROUTE_JSON: whether it takes a body of this Content-Type; types: those that it takes, for messages, as ", text/csv". NULL, both: every body. */
+    bool (*takes)(const char *content_type);
+    const char *types;
     /* Before the first byte: sets request->sink. False: answered with a problem. */
     bool (*begin)(struct request *request);
     void (*feed)(struct request *request, const char *bytes, size_t size);
@@ -47,7 +50,7 @@ struct route {
     void (*handle)(struct request *request);
     /* For ROUTE_SLOW: answers in the HTTP thread if that is a matter of a millisecond and needs nothing but memory; else false. NULL: never. */
     bool (*quick)(struct request *request);
-    const struct body_sink *sink; /* ROUTE_STREAM */
+    const struct body_sink *sink; /* ROUTE_STREAM; ROUTE_JSON: or NULL */
     size_t sample_max;            /* ROUTE_SAMPLE */
 };
 /* Every route, in order of matching: routes/routes.c. */

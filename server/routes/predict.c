@@ -5,6 +5,7 @@
 #include "server/clock.h"
 #include "server/http/http.h"
 #include "server/model_cache.h"
+#include "server/routes/predict_stream.h"
 #include "server/routes/version_view.h"
 
 #include <stdio.h>
@@ -74,24 +75,37 @@ static bool predict_quick(struct request *r, const char *name, const char *refer
     return false;
 }
 
+/* Parameters are for rows of CSV and JSON lines. False: answered. */
+static bool without_query(struct request *r) {
+    if (MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, NULL, NULL) == 0) return true;
+    answer_problem(r, PROBLEM_invalid,
+                   "the query parameters of predict are for text/csv and application/x-ndjson; in JSON, \"strict\" and \"thresholds\" "
+                   "stand beside the instances");
+    return false;
+}
+
 static void predict(struct request *r) {
     char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
-    if (request_model(r, r->params[0], name, reference)) predict_with(r, name, reference);
+    if (r->sink) predict_stream_answer(r);
+    else if (without_query(r) && request_model(r, r->params[0], name, reference)) predict_with(r, name, reference);
 }
 
 static bool quick(struct request *r) {
     char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
-    return !request_model(r, r->params[0], name, reference) || predict_quick(r, name, reference);
+    if (r->sink) return false;
+    return !without_query(r) || !request_model(r, r->params[0], name, reference) || predict_quick(r, name, reference);
 }
 
 static void predict_version(struct request *r) {
     char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
-    if (request_version(r, name, reference)) predict_with(r, name, reference);
+    if (r->sink) predict_stream_answer(r);
+    else if (without_query(r) && request_version(r, name, reference)) predict_with(r, name, reference);
 }
 
 static bool quick_version(struct request *r) {
     char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
-    return !request_version(r, name, reference) || predict_quick(r, name, reference);
+    if (r->sink) return false;
+    return !without_query(r) || !request_version(r, name, reference) || predict_quick(r, name, reference);
 }
 
 const struct route route_predict = {
@@ -101,6 +115,8 @@ const struct route route_predict = {
     .scope = SCOPE_PREDICT,
     .body = ROUTE_JSON,
     .flags = ROUTE_SLOW,
+    .query = PREDICT_STREAM_QUERY,
+    .sink = &predict_stream_sink,
     .handle = predict,
     .quick = quick,
 };
@@ -111,6 +127,8 @@ const struct route route_predict_version = {
     .scope = SCOPE_PREDICT,
     .body = ROUTE_JSON,
     .flags = ROUTE_SLOW,
+    .query = PREDICT_STREAM_QUERY,
+    .sink = &predict_stream_sink,
     .handle = predict_version,
     .quick = quick_version,
 };

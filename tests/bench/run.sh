@@ -18,6 +18,7 @@ $cc -O3 -D_GNU_SOURCE $sources/floor_http.c -o "$build/bench/floor_http" -lmicro
 $cc -O3 -D_GNU_SOURCE -I. $sources/engine_bench.c "$build/libengine.a" -o "$build/bench/engine_bench" -lopenblas -lpthread -lm
 make -s "$build/libschema.a"
 $cc -O3 -D_GNU_SOURCE -I. $sources/read_back.c "$build/libschema.a" "$build/libengine.a" -o "$build/bench/read_back" -ljansson -lopenblas -lnettle -lz -lzstd -lpthread -lm
+$cc -O3 -D_GNU_SOURCE -I. $sources/predict_rate.c "$build/libschema.a" "$build/libengine.a" -o "$build/bench/predict_rate" -ljansson -lopenblas -lnettle -lz -lzstd -lpthread -lm
 rm -f "$build/bench/peer_fann"
 if [ -e /usr/include/fann.h ]; then $cc -O3 -D_GNU_SOURCE $sources/peer_fann.c -o "$build/bench/peer_fann" -lfann -lm; fi
 exec "$python" $sources/bench.py "$build"

@@ -167,12 +167,43 @@ START_TEST(subnormals_are_printed_by_a_thread_that_flushes_them) {
 }
 END_TEST
 
+static void check_digits(double number, int count) {
+    char text[SCHEMA_NUMBER_DIGITS], expected[SCHEMA_NUMBER_DIGITS];
+    snprintf(expected, sizeof expected, "%.*g", count, number);
+    const size_t size = schema_number_print_digits(number, count, text);
+    ck_assert_msg(strcmp(text, expected) == 0 && size == strlen(expected), "%a with %d digits: \"%s\", printf writes \"%s\"", number, count, text,
+                  expected);
+}
+
+START_TEST(digits_as_printf_counts_them) {
+    static const double edges[] = {0,    -0.0,   1,       0.1,    0.5,   9.9999999996, 9.9999999994, 99999.99995, 0.00099999999995, 1e-5,       1e22,
+                                   1e23, 5e-324, 1.5e300, 2.5e-7, 1e-45, 0.125,        8.5,          123456789.5, 1234567890.0,     1e15 + 0.5, 0.3};
+    for (int count = 1; count <= 17; count++) {
+        for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) check_digits(edges[i], count), check_digits(-edges[i], count);
+        for (int k = -1074; k < 1024; k++) check_digits(ldexp(1, k), count);
+        for (int i = 0; i < 20000; i++) {
+            const double unit = ldexp((double)(next() >> 11), -53);
+            double any;
+            const uint64_t bits = next() & ~(UINT64_C(0x7FF) << 52);
+            const uint64_t finite = bits | (next() % 2047) << 52;
+            memcpy(&any, &finite, sizeof any);
+            check_digits(any, count);
+            check_digits((double)(float)unit, count);          /* a probability */
+            check_digits((unit - 0.5) * 2e5, count);           /* a price */
+            check_digits((double)(next() % 2000) / 16, count); /* halves, which are rounded to even */
+            check_digits(ldexp(unit, -(int)(next() % 60)), count);
+        }
+    }
+}
+END_TEST
+
 Suite *suite_schema_number_print(void) {
     Suite *suite = suite_create("number_print");
     TCase *tcase = tcase_create("all");
     tcase_add_test(tcase, spellings);
     tcase_add_test(tcase, all_kinds_of_doubles);
     tcase_add_test(tcase, all_kinds_of_floats);
+    tcase_add_test(tcase, digits_as_printf_counts_them);
     tcase_add_test(tcase, subnormals_are_printed_by_a_thread_that_flushes_them);
     suite_add_tcase(suite, tcase);
     return suite;

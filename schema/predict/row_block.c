@@ -1,0 +1,516 @@
+/* row_block.c - see row_block.h. Sections: opening, cells that are kept, columns of a prediction, rows, blocks. */
+#include "schema/predict/row_block.h"
+
+#include "schema/text/number.h"
+#include "schema/text/number_print.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ROWS_MAX = 4096,     /* of a block, failed ones included */
+    TEXT_MAX = 64 << 20, /* of a block: what it keeps of its rows */
+    PIECE = 256 << 10,   /* is written at once */
+    LIMIT = 1 << 30,     /* of one text, which a row of 16 MB stays far below */
+    VALUE_SHOWN = 80     /* bytes of a faulty value */
+};
+
+/* ---- opening ------------------------------------------------------------------------------------------------------------------------- */
+
+static bool lists_labels(const struct schema_preprocessing *p, int32_t o) {
+    return schema_output_multilabel(p, o) && p->outputs[o].count == 1;
+}
+
+static int32_t output_of_target(const struct schema_preprocessing *p, int32_t k) {
+    int32_t o = 0;
+    while (k >= p->outputs[o].first + p->outputs[o].count) o++;
+    return o;
+}
+
+int schema_block_open(struct schema_block *b, struct schema_predictor *predictor, const struct schema_rows_options *options,
+                      struct schema_problems *problems) {
+    const struct schema_preprocessing *p = predictor->preprocessing;
+    *b = (struct schema_block){.predictor = predictor, .form = options->form, .apart = options->apart, .writer = options->writer};
+    for (int32_t k = 0; k < p->targets_count && options->form == SCHEMA_FORM_CSV; k++)
+        if (p->targets[k].shape.rank > 0 && !p->targets[k].multilabel)
+            return schema_problem_add(
+                problems, NULL, "the target \"%.80s\" is a tensor, which CSV cannot hold; use JSON lines (application/x-ndjson)", p->targets[k].name);
+    struct schema_text *const texts[] = {&b->kept, &b->reasons, &b->out, &b->failures, &b->scratch};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) texts[i]->limit = LIMIT;
+    b->rows = malloc(ROWS_MAX * sizeof *b->rows);
+    if (!b->rows) return schema_problem_no_memory(problems);
+    schema_predictor_reset(predictor, &b->out);
+    if (options->thresholds && schema_predictor_thresholds(predictor, options->thresholds, "/thresholds", problems) != 0) return -1;
+    if (options->form == SCHEMA_FORM_JSON) schema_text_format(&b->out, "{%s\"predictions\":[", options->head ? options->head : "");
+    return 0;
+}
+
+void schema_block_close(struct schema_block *b) {
+    struct schema_text *const texts[] = {&b->kept, &b->reasons, &b->out, &b->failures, &b->scratch};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]->bytes);
+    for (int32_t i = 0; i < b->names_count; i++) free(b->names[i]);
+    free(b->names);
+    free(b->cell_start);
+    free(b->cell_size);
+    free(b->rows);
+    *b = (struct schema_block){0};
+}
+
+int64_t schema_block_memory(const struct schema_block *b) {
+    return (int64_t)(b->kept.capacity + b->reasons.capacity + b->out.capacity + b->failures.capacity + b->scratch.capacity +
+                     ROWS_MAX * sizeof *b->rows + (size_t)b->names_room * (2 * sizeof *b->cell_start + sizeof *b->names));
+}
+
+int32_t schema_block_keep(struct schema_block *b, const char *name, size_t size) {
+    if (b->names_count == b->names_room) {
+        const int32_t room = b->names_room ? 2 * b->names_room : 16;
+        char **names = realloc(b->names, (size_t)room * sizeof *names);
+        if (names) b->names = names;
+        size_t *start = names ? realloc(b->cell_start, (size_t)room * sizeof *start) : NULL;
+        if (start) b->cell_start = start;
+        size_t *sizes = start ? realloc(b->cell_size, (size_t)room * sizeof *sizes) : NULL;
+        if (!sizes) return -1;
+        b->cell_size = sizes, b->names_room = room;
+    }
+    char *copy = strndup(name, size);
+    if (!copy) return -1;
+    b->names[b->names_count] = copy;
+    b->cell_size[b->names_count] = 0;
+    return b->names_count++;
+}
+
+/* ---- cells that are kept ------------------------------------------------------------------------------------------------------------------ */
+
+static void add_csv(struct schema_text *out, const char *text, size_t size) {
+    bool plain = true;
+    for (size_t i = 0; i < size && plain; i++) plain = text[i] != ',' && text[i] != '"' && text[i] != '\n' && text[i] != '\r';
+    if (plain && (size == 0 || (text[0] != ' ' && text[size - 1] != ' '))) {
+        schema_text_add(out, text, size);
+        return;
+    }
+    schema_text_add(out, "\"", 1);
+    for (const char *p = text, *end = text + size; p < end;) {
+        const char *quote = memchr(p, '"', (size_t)(end - p));
+        schema_text_add(out, p, (size_t)((quote ? quote + 1 : end) - p));
+        if (quote) schema_text_add(out, "\"", 1);
+        p = quote ? quote + 1 : end;
+    }
+    schema_text_add(out, "\"", 1);
+}
+
+/* A JSON string of bytes that may hold NUL. */
+static void add_json(struct schema_text *out, const char *text, size_t size) {
+    static const char digits[] = "0123456789abcdef";
+    schema_text_add(out, "\"", 1);
+    for (size_t i = 0, from = 0; i <= size; i++) {
+        const unsigned char c = i < size ? (unsigned char)text[i] : 0;
+        if (i < size && c >= 0x20 && c != '"' && c != '\\') continue;
+        schema_text_add(out, text + from, i - from);
+        from = i + 1;
+        if (i == size) break;
+        char escape[7] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15], 0};
+        if (c == '"' || c == '\\') schema_text_add(out, (char[]){'\\', (char)c}, 2);
+        else schema_text_add(out, escape, 6);
+    }
+    schema_text_add(out, "\"", 1);
+}
+
+void schema_block_row(struct schema_block *b) {
+    b->scratch.size = 0;
+    b->whole = false;
+    if (b->names_count) memset(b->cell_size, 0, (size_t)b->names_count * sizeof *b->cell_size);
+}
+
+/* A plain number of JSON, all of whose digits a reader keeps: not 00501, not an id of 20 digits. */
+static bool is_number(const char *text, size_t size) {
+    double number;
+    return size > 0 && size <= 16 && schema_number_json(text, size, &number) == size;
+}
+
+void schema_block_cell_text(struct schema_block *b, int32_t kept, const char *text, size_t size) {
+    const size_t start = b->scratch.size;
+    if (size == 0) return;
+    if (b->form == SCHEMA_FORM_CSV) add_csv(&b->scratch, text, size);
+    else add_json(&b->scratch, text, size);
+    b->cell_start[kept] = start;
+    b->cell_size[kept] = b->scratch.size - start;
+}
+
+void schema_block_cell_json(struct schema_block *b, int32_t kept, const char *json, size_t size) {
+    const size_t start = b->scratch.size;
+    if (b->form == SCHEMA_FORM_CSV) add_csv(&b->scratch, json, size);
+    else schema_text_add(&b->scratch, json, size);
+    b->cell_start[kept] = start;
+    b->cell_size[kept] = b->scratch.size - start;
+}
+
+void schema_block_cell_csv(struct schema_block *b, int32_t kept, const char *text, size_t size) {
+    if (b->form != SCHEMA_FORM_CSV && is_number(text, size)) schema_block_cell_json(b, kept, text, size);
+    else schema_block_cell_text(b, kept, text, size);
+}
+
+void schema_block_cells(struct schema_block *b, const char *bytes, size_t size) {
+    schema_text_add(&b->kept, bytes, size);
+    b->whole = true;
+}
+
+/* The cells of the row, in the order of their columns. */
+static void gather_cells(struct schema_block *b) {
+    const bool csv = b->form == SCHEMA_FORM_CSV;
+    for (int32_t i = 0; i < b->names_count; i++) {
+        if (i) schema_text_add(&b->kept, ",", 1);
+        if (!csv) add_json(&b->kept, b->names[i], strlen(b->names[i]));
+        if (!csv) schema_text_add(&b->kept, ":", 1);
+        if (b->cell_size[i]) schema_text_add(&b->kept, b->scratch.bytes + b->cell_start[i], b->cell_size[i]);
+        else if (!csv) schema_text_add(&b->kept, "null", 4);
+    }
+}
+
+/* ---- columns of a prediction -------------------------------------------------------------------------------------------------------------- */
+
+/* Calls with the name of each column: "prediction", "probability_red". True: one of the calls has returned true. */
+typedef bool with_name(void *context, const char *name);
+
+struct naming {
+    with_name *call;
+    void *context;
+    const char *target; /* NULL: there is one only */
+};
+
+static bool call_name(const struct naming *n, const char *what, const char *label) {
+    char name[2400];
+    snprintf(name, sizeof name, "%s%s%.1100s%s%.1100s", what, n->target ? "_" : "", n->target ? n->target : "", label ? "_" : "", label ? label : "");
+    return n->call(n->context, name);
+}
+
+static bool name_labels(const struct schema_predictor *p, int32_t o, const struct naming *n) {
+    if (call_name(n, "labels", NULL)) return true;
+    for (int32_t j = 0; j < schema_output_labels(p->preprocessing, o); j++)
+        if (call_name(n, "probability", schema_output_label(p->preprocessing, o, j))) return true;
+    return false;
+}
+
+static bool name_target(const struct schema_predictor *p, int32_t k, const struct naming *n) {
+    const struct schema_target *target = &p->preprocessing->targets[k];
+    struct schema_predicted_detail detail;
+    if (target->classification) {
+        if (call_name(n, "prediction", NULL)) return true;
+        for (int32_t c = 0; c < target->labels_count; c++)
+            if (call_name(n, p->scores[output_of_target(p->preprocessing, k)] ? "score" : "probability", target->labels[c])) return true;
+        return false;
+    }
+    if (call_name(n, "value", NULL)) return true;
+    for (int32_t j = 0; schema_predict_detail(p, 0, k, j, &detail); j++)
+        if (call_name(n, detail.kind, detail.name)) return true;
+    return false;
+}
+
+static bool each_name(const struct schema_predictor *p, with_name *call, void *context) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    for (int32_t k = 0; k < pre->targets_count; k++) {
+        const int32_t o = output_of_target(pre, k);
+        const struct naming n = {call, context, pre->targets_count > 1 ? pre->targets[k].name : NULL};
+        if (lists_labels(pre, o) ? name_labels(p, o, &n) : name_target(p, k, &n)) return true;
+    }
+    return false;
+}
+
+struct sought {
+    const char *name;
+    size_t size;
+};
+
+static bool is_sought(void *context, const char *name) {
+    const struct sought *s = context;
+    return strlen(name) == s->size && memcmp(name, s->name, s->size) == 0;
+}
+
+bool schema_block_has(const struct schema_block *b, const char *name, size_t size) {
+    struct sought sought = {name, size};
+    if (b->form != SCHEMA_FORM_CSV) return false;
+    return is_sought(&sought, b->apart ? "row" : "error") || each_name(b->predictor, is_sought, &sought);
+}
+
+static bool write_name(void *context, const char *name) {
+    struct schema_text *out = context;
+    if (out->size && schema_text_last(out) != '\n') schema_text_add(out, ",", 1);
+    add_csv(out, name, strlen(name));
+    return false;
+}
+
+static void write_header(struct schema_block *b) {
+    b->begun = true;
+    if (b->form != SCHEMA_FORM_CSV) return;
+    if (b->apart) write_name(&b->out, "row");
+    for (int32_t i = 0; i < b->names_count; i++) write_name(&b->out, b->names[i]);
+    each_name(b->predictor, write_name, &b->out);
+    if (!b->apart) write_name(&b->out, "error");
+    schema_text_add(&b->out, "\n", 1);
+    if (b->apart) schema_text_string(&b->failures, "row,line,column,value,error\n");
+}
+
+static void write_share(struct schema_text *out, float share) {
+    schema_text_add(out, ",", 1);
+    schema_text_json_float(out, (double)share);
+}
+
+/* False: a number is not finite. */
+static bool write_number(struct schema_text *out, double value, double step) {
+    char text[40];
+    if (value - value != 0) return false;
+    schema_text_add(out, text, (size_t)schema_predicted_text(value, step, text));
+    return true;
+}
+
+static void write_labels(struct schema_block *b, int32_t o, int32_t row) {
+    const struct schema_preprocessing *pre = b->predictor->preprocessing;
+    struct schema_text list = {.limit = LIMIT};
+    float probability;
+    schema_text_string(&list, "[");
+    for (int32_t j = 0; j < schema_output_labels(pre, o); j++) {
+        if (!schema_predict_label(b->predictor, row, o, j, &probability)) continue;
+        if (list.size > 1) schema_text_add(&list, ",", 1);
+        schema_text_json_string(&list, schema_output_label(pre, o, j));
+    }
+    schema_text_string(&list, "]");
+    add_csv(&b->out, list.bytes ? list.bytes : "", list.size);
+    b->out.failed = b->out.failed || list.failed;
+    free(list.bytes);
+    for (int32_t j = 0; j < schema_output_labels(pre, o); j++) {
+        schema_predict_label(b->predictor, row, o, j, &probability);
+        write_share(&b->out, probability);
+    }
+}
+
+static bool write_target(struct schema_block *b, int32_t k, int32_t row) {
+    const struct schema_target *target = &b->predictor->preprocessing->targets[k];
+    const struct schema_predicted predicted = schema_predict_target(b->predictor, row, k);
+    struct schema_predicted_detail detail;
+    float pair[2];
+    if (predicted.label >= 0) {
+        const float *shares = schema_predict_shares(b->predictor, row, k, pair);
+        add_csv(&b->out, target->labels[predicted.label], strlen(target->labels[predicted.label]));
+        for (int32_t c = 0; c < target->labels_count; c++) write_share(&b->out, shares[c]);
+        return true;
+    }
+    bool good = write_number(&b->out, predicted.value, predicted.step);
+    for (int32_t j = 0; good && schema_predict_detail(b->predictor, row, k, j, &detail); j++) {
+        schema_text_add(&b->out, ",", 1);
+        good = write_number(&b->out, detail.value, detail.step);
+    }
+    return good;
+}
+
+/* The cells of a prediction; false: it is not finite. */
+static bool write_cells(struct schema_block *b, int32_t row) {
+    const struct schema_preprocessing *pre = b->predictor->preprocessing;
+    if (!schema_predictor_finite(b->predictor, row)) return false;
+    for (int32_t k = 0; k < pre->targets_count; k++) {
+        const int32_t o = output_of_target(pre, k);
+        if (k) schema_text_add(&b->out, ",", 1);
+        if (lists_labels(pre, o)) write_labels(b, o, row);
+        else if (!write_target(b, k, row)) {
+            schema_predictor_spoil(b->predictor, row);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool count_name(void *context, const char *name) {
+    (void)name;
+    ++*(int32_t *)context;
+    return false;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------------------------------- */
+
+/* A value that may be long and end anywhere. */
+static size_t shown(const char *value, size_t size) {
+    size_t n = size < VALUE_SHOWN ? size : VALUE_SHOWN;
+    while (n < size && n > 0 && ((unsigned char)value[n] & 0xC0) == 0x80) n--;
+    return n;
+}
+
+static void add_member(struct schema_text *out, const char *key, const char *text, size_t size) {
+    if (schema_text_last(out) != '{') schema_text_add(out, ",", 1);
+    schema_text_format(out, "\"%s\":", key);
+    add_json(out, text, size);
+}
+
+/* The reason of a row as it is written. */
+static void write_reason(const struct schema_block *b, struct schema_text *out, const struct block_fault *f) {
+    const size_t size = f->value ? shown(f->value, f->value_size) : 0;
+    if (b->form == SCHEMA_FORM_CSV && !b->apart) {
+        add_csv(out, f->detail, strlen(f->detail));
+    } else if (b->form == SCHEMA_FORM_CSV) {
+        if (f->line) schema_text_format(out, "%lld", (long long)f->line);
+        schema_text_add(out, ",", 1);
+        if (f->column) add_csv(out, f->column, strlen(f->column));
+        schema_text_add(out, ",", 1);
+        if (f->value) add_csv(out, f->value, size);
+        schema_text_add(out, ",", 1);
+        add_csv(out, f->detail, strlen(f->detail));
+    } else {
+        schema_text_add(out, "{", 1);
+        if (f->line) schema_text_format(out, "\"line\":%lld", (long long)f->line);
+        if (f->column) add_member(out, "column", f->column, strlen(f->column));
+        if (f->value) add_member(out, "value", f->value, size);
+        add_member(out, "detail", f->detail, strlen(f->detail));
+        schema_text_add(out, "}", 1);
+    }
+}
+
+static void add_row(struct schema_block *b, int64_t row, int32_t slot) {
+    if (!b->whole) gather_cells(b);
+    b->rows[b->count++] = (struct block_row){row, slot, b->kept.size, b->reasons.size};
+}
+
+void schema_block_good(struct schema_block *b, int64_t row, int32_t slot) {
+    add_row(b, row, slot);
+}
+
+void schema_block_reason(struct schema_block *b, const struct block_fault *fault) {
+    write_reason(b, &b->reasons, fault);
+}
+
+void schema_block_failed(struct schema_block *b, int64_t row) {
+    add_row(b, row, -1);
+}
+
+bool schema_block_full(const struct schema_block *b) {
+    return b->predictor->filled == b->predictor->batch_max || b->count == ROWS_MAX || b->kept.size + b->reasons.size > TEXT_MAX;
+}
+
+/* ---- blocks ----------------------------------------------------------------------------------------------------------------------------------- */
+
+static bool write_out(struct schema_block *b, bool all) {
+    struct schema_text *const texts[] = {&b->out, &b->failures};
+    for (int i = 0; i < 2 && !b->broken; i++) {
+        if (texts[i]->size == 0 || (!all && texts[i]->size < PIECE)) continue;
+        b->broken = !b->writer.write(b->writer.context, i == 1, texts[i]->bytes, texts[i]->size);
+        texts[i]->size = 0;
+    }
+    return !b->broken;
+}
+
+static void write_whole(struct schema_text *out, int64_t n) {
+    char text[SCHEMA_NUMBER_PRINTED];
+    schema_text_add(out, text, schema_number_print((double)n, text));
+}
+
+/* A failed row: in the place of its prediction, or apart. */
+static void write_failed(struct schema_block *b, const struct block_row *r, const char *kept, size_t kept_size, const char *reason, size_t size) {
+    struct schema_text *out = b->apart ? &b->failures : &b->out;
+    b->failed++;
+    if (b->form == SCHEMA_FORM_CSV && b->apart) {
+        schema_text_format(out, "%lld,", (long long)r->row);
+    } else if (b->form == SCHEMA_FORM_CSV) {
+        int32_t columns = 0;
+        each_name(b->predictor, count_name, &columns);
+        schema_text_add(out, kept, kept_size);
+        if (b->names_count) schema_text_add(out, ",", 1);
+        while (columns-- > 0) schema_text_add(out, ",", 1);
+    } else if (b->form == SCHEMA_FORM_NDJSON) {
+        schema_text_string(out, "{\"row\":");
+        write_whole(out, r->row);
+        schema_text_add(out, ",", 1);
+        if (b->names_count) {
+            schema_text_string(out, "\"input\":{");
+            schema_text_add(out, kept, kept_size);
+            schema_text_string(out, "},");
+        }
+        schema_text_string(out, "\"error\":");
+    } else {
+        schema_text_string(out, "{\"error\":");
+    }
+    schema_text_add(out, reason, size);
+    schema_text_string(out, b->form == SCHEMA_FORM_CSV ? "\n" : b->form == SCHEMA_FORM_NDJSON ? "}\n" : "}");
+}
+
+/* False: the prediction is not finite, and nothing was written. */
+static bool write_good(struct schema_block *b, const struct block_row *r, const char *kept, size_t kept_size) {
+    struct schema_text *out = &b->out;
+    const size_t before = out->size;
+    bool good;
+    if (b->form == SCHEMA_FORM_CSV) {
+        if (b->apart) write_whole(out, r->row);
+        if (b->apart) schema_text_add(out, ",", 1);
+        schema_text_add(out, kept, kept_size);
+        if (b->names_count) schema_text_add(out, ",", 1);
+        good = write_cells(b, r->slot);
+        schema_text_string(out, b->apart ? "\n" : ",\n");
+    } else if (b->form == SCHEMA_FORM_NDJSON) {
+        schema_text_string(out, "{\"row\":");
+        write_whole(out, r->row);
+        schema_text_add(out, ",", 1);
+        if (b->names_count) {
+            schema_text_string(out, "\"input\":{");
+            schema_text_add(out, kept, kept_size);
+            schema_text_string(out, "},");
+        }
+        schema_text_string(out, "\"prediction\":");
+        good = schema_predictor_write(b->predictor, r->slot);
+        schema_text_string(out, "}\n");
+    } else {
+        good = schema_predictor_write(b->predictor, r->slot);
+    }
+    if (good) b->good++;
+    else if (!out->failed) out->size = before;
+    return good;
+}
+
+static void write_row(struct schema_block *b, const struct block_row *r, size_t kept_from, size_t reason_from) {
+    const char *kept = b->kept.bytes ? b->kept.bytes + kept_from : "", *reason = b->reasons.bytes ? b->reasons.bytes + reason_from : "";
+    const size_t kept_size = r->kept_end - kept_from;
+    char why[300];
+    if (b->form == SCHEMA_FORM_JSON && b->good + b->failed > 0) schema_text_add(&b->out, ",", 1);
+    if (r->slot >= 0 && write_good(b, r, kept, kept_size)) return;
+    if (r->slot < 0) {
+        write_failed(b, r, kept, kept_size, reason, r->reason_end - reason_from);
+        return;
+    }
+    struct schema_text text = {.limit = LIMIT};
+    const int32_t suspect = b->predictor->suspect;
+    const struct block_fault fault = {.column = suspect >= 0 ? b->predictor->preprocessing->features[suspect].name : NULL,
+                                      .detail = schema_predictor_not_finite(b->predictor, why)};
+    write_reason(b, &text, &fault);
+    write_failed(b, r, kept, kept_size, text.bytes ? text.bytes : "", text.size);
+    b->out.failed = b->out.failed || text.failed;
+    free(text.bytes);
+}
+
+int schema_block_flush(struct schema_block *b, struct bp_error *error) {
+    size_t kept = 0, reason = 0;
+    if (!b->begun) write_header(b);
+    b->predictor->out = &b->out;
+    schema_predictor_run(b->predictor);
+    for (int32_t i = 0; i < b->count && !b->broken; i++) {
+        write_row(b, &b->rows[i], kept, reason);
+        kept = b->rows[i].kept_end, reason = b->rows[i].reason_end;
+        write_out(b, false);
+    }
+    const bool failed = b->kept.failed || b->reasons.failed || b->out.failed || b->failures.failed || b->scratch.failed;
+    b->count = b->predictor->filled = 0;
+    b->kept.size = b->reasons.size = 0;
+    if (failed) return bp_error_memory(error, "no memory for the predictions");
+    return b->broken ? -1 : 0;
+}
+
+static void write_warning(void *context, const char *warning) {
+    struct schema_text *out = context;
+    if (schema_text_last(out) != '[') schema_text_add(out, ",", 1);
+    schema_text_json_string(out, warning);
+}
+
+int schema_block_finish(struct schema_block *b, struct bp_error *error) {
+    if (schema_block_flush(b, error) != 0) return -1;
+    if (b->form == SCHEMA_FORM_JSON) {
+        schema_text_format(&b->out, "],\"rows\":%lld,\"failed\":%lld,\"warnings\":[", (long long)(b->good + b->failed), (long long)b->failed);
+        schema_predict_warnings(b->predictor, write_warning, &b->out);
+        schema_text_string(&b->out, "]}\n");
+    }
+    if (b->out.failed) return bp_error_memory(error, "no memory for the predictions");
+    return write_out(b, true) ? 0 : -1;
+}

@@ -1,6 +1,7 @@
 /* model_cache.c - loaded models. One mutex over the list; loading happens outside of it. */
 #include "server/model_cache.h"
 
+#include "schema/memory.h"
 #include "server/log.h"
 
 #include <math.h>
@@ -21,7 +22,7 @@ struct loaded {
     struct loaded *next;
     struct model_cache *cache;
     char name[STORE_NAME_SIZE];
-    int64_t version;
+    int64_t version, calibration; /* and how often its calibration was changed */
     struct schema_model *model;
     size_t bytes; /* with those of its predictors; by the lock of the cache */
     int users;
@@ -34,6 +35,12 @@ struct loaded {
     struct histogram durations;
     struct schema_predictor *predictors[PREDICTORS_MAX];
     int predictors_count;
+};
+
+/* What a reference names. */
+struct named {
+    const char *model;
+    int64_t version, calibration;
 };
 
 struct model_cache {
@@ -125,14 +132,30 @@ static const char *reference_or_default(const char *reference) {
     return reference && *reference ? reference : STORE_ALIAS_DEFAULT;
 }
 
+/* What the store has counts, whatever is in the model file. */
+static int calibrate(struct schema_model *model, const char *document, struct bp_error *error) {
+    json_t *json = document ? schema_json_load(document, strlen(document), 0, NULL) : NULL;
+    if (document && !json) return bp_error_set(error, "", "the calibration of the version is damaged; remove it, and calibrate again");
+    const int failed = schema_model_calibrate(model, json, error);
+    json_decref(json);
+    return failed;
+}
+
 static struct loaded *load(struct model_cache *cache, const char *name, int64_t version, enum store_result *result, struct bp_error *error) {
     void *bytes = NULL;
     size_t size = 0;
+    struct store_calibration calibration = {0};
     *result = store_version_blob(cache->store, name, version, &bytes, &size, error);
-    if (*result != STORE_OK) return NULL;
-    struct loaded *l = calloc(1, sizeof *l);
-    if (l) l->model = schema_model_read(bytes, size, error);
+    if (*result == STORE_OK) *result = store_calibration_get(cache->store, name, version, &calibration, error);
+    struct loaded *l = *result == STORE_OK ? calloc(1, sizeof *l) : NULL;
+    if (l && (l->model = schema_model_read(bytes, size, error)) && calibrate(l->model, calibration.document, error) != 0) {
+        schema_model_free(l->model);
+        l->model = NULL;
+    }
+    if (l) l->calibration = calibration.change;
+    store_calibration_free(&calibration);
     free(bytes);
+    if (*result != STORE_OK) return NULL;
     if (!l || !l->model) {
         bp_error_memory(error, "out of memory");
         free(l);
@@ -164,23 +187,31 @@ struct loaded *model_cache_find(struct model_cache *cache, const char *name, con
     return l;
 }
 
-/* Lock held. */
-static struct loaded *loaded_version_of(struct model_cache *cache, const char *name, int64_t version) {
+/* With the calibration that it has now, or a newer one. Lock held. */
+static struct loaded *loaded_version_of(struct model_cache *cache, const struct named *named) {
     for (struct loaded *l = cache->first; l; l = l->next)
-        if (strcmp(l->name, name) == 0 && l->version == version) return l;
+        if (strcmp(l->name, named->model) == 0 && l->version == named->version && l->calibration >= named->calibration) return l;
     return NULL;
 }
 
+/* Those with an older calibration go. Lock held. */
+static void drop_older(struct model_cache *cache, const struct loaded *fresh) {
+    for (struct loaded *l = cache->first, *next; l; l = next) {
+        next = l->next;
+        if (l != fresh && strcmp(l->name, fresh->name) == 0 && l->version == fresh->version && l->calibration <= fresh->calibration) drop(cache, l);
+    }
+}
+
 /* The version, loaded if need be, with one more user. Called with the lock held, which is released while it loads. */
-static struct loaded *use(struct model_cache *cache, const char *name, int64_t version, enum store_result *result, struct bp_error *error) {
-    struct loaded *l = loaded_version_of(cache, name, version);
+static struct loaded *use(struct model_cache *cache, const struct named *named, enum store_result *result, struct bp_error *error) {
+    struct loaded *l = loaded_version_of(cache, named);
     if (!l) {
         const uint64_t deletions = cache->deletions;
         pthread_mutex_unlock(&cache->lock);
-        struct loaded *fresh = load(cache, name, version, result, error);
+        struct loaded *fresh = load(cache, named->model, named->version, result, error);
         pthread_mutex_lock(&cache->lock);
         if (!fresh) return NULL;
-        if ((l = loaded_version_of(cache, name, version))) {
+        if ((l = loaded_version_of(cache, named))) {
             loaded_free(fresh);
         } else if (cache->deletions != deletions) { /* it may have been deleted in between: for this request only */
             l = fresh;
@@ -191,6 +222,7 @@ static struct loaded *use(struct model_cache *cache, const char *name, int64_t v
             cache->first = l;
             cache->bytes += l->bytes;
             cache->loads++;
+            drop_older(cache, l);
         }
     }
     l->users++;
@@ -205,12 +237,12 @@ enum store_result model_cache_get(struct model_cache *cache, const char *name, c
     if ((*out = model_cache_find(cache, name, reference))) return STORE_OK;
     enum store_result result = STORE_NOT_FOUND;
     for (int i = 0; i < TRIES && result == STORE_NOT_FOUND; i++) {
-        int64_t version;
+        struct named named = {.model = name};
         *error = (struct bp_error){0};
         const uint64_t revision = store_versions_revision(cache->store);
-        if ((result = store_version_find(cache->store, name, reference, &version, error)) != STORE_OK) return result;
+        if ((result = store_version_locate(cache->store, name, reference, &named.version, &named.calibration, error)) != STORE_OK) return result;
         pthread_mutex_lock(&cache->lock);
-        struct loaded *l = use(cache, name, version, &result, error);
+        struct loaded *l = use(cache, &named, &result, error);
         if (l) {
             if (revision % 2 == 0) know(l, reference, revision);
             shrink(cache, l);

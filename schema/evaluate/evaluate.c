@@ -35,6 +35,40 @@ static int check_other(const struct schema_evaluation *e, struct bp_error *error
     return 0;
 }
 
+/* How good the probabilities of a class per row are, whatever is predicted from them. */
+static int add_probabilities(const struct schema_parts *parts, const struct schema_part *part, json_t *target) {
+    float *p = malloc(((size_t)parts->n + 1) * (size_t)part->width * sizeof *p);
+    int32_t *truth = malloc(((size_t)parts->n + 1) * sizeof *truth);
+    int64_t n = 0;
+    for (int64_t i = 0; p && truth && i < parts->n; i++) {
+        if (!part->counts[i]) continue;
+        memcpy(p + n * part->width, part->predictions + i * part->width, (size_t)part->width * sizeof *p);
+        truth[n++] = (int32_t)part->y[i];
+    }
+    if (p && truth) json_object_set_new(target, "probabilities", schema_probability_scores(p, truth, n, part->width));
+    const int failed = p && truth ? 0 : -1;
+    free(p);
+    free(truth);
+    return failed;
+}
+
+/* That the calibration of the version is in all of this, and what its sets or intervals cover. */
+static int add_calibration(const struct schema_evaluation *e, const struct schema_parts *parts, const struct schema_part *part, json_t *target) {
+    const struct schema_calibration *c = e->raw ? NULL : e->model->calibration;
+    const struct schema_target_calibration *how = c && part->kind != SCHEMA_PART_LABEL ? &c->targets[part->target] : NULL;
+    const bool classes = part->kind == SCHEMA_PART_CLASS && schema_target_has_classes(e->model->training, part->target);
+    if (classes && add_probabilities(parts, part, target) != 0) return -1;
+    if (how && classes) json_object_set_new(target, "temperature", json_real(how->temperature));
+    if (!how || !how->method) return 0;
+    const struct schema_coverage_call call = {
+        .model = e->model, .parts = parts, .part = part, .how = how, .quantiles = c->quantiles + how->quantiles_at, .n = parts->n};
+    json_t *coverage = schema_coverage_json(&call);
+    if (!coverage) return -1;
+    json_object_set_new(coverage, "method", json_string(schema_conformal_names[how->method]));
+    json_object_set_new(coverage, "requested", json_real(how->coverage));
+    return json_object_set_new(target, "conformal", coverage);
+}
+
 static int add_targets(const struct schema_evaluation *e, const struct schema_parts *parts, json_t *report) {
     static const char *const kinds[] = {"classification", "regression", "label", "labels"};
     json_t *targets = json_array();
@@ -44,6 +78,7 @@ static int add_targets(const struct schema_evaluation *e, const struct schema_pa
         json_t *json = json_pack("{s:s, s:s}", "target", part->name, "task", kinds[part->kind]);
         json_array_append_new(targets, json);
         if (part->kind == SCHEMA_PART_LABELS) continue;
+        if (add_calibration(e, parts, part, json) != 0) return -1;
         if ((part->kind == SCHEMA_PART_NUMBER ? schema_numbers_json : schema_classes_json)(e, parts, part, json) != 0) return -1;
     }
     return 0;
@@ -78,6 +113,7 @@ json_t *schema_evaluate(const struct schema_evaluation *e, struct bp_error *erro
         failed = e->stop && e->stop(e->context) ? bp_error_set(error, "", "the evaluation was stopped")
                                                 : bp_error_memory(error, "no memory to evaluate %lld rows", (long long)parts.n);
     if (!failed) json_object_set_new(report, "slices", slices);
+    if (!failed) json_object_set_new(report, "calibrated", json_boolean(e->model->calibration && !e->raw));
     if (!failed && e->other) failed = compare(e, &parts, report, error);
     schema_parts_close(&parts);
     if (!failed) return report;

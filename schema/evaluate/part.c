@@ -1,8 +1,10 @@
 /* part.c - see part.h: rows through a model, and their predictions by target. */
 #include "schema/evaluate/part.h"
 
+#include "engine/activations/activation.h"
 #include "engine/base/random.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,15 +55,18 @@ static int add_target(struct schema_parts *parts, const struct schema_model *mod
     part->per = target->classification ? size : 1;
     part->width = target->classification ? numbers / size : size;
     part->threshold = target->classification && part->task.thresholds ? part->task.thresholds[0] : 0;
+    part->each = !target->classification && target->shape.rank <= 0 ? bp_loss_outputs_per_target(output->loss, output->values) : 0;
     return add(parts, part);
 }
 
-static int list(struct schema_parts *parts, const struct schema_model *model) {
+static int list(struct schema_parts *parts, const struct schema_evaluation *e, const struct schema_model *model) {
+    const double *thresholds = model->calibration && !e->raw ? model->calibration->thresholds : NULL;
     const struct schema_preprocessing *p = model->training->preprocessing;
     const struct bp_train_options options = schema_training_options(model->training);
     int failed = 0;
     for (int32_t o = 0; o < p->outputs_count; o++) {
         struct schema_part part = {.output = o, .target = p->outputs[o].first, .task = options.tasks[o], .per = 1};
+        if (thresholds && part.task.thresholds) part.task.thresholds = thresholds + p->targets[part.target].thresholds_at;
         if (schema_output_multilabel(p, o)) failed = failed || add_labels(parts, p, &part) != 0;
         else
             for (int32_t k = 0; k < p->outputs[o].count; k++) failed = failed || add_target(parts, model, p->outputs[o].first + k, &part) != 0;
@@ -71,13 +76,15 @@ static int list(struct schema_parts *parts, const struct schema_model *model) {
 
 /* ---- memory ------------------------------------------------------------------------------------------------------------------------------------ */
 
-static int allocate(struct schema_parts *parts, bool weighted) {
+static int allocate(struct schema_parts *parts, bool weighted, bool sets) {
     const size_t n = (size_t)parts->n + 1;
     parts->losses = malloc(n * sizeof *parts->losses);
     bool good = parts->losses != NULL;
     if (weighted) good = (parts->weights = malloc(n * sizeof *parts->weights)) && good;
+    if (sets) good = (parts->uniforms = malloc(n * sizeof *parts->uniforms)) && good;
     for (int32_t i = 0; i < parts->count; i++) {
         struct schema_part *part = &parts->parts[i];
+        if (sets && part->each) good = (part->groups = malloc(n * (size_t)part->each * sizeof *part->groups)) && good;
         const size_t samples = n * (size_t)part->per;
         good = (part->predictions = malloc(samples * (size_t)part->width * sizeof *part->predictions)) && good;
         good = (part->y = malloc(samples * (size_t)schema_part_y_width(part) * sizeof *part->y)) && good;
@@ -91,11 +98,13 @@ void schema_parts_close(struct schema_parts *parts) {
         free(parts->parts[i].predictions);
         free(parts->parts[i].y);
         free(parts->parts[i].counts);
+        free(parts->parts[i].groups);
     }
     free(parts->parts);
     free(parts->rows);
     free(parts->losses);
     free(parts->weights);
+    free(parts->uniforms);
     *parts = (struct schema_parts){0};
 }
 
@@ -110,6 +119,8 @@ struct schema_pass {
     struct bp_source batches;
     struct bp_workspace *many, *one; /* one: for the loss of each row */
     struct bp_batch batch;
+    bool calibrated; /* by the model's calibration */
+    bp_real *logits; /* of one row of an output, for its loss */
     /* a permuted feature */
     int64_t *order; /* (n) whose value each row gets, NULL until one is permuted */
     struct bp_batch donors;
@@ -127,6 +138,7 @@ void schema_pass_close(struct schema_pass *pass) {
     free(pass->donors.weights);
     free(pass->donors.counts);
     free(pass->order);
+    free(pass->logits);
     schema_source_free(pass->source);
     schema_view_free(pass->view);
     free(pass);
@@ -184,6 +196,10 @@ static int open_rows(struct schema_pass *pass, struct schema_parts *parts, struc
     if (schema_source_new(&options, &pass->source, error) != 0) return -1;
     pass->batches = schema_source_batches(pass->source);
     bool good = (pass->batch.weights = malloc(BATCH * sizeof(bp_real))) && (pass->batch.counts = malloc(BATCH * sizeof(bp_real)));
+    size_t widest = 1;
+    for (int32_t o = 0; o < t->network->outputs_count; o++)
+        widest = (size_t)fmax((double)widest, (double)bp_shape_size(&t->network->outputs[o].shape));
+    good = (pass->logits = malloc(widest * sizeof *pass->logits)) && good;
     for (int32_t o = 0; o < t->network->outputs_count; o++)
         good = (pass->batch.targets[o] = malloc(BATCH * (size_t)y_size(pass->model, o) * sizeof(bp_real))) && good;
     if (!good) return bp_error_memory(error, "no memory to evaluate %lld rows", (long long)parts->n);
@@ -226,8 +242,37 @@ static void keep_row(const struct schema_pass *pass, struct schema_part *part, i
         const int64_t number = part->number + j;
         part->predictions[at * part->width + j] = p[number * each + (each > 1 ? bp_loss_point(output->loss, output->values) : 0)];
         part->y[at * part->width + j] = y[number];
+        if (part->groups) memcpy(part->groups + at * each, p + number * each, (size_t)each * sizeof *p);
         if (!(y[number] - y[number] == 0)) part->counts[at] = 0, part->y[at * part->width + j] = 0;
     }
+}
+
+/* The loss of an output whose probabilities have another temperature: that of the numbers before the head which would give them. */
+static double loss_of_calibrated(const struct schema_pass *pass, int32_t o, int32_t i) {
+    const struct bp_output *output = &pass->model->training->network->outputs[o];
+    const int32_t width = (int32_t)bp_shape_size(&output->shape);
+    const bp_real *p = bp_workspace_output(pass->many, o) + (int64_t)i * width;
+    const bool each = output->loss->head->probabilities == BP_PROBABILITIES_EACH;
+    for (int32_t c = 0; c < width; c++) {
+        const double one = fmin(fmax((double)p[c], (double)FLT_MIN), each ? 1 - (double)FLT_EPSILON / 2 : 1);
+        pass->logits[c] = (bp_real)(each ? log(one) - log1p(-one) : log(one));
+    }
+    const struct bp_loss_call call = {
+        .batch = 1, .width = width, .z = pass->logits, .y = pass->batch.targets[o] + i * y_size(pass->model, o), .scale = 1};
+    return output->loss->evaluate(output->values, &call);
+}
+
+/* What the temperatures change in the loss of row i. The loss of an order has no such numbers: it stays that of the network. */
+static double loss_change(const struct schema_pass *pass, const struct bp_loss_call *calls, int32_t i) {
+    const struct schema_calibration *c = pass->model->calibration;
+    double change = 0;
+    for (int32_t k = 0; pass->calibrated && k < c->targets_count; k++) {
+        const int32_t o = schema_target_output(pass->model->training->preprocessing, k);
+        const struct bp_output *output = &pass->model->training->network->outputs[o];
+        if (c->targets[k].temperature == 1 || !output->loss->head || output->loss->ordered) continue;
+        change += output->weight * (loss_of_calibrated(pass, o, i) - calls[o].loss);
+    }
+    return change;
 }
 
 static double loss_of(const struct schema_pass *pass, int32_t i) {
@@ -239,7 +284,8 @@ static double loss_of(const struct schema_pass *pass, int32_t i) {
     }
     for (int32_t o = 0; o < net->outputs_count; o++)
         calls[o] = (struct bp_loss_call){.batch = 1, .y = pass->batch.targets[o] + i * y_size(pass->model, o), .scale = 1};
-    return bp_loss_forward(net, pass->model->weights, pass->one, NULL, calls, false);
+    const double loss = bp_loss_forward(net, pass->model->weights, pass->one, NULL, calls, false);
+    return loss + loss_change(pass, calls, i);
 }
 
 static int predict(const struct schema_pass *pass, const struct schema_feature *permuted, struct schema_parts *parts, struct bp_error *error) {
@@ -251,8 +297,10 @@ static int predict(const struct schema_pass *pass, const struct schema_feature *
         for (int32_t i = 0; i < n; i++) samples[i] = first + i;
         pass->batches.fill(pass->batches.context, samples, n, &pass->batch);
         if (permuted) permute(pass, permuted, first, n);
-        for (int32_t i = 0; i < n; i++) parts->losses[first + i] = loss_of(pass, i);
         bp_predict(pass->model->training->network, pass->model->weights, pass->many, n);
+        if (pass->calibrated) schema_calibration_apply(pass->model->calibration, pass->model->training, pass->many, n);
+        for (int32_t i = 0; i < n; i++) parts->losses[first + i] = loss_of(pass, i);
+        for (int32_t i = 0; parts->uniforms && i < n; i++) parts->uniforms[first + i] = schema_row_uniform(pass->model->training, pass->many, i);
         for (int32_t k = 0; k < parts->count; k++)
             for (int32_t i = 0; i < n; i++) keep_row(pass, &parts->parts[k], i, first + i);
         if (parts->weights) schema_view_weights(pass->view, parts->rows + first, n, parts->weights + first);
@@ -275,8 +323,10 @@ struct schema_pass *schema_pass_open(const struct schema_evaluation *evaluation,
     if (!pass) return bp_error_memory(error, "no memory to evaluate"), NULL;
     pass->evaluation = evaluation;
     pass->model = model;
+    pass->calibrated = model->calibration && !evaluation->raw;
+    const bool sets = evaluation->sets || (pass->calibrated && model->calibration->quantiles_count > 0);
     int failed = open_rows(pass, parts, error);
-    if (!failed && (list(parts, model) != 0 || allocate(parts, model->training->preprocessing->sample_weight != NULL) != 0))
+    if (!failed && (list(parts, evaluation, model) != 0 || allocate(parts, model->training->preprocessing->sample_weight != NULL, sets) != 0))
         failed = bp_error_memory(error, "no memory for the predictions of %lld rows", (long long)parts->n);
     if (!failed) failed = predict(pass, NULL, parts, error);
     if (!failed) return pass;
@@ -304,11 +354,13 @@ void schema_parts_keep(struct schema_parts *parts, const int64_t *rows, int64_t 
         move_rows(parts->rows, sizeof *parts->rows, kept, i);
         move_rows(parts->losses, sizeof *parts->losses, kept, i);
         move_rows(parts->weights, sizeof *parts->weights, kept, i);
+        move_rows(parts->uniforms, sizeof *parts->uniforms, kept, i);
         for (int32_t k = 0; k < parts->count; k++) {
             struct schema_part *part = &parts->parts[k];
             move_rows(part->predictions, (size_t)part->per * (size_t)part->width * sizeof *part->predictions, kept, i);
             move_rows(part->y, (size_t)part->per * (size_t)schema_part_y_width(part) * sizeof *part->y, kept, i);
             move_rows(part->counts, (size_t)part->per, kept, i);
+            move_rows(part->groups, (size_t)part->each * sizeof *part->groups, kept, i);
         }
         kept++;
     }

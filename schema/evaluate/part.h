@@ -18,15 +18,18 @@ struct schema_part {
     int32_t per;            /* samples of a row: its positions, else 1 */
     double threshold;
     bp_real *predictions; /* (n, per, width) */
+    int32_t each;         /* of one number: outputs of the network for it, */
+    bp_real *groups;      /* and they themselves, (n, each), if sets and intervals are wanted */
     bp_real *y;           /* (n, per), or (n, width) for numbers and labels */
     uint8_t *counts;      /* (n, per) whether the sample has a target */
 };
 struct schema_parts {
-    int64_t n;       /* rows */
-    int64_t skipped; /* rows of the dataset that cannot be used */
-    int64_t *rows;   /* (n) of the dataset */
-    double *losses;  /* (n) the loss of each row */
-    double *weights; /* (n) sample weights, NULL: all 1 */
+    int64_t n;        /* rows */
+    int64_t skipped;  /* rows of the dataset that cannot be used */
+    int64_t *rows;    /* (n) of the dataset */
+    double *losses;   /* (n) the loss of each row */
+    double *weights;  /* (n) sample weights, NULL: all 1 */
+    double *uniforms; /* (n) schema_row_uniform of each row, if sets and intervals are wanted */
     int32_t count;
     struct schema_part *parts;
 };
@@ -62,6 +65,28 @@ int32_t schema_part_predicted(const struct schema_part *part, int64_t i);
 double schema_part_value(const struct schema_part *part, int64_t i, int64_t j, bool predicted);
 /* What sample i counts: 0 without a target. */
 double schema_part_weight(const struct schema_parts *parts, const struct schema_part *part, int64_t i);
+
+/* ---- coverage.c ---- */
+/* What the sets or intervals of a target with this calibration cover of rows[0..n), by place in the parts; NULL: all. Temperatures are in the
+ * predictions already. {"rows","coverage","coverage_low","coverage_high","mean_size" or "mean_width",...}; the interval of the coverage is Wilson's
+ * (1927), of 95 %. NULL: no memory. */
+struct schema_coverage_call {
+    const struct schema_model *model;
+    const struct schema_parts *parts;
+    const struct schema_part *part;
+    const struct schema_target_calibration *how;
+    const double *quantiles; /* of its groups */
+    const int64_t *rows;
+    int64_t n;
+};
+json_t *schema_coverage_json(const struct schema_coverage_call *call);
+/* {"log_loss","brier_score","expected_calibration_error"} of probabilities p (n, width), width 1: of the second of two classes, and the true classes.
+ * Expected calibration error (Naeini, Cooper, Hauskrecht, AAAI 2015; Guo et al. 2017): the rows by the probability of their most probable class in 15
+ * bins of equal width, (0, 1/15] and so on; the sum of |accuracy - mean probability| of the bins by their rows. The Brier score is that of
+ * scikit-learn: of two classes the mean of (p - y)^2, of more that of the sum over the classes. */
+json_t *schema_probability_scores(const float *p, const int32_t *truth, int64_t n, int32_t width);
+/* The probabilities of all classes of row i, in p (classes). */
+void schema_part_shares(const struct schema_part *part, int64_t i, float *p);
 
 /* ---- measure.c ---- */
 /* The metrics of a part, in the order of the registry. At most `most`; returns how many. */

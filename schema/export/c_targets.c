@@ -40,6 +40,23 @@ int64_t c_targets_size(const struct c_writer *w) {
 
 /* ---- the output ------------------------------------------------------------------------------------------------------------ */
 
+/* By the temperature of a calibrated version. */
+static void heat(struct c_writer *w, int32_t o) {
+    const struct schema_calibration *c = w->model->calibration;
+    const double t = c ? c->targets[w->model->training->preprocessing->outputs[o].first].temperature : 1;
+    if (t == 1) return;
+    c_use(w, "temperature");
+    schema_text_format(&w->body, "    temperature(y%d, %d, ", (int)o, (int)width_of(w, o));
+    c_double(&w->body, t);
+    schema_text_string(&w->body, ");\n");
+}
+
+/* From which probability on a label is predicted, of target t. */
+static const double *thresholds_of(const struct c_writer *w, const struct schema_target *t) {
+    const struct schema_calibration *c = w->model->calibration;
+    return (c && c->thresholds ? c->thresholds : w->model->training->preprocessing->thresholds) + t->thresholds_at;
+}
+
 /* The head and the mean of members, on a copy: another layer may read the node. */
 static int finish_output(struct c_writer *w, int32_t o) {
     const struct bp_output *output = &w->network->outputs[o];
@@ -52,9 +69,11 @@ static int finish_output(struct c_writer *w, int32_t o) {
     schema_text_format(&w->body, "    float *const y%d = work + %lld;\n    copy(%s, %lld, y%d);\n", (int)o, (long long)c_room(w, n),
                        w->values[output->node], (long long)n, (int)o);
     if (output->head && c_activation(w, output->head, none, -1, a, size) != 0) return -1;
-    if (!output->members) return 0;
-    c_use(w, "mean_of_members");
-    schema_text_format(&w->body, "    mean_of_members(y%d, %d, %lld);\n", (int)o, (int)output->members, (long long)(n / output->members));
+    if (output->members) {
+        c_use(w, "mean_of_members");
+        schema_text_format(&w->body, "    mean_of_members(y%d, %d, %lld);\n", (int)o, (int)output->members, (long long)(n / output->members));
+    }
+    heat(w, o);
     return 0;
 }
 
@@ -139,7 +158,7 @@ static void write_classes(struct c_writer *w, int32_t o, int32_t k, int64_t to) 
 /* The statement that returns the class. */
 static void return_class(struct c_writer *w) {
     const struct schema_preprocessing *p = w->model->training->preprocessing;
-    const double threshold = p->thresholds[p->targets[0].thresholds_at];
+    const double threshold = *thresholds_of(w, &p->targets[0]);
     const int32_t classes = p->targets[0].labels_count;
     const bool scores = schema_training_scores(w->model->training, 0), one = width_of(w, 0) == 1;
     if (threshold > 0 && width_of(w, 0) <= 2) {
@@ -201,7 +220,7 @@ static void declare(struct c_writer *w, int32_t k, struct schema_text *out) {
     schema_text_format(&w->statics, "const double %s_thresholds%s[%d] = {", w->name, suffix, (int)count);
     for (int32_t j = 0; j < count; j++) {
         if (j) schema_text_string(&w->statics, ", ");
-        c_double(&w->statics, p->thresholds[t->thresholds_at + j]);
+        c_double(&w->statics, thresholds_of(w, t)[j]);
     }
     schema_text_string(&w->statics, "};\n");
 }
@@ -209,6 +228,8 @@ static void declare(struct c_writer *w, int32_t k, struct schema_text *out) {
 int c_targets(struct c_writer *w, struct schema_text *out) {
     const struct schema_preprocessing *p = w->model->training->preprocessing;
     int64_t to = 0;
+    if (w->model->calibration && w->model->calibration->quantiles_count)
+        schema_text_string(out, "/* The sets and intervals of this version are not in this source; its temperature and thresholds are. */\n");
     for (int32_t o = 0; o < p->outputs_count; o++)
         if (finish_output(w, o) != 0) return -1;
     for (int32_t k = 0; k < p->targets_count; to += target_size(w, k++)) {

@@ -34,6 +34,9 @@ static int write_safetensors(int fd, const struct schema_model *model, struct bp
     size_t size = 0;
     struct schema_tensor *tensors = schema_model_tensors(model->training->network, model->weights, &count);
     json_t *metadata = metadata_of(model->document);
+    char *calibration = model->calibration_document ? schema_json_dump(model->calibration_document, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    if (calibration) json_object_set_new(metadata, "calibration", json_string(calibration));
+    free(calibration);
     const int failed = tensors && metadata ? schema_safetensors_write_plain(fd, tensors, count, metadata, &size, error)
                                            : bp_error_memory(error, "no memory to export the model");
     json_decref(metadata);
@@ -77,10 +80,13 @@ static int write_json(int fd, const struct schema_model *model, struct bp_error 
     int32_t count = 0;
     struct schema_tensor *tensors = schema_model_tensors(model->training->network, model->weights, &count);
     char *document = schema_json_dump(model->document, JSON_COMPACT);
-    int failed = tensors && document ? 0 : bp_error_memory(error, "no memory to export the model");
+    char *calibration = model->calibration_document ? schema_json_dump(model->calibration_document, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    int failed = tensors && document && (calibration || !model->calibration_document) ? 0 : bp_error_memory(error, "no memory to export the model");
     if (!failed) {
         schema_text_string(&out, "{\"format\":\"backpropd-json/1\",");
         schema_text_add(&out, document + 1, strlen(document) - 2);
+        schema_text_string(&out, calibration ? ",\"calibration\":" : "");
+        schema_text_string(&out, calibration ? calibration : "");
         schema_text_string(&out, ",\"weights\":{");
     }
     for (int32_t i = 0; i < count && !failed; i++) {
@@ -93,6 +99,7 @@ static int write_json(int fd, const struct schema_model *model, struct bp_error 
     if (!failed && out.failed) failed = bp_error_memory(error, "no memory for the model as JSON, or it is larger than 2 GB; use bpd");
     if (!failed) failed = schema_write_all(fd, out.bytes, out.size, error);
     free(out.bytes);
+    free(calibration);
     free(document);
     free(tensors);
     return failed;

@@ -188,10 +188,24 @@ static json_t *import_model_file(int fd, const struct schema_importing *what, st
     return document;
 }
 
+/* What was read as a model file, with the calibration that the file has. Its document; NULL with the error. */
+static json_t *write_read(int fd, const struct read *r, struct bp_error *error) {
+    const json_t *calibration = json_object_get(r->document, "calibration");
+    size_t size = 0;
+    if (json_is_null(calibration)) calibration = NULL;
+    struct schema_calibration *checked = calibration ? schema_calibration_decode(calibration, r->training, error) : NULL;
+    if (calibration && !checked) return NULL;
+    schema_calibration_free(checked);
+    json_t *document = described(r->training, r->document);
+    if (!document || schema_model_write_calibrated(fd, r->training, document, r->weights, calibration, &size, error) == 0) return document;
+    json_decref(document);
+    return NULL;
+}
+
 json_t *schema_import_write(int fd, const struct schema_importing *what, enum schema_export *form, struct bp_error *error) {
     const char *bytes = what->bytes;
     struct read r = {0};
-    size_t size = 0, at = 0;
+    size_t at = 0;
     json_t *document = NULL;
     while (at < what->size && at < 64 && strchr(" \t\r\n", bytes[at])) at++;
     const bool tensors = what->size > 8 && bytes[8] == '{';
@@ -206,10 +220,7 @@ json_t *schema_import_write(int fd, const struct schema_importing *what, enum sc
         return NULL;
     }
     const int failed = tensors ? read_tensors(what, &r, error) : read_json(what, &r, error);
-    if (!failed && (document = described(r.training, r.document)) && schema_model_write(fd, r.training, document, r.weights, &size, error) != 0) {
-        json_decref(document);
-        document = NULL;
-    }
+    if (!failed) document = write_read(fd, &r, error);
     read_free(&r);
     return document;
 }

@@ -256,7 +256,7 @@ static json_t *load(const char *body, size_t size, json_error_t *where) {
 
 int schema_instances_decode(struct schema_predictor *p, const char *body, size_t size, int64_t rows_max, struct schema_problems *problems) {
     static const struct bp_entry entry = {.name = "a prediction request"};
-    static const char *const known[] = {"instances", "inputs", "strict", "thresholds", NULL};
+    static const char *const known[] = {"coverage", "instances", "inputs", "strict", "thresholds", "warnings", NULL};
     json_error_t where;
     const struct schema_json_cost cost = schema_json_cost(body, size);
     char got[80];
@@ -276,13 +276,18 @@ int schema_instances_decode(struct schema_predictor *p, const char *body, size_t
     struct bp_value none[1];
     const json_t *instances = json_object_get(json, "instances"), *inputs = json_object_get(json, "inputs");
     const json_t *strict = json_object_get(json, "strict"), *thresholds = json_object_get(json, "thresholds");
+    const json_t *coverage = json_object_get(json, "coverage"), *warnings = json_object_get(json, "warnings");
     p->strict = !json_is_false(strict);
+    p->quiet = json_is_false(warnings);
+    if (warnings && !json_is_boolean(warnings))
+        schema_problem_add(problems, "/warnings", "warnings must be true or false, got %s", schema_json_text(warnings, got, sizeof got));
     if (strict && !json_is_boolean(strict))
         schema_problem_add(problems, "/strict", "strict must be true or false, got %s", schema_json_text(strict, got, sizeof got));
     else if (!json_is_object(json))
         schema_problem_add(problems, "", "the body must be an object like {\"instances\":[...]}, got %s", schema_json_text(json, got, sizeof got));
     else if (schema_values_decode(json, "", &entry, &(struct schema_names){.list = known}, none, problems) != 0) (void)0;
     else if (thresholds && !json_is_null(thresholds) && schema_predictor_thresholds(p, thresholds, "/thresholds", problems) != 0) (void)0;
+    else if (coverage && !json_is_null(coverage) && schema_predictor_coverage(p, coverage, "/coverage", problems) != 0) (void)0;
     else if (instances && inputs) schema_problem_add(problems, "", "send either \"instances\" or \"inputs\", not both");
     else if (inputs) decode_columns(p, inputs, rows_max, problems);
     else if (instances) decode_instances(p, instances, problems);

@@ -74,29 +74,50 @@ static void list_slots(const struct bp_network *network, const struct schema_mod
             }
 }
 
-int schema_model_write_with(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
-                            const struct schema_model_optimizer *optimizer, size_t *size, struct bp_error *error) {
+/* What goes into a model file beside the weights. */
+struct parts {
+    const json_t *document, *calibration;
+    const struct schema_model_optimizer *optimizer;
+};
+
+static int write_model(int fd, const struct schema_training *training, const struct parts *parts, const bp_real *weights, size_t *size,
+                       struct bp_error *error) {
+    const struct schema_model_optimizer *optimizer = parts->optimizer;
     int32_t count = 0;
     struct schema_tensor *tensors = schema_model_tensors(training->network, weights, &count), *all = tensors;
     if (tensors && optimizer && (all = realloc(tensors, ((size_t)count * (size_t)(1 + optimizer->slots_count) + 1) * sizeof *all))) {
         tensors = all;
         list_slots(training->network, optimizer, all, &count);
     }
-    char *text = schema_json_dump(document, JSON_COMPACT);
-    json_t *metadata = text ? json_pack("{s:o, s:s}", "format", format_json(model_kind), "document", text) : NULL;
+    char *text = schema_json_dump(parts->document, JSON_COMPACT);
+    char *calibration = parts->calibration ? schema_json_dump(parts->calibration, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_t *metadata =
+        text && (calibration || !parts->calibration) ? json_pack("{s:o, s:s}", "format", format_json(model_kind), "document", text) : NULL;
+    if (metadata && calibration) json_object_set_new(metadata, "calibration", json_string(calibration));
     if (metadata && optimizer)
         json_object_set_new(metadata, "optimizer",
                             json_sprintf("%s %lld %d", optimizer->type, (long long)optimizer->updates, (int)optimizer->slots_count));
     int failed = all && metadata ? schema_safetensors_write(fd, all, count, metadata, size, error) : bp_error_memory(error, "no memory");
     json_decref(metadata);
+    free(calibration);
     free(text);
     free(tensors);
     return failed;
 }
 
+int schema_model_write_with(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
+                            const struct schema_model_optimizer *optimizer, size_t *size, struct bp_error *error) {
+    return write_model(fd, training, &(struct parts){.document = document, .optimizer = optimizer}, weights, size, error);
+}
+
+int schema_model_write_calibrated(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
+                                  const json_t *calibration, size_t *size, struct bp_error *error) {
+    return write_model(fd, training, &(struct parts){.document = document, .calibration = calibration}, weights, size, error);
+}
+
 int schema_model_write(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights, size_t *size,
                        struct bp_error *error) {
-    return schema_model_write_with(fd, training, document, weights, NULL, size, error);
+    return write_model(fd, training, &(struct parts){.document = document}, weights, size, error);
 }
 
 static int read_weights(struct schema_model *model, const struct schema_tensor *held, int32_t held_count, struct bp_error *error) {
@@ -165,6 +186,58 @@ static void free_names(struct schema_model *model) {
     free(model->names_json);
 }
 
+/* ---- what it has apart from its weights ---------------------------------------------------------------------------------- */
+
+int schema_model_calibrate(struct schema_model *model, const json_t *document, struct bp_error *error) {
+    struct schema_calibration *calibration = NULL;
+    if (document && !(calibration = schema_calibration_decode(document, model->training, error))) return -1;
+    schema_calibration_free(model->calibration);
+    json_decref(model->calibration_document);
+    model->calibration = calibration;
+    model->calibration_document = json_incref((json_t *)(uintptr_t)document);
+    return 0;
+}
+
+int schema_model_rewrite(int fd, const void *bytes, size_t size, const json_t *calibration, struct bp_error *error) {
+    struct schema_tensor *tensors = NULL;
+    int32_t count = 0;
+    json_t *metadata = NULL;
+    size_t written;
+    if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return -1;
+    char *text = calibration ? schema_json_dump(calibration, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    int failed = calibration && !text ? bp_error_memory(error, "no memory for the calibration of the model") : 0;
+    json_object_del(metadata, "calibration");
+    json_object_del(metadata, "crc32");
+    if (text) json_object_set_new(metadata, "calibration", json_string(text));
+    if (!failed) failed = schema_safetensors_write(fd, tensors, count, metadata, &written, error);
+    free(text);
+    json_decref(metadata);
+    free(tensors);
+    return failed;
+}
+
+char *schema_model_calibration(const void *bytes, size_t size) {
+    struct schema_tensor *tensors = NULL;
+    int32_t count = 0;
+    json_t *metadata = NULL;
+    struct bp_error ignored = {0};
+    if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, &ignored) != 0) return NULL;
+    const char *text = json_string_value(json_object_get(metadata, "calibration"));
+    char *copy = text ? strdup(text) : NULL;
+    json_decref(metadata);
+    free(tensors);
+    return copy;
+}
+
+static bool read_calibration(struct schema_model *model, const json_t *metadata, const struct schema_json_allow *allow, struct bp_error *error) {
+    const char *text = json_string_value(json_object_get(metadata, "calibration"));
+    if (!text) return true;
+    json_t *document = schema_json_load_allowed(text, strlen(text), allow);
+    const bool good = document && schema_model_calibrate(model, document, error) == 0;
+    json_decref(document);
+    return good;
+}
+
 json_t *schema_json_load_allowed(const char *text, size_t size, const struct schema_json_allow *allow) {
     if (allow && allow->allow) {
         const struct schema_json_cost cost = schema_json_cost(text, size);
@@ -192,8 +265,8 @@ struct schema_model *schema_model_read_bounded(const void *bytes, size_t size, c
     if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return NULL;
     struct schema_model *model = calloc(1, sizeof *model);
     if (!model) bp_error_memory(error, "out of memory for the model");
-    const bool good =
-        model && read_parts(model, metadata, allow, error) && read_weights(model, tensors, count, error) == 0 && escape_names(model) == 0;
+    const bool good = model && read_parts(model, metadata, allow, error) && read_weights(model, tensors, count, error) == 0 &&
+                      escape_names(model) == 0 && read_calibration(model, metadata, allow, error);
     json_decref(metadata);
     free(tensors);
     if (good) return model;
@@ -211,6 +284,8 @@ void schema_model_free(struct schema_model *model) {
     if (!model) return;
     free_names(model);
     free(model->weights);
+    schema_calibration_free(model->calibration);
+    json_decref(model->calibration_document);
     schema_training_free(model->training);
     json_decref(model->document);
     free(model);
@@ -218,7 +293,8 @@ void schema_model_free(struct schema_model *model) {
 
 size_t schema_model_bytes(const struct schema_model *model) {
     enum { REST = 32 << 10 };
-    return model->training->network->weights_count * sizeof(bp_real) + model->document_bytes + REST;
+    return model->training->network->weights_count * sizeof(bp_real) + model->document_bytes + 3 * schema_calibration_bytes(model->calibration) +
+           REST;
 }
 
 /* ---- checkpoints ---------------------------------------------------------------------------------------------------------- */

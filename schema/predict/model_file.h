@@ -8,6 +8,7 @@
 #include "engine/train/train.h"
 #include "schema/ingest/ingest.h"
 #include "schema/json/cost.h"
+#include "schema/predict/calibration.h"
 #include "schema/predict/safetensors.h"
 #include "schema/resolve/training.h"
 
@@ -17,9 +18,11 @@ struct schema_model {
     json_t *document;
     size_t document_bytes; /* of memory, with what was made of it: categories, moments */
     bp_real *weights;
-    char ***labels_json; /* [targets] of classes: each label as a JSON string with its quotes; NULL for numbers */
-    char **names_json;   /* [targets] how the prediction of it is named where there are several, likewise */
-    char **outputs_json; /* [outputs] the same of an output that learns several labels */
+    char ***labels_json;          /* [targets] of classes: each label as a JSON string with its quotes; NULL for numbers */
+    char **names_json;            /* [targets] how the prediction of it is named where there are several, likewise */
+    char **outputs_json;          /* [outputs] the same of an output that learns several labels */
+    json_t *calibration_document; /* of the file, or as schema_model_calibrate got it; NULL: none */
+    struct schema_calibration *calibration;
 };
 
 /* Writes a model into fd (an empty file). document: the training's JSON with whatever else is to be kept (metrics, dataset, job). *size is what it
@@ -35,6 +38,11 @@ struct schema_model_optimizer {
 };
 int schema_model_write_with(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
                             const struct schema_model_optimizer *optimizer, size_t *size, struct bp_error *error);
+/* With a calibration; NULL: without. */
+int schema_model_write_calibrated(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
+                                  const json_t *calibration, size_t *size, struct bp_error *error);
+/* The calibration of a model file as JSON text, the caller's; NULL: it has none, or is no model file. */
+char *schema_model_calibration(const void *bytes, size_t size);
 struct schema_model *schema_model_read(const void *bytes, size_t size, struct bp_error *error);
 /* The same for a file from outside: asked before each JSON text of the file is decoded. false: it must not be; the caller knows why, and the result
  * is NULL without an error. */
@@ -46,6 +54,10 @@ struct schema_model *schema_model_read_bounded(const void *bytes, size_t size, c
 /* JSON, or NULL: it is none, or it is not allowed. allow may be NULL. The caller's. */
 json_t *schema_json_load_allowed(const char *text, size_t size, const struct schema_json_allow *allow);
 void schema_model_free(struct schema_model *model);
+/* Replaces the calibration, before anybody predicts with the model; NULL: none. -1 with the error, and the model as it was. */
+int schema_model_calibrate(struct schema_model *model, const json_t *document, struct bp_error *error);
+/* Writes a model file again, into fd (an empty file), with this calibration instead of its own; NULL: without. */
+int schema_model_rewrite(int fd, const void *bytes, size_t size, const json_t *calibration, struct bp_error *error);
 /* One entry per weight tensor of the network, "layer/tensor"; data points into weights, which may be NULL. The caller's; NULL without memory. */
 struct schema_tensor *schema_model_tensors(const struct bp_network *network, const bp_real *weights, int32_t *count);
 /* Bytes it holds in memory. */

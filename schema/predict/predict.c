@@ -13,9 +13,10 @@
 
 /* ---- a predictor --------------------------------------------------------------------------------------------------------- */
 
-/* Those of the model. */
+/* Those of the version, or of the model. */
 static void reset_thresholds(struct schema_predictor *p) {
-    memcpy(p->thresholds, p->preprocessing->thresholds, (size_t)schema_thresholds_count(p->preprocessing) * sizeof *p->thresholds);
+    const double *thresholds = p->calibration && p->calibration->thresholds ? p->calibration->thresholds : p->preprocessing->thresholds;
+    memcpy(p->thresholds, thresholds, (size_t)schema_thresholds_count(p->preprocessing) * sizeof *p->thresholds);
 }
 
 struct schema_predictor *schema_predictor_new(const struct schema_model *model, struct bp_error *error) {
@@ -57,7 +58,7 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     p->thresholds = malloc((size_t)schema_thresholds_count(pre) * sizeof *p->thresholds);
     for (int32_t i = 0; i < pre->inputs_count; i++) p->input_sizes[i] = bp_shape_size(&pre->inputs[i].shape);
     if (!p->cells || !p->tensor_at || !p->missing || !p->unseen || !p->unseen_first || !p->holes || !p->indices || !p->far || !p->far_first ||
-        !p->tensors || !p->thresholds)
+        !p->tensors || !p->thresholds || schema_predictor_calibrate(p) != 0)
         goto memory;
     reset_thresholds(p);
     if (bp_workspace_new(model->training->network, p->batch_max, false, &p->workspace, error) != 0) goto failed;
@@ -83,6 +84,9 @@ void schema_predictor_free(struct schema_predictor *p) {
     free(p->cells);
     free(p->tensors);
     free(p->thresholds);
+    free(p->asked);
+    free(p->order);
+    free(p->set_scores);
     free(p->tensor_at);
     free(p->missing);
     free(p->unseen);
@@ -104,6 +108,8 @@ void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out)
     p->not_finite = -1;
     p->suspect = -1;
     p->overflow = false;
+    p->quiet = false;
+    schema_predictor_calibrate(p);
     reset_thresholds(p);
     memset(p->missing, 0, features * sizeof *p->missing);
     memset(p->unseen, 0, features * sizeof *p->unseen);
@@ -148,6 +154,11 @@ void schema_predictor_category(struct schema_predictor *p, int32_t i, const char
         while (n < size && n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
         snprintf(p->unseen_first[i], sizeof p->unseen_first[i], "%.*s%s", (int)n, text, n < size ? "..." : "");
     }
+}
+
+void schema_predictor_run(struct schema_predictor *p, int32_t n) {
+    bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
+    if (p->calibration) schema_calibration_apply(p->calibration, p->model->training, p->workspace, n);
 }
 
 void schema_predictor_ignored(struct schema_predictor *p, const char *name, size_t size) {
@@ -210,20 +221,19 @@ static void write_details(struct schema_predictor *p, int32_t o, const struct sc
     schema_text_string(p->out, "}");
 }
 
-/* The probabilities, or scores, of all classes, by the numbers of an output: one number represents two classes. */
-static const float *shares_of(const float *y, int32_t width, bool scores, float pair[2]) {
+const float *schema_predictor_shares(const float *y, int32_t width, bool scores, float pair[2]) {
     pair[0] = scores ? -y[0] : 1 - y[0];
     pair[1] = y[0];
     return width == 1 ? pair : y;
 }
 
-static void write_class(struct schema_predictor *p, int32_t o, int32_t k, const float *y) {
+static void write_class(struct schema_predictor *p, int32_t o, int32_t k, const float *y, int64_t row) {
     const struct schema_target *target = &p->preprocessing->targets[k];
     char **labels = p->model->labels_json[k];
     const bool scores = p->scores[o];
     int32_t best = bp_class_of(y, p->widths[o], scores, p->thresholds[target->thresholds_at]);
     float pair[2];
-    const float *probabilities = shares_of(y, p->widths[o], scores, pair);
+    const float *probabilities = schema_predictor_shares(y, p->widths[o], scores, pair);
     schema_text_string(p->out, "{\"label\":");
     schema_text_string(p->out, labels[best]);
     schema_text_string(p->out, scores ? ",\"scores\":{" : ",\"probabilities\":{");
@@ -233,7 +243,9 @@ static void write_class(struct schema_predictor *p, int32_t o, int32_t k, const 
         schema_text_add(p->out, ":", 1);
         schema_text_json_float(p->out, probabilities[c]);
     }
-    schema_text_string(p->out, "}}");
+    schema_text_string(p->out, "}");
+    schema_predictor_write_set(p, k, probabilities, row);
+    schema_text_string(p->out, "}");
 }
 
 /* What is written of each position of a tensor. */
@@ -285,7 +297,7 @@ static void write_label(struct schema_predictor *p, const struct positions *what
 
 static void write_shares(struct schema_predictor *p, const struct positions *what, const float *y) {
     float pair[2];
-    const float *shares = shares_of(y, what->each, p->scores[what->o], pair);
+    const float *shares = schema_predictor_shares(y, what->each, p->scores[what->o], pair);
     for (int32_t c = 0; c < what->target->labels_count; c++) {
         schema_text_string(p->out, c ? "," : "[");
         schema_text_json_float(p->out, shares[c]);
@@ -310,8 +322,7 @@ static double point_of(const struct schema_predictor *p, int32_t o, const float 
     return (double)y[bp_loss_point(output->loss, output->values)];
 }
 
-/* Where the numbers of target k, of output o, begin for a row. */
-static const float *numbers_at(const struct schema_predictor *p, int32_t o, int32_t k, int64_t row) {
+const float *schema_predictor_numbers(const struct schema_predictor *p, int32_t o, int32_t k, int64_t row) {
     const struct bp_output *output = output_of(p, o);
     const int32_t each = bp_loss_outputs_per_target(output->loss, output->values);
     return bp_workspace_output(p->workspace, o) + row * p->widths[o] + (k - p->preprocessing->outputs[o].first) * each;
@@ -319,17 +330,18 @@ static const float *numbers_at(const struct schema_predictor *p, int32_t o, int3
 
 static void write_target(struct schema_predictor *p, int32_t o, int32_t k, int64_t row) {
     const struct schema_target *target = &p->preprocessing->targets[k];
-    const float *y = numbers_at(p, o, k, row);
+    const float *y = schema_predictor_numbers(p, o, k, row);
     if (target->classification && target->shape.rank > 0) {
         write_classes(p, o, target, y);
     } else if (target->classification) {
-        write_class(p, o, k, y);
+        write_class(p, o, k, y, row);
     } else if (target->shape.rank > 0) {
         write_tensor(p, o, target, y);
     } else {
         schema_text_string(p->out, "{\"value\":");
         write_value(p, target, 0, point_of(p, o, y));
         write_details(p, o, target, y);
+        schema_predictor_write_interval(p, o, k, y);
         schema_text_add(p->out, "}", 1);
     }
 }
@@ -340,7 +352,7 @@ static void write_labels(struct schema_predictor *p, int32_t o, int64_t row) {
     const struct schema_target *target = &p->preprocessing->targets[first];
     const double *thresholds = p->thresholds + target->thresholds_at;
     char **names = target->multilabel ? p->model->labels_json[first] : p->model->names_json + first;
-    const float *y = numbers_at(p, o, first, row);
+    const float *y = schema_predictor_numbers(p, o, first, row);
     bool any = false;
     schema_text_string(p->out, "{\"labels\":[");
     for (int32_t k = 0; k < count; k++) {
@@ -392,7 +404,7 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
     const struct schema_preprocessing *pre = p->preprocessing;
     int32_t o = 0;
     while (k >= pre->outputs[o].first + pre->outputs[o].count) o++;
-    const float *y = numbers_at(p, o, k, row);
+    const float *y = schema_predictor_numbers(p, o, k, row);
     const struct schema_target *target = &pre->targets[k];
     if (!target->classification) {
         const double point = point_of(p, o, y);
@@ -401,7 +413,7 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
     const int32_t width = schema_output_multilabel(pre, o) ? 1 : p->widths[o],
                   best = bp_class_of(y, width, p->scores[o], p->thresholds[target->thresholds_at]);
     float pair[2];
-    return (struct schema_predicted){.label = best, .share = shares_of(y, width, p->scores[o], pair)[best]};
+    return (struct schema_predicted){.label = best, .share = schema_predictor_shares(y, width, p->scores[o], pair)[best]};
 }
 
 const float *schema_predict_shares(const struct schema_predictor *p, int32_t row, int32_t k, float pair[2]) {
@@ -452,7 +464,7 @@ int schema_predictor_thresholds(struct schema_predictor *p, const json_t *json, 
 
 void schema_predictor_flush(struct schema_predictor *p) {
     if (p->filled == 0) return;
-    bp_predict(p->model->training->network, p->model->weights, p->workspace, p->filled);
+    schema_predictor_run(p, p->filled);
     for (int32_t i = 0; i < p->filled && p->not_finite < 0; i++) {
         if (!schema_predictor_finite(p, i)) break;
         if (schema_text_last(p->out) != '[') schema_text_add(p->out, ",", 1);
@@ -483,7 +495,8 @@ int schema_predict_body(struct schema_predictor *p, const char *body, size_t siz
         if (schema_instances_decode(p, body, size, rows_max, problems) != 0) return -1;
     }
     schema_text_add(out, "]", 1);
-    schema_predictor_warnings(p);
+    if (p->quiet) schema_text_string(out, ",\"warnings\":[]");
+    else schema_predictor_warnings(p);
     if (!out->failed) return 0;
     if (schema_memory_failed()) return schema_problem_no_memory(problems);
     problems->too_large = true;
@@ -549,7 +562,7 @@ static int gather(struct schema_predictor *p, const struct schema_view_rows *row
     }
     count_numbers(p, rows, n);
     count_categories(p, rows, n);
-    bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
+    schema_predictor_run(p, n);
     for (int32_t i = 0; i < n; i++)
         if (!schema_predictor_finite(p, i)) {
             char why[300];

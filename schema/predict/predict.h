@@ -59,6 +59,12 @@ int schema_predicted_text(double value, double step, char text[static 40]);
 bool schema_predict_label(const struct schema_predictor *predictor, int32_t row, int32_t o, int32_t j, float *probability);
 /* Thresholds instead of the model's, for what schema_predict_gather and schema_predict_rows predict from now on. -1 with problems. */
 int schema_predictor_thresholds(struct schema_predictor *predictor, const json_t *json, const char *pointer, struct schema_problems *problems);
+/* Another coverage than the calibration's, likewise. -1 with problems: the model is not calibrated, or with too few rows. */
+int schema_predictor_coverage(struct schema_predictor *predictor, const json_t *json, const char *pointer, struct schema_problems *problems);
+/* Of what schema_predict_gather predicted: the classes that the set of target k has, of its labels, at most labels_max of the calibration, the most
+ * probable first; -1: it has no sets. And the interval; false: it has none. An end that is infinite is none. */
+int32_t schema_predict_set(struct schema_predictor *predictor, int32_t row, int32_t k, const int32_t **classes);
+bool schema_predict_interval(struct schema_predictor *predictor, int32_t row, int32_t k, double *low, double *high);
 /* Not for tensors. */
 struct schema_predicted schema_predict_target(const struct schema_predictor *predictor, int32_t row, int32_t target);
 

@@ -12,6 +12,11 @@ struct schema_predictor {
     int32_t widths[BP_OUTPUTS_MAX];                      /* numbers of one prediction of each output */
     bool scores[BP_OUTPUTS_MAX], usable[BP_OUTPUTS_MAX]; /* usable: its numbers are probabilities, which have thresholds */
     double *thresholds;                                  /* as those of the preprocessing, for this call */
+    const struct schema_calibration *calibration;        /* of the model, NULL: none */
+    const double *quantiles;                             /* as those of the calibration, for this call: its own, or */
+    double *asked;                                       /* those of another coverage */
+    int32_t *order;                                      /* (labels_max) space to make a set */
+    double *set_scores;
     int64_t input_sizes[BP_INPUTS_MAX];
     struct schema_feature_value *cells; /* (features_count) of the row being read */
     float *tensors;                     /* space for the tensor cells of a row */
@@ -20,6 +25,7 @@ struct schema_predictor {
     int32_t filled;                     /* rows waiting in the workspace */
     int64_t rows;                       /* rows processed in this call */
     struct schema_text *out;
+    bool quiet;                  /* of this request: no warnings */
     bool strict;                 /* of this request: a key that resembles a missing feature is refused */
     schema_predict_allow *allow; /* NULL: no bound */
     void *allow_context;
@@ -39,6 +45,17 @@ struct schema_predictor {
     int32_t ignored_count;
 };
 
+/* Runs the network on n rows of the workspace. */
+void schema_predictor_run(struct schema_predictor *p, int32_t n);
+/* Where the numbers of target k, of output o, begin for a row. */
+const float *schema_predictor_numbers(const struct schema_predictor *p, int32_t o, int32_t k, int64_t row);
+/* The probabilities, or scores, of all classes, by the numbers of an output: one number represents two classes. */
+const float *schema_predictor_shares(const float *y, int32_t width, bool scores, float pair[2]);
+/* predict_set.c: the call goes by the calibration of the model again; -1 without memory, when it is new. */
+int schema_predictor_calibrate(struct schema_predictor *p);
+/* Appends ,"set":[...] or ,"interval":[low,high], if the model is calibrated for target k, of output o, whose numbers are y. */
+void schema_predictor_write_set(struct schema_predictor *p, int32_t k, const float *y, int64_t row);
+void schema_predictor_write_interval(struct schema_predictor *p, int32_t o, int32_t k, const float *y);
 /* Begins a call whose predictions go to out: no rows, nothing counted, the thresholds of the model. */
 void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out);
 /* The cells of a row are complete: transforms them into the workspace; runs the batch when it is full. The first feature whose value cannot be used

@@ -215,8 +215,8 @@ int schema_thresholds_decode(const struct schema_preprocessing *p, const json_t 
     return problems->total == before ? 0 : -1;
 }
 
-static json_t *encode_output(const struct schema_preprocessing *p, int32_t o) {
-    const double *thresholds = p->thresholds + first_of(p, o)->thresholds_at;
+static json_t *encode_output(const struct schema_preprocessing *p, int32_t o, const double *all) {
+    const double *thresholds = all + first_of(p, o)->thresholds_at;
     json_t *object = json_object();
     for (int32_t j = 0; j < schema_output_labels(p, o); j++)
         json_object_set_new(object, schema_output_label(p, o, j), json_real(thresholds[j] > 0 ? thresholds[j] : usual));
@@ -224,11 +224,15 @@ static json_t *encode_output(const struct schema_preprocessing *p, int32_t o) {
 }
 
 json_t *schema_thresholds_encode(const struct schema_preprocessing *p) {
+    return schema_thresholds_show(p, p->thresholds);
+}
+
+json_t *schema_thresholds_show(const struct schema_preprocessing *p, const double *thresholds) {
     json_t *outputs = json_object();
     const struct names names = {p, 0};
     for (int32_t o = 0; o < p->outputs_count; o++) {
-        const bool shown = schema_output_multilabel(p, o) || (schema_output_labels(p, o) && p->thresholds[first_of(p, o)->thresholds_at] > 0);
-        if (shown) json_object_set_new(outputs, output_at(&names, o), encode_output(p, o));
+        const bool shown = schema_output_multilabel(p, o) || (schema_output_labels(p, o) && thresholds[first_of(p, o)->thresholds_at] > 0);
+        if (shown) json_object_set_new(outputs, output_at(&names, o), encode_output(p, o, thresholds));
     }
     json_t *first = json_object_iter_value(json_object_iter(outputs));
     if (p->outputs_count > 1 && first) return outputs;

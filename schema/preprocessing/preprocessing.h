@@ -219,6 +219,8 @@ int schema_thresholds_decode(const struct schema_preprocessing *preprocessing, c
                              double *thresholds, struct schema_problems *problems);
 /* The same way round: {"red":0.5}, by output where there are several. NULL: no output has several labels, and no other has a threshold of its own. */
 json_t *schema_thresholds_encode(const struct schema_preprocessing *preprocessing);
+/* The same of other thresholds, as long as those of the preprocessing. */
+json_t *schema_thresholds_show(const struct schema_preprocessing *preprocessing, const double *thresholds);
 /* Makes what is in `thresholds` those of the targets. -1: no memory. */
 int schema_thresholds_keep(struct schema_preprocessing *preprocessing, const double *thresholds);
 int64_t schema_thresholds_count(const struct schema_preprocessing *preprocessing);

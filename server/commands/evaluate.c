@@ -58,6 +58,14 @@ static void print_metrics(const json_t *metrics) {
     }
 }
 
+static void print_coverage(const json_t *target) {
+    const json_t *conformal = json_object_get(target, "conformal");
+    if (!json_is_number(json_object_get(conformal, "coverage"))) return;
+    printf("\n%s: the %s have the truth in %.4g of the rows (95 %% interval %.4g to %.4g); calibrated for %.4g\n",
+           json_string_value(json_object_get(target, "target")), json_object_get(conformal, "mean_size") ? "sets" : "intervals",
+           number(conformal, "coverage"), number(conformal, "coverage_low"), number(conformal, "coverage_high"), number(conformal, "requested"));
+}
+
 static void print_target(const json_t *target) {
     const json_t *matrix = json_object_get(target, "confusion_matrix"), *labels = json_object_get(matrix, "labels"), *item;
     size_t i, k;
@@ -73,6 +81,7 @@ static void print_target(const json_t *target) {
             putchar('\n');
         }
     }
+    print_coverage(target);
     const json_t *residuals = json_object_get(target, "residuals");
     if (!residuals) return;
     printf("\n%s: truth minus prediction\n", json_string_value(json_object_get(target, "target")));

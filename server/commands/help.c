@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const topics[] = {"serve",     "train",  "predict", "evaluate", "explain", "trace", "jobs",  "compare", "export", "import",
-                                     "gradcheck", "doctor", "check",   "backup",   "restore", "keys",  "alias", "audit",   NULL};
+static const char *const topics[] = {"serve",  "train",     "predict", "evaluate", "calibrate", "explain", "trace", "jobs",  "compare", "export",
+                                     "import", "gradcheck", "doctor",  "check",    "backup",    "restore", "keys",  "alias", "audit",   NULL};
 
 static void print_topics(FILE *out, const char *between) {
     for (const char *const *topic = topics; *topic; topic++) fprintf(out, "%s%s", topic == topics ? "" : between, *topic);
@@ -23,6 +23,8 @@ static void overview(void) {
            "                                          predictions of a trained model, - for standard input\n"
            "  backpropd evaluate --model model.bpd --data rows.csv\n"
            "                                          metrics with intervals, curves and slices on rows with known targets\n"
+           "  backpropd calibrate --model model.bpd --data rows.csv\n"
+           "                                          probabilities that hold, sets and intervals with a coverage\n"
            "  backpropd explain --model model.bpd --data rows.csv\n"
            "                                          which columns the predictions depend on\n"
            "  backpropd trace --model model.bpd --data rows.csv\n"
@@ -153,12 +155,28 @@ static void compare_help(void) {
            "Example\n  backpropd compare --url http://127.0.0.1:8080 --jobs job_a,job_b --series val_loss\n");
 }
 
+static void calibrate_help(void) {
+    printf(
+        "backpropd calibrate --model FILE.bpd --data FILE.csv|- [--out FILE.bpd] [--method lac|aps|absolute|normalized|cqr] [--coverage 0.9]\n"
+        "                    [--class-conditional] [--randomized] [--allow-empty] [--no-temperature] [--no-conformal] [--holdout 0.5] [--no-refit]\n"
+        "                    [--seed 0] [--rows N] [--json]\n"
+        "backpropd calibrate --model FILE.bpd [--temperature T] [--thresholds 0.3] [--coverage 0.95] [--no-conformal] [--out FILE.bpd] [--json]\n"
+        "backpropd calibrate --model FILE.bpd --remove\n"
+        "backpropd calibrate --url URL --model MODEL[@VERSION] [--dataset NAME] [...] [--api-key-file FILE] [--ca-file FILE]\n\n"
+        "Fits a temperature for probabilities, and sets of classes or intervals that have the truth in them with the given coverage, on rows that\n"
+        "the model was not trained on; prints what both come to on rows that were held out. The model file gets the calibration, or --out does:\n"
+        "predict and evaluate go by it. Without rows the calibration is changed by hand, or printed. With --url it is that of a version on a\n"
+        "server, by default the one that is served; the rows are a dataset there.\n\n"
+        "Example\n  backpropd calibrate --model model.bpd --data held_out.csv --coverage 0.95\n");
+}
+
 static void other_help(const char *topic) {
     if (strcmp(topic, "jobs") == 0) jobs_help();
     else if (strcmp(topic, "compare") == 0) compare_help();
     else if (strcmp(topic, "keys") == 0) keys_help();
     else if (strcmp(topic, "export") == 0) export_help();
     else if (strcmp(topic, "import") == 0) import_help();
+    else if (strcmp(topic, "calibrate") == 0) calibrate_help();
     else if (strcmp(topic, "alias") == 0)
         printf("backpropd alias --model MODEL [--name ALIAS [--version N | --rollback | --delete]] --url URL [--api-key-file FILE] [--ca-file FILE]\n"
                "backpropd alias --model MODEL [--name ALIAS [--version N | --rollback | --delete]] --data-dir DIR\n\n"
@@ -201,9 +219,10 @@ static void other_help(const char *topic) {
                "Examples\n  backpropd trace --model model.bpd --data rows.csv --rows 2\n"
                "  backpropd trace --definition net.json --batch batch.json --optimizer adam\n");
     else if (strcmp(topic, "predict") == 0)
-        printf("backpropd predict --model FILE.bpd --data FILE.csv|- [--format csv|json] [--thresholds X]\n\n"
+        printf("backpropd predict --model FILE.bpd --data FILE.csv|- [--format csv|json] [--thresholds X] [--coverage X]\n\n"
                "One line per row: the label and its probability, or the value; of several labels a row a JSON list, and the probability of each;\n"
-               "with --format json one object per row. --thresholds 0.3, or '{\"red\":0.3}', is used instead of the model's.\n"
+               "of a calibrated model also the set of labels, or the ends of the interval. With --format json one object per row.\n"
+               "--thresholds 0.3, or '{\"red\":0.3}', is used instead of the model's, --coverage 0.95 instead of that of its sets and intervals.\n"
                "Columns that are not features are ignored, and missing columns count as missing values, each with a warning. A file without any "
                "feature is an error.\n\n"
                "Examples\n  backpropd predict --model model.bpd --data new.csv\n  tail -n +2 rows.csv | cat head.csv - | backpropd predict --model "

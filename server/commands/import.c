@@ -61,17 +61,20 @@ static int into_folder(const char **values, const json_t *document, const char *
     const json_t *families = json_object_get(json_object_get(document, "cross_validation"), "families");
     char *text = schema_json_dump(document, JSON_COMPACT);
     char *definition = families ? strdup("{\"auto\":true}") : schema_json_dump(json_object_get(document, "definition"), JSON_COMPACT);
+    char *calibration = schema_model_calibration(bytes, size);
     const struct store_import what = {.model = values[NAME],
                                       .definition = definition,
                                       .document = text,
                                       .blob = bytes,
                                       .blob_size = size,
-                                      .held_back = values[PUBLISH] && strcmp(values[PUBLISH], "false") == 0};
+                                      .held_back = values[PUBLISH] && strcmp(values[PUBLISH], "false") == 0,
+                                      .calibration = calibration};
     enum store_result result = text && definition ? store_open(values[DATA_DIR], &options, &store, &error) : STORE_FAILED;
     if (result == STORE_OK) result = store_version_import(store, &what, &version, &error);
     if (result == STORE_OK) printf("imported %s as version %lld of %s\n", values[FILE_NAME], (long long)version, values[NAME]);
     else fprintf(stderr, "backpropd import: %s\n", error.message[0] ? error.message : "out of memory");
     store_close(store);
+    free(calibration);
     free(definition);
     free(text);
     return result == STORE_OK ? 0 : -1;

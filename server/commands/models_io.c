@@ -2,6 +2,7 @@
 #include "server/commands/models_io.h"
 
 #include "schema/memory.h"
+#include "schema/predict/model_file.h"
 #include "schema/text/text.h"
 #include "server/auth/auth.h"
 #include "server/store/folder.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- files ------------------------------------------------------------------------------------------------------------------ */
@@ -82,6 +84,27 @@ static int look(void *context, const struct folder_item *item) {
     return s->no_memory;
 }
 
+/* The model file with the calibration that the version has now; bytes are taken. NULL with the error. */
+static char *calibrated(struct folder *folder, const struct search *s, size_t *size, struct bp_error *error) {
+    char *document, *made = NULL;
+    *size = s->size;
+    if (!folder_calibration(folder, s->name, s->found, &document)) return s->bytes;
+    json_t *json = document ? schema_json_load(document, strlen(document), 0, NULL) : NULL;
+    FILE *file = tmpfile();
+    struct stat info = {0};
+    if (!file) bp_error_io(error, "cannot make a temporary file: %s", strerror(errno));
+    else if (schema_model_rewrite(fileno(file), s->bytes, s->size, json, error) == 0 && fstat(fileno(file), &info) == 0 &&
+             (made = malloc((size_t)info.st_size + 1))) {
+        rewind(file);
+        *size = fread(made, 1, (size_t)info.st_size, file);
+    } else bp_error_memory(error, "out of memory");
+    if (file) fclose(file);
+    json_decref(json);
+    free(document);
+    free(s->bytes);
+    return made;
+}
+
 char *models_of_folder(const char *command, const char *folder, const char *text, size_t *size) {
     char name[STORE_NAME_SIZE];
     struct search s = {.name = name};
@@ -89,8 +112,8 @@ char *models_of_folder(const char *command, const char *folder, const char *text
     struct folder *opened = NULL;
     if (models_name(command, text, name, &s.wanted) != 0) return NULL;
     if (folder_open(folder, &opened, &error) == 0) folder_each(opened, look, &s, &error);
+    if (s.bytes && !error.message[0]) s.bytes = calibrated(opened, &s, size, &error);
     folder_close(opened);
-    *size = s.size;
     if (s.bytes && !error.message[0]) return s.bytes;
     if (error.message[0] || s.no_memory) fprintf(stderr, "backpropd %s: %s\n", command, error.message[0] ? error.message : "out of memory");
     else fprintf(stderr, "backpropd %s: there is no version of a model \"%s\" in %s\n", command, text, folder);

@@ -7,12 +7,13 @@
 #include "schema/predict/predict.h"
 #include "server/commands/local_data.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MODEL, DATA, FORMAT, THRESHOLDS, FLAGS_COUNT };
-static const char *const names[] = {"model", "data", "format", "thresholds", NULL};
+enum { MODEL, DATA, FORMAT, THRESHOLDS, COVERAGE, FLAGS_COUNT };
+static const char *const names[] = {"model", "data", "format", "thresholds", "coverage", NULL};
 static const char *const switches[] = {NULL};
 
 static void print_text(const char *text) {
@@ -64,6 +65,45 @@ static void print_labels_header(const struct schema_preprocessing *p, int32_t o)
     }
 }
 
+/* Of a calibrated model: the column of sets, or those of intervals. */
+static void print_bounds_header(const struct schema_model *model, int32_t k) {
+    const enum schema_conformal method = model->calibration ? model->calibration->targets[k].method : SCHEMA_CONFORMAL_NONE;
+    char of[24] = "";
+    if (model->training->preprocessing->targets_count > 1) snprintf(of, sizeof of, "_of_%d", (int)k + 1);
+    if (schema_conformal_is_set(method)) printf(",set%s", of);
+    else if (method) printf(",low%s,high%s", of, of);
+}
+
+/* A set as JSON, which is how a cell of labels is written too. */
+static void print_set(const struct schema_target *target, const int32_t *classes, int32_t count) {
+    struct schema_text list = {.limit = 1 << 26};
+    schema_text_string(&list, "[");
+    for (int32_t i = 0; i < count; i++) {
+        if (i) schema_text_string(&list, ",");
+        schema_text_json_string(&list, target->labels[classes[i]]);
+    }
+    schema_text_string(&list, "]");
+    putchar(',');
+    print_text(list.bytes ? list.bytes : "");
+    free(list.bytes);
+}
+
+/* An end that there is not is an empty cell. */
+static void print_bounds(const struct schema_model *model, struct schema_predictor *predictor, int32_t row, int32_t k) {
+    const struct schema_target *target = &model->training->preprocessing->targets[k];
+    const int32_t *classes;
+    double ends[2];
+    char text[40];
+    const int32_t count = schema_predict_set(predictor, row, k, &classes);
+    if (count >= 0) print_set(target, classes, count);
+    else if (schema_predict_interval(predictor, row, k, &ends[0], &ends[1]))
+        for (int i = 0; i < 2; i++) {
+            const double step = schema_predict_target(predictor, row, k).step;
+            putchar(',');
+            if (isfinite(ends[i])) schema_predicted_text(ends[i], step, text), fputs(text, stdout);
+        }
+}
+
 /* Columns label and probability, or value; named after their targets where there are several. */
 static void print_header(const struct schema_model *model) {
     const struct schema_preprocessing *p = model->training->preprocessing;
@@ -79,11 +119,12 @@ static void print_header(const struct schema_model *model) {
             else fputs(p->targets[k].classification ? "label" : "value", stdout);
             if (p->targets[k].classification && p->targets_count > 1) printf(",%s_of_%d", share, k + 1);
             else if (p->targets[k].classification) printf(",%s", share);
+            print_bounds_header(model, k);
         }
     putchar('\n');
 }
 
-static void print_row(const struct schema_model *model, const struct schema_predictor *predictor, int32_t row) {
+static void print_row(const struct schema_model *model, struct schema_predictor *predictor, int32_t row) {
     const struct schema_preprocessing *p = model->training->preprocessing;
     for (int32_t k = 0, o = 0; k < p->targets_count; k++) {
         while (k >= p->outputs[o].first + p->outputs[o].count) o++;
@@ -97,10 +138,11 @@ static void print_row(const struct schema_model *model, const struct schema_pred
             char text[40];
             schema_predicted_text(predicted.value, predicted.step, text);
             fputs(text, stdout);
-            continue;
+        } else {
+            print_text(p->targets[k].labels[predicted.label]);
+            printf(",%.9g", (double)predicted.share);
         }
-        print_text(p->targets[k].labels[predicted.label]);
-        printf(",%.9g", (double)predicted.share);
+        print_bounds(model, predictor, row, k);
     }
     putchar('\n');
 }
@@ -157,7 +199,19 @@ static int set_thresholds(struct schema_predictor *predictor, const char *text) 
     return failed;
 }
 
-static int predict(const struct schema_model *model, const struct schema_dataset *dataset, bool json, const char *thresholds) {
+static int set_coverage(struct schema_predictor *predictor, const char *text) {
+    struct schema_problems problems = {0};
+    json_t *json = schema_json_load(text, strlen(text), JSON_DECODE_ANY, NULL);
+    if (!json) schema_problem_add(&problems, "", "--coverage is a share of rows between 0 and 1, such as 0.9, got %.60s", text);
+    else schema_predictor_coverage(predictor, json, "/coverage", &problems);
+    const int failed = problems.total ? -1 : 0;
+    if (failed) local_problems("predict", NULL, &problems);
+    json_decref(json);
+    return failed;
+}
+
+static int predict(const struct schema_model *model, const struct schema_dataset *dataset, const char **values) {
+    const bool json = values[FORMAT] && strcmp(values[FORMAT], "json") == 0;
     struct bp_error error = {0};
     const struct schema_preprocessing *p = model->training->preprocessing;
     if (check_columns(p, dataset) != 0) return -1;
@@ -167,7 +221,8 @@ static int predict(const struct schema_model *model, const struct schema_dataset
     struct schema_view *view = error.message[0] ? NULL : schema_view_new(p, dataset, false, &error);
     struct schema_predictor *predictor = view ? schema_predictor_new(model, &error) : NULL;
     int failed = predictor ? 0 : -1;
-    if (predictor && thresholds && set_thresholds(predictor, thresholds) != 0) {
+    if (predictor && ((values[THRESHOLDS] && set_thresholds(predictor, values[THRESHOLDS]) != 0) ||
+                      (values[COVERAGE] && set_coverage(predictor, values[COVERAGE]) != 0))) {
         schema_predictor_free(predictor);
         schema_view_free(view);
         return -1;
@@ -205,7 +260,7 @@ int command_predict(int argc, char **argv) {
     bp_flush_denormals();
     struct schema_model *model = local_model("predict", values[MODEL]);
     struct schema_dataset *dataset = model ? local_rows("predict", model, values[DATA]) : NULL;
-    int failed = dataset ? predict(model, dataset, values[FORMAT] && strcmp(values[FORMAT], "json") == 0, values[THRESHOLDS]) : -1;
+    int failed = dataset ? predict(model, dataset, values) : -1;
     schema_dataset_free(dataset);
     schema_model_free(model);
     return failed ? 1 : 0;

@@ -178,6 +178,7 @@ static void store_it(struct request *r, const char *name, const json_t *document
     struct store_idempotency record;
     int64_t version = 0;
     char location[160], *text = schema_json_dump(document, JSON_COMPACT), *definition = definition_text(document);
+    char *calibration = schema_model_calibration(blob, size);
     const struct store_actor actor = request_actor(r);
     const char *publish = request_query(r, "publish");
     const struct store_import what = {.model = name,
@@ -187,7 +188,8 @@ static void store_it(struct request *r, const char *name, const json_t *document
                                       .blob_size = size,
                                       .idempotency = request_idempotency(r, &record, 201, ""),
                                       .held_back = publish && strcmp(publish, "false") == 0,
-                                      .actor = &actor};
+                                      .actor = &actor,
+                                      .calibration = calibration};
     enum store_result result = STORE_FAILED;
     if (!text || !definition) bp_error_memory(&error, "no memory for the version");
     else result = store_version_import(r->server->store, &what, &version, &error);
@@ -200,6 +202,7 @@ static void store_it(struct request *r, const char *name, const json_t *document
         answer_store(r, result, &error, "model \"%s\"", name);
     }
     store_version_free(&v);
+    free(calibration);
     free(definition);
     free(text);
 }

@@ -27,6 +27,9 @@ struct folder_item {
 /* Calls `each` with every dataset version, checkpoint and model version. It returns 0 to go on. -1: it did not, or with error: they cannot be read.
  */
 int folder_each(struct folder *folder, int (*each)(void *context, const struct folder_item *item), void *context, struct bp_error *error);
+/* What a version has apart from its model file (store_calibration): *document, the caller's, is NULL when that was removed. false: it never had one,
+ * also in a folder of an older program. */
+bool folder_calibration(struct folder *folder, const char *model, int64_t version, char **document);
 /* Whether the database has that item still: a running server deletes them. */
 bool folder_has_still(struct folder *folder, const struct folder_item *item);
 /* The descriptor of an item's file, the caller's; -1 with errno. */

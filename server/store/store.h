@@ -187,6 +187,9 @@ enum store_result store_version_get(struct store *store, const char *model, int6
 #define STORE_ALIAS_DEFAULT "default"
 #define STORE_LATEST        "latest"
 enum store_result store_version_find(struct store *store, const char *model, const char *reference, int64_t *version, struct bp_error *error);
+/* The same, and how often its calibration was changed (0: it never had one), in one snapshot. */
+enum store_result store_version_locate(struct store *store, const char *model, const char *reference, int64_t *version, int64_t *calibration,
+                                       struct bp_error *error);
 /* Newest first; after: 0 or a version number (older ones follow). tag: NULL, or only versions with it. */
 struct store_version_filter {
     const char *tag;
@@ -218,13 +221,35 @@ struct store_import {
     const struct store_idempotency *idempotency; /* with the status 201; its location is not read */
     bool held_back;                              /* not published: what is served stays */
     const struct store_actor *actor;             /* who publishes; may be NULL */
+    const char *calibration;                     /* of the model file, JSON, or NULL */
 };
 enum store_result store_version_import(struct store *store, const struct store_import *what, int64_t *version, struct bp_error *error);
 void store_version_free(struct store_version *version);
 void store_versions_free(struct store_versions *list);
 
-/* Changes with each commit that adds, publishes or removes versions: even between such commits, odd during one. What was read while it had an even
- * value that it still has is current. */
+/* ---- calibrations ---- */
+/* What a version has apart from its model file. */
+struct store_calibration {
+    int64_t change;     /* how often it was changed: its entity tag; 0: never */
+    int64_t changed_at; /* 0: never */
+    struct store_actor actor;
+    char *document; /* JSON; NULL: none */
+};
+struct store_calibration_change {
+    const char *model;
+    int64_t version;
+    const char *document; /* NULL: removes it */
+    int64_t if_change;    /* the count that the caller has seen, -1: any, else STORE_CHANGED */
+    const struct store_actor *actor;
+};
+enum store_result store_calibration_get(struct store *store, const char *model, int64_t version, struct store_calibration *calibration,
+                                        struct bp_error *error);
+/* A change of it counts as one of versions: see store_versions_revision. */
+enum store_result store_calibration_set(struct store *store, const struct store_calibration_change *wanted, struct bp_error *error);
+void store_calibration_free(struct store_calibration *calibration);
+
+/* Changes with each commit that adds, publishes, calibrates or removes versions: even between such commits, odd during one. What was read while it
+ * had an even value that it still has is current. */
 uint64_t store_versions_revision(const struct store *store);
 
 /* ---- aliases ---- */

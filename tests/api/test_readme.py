@@ -128,6 +128,17 @@ def test_versions_guide_pasted_into_a_shell(fresh, tmp_path):
     assert [(c["action"], c["to"]) for c in history] == [("rollback", 1), ("set", 2), ("rollback", 1), ("set", 2), ("set", 1)]
 
 
+def test_calibration_guide_pasted_into_a_shell(fresh, tmp_path):
+    server = fresh()
+    (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
+    (tmp_path / "backpropd").symlink_to(harness.BACKPROPD)
+    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["calibration"])).replace("http://127.0.0.1:8080", server.url).replace("curl ", "curl -sSf ")
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    assert done.returncode == 0, done.stderr
+    assert '"set":["' in done.stdout and "label,probability,set" in done.stdout and '"thresholds":{"male":0.7}' in done.stdout
+    assert server.get("/v1/models/sure/versions/1/calibration").json["targets"]["island"]["conformal"]["method"] == "aps"
+
+
 def test_explanations_guide_pasted_into_a_shell(fresh):
     server = fresh()
     server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())

@@ -144,19 +144,43 @@ void store_aliases_free(struct store_aliases *list) {
     memset(list, 0, sizeof *list);
 }
 
+/* The version, and how often its calibration was changed. */
+static enum store_result locate(struct connection *c, const char *sql, const struct value *values, size_t count, int64_t found[2],
+                                struct bp_error *error) {
+    sqlite3_stmt *s = db_start(c, sql, values, count);
+    const int code = s ? sqlite3_step(s) : SQLITE_ERROR;
+    for (int i = 0; i < 2; i++) found[i] = code == SQLITE_ROW ? sqlite3_column_int64(s, i) : 0;
+    const enum store_result result = code == SQLITE_ROW ? STORE_OK : code == SQLITE_DONE ? STORE_NOT_FOUND : db_failed(c, error);
+    db_end(s);
+    return result;
+}
+
 enum store_result store_version_find(struct store *store, const char *model, const char *reference, int64_t *version, struct bp_error *error) {
-    *version = 0;
+    int64_t calibration;
+    return store_version_locate(store, model, reference, version, &calibration, error);
+}
+
+#define LOCATED "SELECT v.version, coalesce((SELECT change FROM version_calibrations WHERE version = v.id), 0) FROM "
+
+enum store_result store_version_locate(struct store *store, const char *model, const char *reference, int64_t *version, int64_t *calibration,
+                                       struct bp_error *error) {
+    int64_t found[2] = {0};
+    *version = *calibration = 0;
     if (!reference || !*reference) reference = STORE_ALIAS_DEFAULT;
     const bool latest = strcmp(reference, STORE_LATEST) == 0, number = reference[strspn(reference, "0123456789")] == '\0';
     const int64_t wanted = number ? strtoll(reference, NULL, 10) : 0;
     struct connection *c = reader_take(store, "read the version", error);
     if (!c) return STORE_FAILED;
     enum store_result result;
-    if (number)
-        result = db_integer(c, "SELECT version FROM versions WHERE model = ? AND version = ?", WITH(text(model), integer(wanted)), version, error);
-    else if (latest)
-        result = db_integer(c, "SELECT version FROM versions WHERE model = ? ORDER BY version DESC LIMIT 1", WITH(text(model)), version, error);
-    else result = db_integer(c, "SELECT version FROM aliases WHERE model = ? AND name = ?", WITH(text(model), text(reference)), version, error);
+    if (number) result = locate(c, LOCATED "versions AS v WHERE v.model = ? AND v.version = ?", WITH(text(model), integer(wanted)), found, error);
+    else if (latest) result = locate(c, LOCATED "versions AS v WHERE v.model = ? ORDER BY v.version DESC LIMIT 1", WITH(text(model)), found, error);
+    else
+        result = locate(c,
+                        LOCATED "aliases AS a CROSS JOIN versions AS v ON v.model = a.model AND v.version = a.version "
+                                "WHERE a.model = ? AND a.name = ?",
+                        WITH(text(model), text(reference)), found, error);
+    *version = found[0];
+    *calibration = found[1];
     int64_t newest = 0;
     if (result == STORE_NOT_FOUND)
         db_integer(c, "SELECT version FROM versions WHERE model = ? ORDER BY version DESC LIMIT 1", WITH(text(model)), &newest, NULL);

@@ -122,6 +122,22 @@ int folder_each(struct folder *f, int (*each)(void *context, const struct folder
     return 0;
 }
 
+bool folder_calibration(struct folder *f, const char *model, int64_t version, char **document) {
+    int64_t there = 0;
+    struct bp_error ignored = {0};
+    *document = NULL;
+    if (db_integer(&f->connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'version_calibrations'", NONE, &there, &ignored) != STORE_OK ||
+        !there)
+        return false;
+    sqlite3_stmt *s = db_start(&f->connection,
+                               "SELECT c.document FROM versions AS v CROSS JOIN version_calibrations AS c ON c.version = v.id "
+                               "WHERE v.model = ? AND v.version = ?",
+                               WITH(text(model), integer(version)));
+    const bool found = s && sqlite3_step(s) == SQLITE_ROW && column_keep(s, 0, document);
+    db_end(s);
+    return found;
+}
+
 bool folder_has_still(struct folder *f, const struct folder_item *item) {
     int64_t found = 0;
     struct bp_error ignored = {0};

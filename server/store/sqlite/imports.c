@@ -29,7 +29,8 @@ static enum store_result add_import(struct writer *writer, void *argument, struc
                                         .blob = what->blob,
                                         .blob_size = what->blob_size,
                                         .held_back = what->held_back,
-                                        .actor = what->actor};
+                                        .actor = what->actor,
+                                        .calibration = what->calibration};
     char location[160];
     enum store_result result = ensure_model(writer, what, error);
     if (result == STORE_OK) result = version_add(writer, &version, &importing->version, error);

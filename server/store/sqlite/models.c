@@ -49,8 +49,10 @@ enum store_result version_add(struct writer *writer, const struct version_new *v
                          text(version->document), blob(version->blob, version->blob_size)),
                     error);
     if (result != STORE_OK) return result;
+    const int64_t id = sqlite3_last_insert_rowid(c->db);
     result = db_run(c, "INSERT INTO trainings (version, dataset, dataset_version) SELECT ?, dataset, dataset_version FROM jobs WHERE id = ?",
-                    WITH(integer(sqlite3_last_insert_rowid(c->db)), text(version->job)), error);
+                    WITH(integer(id), text(version->job)), error);
+    if (result == STORE_OK && version->calibration) result = calibration_put(c, id, version->calibration, version->actor, error);
     writer_versions_changed(writer);
     const struct alias_move publish = {
         .model = version->model, .name = STORE_ALIAS_DEFAULT, .version = *number, .action = "publish", .actor = version->actor, .job = version->job};

@@ -208,11 +208,16 @@ struct version_new {
     size_t blob_size;
     bool held_back;                  /* not published: the alias default stays */
     const struct store_actor *actor; /* who publishes; may be NULL */
+    const char *calibration;         /* of the model file, or NULL */
 };
 /* Stores the next version of a model, and publishes it. */
 /* The column `blob` of a row, into a buffer of the caller's. */
 enum store_result blob_read(struct connection *c, const char *table, int64_t row, void **bytes, size_t *size, struct bp_error *error);
 enum store_result version_add(struct writer *writer, const struct version_new *version, int64_t *number, struct bp_error *error);
+
+/* The calibration of a version, by the id of its row. document NULL: none. actor may be NULL. */
+enum store_result calibration_put(struct connection *c, int64_t version_id, const char *document, const struct store_actor *actor,
+                                  struct bp_error *error);
 
 /* A version and all that belongs to it; STORE_NOT_FOUND without a message. */
 enum store_result version_remove(struct writer *writer, const char *model, int64_t version, struct bp_error *error);

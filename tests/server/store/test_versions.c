@@ -277,6 +277,41 @@ START_TEST(notes_and_tags) {
 }
 END_TEST
 
+START_TEST(calibrations_change_and_count) {
+    struct store_calibration c;
+    struct store_calibration_change wanted = {
+        .model = "m", .version = 1, .document = "{\"a\":1}", .if_change = -1, .actor = &(struct store_actor){"id", "me"}};
+    int64_t version, change;
+    train(), train();
+    OK(store_calibration_get(store, "m", 1, &c, &error));
+    ck_assert_int_eq(c.change, 0);
+    ck_assert_ptr_null(c.document);
+    const uint64_t revision = store_versions_revision(store);
+    OK(store_calibration_set(store, &wanted, &error));
+    ck_assert(store_versions_revision(store) > revision && store_versions_revision(store) % 2 == 0);
+    OK(store_calibration_get(store, "m", 1, &c, &error));
+    ck_assert_str_eq(c.document, "{\"a\":1}");
+    ck_assert_str_eq(c.actor.key_name, "me");
+    ck_assert(c.change == 1 && c.changed_at > 0);
+    store_calibration_free(&c);
+    wanted.if_change = 0;
+    GIVES(STORE_CHANGED, store_calibration_set(store, &wanted, &error));
+    SAYS("its ETag is \"1\"");
+    wanted.if_change = 1, wanted.document = NULL;
+    OK(store_calibration_set(store, &wanted, &error)); /* removed, and the count goes on */
+    OK(store_version_locate(store, "m", "1", &version, &change, &error));
+    ck_assert(version == 1 && change == 2);
+    OK(store_version_locate(store, "m", "latest", &version, &change, &error));
+    ck_assert(version == 2 && change == 0);
+    wanted.version = 9;
+    GIVES(STORE_NOT_FOUND, store_calibration_set(store, &wanted, &error));
+    GIVES(STORE_NOT_FOUND, store_calibration_get(store, "m", 9, &c, &error));
+    set("default", 2);
+    OK(store_version_delete(store, "m", 1, &error));
+    ck_assert_int_eq(number("SELECT count(*) FROM version_calibrations"), 0);
+}
+END_TEST
+
 START_TEST(what_an_unfinished_job_reads_stays) {
     struct store_expired expired[STORE_EXPIRED_MAX];
     struct store_jobs list;
@@ -425,6 +460,7 @@ Suite *suite_store_versions(void) {
     tcase_add_test(tests, notes_and_tags);
     tcase_add_test(tests, what_an_unfinished_job_reads_stays);
     tcase_add_test(tests, old_versions_expire);
+    tcase_add_test(tests, calibrations_change_and_count);
     tcase_add_test(tests, old_jobs_expire);
     tcase_add_test(tests, the_revision_moves_with_versions);
     tcase_add_test(tests, references_name_versions);

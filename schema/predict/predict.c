@@ -156,7 +156,9 @@ void schema_predictor_category(struct schema_predictor *p, int32_t i, const char
     }
 }
 
-void schema_predictor_run(struct schema_predictor *p, int32_t n) {
+/* Runs the network on n rows of the workspace. */
+static void run(struct schema_predictor *p, int32_t n) {
+    if (n == 0) return;
     bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
     if (p->calibration) schema_calibration_apply(p->calibration, p->model->training, p->workspace, n);
 }
@@ -420,7 +422,7 @@ const float *schema_predict_shares(const struct schema_predictor *p, int32_t row
     const struct schema_preprocessing *pre = p->preprocessing;
     int32_t o = 0;
     while (k >= pre->outputs[o].first + pre->outputs[o].count) o++;
-    return shares_of(numbers_at(p, o, k, row), schema_output_multilabel(pre, o) ? 1 : p->widths[o], p->scores[o], pair);
+    return schema_predictor_shares(schema_predictor_numbers(p, o, k, row), schema_output_multilabel(pre, o) ? 1 : p->widths[o], p->scores[o], pair);
 }
 
 bool schema_predict_detail(const struct schema_predictor *p, int32_t row, int32_t k, int32_t j, struct schema_predicted_detail *out) {
@@ -430,7 +432,8 @@ bool schema_predict_detail(const struct schema_predictor *p, int32_t row, int32_
     int32_t o = 0;
     while (k >= pre->outputs[o].first + pre->outputs[o].count) o++;
     const struct bp_loss_ops *loss = output_of(p, o)->loss;
-    if (target->classification || !loss->details || !loss->detail(output_of(p, o)->values, numbers_at(p, o, k, row), j, &detail)) return false;
+    if (target->classification || !loss->details || !loss->detail(output_of(p, o)->values, schema_predictor_numbers(p, o, k, row), j, &detail))
+        return false;
     *out = (struct schema_predicted_detail){
         .kind = loss->details,
         .value = detail.width ? detail.value * target->std : schema_target_value(target, 0, detail.value),
@@ -441,7 +444,7 @@ bool schema_predict_detail(const struct schema_predictor *p, int32_t row, int32_
 }
 
 void schema_predictor_run(struct schema_predictor *p) {
-    if (p->filled) bp_predict(p->model->training->network, p->model->weights, p->workspace, p->filled);
+    run(p, p->filled);
 }
 
 bool schema_predictor_write(struct schema_predictor *p, int32_t row) {
@@ -464,7 +467,7 @@ int schema_predictor_thresholds(struct schema_predictor *p, const json_t *json, 
 
 void schema_predictor_flush(struct schema_predictor *p) {
     if (p->filled == 0) return;
-    schema_predictor_run(p, p->filled);
+    run(p, p->filled);
     for (int32_t i = 0; i < p->filled && p->not_finite < 0; i++) {
         if (!schema_predictor_finite(p, i)) break;
         if (schema_text_last(p->out) != '[') schema_text_add(p->out, ",", 1);
@@ -562,7 +565,7 @@ static int gather(struct schema_predictor *p, const struct schema_view_rows *row
     }
     count_numbers(p, rows, n);
     count_categories(p, rows, n);
-    schema_predictor_run(p, n);
+    run(p, n);
     for (int32_t i = 0; i < n; i++)
         if (!schema_predictor_finite(p, i)) {
             char why[300];

@@ -106,22 +106,24 @@ static bool interval(const struct schema_predictor *p, int32_t o, int32_t k, con
     return true;
 }
 
-static void write_end(struct schema_predictor *p, int32_t k, double value, const float *y) {
+static void write_end(struct schema_predictor *p, double value, double step) {
     char text[40];
     if (!isfinite(value)) {
         schema_text_string(p->out, "null");
         return;
     }
-    schema_text_add(p->out, text, (size_t)schema_predicted_text(value, schema_target_step(&p->preprocessing->targets[k], 0, (double)*y), text));
+    schema_text_add(p->out, text, (size_t)schema_predicted_text(value, step, text));
 }
 
 void schema_predictor_write_interval(struct schema_predictor *p, int32_t o, int32_t k, const float *y) {
+    const struct bp_output *output = &p->model->training->network->outputs[o];
     double low, high;
     if (!interval(p, o, k, y, &low, &high)) return;
+    const double step = schema_target_step(&p->preprocessing->targets[k], 0, (double)y[bp_loss_point(output->loss, output->values)]);
     schema_text_string(p->out, ",\"interval\":[");
-    write_end(p, k, low, y);
+    write_end(p, low, step);
     schema_text_string(p->out, ",");
-    write_end(p, k, high, y);
+    write_end(p, high, step);
     schema_text_string(p->out, "]");
 }
 

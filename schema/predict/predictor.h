@@ -45,8 +45,6 @@ struct schema_predictor {
     int32_t ignored_count;
 };
 
-/* Runs the network on n rows of the workspace. */
-void schema_predictor_run(struct schema_predictor *p, int32_t n);
 /* Where the numbers of target k, of output o, begin for a row. */
 const float *schema_predictor_numbers(const struct schema_predictor *p, int32_t o, int32_t k, int64_t row);
 /* The probabilities, or scores, of all classes, by the numbers of an output: one number represents two classes. */

@@ -42,6 +42,7 @@ int schema_block_open(struct schema_block *b, struct schema_predictor *predictor
     if (!b->rows) return schema_problem_no_memory(problems);
     schema_predictor_reset(predictor, &b->out);
     if (options->thresholds && schema_predictor_thresholds(predictor, options->thresholds, "/thresholds", problems) != 0) return -1;
+    if (options->coverage && schema_predictor_coverage(predictor, options->coverage, "/coverage", problems) != 0) return -1;
     if (options->form == SCHEMA_FORM_JSON) schema_text_format(&b->out, "{%s\"predictions\":[", options->head ? options->head : "");
     return 0;
 }
@@ -191,6 +192,13 @@ static bool name_labels(const struct schema_predictor *p, int32_t o, const struc
     return false;
 }
 
+/* The set or the interval of a calibrated model. */
+static bool name_bounds(const struct schema_predictor *p, int32_t k, const struct naming *n) {
+    const enum schema_conformal method = p->model->calibration ? p->model->calibration->targets[k].method : SCHEMA_CONFORMAL_NONE;
+    if (schema_conformal_is_set(method)) return call_name(n, "set", NULL);
+    return method && (call_name(n, "low", NULL) || call_name(n, "high", NULL));
+}
+
 static bool name_target(const struct schema_predictor *p, int32_t k, const struct naming *n) {
     const struct schema_target *target = &p->preprocessing->targets[k];
     struct schema_predicted_detail detail;
@@ -198,12 +206,12 @@ static bool name_target(const struct schema_predictor *p, int32_t k, const struc
         if (call_name(n, "prediction", NULL)) return true;
         for (int32_t c = 0; c < target->labels_count; c++)
             if (call_name(n, p->scores[output_of_target(p->preprocessing, k)] ? "score" : "probability", target->labels[c])) return true;
-        return false;
+        return name_bounds(p, k, n);
     }
     if (call_name(n, "value", NULL)) return true;
     for (int32_t j = 0; schema_predict_detail(p, 0, k, j, &detail); j++)
         if (call_name(n, detail.kind, detail.name)) return true;
-    return false;
+    return name_bounds(p, k, n);
 }
 
 static bool each_name(const struct schema_predictor *p, with_name *call, void *context) {
@@ -283,6 +291,30 @@ static void write_labels(struct schema_block *b, int32_t o, int32_t row) {
     }
 }
 
+/* A set is a JSON list, as labels are; an end that there is not is an empty cell. */
+static void write_bounds(struct schema_block *b, int32_t k, int32_t row, double step) {
+    const struct schema_target *target = &b->predictor->preprocessing->targets[k];
+    struct schema_text list = {.limit = LIMIT};
+    const int32_t *classes;
+    double ends[2];
+    const int32_t count = schema_predict_set(b->predictor, row, k, &classes);
+    for (int i = 0; count < 0 && i < 2 && schema_predict_interval(b->predictor, row, k, &ends[0], &ends[1]); i++) {
+        schema_text_add(&b->out, ",", 1);
+        write_number(&b->out, ends[i], step);
+    }
+    if (count < 0) return;
+    schema_text_string(&list, "[");
+    for (int32_t i = 0; i < count; i++) {
+        if (i) schema_text_add(&list, ",", 1);
+        schema_text_json_string(&list, target->labels[classes[i]]);
+    }
+    schema_text_string(&list, "]");
+    schema_text_add(&b->out, ",", 1);
+    add_csv(&b->out, list.bytes ? list.bytes : "", list.size);
+    b->out.failed = b->out.failed || list.failed;
+    free(list.bytes);
+}
+
 static bool write_target(struct schema_block *b, int32_t k, int32_t row) {
     const struct schema_target *target = &b->predictor->preprocessing->targets[k];
     const struct schema_predicted predicted = schema_predict_target(b->predictor, row, k);
@@ -292,6 +324,7 @@ static bool write_target(struct schema_block *b, int32_t k, int32_t row) {
         const float *shares = schema_predict_shares(b->predictor, row, k, pair);
         add_csv(&b->out, target->labels[predicted.label], strlen(target->labels[predicted.label]));
         for (int32_t c = 0; c < target->labels_count; c++) write_share(&b->out, shares[c]);
+        write_bounds(b, k, row, 0);
         return true;
     }
     bool good = write_number(&b->out, predicted.value, predicted.step);
@@ -299,6 +332,7 @@ static bool write_target(struct schema_block *b, int32_t k, int32_t row) {
         schema_text_add(&b->out, ",", 1);
         good = write_number(&b->out, detail.value, detail.step);
     }
+    if (good) write_bounds(b, k, row, predicted.step);
     return good;
 }
 

@@ -5,6 +5,7 @@
  *     prediction, probability_LABEL ...    a class (score_LABEL where the model has no probabilities)
  *     value, quantiles_0.1 ...             a number, and further ones of its loss
  *     labels, probability_LABEL ...        a list of labels
+ * and of a calibrated model `set`, or `low` and `high`;
  * with "_TARGET" behind each name where there are several targets. JSON lines are {"row":1,"input":{kept},"prediction":{...}}, or "error" in the
  * place of "prediction"; JSON is {...,"predictions":[...],"rows","failed","warnings"} with {"error":...} in the place of a prediction. */
 #ifndef SCHEMA_PREDICT_STREAM_H
@@ -29,6 +30,7 @@ struct schema_rows_options {
     bool lenient;                  /* a column that the data lacks is a missing value in each row, and names that look like typos pass */
     const char *head;              /* JSON: the first members of the document, with a comma behind them; "" */
     const json_t *thresholds;      /* instead of the model's, or NULL */
+    const json_t *coverage;        /* instead of the calibration's, or NULL */
     const char *encoding;          /* Content-Encoding, or NULL */
     struct schema_csv_dialect csv; /* as far as it is known */
     int64_t rows_max, decoded_max; /* 0: no limit */

@@ -5,9 +5,9 @@
 
 #include "schema/export/export.h"
 #include "schema/json/cost.h"
-#include "schema/memory.h"
 #include "server/routes/version_view.h"
 #include "server/store/files.h"
+#include "server/version_file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,27 +58,6 @@ static void name_file(struct request *r, const struct store_version *v, enum sch
     answer_header(r, "Content-Disposition", disposition);
 }
 
-/* The model file with the calibration that the version has now; a version that was never calibrated has none in its file. blob is taken; NULL:
- * answered. */
-static void *calibrated(struct request *r, const struct store_version *v, void *blob, size_t *size) {
-    struct store_calibration c = {0};
-    struct bp_error error = {0};
-    const enum store_result result = store_calibration_get(r->server->store, v->model, v->version, &c, &error);
-    if (result == STORE_OK && c.change == 0) return blob;
-    json_t *document = c.document ? schema_json_load(c.document, strlen(c.document), 0, NULL) : NULL;
-    char *bytes = NULL;
-    const int fd = result == STORE_OK ? scratch_file_new(r->server->store, &error) : -1;
-    if (fd >= 0 && schema_model_rewrite(fd, blob, *size, document, &error) == 0) bytes = read_file(fd, size);
-    if (result != STORE_OK) answer_no_version(r, result, &error, v->model, "");
-    else if (!bytes && error.message[0]) answer_error(r, &error);
-    else if (!bytes) answer_problem(r, PROBLEM_overloaded, "no memory for the export; try again later");
-    if (fd >= 0) close(fd);
-    json_decref(document);
-    store_calibration_free(&c);
-    free(blob);
-    return bytes;
-}
-
 /* blob is taken. */
 static void answer_export(struct request *r, const struct store_version *v, enum schema_export form, void *blob, size_t size) {
     struct bp_error error = {0};
@@ -126,9 +105,8 @@ static void export_version(struct request *r) {
     if (result == STORE_OK) result = store_version_get(r->server->store, name, version, &v, &error);
     const struct schema_json_cost cost = {.bytes = v.bytes * (1 + forms[form].memory)};
     const bool room = result != STORE_OK || memory_for_cost(r, &cost);
-    if (result == STORE_OK && room) result = store_version_blob(r->server->store, name, v.version, &blob, &size, &error);
+    if (result == STORE_OK && room) result = version_file(r->server->store, name, v.version, &blob, &size, &error);
     if (result != STORE_OK) answer_no_version(r, result, &error, name, reference);
-    else if (room && !(blob = calibrated(r, &v, blob, &size))) (void)0; /* answered */
     else if (room && form == SCHEMA_EXPORT_BPD) answer_bpd(r, &v, blob, size);
     else if (room) answer_export(r, &v, form, blob, size);
     store_version_free(&v);

@@ -79,7 +79,7 @@ static bool predict_quick(struct request *r, const char *name, const char *refer
 static bool without_query(struct request *r) {
     if (MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, NULL, NULL) == 0) return true;
     answer_problem(r, PROBLEM_invalid,
-                   "the query parameters of predict are for text/csv and application/x-ndjson; in JSON, \"strict\" and \"thresholds\" "
+                   "the query parameters of predict are for text/csv and application/x-ndjson; in JSON, \"strict\", \"thresholds\" and \"coverage\" "
                    "stand beside the instances");
     return false;
 }

@@ -31,7 +31,7 @@ struct prediction {
     struct loaded *loaded;
     struct schema_predictor *predictor;
     struct schema_rows_options options;
-    json_t *thresholds;
+    json_t *thresholds, *coverage;
     struct schema_row_stream *stream;
     struct schema_problems problems;
     struct schema_text memory; /* not in the file yet */
@@ -123,7 +123,7 @@ static bool read_form(struct request *r, enum schema_rows_form sent, enum schema
 /* False: answered. */
 static bool read_options(struct request *r, struct prediction *p, const struct schema_format_ops *format) {
     struct schema_rows_options *o = &p->options;
-    const char *strict = request_query(r, "strict"), *thresholds = request_query(r, "thresholds");
+    const char *strict = request_query(r, "strict"), *thresholds = request_query(r, "thresholds"), *coverage = request_query(r, "coverage");
     json_error_t where;
     const bool records = strcmp(format->entry.name, "ndjson") == 0;
     if (!read_form(r, records ? SCHEMA_FORM_NDJSON : SCHEMA_FORM_CSV, &o->form)) return false;
@@ -142,6 +142,8 @@ static bool read_options(struct request *r, struct prediction *p, const struct s
     if (thresholds &&
         !(o->thresholds = p->thresholds = schema_json_load(thresholds, strlen(thresholds), JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where)))
         schema_problem_add(&p->problems, NULL, "thresholds is a number such as 0.3, or numbers by label as {\"red\":0.3}, got \"%.60s\"", thresholds);
+    if (coverage && !(o->coverage = p->coverage = schema_json_load(coverage, strlen(coverage), JSON_DECODE_ANY, &where)))
+        schema_problem_add(&p->problems, NULL, "coverage is a share of rows between 0 and 1, such as 0.9, got \"%.40s\"", coverage);
     if (!p->problems.total) return true;
     answer_problems(r, &p->problems);
     return false;
@@ -155,6 +157,7 @@ static void release(void *sink) {
     if (p->fd >= 0) close(p->fd);
     schema_problems_clear(&p->problems);
     json_decref(p->thresholds);
+    json_decref(p->coverage);
     free(p->memory.bytes);
     free(p);
 }

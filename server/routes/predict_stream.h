@@ -5,7 +5,7 @@
 #include "server/http/request.h"
 
 /* The query parameters of such rows. */
-#define PREDICT_STREAM_QUERY "decimal,header,keep,quote,separator,strict,thresholds"
+#define PREDICT_STREAM_QUERY "coverage,decimal,header,keep,quote,separator,strict,thresholds"
 /* Takes the rows as they arrive: request->sink. */
 extern const struct body_sink predict_stream_sink;
 /* The rows are complete. */

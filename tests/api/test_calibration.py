@@ -76,6 +76,14 @@ def calibrate(server, model, columns, status=200, **body):
     return answer.json if status == 200 else answer
 
 
+def as_csv(columns):
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values()))
+    return out.getvalue()
+
+
 def shares(predictions):
     """(labels, probabilities) as numpy has them."""
     labels = list(predictions[0]["probabilities"])
@@ -239,6 +247,8 @@ def test_intervals_are_those_of_numpy(server, kind):
         assert numpy.allclose(got[:, 0], low, rtol=1e-4, atol=1e-3) and numpy.allclose(got[:, 1], high, rtol=1e-4, atol=1e-3)
     report = post(server, "/v1/models/%s/evaluate" % model, {"dataset": {"columns": parts["test"]}, "bootstrap": 0}).json["targets"][0]["conformal"]
     got = numpy.array([x["interval"] for x in predict(server, model, parts["test"], target)])
+    answer = server.raw("POST", "/v1/models/%s/predict" % model, as_csv(without(parts["test"], target)).encode(), {"Content-Type": "text/csv"})
+    assert [[float(x["low"]), float(x["high"])] for x in csv.DictReader(io.StringIO(answer.body.decode()))] == got.tolist()
     assert abs(report["coverage"] - ((got[:, 0] <= y) & (y <= got[:, 1])).mean()) < 1e-12
     assert abs(report["mean_width"] - (got[:, 1] - got[:, 0]).mean()) < 1e-3 * report["mean_width"]
 
@@ -479,10 +489,7 @@ def test_calibrations_switch_with_their_versions(server, noisy):
 
 
 def write_csv(file, columns):
-    with open(file, "w", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values()))
+    file.write_text(as_csv(columns))
     return file
 
 
@@ -517,6 +524,16 @@ def test_every_form_has_the_calibration(server, noisy, tmp_path):
     assert numpy.allclose([float(x["probability"]) for x in lines], [x["probabilities"][x["label"]] for x in served], atol=1e-6)
     wide = run("predict", "--model", tmp_path / "model.bpd", "--data", rows, "--format", "json", "--coverage", "0.95")
     assert [json.loads(x)["set"] for x in wide.stdout.splitlines()] == [x["set"] for x in predict(server, model, parts["test"], target, coverage=0.95)]
+    # rows of CSV and JSON lines too
+    answer = server.raw("POST", "/v1/models/%s/predict?coverage=0.95" % model, rows.read_bytes(), {"Content-Type": "text/csv"})
+    lines = list(csv.DictReader(io.StringIO(answer.body.decode())))
+    expected = [x["set"] for x in predict(server, model, parts["test"], target, coverage=0.95)]
+    assert [json.loads(x["set"]) for x in lines] == expected and [x["prediction"] for x in lines] == [x["label"] for x in served]
+    answer = server.raw("POST", "/v1/models/%s/predict?coverage=0.95" % model, rows.read_bytes(), {"Content-Type": "text/csv", "Accept": "application/x-ndjson"})
+    assert [json.loads(x)["prediction"]["set"] for x in answer.body.splitlines()] == expected
+    for coverage in ("2", "x"):
+        assert "coverage" in problem(server.raw("POST", "/v1/models/%s/predict?coverage=%s" % (model, coverage), rows.read_bytes(), {"Content-Type": "text/csv"}),
+                                     422, "invalid")["detail"]
     folder = run("export", "--model", model, "--data-dir", server.folder, "--out", tmp_path / "folder.bpd")
     assert folder.returncode == 0 and (tmp_path / "folder.bpd").read_bytes() == (tmp_path / "model.bpd").read_bytes()
     # C has temperature and threshold, and says that it has no sets

@@ -10,6 +10,7 @@ RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --
 COPY engine engine
 COPY schema schema
 COPY server server
+COPY clients/dashboard clients/dashboard
 RUN make -j"$(nproc)" CFLAGS=-O3 && strip build/backpropd
 
 FROM debian:12-slim

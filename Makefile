@@ -37,10 +37,13 @@ BASE = -std=c11 -D_GNU_SOURCE -I. $(DEPEND) $(WARN) -fno-math-errno -fvisibility
 .PHONY: all
 all: $(B)/backpropd
 
+# The chart library of the dashboard, of the Debian package libjs-dygraphs.
+DYGRAPHS ?= /usr/share/javascript/dygraphs/dygraph.min.js
+
 # Checks the packages before the compiler reports missing headers.
 $(B)/packages: tests/deps.sh
 	@mkdir -p $(@D)
-	@CC="$(CC)" tests/deps.sh --check $(DEPS_BUILD)
+	@CC="$(CC)" DYGRAPHS="$(DYGRAPHS)" tests/deps.sh --check $(DEPS_BUILD)
 	@touch $@
 
 # ---- engine: libengine.a in float32, libengine_f64.a in double with bp_ renamed bp64_ ------------------------------
@@ -101,6 +104,11 @@ $(GEN)/migrations.c: schema/migrations/embed.sh $(wildcard schema/migrations/*.s
 	@mkdir -p $(@D)
 	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
 
+# The dashboard and its chart library.
+DASHBOARD := $(sort $(filter-out %.sh %.md %.json %.d.ts,$(wildcard clients/dashboard/*.* clients/dashboard/*/*.*)))
+$(GEN)/dashboard.c: clients/dashboard/embed.sh $(DASHBOARD) $(wildcard $(DYGRAPHS)) | $(B)/packages
+	@mkdir -p $(@D)
+	$(Q)sh clients/dashboard/embed.sh $(foreach f,$(DASHBOARD),$(f:clients/dashboard/%=%)=$(f)) vendor/dygraph.js=$(DYGRAPHS) >$@.tmp && mv $@.tmp $@
 $(GEN)/runtime.c: schema/export/embed.sh schema/export/runtime.c99
 	@mkdir -p $(@D)
 	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
@@ -109,7 +117,7 @@ $(GEN)/runtime.c: schema/export/embed.sh schema/export/runtime.c99
 SCHEMA_SRC := $(filter-out schema/tools/%,$(wildcard schema/*.c schema/*/*.c))
 SCHEMA_OBJ := $(SCHEMA_SRC:%.c=$(B)/%.o) $(GEN)/runtime.o
 SERVER_SRC := $(filter-out server/commands/main.c,$(wildcard server/*.c server/*/*.c server/*/*/*.c))
-SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(GEN)/openapi.o $(GEN)/migrations.o
+SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(GEN)/openapi.o $(GEN)/migrations.o $(GEN)/dashboard.o
 SERVER_CFLAGS = $(BASE) -DBACKPROPD_VERSION='"$(VERSION)"'
 # Every allocation of the program goes through schema/memory.c.
 WRAP := $(foreach f,malloc calloc realloc reallocarray aligned_alloc strdup strndup,-Wl,--wrap=$(f))
@@ -183,7 +191,12 @@ fresh:
 	$(Q)tests/fresh.sh
 # The API tests with the most threads, with ThreadSanitizer: any report fails its test.
 RACES := http events load keys tickets bounds slow_clients datasets aliases switch
-.PHONY: races
+.PHONY: races screenshots
+# The pages of the dashboard as pictures, in build/screens, from the tests that walk through them.
+screenshots: $(B)/backpropd
+	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST)
+	$(Q)BACKPROPD=$(B)/backpropd $(PYTHON) -m pytest -q -p no:cacheprovider tests/browser/test_story.py
+	@ls build/screens
 races:
 	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST)
 	$(Q)$(MAKE) SANITIZER=thread all
@@ -239,6 +252,7 @@ help:
 	@echo "make fresh      make demo and make test on a fresh Debian root (as root, with debootstrap)"
 	@echo "make lint       format, module dependencies, banned functions, words, warnings as errors"
 	@echo "make races      API tests with many threads, with ThreadSanitizer"
+	@echo "make screenshots  the pages of the dashboard as pictures, in build/screens"
 	@echo "make soak       faults of the disk, mixed load, kills and mutated requests, SOAK_SECONDS=3600"
 	@echo "make bench      speed as ratios against floor and peers, table in tests/bench/README.md"
 	@echo "make tables     the default for tables against scikit-learn on sixteen real tables, into the guide"
@@ -256,10 +270,10 @@ help:
 	@echo "V=1 shows the commands."
 
 # The one list of packages.
-DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev libseccomp-dev libgnutls28-dev nettle-dev libyaml-dev libzstd-dev zlib1g-dev
+DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev libseccomp-dev libgnutls28-dev nettle-dev libyaml-dev libzstd-dev zlib1g-dev libjs-dygraphs
 DEPS_DEMO := curl jq
-DEPS_TEST := check libdnnl2 openssl procps prometheus python3 python3-jsonschema python3-numpy python3-pytest python3-pytest-xdist python3-seccomp python3-sklearn systemd wrk
-DEPS_LINT := clang clang-format git shellcheck
+DEPS_TEST := check chromium chromium-driver fonts-dejavu-core libdnnl2 openssl procps prometheus python3 python3-jsonschema python3-numpy python3-pytest python3-pytest-xdist python3-seccomp python3-selenium python3-sklearn systemd wrk
+DEPS_LINT := clang clang-format git node-typescript shellcheck
 DEPS_FRESH := debootstrap
 DEPS_GOLDEN := python3-torch # only to make new golden values
 DEPS := $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST) $(DEPS_LINT) $(DEPS_FRESH)

@@ -19,6 +19,9 @@ struct tracing {
     struct bp_network *net;
     struct bp_workspace *ws;
     struct bp_trace *trace;
+    const struct bp_optimizer_ops *optimizer; /* of the double engine; NULL: none */
+    struct bp_value values[BP_VALUES_MAX];
+    uint64_t step; /* of the last update */
 };
 
 static int64_t numbers(const struct tracing *t, int32_t node) {
@@ -154,38 +157,82 @@ static void differ(const struct tracing *t) {
 /* ---- the update -----------------------------------------------------------------------------------------------------------------------------------
  */
 
-static int update(const struct tracing *t, struct bp_error *error) {
-    const struct bp_optimizer_ops *optimizer =
-        t->request->optimizer ? (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, t->request->optimizer->entry.name) : NULL;
+static int open_optimizer(struct tracing *t, struct bp_error *error) {
     struct bp_trace *trace = t->trace;
-    struct bp_value values[BP_VALUES_MAX];
-    if (!optimizer) return 0;
-    if (!optimizer->update)
+    if (!t->request->optimizer) return 0;
+    t->optimizer = (const struct bp_optimizer_ops *)bp_family_find(&bp_optimizers, t->request->optimizer->entry.name);
+    if (!t->optimizer->update)
         return bp_error_set(error, "/optimizer", "%s searches over the whole training set; a trace shows one step of another optimizer",
-                            optimizer->entry.name);
-    memcpy(values, t->request->optimizer_values, sizeof values);
-    bp_double_values(&optimizer->entry, values);
-    trace->updated = copy(trace->weights, (int64_t)trace->weights_count);
-    bool good = trace->updated != NULL;
-    const int32_t slots = optimizer->slots(values);
+                            t->optimizer->entry.name);
+    memcpy(t->values, t->request->optimizer_values, sizeof t->values);
+    bp_double_values(&t->optimizer->entry, t->values);
+    bool good = (trace->updated = calloc(trace->weights_count + 1, sizeof *trace->updated)) != NULL;
+    const int32_t slots = t->optimizer->slots(t->values);
     for (int32_t s = 0; s < slots; s++) good = (trace->slots[trace->slots_count++] = calloc(trace->weights_count + 1, sizeof(double))) && good;
-    if (!good) return bp_error_memory(error, "no memory for a trace");
-    struct bp_update step = {.values = values,
-                             .learning_rate = values[0].number,
+    return good ? 0 : bp_error_memory(error, "no memory for a trace");
+}
+
+/* The optimizer's step by the gradient, from the weights to the updated ones. */
+static void update(struct tracing *t) {
+    struct bp_trace *trace = t->trace;
+    if (!t->optimizer) return;
+    memcpy(trace->updated, trace->weights, trace->weights_count * sizeof *trace->updated);
+    struct bp_update step = {.values = t->values,
+                             .learning_rate = t->values[0].number,
                              .decay = 1,
-                             .step = 1,
+                             .step = ++t->step,
                              .n = trace->weights_count,
                              .g = trace->gradient,
                              .W = trace->updated};
-    for (int32_t s = 0; s < slots; s++) step.slots[s] = trace->slots[s];
-    optimizer->update(&step);
+    for (int32_t s = 0; s < trace->slots_count; s++) step.slots[s] = trace->slots[s];
+    t->optimizer->update(&step);
     for (int32_t i = 0; i < t->net->nodes_count; i++) /* statistics are not the optimizer's */
         for (int32_t k = 0; k < t->net->nodes[i].tensors_count; k++) {
             const struct bp_tensor *tensor = &t->net->nodes[i].tensors[k];
             if (tensor->state || t->net->nodes[i].frozen)
                 memcpy(trace->updated + tensor->offset, trace->weights + tensor->offset, (size_t)bp_shape_size(&tensor->shape) * sizeof(double));
         }
+}
+
+/* The steps before what is traced. */
+static int advance(struct tracing *t, struct bp_error *error) {
+    struct bp_trace *trace = t->trace;
+    const int32_t steps = t->optimizer ? t->request->steps : 0;
+    trace->history = calloc((size_t)steps + 1, sizeof *trace->history);
+    if (!trace->history) return bp_error_memory(error, "no memory for a trace");
+    for (int32_t s = 0; s < steps; s++) {
+        memset(trace->gradient, 0, trace->weights_count * sizeof *trace->gradient);
+        trace->history[s] = forward(t, true);
+        bp_loss_backward(t->net, trace->weights, t->ws, trace->gradient, false, false);
+        update(t);
+        memcpy(trace->weights, trace->updated, trace->weights_count * sizeof *trace->weights);
+    }
+    memset(trace->gradient, 0, trace->weights_count * sizeof *trace->gradient);
+    trace->loss = trace->history[steps] = forward(t, false);
     return 0;
+}
+
+/* What the network computes for the probes: the outputs with their heads. */
+static int probe(struct tracing *t, struct bp_error *error) {
+    static const double none[4];
+    const int32_t n = t->request->probes;
+    struct bp_workspace *ws = NULL;
+    if (n == 0) return 0;
+    if (bp_workspace_new(t->net, n, false, &ws, error) != 0) return -1;
+    for (int32_t i = 0; i < t->net->inputs_count; i++)
+        memcpy(bp_workspace_input(ws, i), t->request->probe[i], (size_t)n * (size_t)bp_shape_size(&t->net->nodes[i].out) * sizeof(double));
+    bp_workspace_forward(t->net, t->trace->weights, ws, n, NULL);
+    t->trace->outputs_count = t->net->outputs_count;
+    for (int32_t k = 0; k < t->net->outputs_count; k++) {
+        const struct bp_output *output = &t->net->outputs[k];
+        const struct bp_shape *shape = &t->net->nodes[output->node].out;
+        const size_t count = (size_t)n * (size_t)bp_shape_size(shape), width = shape->rank ? (size_t)shape->dims[shape->rank - 1] : 1;
+        t->trace->outputs[k] = *shape;
+        if (!(t->trace->probed[k] = copy(ws->a[output->node], (int64_t)count))) break;
+        if (output->head) output->head->forward(none, count / width, width, ws->a[output->node], t->trace->probed[k]);
+    }
+    bp_workspace_free(ws);
+    return t->trace->probed[t->net->outputs_count - 1] ? 0 : bp_error_memory(error, "no memory for a trace");
 }
 
 /* ---- all of it
@@ -215,11 +262,14 @@ int bp64_trace(const struct bp_graph *graph, const struct bp_trace_request *requ
     memset(trace, 0, sizeof *trace);
     int failed = bp_double_graph(graph, &t.graph, &t.layers, error);
     if (!failed) failed = prepare(&t, error);
-    if (!failed && keep_forward(&t) != 0) failed = bp_error_memory(error, "no memory for a trace");
-    if (!failed) {
+    if (!failed) failed = open_optimizer(&t, error);
+    if (!failed) failed = advance(&t, error);
+    if (!failed) failed = probe(&t, error);
+    if (!failed && !request->brief && keep_forward(&t) != 0) failed = bp_error_memory(error, "no memory for a trace");
+    if (!failed && !request->brief) {
         keep_backward(&t);
         differ(&t);
-        failed = update(&t, error);
+        update(&t);
     }
     bp_workspace_free(t.ws);
     bp_network_free(t.net);
@@ -238,6 +288,8 @@ void bp64_trace_free(struct bp_trace *trace) {
     free(trace->gradient);
     free(trace->numeric);
     free(trace->updated);
+    free(trace->history);
+    for (int32_t k = 0; k < BP_OUTPUTS_MAX; k++) free(trace->probed[k]);
     for (int32_t s = 0; s < trace->slots_count; s++) free(trace->slots[s]);
     memset(trace, 0, sizeof *trace);
 }

@@ -33,13 +33,17 @@ struct bp_trace_layer {
     struct bp_trace_tensor tensors[BP_TENSORS_MAX];
 };
 struct bp_trace {
-    double loss; /* mean over the batch */
+    double loss;                    /* mean over the batch */
+    double *history;                /* (steps + 1) the loss before each step, and after the last */
+    double *probed[BP_OUTPUTS_MAX]; /* (probes, output) */
     int32_t layers_count;
     struct bp_trace_layer *layers; /* inputs first */
     size_t weights_count;
-    double *weights, *gradient, *numeric, *updated; /* (weights_count) updated: by the optimizer's first step */
+    double *weights, *gradient, *numeric, *updated; /* (weights_count) updated: by the optimizer's next step */
     int32_t slots_count;
     double *slots[24]; /* (weights_count) each: what the optimizer remembers after that step */
+    int32_t outputs_count;
+    struct bp_shape outputs[BP_OUTPUTS_MAX]; /* of probed, without P */
 };
 struct bp_trace_request {
     int32_t batch;
@@ -49,6 +53,10 @@ struct bp_trace_request {
     const double *targets[BP_OUTPUTS_MAX];    /* as the loss takes them */
     const struct bp_optimizer_ops *optimizer; /* NULL: no update */
     const struct bp_value *optimizer_values;
+    int32_t steps;                      /* of the optimizer on this batch, before what is traced; 0 without an optimizer */
+    bool brief;                         /* no layers, no central differences: the losses, the weights and the probes */
+    int32_t probes;                     /* P; other inputs, to see what the network computes for them after the steps */
+    const double *probe[BP_INPUTS_MAX]; /* (P, input) */
 };
 
 /* The graph needs shapes for its inputs, and losses. bp64_trace_free in any case. Errors: no memory, an optimizer without a step. */

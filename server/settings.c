@@ -124,6 +124,12 @@ static int read_flags(struct server_settings *settings, int argc, char **argv, b
         flag += 2;
         size_t size = strcspn(flag, "=");
         const char *value = flag[size] == '=' ? flag + size + 1 : NULL;
+        const struct setting *negated = !value && strncmp(flag, "no-", 3) == 0 ? find(flag + 3, size - 3) : NULL;
+        if (negated && negated->kind == FLAG) {
+            flag += 3;
+            size -= 3;
+            value = "false";
+        }
         bool is_config = size == 6 && strncmp(flag, "config", 6) == 0;
         const struct setting *s = is_config ? NULL : find(flag, size);
         if (!s && !is_config) return unknown_flag(flag, error);

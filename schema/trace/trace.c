@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const double STEPS_WORK_MAX = 4e9; /* steps x samples x parameters: some seconds */
+
 /* A network, a batch, weights. */
 struct batch {
     struct bp_graph graph;
@@ -19,12 +21,15 @@ struct batch {
     int32_t inputs_count;
     int32_t n;
     double *inputs[BP_INPUTS_MAX], *targets[BP_OUTPUTS_MAX], *weights;
+    int32_t probes;
+    double *probe[BP_INPUTS_MAX];
     uint64_t seed;
 };
 
 static void batch_close(struct batch *b) {
     bp_network_free(b->network);
     for (int32_t i = 0; i < BP_INPUTS_MAX; i++) free(b->inputs[i]);
+    for (int32_t i = 0; i < BP_INPUTS_MAX; i++) free(b->probe[i]);
     for (int32_t k = 0; k < BP_OUTPUTS_MAX; k++) free(b->targets[k]);
     free(b->weights);
 }
@@ -37,14 +42,18 @@ static int32_t target_width(const struct bp_output *output) {
     return bp_loss_target_width(output->loss, output->values, &output->shape);
 }
 
-/* The network is small enough to be read, and can be trained. */
-static int check_size(const struct batch *b, struct schema_problems *problems) {
+/* The network is small enough to be read, and can be trained; the steps take seconds at most. */
+static int check_size(const struct batch *b, const struct schema_tracing *tracing, struct schema_problems *problems) {
     int64_t numbers = 0;
+    if ((double)tracing->steps * (double)b->n * (double)b->network->parameters > STEPS_WORK_MAX)
+        return schema_problem_add(problems, "/steps", "%d steps of %d samples through %lld parameters take too long for one request; at most %d here",
+                                  (int)tracing->steps, (int)b->n, (long long)b->network->parameters,
+                                  (int)(STEPS_WORK_MAX / ((double)b->n * (double)b->network->parameters)));
     for (int32_t i = 0; i < b->network->nodes_count; i++) numbers += bp_shape_size(&b->network->nodes[i].out) * b->n;
     if (b->network->parameters > SCHEMA_TRACE_PARAMETERS_MAX)
         return schema_problem_add(problems, "", "a trace shows every number: it takes networks of at most %d parameters, this one has %lld",
                                   SCHEMA_TRACE_PARAMETERS_MAX, (long long)b->network->parameters);
-    if (numbers > SCHEMA_TRACE_NUMBERS_MAX)
+    if (!tracing->brief && numbers > SCHEMA_TRACE_NUMBERS_MAX)
         return schema_problem_add(problems, "", "the layers compute %lld numbers for this batch, a trace shows at most %d; use fewer samples",
                                   (long long)numbers, SCHEMA_TRACE_NUMBERS_MAX);
     for (int32_t k = 0; k < b->network->outputs_count; k++)
@@ -100,7 +109,7 @@ static int open_rows(struct batch *b, const struct schema_tracing *tracing, stru
     schema_training_one_hot(t, options.one_hot);
     if (!failed) failed = bp_network_plan(&b->graph, &b->network, &error);
     if (failed) problem(problems, &error);
-    if (!failed) failed = check_size(b, problems) != 0 || allocate(b, problems) != 0 ? -1 : 0;
+    if (!failed) failed = check_size(b, tracing, problems) != 0 || allocate(b, problems) != 0 ? -1 : 0;
     if (!failed && schema_source_new(&options, &source, &error) != 0) failed = problem(problems, &error);
     int64_t room = 0;
     for (int32_t i = 0; !failed && i < b->network->inputs_count; i++) room += b->n * bp_shape_size(&b->network->nodes[i].out);
@@ -171,19 +180,32 @@ static int find_inputs(struct batch *b, const struct schema_tracing *tracing, st
     return 0;
 }
 
-static int read_inputs(struct batch *b, const json_t *x, struct schema_problems *problems) {
+/* n samples of each input into numbers, which are allocated. */
+static int read_inputs(const struct batch *b, const json_t *x, const char *pointer, int32_t n, double **inputs, struct schema_problems *problems) {
     for (int32_t i = 0; i < b->network->inputs_count; i++) {
         const struct bp_shape *shape = &b->network->nodes[i].out;
-        int32_t dims[BP_RANK_MAX + 1] = {b->n};
-        double *at = b->inputs[i];
+        int32_t dims[BP_RANK_MAX + 1] = {n};
+        double *at = inputs[i];
         memcpy(dims + 1, shape->dims, (size_t)shape->rank * sizeof *dims);
-        if (read_nested(samples_of(x, b->network->nodes[i].name), dims, shape->rank + 1, "/x", &at, problems) != 0) return -1;
+        if (read_nested(samples_of(x, b->network->nodes[i].name), dims, shape->rank + 1, pointer, &at, problems) != 0) return -1;
         const int32_t indices = bp_network_indices(b->network, i);
-        for (int64_t j = 0; indices && j < b->n * bp_shape_size(shape); j++)
-            if (!(b->inputs[i][j] >= 0 && b->inputs[i][j] < indices && b->inputs[i][j] == floor(b->inputs[i][j])))
-                return schema_problem_add(problems, "/x", "an embedding reads whole numbers from 0 to %d, got %g", (int)indices - 1, b->inputs[i][j]);
+        for (int64_t j = 0; indices && j < n * bp_shape_size(shape); j++)
+            if (!(inputs[i][j] >= 0 && inputs[i][j] < indices && inputs[i][j] == floor(inputs[i][j])))
+                return schema_problem_add(problems, pointer, "an embedding reads whole numbers from 0 to %d, got %g", (int)indices - 1, inputs[i][j]);
     }
     return 0;
+}
+
+static int read_probe(struct batch *b, const json_t *probe, struct schema_problems *problems) {
+    if (!probe || json_is_null(probe)) return 0;
+    const size_t n = json_array_size(samples_of(probe, b->network->nodes[0].name));
+    if (n < 1 || n > SCHEMA_TRACE_PROBES_MAX)
+        return schema_problem_add(problems, "/probe", "probe is like x, with 1 to %d samples", SCHEMA_TRACE_PROBES_MAX);
+    b->probes = (int32_t)n;
+    for (int32_t i = 0; i < b->network->inputs_count; i++)
+        if (!(b->probe[i] = calloc(n * (size_t)bp_shape_size(&b->network->nodes[i].out) + 1, sizeof(double))))
+            return schema_problem_no_memory(problems);
+    return read_inputs(b, probe, "/probe", b->probes, b->probe, problems);
 }
 
 static int read_targets(struct batch *b, const json_t *y, struct schema_problems *problems) {
@@ -239,14 +261,15 @@ static int open_numbers(struct batch *b, const struct schema_tracing *tracing, s
     if (!b->graph.outputs[0].loss) return schema_problem_add(problems, "/loss", "the definition names no loss; add for example \"loss\":\"mse\"");
     if (bp_network_plan(&b->graph, &b->network, &error) != 0) return problem(problems, &error);
     if (!b->network->complete) return schema_problem_add(problems, "/x", "the shapes of the layers do not follow from the samples");
-    if (check_size(b, problems) != 0 || allocate(b, problems) != 0) return -1;
+    if (check_size(b, tracing, problems) != 0 || allocate(b, problems) != 0) return -1;
     b->seed = json_is_integer(seed) && json_integer_value(seed) >= 0 ? (uint64_t)json_integer_value(seed) : 0;
     bp_real *initial = bp_reals_new(b->network->weights_count + 1);
     if (!initial) return schema_problem_no_memory(problems);
     bp_network_initialize(b->network, b->seed, initial);
     for (size_t i = 0; i < b->network->weights_count; i++) b->weights[i] = (double)initial[i];
     free(initial);
-    if (read_inputs(b, json_object_get(tracing->numbers, "x"), problems) != 0) return -1;
+    if (read_inputs(b, json_object_get(tracing->numbers, "x"), "/x", b->n, b->inputs, problems) != 0) return -1;
+    if (read_probe(b, json_object_get(tracing->numbers, "probe"), problems) != 0) return -1;
     if (read_targets(b, json_object_get(tracing->numbers, "y"), problems) != 0) return -1;
     return read_weights(b, json_object_get(tracing->numbers, "weights"), problems);
 }
@@ -379,10 +402,23 @@ static json_t *layer_json(const struct batch *b, const struct bp_trace *trace, i
     return json;
 }
 
-static json_t *trace_json(const struct batch *b, const struct bp_trace *trace, const struct bp_optimizer_ops *optimizer,
-                          const struct bp_value *values) {
+/* What the network computes for the probes, and the loss of each step. */
+static void add_steps(json_t *json, const struct batch *b, const struct bp_trace *trace, int32_t steps) {
+    json_t *history = json_array(), *probe = json_array();
+    for (int32_t s = 0; s <= steps; s++) {
+        const double loss = trace->history[s];
+        json_array_append_new(history, loss - loss == 0 ? json_real(loss) : json_null());
+    }
+    json_object_set_new(json, "history", history);
+    for (int32_t k = 0; k < trace->outputs_count; k++) json_array_append_new(probe, samples_json(trace->probed[k], b->probes, &trace->outputs[k]));
+    if (b->probes) json_object_set_new(json, "probe", probe);
+    else json_decref(probe);
+}
+
+static json_t *trace_json(const struct batch *b, const struct bp_trace *trace, const struct schema_tracing *tracing,
+                          const struct bp_optimizer_ops *optimizer, const struct bp_value *values) {
     json_t *layers = json_array(), *losses = json_array();
-    for (int32_t i = 0; i < trace->layers_count; i++) json_array_append_new(layers, layer_json(b, trace, i, optimizer));
+    for (int32_t i = 0; i < trace->layers_count && !tracing->brief; i++) json_array_append_new(layers, layer_json(b, trace, i, optimizer));
     for (int32_t k = 0; k < b->network->outputs_count; k++) json_array_append_new(losses, json_string(b->network->outputs[k].loss->entry.name));
     double error = 0;
     for (int32_t i = 0; i < trace->layers_count; i++)
@@ -394,6 +430,8 @@ static json_t *trace_json(const struct batch *b, const struct bp_trace *trace, c
     }
     json_t *json = json_pack("{s:i, s:I, s:o, s:f, s:o, s:f, s:o}", "batch", (int)b->n, "parameters", (json_int_t)b->network->parameters, "losses",
                              losses, "loss", trace->loss, "targets", targets, "largest_difference", error, "layers", layers);
+    add_steps(json, b, trace, optimizer ? tracing->steps : 0);
+    if (tracing->brief) json_object_del(json, "largest_difference");
     if (trace->updated) json_object_set_new(json, "optimizer", schema_entry_encode(&optimizer->entry, values));
     return json;
 }
@@ -417,10 +455,14 @@ json_t *schema_trace(const struct schema_tracing *tracing, struct schema_problem
     if ((tracing->model ? open_rows(&b, tracing, problems) : open_numbers(&b, tracing, problems)) == 0) {
         struct bp_trace_request request = {
             .batch = b.n, .network = b.network, .weights = b.weights, .optimizer = optimizer, .optimizer_values = values};
+        request.steps = tracing->steps;
+        request.brief = tracing->brief;
+        request.probes = b.probes;
+        for (int32_t i = 0; i < b.network->inputs_count; i++) request.probe[i] = b.probe[i];
         for (int32_t i = 0; i < b.network->inputs_count; i++) request.inputs[i] = b.inputs[i];
         for (int32_t k = 0; k < b.network->outputs_count; k++) request.targets[k] = b.targets[k];
         if (bp64_trace(&b.graph, &request, &trace, &error) != 0) problem(problems, &error);
-        else json = trace_json(&b, &trace, optimizer, values);
+        else json = trace_json(&b, &trace, tracing, optimizer, values);
     }
     bp64_trace_free(&trace);
     batch_close(&b);

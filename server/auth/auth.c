@@ -48,6 +48,7 @@ struct auth {
     bool has_file, file_strong;
     unsigned char file_hash[KEY_HASH_SIZE];
     unsigned char ticket_secret[TICKET_SECRET_SIZE]; /* of this process */
+    struct session_secret sessions;                  /* does not change */
     struct store_audit *entries;                     /* ENTRIES_MAX */
     int32_t entries_count;
     int64_t lost;
@@ -247,6 +248,64 @@ enum auth_result auth_ticket_check(struct auth *a, const char *text, const char 
     return valid ? AUTH_OK : AUTH_WRONG;
 }
 
+/* What a session is signed for: its key as it is now. A key of the file has no rotation; its hash changes. Lock held. */
+static void session_subject(const struct auth *a, const struct identity *who, char subject[64]) {
+    if (strcmp(who->id, "file") == 0)
+        snprintf(subject, 64, "session file %02x%02x%02x%02x%02x%02x%02x%02x", a->file_hash[0], a->file_hash[1], a->file_hash[2], a->file_hash[3],
+                 a->file_hash[4], a->file_hash[5], a->file_hash[6], a->file_hash[7]);
+    else snprintf(subject, 64, "session %lld", (long long)who->rotated_at);
+}
+
+int64_t auth_session(struct auth *a, const struct identity *who, char text[TICKET_TEXT_SIZE]) {
+    const int64_t expires_at = store_now() + SESSION_SECONDS * INT64_C(1000);
+    char subject[64];
+    pthread_mutex_lock(&a->lock);
+    session_subject(a, who, subject);
+    pthread_mutex_unlock(&a->lock);
+    ticket_make(a->sessions.bytes, who->id, subject, expires_at, text);
+    return expires_at;
+}
+
+const char *auth_session_cookie(const struct auth *a) {
+    return a->sessions.cookie;
+}
+
+bool auth_is_required(struct auth *a) {
+    if (!a) return false;
+    pthread_mutex_lock(&a->lock);
+    const bool required = a->required;
+    pthread_mutex_unlock(&a->lock);
+    return required;
+}
+
+enum auth_result auth_session_check(struct auth *a, const char *cookies, struct identity *who) {
+    char text[TICKET_TEXT_SIZE], subject[64];
+    *who = (struct identity){.scope = SCOPE_ADMIN};
+    if (!auth_is_required(a)) return AUTH_OK;
+    *who = (struct identity){.scope = SCOPE_NONE};
+    if (!session_cookie_find(&a->sessions, cookies, text)) return AUTH_MISSING;
+    const size_t head = strncmp(text, "bpt_", 4) == 0 ? 4 : strlen(text), id = strcspn(text + head, "_");
+    if (id < sizeof who->id) snprintf(who->id, sizeof who->id, "%.*s", (int)id, text + head);
+    struct identity found = *who;
+    pthread_mutex_lock(&a->lock);
+    struct key *key = find(a, found.id);
+    const bool file = strcmp(found.id, "file") == 0 && a->has_file;
+    if (file) found = (struct identity){.id = "file", .name = "api_key_file", .scope = SCOPE_ADMIN};
+    if (key) {
+        found.scope = scope_named(key->row.scope);
+        found.rotated_at = key->row.rotated_at;
+        memcpy(found.name, key->row.name, sizeof found.name);
+    }
+    session_subject(a, &found, subject);
+    const bool signed_in = (file || key) && ticket_read(a->sessions.bytes, text, subject, store_now(), found.id);
+    const bool over = signed_in && key && expired(key, store_now());
+    if (signed_in && key) key->row.last_used_at = store_now();
+    pthread_mutex_unlock(&a->lock);
+    if (!signed_in) return AUTH_WRONG;
+    *who = found;
+    return over ? AUTH_EXPIRED : AUTH_OK;
+}
+
 /* ---- activity ---------------------------------------------------------------------------------------------------------------------------- */
 
 void auth_audit(struct auth *a, const struct store_audit *entry) {
@@ -362,6 +421,9 @@ int auth_new(const struct auth_options *options, struct auth **out, struct bp_er
     int failed = !a->throttle || !a->entries || !a->batch ? bp_error_memory(error, "out of memory") : 0;
     if (!failed && getrandom(a->ticket_secret, sizeof a->ticket_secret, 0) != sizeof a->ticket_secret)
         failed = bp_error_io(error, "cannot get random bytes: %s", strerror(errno));
+    struct bp_error unsaved = {0};
+    if (!failed && session_secret_load(options->session_file, &a->sessions, &unsaved) != 0)
+        log_line(LOG_WARNING, "session_secret_unsaved", "error", unsaved.message, "effect", "sessions of browsers end with this process", NULL);
     if (!failed) failed = auth_reload(a, options->key_file, error);
     if (!failed) failed = load(a, error);
     if (!failed && (errno = pthread_create(&a->thread, NULL, run, a)) != 0)

@@ -5,6 +5,7 @@
 
 #include "server/auth/address.h"
 #include "server/auth/scope.h"
+#include "server/auth/session.h"
 #include "server/auth/ticket.h"
 #include "server/store/access.h"
 
@@ -12,8 +13,9 @@ struct auth;
 
 struct auth_options {
     struct store *store;
-    const char *key_file;   /* "": none */
-    int64_t wrong_keys_max; /* of one client in a minute */
+    const char *key_file;     /* "": none */
+    const char *session_file; /* its secret for sessions is made if missing */
+    int64_t wrong_keys_max;   /* of one client in a minute */
 };
 
 /* Reads the file and the database, and starts the thread. -1 with the error. The result is the caller's. */
@@ -49,6 +51,13 @@ enum auth_result auth_check(struct auth *auth, const char *authorization, const 
 int64_t auth_ticket(struct auth *auth, const struct identity *who, const char *path, char text[TICKET_TEXT_SIZE]);
 /* Who made the ticket, with the scope read at most. */
 enum auth_result auth_ticket_check(struct auth *auth, const char *text, const char *path, struct identity *who);
+/* A session in place of the key of the one who sent the request, and the name of its cookie. Returns when it expires. */
+int64_t auth_session(struct auth *auth, const struct identity *who, char text[TICKET_TEXT_SIZE]);
+const char *auth_session_cookie(const struct auth *auth);
+/* Whose session a Cookie header has, with the scope of its key. AUTH_MISSING: it has none. Without any key ever, everyone is admin. */
+enum auth_result auth_session_check(struct auth *auth, const char *cookies, struct identity *who);
+/* Whether requests need a key. */
+bool auth_is_required(struct auth *auth);
 /* Whether the key is still there and has not expired: for streams, which live long. */
 bool auth_is_valid(struct auth *auth, const struct identity *who);
 

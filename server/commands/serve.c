@@ -132,8 +132,12 @@ static int start(struct server *server, struct hub *_Atomic *hub, struct bp_erro
     bp_engine_start();
     bp_flush_denormals();
     if (store_open(server->settings.data_dir, &options, &server->store, error) != STORE_OK) return -1;
-    const struct auth_options keys = {
-        .store = server->store, .key_file = server->settings.api_key_file, .wrong_keys_max = server->settings.wrong_keys_max};
+    char session_file[4096];
+    snprintf(session_file, sizeof session_file, "%s/session_secret", server->settings.data_dir);
+    const struct auth_options keys = {.store = server->store,
+                                      .key_file = server->settings.api_key_file,
+                                      .session_file = session_file,
+                                      .wrong_keys_max = server->settings.wrong_keys_max};
     if (auth_new(&keys, &server->auth, error) != 0) return -1;
     if (store_recover(server->store, error) != STORE_OK || store_answers_expire(server->store, error) != STORE_OK) return -1;
     if (!(server->metrics = metrics_new(routes_count))) return bp_error_memory(error, "out of memory");

@@ -22,13 +22,14 @@ void answer_problem(struct request *request, enum problem code, const char *form
 void answer_problems(struct request *request, struct schema_problems *problems);
 /* The message of an error, with the status that follows from its code: 422, 503 for memory, 507 for files. */
 void answer_error(struct request *request, const struct bp_error *error);
-/* A JSON document that does not change while the program runs: with an ETag, gzipped if the client accepts it, 304 if the client has it. */
+/* A document that does not change while the program runs: with an ETag, gzipped if the client accepts it, 304 if the client has it. */
 struct document {
     const char *bytes; /* borrowed for good */
     size_t size;
     unsigned char *gzip; /* by document_prepare; NULL: none */
     size_t gzip_size;
     char etag[40];
+    const char *content_type; /* NULL: application/json */
 };
 void document_prepare(struct document *document);
 void answer_document(struct request *request, const struct document *document);

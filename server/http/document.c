@@ -52,7 +52,7 @@ void answer_document(struct request *r, const struct document *d) {
     }
     if (gzip) answer_header(r, "Content-Encoding", "gzip");
     r->status = 200;
-    r->content_type = "application/json";
+    r->content_type = d->content_type ? d->content_type : "application/json";
     r->stream = gzip ? MHD_create_response_from_buffer(d->gzip_size, d->gzip, MHD_RESPMEM_PERSISTENT)
                      : MHD_create_response_from_buffer(d->size, (void *)(uintptr_t)d->bytes, MHD_RESPMEM_PERSISTENT);
     if (!r->stream) answer_problem(r, PROBLEM_overloaded, "no memory for the response");

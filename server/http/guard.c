@@ -146,8 +146,27 @@ static struct address client_of(const struct request *r) {
     return client;
 }
 
+/* Whether a request with a cookie comes from a page of this server, or of an origin that cors_credentials lets in. SameSite keeps other sites out,
+ * not other ports of this host. A client that sends no Origin is no page, or sends a GET of the same origin. */
+static bool origin_is_trusted(const struct request *r) {
+    const char *origin = request_header(r, "Origin"), *host = request_header(r, "Host"), *site = request_header(r, "Sec-Fetch-Site");
+    const struct server_settings *settings = &r->server->settings;
+    if (!origin) return !site || strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0;
+    const char *name = strstr(origin, "://");
+    if (name && host && strcasecmp(name + 3, host) == 0) return true;
+    return settings->cors_credentials && settings->cors_origin && server_list_has(settings->cors_origin, origin);
+}
+
+enum auth_result guard_identify(struct request *r, int64_t *wait) {
+    const char *header = request_header(r, "Authorization"), *cookies = header ? NULL : request_header(r, "Cookie");
+    if (cookies && origin_is_trusted(r)) {
+        const enum auth_result result = auth_session_check(r->server->auth, cookies, &r->who);
+        if (result == AUTH_OK) return result;
+    }
+    return auth_check(r->server->auth, header, &r->client, &r->who, wait);
+}
+
 bool guard_key(struct request *r) {
-    char seconds[24];
     int64_t wait;
     const enum scope needed = r->route->scope;
     r->client = client_of(r);
@@ -160,24 +179,29 @@ bool guard_key(struct request *r) {
                        TICKET_SECONDS);
         return false;
     }
-    const enum auth_result result = auth_check(r->server->auth, header, &r->client, &r->who, &wait);
+    const enum auth_result result = guard_identify(r, &wait);
     if (result == AUTH_OK && scope_allows(r->who.scope, needed)) return true;
     r->denied = result != AUTH_MISSING && result != AUTH_THROTTLED;
-    if (result == AUTH_OK) {
+    if (result == AUTH_OK)
         answer_problem(r, PROBLEM_insufficient_scope, "%s %s needs a key with the scope %s; the scope of the key \"%s\" is %s", r->route->method,
                        r->route->path, scope_name(needed == SCOPE_NONE ? SCOPE_ADMIN : needed), r->who.name, scope_name(r->who.scope));
-    } else if (result == AUTH_THROTTLED) {
+    else guard_refuse_key(r, result, wait);
+    return false;
+}
+
+void guard_refuse_key(struct request *r, enum auth_result result, int64_t wait) {
+    char seconds[24];
+    if (result == AUTH_THROTTLED) {
         snprintf(seconds, sizeof seconds, "%lld", (long long)wait);
         answer_header(r, "Retry-After", seconds);
         answer_problem(r, PROBLEM_wrong_keys, "too many wrong keys came from this address (setting wrong_keys_max); try again in %s s", seconds);
-    } else {
-        answer_header(r, "WWW-Authenticate", "Bearer");
-        if (result == AUTH_EXPIRED) answer_problem(r, PROBLEM_unauthorized, "the key \"%s\" has expired; rotate it, or create another", r->who.name);
-        else
-            answer_problem(r, PROBLEM_unauthorized,
-                           result == AUTH_MISSING ? "send the key as `Authorization: Bearer KEY`" : "no key is valid that reads like this one");
+        return;
     }
-    return false;
+    answer_header(r, "WWW-Authenticate", "Bearer");
+    if (result == AUTH_EXPIRED) answer_problem(r, PROBLEM_unauthorized, "the key \"%s\" has expired; rotate it, or create another", r->who.name);
+    else
+        answer_problem(r, PROBLEM_unauthorized,
+                       result == AUTH_MISSING ? "send the key as `Authorization: Bearer KEY`" : "no key is valid that reads like this one");
 }
 
 /* Types that clients send for unknown files, and the one of CSV on Windows with Excel: the first bytes decide. */

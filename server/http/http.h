@@ -9,6 +9,10 @@
 bool http_takes_tickets(const char *path);
 /* Whether a server could listen there now: tries it. -1 with the error. */
 int http_listen_check(const char *address, bool has_key, struct bp_error *error);
+/* Who sends the request: by its key, or by the cookie of a session (guard.c); sets request->who. */
+enum auth_result guard_identify(struct request *request, int64_t *wait);
+/* Answers 401 or 429 by a result that is not AUTH_OK. */
+void guard_refuse_key(struct request *request, enum auth_result result, int64_t wait);
 /* render: an event as JSON, the same in lists and in streams. */
 int http_start(struct server *server, json_t *(*render)(const struct store_event *event), struct bp_error *error);
 /* Ends streams, lets requests in flight finish, ends its threads. The hub is left for the store's last commits: hub_free after store_close. */

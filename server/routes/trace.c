@@ -13,10 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS, PARAMS };
+enum { ROWS, STEPS, BRIEF, PARAMS };
 static const struct bp_param params[PARAMS] = {
     [ROWS] =
         {.name = "rows", .type = BP_PARAM_INTEGER, .preset = 1, .min = 1, .max = SCHEMA_TRACE_BATCH_MAX, .help = "of the dataset, from its first"},
+    [STEPS] = {.name = "steps",
+               .type = BP_PARAM_INTEGER,
+               .preset = 0,
+               .min = 0,
+               .max = SCHEMA_TRACE_STEPS_MAX,
+               .help = "of the optimizer on this batch, before what is shown"},
+    [BRIEF] = {.name = "brief", .type = BP_PARAM_BOOLEAN, .preset = 0, .help = "no layers and no central differences: the losses and the probe"},
 };
 static const struct bp_entry entry = {.name = "a trace", .params = params, .params_count = PARAMS};
 
@@ -32,11 +39,13 @@ struct traced {
 };
 
 static void decode(struct traced *t) {
-    static const char *const others[] = {"dataset", "optimizer", "seed", "weights", "x", "y", NULL};
+    static const char *const others[] = {"dataset", "definition", "optimizer", "probe", "seed", "weights", "x", "y", NULL};
     const struct schema_names known = {others, NULL};
     const json_t *optimizer = json_object_get(t->body, "optimizer");
     schema_values_decode(t->body, "", &entry, &known, t->values, &t->problems);
     t->tracing.rows = (int32_t)t->values[ROWS].number;
+    t->tracing.steps = (int32_t)t->values[STEPS].number;
+    t->tracing.brief = t->values[BRIEF].number != 0;
     if (optimizer && !json_is_null(optimizer)) {
         t->tracing.optimizer =
             (const struct bp_optimizer_ops *)schema_entry_decode(optimizer, "/optimizer", &bp_optimizers, NULL, t->optimizer_values, &t->problems);
@@ -53,7 +62,7 @@ static void answer(struct traced *t, const char *model) {
         answer_problems(t->request, &t->problems);
         return;
     }
-    json_t *json = json_pack("{s:s, s:s, s:o}", "object", "trace", "model", model, "version",
+    json_t *json = json_pack("{s:s, s:s?, s:o}", "object", "trace", "model", model, "version",
                              t->loaded ? json_integer((json_int_t)loaded_version(t->loaded)) : json_null());
     json_object_update(json, report);
     json_decref(report);
@@ -99,10 +108,28 @@ static void trace(struct request *r, const char *name, const char *reference) {
     struct traced t = {.request = r};
     if (!(t.body = request_json(r))) return;
     decode(&t);
+    if (json_object_get(t.body, "definition")) schema_problem_add(&t.problems, "/definition", "a stored model has one; POST /v1/trace takes another");
     if (json_object_get(t.body, "x") ? open_definition(&t, name) : open_version(&t, name, reference)) answer(&t, name);
     schema_problems_clear(&t.problems);
     if (t.loaded) model_cache_release(r->server->model_cache, t.loaded);
     rows_source_close(&t.rows);
+    schema_definition_free(t.definition);
+    json_decref(t.body);
+}
+
+/* POST /v1/trace: a definition that is not stored. */
+static void trace_definition(struct request *r) {
+    static const char *const others[] = {"name", NULL};
+    struct traced t = {.request = r};
+    if (!(t.body = request_json(r))) return;
+    decode(&t);
+    const json_t *definition = json_object_get(t.body, "definition");
+    if (json_is_object(definition)) t.definition = schema_definition_decode(definition, "/definition", others, &t.problems);
+    else schema_problem_add(&t.problems, "/definition", "expected a definition, {\"layers\":[...],\"loss\":...}");
+    t.tracing.definition = t.definition;
+    t.tracing.numbers = t.body;
+    answer(&t, NULL);
+    schema_problems_clear(&t.problems);
     schema_definition_free(t.definition);
     json_decref(t.body);
 }
@@ -125,6 +152,15 @@ const struct route route_trace = {
     .body = ROUTE_JSON,
     .flags = ROUTE_SLOW | ROUTE_CHANGES_NOTHING,
     .handle = trace_default,
+};
+const struct route route_trace_definition = {
+    .name = "trace_definition",
+    .method = "POST",
+    .path = "/v1/trace",
+    .scope = SCOPE_TRAIN,
+    .body = ROUTE_JSON,
+    .flags = ROUTE_SLOW | ROUTE_CHANGES_NOTHING,
+    .handle = trace_definition,
 };
 const struct route route_trace_version = {
     .name = "trace_version",

@@ -156,9 +156,11 @@ def test_trace_guide_pasted_into_a_shell(fresh):
     server.train(model={"name": "penguins", "layers": [{"type": "dense", "units": 8}]}, dataset="penguins", target="species", epochs=5)
     script = "set -e\n" + "\n".join(shell_blocks(GUIDES["trace"])).replace("http://127.0.0.1:8080", server.url)
     done = subprocess.run(["bash", "-c", script], cwd=harness.ROOT, capture_output=True, text=True, timeout=120)
-    _, by_hand, version = [json.loads(line) for line in done.stdout.splitlines()]
+    _, by_hand, version, learning = [json.loads(line) for line in done.stdout.splitlines()]
     shown = json.loads(re.search(r"```json\n(.*?)```", GUIDES["trace"], re.S).group(1))
     assert by_hand["layers"][1]["formulas"] == shown["formulas"] and by_hand["version"] is None and version["version"] == 1 and version["batch"] == 2
+    (low,), (high,) = learning["probe"][0][1], learning["probe"][0][0]
+    assert len(learning["history"]) == 201 and learning["loss"] < 0.1 and low < 0.3 < 0.7 < high
 
 
 @pytest.mark.parametrize("guide, heading", [("models.md", "Families"), ("data.md", "Column types"), ("settings.md", "Settings"), ("operations.md", "Metrics")])

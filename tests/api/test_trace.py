@@ -115,8 +115,8 @@ def test_other_layers(server, layers, x):
 @pytest.mark.parametrize("body, pointer, words", [
     ({}, "/dataset", "required"), ({"x": 7, "y": [1]}, "/x", "array"), ({"x": [[1, 2]]}, "/y", "target"), ({"x": [[1, 2]], "y": [[1], [2]]}, "/y", "1 samples"), ({"x": [[1, 2], [3]], "y": [1, 2]}, "/x/1", "2"),
     ({"x": [[1, "a"]], "y": [1]}, "/x/0/1", "number"), ({"x": [[1, 2]], "y": [1], "weights": {"nope": []}}, "/weights", "nope"), ({"x": [[1, 2]], "y": [1], "weights": {"out/bias": [1, 2]}}, "/weights/out~1bias", "1"),
-    ({"x": [[1, 2]], "y": [1], "weights": 3}, "/weights", "object"), ({"x": [[1, 2]] * 65, "y": [1] * 65}, "/x", "64"), ({"x": [[1, 2]], "y": [1], "optimizer": {"type": "adm"}}, "/optimizer/type", "adam"),
-    ({"x": [[1, 2]], "y": [1], "optimizer": {"type": "lbfgs"}}, "/optimizer", "whole"), ({"x": [[1, 2]], "y": [1], "more": 1}, "/more", "more"), ({"x": [[1] * 9000], "y": [1]}, "", "10000"), ({"x": [], "y": []}, "/x", "1 to 64"),
+    ({"x": [[1, 2]], "y": [1], "weights": 3}, "/weights", "object"), ({"x": [[1, 2]] * 257, "y": [1] * 257}, "/x", "256"), ({"x": [[1, 2]], "y": [1], "optimizer": {"type": "adm"}}, "/optimizer/type", "adam"),
+    ({"x": [[1, 2]], "y": [1], "optimizer": {"type": "lbfgs"}}, "/optimizer", "whole"), ({"x": [[1, 2]], "y": [1], "more": 1}, "/more", "more"), ({"x": [[1] * 9000], "y": [1]}, "", "10000"), ({"x": [], "y": []}, "/x", "1 to 256"),
     ({"x": [[[[[[[[1]]]]]]]], "y": [1]}, "", ""),
 ])
 def test_refusals(server, body, pointer, words):
@@ -157,7 +157,67 @@ def test_the_command_says_the_same(tmp_path):
     assert run("train", "--data", data, "--target", "species", "--definition", "plain.json", "--epochs", "2", "--out", "m.bpd").returncode == 0
     done = run("trace", "--model", "m.bpd", "--data", data, "--rows", "3", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["batch"] == 3, done.stderr
-    for arguments, status, words in ((("--rows", "0"), 2, "1 to 64"), (("--optimizer", "adm"), 1, "adam"), (("--optimizer", "{"), 1, "JSON"), (("--data", "none.csv"), 1, "none.csv")):
+    for arguments, status, words in ((("--rows", "0"), 2, "1 to 256"), (("--optimizer", "adm"), 1, "adam"), (("--optimizer", "{"), 1, "JSON"), (("--data", "none.csv"), 1, "none.csv")):
         done = run("trace", "--model", "m.bpd", *(() if arguments[0] == "--data" else ("--data", data)), *arguments)
         assert done.returncode == status and words in done.stderr and not done.stdout, done
     assert run("trace", "--model", "m.bpd").returncode == 2
+
+
+def test_steps_are_those_of_a_calculation(server):
+    """Gradient descent with momentum and Adam on a linear model, in numpy."""
+    rng = numpy.random.default_rng(5)
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=8)
+    definition = {"loss": "mse", "layers": [{"type": "dense", "units": 1, "name": "out"}]}
+    start = rng.normal(size=4)
+    given = {"out/kernel": start[:3, None].tolist(), "out/bias": [start[3]]}
+    ones = numpy.hstack([x, numpy.ones((8, 1))])
+
+    def numpy_steps(optimizer, steps):
+        w, m, v, losses = start.copy(), numpy.zeros(4), numpy.zeros(4), []
+        for t in range(1, steps + 2):
+            error = ones @ w - y
+            losses.append(numpy.mean(error ** 2))
+            if t > steps:
+                return w, losses
+            g = 2 * ones.T @ error / 8
+            if optimizer["type"] == "adam":
+                m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+                w = w - optimizer["learning_rate"] * (m / (1 - 0.9 ** t)) / (numpy.sqrt(v / (1 - 0.999 ** t)) + 1e-8)
+            else:
+                w = w - optimizer["learning_rate"] * g
+
+    for optimizer in ({"type": "sgd", "learning_rate": 0.1}, {"type": "adam", "learning_rate": 0.05}):
+        for steps in (0, 1, 7, 40):
+            probe = rng.normal(size=(5, 3))
+            body = {"definition": definition, "x": x.tolist(), "y": y.tolist(), "weights": given, "optimizer": optimizer, "steps": steps, "probe": probe.tolist()}
+            full = server.post("/v1/trace", body).json
+            w, losses = numpy_steps(optimizer, steps)
+            assert numpy.allclose(full["history"], losses, rtol=1e-9, atol=0) and numpy.isclose(full["loss"], losses[-1], rtol=1e-12)
+            values = {p["name"]: numpy.array(p["value"]).ravel() for p in full["layers"][1]["parameters"]}
+            assert numpy.allclose(numpy.concatenate([values["kernel"], values["bias"]]), w, rtol=1e-9)
+            assert numpy.allclose(numpy.array(full["probe"][0]).ravel(), probe @ w[:3] + w[3], rtol=1e-9)
+            after, _ = numpy_steps(optimizer, steps + 1)
+            updated = numpy.concatenate([numpy.array(p["update"]["value"]).ravel() for p in sorted(full["layers"][1]["parameters"], key=lambda p: p["name"] != "kernel")])
+            assert numpy.allclose(updated, after, rtol=1e-9)
+            brief = server.post("/v1/trace", {**body, "brief": True}).json
+            assert brief["layers"] == [] and brief["history"] == full["history"] and brief["probe"] == full["probe"]
+
+
+def test_steps_of_a_version_lower_its_loss(server):
+    data = unique("points")
+    server.post_csv(data, "x,y\n" + "".join("%d,%d\n" % (i, i * i) for i in range(20)))
+    job = server.train(dataset=data, target="y", model={"name": data, "layers": [{"type": "dense", "units": 8, "activation": "tanh"}]}, epochs=2)
+    history = trace(server, job["model"], dataset=data, rows=16, optimizer={"type": "adam", "learning_rate": 0.01}, steps=30, brief=True)["history"]
+    assert len(history) == 31 and history[-1] < history[0]
+
+
+@pytest.mark.parametrize("change, pointer, words", [
+    ({"steps": -1}, "/steps", "at least 0"), ({"steps": 20001}, "/steps", "20000"), ({"steps": "x"}, "/steps", "integer"), ({"brief": 1}, "/brief", "true or false"), ({"probe": []}, "/probe", "1 to 10000"),
+    ({"probe": [[1]]}, "/probe/0", "array of 2"), ({"probe": [[1, "x"]]}, "/probe/0/1", "number"), ({"definition": {}}, "/definition", "layers"), ({"definition": 3}, "/definition", "definition"),
+    ({"x": [[1, 2]] * 200, "y": [1] * 200, "steps": 20000, "definition": {"loss": "mse", "layers": [{"type": "dense", "units": 60}, {"type": "dense", "units": 60}, {"type": "dense", "units": 1}]}}, "/steps", "too long"),
+])
+def test_refused_steps(server, change, pointer, words):
+    body = {"definition": {"loss": "mse", "layers": [{"type": "dense", "units": 1}]}, "x": [[1, 2]], "y": [1], **change}
+    answer = server.post("/v1/trace", body)
+    assert answer.status == 422, answer
+    assert any(one["pointer"] == pointer and words in one["detail"] for one in answer.json["errors"]), answer

@@ -85,6 +85,9 @@ if command -v clang-format >/dev/null 2>&1; then
     rm -f /tmp/lint.$$
 fi
 
+# The dashboard: its types are in comments.
+if command -v tsc >/dev/null 2>&1; then tsc -p clients/dashboard/jsconfig.json || fault "tsc"; fi
+
 # 8. Words that our text does not use. Fixtures and corpora are data of others.
 "${PYTHON:-/usr/bin/python3}" tests/lint/words.py $(list | grep -vE '^(tests/fixtures/|tests/fuzz/corpus/|tests/lint/words.py$)') || fault "words: write plain technical English"
 

@@ -42,7 +42,7 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     p->holes = calloc(features, sizeof *p->holes);
     p->indices = calloc(features, sizeof *p->indices);
     p->far = calloc(features, sizeof *p->far);
-    p->far_first = calloc(features, sizeof *p->far_first);
+    p->outside = calloc(features, sizeof *p->outside);
     for (int32_t i = 0; p->indices && i < pre->features_count; i++) {
         if (pre->features[i].places_count == 0) continue;
         const int32_t input = pre->features[i].places[0].input;
@@ -57,7 +57,7 @@ struct schema_predictor *schema_predictor_new(const struct schema_model *model, 
     p->tensors = malloc((tensors + 1) * sizeof *p->tensors);
     p->thresholds = malloc((size_t)schema_thresholds_count(pre) * sizeof *p->thresholds);
     for (int32_t i = 0; i < pre->inputs_count; i++) p->input_sizes[i] = bp_shape_size(&pre->inputs[i].shape);
-    if (!p->cells || !p->tensor_at || !p->missing || !p->unseen || !p->unseen_first || !p->holes || !p->indices || !p->far || !p->far_first ||
+    if (!p->cells || !p->tensor_at || !p->missing || !p->unseen || !p->unseen_first || !p->holes || !p->indices || !p->far || !p->outside ||
         !p->tensors || !p->thresholds || schema_predictor_calibrate(p) != 0)
         goto memory;
     reset_thresholds(p);
@@ -73,7 +73,7 @@ failed:
 size_t schema_predictor_bytes(const struct schema_predictor *p) {
     const struct schema_preprocessing *pre = p->preprocessing;
     const size_t feature = sizeof *p->cells + sizeof *p->tensor_at + sizeof *p->missing + sizeof *p->unseen + sizeof *p->unseen_first +
-                           sizeof *p->holes + sizeof *p->indices + sizeof *p->far + sizeof *p->far_first;
+                           sizeof *p->holes + sizeof *p->indices + sizeof *p->far + sizeof *p->outside;
     return sizeof *p + bp_workspace_bytes(p->model->training->network, p->batch_max, false) + p->tensors_size * sizeof *p->tensors +
            ((size_t)pre->features_count + 1) * feature;
 }
@@ -94,7 +94,7 @@ void schema_predictor_free(struct schema_predictor *p) {
     free(p->holes);
     free(p->indices);
     free(p->far);
-    free(p->far_first);
+    free(p->outside);
     free(p);
 }
 
@@ -115,6 +115,8 @@ void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out)
     memset(p->unseen, 0, features * sizeof *p->unseen);
     memset(p->holes, 0, features * sizeof *p->holes);
     memset(p->far, 0, features * sizeof *p->far);
+    memset(p->outside, 0, features * sizeof *p->outside);
+    p->row_at = 0;
     p->counted = 0;
 }
 
@@ -529,7 +531,7 @@ static void count_numbers(struct schema_predictor *p, const struct schema_view_r
         if (column < 0 || value == SCHEMA_VALUE_CATEGORY || value == SCHEMA_VALUE_TEXT) continue;
         if (schema_type_of(rows->view->dataset->columns[column].type)->value != SCHEMA_VALUE_NUMBER) continue;
         schema_dataset_gather(rows->view->dataset, column, at, n, numbers);
-        for (int32_t r = 0; r < n; r++) schema_predictor_count_number(p, i, numbers[r]);
+        for (int32_t r = 0; r < n; r++) schema_predictor_count_number(p, i, numbers[r], p->counted + r + 1);
     }
     p->counted += n;
 }

@@ -126,23 +126,34 @@ const char *schema_predictor_not_finite(const struct schema_predictor *p, char t
 
 /* ---- warnings ---------------------------------------------------------------------------------------------------------------- */
 
-static void count_far(struct schema_predictor *p, int32_t i, double v) {
-    if (p->far[i]++ == 0) p->far_first[i] = v;
+static void count_value(struct predictor_range *range, double v, int64_t row) {
+    if (range->count < PREDICTOR_SHOWN) range->values[range->count] = v, range->rows[range->count] = row;
+    range->count++;
 }
 
-void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v) {
-    if (!p->indices[i] && schema_feature_far(&p->preprocessing->features[i], v)) count_far(p, i, v);
+void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v, int64_t row) {
+    const struct schema_feature *f = &p->preprocessing->features[i];
+    if (p->indices[i] || !schema_feature_outside(f, v)) return;
+    count_value(schema_feature_far(f, v) ? &p->far[i] : &p->outside[i], v, row);
+}
+
+/* Its number at `at` is outside the range; another one may be far outside. */
+static void count_tensor(struct schema_predictor *p, int32_t i, const float *v, int64_t at, int64_t row) {
+    int64_t farther;
+    const bool far = schema_tensor_far(&p->preprocessing->features[i], v, &farther);
+    count_value(far ? &p->far[i] : &p->outside[i], (double)v[far ? farther : at], row);
 }
 
 void schema_predictor_count(struct schema_predictor *p) {
+    const int64_t row = p->row_at ? p->row_at : p->counted + 1;
     int64_t at;
     for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
         const struct schema_feature_value *cell = &p->cells[i];
         if (cell->kind == SCHEMA_VALUE_MISSING) p->missing[i]++;
         if (cell->kind == SCHEMA_VALUE_TENSOR && cell->holes) p->holes[i]++;
-        if (cell->kind == SCHEMA_VALUE_NUMBER) schema_predictor_count_number(p, i, cell->number);
-        else if (cell->kind == SCHEMA_VALUE_TENSOR && !p->indices[i] && schema_tensor_far(&p->preprocessing->features[i], cell->tensor, &at))
-            count_far(p, i, (double)cell->tensor[at]);
+        if (cell->kind == SCHEMA_VALUE_NUMBER) schema_predictor_count_number(p, i, cell->number, row);
+        else if (cell->kind == SCHEMA_VALUE_TENSOR && !p->indices[i] && schema_tensor_outside(&p->preprocessing->features[i], cell->tensor, &at))
+            count_tensor(p, i, cell->tensor, at, row);
     }
     p->counted++;
 }
@@ -167,9 +178,21 @@ static const char *shown(const struct schema_feature *f, double v, char text[sta
     return text;
 }
 
-static void far_warning(const struct schema_predictor *p, int32_t i, char *text, size_t size) {
+/* "row 2: 10.5, row 7: 11, ..." */
+static void list_values(const struct schema_feature *f, const struct predictor_range *range, char text[static 200]) {
+    size_t n = 0;
+    text[0] = '\0';
+    for (int64_t k = 0; k < range->count && k < PREDICTOR_SHOWN; k++) {
+        char value[SCHEMA_DATETIME_TEXT];
+        n += (size_t)snprintf(text + n, 200 - n, "%srow %lld: %s", k ? ", " : "", (long long)range->rows[k], shown(f, range->values[k], value));
+    }
+    if (range->count > PREDICTOR_SHOWN) snprintf(text + n, 200 - n, ", ...");
+}
+
+static void range_warning(const struct schema_predictor *p, int32_t i, bool far, char *text, size_t size) {
     const struct schema_feature *f = &p->preprocessing->features[i];
-    char low[SCHEMA_DATETIME_TEXT], high[SCHEMA_DATETIME_TEXT], first[SCHEMA_DATETIME_TEXT];
+    const struct predictor_range *range = far ? &p->far[i] : &p->outside[i];
+    char low[SCHEMA_DATETIME_TEXT], high[SCHEMA_DATETIME_TEXT], values[200];
     double min = f->min, max = f->max;
     for (int32_t c = 0; c < f->channels_count; c++) {
         min = c && min < f->channels[c].min ? min : f->channels[c].min;
@@ -177,26 +200,26 @@ static void far_warning(const struct schema_predictor *p, int32_t i, char *text,
     }
     shown(f, min, low);
     shown(f, max, high);
-    shown(f, p->far_first[i], first);
+    list_values(f, range, values);
     if (f->constant)
-        snprintf(text, size, "column \"%.60s\" was always %s in the training rows and has no influence: %lld of %lld values differ (the first: %s)",
-                 f->name, low, (long long)p->far[i], (long long)p->counted, first);
+        snprintf(text, size, "column \"%.60s\" was always %s in the training rows and has no influence: %lld of %lld values differ (%s)", f->name,
+                 low, (long long)range->count, (long long)p->counted, values);
     else
-        snprintf(text, size,
-                 "column \"%.60s\": %lld of %lld values are far outside the range of the training rows, %s to %s (the first: %s); do not rely on "
-                 "predictions for them",
-                 f->name, (long long)p->far[i], (long long)p->counted, low, high, first);
+        snprintf(text, size, "column \"%.60s\": %lld of %lld values are %soutside the range of the training rows, %s to %s (%s)%s", f->name,
+                 (long long)range->count, (long long)p->counted, far ? "far " : "", low, high, values,
+                 far ? "; do not rely on predictions for them" : "");
 }
 
-enum { MISSING, HOLES, UNSEEN, FAR, KINDS };
+enum { MISSING, HOLES, UNSEEN, FAR, OUTSIDE, KINDS };
 
 /* The warning of a feature of that kind; false: it has none. */
 static bool warning_of(const struct schema_predictor *p, int32_t i, int kind, char *text, size_t size) {
     const struct schema_feature *f = &p->preprocessing->features[i];
-    const int64_t *const counts[KINDS] = {[MISSING] = p->missing, [HOLES] = p->holes, [UNSEEN] = p->unseen, [FAR] = p->far};
-    const long long n = (long long)counts[kind][i], rows = (long long)p->counted;
+    const int64_t counts[KINDS] = {
+        [MISSING] = p->missing[i], [HOLES] = p->holes[i], [UNSEEN] = p->unseen[i], [FAR] = p->far[i].count, [OUTSIDE] = p->outside[i].count};
+    const long long n = (long long)counts[kind], rows = (long long)p->counted;
     if (n == 0) return false;
-    if (kind == FAR) far_warning(p, i, text, size);
+    if (kind == FAR || kind == OUTSIDE) range_warning(p, i, kind == FAR, text, size);
     else if (kind != UNSEEN)
         snprintf(text, size, "column \"%.60s\": %lld of %lld %s: %s", f->name, n, rows,
                  kind == MISSING ? "values missing" : "tensors have missing numbers", replacement_of(p, i));
@@ -213,7 +236,7 @@ static bool warning_of(const struct schema_predictor *p, int32_t i, int kind, ch
 
 void schema_predict_warnings(const struct schema_predictor *p, void (*say)(void *context, const char *warning), void *context) {
     enum { MOST = 20 };
-    char text[400];
+    char text[600];
     int32_t count = 0;
     for (int32_t i = 0; i < p->preprocessing->features_count; i++)
         for (int kind = 0; kind < KINDS && count < MOST; kind++)

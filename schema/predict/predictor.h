@@ -4,6 +4,14 @@
 
 #include "schema/predict/predict.h"
 
+/* Values outside a range: how many, and the first of them with their rows. */
+enum { PREDICTOR_SHOWN = 3 };
+struct predictor_range {
+    int64_t count;
+    double values[PREDICTOR_SHOWN];
+    int64_t rows[PREDICTOR_SHOWN]; /* from 1 */
+};
+
 struct schema_predictor {
     const struct schema_model *model;
     const struct schema_preprocessing *preprocessing;
@@ -35,10 +43,10 @@ struct schema_predictor {
     int32_t suspect;             /* of that row: the feature farthest from the training rows, -1: none */
     bool overflow;               /* a number of the prediction being written is not finite */
     /* for warnings */
-    int64_t *missing, *unseen, *holes; /* (features_count); holes: tensors that lack some of their numbers */
-    int64_t *far;                      /* (features_count) values far outside the range of the training rows, */
-    double *far_first;                 /* (features_count) and the first of them */
-    int64_t counted;                   /* rows */
+    int64_t *missing, *unseen, *holes;     /* (features_count); holes: tensors that lack some of their numbers */
+    struct predictor_range *outside, *far; /* (features_count) values outside the range of the training rows, and far outside of it */
+    int64_t row_at;                        /* of the row that is counted, from 1; 0: the next one */
+    int64_t counted;                       /* rows */
     char (*unseen_first)[48];
     int64_t ignored_rows;
     char ignored[5][64];
@@ -93,8 +101,8 @@ void schema_predictor_spoil(struct schema_predictor *p, int32_t row);
 const char *schema_predictor_not_finite(const struct schema_predictor *p, char text[static 300]);
 /* The cells of a usable row are counted for the warnings. */
 void schema_predictor_count(struct schema_predictor *p);
-/* A number of feature i, NaN: missing; whether it is far from the training rows. */
-void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v);
+/* A number of feature i, NaN: missing, of that row: whether it is outside the range of the training rows. */
+void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v, int64_t row);
 /* Appends "warnings":[...]. */
 void schema_predictor_warnings(struct schema_predictor *p);
 

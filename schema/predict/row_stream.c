@@ -290,6 +290,7 @@ static int32_t put(struct schema_row_stream *s) {
     }
     if (s->refuses) check_missing(s);
     if (s->faulty) return -1;
+    p->row_at = s->rows;
     const int32_t unusable = schema_predictor_put(p);
     if (unusable < 0) return p->filled - 1;
     struct schema_problems why = {0};

@@ -256,7 +256,10 @@ int schema_targets_units(struct schema_preprocessing *p);
  * value. TENSOR: *at becomes the first number of the cell that does, in its channel; one that was constant is measured by the whole tensor's range.
  */
 bool schema_feature_far(const struct schema_feature *feature, double v);
+/* Whether v lies outside that range at all. */
+bool schema_feature_outside(const struct schema_feature *feature, double v);
 bool schema_tensor_far(const struct schema_feature *feature, const float *v, int64_t *at);
+bool schema_tensor_outside(const struct schema_feature *feature, const float *v, int64_t *at);
 /* Unscaled from now on: no mean, no deviation, no clip. */
 void schema_feature_unscaled(struct schema_feature *feature);
 

@@ -53,6 +53,10 @@ bool schema_feature_far(const struct schema_feature *f, double v) {
     return isfinite(f->min) && isfinite(f->max) && (v < f->min - reach || v > f->max + reach);
 }
 
+bool schema_feature_outside(const struct schema_feature *f, double v) {
+    return isfinite(f->min) && isfinite(f->max) && (v < f->min || v > f->max);
+}
+
 void schema_feature_unscaled(struct schema_feature *f) {
     f->mean = f->fill = f->clip = 0;
     f->std = 1;

@@ -136,7 +136,8 @@ static void scale_numbers(const struct schema_feature *f, const float *v, int64_
             for (int32_t c = 0; c < f->channels_count; c++) out[k + c] = scale_number(f, &f->channels[c], v[k + c]);
 }
 
-bool schema_tensor_far(const struct schema_feature *f, const float *v, int64_t *at) {
+/* By more than `reach` widths of the range. */
+static bool beyond(const struct schema_feature *f, const float *v, double reach, int64_t *at) {
     const int64_t size = bp_shape_size(&f->shape);
     double low = INFINITY, high = -INFINITY;
     for (int32_t c = 0; c < f->channels_count; c++) {
@@ -146,11 +147,22 @@ bool schema_tensor_far(const struct schema_feature *f, const float *v, int64_t *
     if (f->channels_count == 0 || !isfinite(low) || !isfinite(high)) return false;
     for (*at = 0; *at < size; ++*at) {
         const struct schema_channel *channel = &f->channels[*at % f->channels_count];
-        const double x = (double)v[*at], width = channel->max > channel->min ? channel->max - channel->min : high - low;
+        const bool constant = !(channel->max > channel->min);
+        const double x = (double)v[*at], width = constant ? high - low : channel->max - channel->min;
+        const double least = constant ? fmin(low, channel->min - reach * width) : channel->min - reach * width;
+        const double most = constant ? fmax(high, channel->max + reach * width) : channel->max + reach * width;
         if (f->masked && x == (double)(float)f->mask_value) continue;
-        if (x < channel->min - width / 2 || x > channel->max + width / 2) return true;
+        if (x < least || x > most) return true;
     }
     return false;
+}
+
+bool schema_tensor_outside(const struct schema_feature *f, const float *v, int64_t *at) {
+    return beyond(f, v, 0, at);
+}
+
+bool schema_tensor_far(const struct schema_feature *f, const float *v, int64_t *at) {
+    return beyond(f, v, 0.5, at);
 }
 
 /* A masking layer compares with mask_value what it gets. Padding becomes that value, whatever the scaling, and a step that is there never does: its

@@ -228,10 +228,13 @@ struct warnings {
 
 static void add_warning(void *context, const char *warning) {
     struct warnings *w = context;
-    const size_t size = 6 * strlen(warning) + 3; /* escaped at worst */
-    if (w->size + size > WARNINGS_MAX) return;
-    w->size += size;
-    json_array_append_new(w->list, json_string(warning));
+    json_t *text = json_string(warning);
+    const size_t size = json_dumpb(text, NULL, 0, JSON_ENSURE_ASCII | JSON_ENCODE_ANY) + 1;
+    if (w->size + size <= WARNINGS_MAX) {
+        w->size += size;
+        json_array_append(w->list, text);
+    }
+    json_decref(text);
 }
 
 static void add_headers(struct request *r, const struct prediction *p) {

@@ -331,3 +331,25 @@ def test_neighbours_are_not_typos(server):
     server.train(model={"name": name, "layers": []}, dataset={"columns": {"lag_11": list(range(30)), "lag_12": list(range(30)), "y": [v + 0.5 for v in range(30)]}}, target="y", epochs=1)
     answer = server.post("/v1/models/%s/predict" % name, {"instances": [{"lag_11": 1, "lag_13": 2}]})
     assert answer.status == 200 and any("lag_13" in w for w in answer.json["warnings"])
+
+
+def test_values_outside_the_range_of_the_training_rows(server):
+    """Each type of column that has a range, by row; categories and missing values likewise; on request nothing is said."""
+    records = [{"n": i, "b": False, "t": "2024-01-%02d" % (i + 1), "v": [i, 10 - i], "c": "xyz"[i % 3], "y": i * 1.5} for i in range(11)]
+    name = unique("ranged")
+    server.train(model={"name": name, "layers": [{"type": "concatenate", "inputs": ["features", "v"]}, {"type": "dense", "units": 4}]},
+                 dataset={"records": records, "types": {"v": {"type": "tensor", "shape": [2]}, "b": "boolean"}}, target="y", epochs=2, validation={"fraction": 0})
+    inside = {k: v for k, v in records[3].items() if k != "y"}
+    ask = {"instances": [inside, {**inside, "n": 12}, {**inside, "b": True, "t": "2024-02-01"}, {**inside, "v": [3, 12], "c": "w", "n": 300}]}
+    warnings = server.post("/v1/models/%s/predict" % name, ask).json["warnings"]
+    assert len(warnings) == 6, warnings
+    for words in ('"n": 1 of 4 values are outside the range of the training rows, 0 to 10 (row 2: 12)', '"n": 1 of 4 values are far outside', "(row 4: 300)",
+                  '"b" was always 0 in the training rows', "(row 3: 1)", "2024-01-11T00:00:00Z (row 3: 2024-02-01T00:00:00Z); do not rely",
+                  '"v": 1 of 4 values are outside the range of the training rows, 0 to 10 (row 4: 12)', 'were not in the training rows (the first: "w")'):
+        assert any(words in w for w in warnings), (words, warnings)
+    assert server.post("/v1/models/%s/predict" % name, {**ask, "warnings": False}).json["warnings"] == []
+    assert "true or false" in pointers(server.post("/v1/models/%s/predict" % name, {**ask, "warnings": 1}))["/warnings"]
+    assert server.post("/v1/models/%s/predict" % name, {"instances": [inside]}).json["warnings"] == []
+    many = [{**inside, "n": 11 + i} for i in range(9)]  # the rows of the first three
+    (said,) = server.post("/v1/models/%s/predict" % name, {"instances": many[:5]}).json["warnings"]
+    assert "5 of 5 values are outside" in said and said.endswith("(row 1: 11, row 2: 12, row 3: 13, ...)")

@@ -226,17 +226,22 @@ START_TEST(values_that_cannot_be_used) {
 }
 END_TEST
 
-/* An extreme value gets a prediction with a warning that names column, value and range; a value slightly outside gets no warning. */
-START_TEST(values_far_outside) {
+/* A value outside the range gets a prediction with a warning that names column, value, row and range; one far outside is not to be relied on. */
+START_TEST(values_outside_the_range) {
     struct rig rig = open_rig(resolve_text("a,k,w,y\n0,7,2024-01-01,1\n10,7,2024-01-11,3\n5,7,2024-01-06,2\n", "{\"layers\":[]}",
                                            "{\"target\":\"y\",\"task\":\"regression\",\"validation\":{\"fraction\":0}}"));
-    said(&rig, "{\"instances\":[[14,7,\"2024-01-12\"]]}", "\"warnings\":[]");
-    said(&rig, "{\"instances\":[[14,7,\"2024-01-12\"],[58.9,7,\"2024-01-02\"]]}",
-         "[\"column \\\"a\\\": 1 of 2 values are far outside the range of the training rows, 0 to 10 (the first: 58.9); do not rely on predictions "
+    said(&rig, "{\"instances\":[[10,7,\"2024-01-11\"],[0,7,\"2024-01-01\"]]}", "\"warnings\":[]");
+    said(&rig, "{\"instances\":[[14,7,\"2024-01-12\"]]}",
+         "[\"column \\\"a\\\": 1 of 1 values are outside the range of the training rows, 0 to 10 (row 1: 14)\",\"column \\\"w\\\": 1 of 1 values are "
+         "outside the range of the training rows, 2024-01-01T00:00:00Z to 2024-01-11T00:00:00Z (row 1: 2024-01-12T00:00:00Z)\"]");
+    said(&rig, "{\"inputs\":{\"a\":[11,5,-1,12,13],\"k\":[7,7,7,7,7]}}",
+         "4 of 5 values are outside the range of the training rows, 0 to 10 (row 1: 11, row 3: -1, row 4: 12, ...)");
+    said(&rig, "{\"instances\":[[5,7,\"2024-01-11\"],[58.9,7,\"2024-01-02\"]]}",
+         "[\"column \\\"a\\\": 1 of 2 values are far outside the range of the training rows, 0 to 10 (row 2: 58.9); do not rely on predictions "
          "for them\"]");
     said(&rig, "{\"instances\":[[5,8,\"2024-01-02\"]]}",
-         "[\"column \\\"k\\\" was always 7 in the training rows and has no influence: 1 of 1 values differ (the first: 8)\"]");
-    said(&rig, "{\"instances\":[[5,7,\"2031-01-02\"]]}", "2024-01-01T00:00:00Z to 2024-01-11T00:00:00Z (the first: 2031-01-02T00:00:00Z)");
+         "[\"column \\\"k\\\" was always 7 in the training rows and has no influence: 1 of 1 values differ (row 1: 8)\"]");
+    said(&rig, "{\"instances\":[[5,7,\"2031-01-02\"]]}", "2024-01-01T00:00:00Z to 2024-01-11T00:00:00Z (row 1: 2031-01-02T00:00:00Z)");
     close_rig(&rig);
 }
 END_TEST
@@ -301,7 +306,7 @@ Suite *suite_schema_predict(void) {
     tcase_add_test(tests, values_in_their_own_unit);
     tcase_add_test(tests, all_digits_of_a_value);
     tcase_add_test(tests, values_that_cannot_be_used);
-    tcase_add_test(tests, values_far_outside);
+    tcase_add_test(tests, values_outside_the_range);
     tcase_add_test(tests, holes_in_tensors);
     tcase_add_test(tests, paddings_are_one);
     tcase_add_test(tests, tensors_nested_or_flat);

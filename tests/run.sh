@@ -66,6 +66,7 @@ for target in "$build"/check/fuzz_*; do
 done
 export BACKPROPD=$build/backpropd EXERCISED_ROUTES=$exercised
 pytest_suite "api" -n 2 --dist loadfile tests/api --ignore tests/api/test_routes.py
+pytest_suite "browser" -n 2 --dist loadfile tests/browser
 pytest_suite "routes" tests/api/test_routes.py
 printf '\n'
 cat "$skips"

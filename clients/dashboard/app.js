@@ -1,5 +1,5 @@
 // app.js - the shell: which view a URL shows, the navigation, the connection, sign-in, light and dark.
-import {onUnauthorized} from "./lib/api.js";
+import {onUnauthorized, Problem} from "./lib/api.js";
 import {fill, h} from "./lib/dom.js";
 import {alertBox, fail} from "./lib/page.js";
 import {connect, disconnect, loadSession, on, state, tell} from "./lib/state.js";
@@ -49,7 +49,9 @@ async function route() {
     const page = {signal, main, params: found.match.slice(1).map(decodeURIComponent), query: new URLSearchParams(query ?? "")};
     main.setAttribute("aria-busy", "true");
     try {
-        const module = await found.view.load();
+        const module = await found.view.load().catch((/** @type {Error} */ error) => {
+            throw new Problem(0, {detail: `The server does not answer: a part of the page is missing (${error.message}).`});
+        });
         if (!signal.aborted) await module.default(page);
     } catch (error) {
         if (!signal.aborted) fill(main, h("h1", {tabindex: "-1"}, "This page cannot be shown"), alertBox(error), h("button", {onclick: route}, "Try again"));
@@ -130,6 +132,26 @@ onUnauthorized.run = () => {
     start();
 };
 
+/** What scrolls can be reached by keyboard: tables that are wider than their place. */
+function reachable() {
+    let queued = false;
+    const look = () => {
+        queued = false;
+        for (const place of main.querySelectorAll(".scroll")) {
+            const scrolls = place.scrollWidth > place.clientWidth || place.scrollHeight > place.clientHeight;
+            if (scrolls) place.setAttribute("tabindex", "0");
+            else place.removeAttribute("tabindex");
+        }
+    };
+    const later = () => {
+        if (!queued) requestAnimationFrame(look);
+        queued = true;
+    };
+    new MutationObserver(later).observe(main, {childList: true, subtree: true});
+    window.addEventListener("resize", later);
+}
+
 navigation("");
 bar();
+reachable();
 start();

@@ -139,7 +139,7 @@ static json_t *known_metrics(const struct history *h) {
     void *next;
     json_object_update(known, h->points[h->count - 1]);
     json_object_foreach_safe(known, next, key, value) if (is_place(key) || json_is_array(value))
-        json_object_del(known, key); /* layers are in the events */
+        json_object_del(known, key); /* layers of every point are in the events */
     return known;
 }
 
@@ -204,9 +204,10 @@ static void metrics(struct request *r) {
             }
             json_array_append_new(data, point);
         }
+        const json_t *layers = h.count ? json_object_get(h.points[h.count - 1], "layers") : NULL;
         answer_json(r, 200,
-                    json_pack("{s:s, s:s, s:O, s:I, s:o}", "object", "metrics", "job", r->params[0], "names", names, "epochs_kept",
-                              (json_int_t)h.count, "data", data));
+                    json_pack("{s:s, s:s, s:O, s:I, s:o, s:O*}", "object", "metrics", "job", r->params[0], "names", names, "epochs_kept",
+                              (json_int_t)h.count, "data", data, "layers", layers));
     }
     free(keep);
     json_decref(names);

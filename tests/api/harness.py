@@ -171,11 +171,11 @@ class Server:
         self.process, self.tls = None, tls
         self.start()
 
-    def start(self):
+    def start(self, port=0):
         self.log_path = self.folder.rstrip("/") + ".log"
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [*self.prefix, BACKPROPD, "serve", "--listen", "127.0.0.1:0", "--data-dir", self.folder, *self.flags],
+            [*self.prefix, BACKPROPD, "serve", "--listen", "127.0.0.1:%d" % port, "--data-dir", self.folder, *self.flags],
             stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **self.env})
         line = self.process.stdout.readline()
         scheme = "https" if self.tls else "http"
@@ -211,12 +211,12 @@ class Server:
     def log_text(self):
         return pathlib.Path(self.log_path).read_text()
 
-    def restart(self, kill=False):
+    def restart(self, kill=False, port=0):
         if kill:
             self.kill()
         else:
             assert self.stop() == 0
-        self.start()
+        self.start(port)
 
     def connection(self, timeout=60):
         if self.tls:

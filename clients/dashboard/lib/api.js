@@ -93,6 +93,22 @@ export async function list(path, limit = 1000) {
 }
 
 /**
+ * The first rows of a dataset, page by page.
+ * @param {string} dataset
+ * @param {number} most
+ * @param {AbortSignal} [signal]
+ */
+export async function firstRows(dataset, most, signal) {
+    /** @type {any[]} */
+    const rows = [];
+    for (;;) {
+        const page = await get(`/v1/datasets/${encodeURIComponent(dataset)}/rows?limit=${Math.min(1000, most - rows.length)}&offset=${rows.length}`, signal);
+        rows.push(...page.data);
+        if (!page.has_more || rows.length >= most) return rows;
+    }
+}
+
+/**
  * With its progress, which fetch does not have for what is sent.
  * @param {string} path
  * @param {Blob} body

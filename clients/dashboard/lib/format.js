@@ -38,6 +38,7 @@ export function bytes(value) {
 /** @param {number | null | undefined} seconds */
 export function duration(seconds) {
     if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
+    if (seconds < 0.001) return `${Number((seconds * 1000).toPrecision(2))} ms`;
     if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
     if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
     if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;

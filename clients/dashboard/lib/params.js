@@ -13,7 +13,8 @@ import {h, field, select} from "./dom.js";
  * @param {any} catalog
  */
 export function paramField(param, value, changed, catalog) {
-    const label = param.name.replaceAll("_", " ");
+    const words = param.name.replaceAll("_", " ");
+    const label = words[0].toUpperCase() + words.slice(1);
     const help = `${param.help[0].toUpperCase()}${param.help.slice(1)}`;
     if (param.type === "boolean") {
         const box = h("input", {type: "checkbox", checked: value ?? param.default ?? false, onchange: () => changed(box.checked === (param.default ?? false) ? undefined : box.checked)});

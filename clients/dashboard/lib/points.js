@@ -16,11 +16,12 @@ export async function history(id, signal, changed) {
 
     /** @param {any} point */
     function add(point) {
-        const {epoch, fold, fold_epoch, layers, ...values} = point;
+        const {epoch, fold, fold_epoch, family, repeat, layers, ...values} = point;
+        const member = [family, repeat ? `repeat ${repeat}` : null, fold ? `fold ${fold}` : null].filter(Boolean).join(" ");
         if (layers) health = layers;
         for (const [name, value] of Object.entries(values)) {
             if (typeof value !== "number") continue;
-            const series = fold ? `${name}, fold ${fold}` : name;
+            const series = member ? `${name}, ${member}` : name;
             if (!metrics.has(series)) metrics.set(series, new Map());
             metrics.get(series)?.set(fold_epoch ?? epoch, value);
         }
@@ -28,6 +29,7 @@ export async function history(id, signal, changed) {
     async function read() {
         const answer = await get(`/v1/jobs/${id}/metrics?max_points=20000`, signal);
         answer.data.forEach(add);
+        health = answer.layers ?? health;
         changed();
     }
     on(`points:${id}`, (point) => {

@@ -62,7 +62,7 @@ export default async function compare(page) {
     const table = h("div");
     function drawTable() {
         const row = (/** @type {string} */ name, /** @type {any[]} */ cells, /** @type {string} */ kind = "") => h("tr", {class: kind}, h("th", {scope: "row"}, name), cells);
-        fill(table, h("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Settings and metrics"}, h("table", null, h("thead", null, h("tr", null, h("th", {scope: "col"}, "Run"), jobs.map((job, i) => h("th", {scope: "col"}, h("i", {class: "chip", style: {background: color(i), width: "14px", height: "4px", padding: "0"}}), " ", h("a", {href: `#/runs/${job.id}`}, names[i]))))),
+        fill(table, h("div", {class: "scroll", role: "region", "aria-label": "Settings and metrics"}, h("table", null, h("thead", null, h("tr", null, h("th", {scope: "col"}, "Run"), jobs.map((job, i) => h("th", {scope: "col"}, h("i", {class: "chip", style: {background: color(i), width: "14px", height: "4px", padding: "0"}}), " ", h("a", {href: `#/runs/${job.id}`}, names[i]))))),
             h("tbody", null, row("status", jobs.map((job) => h("td", null, statusChip(job.status)))), row("time", jobs.map((job) => h("td", null, duration(job.training_seconds)))), row("parameters", jobs.map((job) => h("td", null, number(job.parameters)))), row("epochs", jobs.map((job) => h("td", null, number(job.progress?.epoch)))),
                 metrics.map((name) => {
                     const values = jobs.map((job) => job.metrics?.[name]).filter((one) => typeof one === "number");

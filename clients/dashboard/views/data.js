@@ -22,7 +22,7 @@ const nameOf = (file) => file.name.replace(/\.gz$/, "").replace(/\.[^.]*$/, "").
  * @param {string[]} columns
  */
 export function previewTable(rows, columns) {
-    return h("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Preview of the rows"}, h("table", null, h("thead", null, h("tr", null, columns.map((name) => h("th", {scope: "col", class: rows.some((row) => typeof row[name] === "number") ? "number" : ""}, name)))),
+    return h("div", {class: "scroll", role: "region", "aria-label": "Preview of the rows"}, h("table", null, h("thead", null, h("tr", null, columns.map((name) => h("th", {scope: "col", class: rows.some((row) => typeof row[name] === "number") ? "number" : ""}, name)))),
         h("tbody", null, rows.map((row) => h("tr", null, columns.map((name) => {
             const cell = row[name];
             return h("td", {class: typeof cell === "number" ? "number" : ""}, cell === null || cell === undefined ? h("span", {class: "muted"}, "missing") : typeof cell === "object" ? JSON.stringify(cell) : String(cell));

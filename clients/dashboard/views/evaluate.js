@@ -1,5 +1,5 @@
 // evaluate.js - a version on rows whose targets are known: metrics with intervals, confusion matrix, curves, thresholds, residuals, slices.
-import {curl, get, list, post} from "../lib/api.js";
+import {curl, firstRows, list, post} from "../lib/api.js";
 import {field, fill, h, select} from "../lib/dom.js";
 import {number, percent, plural} from "../lib/format.js";
 import {loadModel, modelTabs, versionChoice} from "../lib/model.js";
@@ -81,7 +81,7 @@ export default async function evaluate(page) {
     async function cellRows(place, target, truth, predicted) {
         fill(place, h("p", {class: "muted"}, "Predicting the rows …"));
         try {
-            const rows = (await get(`/v1/datasets/${encodeURIComponent(data.value)}/rows?limit=${ROWS_READ}`, page.signal)).data;
+            const rows = await firstRows(data.value, ROWS_READ, page.signal);
             const candidates = rows.filter((/** @type {any} */ row) => String(row[target]) === String(truth));
             /** @type {any[]} */
             const found = [];

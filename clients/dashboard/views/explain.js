@@ -26,6 +26,7 @@ export default async function explain(page) {
         fill(importance, h("p", {class: "muted", role: "status"}, "Shuffling each column …"));
         try {
             const answer = await post(address, {dataset: data.value}, page.signal);
+            column.value = answer.columns[0]?.column ?? column.value; // the most important one is shown first
             fill(importance, bars(answer.columns.map((/** @type {any} */ one) => ({name: one.column, value: one.importance, text: `${number(one.importance, 3)} ± ${number(one.std, 2)}`}))), h("p", {class: "small muted"}, `How much worse the ${answer.metric} becomes when the values of a column are shuffled over ${number(answer.rows)} rows. It is ${number(answer.value)} now. Two columns that say the same hide each other.`));
         } catch (error) {
             fill(importance, alertBox(error));
@@ -49,7 +50,10 @@ export default async function explain(page) {
             fill(curve, alertBox(error));
         }
     }
-    const run = () => Promise.all([rank(), dependence()]);
+    const run = async () => {
+        await rank();
+        await dependence();
+    };
     show(page.main, head(page, name, {crumb: h("a", {href: "#/models"}, "Models"), actions: versionChoice(versions, version.version, `#/models/${encodeURIComponent(name)}/explain`)}), modelTabs(name, "Explain", version.version),
         h("section", {class: "card"}, h("div", {class: "fields"}, field("Rows of", data))),
         h("div", {class: "grid"}, h("section", {class: "card w6"}, h("h2", null, "Which columns matter"), importance), h("section", {class: "card w6"}, h("h2", null, "How one column acts"), field("Column", column), h("div", {style: {"margin-top": "12px"}}, curve))),

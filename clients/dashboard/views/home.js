@@ -26,7 +26,7 @@ async function train(sample) {
 }
 
 function sampleCards() {
-    return h("div", {class: "cards"}, samples.map((sample) => h("section", {class: "card"}, h("h3", null, sample.title), h("p", null, sample.about), h("p", {class: "small muted"}, `${number(sample.rows)} rows, target ${sample.target}`),
+    return h("div", {class: "cards"}, samples.map((sample) => h("section", {class: "card"}, h("h2", null, sample.title), h("p", null, sample.about), h("p", {class: "small muted"}, `${number(sample.rows)} rows, target ${sample.target}`),
         action("Train on it", () => train(sample), {class: "primary", "aria-label": `Train on ${sample.title}`}))));
 }
 

@@ -13,9 +13,9 @@ const STAGE_MS = 1600;
 async function choose(page) {
     const models = (await list("/v1/models", 1000)).filter((model) => model.versions > 0);
     show(page.main, head(page, "Inside", {about: "See backpropagation happen: every number of a small network, forward, backward, and the step of the optimizer."}),
-        h("div", {class: "cards"}, h("section", {class: "card"}, h("h3", null, "By hand"), h("p", null, "A network of two inputs, two hidden units and one output, small enough to check with a calculator."), h("a", {class: "button primary", href: "#/inside/two-two-one?example"}, "Open 2-2-1")),
-            h("section", {class: "card"}, h("h3", null, "Playground"), h("p", null, "Points of two classes in the plane. Watch the boundary form as the network learns."), h("a", {class: "button primary", href: "#/playground"}, "Open the playground")),
-            models.map((model) => h("section", {class: "card"}, h("h3", null, model.name), h("p", {class: "muted"}, `${model.versions} ${model.versions === 1 ? "version" : "versions"}`), h("a", {class: "button", href: `#/inside/${encodeURIComponent(model.name)}`, "aria-label": `Look inside ${model.name}`}, "Look inside")))),
+        h("div", {class: "cards"}, h("section", {class: "card"}, h("h2", null, "By hand"), h("p", null, "A network of two inputs, two hidden units and one output, small enough to check with a calculator."), h("a", {class: "button primary", href: "#/inside/two-two-one?example"}, "Open 2-2-1")),
+            h("section", {class: "card"}, h("h2", null, "Playground"), h("p", null, "Points of two classes in the plane. Watch the boundary form as the network learns."), h("a", {class: "button primary", href: "#/playground"}, "Open the playground")),
+            models.map((model) => h("section", {class: "card"}, h("h2", null, model.name), h("p", {class: "muted"}, `${model.versions} ${model.versions === 1 ? "version" : "versions"}`), h("a", {class: "button", href: `#/inside/${encodeURIComponent(model.name)}`, "aria-label": `Look inside ${model.name}`}, "Look inside")))),
         curlBox(() => [{label: "Trace a network by hand", text: curl("POST", "/v1/trace", example)}]));
 }
 

@@ -27,8 +27,8 @@ export default async function model(page) {
             notice(`${name} is deleted.`);
             location.hash = "#/models";
         }, {class: "danger"})]}), modelTabs(name, "Versions", version?.version),
-    h("section", {class: "card"}, h("h2", null, "Versions"), versions.length === 0 ? h("p", {class: "muted"}, "None yet: a definition without a training.") : h("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Versions"}, h("table", null,
-        h("thead", null, h("tr", null, ["Version", "Aliases", ...names, "Data", "Stored", "Actions"].map((text) => h("th", {scope: "col"}, text)))),
+    h("section", {class: "card"}, h("h2", null, "Versions"), versions.length === 0 ? h("p", {class: "muted"}, "None yet: a definition without a training.") : h("div", {class: "scroll", role: "region", "aria-label": "Versions"}, h("table", null,
+        h("thead", null, h("tr", null, ["Version", "Aliases", ...names, "Data", "Stored", "Actions"].map((text) => h("th", {scope: "col", class: names.includes(text) ? "number" : ""}, text)))),
         h("tbody", null, versions.map((one) => h("tr", null, h("th", {scope: "row"}, one.job ? h("a", {href: `#/runs/${one.job}`}, String(one.version)) : String(one.version)), h("td", null, (one.aliases ?? []).map((/** @type {string} */ alias) => h("span", {class: `chip ${alias === "default" ? "good" : "info"}`}, alias))),
             names.map((metric) => h("td", {class: "number"}, number(one.metrics?.[metric]))), h("td", {class: "small"}, one.dataset ? h("a", {href: `#/data/${encodeURIComponent(`${one.dataset.name}@${one.dataset.version}`)}`}, `${one.dataset.name}@${one.dataset.version}`) : "–"), h("td", {class: "small"}, when(one.created_at), one.notes ? h("div", {class: "muted"}, one.notes) : null),
             h("td", null, h("div", {class: "row", style: {"flex-wrap": "nowrap"}}, one.version === served ? h("span", {class: "small muted"}, "served") : action("Promote", () => put("default", one.version), {"aria-label": `Serve version ${one.version}`}),

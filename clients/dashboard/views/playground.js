@@ -1,6 +1,6 @@
 // playground.js - two inputs, two classes, and the boundary that a network draws between them as it learns. The server computes every step in double; the page
 // only draws.
-import {curl, get, list, post} from "../lib/api.js";
+import {curl, firstRows, list, post} from "../lib/api.js";
 import {field, fill, h, select} from "../lib/dom.js";
 import {number} from "../lib/format.js";
 import {alertBox, curlBox, head, show} from "../lib/page.js";
@@ -70,7 +70,7 @@ function made(shape) {
 async function stored(dataset) {
     const columns = dataset.columns.filter((/** @type {any} */ c) => c.type === "numeric").slice(0, 2);
     const target = dataset.columns.find((/** @type {any} */ c) => c.categories && c.categories_count <= 6);
-    const rows = (await get(`/v1/datasets/${encodeURIComponent(dataset.name)}/rows?limit=2000`)).data.filter((/** @type {any} */ row) => row[target.name] !== null && columns.every((/** @type {any} */ c) => typeof row[c.name] === "number"));
+    const rows = (await firstRows(dataset.name, 2000)).filter((/** @type {any} */ row) => row[target.name] !== null && columns.every((/** @type {any} */ c) => typeof row[c.name] === "number"));
     const labels = [...new Set(rows.map((/** @type {any} */ row) => String(row[target.name])))].sort();
     const every = Math.max(1, rows.length / POINTS);
     const kept = Array.from({length: Math.min(POINTS, rows.length)}, (_, i) => rows[Math.floor(i * every)]);

@@ -36,7 +36,8 @@ export default async function run(page) {
         const names = [...points.metrics.keys()];
         if (names.join() !== known) {
             known = names.join();
-            if (hidden.size === 0) names.filter((name) => !/loss/.test(name) && names.some((other) => /loss/.test(other))).forEach((name) => hidden.add(name));
+            const first = names.length > 12 ? /^val_loss/ : /loss/; // an ensemble has many curves
+            if (hidden.size === 0) names.filter((name) => !first.test(name) && names.some((other) => first.test(other))).forEach((name) => hidden.add(name));
             fill(picks, h("span", {class: "muted"}, "Show"), names.map((name) => h("label", null, h("input", {type: "checkbox", checked: !hidden.has(name), onchange: (/** @type {any} */ event) => {
                 if (event.target.checked) hidden.delete(name);
                 else hidden.add(name);

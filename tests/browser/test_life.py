@@ -1,0 +1,142 @@
+"""Goal: the dashboard survives what the world does to it: a server that is killed in the middle of a run, a slow network, keys, names and cells that look like markup, mistakes in a form, and
+people who have no mouse."""
+import harness
+from conftest import PHONE
+from selenium.webdriver.common.keys import Keys
+from test_keys import create
+
+
+def test_a_killed_server_loses_no_point(fresh, window):
+    server, browser = fresh(), window()
+    browser.allowed = ["net::ERR_", "503 (Service Unavailable)"]  # while it is away
+    server.post_csv("line", "x,y\n" + "".join("%d,%d\n" % (i, 3 * i) for i in range(3000)))
+    job = server.submit(dataset="line", target="y", model={"name": "line", "layers": [{"type": "dense", "units": 64, "activation": "tanh"}]}, epochs=400, batch_size=4, early_stopping=False, checkpoint_every_epochs=5)
+    browser.open("%s/#/runs/%s" % (server.url, job["id"]), "line")
+    browser.until("return Number(document.querySelector('[data-points]')?.dataset.points) > 20", "the first points", 60)
+    server.kill()
+    browser.until("return document.querySelector('.bar').innerText.includes('connecting')", "the lost connection")
+    server.start(server.port)
+    browser.until("return document.querySelector('.bar').innerText.includes('live')", "the connection", 60)
+    before = browser.js("return Number(document.querySelector('[data-points]').dataset.points)")
+    browser.until("return Number(document.querySelector('[data-points]').dataset.points) > arguments[0]", "further points", 60, (before + 10,))
+    server.post("/v1/jobs/%s/cancel" % job["id"])
+    server.wait(job["id"])
+    browser.sees("cancelled")
+    kept = server.get("/v1/jobs/%s/metrics?max_points=100000" % job["id"]).json["data"]
+    browser.until("return Number(document.querySelector('[data-points]').dataset.points) === arguments[0]", "every point of the server", arguments=(sum(isinstance(p.get(name), float) for p in kept for name in ("loss", "val_loss")),))
+    assert [p["epoch"] for p in kept] == list(range(1, len(kept) + 1))
+
+
+def test_with_a_key(fresh, window, tmp_path):
+    folder = str(tmp_path / "data")
+    key = create(folder, "browser", "train")
+    server, browser = fresh(folder=folder), window()
+    browser.allowed = ["401 (Unauthorized)"]
+    browser.open(server.url, "Sign in")
+    browser.enter("API key", "bpd_00000000_" + "0" * 52)
+    browser.press("Sign in")
+    browser.sees("no key is valid that reads like this one")
+    browser.enter("API key", key)
+    browser.press("Sign in")
+    browser.settled("Train a neural network")
+    assert browser.js("return document.cookie") == ""
+    browser.press("Train on Two spirals")
+    browser.sees("Stored as spirals version 1", 60)
+    browser.until("return document.querySelector('.bar').innerText.includes('live')", "the stream")
+    browser.driver.refresh()
+    browser.settled("spirals")
+    server.restart(kill=True, port=server.port)
+    browser.allowed += ["net::ERR_"]
+    browser.until("return document.querySelector('.bar').innerText.includes('live')", "the stream after the restart")
+    browser.go("#/models", "Models")
+    browser.sees("spirals")
+    browser.press("Sign out")
+    browser.settled("Sign in")
+
+
+def test_markup_in_data_is_text(fresh, window, tmp_path):
+    server, browser = fresh(), window()
+    table = tmp_path / "odd.csv"
+    evil = "<img src=x onerror=alert(1)>"
+    table.write_text('"%s",kind\n' % evil + "".join('"%s%d","<script>document.title=1</script>%s"\n' % (evil, i % 3, "ab"[i % 2]) for i in range(60)))
+    browser.open(server.url + "/#/data", "Data")
+    browser.one("#file").send_keys(str(table))
+    browser.sees("First rows")
+    browser.sees(evil)
+    browser.js("document.querySelector('select[aria-label=\"Type of kind\"]').value = 'text'; document.querySelector('select[aria-label=\"Type of kind\"]').dispatchEvent(new Event('change'))")
+    browser.enter("Name", "odd data!")
+    browser.press("Upload")
+    browser.until("return document.querySelector('.fault:not([hidden])')", "what is wrong with the name")
+    browser.allowed = ["422 (Unprocessable"]
+    browser.enter("Name", "odd")
+    browser.press("Upload")
+    browser.settled("odd")
+    browser.sees("60 rows")
+    assert not browser.all("main img, main script") and browser.js("return document.title").startswith("odd")
+    assert {c["name"]: c["type"] for c in server.get("/v1/datasets/odd").json["columns"]}["kind"] == "text"
+
+
+def test_a_form_shows_problems_at_their_field(fresh, window):
+    server, browser = fresh(), window()
+    browser.allowed = ["422 (Unprocessable"]
+    server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
+    browser.open(server.url + "/#/train?dataset=penguins&target=species", "Train")
+    browser.js("document.querySelector('input[value=own]').click()")
+    browser.sees("parameters")
+    browser.enter("Epochs", "0")
+    browser.until("return document.querySelector('[aria-invalid]') && document.querySelector('.field .fault:not([hidden])').innerText.includes('epochs must be')", "the problem at its field")
+    assert browser.js("return [...document.querySelectorAll('button')].find(b => b.textContent === 'Start training').disabled")
+    browser.enter("Epochs", "5")
+    browser.until("return !document.querySelector('[aria-invalid]')", "no problem")
+    browser.js("""const t = document.querySelector('textarea'), job = JSON.parse(t.value); job.model.layers[0].units = 17; job.model.layers.push({type: 'dropout', rate: 7});
+        t.value = JSON.stringify(job); t.dispatchEvent(new Event('input'))""")
+    browser.until("return document.querySelectorAll('.layer').length === 3 && document.querySelector('.layer input').value === '17'", "the form as the JSON")
+    browser.until("return [...document.querySelectorAll('.field .fault:not([hidden])')].some(f => f.innerText.includes('rate'))", "the problem of the rate")
+    browser.press("Remove layer 3")
+    browser.until("return !document.querySelector('[aria-invalid]')", "no problem")
+    browser.press("Start training")
+    browser.sees("Stored as penguins version 1", 60)
+    assert server.get("/v1/jobs").json["data"][0]["definition"]["layers"][0]["units"] == 17
+
+
+def test_with_the_keyboard_alone(fresh, window):
+    server, browser = fresh(), window()
+    browser.open(server.url, "Train a neural network")
+    active = lambda: browser.driver.switch_to.active_element  # noqa: E731
+    body = browser.one("body")
+    body.send_keys(Keys.TAB)
+    assert active().text == "Skip to the content"
+    for _ in range(40):
+        if active().get_attribute("aria-label") == "Train on Two spirals":
+            break
+        active().send_keys(Keys.TAB)
+    active().send_keys(Keys.ENTER)
+    browser.settled("spirals")
+    assert active().tag_name == "h1" and active().text == "spirals"
+    browser.sees("Stored as spirals version 1", 60)
+    browser.go("#/inside/two-two-one?example", "Inside")
+    browser.until("return document.querySelectorAll('.unit').length === 5", "the network")
+    for _ in range(60):
+        if "Unit 1 of hidden" in (active().get_attribute("aria-label") or ""):
+            break
+        active().send_keys(Keys.TAB)
+    active().send_keys(Keys.ENTER)
+    browser.sees("z = \u03a3 x\u00b7W + b")
+
+
+def test_on_a_slow_network(fresh, window):
+    server, browser = fresh(), window(size=PHONE)
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, "latency": 200, "downloadThroughput": 60000, "uploadThroughput": 30000})
+    browser.open(server.url, "Train a neural network")
+    browser.press("Train on Penguins")
+    browser.sees("Stored as penguins version 1", 90)
+    browser.until("return Number(document.querySelector('[data-points]')?.dataset.points) > 10", "the curve", 60)
+    browser.allowed = ["net::ERR_"]
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0})
+    browser.go("#/data")
+    browser.sees("The server does not answer")
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1})
+    browser.press("Try again")
+    browser.settled("Data")
+    browser.sees("penguins")

@@ -5,6 +5,7 @@
 #include "server/settings.h"
 
 #include <stdatomic.h>
+#include <unistd.h>
 
 struct server {
     struct server_settings settings;
@@ -21,11 +22,20 @@ struct server {
     atomic_bool memory_freed;        /* a large request has ended */
     atomic_bool reload_failed;       /* the last reload found invalid settings */
     atomic_bool draining;            /* SIGTERM came: not ready, nothing new is started */
+    int sweeps_fd;                   /* an eventfd: something has happened to a sweep or a trial */
+    atomic_int sweeps_unfinished;    /* as of the sweeper's last turn */
 };
 
 /* For work that asks from time to time whether to go on. */
 static inline bool server_stopping(const void *server) {
     return atomic_load(&((const struct server *)server)->draining);
+}
+
+/* A sweep was submitted or cancelled, or a trial may have ended. Any thread. */
+static inline void server_poke_sweeps(const struct server *server) {
+    const uint64_t one = 1;
+    const ssize_t ignored = write(server->sweeps_fd, &one, sizeof one);
+    (void)ignored;
 }
 
 #endif

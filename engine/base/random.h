@@ -15,7 +15,8 @@ enum bp_stream {
     BP_STREAM_USER,
     BP_STREAM_MIXUP,
     BP_STREAM_FOLD,
-    BP_STREAM_BOOTSTRAP
+    BP_STREAM_BOOTSTRAP,
+    BP_STREAM_SWEEP
 };
 
 /* A generator that walks one stream. */

@@ -162,7 +162,8 @@ static json_t *described(const struct schema_training *training, const json_t *f
         keep(document, from, counts[i], json_is_integer(count) && json_integer_value(count) >= (i == 3 ? 0 : 1));
     }
     const char *reason = json_string_value(json_object_get(from, "stop_reason")), *program = json_string_value(json_object_get(from, "program"));
-    keep(document, from, "stop_reason", reason && (strcmp(reason, "early_stopping") == 0 || strcmp(reason, "max_seconds") == 0));
+    keep(document, from, "stop_reason",
+         reason && (strcmp(reason, "early_stopping") == 0 || strcmp(reason, "max_seconds") == 0 || strcmp(reason, "sweep") == 0));
     keep(document, from, "program", program && strncmp(program, "backpropd ", 10) == 0);
     keep(document, from, "learning_rate", json_is_number(json_object_get(from, "learning_rate")));
     keep(document, from, "cross_validation", json_is_object(json_object_get(from, "cross_validation")));

@@ -17,6 +17,7 @@
 #include "server/ops/systemd.h"
 #include "server/routes/event_view.h"
 #include "server/server.h"
+#include "server/sweeps/sweeper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,10 +33,17 @@
 
 enum { HANGS_MS = 120000, STOP_SECONDS = 15 /* beside drain_seconds */ };
 
-/* The store exists before the hub and outlives it. */
+/* The store exists before the hub, which is freed after it. */
+struct commits {
+    struct hub *_Atomic hub;
+    const struct server *server;
+};
+
 static void on_commit(void *context, const char *job) {
-    struct hub *hub = atomic_load((struct hub * _Atomic *)context);
+    struct commits *commits = context;
+    struct hub *hub = atomic_load(&commits->hub);
     if (hub) hub_publish(hub, job);
+    if (atomic_load(&commits->server->sweeps_unfinished) > 0) server_poke_sweeps(commits->server);
 }
 
 /* A handler and an eventfd, not sigwait: OpenBLAS makes threads before main that block nothing, and until sigwait is reached a signal would go to one
@@ -124,9 +132,9 @@ static int tls_start(const struct server_settings *settings, struct bp_error *er
     return tls_load(settings->tls_cert, settings->tls_key, error);
 }
 
-static int start(struct server *server, struct hub *_Atomic *hub, struct bp_error *error) {
+static int start(struct server *server, struct commits *commits, struct sweeper **sweeper, struct bp_error *error) {
     struct store_options options = {
-        .queue_max = server->settings.queue_max, .retry_ms = server->settings.retry_seconds * 1000, .committed = on_commit, .context = hub};
+        .queue_max = server->settings.queue_max, .retry_ms = server->settings.retry_seconds * 1000, .committed = on_commit, .context = commits};
     if (strcmp(server->settings.kernels, "auto") != 0) bp_kernels_force(server->settings.kernels);
     server_settings_unknown(unknown_variable, NULL);
     bp_engine_start();
@@ -146,8 +154,8 @@ static int start(struct server *server, struct hub *_Atomic *hub, struct bp_erro
     if (!(server->supervisor = supervisor_new(server, error))) return -1;
     if (tls_start(&server->settings, error) != 0) return -1;
     if (http_start(server, event_json, error) != 0) return -1;
-    atomic_store(hub, http_hub(server->http));
-    if (supervisor_start(server->supervisor, error) != 0) return -1;
+    atomic_store(&commits->hub, http_hub(server->http));
+    if (supervisor_start(server->supervisor, error) != 0 || !(*sweeper = sweeper_start(server, error))) return -1;
     printf("backpropd listening on %s://%s\n", *server->settings.tls_cert ? "https" : "http", server->address);
     fflush(stdout);
     log_line(LOG_INFO, "started", "address", server->address, "data_dir", server->settings.data_dir, "kernels", bp_kernels_name(), "blas",
@@ -170,7 +178,8 @@ static bool take_flag(int *argc, char **argv, const char *flag) {
 int command_serve(int argc, char **argv) {
     if (take_flag(&argc, argv, "--check-config")) return check_config(argc, argv);
     struct server server = {.started_at = store_now(), .started_ms = clock_ms()};
-    struct hub *_Atomic hub = NULL;
+    struct commits commits = {.server = &server};
+    struct sweeper *sweeper = NULL;
     struct bp_error error = {0};
     if (server_settings_read(&server.settings, argc, argv, &error) != 0 || settings_check(&server.settings, &error) != 0) {
         fprintf(stderr, "backpropd serve: %s\n", error.message);
@@ -179,15 +188,17 @@ int command_serve(int argc, char **argv) {
     }
     settings_log_level(&server.settings);
     const bool terminal = has_terminal();
+    server.sweeps_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     systemd_begin();
     log_priorities(systemd_has_journal());
     block_signals();
     memory_begin();
-    const int failed = start(&server, &hub, &error);
+    const int failed = start(&server, &commits, &sweeper, &error);
     if (failed) systemd_notify("STATUS=%s", error.message), fprintf(stderr, "backpropd serve: %s\n", error.message);
     else log_line(LOG_INFO, "stopping", "signal", strsignal(wait_for_end(&server, argc, argv, terminal)), NULL);
     systemd_notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", (long long)(server.settings.drain_seconds + STOP_SECONDS) * 1000000);
     atomic_store(&server.draining, true);
+    sweeper_stop(sweeper);
     supervisor_stop(server.supervisor);
     http_stop(server.http);
     http_free(server.http);
@@ -196,7 +207,8 @@ int command_serve(int argc, char **argv) {
     model_cache_free(server.model_cache);
     auth_stop(server.auth);
     store_close(server.store);
-    hub_free(atomic_load(&hub));
+    hub_free(atomic_load(&commits.hub));
+    close(server.sweeps_fd);
     metrics_free(server.metrics);
     auth_free(server.auth);
     server_settings_clear(&server.settings);

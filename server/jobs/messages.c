@@ -7,6 +7,7 @@
 #include "server/log.h"
 #include "server/ops/metrics.h"
 #include "server/store/files.h"
+#include "server/store/sweeps.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -309,8 +310,25 @@ static int on_report(struct server *server, const struct slot *slot, const json_
     return result == STORE_FAILED ? -1 : 0;
 }
 
+/* A trial has reached a rung of its sweep, and waits for the answer. */
+static int on_rung(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
+    struct report report;
+    bool stop = false;
+    char answer[60];
+    if (report_decode(&report, json_object_get(message, "report"), error) != 0) return -1;
+    const int64_t epoch = json_integer_value(json_object_get(message, "epoch"));
+    const enum store_result result = store_trial_rung(server->store, slot->job, slot->attempt, &report.report, epoch, &stop, error);
+    report_free(&report);
+    if (result == STORE_FAILED) return -1;
+    metrics_add(server->metrics, METRIC_backpropd_sweep_trials_stopped_total, stop);
+    const int n = snprintf(answer, sizeof answer, "{\"command\":\"rung\",\"stop\":%s}", stop ? "true" : "false");
+    wire_send_text(slot->fd, answer, (size_t)n);
+    return 0;
+}
+
 static int apply(struct server *server, struct slot *slot, const char *kind, const json_t *message, struct bp_error *error) {
     if (strcmp(kind, "report") == 0) return on_report(server, slot, message, error);
+    if (strcmp(kind, "rung") == 0) return on_rung(server, slot, message, error);
     if (strcmp(kind, "file") == 0) return on_file(server, slot), 0;
     if (strcmp(kind, "served") == 0) return on_served(server, slot), 0;
     if (strcmp(kind, "checkpoint") == 0) return on_checkpoint(server, slot, message, error);

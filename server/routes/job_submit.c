@@ -38,7 +38,8 @@ static int64_t epochs_of(const struct submission *s, const struct schema_trainin
 }
 
 /* The spec for the job process and the view for people, out of the resolved training. */
-static void describe(struct submission *s, const struct schema_training *t) {
+void submission_describe(struct submission *s) {
+    const struct schema_training *t = s->training;
     json_t *spec = schema_training_encode(t), *view = json_object();
     static const char *const shown[] = {"target",  "task",      "features", "options", "definition", "layers", "parameters", "trainable_parameters",
                                         "columns", "thresholds"};
@@ -50,6 +51,7 @@ static void describe(struct submission *s, const struct schema_training *t) {
     }
     if (s->init.spec) json_object_set(spec, "init", s->init.spec);
     if (s->init.shown) json_object_set(view, "init", s->init.shown);
+    if (s->rungs) json_object_set(spec, "rungs", s->rungs);
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
     json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));
@@ -114,7 +116,7 @@ static void create(struct request *r) {
         schema_problem_add(&s.problems, "/definition", "use \"model\" in a job: a definition, or the name of a model");
     submission_open(&s);
     if (s.training && s.problems.total == 0) {
-        describe(&s, s.training);
+        submission_describe(&s);
         if (schema_memory_failed()) schema_problem_no_memory(&s.problems);
         else store(&s);
     }

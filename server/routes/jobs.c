@@ -57,6 +57,7 @@ json_t *job_json(const struct server *server, const struct store_job *j) {
         json_array_insert_new(warnings, 0, json_string(trouble));
     json_object_set_new(json, "warnings", warnings);
     json_object_set_new(json, "metadata", document_json(j->metadata));
+    json_object_set_new(json, "sweep", document_json(j->trial));
     json_object_update_missing(json, view);
     json_decref(view);
     return json;

@@ -12,6 +12,7 @@
 #include "server/ops/exposition.h"
 #include "server/ops/metrics.h"
 #include "server/ops/process.h"
+#include "server/store/sweeps.h"
 #include "server/version.h"
 
 #include <stdio.h>
@@ -187,6 +188,12 @@ static void job_waits(const struct scrape *s) {
 
 static void workers(const struct scrape *s) {
     value(s, supervisor_slots(s->server->supervisor));
+}
+
+static void sweeps(const struct scrape *s) {
+    int64_t count = 0;
+    struct bp_error error = {0};
+    if (store_sweeps_running(s->server->store, &count, &error) == STORE_OK) value(s, (double)count);
 }
 
 static void workers_busy(const struct scrape *s) {

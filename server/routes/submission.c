@@ -172,24 +172,24 @@ static void check_choice(struct submission *s) {
 
 /* ---- the request ------------------------------------------------------------------------------------------------------------------ */
 
-static void decode_metadata(struct submission *s, const json_t *metadata) {
+char *metadata_decode(const json_t *metadata, struct schema_problems *problems) {
     char got[80];
     const char *key;
     json_t *value;
     if (!json_is_object(metadata))
-        schema_problem_add(&s->problems, "/metadata", "metadata must be an object of strings, got %s", schema_json_text(metadata, got, sizeof got));
+        schema_problem_add(problems, "/metadata", "metadata must be an object of strings, got %s", schema_json_text(metadata, got, sizeof got));
     json_object_foreach((json_t *)metadata, key, value) {
         char place[300];
         if (!json_is_string(value))
-            schema_problem_add(&s->problems, schema_pointer("/metadata", key, place, sizeof place), "metadata values must be strings, got %s",
+            schema_problem_add(problems, schema_pointer("/metadata", key, place, sizeof place), "metadata values must be strings, got %s",
                                schema_json_text(value, got, sizeof got));
     }
     if (json_object_size(metadata) > METADATA_ENTRIES_MAX)
-        schema_problem_add(&s->problems, "/metadata", "metadata has at most %d entries, got %zu", METADATA_ENTRIES_MAX, json_object_size(metadata));
-    s->job.metadata = schema_json_dump(metadata, JSON_COMPACT);
-    if (s->job.metadata && strlen(s->job.metadata) > METADATA_MAX)
-        schema_problem_add(&s->problems, "/metadata", "metadata takes at most %d bytes as compact JSON, got %zu", METADATA_MAX,
-                           strlen(s->job.metadata));
+        schema_problem_add(problems, "/metadata", "metadata has at most %d entries, got %zu", METADATA_ENTRIES_MAX, json_object_size(metadata));
+    char *text = schema_json_dump(metadata, JSON_COMPACT);
+    if (text && strlen(text) > METADATA_MAX)
+        schema_problem_add(problems, "/metadata", "metadata takes at most %d bytes as compact JSON, got %zu", METADATA_MAX, strlen(text));
+    return text;
 }
 
 static void decode(struct submission *s) {
@@ -225,7 +225,7 @@ static void decode(struct submission *s) {
     submission_init_open(s);
     const json_t *model = s->model;
     publish_decode(s);
-    if (metadata) decode_metadata(s, metadata);
+    if (metadata) s->job.metadata = metadata_decode(metadata, &s->problems);
     if (!model || json_is_null(model) || (json_is_string(model) && strcmp(json_string_value(model), "auto") == 0)) {
         s->hidden_model = true;
         snprintf(s->job.model, sizeof s->job.model, "%s", s->job.id);

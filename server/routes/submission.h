@@ -41,6 +41,7 @@ struct submission {
         size_t blob_size;
         json_t *spec, *shown;         /* for the job's process; for people */
     } init;                           /* init_from; document NULL: none */
+    json_t *rungs;                    /* of a trial: epochs after which its sweep decides; the caller's; NULL: none */
     struct schema_training *training; /* NULL: there are problems. Of `members` the first family's */
 };
 
@@ -48,6 +49,10 @@ struct submission {
  * rest is released by submission_close. */
 void submission_open(struct submission *submission);
 void submission_close(struct submission *submission);
+/* Fills the documents of the job, when there are no problems: job_submit.c. */
+void submission_describe(struct submission *submission);
+/* "metadata" of a job or a sweep as JSON text, the caller's. Adds problems. */
+char *metadata_decode(const json_t *metadata, struct schema_problems *problems);
 /* submission_init.c: the steps of init_from in the order of submission_open. */
 void submission_init_open(struct submission *submission);
 void submission_init_freeze(struct submission *submission);

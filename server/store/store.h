@@ -361,7 +361,8 @@ struct store_job {
     char *publication;          /* JSON object: what came of `publish`; "null" before the end */
     enum store_publish publish; /* whether its version becomes the one that is served */
     struct store_actor actor;   /* who submitted it */
-    char stop_reason[24];       /* "early_stopping", "max_seconds"; "": it was not stopped before its last epoch */
+    char stop_reason[24];       /* "early_stopping", "max_seconds", "sweep"; "": it was not stopped before its last epoch */
+    char *trial;                /* JSON object: of which sweep it is a trial, with its parameters; NULL: of none */
 };
 struct store_jobs {
     int32_t count;
@@ -375,6 +376,7 @@ struct store_jobs {
  * the job. For a named new_dataset `replace` is as in store_dataset_create and job->dataset_version is set. STORE_NOT_FOUND when one of the
  * datasets@version, a version that it reads, or the model (without new_definition), is gone. When it fails, the file of new_dataset is still the
  * caller's to remove. job's numbers (created_at, ...) are set; its documents are left as they are. */
+struct store_trial_new;
 struct store_job_new {
     struct store_job *job;
     struct store_dataset *new_dataset;
@@ -384,6 +386,7 @@ struct store_job_new {
     const struct store_idempotency *idempotency;
     const void *init; /* the model file that it begins with, init_size bytes; NULL: none */
     size_t init_size;
+    const struct store_trial_new *trial; /* sweeps.h; NULL: of no sweep. STORE_STALE: not the next one of a running sweep */
 };
 /* That file, the caller's; NULL and STORE_OK: there is none, or the job has ended. */
 enum store_result store_job_init(struct store *store, const char *id, void **bytes, size_t *size, struct bp_error *error);

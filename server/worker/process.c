@@ -56,6 +56,7 @@ static void *listen_for_commands(void *context) {
         const char *command = json_string_value(json_object_get(message, "command"));
         if (command && strcmp(command, "cancel") == 0) atomic_store(&p->command, COMMAND_CANCEL);
         if (command && strcmp(command, "stop") == 0) atomic_store(&p->command, COMMAND_STOP);
+        if (command && strcmp(command, "rung") == 0) process_rung_answered(p, message);
         if (command && strcmp(command, "file") == 0) process_draft_arrived(p, message, file);
         else if (command && strcmp(command, "served") == 0) process_served_arrived(p, message, file);
         else if (file >= 0) close(file);
@@ -99,7 +100,7 @@ static void epoch_ended(struct process *p) {
     json_decref(p->metrics);
     p->metrics = run_epoch(&p->run, p->epoch, &improved);
     advice_epoch(&p->advice, &p->run, p->epoch, process_warn, p);
-    if (p->epoch != 1 && p->epoch % every != 0) return;
+    if (p->epoch != 1 && p->epoch % every != 0 && !process_rung_is(p, p->epoch)) return;
     report_epoch(p, p->metrics, p->epoch, health_due(p) ? run_health(&p->run) : NULL);
     p->last_emitted = p->epoch;
 }
@@ -118,6 +119,8 @@ static enum bp_train_event train(struct process *p) {
     heartbeat_epoch(p->folds.epochs + p->epoch + 1);
     for (;;) {
         if (p->epoch >= p->epochs) return BP_TRAIN_DONE; /* the last fit of a cross-validation may have fewer than its trainer knows of */
+        if (process_rung_stops(p)) return run_cut(&p->run), BP_TRAIN_DONE;
+        if (process_commanded(p)) return step_ended(p), BP_TRAIN_STEP;
         if (p->limit > 0 && run_is_cut(&p->run, p->epoch, process_seconds(p), p->limit)) return BP_TRAIN_DONE;
         enum bp_train_event event = bp_trainer_step(p->run.trainer);
         heartbeat_step();
@@ -160,6 +163,9 @@ static const bp_real *end_fit(struct process *p) {
     if (strcmp(p->run.stop_reason, "early_stopping") == 0)
         snprintf(text, sizeof text, "%sstopped early after epoch %lld: %s has not improved for %d epochs; the weights of epoch %lld are stored",
                  which, (long long)p->epoch, p->run.best_metric, p->fit->options.stop_patience, (long long)best);
+    else if (strcmp(p->run.stop_reason, "sweep") == 0)
+        snprintf(text, sizeof text, "stopped by its sweep after epoch %lld of %lld; the weights of epoch %lld are stored", (long long)p->epoch,
+                 (long long)p->epochs, (long long)(run_keeps_best(&p->run) ? best : p->epoch));
     else if (p->run.stop_reason[0])
         snprintf(text, sizeof text,
                  "%sstopped by max_seconds after epoch %lld of %lld, %.1f s of training; the weights of epoch %lld are stored, the best by %s", which,
@@ -503,6 +509,7 @@ int worker_run(void) {
         return 2;
     }
     p.job = json_string_value(json_object_get(p.order, "job"));
+    p.rungs = json_object_get(json_object_get(p.order, "spec"), "rungs");
     p.attempt = json_integer_value(json_object_get(p.order, "attempt"));
     process_served_begin(&p);
     process_draft_begin(&p, json_is_true(json_object_get(p.order, "draft")));

@@ -44,6 +44,9 @@ struct process {
     struct ensemble *ensemble; /* the job trains one; then `run` and `folds` are not used */
     struct run run;
     atomic_int command;
+    const json_t *rungs; /* of a trial: epochs after which its sweep decides whether it goes on; NULL: none */
+    size_t rung;         /* the next of them */
+    atomic_int verdict;  /* enum verdict: the answer at a rung */
     /* content of the next report */
     json_t *events, *metrics, *notes;
     json_t *warnings; /* the job's, and what was added to them */
@@ -99,6 +102,14 @@ int process_end_commanded(struct process *p);
 /* process_ensemble.c: the job's whole work when it trains an ensemble; the exit status. */
 int process_ensemble(struct process *p);
 void process_ensemble_checkpoint(struct process *p);
+
+/* rungs.c */
+enum verdict { VERDICT_NONE, VERDICT_GO_ON, VERDICT_STOP };
+/* Whether this epoch is one after which the sweep decides. */
+bool process_rung_is(const struct process *p, int64_t epoch);
+/* Asks at each rung that is reached and waits for the answer. True: the trial ends here. A command ends the wait. */
+bool process_rung_stops(struct process *p);
+void process_rung_answered(struct process *p, const json_t *message);
 
 /* process_compare.c */
 void process_served_begin(struct process *p);

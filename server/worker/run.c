@@ -197,22 +197,34 @@ json_t *run_find_rate(struct run *run, bool (*stop)(void *context), void *contex
 
 static const char cut_by_time[] = "max_seconds";
 
+static const char cut_by_sweep[] = "sweep";
+
+/* A training without limits keeps no weights of its best epoch: cut by its sweep, which waits for the end of an epoch, it has those of the last one.
+ */
+static bool is_cut(const struct run *run) {
+    return run->stop_reason == cut_by_time || (run->stop_reason == cut_by_sweep && bp_trainer_best_weights(run->trainer));
+}
+
+void run_cut(struct run *run) {
+    run->stop_reason = cut_by_sweep;
+}
+
 bool run_is_cut(struct run *run, int64_t epochs, double seconds, double limit) {
     if (limit > 0 && epochs > 0 && seconds >= limit) run->stop_reason = cut_by_time;
     return run->stop_reason == cut_by_time;
 }
 
 bool run_keeps_best(const struct run *run) {
-    return (run->options.stop_early || run->stop_reason == cut_by_time) && run->best_metrics;
+    return (run->options.stop_early || is_cut(run)) && run->best_metrics;
 }
 
 /* Cut in the middle of an epoch without a best one: the last that has ended. */
 const bp_real *run_end(struct run *run, int64_t epochs, int64_t most) {
     int64_t epoch;
-    if (run->stop_reason == cut_by_time) {
+    if (is_cut(run)) {
         const bp_real *best = bp_trainer_best_weights(run->trainer), *good = bp_trainer_good(run->trainer, &epoch);
         if (best || good) return best ? best : good;
-    } else if (run->options.stop_early && epochs < most) {
+    } else if (run->options.stop_early && epochs < most && !run->stop_reason[0]) {
         run->stop_reason = "early_stopping";
     }
     return bp_trainer_result(run->trainer);

@@ -24,7 +24,7 @@ struct run {
     int64_t best_epoch; /* 0: none */
     double best_value;
     json_t *best_metrics;    /* metrics of that epoch */
-    const char *stop_reason; /* what ended the training before its last epoch: "early_stopping", "max_seconds"; "": nothing has */
+    const char *stop_reason; /* what ended the training before its last epoch: "early_stopping", "max_seconds", "sweep"; "": nothing has */
 };
 
 /* BACKPROPD_ONEDNN, off or on, for tests; otherwise auto. */
@@ -54,6 +54,8 @@ bool run_optimizer(const struct run *run, struct schema_model_optimizer *optimiz
 json_t *run_epoch(struct run *run, int64_t epoch, bool *improved);
 /* A training that is cut short: the time of max_seconds is over, and an epoch has ended. `seconds` have been spent. */
 bool run_is_cut(struct run *run, int64_t epochs, double seconds, double limit);
+/* It is cut short by its sweep, after an epoch. */
+void run_cut(struct run *run);
 /* How the training has ended, after BP_TRAIN_DONE, with so many epochs of at most `most`: sets stop_reason, and gives the weights to keep. Borrowed.
  */
 const bp_real *run_end(struct run *run, int64_t epochs, int64_t most);

@@ -62,7 +62,7 @@ class Walk:
         path = template
         for name, value in values["path"].items():
             path = path.replace("{%s}" % name, urllib.parse.quote(str(value)))
-        for name, value in {"id": self.job, "version": "1", "column": "extra", "model": "penguins", "name": "penguins"}.items():
+        for name, value in {"id": self.sweep if template.startswith("/v1/sweeps/") else self.job, "version": "1", "column": "extra", "model": "penguins", "name": "penguins"}.items():
             path = path.replace("{%s}" % name, value)
         query = {k: json.dumps(v) if isinstance(v, bool) else v for k, v in values["query"].items() if not ("/datasets" == template[3:] and k == "column" and body is None)}
         if template == "/v1/compare":
@@ -121,6 +121,7 @@ def test_every_example_works(fresh):
         dict(zip(CSV.decode().split("\n")[0].split(","), (float(c) if c.replace(".", "").isdigit() else c or None for c in line.split(",")))) for line in
         CSV.decode().split("\n")[1:] if line]}, target="species", epochs=2)["id"]
     walk.compared = [walk.job, server.train(model="penguins", dataset="penguins", target="species", epochs=2, l2=0.01)["id"]]
+    walk.sweep = server.post("/v1/sweeps", {"model": "penguins", "dataset": "penguins", "job": {"target": "species", "epochs": 2}, "space": {"l2": {"choice": [0, 1]}}, "method": "grid"}).json["id"]
     changing = []
     for template, operations in walk.contract["paths"].items():
         shared = walk.parameters(operations, ("paths", template))

@@ -78,7 +78,8 @@ enum store_result dataset_remove(struct writer *writer, const char *name, int64_
     enum store_result result =
         unused_by_jobs(c,
                        "SELECT id FROM jobs WHERE finished_at = 0 AND dataset = ?1 AND (dataset_version = ?2 OR ?2 = 0) UNION "
-                       "SELECT id FROM jobs WHERE finished_at = 0 AND validation_dataset = ?1 AND (validation_version = ?2 OR ?2 = 0) ORDER BY id",
+                       "SELECT id FROM jobs WHERE finished_at = 0 AND validation_dataset = ?1 AND (validation_version = ?2 OR ?2 = 0) UNION "
+                       "SELECT id FROM sweeps WHERE finished_at = 0 AND dataset = ?1 AND (dataset_version = ?2 OR ?2 = 0) ORDER BY id",
                        WITH(text(name), integer(version)), "dataset", error);
     if (result != STORE_OK) return result;
 

@@ -127,6 +127,13 @@ static enum store_result delete_job(struct writer *writer, void *argument, struc
         bp_error_set(error, "", "job %s is %s; cancel it first, or wait until it ends", id, store_status_name(status));
         return STORE_CONFLICT;
     }
+    char sweep[STORE_ID_SIZE];
+    bool unfinished;
+    if ((result = trial_sweep(c, id, sweep, &unfinished, error)) != STORE_OK) return result;
+    if (unfinished) {
+        bp_error_set(error, "", "job %s is a trial of sweep %s, which has not ended; cancel the sweep first, or wait until it ends", id, sweep);
+        return STORE_CONFLICT;
+    }
     return job_remove(writer, id, error);
 }
 

@@ -101,8 +101,7 @@ struct reporting {
     const struct store_report *report;
 };
 
-static enum store_result report_apply(struct writer *writer, const char *id, int64_t attempt, const struct store_report *report,
-                                      struct bp_error *error) {
+enum store_result report_apply(struct writer *writer, const char *id, int64_t attempt, const struct store_report *report, struct bp_error *error) {
     enum store_result result =
         db_run(writer_connection(writer),
                "UPDATE jobs SET progress = coalesce(?2, progress), metrics = coalesce(?3, metrics), best = coalesce(?4, best), "
@@ -300,12 +299,25 @@ static enum store_result publication_set(struct writer *writer, const struct end
     return result == STORE_OK ? event_add(writer, what->id, what->attempt, &event, error) : result;
 }
 
+/* The version of a trial is not served: its sweep decides about the best one when it ends. */
+static enum store_result hold_trial(struct writer *writer, const char *id, const struct store_comparison *comparison, struct decision *d,
+                                    struct bp_error *error) {
+    char sweep[STORE_ID_SIZE];
+    bool unfinished;
+    enum store_result result = trial_sweep(writer_connection(writer), id, sweep, &unfinished, error);
+    if (result != STORE_OK || !sweep[0]) return result;
+    d->published = false;
+    snprintf(d->reason, sizeof d->reason, "it is a trial of sweep %s, which publishes its best version when it ends, if it was asked to", sweep);
+    return d->publish == STORE_PUBLISH_IF_BETTER ? trial_compared(writer, id, comparison, d->served, error) : STORE_OK;
+}
+
 static enum store_result succeed(struct writer *writer, struct end *what, struct bp_error *error) {
     const struct store_ending *ending = what->ending;
     struct decision d = {.publish = STORE_PUBLISH};
     enum store_result result = decision_read(writer_connection(writer), what->id, &d, error);
     if (result != STORE_OK) return result;
     decide(&d, ending->comparison);
+    if ((result = hold_trial(writer, what->id, ending->comparison, &d, error)) != STORE_OK) return result;
     const struct version_new version = {.model = d.model,
                                         .job = what->id,
                                         .document = ending->version_document,

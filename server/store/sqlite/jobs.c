@@ -99,6 +99,7 @@ enum store_result job_move(struct writer *writer, const struct move *move, struc
                     integer(move->model_version), text(failed ? move->error_document : NULL), integer(keeps_owner), integer(move->retry_at)),
                error);
     if (result == STORE_OK && store_status_final(move->to)) result = db_run(c, "DELETE FROM job_inits WHERE job = ?", WITH(text(move->job)), error);
+    if (result == STORE_OK && store_status_final(move->to)) result = trial_end(writer, move->job, error);
     return result == STORE_OK ? event_add_status(writer, move->job, move->error_document, error) : result;
 }
 
@@ -190,6 +191,7 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
                    WITH(text(job->id), text(text_or(job->spec, "{}")), text(text_or(job->view, "{}")), text(text_or(job->metadata, "{}"))), error);
     if (result == STORE_OK && request->init)
         result = db_run(c, "INSERT INTO job_inits (job, blob) VALUES (?, ?)", WITH(text(job->id), blob(request->init, request->init_size)), error);
+    if (result == STORE_OK && request->trial) result = trial_add(writer, request->trial, job->id, error);
     return result == STORE_OK ? event_add_status(writer, job->id, NULL, error) : result;
 }
 
@@ -240,7 +242,8 @@ bool job_read(sqlite3_stmt *s, void *item) {
     column_copy(s, column++, kind, sizeof kind);
     job->reads_version = sqlite3_column_int64(s, column++);
     column_copy(s, column++, job->compared_model, sizeof job->compared_model);
-    job->compared_version = sqlite3_column_int64(s, column);
+    job->compared_version = sqlite3_column_int64(s, column++);
+    if (!column_keep(s, column, &job->trial)) return false;
     if (!store_kind_parse(kind, &job->kind)) return false;
     while (job->publish < STORE_PUBLISH_COUNT - 1 && strcmp(store_publish_names[job->publish], publish) != 0) job->publish++;
     return true;
@@ -286,8 +289,8 @@ enum store_result store_job_counts(struct store *store, int64_t counts[STORE_STA
 /* ---- freeing ---- */
 
 void store_job_free(struct store_job *job) {
-    char **const documents[] = {&job->spec, &job->view,  &job->metadata, &job->progress,         &job->metrics,
-                                &job->best, &job->error, &job->warnings, &job->cross_validation, &job->publication};
+    char **const documents[] = {&job->spec,  &job->view,     &job->metadata,         &job->progress,    &job->metrics, &job->best,
+                                &job->error, &job->warnings, &job->cross_validation, &job->publication, &job->trial};
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
         free(*documents[i]);
         *documents[i] = NULL;

@@ -30,7 +30,8 @@ enum store_result model_remove(struct writer *writer, const char *name, struct b
     int64_t hidden = 0;
     enum store_result result = unused_by_jobs(c,
                                               "SELECT id FROM jobs WHERE finished_at = 0 AND model = ?1 UNION "
-                                              "SELECT id FROM jobs WHERE finished_at = 0 AND compared_model = ?1 ORDER BY id",
+                                              "SELECT id FROM jobs WHERE finished_at = 0 AND compared_model = ?1 UNION "
+                                              "SELECT id FROM sweeps WHERE finished_at = 0 AND model = ?1 ORDER BY id",
                                               WITH(text(name)), "model", error);
     if (result == STORE_OK) /* its versions go with it */
         result = db_integer(c, "DELETE FROM models WHERE name = ? RETURNING hidden", WITH(text(name)), &hidden, error);

@@ -235,13 +235,17 @@ enum store_result alias_default(struct connection *c, const char *model, int64_t
 /* In a final status: the job with all that belongs to it. */
 enum store_result job_remove(struct writer *writer, const char *id, struct bp_error *error);
 
+/* What a job is in a sweep, NULL: nothing. */
+#define TRIAL_OF_JOB                                                                                                                                 \
+    "(SELECT json_object('id', t.sweep, 'trial', t.number, 'parameters', json(t.parameters), 'stopped', nullif(t.stopped, '')) "                     \
+    "FROM trials AS t WHERE t.job = jobs.id)"
 /* The start of a query that job_read reads. CROSS JOIN fixes the order, so that lists are sorted by an index of jobs. */
 #define JOB_SELECT(queue_position)                                                                                                                   \
     "SELECT id, status, model, dataset, coalesce(validation_dataset, ''), dataset_version, validation_version, created_at, started_at, "             \
     "finished_at, " queue_position ", attempt, failures, "                                                                                           \
     "attempts_max, resumed_from_epoch, model_version, priority, retry_at, training_ms, spec, view, metadata, progress, metrics, best, error, "       \
     "warnings, cross_validation, publication, stop_reason, publish, jobs.key_id, jobs.key_name, kind, reads_version, compared_model, "               \
-    "compared_version "                                                                                                                              \
+    "compared_version, " TRIAL_OF_JOB " "                                                                                                            \
     "FROM jobs CROSS JOIN filings ON filings.job = jobs.id "
 bool job_read(sqlite3_stmt *statement, void *job);
 /* Whether a queued job waits for its retry. A time beyond the longest delay is of a clock that was set back: it does not count. */
@@ -281,6 +285,18 @@ enum store_result event_add(struct writer *writer, const char *job, int64_t atte
 /* The `status` event of a job that has just changed, and `end` when its status is final: read from its row. error_document: NULL, or why a
  * job goes back to the queue. */
 enum store_result event_add_status(struct writer *writer, const char *job, const char *error_document, struct bp_error *error);
+
+/* trials.c: a job that is made, ends, is compared with the version that is served; jobs that are no trial are fine. */
+struct store_trial_new;
+enum store_result trial_add(struct writer *writer, const struct store_trial_new *trial, const char *job, struct bp_error *error);
+enum store_result trial_end(struct writer *writer, const char *job, struct bp_error *error);
+/* comparison NULL: not compared; served: the version that is served. */
+enum store_result trial_compared(struct writer *writer, const char *job, const struct store_comparison *comparison, int64_t served,
+                                 struct bp_error *error);
+/* The sweep of a job, "": none; and whether it has not ended. */
+enum store_result trial_sweep(struct connection *c, const char *job, char sweep[STORE_ID_SIZE], bool *unfinished, struct bp_error *error);
+/* What a running attempt has reported, inside a change. */
+enum store_result report_apply(struct writer *writer, const char *id, int64_t attempt, const struct store_report *report, struct bp_error *error);
 
 /* Removes a job's checkpoints: rows, and files after the commit. */
 enum store_result checkpoints_remove(struct writer *writer, const char *job, struct bp_error *error);

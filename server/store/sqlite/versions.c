@@ -97,7 +97,9 @@ static enum store_result expire_versions(struct writer *writer, void *argument, 
                                        "(SELECT 1 FROM models WHERE name = v.model AND hidden) AND NOT EXISTS "
                                        "(SELECT 1 FROM jobs WHERE finished_at = 0 AND reads_version > 0 AND model = v.model AND "
                                        "reads_version = v.version) AND NOT EXISTS (SELECT 1 FROM jobs WHERE finished_at = 0 AND "
-                                       "compared_version > 0 AND compared_model = v.model AND compared_version = v.version) LIMIT ?",
+                                       "compared_version > 0 AND compared_model = v.model AND compared_version = v.version) AND NOT EXISTS "
+                                       "(SELECT 1 FROM sweeps AS w JOIN trials AS t ON t.sweep = w.id WHERE w.finished_at = 0 AND w.model = v.model "
+                                       "AND t.version = v.version) LIMIT ?",
                                        expiring, error);
     for (int32_t i = 0; result == STORE_OK && i < expiring->count; i++)
         result = version_remove(writer, expiring->expired[i].name, expiring->expired[i].version, error);
@@ -106,12 +108,13 @@ static enum store_result expire_versions(struct writer *writer, void *argument, 
 
 static enum store_result expire_jobs(struct writer *writer, void *argument, struct bp_error *error) {
     struct expiring *expiring = argument;
-    enum store_result result =
-        collect(writer_connection(writer),
-                "SELECT id, 0 FROM jobs WHERE finished_at > 0 AND finished_at < ? AND NOT EXISTS (SELECT 1 FROM versions WHERE model = jobs.id) "
-                "AND NOT (EXISTS (SELECT 1 FROM datasets WHERE name = jobs.id) AND EXISTS (SELECT 1 FROM versions WHERE model = jobs.model AND "
-                "version = jobs.model_version)) LIMIT ?",
-                expiring, error);
+    enum store_result result = collect(
+        writer_connection(writer),
+        "SELECT id, 0 FROM jobs WHERE finished_at > 0 AND finished_at < ? AND NOT EXISTS (SELECT 1 FROM versions WHERE model = jobs.id) "
+        "AND NOT (EXISTS (SELECT 1 FROM datasets WHERE name = jobs.id) AND EXISTS (SELECT 1 FROM versions WHERE model = jobs.model AND "
+        "version = jobs.model_version)) AND NOT EXISTS (SELECT 1 FROM trials AS t JOIN sweeps AS w ON w.id = t.sweep WHERE t.job = jobs.id AND "
+        "w.finished_at = 0) LIMIT ?",
+        expiring, error);
     for (int32_t i = 0; result == STORE_OK && i < expiring->count; i++) result = job_remove(writer, expiring->expired[i].name, error);
     return result;
 }

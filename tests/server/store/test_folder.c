@@ -153,6 +153,7 @@ START_TEST(an_older_database_is_brought_along) {
     job_new(id, 5);
     store_close(store);
     ck_assert(raw("DROP TABLE version_calibrations"));
+    ck_assert(raw("DROP TABLE rungs; DROP TABLE trials; DROP TABLE sweeps"));
     ck_assert(raw("DROP TABLE results; DROP TABLE evaluations; DROP TABLE version_tests; DROP INDEX jobs_by_kind; "
                   "DROP INDEX jobs_unfinished_by_version; DROP INDEX jobs_unfinished_by_compared; ALTER TABLE jobs DROP COLUMN kind; "
                   "ALTER TABLE jobs DROP COLUMN reads_version; ALTER TABLE jobs DROP COLUMN compared_model; "

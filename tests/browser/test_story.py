@@ -31,6 +31,7 @@ def test_the_whole_story(fresh, window, axe, size, dark):
     browser.until("return document.querySelector('[data-points]')?.dataset.points === arguments[0]", "all points", arguments=(str(2 * epochs),))
     browser.sees("Best epoch", where=".tiles")
     assert browser.all(".network .box.good, .network .box.warn")
+    browser.until("return document.querySelectorAll('[data-points]').length === 2 && document.querySelectorAll('[data-points]')[1].dataset.points === arguments[0]", "the health of three layers", arguments=(str(3 * epochs),))
     done("run")
     browser.control("Log scale").click()
     browser.js("const s = document.querySelector('input[type=range]'); s.value = 0.8; s.dispatchEvent(new Event('input'))")
@@ -88,6 +89,11 @@ def test_the_whole_story(fresh, window, axe, size, dark):
     browser.enter("body_mass_g", "90000")
     browser.sees("outside 2\u202f")
     browser.enter("body_mass_g", "5600")
+    browser.one("input[type=file]").send_keys(str(harness.ROOT / "clients/examples/penguins.csv"))
+    browser.js("window.saved = []; const make = URL.createObjectURL; URL.createObjectURL = blob => { blob.text().then(text => saved.push(text)); return make.call(URL, blob); }")
+    browser.press("Predict the file")
+    lines = browser.until("return saved[0]", "the file that comes back").strip().splitlines()
+    assert len(lines) == 345 and lines[0].startswith("species,prediction"), lines[:2]
 
     # evaluate: a cell of the confusion matrix leads to its rows
     browser.go("#/models/penguins/evaluate?version=1", "penguins")

@@ -8,6 +8,22 @@ import {number} from "./format.js";
  */
 
 const DRAWN_MAX = 1200; // points of one curve that are drawn: more than pixels; extremes are kept
+const ALL_DRAWN_MAX = 10000; // of all curves together, but never fewer than 400 of each
+
+/**
+ * The points of each series by x, until it has others.
+ * @type {WeakMap<Map<number, number>, [number, number][]>}
+ */
+const sortedPoints = new WeakMap();
+
+/** @param {Map<number, number>} points */
+function sorted(points) {
+    const known = sortedPoints.get(points);
+    if (known && known.length === points.size) return known;
+    const made = [...points.entries()].sort((a, b) => a[0] - b[0]);
+    sortedPoints.set(points, made);
+    return made;
+}
 
 /** @type {Promise<void> | null} */
 let library = null;
@@ -81,16 +97,18 @@ export function thin(points, most) {
 function table(series, view, range) {
     /** @type {Map<number, (number | null)[]>} */
     const rows = new Map();
+    const most = Math.max(400, Math.min(DRAWN_MAX, ALL_DRAWN_MAX / Math.max(1, series.length)));
     series.forEach((one, column) => {
-        const sorted = [...one.points.entries()].sort((a, b) => a[0] - b[0]);
-        const values = smooth(sorted.map((point) => point[1]), view.smoothing);
-        /** @type {[number, number][]} */
-        let points = sorted.map((point, i) => [point[0], values[i]]);
+        let points = sorted(one.points);
+        if (view.smoothing) {
+            const values = smooth(points.map((point) => point[1]), view.smoothing);
+            points = points.map((point, i) => [point[0], values[i]]);
+        }
         if (range) {
             const inside = points.filter((point) => point[0] >= range[0] && point[0] <= range[1]);
             const outside = points.filter((point) => point[0] < range[0] || point[0] > range[1]);
-            points = [...thin(outside, 200), ...thin(inside, DRAWN_MAX)];
-        } else points = thin(points, DRAWN_MAX);
+            points = [...thin(outside, 200), ...thin(inside, most)];
+        } else points = thin(points, most);
         for (const [x, y] of points) {
             const row = rows.get(x) ?? new Array(series.length).fill(null);
             row[column] = view.log && y <= 0 ? null : y;

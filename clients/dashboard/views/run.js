@@ -1,13 +1,14 @@
 // run.js - one run, live: curves, figures, the health of its layers, warnings in words, its log, and what one can do with it.
 import {curl, get, list, post, request} from "../lib/api.js";
 import {chartControls, lineChart} from "../lib/charts.js";
-import {fill, h} from "../lib/dom.js";
+import {fill, h, select} from "../lib/dom.js";
 import {bytes, duration, elapsed, number, value, when} from "../lib/format.js";
 import {judge, networkPicture} from "../lib/network.js";
 import {action, alertBox, confirmDialog, curlBox, fail, head, notice, show, statusChip, tiles, warningBox} from "../lib/page.js";
 import {history} from "../lib/points.js";
 import {keep, on} from "../lib/state.js";
 
+const HEALTH_EVENTS = 2000; // the first epochs of a long run; what comes later is added live
 const ENDED = ["succeeded", "failed", "cancelled"];
 
 /** @param {import("../lib/page.js").Page} page */
@@ -48,6 +49,28 @@ export default async function run(page) {
         chart.draw(shown.map((name) => ({name, points: /** @type {Map<number, number>} */ (points?.metrics.get(name)), color: names.indexOf(name)})), {...controls.view, mark: job.best && !job.cross_validation ? {x: job.best.epoch, text: `best: epoch ${job.best.epoch}`} : null});
         drawNetwork();
     }
+
+    const healthChart = lineChart({label: "Health of the layers over the epochs"});
+    const healthKind = select([{value: "gradient_norm", label: "norm of the gradient"}, {value: "ratio", label: "size of an update, relative to the weights"}, {value: "weight_norm", label: "norm of the weights"}, {value: "dead", label: "share of dead units"}, {value: "saturated", label: "share of saturated units"}, {value: "spread", label: "spread of the outputs"}], "gradient_norm", {"aria-label": "What is shown of each layer", onchange: () => drawHealth()});
+    /** @type {Map<number, any[]>} */
+    const healthByEpoch = new Map();
+    async function loadHealth() {
+        const events = await list(`/v1/jobs/${id}/events?type=metrics`, HEALTH_EVENTS);
+        for (const event of events) if (event.data.layers) healthByEpoch.set(event.data.epoch, event.data.layers);
+        drawHealth();
+    }
+    function drawHealth() {
+        /** @type {Map<string, Map<number, number>>} */
+        const byLayer = new Map();
+        healthByEpoch.forEach((layers, epoch) => layers.forEach((/** @type {any} */ one) => {
+            if (typeof one[healthKind.value] !== "number") return;
+            if (!byLayer.has(one.layer)) byLayer.set(one.layer, new Map());
+            byLayer.get(one.layer)?.set(epoch, one[healthKind.value]);
+        }));
+        healthCard.hidden = healthByEpoch.size === 0;
+        healthChart.draw([...byLayer].map(([name, values]) => ({name, points: values})), {log: ["gradient_norm", "ratio"].includes(healthKind.value), smoothing: controls.view.smoothing});
+    }
+    const healthCard = h("section", {class: "card", hidden: true}, h("div", {class: "row", style: {"justify-content": "space-between"}}, h("h2", null, "Layers over the epochs"), healthKind), healthChart.element);
 
     let networkAt = 0;
     function drawNetwork() {
@@ -118,10 +141,19 @@ export default async function run(page) {
     show(page.main, head(page, job.model || id, {crumb: [h("a", {href: "#/runs"}, "Runs"), ` / ${id}`], tag, about: ["Predicts ", h("strong", null, Array.isArray(job.target) ? job.target.join(", ") : value(job.target)), " from ", h("a", {href: `#/data/${encodeURIComponent(`${job.dataset.name}@${job.dataset.version}`)}`}, job.dataset.name), `, submitted ${when(job.created_at)}`], actions}),
         bar, figures, remarks,
         h("section", {class: "card"}, h("div", {class: "row", style: {"justify-content": "space-between", "margin-bottom": "8px"}}, h("h2", {style: {margin: "0"}}, "Curves"), h("div", {class: "row"}, controls.element, h("button", {type: "button", onclick: () => chart.resetZoom()}, "Whole run"))), picks, chart.element, h("p", {class: "small muted"}, "Drag across the curve to zoom.")),
+        healthCard,
         h("div", {class: "grid"}, h("section", {class: "card w6"}, h("h2", null, job.layers?.length ? "Network and its health" : "Networks"), network, job.ensemble ? h("pre", null, JSON.stringify(job.ensemble, null, 2).slice(0, 4000)) : null), h("section", {class: "card w6"}, h("h2", null, "Log"), logPlace, h("h2", {style: {"margin-top": "16px"}}, "Settings"), h("details", null, h("summary", null, "All options in force"), h("pre", {tabindex: "0"}, JSON.stringify(job.options, null, 2))))),
         curlBox(() => [{label: "This run", text: curl("GET", `/v1/jobs/${id}`)}, {label: "Its history", text: curl("GET", `/v1/jobs/${id}/metrics`)}, {label: "Follow it live", text: curl("GET", `/v1/jobs/${id}/events`, undefined, ["Accept: text/event-stream"]).replace("curl", "curl -N")}, {label: "Cancel it", text: curl("POST", `/v1/jobs/${id}/cancel`)}]));
     drawJob();
-    page.signal.addEventListener("abort", () => chart.destroy());
+    page.signal.addEventListener("abort", () => {
+        chart.destroy();
+        healthChart.destroy();
+    });
+    on(`points:${id}`, (point) => {
+        if (!point.layers) return;
+        healthByEpoch.set(point.epoch, point.layers);
+        drawHealth();
+    }, page.signal);
     let status = job.status;
     on(`job:${id}`, (now) => {
         job = {...job, ...now};
@@ -138,5 +170,6 @@ export default async function run(page) {
         fail(error);
     }
     draw();
+    loadHealth().catch(fail);
     keep(await get(`/v1/jobs/${id}`, page.signal));
 }

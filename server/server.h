@@ -11,6 +11,7 @@ struct server {
     struct server_settings settings;
     struct store *store;
     struct model_cache *model_cache; /* models loaded for predictions */
+    struct drift *drift;             /* counts what is predicted; NULL: not counted */
     struct bfloat16 *bfloat16;       /* whether jobs can compute in it */
     struct supervisor *supervisor;   /* runs the jobs */
     struct http *_Atomic http;       /* NULL until it has started */

@@ -166,6 +166,9 @@ static json_t *described(const struct schema_training *training, const json_t *f
          reason && (strcmp(reason, "early_stopping") == 0 || strcmp(reason, "max_seconds") == 0 || strcmp(reason, "sweep") == 0));
     keep(document, from, "program", program && strncmp(program, "backpropd ", 10) == 0);
     keep(document, from, "learning_rate", json_is_number(json_object_get(from, "learning_rate")));
+    struct schema_reference *reference = schema_reference_decode(json_object_get(from, "reference"), training);
+    keep(document, from, "reference", reference != NULL);
+    schema_reference_free(reference);
     keep(document, from, "cross_validation", json_is_object(json_object_get(from, "cross_validation")));
     return document;
 }

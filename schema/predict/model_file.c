@@ -254,6 +254,7 @@ static bool read_parts(struct schema_model *model, const json_t *metadata, const
     model->document = schema_json_load_allowed(text, strlen(text), allow);
     if (!model->document || !(model->training = schema_training_decode(model->document, error))) return false;
     model->document_bytes = (size_t)cost.bytes + 2 * strlen(text);
+    model->reference = schema_reference_decode(json_object_get(model->document, "reference"), model->training);
     return true;
 }
 
@@ -286,6 +287,7 @@ void schema_model_free(struct schema_model *model) {
     free(model->weights);
     schema_calibration_free(model->calibration);
     json_decref(model->calibration_document);
+    schema_reference_free(model->reference);
     schema_training_free(model->training);
     json_decref(model->document);
     free(model);

@@ -9,6 +9,7 @@
 #include "schema/ingest/ingest.h"
 #include "schema/json/cost.h"
 #include "schema/predict/calibration.h"
+#include "schema/predict/reference.h"
 #include "schema/predict/safetensors.h"
 #include "schema/resolve/training.h"
 
@@ -23,6 +24,7 @@ struct schema_model {
     char **outputs_json;          /* [outputs] the same of an output that learns several labels */
     json_t *calibration_document; /* of the file, or as schema_model_calibrate got it; NULL: none */
     struct schema_calibration *calibration;
+    struct schema_reference *reference; /* of the document; NULL: it has none */
 };
 
 /* Writes a model into fd (an empty file). document: the training's JSON with whatever else is to be kept (metrics, dataset, job). *size is what it

@@ -87,6 +87,7 @@ void schema_predictor_free(struct schema_predictor *p) {
     free(p->asked);
     free(p->order);
     free(p->set_scores);
+    free(p->live);
     free(p->tensor_at);
     free(p->missing);
     free(p->unseen);
@@ -117,6 +118,7 @@ void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out)
     memset(p->far, 0, features * sizeof *p->far);
     memset(p->outside, 0, features * sizeof *p->outside);
     p->row_at = 0;
+    if (p->live) memset(p->live, 0, (size_t)p->model->reference->bins * sizeof *p->live);
     p->counted = 0;
 }
 
@@ -454,6 +456,7 @@ bool schema_predictor_write(struct schema_predictor *p, int32_t row) {
     if (!schema_predictor_finite(p, row)) return false;
     write_prediction(p, row);
     if (p->overflow) schema_predictor_spoil(p, row);
+    else if (p->live) schema_predictor_count_outputs(p, row);
     return !p->overflow;
 }
 
@@ -475,6 +478,7 @@ void schema_predictor_flush(struct schema_predictor *p) {
         if (schema_text_last(p->out) != '[') schema_text_add(p->out, ",", 1);
         write_prediction(p, i);
         if (p->overflow) schema_predictor_spoil(p, i);
+        else if (p->live) schema_predictor_count_outputs(p, i);
     }
     p->filled = 0;
 }

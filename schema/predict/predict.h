@@ -14,6 +14,11 @@ void schema_predictor_free(struct schema_predictor *predictor);
 /* Bytes it holds in memory, its model apart. */
 size_t schema_predictor_bytes(const struct schema_predictor *predictor);
 
+/* From now on rows of requests are counted beside the model's reference; nothing happens without one. -1: no memory. Then what the last request came
+ * to: (bins of the reference), and its rows; NULL: nothing is counted. */
+int schema_predictor_observe(struct schema_predictor *predictor);
+const uint64_t *schema_predictor_observed(const struct schema_predictor *predictor, int64_t *rows);
+
 /* Decodes a body `{"instances":[...]}` or `{"inputs":{...}}` and appends `"predictions":[...],"warnings":[...]` to out. Bodies as people send them go
  * through one pass over the text; anything unusual goes to jansson, which finds the exact problem. 0, or -1 with problems (nothing useful in out). */
 int schema_predict_body(struct schema_predictor *predictor, const char *body, size_t size, int64_t rows_max, struct schema_text *out,

@@ -144,6 +144,41 @@ static void count_tensor(struct schema_predictor *p, int32_t i, const float *v, 
     count_value(far ? &p->far[i] : &p->outside[i], (double)v[far ? farther : at], row);
 }
 
+/* ---- counts beside the reference ----------------------------------------------------------------------------------------- */
+
+int schema_predictor_observe(struct schema_predictor *p) {
+    if (!p->model->reference || p->live) return 0;
+    p->live = calloc((size_t)p->model->reference->bins + 1, sizeof *p->live);
+    return p->live ? 0 : -1;
+}
+
+const uint64_t *schema_predictor_observed(const struct schema_predictor *p, int64_t *rows) {
+    *rows = p->counted;
+    return p->live;
+}
+
+static void count_live(struct schema_predictor *p) {
+    const struct schema_reference *r = p->model->reference;
+    for (int32_t i = 0; i < r->features_count; i++) {
+        const struct schema_bins *bins = &r->features[i];
+        const struct schema_feature_value *cell = &p->cells[i];
+        if (!bins->count) continue;
+        const bool missing = cell->kind == SCHEMA_VALUE_MISSING;
+        p->live[bins->category_bin ? schema_bins_category(bins, cell->category, missing)
+                                   : schema_bins_number(bins, missing ? (double)NAN : cell->number)]++;
+    }
+}
+
+void schema_predictor_count_outputs(struct schema_predictor *p, int32_t row) {
+    const struct schema_reference *r = p->model->reference;
+    for (int32_t k = 0; k < r->outputs_count; k++) {
+        const struct schema_bins *bins = &r->outputs[k];
+        if (!bins->count) continue;
+        const struct schema_predicted predicted = schema_predict_target(p, row, k);
+        p->live[predicted.label >= 0 ? bins->at + predicted.label : schema_bins_number(bins, predicted.value)]++;
+    }
+}
+
 void schema_predictor_count(struct schema_predictor *p) {
     const int64_t row = p->row_at ? p->row_at : p->counted + 1;
     int64_t at;
@@ -155,6 +190,7 @@ void schema_predictor_count(struct schema_predictor *p) {
         else if (cell->kind == SCHEMA_VALUE_TENSOR && !p->indices[i] && schema_tensor_outside(&p->preprocessing->features[i], cell->tensor, &at))
             count_tensor(p, i, cell->tensor, at, row);
     }
+    if (p->live) count_live(p);
     p->counted++;
 }
 
@@ -210,6 +246,11 @@ static void range_warning(const struct schema_predictor *p, int32_t i, bool far,
                  far ? "; do not rely on predictions for them" : "");
 }
 
+static bool never_missing(const struct schema_predictor *p, int32_t i) {
+    const struct schema_reference *r = p->model->reference;
+    return r && r->features[i].count && r->none_missing[i];
+}
+
 enum { MISSING, HOLES, UNSEEN, FAR, OUTSIDE, KINDS };
 
 /* The warning of a feature of that kind; false: it has none. */
@@ -221,8 +262,9 @@ static bool warning_of(const struct schema_predictor *p, int32_t i, int kind, ch
     if (n == 0) return false;
     if (kind == FAR || kind == OUTSIDE) range_warning(p, i, kind == FAR, text, size);
     else if (kind != UNSEEN)
-        snprintf(text, size, "column \"%.60s\": %lld of %lld %s: %s", f->name, n, rows,
-                 kind == MISSING ? "values missing" : "tensors have missing numbers", replacement_of(p, i));
+        snprintf(text, size, "column \"%.60s\": %lld of %lld %s: %s%s", f->name, n, rows,
+                 kind == MISSING ? "values missing" : "tensors have missing numbers", replacement_of(p, i),
+                 kind == MISSING && never_missing(p, i) ? "; none was missing in the training rows" : "");
     else if (f->constant)
         snprintf(text, size,
                  "column \"%.60s\" was always \"%.60s\" in the training rows and has no influence: %lld of %lld values differ (the first: \"%s\")",

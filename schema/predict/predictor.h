@@ -33,6 +33,7 @@ struct schema_predictor {
     int32_t filled;                     /* rows waiting in the workspace */
     int64_t rows;                       /* rows processed in this call */
     struct schema_text *out;
+    uint64_t *live;              /* (bins of the model's reference) of the rows of this call; NULL: they are not counted */
     bool quiet;                  /* of this request: no warnings */
     bool strict;                 /* of this request: a key that resembles a missing feature is refused */
     schema_predict_allow *allow; /* NULL: no bound */
@@ -103,6 +104,8 @@ const char *schema_predictor_not_finite(const struct schema_predictor *p, char t
 void schema_predictor_count(struct schema_predictor *p);
 /* A number of feature i, NaN: missing, of that row: whether it is outside the range of the training rows. */
 void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v, int64_t row);
+/* The row i of the workspace was predicted: its outputs are counted beside the reference. */
+void schema_predictor_count_outputs(struct schema_predictor *p, int32_t row);
 /* Appends "warnings":[...]. */
 void schema_predictor_warnings(struct schema_predictor *p);
 

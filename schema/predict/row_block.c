@@ -349,6 +349,7 @@ static bool write_cells(struct schema_block *b, int32_t row) {
             return false;
         }
     }
+    if (b->predictor->live) schema_predictor_count_outputs(b->predictor, row);
     return true;
 }
 

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const topics[] = {"serve",  "train",     "predict", "evaluate", "calibrate", "explain", "trace", "jobs",  "compare", "export",
-                                     "import", "gradcheck", "doctor",  "check",    "backup",    "restore", "keys",  "alias", "audit",   NULL};
+static const char *const topics[] = {"serve", "train",  "predict", "evaluate", "calibrate", "drift",     "explain",
+                                     "trace", "jobs",   "compare", "export",   "import",    "gradcheck", "doctor",
+                                     "check", "backup", "restore", "keys",     "alias",     "audit",     NULL};
 
 static void print_topics(FILE *out, const char *between) {
     for (const char *const *topic = topics; *topic; topic++) fprintf(out, "%s%s", topic == topics ? "" : between, *topic);
@@ -25,6 +26,8 @@ static void overview(void) {
            "                                          metrics with intervals, curves and slices on rows with known targets\n"
            "  backpropd calibrate --model model.bpd --data rows.csv\n"
            "                                          probabilities that hold, sets and intervals with a coverage\n"
+           "  backpropd drift --model MODEL --url URL\n"
+           "                                          what a version predicts lately beside its training rows\n"
            "  backpropd explain --model model.bpd --data rows.csv\n"
            "                                          which columns the predictions depend on\n"
            "  backpropd trace --model model.bpd --data rows.csv\n"
@@ -170,6 +173,14 @@ static void calibrate_help(void) {
         "Example\n  backpropd calibrate --model model.bpd --data held_out.csv --coverage 0.95\n");
 }
 
+static void drift_help(void) {
+    printf(
+        "backpropd drift --url URL --model MODEL[@VERSION] [--window hour|day|week] [--json] [--api-key-file FILE] [--ca-file FILE]\n\n"
+        "What a version on a server has predicted in the last 24 hours (--window), by default the one that is served, beside its training rows: the\n"
+        "population stability index of each feature and output, the largest first, and what it would be by chance. --json prints the response.\n\n"
+        "Example\n  backpropd drift --url http://127.0.0.1:8080 --model penguins --window week\n");
+}
+
 static void other_help(const char *topic) {
     if (strcmp(topic, "jobs") == 0) jobs_help();
     else if (strcmp(topic, "compare") == 0) compare_help();
@@ -177,6 +188,7 @@ static void other_help(const char *topic) {
     else if (strcmp(topic, "export") == 0) export_help();
     else if (strcmp(topic, "import") == 0) import_help();
     else if (strcmp(topic, "calibrate") == 0) calibrate_help();
+    else if (strcmp(topic, "drift") == 0) drift_help();
     else if (strcmp(topic, "alias") == 0)
         printf("backpropd alias --model MODEL [--name ALIAS [--version N | --rollback | --delete]] --url URL [--api-key-file FILE] [--ca-file FILE]\n"
                "backpropd alias --model MODEL [--name ALIAS [--version N | --rollback | --delete]] --data-dir DIR\n\n"

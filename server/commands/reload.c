@@ -1,5 +1,6 @@
 /* reload.c - SIGHUP: settings read again, and passed on to the parts that hold a copy. */
 #include "server/commands/reload.h"
+#include "server/drift.h"
 
 #include "engine/kernels/kernels.h"
 #include "server/auth/auth.h"
@@ -35,6 +36,7 @@ static void pass_on(struct server *server) {
     const struct server_settings *s = &server->settings;
     settings_log_level(s);
     model_cache_limit(server->model_cache, s->models_memory_max);
+    if (server->drift) drift_limit(server->drift, s->drift_save_seconds);
     store_limit(server->store, s->queue_max, s->retry_seconds * 1000);
     supervisor_limit(server->supervisor, s->workers);
     supervisor_poke(server->supervisor);

@@ -2,6 +2,7 @@
 #include "server/clock.h"
 #include "server/commands/commands.h"
 #include "server/commands/reload.h"
+#include "server/drift.h"
 
 #include "engine/kernels/kernels.h"
 #include "server/auth/auth.h"
@@ -150,6 +151,9 @@ static int start(struct server *server, struct commits *commits, struct sweeper 
     if (store_recover(server->store, error) != STORE_OK || store_answers_expire(server->store, error) != STORE_OK) return -1;
     if (!(server->metrics = metrics_new(routes_count))) return bp_error_memory(error, "out of memory");
     if (!(server->model_cache = model_cache_new(server->store, server->settings.models_memory_max))) return bp_error_memory(error, "out of memory");
+    if (server->settings.drift &&
+        (!(server->drift = drift_new(server->store)) || drift_start(server->drift, server->settings.drift_save_seconds, error) != 0))
+        return bp_error_memory(error, "out of memory");
     if (!(server->bfloat16 = bfloat16_new())) return bp_error_memory(error, "out of memory");
     if (!(server->supervisor = supervisor_new(server, error))) return -1;
     if (tls_start(&server->settings, error) != 0) return -1;
@@ -205,6 +209,8 @@ int command_serve(int argc, char **argv) {
     supervisor_free(server.supervisor);
     bfloat16_free(server.bfloat16);
     model_cache_free(server.model_cache);
+    drift_stop(server.drift);
+    drift_free(server.drift);
     auth_stop(server.auth);
     store_close(server.store);
     hub_free(atomic_load(&commits.hub));

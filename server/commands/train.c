@@ -266,6 +266,8 @@ static int save(struct run *run, const json_t *metrics, int64_t epochs, const ch
     json_t *value;
     struct schema_model_optimizer optimizer;
     const bp_real *weights = run_end(run, epochs, run->options.epochs);
+    json_t *reference = schema_reference_build(run->training, weights, run->dataset);
+    if (reference) json_object_set_new(document, "reference", reference);
     const struct train_written what = {run->training, document, weights, run_optimizer(run, &optimizer) ? &optimizer : NULL};
     const int failed = train_write_with(&what, path, &size, &error);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error.message);

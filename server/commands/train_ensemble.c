@@ -92,12 +92,14 @@ static void report_result(const json_t *document, int members) {
                 json_array_size(json_object_get(result, "folds")), members);
 }
 
-static int save(struct ensemble *e, const char *path, struct bp_error *error) {
+static int save(struct ensemble *e, const struct schema_dataset *dataset, const char *path, struct bp_error *error) {
     struct schema_training *training;
     bp_real *weights;
     json_t *document;
     size_t size = 0;
     if (ensemble_join(e, &training, &weights, &document, error) != 0) return -1;
+    json_t *reference = schema_reference_build(training, weights, dataset);
+    if (reference) json_object_set_new(document, "reference", reference);
     const int failed = train_write(training, document, weights, path, &size, error);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error->message);
     else {
@@ -136,7 +138,7 @@ int train_ensemble(const char **values, const struct schema_dataset *dataset) {
     const struct ensemble_options how = {.spec = spec, .dataset = dataset, .threads = options->threads, .max_seconds = options->max_seconds};
     int failed = ensemble_open(&how, &e, &error);
     if (!failed) failed = train(e, values[QUIET] != NULL, &error);
-    if (!failed) failed = save(e, values[OUT] ? values[OUT] : "model.bpd", &error);
+    if (!failed) failed = save(e, dataset, values[OUT] ? values[OUT] : "model.bpd", &error);
     if (error.message[0]) fprintf(stderr, "backpropd train: %s\n", error.message);
     ensemble_close(e);
     json_decref(spec);

@@ -12,6 +12,7 @@
 #include "server/ops/exposition.h"
 #include "server/ops/metrics.h"
 #include "server/ops/process.h"
+#include "server/routes/drift_view.h"
 #include "server/store/sweeps.h"
 #include "server/version.h"
 
@@ -228,6 +229,32 @@ static void predictions(const struct scrape *s) {
         snprintf(version, sizeof version, "%lld", (long long)s->models[i].version);
         exposition_histogram(s->out, s->name, LABELS("model", s->models[i].name, "version", version), histogram_request_bounds,
                              &s->models[i].durations);
+    }
+}
+
+enum { DRIFT_SHOWN = 20, DRIFT_FEATURES_MAX = 200 };
+
+static void drift_psi(const struct scrape *s) {
+    struct drift_seen seen[DRIFT_SHOWN];
+    struct drift_index *indices = malloc(DRIFT_FEATURES_MAX * sizeof *indices);
+    const int versions = s->server->drift && indices ? drift_seen(s->server->drift, seen, DRIFT_SHOWN) : 0;
+    for (int i = 0; i < versions; i++) {
+        char version[24];
+        snprintf(version, sizeof version, "%lld", (long long)seen[i].version);
+        const int count = drift_indices(s->server->drift, seen[i].model, seen[i].version, indices, (int)s->server->settings.drift_metrics_features);
+        for (int k = 0; k < count; k++)
+            exposition_value(s->out, s->name, LABELS("model", seen[i].model, "version", version, "feature", indices[k].feature), indices[k].index);
+    }
+    free(indices);
+}
+
+static void drift_rows(const struct scrape *s) {
+    struct drift_seen seen[DRIFT_SHOWN];
+    const int versions = s->server->drift ? drift_seen(s->server->drift, seen, DRIFT_SHOWN) : 0;
+    for (int i = 0; i < versions; i++) {
+        char version[24];
+        snprintf(version, sizeof version, "%lld", (long long)seen[i].version);
+        exposition_value(s->out, s->name, LABELS("model", seen[i].model, "version", version), (double)seen[i].rows);
     }
 }
 

@@ -1,4 +1,5 @@
 /* models.c - POST|GET /v1/models, GET|DELETE /v1/models/{model}. Versions are in versions.c. */
+#include "server/routes/drift_view.h"
 #include "server/routes/missing.h"
 #include "server/routes/upload.h"
 #include "server/routes/version_view.h"
@@ -85,6 +86,20 @@ static void list(struct request *r) {
     store_models_free(&found);
 }
 
+/* Of the version that is served, null: there is none, or nothing to compare. */
+static json_t *served_drift(struct request *r, const char *name) {
+    struct bp_error ignored = {0};
+    struct store_version v = {0};
+    int64_t version;
+    if (store_version_find(r->server->store, name, NULL, &version, &ignored) != STORE_OK ||
+        store_version_get(r->server->store, name, version, &v, &ignored) != STORE_OK)
+        return json_null();
+    json_t *document = document_json(v.document), *summary = drift_summary(r->server->drift, name, version, document);
+    json_decref(document);
+    store_version_free(&v);
+    return summary;
+}
+
 static void get(struct request *r) {
     char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
     struct store_model m = {0};
@@ -99,7 +114,9 @@ static void get(struct request *r) {
         answer_no_model(r, result, &error, name);
         return;
     }
-    answer_json(r, 200, model_json(&m));
+    json_t *json = model_json(&m);
+    json_object_set_new(json, "drift", served_drift(r, name));
+    answer_json(r, 200, json);
     store_model_free(&m);
 }
 

@@ -3,6 +3,7 @@
 #include "server/http/request.h"
 
 #include "server/clock.h"
+#include "server/drift.h"
 #include "server/http/http.h"
 #include "server/model_cache.h"
 #include "server/routes/predict_stream.h"
@@ -25,6 +26,12 @@ static int64_t pieces_of(const struct schema_text *body) {
     return pieces;
 }
 
+void predict_count(const struct server *server, const char *name, const struct loaded *loaded, const struct schema_predictor *predictor) {
+    int64_t rows;
+    const uint64_t *counts = schema_predictor_observed(predictor, &rows);
+    if (counts) drift_add(server->drift, name, loaded_version(loaded), loaded_model(loaded)->reference->bins, rows, counts);
+}
+
 /* Takes loaded. */
 static void predict_loaded(struct request *r, const char *name, struct loaded *loaded) {
     struct bp_error error = {0};
@@ -33,6 +40,7 @@ static void predict_loaded(struct request *r, const char *name, struct loaded *l
     struct schema_predictor *predictor = loaded_take(loaded, &error);
     struct schema_text out = {.limit = ANSWER_MAX};
     if (predictor) schema_predictor_bound(predictor, allow, r);
+    if (predictor && r->server->drift) schema_predictor_observe(predictor);
     schema_text_format(&out, "{\"model\":\"%s\",\"version\":%lld,", name, (long long)loaded_version(loaded));
     if (!predictor) {
         answer_error(r, &error);
@@ -46,6 +54,7 @@ static void predict_loaded(struct request *r, const char *name, struct loaded *l
         schema_text_add(&out, "}\n", 2);
         answer_bytes(r, 200, "application/json", out.bytes, out.size);
         out.bytes = NULL;
+        predict_count(r->server, name, loaded, predictor);
         loaded_measured(loaded, pieces_of(&r->body), 1e3 * (clock_seconds() - begun));
     }
     schema_problems_clear(&problems);

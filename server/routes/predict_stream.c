@@ -34,9 +34,10 @@ struct prediction {
     json_t *thresholds, *coverage;
     struct schema_row_stream *stream;
     struct schema_problems problems;
-    struct schema_text memory; /* not in the file yet */
-    int fd;                    /* -1: no file */
-    int64_t written, looked;   /* bytes in the file; when the disk was looked at */
+    struct schema_text memory;  /* not in the file yet */
+    int fd;                     /* -1: no file */
+    int64_t written, looked;    /* bytes in the file; when the disk was looked at */
+    char name[STORE_NAME_SIZE]; /* of the model */
     char head[STORE_NAME_SIZE + 80];
 };
 
@@ -175,7 +176,9 @@ static bool open_stream(struct request *r, struct prediction *p) {
         return false;
     }
     snprintf(p->head, sizeof p->head, "\"model\":\"%s\",\"version\":%lld,", name, (long long)loaded_version(p->loaded));
-    if (!(p->predictor = loaded_take(p->loaded, &error))) answer_error(r, &error);
+    snprintf(p->name, sizeof p->name, "%s", name);
+    if ((p->predictor = loaded_take(p->loaded, &error)) && r->server->drift) schema_predictor_observe(p->predictor);
+    if (!p->predictor) answer_error(r, &error);
     else if (!(p->stream = schema_row_stream_open(p->predictor, format, &p->options, &p->problems))) answer_problems(r, &p->problems);
     return p->stream != NULL;
 }
@@ -259,6 +262,7 @@ static void add_headers(struct request *r, const struct prediction *p) {
 void predict_stream_answer(struct request *r) {
     struct prediction *p = r->sink;
     const bool good = !p->problems.total && schema_row_stream_finish(p->stream, &p->problems) == 0 && (p->fd < 0 || to_file(p) == 0);
+    if (good) predict_count(r->server, p->name, p->loaded, p->predictor);
     if (!good || p->problems.total) {
         if (!p->problems.total) schema_problem_no_memory(&p->problems);
         answer_problems(r, &p->problems);

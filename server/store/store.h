@@ -248,6 +248,12 @@ enum store_result store_calibration_get(struct store *store, const char *model, 
 enum store_result store_calibration_set(struct store *store, const struct store_calibration_change *wanted, struct bp_error *error);
 void store_calibration_free(struct store_calibration *calibration);
 
+/* ---- drift ---- */
+/* Counters of a version, bytes that the store does not look into. */
+enum store_result store_drift_put(struct store *store, const char *model, int64_t version, const void *counts, size_t size, struct bp_error *error);
+/* *counts is the caller's (free); NULL: there are none. */
+enum store_result store_drift_get(struct store *store, const char *model, int64_t version, void **counts, size_t *size, struct bp_error *error);
+
 /* Changes with each commit that adds, publishes, calibrates or removes versions: even between such commits, odd during one. What was read while it
  * had an even value that it still has is current. */
 uint64_t store_versions_revision(const struct store *store);

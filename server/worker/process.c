@@ -187,6 +187,8 @@ int process_write_model(struct process *p, const bp_real *weights, json_t *docum
     heartbeat_phase(PULSE_MODEL);
     json_object_set(document, "dataset", json_object_get(p->order, "dataset"));
     json_object_set_new(document, "job", json_string(p->job));
+    json_t *reference = schema_reference_build(p->fit, weights, p->dataset);
+    if (reference) json_object_set_new(document, "reference", reference);
     for (bool warned = false;; warned = true) {
         struct bp_error error = {0};
         size_t size = 0;

@@ -27,7 +27,7 @@ def test_define_read_replace_delete(server):
     second = define(server, name, layers=["flatten", DENSE], loss="mse", metrics=["mae"], outputs=["dense_1"], inputs={"features": {"shape": [3]}})
     assert second.status == 200 and second.json["definition"]["loss"] == "mse"
     assert second.json["created_at"] == first.json["created_at"] and second.json["updated_at"] >= first.json["updated_at"]
-    assert server.get("/v1/models/" + name).json == second.json
+    assert server.get("/v1/models/" + name).json == {**second.json, "drift": None}
     assert server.delete("/v1/models/" + name).status == 204
     problem(server.get("/v1/models/" + name), 404, "not_found")
     problem(server.delete("/v1/models/" + name), 404, "not_found")

@@ -139,6 +139,17 @@ def test_calibration_guide_pasted_into_a_shell(fresh, tmp_path):
     assert server.get("/v1/models/sure/versions/1/calibration").json["targets"]["island"]["conformal"]["method"] == "aps"
 
 
+def test_drift_guide_pasted_into_a_shell(fresh, tmp_path):
+    server = fresh()
+    (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
+    (tmp_path / "backpropd").symlink_to(harness.BACKPROPD)
+    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["drift"])).replace("http://127.0.0.1:8080", server.url).replace("curl ", "curl -sSf ")
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    assert done.returncode == 0, done.stderr
+    assert "outside the range of the training rows, 2700 to 6300 (row 2: 7100)" in done.stdout and done.stdout.count('"object":"drift"') == 2
+    assert 'backpropd_drift_rows{model="penguins",version="1"} 2' in done.stdout and "last day: 2 rows" in done.stdout
+
+
 def test_explanations_guide_pasted_into_a_shell(fresh):
     server = fresh()
     server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())

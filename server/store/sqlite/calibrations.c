@@ -1,7 +1,9 @@
-/* calibrations.c - what a version has apart from its model file: a document that can change, with an entity tag. */
+/* calibrations.c - what a version has apart from its model file: a calibration that can change, with an entity tag, and counters of its predictions.
+ */
 #include "server/store/sqlite/sqlite.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static enum store_result missing(const char *model, int64_t version, struct bp_error *error) {
     bp_error_set(error, "", "there is no version %lld of model %s", (long long)version, model);
@@ -68,4 +70,61 @@ static enum store_result set(struct writer *writer, void *argument, struct bp_er
 
 enum store_result store_calibration_set(struct store *store, const struct store_calibration_change *wanted, struct bp_error *error) {
     return writer_run(store, "store the calibration of the version", set, (void *)(uintptr_t)wanted, error);
+}
+
+/* ---- drift ---- */
+
+struct drift {
+    const char *model;
+    int64_t version;
+    const void *counts;
+    size_t size;
+};
+
+static enum store_result put_drift(struct writer *writer, void *argument, struct bp_error *error) {
+    const struct drift *drift = argument;
+    struct connection *c = writer_connection(writer);
+    int64_t id = 0;
+    enum store_result result =
+        db_integer(c, "SELECT id FROM versions WHERE model = ? AND version = ?", WITH(text(drift->model), integer(drift->version)), &id, error);
+    if (result == STORE_NOT_FOUND) return missing(drift->model, drift->version, error);
+    if (result != STORE_OK) return result;
+    return db_run(c, "INSERT OR REPLACE INTO version_drift (version, updated_at, counts) VALUES (?, ?, ?)",
+                  WITH(integer(id), integer(store_now()), blob(drift->counts, drift->size)), error);
+}
+
+enum store_result store_drift_put(struct store *store, const char *model, int64_t version, const void *counts, size_t size, struct bp_error *error) {
+    struct drift drift = {model, version, counts, size};
+    return writer_run(store, "store the counters of the version", put_drift, &drift, error);
+}
+
+struct read {
+    void *counts;
+    size_t size;
+};
+
+static bool drift_read(sqlite3_stmt *s, void *item) {
+    struct read *read = item;
+    const void *bytes = sqlite3_column_blob(s, 0);
+    read->size = (size_t)sqlite3_column_bytes(s, 0);
+    read->counts = malloc(read->size + 1);
+    if (!read->counts) return false;
+    if (read->size) memcpy(read->counts, bytes, read->size);
+    return true;
+}
+
+enum store_result store_drift_get(struct store *store, const char *model, int64_t version, void **counts, size_t *size, struct bp_error *error) {
+    const struct value values[] = {text(model), integer(version)};
+    const struct query query = {.what = "read the counters of the version",
+                                .values = values,
+                                .values_count = 2,
+                                .read = drift_read,
+                                .sql = "SELECT d.counts FROM versions AS v CROSS JOIN version_drift AS d ON d.version = v.id "
+                                       "WHERE v.model = ? AND v.version = ?"};
+    struct read read = {0};
+    const enum store_result result = query_one(store, &query, &read, error);
+    *counts = result == STORE_OK ? read.counts : NULL;
+    *size = result == STORE_OK ? read.size : 0;
+    if (result != STORE_OK) free(read.counts);
+    return result == STORE_NOT_FOUND ? STORE_OK : result;
 }

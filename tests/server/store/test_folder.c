@@ -152,8 +152,8 @@ START_TEST(an_older_database_is_brought_along) {
     OK(store_job_end(store, id, 1, &success, NULL, &error));
     job_new(id, 5);
     store_close(store);
-    ck_assert(raw("DROP TABLE version_calibrations"));
     ck_assert(raw("DROP TABLE rungs; DROP TABLE trials; DROP TABLE sweeps"));
+    ck_assert(raw("DROP TABLE version_calibrations; DROP TABLE version_drift"));
     ck_assert(raw("DROP TABLE results; DROP TABLE evaluations; DROP TABLE version_tests; DROP INDEX jobs_by_kind; "
                   "DROP INDEX jobs_unfinished_by_version; DROP INDEX jobs_unfinished_by_compared; ALTER TABLE jobs DROP COLUMN kind; "
                   "ALTER TABLE jobs DROP COLUMN reads_version; ALTER TABLE jobs DROP COLUMN compared_model; "

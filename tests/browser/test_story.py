@@ -105,6 +105,15 @@ def test_the_whole_story(fresh, window, axe, size, dark):
     browser.until("return document.querySelectorAll('.track').length >= 6 && document.querySelectorAll('svg .curve').length > 3", "importance and dependence")
     done("explain")
 
+    # search settings
+    browser.go("#/sweeps", "Sweeps")
+    browser.enter("Trials", "6")
+    browser.press("Start the sweep")
+    browser.settled("Sweep of penguins")
+    browser.until("return document.querySelectorAll('main tbody tr').length === 6 && document.querySelector('.head .chip').innerText === 'succeeded'", "six trials", 90)
+    assert len(browser.all("svg .weight")) == 6
+    done("sweep")
+
     # inside: the sums of a network by hand
     browser.go("#/inside", "Inside")
     done("inside-choice")

@@ -35,7 +35,7 @@ export default async function runs(page) {
             h("td", null, job.dataset?.name ?? ""), h("td", {class: "number"}, number(job.metrics?.val_loss ?? job.metrics?.loss)), h("td", {class: "number"}, score(job)), h("td", {class: "number"}, duration(elapsed(/** @type {any} */ (job)))), h("td", null, when(job.created_at)))));
         if (jobs.length === 0) fill(body, h("tr", null, h("td", {colspan: "8"}, h("div", {class: "empty"}, state.jobs.size ? "No run fits." : ["No run yet. ", h("a", {href: "#/train"}, "Train a network")]))));
     }
-    show(page.main, head(page, "Runs", {about: "Pick two or more to compare them.", actions: [compare, h("a", {class: "button", href: "#/train"}, "Train")]}), h("section", {class: "card"}, h("div", {class: "row", style: {"margin-bottom": "10px"}}, search, status), h("div", {class: "scroll"}, h("table", null,
+    show(page.main, head(page, "Runs", {about: "Pick two or more to compare them.", actions: [compare, h("a", {class: "button", href: "#/sweeps"}, "Sweeps"), h("a", {class: "button", href: "#/train"}, "Train")]}), h("section", {class: "card"}, h("div", {class: "row", style: {"margin-bottom": "10px"}}, search, status), h("div", {class: "scroll"}, h("table", null,
         h("thead", null, h("tr", null, [["Pick", ""], ["Run", ""], ["Status", ""], ["Data", ""], ["Loss", "number"], ["Score", "number"], ["Time", "number"], ["Submitted", ""]].map(([name, kind]) => h("th", {scope: "col", class: kind}, name)))), body)), note),
     curlBox(() => [{label: "List the runs", text: curl("GET", `/v1/jobs${status.value ? `?status=${status.value}` : ""}`)}]));
     draw();

@@ -301,7 +301,7 @@ export default async function train(page) {
     if (!job.dataset && datasets.length === 1) job.dataset = datasets[0].name;
     await loadDataset();
     if (dataset && !job.target) job.target = likelyTarget(dataset);
-    show(page.main, head(page, from ? "Train again" : "Train", {about: "Choose a table and a column to predict. Everything else has a default."}),
+    show(page.main, head(page, from ? "Train again" : "Train", {about: "Choose a table and a column to predict. Everything else has a default.", actions: h("a", {class: "button", href: "#/sweeps"}, "Search settings")}),
         h("div", {class: "grid"}, h("div", {class: "w7"}, formPlace), h("div", {class: "w5"}, h("section", {class: "card"}, h("h2", null, "What will be trained"), verdict, h("div", {class: "row end"}, start)),
             h("section", {class: "card"}, h("h2", null, "The same as JSON"), jsonBox, jsonFault, h("p", {class: "small muted"}, "Both sides are one job: edit either.")))),
         curlBox(() => [{label: "Start this job", text: curl("POST", "/v1/jobs", job)}, {label: "Check it without training", text: curl("POST", "/v1/models/validate", job)}]));

@@ -85,6 +85,15 @@ int schema_rows_next(struct schema_rows *r, const char **bytes, size_t *size) {
     return p->failed ? -1 : 0;
 }
 
+int schema_rows_line(struct schema_rows *r, const char **bytes, size_t *size) {
+    struct schema_piece *p = &r->piece;
+    p->size = 0;
+    if (r->row >= r->chunk_end) next_chunk(r);
+    while (!write_row(r) && !p->failed) continue;
+    *bytes = p->bytes, *size = p->size ? p->size - 1 : 0;
+    return p->failed ? -1 : 0;
+}
+
 static bool column_new(struct schema_rows *r, struct rows_column *c, int32_t index) {
     struct schema_piece key = {0};
     c->index = index, c->column = &r->dataset->columns[index], c->per_cell = 1;

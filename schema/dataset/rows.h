@@ -30,6 +30,8 @@ struct schema_rows;
 struct schema_rows *schema_rows_new(const struct schema_dataset *dataset, const struct schema_rows_request *request);
 /* The next piece of about 64 KB, borrowed until the next call; *size 0: that was all. -1: no memory. */
 int schema_rows_next(struct schema_rows *rows, const char **bytes, size_t *size);
+/* One row instead: CSV or an object, without the end of its line; no header. -1: no memory; there is to be a next row. */
+int schema_rows_line(struct schema_rows *rows, const char **bytes, size_t *size);
 void schema_rows_free(struct schema_rows *rows);
 
 #endif

@@ -11,13 +11,16 @@ CREATE INDEX jobs_unfinished_by_version ON jobs (model, reads_version) WHERE fin
 CREATE INDEX jobs_unfinished_by_compared ON jobs (compared_model, compared_version) WHERE finished_at = 0 AND compared_version > 0;
 
 -- The files that a job of the kind predict writes, in results/. They grow while it runs: rows and bytes are those that are on disk for good. What lies
--- behind them was written by a process that was killed, and the next attempt cuts it off.
+-- behind them was written by a process that was killed, and the next attempt cuts it off. crc: CRC-32 of the bytes. state: of the predictions, what the next attempt goes on with
+-- besides, JSON or ''.
 CREATE TABLE results (
     job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     part TEXT NOT NULL CHECK (part IN ('predictions', 'failures')),
     file TEXT NOT NULL UNIQUE CHECK (file <> ''),
     rows INTEGER NOT NULL DEFAULT 0 CHECK (rows >= 0),
     bytes INTEGER NOT NULL DEFAULT 0 CHECK (bytes >= 0),
+    crc INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (job, part)
 ) STRICT, WITHOUT ROWID;
 

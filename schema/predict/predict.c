@@ -556,6 +556,32 @@ static void count_categories(struct schema_predictor *p, const struct schema_vie
     }
 }
 
+static void count_missing(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n) {
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
+        const int32_t column = rows->view->columns[i];
+        const enum schema_storage storage = column < 0 ? SCHEMA_HELD_AS_BYTES : schema_type_of(rows->view->dataset->columns[column].type)->storage;
+        size_t size;
+        if (column < 0) p->missing[i] += n;
+        else if (rows->view->dataset->columns[column].missing == 0) continue;
+        for (int32_t r = 0; r < n && column >= 0; r++) {
+            const int64_t row = rows->first + r;
+            p->missing[i] += storage == SCHEMA_HELD_AS_CODE    ? schema_dataset_code(rows->view->dataset, column, row) < 0
+                             : storage == SCHEMA_HELD_AS_BYTES ? schema_dataset_text(rows->view->dataset, column, row, &size) == NULL
+                                                               : isnan(given(p, rows->view, i, row, 0));
+        }
+    }
+}
+
+void schema_predictor_count_rows(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n) {
+    count_missing(p, rows, n);
+    count_numbers(p, rows, n);
+    count_categories(p, rows, n);
+}
+
+double schema_predictor_given(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t feature, int64_t row, int64_t k) {
+    return given(p, rows->view, feature, row, k);
+}
+
 static int gather(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n, struct bp_error *error) {
     for (int32_t i = 0; i < n; i++) {
         float *at[BP_INPUTS_MAX];

@@ -194,6 +194,54 @@ void schema_predictor_count(struct schema_predictor *p) {
     p->counted++;
 }
 
+static json_t *range_json(const struct predictor_range *range) {
+    json_t *json = json_pack("[I]", (json_int_t)range->count);
+    for (int k = 0; k < PREDICTOR_SHOWN && k < range->count; k++)
+        json_array_append_new(json, json_pack("[o, I]", isfinite(range->values[k]) ? json_real(range->values[k]) : json_null(), (json_int_t)range->rows[k]));
+    return json;
+}
+
+static void range_read(const json_t *json, struct predictor_range *range) {
+    *range = (struct predictor_range){.count = json_integer_value(json_array_get(json, 0))};
+    for (size_t k = 0; k < PREDICTOR_SHOWN; k++) {
+        const json_t *one = json_array_get(json, k + 1), *value = json_array_get(one, 0);
+        range->values[k] = json_is_number(value) ? json_number_value(value) : (double)INFINITY;
+        range->rows[k] = json_integer_value(json_array_get(one, 1));
+    }
+}
+
+json_t *schema_predictor_counts(const struct schema_predictor *p) {
+    json_t *json = json_object(), *ignored = json_array();
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
+        if (!p->missing[i] && !p->unseen[i] && !p->holes[i] && !p->far[i].count && !p->outside[i].count) continue;
+        json_object_set_new(json, p->preprocessing->features[i].name,
+                            json_pack("[I, I, I, o, o, s]", (json_int_t)p->missing[i], (json_int_t)p->unseen[i], (json_int_t)p->holes[i],
+                                      range_json(&p->far[i]), range_json(&p->outside[i]), p->unseen[i] ? p->unseen_first[i] : ""));
+    }
+    for (int32_t i = 0; i < p->ignored_count; i++) json_array_append_new(ignored, json_string(p->ignored[i]));
+    return json_pack("{s:I, s:o, s:o}", "counted", (json_int_t)p->counted, "features", json, "ignored", ignored);
+}
+
+void schema_predictor_recount(struct schema_predictor *p, const json_t *counts) {
+    const json_t *features = json_object_get(counts, "features"), *ignored = json_object_get(counts, "ignored");
+    p->counted = json_integer_value(json_object_get(counts, "counted"));
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
+        const json_t *one = json_object_get(features, p->preprocessing->features[i].name);
+        const char *first = json_string_value(json_array_get(one, 5));
+        if (!json_is_array(one) || !first) continue;
+        p->missing[i] = json_integer_value(json_array_get(one, 0));
+        p->unseen[i] = json_integer_value(json_array_get(one, 1));
+        p->holes[i] = json_integer_value(json_array_get(one, 2));
+        range_read(json_array_get(one, 3), &p->far[i]);
+        range_read(json_array_get(one, 4), &p->outside[i]);
+        snprintf(p->unseen_first[i], sizeof p->unseen_first[i], "%s", first);
+    }
+    for (size_t i = 0; i < json_array_size(ignored); i++) {
+        const char *name = json_string_value(json_array_get(ignored, i));
+        if (name) schema_predictor_ignored(p, name, strlen(name));
+    }
+}
+
 /* What replaces missing values. */
 static const char *replacement_of(const struct schema_predictor *p, int32_t i) {
     const struct schema_feature *f = &p->preprocessing->features[i];

@@ -106,6 +106,13 @@ void schema_predictor_count(struct schema_predictor *p);
 void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v, int64_t row);
 /* The row i of the workspace was predicted: its outputs are counted beside the reference. */
 void schema_predictor_count_outputs(struct schema_predictor *p, int32_t row);
+/* The same of n rows of a dataset. */
+void schema_predictor_count_rows(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n);
+/* The k-th number of a feature in a row, as the dataset holds it. */
+double schema_predictor_given(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t feature, int64_t row, int64_t k);
+/* What was counted, for a later predictor of the same model that goes on: a JSON object, the caller's, and back (what does not fit is left out). */
+json_t *schema_predictor_counts(const struct schema_predictor *p);
+void schema_predictor_recount(struct schema_predictor *p, const json_t *counts);
 /* Appends "warnings":[...]. */
 void schema_predictor_warnings(struct schema_predictor *p);
 

@@ -255,7 +255,7 @@ static void write_header(struct schema_block *b) {
     each_name(b->predictor, write_name, &b->out);
     if (!b->apart) write_name(&b->out, "error");
     schema_text_add(&b->out, "\n", 1);
-    if (b->apart) schema_text_string(&b->failures, "row,line,column,value,error\n");
+    if (b->apart) schema_text_string(&b->failures, "row,column,value,error\n");
 }
 
 static void write_share(struct schema_text *out, float share) {
@@ -380,8 +380,6 @@ static void write_reason(const struct schema_block *b, struct schema_text *out, 
     if (b->form == SCHEMA_FORM_CSV && !b->apart) {
         add_csv(out, f->detail, strlen(f->detail));
     } else if (b->form == SCHEMA_FORM_CSV) {
-        if (f->line) schema_text_format(out, "%lld", (long long)f->line);
-        schema_text_add(out, ",", 1);
         if (f->column) add_csv(out, f->column, strlen(f->column));
         schema_text_add(out, ",", 1);
         if (f->value) add_csv(out, f->value, size);
@@ -539,6 +537,11 @@ static void write_warning(void *context, const char *warning) {
     schema_text_json_string(out, warning);
 }
 
+int schema_block_write(struct schema_block *b, struct bp_error *error) {
+    if (b->out.failed || b->failures.failed) return bp_error_memory(error, "no memory for the predictions");
+    return write_out(b, true) ? 0 : -1;
+}
+
 int schema_block_finish(struct schema_block *b, struct bp_error *error) {
     if (schema_block_flush(b, error) != 0) return -1;
     if (b->form == SCHEMA_FORM_JSON) {
@@ -546,6 +549,5 @@ int schema_block_finish(struct schema_block *b, struct bp_error *error) {
         schema_predict_warnings(b->predictor, write_warning, &b->out);
         schema_text_string(&b->out, "]}\n");
     }
-    if (b->out.failed) return bp_error_memory(error, "no memory for the predictions");
-    return write_out(b, true) ? 0 : -1;
+    return schema_block_write(b, error);
 }

@@ -65,6 +65,8 @@ void schema_block_failed(struct schema_block *block, int64_t row);
 bool schema_block_full(const struct schema_block *block);
 /* Predicts and writes what it has. -1 with the error: no memory, the writer has refused (no message). */
 int schema_block_flush(struct schema_block *block, struct bp_error *error);
+/* Gives the writer all that is written. -1 as for flush. */
+int schema_block_write(struct schema_block *block, struct bp_error *error);
 /* The end of the document. */
 int schema_block_finish(struct schema_block *block, struct bp_error *error);
 int64_t schema_block_memory(const struct schema_block *block);

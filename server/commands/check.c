@@ -11,12 +11,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 /* What has been checked so far. */
 struct checking {
     struct folder *folder;
     bool quiet;
-    int64_t faults, datasets, rows, checkpoints, models;
+    int64_t faults, datasets, rows, checkpoints, models, results;
 };
 
 __attribute__((format(printf, 3, 4))) static void report(struct checking *c, const char *advice, const char *format, ...) {
@@ -74,6 +75,23 @@ static void check_checkpoint(struct checking *c, const struct folder_item *item,
                item->name, (long long)item->version, error.message);
 }
 
+/* What lies behind its bytes was written by a process that was killed. */
+static void check_result(struct checking *c, const struct folder_item *item, int fd) {
+    unsigned char piece[65536];
+    uLong crc = crc32(0, NULL, 0);
+    int64_t at = 0;
+    c->results++;
+    for (ssize_t n = 1; fd >= 0 && at < item->bytes && n > 0; at += n > 0 ? n : 0) {
+        const int64_t left = item->bytes - at;
+        n = pread(fd, piece, left < (int64_t)sizeof piece ? (size_t)left : sizeof piece, at);
+        if (n > 0) crc = crc32(crc, piece, (uInt)n);
+    }
+    const char *fault = fd < 0 ? "cannot be opened" : at < item->bytes ? "is shorter than it was" : (int64_t)crc != item->crc ? "has changed" : NULL;
+    if (!fault || !folder_has_still(c->folder, item)) return;
+    report(c, "submit the batch again; one that is unfinished starts over by itself if the file is missing or too short",
+           "result of %s: its file results/%s %s", item->name, item->file, fault);
+}
+
 static void check_model(struct checking *c, const struct folder_item *item) {
     struct bp_error error = {0};
     struct schema_model *model = schema_model_read(item->blob ? item->blob : "", (size_t)item->bytes, &error);
@@ -91,6 +109,7 @@ static int check_item(void *context, const struct folder_item *item) {
     }
     const int fd = folder_item_open(c->folder, item);
     if (item->kind == FOLDER_DATASET) check_dataset(c, item, fd);
+    else if (item->kind == FOLDER_RESULT) check_result(c, item, fd);
     else check_checkpoint(c, item, fd);
     if (fd >= 0) close(fd);
     return 0;
@@ -113,8 +132,8 @@ int folder_report(const char *path, bool quiet) {
     }
     folder_close(c.folder);
     if (quiet && !c.faults) return 0;
-    printf("%s: %lld datasets with %lld rows, %lld checkpoints, %lld model versions: ", path, (long long)c.datasets, (long long)c.rows,
-           (long long)c.checkpoints, (long long)c.models);
+    printf("%s: %lld datasets with %lld rows, %lld checkpoints, %lld results, %lld model versions: ", path, (long long)c.datasets, (long long)c.rows,
+           (long long)c.checkpoints, (long long)c.results, (long long)c.models);
     if (c.faults) printf("%lld fault%s\n", (long long)c.faults, c.faults == 1 ? "" : "s");
     else printf("everything is as it was written\n");
     return c.faults ? 1 : 0;

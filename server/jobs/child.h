@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 /* What a process is given, as descriptors from WIRE_SOCKET on; -1: there is none. */
-enum { CHILD_GIVEN = WIRE_INIT - WIRE_SOCKET + 1 };
+enum { CHILD_GIVEN = WIRE_COMPARED - WIRE_SOCKET + 1 };
 
 /* Starts `backpropd <command>` with these descriptors, an environment of a few names, and nothing else; its standard output and standard error go to
  * `errors`, to the server's standard error if that is -1. -1 with errno. The caller waits for it, by its id. */

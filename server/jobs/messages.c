@@ -3,6 +3,7 @@
 #include "server/jobs/messages.h"
 
 #include "schema/memory.h"
+#include "server/jobs/results.h"
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
 #include "server/ops/metrics.h"
@@ -139,8 +140,7 @@ static void on_file(struct server *server, struct slot *slot) {
     if (fd >= 0) close(fd);
 }
 
-/* The version that is served, in a file without a name. */
-static int served_file(struct server *server, const char *model, int64_t version, struct bp_error *error) {
+int message_version_file(struct server *server, const char *model, int64_t version, struct bp_error *error) {
     void *blob = NULL;
     size_t size = 0, written = 0;
     if (store_version_blob(server->store, model, version, &blob, &size, error) != STORE_OK) return -1;
@@ -169,7 +169,7 @@ static void on_served(struct server *server, struct slot *slot) {
     int fd = -1;
     enum store_result result = store_job_get(server->store, slot->job, &job, &error);
     if (result == STORE_OK) result = store_version_find(server->store, job.model, NULL, &version, &error);
-    if (result == STORE_OK) fd = served_file(server, job.model, version, &error);
+    if (result == STORE_OK) fd = message_version_file(server, job.model, version, &error);
     if (result != STORE_NOT_FOUND && fd < 0) {
         struct schema_text text = {.limit = 600};
         schema_text_json_string(&text, error.message);
@@ -225,6 +225,40 @@ static char *comparison_decode(const json_t *message, struct store_comparison *c
     return text;
 }
 
+/* The end of a job that makes no version. */
+static int on_outcome(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
+    struct report report = {0};
+    struct store_results results = {0};
+    bool no_memory = false;
+    const bool predicted = results_decode(message, &results);
+    char *evaluation = json_object_get(message, "evaluation") ? member_text(message, "evaluation", &no_memory) : NULL;
+    int failed = no_memory || report_decode(&report, json_object_get(message, "report"), error) != 0 ? bp_error_memory(error, "no memory") : 0;
+    const struct store_ending ending = {
+        .status = STORE_SUCCEEDED, .report = &report.report, .results = predicted ? &results : NULL, .evaluation = evaluation};
+    if (!failed) {
+        const enum store_result result = store_job_end(server->store, slot->job, slot->attempt, &ending, NULL, error);
+        failed = result == STORE_FAILED ? -1 : 0;
+        if (result == STORE_OK) log_line(LOG_INFO, "job_succeeded", "job", slot->job, NULL);
+    }
+    slot->ended = slot->ended || !failed;
+    store_results_free(&results);
+    report_free(&report);
+    free(evaluation);
+    return failed;
+}
+
+static int on_results(struct server *server, const struct slot *slot, const json_t *message, struct bp_error *error) {
+    struct report report;
+    struct store_results results;
+    if (report_decode(&report, json_object_get(message, "report"), error) != 0) return -1;
+    enum store_result result = STORE_OK;
+    if (results_decode(message, &results)) result = store_results_advance(server->store, slot->job, slot->attempt, &results, &report.report, error);
+    else if (schema_memory_failed()) bp_error_memory(error, "no memory for a report of the job"), result = STORE_FAILED;
+    store_results_free(&results);
+    report_free(&report);
+    return result == STORE_FAILED ? -1 : 0;
+}
+
 /* The file of the model is removed only when the store has it, or will never take it. */
 static int on_done(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
     struct report report = {0};
@@ -243,6 +277,8 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
     ending.blob = blob;
     ending.version_document = document;
     ending.comparison = compared ? &comparison : NULL;
+    char *evaluation = json_object_get(message, "evaluation") ? member_text(message, "evaluation", &no_memory) : NULL;
+    ending.evaluation = evaluation;
     if (!failed && (!blob || !document))
         failed =
             message_end_failed(server, slot->job, slot->attempt, "storage", "the trained model could not be read back from the job process", error);
@@ -263,6 +299,7 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
     report_free(&report);
     free(document);
     free(compared);
+    free(evaluation);
     free(blob);
     return failed;
 }
@@ -332,6 +369,8 @@ static int apply(struct server *server, struct slot *slot, const char *kind, con
     if (strcmp(kind, "file") == 0) return on_file(server, slot), 0;
     if (strcmp(kind, "served") == 0) return on_served(server, slot), 0;
     if (strcmp(kind, "checkpoint") == 0) return on_checkpoint(server, slot, message, error);
+    if (strcmp(kind, "results") == 0) return on_results(server, slot, message, error);
+    if (strcmp(kind, "done") == 0 && !json_object_get(message, "document")) return on_outcome(server, slot, message, error);
     if (strcmp(kind, "done") == 0) return on_done(server, slot, message, error);
     if (strcmp(kind, "failed") == 0) return on_end(server, slot, message, STORE_JOB_FAILED, error);
     if (strcmp(kind, "cancelled") == 0) return on_end(server, slot, message, STORE_CANCELLED, error);

@@ -55,6 +55,8 @@ int message_apply(struct server *server, struct slot *slot, const json_t *messag
 /* A new file for the process, of which it gets the descriptor and the number slot->drafts; the name stays here. The descriptor is the caller's; -1
  * with errno. */
 int message_draft(struct server *server, struct slot *slot);
+/* The model file of a version, in a file without a name, from its beginning; the caller's. -1 with the error. */
+int message_version_file(struct server *server, const char *model, int64_t version, struct bp_error *error);
 /* Ends a running job as failed, with this error. -1: not stored. */
 int message_end_failed(struct server *server, const char *job, int64_t attempt, const char *code, const char *message, struct bp_error *error);
 

@@ -15,6 +15,8 @@ static const struct {
     [PULSE_TRAINING] = {"training", "training"},
     [PULSE_CHECKPOINT] = {"checkpoint", "writing a checkpoint"},
     [PULSE_MODEL] = {"model", "writing the model"},
+    [PULSE_PREDICTING] = {"predicting", "predicting"},
+    [PULSE_EVALUATING] = {"evaluating", "evaluating"},
     [PULSE_ENDING] = {"ending", "ending"},
 };
 

@@ -8,7 +8,18 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum pulse_phase { PULSE_STARTING, PULSE_LOADING, PULSE_RANGE_TEST, PULSE_TRAINING, PULSE_CHECKPOINT, PULSE_MODEL, PULSE_ENDING, PULSE_PHASES };
+enum pulse_phase {
+    PULSE_STARTING,
+    PULSE_LOADING,
+    PULSE_RANGE_TEST,
+    PULSE_TRAINING,
+    PULSE_CHECKPOINT,
+    PULSE_MODEL,
+    PULSE_PREDICTING,
+    PULSE_EVALUATING,
+    PULSE_ENDING,
+    PULSE_PHASES
+};
 
 struct pulse {
     _Atomic uint32_t phase;       /* enum pulse_phase */

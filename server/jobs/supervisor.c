@@ -20,6 +20,7 @@
 #include "server/jobs/child.h"
 #include "server/jobs/death.h"
 #include "server/jobs/messages.h"
+#include "server/jobs/results.h"
 #include "server/jobs/retention.h"
 #include "server/log.h"
 #include "server/ops/metrics.h"
@@ -155,15 +156,30 @@ static int open_checkpoint(struct supervisor *s, const struct store_job *job) {
     return checkpoint_file_open(s->server->store, last.file);
 }
 
+/* What a process is started with: descriptors for it, which are closed here afterwards, and what the supervisor keeps of them. */
+struct launch {
+    int given[CHILD_GIVEN]; /* by place: the socket first */
+    int errors;             /* its standard error */
+    bool resume;
+    struct extent data[2]; /* the dataset, and the one that validates */
+    char *results;         /* of a job that predicts: how far they are, JSON; else NULL */
+    struct slot slot;
+};
+
 /* The first frame. The spec is already text and is inserted unchanged. */
-static int send_order(struct supervisor *s, const struct slot *slot, const struct store_job *job, bool resume, const struct extent data[2]) {
+static int send_order(struct supervisor *s, const struct slot *slot, const struct store_job *job, const struct launch *l) {
+    const struct extent *data = l->data;
+    const char *results = l->results;
     struct schema_text text = {.limit = WIRE_FRAME_MAX};
     schema_text_format(&text, "{\"job\":\"%s\",\"attempt\":%lld,\"resume\":%s,\"dataset\":{\"name\":\"%s\",\"version\":%lld},\"bytes\":%lld", job->id,
-                       (long long)job->attempt, resume ? "true" : "false", job->dataset, (long long)job->dataset_version, (long long)data[0].bytes);
+                       (long long)job->attempt, l->resume ? "true" : "false", job->dataset, (long long)job->dataset_version,
+                       (long long)data[0].bytes);
     schema_text_format(&text, ",\"rows\":%lld,\"confinement\":\"%s\",\"nice\":%lld,\"cpu_seconds\":%lld", (long long)data[0].rows,
                        s->server->settings.job_confinement, (long long)s->server->settings.job_nice, (long long)s->server->settings.job_cpu_seconds);
     schema_text_format(&text, ",\"draft\":%s,\"publish\":\"%s\"", slot->drafts ? "true" : "false", store_publish_names[job->publish]);
     schema_text_format(&text, ",\"training_ms\":%lld,\"silence_ms\":%lld", (long long)job->training_ms, (long long)slot->silence_ms);
+    schema_text_format(&text, ",\"kind\":\"%s\",\"compares\":%s,\"results\":%s", store_kind_names[job->kind],
+                       job->compared_version > 0 ? "true" : "false", results ? results : "null");
     schema_text_format(&text, ",\"validation\":%lld,\"kernels\":", (long long)data[1].bytes);
     schema_text_json_string(&text, s->server->settings.kernels);
     schema_text_string(&text, ",\"warnings\":");
@@ -176,21 +192,12 @@ static int send_order(struct supervisor *s, const struct slot *slot, const struc
     return failed;
 }
 
-/* What a process is started with: descriptors for it, which are closed here afterwards, and what the supervisor keeps of them. */
-struct launch {
-    int given[CHILD_GIVEN]; /* by place: the socket first */
-    int errors;             /* its standard error */
-    bool resume;
-    struct extent data[2]; /* the dataset, and the one that validates */
-    struct slot slot;
-};
-
 static int *given(struct launch *l, int place) {
     return &l->given[place - WIRE_SOCKET];
 }
 
 /* The ends of what supervisor and process talk over. */
-static int open_channels(struct supervisor *s, struct launch *l, struct bp_error *error) {
+static int open_channels(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
     int pair[2], ends[2];
     struct timeval patience = {.tv_sec = 10};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
@@ -205,7 +212,7 @@ static int open_channels(struct supervisor *s, struct launch *l, struct bp_error
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     if ((l->slot.output = calloc(1, sizeof *l->slot.output))) l->slot.output->fd = ends[0];
     else close(ends[0]);
-    *given(l, WIRE_DRAFT) = message_draft(s->server, &l->slot); /* without one, the process asks for it */
+    if (job->kind == STORE_TRAIN) *given(l, WIRE_DRAFT) = message_draft(s->server, &l->slot); /* without one, the process asks for it */
     return l->slot.output ? 0 : bp_error_memory(error, "no memory for the job process");
 }
 
@@ -229,14 +236,33 @@ static int open_init(struct supervisor *s, struct launch *l, const struct store_
     return error->message[0] ? -1 : 0;
 }
 
+/* Of a job that trains nothing: what it reads, and what it writes. */
+static int open_versions(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
+    int files[STORE_PARTS];
+    struct store_results results = {0};
+    if ((*given(l, WIRE_INIT) = message_version_file(s->server, job->model, job->reads_version, error)) < 0) return -1;
+    if (job->compared_version > 0 &&
+        (*given(l, WIRE_COMPARED) = message_version_file(s->server, job->compared_model, job->compared_version, error)) < 0)
+        return -1;
+    if (job->kind != STORE_PREDICT) return 0;
+    if (results_open(s->server, job, files, &results, error) != 0) return -1;
+    *given(l, WIRE_PREDICTIONS) = files[STORE_PREDICTIONS];
+    *given(l, WIRE_FAILURES) = files[STORE_FAILURES];
+    l->resume = results.parts[STORE_PREDICTIONS].rows + results.parts[STORE_FAILURES].rows > 0;
+    l->results = results_order(&results);
+    store_results_free(&results);
+    return l->results ? 0 : bp_error_memory(error, "no memory for the job process");
+}
+
 static int open_all(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
     if ((*given(l, WIRE_DATASET) = open_dataset(s, job->dataset, job->dataset_version, &l->data[0], error)) < 0) return -1;
+    if (job->kind != STORE_TRAIN) return open_versions(s, l, job, error) == 0 ? open_channels(s, l, job, error) : -1;
     if (job->validation_dataset[0] &&
         (*given(l, WIRE_VALIDATION) = open_dataset(s, job->validation_dataset, job->validation_version, &l->data[1], error)) < 0)
         return -1;
     if (open_init(s, l, job, error) != 0) return -1;
     l->resume = (*given(l, WIRE_CHECKPOINT) = open_checkpoint(s, job)) >= 0;
-    return open_channels(s, l, error);
+    return open_channels(s, l, job, error);
 }
 
 /* Nothing has started: releases what the supervisor would keep. */
@@ -267,6 +293,7 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
         if (l.given[i] >= 0) close(l.given[i]);
     if (l.errors >= 0) close(l.errors);
     if (l.slot.pid < 0) {
+        free(l.results);
         cancel_launch(s, &l.slot);
         if (message_end_failed(s->server, job->id, job->attempt, "worker_start", error.message, &failure) != 0)
             complain("job_end_failed", job->id, &failure);
@@ -280,7 +307,8 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
     snprintf(attempt, sizeof attempt, "%lld", (long long)job->attempt);
     snprintf(process, sizeof process, "%ld", (long)slot->pid);
     log_line(LOG_INFO, "job_started", "job", job->id, "attempt", attempt, "pid", process, "resumed", l.resume ? "true" : "false", NULL);
-    send_order(s, slot, job, l.resume, l.data); /* a failure means that the process is dying, which its end reports */
+    send_order(s, slot, job, &l); /* a failure means that the process is dying, which its end reports */
+    free(l.results);
 }
 
 static bool has_room(struct supervisor *s) {
@@ -384,7 +412,7 @@ static void apply_messages(struct supervisor *s, struct slot *slot) {
         const char *kind = json_string_value(json_object_get(message, "kind"));
         slot->held = message;
         if (message_apply(s->server, slot, message, &error) != 0) {
-            const bool part = kind && (strcmp(kind, "report") == 0 || strcmp(kind, "checkpoint") == 0);
+            const bool part = kind && (strcmp(kind, "report") == 0 || strcmp(kind, "checkpoint") == 0 || strcmp(kind, "results") == 0);
             hold(s, slot, part ? "the progress of the job, which is paused," : "the end of the job", &error);
             return;
         }

@@ -2,12 +2,12 @@
  *
  * supervisor → process: first
  * {"spec","job","attempt","dataset","bytes","resume","validation","rows","confinement","nice","cpu_seconds","draft","publish","training_ms","silence_ms","kernels",
- * "warnings"}
+ * "warnings","kind","version","results"}
  * (validation: bytes of its dataset, or 0), later {"command":"cancel"},
  * {"command":"stop"}, {"command":"file","number"} with a descriptor, or with "error" and "errno", {"command":"served","version"} with a descriptor,
  * or with version 0 or "error", {"command":"rung","stop"} for a trial of a sweep. process → supervisor:
- * {"kind":"report"|"file"|"served"|"rung"|"checkpoint"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c documents what each holds. "file" there
- * is the number of a file that the supervisor has made. */
+ * {"kind":"report"|"file"|"served"|"rung"|"checkpoint"|"results"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c documents what each
+ * holds. "file" there is the number of a file that the supervisor has made. */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H
 
@@ -23,7 +23,10 @@ enum {
     WIRE_VALIDATION = 6,
     WIRE_DRAFT = 7,
     WIRE_PULSE = 8,
-    WIRE_INIT = 9
+    WIRE_INIT = 9, /* also the model of a job that trains nothing */
+    WIRE_PREDICTIONS = 10,
+    WIRE_FAILURES = 11,
+    WIRE_COMPARED = 12 /* the model that an evaluation compares it with */
 };
 
 /* Writes one frame; blocks. -1 when the other side is gone. */

@@ -1,29 +1,17 @@
 /* evaluate.c - POST /v1/models/{model}/evaluate and .../versions/{version}/evaluate: a version on rows whose targets are known. */
-#include "schema/evaluate/evaluate.h"
-
+#include "schema/evaluate/request.h"
 #include "schema/json/values.h"
+
 #include "server/http/answer.h"
 #include "server/http/http.h"
 #include "server/model_cache.h"
+#include "server/routes/rows_job.h"
 #include "server/routes/rows_source.h"
 #include "server/routes/version_view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BOOTSTRAP, POINTS, ROWS, SEED, PARAMS };
-static const struct bp_param params[PARAMS] = {
-    [BOOTSTRAP] = {.name = "bootstrap",
-                   .type = BP_PARAM_INTEGER,
-                   .preset = 1000,
-                   .max = SCHEMA_EVALUATE_BOOTSTRAP_MAX,
-                   .help = "resamples for the 95 % intervals, 0: none"},
-    [POINTS] = {.name = "max_points", .type = BP_PARAM_INTEGER, .preset = 200, .min = 2, .max = SCHEMA_EVALUATE_POINTS_MAX, .help = "of a curve"},
-    [ROWS] = {.name = "rows", .type = BP_PARAM_INTEGER, .min = 0, .max = 1e15, .help = "at most so many rows, evenly spread; 0: all"},
-    [SEED] = {.name = "seed", .type = BP_PARAM_INTEGER, .min = 0, .max = 9007199254740992.0, .help = "of the resamples"},
-};
-static const struct bp_entry entry = {.name = "an evaluation", .params = params, .params_count = PARAMS};
 
 /* Numbers that a request goes through: about half a minute of one core. */
 enum { WORK_MAX = 300000000 };
@@ -33,69 +21,75 @@ struct evaluation {
     struct request *request;
     json_t *body;
     struct schema_problems problems;
-    struct bp_value values[PARAMS];
+    struct schema_evaluate_request what;
     struct loaded *loaded, *other;
+    char other_name[STORE_NAME_SIZE]; /* the model of `other` */
     struct rows_source rows;
-    int32_t slices[SCHEMA_EVALUATE_SLICES_MAX];
-    int32_t slices_count;
 };
 
-static void find_slices(struct evaluation *e) {
-    const json_t *given = json_object_get(e->body, "slices"), *name;
-    size_t i;
-    if (!given || json_is_null(given) || !e->rows.dataset) return;
-    if (!json_is_array(given) || json_array_size(given) > SCHEMA_EVALUATE_SLICES_MAX) {
-        schema_problem_add(&e->problems, "/slices", "slices is an array of at most %d names of columns", SCHEMA_EVALUATE_SLICES_MAX);
-        return;
-    }
-    json_array_foreach((json_t *)(uintptr_t)given, i, name) {
-        char place[40];
-        snprintf(place, sizeof place, "/slices/%zu", i);
-        const int32_t column = json_is_string(name) ? schema_dataset_find(e->rows.dataset, json_string_value(name)) : -1;
-        const int storage = column < 0 ? SCHEMA_HELD_AS_BYTES : schema_type_of(e->rows.dataset->columns[column].type)->storage;
-        if (column < 0) schema_problem_add(&e->problems, place, "there is no column of that name in the dataset");
-        else if (storage != SCHEMA_HELD_AS_CODE && storage != SCHEMA_HELD_AS_NUMBER)
-            schema_problem_add(&e->problems, place, "rows are grouped by categories, booleans, numbers and times, not by a column of the type %s",
-                               schema_type_of(e->rows.dataset->columns[column].type)->name);
-        else e->slices[e->slices_count++] = column;
-    }
-}
-
 static void decode(struct evaluation *e) {
-    static const char *const others[] = {"compare", "dataset", "positive_class", "slices", NULL};
-    const struct schema_names known = {others, NULL};
-    const json_t *positive = json_object_get(e->body, "positive_class");
-    schema_values_decode(e->body, "", &entry, &known, e->values, &e->problems);
-    if (positive && !json_is_string(positive) && !json_is_null(positive))
-        schema_problem_add(&e->problems, "/positive_class", "positive_class is the label of a class, as text");
+    static const char *const others[] = {"async", "compare", "dataset", "metadata", "priority", NULL};
+    const json_t *async = json_object_get(e->body, "async");
+    char got[80];
+    if (async && !json_is_boolean(async))
+        schema_problem_add(&e->problems, "/async", "async must be true or false, got %s", schema_json_text(async, got, sizeof got));
     rows_source_open(e->request, json_object_get(e->body, "dataset"), "/dataset", loaded_model(e->loaded), &e->rows, &e->problems);
-    find_slices(e);
+    schema_evaluate_decode(e->body, others, e->rows.dataset, &e->what, &e->problems);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------------------------------------ */
 
+/* What the report is of. */
+static json_t *head_of(const struct evaluation *e, const char *model) {
+    json_t *json = json_pack("{s:s, s:s, s:I}", "object", "evaluation", "model", model, "version", (json_int_t)loaded_version(e->loaded));
+    json_object_set_new(json, "dataset", rows_source_name(&e->rows));
+    json_object_set_new(json, "bootstrap", json_integer((json_int_t)e->what.evaluation.bootstrap));
+    json_object_set_new(json, "seed", json_integer((json_int_t)e->what.evaluation.seed));
+    if (e->other) json_object_set_new(json, "compared_with", json_integer((json_int_t)loaded_version(e->other)));
+    return json;
+}
+
+/* "async" of the body, or Prefer: respond-async (RFC 7240). */
+static bool asks_for_job(const struct evaluation *e) {
+    const char *prefer = request_header(e->request, "Prefer");
+    return json_is_true(json_object_get(e->body, "async")) || (prefer && strstr(prefer, "respond-async"));
+}
+
+/* What takes long becomes a job. Rows of the request are not stored. */
+static void submit(struct evaluation *e, const char *model) {
+    struct request *r = e->request;
+    struct store_job job = {.kind = STORE_EVALUATE, .reads_version = loaded_version(e->loaded), .dataset_version = e->rows.row.version};
+    if (e->rows.upload) {
+        answer_problem(r, PROBLEM_too_large,
+                       "an evaluation of rows in the request is answered at once, and these take too long for that: store them as a dataset (POST "
+                       "/v1/datasets) and name it, which makes a job of the evaluation; or use fewer resamples (\"bootstrap\"), or \"rows\"");
+        return;
+    }
+    snprintf(job.model, sizeof job.model, "%s", model);
+    snprintf(job.dataset, sizeof job.dataset, "%s", e->rows.row.name);
+    if (e->other) {
+        snprintf(job.compared_model, sizeof job.compared_model, "%s", e->other_name);
+        job.compared_version = loaded_version(e->other);
+    }
+    json_t *view = json_pack("{s:o}", "evaluation", schema_evaluate_resolved(&e->what));
+    json_t *spec = json_pack("{s:o, s:o}", "evaluation", schema_evaluate_encode(e->body), "head", head_of(e, model));
+    rows_job_calibration(spec, "calibration", loaded_model(e->loaded));
+    if (e->other) rows_job_calibration(spec, "compared_calibration", loaded_model(e->other));
+    if (asprintf(&job.progress, "{\"rows\":0,\"rows_total\":%lld,\"failed_rows\":0,\"fraction\":0.0,\"rows_per_second\":null,\"eta_seconds\":null}",
+                 (long long)e->rows.dataset->rows) < 0)
+        job.progress = NULL;
+    rows_job_submit(r, &job, e->body, spec, view, "/v1/jobs/", &e->problems);
+}
+
 static void answer(struct evaluation *e, const char *model) {
     struct request *r = e->request;
     struct bp_error error = {0};
-    const struct schema_evaluation evaluation = {.model = loaded_model(e->loaded),
-                                                 .other = e->other ? loaded_model(e->other) : NULL,
-                                                 .dataset = e->rows.dataset,
-                                                 .bootstrap = (int32_t)e->values[BOOTSTRAP].number,
-                                                 .seed = (uint64_t)e->values[SEED].number,
-                                                 .rows_max = (int64_t)e->values[ROWS].number,
-                                                 .points = (int32_t)e->values[POINTS].number,
-                                                 .positive_class = json_string_value(json_object_get(e->body, "positive_class")),
-                                                 .slices = e->slices,
-                                                 .slices_count = e->slices_count,
-                                                 .stop = server_stopping,
-                                                 .context = r->server};
-    const int64_t work = schema_evaluation_work(&evaluation);
-    if (work > WORK_MAX) {
-        schema_problem_add(&e->problems, evaluation.bootstrap ? "/bootstrap" : "/rows",
-                           "this takes too long for a request: with %d resamples at most about %lld rows can be evaluated; use fewer resamples, or "
-                           "\"rows\"",
-                           (int)evaluation.bootstrap, (long long)((double)e->rows.dataset->rows * WORK_MAX / (double)work));
-        answer_problems(r, &e->problems);
+    e->what.evaluation.model = loaded_model(e->loaded);
+    e->what.evaluation.other = e->other ? loaded_model(e->other) : NULL;
+    e->what.evaluation.stop = server_stopping, e->what.evaluation.context = r->server;
+    const struct schema_evaluation evaluation = e->what.evaluation;
+    if (asks_for_job(e) || schema_evaluation_work(&evaluation) > WORK_MAX) {
+        submit(e, model);
         return;
     }
     json_t *report = schema_evaluate(&evaluation, &error);
@@ -108,11 +102,8 @@ static void answer(struct evaluation *e, const char *model) {
         answer_error(r, &error);
         return;
     }
-    json_t *json = json_pack("{s:s, s:s, s:I}", "object", "evaluation", "model", model, "version", (json_int_t)loaded_version(e->loaded));
-    json_object_set_new(json, "dataset", rows_source_name(&e->rows));
-    json_object_set_new(json, "bootstrap", json_integer((json_int_t)evaluation.bootstrap));
-    json_object_set_new(json, "seed", json_integer((json_int_t)evaluation.seed));
-    if (e->other) json_object_set_new(json, "compared_with", json_integer((json_int_t)loaded_version(e->other)));
+    json_t *json = head_of(e, model);
+    r->audited = true; /* nothing has changed */
     json_object_update(json, report);
     json_decref(report);
     answer_json_exact(r, 200, json);
@@ -134,6 +125,7 @@ static void find_other(struct evaluation *e, const char *model) {
         return;
     }
     const enum store_result result = model_cache_get(cache, name, reference, &e->other, &error);
+    memcpy(e->other_name, name, sizeof e->other_name);
     if (result == STORE_NOT_FOUND) schema_problem_add(&e->problems, "/compare", "model \"%s\" has no version %s", name, reference);
     else if (result != STORE_OK) schema_problem_error(&e->problems, "/compare", &error);
 }
@@ -170,13 +162,54 @@ static void evaluate_version(struct request *r) {
     if (request_version(r, name, reference)) evaluate(r, name, reference);
 }
 
+/* ---- reports that are stored ------------------------------------------------------------------------------------------------------------------- */
+
+static void answer_report(struct request *r, char *document) {
+    json_t *json = document_json(document);
+    free(document);
+    answer_json_exact(r, 200, json);
+}
+
+static void get_of_job(struct request *r) {
+    struct store_job job = {0};
+    struct bp_error error = {0};
+    char *document = NULL;
+    enum store_result result = store_job_get(r->server->store, r->params[0], &job, &error);
+    if (result != STORE_OK) {
+        answer_store(r, result, &error, "job \"%.60s\"", r->params[0]);
+        return;
+    }
+    if (job.kind == STORE_TRAIN && job.model_version > 0)
+        result = store_version_test(r->server->store, job.model, job.model_version, &document, &error);
+    else if (job.kind != STORE_PREDICT) result = store_job_evaluation(r->server->store, job.id, &document, &error);
+    else result = STORE_NOT_FOUND;
+    if (result == STORE_OK) answer_report(r, document);
+    else if (result == STORE_NOT_FOUND && !store_status_final(job.status))
+        answer_problem(r, PROBLEM_conflict, "job %s is %s: its evaluation is there when it has succeeded", job.id, store_status_name(job.status));
+    else if (result == STORE_NOT_FOUND)
+        answer_problem(r, PROBLEM_not_found, "job %s has no evaluation: it %s", job.id,
+                       job.status != STORE_SUCCEEDED ? "has not succeeded"
+                       : job.kind == STORE_TRAIN     ? "trained without test rows (\"test\")"
+                                                     : "predicted");
+    else answer_store(r, result, &error, "evaluation of job \"%s\"", job.id);
+    store_job_free(&job);
+}
+
+const struct route route_get_job_evaluation = {
+    .name = "get_job_evaluation",
+    .method = "GET",
+    .path = "/v1/jobs/{id}/evaluation",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
+    .handle = get_of_job,
+};
 const struct route route_evaluate = {
     .name = "evaluate",
     .method = "POST",
     .path = "/v1/models/{model}/evaluate",
     .scope = SCOPE_TRAIN,
     .body = ROUTE_JSON,
-    .flags = ROUTE_SLOW | ROUTE_CHANGES_NOTHING,
+    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
     .handle = evaluate_default,
 };
 const struct route route_evaluate_version = {
@@ -185,6 +218,6 @@ const struct route route_evaluate_version = {
     .path = "/v1/models/{model}/versions/{version}/evaluate",
     .scope = SCOPE_TRAIN,
     .body = ROUTE_JSON,
-    .flags = ROUTE_SLOW | ROUTE_CHANGES_NOTHING,
+    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
     .handle = evaluate_version,
 };

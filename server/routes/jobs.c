@@ -7,6 +7,7 @@
 #include "server/jobs/supervisor.h"
 #include "server/routes/history.h"
 #include "server/routes/job_query.h"
+#include "server/routes/rows_job.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ enum { WAIT_MAX_S = 300, POINTS_PRESET = 1000 };
 /* ---- a job as people see it ----------------------------------------------------------------------------------------------------- */
 
 json_t *job_json(const struct server *server, const struct store_job *j) {
+    if (j->kind != STORE_TRAIN) return rows_job_json(server, j);
     json_t *json =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:I}}", "object", "job", "id", j->id, "kind", store_kind_names[j->kind], "status",
                   store_status_name(j->status), "model", j->model, "dataset", "name", j->dataset, "version", (json_int_t)j->dataset_version);

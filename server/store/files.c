@@ -1,4 +1,4 @@
-/* files.c - see files.h. Sections: datasets, files of a request, checkpoints. */
+/* files.c - see files.h. Sections: datasets, files of a request, checkpoints, results. */
 #include "server/store/files.h"
 
 #include <dirent.h>
@@ -168,6 +168,25 @@ void *checkpoint_file_read(const struct store *store, const char *file, size_t *
     free(bytes);
     errno = cause;
     return NULL;
+}
+
+int result_file_new(const struct store *store, char file[STORE_FILE_SIZE]) {
+    char id[STORE_ID_SIZE];
+    store_new_id("res", id);
+    snprintf(file, STORE_FILE_SIZE, "%s.out", id);
+    return openat(store_directory(store, STORE_RESULTS), file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+int result_file_again(const struct store *store, const char *file) {
+    return openat(store_directory(store, STORE_RESULTS), file, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+int result_file_open(const struct store *store, const char *file, bool writing) {
+    return openat(store_directory(store, STORE_RESULTS), file, (writing ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC);
+}
+
+void result_file_remove(const struct store *store, const char *file) {
+    unlinkat(store_directory(store, STORE_RESULTS), file, 0);
 }
 
 void checkpoint_files_remove_leftovers(const struct store *store, const char *job, int64_t attempt) {

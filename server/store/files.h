@@ -1,4 +1,4 @@
-/* files.h - the files of the data folder: datasets and checkpoints. No path leaves it: callers have names and descriptors.
+/* files.h - the files of the data folder: datasets, checkpoints and results. No path leaves it: callers have names and descriptors.
  *
  * A file is a draft under a temporary name until it is complete, then gets its final name, and only then its row in the store. What a crash
  * leaves between these steps is an orphan, which the next start finds (sqlite/orphans.c).
@@ -56,6 +56,16 @@ int checkpoint_file_rename(const struct store *store, const char *from, const ch
 void checkpoint_file_remove(const struct store *store, const char *file);
 /* All bytes of one, the caller's; NULL with errno. */
 void *checkpoint_file_read(const struct store *store, const char *file, size_t *size);
+/* ---- results of batches ---- */
+
+/* A new empty file, whose name is set. The descriptor is the caller's; -1 with errno. */
+int result_file_new(const struct store *store, char file[STORE_FILE_SIZE]);
+/* The same under a name that it had before: empty. -1 with errno. */
+int result_file_again(const struct store *store, const char *file);
+/* To go on writing, or read only. -1 with errno. */
+int result_file_open(const struct store *store, const char *file, bool writing);
+void result_file_remove(const struct store *store, const char *file);
+
 /* Removes whatever this attempt has left. */
 void checkpoint_files_remove_leftovers(const struct store *store, const char *job, int64_t attempt);
 

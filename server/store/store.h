@@ -46,7 +46,7 @@ struct store_options {
     void *context;
 };
 
-/* Opens (creates) the data folder: backpropd.db, datasets/, checkpoints/, lock. Files of ours in datasets/ and checkpoints/ that no row names move to
+/* Opens (creates) the data folder: backpropd.db, datasets/, checkpoints/, results/, lock. Files of ours in these folders that no row names move to
  * lost/; files with other names are left alone. Errors: another server holds the lock, the database is newer than this program, there is no database
  * in a folder that is not empty (nothing is changed then), the folder cannot be written. */
 enum store_result store_open(const char *folder, const struct store_options *options, struct store **store, struct bp_error *error);
@@ -63,7 +63,7 @@ void store_space(const struct store *store, struct store_space *space);
 /* Finishes what is queued, closes. NULL is fine. */
 void store_close(struct store *store);
 /* A folder of files beside the database, for files.h: a borrowed descriptor. */
-enum store_directory { STORE_DATASETS, STORE_CHECKPOINTS };
+enum store_directory { STORE_DATASETS, STORE_CHECKPOINTS, STORE_RESULTS };
 int store_directory(const struct store *store, enum store_directory directory);
 /* A read through the writer thread, which takes the lock of writers but writes nothing: for readiness. */
 enum store_result store_ping(struct store *store, struct bp_error *error);
@@ -486,15 +486,19 @@ enum store_return { STORE_SERVER_STOPPED, STORE_CRASHED, STORE_PAUSE_REQUESTED }
  * NULL) is part of the status event. */
 enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, enum store_return why, const char *error_document,
                                       struct bp_error *error);
-/* The end of a running job. status: STORE_SUCCEEDED (with version), STORE_JOB_FAILED (with error_document) or STORE_CANCELLED. A cancelling job may
- * still succeed when its result came first; *version_number is set then. */
+/* The end of a running job. status: STORE_SUCCEEDED (with what a job of its kind makes), STORE_JOB_FAILED (with error_document) or STORE_CANCELLED. A
+ * cancelling job may still succeed when its result came first; *version_number is set then. */
 struct store_comparison;
+struct store_results;
 struct store_ending {
     enum store_status status;
-    const char *error_document;        /* JSON object */
-    const struct store_report *report; /* last metrics; may be NULL */
-    const char *version_document;      /* JSON, for succeeded; for failed that of the hidden model named by the job's id, or NULL */
-    const void *blob;                  /* the model file */
+    const char *error_document;          /* JSON object */
+    const struct store_report *report;   /* last metrics; may be NULL */
+    const struct store_results *results; /* of a job that predicts, for succeeded: all of them; it makes no version */
+    /* JSON: of a job that evaluates, for succeeded: its report; of one that trains: that of the version on its test rows, or NULL */
+    const char *evaluation;
+    const char *version_document; /* JSON, for succeeded; for failed that of the hidden model named by the job's id, or NULL */
+    const void *blob;             /* the model file */
     size_t blob_size;
     /* For STORE_PUBLISH_IF_BETTER: how it compares with the version that is served; NULL: it was not compared. It is published if it is better and
      * that version is still the one that is served. */
@@ -535,6 +539,31 @@ enum store_result store_attempt_end(struct store *store, const struct store_atte
 enum store_result store_attempt_list(struct store *store, const char *job, int32_t limit, struct store_attempts *list, struct bp_error *error);
 void store_attempt_free(struct store_attempt *attempt);
 void store_attempts_free(struct store_attempts *list);
+
+/* ---- results ---- */
+/* What a job of the kind predict writes, as long as it has neither failed nor been cancelled. */
+enum store_part { STORE_PREDICTIONS, STORE_FAILURES, STORE_PARTS };
+struct store_part_file {
+    char file[STORE_FILE_SIZE]; /* in results/ */
+    int64_t rows, bytes;        /* on disk for good; the file may be longer */
+    int64_t crc;                /* CRC-32 of these bytes */
+};
+struct store_results {
+    struct store_part_file parts[STORE_PARTS];
+    char *state; /* JSON, or "": what the next attempt needs besides */
+};
+/* STORE_NOT_FOUND: there are none. */
+enum store_result store_results_get(struct store *store, const char *job, struct store_results *results, struct bp_error *error);
+/* Records two empty files that are in place, their names never used before. When it fails they are the caller's to remove. */
+enum store_result store_results_begin(struct store *store, const char *job, int64_t attempt, const struct store_results *results,
+                                      struct bp_error *error);
+/* Rows and bytes are on disk now (the files are not named), and a report in the same transaction; resets `failures`. STORE_STALE as for reports. */
+enum store_result store_results_advance(struct store *store, const char *job, int64_t attempt, const struct store_results *results,
+                                        const struct store_report *report, struct bp_error *error);
+void store_results_free(struct store_results *results);
+/* The report of a job of the kind evaluate that has succeeded; of a version on the test rows of its job. The caller's (free). */
+enum store_result store_job_evaluation(struct store *store, const char *job, char **document, struct bp_error *error);
+enum store_result store_version_test(struct store *store, const char *model, int64_t version, char **document, struct bp_error *error);
 
 /* ---- events ---- */
 /* job NULL: of all jobs. Oldest first, id > after. type NULL: any. */

@@ -50,7 +50,7 @@ static void set_limits(const struct confinement *c) {
     signal(SIGXFSZ, SIG_IGN);                                   /* EFBIG instead */
     if (c->memory_max > 0 && !SANITIZER && !THREAD_SANITIZER) { /* the sanitizers map terabytes of shadow memory */
         limit(RLIMIT_DATA, bytes);
-        limit(RLIMIT_FSIZE, bytes); /* a checkpoint is smaller than what it is of */
+        if (!c->writes_results) limit(RLIMIT_FSIZE, bytes); /* a checkpoint is smaller than what it is of */
     }
     const struct rlimit cpu = {(rlim_t)c->cpu_seconds, (rlim_t)c->cpu_seconds + 1}; /* first SIGXCPU, which says more than SIGKILL */
     if (c->cpu_seconds > 0) setrlimit(RLIMIT_CPU, &cpu);

@@ -10,6 +10,7 @@ struct confinement {
     int nice;            /* added to that of the server */
     int64_t cpu_seconds; /* of processor time, 0: no limit */
     bool compiles;       /* oneDNN has started: memory may become code */
+    bool writes_results; /* files of any size */
 };
 
 /* What was achieved. */

@@ -457,6 +457,7 @@ static int confine_process(struct process *p) {
         .nice = (int)json_integer_value(json_object_get(p->order, "nice")),
         .cpu_seconds = json_integer_value(json_object_get(p->order, "cpu_seconds")),
         .compiles = bp_onednn_name()[0] != 0,
+        .writes_results = json_is_object(json_object_get(p->order, "results")),
     };
     struct confined confined;
     confine(&confinement, &confined);
@@ -467,25 +468,37 @@ static int confine_process(struct process *p) {
     return 0;
 }
 
-/* From the order to a confined process that is watched. */
-static int prepare(struct process *p) {
-    struct bp_error error = {0};
-    if (heartbeat_open() != 0) return process_fail(p, "internal", "cannot map the page of the heartbeat: %s", strerror(errno));
-    if (!(p->training = schema_training_decode(json_object_get(p->order, "spec"), &error))) return process_fail_error(p, &error);
-    start_onednn(p);
+int process_confine(struct process *p) {
     if (confine_process(p) != 0) return -1;
     if (heartbeat_begin(json_integer_value(json_object_get(p->order, "silence_ms"))) != 0)
         return process_fail(p, "internal", "cannot start the thread of the heartbeat: %s", strerror(errno));
     return 0;
 }
 
-static int work(struct process *p) {
+/* From the order to a confined process that is watched. */
+static int prepare(struct process *p) {
+    struct bp_error error = {0};
+    if (!(p->training = schema_training_decode(json_object_get(p->order, "spec"), &error))) return process_fail_error(p, &error);
+    start_onednn(p);
+    return process_confine(p);
+}
+
+int process_listen(struct process *p) {
     pthread_t listener;
-    const bool ensemble = json_object_get(json_object_get(p->order, "spec"), "ensemble") != NULL;
-    if (prepare(p) != 0 || open_data(p) != 0 || (!ensemble && set_up(p) != 0)) return 1;
     if (pthread_create(&listener, NULL, listen_for_commands, p) != 0)
         return process_fail(p, "internal", "cannot start a thread: %s", strerror(errno));
     pthread_detach(listener);
+    return 0;
+}
+
+static int work(struct process *p) {
+    const char *kind = json_string_value(json_object_get(p->order, "kind"));
+    if (heartbeat_open() != 0) return process_fail(p, "internal", "cannot map the page of the heartbeat: %s", strerror(errno));
+    if (kind && strcmp(kind, "predict") == 0) return process_predict(p);
+    if (kind && strcmp(kind, "evaluate") == 0) return process_evaluate(p);
+    const bool ensemble = json_object_get(json_object_get(p->order, "spec"), "ensemble") != NULL;
+    if (prepare(p) != 0 || open_data(p) != 0 || (!ensemble && set_up(p) != 0)) return 1;
+    if (process_listen(p) != 0) return 1;
     if (ensemble) return process_ensemble(p);
     enum bp_train_event event;
     struct bp_error damage = {0};

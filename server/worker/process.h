@@ -99,6 +99,24 @@ int process_write_model(struct process *p, const bp_real *weights, json_t *docum
 /* The message that replaces a result after a command. */
 int process_end_commanded(struct process *p);
 
+/* From the order to a confined process that is watched; memory_max and results as its spec says. */
+int process_confine(struct process *p);
+/* Starts the thread that listens for commands. */
+int process_listen(struct process *p);
+
+/* process_predict.c, process_evaluate.c: the whole work of a job that trains nothing; the exit status. */
+int process_predict(struct process *p);
+int process_evaluate(struct process *p);
+/* process_model.c */
+/* The model behind a descriptor, which is closed, with the calibration that the spec has under that name. NULL: the job has failed. The caller's. */
+struct schema_model *process_model(struct process *p, int fd, const char *calibration);
+/* The first dataset. -1: the job has failed. */
+int process_open_dataset(struct process *p);
+/* A report of a job that trains nothing, with this progress (taken), and what was gathered. */
+json_t *process_rows_report(struct process *p, json_t *progress);
+/* Ends the job with such a report. */
+int process_fail_rows(struct process *p, const struct bp_error *error);
+
 /* process_ensemble.c: the job's whole work when it trains an ensemble; the exit status. */
 int process_ensemble(struct process *p);
 void process_ensemble_checkpoint(struct process *p);

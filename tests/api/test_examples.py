@@ -62,8 +62,8 @@ class Walk:
         path = template
         for name, value in values["path"].items():
             path = path.replace("{%s}" % name, urllib.parse.quote(str(value)))
-        for name, value in {"id": self.sweep if template.startswith("/v1/sweeps/") else self.job, "version": "1", "column": "extra", "model": "penguins", "name": "penguins"}.items():
-            path = path.replace("{%s}" % name, value)
+        for name, value in {"id": None, "version": "1", "column": "extra", "model": "penguins", "name": "penguins"}.items():
+            path = path.replace("{%s}" % name, self.own(template) if name == "id" and "{id}" in path else value or "")
         query = {k: json.dumps(v) if isinstance(v, bool) else v for k, v in values["query"].items() if not ("/datasets" == template[3:] and k == "column" and body is None)}
         if template == "/v1/compare":
             query["jobs"] = ",".join(self.compared)
@@ -97,6 +97,15 @@ class Walk:
                 ended, self.job = self.job, self.unfinished() if template == "/v1/jobs/{id}" else self.job
                 self.send(method, template, own, {"Content-Type": kind}, text.encode())
                 self.job = ended
+
+    def own(self, template):
+        """The id of a job of the kind that the path is about."""
+        made = {"/v1/batches/": ("/v1/batches", {"model": "penguins", "dataset": "penguins@1"}),
+                "/v1/jobs/{id}/evaluation": ("/v1/models/penguins/evaluate", {"dataset": "penguins@1", "async": True, "bootstrap": 0})}
+        for start, (path, body) in made.items():
+            if template.startswith(start):
+                return self.server.wait(self.server.post(path, body).json["id"])["id"]
+        return self.sweep if template.startswith("/v1/sweeps/") else self.job
 
     def unfinished(self):
         """A job that is not at its end: only such a one can be changed."""

@@ -161,7 +161,7 @@ def test_fields(fleet, documents):
         assert (got["metadata"].get("n.a") == job["metadata"]["n.a"]) if "n.a" in job["metadata"] else got["metadata"] == {"n": None}
         assert got["dataset"] == {"version": job["dataset"]["version"]} and got["progress"] == job["progress"] and "model" not in got
         assert got["best"] == (job["best"] and {"epoch": job["best"]["epoch"]})
-    every = set(fleet.contract()["components"]["schemas"]["Job"]["properties"]) - {"object"}
+    every = set(fleet.contract()["components"]["schemas"]["TrainingJob"]["properties"]) - {"object"}
     whole = fleet.get("/v1/jobs?limit=1000&fields=" + ",".join(sorted(every))).json["data"]
     for got, job in zip(whole, documents):
         assert set(got) == every and {k: got[k] for k in job if k != "object"} == {k: v for k, v in job.items() if k != "object"}

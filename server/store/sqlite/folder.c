@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const kinds[] = {[FOLDER_DATASET] = "datasets", [FOLDER_CHECKPOINT] = "checkpoints"};
+static const char *const kinds[] = {[FOLDER_DATASET] = "datasets", [FOLDER_CHECKPOINT] = "checkpoints", [FOLDER_RESULT] = "results"};
+enum { FOLDERS = sizeof kinds / sizeof *kinds };
 
 /* ---- opening ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -93,18 +94,29 @@ int folder_check_database(struct folder *f, void (*fault)(void *context, const c
 static const char *const queries[] = {
     [FOLDER_DATASET] = "SELECT name, version, file, bytes FROM datasets ORDER BY bytes DESC, name, version",
     [FOLDER_CHECKPOINT] = "SELECT job, epoch, file, bytes FROM checkpoints ORDER BY job, id",
+    [FOLDER_RESULT] = "SELECT job, rows, file, bytes, crc FROM results ORDER BY job, part",
     [FOLDER_MODEL] = "SELECT model, version, '', bytes, blob FROM versions ORDER BY model, version",
 };
+
+/* A database of an earlier program has no results. */
+static bool has_table(struct connection *c, enum folder_kind kind) {
+    int64_t found = 1;
+    struct bp_error ignored = {0};
+    return kind != FOLDER_RESULT ||
+           (db_integer(c, "SELECT count(*) FROM sqlite_schema WHERE name = 'results'", NONE, &found, &ignored) == STORE_OK && found);
+}
 
 static int each_of(struct folder *f, enum folder_kind kind, int (*each)(void *context, const struct folder_item *item), void *context,
                    struct bp_error *error) {
     struct connection *c = &f->connection;
+    if (!has_table(c, kind)) return 0;
     sqlite3_stmt *s = db_start(c, queries[kind], NONE);
     int code = SQLITE_ERROR, stopped = 0;
     while (s && !stopped && (code = sqlite3_step(s)) == SQLITE_ROW) {
         struct folder_item item = {.kind = kind, .version = sqlite3_column_int64(s, 1), .bytes = sqlite3_column_int64(s, 3)};
         column_copy(s, 0, item.name, sizeof item.name);
         column_copy(s, 2, item.file, sizeof item.file);
+        if (kind == FOLDER_RESULT) item.crc = sqlite3_column_int64(s, 4);
         if (kind == FOLDER_MODEL) {
             item.blob = sqlite3_column_blob(s, 4);
             item.bytes = sqlite3_column_bytes(s, 4);
@@ -142,8 +154,10 @@ bool folder_has_still(struct folder *f, const struct folder_item *item) {
     int64_t found = 0;
     struct bp_error ignored = {0};
     if (item->kind == FOLDER_MODEL) return true;
-    const char *sql =
-        item->kind == FOLDER_DATASET ? "SELECT count(*) FROM datasets WHERE file = ?" : "SELECT count(*) FROM checkpoints WHERE file = ?";
+    static const char *const counts[] = {[FOLDER_DATASET] = "SELECT count(*) FROM datasets WHERE file = ?",
+                                         [FOLDER_CHECKPOINT] = "SELECT count(*) FROM checkpoints WHERE file = ?",
+                                         [FOLDER_RESULT] = "SELECT count(*) FROM results WHERE file = ?"};
+    const char *sql = counts[item->kind];
     return db_integer(&f->live, sql, WITH(text(item->file)), &found, &ignored) != STORE_OK || found > 0;
 }
 
@@ -170,7 +184,7 @@ static bool is_named(struct folder *f, enum folder_kind kind, const char *file) 
 
 void folder_unnamed(struct folder *f, void (*each)(void *context, const char *file), void *context) {
     char found[320];
-    for (int kind = FOLDER_DATASET; kind <= FOLDER_CHECKPOINT; kind++) {
+    for (int kind = 0; kind < FOLDERS; kind++) {
         const int fd = open_in(f->path, kinds[kind], O_RDONLY | O_DIRECTORY);
         DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
         for (struct dirent *entry; entries && (entry = readdir(entries));) {
@@ -209,7 +223,7 @@ struct copying {
     struct folder *from;
     const char *to;
     int lock;
-    int directories[2]; /* of the destination, by kind */
+    int directories[FOLDERS]; /* of the destination, by kind */
     struct folder_copy *done;
     struct inode *inodes;
     size_t inodes_count, inodes_room;
@@ -346,7 +360,7 @@ static int place_database(struct copying *c, const char *temporary) {
     const int fd = open(temporary, O_RDONLY | O_CLOEXEC);
     const bool synced = fd >= 0 && fsync(fd) == 0;
     if (fd >= 0) close(fd);
-    for (int kind = 0; kind < 2; kind++) fsync(c->directories[kind]);
+    for (int kind = 0; kind < FOLDERS; kind++) fsync(c->directories[kind]);
     if (!synced || rename(temporary, path) != 0) return failed(c, "write", "backpropd.db");
     const int folder = open(c->to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder >= 0) {
@@ -361,8 +375,9 @@ static void remove_leftover(void *context, const char *file) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", c->to, file);
     const char *name = strchr(file, '/') + 1;
-    const char *after = store_id_end(strncmp(file, "datasets/", 9) == 0 ? "dat" : "ckp", name);
-    if (after && (strcmp(after, ".col") == 0 || strcmp(after, ".safetensors") == 0) && unlink(path) == 0) c->done->removed++;
+    const char *after = store_id_end(strncmp(file, "datasets/", 9) == 0 ? "dat" : strncmp(file, "results/", 8) == 0 ? "res" : "ckp", name);
+    if (after && (strcmp(after, ".col") == 0 || strcmp(after, ".safetensors") == 0 || strcmp(after, ".out") == 0) && unlink(path) == 0)
+        c->done->removed++;
 }
 
 static int prepare(struct copying *c) {
@@ -380,7 +395,7 @@ static int prepare(struct copying *c) {
     c->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (c->lock < 0 || fcntl(c->lock, F_OFD_SETLK, &lock) != 0)
         return bp_error_io(c->error, "%.300s is in use by a server or by another copy: %s", c->to, strerror(errno));
-    for (int kind = 0; kind < 2; kind++) {
+    for (int kind = 0; kind < FOLDERS; kind++) {
         snprintf(path, sizeof path, "%s/%s", c->to, kinds[kind]);
         if ((mkdir(path, 0700) != 0 && errno != EEXIST) || (c->directories[kind] = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
             return failed(c, "create the folder", kinds[kind]);
@@ -397,9 +412,9 @@ static int copy_snapshot(struct copying *c, const char *from) {
     c->inodes_count = 0;
     *c->done = (struct folder_copy){.copied_bytes = c->done->copied_bytes};
     if (folder_open(from, &c->from, c->error) != 0) return -1;
-    int result = each_of(c->from, FOLDER_DATASET, pin, c, c->error) == 0 && each_of(c->from, FOLDER_CHECKPOINT, pin, c, c->error) == 0 ? 0
-                 : c->again                                                                                                            ? 1
-                                                                                                                                       : -1;
+    int result = 0;
+    for (int kind = 0; kind < FOLDERS && result == 0; kind++)
+        if (each_of(c->from, (enum folder_kind)kind, pin, c, c->error) != 0) result = c->again ? 1 : -1;
     if (result == 0 && c->directories[0] < 0) result = prepare(c);
     if (result == 0) result = copy_database(c, temporary);
     if (result == 0) result = copy_files(c);
@@ -418,7 +433,7 @@ int folder_copy(const char *from, const char *to, struct folder_copy *done, stru
         open_files.rlim_cur = open_files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &open_files);
     }
-    struct copying c = {.to = to, .lock = -1, .directories = {-1, -1}, .done = done, .error = error};
+    struct copying c = {.to = to, .lock = -1, .directories = {-1, -1, -1}, .done = done, .error = error};
     int result = 1;
     *done = (struct folder_copy){0};
     for (int i = 0; i < ATTEMPTS && result == 1; i++) result = copy_snapshot(&c, from);
@@ -427,7 +442,7 @@ int folder_copy(const char *from, const char *to, struct folder_copy *done, stru
         folder_unnamed(c.from, remove_leftover, &c);
         folder_close(c.from);
     }
-    for (int kind = 0; kind < 2; kind++)
+    for (int kind = 0; kind < FOLDERS; kind++)
         if (c.directories[kind] >= 0) close(c.directories[kind]);
     if (c.lock >= 0) close(c.lock);
     free(c.inodes);

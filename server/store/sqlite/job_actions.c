@@ -112,7 +112,9 @@ static enum store_result hidden_remove(struct writer *writer, const char *id, st
 enum store_result job_remove(struct writer *writer, const char *id, struct bp_error *error) {
     struct connection *c = writer_connection(writer);
     enum store_result result;
-    if ((result = checkpoints_remove(writer, id, error)) != STORE_OK || (result = hidden_remove(writer, id, error)) != STORE_OK) return result;
+    if ((result = checkpoints_remove(writer, id, error)) != STORE_OK || (result = results_remove(writer, id, error)) != STORE_OK ||
+        (result = hidden_remove(writer, id, error)) != STORE_OK)
+        return result;
     writer_freed(writer);
     return db_run(c, "DELETE FROM jobs WHERE id = ?", WITH(text(id)), error); /* its filing and events go with it */
 }

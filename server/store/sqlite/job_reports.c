@@ -326,7 +326,17 @@ static enum store_result succeed(struct writer *writer, struct end *what, struct
                                         .held_back = !d.published,
                                         .actor = &d.actor};
     result = version_add(writer, &version, &what->version, error);
+    if (result == STORE_OK && ending->evaluation) result = version_test_set(writer, d.model, what->version, ending->evaluation, error);
     return result == STORE_OK ? publication_set(writer, what, &d, error) : result;
+}
+
+/* The end of a job that makes no version: it has read one. */
+static enum store_result keep_outcome(struct writer *writer, struct end *what, struct bp_error *error) {
+    const struct store_ending *ending = what->ending;
+    enum store_result result =
+        db_integer(writer_connection(writer), "SELECT reads_version FROM jobs WHERE id = ?", WITH(text(what->id)), &what->version, error);
+    if (result == STORE_OK && ending->results) result = results_set(writer, what->id, ending->results, error);
+    return result == STORE_OK && ending->evaluation ? evaluation_set(writer, what->id, ending->evaluation, error) : result;
 }
 
 static enum store_result end(struct writer *writer, void *argument, struct bp_error *error) {
@@ -337,7 +347,7 @@ static enum store_result end(struct writer *writer, void *argument, struct bp_er
     enum store_result result = attempt_check(c, what->id, what->attempt, error);
     if (result == STORE_OK && ending->report) result = report_apply(writer, what->id, what->attempt, ending->report, error);
     if (result == STORE_OK && ending->status == STORE_SUCCEEDED) {
-        result = succeed(writer, what, error);
+        result = ending->version_document ? succeed(writer, what, error) : keep_outcome(writer, what, error);
         move.model_version = what->version;
     }
     if (result == STORE_OK && ending->status == STORE_JOB_FAILED && ending->version_document && ending->blob)
@@ -351,10 +361,13 @@ enum store_result store_job_end(struct store *store, const char *id, int64_t att
                                 struct bp_error *error) {
     struct end argument = {id, attempt, ending, 0};
     bool complete = ending->status == STORE_CANCELLED || (ending->status == STORE_JOB_FAILED && ending->error_document) ||
-                    (ending->status == STORE_SUCCEEDED && ending->version_document && ending->blob);
+                    (ending->status == STORE_SUCCEEDED &&
+                     ((ending->version_document && ending->blob) || (!ending->version_document && (ending->results || ending->evaluation))));
     if (!complete) {
-        bp_error_set(error, "", "a job ends as succeeded (with a version), failed (with an error document) or cancelled; got an incomplete %s",
-                     store_status_name(ending->status));
+        bp_error_set(
+            error, "",
+            "a job ends as succeeded (with a version, results or an evaluation), failed (with an error document) or cancelled; got an incomplete %s",
+            store_status_name(ending->status));
         return STORE_FAILED;
     }
     enum store_result result = writer_run_vital(store, "record the end of the job", end, &argument, error);

@@ -100,6 +100,7 @@ enum store_result job_move(struct writer *writer, const struct move *move, struc
                error);
     if (result == STORE_OK && store_status_final(move->to)) result = db_run(c, "DELETE FROM job_inits WHERE job = ?", WITH(text(move->job)), error);
     if (result == STORE_OK && store_status_final(move->to)) result = trial_end(writer, move->job, error);
+    if (result == STORE_OK && store_status_final(move->to) && move->to != STORE_SUCCEEDED) result = results_remove(writer, move->job, error);
     return result == STORE_OK ? event_add_status(writer, move->job, move->error_document, error) : result;
 }
 

@@ -1,4 +1,4 @@
-/* orphans.c - what start-up does with files in datasets/ and checkpoints/ that no row names.
+/* orphans.c - what start-up does with files in datasets/, checkpoints/ and results/ that no row names.
  *
  * A database that was restored from a backup knows less than the folder holds, and people put files of their own where they do not belong. So nothing
  * is deleted that may be of use to somebody:
@@ -22,14 +22,15 @@
 
 enum kind { FOREIGN, FINISHED, TEMPORARY };
 
-/* The names that this program gives: dat_ID.col, ckp_ID.safetensors; dat_ID.tmp while it is uploaded; job_ID.ATTEMPT.WHAT.tmp from a job process. */
+/* The names that this program gives: dat_ID.col, ckp_ID.safetensors, res_ID.out; dat_ID.tmp while it is uploaded; job_ID.ATTEMPT.WHAT.tmp from a job
+ * process. */
 static enum kind kind_of(const char *directory, const char *name) {
-    const bool datasets = strcmp(directory, "datasets") == 0;
-    const char *id = datasets ? "dat" : "ckp", *end = datasets ? ".col" : ".safetensors";
+    const bool datasets = strcmp(directory, "datasets") == 0, results = strcmp(directory, "results") == 0;
+    const char *id = datasets ? "dat" : results ? "res" : "ckp", *end = datasets ? ".col" : results ? ".out" : ".safetensors";
     const char *after = store_id_end(id, name);
     if (after && strcmp(after, end) == 0) return FINISHED;
     if (after && datasets && strcmp(after, ".tmp") == 0) return TEMPORARY;
-    if (datasets || !(after = store_id_end("job", name)) || *after != '.') return FOREIGN;
+    if (datasets || results || !(after = store_id_end("job", name)) || *after != '.') return FOREIGN;
     after += 1 + strspn(after + 1, "0123456789");
     const size_t length = strlen(after);
     return *after == '.' && length > 4 && strcmp(after + length - 4, ".tmp") == 0 ? TEMPORARY : FOREIGN;
@@ -108,7 +109,10 @@ static enum store_result look(struct store *store, struct connection *c, const c
         if (!cutting && unlinkat(fd, name, 0) == 0) report("temporary_removed", store, directory, name, NULL);
         return STORE_OK;
     }
-    const enum store_result result = db_integer(c, datasets ? "SELECT 1 FROM datasets WHERE file = ?" : "SELECT 1 FROM checkpoints WHERE file = ?",
+    const enum store_result result = db_integer(c,
+                                                datasets                            ? "SELECT 1 FROM datasets WHERE file = ?"
+                                                : strcmp(directory, "results") == 0 ? "SELECT 1 FROM results WHERE file = ?"
+                                                                                    : "SELECT 1 FROM checkpoints WHERE file = ?",
                                                 WITH(text(name)), &known, error);
     if (result == STORE_NOT_FOUND) {
         if (!cutting) move_to_lost(store, fd, directory, name);
@@ -137,5 +141,6 @@ enum store_result store_orphans_move(struct store *store, struct connection *c, 
     c->what = "find files without a row";
     enum store_result result = walk(store, c, "datasets", store->datasets, false, error);
     if (result == STORE_OK) result = walk(store, c, "datasets", store->datasets, true, error);
-    return result == STORE_OK ? walk(store, c, "checkpoints", store->checkpoints, false, error) : result;
+    if (result == STORE_OK) result = walk(store, c, "checkpoints", store->checkpoints, false, error);
+    return result == STORE_OK ? walk(store, c, "results", store->results, false, error) : result;
 }

@@ -36,6 +36,6 @@ void store_space(const struct store *store, struct store_space *space) {
         snprintf(path, sizeof path, "%s/%s", store->folder, files[i]);
         if (stat(path, &info) == 0) space->database_bytes += (int64_t)info.st_size;
     }
-    space->used_bytes = space->database_bytes + folder_bytes(store->datasets) + folder_bytes(store->checkpoints);
+    space->used_bytes = space->database_bytes + folder_bytes(store->datasets) + folder_bytes(store->checkpoints) + folder_bytes(store->results);
     space->free_bytes = store_free_bytes(store);
 }

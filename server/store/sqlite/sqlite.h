@@ -133,7 +133,7 @@ void writer_free(struct writer *writer); /* closes: the last connection, which m
 struct connection *writer_connection(struct writer *writer);
 struct store *writer_store(struct writer *writer);
 bool writer_notify(struct writer *writer, const char *job);                    /* false: no memory */
-bool writer_unlink(struct writer *writer, const char *kind, const char *file); /* kind: "datasets" or "checkpoints" */
+bool writer_unlink(struct writer *writer, const char *kind, const char *file); /* kind: "datasets", "checkpoints" or "results" */
 void writer_versions_changed(struct writer *writer);                           /* see store_versions_revision */
 void writer_freed(struct writer *writer);                                      /* pages were freed: give them back to the disk */
 int32_t writer_queued(struct writer *writer);                                  /* operations waiting, those at work not counted */
@@ -153,7 +153,7 @@ struct readers {
 struct store {
     char *folder;
     struct store_options options;
-    int lock, datasets, checkpoints; /* descriptors; -1: not open */
+    int lock, datasets, checkpoints, results; /* descriptors; -1: not open */
     struct writer *writer;
     struct readers readers;
     atomic_ullong versions_revision;
@@ -174,9 +174,12 @@ void readers_release(struct readers *readers);
 struct connection *reader_take(struct store *store, const char *what, struct bp_error *error);
 void reader_give(struct store *store, struct connection *c);
 
+/* The descriptor of "datasets", "checkpoints" or "results". */
+int store_folder_of(const struct store *store, const char *kind);
 /* Makes sure that a new file of the data folder is there and its name is on disk. */
 enum store_result store_file_sync(struct store *store, const char *kind, const char *file, struct bp_error *error);
-/* Moves our finished files in datasets/ and checkpoints/ that no row names to lost/, removes our temporary ones, leaves all others alone. */
+/* Moves our finished files in datasets/, checkpoints/ and results/ that no row names to lost/, removes our temporary ones, leaves all others alone.
+ */
 enum store_result store_orphans_move(struct store *store, struct connection *c, struct bp_error *error);
 
 /* ---- migrations ---- */
@@ -298,6 +301,12 @@ enum store_result trial_sweep(struct connection *c, const char *job, char sweep[
 /* What a running attempt has reported, inside a change. */
 enum store_result report_apply(struct writer *writer, const char *id, int64_t attempt, const struct store_report *report, struct bp_error *error);
 
+/* Removes a job's results: rows, and files after the commit. */
+enum store_result results_remove(struct writer *writer, const char *job, struct bp_error *error);
+enum store_result results_set(struct writer *writer, const char *job, const struct store_results *results, struct bp_error *error);
+/* The report of a job of the kind evaluate; of the version that a job has made. */
+enum store_result evaluation_set(struct writer *writer, const char *job, const char *document, struct bp_error *error);
+enum store_result version_test_set(struct writer *writer, const char *model, int64_t version, const char *document, struct bp_error *error);
 /* Removes a job's checkpoints: rows, and files after the commit. */
 enum store_result checkpoints_remove(struct writer *writer, const char *job, struct bp_error *error);
 

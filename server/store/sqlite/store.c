@@ -3,6 +3,7 @@
  *     backpropd.db     everything but the large immutable files (SQLite, WAL)
  *     datasets/        column files; each dataset version has a name, versions that share data are names of one file
  *     checkpoints/     safetensors files of unfinished and finished jobs
+ *     results/         what batches have predicted
  *     lost/            files of the two that no row of the database names (orphans.c)
  *     reserve          space for when the disk is full (reserve.c)
  *     lock             held while a server uses the folder; its text is the server's process id */
@@ -93,6 +94,7 @@ static enum store_result folder_is_usable(const struct store *store, struct bp_e
     static const char *const own[] = {"lock",
                                       "datasets",
                                       "checkpoints",
+                                      "results",
                                       "lost",
                                       "lost+found",
                                       "reserve",
@@ -110,7 +112,7 @@ static enum store_result folder_is_usable(const struct store *store, struct bp_e
         if (!known) snprintf(found, sizeof found, "%s", entry->d_name);
     }
     closedir(entries);
-    for (int i = 1; !found[0] && i < 4; i++) directory_first(store->folder, own[i], found, sizeof found);
+    for (int i = 1; !found[0] && i < 5; i++) directory_first(store->folder, own[i], found, sizeof found);
     if (!found[0] && file_size(store->folder, "backpropd.db-wal") > 0) snprintf(found, sizeof found, "backpropd.db-wal");
     if (!found[0]) return STORE_OK;
     bp_error_set(error, "",
@@ -160,11 +162,15 @@ static void database_make_private(const struct store *store) {
 /* ---- files ---- */
 
 int store_directory(const struct store *store, enum store_directory directory) {
-    return directory == STORE_DATASETS ? store->datasets : store->checkpoints;
+    return directory == STORE_DATASETS ? store->datasets : directory == STORE_RESULTS ? store->results : store->checkpoints;
+}
+
+int store_folder_of(const struct store *store, const char *kind) {
+    return strcmp(kind, "datasets") == 0 ? store->datasets : strcmp(kind, "results") == 0 ? store->results : store->checkpoints;
 }
 
 enum store_result store_file_sync(struct store *store, const char *kind, const char *file, struct bp_error *error) {
-    int directory = strcmp(kind, "datasets") == 0 ? store->datasets : store->checkpoints;
+    const int directory = store_folder_of(store, kind);
     struct stat status;
     if (!file[0] || strchr(file, '/') || fstatat(directory, file, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) {
         bp_error_set(error, "", "the file \"%s\" is not in %.200s/%s; it must exist before it is recorded", file, store->folder, kind);
@@ -185,7 +191,7 @@ enum store_result store_open(const char *folder, const struct store_options *opt
     *out = NULL;
     struct store *store = calloc(1, sizeof *store);
     if (!store) return out_of_memory(error);
-    store->lock = store->datasets = store->checkpoints = -1;
+    store->lock = store->datasets = store->checkpoints = store->results = -1;
     store->options = *options;
     readers_init(&store->readers);
     store->folder = strdup(folder);
@@ -197,7 +203,8 @@ enum store_result store_open(const char *folder, const struct store_options *opt
 
     if ((result = folder_make(store->folder, error)) != STORE_OK || (result = folder_is_usable(store, error)) != STORE_OK ||
         (result = lock_take(store, error)) != STORE_OK || (result = directory_open(store, "datasets", &store->datasets, error)) != STORE_OK ||
-        (result = directory_open(store, "checkpoints", &store->checkpoints, error)) != STORE_OK)
+        (result = directory_open(store, "checkpoints", &store->checkpoints, error)) != STORE_OK ||
+        (result = directory_open(store, "results", &store->results, error)) != STORE_OK)
         goto fail;
     database_make_private(store);
     store->writer = writer_new(store, error);
@@ -262,6 +269,7 @@ void store_close(struct store *store) {
     writer_free(store->writer);
     if (store->datasets >= 0) close(store->datasets);
     if (store->checkpoints >= 0) close(store->checkpoints);
+    if (store->results >= 0) close(store->results);
     if (store->lock >= 0) close(store->lock);
     free(store->folder);
     free(store);

@@ -148,8 +148,7 @@ static void notices_tell(struct writer *w) {
 /* A file that stays because unlink failed is an orphan: the next start removes it. */
 static void removals_do(struct writer *w) {
     const struct removal *removals = w->removals.items;
-    for (size_t i = 0; i < w->removals.count; i++)
-        unlinkat(strcmp(removals[i].kind, "datasets") == 0 ? w->store->datasets : w->store->checkpoints, removals[i].file, 0);
+    for (size_t i = 0; i < w->removals.count; i++) unlinkat(store_folder_of(w->store, removals[i].kind), removals[i].file, 0);
     w->removals.count = 0;
 }
 

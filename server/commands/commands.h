@@ -17,6 +17,7 @@ int command_keys(int argc, char **argv);
 int command_alias(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_jobs(int argc, char **argv);
+int command_sweep(int argc, char **argv);
 int command_audit(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const topics[] = {"serve", "train",  "predict", "evaluate", "calibrate", "drift",     "explain",
-                                     "trace", "jobs",   "compare", "export",   "import",    "gradcheck", "doctor",
-                                     "check", "backup", "restore", "keys",     "alias",     "audit",     NULL};
+static const char *const topics[] = {"serve",  "train",   "predict", "evaluate", "calibrate", "drift",     "explain", "trace",
+                                     "sweep",  "jobs",    "compare", "export",   "import",    "gradcheck", "doctor",  "check",
+                                     "backup", "restore", "keys",    "alias",    "audit",     NULL};
 
 static void print_topics(FILE *out, const char *between) {
     for (const char *const *topic = topics; *topic; topic++) fprintf(out, "%s%s", topic == topics ? "" : between, *topic);
@@ -38,6 +38,8 @@ static void overview(void) {
            "                                          a trained model into a server\n"
            "  backpropd alias --model MODEL --url URL [--name ALIAS --version N]\n"
            "                                          which versions of a model its aliases name\n"
+           "  backpropd sweep --data rows.csv --target COLUMN --definition net.json --space space.json\n"
+           "                                          many trainings with different options, the best is written\n"
            "  backpropd jobs --url URL --sort -val_accuracy\n"
            "                                          the jobs of a server, sorted and filtered\n"
            "  backpropd compare --url URL --jobs JOB,JOB\n"
@@ -150,6 +152,25 @@ static void jobs_help(void) {
         "Example\n  backpropd jobs --url http://127.0.0.1:8080 --sort -val_accuracy --where 'val_loss<0.3 and options.optimizer=adam'\n");
 }
 
+static void sweep_help(void) {
+    printf("backpropd sweep --data FILE.csv --target COLUMN --definition FILE --space FILE [--out model.bpd] [--parallel 1] [--types LIST] [flags]\n"
+           "backpropd sweep --url URL --model NAME|--definition FILE --dataset NAME --target COLUMN --space FILE [--publish true|if_better]\n"
+           "                [--parallel N] [--keep-versions] [--detach] [--api-key-file FILE] [--ca-file FILE] [flags]\n\n"
+           "Trains a network with different options and prints a table of the trials, the best first. Over a file it writes the best model to --out; "
+           "on a\n"
+           "server --publish says whether the best version is served, and --detach prints the id of the sweep without waiting for its end.\n\n"
+           "  --space FILE         {\"optimizer.learning_rate\":{\"log_range\":[1e-4,1e-1]}, \"model.layers.0.units\":{\"choice\":[16,32]},\n"
+           "                       \"batch_size\":{\"range\":[16,128],\"step\":16}}\n");
+    printf("  --method METHOD      grid, random or asha, which stops bad trials early [random]\n"
+           "  --trials N           of random and asha [20]\n"
+           "  --metric NAME        what makes a trial better [val_loss]; --goal minimize|maximize if it is not known\n"
+           "  --min-epochs, --eta  of asha: the first rung, and the share that goes on [1, 3]\n"
+           "  --options FILE       training options of all trials, as in POST /v1/jobs\n"
+           "  --epochs, --seed, --max-seconds N\n"
+           "  --json               prints the sweep and all trials as JSON\n\n"
+           "Example\n  backpropd sweep --data penguins.csv --target species --definition net.json --space space.json --method asha --trials 50\n");
+}
+
 static void compare_help(void) {
     printf("backpropd compare --url URL --jobs JOB,JOB[,...] [--series METRIC] [--same] [--json] [--api-key-file FILE] [--ca-file FILE]\n\n"
            "Up to 20 jobs of a server side by side: the options and parts of the definition that differ (with --same all), the metrics of the epoch\n"
@@ -184,6 +205,7 @@ static void drift_help(void) {
 static void other_help(const char *topic) {
     if (strcmp(topic, "jobs") == 0) jobs_help();
     else if (strcmp(topic, "compare") == 0) compare_help();
+    else if (strcmp(topic, "sweep") == 0) sweep_help();
     else if (strcmp(topic, "keys") == 0) keys_help();
     else if (strcmp(topic, "export") == 0) export_help();
     else if (strcmp(topic, "import") == 0) import_help();

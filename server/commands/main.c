@@ -39,6 +39,7 @@ static const struct {
     {"predict", command_predict, .computes = true},
     {"restore", command_restore, .computes = true},
     {"serve", command_serve, .computes = true},
+    {"sweep", command_sweep, .computes = false},
     {"trace", command_trace, .computes = true},
     {"train", command_train, .computes = true},
     {"version", command_version, .computes = false},

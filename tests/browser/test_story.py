@@ -77,6 +77,12 @@ def test_the_whole_story(fresh, window, axe, size, dark):
     assert server.get("/v1/models/penguins").json["aliases"]["default"] == 1
     browser.press("Serve version 2")
     browser.sees("serves version 2")
+    browser.press("Calibrate")
+    browser.sees("measured on", 60)
+    browser.go("#/models", "Models")
+    browser.go("#/models/penguins", "penguins")
+    browser.sees("Live rows against training rows")
+    done("model-calibrated")
 
     # try it: the answer follows what is typed, and a value outside the training rows is marked
     browser.go("#/models/penguins/try?version=1", "penguins")

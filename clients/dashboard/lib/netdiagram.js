@@ -17,7 +17,8 @@ export function netDiagram(trace, view) {
         const values = flatten(layer.a[view.sample]);
         return {layer, values, shown: values.length <= SHOWN ? values.map((_, i) => i) : [...Array(SHOWN - 1).keys()], hidden: Math.max(0, values.length - (values.length <= SHOWN ? values.length : SHOWN - 1))};
     });
-    const gap = Math.max(140, Math.min(300, 1000 / columns.length));
+    const room = (document.getElementById("main")?.clientWidth ?? 1000) - 80;
+    const gap = Math.max(96, Math.min(300, room / columns.length));
     const rows = Math.max(...columns.map((column) => column.shown.length + (column.hidden ? 1 : 0)));
     const step = Math.max(42, Math.min(90, 280 / rows));
     const width = columns.length * gap + 20;

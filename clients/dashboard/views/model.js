@@ -5,6 +5,7 @@ import {bytes, number, when} from "../lib/format.js";
 import {action, confirmDialog, curlBox, head, notice, show} from "../lib/page.js";
 import {loadModel, modelTabs} from "../lib/model.js";
 import {networkPicture} from "../lib/network.js";
+import {calibrationCard, driftCard} from "../lib/trust.js";
 
 /** @param {import("../lib/page.js").Page} page */
 export default async function model(page) {
@@ -51,6 +52,7 @@ export default async function model(page) {
             const {download} = await import("../lib/page.js");
             download(file, await response.blob());
         }, {"aria-label": `Export version ${version.version} as ${title}`}))), h("p", {class: "small muted"}, `${bytes(version.bytes)}. The C source needs no library.`)] : null)),
+    version ? h("div", {class: "grid"}, driftCard(`${path}/versions/${version.version}`, page.signal), calibrationCard(`${path}/versions/${version.version}`, page.signal)) : null,
     curlBox(() => [{label: "Versions", text: curl("GET", `${path}/versions`)}, {label: "Serve a version", text: curl("PUT", `${path}/aliases/default`, {version: version?.version ?? 1})}, {label: "Roll back", text: curl("POST", `${path}/aliases/default/rollback`)}, {label: "Export", text: curl("GET", `${path}/versions/${version?.version ?? 1}/export?format=bpd`).replace("curl", "curl -OJ")}]));
 
     /** @param {any} one */

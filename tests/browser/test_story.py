@@ -101,6 +101,11 @@ def test_the_whole_story(fresh, window, axe, size, dark):
     lines = browser.until("return saved[0]", "the file that comes back").strip().splitlines()
     assert len(lines) == 345 and lines[0].startswith("species,prediction"), lines[:2]
 
+    browser.press("Predict all its rows")
+    browser.settled("Predictions of penguins")
+    browser.sees("Download the predictions", 60)
+    done("batch")
+
     # evaluate: a cell of the confusion matrix leads to its rows
     browser.go("#/models/penguins/evaluate?version=1", "penguins")
     browser.until("return document.querySelector('.matrix button')", "the confusion matrix")

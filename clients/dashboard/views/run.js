@@ -7,6 +7,7 @@ import {judge, networkPicture} from "../lib/network.js";
 import {action, alertBox, confirmDialog, curlBox, fail, head, notice, show, statusChip, tiles, warningBox} from "../lib/page.js";
 import {history} from "../lib/points.js";
 import {keep, on} from "../lib/state.js";
+import batch from "./batch.js";
 
 const HEALTH_EVENTS = 2000; // the first epochs of a long run; what comes later is added live
 const ENDED = ["succeeded", "failed", "cancelled"];
@@ -15,6 +16,7 @@ const ENDED = ["succeeded", "failed", "cancelled"];
 export default async function run(page) {
     const id = page.params[0];
     let job = await get(`/v1/jobs/${id}`, page.signal);
+    if (job.kind && job.kind !== "train") return batch(page, job);
     const figures = h("div");
     const actions = h("div", {class: "row"});
     const tag = h("span");

@@ -31,7 +31,7 @@ export default async function runs(page) {
                 compare.disabled = picked.size < 2;
                 compare.textContent = picked.size < 2 ? "Compare" : `Compare ${picked.size}`;
             }})),
-            h("td", null, h("a", {href: `#/runs/${job.id}`}, job.model || job.id)), h("td", null, statusChip(job.status), job.status === "running" && job.progress ? h("span", {class: "small muted"}, ` ${Math.round((job.progress.fraction ?? 0) * 100)} %`) : null),
+            h("td", null, h("a", {href: `#/runs/${job.id}`}, job.model || job.id), job.kind && job.kind !== "train" ? h("span", {class: "small muted"}, ` ${job.kind}`) : null), h("td", null, statusChip(job.status), job.status === "running" && job.progress ? h("span", {class: "small muted"}, ` ${Math.round((job.progress.fraction ?? 0) * 100)} %`) : null),
             h("td", null, job.dataset?.name ?? ""), h("td", {class: "number"}, number(job.metrics?.val_loss ?? job.metrics?.loss)), h("td", {class: "number"}, score(job)), h("td", {class: "number"}, duration(elapsed(/** @type {any} */ (job)))), h("td", null, when(job.created_at)))));
         if (jobs.length === 0) fill(body, h("tr", null, h("td", {colspan: "8"}, h("div", {class: "empty"}, state.jobs.size ? "No run fits." : ["No run yet. ", h("a", {href: "#/train"}, "Train a network")]))));
     }

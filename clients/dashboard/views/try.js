@@ -141,6 +141,11 @@ export default async function tryIt(page) {
         const response = await raw("POST", address, {body: chosen, headers: {"Content-Type": type, Accept: type}});
         download(chosen.name.replace(/(\.[^.]*)?$/, lines ? "-predicted.ndjson" : "-predicted.csv"), await response.blob());
     });
+    const stored = select(datasets.map((one) => ({value: one.name})), datasets[0]?.name ?? "");
+    const predictStored = action("Predict all its rows", async () => {
+        const job = await post("/v1/batches", {model: `${name}@${version.version}`, dataset: stored.value});
+        location.hash = `#/runs/${job.id}`;
+    });
     const randomRow = action("A row of the data", async () => {
         const at = Math.floor(Math.random() * background.rows);
         const rows = await get(`/v1/datasets/${encodeURIComponent(`${version.dataset.name}@${version.dataset.version}`)}/rows?limit=1&offset=${at}`, page.signal);
@@ -157,7 +162,7 @@ export default async function tryIt(page) {
     show(page.main, head(page, name, {crumb: h("a", {href: "#/models"}, "Models"), actions: versionChoice(versions, version.version, `#/models/${encodeURIComponent(name)}/try`)}), modelTabs(name, "Try it", version.version),
         h("div", {class: "grid"}, h("section", {class: "card w7"}, h("div", {class: "row", style: {"justify-content": "space-between", "margin-bottom": "10px"}}, h("h2", {style: {margin: "0"}}, "One row"), background ? randomRow : null), h("div", {class: "fields"}, controls), features.length > 60 ? h("p", {class: "small muted"}, `The first 60 of ${features.length} columns; the others count as missing.`) : null),
             h("div", {class: "w5"}, h("section", {class: "card"}, h("h2", null, "Prediction"), answerPlace, h("div", {style: {"margin-top": "12px"}}, warnings)), background ? h("section", {class: "card"}, h("h2", null, "What contributed"), contributions) : null,
-                h("section", {class: "card"}, h("h2", null, "Predict a file"), h("p", {class: "small muted"}, "A CSV or JSON lines file comes back with the predictions, beside the columns that the model does not read."), h("div", {class: "row"}, field("File", file), predictFile)))),
+                h("section", {class: "card"}, h("h2", null, "Predict a file"), h("p", {class: "small muted"}, "A CSV or JSON lines file comes back with the predictions, beside the columns that the model does not read."), h("div", {class: "row"}, field("File", file), predictFile), datasets.length ? [h("h3", {style: {"margin-top": "14px"}}, "Or a stored dataset"), h("div", {class: "row"}, field("Dataset", stored), predictStored)] : null))),
         curlBox(() => [{label: "Predict this row", text: curl("POST", address, {instances: [row]})}, {label: "With the served version", text: curl("POST", `${path}/predict`, {instances: [row]})}, {label: "Predict a file", text: curl("POST", address, {file: "rows.csv", type: "text/csv"}, ["Accept: text/csv"])}]));
     predict();
 }

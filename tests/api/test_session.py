@@ -45,6 +45,14 @@ def test_a_session_takes_the_place_of_the_key(keyed):
     assert stream.status == 200
 
 
+def test_the_list_of_keys_has_no_key(keyed):
+    answer = keyed.get("/v1/keys", headers=sign_in(keyed, keyed.keys["admin"]))
+    assert [(one["name"], one["scope"]) for one in sorted(answer.json["data"], key=lambda one: one["name"])] == [("the-" + scope, scope) for scope in ("admin", "predict", "read", "train")]
+    text = answer.body.decode()
+    assert not any(key in text or key.split("_")[2] in text for key in keyed.keys.values()) and "hash" not in text
+    problem(keyed.get("/v1/keys", headers=bearer(keyed.keys["train"])), 403, "insufficient_scope")
+
+
 def test_signing_out_forgets_the_cookie(keyed):
     answer = keyed.delete("/v1/session", headers=sign_in(keyed, keyed.keys["read"]))
     assert answer.status == 200 and answer.json["signed_in"] is False

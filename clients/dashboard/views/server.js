@@ -130,9 +130,12 @@ export default async function server(page) {
     }
 
     const who = state.session;
+    const keys = h("div");
+    if (who?.scope === "admin") get("/v1/keys", page.signal).then((answer) => fill(keys, answer.data.length === 0 ? h("p", {class: "muted"}, "There is no key.") : h("div", {class: "scroll"}, h("table", null, h("thead", null, h("tr", null, ["Name", "Scope", "Made", "Expires", "Last used"].map((name) => h("th", {scope: "col"}, name)))),
+        h("tbody", null, answer.data.map((/** @type {any} */ key) => h("tr", null, h("th", {scope: "row"}, key.name), h("td", null, key.scope), h("td", null, when(key.created_at)), h("td", null, key.expires_at ? when(key.expires_at) : "never"), h("td", null, key.last_used_at ? `${when(key.last_used_at)} from ${key.last_address ?? "–"}` : "never"))))))), fail);
     show(page.main, head(page, "Server", {about: who?.key_required ? `Signed in with the key ${who.name}, scope ${who.scope}.` : "No key is needed: the server listens on this machine only."}), figures,
         h("div", {class: "grid"}, h("section", {class: "card w6"}, h("h2", null, "Queue and workers"), queue), h("section", {class: "card w6"}, h("h2", null, "Errors and what they mean"), errors), h("section", {class: "card w8"}, h("h2", null, "Requests"), routes), h("section", {class: "card w4"}, h("h2", null, "Settings"), settings)),
-        h("section", {class: "card"}, h("h2", null, "Keys"), h("p", {class: "small"}, "Keys are made and revoked on the machine of the server, never over HTTP:"), h("pre", {tabindex: "0"}, "backpropd keys create --name NAME --scope read|predict|train|admin\nbackpropd keys list\nbackpropd keys revoke ID")),
+        h("section", {class: "card"}, h("h2", null, "Keys"), keys, h("p", {class: "small"}, "Keys are made and revoked on the machine of the server, never over HTTP:"), h("pre", {tabindex: "0"}, "backpropd keys create --name NAME --scope read|predict|train|admin\nbackpropd keys list\nbackpropd keys revoke ID")),
         curlBox(() => [{label: "The server", text: curl("GET", "/v1/server")}, {label: "Its metrics", text: curl("GET", "/metrics")}]));
     drawQueue();
     on("jobs", drawQueue, page.signal);

@@ -158,6 +158,17 @@ def test_the_whole_story(fresh, window, axe, size, dark):
     browser.press("Pause")
     done("playground")
 
+    # a network of two columns shows its plane
+    browser.go("#/", "Start")
+    browser.press("Train on Two spirals")
+    browser.sees("Stored as spirals version 1", 60)
+    browser.go("#/models/spirals/try", "spirals")
+    browser.sees("The plane of both columns")
+    browser.until("const c = document.querySelector('canvas.surface').getContext('2d', {willReadFrequently: true}); return new Set([c.getImageData(0, 200, 400, 1).data].flatMap(d => [40, 120, 200, 280, 360].map(i => d.slice(4 * i, 4 * i + 3).join()))).size > 2", "the plane")
+    done("try-plane")
+    browser.go("#/playground?dataset=spirals", "Playground")
+    browser.sees("Step 0")
+
     browser.go("#/server", "Server")
     browser.sees("Queue and workers")
     browser.until("return document.querySelectorAll('.tile').length >= 9", "the figures")

@@ -5,6 +5,7 @@ import {field, fill, h, select} from "../lib/dom.js";
 import {number} from "../lib/format.js";
 import {alertBox, curlBox, head, show} from "../lib/page.js";
 import {plot} from "../lib/plots.js";
+import {drawSurface} from "../lib/surface.js";
 
 const GRID = 44; // cells of the surface along each side
 const POINTS = 200; // at most: a trace takes 256 samples
@@ -81,7 +82,7 @@ async function stored(dataset) {
 /** @param {import("../lib/page.js").Page} page */
 export default async function playground(page) {
     const datasets = (await list("/v1/datasets", 200)).filter((one) => one.columns?.filter((/** @type {any} */ c) => c.type === "numeric").length >= 2 && one.columns.some((/** @type {any} */ c) => c.categories && c.categories_count >= 2 && c.categories_count <= 6));
-    const source = select([...Object.keys(shapes).map((value) => ({value})), ...datasets.map((one) => ({value: `data:${one.name}`, label: `dataset ${one.name}`}))], "two spirals", {onchange: () => reset()});
+    const source = select([...Object.keys(shapes).map((value) => ({value})), ...datasets.map((one) => ({value: `data:${one.name}`, label: `dataset ${one.name}`}))], page.query.get("dataset") ? `data:${page.query.get("dataset")}` : "two spirals", {onchange: () => reset()});
     const layers = h("input", {value: "8, 8", onchange: () => reset()});
     const activation = select(["tanh", "relu", "sigmoid", "gelu", "silu", "linear"].map((value) => ({value})), "tanh", {onchange: () => reset()});
     const optimizer = select(["adam", "sgd", "rmsprop", "nadam", "lion"].map((value) => ({value})), "adam", {onchange: () => reset()});
@@ -122,27 +123,8 @@ export default async function playground(page) {
 
     /** @param {any} answer */
     function draw(answer) {
-        const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-        const style = getComputedStyle(document.documentElement);
-        const colors = sample.labels.map((_, i) => rgb(style.getPropertyValue(["--s0", "--s1", "--s2", "--s3", "--s4", "--s5"][i]).trim()));
-        const card = rgb(style.getPropertyValue("--card").trim());
         const shares = (/** @type {number[]} */ p) => (p.length === 1 ? [1 - p[0], p[0]] : p);
-        const size = canvas.width / GRID;
-        answer.probe[0].slice(0, GRID * GRID).forEach((/** @type {number[]} */ p, /** @type {number} */ i) => {
-            const parts = shares(p);
-            const mixed = [0, 1, 2].map((c) => parts.reduce((sum, share, k) => sum + share * colors[k][c], 0) * 0.55 + card[c] * 0.45);
-            context.fillStyle = `rgb(${mixed.map(Math.round).join(" ")})`;
-            context.fillRect((i % GRID) * size, Math.floor(i / GRID) * size, Math.ceil(size), Math.ceil(size));
-        });
-        sample.x.forEach(([x, y], i) => {
-            context.beginPath();
-            context.arc(((x + 1.2) / 2.4) * canvas.width, ((1.2 - y) / 2.4) * canvas.height, 5, 0, 7);
-            context.fillStyle = `rgb(${colors[sample.y[i]].join(" ")})`;
-            context.strokeStyle = style.getPropertyValue("--card");
-            context.lineWidth = 1.5;
-            context.fill();
-            context.stroke();
-        });
+        drawSurface(canvas, GRID, answer.probe[0].slice(0, GRID * GRID).map(shares), sample.x.map(([x, y], i) => ({x: (x + 1.2) / 2.4, y: (y + 1.2) / 2.4, kind: sample.y[i]})));
         const right = answer.probe[0].slice(GRID * GRID).filter((/** @type {number[]} */ p, /** @type {number} */ i) => {
             const parts = shares(p);
             return parts.indexOf(Math.max(...parts)) === sample.y[i];
@@ -174,7 +156,7 @@ export default async function playground(page) {
         sample = name.startsWith("data:") ? await stored(datasets.find((one) => `data:${one.name}` === name)) : made(name);
         await compute();
     }
-    show(page.main, head(page, "Playground", {crumb: h("a", {href: "#/inside"}, "Inside"), about: "Every step sees all points. The server computes it in double precision; press Learn and watch."}),
+    show(page.main, head(page, "Playground", {crumb: h("a", {href: "#/inside"}, "Inside"), about: "Each step sees all points, so a step is an epoch. The server computes it in double precision; press Learn and watch the boundary."}),
         h("div", {class: "grid"}, h("section", {class: "card w6"}, canvas, h("div", {class: "row", style: {margin: "12px 0"}}, start, h("button", {type: "button", onclick: () => {
             stop();
             steps += 1;
@@ -182,11 +164,5 @@ export default async function playground(page) {
         }}, "One step"), h("button", {type: "button", onclick: () => reset()}, "Start over"), perTurn), figures, fault),
         h("div", {class: "w6"}, h("section", {class: "card"}, h("h2", null, "Network"), h("div", {class: "fields"}, field("Points", source), field("Units of the hidden layers", layers, "Separated by commas; empty for none."), field("Activation", activation), field("Optimizer", optimizer), field("Learning rate", rate), field("Seed", seed))), h("section", {class: "card"}, h("h2", null, "Loss"), curve))),
         curlBox(() => [{label: "This state of the network", text: curl("POST", "/v1/trace", {...body(), probe: [[0.5, 0.5]]})}]));
-    await compute();
+    await reset();
 }
-
-/**
- * @param {string} hex
- * @returns {number[]}
- */
-const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));

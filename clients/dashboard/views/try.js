@@ -5,6 +5,9 @@ import {number, percent} from "../lib/format.js";
 import {featuresOf, loadModel, modelTabs, versionChoice} from "../lib/model.js";
 import {action, alertBox, curlBox, download, head, notice, show, warningBox} from "../lib/page.js";
 import {bars} from "../lib/plots.js";
+import {drawSurface} from "../lib/surface.js";
+
+const PLANE = 40; // cells along each side
 
 /** @param {import("../lib/page.js").Page} page */
 export default async function tryIt(page) {
@@ -31,6 +34,28 @@ export default async function tryIt(page) {
     const contributions = h("div");
     const warnings = h("div");
 
+    /* Of two numbers and classes the whole plane can be shown. */
+    const plane = features.length === 2 && features.every((one) => one.type === "numeric" && one.max > one.min) && version.task === "classification";
+    const canvas = h("canvas", {class: "surface", width: PLANE * 10, height: PLANE * 10, role: "img", "aria-label": "What the model says everywhere in the plane of its two columns"});
+    /** @type {{shares: number[][], labels: string[]} | null} */
+    let surface = null;
+    async function drawPlane() {
+        if (!plane) return;
+        const [a, b] = features;
+        if (!surface) {
+            const cells = Array.from({length: PLANE * PLANE}, (_, i) => ({[a.name]: a.min + (((i % PLANE) + 0.5) / PLANE) * (a.max - a.min), [b.name]: b.max - ((Math.floor(i / PLANE) + 0.5) / PLANE) * (b.max - b.min)}));
+            const answer = await post(address, {instances: cells, warnings: false}, page.signal);
+            const labels = Object.keys(answer.predictions[0].probabilities);
+            surface = {labels, shares: answer.predictions.map((/** @type {any} */ one) => labels.map((label) => one.probabilities[label]))};
+        }
+        const x = (row[a.name] - a.min) / (a.max - a.min);
+        const y = (row[b.name] - b.min) / (b.max - b.min);
+        const column = Math.max(0, Math.min(PLANE - 1, Math.floor(x * PLANE)));
+        const line = Math.max(0, Math.min(PLANE - 1, Math.floor((1 - y) * PLANE)));
+        const here = surface.shares[line * PLANE + column];
+        drawSurface(canvas, PLANE, surface.shares, [{x, y, kind: here.indexOf(Math.max(...here)), large: true}]);
+    }
+
     const predict = debounce(async () => {
         try {
             const answer = await post(address, {instances: [row]}, page.signal);
@@ -40,6 +65,7 @@ export default async function tryIt(page) {
             fill(answerPlace, alertBox(error));
         }
         explain();
+        drawPlane().catch(() => {});
     }, 60);
 
     const explain = debounce(async () => {
@@ -161,7 +187,7 @@ export default async function tryIt(page) {
     });
     show(page.main, head(page, name, {crumb: h("a", {href: "#/models"}, "Models"), actions: versionChoice(versions, version.version, `#/models/${encodeURIComponent(name)}/try`)}), modelTabs(name, "Try it", version.version),
         h("div", {class: "grid"}, h("section", {class: "card w7"}, h("div", {class: "row", style: {"justify-content": "space-between", "margin-bottom": "10px"}}, h("h2", {style: {margin: "0"}}, "One row"), background ? randomRow : null), h("div", {class: "fields"}, controls), features.length > 60 ? h("p", {class: "small muted"}, `The first 60 of ${features.length} columns; the others count as missing.`) : null),
-            h("div", {class: "w5"}, h("section", {class: "card"}, h("h2", null, "Prediction"), answerPlace, h("div", {style: {"margin-top": "12px"}}, warnings)), background ? h("section", {class: "card"}, h("h2", null, "What contributed"), contributions) : null,
+            h("div", {class: "w5"}, h("section", {class: "card"}, h("h2", null, "Prediction"), answerPlace, h("div", {style: {"margin-top": "12px"}}, warnings)), plane ? h("section", {class: "card"}, h("h2", null, "The plane of both columns"), canvas, h("p", {class: "small muted"}, `Left to right ${features[0].name}, upwards ${features[1].name}; the point is this row. `, version.dataset ? h("a", {href: `#/playground?dataset=${encodeURIComponent(version.dataset.name)}`}, "Watch such a boundary form") : null)) : null, background ? h("section", {class: "card"}, h("h2", null, "What contributed"), contributions) : null,
                 h("section", {class: "card"}, h("h2", null, "Predict a file"), h("p", {class: "small muted"}, "A CSV or JSON lines file comes back with the predictions, beside the columns that the model does not read."), h("div", {class: "row"}, field("File", file), predictFile), datasets.length ? [h("h3", {style: {"margin-top": "14px"}}, "Or a stored dataset"), h("div", {class: "row"}, field("Dataset", stored), predictStored)] : null))),
         curlBox(() => [{label: "Predict this row", text: curl("POST", address, {instances: [row]})}, {label: "With the served version", text: curl("POST", `${path}/predict`, {instances: [row]})}, {label: "Predict a file", text: curl("POST", address, {file: "rows.csv", type: "text/csv"}, ["Accept: text/csv"])}]));
     predict();

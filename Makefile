@@ -192,11 +192,11 @@ fresh:
 # The API tests with the most threads, with ThreadSanitizer: any report fails its test.
 RACES := http events load keys tickets bounds slow_clients datasets aliases switch
 .PHONY: races screenshots
-# The pages of the dashboard as pictures, in build/screens, from the tests that walk through them.
+# The pages of the dashboard as pictures, in build/screens, from the tests that walk through them; some for README and guides.
 screenshots: $(B)/backpropd
 	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST)
 	$(Q)BACKPROPD=$(B)/backpropd $(PYTHON) -m pytest -q -p no:cacheprovider tests/browser/test_story.py
-	@ls build/screens
+	$(Q)for page in run=run inside=inside-model playground=playground; do cp build/screens/$${page#*=}-wide-light.png clients/guides/screens/$${page%=*}.png; done
 races:
 	@tests/deps.sh $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST)
 	$(Q)$(MAKE) SANITIZER=thread all

@@ -140,3 +140,36 @@ def test_on_a_slow_network(fresh, window):
     browser.press("Try again")
     browser.settled("Data")
     browser.sees("penguins")
+
+
+def test_the_queue_is_reordered(fresh, window):
+    server, browser = fresh("--workers", "1"), window()
+    server.post_csv("line", "x,y\n" + "".join("%d,%d\n" % (i, 3 * i) for i in range(2000)))
+    first = server.submit(dataset="line", target="y", model={"name": "long", "layers": [{"type": "dense", "units": 64}]}, epochs=100000, batch_size=4, early_stopping=False)
+    jobs = [server.submit(dataset="line", target="y", model={"name": name, "layers": []}, epochs=1) for name in "abcd"]
+    browser.open(server.url + "/#/server", "Server")
+    order = "return [...document.querySelectorAll('.queue li a')].map(a => a.innerText).join('')"
+    browser.until("%s === 'abcd'" % order, "the queue")
+    browser.press("Move d up")
+    browser.until("%s === 'abdc'" % order, "d before c")
+    browser.press("Move a down")
+    browser.until("%s === 'badc'" % order, "a after b")
+    browser.js("""const [from, to] = [2, 0].map(i => document.querySelectorAll('.queue li')[i]);
+        for (const [target, type] of [[from, 'dragstart'], [to, 'dragover'], [to, 'drop']]) target.dispatchEvent(new DragEvent(type, {bubbles: true, cancelable: true}))""")
+    browser.until("%s === 'dbac'" % order, "d first")
+    queued = sorted((server.get("/v1/jobs/" + job["id"]).json for job in jobs), key=lambda job: job["queue_position"])
+    assert "".join(job["model"] for job in queued) == "dbac"
+    server.post("/v1/jobs/%s/cancel" % first["id"])
+    for job in jobs:
+        server.wait(job["id"])
+
+
+def test_two_classes_have_a_threshold(fresh, window):
+    server, browser = fresh(), window()
+    server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
+    server.train(dataset="penguins", target="sex", model={"name": "sex", "layers": [{"type": "dense", "units": 8, "activation": "relu"}]}, epochs=20)
+    browser.open(server.url + "/#/models/sex/evaluate", "sex")
+    slider = browser.one("input[aria-label='Threshold']")
+    before = browser.text(".w6 .tiles")
+    browser.js("arguments[0].value = 1; arguments[0].dispatchEvent(new Event('input'))", slider)
+    browser.until("return document.querySelector('.w6 .tiles').innerText !== arguments[0]", "the figures of another threshold", arguments=(before,))

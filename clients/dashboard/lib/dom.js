@@ -68,6 +68,20 @@ export function fill(element, ...children) {
 }
 
 /**
+ * Fills an element only when what it shows has changed: a button under the pointer, or one with the focus, must not be replaced, and a screen reader
+ * must not read the same again.
+ * @param {HTMLElement} element
+ * @param {any} key what it depends on
+ * @param {() => any} make
+ */
+export function refill(element, key, make) {
+    const text = JSON.stringify(key);
+    if (element.dataset.key === text) return;
+    element.dataset.key = text;
+    fill(element, make());
+}
+
+/**
  * A picture with a name for screen readers.
  * @param {number} width
  * @param {number} height

@@ -1,6 +1,6 @@
 // batch.js - a job that does not train: predictions of a stored dataset, or an evaluation of many rows.
 import {curl, get, post, raw, request} from "../lib/api.js";
-import {fill, h} from "../lib/dom.js";
+import {fill, h, refill} from "../lib/dom.js";
 import {evaluationReport} from "../lib/evaluation.js";
 import {duration, elapsed, number, plural, value, when} from "../lib/format.js";
 import {action, confirmDialog, curlBox, download, head, show, statusChip, tiles, warningBox} from "../lib/page.js";
@@ -42,13 +42,13 @@ export default function batch(page, first) {
     let shown = false;
     async function draw() {
         const progress = job.progress ?? {};
-        fill(tag, statusChip(job.status));
-        fill(actions, buttons());
+        refill(tag, job.status, () => statusChip(job.status));
+        refill(actions, [job.status, Boolean(job.progress?.failed_rows)], buttons);
         bar.hidden = ENDED.includes(job.status);
         bar.value = progress.fraction ?? 0;
         fill(figures, tiles([{label: "Rows", value: number(progress.rows), note: `of ${number(progress.rows_total)}`}, ...(progress.failed_rows === undefined ? [] : [{label: "Failed rows", value: number(progress.failed_rows)}]), ...(progress.rows_per_second ? [{label: "Speed", value: number(progress.rows_per_second, 3), note: "rows/s"}] : []),
             progress.eta_seconds && !ENDED.includes(job.status) ? {label: "Time left", value: duration(progress.eta_seconds)} : {label: "Time", value: duration(elapsed(job))}]));
-        fill(remarks, job.error ? h("div", {class: "alert bad", role: "alert"}, job.error.message ?? value(job.error)) : null, warningBox(job.warnings));
+        refill(remarks, [job.error, job.warnings], () => [job.error ? h("div", {class: "alert bad", role: "alert"}, job.error.message ?? value(job.error)) : null, warningBox(job.warnings)]);
         if (!predicts && job.status === "succeeded" && !shown) {
             shown = true;
             fill(result, evaluationReport(await get(`/v1/jobs/${id}/evaluation`, page.signal), null));

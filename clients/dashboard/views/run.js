@@ -1,7 +1,7 @@
 // run.js - one run, live: curves, figures, the health of its layers, warnings in words, its log, and what one can do with it.
 import {curl, get, list, post, request} from "../lib/api.js";
 import {chartControls, lineChart} from "../lib/charts.js";
-import {fill, h, select} from "../lib/dom.js";
+import {fill, h, refill, select} from "../lib/dom.js";
 import {bytes, duration, elapsed, number, value, when} from "../lib/format.js";
 import {judge, networkPicture} from "../lib/network.js";
 import {action, alertBox, confirmDialog, curlBox, fail, head, notice, show, statusChip, tiles, warningBox} from "../lib/page.js";
@@ -87,7 +87,7 @@ export default async function run(page) {
     function drawJob() {
         const progress = job.progress ?? {};
         const running = !ENDED.includes(job.status);
-        fill(tag, statusChip(job.status));
+        refill(tag, job.status, () => statusChip(job.status));
         bar.hidden = !running;
         bar.value = progress.fraction ?? 0;
         const metric = job.best?.metric;
@@ -101,11 +101,11 @@ export default async function run(page) {
             ...(progress.samples_per_second ? [{label: "Speed", value: number(progress.samples_per_second, 3), note: "rows/s"}] : []),
             ...(job.parameters ? [{label: "Parameters", value: number(job.parameters)}] : []),
         ]));
-        fill(actions, buttons());
-        fill(remarks, job.error ? h("div", {class: "alert bad", role: "alert"}, h("strong", null, "It failed. "), job.error.message ?? job.error.detail ?? value(job.error)) : null, warningBox(job.warnings),
+        refill(actions, [job.status, job.model_version], buttons);
+        refill(remarks, [job.status, job.error, job.warnings, job.stop_reason, job.queue_position, job.model_version, job.publication], () => [job.error ? h("div", {class: "alert bad", role: "alert"}, h("strong", null, "It failed. "), job.error.message ?? job.error.detail ?? value(job.error)) : null, warningBox(job.warnings),
             job.stopped_early ? h("div", {class: "alert"}, job.stop_reason === "early_stopping" ? `Stopped early: ${metric ?? "val_loss"} had not improved for ${job.options?.early_stopping?.patience ?? "some"} epochs. The version has the weights of epoch ${job.best?.epoch ?? "–"}.` : `Stopped early: ${String(job.stop_reason).replaceAll("_", " ")}.`) : null,
             job.status === "queued" && job.queue_position ? h("div", {class: "alert"}, job.queue_position === 1 ? "Next in the queue." : `Number ${job.queue_position} in the queue.`) : null,
-            job.model_version ? h("div", {class: "alert good"}, "Stored as ", h("a", {href: `#/models/${encodeURIComponent(job.model)}?version=${job.model_version}`}, `${job.model} version ${job.model_version}`), job.publication ? (job.publication.published ? ", which answers predictions now. " : `, not published: ${job.publication.reason}. `) : ". ", h("a", {href: `#/models/${encodeURIComponent(job.model)}/try?version=${job.model_version}`}, "Try it")) : null);
+            job.model_version ? h("div", {class: "alert good"}, "Stored as ", h("a", {href: `#/models/${encodeURIComponent(job.model)}?version=${job.model_version}`}, `${job.model} version ${job.model_version}`), job.publication ? (job.publication.published ? ", which answers predictions now. " : `, not published: ${job.publication.reason}. `) : ". ", h("a", {href: `#/models/${encodeURIComponent(job.model)}/try?version=${job.model_version}`}, "Try it")) : null]);
         networkAt = 0;
         drawNetwork();
     }

@@ -1,9 +1,9 @@
 // server.js - what the server does now: queue, workers, memory, disk, requests, errors with their meaning.
 import {curl, get, raw, request} from "../lib/api.js";
-import {fill, h} from "../lib/dom.js";
+import {fill, h, refill} from "../lib/dom.js";
 import {bytes, duration, number, plural, when} from "../lib/format.js";
 import {curlBox, fail, head, notice, show, statusChip, tiles} from "../lib/page.js";
-import {on, state} from "../lib/state.js";
+import {loadJobs, on, state} from "../lib/state.js";
 
 const EVERY_MS = 3000;
 
@@ -40,6 +40,7 @@ export function parseMetrics(text) {
 /** @param {import("../lib/page.js").Page} page */
 export default async function server(page) {
     const figures = h("div");
+    const working = h("div");
     const queue = h("div");
     const routes = h("div");
     const errors = h("div");
@@ -89,21 +90,22 @@ export default async function server(page) {
     }
 
     /**
-     * Puts a run before or after its neighbours by its priority.
+     * Puts a run at another place of the queue. Runs of the same priority keep the order of their submission, so as many priorities change as the new order needs.
      * @param {any[]} jobs
      * @param {number} from
      * @param {number} to
      */
     async function move(jobs, from, to) {
         if (to < 0 || to >= jobs.length || from === to) return;
-        const moved = jobs[from];
-        const rest = jobs.filter((_, i) => i !== from);
-        const above = rest[to - 1];
-        const below = rest[to];
-        const priority = below && (!above || to < from) ? Math.min(100, (below.priority ?? 0) + 1) : Math.max(-100, (above?.priority ?? 0) - 1);
-        await request("PATCH", `/v1/jobs/${moved.id}`, {priority});
-        notice(`${moved.model || moved.id} has priority ${priority} now.`);
-        const {loadJobs} = await import("../lib/state.js");
+        const order = jobs.filter((_, i) => i !== from);
+        order.splice(to, 0, jobs[from]);
+        const priorities = order.map((job) => job.priority ?? 0);
+        for (let i = order.length - 2; i >= 0; i--) {
+            const late = priorities[i] === priorities[i + 1] && order[i].created_at > order[i + 1].created_at;
+            if (priorities[i] < priorities[i + 1] || late) priorities[i] = Math.min(100, priorities[i + 1] + 1);
+        }
+        for (const [i, job] of order.entries()) if (priorities[i] !== (job.priority ?? 0)) await request("PATCH", `/v1/jobs/${job.id}`, {priority: priorities[i]});
+        notice(`${jobs[from].model || jobs[from].id} is number ${to + 1} now.`);
         await loadJobs();
     }
 
@@ -111,9 +113,9 @@ export default async function server(page) {
     function drawQueue() {
         const running = [...state.jobs.values()].filter((job) => ["running", "pausing", "cancelling"].includes(job.status));
         const jobs = waiting();
-        fill(queue, running.map((job) => h("div", {class: "row", style: {"margin-bottom": "8px"}}, statusChip(job.status), h("a", {href: `#/runs/${job.id}`}, job.model || job.id), h("progress", {max: "1", value: job.progress?.fraction ?? 0, "aria-label": `Progress of ${job.model}`, style: {flex: "1 1 120px"}}), h("span", {class: "small muted"}, `${Math.round((job.progress?.fraction ?? 0) * 100)} %`))),
-            running.length === 0 ? h("p", {class: "muted"}, "All workers are idle.") : null,
-            jobs.length ? [h("h3", null, `${plural(jobs.length, "run")} waiting`), h("ol", {class: "queue"}, jobs.slice(0, 50).map((job, i) => {
+        fill(working, running.map((job) => h("div", {class: "row", style: {"margin-bottom": "8px"}}, statusChip(job.status), h("a", {href: `#/runs/${job.id}`}, job.model || job.id), h("progress", {max: "1", value: job.progress?.fraction ?? 0, "aria-label": `Progress of ${job.model}`, style: {flex: "1 1 120px"}}), h("span", {class: "small muted"}, `${Math.round((job.progress?.fraction ?? 0) * 100)} %`))),
+            running.length === 0 ? h("p", {class: "muted"}, "All workers are idle.") : null);
+        refill(queue, jobs.map((job) => [job.id, job.priority]), () => (jobs.length ? [h("h3", null, `${plural(jobs.length, "run")} waiting`), h("ol", {class: "queue"}, jobs.slice(0, 50).map((job, i) => {
                 const item = h("li", {draggable: "true", ondragstart: () => {
                     dragged = i;
                 }, ondragover: (/** @type {Event} */ event) => {
@@ -126,7 +128,7 @@ export default async function server(page) {
                 h("button", {type: "button", class: "icon", "aria-label": `Move ${job.model || job.id} up`, disabled: i === 0, onclick: () => move(jobs, i, i - 1).catch(fail)}, "↑"),
                 h("button", {type: "button", class: "icon", "aria-label": `Move ${job.model || job.id} down`, disabled: i === jobs.length - 1, onclick: () => move(jobs, i, i + 1).catch(fail)}, "↓"));
                 return item;
-            })), h("p", {class: "small muted"}, "Drag a run to change its place; its priority follows.")] : null);
+            })), h("p", {class: "small muted"}, "Drag a run to change its place; its priority follows.")] : null));
     }
 
     const who = state.session;
@@ -134,7 +136,7 @@ export default async function server(page) {
     if (who?.scope === "admin") get("/v1/keys", page.signal).then((answer) => fill(keys, answer.data.length === 0 ? h("p", {class: "muted"}, "There is no key.") : h("div", {class: "scroll"}, h("table", null, h("thead", null, h("tr", null, ["Name", "Scope", "Made", "Expires", "Last used"].map((name) => h("th", {scope: "col"}, name)))),
         h("tbody", null, answer.data.map((/** @type {any} */ key) => h("tr", null, h("th", {scope: "row"}, key.name), h("td", null, key.scope), h("td", null, when(key.created_at)), h("td", null, key.expires_at ? when(key.expires_at) : "never"), h("td", null, key.last_used_at ? `${when(key.last_used_at)} from ${key.last_address ?? "–"}` : "never"))))))), fail);
     show(page.main, head(page, "Server", {about: who?.key_required ? `Signed in with the key ${who.name}, scope ${who.scope}.` : "No key is needed: the server listens on this machine only."}), figures,
-        h("div", {class: "grid"}, h("section", {class: "card w6"}, h("h2", null, "Queue and workers"), queue), h("section", {class: "card w6"}, h("h2", null, "Errors and what they mean"), errors), h("section", {class: "card w8"}, h("h2", null, "Requests"), routes), h("section", {class: "card w4"}, h("h2", null, "Settings"), settings)),
+        h("div", {class: "grid"}, h("section", {class: "card w6"}, h("h2", null, "Queue and workers"), working, queue), h("section", {class: "card w6"}, h("h2", null, "Errors and what they mean"), errors), h("section", {class: "card w8"}, h("h2", null, "Requests"), routes), h("section", {class: "card w4"}, h("h2", null, "Settings"), settings)),
         h("section", {class: "card"}, h("h2", null, "Keys"), keys, h("p", {class: "small"}, "Keys are made and revoked on the machine of the server, never over HTTP:"), h("pre", {tabindex: "0"}, "backpropd keys create --name NAME --scope read|predict|train|admin\nbackpropd keys list\nbackpropd keys revoke ID")),
         curlBox(() => [{label: "The server", text: curl("GET", "/v1/server")}, {label: "Its metrics", text: curl("GET", "/metrics")}]));
     drawQueue();

@@ -1,6 +1,6 @@
 // sweep.js - one sweep: its trials as lines through parallel axes, one for each setting, and as a table.
 import {curl, get, post, raw, request} from "../lib/api.js";
-import {fill, h, picture, s} from "../lib/dom.js";
+import {fill, h, picture, refill, s} from "../lib/dom.js";
 import {duration, number, value, when} from "../lib/format.js";
 import {action, confirmDialog, curlBox, download, head, show, statusChip, tiles} from "../lib/page.js";
 import {on} from "../lib/state.js";
@@ -82,20 +82,20 @@ export default async function sweep(page) {
         const names = Object.keys(about.space);
         const ended = ["succeeded", "failed", "cancelled"].includes(about.status);
         const done = about.trials.succeeded + about.trials.failed + about.trials.cancelled + about.trials.invalid;
-        fill(tag, statusChip(about.status));
+        refill(tag, about.status, () => statusChip(about.status));
         bar.hidden = ended;
         bar.value = done / about.trials.total;
         fill(figures, tiles([{label: "Trials", value: `${number(done)}`, note: `of ${number(about.trials.total)}`}, {label: "Running", value: number(about.trials.running)}, {label: "Stopped early", value: number(about.trials.stopped)}, {label: `Best ${about.metric}`, value: number(about.best?.value), note: about.best ? `trial ${about.best.number}` : ""}, {label: "Method", value: about.method}]),
             about.error ? h("div", {class: "alert bad"}, about.error.message ?? value(about.error)) : null,
             about.publication ? h("div", {class: `alert ${about.publication.published ? "good" : ""}`}, about.publication.published ? "The best version answers predictions now: " : `The best version is not served (${about.publication.reason}): `, h("a", {href: `#/models/${encodeURIComponent(about.model)}?version=${about.publication.version}`}, `${about.model} version ${about.publication.version}`)) : null);
-        fill(lines, parallel(about, trials, (trial) => {
+        refill(lines, trials, () => parallel(about, trials, (trial) => {
             if (trial.job) location.hash = `#/runs/${trial.job}`;
         }));
-        fill(table, h("div", {class: "scroll"}, h("table", null, h("caption", null, "Trials, the best first"), h("thead", null, h("tr", null, ["Trial", "Status", about.metric, ...names.map((name) => name.split(".").slice(-1)[0]), "Epochs", "Time"].map((name, i) => h("th", {scope: "col", class: i > 1 ? "number" : ""}, name)))),
+        refill(table, trials, () => h("div", {class: "scroll"}, h("table", null, h("caption", null, "Trials, the best first"), h("thead", null, h("tr", null, ["Trial", "Status", about.metric, ...names.map((name) => name.split(".").slice(-1)[0]), "Epochs", "Time"].map((name, i) => h("th", {scope: "col", class: i > 1 ? "number" : ""}, name)))),
             h("tbody", null, trials.map((trial) => h("tr", {class: trial.number === about.best_trial ? "best" : ""}, h("th", {scope: "row"}, trial.job ? h("a", {href: `#/runs/${trial.job}`}, String(trial.number)) : String(trial.number)), h("td", null, trial.stopped ? h("span", {class: "chip", title: trial.stopped}, "stopped") : statusChip(trial.status)), h("td", {class: "number"}, number(trial.value)),
                 names.map((name) => h("td", {class: "number"}, value(trial.parameters[name]))), h("td", {class: "number"}, number(trial.epochs)), h("td", {class: "number"}, duration(trial.training_seconds))))))));
         const top = trials.filter((trial) => trial.job && trial.value !== null).slice(0, COMPARED_MAX).map((trial) => trial.job);
-        fill(buttons, top.length > 1 ? h("a", {class: "button", href: `#/compare?jobs=${top.join(",")}`}, `Compare the best ${top.length}`) : null,
+        refill(buttons, [about.status, top], () => [top.length > 1 ? h("a", {class: "button", href: `#/compare?jobs=${top.join(",")}`}, `Compare the best ${top.length}`) : null,
             action("Table (CSV)", async () => download(`${about.model}-trials.csv`, await (await raw("GET", `${path}/trials?sort=value`, {headers: {Accept: "text/csv"}})).blob())),
             ended ? action("Delete", async () => {
                 if (!(await confirmDialog("Delete this sweep with the runs of its trials?", "Delete"))) return;
@@ -104,7 +104,7 @@ export default async function sweep(page) {
             }, {class: "danger"}) : action("Cancel", async () => {
                 await post(`${path}/cancel`, undefined);
                 await draw();
-            }, {class: "danger"}));
+            }, {class: "danger"})]);
     }
     show(page.main, head(page, `Sweep of ${about.model}`, {crumb: [h("a", {href: "#/sweeps"}, "Sweeps"), ` / ${id}`], tag, about: ["Trained on ", h("a", {href: `#/data/${encodeURIComponent(`${about.dataset.name}@${about.dataset.version}`)}`}, about.dataset.name), `, submitted ${when(about.created_at)}`], actions: buttons}), bar, figures,
         h("section", {class: "card"}, h("h2", null, "Settings and what came of them"), lines, h("p", {class: "small muted"}, "Each line is a trial, the best one green; press one to open its run.")), h("section", {class: "card"}, h("h2", null, "Trials"), table),

@@ -184,10 +184,19 @@ static int open_rows(struct schema_pass *pass, struct schema_parts *parts, struc
     const struct schema_training *t = pass->model->training;
     struct schema_split split = {0};
     pass->view = schema_view_new(t->preprocessing, pass->evaluation->dataset, true, error);
-    if (!pass->view || schema_training_held(t, pass->view, &split, error) != 0) return -1;
+    const struct schema_evaluation *e = pass->evaluation;
+    if (!pass->view) return -1;
+    if (e->rows) {
+        if (!(split.validation = malloc(((size_t)e->rows_count + 1) * sizeof *split.validation)))
+            return bp_error_memory(error, "no memory to evaluate %lld rows", (long long)e->rows_count);
+        memcpy(split.validation, e->rows, (size_t)e->rows_count * sizeof *split.validation);
+        split.validation_count = e->rows_count;
+    } else if (schema_training_held(t, pass->view, &split, error) != 0) {
+        return -1;
+    }
     parts->rows = split.validation;
     parts->n = split.validation_count;
-    parts->skipped = pass->evaluation->dataset->rows - parts->n;
+    parts->skipped = (e->rows ? e->rows_count : e->dataset->rows) - parts->n;
     if (parts->n == 0)
         return bp_error_set(error, "/dataset", "no row can be evaluated: each lacks a target, or has a label that the model does not know");
     spread(parts, pass->evaluation->rows_max);

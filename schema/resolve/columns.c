@@ -136,12 +136,29 @@ static void choose_split(struct resolving *r) {
     else if (schema_split_check(r->dataset, r->split_column, o->validation, &error) != 0) schema_problem_error(r->problems, where, &error);
 }
 
+/* The column that selects the rows of the test. */
+static void choose_test(struct resolving *r) {
+    char where[RESOLVING_POINTER_MAX];
+    struct bp_error error = {0};
+    const struct schema_options *o = &r->training->options;
+    static const char *const names[] = {"", "group", "time", "column"};
+    r->test_column = -1;
+    if (!schema_options_test(o) || o->test == SCHEMA_VALIDATION_RANDOM) return;
+    snprintf(where, sizeof where, "%s/test/%s", r->request->pointer, names[o->test]);
+    r->test_column = find_column(r, o->test_column, where);
+    if (r->test_column < 0) return;
+    if (is_target(r, r->test_column))
+        schema_problem_add(r->problems, where, "column \"%.80s\" is the target, so it cannot select the rows of the test", o->test_column);
+    else if (schema_split_check(r->dataset, r->test_column, o->test, &error) != 0) schema_problem_error(r->problems, where, &error);
+}
+
 static void all_other_columns(struct resolving *r, const char *where) {
     char text[200];
     for (int32_t i = 0; i < r->dataset->columns_count; i++) {
         const struct schema_column *c = &r->dataset->columns[i];
         if (is_target(r, i) || i == r->sample_weight) continue;
         if (i == r->split_column && r->training->options.validation != SCHEMA_VALIDATION_TIME) continue;
+        if (i == r->test_column && r->training->options.test != SCHEMA_VALIDATION_TIME) continue;
         const struct schema_type_ops *type = schema_type_of(c->type);
         const char *why = type->left_out ? type->left_out(r->dataset, c, text, sizeof text) : NULL;
         if (!why && c->missing == r->dataset->rows) why = "it has no values";
@@ -252,6 +269,7 @@ void resolving_columns(struct resolving *r) {
     choose_targets(r);
     choose_sample_weight(r);
     choose_split(r);
+    choose_test(r);
     choose_features(r);
     choose_options(r);
 }

@@ -48,6 +48,8 @@ struct resolving {
     struct schema_training_outline *outline; /* what alone is asked for, or NULL */
     struct schema_split split;               /* rows that train and validate, while it is resolved */
     int32_t split_column;                    /* the column that selects the validation rows, -1: none */
+    int32_t test_column;                     /* the same of the rows of the test */
+    int64_t test_rows;                       /* held back for the test */
     int64_t validation_rows;                 /* that validate, of a cross-validation those of all folds; known after the split */
 };
 

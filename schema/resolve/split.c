@@ -6,7 +6,10 @@
 #include "schema/training/split.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 /* The target that the split is stratified by: the first one with a class for a row, -1: none. */
 static int32_t strata(const struct schema_preprocessing *p) {
@@ -63,6 +66,89 @@ static int learnable_open(const struct schema_view *view, bool sparing, struct l
     return bp_error_memory(error, "no memory to split %lld rows", (long long)rows);
 }
 
+/* ---- the rows of the test ---- */
+
+/* A row of a column that selects the test rows: whether it is one. */
+static bool is_test(const struct schema_dataset *d, int32_t column, int64_t row) {
+    static const char *const tests[] = {"test", "testing", "true", "1", NULL};
+    const struct schema_column *c = &d->columns[column];
+    const struct schema_type_ops *type = schema_type_of(c->type);
+    if (schema_type_is_number(c->type) || type->codes_are_numbers) return schema_dataset_number(d, column, row) == 1;
+    const int32_t code = schema_dataset_code(d, column, row);
+    for (int i = 0; code >= 0 && tests[i]; i++)
+        if (strcasecmp(c->categories[code].value, tests[i]) == 0) return true;
+    return false;
+}
+
+static int split_by_mark(const struct schema_dataset *d, const struct schema_options *o, const struct learnable *l, struct schema_split *split,
+                         struct bp_error *error) {
+    const int32_t column = schema_dataset_find(d, o->test_column);
+    if (column < 0) return bp_error_set(error, "/test/column", "the dataset has no column \"%.80s\"", o->test_column);
+    int64_t *both = malloc(((size_t)l->n + 1) * sizeof *both), held = 0;
+    if (!both) return bp_error_memory(error, "no memory to split %lld rows", (long long)l->n);
+    for (int64_t i = 0; i < l->n; i++) held += is_test(d, column, l->rows[i]);
+    *split = (struct schema_split){.validation = both, .train = both + held};
+    for (int64_t i = 0; i < l->n; i++) {
+        if (is_test(d, column, l->rows[i])) split->validation[split->validation_count++] = l->rows[i];
+        else split->train[split->train_count++] = l->rows[i];
+    }
+    if (held > 0 && held < l->n) return 0;
+    schema_split_free(split);
+    return bp_error_set(error, "/test/column",
+                        "column \"%.60s\" has %lld rows for the test and %lld others; expected \"test\", true or 1 in the rows of the test", o->test_column,
+                        (long long)held, (long long)(l->n - held));
+}
+
+/* The usable rows apart, those of the test as `validation`. By another seed than the rows that remain are split by. */
+static int split_test(const struct schema_dataset *d, const struct schema_options *o, const struct learnable *l, struct schema_split *split,
+                      struct bp_error *error) {
+    struct schema_options as = {.seed = o->seed ^ UINT64_C(0x7E57), .validation = o->test, .validation_fraction = o->test_fraction};
+    struct bp_error found = {0};
+    int failed;
+    memcpy(as.validation_column, o->test_column, sizeof as.validation_column);
+    if (o->test == SCHEMA_VALIDATION_COLUMN) failed = split_by_mark(d, o, l, split, &found);
+    else if (o->test == SCHEMA_VALIDATION_RANDOM)
+        failed = schema_split_make(l->rows, l->n, l->classes, l->classes_count, o->test_fraction, as.seed, split, &found);
+    else failed = schema_split_by_column(d, l->rows, l->n, &as, split, &found);
+    if (failed && strncmp(found.pointer, "/validation", 11) == 0) {
+        char place[sizeof found.pointer];
+        snprintf(place, sizeof place, "/test%.180s", found.pointer + 11);
+        memcpy(found.pointer, place, sizeof place);
+    }
+    if (failed && error) *error = found;
+    if (!failed && split->validation_count == 0) {
+        schema_split_free(split);
+        failed = bp_error_set(error, "/test", "no row is left for the test: there are %lld usable rows", (long long)l->n);
+    }
+    return failed;
+}
+
+/* Takes the rows of the test away. */
+static int hold_test(const struct schema_dataset *d, const struct schema_options *o, struct learnable *l, struct bp_error *error) {
+    struct schema_split split = {0};
+    if (!schema_options_test(o)) return 0;
+    if (split_test(d, o, l, &split, error) != 0) return -1;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < l->n && kept < split.train_count; i++) { /* both ascend */
+        if (l->rows[i] != split.train[kept]) continue;
+        if (l->classes) l->classes[kept] = l->classes[i];
+        l->rows[kept++] = l->rows[i];
+    }
+    l->n = kept;
+    schema_split_free(&split);
+    return 0;
+}
+
+int schema_training_test(const struct schema_training *t, const struct schema_view *view, struct schema_split *split, struct bp_error *error) {
+    struct learnable l;
+    *split = (struct schema_split){0};
+    if (!schema_options_test(&t->options)) return 0;
+    if (learnable_open(view, t->options.window_rows > 0, &l, error) != 0) return -1;
+    const int failed = split_test(view->dataset, &t->options, &l, split, error);
+    learnable_free(&l);
+    return failed;
+}
+
 /* Which fold each row validates in, 1 to folds; 0: none, it trains in all. The groups are counted in *groups, 0 without. */
 static uint8_t *folds_of(const struct schema_options *o, const struct schema_dataset *dataset, const struct learnable *l, int64_t *groups,
                          struct bp_error *error) {
@@ -107,22 +193,36 @@ int schema_training_split(const struct schema_training *t, const struct schema_v
                            (o->validation_fraction > 0 && (o->validation == SCHEMA_VALIDATION_GROUP || o->validation == SCHEMA_VALIDATION_TIME));
     struct learnable l;
     if (learnable_open(view, o->window_rows > 0, &l, error) != 0) return -1;
-    int failed;
-    if (o->folds && t->fold) failed = split_fold(t, view->dataset, &l, split, error);
+    int failed = hold_test(view->dataset, o, &l, error);
+    if (failed) (void)0;
+    else if (o->folds && t->fold) failed = split_fold(t, view->dataset, &l, split, error);
     else if (!o->folds && by_column) failed = schema_split_by_column(view->dataset, l.rows, l.n, o, split, error);
     else failed = schema_split_make(l.rows, l.n, l.classes, l.classes_count, o->folds ? 0 : o->validation_fraction, o->seed, split, error);
     learnable_free(&l);
     return failed;
 }
 
-int schema_training_held(const struct schema_training *t, const struct schema_view *view, struct schema_split *split, struct bp_error *error) {
+static int all_rows(const struct schema_training *t, const struct schema_view *view, bool but_test, struct schema_split *split,
+                    struct bp_error *error) {
     struct learnable l;
     *split = (struct schema_split){0};
     if (learnable_open(view, t->options.window_rows > 0, &l, error) != 0) return -1;
+    if (but_test && hold_test(view->dataset, &t->options, &l, error) != 0) {
+        learnable_free(&l);
+        return -1;
+    }
     split->validation = l.rows;
     split->validation_count = l.n;
     free(l.classes);
     return 0;
+}
+
+int schema_training_held(const struct schema_training *t, const struct schema_view *view, struct schema_split *split, struct bp_error *error) {
+    return all_rows(t, view, false, split, error);
+}
+
+int schema_training_known(const struct schema_training *t, const struct schema_view *view, struct schema_split *split, struct bp_error *error) {
+    return all_rows(t, view, true, split, error);
 }
 
 /* ---- a cross-validation, when the job is submitted ---------------------------------------------------------------------------------- */
@@ -155,6 +255,10 @@ int resolving_folds(struct resolving *r, const struct schema_view *view, const s
         return bp_error_set(error, "/validation/folds", "%d folds need at least %d rows; there are %lld usable rows", o->folds, o->folds,
                             (long long)split->train_count);
     if (learnable_open(view, o->window_rows > 0, &l, error) != 0) return -1;
+    if (hold_test(view->dataset, o, &l, error) != 0) {
+        learnable_free(&l);
+        return -1;
+    }
     uint8_t *fold = folds_of(o, view->dataset, &l, &groups, error);
     for (int64_t i = 0; fold && i < l.n; i++) ungrouped += fold[i] == 0;
     if (ungrouped)

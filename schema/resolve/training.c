@@ -100,8 +100,8 @@ static void report_split(struct resolving *r, int64_t kept, bool drops) {
     if (schema_options_validate(o) && o->validation != SCHEMA_VALIDATION_DATASET && r->validation_rows == 0)
         resolving_warn(r, "no row validates, so there is no val_loss: %s; add rows, or name a dataset in validation",
                        kept < 2 ? "there is only one usable row" : "each class needs a training row, and none has a second row");
-    if (kept == r->dataset->rows) return;
-    resolving_warn(r, "%lld of %lld rows have no value in \"%s\"%s and are left out", rows - (long long)kept, rows,
+    if (kept + r->test_rows == r->dataset->rows) return;
+    resolving_warn(r, "%lld of %lld rows have no value in \"%s\"%s and are left out", rows - (long long)(kept + r->test_rows), rows,
                    r->dataset->columns[r->targets[0].column].name,
                    drops                  ? ", or in a column whose missing is \"drop\","
                    : r->targets_count > 1 ? " or another target"
@@ -132,7 +132,10 @@ static void fit(struct resolving *r) {
         bare_preprocessing = bare_targets(r, bare, features);
         view = schema_view_new(&bare_preprocessing, r->dataset, true, &error);
     }
-    if (view && schema_training_split(r->training, view, &r->split, &error) == 0 && resolving_folds(r, view, &r->split, &error) == 0) {
+    struct schema_split test = {0};
+    if (view && schema_training_test(r->training, view, &test, &error) == 0) r->test_rows = test.validation_count;
+    schema_split_free(&test);
+    if (view && !error.message[0] && schema_training_split(r->training, view, &r->split, &error) == 0 && resolving_folds(r, view, &r->split, &error) == 0) {
         kept = r->split.train_count + r->split.validation_count;
         r->validation_rows = r->training->options.folds ? kept : r->split.validation_count;
         if (r->training->options.validation == SCHEMA_VALIDATION_COLUMN) take_fraction(r, kept);

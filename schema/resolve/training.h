@@ -81,8 +81,12 @@ void schema_training_free(struct schema_training *training);
 json_t *schema_training_encode(const struct schema_training *training);
 struct schema_training *schema_training_decode(const json_t *json, struct bp_error *error);
 
-/* The rows of the dataset with a usable target, and their split: of a cross-validation that of training->fold. */
+/* The rows of the dataset with a usable target, but those of the test, and their split: of a cross-validation that of training->fold. */
 int schema_training_split(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
+/* The rows of the test, as validation rows; none without options.test. They are those of nothing else. */
+int schema_training_test(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
+/* All usable rows but those of the test, as validation rows. */
+int schema_training_known(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
 /* The rows of another dataset that can validate, as validation rows. */
 int schema_training_held(const struct schema_training *training, const struct schema_view *view, struct schema_split *split, struct bp_error *error);
 /* The engine's options for it. The fit on all rows that ends a cross-validation does not stop early. */

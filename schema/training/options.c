@@ -66,6 +66,10 @@ static const struct bp_param validation_params[] = {
     {"folds", BP_PARAM_INTEGER, "parts that validate in turn, before a fit on all rows", .preset = 0, .min = 2, .max = SCHEMA_FOLDS_MAX},
 };
 static const struct bp_entry validation_entry = {"validation", "which rows validate", validation_params, 2};
+static const struct bp_param test_params[] = {
+    {"fraction", BP_PARAM_NUMBER, "fraction of the rows that are held back for an evaluation at the end", .preset = 0.2, .min = 0, .max = 1, .flags = BP_PARAM_MAX_OPEN},
+};
+static const struct bp_entry test_entry = {"test", "which rows the evaluation at the end has for itself", test_params, 1};
 
 enum { PATIENCE, MIN_DELTA };
 static const struct bp_param stopping_params[] = {
@@ -80,11 +84,11 @@ const char *const schema_options_names[] = {
 #include "schema/training/options.def"
 #undef OPTION_GIVEN
 #undef OPTION
-    "validation", "optimizer", "schedule", "dropout_schedule", "weight_decay_schedule", "early_stopping", NULL};
+    "validation", "test", "optimizer", "schedule", "dropout_schedule", "weight_decay_schedule", "early_stopping", NULL};
 
 static const struct bp_entry job_entry = {"job", "the members of a job that are one value", params, COUNT};
-static const struct bp_entry *const entries[] = {&stopping_entry, &job_entry, &validation_entry};
-const struct bp_family schema_options_family = {"options", "training option", entries, 3};
+static const struct bp_entry *const entries[] = {&stopping_entry, &job_entry, &test_entry, &validation_entry};
+const struct bp_family schema_options_family = {"options", "training option", entries, 4};
 
 static void decode_stopping(const json_t *json, const char *pointer, struct schema_options *options, struct schema_problems *problems) {
     static const char *const own[] = {"metric", NULL};
@@ -191,6 +195,51 @@ static void decode_validation(const json_t *json, const char *pointer, struct sc
     if (dataset) options->validation_fraction = 0;
 }
 
+/* {"fraction":0.2}, with "group" or "time" and a column; {"column":"split"}; null: none. */
+static void decode_test(const json_t *json, const char *pointer, struct schema_options *options, struct schema_problems *problems) {
+    struct bp_value value;
+    char place[300], got[80];
+    if (json_is_null(json)) return;
+    if (!json_is_object(json)) {
+        schema_problem_add(problems, pointer, "test must be an object like {\"fraction\":0.2}, or null, got %s", schema_json_text(json, got, sizeof got));
+        return;
+    }
+    static const char *const ways[] = {"column", "group", "time", NULL};
+    if (schema_values_decode(json, pointer, &test_entry, &(struct schema_names){.list = ways}, &value, problems) != 0) return;
+    for (int i = SCHEMA_VALIDATION_GROUP; i <= SCHEMA_VALIDATION_COLUMN; i++) {
+        const json_t *column = json_object_get(json, validation_names[i]);
+        if (!column || json_is_null(column)) continue;
+        schema_pointer(pointer, validation_names[i], place, sizeof place);
+        if (!json_is_string(column) || json_string_length(column) >= sizeof options->test_column)
+            schema_problem_add(problems, place, "%s must be the name of a column, got %s", validation_names[i],
+                               schema_json_text(column, got, sizeof got));
+        else if (options->test != SCHEMA_VALIDATION_RANDOM)
+            schema_problem_add(problems, place, "give only one way to select test rows: %s or %s", validation_names[options->test], validation_names[i]);
+        else options->test = (enum schema_validation)i;
+        if (json_is_string(column)) snprintf(options->test_column, sizeof options->test_column, "%.255s", json_string_value(column));
+    }
+    const bool by_column = options->test == SCHEMA_VALIDATION_COLUMN;
+    options->test_fraction = by_column ? 0 : value.number;
+    if (by_column && json_object_get(json, "fraction"))
+        schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place), "the column selects the test rows: leave fraction out");
+    else if (!by_column && (value.number > FRACTION_MAX || value.number <= 0))
+        schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place),
+                           "fraction must be a number above 0 and at most %g, got %g: leave test out if no rows are to be tested", FRACTION_MAX,
+                           value.number);
+}
+
+bool schema_options_test(const struct schema_options *o) {
+    return o->test_fraction > 0 || o->test == SCHEMA_VALIDATION_COLUMN;
+}
+
+static json_t *encode_test(const struct schema_options *o) {
+    if (!schema_options_test(o)) return json_null();
+    json_t *json = json_object();
+    if (o->test != SCHEMA_VALIDATION_COLUMN) json_object_set_new(json, "fraction", schema_number_encode(o->test_fraction));
+    if (o->test != SCHEMA_VALIDATION_RANDOM) json_object_set_new(json, validation_names[o->test], json_string(o->test_column));
+    return json;
+}
+
 /* The epochs that a schedule waits for an improvement, 0: it does not. */
 static int32_t schedule_patience(const struct schema_options *o) {
     const struct bp_entry *entry = o->schedule && o->schedule->observe ? &o->schedule->entry : NULL;
@@ -251,7 +300,7 @@ static json_t *encode_schedule(const struct bp_schedule_ops *schedule, const str
 
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
                           struct schema_problems *problems) {
-    static const char *const own[] = {"validation", "optimizer", "early_stopping", "schedule", "dropout_schedule", "weight_decay_schedule", NULL};
+    static const char *const own[] = {"validation", "test", "optimizer", "early_stopping", "schedule", "dropout_schedule", "weight_decay_schedule", NULL};
     const struct schema_names parts = {model_parts, NULL}, more = {others, &parts}, known = {own, &more};
     const int64_t before = problems->total;
     char place[256];
@@ -265,6 +314,8 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
     options->stop_default = !stopping;
     options->validation_fraction = 0.2;
     if (validation) decode_validation(validation, schema_pointer(pointer, "validation", place, sizeof place), options, problems);
+    if (json_object_get(object, "test"))
+        decode_test(json_object_get(object, "test"), schema_pointer(pointer, "test", place, sizeof place), options, problems);
     decode_optimizer(optimizer, schema_pointer(pointer, "optimizer", place, sizeof place), options, problems);
     options->schedule = decode_schedule(object, pointer, "schedule", options->schedule_values, problems);
     options->dropout_schedule = decode_schedule(object, pointer, "dropout_schedule", options->dropout_schedule_values, problems);
@@ -279,6 +330,7 @@ json_t *schema_options_encode(const struct schema_options *o) {
     for (int32_t i = 0; i < COUNT; i++) values[i] = get(o, &fields[i]);
     schema_values_encode(&options_entry, values, true, json);
     json_object_set_new(json, "validation", encode_validation(o));
+    json_object_set_new(json, "test", encode_test(o));
     json_object_set_new(json, "optimizer", schema_entry_encode(&o->optimizer->entry, o->optimizer_values));
     if (o->find_rate) json_object_set_new(json_object_get(json, "optimizer"), "learning_rate", json_string("auto"));
     json_object_set_new(json, "schedule", encode_schedule(o->schedule, o->schedule_values));

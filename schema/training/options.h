@@ -32,6 +32,10 @@ struct schema_options {
     enum schema_validation validation;
     char validation_column[256]; /* of GROUP, TIME and COLUMN */
     char validation_dataset[96]; /* of DATASET: name@version */
+    /* Rows that nothing of the job sees but the evaluation at its end: held back before the others are split, in the same ways but DATASET. */
+    double test_fraction; /* 0: none, unless by COLUMN */
+    enum schema_validation test;
+    char test_column[256];
     const struct bp_optimizer_ops *optimizer;
     struct bp_value optimizer_values[BP_VALUES_MAX];
     int32_t precision;                      /* enum schema_precision */
@@ -63,6 +67,8 @@ int schema_options_decode(const json_t *object, const char *pointer, const char 
  * (more if the schedule waits as long), unless it says otherwise; and one that stops early has SCHEMA_EPOCHS_MOST epochs at most, unless it says. */
 enum { SCHEMA_PATIENCE = 20, SCHEMA_EPOCHS_MOST = 200 };
 void schema_options_settle(struct schema_options *options, bool validates);
+/* Whether rows are held back for a test. */
+bool schema_options_test(const struct schema_options *options);
 /* Whether there are rows to validate with. */
 bool schema_options_validate(const struct schema_options *options);
 /* Everything explicit; decoding it again gives the same. */

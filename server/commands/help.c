@@ -86,7 +86,7 @@ static void train_help(void) {
            "  --options FILE          training options as JSON, as in POST /v1/jobs\n"
            "  --out FILE              the trained model [model.bpd]\n"
            "  --types LIST            col:categorical,col2:numeric\n"
-           "  --epochs, --batch-size, --seed, --threads, --learning-rate, --validation, --patience, --max-seconds N\n"
+           "  --epochs, --batch-size, --seed, --threads, --learning-rate, --validation, --test, --patience, --max-seconds N\n"
            "                          the usual options [with a definition: at most 200 epochs, stopping early after 20 without improvement]\n"
            "  --task KIND             classification or regression; inferred by default\n"
            "  --init-from FILE.bpd    begins with the weights of a model: its network, or the layers of --definition with the same names and shapes; "

@@ -10,6 +10,7 @@
 #include "server/commands/models_io.h"
 #include "server/commands/train.h"
 #include "server/worker/run.h"
+#include "server/worker/test_rows.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@
 #include <unistd.h>
 
 static const char *const names[] = {"data",    "target",        "definition", "options",  "out",         "types", "epochs", "batch-size", "seed",
-                                    "threads", "learning-rate", "validation", "patience", "max-seconds", "task",  "effort", "init-from",  NULL};
+                                    "threads", "learning-rate", "validation", "test", "patience", "max-seconds", "task",  "effort", "init-from",  NULL};
 static const char *const switches[] = {"quiet", NULL};
 
 /* ---- what is to be done ------------------------------------------------------------------------------------------------------------ */
@@ -59,6 +60,11 @@ json_t *train_request(const char **values) {
         json_t *validation = json_object();
         put_number(validation, "fraction", values[VALIDATION]);
         json_object_set_new(object, "validation", validation);
+    }
+    if (values[TEST]) {
+        json_t *test = json_object();
+        put_number(test, "fraction", values[TEST]);
+        json_object_set_new(object, "test", test);
     }
     if (values[LEARNING_RATE]) {
         json_t *optimizer = json_object_get(object, "optimizer");
@@ -258,6 +264,17 @@ int train_write_with(const struct train_written *what, const char *path, size_t 
     return failed;
 }
 
+int train_test(const struct schema_training *asked, const struct schema_training *trained, const bp_real *weights, const struct schema_dataset *dataset,
+               json_t *document, struct bp_error *error) {
+    const struct test_rows test = {.asked = asked, .trained = trained, .weights = weights, .dataset = dataset};
+    if (!schema_options_test(&asked->options)) return 0;
+    json_t *report = test_rows_evaluate(&test, document, error);
+    if (!report) return -1;
+    fprintf(stderr, "test, by %lld rows that nothing of the training has seen\n", (long long)json_integer_value(json_object_get(report, "rows")));
+    json_decref(report);
+    return 0;
+}
+
 static int save(struct run *run, const json_t *metrics, int64_t epochs, const char *path) {
     struct bp_error error = {0};
     size_t size = 0;
@@ -269,7 +286,8 @@ static int save(struct run *run, const json_t *metrics, int64_t epochs, const ch
     json_t *reference = schema_reference_build(run->training, weights, run->dataset);
     if (reference) json_object_set_new(document, "reference", reference);
     const struct train_written what = {run->training, document, weights, run_optimizer(run, &optimizer) ? &optimizer : NULL};
-    const int failed = train_write_with(&what, path, &size, &error);
+    int failed = train_test(run->training, run->training, weights, run->dataset, document, &error);
+    if (!failed) failed = train_write_with(&what, path, &size, &error);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error.message);
     else {
         fprintf(stderr, "epoch %lld kept:", (long long)json_integer_value(json_object_get(document, "epoch")));

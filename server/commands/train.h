@@ -19,6 +19,7 @@ enum {
     THREADS,
     LEARNING_RATE,
     VALIDATION,
+    TEST,
     PATIENCE,
     MAX_SECONDS,
     TASK,
@@ -44,6 +45,10 @@ struct train_written {
     const struct schema_model_optimizer *optimizer;
 };
 int train_write_with(const struct train_written *what, const char *path, size_t *size, struct bp_error *error);
+
+/* What --test asks for: the evaluation on the rows held back, into `document`'s metrics as test_*. 0 without --test, too. */
+int train_test(const struct schema_training *asked, const struct schema_training *trained, const bp_real *weights, const struct schema_dataset *dataset,
+               json_t *document, struct bp_error *error);
 
 /* train_ensemble.c: no --definition. 0, or -1 with a message. */
 int train_ensemble(const char **values, const struct schema_dataset *dataset);

@@ -83,10 +83,14 @@ static void report_result(const json_t *document, int members) {
     json_object_foreach(json_object_get(document, "metrics"), name, value) {
         const char *bare = strncmp(name, "cross_validated_", 16) == 0 ? name + 16 : name;
         const json_t *spread = json_object_get(json_object_get(result, "std"), bare);
+        if (strncmp(name, "test_", 5) == 0) continue;
         fprintf(stderr, " %s %.4g", bare, json_number_value(value));
         if (json_is_number(spread)) fprintf(stderr, " (%.2g between folds)", json_number_value(spread));
     }
     fprintf(stderr, "\n");
+    json_object_foreach(json_object_get(document, "metrics"), name, value) {
+        if (strncmp(name, "test_", 5) == 0) fprintf(stderr, "%s %.4g\n", name, json_number_value(value));
+    }
     if (json_object_get(document, "stop_reason"))
         fprintf(stderr, "stopped by max_seconds: %zu of %d networks are kept, each at its best epoch so far\n",
                 json_array_size(json_object_get(result, "folds")), members);
@@ -100,7 +104,8 @@ static int save(struct ensemble *e, const struct schema_dataset *dataset, const 
     if (ensemble_join(e, &training, &weights, &document, error) != 0) return -1;
     json_t *reference = schema_reference_build(training, weights, dataset);
     if (reference) json_object_set_new(document, "reference", reference);
-    const int failed = train_write(training, document, weights, path, &size, error);
+    int failed = train_test(ensemble_plan(e)->families[0].training, training, weights, dataset, document, error);
+    if (!failed) failed = train_write(training, document, weights, path, &size, error);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error->message);
     else {
         report_result(document, (int)ensemble_plan(e)->members_count);

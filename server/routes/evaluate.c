@@ -164,9 +164,12 @@ static void evaluate_version(struct request *r) {
 
 /* ---- reports that are stored ------------------------------------------------------------------------------------------------------------------- */
 
-static void answer_report(struct request *r, char *document) {
+/* version 0: the report has it. */
+static void answer_report(struct request *r, char *document, const char *model, int64_t version) {
     json_t *json = document_json(document);
     free(document);
+    if (version) json_object_set_new(json, "model", json_string(model));
+    if (version) json_object_set_new(json, "version", json_integer(version));
     answer_json_exact(r, 200, json);
 }
 
@@ -183,7 +186,7 @@ static void get_of_job(struct request *r) {
         result = store_version_test(r->server->store, job.model, job.model_version, &document, &error);
     else if (job.kind != STORE_PREDICT) result = store_job_evaluation(r->server->store, job.id, &document, &error);
     else result = STORE_NOT_FOUND;
-    if (result == STORE_OK) answer_report(r, document);
+    if (result == STORE_OK) answer_report(r, document, job.model, job.kind == STORE_TRAIN ? job.model_version : 0);
     else if (result == STORE_NOT_FOUND && !store_status_final(job.status))
         answer_problem(r, PROBLEM_conflict, "job %s is %s: its evaluation is there when it has succeeded", job.id, store_status_name(job.status));
     else if (result == STORE_NOT_FOUND)
@@ -195,6 +198,26 @@ static void get_of_job(struct request *r) {
     store_job_free(&job);
 }
 
+static void get_of_version(struct request *r) {
+    char name[STORE_NAME_SIZE], reference[STORE_NAME_SIZE];
+    struct bp_error error = {0};
+    char *document = NULL;
+    int64_t version = 0;
+    if (!request_version(r, name, reference)) return;
+    enum store_result result = store_version_find(r->server->store, name, reference, &version, &error);
+    if (result != STORE_OK) {
+        answer_no_version(r, result, &error, name, reference);
+        return;
+    }
+    result = store_version_test(r->server->store, name, version, &document, &error);
+    if (result == STORE_OK) answer_report(r, document, name, version);
+    else if (result == STORE_NOT_FOUND)
+        answer_problem(r, PROBLEM_not_found,
+                       "version %lld of model \"%s\" was trained without test rows (\"test\" of its job); POST .../evaluate evaluates it on a dataset",
+                       (long long)version, name);
+    else answer_store(r, result, &error, "evaluation of model \"%s\"", name);
+}
+
 const struct route route_get_job_evaluation = {
     .name = "get_job_evaluation",
     .method = "GET",
@@ -202,6 +225,14 @@ const struct route route_get_job_evaluation = {
     .scope = SCOPE_READ,
     .flags = ROUTE_SLOW,
     .handle = get_of_job,
+};
+const struct route route_get_version_evaluation = {
+    .name = "get_version_evaluation",
+    .method = "GET",
+    .path = "/v1/models/{model}/versions/{version}/evaluation",
+    .scope = SCOPE_READ,
+    .flags = ROUTE_SLOW,
+    .handle = get_of_version,
 };
 const struct route route_evaluate = {
     .name = "evaluate",

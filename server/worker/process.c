@@ -239,11 +239,15 @@ static int finish(struct process *p) {
         json_object_set_new(document, "metrics", cross_validation_metrics(&p->folds));
         json_object_set_new(document, "cross_validation", cross_validation_json(&p->folds));
     }
-    const int ended = process_write_model(p, weights, document);
+    json_t *test = NULL;
+    int ended = process_test(p, weights, document, &test);
+    if (ended == 0 && schema_options_test(&p->training->options) && !test) ended = 1;
+    if (ended == 0) ended = process_write_model(p, weights, document);
     json_t *comparison = ended == 0 ? process_compare(p, document) : NULL;
     if (ended != 0 || (comparison && process_commanded(p))) {
         json_decref(document);
         json_decref(comparison);
+        json_decref(test);
         return ended < 0 ? 1 : process_end_commanded(p);
     }
     json_t *last = process_gather(p);
@@ -252,6 +256,7 @@ static int finish(struct process *p) {
     json_object_set_new(last, "stop_reason", json_string(cross_validation_is_cut(&p->folds) ? "max_seconds" : p->run.stop_reason));
     json_t *message = json_pack("{s:s, s:I, s:o, s:o}", "kind", "done", "file", (json_int_t)p->draft.number, "document", document, "report", last);
     if (comparison) json_object_set_new(message, "comparison", comparison);
+    if (test) json_object_set_new(message, "evaluation", test);
     process_say(message);
     json_decref(message);
     return 0;

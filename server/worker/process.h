@@ -117,6 +117,10 @@ json_t *process_rows_report(struct process *p, json_t *progress);
 /* Ends the job with such a report. */
 int process_fail_rows(struct process *p, const struct bp_error *error);
 
+/* The evaluation of the trained model, with the training in `fit`, on the rows of the test: its metrics go into those of the document, and the report
+ * to *report, the caller's, or NULL: the job has none, or a command came. -1: the job has failed. */
+int process_test(struct process *p, const bp_real *weights, json_t *document, json_t **report);
+
 /* process_ensemble.c: the job's whole work when it trains an ensemble; the exit status. */
 int process_ensemble(struct process *p);
 void process_ensemble_checkpoint(struct process *p);

@@ -80,7 +80,8 @@ static int rows_of(struct process *p, bool of_folds, struct schema_split *split,
     const struct schema_dataset *dataset = p->other ? p->other : p->dataset;
     struct schema_view *view = schema_view_new(p->training->preprocessing, dataset, true, error);
     int failed = view ? 0 : -1;
-    if (view && (p->other || of_folds)) failed = schema_training_held(p->training, view, split, error);
+    if (view && p->other) failed = schema_training_held(p->training, view, split, error);
+    else if (view && of_folds) failed = schema_training_known(p->training, view, split, error);
     else if (view) failed = schema_training_split(p->training, view, split, error);
     schema_view_free(view);
     return failed;

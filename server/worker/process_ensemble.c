@@ -134,7 +134,10 @@ static int finish(struct process *p) {
     if (ensemble_join(p->ensemble, &joined, &weights, &document, &error) != 0) return process_fail_error(p, &error);
     p->fit = joined;
     p->folds_ended = true;
-    int ended = process_write_model(p, weights, document);
+    json_t *test = NULL;
+    int ended = process_test(p, weights, document, &test);
+    if (ended == 0 && schema_options_test(&p->training->options) && !test) ended = 1;
+    if (ended == 0) ended = process_write_model(p, weights, document);
     json_t *comparison = ended == 0 ? process_compare(p, document) : NULL;
     if (comparison && process_commanded(p)) ended = 1;
     int status = 1;
@@ -146,11 +149,13 @@ static int finish(struct process *p) {
         json_t *message =
             json_pack("{s:s, s:I, s:O, s:o}", "kind", "done", "file", (json_int_t)p->draft.number, "document", document, "report", last);
         if (comparison) json_object_set(message, "comparison", comparison);
+        if (test) json_object_set(message, "evaluation", test);
         process_say(message);
         json_decref(message);
         status = 0;
     }
     json_decref(comparison);
+    json_decref(test);
     json_decref(document);
     free(weights);
     schema_training_free(joined);

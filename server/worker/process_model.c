@@ -4,6 +4,7 @@
 #include "server/clock.h"
 #include "server/jobs/wire.h"
 #include "server/worker/heartbeat.h"
+#include "server/worker/test_rows.h"
 
 #include <errno.h>
 #include <string.h>
@@ -52,4 +53,26 @@ json_t *process_rows_report(struct process *p, json_t *progress) {
 int process_fail_rows(struct process *p, const struct bp_error *error) {
     process_fail_error(p, error);
     return -1;
+}
+
+static bool stop(const void *context) {
+    return process_commanded((void *)(uintptr_t)context);
+}
+
+int process_test(struct process *p, const bp_real *weights, json_t *document, json_t **report) {
+    const struct test_rows test = {
+        .asked = p->training, .trained = p->fit, .weights = weights, .dataset = p->dataset, .stop = stop, .context = p};
+    const json_t *dataset = json_object_get(p->order, "dataset");
+    struct bp_error error = {0};
+    *report = NULL;
+    if (!schema_options_test(&p->training->options)) return 0;
+    const enum pulse_phase phase = heartbeat_phase(PULSE_EVALUATING);
+    *report = test_rows_evaluate(&test, document, &error);
+    heartbeat_phase(phase);
+    if (!*report && process_commanded(p)) return 0;
+    if (!*report) return process_fail_error(p, &error), -1;
+    json_object_set_new(*report, "dataset",
+                        json_sprintf("%s@%lld", json_string_value(json_object_get(dataset, "name")),
+                                     (long long)json_integer_value(json_object_get(dataset, "version"))));
+    return 0;
 }

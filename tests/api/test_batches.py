@@ -316,6 +316,7 @@ def test_an_evaluation_as_a_job(server, penguins):
     assert report["compared_with"] == 1 and report["comparison"] == server.post("/v1/models/%s/evaluate" % penguins, {**asked, "compare": 1}).json["comparison"]
     trained = server.get("/v1/jobs?kind=train&model=%s" % penguins).json["data"][0]["id"]
     assert "without test rows" in problem(server.get("/v1/jobs/%s/evaluation" % trained), 404, "not_found")["detail"]
+    assert "without test rows" in problem(server.get("/v1/models/%s/versions/1/evaluation" % penguins), 404, "not_found")["detail"]
     problem(server.get("/v1/jobs/%s/evaluation" % batch(server, model=penguins, dataset="penguins")["id"]), 404, "not_found")
     assert "/async" in pointers(server.post(path, {**asked, "async": "yes"}))
     assert "/slices/0" in pointers(server.post(path, {**asked, "slices": ["nothing"], "async": True}))

@@ -128,7 +128,7 @@ def test_every_example_works(fresh):
     walk = Walk(server)
     walk.job = server.train(model={"name": "penguins", "layers": [{"type": "dense", "units": 4}]}, dataset={"name": "penguins", "records": [
         dict(zip(CSV.decode().split("\n")[0].split(","), (float(c) if c.replace(".", "").isdigit() else c or None for c in line.split(",")))) for line in
-        CSV.decode().split("\n")[1:] if line]}, target="species", epochs=2)["id"]
+        CSV.decode().split("\n")[1:] if line]}, target="species", epochs=2, test={"fraction": 0.2})["id"]
     walk.compared = [walk.job, server.train(model="penguins", dataset="penguins", target="species", epochs=2, l2=0.01)["id"]]
     walk.sweep = server.post("/v1/sweeps", {"model": "penguins", "dataset": "penguins", "job": {"target": "species", "epochs": 2}, "space": {"l2": {"choice": [0, 1]}}, "method": "grid"}).json["id"]
     changing = []

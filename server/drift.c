@@ -29,7 +29,6 @@ struct drift *drift_new(struct store *store) {
 static void counted_free(struct counted *c) {
     drift_counts_free(c->counts);
     json_decref(c->reference);
-    pthread_mutex_destroy(&c->lock);
     free(c);
 }
 
@@ -68,27 +67,28 @@ static bool make_room(struct drift *d) {
     return oldest != NULL;
 }
 
-struct counted *drift_take(struct drift *d, const char *model, int64_t version, int32_t bins) {
-    pthread_mutex_lock(&d->lock);
+/* Made if need be and if bins are given. Lock held. */
+static struct counted *find(struct drift *d, const char *model, int64_t version, int32_t bins) {
     struct counted *c = d->first;
     while (c && (c->version != version || strcmp(c->model, model) != 0)) c = c->next;
-    if (c && bins && c->bins != bins) c = NULL; /* a version of that name of before, which is gone soon */
-    else if (!c && bins && make_room(d) && (c = calloc(1, sizeof *c))) {
+    if (c && bins && c->bins != bins) return NULL; /* a version of that name of before, which is gone soon */
+    if (!c && bins && make_room(d) && (c = calloc(1, sizeof *c))) {
         snprintf(c->model, sizeof c->model, "%s", model);
         c->version = version;
         c->bins = bins;
-        pthread_mutex_init(&c->lock, NULL);
-        if (!(c->counts = drift_counts_new(bins))) {
-            counted_free(c);
-            c = NULL;
-        } else {
-            c->next = d->first;
-            d->first = c;
-            d->count++;
-        }
+        if (!(c->counts = drift_counts_new(bins))) return counted_free(c), NULL;
+        c->next = d->first;
+        d->first = c;
+        d->count++;
     }
-    if (c) c->users++;
     if (c) c->used = ++d->clock;
+    return c;
+}
+
+struct counted *drift_take(struct drift *d, const char *model, int64_t version, int32_t bins) {
+    pthread_mutex_lock(&d->lock);
+    struct counted *c = find(d, model, version, bins);
+    if (c) c->users++;
     pthread_mutex_unlock(&d->lock);
     return c;
 }
@@ -102,13 +102,12 @@ void drift_give(struct drift *d, struct counted *c) {
 
 void drift_add(struct drift *d, const char *model, int64_t version, int32_t bins, int64_t rows, const uint64_t *counts) {
     if (!d || rows <= 0 || bins <= 0) return;
-    struct counted *c = drift_take(d, model, version, bins);
-    if (!c) return;
-    pthread_mutex_lock(&c->lock);
-    drift_counts_add(c->counts, drift_now(), rows, counts);
-    c->changed = true;
-    pthread_mutex_unlock(&c->lock);
-    drift_give(d, c);
+    const int64_t now = drift_now();
+    pthread_mutex_lock(&d->lock);
+    struct counted *c = find(d, model, version, bins);
+    if (c) drift_counts_add(c->counts, now, rows, counts);
+    if (c) c->changed = true;
+    pthread_mutex_unlock(&d->lock);
 }
 
 /* ---- the store ------------------------------------------------------------------------------------------------------------------------------ */
@@ -118,14 +117,14 @@ void drift_recall(struct drift *d, struct counted *c) {
     struct bp_error ignored = {0};
     void *bytes = NULL;
     size_t size = 0;
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(&d->lock);
     const bool recalled = c->recalled;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&d->lock);
     if (recalled || store_drift_get(d->store, c->model, c->version, &bytes, &size, &ignored) != STORE_OK) return;
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(&d->lock);
     if (!c->recalled && bytes) drift_counts_unpack(c->counts, bytes, size);
     c->recalled = true;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&d->lock);
     free(bytes);
 }
 
@@ -133,10 +132,10 @@ static void save(struct drift *d, struct counted *c) {
     struct bp_error error = {0};
     size_t size = 0;
     drift_recall(d, c);
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(&d->lock);
     void *bytes = c->changed && c->recalled ? drift_counts_pack(c->counts, &size) : NULL;
     c->changed = c->changed && !bytes;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&d->lock);
     const enum store_result result = bytes ? store_drift_put(d->store, c->model, c->version, bytes, size, &error) : STORE_OK;
     free(bytes);
     if (result == STORE_OK) return;
@@ -215,9 +214,7 @@ int drift_seen(struct drift *d, struct drift_seen *seen, int most) {
         if (!next) break;
         before = next->used;
         seen[count] = (struct drift_seen){.version = next->version};
-        pthread_mutex_lock(&next->lock);
         seen[count].rows = drift_counts_rows(next->counts, DRIFT_DAY, drift_now());
-        pthread_mutex_unlock(&next->lock);
         snprintf(seen[count++].model, sizeof seen->model, "%s", next->model);
     }
     pthread_mutex_unlock(&d->lock);

@@ -1,6 +1,6 @@
 /* drift.h - counts what versions predict, by the bins of their training rows (schema/predict/reference.h), in windows of time, and compares the two.
  *
- * A request adds its counts under the lock of its version, some hundred nanoseconds after its rows are predicted; it never waits for the store. The
+ * A request adds its counts under one lock, some hundred nanoseconds after its rows are predicted; it never waits for the store. The
  * counts of each hour of the last 24, and of each day (UTC) of the last 7, are in memory. A thread writes those that have changed to the store every
  * drift_save_seconds, and at the end: a server that is killed loses that much. The versions that predicted last are kept, at most DRIFT_VERSIONS. */
 #ifndef SERVER_DRIFT_H

@@ -48,7 +48,8 @@ static void add(struct drift_counts *c, bool day, int64_t number, int64_t rows, 
     struct slot *s = slot_of(c, day, number);
     if (!s) return;
     s->rows += rows;
-    for (int32_t i = 0; i < c->bins; i++) s->counts[i] += of[i];
+    for (int32_t i = 0; i < c->bins; i++)
+        if (of[i]) s->counts[i] += of[i]; /* most are 0 for a row: their cache lines stay with other processors */
 }
 
 void drift_counts_add(struct drift_counts *c, int64_t at, int64_t rows, const uint64_t *of) {

@@ -7,16 +7,15 @@
 #include <jansson.h>
 #include <pthread.h>
 
-/* A version that predicts. */
+/* A version that predicts. All of it is read and changed by the lock of all. */
 struct counted {
     struct counted *next;
     char model[STORE_NAME_SIZE];
     int64_t version;
     int32_t bins;
-    int users;     /* by the lock of all, as the next two */
+    int users;
     bool gone;     /* the version is deleted; the last user frees it */
     uint64_t used; /* for the least recently used */
-    pthread_mutex_t lock;
     struct drift_counts *counts;
     bool changed;      /* since it was stored */
     bool recalled;     /* what the store had is in */

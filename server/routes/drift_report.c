@@ -88,15 +88,15 @@ static int64_t begin_of(enum drift_window window, int64_t now) {
                                  : (now / 86400 - DRIFT_DAYS + 1) * 86400;
 }
 
-static json_t *window_json(struct counted *c, enum drift_window window, const json_t *reference, int32_t bins) {
+static json_t *window_json(struct drift *d, struct counted *c, enum drift_window window, const json_t *reference, int32_t bins) {
     const int64_t now = drift_now();
     uint64_t *sums = calloc((size_t)bins + 1, sizeof *sums);
     json_t *features = json_array(), *outputs = json_array();
     int64_t rows = 0;
     if (c && sums) {
-        pthread_mutex_lock(&c->lock);
+        pthread_mutex_lock(&d->lock);
         if (c->bins == bins) rows = drift_counts_sum(c->counts, window, now, sums);
-        pthread_mutex_unlock(&c->lock);
+        pthread_mutex_unlock(&d->lock);
     }
     if (sums)
         compare_all(json_object_get(reference, "outputs"), sums + compare_all(json_object_get(reference, "features"), sums, true, features), false,
@@ -135,7 +135,7 @@ json_t *drift_report(struct drift *d, const char *model, int64_t version, const 
         return json;
     }
     struct counted *c = counted_of(d, model, version, bins);
-    for (int w = 0; w < DRIFT_WINDOWS; w++) json_array_append_new(windows, window_json(c, (enum drift_window)w, reference, bins));
+    for (int w = 0; w < DRIFT_WINDOWS; w++) json_array_append_new(windows, window_json(d, c, (enum drift_window)w, reference, bins));
     drift_give(d, c);
     json_object_set_new(json, "message", json_null());
     return json;
@@ -146,7 +146,7 @@ json_t *drift_summary(struct drift *d, const char *model, int64_t version, const
     const int32_t bins = json_is_object(reference) ? bins_of(reference) : -1;
     if (bins < 0 || !d) return json_null();
     struct counted *c = counted_of(d, model, version, bins);
-    json_t *window = window_json(c, DRIFT_DAY, reference, bins), *json = json_null();
+    json_t *window = window_json(d, c, DRIFT_DAY, reference, bins), *json = json_null();
     drift_give(d, c);
     const json_t *worst = json_array_get(json_object_get(window, "features"), 0);
     if (worst && json_integer_value(json_object_get(window, "rows")) > 0)
@@ -161,17 +161,17 @@ json_t *drift_summary(struct drift *d, const char *model, int64_t version, const
 static json_t *reference_of(struct drift *d, struct counted *c) {
     struct store_version v = {0};
     struct bp_error ignored = {0};
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(&d->lock);
     json_t *reference = json_incref(c->reference);
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&d->lock);
     if (reference || store_version_get(d->store, c->model, c->version, &v, &ignored) != STORE_OK) return reference;
     json_t *document = document_json(v.document);
     store_version_free(&v);
     reference = json_incref(json_object_get(document, "reference"));
     json_decref(document);
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(&d->lock);
     if (!c->reference) c->reference = json_incref(reference);
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&d->lock);
     return reference;
 }
 
@@ -181,7 +181,7 @@ int drift_indices(struct drift *d, const char *model, int64_t version, struct dr
     int count = 0;
     size_t i;
     if (reference && bins_of(reference) == c->bins) {
-        json_t *window = window_json(c, DRIFT_DAY, reference, c->bins);
+        json_t *window = window_json(d, c, DRIFT_DAY, reference, c->bins);
         json_array_foreach(json_object_get(window, "features"), i, item) {
             if (count == most || !json_is_number(json_object_get(item, "stability_index"))) break;
             snprintf(indices[count].feature, sizeof indices->feature, "%s", json_string_value(json_object_get(item, "feature")));

@@ -172,7 +172,7 @@ static int fit_scores(struct fit *fit, const int64_t *rows, int64_t n) {
     if (!how->method) return -1;
     how->coverage = options->coverage;
     const bool sets = schema_conformal_is_set(how->method);
-    how->randomized = sets && options->randomized && how->method == SCHEMA_CONFORMAL_APS;
+    how->randomized = sets && options->randomized && how->method == SCHEMA_CONFORMAL_APS && !fit->f->c->held;
     how->allow_empty = sets && options->allow_empty;
     const int64_t count = fit->score_rows = gather(fit, rows, n);
     if (count < schema_coverage_rows(options->coverage)) return too_few(fit, count);
@@ -336,13 +336,53 @@ static int draw_order(struct fitting *f) {
     return 0;
 }
 
+/* The parts of predictions that are there already. */
+static int take_held(const struct schema_calibrating *c, struct schema_parts *parts, struct bp_error *error) {
+    const struct schema_held_predictions *held = c->held;
+    const struct schema_target *target = &c->model->training->preprocessing->targets[0];
+    const size_t n = (size_t)held->n + 1, width = (size_t)held->width;
+    struct schema_part *part = calloc(1, sizeof *part);
+    *parts = (struct schema_parts){.n = held->n, .count = part != NULL, .parts = part};
+    if (!part) return bp_error_memory(error, "no memory to calibrate %lld rows", (long long)held->n);
+    *part = (struct schema_part){.kind = target->classification ? SCHEMA_PART_CLASS : SCHEMA_PART_NUMBER,
+                                 .classes = target->classification ? target->labels_count : 0,
+                                 .width = held->width,
+                                 .per = 1,
+                                 .each = target->classification ? 0 : 1,
+                                 .predictions = malloc(n * width * sizeof(bp_real)),
+                                 .groups = malloc(n * width * sizeof(bp_real)),
+                                 .y = malloc(n * sizeof(bp_real)),
+                                 .counts = malloc(n)};
+    snprintf(part->name, sizeof part->name, "%s", target->name);
+    parts->uniforms = calloc(n, sizeof *parts->uniforms);
+    if (!part->predictions || !part->groups || !part->y || !part->counts || !parts->uniforms)
+        return bp_error_memory(error, "no memory to calibrate %lld rows", (long long)held->n);
+    memcpy(part->predictions, held->predictions, (size_t)held->n * width * sizeof(bp_real));
+    memcpy(part->groups, held->predictions, (size_t)held->n * width * sizeof(bp_real));
+    memcpy(part->y, held->y, (size_t)held->n * sizeof(bp_real));
+    memset(part->counts, 1, n);
+    return 0;
+}
+
+static int open_parts(struct fitting *f) {
+    const struct schema_calibrating *c = f->c;
+    const struct schema_evaluation evaluation = {.model = c->model,
+                                                 .dataset = c->dataset,
+                                                 .rows_max = c->options.rows_max,
+                                                 .rows = c->only,
+                                                 .rows_count = c->only_count,
+                                                 .raw = true,
+                                                 .sets = true,
+                                                 .stop = c->stop,
+                                                 .context = c->context};
+    return c->held ? take_held(c, &f->parts, f->error) : schema_parts_open(&evaluation, c->model, &f->parts, f->error);
+}
+
 json_t *schema_calibrate(const struct schema_calibrating *c, struct bp_error *error) {
-    const struct schema_evaluation evaluation = {
-        .model = c->model, .dataset = c->dataset, .rows_max = c->options.rows_max, .raw = true, .sets = true, .stop = c->stop, .context = c->context};
     struct fitting f = {.c = c, .error = error, .warnings = json_array()};
     json_t *document = NULL, *targets = json_array();
     struct schema_calibration *calibration = NULL;
-    if (schema_parts_open(&evaluation, c->model, &f.parts, error) == 0 && draw_order(&f) == 0 && (calibration = fit_all(&f, targets))) {
+    if (open_parts(&f) == 0 && draw_order(&f) == 0 && (calibration = fit_all(&f, targets))) {
         document = schema_calibration_encode(calibration, c->model->training->preprocessing);
         if (calibration->thresholds && c->options.temperature) warn(&f, "the thresholds of this version were set for its probabilities of before");
         json_object_set_new(document, "fitted",

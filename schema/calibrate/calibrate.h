@@ -31,9 +31,19 @@ struct schema_calibrate_options {
 int schema_calibrate_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_calibrate_options *options,
                             struct schema_problems *problems);
 
+/* Predictions of one target that were made by networks that were not trained on the rows: predictions (n, width) of a class, (n) of a number of the
+ * network, y (n) likewise. */
+struct schema_held_predictions {
+    int64_t n;
+    int32_t width;
+    float *predictions, *y;
+};
 struct schema_calibrating {
     const struct schema_model *model; /* its own calibration: thresholds stay, and the temperature if none is fitted */
     const struct schema_dataset *dataset;
+    const int64_t *only; /* only these of its rows, ascending; NULL: all */
+    int64_t only_count;
+    const struct schema_held_predictions *held; /* instead of a dataset: sets are not randomized then; or NULL */
     struct schema_calibrate_options options;
     bool (*stop)(const void *context); /* NULL: never */
     const void *context;

@@ -20,8 +20,8 @@ struct schema_evaluation {
     const char *positive_class; /* for the table of thresholds; NULL: the second of two classes */
     const int32_t *slices;      /* columns of the dataset by which rows are grouped */
     int32_t slices_count;
-    int64_t rows_max;                  /* at most so many rows, evenly spread; 0: all */
-    const int64_t *rows;               /* of the dataset, ascending, each with its targets: those alone; NULL: all */
+    int64_t rows_max;    /* at most so many rows, evenly spread; 0: all */
+    const int64_t *rows; /* of the dataset, ascending, each with its targets: those alone; NULL: all */
     int64_t rows_count;
     bool raw;                          /* as the network predicts, without the calibration of the model */
     bool sets;                         /* also keep what sets and intervals need; so it is when the model has them */

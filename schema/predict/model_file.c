@@ -74,14 +74,8 @@ static void list_slots(const struct bp_network *network, const struct schema_mod
             }
 }
 
-/* What goes into a model file beside the weights. */
-struct parts {
-    const json_t *document, *calibration;
-    const struct schema_model_optimizer *optimizer;
-};
-
-static int write_model(int fd, const struct schema_training *training, const struct parts *parts, const bp_real *weights, size_t *size,
-                       struct bp_error *error) {
+int schema_model_write_parts(int fd, const struct schema_training *training, const struct schema_model_parts *parts, const bp_real *weights,
+                             size_t *size, struct bp_error *error) {
     const struct schema_model_optimizer *optimizer = parts->optimizer;
     int32_t count = 0;
     struct schema_tensor *tensors = schema_model_tensors(training->network, weights, &count), *all = tensors;
@@ -107,17 +101,18 @@ static int write_model(int fd, const struct schema_training *training, const str
 
 int schema_model_write_with(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
                             const struct schema_model_optimizer *optimizer, size_t *size, struct bp_error *error) {
-    return write_model(fd, training, &(struct parts){.document = document, .optimizer = optimizer}, weights, size, error);
+    return schema_model_write_parts(fd, training, &(struct schema_model_parts){.document = document, .optimizer = optimizer}, weights, size, error);
 }
 
 int schema_model_write_calibrated(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
                                   const json_t *calibration, size_t *size, struct bp_error *error) {
-    return write_model(fd, training, &(struct parts){.document = document, .calibration = calibration}, weights, size, error);
+    return schema_model_write_parts(fd, training, &(struct schema_model_parts){.document = document, .calibration = calibration}, weights, size,
+                                    error);
 }
 
 int schema_model_write(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights, size_t *size,
                        struct bp_error *error) {
-    return write_model(fd, training, &(struct parts){.document = document}, weights, size, error);
+    return schema_model_write_parts(fd, training, &(struct schema_model_parts){.document = document}, weights, size, error);
 }
 
 static int read_weights(struct schema_model *model, const struct schema_tensor *held, int32_t held_count, struct bp_error *error) {

@@ -38,6 +38,13 @@ struct schema_model_optimizer {
     int32_t slots_count;
     const bp_real *slots[BP_SLOTS_MAX]; /* (trained_count) each */
 };
+/* What goes into a model file beside the weights; calibration and optimizer may be NULL. */
+struct schema_model_parts {
+    const json_t *document, *calibration;
+    const struct schema_model_optimizer *optimizer;
+};
+int schema_model_write_parts(int fd, const struct schema_training *training, const struct schema_model_parts *parts, const bp_real *weights,
+                             size_t *size, struct bp_error *error);
 int schema_model_write_with(int fd, const struct schema_training *training, const json_t *document, const bp_real *weights,
                             const struct schema_model_optimizer *optimizer, size_t *size, struct bp_error *error);
 /* With a calibration; NULL: without. */

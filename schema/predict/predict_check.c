@@ -197,7 +197,8 @@ void schema_predictor_count(struct schema_predictor *p) {
 static json_t *range_json(const struct predictor_range *range) {
     json_t *json = json_pack("[I]", (json_int_t)range->count);
     for (int k = 0; k < PREDICTOR_SHOWN && k < range->count; k++)
-        json_array_append_new(json, json_pack("[o, I]", isfinite(range->values[k]) ? json_real(range->values[k]) : json_null(), (json_int_t)range->rows[k]));
+        json_array_append_new(
+            json, json_pack("[o, I]", isfinite(range->values[k]) ? json_real(range->values[k]) : json_null(), (json_int_t)range->rows[k]));
     return json;
 }
 

@@ -95,8 +95,8 @@ static int split_by_mark(const struct schema_dataset *d, const struct schema_opt
     if (held > 0 && held < l->n) return 0;
     schema_split_free(split);
     return bp_error_set(error, "/test/column",
-                        "column \"%.60s\" has %lld rows for the test and %lld others; expected \"test\", true or 1 in the rows of the test", o->test_column,
-                        (long long)held, (long long)(l->n - held));
+                        "column \"%.60s\" has %lld rows for the test and %lld others; expected \"test\", true or 1 in the rows of the test",
+                        o->test_column, (long long)held, (long long)(l->n - held));
 }
 
 /* The usable rows apart, those of the test as `validation`. By another seed than the rows that remain are split by. */

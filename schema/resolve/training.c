@@ -135,7 +135,8 @@ static void fit(struct resolving *r) {
     struct schema_split test = {0};
     if (view && schema_training_test(r->training, view, &test, &error) == 0) r->test_rows = test.validation_count;
     schema_split_free(&test);
-    if (view && !error.message[0] && schema_training_split(r->training, view, &r->split, &error) == 0 && resolving_folds(r, view, &r->split, &error) == 0) {
+    if (view && !error.message[0] && schema_training_split(r->training, view, &r->split, &error) == 0 &&
+        resolving_folds(r, view, &r->split, &error) == 0) {
         kept = r->split.train_count + r->split.validation_count;
         r->validation_rows = r->training->options.folds ? kept : r->split.validation_count;
         if (r->training->options.validation == SCHEMA_VALIDATION_COLUMN) take_fraction(r, kept);

@@ -67,7 +67,8 @@ static const struct bp_param validation_params[] = {
 };
 static const struct bp_entry validation_entry = {"validation", "which rows validate", validation_params, 2};
 static const struct bp_param test_params[] = {
-    {"fraction", BP_PARAM_NUMBER, "fraction of the rows that are held back for an evaluation at the end", .preset = 0.2, .min = 0, .max = 1, .flags = BP_PARAM_MAX_OPEN},
+    {"fraction", BP_PARAM_NUMBER, "fraction of the rows that are held back for an evaluation at the end", .preset = 0.2, .min = 0, .max = 1,
+     .flags = BP_PARAM_MAX_OPEN},
 };
 static const struct bp_entry test_entry = {"test", "which rows the evaluation at the end has for itself", test_params, 1};
 
@@ -201,7 +202,8 @@ static void decode_test(const json_t *json, const char *pointer, struct schema_o
     char place[300], got[80];
     if (json_is_null(json)) return;
     if (!json_is_object(json)) {
-        schema_problem_add(problems, pointer, "test must be an object like {\"fraction\":0.2}, or null, got %s", schema_json_text(json, got, sizeof got));
+        schema_problem_add(problems, pointer, "test must be an object like {\"fraction\":0.2}, or null, got %s",
+                           schema_json_text(json, got, sizeof got));
         return;
     }
     static const char *const ways[] = {"column", "group", "time", NULL};
@@ -214,14 +216,16 @@ static void decode_test(const json_t *json, const char *pointer, struct schema_o
             schema_problem_add(problems, place, "%s must be the name of a column, got %s", validation_names[i],
                                schema_json_text(column, got, sizeof got));
         else if (options->test != SCHEMA_VALIDATION_RANDOM)
-            schema_problem_add(problems, place, "give only one way to select test rows: %s or %s", validation_names[options->test], validation_names[i]);
+            schema_problem_add(problems, place, "give only one way to select test rows: %s or %s", validation_names[options->test],
+                               validation_names[i]);
         else options->test = (enum schema_validation)i;
         if (json_is_string(column)) snprintf(options->test_column, sizeof options->test_column, "%.255s", json_string_value(column));
     }
     const bool by_column = options->test == SCHEMA_VALIDATION_COLUMN;
     options->test_fraction = by_column ? 0 : value.number;
     if (by_column && json_object_get(json, "fraction"))
-        schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place), "the column selects the test rows: leave fraction out");
+        schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place),
+                           "the column selects the test rows: leave fraction out");
     else if (!by_column && (value.number > FRACTION_MAX || value.number <= 0))
         schema_problem_add(problems, schema_pointer(pointer, "fraction", place, sizeof place),
                            "fraction must be a number above 0 and at most %g, got %g: leave test out if no rows are to be tested", FRACTION_MAX,
@@ -300,7 +304,8 @@ static json_t *encode_schedule(const struct bp_schedule_ops *schedule, const str
 
 int schema_options_decode(const json_t *object, const char *pointer, const char *const *others, struct schema_options *options,
                           struct schema_problems *problems) {
-    static const char *const own[] = {"validation", "test", "optimizer", "early_stopping", "schedule", "dropout_schedule", "weight_decay_schedule", NULL};
+    static const char *const own[] = {"validation", "test", "optimizer", "early_stopping", "schedule", "dropout_schedule", "weight_decay_schedule",
+                                      NULL};
     const struct schema_names parts = {model_parts, NULL}, more = {others, &parts}, known = {own, &more};
     const int64_t before = problems->total;
     char place[256];

@@ -85,6 +85,7 @@ static void train_help(void) {
            "  --effort LEVEL          without a definition: fast, balanced or best [balanced]\n"
            "  --options FILE          training options as JSON, as in POST /v1/jobs\n"
            "  --out FILE              the trained model [model.bpd]\n"
+           "  --calibrate COVERAGE    sets or intervals that have the truth in them so often, such as 0.9, and a temperature, by the rows held out\n"
            "  --types LIST            col:categorical,col2:numeric\n"
            "  --epochs, --batch-size, --seed, --threads, --learning-rate, --validation, --test, --patience, --max-seconds N\n"
            "                          the usual options [with a definition: at most 200 epochs, stopping early after 20 without improvement]\n"

@@ -9,6 +9,7 @@
 #include "server/commands/local_data.h"
 #include "server/commands/models_io.h"
 #include "server/commands/train.h"
+#include "server/worker/calibrate.h"
 #include "server/worker/run.h"
 #include "server/worker/test_rows.h"
 
@@ -23,8 +24,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const names[] = {"data",    "target",        "definition", "options",  "out",         "types", "epochs", "batch-size", "seed",
-                                    "threads", "learning-rate", "validation", "test", "patience", "max-seconds", "task",  "effort", "init-from",  NULL};
+static const char *const names[] = {"data",        "target", "definition", "options",       "out",        "types", "epochs",
+                                    "batch-size",  "seed",   "threads",    "learning-rate", "validation", "test",  "patience",
+                                    "max-seconds", "task",   "effort",     "init-from",     "calibrate",  NULL};
 static const char *const switches[] = {"quiet", NULL};
 
 /* ---- what is to be done ------------------------------------------------------------------------------------------------------------ */
@@ -247,7 +249,7 @@ static int check_out(const char *path) {
 
 int train_write(const struct schema_training *training, const json_t *document, const bp_real *weights, const char *path, size_t *size,
                 struct bp_error *error) {
-    return train_write_with(&(struct train_written){training, document, weights, NULL}, path, size, error);
+    return train_write_with(&(struct train_written){training, document, weights, NULL, NULL}, path, size, error);
 }
 
 int train_write_with(const struct train_written *what, const char *path, size_t *size, struct bp_error *error) {
@@ -256,16 +258,17 @@ int train_write_with(const struct train_written *what, const char *path, size_t 
     const bool direct = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
     snprintf(temporary, sizeof temporary, direct ? "%s" : "%s.%ld.tmp", path, (long)getpid());
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int failed = fd < 0 ? bp_error_io(error, "%s", strerror(errno))
-                        : schema_model_write_with(fd, what->training, what->document, what->weights, what->optimizer, size, error);
+    const struct schema_model_parts parts = {what->document, what->calibration, what->optimizer};
+    int failed =
+        fd < 0 ? bp_error_io(error, "%s", strerror(errno)) : schema_model_write_parts(fd, what->training, &parts, what->weights, size, error);
     if (fd >= 0 && close(fd) != 0 && !failed) failed = bp_error_io(error, "%s", strerror(errno));
     if (!failed && !direct && rename(temporary, path) != 0) failed = bp_error_io(error, "%s", strerror(errno));
     if (failed && fd >= 0 && !direct) unlink(temporary);
     return failed;
 }
 
-int train_test(const struct schema_training *asked, const struct schema_training *trained, const bp_real *weights, const struct schema_dataset *dataset,
-               json_t *document, struct bp_error *error) {
+int train_test(const struct schema_training *asked, const struct schema_training *trained, const bp_real *weights,
+               const struct schema_dataset *dataset, json_t *document, struct bp_error *error) {
     const struct test_rows test = {.asked = asked, .trained = trained, .weights = weights, .dataset = dataset};
     if (!schema_options_test(&asked->options)) return 0;
     json_t *report = test_rows_evaluate(&test, document, error);
@@ -275,8 +278,27 @@ int train_test(const struct schema_training *asked, const struct schema_training
     return 0;
 }
 
-static int save(struct run *run, const json_t *metrics, int64_t epochs, const char *path) {
+int train_calibrate(const char **values, json_t **asked) {
+    char *end;
+    *asked = NULL;
+    if (!values[CALIBRATE]) return 0;
+    const double coverage = strtod(values[CALIBRATE], &end);
+    if (*values[CALIBRATE] && !*end && coverage > 0 && coverage < 1) {
+        *asked = json_pack("{s:{s:f}}", "conformal", "coverage", coverage);
+        return 0;
+    }
+    fprintf(stderr, "backpropd train: --calibrate is the coverage of sets and intervals, between 0 and 1, such as 0.9, got \"%s\"\n",
+            values[CALIBRATE]);
+    return -1;
+}
+
+void train_not_calibrated(const json_t *calibration, const char *why) {
+    if (!calibration) fprintf(stderr, "backpropd train: warning: the model is not calibrated: %s\n", why);
+}
+
+static int save(struct run *run, const json_t *metrics, int64_t epochs, const json_t *asked, const char *path) {
     struct bp_error error = {0};
+    char why[CALIBRATE_WHY] = "";
     size_t size = 0;
     json_t *document = run_document(run, metrics, epochs);
     const char *name;
@@ -285,7 +307,9 @@ static int save(struct run *run, const json_t *metrics, int64_t epochs, const ch
     const bp_real *weights = run_end(run, epochs, run->options.epochs);
     json_t *reference = schema_reference_build(run->training, weights, run->dataset);
     if (reference) json_object_set_new(document, "reference", reference);
-    const struct train_written what = {run->training, document, weights, run_optimizer(run, &optimizer) ? &optimizer : NULL};
+    json_t *calibration = asked ? run_calibrate(run, weights, asked, why) : NULL;
+    if (asked) train_not_calibrated(calibration, why);
+    const struct train_written what = {run->training, document, weights, run_optimizer(run, &optimizer) ? &optimizer : NULL, calibration};
     int failed = train_test(run->training, run->training, weights, run->dataset, document, &error);
     if (!failed) failed = train_write_with(&what, path, &size, &error);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error.message);
@@ -294,6 +318,7 @@ static int save(struct run *run, const json_t *metrics, int64_t epochs, const ch
         json_object_foreach(json_object_get(document, "metrics"), name, value) fprintf(stderr, " %s %.4g", name, json_number_value(value));
         fprintf(stderr, "\nwrote %s (%zu bytes); predict with: backpropd predict --model %s --data FILE.csv\n", path, size, path);
     }
+    json_decref(calibration);
     json_decref(document);
     return failed;
 }
@@ -342,7 +367,10 @@ static int train_network(const char **values, const struct schema_dataset *datas
     json_t *metrics = NULL;
     struct bp_error error = {0};
     int64_t epochs = 0;
+    json_t *asked;
     int failed = open_from(values, &fd, &from);
+    if (!failed) failed = train_calibrate(values, &asked);
+    else asked = NULL;
     struct schema_training *training = failed ? NULL : resolve(values, dataset, from);
     if (!training) failed = -1;
     if (!failed) {
@@ -354,7 +382,8 @@ static int train_network(const char **values, const struct schema_dataset *datas
         if (failed) fprintf(stderr, "backpropd train: %s\n", error.message);
     }
     if (!failed) failed = train(&run, values[QUIET] != NULL, &epochs, &metrics);
-    if (!failed) failed = save(&run, metrics, epochs, values[OUT] ? values[OUT] : "model.bpd");
+    if (!failed) failed = save(&run, metrics, epochs, asked, values[OUT] ? values[OUT] : "model.bpd");
+    json_decref(asked);
     json_decref(metrics);
     run_close(&run);
     schema_training_free(training);

@@ -25,6 +25,7 @@ enum {
     TASK,
     EFFORT,
     INIT_FROM,
+    CALIBRATE,
     QUIET,
     FLAGS_COUNT
 };
@@ -43,12 +44,17 @@ struct train_written {
     const json_t *document;
     const bp_real *weights;
     const struct schema_model_optimizer *optimizer;
+    const json_t *calibration; /* or NULL */
 };
+/* What --calibrate asks for, the caller's; NULL: nothing. -1: a message was printed. */
+int train_calibrate(const char **values, json_t **asked);
+/* That there is none, and why. */
+void train_not_calibrated(const json_t *calibration, const char *why);
 int train_write_with(const struct train_written *what, const char *path, size_t *size, struct bp_error *error);
 
 /* What --test asks for: the evaluation on the rows held back, into `document`'s metrics as test_*. 0 without --test, too. */
-int train_test(const struct schema_training *asked, const struct schema_training *trained, const bp_real *weights, const struct schema_dataset *dataset,
-               json_t *document, struct bp_error *error);
+int train_test(const struct schema_training *asked, const struct schema_training *trained, const bp_real *weights,
+               const struct schema_dataset *dataset, json_t *document, struct bp_error *error);
 
 /* train_ensemble.c: no --definition. 0, or -1 with a message. */
 int train_ensemble(const char **values, const struct schema_dataset *dataset);

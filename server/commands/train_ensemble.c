@@ -6,6 +6,7 @@
 #include "schema/resolve/auto.h"
 #include "server/clock.h"
 #include "server/commands/local_data.h"
+#include "server/worker/calibrate.h"
 #include "server/worker/ensemble.h"
 
 #include <math.h>
@@ -96,7 +97,8 @@ static void report_result(const json_t *document, int members) {
                 json_array_size(json_object_get(result, "folds")), members);
 }
 
-static int save(struct ensemble *e, const struct schema_dataset *dataset, const char *path, struct bp_error *error) {
+static int save(struct ensemble *e, const struct schema_dataset *dataset, const json_t *asked, const char *path, struct bp_error *error) {
+    char why[CALIBRATE_WHY] = "";
     struct schema_training *training;
     bp_real *weights;
     json_t *document;
@@ -104,8 +106,11 @@ static int save(struct ensemble *e, const struct schema_dataset *dataset, const 
     if (ensemble_join(e, &training, &weights, &document, error) != 0) return -1;
     json_t *reference = schema_reference_build(training, weights, dataset);
     if (reference) json_object_set_new(document, "reference", reference);
+    json_t *calibration = asked ? ensemble_calibrate(e, training, asked, why) : NULL;
+    if (asked) train_not_calibrated(calibration, why);
     int failed = train_test(ensemble_plan(e)->families[0].training, training, weights, dataset, document, error);
-    if (!failed) failed = train_write(training, document, weights, path, &size, error);
+    if (!failed) failed = train_write_with(&(struct train_written){training, document, weights, NULL, calibration}, path, &size, error);
+    json_decref(calibration);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error->message);
     else {
         report_result(document, (int)ensemble_plan(e)->members_count);
@@ -129,10 +134,12 @@ int train_ensemble(const char **values, const struct schema_dataset *dataset) {
     struct bp_error error = {0};
     struct ensemble *e = NULL;
     char why[300];
+    json_t *asked;
+    if (train_calibrate(values, &asked) != 0) return -1;
     json_t *object = train_request(values);
     struct schema_ensemble *plan = object ? resolve(values, dataset, object, why) : NULL;
     json_decref(object);
-    if (!plan) return -1;
+    if (!plan) return json_decref(asked), -1;
     const struct schema_options *options = &plan->families[0].training->options;
     if (!values[QUIET]) {
         train_report_data(plan->families[0].training, dataset);
@@ -143,9 +150,10 @@ int train_ensemble(const char **values, const struct schema_dataset *dataset) {
     const struct ensemble_options how = {.spec = spec, .dataset = dataset, .threads = options->threads, .max_seconds = options->max_seconds};
     int failed = ensemble_open(&how, &e, &error);
     if (!failed) failed = train(e, values[QUIET] != NULL, &error);
-    if (!failed) failed = save(e, dataset, values[OUT] ? values[OUT] : "model.bpd", &error);
+    if (!failed) failed = save(e, dataset, asked, values[OUT] ? values[OUT] : "model.bpd", &error);
     if (error.message[0]) fprintf(stderr, "backpropd train: %s\n", error.message);
     ensemble_close(e);
+    json_decref(asked);
     json_decref(spec);
     schema_ensemble_free(plan);
     return failed;

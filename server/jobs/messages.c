@@ -3,6 +3,7 @@
 #include "server/jobs/messages.h"
 
 #include "schema/memory.h"
+#include "schema/predict/model_file.h"
 #include "server/jobs/results.h"
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
@@ -271,9 +272,11 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
     if (!blob && file && errno == ENOMEM) return bp_error_memory(error, "no memory to read the model of the job");
     struct store_comparison comparison;
     char *document = member_text(message, "document", &no_memory), *compared = comparison_decode(message, &comparison, &no_memory);
+    char *calibration = blob && json_is_true(json_object_get(message, "calibrated")) ? schema_model_calibration(blob, ending.blob_size) : NULL;
     int failed = 0;
     if (no_memory || report_decode(&report, json_object_get(message, "report"), error) != 0) failed = bp_error_memory(error, "no memory");
     ending.report = &report.report;
+    ending.calibration = calibration;
     ending.blob = blob;
     ending.version_document = document;
     ending.comparison = compared ? &comparison : NULL;
@@ -297,6 +300,7 @@ static int on_done(struct server *server, struct slot *slot, const json_t *messa
         if (file) checkpoint_file_remove(server->store, file);
     }
     report_free(&report);
+    free(calibration);
     free(document);
     free(compared);
     free(evaluation);

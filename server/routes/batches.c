@@ -73,7 +73,9 @@ static void decode(struct batch_request *b) {
     struct bp_value none[1];
     char got[80];
     schema_values_decode(b->body, "", &entry, &(struct schema_names){.list = known}, none, &b->problems);
-    b->options = (struct schema_rows_options){.apart = true, .lenient = json_is_false(strict), .thresholds = json_object_get(b->body, "thresholds"),
+    b->options = (struct schema_rows_options){.apart = true,
+                                              .lenient = json_is_false(strict),
+                                              .thresholds = json_object_get(b->body, "thresholds"),
                                               .coverage = json_object_get(b->body, "coverage")};
     if (json_is_null(b->options.thresholds)) b->options.thresholds = NULL;
     if (json_is_null(b->options.coverage)) b->options.coverage = NULL;

@@ -212,9 +212,10 @@ static void get_of_version(struct request *r) {
     result = store_version_test(r->server->store, name, version, &document, &error);
     if (result == STORE_OK) answer_report(r, document, name, version);
     else if (result == STORE_NOT_FOUND)
-        answer_problem(r, PROBLEM_not_found,
-                       "version %lld of model \"%s\" was trained without test rows (\"test\" of its job); POST .../evaluate evaluates it on a dataset",
-                       (long long)version, name);
+        answer_problem(
+            r, PROBLEM_not_found,
+            "version %lld of model \"%s\" was trained without test rows (\"test\" of its job); POST .../evaluate evaluates it on a dataset",
+            (long long)version, name);
     else answer_store(r, result, &error, "evaluation of model \"%s\"", name);
 }
 

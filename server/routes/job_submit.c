@@ -51,11 +51,14 @@ void submission_describe(struct submission *s) {
     }
     if (s->init.spec) json_object_set(spec, "init", s->init.spec);
     if (s->init.shown) json_object_set(view, "init", s->init.shown);
+    if (s->calibrate) json_object_set(spec, "calibrate", s->calibrate);
+    if (s->calibrate) json_object_set(view, "calibrate", s->calibrate);
     if (s->rungs) json_object_set(spec, "rungs", s->rungs);
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));
     json_object_set_new(spec, "memory_max", json_integer(s->request->server->settings.job_memory_max));
-    const int64_t rows = s->dataset->rows - (int64_t)((double)s->dataset->rows * t->options.test_fraction + 0.5), held = (int64_t)((double)rows * t->options.validation_fraction + 0.5);
+    const int64_t rows = s->dataset->rows - (int64_t)((double)s->dataset->rows * t->options.test_fraction + 0.5),
+                  held = (int64_t)((double)rows * t->options.validation_fraction + 0.5);
     json_t *progress = progress_json(&(const struct progress){.epochs = epochs_of(s, t),
                                                               .members = s->members ? s->members->members_count : 0,
                                                               .rows = rows - held,

@@ -1,5 +1,5 @@
-/* keys.c - GET /v1/keys: the API keys that are not revoked, without anything that could be used in their place. Keys are made and revoked by commands on
- * the machine of the server, never over HTTP. */
+/* keys.c - GET /v1/keys: the API keys that are not revoked, without anything that could be used in their place. Keys are made and revoked by commands
+ * on the machine of the server, never over HTTP. */
 #include "server/http/answer.h"
 
 #include "server/store/access.h"

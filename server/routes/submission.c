@@ -2,6 +2,7 @@
  * other. */
 #include "server/routes/submission.h"
 
+#include "schema/calibrate/calibrate.h"
 #include "schema/json/values.h"
 #include "schema/memory.h"
 #include "schema/resolve/folds.h"
@@ -192,30 +193,45 @@ char *metadata_decode(const json_t *metadata, struct schema_problems *problems) 
     return text;
 }
 
+/* "calibrate": true, or an object. */
+static void calibrate_decode(struct submission *s) {
+    static const char *const others[] = {NULL};
+    const json_t *asked = json_object_get(s->body, "calibrate");
+    struct schema_calibrate_options ignored;
+    char got[80];
+    if (!asked || json_is_null(asked) || json_is_false(asked)) return;
+    s->calibrate = json_is_true(asked) ? json_object() : json_incref((json_t *)(uintptr_t)asked);
+    if (json_is_object(s->calibrate)) schema_calibrate_decode(s->calibrate, "/calibrate", others, &ignored, &s->problems);
+    else
+        schema_problem_add(&s->problems, "/calibrate", "calibrate is true, false, or an object such as {\"conformal\":{\"coverage\":0.9}}, got %s",
+                           schema_json_text(asked, got, sizeof got));
+}
+
+/* Whether the training has rows for it, and a target. */
+static void calibrate_check(struct submission *s) {
+    const struct schema_training *t = s->training;
+    bool any = false;
+    if (!s->calibrate) return;
+    for (int32_t k = 0; k < t->preprocessing->targets_count; k++) any = any || schema_target_has_classes(t, k) || schema_target_is_number(t, k);
+    if (!any)
+        schema_problem_add(
+            &s->problems, "/calibrate",
+            "sets are for a class per row with probabilities, intervals for a number per row; this job has neither: leave calibrate out");
+    else if (t->options.folds && !s->members)
+        schema_problem_add(
+            &s->problems, "/calibrate",
+            "with folds, the version trains on all rows, so that none is left to calibrate it: validate with a fraction or a dataset, train an "
+            "ensemble, or calibrate the version later with other rows");
+    else if (!s->members && !s->other && t->options.validation_fraction <= 0 && !t->options.validation_column[0])
+        schema_problem_add(&s->problems, "/calibrate",
+                           "calibrate needs validation rows, and this job has none: set validation to a fraction or a dataset");
+}
+
 static void decode(struct submission *s) {
-    static const char *const others[] = {"model",
-                                         "definition",
-                                         "dataset",
-                                         "target",
-                                         "task",
-                                         "features",
-                                         "metadata",
-                                         "sample_weight",
-                                         "class_weights",
-                                         "columns",
-                                         "thresholds",
-                                         "labels",
-                                         "transform",
-                                         "clamp",
-                                         "positive_class",
-                                         "priority",
-                                         "effort",
-                                         "ensemble",
-                                         "publish",
-                                         "init_from",
-                                         "frozen",
-                                         "keep_preprocessing",
-                                         NULL};
+    static const char *const others[] = {"model",          "definition",         "dataset", "target",     "task",    "features",  "metadata",
+                                         "sample_weight",  "class_weights",      "columns", "thresholds", "labels",  "transform", "clamp",
+                                         "positive_class", "priority",           "effort",  "ensemble",   "publish", "calibrate", "init_from",
+                                         "frozen",         "keep_preprocessing", NULL};
     const json_t *dataset = json_object_get(s->body, "dataset"), *metadata = json_object_get(s->body, "metadata");
     char got[80];
     schema_options_decode(s->body, "", others, &s->options, &s->problems);
@@ -225,6 +241,7 @@ static void decode(struct submission *s) {
     submission_init_open(s);
     const json_t *model = s->model;
     publish_decode(s);
+    calibrate_decode(s);
     if (metadata) s->job.metadata = metadata_decode(metadata, &s->problems);
     if (!model || json_is_null(model) || (json_is_string(model) && strcmp(json_string_value(model), "auto") == 0)) {
         s->hidden_model = true;
@@ -334,6 +351,7 @@ void submission_open(struct submission *s) {
     s->asked.keep = NULL;
     if (!t) return;
     submission_init_resolved(s);
+    calibrate_check(s);
     warn_of_versions(s, t);
     bound_resident(t, s->dataset, server->settings.job_resident_max);
     for (int32_t f = 1; s->members && f < s->members->families_count; f++)
@@ -357,6 +375,7 @@ void submission_close(struct submission *s) {
     submission_init_close(s);
     store_dataset_free(&s->row);
     store_dataset_free(&s->other_row);
+    json_decref(s->calibrate);
     free(s->new_definition);
     store_job_free(&s->job);
 }

@@ -41,6 +41,7 @@ struct submission {
         size_t blob_size;
         json_t *spec, *shown;         /* for the job's process; for people */
     } init;                           /* init_from; document NULL: none */
+    json_t *calibrate;                /* how the version is to be calibrated, or NULL */
     json_t *rungs;                    /* of a trial: epochs after which its sweep decides; the caller's; NULL: none */
     struct schema_training *training; /* NULL: there are problems. Of `members` the first family's */
 };

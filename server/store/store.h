@@ -500,6 +500,7 @@ struct store_ending {
     const char *version_document; /* JSON, for succeeded; for failed that of the hidden model named by the job's id, or NULL */
     const void *blob;             /* the model file */
     size_t blob_size;
+    const char *calibration; /* of the model file, JSON, or NULL */
     /* For STORE_PUBLISH_IF_BETTER: how it compares with the version that is served; NULL: it was not compared. It is published if it is better and
      * that version is still the one that is served. */
     const struct store_comparison *comparison;

@@ -55,4 +55,9 @@ int ensemble_join(struct ensemble *ensemble, struct schema_training **training, 
 int ensemble_save(struct ensemble *ensemble, int fd, const json_t *notes, struct bp_error *error);
 int ensemble_load(struct ensemble *ensemble, const void *bytes, size_t size, json_t **notes, struct bp_error *error);
 
+/* When nothing is trained any more: for each held-out row the prediction of all families that were not trained on it, by the weights that the other
+ * folds decide, and its target. Both arrays are the caller's. -1 with the error: there are none of one class or number. */
+struct schema_held_predictions;
+int ensemble_held(struct ensemble *ensemble, struct schema_held_predictions *held, struct bp_error *error);
+
 #endif

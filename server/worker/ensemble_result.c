@@ -1,6 +1,7 @@
 /* ensemble_result.c - what the finished members come to: what each family counts, what the held-out rows say, the joined network. */
 #include "server/worker/ensemble_private.h"
 
+#include "schema/calibrate/calibrate.h"
 #include "schema/training/stack.h"
 #include "server/version.h"
 
@@ -248,6 +249,30 @@ json_t *ensemble_report(struct ensemble *e) {
     if (h && h->stack.n > 0) add_results(e, h, json);
     if (h) e->report = json_incref(json);
     return json;
+}
+
+int ensemble_held(struct ensemble *e, struct schema_held_predictions *held, struct bp_error *error) {
+    const struct schema_target *target = &e->plan->families[0].training->preprocessing->targets[0];
+    *held = (struct schema_held_predictions){.width = e->width};
+    if (!e->measurable || (!target->classification && e->width != 1))
+        return bp_error_set(error, "", "the held-out predictions of this ensemble are not of one class or one number a row");
+    struct held_out *h = held_out_of(e, error);
+    if (!h) return -1;
+    held->predictions = malloc(((size_t)h->stack.n * (size_t)e->width + 1) * sizeof *held->predictions);
+    held->y = malloc(((size_t)h->stack.n + 1) * sizeof *held->y);
+    for (int32_t f = 1; held->predictions && held->y && f <= h->folds; f++) {
+        double weights[SCHEMA_FAMILIES_MAX] = {0};
+        schema_stack_weights(&h->stack, h->folds > 1 ? (uint8_t)f : 0, weights);
+        for (int64_t i = 0; i < h->stack.n; i++) {
+            if (h->fold[i] != f || !(h->y[i] - h->y[i] == 0)) continue;
+            schema_stack_combine(&h->stack, weights, i, held->predictions + held->n * e->width);
+            held->y[held->n++] = h->y[i];
+        }
+    }
+    if (held->predictions && held->y) return 0;
+    free(held->predictions);
+    free(held->y);
+    return bp_error_memory(error, "no memory for the held-out predictions");
 }
 
 /* ---- the joined network -------------------------------------------------------------------------------------------------------------------- */

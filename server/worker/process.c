@@ -196,7 +196,8 @@ int process_write_model(struct process *p, const bp_real *weights, json_t *docum
         struct schema_model_optimizer optimizer;
         const bool keeps = !p->ensemble && run_optimizer(&p->run, &optimizer);
         const int fd = process_draft(p, &cause, &error);
-        const int failed = fd < 0 ? -1 : schema_model_write_with(fd, p->fit, document, weights, keeps ? &optimizer : NULL, &size, &error);
+        const struct schema_model_parts parts = {document, p->calibration, keeps ? &optimizer : NULL};
+        const int failed = fd < 0 ? -1 : schema_model_write_parts(fd, p->fit, &parts, weights, &size, &error);
         if (fd >= 0) cause = errno;
         if (!failed) return 0;
         process_draft_clear(p);
@@ -232,8 +233,30 @@ int process_end_commanded(struct process *p) {
     return 0;
 }
 
+/* As the job asks for it: by `document`, taken, or the reason why there is none. */
+void process_calibrated(struct process *p, json_t *document, const char *why) {
+    char text[600];
+    p->calibration = document;
+    if (document) {
+        json_object_set(json_object_get(document, "fitted"), "dataset", json_null());
+        return;
+    }
+    snprintf(text, sizeof text, "the version is not calibrated: %s", why);
+    process_warn(p, text);
+}
+
+static void calibrate(struct process *p, const bp_real *weights) {
+    const json_t *asked = json_object_get(json_object_get(p->order, "spec"), "calibrate");
+    char why[CALIBRATE_WHY] = "";
+    if (!asked) return;
+    heartbeat_phase(PULSE_MODEL);
+    json_t *document = run_calibrate(&p->run, weights, asked, why);
+    process_calibrated(p, document, why);
+}
+
 static int finish(struct process *p) {
     const bp_real *weights = end_fit(p);
+    calibrate(p, weights);
     json_t *document = run_document(&p->run, p->metrics, p->epoch);
     if (p->folds.folds) {
         json_object_set_new(document, "metrics", cross_validation_metrics(&p->folds));
@@ -257,6 +280,7 @@ static int finish(struct process *p) {
     json_t *message = json_pack("{s:s, s:I, s:o, s:o}", "kind", "done", "file", (json_int_t)p->draft.number, "document", document, "report", last);
     if (comparison) json_object_set_new(message, "comparison", comparison);
     if (test) json_object_set_new(message, "evaluation", test);
+    if (p->calibration) json_object_set_new(message, "calibrated", json_true());
     process_say(message);
     json_decref(message);
     return 0;

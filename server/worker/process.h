@@ -3,6 +3,7 @@
 #define SERVER_PROCESS_H
 
 #include "server/worker/advice.h"
+#include "server/worker/calibrate.h"
 #include "server/worker/cross_validation.h"
 #include "server/worker/ensemble.h"
 #include "server/worker/run.h"
@@ -43,6 +44,7 @@ struct process {
     struct cross_validation folds;
     struct ensemble *ensemble; /* the job trains one; then `run` and `folds` are not used */
     struct run run;
+    json_t *calibration; /* of the version, or NULL */
     atomic_int command;
     const json_t *rungs; /* of a trial: epochs after which its sweep decides whether it goes on; NULL: none */
     size_t rung;         /* the next of them */
@@ -95,6 +97,8 @@ bool process_damaged(const struct process *p, struct bp_error *error);
 bool process_commanded(void *context);
 /* The trained model, with the training in `fit`, as a file. A disk that is full or fails is waited for: what was trained stays in memory, and a
  * cancel or a stop ends the wait. 1: it did. */
+/* The calibration of the version, taken; NULL: there is none, for that reason, which becomes a warning. */
+void process_calibrated(struct process *process, json_t *document, const char *why);
 int process_write_model(struct process *p, const bp_real *weights, json_t *document);
 /* The message that replaces a result after a command. */
 int process_end_commanded(struct process *p);

@@ -134,6 +134,12 @@ static int finish(struct process *p) {
     if (ensemble_join(p->ensemble, &joined, &weights, &document, &error) != 0) return process_fail_error(p, &error);
     p->fit = joined;
     p->folds_ended = true;
+    const json_t *asked = json_object_get(json_object_get(p->order, "spec"), "calibrate");
+    char why[CALIBRATE_WHY] = "";
+    if (asked) {
+        json_t *calibration = ensemble_calibrate(p->ensemble, joined, asked, why);
+        process_calibrated(p, calibration, why);
+    }
     json_t *test = NULL;
     int ended = process_test(p, weights, document, &test);
     if (ended == 0 && schema_options_test(&p->training->options) && !test) ended = 1;
@@ -150,6 +156,7 @@ static int finish(struct process *p) {
             json_pack("{s:s, s:I, s:O, s:o}", "kind", "done", "file", (json_int_t)p->draft.number, "document", document, "report", last);
         if (comparison) json_object_set(message, "comparison", comparison);
         if (test) json_object_set(message, "evaluation", test);
+        if (p->calibration) json_object_set_new(message, "calibrated", json_true());
         process_say(message);
         json_decref(message);
         status = 0;

@@ -241,7 +241,8 @@ static int open_batch(struct predicting *w) {
 
 int process_predict(struct process *p) {
     struct predicting w = {.p = p};
-    if (process_confine(p) != 0 || process_open_dataset(p) != 0 || !(w.model = process_model(p, WIRE_INIT, "calibration")) || open_batch(&w) != 0) return 1;
+    if (process_confine(p) != 0 || process_open_dataset(p) != 0 || !(w.model = process_model(p, WIRE_INIT, "calibration")) || open_batch(&w) != 0)
+        return 1;
     p->started = clock_seconds();
     if (process_listen(p) != 0) return 1;
     const int status = predict(&w);

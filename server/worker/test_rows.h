@@ -13,8 +13,8 @@ struct test_rows {
     bool (*stop)(const void *context); /* or NULL */
     const void *context;
 };
-/* The report, as an evaluation gives it (the caller's), and its metrics as test_loss, test_accuracy, ... in document["metrics"]. NULL with the error; a
- * stop is an error, too. */
+/* The report, as an evaluation gives it (the caller's), and its metrics as test_loss, test_accuracy, ... in document["metrics"]. NULL with the error;
+ * a stop is an error, too. */
 json_t *test_rows_evaluate(const struct test_rows *test, json_t *document, struct bp_error *error);
 
 #endif

@@ -606,3 +606,56 @@ def test_calibrations_outlive_a_restart_and_go_with_their_version(fresh):
     assert server.delete("/v1/models/kept/versions/1").status == 204
     problem(server.get(path("kept")), 404, "not_found")
     assert server.post("/v1/models/kept/predict", {"inputs": without(parts["test"], target), "warnings": False}).json["warnings"] == []
+
+
+JOB_TABLES = [("digits", "digit", "out_of_fold"), ("breast_cancer", "diagnosis", "validation"), ("diabetes", "progression", "validation"),
+              ("diabetes", "progression", "out_of_fold"), ("wine", "class", "out_of_fold")]
+
+
+@pytest.mark.parametrize("name, target, source", JOB_TABLES)
+def test_a_job_calibrates_its_version(server, name, target, source):
+    """By validation rows, and of an ensemble by predictions out of fold; rows of neither are covered."""
+    columns = [c["name"] for c in server.get("/v1/datasets/" + name).json["columns"]] if name != "diabetes" else [target]
+    target = target if target in columns else columns[-1]
+    parts = table(name, target, sizes=(0.3, 0.4))
+    rows, test = {k: parts["train"][k] + parts["fit"][k] for k in parts["fit"]}, parts["test"]
+    numbers = target == "progression"
+    job = {"model": {"name": unique("job"), "layers": [DENSE]}, "validation": {"fraction": 0.5}, "epochs": 20}
+    if source == "out_of_fold":
+        job = {"model": {"name": unique("job"), "layers": [DENSE]}, "ensemble": True, "validation": {"folds": 4}, "epochs": 20}
+    ended = server.train(dataset={"columns": rows}, target=target, calibrate={"conformal": {"coverage": 0.8}}, **job, **({} if numbers else {"task": "classification"}))
+    assert ended["calibrate"] == {"conformal": {"coverage": 0.8}}
+    found = server.get(path(ended["model"])).json
+    held = found["fitted"]["targets"][0]["held_out"]
+    assert found["fitted"]["source"] == source and held["rows"] > 20
+    predictions = predict(server, ended["model"], test, target)
+    covered = [(x["interval"][0] <= y <= x["interval"][1]) if numbers else str(y) in x["set"] for x, y in zip(predictions, test[target])]
+    scored = found["targets"][target]["conformal"]["rows"]
+    assert scored <= len(rows[target]) * (0.5 if source == "validation" else 1) + 1
+    assert numpy.mean(covered) >= 0.8 - 3 * (0.16 * (1 / len(covered) + 1 / scored)) ** 0.5, numpy.mean(covered)
+    assert held["coverage_high"] >= 0.8
+
+
+def test_jobs_that_cannot_be_calibrated_say_so(server):
+    base = {"model": {"layers": [DENSE]}, "dataset": "iris", "target": "class", "epochs": 2}
+    columns = [c["name"] for c in server.get("/v1/datasets/iris").json["columns"]]
+    base["target"] = base["target"] if base["target"] in columns else columns[-1]
+    for more, place, words in (({"calibrate": 1}, "/calibrate", "true, false, or an object"), ({"calibrate": {"coverage": 0.9}}, "/calibrate/coverage", "conformal"),
+                               ({"calibrate": True, "validation": {"folds": 3}}, "/calibrate", "trains on all rows"),
+                               ({"calibrate": True, "validation": {"fraction": 0}}, "/calibrate", "needs validation rows"),
+                               ({"calibrate": {"conformal": {"coverage": 2}}}, "/calibrate/conformal/coverage", "below 1")):
+        assert words in pointers(server.post("/v1/jobs", {**base, **more}))[place], more
+    ended = server.train(**{**base, "model": {"name": unique("few"), "layers": [DENSE]}}, calibrate={"conformal": {"coverage": 0.99}})
+    assert any("the version is not calibrated" in w and "needs at least 99 rows" in w for w in ended["warnings"])
+    assert server.get(path(ended["model"])).json["calibrated"] is False
+
+
+def test_train_calibrates_on_the_command_line(tmp_path):
+    (tmp_path / "net.json").write_text(json.dumps({"layers": [DENSE]}))
+    for more in (["--definition", tmp_path / "net.json", "--epochs", "20", "--validation", "0.4"], ["--effort", "fast", "--epochs", "5"]):
+        said = run("train", "--data", DATA / "penguins.csv", "--target", "species", "--out", tmp_path / "m.bpd", "--seed", "1", "--quiet", "--calibrate", "0.8", *more)
+        assert said.returncode == 0, said.stderr
+        shown = json.loads(run("calibrate", "--model", tmp_path / "m.bpd", "--json").stdout)
+        assert shown["targets"]["species"]["conformal"]["coverage"] == 0.8, shown
+        assert shown["fitted"]["source"] == ("validation" if "--definition" in more else "out_of_fold")
+    assert "between 0 and 1" in run("train", "--data", DATA / "penguins.csv", "--target", "species", "--calibrate", "9").stderr

@@ -324,7 +324,8 @@ static enum store_result succeed(struct writer *writer, struct end *what, struct
                                         .blob = ending->blob,
                                         .blob_size = ending->blob_size,
                                         .held_back = !d.published,
-                                        .actor = &d.actor};
+                                        .actor = &d.actor,
+                                        .calibration = ending->calibration};
     result = version_add(writer, &version, &what->version, error);
     if (result == STORE_OK && ending->evaluation) result = version_test_set(writer, d.model, what->version, ending->evaluation, error);
     return result == STORE_OK ? publication_set(writer, what, &d, error) : result;

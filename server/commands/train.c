@@ -247,11 +247,6 @@ static int check_out(const char *path) {
     return 0;
 }
 
-int train_write(const struct schema_training *training, const json_t *document, const bp_real *weights, const char *path, size_t *size,
-                struct bp_error *error) {
-    return train_write_with(&(struct train_written){training, document, weights, NULL, NULL}, path, size, error);
-}
-
 int train_write_with(const struct train_written *what, const char *path, size_t *size, struct bp_error *error) {
     char temporary[4200];
     struct stat info;

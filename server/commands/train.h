@@ -34,11 +34,7 @@ enum {
 json_t *train_request(const char **values);
 /* Rows, features, targets, and the warnings of the training, on stderr. */
 void train_report_data(const struct schema_training *training, const struct schema_dataset *dataset);
-/* Writes the model: a regular file is replaced only by a whole one. */
-int train_write(const struct schema_training *training, const json_t *document, const bp_real *weights, const char *path, size_t *size,
-                struct bp_error *error);
-
-/* The same with the state of the optimizer, or NULL. */
+/* What goes into a model file; optimizer: its state, or NULL. */
 struct train_written {
     const struct schema_training *training;
     const json_t *document;
@@ -50,6 +46,7 @@ struct train_written {
 int train_calibrate(const char **values, json_t **asked);
 /* That there is none, and why. */
 void train_not_calibrated(const json_t *calibration, const char *why);
+/* Writes the model: a regular file is replaced only by a whole one. */
 int train_write_with(const struct train_written *what, const char *path, size_t *size, struct bp_error *error);
 
 /* What --test asks for: the evaluation on the rows held back, into `document`'s metrics as test_*. 0 without --test, too. */

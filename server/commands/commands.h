@@ -5,6 +5,7 @@
 int command_serve(int argc, char **argv);
 int command_train(int argc, char **argv);
 int command_predict(int argc, char **argv);
+int command_batch(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
 int command_drift(int argc, char **argv);
 int command_calibrate(int argc, char **argv);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const topics[] = {"serve",  "train",   "predict", "evaluate", "calibrate", "drift",     "explain", "trace",
+static const char *const topics[] = {"serve",  "train",   "predict", "batch", "evaluate", "calibrate", "drift",     "explain", "trace",
                                      "sweep",  "jobs",    "compare", "export",   "import",    "gradcheck", "doctor",  "check",
                                      "backup", "restore", "keys",    "alias",    "audit",     NULL};
 
@@ -22,6 +22,8 @@ static void overview(void) {
            "                                          one training without a server\n"
            "  backpropd predict --model model.bpd --data rows.csv\n"
            "                                          predictions of a trained model, - for standard input\n"
+           "  backpropd batch --model model.bpd --data rows.csv --out predictions.csv --failures failed.csv\n"
+           "                                          any number of rows, of a file or of a dataset on a server\n"
            "  backpropd evaluate --model model.bpd --data rows.csv\n"
            "                                          metrics with intervals, curves and slices on rows with known targets\n"
            "  backpropd calibrate --model model.bpd --data rows.csv\n"
@@ -226,6 +228,25 @@ static void other_help(const char *topic) {
             "Prints the newest entries of the audit log, newest first [100]: every change (who, from where, what, its status), requests that were\n"
             "denied, and commands that changed keys. --before continues after an id of the JSON form.\n\n"
             "Example\n  backpropd audit --format json --limit 1000 --data-dir /var/lib/backpropd\n");
+    else if (strcmp(topic, "batch") == 0)
+        printf("backpropd batch --model FILE.bpd --data FILE|- [--out FILE] [--failures FILE] [--format csv|ndjson|json] [flags]\n"
+               "backpropd batch --url URL --model MODEL[@VERSION] --dataset NAME[@VERSION] [--out FILE] [--failures FILE] [--format csv|ndjson] [flags]\n\n"
+               "Any number of rows through a model. Rows of a CSV, TSV or JSON lines file (gzip, zstd) are predicted as they are read, in a few megabytes\n"
+               "of memory; rows of a dataset on a server are predicted by a job of it, and the results are downloaded.\n\n"
+               "  --out FILE              the predictions [standard output]\n"
+               "  --failures FILE         rows without a prediction, with reasons; otherwise they are in their places, in a column error\n"
+               "  --format FORM           csv, ndjson or json [that of the file; csv]\n"
+               "  --keep COLUMNS          columns of the rows that are written, too: extra (not used by the model), all, none, or names [extra]\n"
+               "  --thresholds X, --coverage X\n"
+               "                          instead of the model's\n"
+               "  --lenient               a column that the data lacks is a missing value\n"
+               "  --json                  the counts (with --url: the job) as JSON; on standard error if the predictions are on standard output\n"
+               "  --url URL, --api-key-file FILE, --ca-file FILE\n"
+               "                          the server\n"
+               "  --priority N            of the job\n"
+               "  --detach                prints the id of the job, and does not wait\n\n"
+               "Examples\n  backpropd batch --model model.bpd --data rows.csv.gz --out predictions.csv --failures failed.csv\n"
+               "  backpropd batch --url http://127.0.0.1:8080 --model penguins --dataset penguins --out predictions.csv\n");
     else if (strcmp(topic, "evaluate") == 0)
         printf("backpropd evaluate --model FILE.bpd --data FILE.csv|- [--slices A,B] [--compare OTHER.bpd] [--positive-class LABEL]\n"
                "                   [--bootstrap 1000] [--seed 0] [--json]\n\n"

@@ -20,6 +20,7 @@ static const struct {
     {"alias", command_alias, .computes = false},
     {"audit", command_audit, .computes = false},
     {"backup", command_backup, .computes = false},
+    {"batch", command_batch, .computes = true},
     {"bfloat16", command_bfloat16, .computes = true, .hidden = true},
     {"calibrate", command_calibrate, .computes = true},
     {"confinement", command_confinement, .computes = true, .hidden = true},

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SPACE_MAX = 256 << 10, DOCUMENT_MAX = 4 << 20 /* bytes as JSON */ };
 enum { TRIALS_MAX = 1000, CHECKED_MAX = 24, CHECK_MS = 3000, CHECKED_LEAST = 3 };
 
 enum { METHOD, TRIALS, PARALLEL, SEED, MAX_SECONDS, KEEP_VERSIONS, GOAL, PARAMS };
@@ -222,6 +223,18 @@ static void decode(struct sweep_request *q) {
 
 /* ---- checking ---- */
 
+/* Every trial repeats its parameters, and its job the rest. */
+static void check_size(struct sweep_request *q) {
+    char *space = schema_json_dump(q->plan.space.json, JSON_COMPACT), *document = schema_json_dump(q->document, JSON_COMPACT);
+    if (!space || !document) schema_problem_no_memory(&q->problems);
+    else if (strlen(space) > SPACE_MAX)
+        schema_problem_add(&q->problems, "/space", "the space takes at most %d bytes as compact JSON, got %zu", SPACE_MAX, strlen(space));
+    else if (strlen(document) > DOCUMENT_MAX)
+        schema_problem_add(&q->problems, "", "model, job and space take at most %d bytes as compact JSON, got %zu", DOCUMENT_MAX, strlen(document));
+    free(space);
+    free(document);
+}
+
 /* As many as time allows, and at least a few: the first trials, then the ends of each axis. */
 static void check(struct sweep_request *q) {
     const int64_t until = clock_ms() + CHECK_MS, total = q->sweep.total;
@@ -282,6 +295,7 @@ static void create(struct request *r) {
         q->request = r;
         q->body = body;
         decode(q);
+        if (q->problems.total == 0) check_size(q);
         if (q->problems.total == 0) check(q);
         if (q->problems.total == 0) store(q);
         if (q->problems.total) answer_problems(r, &q->problems);

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { IDLE_MS = 5000, RETRY_MS = 500, TRIALS_AT_ONCE = 64 };
@@ -143,8 +143,10 @@ static void *run(void *context) {
     struct pollfd poked = {.fd = s->server->sweeps_fd, .events = POLLIN};
     bp_flush_denormals();
     while (!atomic_load(&s->stopping)) {
-        const int64_t wait = turns(s);
+        const int64_t began = clock_ms(), wait = turns(s), took = clock_ms() - began;
+        const struct timespec pause = {.tv_sec = took / 1000, .tv_nsec = took % 1000 * 1000000};
         uint64_t n;
+        if (took > 1 && took < IDLE_MS) nanosleep(&pause, NULL); /* many large sweeps must not keep a core busy: at most half the time */
         if (poll(&poked, 1, (int)wait) < 1) continue;
         const ssize_t ignored = read(poked.fd, &n, sizeof n);
         (void)ignored;

@@ -86,7 +86,7 @@ def drawn(small):
     space = {"optimizer.learning_rate": {"log_range": [1e-5, 10.0]}, "gradient_clip_norm": {"range": [0.5, 2.5]}, "batch_size": {"range": [3, 12]}, "epochs": {"log_range": [1, 1000]},
              "l1": {"choice": [0, 0.1, 0.2, 0.3]}, "max_norm": {"range": [0, 1], "step": 0.25}}
     one = sweep(small, space=space, trials=1000, seed=11, job={**JOB, "max_seconds": 0.001}, parallel=2)
-    harness.until(lambda: small.get("/v1/sweeps/" + one["id"]).json["trials"]["created"] >= 400, what="400 trials")
+    harness.until(lambda: small.get("/v1/sweeps/" + one["id"]).json["trials"]["created"] >= 120, what="120 trials")
     small.post("/v1/sweeps/%s/cancel" % one["id"])
     return ended(small, one)
 
@@ -94,7 +94,7 @@ def drawn(small):
 def test_draws_have_their_distributions(small, drawn):
     made = [t["parameters"] for t in trials(small, drawn)]
     n = len(made)
-    assert n >= 400
+    assert n >= 120
     bound = 1.63 / math.sqrt(n)  # 1 % of the Kolmogorov distribution
     assert ks([p["optimizer.learning_rate"] for p in made], lambda v: math.log(v / 1e-5) / math.log(1e6)) < bound
     assert ks([p["gradient_clip_norm"] for p in made], lambda v: (v - 0.5) / 2) < bound
@@ -238,7 +238,8 @@ WRONG = [
     ({"space": {"l2": {"choice": [0]}, "/l2": {"choice": [1]}}}, "/space/~1l2", "same part"), ({"space": {"optimizer": {"choice": ["adam"]}, **RATE}}, "/space/optimizer.learning_rate", "same part"),
     ({"space": {"dataset": {"choice": ["a"]}}}, "/space/dataset", "same in all trials"), ({"space": {"model": {"choice": [{}]}}}, "/space/model", "one model"), ({"space": {"target": {"choice": ["a"]}}}, "/space/target", "same"),
     ({"space": {"a..b": {"choice": [1]}}}, "/space/a..b", "not a path"), ({"space": {"x" * 300: {"choice": [1]}}}, None, "not a path"), ({"space": {"l2": {"choice": [{"a": {"b": [1] * 50}}]}}}, "/space/l2", "l2"),
-    ({"space": {"p%d" % i: {"choice": [1]} for i in range(33)}}, "/space", "1 to 32"), ({"method": "grid"}, "/space/optimizer.learning_rate", "\"points\""), ({"method": "bayes"}, "/method", "grid"),
+    ({"space": {"p%d" % i: {"choice": [1]} for i in range(33)}}, "/space", "1 to 32"), ({"space": {"early_stopping": {"choice": [{"x": "y" * 300000}]}}}, "/space", "262144 bytes"),
+    ({"job": {**JOB, "columns": {"a": {"x": "y" * 5000000}}}}, "", "4194304 bytes"), ({"method": "grid"}, "/space/optimizer.learning_rate", "\"points\""), ({"method": "bayes"}, "/method", "grid"),
     ({"method": "grid", "space": {n: {"choice": list(range(1, 101))} for n in ("epochs", "batch_size", "threads", "checkpoint_every_epochs")}}, "/space", "100000000 points"),
     ({"method": "grid", "space": {"a%d" % i: {"choice": list(range(1000))} for i in range(32)}}, "/space", "more than"), ({"method": "grid", "trials": 3, "space": {"l2": {"choice": [0]}}}, "/trials", "every point"),
     ({"trials": 0}, "/trials", "at least 1"), ({"trials": 1001}, "/trials", "1000"), ({"trials": 1.5}, "/trials", "integer"), ({"trials": "x"}, "/trials", "integer"), ({"parallel": -1}, "/parallel", "0"),

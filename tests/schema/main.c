@@ -32,6 +32,7 @@
     X(refusals) \
     X(rows) \
     X(source) \
+    X(space) \
     X(spelling) \
     X(target_values) \
     X(targets) \

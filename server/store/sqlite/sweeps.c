@@ -78,23 +78,23 @@ enum store_result store_sweep_create(struct store *store, const struct store_swe
 
 /* ---- reading ---- */
 
-#define TRIALS_OF(condition)                                                                                                                         \
-    "(SELECT count(*) FROM trials AS t LEFT JOIN jobs AS j ON j.id = t.job WHERE t.sweep = w.id AND coalesce(nullif(t.status, ''), j.status, "       \
-    "'cancelled') " condition ")"
-#define SWEEP_SELECT                                                                                                                                                                                             \
-    "SELECT id, status, model, dataset, method, metric, publish, key_id, key_name, dataset_version, created_at, finished_at, higher, seed, total, "                                                              \
-    "created, parallel, eta, min_epochs, keep_versions, versions_removed, " TRIALS_OF("= 'queued'") ", " TRIALS_OF(                                                                                              \
-        "IN ('running', 'pausing', "                                                                                                                                                                             \
-        "'cancelling')") ", " TRIALS_OF("= 'paused'") ", " TRIALS_OF("= 'succeeded'") ", " TRIALS_OF("= 'failed'") ", " TRIALS_OF("= 'cancelled'") ", " TRIALS_OF("= 'invalid'") ", "                            \
-                                                                                                                                                                                 "(SELECT count(*) FROM trials " \
-                                                                                                                                                                                 "WHERE sweep = w.id AND "       \
-                                                                                                                                                                                 "stopped <> ''), "              \
-                                                                                                                                                                                 "coalesce(" BEST_TRIAL(         \
-                                                                                                                                                                                     "w") ", -1), "              \
-                                                                                                                                                                                          "max_seconds, "        \
-                                                                                                                                                                                          "document, metadata, " \
-                                                                                                                                                                                          "publication, error "  \
-                                                                                                                                                                                          "FROM sweeps AS w "
+/* Counts of trials by status in one walk, as a text of numbers. */
+#define TRIAL_COUNTS                                                                                                                                 \
+    "(SELECT printf('%d %d %d %d %d %d %d %d', total(s = 'queued'), total(s IN ('running', 'pausing', 'cancelling')), total(s = 'paused'), "         \
+    "total(s = 'succeeded'), total(s = 'failed'), total(s = 'cancelled'), total(s = 'invalid'), total(stopped <> '')) FROM (SELECT "                 \
+    "CASE WHEN t.status <> '' THEN t.status ELSE coalesce((SELECT status FROM jobs WHERE id = t.job), 'cancelled') END AS s, t.stopped AS stopped "  \
+    "FROM trials AS t WHERE t.sweep = w.id))"
+#define SWEEP_SELECT                                                                                                                                 \
+    "SELECT id, status, model, dataset, method, metric, publish, key_id, key_name, dataset_version, created_at, finished_at, higher, seed, total, "  \
+    "created, parallel, eta, min_epochs, keep_versions, versions_removed, coalesce(" BEST_TRIAL(                                                     \
+        "w") ", -1), max_seconds, " TRIAL_COUNTS ", "                                                                                                \
+             "document, metadata, publication, error FROM sweeps AS w "
+
+static void counts_read(const char *text, struct store_trial_counts *t) {
+    int64_t *const counts[] = {&t->queued, &t->running, &t->paused, &t->succeeded, &t->failed, &t->cancelled, &t->invalid, &t->stopped};
+    char *end;
+    for (size_t i = 0; text && i < sizeof counts / sizeof *counts; i++, text = end) *counts[i] = strtoll(text, &end, 10);
+}
 
 static bool sweep_read(sqlite3_stmt *s, void *item) {
     struct store_sweep *w = item;
@@ -109,30 +109,13 @@ static bool sweep_read(sqlite3_stmt *s, void *item) {
     column_copy(s, 6, publish, sizeof publish);
     column_copy(s, 7, w->actor.key_id, sizeof w->actor.key_id);
     column_copy(s, 8, w->actor.key_name, sizeof w->actor.key_name);
-    int64_t *const numbers[] = {&w->dataset_version,
-                                &w->created_at,
-                                &w->finished_at,
-                                &higher,
-                                &w->seed,
-                                &w->total,
-                                &w->created,
-                                &w->parallel,
-                                &w->eta,
-                                &w->min_epochs,
-                                &keep,
-                                &w->versions_removed,
-                                &w->trials.queued,
-                                &w->trials.running,
-                                &w->trials.paused,
-                                &w->trials.succeeded,
-                                &w->trials.failed,
-                                &w->trials.cancelled,
-                                &w->trials.invalid,
-                                &w->trials.stopped,
-                                &w->best};
+    int64_t *const numbers[] = {
+        &w->dataset_version, &w->created_at, &w->finished_at,      &higher, &w->seed, &w->total, &w->created, &w->parallel, &w->eta,
+        &w->min_epochs,      &keep,          &w->versions_removed, &w->best};
     int column = 9;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = sqlite3_column_int64(s, column++);
     w->max_seconds = sqlite3_column_double(s, column++);
+    counts_read((const char *)sqlite3_column_text(s, column++), &w->trials);
     w->status = (enum store_sweep_status)named(store_sweep_status_names, STORE_SWEEP_STATUS_COUNT, status);
     w->method = (enum store_method)named(store_method_names, STORE_METHOD_COUNT, method);
     w->publish = (enum store_publish)named(store_publish_names, STORE_PUBLISH_COUNT, publish);

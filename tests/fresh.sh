@@ -57,7 +57,7 @@ GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' git cl
 allowed=CPU
 if axe=$("$project/tests/browser/axe.sh"); then
     mkdir -p "$root/root/.cache/backpropd"
-    cp -r "$(dirname "$axe")" "$root/root/.cache/backpropd/"
+    cp -r "${axe%/node_modules/*}" "$root/root/.cache/backpropd/"
 else
     allowed='CPU|npm'
 fi

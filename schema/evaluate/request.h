@@ -11,7 +11,7 @@ struct schema_evaluate_request {
 };
 
 /* Reads "bootstrap", "max_points", "rows", "seed", "positive_class" and "slices" of an object; others: further members that it may have,
- * NULL-terminated. Texts are borrowed from the JSON, and the request must stay where it is. dataset NULL: there is none, for a fault that is told
+ * NULL-terminated. Texts are borrowed from the JSON, and the request must stay where it is. dataset NULL: there is none, for a fault that is reported
  * elsewhere. */
 void schema_evaluate_decode(const json_t *json, const char *const *others, const struct schema_dataset *dataset,
                             struct schema_evaluate_request *request, struct schema_problems *problems);

@@ -34,7 +34,7 @@ def status_of(raw):
 # ---- problems ----
 
 def test_unknown_paths_and_methods(server):
-    for path in ("/", "/v1", "/v1/", "/v1/jobs//", "/v1/models//versions", "/v2/models", "/v1/jobs/x/y", "/favicon.ico", "/%2e%2e/etc/passwd", "/v1/datasets/..", "/v1/datasets/a/b"):
+    for path in ("/v1", "/v1/", "/v1/jobs//", "/v1/models//versions", "/v2/models", "/v1/jobs/x/y", "/favicon.ico", "/%2e%2e/etc/passwd", "/v1/datasets/..", "/v1/datasets/a/b"):
         answer = server.get(path)
         assert answer.status == 404 and problem(answer, 404, "not_found")["detail"], path
     for method, path, allowed in (("PUT", "/v1/jobs", {"GET", "POST"}), ("DELETE", "/v1/models", {"GET", "POST"}), ("PUT", "/v1/jobs/x", {"GET", "PATCH", "DELETE"}), ("POST", "/v1/server", {"GET"}),

@@ -20,7 +20,25 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MODEL, DATA, OUT, FAILURES, FORMAT, KEEP, THRESHOLDS, COVERAGE, URL, KEY_FILE, CA_FILE, DATASET, PRIORITY, JSON, LENIENT, DETACH, FLAGS_COUNT };
+enum {
+    MODEL,
+    DATA,
+    OUT,
+    FAILURES,
+    FORMAT,
+    KEEP,
+    THRESHOLDS,
+    COVERAGE,
+    URL,
+    KEY_FILE,
+    CA_FILE,
+    DATASET,
+    PRIORITY,
+    JSON,
+    LENIENT,
+    DETACH,
+    FLAGS_COUNT
+};
 static const char *const names[] = {"model",    "data", "out",          "failures", "format",  "keep",     "thresholds",
                                     "coverage", "url",  "api-key-file", "ca-file",  "dataset", "priority", NULL};
 static const char *const switches[] = {"json", "lenient", "detach", NULL};
@@ -61,7 +79,8 @@ static void bar(struct progress *p, double share, int64_t rows, double rate, boo
     fprintf(stderr, "  %.0f rows/s   %s", rate, final ? "\n" : "");
 }
 
-/* ---- files written ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- files written ------------------------------------------------------------------------------------------------------------------------------
+ */
 
 /* A file under a temporary name, which becomes its own at the end; "-" or none: standard output. */
 struct output {
@@ -102,7 +121,8 @@ static int output_close(struct output *o, bool keep) {
     return fprintf(stderr, "backpropd batch: cannot write %s: %s\n", is_standard(o->path) ? "standard output" : o->path, strerror(cause)), -1;
 }
 
-/* ---- a file ------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- a file -------------------------------------------------------------------------------------------------------------------------------------
+ */
 
 struct rows {
     const char **v;
@@ -204,7 +224,8 @@ static int run_file(struct rows *w) {
         const bool text = strcmp(name, "csv") == 0 || strcmp(name, "tsv") == 0 || strcmp(name, "ndjson") == 0;
         if (!w->v[FORMAT]) w->options.form = strcmp(name, "ndjson") == 0 ? SCHEMA_FORM_NDJSON : SCHEMA_FORM_CSV;
         if (text) failed = stream(w, in, type, piece, n, &problems);
-        else if (standard) failed = schema_problem_add(&problems, NULL, "%s is read from a file, not from standard input; CSV and JSON lines are", name);
+        else if (standard)
+            failed = schema_problem_add(&problems, NULL, "%s is read from a file, not from standard input; CSV and JSON lines are", name);
         else failed = blocks(w, &problems);
     }
     if (problems.total) local_problems("batch", standard ? "standard input" : path, &problems);
@@ -253,7 +274,8 @@ static int over_file(const char **v, int form) {
     return interrupted ? 130 : failed ? 1 : 0;
 }
 
-/* ---- a stored dataset ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- a stored dataset
+ * ------------------------------------------------------------------------------------------------------------------------------ */
 
 /* A request whose response is JSON. NULL: a message was printed. */
 static json_t *ask(const struct client *client, const char *method, const char *path, const json_t *body) {
@@ -385,7 +407,8 @@ static int on_server(const char **v) {
             catch_signals();
             json_decref(job);
             job = follow(&client, path);
-            if (job && interrupted && !has_ended(job)) fprintf(stderr, "backpropd batch: %s goes on; cancel it with POST /v1/jobs/%s/cancel\n", path, path + 12), status = 130;
+            if (job && interrupted && !has_ended(job))
+                fprintf(stderr, "backpropd batch: %s goes on; cancel it with POST /v1/jobs/%s/cancel\n", path, path + 12), status = 130;
             else if (job) status = report(v, &client, path, job);
         }
     }
@@ -403,8 +426,9 @@ int command_batch(int argc, char **argv) {
     const bool file = v[DATA] && !v[URL] && !v[DATASET] && !v[DETACH] && !v[PRIORITY] && !v[KEY_FILE] && !v[CA_FILE];
     const bool server = v[URL] && v[DATASET] && !v[DATA] && form != SCHEMA_FORM_JSON && !(v[DETACH] && (v[OUT] || v[FAILURES]));
     if (!v[MODEL] || (!file && !server) || form == FORMS) {
-        fprintf(stderr, "backpropd batch: expected --model FILE.bpd --data FILE (or -) [--format csv|ndjson|json], or --url URL --model MODEL --dataset "
-                        "NAME [--format csv|ndjson]; see `backpropd help batch`\n");
+        fprintf(stderr,
+                "backpropd batch: expected --model FILE.bpd --data FILE (or -) [--format csv|ndjson|json], or --url URL --model MODEL --dataset "
+                "NAME [--format csv|ndjson]; see `backpropd help batch`\n");
         return 2;
     }
     return server ? on_server(v) : over_file(v, form);

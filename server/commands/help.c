@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const topics[] = {"serve",  "train",   "predict", "batch", "evaluate", "calibrate", "drift",     "explain", "trace",
-                                     "sweep",  "jobs",    "compare", "export",   "import",    "gradcheck", "doctor",  "check",
-                                     "backup", "restore", "keys",    "alias",    "audit",     NULL};
+static const char *const topics[] = {"serve", "train",  "predict", "batch",   "evaluate", "calibrate", "drift",     "explain",
+                                     "trace", "sweep",  "jobs",    "compare", "export",   "import",    "gradcheck", "doctor",
+                                     "check", "backup", "restore", "keys",    "alias",    "audit",     NULL};
 
 static void print_topics(FILE *out, const char *between) {
     for (const char *const *topic = topics; *topic; topic++) fprintf(out, "%s%s", topic == topics ? "" : between, *topic);
@@ -230,8 +230,10 @@ static void other_help(const char *topic) {
             "Example\n  backpropd audit --format json --limit 1000 --data-dir /var/lib/backpropd\n");
     else if (strcmp(topic, "batch") == 0)
         printf("backpropd batch --model FILE.bpd --data FILE|- [--out FILE] [--failures FILE] [--format csv|ndjson|json] [flags]\n"
-               "backpropd batch --url URL --model MODEL[@VERSION] --dataset NAME[@VERSION] [--out FILE] [--failures FILE] [--format csv|ndjson] [flags]\n\n"
-               "Any number of rows through a model. Rows of a CSV, TSV or JSON lines file (gzip, zstd) are predicted as they are read, in a few megabytes\n"
+               "backpropd batch --url URL --model MODEL[@VERSION] --dataset NAME[@VERSION] [--out FILE] [--failures FILE] [--format csv|ndjson] "
+               "[flags]\n\n"
+               "Any number of rows through a model. Rows of a CSV, TSV or JSON lines file (gzip, zstd) are predicted as they are read, in a few "
+               "megabytes\n"
                "of memory; rows of a dataset on a server are predicted by a job of it, and the results are downloaded.\n\n"
                "  --out FILE              the predictions [standard output]\n"
                "  --failures FILE         rows without a prediction, with reasons; otherwise they are in their places, in a column error\n"

@@ -262,11 +262,9 @@ int train_write_with(const struct train_written *what, const char *path, size_t 
     return failed;
 }
 
-int train_test(const struct schema_training *asked, const struct schema_training *trained, const bp_real *weights,
-               const struct schema_dataset *dataset, json_t *document, struct bp_error *error) {
-    const struct test_rows test = {.asked = asked, .trained = trained, .weights = weights, .dataset = dataset};
-    if (!schema_options_test(&asked->options)) return 0;
-    json_t *report = test_rows_evaluate(&test, document, error);
+int train_test(const struct test_rows *test, json_t *document, struct bp_error *error) {
+    if (!schema_options_test(&test->asked->options)) return 0;
+    json_t *report = test_rows_evaluate(test, document, error);
     if (!report) return -1;
     fprintf(stderr, "test, by %lld rows that nothing of the training has seen\n", (long long)json_integer_value(json_object_get(report, "rows")));
     json_decref(report);
@@ -305,7 +303,9 @@ static int save(struct run *run, const json_t *metrics, int64_t epochs, const js
     json_t *calibration = asked ? run_calibrate(run, weights, asked, why) : NULL;
     if (asked) train_not_calibrated(calibration, why);
     const struct train_written what = {run->training, document, weights, run_optimizer(run, &optimizer) ? &optimizer : NULL, calibration};
-    int failed = train_test(run->training, run->training, weights, run->dataset, document, &error);
+    const struct test_rows test = {
+        .asked = run->training, .trained = run->training, .weights = weights, .dataset = run->dataset, .calibration = calibration};
+    int failed = train_test(&test, document, &error);
     if (!failed) failed = train_write_with(&what, path, &size, &error);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error.message);
     else {

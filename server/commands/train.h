@@ -5,6 +5,7 @@
 #include "engine/base/base.h"
 #include "schema/predict/model_file.h"
 #include "schema/resolve/training.h"
+#include "server/worker/test_rows.h"
 
 enum {
     DATA,
@@ -50,8 +51,7 @@ void train_not_calibrated(const json_t *calibration, const char *why);
 int train_write_with(const struct train_written *what, const char *path, size_t *size, struct bp_error *error);
 
 /* What --test asks for: the evaluation on the rows held back, into `document`'s metrics as test_*. 0 without --test, too. */
-int train_test(const struct schema_training *asked, const struct schema_training *trained, const bp_real *weights,
-               const struct schema_dataset *dataset, json_t *document, struct bp_error *error);
+int train_test(const struct test_rows *test, json_t *document, struct bp_error *error);
 
 /* train_ensemble.c: no --definition. 0, or -1 with a message. */
 int train_ensemble(const char **values, const struct schema_dataset *dataset);

@@ -108,7 +108,9 @@ static int save(struct ensemble *e, const struct schema_dataset *dataset, const 
     if (reference) json_object_set_new(document, "reference", reference);
     json_t *calibration = asked ? ensemble_calibrate(e, training, asked, why) : NULL;
     if (asked) train_not_calibrated(calibration, why);
-    int failed = train_test(ensemble_plan(e)->families[0].training, training, weights, dataset, document, error);
+    const struct test_rows test = {
+        .asked = ensemble_plan(e)->families[0].training, .trained = training, .weights = weights, .dataset = dataset, .calibration = calibration};
+    int failed = train_test(&test, document, error);
     if (!failed) failed = train_write_with(&(struct train_written){training, document, weights, NULL, calibration}, path, &size, error);
     json_decref(calibration);
     if (failed) fprintf(stderr, "backpropd train: cannot write %s: %s\n", path, error->message);

@@ -60,7 +60,13 @@ static bool stop(const void *context) {
 }
 
 int process_test(struct process *p, const bp_real *weights, json_t *document, json_t **report) {
-    const struct test_rows test = {.asked = p->training, .trained = p->fit, .weights = weights, .dataset = p->dataset, .stop = stop, .context = p};
+    const struct test_rows test = {.asked = p->training,
+                                   .trained = p->fit,
+                                   .weights = weights,
+                                   .dataset = p->dataset,
+                                   .calibration = p->calibration,
+                                   .stop = stop,
+                                   .context = p};
     const json_t *dataset = json_object_get(p->order, "dataset");
     struct bp_error error = {0};
     *report = NULL;

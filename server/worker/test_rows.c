@@ -33,6 +33,7 @@ json_t *test_rows_evaluate(const struct test_rows *t, json_t *document, struct b
     struct schema_split split = {0};
     json_t *report = NULL;
     struct schema_model model = {.training = (struct schema_training *)(uintptr_t)t->trained, .weights = (bp_real *)(uintptr_t)t->weights};
+    if (t->calibration && !(model.calibration = schema_calibration_decode(t->calibration, t->trained, error))) return NULL;
     struct schema_view *view = schema_view_new(t->trained->preprocessing, t->dataset, true, error);
     if (view && schema_training_test(t->asked, view, &split, error) == 0) {
         struct schema_evaluation evaluation = {.model = &model,
@@ -49,6 +50,7 @@ json_t *test_rows_evaluate(const struct test_rows *t, json_t *document, struct b
         if (report) json_object_set_new(report, "seed", json_integer(0));
         if (report) json_object_set_new(report, "object", json_string("evaluation"));
     }
+    schema_calibration_free(model.calibration);
     schema_split_free(&split);
     schema_view_free(view);
     return report;

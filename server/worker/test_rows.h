@@ -10,6 +10,7 @@ struct test_rows {
     const struct schema_training *trained; /* what was trained: the same, or the joined network of an ensemble */
     const bp_real *weights;
     const struct schema_dataset *dataset;
+    const json_t *calibration;         /* of the version, or NULL */
     bool (*stop)(const void *context); /* or NULL */
     const void *context;
 };

@@ -636,6 +636,17 @@ def test_a_job_calibrates_its_version(server, name, target, source):
     assert held["coverage_high"] >= 0.8
 
 
+def test_the_test_rows_of_a_job_prove_its_calibration(server):
+    """They were neither trained on, nor in validation: the report has their coverage, and it is that of the served sets."""
+    parts = table("digits", "digit", sizes=(0.6, 0.2))
+    ended = server.train(model={"name": unique("tested"), "layers": [DENSE]}, dataset={"columns": parts["train"]}, target="digit", task="classification", epochs=20,
+                         validation={"fraction": 0.4}, test={"fraction": 0.3}, calibrate={"conformal": {"method": "aps", "coverage": 0.8}})
+    report = server.get("/v1/jobs/%s/evaluation" % ended["id"]).json
+    conformal = report["targets"][0]["conformal"]
+    assert report["calibrated"] is True and conformal["requested"] == 0.8
+    assert conformal["coverage"] >= 0.8 - 3 * (0.16 * (1 / conformal["rows"] + 1 / 250)) ** 0.5
+
+
 def test_jobs_that_cannot_be_calibrated_say_so(server):
     base = {"model": {"layers": [DENSE]}, "dataset": "iris", "target": "class", "epochs": 2}
     columns = [c["name"] for c in server.get("/v1/datasets/iris").json["columns"]]

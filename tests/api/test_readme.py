@@ -93,8 +93,8 @@ def test_evaluation_guide_pasted_into_a_shell(fresh):
     assert done.returncode == 0, done.stderr
     jobs = [server.wait(j["id"]) for j in server.get("/v1/jobs").json["data"]]
     assert [(j["status"], j["options"]["validation"]) for j in jobs] == [
-        ("succeeded", {"fraction": 0.2}), ("succeeded", {"dataset": "held@1"}), ("succeeded", {"folds": 5})], jobs
-    assert len(jobs[2]["cross_validation"]["folds"]) == 5 and jobs[1]["metrics"]["val_accuracy"] > 0.7
+        ("succeeded", {"fraction": 0.2}), ("succeeded", {"fraction": 0.2}), ("succeeded", {"dataset": "held@1"}), ("succeeded", {"folds": 5})], jobs
+    assert len(jobs[3]["cross_validation"]["folds"]) == 5 and jobs[2]["metrics"]["val_accuracy"] > 0.7 and "test_accuracy" in jobs[1]["metrics"]
     assert '"object":"evaluation"' in done.stdout and '"slices":[{"column"' in done.stdout
 
 

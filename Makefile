@@ -218,6 +218,10 @@ soak: $(B)/backpropd $(T)/faults
 	$(Q)BACKPROPD=$(B)/backpropd $(PYTHON) tests/faults/fuzz_http.py $(SOAK_SECONDS)
 bench: $(B)/backpropd
 	$(Q)PYTHON=$(PYTHON) tests/bench/run.sh $(B)
+# Memory of predictions of a large body (MEGABYTES=500).
+.PHONY: predict-memory
+predict-memory: $(B)/backpropd
+	$(Q)$(PYTHON) tests/bench/predict_memory.py $(B)
 # The default for tables against scikit-learn, on real tables from Debian's R packages; writes the result into the guide.
 .PHONY: tables
 tables: $(B)/backpropd

@@ -387,6 +387,11 @@ def serving():
         figures["rss_after"] = server.rss_mb()
     finally:
         server.stop()
+    log("rows of texts and batches")
+    done = subprocess.run([sys.executable, ROOT / "tests/bench/predict_rows.py", BUILD], capture_output=True, text=True, env={**os.environ, "ROWS": "0.25"})
+    figures["rows"] = done.stdout.splitlines() if done.returncode == 0 else []
+    if done.returncode != 0:
+        log("predict_rows.py has failed: " + done.stderr[-300:])
     return figures
 
 
@@ -453,7 +458,7 @@ def serving_table(f):
         lines += ["", "| predictions a second | connections | backpropd | HTTP floor | share of the floor |", "|---|---|---|---|---|"]
         for (script, connections), (floor, ours, share) in sorted(f["predict"].items()):
             lines.append("| %s numbers | %d | %s | %s | %.2f |" % (re.sub(r"\D", "", script), connections, number(ours), number(floor), share))
-    return lines
+    return lines + ([""] + f["rows"] if f.get("rows") else [])
 
 
 def version_of(command):

@@ -79,13 +79,25 @@ def measure(pid, work):
     return processor(pid) - used, time.monotonic() - begun
 
 
-def batch(client, name, count):
+def children(pid):
+    """Processor time of processes of that one which have ended."""
+    fields = pathlib.Path("/proc/%d/stat" % pid).read_text().rsplit(")", 1)[1].split()
+    return (int(fields[13]) + int(fields[14])) / TICKS
+
+
+def batch(client, pid, name, count):
+    """Seconds of the processor that the process of a batch takes, its start included."""
+    before = children(pid)
     job = client.json("POST", "/v1/batches", {"model": name, "dataset": name + "-rows", "format": "csv"})
     job = client.wait(job)
     client.request("GET", "/v1/batches/%s/result" % job["id"])
-    log = client.json("GET", "/v1/jobs/%s/log" % job["id"])
     assert job["progress"]["rows"] == count
-    return log["data"][0]["cpu_seconds"]
+    for _ in range(100):
+        used = children(pid) - before
+        if used:
+            return used
+        time.sleep(0.05)
+    raise SystemExit("the process of the batch has not ended")
 
 
 def measure_network(client, pid, folder, name):
@@ -109,7 +121,7 @@ def measure_network(client, pid, folder, name):
             rates.setdefault(way, []).append(count / used)
             ratios.setdefault(way, []).append(count / used / engine)
         if "--no-batches" not in sys.argv:
-            rate = count / batch(client, name, count)
+            rate = count / batch(client, pid, name, count)
             rates.setdefault("batch", []).append(rate)
             ratios.setdefault("batch", []).append(rate / engine)
     return {"network": "%d-%s-%d" % (features, "-".join(map(str, units)), classes), "rates": {k: statistics.median(v) for k, v in rates.items()},

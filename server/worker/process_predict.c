@@ -1,6 +1,5 @@
 /* process_predict.c - a job of the kind predict: all rows of a dataset through a version, into two files that the supervisor has opened. Now and
  * then, between two blocks, both are on disk, and the supervisor learns how long they are. The attempt that follows cuts off what came later and
- * then, between two blocks, both are on disk, and the supervisor gets their lengths. The attempt that follows cuts off what came later and
  * goes on from there, so the files end with the same bytes as without a break. */
 #include "server/worker/process.h"
 

@@ -1,5 +1,4 @@
 """Goal: a batch predicts every row of a stored dataset once, with the bits of a JSON request, whatever is killed, paused or cancelled in between; its files are as
-"""Goal: a batch predicts every row of a stored dataset once, with the bits of a JSON request, whatever is killed, paused or cancelled; its files are as
 durable as datasets. An evaluation that takes long is a job, with the answer of one that does not."""
 import csv
 import hashlib

@@ -196,10 +196,12 @@ static int fit_rows(struct fit *fit, const int64_t *rows, int64_t n) {
     const struct schema_calibrate_options *options = &fit->f->c->options;
     const int64_t share = options->conformal ? n / 4 : n;
     bool heats = options->temperature && fit->part->kind == SCHEMA_PART_CLASS;
-    if (heats && options->conformal && !options->temperature_given && share < SCHEMA_TEMPERATURE_ROWS_MIN) {
+    if (heats && options->conformal && !options->temperature_given && share < SCHEMA_TEMPERATURE_ROWS_USUAL) {
         char text[300];
-        snprintf(text, sizeof text, "\"%.60s\": too few rows for a temperature beside sets (at least %d are needed); it stays %.9g", fit->part->name,
-                 4 * SCHEMA_TEMPERATURE_ROWS_MIN, fit->how->temperature);
+        snprintf(
+            text, sizeof text,
+            "\"%.60s\": too few rows for a temperature beside sets (at least %d are needed, or ask for it with \"temperature\": true); it stays %.9g",
+            fit->part->name, 4 * SCHEMA_TEMPERATURE_ROWS_USUAL, fit->how->temperature);
         warn(fit->f, text);
         heats = false;
     }

@@ -12,7 +12,7 @@
 
 #include "schema/predict/model_file.h"
 
-enum { SCHEMA_TEMPERATURE_ROWS_MIN = 20 };
+enum { SCHEMA_TEMPERATURE_ROWS_MIN = 20, SCHEMA_TEMPERATURE_ROWS_USUAL = 50 }; /* asked for, or by default */
 
 /* As a request says it. */
 struct schema_calibrate_options {

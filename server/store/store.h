@@ -307,7 +307,7 @@ enum { STORE_EXPIRED_MAX = 50 };
 enum store_result store_versions_expire(struct store *store, int64_t keep, struct store_expired expired[STORE_EXPIRED_MAX], int32_t *count,
                                         struct bp_error *error);
 /* Removes some of the jobs that ended before that time, with their events, checkpoints and logs. A job stays while a version needs it: one of a model
- * or trained on data that would go with the job. */
+ * or trained on data that would go with the job. A sweep goes with the last of its jobs. */
 enum store_result store_jobs_expire(struct store *store, int64_t before, struct store_expired expired[STORE_EXPIRED_MAX], int32_t *count,
                                     struct bp_error *error);
 

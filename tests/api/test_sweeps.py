@@ -330,7 +330,7 @@ def test_delete_takes_the_jobs_along(small):
 
 
 def test_max_seconds_ends_it(small):
-    w = run(small, trials=1000, max_seconds=0.5, job={"target": "y", "epochs": 1000000, "early_stopping": False})
+    w = run(small, trials=1000, max_seconds=1.5, job={"target": "y", "epochs": 1000000, "early_stopping": False})
     assert w["status"] == "succeeded" and w["trials"]["created"] < 1000 and w["best"] and w["finished_at"] > w["created_at"]
     reasons = {small.get("/v1/jobs/" + t["job"]).json["stop_reason"] for t in trials(small, w) if t["status"] == "succeeded"}
     assert reasons == {"max_seconds"}
@@ -356,6 +356,33 @@ def test_cancel_and_what_is_in_use(fresh):
     assert w["status"] == "cancelled" and w["trials"]["created"] == 2 and w["trials"]["cancelled"] == 2 and w["publication"]["published"] is False
     assert server.post("/v1/sweeps/%s/cancel" % one["id"]).json["status"] == "cancelled"
     assert server.delete("/v1/jobs/" + job).status == 204 and server.delete("/v1/datasets/small").status == 204 and server.delete("/v1/models/" + name).status == 204
+
+
+def test_retention_waits_for_the_end(fresh):
+    """Two days old by the database, and more versions than the server keeps: what a sweep needs stays until it has ended."""
+    server = fresh("--workers", "1", "--keep-jobs-days", "1", "--keep-versions", "1")
+    server.upload("small", ROWS)
+    one = sweep(server, model={"name": "kept", **NET}, method="grid", keep_versions=True, space={"epochs": {"choice": [1, 2, 3, 1000000]}}, job={"target": "y", "early_stopping": False})
+    harness.until(lambda: server.get("/v1/sweeps/" + one["id"]).json["trials"]["succeeded"] == 3, what="three trials")
+    old = "UPDATE %s SET finished_at = finished_at - 2 * 86400000 WHERE finished_at > 0"
+
+    def age(table):
+        assert server.stop() == 0
+        with sqlite3.connect(server.folder + "/backpropd.db") as db:
+            db.execute(old % table)
+        db.close()
+        server.start()
+
+    age("jobs")
+    harness.until(lambda: server.get("/v1/sweeps/" + one["id"]).json["trials"]["running"] == 1, what="the trial that goes on")
+    assert all(t["job"] and t["model_version"] for t in trials(server, one)[:3])
+    server.post("/v1/sweeps/%s/cancel" % one["id"])
+    ended(server, one)
+    harness.until(lambda: server.get("/v1/models/kept").json["versions"] == 1, what="the removal of versions")
+    age("jobs")
+    age("sweeps")
+    harness.until(lambda: server.get("/v1/sweeps/" + one["id"]).status == 404, what="the removal of the sweep")
+    assert server.get("/v1/jobs").json["data"] == []
 
 
 def test_trials_take_turns_with_other_jobs(fresh):

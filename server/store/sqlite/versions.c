@@ -116,7 +116,12 @@ static enum store_result expire_jobs(struct writer *writer, void *argument, stru
         "w.finished_at = 0) LIMIT ?",
         expiring, error);
     for (int32_t i = 0; result == STORE_OK && i < expiring->count; i++) result = job_remove(writer, expiring->expired[i].name, error);
-    return result;
+    if (result != STORE_OK) return result;
+    /* Sweeps without jobs; one with a model of its own stays, since that would go with it. */
+    return db_run(writer_connection(writer),
+                  "DELETE FROM sweeps WHERE finished_at > 0 AND finished_at < ? AND NOT EXISTS (SELECT 1 FROM trials WHERE sweep = sweeps.id AND "
+                  "job IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM models WHERE name = sweeps.id)",
+                  WITH(integer(expiring->bound)), error);
 }
 
 static enum store_result expire(struct store *store, const char *what, change *run, struct expiring *expiring, int32_t *count,

@@ -341,6 +341,14 @@ static const char *const members[] = {"id",
                                       "columns",
                                       "thresholds",
                                       "loss_unit",
+                                      "calibrate",
+                                      "compared_with",
+                                      "coverage",
+                                      "evaluation",
+                                      "format",
+                                      "keep",
+                                      "resumed_from_row",
+                                      "strict",
                                       NULL};
 
 static bool known_in(const char *name, const char *const *names) {

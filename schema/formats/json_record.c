@@ -98,7 +98,7 @@ const char *json_record(struct json_reader *reader, const char *p, int64_t recor
         p = json_text_blanks(json_text_blanks(p, reader->end) + 1, reader->end); /* over the colon */
         p = column >= 0 ? json_cell(reader, p, column, problems) : json_text_skip(p, reader->end);
         if (!p) return NULL;
-        expected = column + 1;
+        if (column >= 0) expected = column + 1; /* a member that is left out changes nothing */
         p = json_text_next(p, reader->end);
     }
     return p + 1;

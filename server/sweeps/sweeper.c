@@ -5,6 +5,7 @@
 #include "schema/memory.h"
 #include "server/auth/auth.h"
 #include "server/clock.h"
+#include "server/jobs/retention.h"
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
 #include "server/model_cache.h"
@@ -118,6 +119,7 @@ static int64_t turn(struct sweeper *s, struct store_sweep *w) {
     report_end(s, &ended);
     store_sweep_free(&ended);
     trim(s, w->id);
+    while (retention_sweep(s->server) && !atomic_load(&s->stopping)) continue; /* it waited for the end */
     return again;
 }
 

@@ -235,7 +235,14 @@ class Server:
     def contract(self):
         global _contract
         if _contract is None:
-            _contract = self.raw("GET", "/openapi.json").json
+            answer = self.raw("GET", "/openapi.json")
+            if answer.status == 200:
+                _contract = answer.json
+            else:  # this one needs a key: ask one that does not
+                other = Server()
+                _contract = other.raw("GET", "/openapi.json").json
+                other.stop()
+                other.remove()
         return _contract
 
     def request(self, method, path, json_body=None, body=None, headers=None, timeout=60):

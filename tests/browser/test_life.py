@@ -76,6 +76,52 @@ def test_markup_in_data_is_text(fresh, window, tmp_path):
     assert {c["name"]: c["type"] for c in server.get("/v1/datasets/odd").json["columns"]}["kind"] == "text"
 
 
+def test_a_type_that_does_not_fit_can_be_taken_back(fresh, window, tmp_path):
+    server, browser = fresh(), window()
+    browser.allowed = ["422 (Unprocessable"]
+    table = tmp_path / "colours.csv"
+    table.write_text("colour,size\n" + "".join("%s,%d\n" % (("red", "blue")[i % 2], i) for i in range(40)))
+    browser.open(server.url + "/#/data", "Data")
+    browser.one("#file").send_keys(str(table))
+    browser.sees("First rows")
+    browser.js("const s = document.querySelector('select[aria-label=\"Type of colour\"]'); s.value = 'numeric'; s.dispatchEvent(new Event('change'))")
+    browser.sees('Line 2, colour "red": expected a number')
+    assert browser.js("const s = document.querySelector('select[aria-label=\"Type of colour\"]'); return [s.value, s === document.activeElement]") == ["categorical", True]
+    browser.press("Upload")
+    browser.settled("colours")
+    assert [c["type"] for c in server.get("/v1/datasets/colours").json["columns"]] == ["categorical", "numeric"]
+
+    # an error that mentions names is not one of the name
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    browser.go("#/data", "Data")
+    browser.one("#file").send_keys(str(empty))
+    browser.sees("the file is empty")
+    browser.press("Upload")
+    browser.until("return document.querySelector('.notice.bad')?.innerText.includes('the file is empty')", "the error of the upload")
+    assert not browser.all("[aria-invalid]")
+
+
+def test_an_automatic_run_has_a_name_and_folds_its_networks(fresh, window):
+    server, browser = fresh(), window()
+    server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
+    browser.open(server.url + "/#/train", "Train")
+    browser.enter("Dataset", "penguins")
+    browser.until("return document.querySelector('textarea').value.includes('\"name\": \"penguins\"')", "the proposed name")
+    browser.enter("Name of the model", "birds")
+    browser.enter("Effort", "fast")
+    browser.sees("families of small networks")
+    browser.press("Start training")
+    browser.sees("Stored as birds version 1", 60)
+    assert browser.js("const d = [...document.querySelectorAll('details')].find(d => d.innerText.startsWith('Families')); return d && !d.open && JSON.parse(d.querySelector('pre').textContent).families.length > 0")
+    job = server.get("/v1/jobs").json["data"][0]
+    assert job["ensemble"] and job["model"] == "birds"
+
+    # its settings again: automatic, under the same name
+    browser.go("#/train?job=" + job["id"], "Train")
+    assert browser.js("return document.querySelector('input[value=auto]').checked") and browser.control("Name of the model").get_attribute("value") == "birds"
+
+
 def test_a_form_shows_problems_at_their_field(fresh, window):
     server, browser = fresh(), window()
     browser.allowed = ["422 (Unprocessable"]

@@ -9,7 +9,7 @@ export class Problem extends Error {
         super(document?.detail ?? document?.title ?? `the server answered ${status}`);
         this.status = status;
         this.code = document?.code ?? "";
-        /** @type {{pointer?: string, detail: string}[]} */
+        /** @type {{pointer?: string, line?: number, column?: string, value?: any, detail: string}[]} */
         this.errors = document?.errors ?? [];
     }
 }

@@ -37,13 +37,16 @@ export function fail(error) {
     notice(error instanceof Error ? error.message : String(error), true);
 }
 
+/** @param {{pointer?: string, line?: number, column?: string, value?: any}} one */
+const place = (one) => (one.pointer ? `${one.pointer}: ` : one.line ? `Line ${one.line}${one.column ? `, ${one.column}${one.value !== undefined ? ` "${one.value}"` : ""}` : ""}: ` : "");
+
 /**
  * An error as part of a page, with its places.
  * @param {unknown} error
  */
 export function alertBox(error) {
     if (error instanceof Problem && error.errors.length > 1)
-        return h("div", {class: "alert bad", role: "alert"}, h("ul", null, error.errors.map((one) => h("li", null, one.pointer ? `${one.pointer}: ` : "", one.detail))));
+        return h("div", {class: "alert bad", role: "alert"}, h("ul", null, error.errors.slice(0, 8).map((one) => h("li", null, place(one), one.detail)), error.errors.length > 8 ? h("li", null, "… and more") : null));
     return h("div", {class: "alert bad", role: "alert"}, error instanceof Error ? error.message : String(error));
 }
 

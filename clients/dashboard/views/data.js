@@ -39,30 +39,40 @@ async function prepare(place, file, closed) {
     const types = {};
     const name = h("input", {value: nameOf(file), required: true, autocomplete: "off"});
     const body = h("div");
+    /** @type {any} what was found last */
+    let answer = null;
     const query = () => Object.entries(types).map(([column, type]) => `${column}:${type}`).join(",");
     const address = () => `/v1/datasets?name=${encodeURIComponent(name.value)}${query() ? `&types=${encodeURIComponent(query())}` : ""}`;
     const packed = /\.gz$/.test(file.name);
 
-    async function inspect() {
-        fill(body, h("p", {class: "muted"}, "Reading the first rows …"));
+    /** @param {string} [changed] the column whose type was changed just now */
+    async function inspect(changed) {
+        if (!changed) fill(body, h("p", {class: "muted"}, "Reading the first rows …"));
         try {
             const sample = file.size > SAMPLE ? file.slice(0, SAMPLE) : file;
             const response = await raw("POST", `/v1/datasets/inspect${query() ? `?types=${encodeURIComponent(query())}` : ""}`, {body: sample, headers: {"Content-Type": mediaType(file), ...(packed ? {"Content-Encoding": "gzip"} : {})}});
-            found(await response.json());
+            answer = await response.json();
+            found(answer);
         } catch (error) {
-            fill(body, alertBox(error));
+            if (!answer || !changed) return fill(body, alertBox(error));
+            delete types[changed];
+            found(answer, alertBox(error));
         }
+        if (changed) /** @type {HTMLElement | null} */ (body.querySelector(`[aria-label=${JSON.stringify(`Type of ${changed}`)}]`))?.focus();
     }
 
-    /** @param {any} answer */
-    function found(answer) {
-        fill(body, warningBox(answer.warnings),
+    /**
+     * @param {any} answer
+     * @param {HTMLElement | null} [problem]
+     */
+    function found(answer, problem = null) {
+        fill(body, problem, warningBox(answer.warnings),
             h("p", null, `${answer.format.toUpperCase()}, ${plural(answer.columns.length, "column")}. ${file.size > SAMPLE ? "Judged by the first megabyte." : plural(answer.rows, "row") + "."}`),
             h("div", {class: "scroll"}, h("table", null, h("caption", null, "Columns. A type can be changed before the upload."), h("thead", null, h("tr", null, ["Column", "Type", "Why", "Missing", "Values"].map((text) => h("th", {scope: "col"}, text)))),
                 h("tbody", null, answer.columns.map((/** @type {any} */ column) => h("tr", null, h("th", {scope: "row"}, column.name),
                     h("td", null, select([...new Set([column.type, ...TYPES])], column.type, {"aria-label": `Type of ${column.name}`, onchange: (/** @type {any} */ event) => {
                         types[column.name] = event.target.value;
-                        inspect();
+                        inspect(column.name);
                     }})),
                     h("td", {class: "small muted"}, answer.reasons?.[column.name] ?? "chosen by you"), h("td", {class: "number"}, number(column.missing)), h("td", {class: "small"}, summary(column))))))),
             answer.preview?.length ? [h("h3", null, "First rows"), previewTable(answer.preview.slice(0, 6), answer.columns.map((/** @type {any} */ column) => column.name))] : null);
@@ -91,7 +101,7 @@ async function prepare(place, file, closed) {
             progress.hidden = true;
             send.disabled = false;
             cancel.onclick = () => closed();
-            if (/name/.test(/** @type {Error} */ (error).message)) setFault(name, /** @type {Error} */ (error).message);
+            if (/is not a valid name/.test(/** @type {Error} */ (error).message)) setFault(name, /** @type {Error} */ (error).message);
             else fail(error);
         }
     }}, h("h2", null, `${file.name}, ${bytes(file.size)}`), h("div", {class: "fields"}, field("Name", name, "An existing name gets a new version.")), h("div", null, body), progress, h("div", {class: "row end"}, cancel, send),

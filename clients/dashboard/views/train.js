@@ -42,10 +42,10 @@ export default async function train(page) {
         for (const key of Object.keys(job)) if (job[key] === null || job[key] === undefined) delete job[key];
         if (old.ensemble) for (const key of Object.keys(options)) delete job[key];
         if (old.ensemble) job.effort = old.ensemble.effort ?? "balanced";
-        else job.model = {name: old.model, ...old.definition};
+        job.model = {name: old.model, ...old.ensemble ? {} : old.definition};
     } else {
         const name = page.query.get("dataset");
-        if (name) job.dataset = name;
+        if (name) job = {dataset: name, model: {name: name.split("@")[0]}};
         if (page.query.get("target")) job.target = page.query.get("target");
     }
 
@@ -172,12 +172,17 @@ export default async function train(page) {
 
     /* ---- the form ---- */
 
+    /** A name without layers leaves the network to the server. */
+    const isAutomatic = () => job.init_from === undefined && (job.model === undefined || typeof job.model === "object" && Object.keys(job.model ?? {}).every((key) => key === "name"));
+
     function drawForm() {
         controls.clear();
         const columns = dataset?.columns?.map((/** @type {any} */ column) => column.name) ?? [];
-        const automatic = job.model === undefined && job.init_from === undefined;
+        const automatic = isAutomatic();
         const dataChoice = select([{value: "", label: "choose …"}, ...[...new Set([...datasets.map((d) => d.name), ...(typeof job.dataset === "string" ? [job.dataset] : [])])].map((value) => ({value}))], typeof job.dataset === "string" ? job.dataset : "", {onchange: async () => {
+            const before = typeof job.dataset === "string" ? job.dataset.split("@")[0] : undefined;
             job.dataset = dataChoice.value || undefined;
+            if (job.dataset && (job.model === undefined || job.model?.name === before)) job.model = {...job.model, name: job.dataset.split("@")[0]};
             delete job.features;
             await loadDataset();
             if (dataset && !columns.includes(job.target)) job.target = undefined;
@@ -202,12 +207,12 @@ export default async function train(page) {
                 }}), name)))) : null),
             h("section", {class: "card"}, h("h2", null, "2. Network"), h("div", {style: {display: "grid", gap: "10px", "margin-bottom": "14px"}, role: "radiogroup", "aria-label": "Network"},
                 kind("auto", "Automatic", "Several families of small networks are trained on folds and combined. The best choice for tables.", automatic, () => {
-                    delete job.model;
+                    nameModel(job.model?.name);
                     for (const name of ["optimizer", "schedule", "epochs", "batch_size"]) delete job[name];
                     changed(true);
                 }),
                 kind("own", "Your own network", "Layers that you choose. You see its curves and can look inside.", !automatic, () => {
-                    job.model = {name: typeof job.dataset === "string" ? job.dataset.split("@")[0] : "model", layers: proposal(dataset)};
+                    job.model = {name: job.model?.name ?? (typeof job.dataset === "string" ? job.dataset.split("@")[0] : "model"), layers: proposal(dataset)};
                     delete job.effort;
                     changed(true);
                 })), automatic ? effortField() : modelForm()),
@@ -216,10 +221,20 @@ export default async function train(page) {
     }
 
     let touched = Boolean(from);
+    /** @param {string | undefined} name */
+    function nameModel(name) {
+        if (name) job.model = {name};
+        else delete job.model;
+    }
+
     function effortField() {
         const effort = select([{value: "", label: "balanced (default)"}, {value: "fast", label: "fast: seconds"}, {value: "best", label: "best: takes its time"}], job.effort === "balanced" ? "" : job.effort ?? "", {onchange: () => set("effort", effort.value)});
         const seconds = h("input", {type: "number", min: "0", value: job.max_seconds ?? "", placeholder: "no limit", oninput: () => set("max_seconds", seconds.value === "" ? undefined : Number(seconds.value))});
-        return h("div", {class: "fields"}, at("/effort", field("Effort", effort)), at("/max_seconds", field("Seconds at most", seconds, "Keeps what is done by then.")));
+        const name = h("input", {value: job.model?.name ?? "", autocomplete: "off", oninput: () => {
+            nameModel(name.value);
+            changed(false);
+        }});
+        return h("div", {class: "fields"}, at("/model/name", field("Name of the model", name, "Versions are stored under it.")), at("/effort", field("Effort", effort)), at("/max_seconds", field("Seconds at most", seconds, "Keeps what is done by then.")));
     }
 
     function modelForm() {

@@ -122,6 +122,17 @@ def test_an_automatic_run_has_a_name_and_folds_its_networks(fresh, window):
     assert browser.js("return document.querySelector('input[value=auto]').checked") and browser.control("Name of the model").get_attribute("value") == "birds"
 
 
+def test_large_numbers_leave_the_name_of_an_axis_free(fresh, window):
+    server, browser = fresh(), window()
+    server.post_csv("line", "x,y\n" + "".join("%d,%d\n" % (i, 30000 * i) for i in range(60)))
+    server.wait(server.submit(dataset="line", target="y", model={"name": "line", "layers": [{"type": "dense", "units": 4}]}, epochs=20)["id"])
+    browser.open(server.url + "/#/models/line/explain", "line")
+    browser.until("return document.querySelector('svg text[transform^=rotate]')", "the name of the axis")
+    assert browser.js("""const svg = document.querySelector('svg:has(text[transform^=rotate])'), name = svg.querySelector('text[transform^=rotate]').getBoundingClientRect();
+        const numbers = [...svg.querySelectorAll('text[text-anchor=end]')].map(t => t.getBoundingClientRect().left);
+        return [numbers.length > 1, numbers.every(left => left >= name.right)]""") == [True, True]
+
+
 def test_a_form_shows_problems_at_their_field(fresh, window):
     server, browser = fresh(), window()
     browser.allowed = ["422 (Unprocessable"]

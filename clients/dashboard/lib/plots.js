@@ -35,11 +35,12 @@ export function ticks(low, high, count = 5) {
 export function plot(lines, about) {
     const width = 420;
     const height = about.height ?? 300;
-    const box = {left: 56, right: 12, top: 10, bottom: 42};
     const xs = lines.flatMap((line) => line.points.map((p) => p[0])).filter(Number.isFinite);
     const ys = lines.flatMap((line) => line.points.map((p) => p[1])).filter(Number.isFinite);
     const [xLow, xHigh] = about.xRange ?? spread(xs);
     const [yLow, yHigh] = about.yRange ?? spread(ys);
+    const longest = Math.max(...ticks(yLow, yHigh).map((t) => number(t, 3).length));
+    const box = {left: Math.max(56, 32 + 8 * longest), right: 12, top: 10, bottom: 42};
     /** @param {number} x */
     const px = (x) => box.left + ((x - xLow) / (xHigh - xLow || 1)) * (width - box.left - box.right);
     /** @param {number} y */

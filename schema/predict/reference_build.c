@@ -13,6 +13,10 @@
 
 enum { NUMBER_BINS = 10, CATEGORIES = 20, BATCH = 64, WORKSPACE_MAX = 256 << 10 };
 
+/* Reading rows from all over a large dataset makes it resident, in pieces of 64 KB around each cell (schema/dataset/dataset.c). A job that reads data
+ * larger than memory must not end with all of it: so many cells are read, then the pages are released. */
+enum { LARGE_CELLS = 2 << 20, SLICE_ROWS = 1024, PIECES = 128 };
+
 /* ---- numbers ------------------------------------------------------------------------------------------------------------- */
 
 /* Deciles that differ; of a single value, it and what is a millionth above, so that other values have bins of their own. Returns how many. */
@@ -83,9 +87,29 @@ struct building {
     struct schema_view *view;
     int64_t *rows;
     int64_t n;
+    bool large;
     double *numbers; /* (n) */
     int32_t *codes;  /* (n) */
 };
+
+static void release(const struct building *b) {
+    if (b->large) schema_dataset_release(b->view->dataset);
+}
+
+static void gather_numbers(const struct building *b, int32_t column) {
+    for (int64_t first = 0; first < b->n; first += SLICE_ROWS) {
+        schema_dataset_gather(b->view->dataset, column, b->rows + first, b->n - first < SLICE_ROWS ? b->n - first : SLICE_ROWS, b->numbers + first);
+        release(b);
+    }
+}
+
+static void gather_codes(const struct building *b, int32_t column) {
+    for (int64_t first = 0; first < b->n; first += SLICE_ROWS) {
+        schema_dataset_gather_codes(b->view->dataset, column, b->rows + first, b->n - first < SLICE_ROWS ? b->n - first : SLICE_ROWS,
+                                    b->codes + first);
+        release(b);
+    }
+}
 
 static json_t *feature_bins(struct building *b, int32_t i) {
     const struct schema_feature *f = &b->training->preprocessing->features[i];
@@ -93,11 +117,11 @@ static json_t *feature_bins(struct building *b, int32_t i) {
     const enum schema_value_kind value = schema_type_of(f->type)->value;
     if (column < 0) return NULL;
     if (value == SCHEMA_VALUE_NUMBER && schema_type_of(b->view->dataset->columns[column].type)->value == SCHEMA_VALUE_NUMBER) {
-        schema_dataset_gather(b->view->dataset, column, b->rows, b->n, b->numbers);
+        gather_numbers(b, column);
         return number_bins(f->name, b->numbers, b->n, true);
     }
     if (value != SCHEMA_VALUE_CATEGORY || !categories) return NULL;
-    schema_dataset_gather_codes(b->view->dataset, column, b->rows, b->n, b->codes);
+    gather_codes(b, column);
     for (int64_t r = 0; r < b->n; r++) b->codes[r] = b->codes[r] < 0 ? -2 : categories[b->codes[r]];
     return category_bins(f, b->codes, b->n);
 }
@@ -150,6 +174,7 @@ static json_t *outputs_of(struct building *b, const bp_real *weights) {
     json_t *outputs = json_array();
     int32_t batch = BATCH; /* fewer rows at a time, so that a job stays within its estimate of memory */
     while (batch > 1 && bp_workspace_bytes(t->network, batch, false) > WORKSPACE_MAX) batch /= 2;
+    while (b->large && batch > 1 && batch * b->view->dataset->columns_count > PIECES) batch /= 2;
     float *tensor = malloc((b->view->tensor_size + 1) * sizeof *tensor), *at[BP_INPUTS_MAX];
     double *values = malloc(((size_t)n * (size_t)targets + 1) * sizeof *values);
     const bool good = tensor && values && bp_workspace_new(t->network, batch, false, &ws, &ignored) == 0;
@@ -157,6 +182,7 @@ static json_t *outputs_of(struct building *b, const bp_real *weights) {
         const int32_t some = (int32_t)(n - first < batch ? n - first : batch);
         for (int32_t k = 0; k < t->preprocessing->inputs_count; k++) at[k] = bp_workspace_input(ws, k);
         schema_view_rows(b->view, b->rows + first, some, tensor, at);
+        release(b);
         bp_predict(t->network, weights, ws, some);
         for (int32_t i = 0; i < some; i++)
             for (int32_t k = 0; k < targets; k++) values[(int64_t)k * n + first + i] = counts_target(t, k) ? predicted_of(t, ws, k, i) : 0;
@@ -176,6 +202,7 @@ json_t *schema_reference_build(const struct schema_training *training, const bp_
     json_t *json = NULL, *features = json_array();
     if (b.view && schema_training_split(training, b.view, &split, &ignored) == 0 && split.train_count > 0) {
         b.rows = split.train;
+        b.large = (double)dataset->rows * (double)dataset->columns_count > LARGE_CELLS;
         b.n = spread(b.rows, split.train_count, SCHEMA_REFERENCE_ROWS);
         b.numbers = malloc((size_t)b.n * sizeof *b.numbers);
         b.codes = malloc((size_t)b.n * sizeof *b.codes);

@@ -275,11 +275,12 @@ void guard_cors(struct request *r) {
     allow(r, "Vary", "Origin");
     if (r->server->settings.cors_credentials) allow(r, "Access-Control-Allow-Credentials", "true");
     allow(r, "Access-Control-Expose-Headers",
-          "Allow, Content-Disposition, ETag, Idempotency-Replayed, Location, Retry-After, WWW-Authenticate, X-Failed-Rows, X-Model-Version, "
-          "X-Request-Id, X-Rows, X-Warnings");
+          "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Location, Retry-After, WWW-Authenticate, "
+          "X-Failed-Rows, X-Model-Version, X-Request-Id, X-Rows, X-Warnings");
     if (strcmp(r->method, "OPTIONS") != 0) return;
     allow(r, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");
     allow(r, "Access-Control-Allow-Headers",
-          "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer");
+          "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
+          "Range");
     allow(r, "Access-Control-Max-Age", "600");
 }

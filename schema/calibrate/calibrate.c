@@ -369,6 +369,7 @@ static int take_held(const struct schema_calibrating *c, struct schema_parts *pa
 static int open_parts(struct fitting *f) {
     const struct schema_calibrating *c = f->c;
     const struct schema_evaluation evaluation = {.model = c->model,
+                                                 .lean = c->lean,
                                                  .dataset = c->dataset,
                                                  .rows_max = c->options.rows_max,
                                                  .rows = c->only,

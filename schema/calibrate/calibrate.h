@@ -45,6 +45,7 @@ struct schema_calibrating {
     int64_t only_count;
     const struct schema_held_predictions *held; /* instead of a dataset: sets are not randomized then; or NULL */
     struct schema_calibrate_options options;
+    bool lean;                         /* as of an evaluation */
     bool (*stop)(const void *context); /* NULL: never */
     const void *context;
 };

@@ -200,9 +200,10 @@ static int open_rows(struct schema_pass *pass, struct schema_parts *parts, struc
     if (parts->n == 0)
         return bp_error_set(error, "/dataset", "no row can be evaluated: each lacks a target, or has a label that the model does not know");
     spread(parts, pass->evaluation->rows_max);
-    struct schema_source_options options = {.view = pass->view, .rows = parts->rows, .n = parts->n, .memory_max = SCHEMA_SOURCE_MEMORY};
+    struct schema_source_options options = {.view = pass->view, .rows = parts->rows, .n = parts->n, .memory_max = e->lean ? 0 : SCHEMA_SOURCE_MEMORY};
     schema_training_one_hot(t, options.one_hot);
     if (schema_source_new(&options, &pass->source, error) != 0) return -1;
+    if (e->lean) schema_dataset_release(e->dataset); /* the targets are kept */
     pass->batches = schema_source_batches(pass->source);
     bool good = (pass->batch.weights = malloc(BATCH * sizeof(bp_real))) && (pass->batch.counts = malloc(BATCH * sizeof(bp_real)));
     size_t widest = 1;
@@ -312,6 +313,7 @@ static int predict(const struct schema_pass *pass, const struct schema_feature *
         for (int32_t i = 0; parts->uniforms && i < n; i++) parts->uniforms[first + i] = schema_row_uniform(pass->model->training, pass->many, i);
         for (int32_t k = 0; k < parts->count; k++)
             for (int32_t i = 0; i < n; i++) keep_row(pass, &parts->parts[k], i, first + i);
+        if (e->lean) schema_source_advise(pass->source, first, n, false);
         if (parts->weights) schema_view_weights(pass->view, parts->rows + first, n, parts->weights + first);
     }
     return schema_dataset_intact(e->dataset, error);

@@ -25,8 +25,11 @@ static json_t *fit(struct schema_calibrating *what, const json_t *asked, const c
 json_t *run_calibrate(const struct run *run, const bp_real *weights, const json_t *asked, char why[static CALIBRATE_WHY]) {
     const struct schema_model model = {.training = run->training, .weights = (bp_real *)(uintptr_t)weights};
     const struct schema_split *split = run->other ? &run->held : &run->split;
-    struct schema_calibrating what = {
-        .model = &model, .dataset = run->other ? run->other : run->dataset, .only = split->validation, .only_count = split->validation_count};
+    struct schema_calibrating what = {.model = &model,
+                                      .lean = true,
+                                      .dataset = run->other ? run->other : run->dataset,
+                                      .only = split->validation,
+                                      .only_count = split->validation_count};
     if (split->validation_count > 0) return fit(&what, asked, "validation", why);
     snprintf(why, CALIBRATE_WHY, "there are no validation rows");
     return NULL;

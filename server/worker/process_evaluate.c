@@ -50,6 +50,7 @@ static int evaluate(struct process *p, const struct schema_model *model, const s
         schema_problems_clear(&problems);
         return 1;
     }
+    request.evaluation.lean = true;
     request.evaluation.model = model, request.evaluation.other = other;
     request.evaluation.stop = stop, request.evaluation.context = p;
     json_t *report = schema_evaluate(&request.evaluation, &error);

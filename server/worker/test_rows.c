@@ -41,6 +41,7 @@ json_t *test_rows_evaluate(const struct test_rows *t, json_t *document, struct b
                                                .points = POINTS,
                                                .rows = split.validation,
                                                .rows_count = split.validation_count,
+                                               .lean = true,
                                                .stop = t->stop,
                                                .context = t->context};
         evaluation.bootstrap = resamples(&evaluation, split.validation_count);

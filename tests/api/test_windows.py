@@ -43,6 +43,8 @@ def test_three_times_the_bound(fresh):
     assert again["metrics"] == windows["metrics"]  # the order is decided by seed and window
     folds, folded = run(server, epochs=2, validation={"folds": 2}, columns={"x1": {"scale": "quantile"}})  # fitted in the job's process, per fold
     assert folds["options"]["window_rows"] >= 8192 and folds["cross_validation"]["std"]["val_loss"] > 0
+    tested, afterwards = run(server, epochs=1, test={"fraction": 0.1}, calibrate={"conformal": True})  # rows that are read when the training is over
+    assert "test_rmse" in tested["metrics"]
     server.stop()
     server.flags = ["--workers", "1"]
     server.start()
@@ -52,7 +54,7 @@ def test_three_times_the_bound(fresh):
         assert windows["metrics"][name] == pytest.approx(memory["metrics"][name], rel=0.02)
     if not server.sanitized():
         assert large > 3 * BOUND  # what it takes without a bound
-        assert small < BOUND + ALLOWANCE and folded < BOUND + ALLOWANCE
+        assert small < BOUND + ALLOWANCE and folded < BOUND + ALLOWANCE and afterwards < BOUND + 2 * ALLOWANCE
 
 
 def test_small_data_needs_no_windows(fresh):

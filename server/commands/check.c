@@ -3,7 +3,9 @@
 
 #include "schema/dataset/dataset.h"
 #include "schema/predict/model_file.h"
+#include "schema/predict/safetensors.h"
 #include "server/commands/folders.h"
+#include "server/worker/ensemble.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,17 +60,28 @@ static void *read_all(int fd, size_t *size) {
     return bytes;
 }
 
-static void check_checkpoint(struct checking *c, const struct folder_item *item, int fd) {
+/* Of one network, or of the members of an ensemble that are finished (server/worker/ensemble.c). */
+static void read_checkpoint(const void *bytes, size_t size, struct bp_error *error) {
+    struct schema_tensor *tensors = NULL;
     struct bp_trainer_state state;
+    int32_t count = 0;
+    json_t *metadata = NULL, *notes = NULL;
+    if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return;
+    const char *format = json_string_value(json_object_get(metadata, "format"));
+    if (!format || strcmp(format, ensemble_format) != 0) schema_checkpoint_read(bytes, size, &state, &notes, error);
+    json_decref(notes);
+    json_decref(metadata);
+    free(tensors);
+}
+
+static void check_checkpoint(struct checking *c, const struct folder_item *item, int fd) {
     struct bp_error error = {0};
-    json_t *notes = NULL;
     size_t size = 0;
     c->checkpoints++;
     void *bytes = fd >= 0 ? read_all(fd, &size) : NULL;
     if (fd < 0) bp_error_io(&error, "its file checkpoints/%s cannot be opened: %s", item->file, strerror(errno));
     else if (!bytes) bp_error_memory(&error, "no memory to read it");
-    else schema_checkpoint_read(bytes, size, &state, &notes, &error);
-    json_decref(notes);
+    else read_checkpoint(bytes, size, &error);
     free(bytes);
     if (error.message[0] && folder_has_still(c->folder, item))
         report(c, "if the job is unfinished, it starts over by itself; nothing else uses a checkpoint", "checkpoint of %s, epoch %lld: %s",

@@ -55,6 +55,15 @@ static bool asks_for_job(const struct evaluation *e) {
     return json_is_true(json_object_get(e->body, "async")) || (prefer && strstr(prefer, "respond-async"));
 }
 
+static void answer_fault(struct evaluation *e, const struct bp_error *error) {
+    if (!error->pointer[0]) {
+        answer_error(e->request, error);
+        return;
+    }
+    schema_problem_error(&e->problems, error->pointer, error);
+    answer_problems(e->request, &e->problems);
+}
+
 /* What takes long becomes a job. Rows of the request are not stored. */
 static void submit(struct evaluation *e, const char *model) {
     struct request *r = e->request;
@@ -63,6 +72,15 @@ static void submit(struct evaluation *e, const char *model) {
         answer_problem(r, PROBLEM_too_large,
                        "an evaluation of rows in the request is answered at once, and these take too long for that: store them as a dataset (POST "
                        "/v1/datasets) and name it, which makes a job of the evaluation; or use fewer resamples (\"bootstrap\"), or \"rows\"");
+        return;
+    }
+    struct schema_evaluation probe = e->what.evaluation; /* what the job would find wrong at once */
+    struct bp_error error = {0};
+    probe.rows_max = 1, probe.bootstrap = 0;
+    json_t *probed = schema_evaluate(&probe, &error);
+    json_decref(probed);
+    if (!probed) {
+        answer_fault(e, &error);
         return;
     }
     snprintf(job.model, sizeof job.model, "%s", model);
@@ -93,13 +111,8 @@ static void answer(struct evaluation *e, const char *model) {
         return;
     }
     json_t *report = schema_evaluate(&evaluation, &error);
-    if (!report && error.pointer[0]) {
-        schema_problem_error(&e->problems, error.pointer, &error);
-        answer_problems(r, &e->problems);
-        return;
-    }
     if (!report) {
-        answer_error(r, &error);
+        answer_fault(e, &error);
         return;
     }
     json_t *json = head_of(e, model);

@@ -8,6 +8,7 @@
 #include "server/routes/rows_source.h"
 #include "server/routes/version_view.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,9 +107,19 @@ static void answer(struct explaining *x, const char *model) {
                                                    .seed = (uint64_t)x->values[SEED].number,
                                                    .stop = server_stopping,
                                                    .context = r->server};
-    if (x->problems.total == 0 && schema_explanation_work(&explanation) > WORK_MAX)
-        schema_problem_add(&x->problems, "",
-                           "this takes too long for a request: explain fewer rows or columns, or use fewer repeats, samples or steps");
+    const double work = x->problems.total == 0 ? schema_explanation_work(&explanation) : 0;
+    if (work > WORK_MAX) {
+        const double rows = fmin((double)explanation.dataset->rows, (double)explanation.rows_max), most = floor(rows * WORK_MAX / work);
+        if (most >= 1)
+            schema_problem_add(
+                &x->problems, "/rows",
+                "this takes too long for a request: at most %.0f rows with these settings (\"rows\": %.0f); or explain fewer columns, or "
+                "use fewer repeats, samples or steps",
+                most, most);
+        else
+            schema_problem_add(&x->problems, "",
+                               "this takes too long for a request, even for one row: explain fewer columns, or use fewer repeats, samples or steps");
+    }
     json_t *report = x->problems.total ? NULL : schema_explain(&explanation, &error);
     if (!report && error.pointer[0]) schema_problem_error(&x->problems, error.pointer, &error);
     if (x->problems.total) {

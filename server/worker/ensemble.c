@@ -337,7 +337,7 @@ void ensemble_progress(struct ensemble *e, struct ensemble_progress *p) {
 
 /* ---- files ------------------------------------------------------------------------------------------------------------------------------- */
 
-static const char format[] = "backpropd-ensemble/1";
+const char ensemble_format[] = "backpropd-ensemble/1";
 
 static struct schema_tensor flat(const char *name, int32_t member, enum schema_dtype dtype, const void *data, int64_t n) {
     struct schema_tensor t = {.dtype = dtype, .rank = 1, .dims = {n}, .data = data, .bytes = (size_t)n * (dtype == SCHEMA_F64 ? 8 : 4)};
@@ -365,7 +365,7 @@ int ensemble_save(struct ensemble *e, int fd, const json_t *notes, struct bp_err
     pthread_mutex_unlock(&e->lock);
     char *entries_text = schema_json_dump(entries, JSON_COMPACT), *notes_text = schema_json_dump(notes, JSON_COMPACT);
     json_t *metadata =
-        entries_text && notes_text ? json_pack("{s:s, s:s, s:s}", "format", format, "members", entries_text, "notes", notes_text) : NULL;
+        entries_text && notes_text ? json_pack("{s:s, s:s, s:s}", "format", ensemble_format, "members", entries_text, "notes", notes_text) : NULL;
     const int failed =
         tensors && metadata ? schema_safetensors_write(fd, tensors, count, metadata, &size, error) : bp_error_memory(error, "no memory");
     json_decref(metadata);
@@ -417,7 +417,7 @@ int ensemble_load(struct ensemble *e, const void *bytes, size_t size, json_t **n
     if (schema_safetensors_read(bytes, size, &tensors, &count, &metadata, error) != 0) return -1;
     const char *is = json_string_value(json_object_get(metadata, "format"));
     json_t *entries = load_object(metadata, "members");
-    int failed = is && strcmp(is, format) == 0 && json_is_object(entries) ? 0 : -1;
+    int failed = is && strcmp(is, ensemble_format) == 0 && json_is_object(entries) ? 0 : -1;
     json_object_foreach(entries, name, entry) {
         const int32_t i = (int32_t)strtol(name, NULL, 10);
         if (!failed) failed = i < 0 || i >= e->plan->members_count ? -1 : load_member(e, i, tensors, count, entry);

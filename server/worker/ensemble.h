@@ -51,6 +51,7 @@ json_t *ensemble_report(struct ensemble *ensemble);
  * members, epochs; the caller's. */
 int ensemble_join(struct ensemble *ensemble, struct schema_training **training, bp_real **weights, json_t **document, struct bp_error *error);
 
+extern const char ensemble_format[]; /* "format" of that file */
 /* The finished members, to a file and back. notes: an object stored with them, the caller's after loading. Only before ensemble_start. */
 int ensemble_save(struct ensemble *ensemble, int fd, const json_t *notes, struct bp_error *error);
 int ensemble_load(struct ensemble *ensemble, const void *bytes, size_t size, json_t **notes, struct bp_error *error);

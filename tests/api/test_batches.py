@@ -320,6 +320,7 @@ def test_an_evaluation_as_a_job(server, penguins):
     problem(server.get("/v1/jobs/%s/evaluation" % batch(server, model=penguins, dataset="penguins")["id"]), 404, "not_found")
     assert "/async" in pointers(server.post(path, {**asked, "async": "yes"}))
     assert "/slices/0" in pointers(server.post(path, {**asked, "slices": ["nothing"], "async": True}))
+    assert server.post(path, {**asked, "dataset": "iris", "async": True}).status == 422  # columns that are missing: found before it is a job
 
 
 def test_an_evaluation_that_takes_long_becomes_a_job(fresh):

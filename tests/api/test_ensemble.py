@@ -183,6 +183,9 @@ def test_kill_9_of_the_process_and_of_the_server(fresh):
     harness.until(lambda: server.raw("GET", "/v1/jobs/" + cancelled).json["progress"]["epoch"] > 0, what="an epoch")
     server.post("/v1/jobs/%s/cancel" % cancelled)
     assert server.wait(cancelled)["status"] == "cancelled"
+    assert server.stop() == 0
+    checked = harness.run("check", "--data-dir", server.folder)
+    assert checked.returncode == 0 and "0 checkpoints" not in checked.stdout, checked  # the members that were finished are a checkpoint, too
 
 
 def test_max_seconds_keeps_what_is_done(server):

@@ -210,3 +210,14 @@ def test_the_command_says_the_same(tmp_path):
     for arguments, status, words in ((("--method", "shaply"), 2, "shapley"), (("--columns", "nope"), 1, "nope"), (("--rows", "x"), 2, "whole number"), (("--background", "none.csv"), 1, "none.csv")):
         done = run("explain", "--model", "m.bpd", "--data", data, *arguments)
         assert done.returncode == status and words in done.stderr and not done.stdout, done
+
+
+def test_too_much_names_how_many_rows_are_possible(server):
+    job = server.train(dataset="breast_cancer", target="class", model={"name": unique("big"), "layers": [{"type": "dense", "units": 4096}, {"type": "dense", "units": 1024}]}, epochs=1, batch_size=512)
+    answer = server.post("/v1/models/%s/explain" % job["model"], {"dataset": "breast_cancer"})
+    (problem,) = answer.json["errors"]
+    assert answer.status == 422 and problem["pointer"] == "/rows"
+    possible = int(problem["detail"].split('"rows": ')[1].split(")")[0])
+    assert 1 <= possible < 569
+    assert server.post("/v1/models/%s/explain" % job["model"], {"dataset": "breast_cancer", "rows": possible + 1}).status == 422
+    assert server.post("/v1/models/%s/explain" % job["model"], {"dataset": "breast_cancer", "rows": 2}).status == 200

@@ -76,6 +76,22 @@ export const get = (path, signal) => request("GET", path, undefined, signal);
 export const post = (path, body, signal) => request("POST", path, body, signal);
 
 /**
+ * An explanation; of a large model, of as many rows as the server can do in a request.
+ * @param {string} path
+ * @param {any} body
+ * @param {AbortSignal} [signal]
+ */
+export async function explain(path, body, signal) {
+    try {
+        return await post(path, body, signal);
+    } catch (error) {
+        const possible = error instanceof Problem ? /"rows": (\d+)/.exec(error.errors.find((one) => one.pointer === "/rows")?.detail ?? "") : null;
+        if (!possible) throw error;
+        return post(path, {...body, rows: Math.max(1, Math.floor(Number(possible[1]) / 4))}, signal); // some seconds, not half a minute
+    }
+}
+
+/**
  * All pages of a list, at most `limit` items.
  * @param {string} path
  * @param {number} [limit]

@@ -82,6 +82,6 @@ function residuals(target) {
     const bins = target.residuals.by_prediction;
     const quantiles = target.residuals.quantiles;
     return h("section", {class: "card w6"}, h("h2", null, `Residuals of ${target.target}`), bins.length ? plot([{points: bins.map((/** @type {any} */ one) => [(one.low + one.high) / 2, one.mean_residual]), dots: true}], {label: "Mean residual by prediction", x: "prediction", y: "truth minus prediction"}) : null,
-        h("div", {class: "scroll"}, h("table", null, h("caption", null, "Quantiles of truth minus prediction"), h("tbody", null, quantiles.map((/** @type {any} */ one) => h("tr", null, h("th", {scope: "row"}, `${number(one.quantile * 100)} %`), h("td", {class: "number"}, number(one.value))))))));
+        h("div", {class: "scroll"}, h("table", null, h("caption", null, "Quantiles of truth minus prediction. Each dot is the mean of a tenth of the predictions."), h("tbody", null, quantiles.map((/** @type {any} */ one) => h("tr", null, h("th", {scope: "row"}, `${number(one.quantile * 100)} %`), h("td", {class: "number"}, number(one.value))))))));
 }
 

@@ -118,10 +118,14 @@ export function statusChip(status) {
     return h("span", {class: `chip ${tone}`}, status);
 }
 
-/** @param {string[]} warnings */
+/**
+ * What the server remarks. That an output layer was added is no reason to worry.
+ * @param {string[]} warnings
+ */
 export function warningBox(warnings) {
-    if (!warnings?.length) return null;
-    return h("div", {class: "alert warn"}, warnings.length === 1 ? warnings[0] : h("ul", null, warnings.map((text) => h("li", null, text))));
+    const notes = (warnings ?? []).filter((text) => /is treated as a hidden layer/.test(text));
+    const alarms = (warnings ?? []).filter((text) => !notes.includes(text));
+    return [alarms.length ? h("div", {class: "alert warn"}, alarms.length === 1 ? alarms[0] : h("ul", null, alarms.map((text) => h("li", null, text)))) : null, notes.map((text) => h("div", {class: "alert"}, text))];
 }
 
 /** @param {{label: string, value: any, note?: any}[]} items */

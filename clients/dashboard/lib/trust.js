@@ -53,8 +53,9 @@ export function driftCard(path, signal) {
 /**
  * @param {string} path of the version
  * @param {AbortSignal} signal
+ * @param {string} trained the dataset that it was trained on
  */
-export function calibrationCard(path, signal) {
+export function calibrationCard(path, signal, trained) {
     const body = h("div");
     const data = h("select");
     const coverage = h("input", {type: "number", min: "0.5", max: "0.999", step: "any", value: "0.9"});
@@ -75,7 +76,10 @@ export function calibrationCard(path, signal) {
         draw(answer);
         notice("Calibrated: predictions have sets or intervals now.");
     });
-    list("/v1/datasets", 1000).then((all) => fill(data, all.map((one) => h("option", {value: one.name}, one.name))), () => {});
+    list("/v1/datasets", 1000).then((all) => {
+        fill(data, all.map((one) => h("option", {value: one.name}, one.name)));
+        if (all.some((one) => one.name === trained)) data.value = trained;
+    }, () => {});
     get(`${path}/calibration`, signal).then(draw, (error) => signal.aborted || fill(body, alertBox(error)));
     return h("section", {class: "card w6"}, h("h2", null, "Calibration"), body, form, h("div", {class: "row end", style: {"margin-top": "10px"}}, fit));
 }

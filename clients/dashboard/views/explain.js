@@ -1,5 +1,5 @@
 // explain.js - which columns a version depends on, and how.
-import {curl, list, post} from "../lib/api.js";
+import {curl, explain, list} from "../lib/api.js";
 import {field, fill, h, select} from "../lib/dom.js";
 import {number} from "../lib/format.js";
 import {featuresOf, loadModel, modelTabs, versionChoice} from "../lib/model.js";
@@ -7,7 +7,7 @@ import {alertBox, curlBox, head, show} from "../lib/page.js";
 import {bars, legend, plot} from "../lib/plots.js";
 
 /** @param {import("../lib/page.js").Page} page */
-export default async function explain(page) {
+export default async function explainView(page) {
     const {name, path, versions, version} = await loadModel(page);
     if (!version) {
         show(page.main, head(page, name), modelTabs(name, "Explain", undefined), h("p", {class: "muted"}, "There is no version to explain yet."));
@@ -25,7 +25,7 @@ export default async function explain(page) {
     async function rank() {
         fill(importance, h("p", {class: "muted", role: "status"}, "Shuffling each column …"));
         try {
-            const answer = await post(address, {dataset: data.value}, page.signal);
+            const answer = await explain(address, {dataset: data.value}, page.signal);
             column.value = answer.columns[0]?.column ?? column.value; // the most important one is shown first
             fill(importance, bars(answer.columns.map((/** @type {any} */ one) => ({name: one.column, value: one.importance, text: `${number(one.importance, 3)} ± ${number(one.std, 2)}`}))), h("p", {class: "small muted"}, `How much worse the ${answer.metric} becomes when the values of a column are shuffled over ${number(answer.rows)} rows. It is ${number(answer.value)} now. Two columns that say the same hide each other.`));
         } catch (error) {
@@ -36,7 +36,7 @@ export default async function explain(page) {
     async function dependence() {
         fill(curve, h("p", {class: "muted", role: "status"}, "Predicting along the column …"));
         try {
-            const answer = await post(address, bodyOf(), page.signal);
+            const answer = await explain(address, bodyOf(), page.signal);
             const one = answer.columns[0];
             const targets = /** @type {any[]} */ (one.curves);
             const numeric = one.values.every((/** @type {any} */ v) => typeof v === "number");

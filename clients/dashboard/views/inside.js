@@ -37,6 +37,11 @@ export default async function inside(page) {
     const reference = version?.dataset ? `${version.dataset.name}@${version.dataset.version}` : null;
     const rows = reference ? await get(`/v1/datasets/${encodeURIComponent(reference)}`, page.signal).then((data) => data.rows, () => 0) : 0;
 
+    const why = version?.ensemble ? "This version is an ensemble: networks that were trained separately and are averaged, so nothing flows back through it as a whole." : version && version.parameters > 10000 ? `This network has ${number(version.parameters)} parameters. A network of at most 10\u202f000 can be looked into number by number.` : "";
+    if (why) {
+        show(page.main, head(page, `Inside ${name}`, {crumb: h("a", {href: "#/inside"}, "Inside")}), h("div", {class: "card empty"}, h("p", null, why), h("p", null, h("a", {class: "button primary", href: `#/train?dataset=${encodeURIComponent(version.dataset?.name ?? "")}`}, "Train a small network"), " ", h("a", {class: "button", href: `#/models/${encodeURIComponent(name)}/explain`}, "Explain this one"))));
+        return;
+    }
     let steps = 0;
     let rowNumber = 1;
     let stage = 0;

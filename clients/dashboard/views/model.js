@@ -45,14 +45,14 @@ export default async function model(page) {
         await again();
     }, {"aria-label": `Roll back ${alias}`}))), version ? h("div", {class: "row"}, field("New alias", newAlias, "A name that apps use; it can be moved later."), action(`Point at version ${version.version}`, () => put(newAlias.value.trim(), version.version))) : null,
     history.data.length ? [h("h3", {style: {"margin-top": "14px"}}, "Changes of default"), h("ul", {class: "small"}, history.data.map((/** @type {any} */ change) => h("li", null, `${when(change.changed_at)}: ${change.from ? `${change.from} → ` : ""}${change.to ?? "none"}, ${change.action}${change.changed_by ? ` by ${change.changed_by}` : ""}`)))] : null),
-    h("section", {class: "card w6"}, h("h2", null, version ? `Network of version ${version.version}` : "Network"), version?.layers?.length ? networkPicture(version.layers) : h("pre", {tabindex: "0"}, JSON.stringify(version?.ensemble ?? model.definition, null, 2).slice(0, 3000)),
+    h("section", {class: "card w6"}, h("h2", null, version ? `Network of version ${version.version}` : "Network"), version?.layers?.length && !version.ensemble ? networkPicture(version.layers) : h("pre", {tabindex: "0"}, JSON.stringify(version?.ensemble ?? model.definition, null, 2).slice(0, 3000)),
         version ? [h("h3", {style: {"margin-top": "14px"}}, "Take it away"), h("div", {class: "row"}, [["bpd", "Model file"], ["safetensors", "safetensors"], ["json", "JSON"], ["c", "C source"]].map(([format, title]) => action(title, async () => {
             const response = await raw("GET", `${path}/versions/${version.version}/export?format=${format}`);
             const file = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? `${name}-${version.version}.${format}`;
             const {download} = await import("../lib/page.js");
             download(file, await response.blob());
         }, {"aria-label": `Export version ${version.version} as ${title}`}))), h("p", {class: "small muted"}, `${bytes(version.bytes)}. The C source needs no library.`)] : null)),
-    version ? h("div", {class: "grid"}, driftCard(`${path}/versions/${version.version}`, page.signal), calibrationCard(`${path}/versions/${version.version}`, page.signal)) : null,
+    version ? h("div", {class: "grid"}, driftCard(`${path}/versions/${version.version}`, page.signal), calibrationCard(`${path}/versions/${version.version}`, page.signal, version.dataset?.name ?? "")) : null,
     curlBox(() => [{label: "Versions", text: curl("GET", `${path}/versions`)}, {label: "Serve a version", text: curl("PUT", `${path}/aliases/default`, {version: version?.version ?? 1})}, {label: "Roll back", text: curl("POST", `${path}/aliases/default/rollback`)}, {label: "Export", text: curl("GET", `${path}/versions/${version?.version ?? 1}/export?format=bpd`).replace("curl", "curl -OJ")}]));
 
     /** @param {any} one */

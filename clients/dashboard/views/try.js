@@ -77,7 +77,7 @@ export default async function tryIt(page) {
             const sorted = [...one.attributions].sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
             fill(contributions, h("p", {class: "small"}, `On average the model says ${number(one.baseline)}${one.class ? ` for ${one.class}` : ""}; these columns move it to ${number(one.prediction)}.`), bars(sorted.map((a) => ({name: a.column, value: a.value, text: `${a.value > 0 ? "+" : ""}${number(a.value, 3)}`})), {signed: true}));
         } catch (error) {
-            fill(contributions, h("p", {class: "small muted"}, /** @type {Error} */ (error).message));
+            fill(contributions, h("p", {class: "small muted"}, /takes too long/.test(/** @type {Error} */ (error).message) ? "This model is too large to attribute a prediction while you type; see Explain for the columns that matter." : /** @type {Error} */ (error).message));
         }
     }, 350);
 
@@ -167,13 +167,13 @@ export default async function tryIt(page) {
         const response = await raw("POST", address, {body: chosen, headers: {"Content-Type": type, Accept: type}});
         download(chosen.name.replace(/(\.[^.]*)?$/, lines ? "-predicted.ndjson" : "-predicted.csv"), await response.blob());
     });
-    const stored = select(datasets.map((one) => ({value: one.name})), datasets[0]?.name ?? "");
+    const stored = select(datasets.map((one) => ({value: one.name})), background?.name ?? datasets[0]?.name ?? "");
     const predictStored = action("Predict all its rows", async () => {
         const job = await post("/v1/batches", {model: `${name}@${version.version}`, dataset: stored.value});
         location.hash = `#/runs/${job.id}`;
     });
-    const randomRow = action("A row of the data", async () => {
-        const at = Math.floor(Math.random() * background.rows);
+    /** @param {number} at */
+    async function showRow(at) {
         const rows = await get(`/v1/datasets/${encodeURIComponent(`${version.dataset.name}@${version.dataset.version}`)}/rows?limit=1&offset=${at}`, page.signal);
         features.forEach((feature, i) => {
             const value = rows.data[0]?.[feature.name];
@@ -182,7 +182,11 @@ export default async function tryIt(page) {
             input.value = value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
             input.dispatchEvent(new Event(input.tagName === "SELECT" ? "change" : "input"));
         });
-        const truth = rows.data[0]?.[String(version.target)];
+        return rows.data[0]?.[String(version.target)];
+    }
+    const randomRow = action("A row of the data", async () => {
+        const at = Math.floor(Math.random() * background.rows);
+        const truth = await showRow(at);
         if (truth !== undefined) notice(`Row ${number(at + 1)}: ${version.target} is ${truth}.`);
     });
     show(page.main, head(page, name, {crumb: h("a", {href: "#/models"}, "Models"), actions: versionChoice(versions, version.version, `#/models/${encodeURIComponent(name)}/try`)}), modelTabs(name, "Try it", version.version),
@@ -190,5 +194,6 @@ export default async function tryIt(page) {
             h("div", {class: "w5"}, h("section", {class: "card"}, h("h2", null, "Prediction"), answerPlace, h("div", {style: {"margin-top": "12px"}}, warnings)), plane ? h("section", {class: "card"}, h("h2", null, "The plane of both columns"), canvas, h("p", {class: "small muted"}, `Left to right ${features[0].name}, upwards ${features[1].name}; the point is this row. `, version.dataset ? h("a", {href: `#/playground?dataset=${encodeURIComponent(version.dataset.name)}`}, "Watch such a boundary form") : null)) : null, background ? h("section", {class: "card"}, h("h2", null, "What contributed"), contributions) : null,
                 h("section", {class: "card"}, h("h2", null, "Predict a file"), h("p", {class: "small muted"}, "A CSV or JSON lines file comes back with the predictions, beside the columns that the model does not read."), h("div", {class: "row"}, field("File", file), predictFile), datasets.length ? [h("h3", {style: {"margin-top": "14px"}}, "Or a stored dataset"), h("div", {class: "row"}, field("Dataset", stored), predictStored)] : null))),
         curlBox(() => [{label: "Predict this row", text: curl("POST", address, {instances: [row]})}, {label: "With the served version", text: curl("POST", `${path}/predict`, {instances: [row]})}, {label: "Predict a file", text: curl("POST", address, {file: "rows.csv", type: "text/csv"}, ["Accept: text/csv"])}]));
+    if (background) await showRow(0);
     predict();
 }

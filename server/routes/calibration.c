@@ -21,6 +21,19 @@ enum { WORK_MAX = 50000000, TRIES = 5 };
 
 /* ---- answers ------------------------------------------------------------------------------------------------------------------------------ */
 
+/* Whether it changes anything: what is left of one that was emptied by hand does not. */
+static bool changes_predictions(const json_t *shown) {
+    const char *name;
+    json_t *target;
+    const json_t *thresholds = json_object_get(shown, "thresholds");
+    bool changes = thresholds && !json_is_null(thresholds);
+    json_object_foreach(json_object_get(shown, "targets"), name, target) {
+        const json_t *conformal = json_object_get(target, "conformal"), *temperature = json_object_get(target, "temperature");
+        changes = changes || (conformal && !json_is_null(conformal)) || (temperature && json_number_value(temperature) != 1);
+    }
+    return changes;
+}
+
 static json_t *calibration_json(const char *model, int64_t version, const struct store_calibration *c) {
     json_t *json = json_pack("{s:s, s:s, s:I, s:b, s:o, s:o}", "object", "calibration", "model", model, "version", (json_int_t)version, "calibrated",
                              c->document != NULL, "changed_at", time_json(c->changed_at), "changed_by",
@@ -28,6 +41,7 @@ static json_t *calibration_json(const char *model, int64_t version, const struct
     json_t *document = c->document ? schema_json_load(c->document, strlen(c->document), 0, NULL) : NULL;
     json_t *shown = document ? schema_calibration_show(document) : json_pack("{s:{}, s:n}", "targets", "thresholds");
     json_object_update_missing(json, shown);
+    json_object_set_new(json, "calibrated", json_boolean(changes_predictions(shown)));
     if (!json_object_get(json, "fitted")) json_object_set_new(json, "fitted", json_null());
     json_decref(shown);
     json_decref(document);

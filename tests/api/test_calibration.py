@@ -381,6 +381,8 @@ def test_changes_by_hand_and_entity_tags(server, noisy):
     assert server.get(path(model)).json["targets"][target]["conformal"]["coverage"] == 0.8
     answer = server.request("PATCH", path(model), {"temperature": {target: 2}, "conformal": None})
     assert answer.json["targets"][target] == {"temperature": 2, "conformal": None} and answer.json["fitted"] is None
+    emptied = server.request("PATCH", path(model), {"temperature": None, "thresholds": None, "conformal": None})
+    assert emptied.status == 200 and emptied.json["calibrated"] is False
     assert server.delete(path(model)).status == 204 and server.get(path(model)).json["calibrated"] is False
     for method, where in (("GET", path(model, version="9")), ("GET", path("no-such-model")), ("DELETE", path(model, version="9"))):
         problem(server.request(method, where), 404, "not_found")

@@ -4,6 +4,7 @@
  * Up to `digits` significant digits, without an exponent where that can be read.
  * @param {any} value
  * @param {number} [digits]
+ * @returns {string}
  */
 export function number(value, digits = 4) {
     if (value === null || value === undefined) return "–";
@@ -13,7 +14,8 @@ export function number(value, digits = 4) {
     const size = Math.abs(value);
     if (Number.isInteger(value) && size < 1e15) return value.toLocaleString("en-US").replaceAll(",", "\u202f");
     if (size < 1e-4 || size >= 1e9) return value.toExponential(Math.max(0, digits - 2));
-    return String(Number(value.toPrecision(digits)));
+    const rounded = Number(value.toPrecision(digits));
+    return size >= 1000 ? number(Math.round(rounded)) : String(rounded);
 }
 
 /** @param {number | null | undefined} value */

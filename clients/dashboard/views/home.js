@@ -7,11 +7,11 @@ import {on, state} from "../lib/state.js";
 
 const samples = [
     {name: "penguins", title: "Penguins", target: "species", about: "344 penguins of three species, measured on three islands of Antarctica. Some cells are missing. Predict the species.", rows: 344,
-        job: {epochs: 200, model: {name: "penguins", layers: [{type: "dense", units: 32, activation: "relu"}, {type: "dense", units: 16, activation: "relu"}]}, optimizer: {type: "adam", learning_rate: 0.003}}},
+        job: {seed: 7, epochs: 200, model: {name: "penguins", layers: [{type: "dense", units: 32, activation: "relu"}, {type: "dense", units: 16, activation: "relu"}]}, optimizer: {type: "adam", learning_rate: 0.003}}},
     {name: "spirals", title: "Two spirals", target: "arm", about: "600 points on two arms that wind around each other. A linear model cannot tell them apart; a small network can. Two inputs, so you can watch the boundary.", rows: 600,
-        job: {epochs: 600, model: {name: "spirals", layers: [{type: "dense", units: 24, activation: "tanh"}, {type: "dense", units: 24, activation: "tanh"}]}, optimizer: {type: "adam", learning_rate: 0.01}, early_stopping: false}},
+        job: {seed: 7, epochs: 600, model: {name: "spirals", layers: [{type: "dense", units: 24, activation: "tanh"}, {type: "dense", units: 24, activation: "tanh"}]}, optimizer: {type: "adam", learning_rate: 0.01}, early_stopping: false}},
     {name: "diabetes", title: "Diabetes", target: "progression", about: "442 patients with ten measurements each, and how far their disease had progressed a year later. Predict that number; nobody can do so exactly.", rows: 442,
-        job: {epochs: 200, model: {name: "diabetes", layers: [{type: "dense", units: 32, activation: "relu"}, {type: "dropout", rate: 0.2}]}, optimizer: {type: "adam", learning_rate: 0.003}, l2: 0.001}},
+        job: {seed: 7, epochs: 200, model: {name: "diabetes", layers: [{type: "dense", units: 32, activation: "relu"}, {type: "dropout", rate: 0.2}]}, optimizer: {type: "adam", learning_rate: 0.003}, l2: 0.001}},
 ];
 
 /** @param {typeof samples[number]} sample */

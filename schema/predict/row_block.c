@@ -433,6 +433,17 @@ static void write_whole(struct schema_text *out, int64_t n) {
     schema_text_add(out, text, schema_number_print((double)n, text));
 }
 
+/* The head of a line: its row, and the values that are kept. */
+static void begin_line(const struct schema_block *b, const struct block_row *r, struct schema_text *out, const char *kept, size_t kept_size) {
+    schema_text_string(out, "{\"row\":");
+    write_whole(out, r->row);
+    schema_text_add(out, ",", 1);
+    if (b->names_count == 0) return;
+    schema_text_string(out, "\"input\":{");
+    schema_text_add(out, kept, kept_size);
+    schema_text_string(out, "},");
+}
+
 /* A failed row: in the place of its prediction, or apart. */
 static void write_failed(struct schema_block *b, const struct block_row *r, const char *kept, size_t kept_size, const char *reason, size_t size) {
     struct schema_text *out = b->apart ? &b->failures : &b->out;
@@ -446,14 +457,7 @@ static void write_failed(struct schema_block *b, const struct block_row *r, cons
         if (b->names_count) schema_text_add(out, ",", 1);
         while (columns-- > 0) schema_text_add(out, ",", 1);
     } else if (b->form == SCHEMA_FORM_NDJSON) {
-        schema_text_string(out, "{\"row\":");
-        write_whole(out, r->row);
-        schema_text_add(out, ",", 1);
-        if (b->names_count) {
-            schema_text_string(out, "\"input\":{");
-            schema_text_add(out, kept, kept_size);
-            schema_text_string(out, "},");
-        }
+        begin_line(b, r, out, kept, kept_size);
         schema_text_string(out, "\"error\":");
     } else {
         schema_text_string(out, "{\"error\":");
@@ -475,14 +479,7 @@ static bool write_good(struct schema_block *b, const struct block_row *r, const 
         good = write_cells(b, r->slot);
         schema_text_string(out, b->apart ? "\n" : ",\n");
     } else if (b->form == SCHEMA_FORM_NDJSON) {
-        schema_text_string(out, "{\"row\":");
-        write_whole(out, r->row);
-        schema_text_add(out, ",", 1);
-        if (b->names_count) {
-            schema_text_string(out, "\"input\":{");
-            schema_text_add(out, kept, kept_size);
-            schema_text_string(out, "},");
-        }
+        begin_line(b, r, out, kept, kept_size);
         schema_text_string(out, "\"prediction\":");
         good = schema_predictor_write(b->predictor, r->slot);
         schema_text_string(out, "}\n");

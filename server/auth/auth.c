@@ -187,14 +187,18 @@ static enum auth_result match(struct auth *a, const char *text, const struct add
     return AUTH_OK;
 }
 
-enum auth_result auth_check(struct auth *a, const char *authorization, const struct address *client, struct identity *who, int64_t *wait) {
-    *who = (struct identity){.scope = SCOPE_ADMIN};
-    *wait = 0;
-    if (!a) return AUTH_OK;
+bool auth_is_required(struct auth *a) {
+    if (!a) return false;
     pthread_mutex_lock(&a->lock);
     const bool required = a->required;
     pthread_mutex_unlock(&a->lock);
-    if (!required) return AUTH_OK;
+    return required;
+}
+
+enum auth_result auth_check(struct auth *a, const char *authorization, const struct address *client, struct identity *who, int64_t *wait) {
+    *who = (struct identity){.scope = SCOPE_ADMIN};
+    *wait = 0;
+    if (!auth_is_required(a)) return AUTH_OK;
     *who = (struct identity){.scope = SCOPE_NONE};
     if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0) return AUTH_MISSING;
     authorization += 7 + strspn(authorization + 7, " ");
@@ -268,14 +272,6 @@ int64_t auth_session(struct auth *a, const struct identity *who, char text[TICKE
 
 const char *auth_session_cookie(const struct auth *a) {
     return a->sessions.cookie;
-}
-
-bool auth_is_required(struct auth *a) {
-    if (!a) return false;
-    pthread_mutex_lock(&a->lock);
-    const bool required = a->required;
-    pthread_mutex_unlock(&a->lock);
-    return required;
 }
 
 enum auth_result auth_session_check(struct auth *a, const char *cookies, struct identity *who) {

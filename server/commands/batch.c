@@ -277,22 +277,6 @@ static int over_file(const char **v, int form) {
 /* ---- a stored dataset
  * ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* A request whose response is JSON. NULL: a message was printed. */
-static json_t *ask(const struct client *client, const char *method, const char *path, const json_t *body) {
-    struct client_response response = {0};
-    char *text = body ? schema_json_dump(body, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    const struct client_request request = {.method = method,
-                                           .path = path,
-                                           .body = text,
-                                           .body_size = text ? strlen(text) : 0,
-                                           .content_type = text ? "application/json" : NULL,
-                                           .large = true};
-    json_t *json = models_send("batch", client, &request, &response) == 0 ? schema_json_load(response.body, response.body_size, 0, NULL) : NULL;
-    client_clear(&response);
-    free(text);
-    return json;
-}
-
 /* The body of POST /v1/batches. NULL: a message was printed. */
 static json_t *request_of(const char **v) {
     int failed = 0;
@@ -329,7 +313,7 @@ static json_t *follow(const struct client *client, const char *path) {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
     struct progress shown = {0};
     for (;;) {
-        json_t *job = ask(client, "GET", path, NULL);
+        json_t *job = models_ask("batch", client, "GET", path, NULL);
         const json_t *progress = json_object_get(job, "progress");
         if (job)
             bar(&shown, json_number_value(json_object_get(progress, "fraction")), json_integer_value(json_object_get(progress, "rows")),
@@ -397,7 +381,8 @@ static int on_server(const char **v) {
     char path[100];
     int status = 1;
     json_t *body = request_of(v), *job = NULL;
-    if (body && models_connect("batch", v[URL], v[KEY_FILE], v[CA_FILE], &client) == 0) job = ask(&client, "POST", "/v1/batches", body);
+    if (body && models_connect("batch", v[URL], v[KEY_FILE], v[CA_FILE], &client) == 0)
+        job = models_ask("batch", &client, "POST", "/v1/batches", body);
     if (job) {
         snprintf(path, sizeof path, "/v1/batches/%.60s", json_string_value(json_object_get(job, "id")));
         if (v[DETACH]) {

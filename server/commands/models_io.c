@@ -157,3 +157,18 @@ int models_send(const char *command, const struct client *client, const struct c
     else print_problem(command, response);
     return -1;
 }
+
+json_t *models_ask(const char *command, const struct client *client, const char *method, const char *path, const json_t *body) {
+    struct client_response response = {0};
+    char *text = body ? schema_json_dump(body, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    const struct client_request request = {.method = method,
+                                           .path = path,
+                                           .body = text,
+                                           .body_size = text ? strlen(text) : 0,
+                                           .content_type = text ? "application/json" : NULL,
+                                           .large = true};
+    json_t *json = models_send(command, client, &request, &response) == 0 ? schema_json_load(response.body, response.body_size, 0, NULL) : NULL;
+    client_clear(&response);
+    free(text);
+    return json;
+}

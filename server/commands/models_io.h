@@ -5,6 +5,8 @@
 #include "server/commands/client.h"
 #include "server/store/store.h"
 
+#include <jansson.h>
+
 /* All bytes of a file ("-": standard input), the caller's; NULL: they cannot be read. */
 char *models_read(const char *command, const char *path, size_t *size);
 /* Writes a file under a temporary name, which becomes its own at the end; "-": standard output. */
@@ -18,5 +20,7 @@ int models_name(const char *command, const char *text, char name[STORE_NAME_SIZE
 int models_connect(const char *command, const char *url, const char *key_file, const char *ca_file, struct client *client);
 /* Sends a request; -1: no response, or one with a status of 400 or more, whose detail was printed. */
 int models_send(const char *command, const struct client *client, const struct client_request *request, struct client_response *response);
+/* Sends a request, with body (NULL: none) as JSON, whose response is JSON, the caller's. NULL: a message was printed. */
+json_t *models_ask(const char *command, const struct client *client, const char *method, const char *path, const json_t *body);
 
 #endif

@@ -116,22 +116,6 @@ static json_t *request_of(const char **v, const char *model, const char *dataset
     return body;
 }
 
-/* A request whose response is JSON. NULL: a message was printed. */
-static json_t *ask(const struct client *client, const char *method, const char *path, const json_t *body) {
-    struct client_response response = {0};
-    char *text = body ? schema_json_dump(body, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    const struct client_request request = {.method = method,
-                                           .path = path,
-                                           .body = text,
-                                           .body_size = text ? strlen(text) : 0,
-                                           .content_type = text ? "application/json" : NULL,
-                                           .large = true};
-    json_t *json = models_send("sweep", client, &request, &response) == 0 ? schema_json_load(response.body, response.body_size, 0, NULL) : NULL;
-    client_clear(&response);
-    free(text);
-    return json;
-}
-
 /* ---- progress ------------------------------------------------------------------------------------------------------------------------------ */
 
 static int64_t count_of(const json_t *sweep, const char *name) {
@@ -161,7 +145,7 @@ static void bar(const json_t *sweep, bool final) {
 static json_t *follow(const struct client *client, const char *path, bool *broken) {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
     for (;;) {
-        json_t *sweep = ask(client, "GET", path, NULL);
+        json_t *sweep = models_ask("sweep", client, "GET", path, NULL);
         const bool ended = sweep && !json_is_null(json_object_get(sweep, "finished_at"));
         *broken = private_server_interrupted();
         if (sweep) bar(sweep, ended || *broken);
@@ -220,7 +204,7 @@ static int report(const char **v, const struct client *client, const char *path,
     const json_t *best = json_object_get(sweep, "best"), *error = json_object_get(sweep, "error"),
                  *publication = json_object_get(sweep, "publication");
     snprintf(list, sizeof list, "%s/trials?sort=%svalue", path, higher ? "-" : "");
-    json_t *trials = ask(client, "GET", list, NULL);
+    json_t *trials = models_ask("sweep", client, "GET", list, NULL);
     if (!trials) return 1;
     if (v[JSON]) print_json(sweep, trials);
     else print_table(sweep, trials);
@@ -244,7 +228,8 @@ static int on_server(const char **v) {
     bool broken = false;
     int status = 1;
     json_t *body = request_of(v, v[MODEL], v[DATASET]), *sweep = NULL;
-    if (body && models_connect("sweep", v[URL], v[KEY_FILE], v[CA_FILE], &client) == 0) sweep = ask(&client, "POST", "/v1/sweeps", body);
+    if (body && models_connect("sweep", v[URL], v[KEY_FILE], v[CA_FILE], &client) == 0)
+        sweep = models_ask("sweep", &client, "POST", "/v1/sweeps", body);
     if (sweep) {
         snprintf(path, sizeof path, "/v1/sweeps/%.60s", json_string_value(json_object_get(sweep, "id")));
         if (v[DETACH]) {
@@ -313,7 +298,7 @@ static int over_file(const char **v) {
     json_t *body = request_of(v, "model", "data"), *sweep = NULL;
     if (!body) return 1;
     if (private_server_start("sweep", (int)workers, &server) == 0 && upload(v, &server.client) == 0)
-        sweep = ask(&server.client, "POST", "/v1/sweeps", body);
+        sweep = models_ask("sweep", &server.client, "POST", "/v1/sweeps", body);
     if (sweep) {
         snprintf(path, sizeof path, "/v1/sweeps/%.60s", json_string_value(json_object_get(sweep, "id")));
         json_decref(sweep);

@@ -169,22 +169,8 @@ static void get(struct request *r) {
 }
 
 static void list(struct request *r) {
-    struct job_query query;
-    struct store_jobs found = {0};
-    struct bp_error error = {0};
-    if (!job_query_decode(r, &query)) return;
-    query.kind = STORE_PREDICT;
-    query.filter.kind = &query.kind;
-    enum store_result result = store_job_list(r->server->store, &query.filter, &found, &error);
-    if (result != STORE_OK) {
-        answer_store(r, result, &error, "batches");
-        return;
-    }
-    json_t *data = json_array();
-    for (int32_t i = 0; i < found.count; i++) json_array_append_new(data, job_json(r->server, &found.items[i]));
-    answer_json(r, 200,
-                list_json(data, found.count ? found.items[0].id : NULL, found.count ? found.items[found.count - 1].id : NULL, found.has_more));
-    store_jobs_free(&found);
+    static const enum store_kind kind = STORE_PREDICT;
+    answer_jobs(r, &kind, "batches");
 }
 
 /* ---- downloading ---------------------------------------------------------------------------------------------------------------------------------

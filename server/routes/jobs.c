@@ -18,17 +18,7 @@ enum { WAIT_MAX_S = 300, POINTS_PRESET = 1000 };
 
 /* ---- a job as people see it ----------------------------------------------------------------------------------------------------- */
 
-json_t *job_json(const struct server *server, const struct store_job *j) {
-    if (j->kind != STORE_TRAIN) return rows_job_json(server, j);
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:I}}", "object", "job", "id", j->id, "kind", store_kind_names[j->kind], "status",
-                  store_status_name(j->status), "model", j->model, "dataset", "name", j->dataset, "version", (json_int_t)j->dataset_version);
-    json_t *view = document_json(j->view);
-    char trouble[500];
-    schema_options_complete(json_object_get(view, "options"));
-    static const char *const first[] = {"target", "task", "features", "options"};
-    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
-        if (json_object_get(view, first[i])) json_object_set(json, first[i], json_object_get(view, first[i]));
+void job_show_course(json_t *json, const struct store_job *j) {
     json_object_set_new(json, "created_at", time_json(j->created_at));
     json_object_set_new(json, "started_at", time_json(j->started_at));
     json_object_set_new(json, "finished_at", time_json(j->finished_at));
@@ -37,11 +27,38 @@ json_t *job_json(const struct server *server, const struct store_job *j) {
     json_object_set_new(json, "retry_at", time_json(j->retry_at));
     json_object_set_new(json, "attempt", json_integer(j->attempt));
     json_object_set_new(json, "attempts_max", json_integer(j->attempts_max));
-    json_object_set_new(json, "resumed_from_epoch", j->resumed_from_epoch >= 0 ? json_integer(j->resumed_from_epoch) : json_null());
+}
+
+void job_show_progress(json_t *json, const struct store_job *j) {
     json_t *progress = document_json(j->progress);
     if (j->status != STORE_RUNNING && j->status != STORE_PAUSING && j->status != STORE_CANCELLING)
         json_object_set_new(progress, "eta_seconds", json_null());
     json_object_set_new(json, "progress", progress);
+}
+
+void job_show_remarks(json_t *json, const struct server *server, const struct store_job *j) {
+    char trouble[500];
+    json_object_set_new(json, "error", document_json(j->error));
+    json_t *warnings = document_json(j->warnings);
+    if (!store_status_final(j->status) && supervisor_trouble(server->supervisor, j->id, trouble, sizeof trouble))
+        json_array_insert_new(warnings, 0, json_string(trouble));
+    json_object_set_new(json, "warnings", warnings);
+    json_object_set_new(json, "metadata", document_json(j->metadata));
+}
+
+json_t *job_json(const struct server *server, const struct store_job *j) {
+    if (j->kind != STORE_TRAIN) return rows_job_json(server, j);
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:I}}", "object", "job", "id", j->id, "kind", store_kind_names[j->kind], "status",
+                  store_status_name(j->status), "model", j->model, "dataset", "name", j->dataset, "version", (json_int_t)j->dataset_version);
+    json_t *view = document_json(j->view);
+    schema_options_complete(json_object_get(view, "options"));
+    static const char *const first[] = {"target", "task", "features", "options"};
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+        if (json_object_get(view, first[i])) json_object_set(json, first[i], json_object_get(view, first[i]));
+    job_show_course(json, j);
+    json_object_set_new(json, "resumed_from_epoch", j->resumed_from_epoch >= 0 ? json_integer(j->resumed_from_epoch) : json_null());
+    job_show_progress(json, j);
     json_object_set_new(json, "training_seconds", json_real((double)j->training_ms / 1000));
     json_object_set_new(json, "stopped_early", json_boolean(j->stop_reason[0]));
     json_object_set_new(json, "stop_reason", j->stop_reason[0] ? json_string(j->stop_reason) : json_null());
@@ -53,12 +70,7 @@ json_t *job_json(const struct server *server, const struct store_job *j) {
                         j->publish == STORE_PUBLISH_IF_BETTER ? json_string(store_publish_names[j->publish])
                                                               : json_boolean(j->publish == STORE_PUBLISH));
     json_object_set_new(json, "publication", document_json(j->publication));
-    json_object_set_new(json, "error", document_json(j->error));
-    json_t *warnings = document_json(j->warnings);
-    if (!store_status_final(j->status) && supervisor_trouble(server->supervisor, j->id, trouble, sizeof trouble))
-        json_array_insert_new(warnings, 0, json_string(trouble));
-    json_object_set_new(json, "warnings", warnings);
-    json_object_set_new(json, "metadata", document_json(j->metadata));
+    job_show_remarks(json, server, j);
     json_object_set_new(json, "sweep", document_json(j->trial));
     json_object_update_missing(json, view);
     json_decref(view);
@@ -98,14 +110,15 @@ static void get(struct request *r) {
     store_job_free(&job);
 }
 
-static void list(struct request *r) {
+void answer_jobs(struct request *r, const enum store_kind *kind, const char *what) {
     struct job_query query;
     struct store_jobs found = {0};
     struct bp_error error = {0};
     if (!job_query_decode(r, &query)) return;
+    if (kind) query.filter.kind = kind;
     enum store_result result = store_job_list(r->server->store, &query.filter, &found, &error);
     if (result != STORE_OK) {
-        answer_store(r, result, &error, "jobs");
+        answer_store(r, result, &error, "%s", what);
         return;
     }
     json_t *data = json_array();
@@ -122,6 +135,10 @@ static void list(struct request *r) {
     }
     store_jobs_free(&found);
     answer_json(r, 200, json);
+}
+
+static void list(struct request *r) {
+    answer_jobs(r, NULL, "jobs");
 }
 
 /* ---- the history of metrics ---------------------------------------------------------------------------------------------------------------- */

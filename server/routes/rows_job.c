@@ -99,29 +99,14 @@ json_t *rows_job_json(const struct server *server, const struct store_job *j) {
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:{s:s, s:I}}", "object", "job", "id", j->id, "kind", store_kind_names[j->kind],
                              "status", store_status_name(j->status), "model", j->model, "model_version", (json_int_t)j->reads_version, "dataset",
                              "name", j->dataset, "version", (json_int_t)j->dataset_version);
-    json_t *view = document_json(j->view), *progress = document_json(j->progress);
+    json_t *view = document_json(j->view);
     if (j->compared_version > 0)
         json_object_set_new(json, "compared_with", json_pack("{s:s, s:I}", "model", j->compared_model, "version", (json_int_t)j->compared_version));
-    json_object_set_new(json, "created_at", time_json(j->created_at));
-    json_object_set_new(json, "started_at", time_json(j->started_at));
-    json_object_set_new(json, "finished_at", time_json(j->finished_at));
-    json_object_set_new(json, "priority", json_integer(j->priority));
-    json_object_set_new(json, "queue_position", j->queue_position > 0 ? json_integer(j->queue_position) : json_null());
-    json_object_set_new(json, "retry_at", time_json(j->retry_at));
-    json_object_set_new(json, "attempt", json_integer(j->attempt));
-    json_object_set_new(json, "attempts_max", json_integer(j->attempts_max));
+    job_show_course(json, j);
     if (j->kind == STORE_PREDICT)
         json_object_set_new(json, "resumed_from_row", j->resumed_from_epoch >= 0 ? json_integer(j->resumed_from_epoch) : json_null());
-    if (j->status != STORE_RUNNING && j->status != STORE_PAUSING && j->status != STORE_CANCELLING)
-        json_object_set_new(progress, "eta_seconds", json_null());
-    json_object_set_new(json, "progress", progress);
-    json_object_set_new(json, "error", document_json(j->error));
-    json_t *warnings = document_json(j->warnings);
-    char trouble[500];
-    if (!store_status_final(j->status) && supervisor_trouble(server->supervisor, j->id, trouble, sizeof trouble))
-        json_array_insert_new(warnings, 0, json_string(trouble));
-    json_object_set_new(json, "warnings", warnings);
-    json_object_set_new(json, "metadata", document_json(j->metadata));
+    job_show_progress(json, j);
+    job_show_remarks(json, server, j);
     json_object_update_missing(json, view);
     json_decref(view);
     return json;

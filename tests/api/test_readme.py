@@ -98,16 +98,22 @@ def test_evaluation_guide_pasted_into_a_shell(fresh):
     assert '"object":"evaluation"' in done.stdout and '"slices":[{"column"' in done.stdout
 
 
+def paste(guide, server, folder, curl="curl -sSf "):
+    """Every command of the guide in one shell, in its order, in a folder with the clients and the program."""
+    (folder / "clients").symlink_to(harness.ROOT / "clients")
+    (folder / "backpropd").symlink_to(harness.BACKPROPD)
+    script = "set -e\n" + "\n".join(shell_blocks(GUIDES[guide])).replace("http://127.0.0.1:8080", server.url).replace("curl ", curl)
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": "%s:%s" % (folder, os.environ["PATH"])})
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def test_export_guide_pasted_into_a_shell(fresh, tmp_path):
     """Every command works in the order of the guide, and the C program predicts what the server predicts."""
     server = fresh()
     server.upload("penguins", (harness.ROOT / "clients/examples/penguins.csv").read_bytes())
     server.train(model={"name": "penguins", "layers": [{"type": "dense", "units": 8, "activation": "relu"}]}, dataset="penguins", target="species", epochs=20)
-    (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
-    (tmp_path / "backpropd").symlink_to(harness.BACKPROPD)
-    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["export"])).replace("http://127.0.0.1:8080", server.url)
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
-    assert done.returncode == 0, done.stderr
+    done = paste("export", server, tmp_path, curl="curl ")
     assert [v["version"] for v in server.get("/v1/models/penguins-copy/versions").json["data"]] == [2, 1]
     lines = [line.split(",") for line in done.stdout.splitlines()]
     of_command, of_c = [line[0] for line in lines if len(line) == 2], [line[0] for line in lines if len(line) == 4]
@@ -117,11 +123,7 @@ def test_export_guide_pasted_into_a_shell(fresh, tmp_path):
 def test_versions_guide_pasted_into_a_shell(fresh, tmp_path):
     """Every command works in the order of the guide."""
     server = fresh()
-    (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
-    (tmp_path / "backpropd").symlink_to(harness.BACKPROPD)
-    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["versions"])).replace("http://127.0.0.1:8080", server.url).replace("curl ", "curl -sSf ")
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
-    assert done.returncode == 0, done.stderr
+    done = paste("versions", server, tmp_path)
     assert '"version":1,"predictions":' in done.stdout and '"requested":"if_better"' in done.stdout
     assert [v["version"] for v in server.get("/v1/models/penguins/versions").json["data"]] == [1]
     history = server.get("/v1/models/penguins/aliases/production/history").json["data"]
@@ -130,22 +132,14 @@ def test_versions_guide_pasted_into_a_shell(fresh, tmp_path):
 
 def test_calibration_guide_pasted_into_a_shell(fresh, tmp_path):
     server = fresh()
-    (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
-    (tmp_path / "backpropd").symlink_to(harness.BACKPROPD)
-    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["calibration"])).replace("http://127.0.0.1:8080", server.url).replace("curl ", "curl -sSf ")
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
-    assert done.returncode == 0, done.stderr
+    done = paste("calibration", server, tmp_path)
     assert '"set":["' in done.stdout and "label,probability,set" in done.stdout and '"thresholds":{"male":0.7}' in done.stdout
     assert server.get("/v1/models/sure/versions/1/calibration").json["targets"]["island"]["conformal"]["method"] == "aps"
 
 
 def test_drift_guide_pasted_into_a_shell(fresh, tmp_path):
     server = fresh()
-    (tmp_path / "clients").symlink_to(harness.ROOT / "clients")
-    (tmp_path / "backpropd").symlink_to(harness.BACKPROPD)
-    script = "set -e\n" + "\n".join(shell_blocks(GUIDES["drift"])).replace("http://127.0.0.1:8080", server.url).replace("curl ", "curl -sSf ")
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
-    assert done.returncode == 0, done.stderr
+    done = paste("drift", server, tmp_path)
     assert "outside the range of the training rows, 2700 to 6300 (row 2: 7100)" in done.stdout and done.stdout.count('"object":"drift"') == 2
     assert 'backpropd_drift_rows{model="penguins",version="1"} 2' in done.stdout and "last day: 2 rows" in done.stdout
 

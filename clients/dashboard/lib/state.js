@@ -85,8 +85,11 @@ function take(event) {
     refresh(event.job);
 }
 
+/** What lists show of a job; the page of a run asks for all of it. */
+const LISTED = "id,kind,status,model,dataset,created_at,started_at,finished_at,priority,queue_position,progress,metrics,error";
+
 export async function loadJobs() {
-    const jobs = await list("/v1/jobs", 400);
+    const jobs = await list(`/v1/jobs?fields=${LISTED}`, 400);
     const seen = new Set(jobs.map((job) => job.id));
     for (const id of [...state.jobs.keys()]) if (!seen.has(id) && jobs.length < 400) state.jobs.delete(id);
     for (const job of jobs) state.jobs.set(job.id, {...state.jobs.get(job.id), ...job});

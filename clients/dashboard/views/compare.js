@@ -1,31 +1,11 @@
 // compare.js - runs side by side: curves overlaid, settings that differ highlighted, the picture and the numbers to take away.
 import {curl, get} from "../lib/api.js";
 import {chartControls, color, lineChart} from "../lib/charts.js";
-import {field, fill, h, select} from "../lib/dom.js";
+import {debounce, field, fill, h, select} from "../lib/dom.js";
 import {duration, number, value} from "../lib/format.js";
-import {action, curlBox, download, head, show, statusChip} from "../lib/page.js";
+import {action, curlBox, download, fail, head, show, statusChip, warningBox} from "../lib/page.js";
 import {history} from "../lib/points.js";
 import {on} from "../lib/state.js";
-
-/**
- * Nested settings as paths: {"optimizer.type": "adam"}.
- * @param {any} settings
- * @param {string} [prefix]
- * @param {Record<string, any>} [out]
- */
-export function flat(settings, prefix = "", out = {}) {
-    for (const [name, one] of Object.entries(settings ?? {})) {
-        if (one !== null && typeof one === "object" && !Array.isArray(one)) flat(one, `${prefix}${name}.`, out);
-        else out[prefix + name] = one;
-    }
-    return out;
-}
-
-/**
- * Larger is better, by the name of a metric.
- * @param {string} name
- */
-export const rises = (name) => /accuracy|precision|recall|f1|auc|r2|correlation|iou|dice_coefficient/.test(name);
 
 /** @param {import("../lib/page.js").Page} page */
 export default async function compare(page) {
@@ -54,25 +34,20 @@ export default async function compare(page) {
         chart.draw(histories.map((one, i) => ({name: names[i], points: one.metrics.get(metric) ?? new Map(), color: i, dashed: i >= 8})), controls.view);
     }
 
-    const settings = jobs.map((job) => flat({...job.options, features: (job.features ?? []).join(", "), layers: (job.definition?.layers ?? []).map((/** @type {any} */ l) => `${l.type}${l.units ? ` ${l.units}` : ""}${l.activation ? ` ${l.activation.type ?? l.activation}` : ""}`).join(" → ") || value(job.ensemble?.effort), target: value(job.target), dataset: `${job.dataset.name}@${job.dataset.version}`}));
-    const paths = [...new Set(settings.flatMap((one) => Object.keys(one)))];
-    const differs = (/** @type {string} */ path) => new Set(settings.map((one) => JSON.stringify(one[path]))).size > 1;
-    const metrics = [...new Set(jobs.flatMap((job) => Object.keys(job.metrics ?? {})))].filter((name) => jobs.some((job) => typeof job.metrics?.[name] === "number"));
     let all = false;
     const table = h("div");
-    function drawTable() {
-        const row = (/** @type {string} */ name, /** @type {any[]} */ cells, /** @type {string} */ kind = "") => h("tr", {class: kind}, h("th", {scope: "row"}, name), cells);
-        fill(table, h("div", {class: "scroll", role: "region", "aria-label": "Settings and metrics"}, h("table", null, h("thead", null, h("tr", null, h("th", {scope: "col"}, "Run"), jobs.map((job, i) => h("th", {scope: "col"}, h("i", {class: "chip", style: {background: color(i), width: "14px", height: "4px", padding: "0"}}), " ", h("a", {href: `#/runs/${job.id}`}, names[i]))))),
-            h("tbody", null, row("status", jobs.map((job) => h("td", null, statusChip(job.status)))), row("time", jobs.map((job) => h("td", null, duration(job.training_seconds)))), row("parameters", jobs.map((job) => h("td", null, number(job.parameters)))), row("epochs", jobs.map((job) => h("td", null, number(job.progress?.epoch)))),
-                metrics.map((name) => {
-                    const values = jobs.map((job) => job.metrics?.[name]).filter((one) => typeof one === "number");
-                    const best = rises(name) ? Math.max(...values) : Math.min(...values);
-                    return row(name, jobs.map((job) => h("td", {class: values.length > 1 && job.metrics?.[name] === best ? "best" : ""}, number(job.metrics?.[name]))));
-                }),
-                paths.filter((path) => all || differs(path)).map((path) => row(path, settings.map((one) => h("td", {class: differs(path) ? "differs wrap" : "wrap"}, value(one[path])))))))),
+    const address = () => `/v1/compare?jobs=${ids.join(",")}${all ? "&same=true" : ""}`;
+    async function drawTable() {
+        const answer = await get(address(), page.signal);
+        const row = (/** @type {string} */ name, /** @type {any[]} */ cells) => h("tr", null, h("th", {scope: "row"}, name), cells);
+        const settings = [["dataset", answer.jobs.map((/** @type {any} */ job) => `${job.dataset.name}@${job.dataset.version}`)], ["target", answer.jobs.map((/** @type {any} */ job) => value(job.target))]].map(([name, values]) => ({name, values, differs: new Set(values).size > 1}));
+        fill(table, warningBox(answer.warnings), h("div", {class: "scroll", role: "region", "aria-label": "Settings and metrics"}, h("table", null, h("thead", null, h("tr", null, h("th", {scope: "col"}, "Run"), jobs.map((job, i) => h("th", {scope: "col"}, h("i", {class: "chip", style: {background: color(i), width: "14px", height: "4px", padding: "0"}}), " ", h("a", {href: `#/runs/${job.id}`}, names[i]))))),
+            h("tbody", null, row("status", answer.jobs.map((/** @type {any} */ job) => h("td", null, statusChip(job.status)))), row("time", answer.jobs.map((/** @type {any} */ job) => h("td", null, duration(job.training_seconds)))), row("parameters", answer.jobs.map((/** @type {any} */ job) => h("td", null, number(job.parameters)))), row("epochs trained", answer.jobs.map((/** @type {any} */ job) => h("td", null, number(job.epochs)))),
+                answer.metrics.map((/** @type {any} */ metric) => row(metric.name, metric.final.map((/** @type {any} */ one, /** @type {number} */ i) => h("td", {class: ids.length > 1 && metric.best_jobs.includes(ids[i]) ? "best" : ""}, number(one))))),
+                [...settings.filter((one) => all || one.differs), ...answer.options, ...answer.definition].map((/** @type {any} */ one) => row(one.name, one.values.map((/** @type {any} */ v) => h("td", {class: one.differs ? "differs wrap" : "wrap"}, value(v)))))))),
         h("button", {type: "button", style: {"margin-top": "10px"}, onclick: () => {
             all = !all;
-            drawTable();
+            drawTable().catch(fail);
         }}, all ? "Show only what differs" : "Show all settings"));
     }
 
@@ -85,15 +60,13 @@ export default async function compare(page) {
         h("section", {class: "card"}, h("div", {class: "row", style: {"justify-content": "space-between"}}, metricPlace, controls.element), chart.element,
             h("div", {class: "row end"}, h("button", {type: "button", onclick: () => chart.resetZoom()}, "Whole run"), action("Picture (PNG)", () => savePng(chart.canvas(), `${metric}.png`)), action("Picture (SVG)", () => download(`${metric}.svg`, curvesSvg(histories.map((one, i) => ({name: names[i], points: [...(one.metrics.get(metric) ?? new Map()).entries()].sort((a, b) => a[0] - b[0]), color: color(i)})), metric, controls.view.log), "image/svg+xml")), action("Numbers (CSV)", () => download(`${metric}.csv`, csv(), "text/csv")))),
         h("section", {class: "card"}, h("h2", null, "Settings and results"), table),
-        curlBox(() => ids.map((id, i) => ({label: names[i], text: curl("GET", `/v1/jobs/${id}/metrics`)}))));
-    drawTable();
+        curlBox(() => [{label: "This comparison", text: curl("GET", address())}, ...ids.map((id, i) => ({label: names[i], text: curl("GET", `/v1/jobs/${id}/metrics`)}))]));
+    if (ids.length > 1) await drawTable();
     page.signal.addEventListener("abort", () => chart.destroy());
     for (const job of jobs) histories.push(await history(job.id, page.signal, () => histories.length === jobs.length && draw()));
     draw();
-    for (const [i, job] of jobs.entries()) on(`job:${job.id}`, (now) => {
-        jobs[i] = {...jobs[i], ...now};
-        drawTable();
-    }, page.signal);
+    const refresh = debounce(() => drawTable().catch(() => {}), 500);
+    for (const job of jobs) on(`job:${job.id}`, refresh, page.signal);
 }
 
 /**

@@ -2,15 +2,15 @@
 import {curl, get, raw, request} from "../lib/api.js";
 import {field, h} from "../lib/dom.js";
 import {bytes, number, when} from "../lib/format.js";
-import {action, confirmDialog, curlBox, head, notice, show} from "../lib/page.js";
+import {action, confirmDialog, curlBox, download, head, notice, show} from "../lib/page.js";
 import {loadModel, modelTabs} from "../lib/model.js";
 import {networkPicture} from "../lib/network.js";
 import {calibrationCard, driftCard} from "../lib/trust.js";
 
 /** @param {import("../lib/page.js").Page} page */
-export default async function model(page) {
+export default async function modelView(page) {
     const {name, path, model, versions, version} = await loadModel(page);
-    const again = () => model_(page);
+    const again = () => modelView(page);
     const aliases = Object.entries(model.aliases ?? {});
     const served = model.aliases?.default;
     const names = [...new Set(versions.flatMap((one) => Object.keys(one.metrics ?? {})))].filter((one) => versions.some((v) => typeof v.metrics?.[one] === "number")).sort((a, b) => Number(b.startsWith("val_")) - Number(a.startsWith("val_"))).slice(0, 5);
@@ -49,7 +49,6 @@ export default async function model(page) {
         version ? [h("h3", {style: {"margin-top": "14px"}}, "Take it away"), h("div", {class: "row"}, [["bpd", "Model file"], ["safetensors", "safetensors"], ["json", "JSON"], ["c", "C source"]].map(([format, title]) => action(title, async () => {
             const response = await raw("GET", `${path}/versions/${version.version}/export?format=${format}`);
             const file = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? `${name}-${version.version}.${format}`;
-            const {download} = await import("../lib/page.js");
             download(file, await response.blob());
         }, {"aria-label": `Export version ${version.version} as ${title}`}))), h("p", {class: "small muted"}, `${bytes(version.bytes)}. The C source needs no library.`)] : null)),
     version ? h("div", {class: "grid"}, driftCard(`${path}/versions/${version.version}`, page.signal), calibrationCard(`${path}/versions/${version.version}`, page.signal, version.dataset?.name ?? "")) : null,
@@ -69,4 +68,3 @@ export default async function model(page) {
         dialog.showModal();
     }
 }
-const model_ = model;

@@ -117,7 +117,7 @@ static enum store_result queue_room(struct writer *writer, struct bp_error *erro
     return result;
 }
 
-static enum store_result dataset_there(struct writer *writer, const char *name, int64_t version, struct bp_error *error) {
+enum store_result dataset_there(struct writer *writer, const char *name, int64_t version, struct bp_error *error) {
     int64_t found;
     enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM datasets WHERE name = ? AND version = ?",
                                           WITH(text(name), integer(version)), &found, error);
@@ -138,11 +138,10 @@ static enum store_result dataset_settle(struct writer *writer, const struct stor
     return dataset_there(writer, job->dataset, job->dataset_version, error);
 }
 
-static enum store_result model_settle(struct writer *writer, const struct store_job_new *request, struct bp_error *error) {
-    const char *name = request->job->model;
+enum store_result model_settle(struct writer *writer, const char *name, const char *definition, bool hidden, struct bp_error *error) {
     int64_t found;
     bool created;
-    if (request->new_definition) return model_set(writer, name, request->new_definition, request->hidden_model, &created, error);
+    if (definition) return model_set(writer, name, definition, hidden, &created, error);
     enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM models WHERE name = ?", WITH(text(name)), &found, error);
     if (result == STORE_NOT_FOUND) bp_error_set(error, "", "there is no model %s (it may have been deleted)", name);
     return result;
@@ -168,7 +167,8 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
     struct store_job *job = request->job;
     enum store_result result;
     if ((result = answer_add(writer, request->idempotency, error)) != STORE_OK || (result = queue_room(writer, error)) != STORE_OK ||
-        (result = dataset_settle(writer, request, error)) != STORE_OK || (result = model_settle(writer, request, error)) != STORE_OK)
+        (result = dataset_settle(writer, request, error)) != STORE_OK ||
+        (result = model_settle(writer, job->model, request->new_definition, request->hidden_model, error)) != STORE_OK)
         return result;
     const char *validation = job->validation_dataset[0] ? job->validation_dataset : NULL;
     if ((validation && (result = dataset_there(writer, validation, job->validation_version, error)) != STORE_OK) ||

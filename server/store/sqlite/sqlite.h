@@ -203,6 +203,9 @@ enum store_result unused_by_jobs(struct connection *c, const char *sql, const st
 
 enum store_result dataset_add(struct writer *writer, struct store_dataset *dataset, bool replace, struct bp_error *error);
 enum store_result dataset_remove(struct writer *writer, const char *name, int64_t version, struct bp_error *error);
+/* Whether there is that version of a dataset; that model, which gets the definition if one is given. STORE_NOT_FOUND with the error. */
+enum store_result dataset_there(struct writer *writer, const char *name, int64_t version, struct bp_error *error);
+enum store_result model_settle(struct writer *writer, const char *name, const char *definition, bool hidden, struct bp_error *error);
 enum store_result model_set(struct writer *writer, const char *name, const char *definition, bool hidden, bool *created, struct bp_error *error);
 enum store_result model_remove(struct writer *writer, const char *name, struct bp_error *error);
 struct version_new {

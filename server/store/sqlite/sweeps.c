@@ -32,32 +32,14 @@ static enum store_result room(struct connection *c, struct bp_error *error) {
     return STORE_FULL;
 }
 
-static enum store_result data_there(struct connection *c, const struct store_sweep *s, struct bp_error *error) {
-    int64_t found;
-    enum store_result result =
-        db_integer(c, "SELECT 1 FROM datasets WHERE name = ? AND version = ?", WITH(text(s->dataset), integer(s->dataset_version)), &found, error);
-    if (result == STORE_NOT_FOUND)
-        bp_error_set(error, "", "there is no dataset %s@%lld (it may have been deleted)", s->dataset, (long long)s->dataset_version);
-    return result;
-}
-
-static enum store_result model_there(struct writer *writer, const struct store_sweep_new *request, struct bp_error *error) {
-    const char *name = request->sweep->model;
-    int64_t found;
-    bool created;
-    if (request->new_definition) return model_set(writer, name, request->new_definition, request->hidden_model, &created, error);
-    enum store_result result = db_integer(writer_connection(writer), "SELECT 1 FROM models WHERE name = ?", WITH(text(name)), &found, error);
-    if (result == STORE_NOT_FOUND) bp_error_set(error, "", "there is no model %s (it may have been deleted)", name);
-    return result;
-}
-
 static enum store_result create(struct writer *writer, void *argument, struct bp_error *error) {
     const struct store_sweep_new *request = argument;
     const struct store_sweep *s = request->sweep;
     struct connection *c = writer_connection(writer);
     enum store_result result;
     if ((result = answer_add(writer, request->idempotency, error)) != STORE_OK || (result = room(c, error)) != STORE_OK ||
-        (result = data_there(c, s, error)) != STORE_OK || (result = model_there(writer, request, error)) != STORE_OK)
+        (result = dataset_there(writer, s->dataset, s->dataset_version, error)) != STORE_OK ||
+        (result = model_settle(writer, s->model, request->new_definition, request->hidden_model, error)) != STORE_OK)
         return result;
     return db_run(c,
                   "INSERT INTO sweeps (id, status, model, dataset, dataset_version, created_at, method, metric, higher, seed, total, parallel, eta, "

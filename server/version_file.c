@@ -24,6 +24,15 @@ static void *read_all(int fd, size_t *size, struct bp_error *error) {
     return bytes;
 }
 
+void *version_file_rewrite(const void *bytes, size_t size, const json_t *calibration, size_t *made, struct bp_error *error) {
+    const int fd = memfd_create("backpropd-model", MFD_CLOEXEC);
+    void *rewritten = NULL;
+    if (fd < 0) return bp_error_io(error, "cannot make a temporary file: %s", strerror(errno)), NULL;
+    if (schema_model_rewrite(fd, bytes, size, calibration, error) == 0) rewritten = read_all(fd, made, error);
+    close(fd);
+    return rewritten;
+}
+
 enum store_result version_file(struct store *store, const char *model, int64_t version, void **bytes, size_t *size, struct bp_error *error) {
     struct store_calibration c = {0};
     enum store_result result = store_version_blob(store, model, version, bytes, size, error);
@@ -32,11 +41,7 @@ enum store_result version_file(struct store *store, const char *model, int64_t v
     void *blob = *bytes;
     *bytes = NULL;
     json_t *document = c.document ? schema_json_load(c.document, strlen(c.document), 0, NULL) : NULL;
-    const int fd = result == STORE_OK ? memfd_create("backpropd-model", MFD_CLOEXEC) : -1;
-    if (result == STORE_OK && fd < 0) bp_error_io(error, "cannot make a temporary file: %s", strerror(errno));
-    if (fd >= 0 && schema_model_rewrite(fd, blob, *size, document, error) == 0) *bytes = read_all(fd, size, error);
-    if (result == STORE_OK && !*bytes) result = STORE_FAILED;
-    if (fd >= 0) close(fd);
+    if (result == STORE_OK && !(*bytes = version_file_rewrite(blob, *size, document, size, error))) result = STORE_FAILED;
     json_decref(document);
     store_calibration_free(&c);
     free(blob);

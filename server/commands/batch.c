@@ -211,14 +211,12 @@ static int run_file(struct rows *w) {
     const char *path = w->v[DATA];
     const bool standard = strcmp(path, "-") == 0;
     struct schema_problems problems = {0};
-    const size_t length = strlen(path);
     FILE *in = standard ? stdin : fopen(path, "re");
     if (!in) return fprintf(stderr, "backpropd batch: cannot read %s: %s\n", path, strerror(errno)), -1;
     char *piece = malloc(PIECE);
     const size_t n = piece ? fread(piece, 1, PIECE, in) : 0;
-    const char *type = piece ? schema_guess_type(piece, n, &w->options.encoding, &problems) : NULL;
+    const char *type = piece ? local_type(path, piece, n, &w->options.encoding, &problems) : NULL;
     int failed = type ? 0 : -1;
-    if (type && strcmp(type, "text/csv") == 0 && length > 4 && strcmp(path + length - 4, ".tsv") == 0) type = "text/tab-separated-values";
     if (!failed) {
         const char *name = schema_format_for(type)->entry.name;
         const bool text = strcmp(name, "csv") == 0 || strcmp(name, "tsv") == 0 || strcmp(name, "ndjson") == 0;

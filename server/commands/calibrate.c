@@ -7,11 +7,11 @@
 #include "schema/text/text.h"
 #include "server/commands/local_data.h"
 #include "server/commands/models_io.h"
+#include "server/version_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum {
     MODEL,
@@ -181,20 +181,10 @@ static json_t *change(const char **v, const struct schema_model *model) {
 /* Writes the model file with that calibration, NULL: without. */
 static int write_file(const char *path, const char *bytes, size_t size, const json_t *document) {
     struct bp_error error = {0};
-    struct stat info = {0};
-    FILE *file = tmpfile();
-    char *made = NULL;
-    int failed = !file ? say("cannot make a temporary file") : 0;
-    if (!failed && schema_model_rewrite(fileno(file), bytes, size, document, &error) != 0) failed = say(error.message);
-    if (!failed && fstat(fileno(file), &info) == 0) made = malloc((size_t)info.st_size + 1);
-    if (made) {
-        rewind(file);
-        failed = models_write("calibrate", path, made, fread(made, 1, (size_t)info.st_size, file));
-    } else if (!failed) {
-        failed = say("out of memory");
-    }
+    size_t made_size = 0;
+    char *made = version_file_rewrite(bytes, size, document, &made_size, &error);
+    const int failed = made ? models_write("calibrate", path, made, made_size) : say(error.message);
     free(made);
-    if (file) fclose(file);
     return failed;
 }
 

@@ -27,14 +27,17 @@ void local_problems(const char *command, const char *file, struct schema_problem
     schema_problems_clear(problems);
 }
 
-/* Format and compression follow from the first bytes, as for POST /v1/datasets/inspect; a name that ends in .tsv means tabs. */
+const char *local_type(const char *path, const char *bytes, size_t size, const char **encoding, struct schema_problems *problems) {
+    const char *type = schema_guess_type(bytes, size, encoding, problems);
+    const size_t length = strlen(path);
+    return type && strcmp(type, "text/csv") == 0 && length > 4 && strcmp(path + length - 4, ".tsv") == 0 ? "text/tab-separated-values" : type;
+}
+
 static int open_ingest(const char *path, const char *bytes, size_t size, const struct schema_ingest_options *given, int fd,
                        struct schema_ingest **ingest, struct schema_problems *problems) {
     struct schema_ingest_options options = *given;
-    const char *type = schema_guess_type(bytes, size, &options.encoding, problems);
-    const size_t length = strlen(path);
+    const char *type = local_type(path, bytes, size, &options.encoding, problems);
     if (!type) return -1;
-    if (strcmp(type, "text/csv") == 0 && length > 4 && strcmp(path + length - 4, ".tsv") == 0) type = "text/tab-separated-values";
     return schema_ingest_open(schema_format_for(type), &options, fd, ingest, problems);
 }
 

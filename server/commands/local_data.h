@@ -17,6 +17,9 @@ struct schema_model *local_model(const char *command, const char *path);
 struct schema_dataset *local_rows(const char *command, const struct schema_model *model, const char *path);
 /* Whole file as text; the caller's. NULL with a message on stderr. */
 char *local_text(const char *command, const char *path);
+/* The Content-Type of a file by its first bytes, as for POST /v1/datasets/inspect, and by its name: .tsv means tabs. *encoding: of its compression,
+ * or NULL. NULL with problems. */
+const char *local_type(const char *path, const char *bytes, size_t size, const char **encoding, struct schema_problems *problems);
 /* Prints problems on stderr, one per line, and clears them. */
 void local_problems(const char *command, const char *file, struct schema_problems *problems);
 

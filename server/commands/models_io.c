@@ -6,13 +6,13 @@
 #include "schema/text/text.h"
 #include "server/auth/auth.h"
 #include "server/store/folder.h"
+#include "server/version_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- files ------------------------------------------------------------------------------------------------------------------ */
@@ -90,15 +90,7 @@ static char *calibrated(struct folder *folder, const struct search *s, size_t *s
     *size = s->size;
     if (!folder_calibration(folder, s->name, s->found, &document)) return s->bytes;
     json_t *json = document ? schema_json_load(document, strlen(document), 0, NULL) : NULL;
-    FILE *file = tmpfile();
-    struct stat info = {0};
-    if (!file) bp_error_io(error, "cannot make a temporary file: %s", strerror(errno));
-    else if (schema_model_rewrite(fileno(file), s->bytes, s->size, json, error) == 0 && fstat(fileno(file), &info) == 0 &&
-             (made = malloc((size_t)info.st_size + 1))) {
-        rewind(file);
-        *size = fread(made, 1, (size_t)info.st_size, file);
-    } else bp_error_memory(error, "out of memory");
-    if (file) fclose(file);
+    made = version_file_rewrite(s->bytes, s->size, json, size, error);
     json_decref(json);
     free(document);
     free(s->bytes);

@@ -256,10 +256,8 @@ static int upload(const char **v, const struct client *client) {
     char headers[60] = "";
     size_t size = 0;
     char *bytes = models_read("sweep", v[DATA], &size);
-    const size_t length = strlen(v[DATA]);
-    const char *type = bytes ? schema_guess_type(bytes, size < 65536 ? size : 65536, &encoding, &problems) : NULL;
+    const char *type = bytes ? local_type(v[DATA], bytes, size < 65536 ? size : 65536, &encoding, &problems) : NULL;
     struct client_response response = {0};
-    if (type && strcmp(type, "text/csv") == 0 && length > 4 && strcmp(v[DATA] + length - 4, ".tsv") == 0) type = "text/tab-separated-values";
     if (problems.total) local_problems("sweep", v[DATA], &problems);
     if (encoding) snprintf(headers, sizeof headers, "Content-Encoding: %s\r\n", encoding);
     schema_text_string(&path, "/v1/datasets?name=data");

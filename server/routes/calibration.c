@@ -35,9 +35,8 @@ static bool changes_predictions(const json_t *shown) {
 }
 
 static json_t *calibration_json(const char *model, int64_t version, const struct store_calibration *c) {
-    json_t *json = json_pack("{s:s, s:s, s:I, s:b, s:o, s:o}", "object", "calibration", "model", model, "version", (json_int_t)version, "calibrated",
-                             c->document != NULL, "changed_at", time_json(c->changed_at), "changed_by",
-                             c->actor.key_name[0] ? json_string(c->actor.key_name) : json_null());
+    json_t *json = json_pack("{s:s, s:s, s:I, s:o, s:o}", "object", "calibration", "model", model, "version", (json_int_t)version, "changed_at",
+                             time_json(c->changed_at), "changed_by", c->actor.key_name[0] ? json_string(c->actor.key_name) : json_null());
     json_t *document = c->document ? schema_json_load(c->document, strlen(c->document), 0, NULL) : NULL;
     json_t *shown = document ? schema_calibration_show(document) : json_pack("{s:{}, s:n}", "targets", "thresholds");
     json_object_update_missing(json, shown);

@@ -10,6 +10,7 @@
 #include "server/routes/missing.h"
 #include "server/routes/rows_source.h"
 #include "server/routes/validation_data.h"
+#include "server/routes/version_view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,19 +149,15 @@ static void job_params_decode(struct submission *s) {
     s->ensemble = choices[ENSEMBLE].number != 0;
 }
 
-/* Whether the version is served at once: true, false, or "if_better". */
-static void publish_decode(struct submission *s) {
-    const json_t *publish = json_object_get(s->body, "publish");
+enum store_publish publish_decode(const json_t *publish, enum store_publish otherwise, struct schema_problems *problems) {
     const char *text = json_string_value(publish);
     char got[80];
-    if (!publish || json_is_null(publish) || json_is_true(publish)) s->job.publish = STORE_PUBLISH;
-    else if (json_is_false(publish)) s->job.publish = STORE_HOLD_BACK;
-    else if (text && strcmp(text, store_publish_names[STORE_PUBLISH_IF_BETTER]) == 0) s->job.publish = STORE_PUBLISH_IF_BETTER;
-    else
-        schema_problem_add(&s->problems, "/publish", "publish must be true, false or \"if_better\", got %s",
-                           schema_json_text(publish, got, sizeof got));
-    snprintf(s->job.actor.key_id, sizeof s->job.actor.key_id, "%s", s->request->who.id);
-    snprintf(s->job.actor.key_name, sizeof s->job.actor.key_name, "%s", s->request->who.name);
+    if (!publish || json_is_null(publish)) return otherwise;
+    if (json_is_true(publish)) return STORE_PUBLISH;
+    if (json_is_false(publish)) return STORE_HOLD_BACK;
+    if (text && strcmp(text, store_publish_names[STORE_PUBLISH_IF_BETTER]) == 0) return STORE_PUBLISH_IF_BETTER;
+    schema_problem_add(problems, "/publish", "publish must be true, false or \"if_better\", got %s", schema_json_text(publish, got, sizeof got));
+    return otherwise;
 }
 
 /* What only goes with a network that is chosen, or with one that is given. */
@@ -240,7 +237,8 @@ static void decode(struct submission *s) {
     job_params_decode(s);
     submission_init_open(s);
     const json_t *model = s->model;
-    publish_decode(s);
+    s->job.publish = publish_decode(json_object_get(s->body, "publish"), STORE_PUBLISH, &s->problems);
+    s->job.actor = request_actor(s->request);
     calibrate_decode(s);
     if (metadata) s->job.metadata = metadata_decode(metadata, &s->problems);
     if (!model || json_is_null(model) || (json_is_string(model) && strcmp(json_string_value(model), "auto") == 0)) {

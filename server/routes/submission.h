@@ -52,6 +52,8 @@ void submission_open(struct submission *submission);
 void submission_close(struct submission *submission);
 /* Fills the documents of the job, when there are no problems: job_submit.c. */
 void submission_describe(struct submission *submission);
+/* Whether a version is served at once: true, false or "if_better"; otherwise: when it is not said. Adds a problem. */
+enum store_publish publish_decode(const json_t *publish, enum store_publish otherwise, struct schema_problems *problems);
 /* "metadata" of a job or a sweep as JSON text, the caller's. Adds problems. */
 char *metadata_decode(const json_t *metadata, struct schema_problems *problems);
 /* submission_init.c: the steps of init_from in the order of submission_open. */

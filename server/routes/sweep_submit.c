@@ -184,24 +184,12 @@ static void decode_params(struct sweep_request *q) {
                            w->metric);
 }
 
-static void decode_publish(struct sweep_request *q) {
-    const json_t *publish = json_object_get(q->body, "publish");
-    const char *text = json_string_value(publish);
-    char got[80];
-    if (!publish || json_is_null(publish) || json_is_false(publish)) q->sweep.publish = STORE_HOLD_BACK;
-    else if (json_is_true(publish)) q->sweep.publish = STORE_PUBLISH;
-    else if (text && strcmp(text, store_publish_names[STORE_PUBLISH_IF_BETTER]) == 0) q->sweep.publish = STORE_PUBLISH_IF_BETTER;
-    else
-        schema_problem_add(&q->problems, "/publish", "publish must be true, false or \"if_better\", got %s",
-                           schema_json_text(publish, got, sizeof got));
-    q->sweep.actor = request_actor(q->request);
-}
-
 static void decode(struct sweep_request *q) {
     const json_t *metadata = json_object_get(q->body, "metadata");
     store_new_id("swp", q->sweep.id);
     decode_params(q);
-    decode_publish(q);
+    q->sweep.publish = publish_decode(json_object_get(q->body, "publish"), STORE_HOLD_BACK, &q->problems);
+    q->sweep.actor = request_actor(q->request);
     if (metadata) q->sweep.metadata = metadata_decode(metadata, &q->problems);
     decode_model(q);
     decode_dataset(q);

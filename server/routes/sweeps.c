@@ -74,22 +74,18 @@ static bool read_sweep(struct request *r, struct store_sweep *w) {
 
 static void get(struct request *r) {
     struct store_sweep w;
-    struct store_trials trials = {0};
+    struct store_trial best = {0};
     struct bp_error error = {0};
-    json_t *best = json_null();
     if (!read_sweep(r, &w)) return;
-    enum store_result result = w.best >= 0 ? store_trial_list(r->server->store, w.id, STORE_TRIALS_BY_NUMBER, false, &trials, &error) : STORE_OK;
-    for (int32_t i = 0; i < trials.count; i++)
-        if (trials.items[i].number == w.best) best = trial_json(&trials.items[i]);
-    if (result == STORE_OK) {
+    const enum store_result result = w.best >= 0 ? store_trial_get(r->server->store, w.id, w.best, &best, &error) : STORE_NOT_FOUND;
+    if (result == STORE_OK || result == STORE_NOT_FOUND) {
         json_t *json = sweep_json(&w);
-        json_object_set(json, "best", best);
+        json_object_set_new(json, "best", result == STORE_OK ? trial_json(&best) : json_null());
         answer_json(r, 200, json);
     } else {
         answer_store(r, result, &error, "sweep \"%.60s\"", r->params[0]);
     }
-    json_decref(best);
-    store_trials_free(&trials);
+    store_trial_free(&best);
     store_sweep_free(&w);
 }
 

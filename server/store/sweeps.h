@@ -104,6 +104,9 @@ struct store_trials {
 enum store_trial_order { STORE_TRIALS_BY_NUMBER, STORE_TRIALS_BY_VALUE, STORE_TRIALS_BY_EPOCHS, STORE_TRIALS_BY_TIME, STORE_TRIALS_BY_STATUS };
 enum store_result store_trial_list(struct store *store, const char *sweep, enum store_trial_order order, bool descending, struct store_trials *list,
                                    struct bp_error *error);
+/* STORE_NOT_FOUND: there is no such trial. */
+enum store_result store_trial_get(struct store *store, const char *sweep, int64_t number, struct store_trial *trial, struct bp_error *error);
+void store_trial_free(struct store_trial *trial);
 void store_trials_free(struct store_trials *list);
 /* Every rung of a sweep in the order of arrival, as a JSON array. The caller's. */
 enum store_result store_rungs(struct store *store, const char *sweep, char **json, struct bp_error *error);

@@ -67,12 +67,13 @@ static void cancel_trials(struct sweeper *s, const char *id, bool waiting) {
 /* Makes trials while there is room: no more at once than it may have, and one in the queue, so that it takes turns with other jobs. Returns ms until
  * it should be tried again, 0: when something happens. */
 static int64_t make_trials(struct sweeper *s, struct store_sweep *w, double seconds) {
-    struct sweep_plan plan = {.sweep = w, .document = document_json(w->document)};
     struct schema_problems problems = {0};
     struct bp_error error = {0};
     enum trial_result made = TRIAL_MADE;
     const int64_t slots = supervisor_slots(s->server->supervisor), most = w->parallel ? w->parallel : slots;
     int64_t active = w->trials.queued + w->trials.running + w->trials.paused, queued = w->trials.queued;
+    if (active >= most || queued > 0) return 0;
+    struct sweep_plan plan = {.sweep = w, .document = document_json(w->document)};
     schema_space_decode(json_object_get(plan.document, "space"), "/space", &plan.space, &problems);
     for (int i = 0; i < TRIALS_AT_ONCE && active < most && queued == 0 && w->created < w->total && !atomic_load(&s->stopping); i++) {
         schema_memory_begin();

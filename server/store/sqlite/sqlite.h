@@ -245,6 +245,10 @@ enum store_result job_remove(struct writer *writer, const char *id, struct bp_er
 #define TRIAL_OF_JOB                                                                                                                                 \
     "(SELECT json_object('id', t.sweep, 'trial', t.number, 'parameters', json(t.parameters), 'stopped', nullif(t.stopped, '')) "                     \
     "FROM trials AS t WHERE t.job = jobs.id)"
+/* No job that has not ended reads the version v, or compares with it. */
+#define VERSION_UNREAD                                                                                                                               \
+    "NOT EXISTS (SELECT 1 FROM jobs WHERE finished_at = 0 AND reads_version > 0 AND model = v.model AND reads_version = v.version) AND NOT EXISTS "  \
+    "(SELECT 1 FROM jobs WHERE finished_at = 0 AND compared_version > 0 AND compared_model = v.model AND compared_version = v.version)"
 /* The start of a query that job_read reads. CROSS JOIN fixes the order, so that lists are sorted by an index of jobs. */
 #define JOB_SELECT(queue_position)                                                                                                                   \
     "SELECT id, status, model, dataset, coalesce(validation_dataset, ''), dataset_version, validation_version, created_at, started_at, "             \

@@ -213,16 +213,17 @@ static bool trial_read(sqlite3_stmt *s, void *item) {
     "CASE WHEN t.status <> '' OR j.id IS NULL THEN t.training_ms ELSE j.training_ms END AS time, coalesce((SELECT v.version FROM versions AS v "     \
     "WHERE v.model = w.model AND v.version = t.version), 0), coalesce((SELECT max(epoch) FROM rungs AS r WHERE r.sweep = t.sweep AND "               \
     "r.trial = t.number), 0), t.parameters, t.error, nullif(t.stopped, '') FROM trials AS t JOIN sweeps AS w ON w.id = t.sweep "                     \
-    "LEFT JOIN jobs AS j ON j.id = t.job WHERE t.sweep = ? ORDER BY "
+    "LEFT JOIN jobs AS j ON j.id = t.job WHERE t.sweep = ?"
 
 enum store_result store_trial_list(struct store *store, const char *sweep, enum store_trial_order order, bool descending, struct store_trials *list,
                                    struct bp_error *error) {
-    static const char *const sql[][2] = {
-        [STORE_TRIALS_BY_NUMBER] = {TRIAL_SELECT "t.number LIMIT ?", TRIAL_SELECT "t.number DESC LIMIT ?"},
-        [STORE_TRIALS_BY_VALUE] = {TRIAL_SELECT "value IS NULL, value, t.number LIMIT ?", TRIAL_SELECT "value IS NULL, value DESC, t.number LIMIT ?"},
-        [STORE_TRIALS_BY_EPOCHS] = {TRIAL_SELECT "epochs, t.number LIMIT ?", TRIAL_SELECT "epochs DESC, t.number LIMIT ?"},
-        [STORE_TRIALS_BY_TIME] = {TRIAL_SELECT "time, t.number LIMIT ?", TRIAL_SELECT "time DESC, t.number LIMIT ?"},
-        [STORE_TRIALS_BY_STATUS] = {TRIAL_SELECT "status, t.number LIMIT ?", TRIAL_SELECT "status DESC, t.number LIMIT ?"}};
+#define BY(order) TRIAL_SELECT " ORDER BY " order " LIMIT ?"
+    static const char *const sql[][2] = {[STORE_TRIALS_BY_NUMBER] = {BY("t.number"), BY("t.number DESC")},
+                                         [STORE_TRIALS_BY_VALUE] = {BY("value IS NULL, value, t.number"), BY("value IS NULL, value DESC, t.number")},
+                                         [STORE_TRIALS_BY_EPOCHS] = {BY("epochs, t.number"), BY("epochs DESC, t.number")},
+                                         [STORE_TRIALS_BY_TIME] = {BY("time, t.number"), BY("time DESC, t.number")},
+                                         [STORE_TRIALS_BY_STATUS] = {BY("status, t.number"), BY("status DESC, t.number")}};
+#undef BY
     const struct value values[] = {text(sweep)};
     struct query query = {.what = "list the trials",
                           .values = values,
@@ -237,14 +238,24 @@ enum store_result store_trial_list(struct store *store, const char *sweep, enum 
     return result;
 }
 
-static void trial_free(struct store_trial *t) {
+enum store_result store_trial_get(struct store *store, const char *sweep, int64_t number, struct store_trial *trial, struct bp_error *error) {
+    const struct value values[] = {text(sweep), integer(number)};
+    const struct query query = {
+        .what = "find the trial", .values = values, .values_count = 2, .read = trial_read, .sql = TRIAL_SELECT " AND t.number = ?"};
+    *trial = (struct store_trial){0};
+    const enum store_result result = query_one(store, &query, trial, error);
+    if (result != STORE_OK) store_trial_free(trial);
+    return result;
+}
+
+void store_trial_free(struct store_trial *t) {
     free(t->parameters);
     free(t->error);
     free(t->stopped);
 }
 
 void store_trials_free(struct store_trials *list) {
-    LIST_FREE(list, trial_free);
+    LIST_FREE(list, store_trial_free);
 }
 
 static bool text_read(sqlite3_stmt *s, void *item) {

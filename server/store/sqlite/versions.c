@@ -94,10 +94,7 @@ static enum store_result expire_versions(struct writer *writer, void *argument, 
                                        "SELECT v.model, v.version FROM (SELECT model, version, row_number() OVER (PARTITION BY model "
                                        "ORDER BY version DESC) AS place FROM versions) AS v WHERE v.place > ? AND NOT EXISTS "
                                        "(SELECT 1 FROM aliases WHERE model = v.model AND version = v.version) AND NOT EXISTS "
-                                       "(SELECT 1 FROM models WHERE name = v.model AND hidden) AND NOT EXISTS "
-                                       "(SELECT 1 FROM jobs WHERE finished_at = 0 AND reads_version > 0 AND model = v.model AND "
-                                       "reads_version = v.version) AND NOT EXISTS (SELECT 1 FROM jobs WHERE finished_at = 0 AND "
-                                       "compared_version > 0 AND compared_model = v.model AND compared_version = v.version) AND NOT EXISTS "
+                                       "(SELECT 1 FROM models WHERE name = v.model AND hidden) AND " VERSION_UNREAD " AND NOT EXISTS "
                                        "(SELECT 1 FROM sweeps AS w JOIN trials AS t ON t.sweep = w.id WHERE w.finished_at = 0 AND w.model = v.model "
                                        "AND t.version = v.version) LIMIT ?",
                                        expiring, error);

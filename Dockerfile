@@ -11,6 +11,7 @@ COPY engine engine
 COPY schema schema
 COPY server server
 COPY clients/dashboard clients/dashboard
+COPY clients/examples/penguins.csv clients/examples/penguins.csv
 RUN make -j"$(nproc)" CFLAGS=-O3 && strip build/backpropd
 
 FROM debian:12-slim

@@ -106,9 +106,10 @@ $(GEN)/migrations.c: schema/migrations/embed.sh $(wildcard schema/migrations/*.s
 
 # The dashboard and its chart library.
 DASHBOARD := $(sort $(filter-out %.sh %.md %.json %.d.ts,$(wildcard clients/dashboard/*.* clients/dashboard/*/*.*)))
-$(GEN)/dashboard.c: clients/dashboard/embed.sh $(DASHBOARD) $(wildcard $(DYGRAPHS)) | $(B)/packages
+PENGUINS := clients/examples/penguins.csv
+$(GEN)/dashboard.c: clients/dashboard/embed.sh $(DASHBOARD) $(PENGUINS) $(wildcard $(DYGRAPHS)) | $(B)/packages
 	@mkdir -p $(@D)
-	$(Q)sh clients/dashboard/embed.sh $(foreach f,$(DASHBOARD),$(f:clients/dashboard/%=%)=$(f)) vendor/dygraph.js=$(DYGRAPHS) >$@.tmp && mv $@.tmp $@
+	$(Q)sh clients/dashboard/embed.sh $(foreach f,$(DASHBOARD),$(f:clients/dashboard/%=%)=$(f)) samples/penguins.csv=$(PENGUINS) vendor/dygraph.js=$(DYGRAPHS) >$@.tmp && mv $@.tmp $@
 $(GEN)/runtime.c: schema/export/embed.sh schema/export/runtime.c99
 	@mkdir -p $(@D)
 	$(Q)sh $^ >$@.tmp && mv $@.tmp $@

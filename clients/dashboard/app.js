@@ -2,7 +2,7 @@
 import {onUnauthorized, Problem} from "./lib/api.js";
 import {fill, h} from "./lib/dom.js";
 import {alertBox, fail} from "./lib/page.js";
-import {connect, disconnect, loadSession, on, state, tell} from "./lib/state.js";
+import {connect, disconnect, loadSession, on, state} from "./lib/state.js";
 
 /** Every view: the pattern of its address, its module, and the entry of the navigation that it belongs to. */
 const views = [
@@ -123,7 +123,6 @@ async function start() {
     connect();
     if (!started) window.addEventListener("hashchange", route);
     started = true;
-    tell("session");
     await route();
 }
 

@@ -6,7 +6,6 @@ declare class Dygraph {
     updateOptions(options: Record<string, any>, blockRedraw?: boolean): void;
     xAxisRange(): [number, number];
     toDomXCoord(x: number): number;
-    resize(): void;
     resetZoom(): void;
     isZoomed(): boolean;
     destroy(): void;

@@ -370,6 +370,7 @@ static int open_parts(struct fitting *f) {
     const struct schema_calibrating *c = f->c;
     const struct schema_evaluation evaluation = {.model = c->model,
                                                  .lean = c->lean,
+                                                 .no_losses = true,
                                                  .dataset = c->dataset,
                                                  .rows_max = c->options.rows_max,
                                                  .rows = c->only,

@@ -26,6 +26,7 @@ struct schema_evaluation {
     bool raw;                          /* as the network predicts, without the calibration of the model */
     bool sets;                         /* also keep what sets and intervals need; so it is when the model has them */
     bool lean;                         /* the data may be larger than memory: each row is read once and released, nothing is kept for a second pass */
+    bool no_losses;                    /* the loss of each row is not wanted: it takes a forward pass of its own */
     bool (*stop)(const void *context); /* asked from time to time; NULL: never */
     const void *context;
 };

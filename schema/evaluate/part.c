@@ -309,7 +309,7 @@ static int predict(const struct schema_pass *pass, const struct schema_feature *
         if (permuted) permute(pass, permuted, first, n);
         bp_predict(pass->model->training->network, pass->model->weights, pass->many, n);
         if (pass->calibrated) schema_calibration_apply(pass->model->calibration, pass->model->training, pass->many, n);
-        for (int32_t i = 0; i < n; i++) parts->losses[first + i] = loss_of(pass, i);
+        for (int32_t i = 0; !e->no_losses && i < n; i++) parts->losses[first + i] = loss_of(pass, i);
         for (int32_t i = 0; parts->uniforms && i < n; i++) parts->uniforms[first + i] = schema_row_uniform(pass->model->training, pass->many, i);
         for (int32_t k = 0; k < parts->count; k++)
             for (int32_t i = 0; i < n; i++) keep_row(pass, &parts->parts[k], i, first + i);

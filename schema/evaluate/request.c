@@ -17,7 +17,6 @@ static const struct bp_param params[PARAMS] = {
     [SEED] = {.name = "seed", .type = BP_PARAM_INTEGER, .min = 0, .max = 9007199254740992.0, .help = "of the resamples"},
 };
 static const struct bp_entry entry = {.name = "an evaluation", .params = params, .params_count = PARAMS};
-enum { OTHERS_MAX = 12 };
 
 static void find_slices(const json_t *given, const struct schema_dataset *dataset, struct schema_evaluate_request *r,
                         struct schema_problems *problems) {
@@ -43,11 +42,8 @@ static void find_slices(const json_t *given, const struct schema_dataset *datase
 
 void schema_evaluate_decode(const json_t *json, const char *const *others, const struct schema_dataset *dataset, struct schema_evaluate_request *r,
                             struct schema_problems *problems) {
-    const char *known_names[OTHERS_MAX + 3];
-    int count = 0;
-    for (; others[count] && count < OTHERS_MAX; count++) known_names[count] = others[count];
-    known_names[count++] = "positive_class", known_names[count++] = "slices", known_names[count] = NULL;
-    const struct schema_names known = {known_names, NULL};
+    static const char *const own_names[] = {"positive_class", "slices", NULL};
+    const struct schema_names own = {own_names, NULL}, known = {others, &own};
     const json_t *positive = json_object_get(json, "positive_class");
     struct bp_value values[PARAMS];
     *r = (struct schema_evaluate_request){0};

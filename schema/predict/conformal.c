@@ -1,6 +1,8 @@
 /* conformal.c - scores, quantiles, sets and intervals: the formulas of calibration.h. */
 #include "schema/predict/calibration.h"
 
+#include "schema/quantile.h"
+
 #include "engine/network/network.h"
 
 #include <math.h>
@@ -31,16 +33,11 @@ double schema_scores_quantile(const struct schema_scores *s, double coverage) {
     return s->kept[i];
 }
 
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 int schema_scores_keep(struct schema_scores *kept, double *scores, int64_t n) {
     const int64_t count = n < SCHEMA_SCORES_MAX ? n : SCHEMA_SCORES_MAX;
     *kept = (struct schema_scores){.n = n, .kept_count = (int32_t)count, .kept = malloc((size_t)(count + 1) * sizeof *kept->kept)};
     if (!kept->kept) return -1;
-    qsort(scores, (size_t)n, sizeof *scores, ascending);
+    qsort(scores, (size_t)n, sizeof *scores, schema_compare_numbers);
     for (int64_t i = 0; i < count; i++) kept->kept[i] = scores[((i + 1) * n + count - 1) / count - 1];
     return 0;
 }

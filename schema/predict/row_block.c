@@ -28,6 +28,8 @@ static int32_t output_of_target(const struct schema_preprocessing *p, int32_t k)
     return o;
 }
 
+static void count_columns(struct schema_block *b);
+
 int schema_block_open(struct schema_block *b, struct schema_predictor *predictor, const struct schema_rows_options *options,
                       struct schema_problems *problems) {
     const struct schema_preprocessing *p = predictor->preprocessing;
@@ -43,6 +45,7 @@ int schema_block_open(struct schema_block *b, struct schema_predictor *predictor
     schema_predictor_reset(predictor, &b->out);
     if (options->thresholds && schema_predictor_thresholds(predictor, options->thresholds, "/thresholds", problems) != 0) return -1;
     if (options->coverage && schema_predictor_coverage(predictor, options->coverage, "/coverage", problems) != 0) return -1;
+    if (options->form == SCHEMA_FORM_CSV) count_columns(b);
     if (options->form == SCHEMA_FORM_JSON) schema_text_format(&b->out, "{%s\"predictions\":[", options->head ? options->head : "");
     return 0;
 }
@@ -224,6 +227,16 @@ static bool each_name(const struct schema_predictor *p, with_name *call, void *c
     return false;
 }
 
+static bool count_name(void *context, const char *name) {
+    (void)name;
+    ++*(int32_t *)context;
+    return false;
+}
+
+static void count_columns(struct schema_block *b) {
+    each_name(b->predictor, count_name, &b->columns);
+}
+
 struct sought {
     const char *name;
     size_t size;
@@ -353,12 +366,6 @@ static bool write_cells(struct schema_block *b, int32_t row) {
     return true;
 }
 
-static bool count_name(void *context, const char *name) {
-    (void)name;
-    ++*(int32_t *)context;
-    return false;
-}
-
 /* ---- rows ------------------------------------------------------------------------------------------------------------------------------------- */
 
 /* A value that may be long and end anywhere. */
@@ -451,11 +458,9 @@ static void write_failed(struct schema_block *b, const struct block_row *r, cons
     if (b->form == SCHEMA_FORM_CSV && b->apart) {
         schema_text_format(out, "%lld,", (long long)r->row);
     } else if (b->form == SCHEMA_FORM_CSV) {
-        int32_t columns = 0;
-        each_name(b->predictor, count_name, &columns);
         schema_text_add(out, kept, kept_size);
         if (b->names_count) schema_text_add(out, ",", 1);
-        while (columns-- > 0) schema_text_add(out, ",", 1);
+        for (int32_t i = 0; i < b->columns; i++) schema_text_add(out, ",", 1);
     } else if (b->form == SCHEMA_FORM_NDJSON) {
         begin_line(b, r, out, kept, kept_size);
         schema_text_string(out, "\"error\":");

@@ -22,6 +22,7 @@ struct schema_block {
     bool whole;   /* the kept cells of the row came at once */
     char **names; /* of the columns that are kept; owned */
     int32_t names_count, names_room;
+    int32_t columns; /* of a prediction, in CSV */
     struct block_row *rows;
     int32_t count;
     struct schema_text kept, reasons; /* of all rows, one after the other */

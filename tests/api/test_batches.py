@@ -256,9 +256,7 @@ def test_lost_files_and_orphans(fresh, tmp_path):
     server.post("/v1/jobs/%s/pause" % job)
     server.wait(job, until=("paused",))
 
-    def run(*arguments):
-        return subprocess.run([harness.BACKPROPD, *map(str, arguments)], capture_output=True, text=True)
-
+    run = harness.run
     assert run("backup", tmp_path / "copy", "--data-dir", server.folder).returncode == 0
     checked = run("check", "--data-dir", tmp_path / "copy")
     assert checked.returncode == 0 and "4 results" in checked.stdout, checked.stdout

@@ -68,7 +68,6 @@ def operations(contract):
 def test_every_route_with_every_scope(keyed):
     """401 without a key, 403 with the name of the needed scope, and otherwise the route's own answer."""
     contract = keyed.raw("GET", "/openapi.json", headers=bearer(keyed.keys["read"])).json
-    harness._contract = harness._contract or contract
     table = list(operations(contract))
     assert {needed for *_, needed in table} == {"open", "any", "read", "predict", "train", "admin"}
     for name, method, path, needed in table:

@@ -17,7 +17,6 @@ def keyed(tmp_path_factory):
     made = {scope: create(folder, "the-" + scope, scope) for scope in ("read", "predict", "train", "admin")}
     server = harness.Server("--access-log", folder=folder)
     server.keys = made
-    harness._contract = harness._contract or server.raw("GET", "/openapi.json", headers=bearer(made["read"])).json
     server.job = server.post("/v1/jobs", xor(epochs=5), headers=bearer(made["train"])).json["id"]
     harness.until(lambda: server.get("/v1/jobs/" + server.job, headers=bearer(made["read"])).json["status"] == "succeeded", what="the job")
     yield server

@@ -30,7 +30,7 @@ def test_the_whole_story(fresh, window, axe, size, dark):
     epochs = job["progress"]["epoch"]
     browser.until("return document.querySelector('[data-points]')?.dataset.points === arguments[0]", "all points", arguments=(str(2 * epochs),))
     browser.sees("Best epoch", where=".tiles")
-    assert browser.all(".network .box.good, .network .box.warn")
+    browser.until("return document.querySelector('.network .box.good, .network .box.warn')", "the health of the layers in the picture")
     browser.until("return document.querySelectorAll('[data-points]').length === 2 && document.querySelectorAll('[data-points]')[1].dataset.points === arguments[0]", "the health of three layers", arguments=(str(3 * epochs),))
     done("run")
     browser.control("Log scale").click()

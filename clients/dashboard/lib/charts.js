@@ -55,7 +55,7 @@ const variable = (name) => getComputedStyle(document.documentElement).getPropert
  * @param {number[]} values
  * @param {number} weight
  */
-export function smooth(values, weight) {
+function smooth(values, weight) {
     if (weight === 0) return values;
     let sum = 0;
     let decay = 1;
@@ -71,7 +71,7 @@ export function smooth(values, weight) {
  * @param {[number, number][]} points by x
  * @param {number} most
  */
-export function thin(points, most) {
+function thin(points, most) {
     if (points.length <= most) return points;
     const size = Math.ceil(points.length / (most / 4));
     /** @type {[number, number][]} */

@@ -15,7 +15,7 @@ function apply(element, props) {
         if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
         else if (name === "style") for (const [key, text] of Object.entries(value)) /** @type {any} */ (element).style.setProperty(key, text);
         else if (name === "value" || name === "checked" || name === "selected" || name === "disabled" || name === "indeterminate") /** @type {any} */ (element)[name] = value;
-        else element.setAttribute(name === "class" ? "class" : name, value === true ? "" : String(value));
+        else element.setAttribute(name, value === true ? "" : String(value));
     }
 }
 
@@ -94,7 +94,7 @@ export function picture(width, height, label, ...children) {
 
 let counter = 0;
 /** @param {string} prefix */
-export function unique(prefix) {
+function unique(prefix) {
     counter += 1;
     return `${prefix}-${counter}`;
 }

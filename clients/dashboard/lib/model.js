@@ -38,6 +38,13 @@ export function versionChoice(versions, current, base) {
 }
 
 /**
+ * The column that is probably meant: by its name, else the last one.
+ * @param {any} dataset
+ * @returns {string | undefined}
+ */
+export const likelyTarget = (dataset) => (dataset.columns.find((/** @type {any} */ one) => /^(target|class|label|species|outcome|y)$/i.test(one.name)) ?? dataset.columns.at(-1))?.name;
+
+/**
  * The columns that a version reads, as the preprocessing lists them.
  * @param {any} version
  * @returns {any[]}

@@ -1,5 +1,5 @@
 // page.js - what every view has: a title, a heading, "copy as curl", notices, and an end for its timers and subscriptions.
-import {append, fill, h} from "./dom.js";
+import {fill, h} from "./dom.js";
 import {Problem} from "./api.js";
 
 /**
@@ -21,11 +21,10 @@ export function head(page, title, parts = {}) {
 /**
  * @param {string} text
  * @param {boolean} [bad]
- * @param {any} [action]
  */
-export function notice(text, bad = false, action = null) {
+export function notice(text, bad = false) {
     const place = document.getElementById("notices");
-    const box = h("div", {class: `notice${bad ? " bad" : ""}`}, h("span", null, text), action, h("button", {class: "link", "aria-label": "Dismiss", onclick: () => box.remove()}, "Close"));
+    const box = h("div", {class: `notice${bad ? " bad" : ""}`}, h("span", null, text), h("button", {class: "link", "aria-label": "Dismiss", onclick: () => box.remove()}, "Close"));
     place?.append(box);
     setTimeout(() => box.remove(), bad ? 15000 : 6000);
     while (place && place.children.length > 4) place.firstElementChild?.remove();
@@ -70,7 +69,7 @@ export function action(label, run, props = {}) {
 }
 
 /** @param {string} text */
-export async function copy(text) {
+async function copy(text) {
     try {
         await navigator.clipboard.writeText(text);
     } catch {
@@ -146,11 +145,4 @@ export function download(name, content, type = "text/plain") {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-/**
- * @param {HTMLElement} main
- * @param {...any} children
- */
-export function show(main, ...children) {
-    main.replaceChildren();
-    append(main, children);
-}
+export {fill as show} from "./dom.js";

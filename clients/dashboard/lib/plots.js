@@ -18,7 +18,7 @@ export function spark(counts, label) {
  * @param {number} high
  * @param {number} [count]
  */
-export function ticks(low, high, count = 5) {
+function ticks(low, high, count = 5) {
     const span = high - low || 1;
     const step = 10 ** Math.floor(Math.log10(span / count));
     const size = [1, 2, 5, 10].map((m) => m * step).find((t) => span / t <= count) ?? step;

@@ -37,6 +37,24 @@ export const state = {
     session: null,
 };
 
+/**
+ * Runs at most once in that time while the topic has news.
+ * @param {string} topic
+ * @param {() => Promise<void> | void} run
+ * @param {number} ms
+ * @param {AbortSignal} signal
+ */
+export function soon(topic, run, ms, signal) {
+    let waiting = 0;
+    on(topic, () => {
+        if (!waiting) waiting = window.setTimeout(() => {
+            waiting = 0;
+            Promise.resolve(run()).catch(() => {});
+        }, ms);
+    }, signal);
+    signal.addEventListener("abort", () => clearTimeout(waiting));
+}
+
 /** @param {Job} job */
 export function keep(job) {
     const before = state.jobs.get(job.id);
@@ -76,7 +94,6 @@ function take(event) {
             if (job.progress) {
                 job.progress = {...job.progress, epoch: event.data.epoch, fraction: event.data.epoch / (job.progress.epochs || 1)};
             }
-            job.layer_health = layers ?? job.layer_health;
             tell(`job:${event.job}`, job);
         }
         return;

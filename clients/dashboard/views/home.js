@@ -3,7 +3,7 @@ import {curl, list, post, raw} from "../lib/api.js";
 import {fill, h} from "../lib/dom.js";
 import {plural, when, number} from "../lib/format.js";
 import {action, curlBox, head, show, statusChip} from "../lib/page.js";
-import {on, state} from "../lib/state.js";
+import {soon, state} from "../lib/state.js";
 
 const samples = [
     {name: "penguins", title: "Penguins", target: "species", about: "344 penguins of three species, measured on three islands of Antarctica. Some cells are missing. Predict the species.", rows: 344,
@@ -49,5 +49,5 @@ export default async function home(page) {
         empty ? null : h("section", null, h("h2", null, "Sample data"), sampleCards()),
         curlBox(() => [{label: "The latest runs", text: curl("GET", "/v1/jobs?limit=6")}, {label: "Train on the penguins", text: curl("POST", "/v1/jobs", {dataset: "penguins", target: "species", ...samples[0].job})}]));
     showRecent();
-    on("jobs", showRecent, page.signal);
+    soon("jobs", showRecent, 300, page.signal);
 }

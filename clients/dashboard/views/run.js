@@ -10,6 +10,7 @@ import {keep, on} from "../lib/state.js";
 import batch from "./batch.js";
 
 const HEALTH_EVENTS = 2000; // the first epochs of a long run; what comes later is added live
+const NETWORK_MS = 400; // between two pictures of the network
 const ENDED = ["succeeded", "failed", "cancelled"];
 
 /** @param {import("../lib/page.js").Page} page */
@@ -56,6 +57,7 @@ export default async function run(page) {
     const healthKind = select([{value: "gradient_norm", label: "norm of the gradient"}, {value: "ratio", label: "size of an update, relative to the weights"}, {value: "weight_norm", label: "norm of the weights"}, {value: "dead", label: "share of dead units"}, {value: "saturated", label: "share of saturated units"}, {value: "spread", label: "spread of the outputs"}], "gradient_norm", {"aria-label": "What is shown of each layer", onchange: () => drawHealth()});
     /** @type {Map<number, any[]>} */
     const healthByEpoch = new Map();
+    let healthQueued = false;
     async function loadHealth() {
         const events = await list(`/v1/jobs/${id}/events?type=metrics`, HEALTH_EVENTS);
         for (const event of events) if (event.data.layers) healthByEpoch.set(event.data.epoch, event.data.layers);
@@ -75,8 +77,17 @@ export default async function run(page) {
     const healthCard = h("section", {class: "card", hidden: true}, h("div", {class: "row", style: {"justify-content": "space-between"}}, h("h2", null, "Layers over the epochs"), healthKind), healthChart.element);
 
     let networkAt = 0;
+    let networkLater = 0;
     function drawNetwork() {
-        if (!job.layers?.length || Date.now() - networkAt < 400) return;
+        if (!job.layers?.length || networkLater) return;
+        const wait = networkAt + NETWORK_MS - Date.now();
+        if (wait > 0) { // too early: once, when it is time
+            networkLater = window.setTimeout(() => {
+                networkLater = 0;
+                drawNetwork();
+            }, wait);
+            return;
+        }
         networkAt = Date.now();
         const health = points?.health() ?? [];
         const bad = health.map((one) => [one, judge(one)]).filter(([, verdict]) => verdict[0] !== "good");
@@ -106,7 +117,6 @@ export default async function run(page) {
             job.stopped_early ? h("div", {class: "alert"}, job.stop_reason === "early_stopping" ? `Stopped early: ${metric ?? "val_loss"} had not improved for ${job.options?.early_stopping?.patience ?? "some"} epochs. The version has the weights of epoch ${job.best?.epoch ?? "–"}.` : `Stopped early: ${String(job.stop_reason).replaceAll("_", " ")}.`) : null,
             job.status === "queued" && job.queue_position ? h("div", {class: "alert"}, job.queue_position === 1 ? "Next in the queue." : `Number ${job.queue_position} in the queue.`) : null,
             job.model_version ? h("div", {class: "alert good"}, "Stored as ", h("a", {href: `#/models/${encodeURIComponent(job.model)}?version=${job.model_version}`}, `${job.model} version ${job.model_version}`), job.publication ? (job.publication.published ? ", which answers predictions now. " : `, not published: ${job.publication.reason}. `) : ". ", h("a", {href: `#/models/${encodeURIComponent(job.model)}/try?version=${job.model_version}`}, "Try it")) : null]);
-        networkAt = 0;
         drawNetwork();
     }
 
@@ -150,19 +160,25 @@ export default async function run(page) {
     page.signal.addEventListener("abort", () => {
         chart.destroy();
         healthChart.destroy();
+        clearTimeout(networkLater);
     });
     on(`points:${id}`, (point) => {
         if (!point.layers) return;
         healthByEpoch.set(point.epoch, point.layers);
-        drawHealth();
+        if (!healthQueued) requestAnimationFrame(() => {
+            healthQueued = false;
+            drawHealth();
+        });
+        healthQueued = true;
     }, page.signal);
     let status = job.status;
     on(`job:${id}`, (now) => {
         job = {...job, ...now};
         drawJob();
-        if (job.status !== status) drawLog();
-        if (job.status !== status) draw();
+        if (job.status === status) return;
         status = job.status;
+        drawLog();
+        draw();
     }, page.signal);
     on(`log:${id}`, () => drawLog(), page.signal);
     await drawLog();

@@ -53,7 +53,7 @@ export default async function runs(page) {
  * The metric that people ask for first.
  * @param {any} job
  */
-export function score(job) {
+function score(job) {
     const metrics = job.metrics ?? {};
     for (const name of ["val_accuracy", "val_r2", "val_mae", "accuracy", "r2", "mae"]) if (typeof metrics[name] === "number") return `${name.replace("val_", "")} ${number(metrics[name])}`;
     return "–";

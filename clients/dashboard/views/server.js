@@ -23,7 +23,7 @@ const MEANINGS = {
  * Prometheus' text format.
  * @param {string} text
  */
-export function parseMetrics(text) {
+function parseMetrics(text) {
     /** @type {{name: string, labels: Record<string, string>, value: number}[]} */
     const samples = [];
     for (const line of text.split("\n")) {

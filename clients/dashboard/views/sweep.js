@@ -3,7 +3,7 @@ import {curl, get, post, raw, request} from "../lib/api.js";
 import {fill, h, picture, refill, s} from "../lib/dom.js";
 import {duration, number, value, when} from "../lib/format.js";
 import {action, confirmDialog, curlBox, download, head, show, statusChip, tiles} from "../lib/page.js";
-import {on} from "../lib/state.js";
+import {soon} from "../lib/state.js";
 
 const COMPARED_MAX = 12;
 
@@ -74,16 +74,17 @@ export default async function sweep(page) {
     const buttons = h("div", {class: "row"});
     const bar = h("progress", {max: "1", value: 0, "aria-label": "Progress of the sweep"});
 
+    const ended = () => ["succeeded", "failed", "cancelled"].includes(about.status);
+
     async function draw() {
         const [now, answer] = await Promise.all([get(path, page.signal), get(`${path}/trials?sort=value`, page.signal)]);
         about = now;
         /** @type {Trial[]} */
         const trials = answer.data;
         const names = Object.keys(about.space);
-        const ended = ["succeeded", "failed", "cancelled"].includes(about.status);
         const done = about.trials.succeeded + about.trials.failed + about.trials.cancelled + about.trials.invalid;
         refill(tag, about.status, () => statusChip(about.status));
-        bar.hidden = ended;
+        bar.hidden = ended();
         bar.value = done / about.trials.total;
         fill(figures, tiles([{label: "Trials", value: `${number(done)}`, note: `of ${number(about.trials.total)}`}, {label: "Running", value: number(about.trials.running)}, {label: "Stopped early", value: number(about.trials.stopped)}, {label: `Best ${about.metric}`, value: number(about.best?.value), note: about.best ? `trial ${about.best.number}` : ""}, {label: "Method", value: about.method}]),
             about.error ? h("div", {class: "alert bad"}, about.error.message ?? value(about.error)) : null,
@@ -97,7 +98,7 @@ export default async function sweep(page) {
         const top = trials.filter((trial) => trial.job && trial.value !== null).slice(0, COMPARED_MAX).map((trial) => trial.job);
         refill(buttons, [about.status, top], () => [top.length > 1 ? h("a", {class: "button", href: `#/compare?jobs=${top.join(",")}`}, `Compare the best ${top.length}`) : null,
             action("Table (CSV)", async () => download(`${about.model}-trials.csv`, await (await raw("GET", `${path}/trials?sort=value`, {headers: {Accept: "text/csv"}})).blob())),
-            ended ? action("Delete", async () => {
+            ended() ? action("Delete", async () => {
                 if (!(await confirmDialog("Delete this sweep with the runs of its trials?", "Delete"))) return;
                 await request("DELETE", path);
                 location.hash = "#/sweeps";
@@ -110,12 +111,5 @@ export default async function sweep(page) {
         h("section", {class: "card"}, h("h2", null, "Settings and what came of them"), lines, h("p", {class: "small muted"}, "Each line is a trial, the best one green; press one to open its run.")), h("section", {class: "card"}, h("h2", null, "Trials"), table),
         curlBox(() => [{label: "This sweep", text: curl("GET", path)}, {label: "Its trials, the best first", text: curl("GET", `${path}/trials?sort=value`, undefined, ["Accept: text/csv"])}, {label: "The same sweep again", text: curl("POST", "/v1/sweeps", {dataset: about.dataset.name, model: {name: about.model, ...about.definition}, job: about.job, space: about.space, method: about.method, ...(about.method === "grid" ? {} : {trials: about.trials.total}), metric: about.metric})}]));
     await draw();
-    let waiting = 0;
-    on("jobs", () => {
-        if (!waiting) waiting = window.setTimeout(() => {
-            waiting = 0;
-            draw().catch(() => {});
-        }, 500);
-    }, page.signal);
-    page.signal.addEventListener("abort", () => clearTimeout(waiting));
+    soon("jobs", () => (ended() ? undefined : draw()), 500, page.signal);
 }

@@ -2,8 +2,9 @@
 import {curl, list, post} from "../lib/api.js";
 import {field, fill, h, select} from "../lib/dom.js";
 import {number, when} from "../lib/format.js";
+import {likelyTarget} from "../lib/model.js";
 import {action, alertBox, curlBox, head, show, statusChip} from "../lib/page.js";
-import {on} from "../lib/state.js";
+import {soon} from "../lib/state.js";
 
 /** @param {import("../lib/page.js").Page} page */
 export default async function sweeps(page) {
@@ -23,7 +24,7 @@ export default async function sweeps(page) {
         const columns = dataset.columns.map((/** @type {any} */ one) => one.name);
         if (!same || !target.options.length) {
             fill(target, columns.map((/** @type {string} */ name) => h("option", {value: name}, name)));
-            target.value = page.query.get("target") ?? (dataset.columns.find((/** @type {any} */ one) => /^(target|class|label|species|outcome|y)$/i.test(one.name)) ?? dataset.columns.at(-1)).name;
+            target.value = page.query.get("target") ?? likelyTarget(dataset) ?? "";
         }
         const grid = method.value === "grid";
         json.value = JSON.stringify({dataset: data.value, model: {name: data.value, layers: [{type: "dense", units: 32, activation: "relu"}, {type: "dense", units: 16, activation: "relu"}]}, job: {target: target.value, epochs: 81},
@@ -52,10 +53,5 @@ export default async function sweeps(page) {
         curlBox(() => [{label: "List the sweeps", text: curl("GET", "/v1/sweeps")}]));
     propose();
     await draw();
-    let waiting = 0;
-    on("jobs", () => {
-        clearTimeout(waiting);
-        waiting = window.setTimeout(() => draw().catch(() => {}), 1000);
-    }, page.signal);
-    page.signal.addEventListener("abort", () => clearTimeout(waiting));
+    soon("jobs", draw, 1000, page.signal);
 }

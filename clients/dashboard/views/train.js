@@ -3,6 +3,7 @@ import {catalog, keep} from "../lib/state.js";
 import {curl, get, list, post, Problem} from "../lib/api.js";
 import {debounce, field, fill, h, select, setFault} from "../lib/dom.js";
 import {bytes, plural} from "../lib/format.js";
+import {likelyTarget} from "../lib/model.js";
 import {networkPicture} from "../lib/network.js";
 import {action, alertBox, curlBox, head, show, warningBox} from "../lib/page.js";
 import {paramField, paramsOf} from "../lib/params.js";
@@ -22,12 +23,6 @@ function proposal(dataset) {
     const layers = [{type: "dense", units: wide, activation: "relu"}, {type: "dense", units: wide / 2, activation: "relu"}];
     return rows < 2000 ? layers : [layers[0], {type: "dropout", rate: 0.1}, layers[1]];
 }
-
-/**
- * The column that is probably meant: by its name, else the last one.
- * @param {any} dataset
- */
-const likelyTarget = (dataset) => (dataset.columns.find((/** @type {any} */ one) => /^(target|class|label|species|outcome|y)$/i.test(one.name)) ?? dataset.columns.at(-1))?.name;
 
 /** @param {import("../lib/page.js").Page} page */
 export default async function train(page) {

@@ -376,12 +376,14 @@ class Server:
         return found
 
     def resident_peak(self):
-        """The largest VmHWM of the job processes, bytes; 0: none runs."""
+        """The largest VmHWM of the job processes, bytes; 0: none runs. Between its start and exec a process has the memory of the server."""
         most = 0
         for pid in self.children():
+            folder = pathlib.Path("/proc/%d" % pid)
             try:
-                with open("/proc/%d/status" % pid) as status:
-                    fields = dict(line.split(":", 1) for line in status)
+                if b"\0job\0" not in (folder / "cmdline").read_bytes():
+                    continue
+                fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
             except (FileNotFoundError, ProcessLookupError):
                 continue
             most = max(most, int(fields.get("VmHWM", "0 kB").split()[0]) << 10)

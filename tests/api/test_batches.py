@@ -205,7 +205,8 @@ def test_kill_pause_restart_end_with_the_same_bytes(fresh):
     def pause(job):
         assert server.post("/v1/jobs/%s/pause" % job).json["status"] in ("pausing", "paused")
         paused = server.wait(job, until=("paused",))
-        assert server.children() == [] and paused["progress"]["rows"] < ROWS
+        harness.until(lambda: not server.children(), what="the end of the process")
+        assert paused["progress"]["rows"] < ROWS
         server.post("/v1/jobs/%s/resume" % job)
 
     disturbed(pause)

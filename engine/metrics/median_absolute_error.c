@@ -23,6 +23,15 @@ static void update(double *state, const struct bp_metric_call *call) {
         }
 }
 
+static void merge(double *state, const double *other, int32_t classes, int32_t width, int64_t samples) {
+    const int64_t each = BEFORE + bp_samples_size(1, samples);
+    (void)classes;
+    for (int32_t j = 0; j < width; j++) {
+        state[each * j] = (double)each;
+        bp_samples_append(state + each * j + BEFORE, other + each * j + BEFORE, 1);
+    }
+}
+
 static double median(const double *samples, int64_t n) {
     double total = 0, below = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -59,5 +68,6 @@ const struct bp_metric_ops bp_metric_median_absolute_error = {
     .whole = true,
     .state_size = state_size,
     .update = update,
+    .merge = merge,
     .result = result,
 };

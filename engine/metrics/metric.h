@@ -38,6 +38,9 @@ struct bp_metric_ops {
      * state of `width` numbers is that of one number, `width` times one behind the other, so that the result of each can be asked for by itself. */
     int64_t (*state_size)(int32_t classes, int32_t width, int64_t samples);
     void (*update)(double *state, const struct bp_metric_call *call);
+    /* Adds to state what another has seen of other samples, as if it had seen them after its own; sizes as state_size has them. NULL: the sums of
+     * their numbers are that, of a number that is not a sum it is not. Before `result` only. */
+    void (*merge)(double *state, const double *other, int32_t classes, int32_t width, int64_t samples);
     /* NaN when undefined. Called once, after the last update: it may leave state in another order. */
     double (*result)(double *state, int32_t classes, int32_t width);
 };

@@ -21,5 +21,6 @@ const struct bp_metric_ops bp_metric_pr_auc = {
     .whole = true,
     .state_size = bp_curve_size,
     .update = bp_curve_update,
+    .merge = bp_curve_merge,
     .result = result,
 };

@@ -28,6 +28,20 @@ static void update(double *state, const struct bp_metric_call *call) {
     }
 }
 
+/* Two groups together: Chan, Golub and LeVeque 1983. */
+static void merge(double *state, const double *other, int32_t classes, int32_t width, int64_t samples) {
+    (void)classes, (void)samples;
+    for (int32_t j = 0; j < width; j++) {
+        double *s = state + PARTS * j;
+        const double *o = other + PARTS * j, delta = o[MEAN] - s[MEAN], weight = s[WEIGHT] + o[WEIGHT];
+        if (!(o[WEIGHT] > 0)) continue;
+        s[SQUARES] += o[SQUARES] + delta * delta * s[WEIGHT] * o[WEIGHT] / weight;
+        s[MEAN] += delta * o[WEIGHT] / weight;
+        s[ERRORS] += o[ERRORS];
+        s[WEIGHT] = weight;
+    }
+}
+
 static double result(double *state, int32_t classes, int32_t width) {
     (void)classes;
     double sum = 0;
@@ -46,5 +60,6 @@ const struct bp_metric_ops bp_metric_r2 = {
     .higher_is_better = true,
     .state_size = state_size,
     .update = update,
+    .merge = merge,
     .result = result,
 };

@@ -25,6 +25,15 @@ static void update(double *state, const struct bp_metric_call *call) {
     }
 }
 
+static void merge(double *state, const double *other, int32_t classes, int32_t width, int64_t samples) {
+    (void)classes, (void)samples;
+    for (int32_t j = 0; j < PARTS * width; j += PARTS) {
+        state[j + SUM] += other[j + SUM];
+        state[j + WEIGHT] += other[j + WEIGHT];
+        if (other[j + WEIGHT] > 0) state[j + UNIT] = other[j + UNIT];
+    }
+}
+
 static double root(const double *s) {
     return sqrt(s[SUM] / s[WEIGHT]) * s[UNIT];
 }
@@ -46,5 +55,6 @@ const struct bp_metric_ops bp_metric_rmse = {
     .kinds = BP_METRIC_REGRESSION,
     .state_size = state_size,
     .update = update,
+    .merge = merge,
     .result = result,
 };

@@ -17,6 +17,12 @@ double *bp_samples_add(double *state, int64_t columns, double weight, double mar
     return row;
 }
 
+void bp_samples_append(double *state, const double *other, int64_t columns) {
+    const int64_t row = columns + BP_SAMPLE - 1, n = (int64_t)other[COUNT];
+    memcpy(state + ROWS + (int64_t)state[COUNT] * row, other + ROWS, (size_t)(n * row) * sizeof *state);
+    state[COUNT] += other[COUNT];
+}
+
 /* ---- sorting ----------------------------------------------------------------------------------------------------- */
 
 static void move(double *to, const double *from) {
@@ -74,6 +80,11 @@ void bp_curve_update(double *state, const struct bp_metric_call *call) {
         for (int64_t j = 0; columns > 1 && j < columns; j++) row[j] = (double)p[j];
         if (columns == 1) row[0] = call->width == 1 ? (double)p[0] : call->scores ? (double)p[1] - (double)p[0] : (double)p[1];
     }
+}
+
+void bp_curve_merge(double *state, const double *other, int32_t classes, int32_t width, int64_t samples) {
+    (void)width, (void)samples;
+    bp_samples_append(state, other, classes > 2 ? classes : 1);
 }
 
 static double weight_of(const double *samples, int64_t n, double mark) {

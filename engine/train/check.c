@@ -167,7 +167,7 @@ static bool positive(double number) {
 
 /* Statistics of a mini-batch need two values of each channel: a single one has no variance, and its normalised value is always 0. */
 static int check_statistics(const struct bp_network *network, const struct bp_train_options *options, struct bp_error *error) {
-    const int32_t threads = options->threads < options->batch_size ? options->threads : options->batch_size;
+    const int32_t all = bp_train_shards(options), threads = all < options->batch_size ? all : options->batch_size;
     if (options->batch_size / threads > 1) return 0;
     for (int32_t i = network->inputs_count; i < network->nodes_count; i++) {
         const struct bp_node *node = &network->nodes[i];
@@ -176,8 +176,7 @@ static int check_statistics(const struct bp_network *network, const struct bp_tr
         return bp_error_set(error, "/batch_size",
                             "layer \"%s\" (%s) normalises by the statistics of a mini-batch, but batch_size %d%s leaves a single sample, which has "
                             "no variance; use a batch_size of at least %d, or layer_norm",
-                            node->name, node->ops->entry.name, (int)options->batch_size, threads > 1 ? " shared by its threads" : "",
-                            2 * (int)options->threads);
+                            node->name, node->ops->entry.name, (int)options->batch_size, threads > 1 ? " shared by its threads" : "", 2 * (int)all);
     }
     return 0;
 }
@@ -251,6 +250,8 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
     }
     if (options->threads < 1 || options->threads > THREADS_MAX)
         return bp_error_set(error, "/threads", "threads is %d; expected 1 to %d", (int)options->threads, THREADS_MAX);
+    if (options->processes < 0 || options->processes > BP_PROCESSES_MAX)
+        return bp_error_set(error, "/processes", "processes is %d; expected 1 to %d", (int)options->processes, BP_PROCESSES_MAX);
     if (!positive(options->l1) || !positive(options->l2) || !positive(options->max_norm) || !positive(options->gradient_clip_norm) ||
         !positive(options->gradient_clip_value) || !positive(options->mixup))
         return bp_error_set(error, "",
@@ -280,7 +281,11 @@ int bp_train_check(const struct bp_network *network, const struct bp_train_optio
 
 int bp_trainer_check(const struct bp_network *network, const struct bp_train_options *options, const struct bp_source *train,
                      const struct bp_source *validation, struct bp_error *error) {
+    const struct bp_reducer *reducer = options->reducer;
     if (bp_train_check(network, options, error)) return -1;
+    if (bp_train_processes(options) > 1 ? !reducer || reducer->ranks != options->processes : reducer != NULL)
+        return bp_error_set(error, "/processes", "%d processes train, but %d are connected", (int)bp_train_processes(options),
+                            reducer ? (int)reducer->ranks : 1);
     if (train->rows < 1 || (validation && validation->rows < 1))
         return bp_error_set(error, "", "there are no rows to %s", train->rows < 1 ? "train on" : "validate with");
     return 0;

@@ -35,19 +35,20 @@ int bp_health_new(struct bp_trainer *trainer, struct bp_error *error) {
         trainer->health[trainer->health_count++].layer = node->name;
     }
     bp_health_clear(trainer);
-    trainer->alive = calloc((size_t)widest, sizeof *trainer->alive);
-    return trainer->alive ? 0 : bp_error_memory(error, "no memory for a trainer");
+    trainer->looks = calloc(BP_LOOKS + (size_t)widest, sizeof *trainer->looks);
+    return trainer->looks ? 0 : bp_error_memory(error, "no memory for a trainer");
 }
 
-/* The activations of one layer over all shards. */
-static void look_at(struct bp_trainer *trainer, int32_t at, struct bp_health *health) {
+/* Sums over the activations of one layer, of the shards of this process. */
+static void sum_activations(struct bp_trainer *trainer, int32_t at) {
     const struct bp_node *node = &trainer->network->nodes[at];
     const struct bp_activation_ops *f = node->activation;
     const size_t units = (size_t)units_of(node), size = (size_t)bp_shape_size(&node->out);
     const bool rectifies = f && f->rectifies, bounded = f && f->saturates;
     const double edge = bounded ? (f->bounds.high - f->bounds.low) * BOUND : 0;
-    double sum = 0, squares = 0, count = 0, outside = 0, dead = 0;
-    memset(trainer->alive, 0, units * sizeof *trainer->alive);
+    double *looks = trainer->looks, *alive = looks + BP_LOOKS;
+    double sum = 0, squares = 0, count = 0, outside = 0;
+    memset(alive, 0, units * sizeof *alive);
     for (int32_t s = 0; s < trainer->work.active; s++) {
         const bp_real *a = trainer->shard[s].workspace->a[at]; /* (count, ..., units) */
         const size_t rows = (size_t)trainer->shard[s].count * size / units;
@@ -57,19 +58,33 @@ static void look_at(struct bp_trainer *trainer, int32_t at, struct bp_health *he
                 row += (double)a[j];
                 row_squares += (double)a[j] * (double)a[j];
             }
-            for (size_t j = 0; rectifies && j < units; j++) trainer->alive[j] = trainer->alive[j] || a[j] != 0;
+            for (size_t j = 0; rectifies && j < units; j++) alive[j] += a[j] != 0;
             for (size_t j = 0; bounded && j < units; j++) outside += (double)a[j] < f->bounds.low + edge || (double)a[j] > f->bounds.high - edge;
             sum += row;
             squares += row_squares;
         }
         count += (double)(rows * units);
     }
-    health->mean = sum / count;
-    const double variance = squares / count - health->mean * health->mean;
+    looks[BP_LOOK_SUM] = sum;
+    looks[BP_LOOK_SQUARES] = squares;
+    looks[BP_LOOK_COUNT] = count;
+    looks[BP_LOOK_OUTSIDE] = outside;
+}
+
+static void look_at(struct bp_trainer *trainer, int32_t at, struct bp_health *health) {
+    const struct bp_node *node = &trainer->network->nodes[at];
+    const size_t units = (size_t)units_of(node);
+    const double *looks = trainer->looks, *alive = looks + BP_LOOKS;
+    double dead = 0;
+    sum_activations(trainer, at);
+    bp_reduce_numbers(trainer, trainer->looks, BP_LOOKS + units);
+    const double count = looks[BP_LOOK_COUNT];
+    health->mean = looks[BP_LOOK_SUM] / count;
+    const double variance = looks[BP_LOOK_SQUARES] / count - health->mean * health->mean;
     health->spread = sqrt(variance > 0 ? variance : 0);
-    if (bounded) health->saturated = outside / count;
-    for (size_t j = 0; j < units; j++) dead += !trainer->alive[j];
-    if (rectifies) health->dead = dead / (double)units;
+    if (node->activation && node->activation->saturates) health->saturated = looks[BP_LOOK_OUTSIDE] / count;
+    for (size_t j = 0; j < units; j++) dead += !(alive[j] > 0);
+    if (node->activation && node->activation->rectifies) health->dead = dead / (double)units;
 }
 
 void bp_health_look(struct bp_trainer *trainer) {

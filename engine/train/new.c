@@ -20,7 +20,8 @@ static int32_t validation_batch(const struct bp_train_options *options) {
 
 int32_t bp_trainer_capacity(const struct bp_train_options *options, bool validation) {
     const int32_t n = validation ? validation_batch(options) : options->batch_size;
-    return (n + options->threads - 1) / options->threads;
+    const int32_t shards = bp_train_shards(options);
+    return (n + shards - 1) / shards;
 }
 
 static int32_t target_width(const struct bp_output *output) {
@@ -75,7 +76,7 @@ static size_t table_bytes(const struct bp_network *network, const struct bp_trai
         tensors += (size_t)network->nodes[i].tensors_count;
     }
     return sizeof(struct bp_trainer) + (size_t)bp_train_metrics_most(network, options) * (BP_NAME_MAX + sizeof(struct bp_series) + sizeof(double)) +
-           widest * sizeof(bool) +
+           (BP_LOOKS + widest) * sizeof(double) +
            nodes * (BP_TENSORS_MAX * (sizeof(struct bp_place) + sizeof(struct bp_pace)) + sizeof(struct bp_health) + sizeof(int32_t)) +
            threads * (sizeof(struct bp_shard) + tensors * sizeof(double)) + (size_t)validation_batch(options) * sizeof(int64_t);
 }
@@ -86,7 +87,8 @@ size_t bp_trainer_bytes(const struct bp_network *network, const struct bp_train_
     const size_t slots = (size_t)options->optimizer->slots(options->optimizer_values);
     const int32_t capacity = most(bp_trainer_capacity(options, false), validation ? bp_trainer_capacity(options, true) : 0);
     const size_t threads = (size_t)options->threads, copies = 2u + threads + (options->ema > 0) + (options->keep_best && !options->stop_early);
-    const int64_t sums = sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL);
+    const int64_t once = sums_count(network, options, BP_TRAINING, parts, NULL) + sums_count(network, options, BP_VALIDATION, parts, NULL);
+    const int64_t sums = bp_train_processes(options) > 1 ? 3 * once : once; /* those of two processes are put together */
     return (copies * network->weights_count + slots * network->trained_count) * sizeof(bp_real) +
            threads * (bp_workspace_bytes(network, capacity, true) + shard_reals(network, options, capacity) * sizeof(bp_real)) +
            (size_t)(sums + BP_REPORTED) * sizeof(double) + bp_order_bytes(options, rows) + bp_fitting_bytes(network, options, rows) +
@@ -222,7 +224,9 @@ int bp_trainer_new(const struct bp_network *network, const struct bp_train_optio
         made->metric_samples[BP_TRAINING][k] = train->rows * bp_output_rows(network, k);
         made->metric_samples[BP_VALIDATION][k] = validation ? validation->rows * bp_output_rows(network, k) : 0;
     }
-    if (list_tensors(made, error) || make_buffers(made, error) || bp_health_new(made, error) || bp_fitting_new(made, error)) goto fail;
+    if (list_tensors(made, error) || make_buffers(made, error) || bp_health_new(made, error) || bp_fitting_new(made, error) ||
+        bp_reduce_new(made, error))
+        goto fail;
     bp_trainer_list_series(made);
     if (find_stop_metric(made, error)) goto fail;
     made->shards = bp_shards_new(options->threads);
@@ -242,6 +246,7 @@ fail:
 void bp_trainer_free(struct bp_trainer *trainer) {
     if (!trainer) return;
     bp_shards_free(trainer->shards);
+    bp_reduce_free(trainer);
     for (int32_t s = 0; trainer->shard && s < trainer->options.threads; s++) {
         struct bp_shard *shard = &trainer->shard[s];
         bp_workspace_free(shard->workspace);
@@ -259,7 +264,7 @@ void bp_trainer_free(struct bp_trainer *trainer) {
     free(trainer->paces);
     free(trainer->health);
     free(trainer->health_nodes);
-    free(trainer->alive);
+    free(trainer->looks);
     free(trainer->weights);
     free(trainer->best);
     free(trainer->good);

@@ -67,6 +67,7 @@ int bp_trainer_restore(struct bp_trainer *trainer, const struct bp_trainer_state
     memcpy(trainer->memory, state->memory, sizeof trainer->memory);
     memcpy(trainer->accumulators, state->accumulators, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
     if (state->position == 0) memset(trainer->accumulators, 0, (size_t)trainer->accumulators_count * sizeof *trainer->accumulators);
+    bp_reduce_forget(trainer);
     for (int32_t s = 0; s < trainer->options.threads; s++) trainer->shard[s].holds = false;
     memset(trainer->validation_sums, 0, (size_t)trainer->validation_sums_count * sizeof *trainer->validation_sums);
     for (int32_t i = 0; i < trainer->values_count; i++) trainer->values[i] = (double)NAN;

@@ -15,12 +15,14 @@
 
 /* ---- one shard --------------------------------------------------------------------------------------------------- */
 
-static void bounds(const struct bp_work *work, int32_t shard, int32_t *first, int32_t *count) {
-    const int64_t n = work->n, active = work->active;
+/* The samples of one of this process's shards. */
+static void bounds(const struct bp_trainer *trainer, int32_t shard, int32_t *first, int32_t *count) {
+    const struct bp_work *work = &trainer->work;
+    const int64_t n = work->n, shards = work->shards, nth = bp_trainer_first_shard(trainer) + shard;
     *first = *count = 0;
     if (shard < work->active) {
-        *first = (int32_t)(n * shard / active);
-        *count = (int32_t)(n * (shard + 1) / active) - *first;
+        *first = (int32_t)(n * nth / shards);
+        *count = (int32_t)(n * (nth + 1) / shards) - *first;
     }
 }
 
@@ -29,7 +31,7 @@ static void fill_shard(void *context, int32_t index) {
     struct bp_shard *shard = &trainer->shard[index];
     const struct bp_source *source = trainer->work.source;
     struct bp_batch batch = {.weights = source->weighted ? shard->weights : NULL, .counts = source->counted ? shard->counts : NULL};
-    bounds(&trainer->work, index, &shard->first, &shard->count);
+    bounds(trainer, index, &shard->first, &shard->count);
     if (!shard->count) return;
     for (int32_t i = 0; i < trainer->network->inputs_count; i++) batch.inputs[i] = bp_workspace_input(shard->workspace, i);
     memcpy(batch.targets, shard->targets, sizeof batch.targets);
@@ -64,6 +66,7 @@ static void prepare_calls(const struct bp_trainer *trainer, struct bp_shard *sha
 static void backward_shard(struct bp_trainer *trainer, struct bp_shard *shard) {
     if (!trainer->work.update) return;
     bp_loss_backward(trainer->network, trainer->work.weights, shard->workspace, shard->gradient, shard->holds, false);
+    bp_reduce_left(trainer, shard);
     shard->holds = true;
 }
 
@@ -115,13 +118,16 @@ static void loss_shard(void *context, int32_t index) {
 static void pass_by_rows(struct bp_trainer *trainer, bool whole, double *weight) {
     struct bp_work *work = &trainer->work;
     const double samples = *weight, counts = work->count;
+    double sums[BP_OUTPUTS_MAX][2] = {{0}};
     bp_shards_run(trainer->shards, forward_shard, trainer);
-    for (int32_t k = 0; k < trainer->network->outputs_count; k++) {
-        double rows = 0, row_counts = 0;
+    for (int32_t k = 0; k < trainer->network->outputs_count; k++)
         for (int32_t s = 0; s < work->active; s++) {
-            rows += trainer->shard[s].rows[k];
-            row_counts += trainer->shard[s].row_counts[k];
+            sums[k][0] += trainer->shard[s].rows[k];
+            sums[k][1] += trainer->shard[s].row_counts[k];
         }
+    bp_reduce_numbers(trainer, *sums, 2 * (size_t)trainer->network->outputs_count);
+    for (int32_t k = 0; k < trainer->network->outputs_count; k++) {
+        const double rows = sums[k][0], row_counts = sums[k][1];
         work->row_share[k] = rows > 0 ? samples / rows : 0;
         work->count_share[k] = row_counts > 0 ? counts / row_counts : 0;
         if (trainer->network->outputs_count > 1) continue;
@@ -208,7 +214,6 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
     const struct bp_output *output = &trainer->network->outputs[k];
     const struct bp_loss_call *loss = &shard->calls[k];
     double *sums = part == BP_VALIDATION ? trainer->validation_sums : trainer->accumulators;
-    sums[BP_SUM_OUTPUTS + k] += loss->reported;
     if (!task->metrics_count) return;
     struct bp_metric_call call = {.batch = loss->batch,
                                   .width = bp_loss_keep_points(output->loss, output->values, loss),
@@ -236,11 +241,29 @@ static void update_metrics(const struct bp_trainer *trainer, struct bp_shard *sh
     }
 }
 
+/* What the samples weigh, and what they count. The source is weighted; the shards are filled. */
+static void weigh_samples(struct bp_trainer *trainer, double *weight) {
+    struct bp_work *work = &trainer->work;
+    double sums[2] = {0};
+    for (int32_t s = 0; s < work->active; s++)
+        for (int32_t i = 0; i < trainer->shard[s].count; i++) {
+            sums[0] += (double)trainer->shard[s].weights[i];
+            if (work->source->counted) sums[1] += (double)trainer->shard[s].counts[i];
+        }
+    bp_reduce_numbers(trainer, sums, 2);
+    *weight = sums[0];
+    work->count = work->source->counted ? sums[1] : sums[0];
+}
+
 /* Runs the mini-batch in trainer->work. Returns the loss sum and the sum of the weights of samples, or of the only output's rows. */
 static double run_batch(struct bp_trainer *trainer, double *weight) {
     struct bp_work *work = &trainer->work;
     const bool whole = work->update && (bp_trainer_whole(trainer) || trainer->options.gradient_accumulation_steps > 1);
-    work->active = work->n < trainer->options.threads ? work->n : trainer->options.threads;
+    const int32_t all = bp_train_shards(&trainer->options), threads = trainer->options.threads;
+    work->shards = work->n < all ? work->n : all;
+    const int32_t here = work->shards - bp_trainer_first_shard(trainer);
+    work->active = here < 0 ? 0 : here < threads ? here : threads;
+    bp_reduce_begin(trainer);
     bool by_rows = false; /* mixed samples have the rows of two: each shard shares them by itself */
     for (int32_t k = 0; work->lambda == 1 && k < trainer->network->outputs_count; k++)
         by_rows = by_rows || trainer->shard[0].workspace->row_weights[k];
@@ -248,16 +271,8 @@ static double run_batch(struct bp_trainer *trainer, double *weight) {
     work->scale = whole ? 1 : 1.0 / work->n; /* the gradient of all rows of an update is divided by their weight once it is known */
     if (work->source->weighted) {
         bp_shards_run(trainer->shards, fill_shard, trainer);
-        *weight = 0;
-        for (int32_t s = 0; s < work->active; s++)
-            for (int32_t i = 0; i < trainer->shard[s].count; i++) *weight += (double)trainer->shard[s].weights[i];
-        work->count = *weight;
+        weigh_samples(trainer, weight);
         if (!whole) work->scale = *weight > 0 ? 1 / *weight : 0;
-    }
-    if (work->source->counted) {
-        work->count = 0;
-        for (int32_t s = 0; s < work->active; s++)
-            for (int32_t i = 0; i < trainer->shard[s].count; i++) work->count += (double)trainer->shard[s].counts[i];
     }
     if (by_rows) {
         if (!work->source->weighted) bp_shards_run(trainer->shards, fill_shard, trainer);
@@ -269,20 +284,19 @@ static double run_batch(struct bp_trainer *trainer, double *weight) {
     }
     double loss = 0;
     for (int32_t s = 0; s < work->active; s++) loss += trainer->shard[s].loss;
-    return loss;
+    return bp_reduce_end(trainer, loss);
 }
 
 static void account(struct bp_trainer *trainer, int32_t part, double loss, double weight) {
     double *sums = part == BP_VALIDATION ? trainer->validation_sums : trainer->accumulators;
     sums[BP_SUM_LOSS] += loss;
     sums[BP_SUM_WEIGHT] += weight;
+    for (int32_t k = 0; k < trainer->network->outputs_count; k++) sums[BP_SUM_OUTPUTS + k] += trainer->work.reported[k];
     for (int32_t s = 0; s < trainer->work.active; s++)
         for (int32_t k = 0; k < trainer->network->outputs_count; k++) update_metrics(trainer, &trainer->shard[s], k, part);
     if (!trainer->apart || part == BP_VALIDATION) return;
     double *reported = sums + trainer->accumulators_count - BP_REPORTED;
-    for (int32_t s = 0; s < trainer->work.active; s++)
-        for (int32_t k = 0; k < trainer->network->outputs_count; k++)
-            reported[0] += trainer->network->outputs[k].weight * trainer->shard[s].calls[k].reported;
+    for (int32_t k = 0; k < trainer->network->outputs_count; k++) reported[0] += trainer->network->outputs[k].weight * trainer->work.reported[k];
     reported[1] += trainer->work.count;
 }
 
@@ -295,16 +309,16 @@ static enum bp_train_event diverge(struct bp_trainer *trainer) {
     return BP_TRAIN_DIVERGED;
 }
 
-/* The next mini-batch, the `nth` of its update: its gradient is added to what the shards hold. *weight: of its samples. False: its loss is not
- * finite.
- */
-static bool walk_batch(struct bp_trainer *trainer, int32_t nth, double *weight) {
+/* The next mini-batch, the `nth` of its update of so many at most: its gradient is added to what the shards hold. *weight: of its samples. False: its
+ * loss is not finite. */
+static bool walk_batch(struct bp_trainer *trainer, int32_t nth, int32_t most, double *weight) {
     const int64_t left = trainer->train.rows - trainer->position;
     const int32_t n = left < trainer->options.batch_size ? (int32_t)left : trainer->options.batch_size;
     trainer->work = (struct bp_work){.source = &trainer->train,
                                      .rows = bp_order_at(trainer),
                                      .n = n,
                                      .nth = nth,
+                                     .last = n == left || (nth + 1 == most && !bp_trainer_whole(trainer)),
                                      .before = (int64_t)nth * trainer->options.batch_size,
                                      .update = true,
                                      .lambda = 1,
@@ -338,7 +352,7 @@ static enum bp_train_event search_batch(struct bp_trainer *trainer) {
         release_gradients(trainer);
         bp_trainer_search_begin(trainer);
     }
-    if (!walk_batch(trainer, 0, &weight)) {
+    if (!walk_batch(trainer, 0, 1, &weight)) {
         if (trainer->updates == 0) return diverge(trainer);
         trainer->accumulators[BP_SUM_LOSS] = INFINITY; /* a trial step that was too long: the search returns from it */
         trainer->position = trainer->train.rows;
@@ -357,7 +371,7 @@ static enum bp_train_event search_batch(struct bp_trainer *trainer) {
 static enum bp_train_event whole_batch(struct bp_trainer *trainer) {
     double weight;
     if (trainer->position == 0) release_gradients(trainer);
-    if (!walk_batch(trainer, 0, &weight)) return diverge(trainer);
+    if (!walk_batch(trainer, 0, 1, &weight)) return diverge(trainer);
     if (trainer->position < trainer->train.rows) return BP_TRAIN_STEP;
     trainer->work.measure = true;
     if (!bp_trainer_update(trainer, trainer->accumulators[BP_SUM_WEIGHT])) return diverge(trainer);
@@ -372,7 +386,7 @@ static enum bp_train_event train_batch(struct bp_trainer *trainer) {
     if (trainer->options.optimizer->search) return search_batch(trainer);
     if (trainer->options.optimizer->whole) return whole_batch(trainer);
     for (; batches < most && trainer->position < trainer->train.rows; batches++, sum += weight)
-        if (!walk_batch(trainer, batches, &weight)) return diverge(trainer);
+        if (!walk_batch(trainer, batches, most, &weight)) return diverge(trainer);
     trainer->work.measure = trainer->position == trainer->train.rows;
     if (!bp_trainer_update(trainer, most > 1 ? sum : 1)) return diverge(trainer);
     release_gradients(trainer);
@@ -428,6 +442,8 @@ static double value_of(const struct bp_trainer *trainer, const struct bp_series 
 
 static enum bp_train_event finish_epoch(struct bp_trainer *trainer) {
     const struct bp_train_options *options = &trainer->options;
+    bp_reduce_metrics(trainer, BP_TRAINING);
+    if (trainer->validates) bp_reduce_metrics(trainer, BP_VALIDATION);
     for (int32_t i = 0; i < trainer->values_count; i++) trainer->values[i] = value_of(trainer, &trainer->series[i]);
     trainer->epoch++;
     trainer->position = 0;
@@ -463,6 +479,7 @@ enum bp_train_event bp_trainer_step(struct bp_trainer *trainer) {
     if (trainer->diverged) return BP_TRAIN_DIVERGED;
     if (trainer->stopped || trainer->epoch >= trainer->options.epochs) return BP_TRAIN_DONE;
     bp_flush_denormals();
+    bp_reduce_step(trainer);
     bp_fitting_run(trainer);
     return trainer->position < trainer->train.rows ? train_batch(trainer) : validate_batch(trainer);
 }

@@ -14,8 +14,9 @@
 #include "engine/network/network.h"
 #include "engine/optimizers/optimizer.h"
 #include "engine/schedules/schedule.h"
+#include "engine/train/reducer.h"
 
-enum { BP_METRICS_MAX = 16, BP_MEMORY = 64 };
+enum { BP_METRICS_MAX = 16, BP_MEMORY = 64, BP_PROCESSES_MAX = 1024 };
 
 /* Where a batch goes. Shapes: inputs[i] (n, input shape), targets[k] (n, target width of output k), weights (n). */
 struct bp_batch {
@@ -75,7 +76,9 @@ struct bp_task {
 
 struct bp_train_options {
     int32_t epochs, batch_size, threads;
-    int64_t window; /* samples that are shuffled together, more or less, see order.c; 0: all */
+    int32_t processes;                /* that train together, each with so many threads; 0 is 1 */
+    const struct bp_reducer *reducer; /* of them; NULL: only one process. The caller's */
+    int64_t window;                   /* samples that are shuffled together, more or less, see order.c; 0: all */
     enum bp_precision
         precision; /* BFLOAT16 is an error unless bp_onednn_start has started it; weights, optimizer, loss and validation stay float32 */
     uint64_t seed;
@@ -157,6 +160,15 @@ void bp_trainer_start(struct bp_trainer *trainer, const struct bp_trainer_start 
 
 enum bp_train_event bp_trainer_step(struct bp_trainer *trainer);
 
+/* Over several processes each makes the same calls. What they do together depends on nothing but the sums that they share: a decision that only one
+ * of them can make, by its clock or by a command, reaches the others as a signal. The sum of what the processes have signalled before a step is known
+ * to all after it, and 0 if the step trained and validated nothing. With one process there is none. */
+void bp_trainer_signal(struct bp_trainer *trainer, double number);
+double bp_trainer_signalled(const struct bp_trainer *trainer);
+/* Before bp_trainer_state, in all processes: the state of the process of rank 0 is then that of the whole training. With one process it is already.
+ */
+void bp_trainer_gather(struct bp_trainer *trainer);
+
 /* The state to save. During validation it is that of the end of the epoch's training, so validation starts over on resuming. */
 void bp_trainer_state(struct bp_trainer *trainer, struct bp_trainer_state *state);
 /* Copies a saved state in. Error: its counts do not match this trainer's. */
@@ -187,6 +199,14 @@ int32_t bp_trainer_health_count(const struct bp_trainer *trainer);
 const struct bp_health *bp_trainer_health(const struct bp_trainer *trainer, int32_t i);
 /* After bp_trainer_restore, which forgets it: that of layer i as it was when the state was saved, in the middle of an epoch. The name stays. */
 void bp_trainer_restore_health(struct bp_trainer *trainer, int32_t i, const struct bp_health *health);
+
+/* Processes that train together, and the shards of a mini-batch over all of them. */
+static inline int32_t bp_train_processes(const struct bp_train_options *options) {
+    return options->processes > 1 ? options->processes : 1;
+}
+static inline int32_t bp_train_shards(const struct bp_train_options *options) {
+    return options->threads * bp_train_processes(options);
+}
 
 /* Steps that so many rows take in mini-batches of that size, of which the last may be smaller. */
 static inline int64_t bp_steps(int64_t rows, int64_t batch_size) {

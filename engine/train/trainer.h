@@ -9,6 +9,8 @@
  * training reports: its loss by counts, and the counts. */
 enum { BP_SUM_LOSS, BP_SUM_WEIGHT, BP_SUM_OUTPUTS, BP_SUMS = BP_SUM_OUTPUTS + BP_OUTPUTS_MAX };
 enum { BP_REPORTED = 2 };
+/* Sums over the activations of a layer, for its health. */
+enum { BP_LOOK_SUM, BP_LOOK_SQUARES, BP_LOOK_COUNT, BP_LOOK_OUTSIDE, BP_LOOKS };
 enum { BP_TRAINING, BP_VALIDATION };
 /* What bp_trainer_state.memory holds. */
 enum {
@@ -35,6 +37,8 @@ struct bp_mixing {
     bp_real *d[BP_OUTPUTS_MAX];
 };
 
+struct bp_trainer;
+
 /* One shard of a mini-batch: its own workspace and gradient. */
 struct bp_shard {
     struct bp_workspace *workspace;
@@ -48,6 +52,9 @@ struct bp_shard {
     struct bp_mixing *mixing;                  /* NULL: none */
     double *changes;                           /* [tensors_count] squared norms of what the update changed, for the health */
     int32_t first, count;                      /* its samples in the mini-batch under way */
+    struct bp_trainer *trainer;                /* for the watcher of the workspace, over several processes */
+    int32_t bucket;                            /* the first of reduce.c's that its backward pass has not left */
+    bool adds;                                 /* its gradient is part of the sum under way */
     double loss;
     double rows[BP_OUTPUTS_MAX], row_counts[BP_OUTPUTS_MAX]; /* what the rows of each output weigh, and count in metrics */
 };
@@ -56,7 +63,10 @@ struct bp_shard {
 struct bp_work {
     const struct bp_source *source;
     const int64_t *rows; /* [n] */
-    int32_t n, active;   /* samples, shards that got any */
+    int32_t n, active;   /* samples, shards of this process that got any */
+    int32_t shards;      /* of all processes that got any */
+    bool last;           /* of its update: over several processes the gradient is then summed */
+    bool reduced;        /* shard 0 holds the gradient of all */
     int32_t nth;         /* mini-batches of the same update before it, */
     int64_t before;      /* and their samples */
     bool update;         /* training: gradients and dropout */
@@ -68,6 +78,7 @@ struct bp_work {
     double rate, decay;                                            /* learning rate of the update, factor on its weight decay */
     double eased;                                                  /* dropout rates are times 1 - eased */
     double lambda;                                                 /* mixup: share of the sample itself; 1: nothing is mixed */
+    double reported[BP_OUTPUTS_MAX];                               /* loss of each output, of all shards */
     const bp_real *weights;
 };
 
@@ -100,7 +111,8 @@ struct bp_trainer {
     int32_t validation_batch, target_width[BP_OUTPUTS_MAX], points_width[BP_OUTPUTS_MAX];
     size_t weights_count, trained_count;
     struct bp_shards *shards;
-    struct bp_shard *shard; /* [options.threads] */
+    struct bp_shard *shard;         /* [options.threads] */
+    struct bp_reduction *reduction; /* NULL: one process */
     struct bp_work work;
     struct bp_order order;
     int64_t *ascending; /* [validation_batch] row numbers of the validation batch; of a mixed one */
@@ -133,7 +145,7 @@ struct bp_trainer {
     struct bp_pace *paces;    /* [paces_count] */
     struct bp_health *health; /* [health_count] of the layers that are not views */
     int32_t *health_nodes;
-    bool *alive; /* [widest layer] units with a value above 0 */
+    double *looks; /* sums over the activations of a layer, then [widest layer] how many values of a unit are not 0 */
 };
 
 /* Samples one shard holds at most. */
@@ -153,11 +165,17 @@ bool bp_trainer_update(struct bp_trainer *trainer, double batches);
 static inline bool bp_trainer_whole(const struct bp_trainer *trainer) {
     return trainer->options.optimizer->search || trainer->options.optimizer->whole;
 }
+/* The shards of all processes before those of this one. */
+static inline int32_t bp_trainer_first_shard(const struct bp_trainer *trainer) {
+    return trainer->options.reducer ? trainer->options.reducer->rank * trainer->options.threads : 0;
+}
 /* An optimizer that searches: an epoch begins; and a step of it. 1: the epoch has found its weights; 0: another pass is needed; -1: not finite. */
 void bp_trainer_search_begin(struct bp_trainer *trainer);
 int bp_trainer_search(struct bp_trainer *trainer, double loss);
 /* Running statistics after a mini-batch. */
 void bp_trainer_settle(struct bp_trainer *trainer);
+/* What the shards of this process have measured of one of them becomes that of shard 0. */
+void bp_trainer_sum_statistics(struct bp_trainer *trainer, const struct bp_tensor *tensor);
 
 /* order.c: sizes alone; bytes; the samples from trainer->position on, at least to the end of the mini-batch; before a batch of validation. */
 void bp_order_measure(const struct bp_train_options *options, int64_t rows, struct bp_order *order);
@@ -174,6 +192,23 @@ void bp_fitting_drop(struct bp_trainer *trainer);
 void bp_fitting_run(struct bp_trainer *trainer);
 /* The same for the layers that are not taken, (nodes_count). */
 void bp_fitting_run_but(struct bp_trainer *trainer, const bool *taken);
+
+/* reduce.c. With one process all of them are nothing, but for the losses. */
+int bp_reduce_new(struct bp_trainer *trainer, struct bp_error *error);
+void bp_reduce_free(struct bp_trainer *trainer);
+/* Whether there are several processes. */
+bool bp_trainer_shares(const struct bp_trainer *trainer);
+/* A step begins; a mini-batch, in trainer->work; the backward pass of a shard has ended; all shards have: the losses of the outputs go into the work,
+ * and that of this process's shards becomes that of all. */
+void bp_reduce_step(struct bp_trainer *trainer);
+void bp_reduce_begin(struct bp_trainer *trainer);
+void bp_reduce_left(struct bp_trainer *trainer, struct bp_shard *shard);
+double bp_reduce_end(struct bp_trainer *trainer, double loss);
+/* numbers (count) become their sum over the processes. */
+void bp_reduce_numbers(const struct bp_trainer *trainer, double *numbers, size_t count);
+/* The metrics of that part become those of all processes, in all of them; those of training stay in rank 0 alone. */
+void bp_reduce_metrics(struct bp_trainer *trainer, int32_t part);
+void bp_reduce_forget(struct bp_trainer *trainer);
 
 /* mix.c */
 int bp_mixing_new(const struct bp_trainer *trainer, int32_t capacity, struct bp_mixing **mixing, struct bp_error *error);

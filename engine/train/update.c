@@ -157,7 +157,7 @@ static void reduce_and_update_slice(void *context, int32_t index) {
     struct bp_trainer *trainer = context;
     bp_real sum[BLOCK];
     size_t from, n;
-    if (trainer->options.threads == 1) {
+    if (trainer->options.threads == 1 || trainer->work.reduced) {
         update_slice(trainer, index);
         return;
     }
@@ -218,7 +218,7 @@ bool bp_trainer_update(struct bp_trainer *trainer, double batches) {
         after_update(trainer);
         return true;
     }
-    if (options->threads > 1) bp_shards_run(trainer->shards, reduce_slice, trainer);
+    if (options->threads > 1 && !trainer->work.reduced) bp_shards_run(trainer->shards, reduce_slice, trainer);
     if (options->l1 > 0 || options->l2 > 0) add_penalties(trainer, batches);
     if (trainer->work.measure) bp_health_before(trainer);
     if (options->gradient_clip_value > 0) {
@@ -254,7 +254,7 @@ void bp_trainer_search_begin(struct bp_trainer *trainer) {
 
 int bp_trainer_search(struct bp_trainer *trainer, double loss) {
     const double weight = trainer->accumulators[BP_SUM_WEIGHT];
-    bp_shards_run(trainer->shards, reduce_slice, trainer);
+    if (!bp_trainer_shares(trainer)) bp_shards_run(trainer->shards, reduce_slice, trainer); /* else it is, of all rows */
     if (isfinite(loss)) {
         if (!(weight > 0)) return -1;
         bp_kernels()->scale(trainer->trained_count, (bp_real)(1 / weight), trainer->shard[0].gradient);
@@ -270,6 +270,13 @@ int bp_trainer_search(struct bp_trainer *trainer, double loss) {
 
 /* ---- running statistics ------------------------------------------------------------------------------------------ */
 
+void bp_trainer_sum_statistics(struct bp_trainer *trainer, const struct bp_tensor *tensor) {
+    const size_t n = (size_t)bp_shape_size(&tensor->shape);
+    bp_real *statistics = trainer->shard[0].gradient + tensor->offset;
+    if (trainer->work.active == 0) memset(statistics, 0, n * sizeof *statistics);
+    for (int32_t s = 1; s < trainer->work.active; s++) bp_kernels()->scaled_add(n, 1, trainer->shard[s].gradient + tensor->offset, statistics);
+}
+
 void bp_trainer_settle(struct bp_trainer *trainer) {
     const struct bp_network *net = trainer->network;
     const int64_t most = trainer->options.gradient_accumulation_steps > 1 ? trainer->options.gradient_accumulation_steps : 1;
@@ -282,8 +289,7 @@ void bp_trainer_settle(struct bp_trainer *trainer) {
             const struct bp_tensor *tensor = &node->tensors[t];
             W[t] = trainer->weights + tensor->offset;
             statistics[t] = trainer->shard[0].gradient + tensor->offset;
-            for (int32_t s = 1; tensor->state && s < trainer->work.active; s++)
-                bp_kernels()->scaled_add((size_t)bp_shape_size(&tensor->shape), 1, trainer->shard[s].gradient + tensor->offset, statistics[t]);
+            if (tensor->state && !bp_trainer_shares(trainer)) bp_trainer_sum_statistics(trainer, tensor);
         }
         node->ops->update_statistics(node, (uint64_t)(trainer->updates * most + trainer->work.nth), W, statistics);
     }

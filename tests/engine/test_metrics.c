@@ -5,12 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The metric over the samples, fed in two batches: streaming must not matter. The state is as large as it says, to the byte. */
+/* Adds `other`, as a training over several processes does. */
+static void merge_states(const struct bp_metric_ops *metric, double *state, const double *other, const struct bp_metric_call *call) {
+    const int64_t size = metric->state_size(call->classes, call->width, call->samples);
+    if (metric->merge) metric->merge(state, other, call->classes, call->width, call->samples);
+    for (int64_t i = 0; !metric->merge && i < size; i++) state[i] += other[i];
+}
+
+/* The metric over the samples, fed in two batches: streaming must not matter, nor that each batch has a state of its own, and a third one is empty.
+ * The state is as large as it says, to the byte. */
 static double measure_scores(const char *name, int32_t classes, int32_t width, int32_t n, const bp_real *p, const bp_real *y, const bp_real *w,
                              bool scores, double k) {
     const struct bp_metric_ops *metric = (const struct bp_metric_ops *)bp_family_find(&bp_metrics, name);
     ck_assert_ptr_nonnull(metric);
-    double *state = calloc((size_t)metric->state_size(classes, width, n), sizeof *state);
+    const size_t size = (size_t)metric->state_size(classes, width, n);
+    double *state = calloc(size, sizeof *state), *first = calloc(size, sizeof *state), *second = calloc(size, sizeof *state);
     const int32_t y_width = classes ? 1 : width, half = n / 2;
     struct bp_metric_call call = {.batch = half,
                                   .width = width,
@@ -24,13 +33,24 @@ static double measure_scores(const char *name, int32_t classes, int32_t width, i
                                   .numbers = &k,
                                   .samples = n};
     metric->update(state, &call);
+    metric->update(first, &call);
     call.batch = n - half;
     call.predictions = p + half * width;
     call.y = y + half * y_width;
     call.weights = w ? w + half : NULL;
     metric->update(state, &call);
+    metric->update(second, &call);
     const double result = metric->result(state, classes, width);
+    memset(state, 0, size * sizeof *state);
+    merge_states(metric, first, state, &call);
+    merge_states(metric, state, first, &call);
+    merge_states(metric, state, second, &call);
+    const double merged = metric->result(state, classes, width);
+    ck_assert_msg(fabs(merged - result) <= 1e-12 * fabs(result) || merged == result || (isnan(merged) && isnan(result)), "%s: %g, merged %g", name,
+                  result, merged);
     free(state);
+    free(first);
+    free(second);
     return result;
 }
 

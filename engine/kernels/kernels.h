@@ -84,6 +84,14 @@ struct bp_max_pool {
     bool add;     /* to d_x instead of storing */
 };
 
+/* z = (v - mean) / std of n cells of a table; fill in the place of what is missing (NaN). */
+struct bp_standard {
+    size_t n;
+    const double *v;
+    double fill, mean, std, most;
+    double *z; /* (n), apart from v */
+};
+
 struct bp_kernels {
     const char *name;
     int lanes; /* reals in one of its vectors */
@@ -119,7 +127,9 @@ struct bp_kernels {
     void (*max_pool_back)(const struct bp_max_pool *call);
     double (*sum_squares)(size_t n, const bp_real *x);
     bool (*finite)(size_t n, const bp_real *x);
-    void (*to_bfloat16)(size_t n, const bp_real *x, uint16_t *y); /* to the nearest, ties to even; not a number stays so */
+    bool (*standardise)(const struct bp_standard *call);                   /* true: no |z| is above most */
+    bool (*outside)(size_t n, const double *v, double least, double most); /* whether some number is; NaN is not */
+    void (*to_bfloat16)(size_t n, const bp_real *x, uint16_t *y);          /* to the nearest, ties to even; not a number stays so */
     void (*dropout_mask)(const struct bp_dropout_mask *call);
     void (*sgd)(const struct bp_step *step);
     void (*adam)(const struct bp_step *step);

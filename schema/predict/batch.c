@@ -210,19 +210,11 @@ static bool looks_unusable(const struct schema_batch *b, int32_t n) {
 
 /* ---- the block --------------------------------------------------------------------------------------------------------------------------------- */
 
-static void read_inputs(struct schema_batch *b, int32_t n) {
-    int64_t rows[SCHEMA_PREDICT_BATCH];
-    float *at[BP_INPUTS_MAX];
-    for (int32_t i = 0; i < n; i++) rows[i] = b->row + i;
-    for (int32_t k = 0; k < b->p->preprocessing->inputs_count; k++) at[k] = bp_workspace_input(b->p->workspace, k);
-    schema_view_rows(b->view, rows, n, b->p->tensors, at);
-}
-
 int schema_batch_next(struct schema_batch *b, struct bp_error *error) {
     const int64_t left = b->dataset->rows - b->row;
     const int32_t n = left > b->p->batch_max ? b->p->batch_max : (int32_t)left;
     if (n <= 0) return 0;
-    read_inputs(b, n);
+    schema_predictor_read(b->p, &(struct schema_view_rows){b->view, b->row, n}, n, true);
     const bool checked = looks_unusable(b, n);
     for (int32_t i = 0; i < n; i++) {
         const int64_t row = b->row + i;
@@ -235,7 +227,6 @@ int schema_batch_next(struct schema_batch *b, struct bp_error *error) {
         zero(b, i);
         schema_block_failed(&b->block, row + 1);
     }
-    schema_predictor_count_rows(b->p, &(struct schema_view_rows){b->view, b->row, n}, n);
     if (schema_dataset_intact(b->dataset, error) != 0) return -1;
     b->p->filled = n;
     b->p->rows += n;

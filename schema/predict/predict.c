@@ -165,6 +165,7 @@ static void run(struct schema_predictor *p, int32_t n) {
     if (n == 0) return;
     bp_predict(p->model->training->network, p->model->weights, p->workspace, n);
     if (p->calibration) schema_calibration_apply(p->calibration, p->model->training, p->workspace, n);
+    schema_predictor_look(p, n);
 }
 
 void schema_predictor_ignored(struct schema_predictor *p, const char *name, size_t size) {
@@ -184,7 +185,7 @@ static const struct bp_output *output_of(const struct schema_predictor *p, int32
 }
 
 int schema_predicted_text(double value, double step, char text[static 40]) {
-    const double needed = value == 0 ? 1 : ceil(log10(fabs(value) / step)) + 1;
+    const double needed = fabs(value) <= 1e8 * step || value == 0 ? 9 : ceil(log10(fabs(value) / step)) + 1;
     const int digits = needed > 17 ? 17 : needed > 9 ? (int)needed : 9;
     return isfinite(value) ? (int)schema_number_print_digits(value, digits, text) : snprintf(text, 40, "%.*g", digits, value);
 }
@@ -514,89 +515,19 @@ int schema_predict_body(struct schema_predictor *p, const char *body, size_t siz
 
 /* ---- rows of a dataset ------------------------------------------------------------------------------------------------------------ */
 
-/* The k-th number of a feature in a row, as the dataset holds it. */
-static double given(struct schema_predictor *p, const struct schema_view *view, int32_t feature, int64_t row, int64_t k) {
-    const int32_t column = view->columns[feature];
-    if (column < 0) return (double)NAN;
-    if (schema_type_of(p->preprocessing->features[feature].type)->value != SCHEMA_VALUE_TENSOR)
-        return schema_dataset_number(view->dataset, column, row);
-    schema_dataset_tensor(view->dataset, column, row, p->tensors);
-    return (double)p->tensors[k];
-}
-
-/* Counts for warnings. */
-static void count_numbers(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n) {
-    double numbers[SCHEMA_PREDICT_BATCH];
-    int64_t at[SCHEMA_PREDICT_BATCH];
-    for (int32_t i = 0; i < n; i++) at[i] = rows->first + i;
-    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
-        const int32_t column = rows->view->columns[i];
-        const enum schema_value_kind value = schema_type_of(p->preprocessing->features[i].type)->value;
-        if (column < 0 || value == SCHEMA_VALUE_CATEGORY || value == SCHEMA_VALUE_TEXT) continue;
-        if (schema_type_of(rows->view->dataset->columns[column].type)->value != SCHEMA_VALUE_NUMBER) continue;
-        schema_dataset_gather(rows->view->dataset, column, at, n, numbers);
-        for (int32_t r = 0; r < n; r++) schema_predictor_count_number(p, i, numbers[r], p->counted + r + 1);
-    }
-    p->counted += n;
-}
-
-static void count_categories(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n) {
-    int32_t codes[SCHEMA_PREDICT_BATCH];
-    int64_t at[SCHEMA_PREDICT_BATCH];
-    for (int32_t i = 0; i < n; i++) at[i] = rows->first + i;
-    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
-        const int32_t column = rows->view->columns[i], *categories = rows->view->categories[i];
-        if (column < 0 || !categories) continue;
-        schema_dataset_gather_codes(rows->view->dataset, column, at, n, codes);
-        for (int32_t r = 0; r < n; r++)
-            if (codes[r] >= 0 && categories[codes[r]] < 0) {
-                const char *text = rows->view->dataset->columns[column].categories[codes[r]].value;
-                schema_predictor_category(p, i, text, strlen(text));
-            }
-    }
-}
-
-static void count_missing(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n) {
-    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
-        const int32_t column = rows->view->columns[i];
-        const enum schema_storage storage = column < 0 ? SCHEMA_HELD_AS_BYTES : schema_type_of(rows->view->dataset->columns[column].type)->storage;
-        size_t size;
-        if (column < 0) p->missing[i] += n;
-        else if (rows->view->dataset->columns[column].missing == 0) continue;
-        for (int32_t r = 0; r < n && column >= 0; r++) {
-            const int64_t row = rows->first + r;
-            p->missing[i] += storage == SCHEMA_HELD_AS_CODE    ? schema_dataset_code(rows->view->dataset, column, row) < 0
-                             : storage == SCHEMA_HELD_AS_BYTES ? schema_dataset_text(rows->view->dataset, column, row, &size) == NULL
-                                                               : isnan(given(p, rows->view, i, row, 0));
-        }
-    }
-}
-
-void schema_predictor_count_rows(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n) {
-    count_missing(p, rows, n);
-    count_numbers(p, rows, n);
-    count_categories(p, rows, n);
-}
-
-double schema_predictor_given(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t feature, int64_t row, int64_t k) {
-    return given(p, rows->view, feature, row, k);
-}
-
 static int gather(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n, struct bp_error *error) {
+    schema_predictor_read(p, rows, n, false);
     for (int32_t i = 0; i < n; i++) {
         float *at[BP_INPUTS_MAX];
         char why[300];
         int64_t where;
         const int64_t row = rows->first + i;
         input_rows(p, i, at);
-        schema_view_rows(rows->view, &row, 1, p->tensors, at);
         const int32_t unusable = schema_predictor_unusable(p, at, &where);
         if (unusable >= 0)
             return bp_error_set(error, "", "row %lld: %s", (long long)row + 1,
-                                schema_predictor_why(p, unusable, given(p, rows->view, unusable, row, where), why));
+                                schema_predictor_why(p, unusable, schema_predictor_given(p, rows, unusable, row, where), why));
     }
-    count_numbers(p, rows, n);
-    count_categories(p, rows, n);
     run(p, n);
     for (int32_t i = 0; i < n; i++)
         if (!schema_predictor_finite(p, i)) {

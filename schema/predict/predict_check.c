@@ -73,12 +73,20 @@ const char *schema_predictor_refused(const struct schema_predictor *p, int32_t i
 
 /* ---- predictions that are not finite ----------------------------------------------------------------------------------------- */
 
-/* Also in the unit of every target of the output. */
-static bool output_finite(const struct schema_predictor *p, int32_t o, const float *y) {
+/* Numbers y (n, width) of an output: also in the unit of every target of the output. The bits of absolute values are in their order. */
+static bool output_finite(const struct schema_predictor *p, int32_t o, int32_t n, const float *y) {
     const struct schema_output *output = &p->preprocessing->outputs[o];
-    float most = 0;
-    if (!bp_kernels()->finite((size_t)p->widths[o], y)) return false;
-    for (int32_t j = 0; j < p->widths[o]; j++) most = fmaxf(most, fabsf(y[j]));
+    const int64_t count = (int64_t)n * p->widths[o];
+    int32_t bits = 0;
+    float most;
+    for (int64_t j = 0; j < count; j++) {
+        int32_t one;
+        memcpy(&one, &y[j], sizeof one);
+        one &= INT32_MAX;
+        bits = one > bits ? one : bits;
+    }
+    memcpy(&most, &bits, sizeof most);
+    if (!isfinite(most)) return false;
     for (int32_t k = output->first; k < output->first + output->count; k++)
         for (int64_t j = 0; j < (p->preprocessing->targets[k].channels_count ? p->preprocessing->targets[k].channels_count : 1); j++)
             if (!isfinite((double)most * schema_target_unit(&p->preprocessing->targets[k], j) +
@@ -108,10 +116,19 @@ void schema_predictor_spoil(struct schema_predictor *p, int32_t row) {
     p->suspect = find_suspect(p, row);
 }
 
-bool schema_predictor_finite(struct schema_predictor *p, int32_t row) {
+static bool outputs_finite(const struct schema_predictor *p, int32_t row, int32_t n) {
     bool good = true;
     for (int32_t o = 0; good && o < p->preprocessing->outputs_count; o++)
-        good = output_finite(p, o, bp_workspace_output(p->workspace, o) + (int64_t)row * p->widths[o]);
+        good = output_finite(p, o, n, bp_workspace_output(p->workspace, o) + (int64_t)row * p->widths[o]);
+    return good;
+}
+
+void schema_predictor_look(struct schema_predictor *p, int32_t n) {
+    p->finite = outputs_finite(p, 0, n);
+}
+
+bool schema_predictor_finite(struct schema_predictor *p, int32_t row) {
+    const bool good = p->finite || outputs_finite(p, row, 1);
     if (!good) schema_predictor_spoil(p, row);
     return good;
 }

@@ -43,6 +43,7 @@ struct schema_predictor {
     int64_t not_finite;          /* the first row whose prediction is not a finite number, -1: none */
     int32_t suspect;             /* of that row: the feature farthest from the training rows, -1: none */
     bool overflow;               /* a number of the prediction being written is not finite */
+    bool finite;                 /* the outputs of all rows that were run last are, in the unit of their targets too */
     /* for warnings */
     int64_t *missing, *unseen, *holes;     /* (features_count); holes: tensors that lack some of their numbers */
     struct predictor_range *outside, *far; /* (features_count) values outside the range of the training rows, and far outside of it */
@@ -95,6 +96,8 @@ void schema_predictor_category(struct schema_predictor *p, int32_t i, const char
 int32_t schema_predictor_unusable(const struct schema_predictor *p, float *const *inputs, int64_t *at);
 /* Why that number of the feature, `value` as it was given, cannot be used. Returns text. */
 const char *schema_predictor_why(const struct schema_predictor *p, int32_t feature, double value, char text[static 300]);
+/* The outputs of n rows of the workspace are new. */
+void schema_predictor_look(struct schema_predictor *p, int32_t n);
 /* Whether the outputs of that row of the workspace are finite; else remembers it as not_finite, with its suspect. */
 bool schema_predictor_finite(struct schema_predictor *p, int32_t row);
 void schema_predictor_spoil(struct schema_predictor *p, int32_t row);
@@ -106,8 +109,9 @@ void schema_predictor_count(struct schema_predictor *p);
 void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v, int64_t row);
 /* The row i of the workspace was predicted: its outputs are counted beside the reference. */
 void schema_predictor_count_outputs(struct schema_predictor *p, int32_t row);
-/* The same of n rows of a dataset. */
-void schema_predictor_count_rows(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n);
+/* ---- predict_rows.c ---- */
+/* The first n of these rows into the workspace; what their cells are is counted for the warnings, missing ones if `missing`. */
+void schema_predictor_read(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n, bool missing);
 /* The k-th number of a feature in a row, as the dataset holds it. */
 double schema_predictor_given(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t feature, int64_t row, int64_t k);
 /* What was counted, for a later predictor of the same model that goes on: a JSON object, the caller's, and back (what does not fit is left out). */

@@ -138,6 +138,16 @@ int schema_categories_fit(struct schema_feature *f, const struct schema_fit *fit
 
 /* ---- the transform -------------------------------------------------------------------------------------------------------- */
 
+bool schema_category_is_one_hot(const struct schema_feature *f) {
+    switch (f->options.encode) {
+    case SCHEMA_ENCODE_EMBEDDING:
+    case SCHEMA_ENCODE_TARGET:
+    case SCHEMA_ENCODE_ORDINAL: return false;
+    case SCHEMA_ENCODE_COMPACT: return f->categories_count != 2;
+    default: return true;
+    }
+}
+
 void schema_category_apply(const struct schema_feature *f, const struct schema_feature_value *cell, float *out) {
     const bool known = f->constant || (cell->kind == SCHEMA_VALUE_CATEGORY && cell->category >= 0);
     const int32_t category = f->constant ? 0 : cell->category;

@@ -60,6 +60,8 @@ int schema_feature_fit_numbers(struct schema_preprocessing *p, struct schema_fea
 /* The table that schema_feature_category looks into. */
 int schema_feature_hash(struct schema_feature *feature);
 int schema_categories_fit(struct schema_feature *feature, const struct schema_fit *fit, int32_t column, struct bp_error *error);
+/* Whether a category is a row of zeros with one 1. */
+bool schema_category_is_one_hot(const struct schema_feature *feature);
 void schema_category_apply(const struct schema_feature *feature, const struct schema_feature_value *cell, float *out);
 /* The member `name` of the model becomes the categories, or the words, and their table. */
 int schema_categories_decode(const json_t *json, const char *name, struct schema_feature *feature);
@@ -83,16 +85,19 @@ int32_t schema_means_fold(int64_t row);
 json_t *schema_means_encode(const struct schema_feature *feature);
 int schema_means_decode(const json_t *json, struct schema_feature *feature);
 
-/* ---- rows.c ---- */
+/* ---- stretch.c ---- */
 /* Some rows of a view, and where the numbers of the first one go. */
 struct schema_stretch {
     const struct schema_view *view;
     const int64_t *rows;
-    int32_t n; /* at most SCHEMA_STRETCH */
+    int32_t n;              /* at most SCHEMA_STRETCH */
+    bool together;          /* each row follows the one before it */
+    schema_view_seen *seen; /* NULL: nobody else wants the cells */
+    void *context;
     float *inputs[BP_INPUTS_MAX];
     int64_t widths[BP_INPUTS_MAX];
 };
-enum { SCHEMA_STRETCH = 64 };
+enum { SCHEMA_STRETCH = 256 };
 /* A cell of feature i, of the stretch's row r. */
 void schema_stretch_put(const struct schema_stretch *s, int32_t i, int32_t r, const struct schema_feature_value *cell);
 /* All cells of feature i: numbers, categories, texts (which a column of categories may hold, and the reverse), tensors. */

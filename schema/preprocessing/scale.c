@@ -1,6 +1,7 @@
 /* scale.c - how numbers are scaled, what missing ones become, and that in the model. */
 #include "schema/preprocessing/feature.h"
 
+#include "engine/kernels/kernels.h"
 #include "schema/quantile.h"
 
 #include <float.h>
@@ -74,18 +75,21 @@ double schema_scale_apply(const struct schema_feature *f, double v) {
 }
 
 void schema_scale_many(const struct schema_feature *f, const double *v, int32_t n, float *out, int64_t stride) {
+    enum { PIECE = 128 };
     const double half = f->clip > 0 ? f->clip / 2 : (double)FLT_MAX;
-    if (f->options.scale == SCHEMA_SCALE_STANDARD && !f->indicator && !f->constant) {
-        for (int32_t i = 0; i < n; i++) {
-            const double z = ((isnan(v[i]) ? f->fill : v[i]) - f->mean) / f->std;
-            out[i * stride] = fabs(z) <= half ? (float)z : schema_scale_float(schema_scale_clip(z, f->clip));
-        }
-        return;
+    const bool plain = f->options.scale == SCHEMA_SCALE_STANDARD && !f->constant;
+    for (int32_t i = 0; i < n && f->indicator; i++) out[i * stride + 1] = isnan(v[i]) ? 1.0f : 0.0f;
+    for (int32_t first = 0; first < n && plain; first += PIECE) {
+        const int32_t some = n - first < PIECE ? n - first : PIECE;
+        double z[PIECE];
+        float *to = out + first * stride;
+        const struct bp_standard call = {(size_t)some, v + first, f->fill, f->mean, f->std, half, z};
+        if (bp_kernels()->standardise(&call))
+            for (int32_t i = 0; i < some; i++) to[i * stride] = (float)z[i];
+        else
+            for (int32_t i = 0; i < some; i++) to[i * stride] = schema_scale_float(schema_scale_clip(z[i], f->clip));
     }
-    for (int32_t i = 0; i < n; i++, out += stride) {
-        out[0] = schema_scale_float(schema_scale_apply(f, isnan(v[i]) ? f->fill : v[i]));
-        if (f->indicator) out[1] = isnan(v[i]) ? 1.0f : 0.0f;
-    }
+    for (int32_t i = 0; i < n && !plain; i++) out[i * stride] = schema_scale_float(schema_scale_apply(f, isnan(v[i]) ? f->fill : v[i]));
 }
 
 /* By median and quartiles; where the quartiles are one value, by half the range. */

@@ -25,6 +25,21 @@ void schema_view_free(struct schema_view *view);
 int schema_view_leave_folds_out(struct schema_view *view, const int64_t *rows, int64_t n, struct bp_error *error);
 /* Inputs of rows[0..n): inputs[k] has space for all rows, one after the other. tensor: (tensor_size) space. */
 void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, float *tensor, float *const *inputs);
+/* The same of rows first..first+n, at most as many as a workspace holds, faster. What is read of a column on the way is shown to the reader, in
+ * pieces: numbers (n), NaN: missing, or codes (n) of the dictionary, -1: missing; of texts and tensors nothing. */
+struct schema_view_cells {
+    int32_t feature, n;
+    int64_t first; /* row of the dataset */
+    const double *numbers;
+    const int32_t *codes;
+};
+typedef void schema_view_seen(void *context, const struct schema_view_cells *cells);
+struct schema_view_reader {
+    schema_view_seen *seen; /* NULL: there is none */
+    void *context;
+};
+void schema_view_block(const struct schema_view *view, const struct schema_view_reader *reader, int64_t first, int32_t n, float *tensor,
+                       float *const *inputs);
 /* Target k of rows[0..n) as the network wants it: class numbers, or standardised values; NaN when missing or not a known label. */
 void schema_view_targets(const struct schema_view *view, int32_t k, const int64_t *rows, int64_t n, double *out);
 double schema_view_target(const struct schema_view *view, int32_t k, int64_t row);

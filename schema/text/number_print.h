@@ -16,5 +16,7 @@ size_t schema_number_print_float(float number, char out[static SCHEMA_NUMBER_PRI
  * bytes before it. */
 enum { SCHEMA_NUMBER_DIGITS = 40 };
 size_t schema_number_print_digits(double number, int digits, char out[static SCHEMA_NUMBER_DIGITS]);
+/* A finite float32 as "%.9g" writes it, faster still. Not NUL-terminated; any bytes of out may change. */
+size_t schema_number_print_nine(float number, char out[static SCHEMA_NUMBER_DIGITS]);
 
 #endif

@@ -29,6 +29,10 @@ static bool reserve(struct schema_text *text, size_t more) {
     return true;
 }
 
+char *schema_text_room(struct schema_text *text, size_t more) {
+    return reserve(text, more) ? text->bytes + text->size : NULL;
+}
+
 void schema_text_add(struct schema_text *text, const char *bytes, size_t size) {
     if (!reserve(text, size)) return;
     memcpy(text->bytes + text->size, bytes, size);
@@ -79,12 +83,14 @@ void schema_text_json_string(struct schema_text *text, const char *string) {
 }
 
 void schema_text_json_float(struct schema_text *text, double value) {
-    char digits[SCHEMA_NUMBER_DIGITS];
     if (!isfinite(value)) {
         schema_text_add(text, "null", 4);
         return;
     }
-    schema_text_add(text, digits, schema_number_print_digits(value, 9, digits));
+    char *to = schema_text_room(text, SCHEMA_NUMBER_DIGITS);
+    if (!to) return;
+    text->size += (double)(float)value == value ? schema_number_print_nine((float)value, to) : schema_number_print_digits(value, 9, to);
+    text->bytes[text->size] = '\0';
 }
 
 void schema_text_json_double(struct schema_text *text, double value) {

@@ -13,6 +13,8 @@ struct schema_text {
 };
 
 void schema_text_add(struct schema_text *text, const char *bytes, size_t size);
+/* Space for `more` bytes behind the text, for the caller to write and to count in `size`, as it does the NUL behind them; NULL: failed. */
+char *schema_text_room(struct schema_text *text, size_t more);
 void schema_text_string(struct schema_text *text, const char *string);
 /* The last byte, NUL when there is none. */
 char schema_text_last(const struct schema_text *text);

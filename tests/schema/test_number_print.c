@@ -197,6 +197,33 @@ START_TEST(digits_as_printf_counts_them) {
 }
 END_TEST
 
+static void check_nine(float number) {
+    char text[SCHEMA_NUMBER_DIGITS + 1], expected[SCHEMA_NUMBER_DIGITS];
+    snprintf(expected, sizeof expected, "%.9g", (double)number);
+    text[schema_number_print_nine(number, text)] = '\0';
+    ck_assert_msg(strcmp(text, expected) == 0, "%a: \"%s\", printf writes \"%s\"", (double)number, text, expected);
+}
+
+START_TEST(nine_digits_of_floats) {
+    static const float edges[] = {0,    -0.0f,    1,       0.1f,           0.5f,   0.75f,  100,  1e8f,     999999936,
+                                  1e9f, 16777216, 0.0001f, 0.00009999999f, 1e-19f, 1e-20f, 8.5f, 0x1p-24f, 12345679};
+    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) check_nine(edges[i]), check_nine(-edges[i]);
+    for (int k = -149; k < 128; k++) check_nine(ldexpf(1, k)), check_nine(nextafterf(ldexpf(1, k), 0)), check_nine(ldexpf(3, k - 1));
+    for (int k = -45; k < 39; k++) {
+        const float ten = (float)pow(10, k);
+        check_nine(ten), check_nine(nextafterf(ten, 0)), check_nine(nextafterf(ten, INFINITY));
+    }
+    for (int i = 0; i < 200000; i++) {
+        const uint32_t bits = (uint32_t)(next() >> 32) & ~(1u << 30); /* below 2: where probabilities are */
+        float number;
+        memcpy(&number, &bits, sizeof number);
+        check_nine(number);
+        check_nine((float)(ldexp((double)(next() >> 11), -53) * 2e5));
+        check_nine((float)(next() % 4096) / 4096); /* halves, which are rounded to even */
+    }
+}
+END_TEST
+
 Suite *suite_schema_number_print(void) {
     Suite *suite = suite_create("number_print");
     TCase *tcase = tcase_create("all");
@@ -204,6 +231,7 @@ Suite *suite_schema_number_print(void) {
     tcase_add_test(tcase, all_kinds_of_doubles);
     tcase_add_test(tcase, all_kinds_of_floats);
     tcase_add_test(tcase, digits_as_printf_counts_them);
+    tcase_add_test(tcase, nine_digits_of_floats);
     tcase_add_test(tcase, subnormals_are_printed_by_a_thread_that_flushes_them);
     suite_add_tcase(suite, tcase);
     return suite;

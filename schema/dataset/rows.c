@@ -94,6 +94,12 @@ int schema_rows_line(struct schema_rows *r, const char **bytes, size_t *size) {
     return p->failed ? -1 : 0;
 }
 
+void schema_rows_seek(struct schema_rows *r, int64_t row) {
+    r->row = r->chunk_first = r->chunk_end = row;
+    r->at = 0, r->element = 0;
+    if (row + r->window < r->window_end) r->window_end = row; /* backwards */
+}
+
 static bool column_new(struct schema_rows *r, struct rows_column *c, int32_t index) {
     struct schema_piece key = {0};
     c->index = index, c->column = &r->dataset->columns[index], c->per_cell = 1;

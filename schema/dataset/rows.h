@@ -32,6 +32,8 @@ struct schema_rows *schema_rows_new(const struct schema_dataset *dataset, const 
 int schema_rows_next(struct schema_rows *rows, const char **bytes, size_t *size);
 /* One row instead: CSV or an object, without the end of its line; no header. -1: no memory; there is to be a next row. */
 int schema_rows_line(struct schema_rows *rows, const char **bytes, size_t *size);
+/* Lines go on with that row. */
+void schema_rows_seek(struct schema_rows *rows, int64_t row);
 void schema_rows_free(struct schema_rows *rows);
 
 #endif

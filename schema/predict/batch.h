@@ -28,7 +28,28 @@ int schema_batch_next(struct schema_batch *batch, struct bp_error *error);
 /* Gives the writer what it has not had yet; at the end of the dataset also the end of the document. -1 as for next. */
 int schema_batch_write(struct schema_batch *batch, struct bp_error *error);
 void schema_batch_place(const struct schema_batch *batch, struct schema_batch_place *place);
+/* Rows of the dataset, and rows of a block. */
+int64_t schema_batch_rows(const struct schema_batch *batch);
+int32_t schema_batch_block(const struct schema_batch *batch);
 json_t *schema_batch_counts(const struct schema_batch *batch);
 void schema_batch_warnings(const struct schema_batch *batch, void (*say)(void *context, const char *warning), void *context);
+
+/* ---- blocks side by side ----
+ *
+ * A lane is what one more thread needs. It predicts pieces of the dataset, begin and run, and holds what comes of them until the batch takes it,
+ * which it does in the order of the rows: what is written is what schema_batch_next would have written. The batch and a lane are used by one thread
+ * at a time each; a lane is not run while it is taken. Not for FORM_JSON. */
+
+struct schema_batch_lane;
+/* NULL with the error. The batch must outlive it. */
+struct schema_batch_lane *schema_batch_lane_new(struct schema_batch *batch, struct bp_error *error);
+void schema_batch_lane_free(struct schema_batch_lane *lane);
+/* The next piece: n rows from `first` on. Both are multiples of the rows of a block, but for what is cut off at the end of the dataset. */
+void schema_batch_lane_begin(struct schema_batch_lane *lane, int64_t first, int64_t n);
+/* Predicts the piece until its end: 0; until some MB of text wait to be taken, or go_on(context), asked before each block, is false: 1. -1 with the
+ * error. */
+int schema_batch_lane_run(struct schema_batch_lane *lane, bool (*go_on)(void *context), void *context, struct bp_error *error);
+/* Takes what the lane holds, which are the next rows of the batch; schema_batch_write is to have written what was taken before. */
+void schema_batch_take(struct schema_batch *batch, struct schema_batch_lane *lane);
 
 #endif

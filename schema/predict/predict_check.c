@@ -211,6 +211,23 @@ void schema_predictor_count(struct schema_predictor *p) {
     p->counted++;
 }
 
+static void take_range(struct predictor_range *range, struct predictor_range *other) {
+    for (int64_t k = 0; k < PREDICTOR_SHOWN && k < other->count && range->count + k < PREDICTOR_SHOWN; k++)
+        range->values[range->count + k] = other->values[k], range->rows[range->count + k] = other->rows[k];
+    range->count += other->count;
+    other->count = 0;
+}
+
+void schema_predictor_take(struct schema_predictor *p, struct schema_predictor *other) {
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
+        if (p->unseen[i] == 0 && other->unseen[i] > 0) memcpy(p->unseen_first[i], other->unseen_first[i], sizeof *p->unseen_first);
+        p->missing[i] += other->missing[i], p->unseen[i] += other->unseen[i], p->holes[i] += other->holes[i];
+        other->missing[i] = other->unseen[i] = other->holes[i] = 0;
+        take_range(&p->far[i], &other->far[i]);
+        take_range(&p->outside[i], &other->outside[i]);
+    }
+}
+
 static json_t *range_json(const struct predictor_range *range) {
     json_t *json = json_pack("[I]", (json_int_t)range->count);
     for (int k = 0; k < PREDICTOR_SHOWN && k < range->count; k++)

@@ -114,6 +114,8 @@ void schema_predictor_count_outputs(struct schema_predictor *p, int32_t row);
 void schema_predictor_read(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n, bool missing);
 /* The k-th number of a feature in a row, as the dataset holds it. */
 double schema_predictor_given(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t feature, int64_t row, int64_t k);
+/* What another predictor of the same model has counted, of later rows, is counted here instead. Its rows are not. */
+void schema_predictor_take(struct schema_predictor *p, struct schema_predictor *other);
 /* What was counted, for a later predictor of the same model that goes on: a JSON object, the caller's, and back (what does not fit is left out). */
 json_t *schema_predictor_counts(const struct schema_predictor *p);
 void schema_predictor_recount(struct schema_predictor *p, const json_t *counts);

@@ -440,7 +440,7 @@ bool schema_block_full(const struct schema_block *b) {
 
 static bool write_out(struct schema_block *b, bool all) {
     struct schema_text *const texts[] = {&b->out, &b->failures};
-    for (int i = 0; i < 2 && !b->broken; i++) {
+    for (int i = 0; i < 2 && !b->broken && b->writer.write; i++) {
         if (texts[i]->size == 0 || (!all && texts[i]->size < PIECE)) continue;
         b->broken = !b->writer.write(b->writer.context, i == 1, texts[i]->bytes, texts[i]->size);
         texts[i]->size = 0;
@@ -550,6 +550,27 @@ static void write_warning(void *context, const char *warning) {
     struct schema_text *out = context;
     if (schema_text_last(out) != '[') schema_text_add(out, ",", 1);
     schema_text_json_string(out, warning);
+}
+
+/* The other's text behind this one; mostly there is none, and they change places. */
+static void take_text(struct schema_text *text, struct schema_text *other) {
+    const struct schema_text own = *text;
+    if (own.size > 0) {
+        schema_text_add(text, other->bytes ? other->bytes : "", other->size);
+        text->failed = text->failed || other->failed;
+    } else {
+        *text = *other;
+        *other = own;
+    }
+    other->size = 0;
+}
+
+void schema_block_take(struct schema_block *b, struct schema_block *other) {
+    if (!b->begun) write_header(b);
+    take_text(&b->out, &other->out);
+    take_text(&b->failures, &other->failures);
+    b->good += other->good, b->failed += other->failed;
+    other->good = other->failed = 0;
 }
 
 int schema_block_write(struct schema_block *b, struct bp_error *error) {

@@ -31,7 +31,7 @@ struct schema_block {
     size_t *cell_start, *cell_size;   /* (names_room) of its kept cells in scratch; size 0: missing */
     int64_t good, failed;             /* rows */
     bool broken;                      /* the writer has refused */
-    struct schema_rows_writer writer;
+    struct schema_rows_writer writer; /* none: what is written is held */
 };
 
 /* -1 with problems: a form that cannot hold the predictions of this model, thresholds, no memory. */
@@ -66,6 +66,8 @@ void schema_block_failed(struct schema_block *block, int64_t row);
 bool schema_block_full(const struct schema_block *block);
 /* Predicts and writes what it has. -1 with the error: no memory, the writer has refused (no message). */
 int schema_block_flush(struct schema_block *block, struct bp_error *error);
+/* What another block of the same options has written, and has held because it has no writer, is written behind what this one has. */
+void schema_block_take(struct schema_block *block, struct schema_block *other);
 /* Gives the writer all that is written. -1 as for flush. */
 int schema_block_write(struct schema_block *block, struct bp_error *error);
 /* The end of the document. */

@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { THREADS_MAX = 64, THREADS_USUAL = 4 /* at most, of a batch that does not ask for some */ };
+
 /* ---- submitting ------------------------------------------------------------------------------------------------------------------------------ */
 
 struct batch_request {
@@ -30,6 +32,7 @@ struct batch_request {
     struct loaded *loaded;
     struct schema_rows_options options;
     struct schema_text keep; /* names as schema_rows_options.keep has them */
+    int64_t threads;
 };
 
 /* "keep" is a word, or names of columns. */
@@ -64,8 +67,22 @@ static void decode_keep(struct batch_request *b) {
     b->options.keep = json_array_size(keep) ? b->keep.bytes ? b->keep.bytes : "" : "none";
 }
 
+/* Threads change no byte of the result, so the processors of the machine decide when nobody else does. */
+static void decode_threads(struct batch_request *b) {
+    const json_t *threads = json_object_get(b->body, "threads");
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    char got[80];
+    b->threads = cores > THREADS_USUAL ? THREADS_USUAL : cores < 1 ? 1 : cores;
+    if (!threads || json_is_null(threads)) return;
+    b->threads = json_integer_value(threads);
+    if (b->threads < 1 || b->threads > THREADS_MAX)
+        schema_problem_add(&b->problems, "/threads", "threads must be an integer of at least 1 and at most %d, got %s", THREADS_MAX,
+                           schema_json_text(threads, got, sizeof got));
+}
+
 static void decode(struct batch_request *b) {
-    static const char *const known[] = {"coverage", "dataset", "format", "keep", "metadata", "model", "priority", "strict", "thresholds", NULL};
+    static const char *const known[] = {"coverage", "dataset", "format",  "keep",       "metadata", "model",
+                                        "priority", "strict",  "threads", "thresholds", NULL};
     static const struct bp_entry entry = {.name = "a batch"};
     const json_t *format = json_object_get(b->body, "format"), *strict = json_object_get(b->body, "strict"),
                  *dataset = json_object_get(b->body, "dataset");
@@ -85,6 +102,7 @@ static void decode(struct batch_request *b) {
     if (strict && !json_is_boolean(strict))
         schema_problem_add(&b->problems, "/strict", "strict must be true or false, got %s", schema_json_text(strict, got, sizeof got));
     decode_keep(b);
+    decode_threads(b);
     if (json_is_string(dataset)) rows_stored(b->request->server->store, json_string_value(dataset), "/dataset", &b->row, &b->dataset, &b->problems);
     else
         schema_problem_add(&b->problems, "/dataset",
@@ -109,8 +127,9 @@ static void check(struct batch_request *b) {
 static void submit(struct batch_request *b) {
     const char *form = b->options.form == SCHEMA_FORM_NDJSON ? "ndjson" : "csv";
     const json_t *keep = json_object_get(b->body, "keep"), *thresholds = b->options.thresholds;
-    json_t *spec = json_pack("{s:s, s:b, s:s?}", "format", form, "strict", !b->options.lenient, "keep", b->options.keep);
-    json_t *view = json_pack("{s:s, s:b}", "format", form, "strict", !b->options.lenient);
+    json_t *spec =
+        json_pack("{s:s, s:b, s:s?, s:I}", "format", form, "strict", !b->options.lenient, "keep", b->options.keep, "threads", (json_int_t)b->threads);
+    json_t *view = json_pack("{s:s, s:b, s:I}", "format", form, "strict", !b->options.lenient, "threads", (json_int_t)b->threads);
     json_object_set_new(view, "keep", keep && !json_is_null(keep) ? json_deep_copy(keep) : json_string("extra"));
     json_object_set_new(view, "thresholds", thresholds ? json_deep_copy(thresholds) : json_null());
     json_object_set_new(view, "coverage", b->options.coverage ? json_deep_copy(b->options.coverage) : json_null());

@@ -7,6 +7,7 @@
 #include "server/clock.h"
 #include "server/jobs/wire.h"
 #include "server/worker/heartbeat.h"
+#include "server/worker/predict_lanes.h"
 
 #include <errno.h>
 #include <math.h>
@@ -21,6 +22,7 @@ enum {
     SYNC_MIN_MS = 200, /* between two syncs: at least, and SYNC_COST times what one takes */
     SYNC_COST = 20,
     PROGRESS_MS = 250,
+    WAIT_MS = 20, /* for a lane, between two looks at commands */
     WARNINGS_MAX = 20,
     FILES = 2
 };
@@ -35,6 +37,7 @@ struct predicting {
     struct process *p;
     struct schema_model *model;
     struct schema_batch *batch;
+    struct predict_lanes *lanes; /* NULL: this thread predicts by itself */
     struct schema_rows_options options;
     struct result_file files[FILES]; /* predictions, failures */
     char cause[200];                 /* of a failure to write; "" */
@@ -173,11 +176,20 @@ static int finish(struct predicting *w) {
 
 static int end_commanded(struct predicting *w, bool broken) {
     const bool stop = atomic_load(&w->p->command) == COMMAND_STOP;
+    predict_lanes_free(w->lanes); /* a job that is reported as paused has no process for long */
+    w->lanes = NULL;
     if (stop && !broken && sync_files(w) == 0) say(w, "results");
     json_t *message = json_pack("{s:s, s:o}", "kind", stop ? "yield" : "cancelled", "report", process_rows_report(w->p, NULL));
     process_say(message);
     json_decref(message);
     return 0;
+}
+
+/* Further rows. 0: there were none yet. */
+static int predict_some(struct predicting *w, struct bp_error *error) {
+    const int taken = w->lanes ? predict_lanes_next(w->lanes, WAIT_MS, error) : schema_batch_next(w->batch, error) == 0 ? 1 : -1;
+    if (taken > 0) heartbeat_step();
+    return taken > 0 && w->lanes && schema_batch_write(w->batch, error) != 0 ? -1 : taken;
 }
 
 static int predict(struct predicting *w) {
@@ -190,12 +202,11 @@ static int predict(struct predicting *w) {
         schema_batch_place(w->batch, &place);
         if (place.row == w->p->dataset->rows) break;
         if (process_commanded(w->p)) return end_commanded(w, false);
-        if (schema_batch_next(w->batch, &error) != 0) {
+        if (predict_some(w, &error) < 0) {
             if (error.message[0]) return process_fail_rows(w->p, &error);
             if (!w->cause[0]) return end_commanded(w, true); /* while it waited for the disk */
             return process_fail(w->p, "storage", "%s", w->cause);
         }
-        heartbeat_step();
         const int64_t now = clock_ms();
         if (sync_is_due(w, now)) {
             if ((ended = sync_files(w)) != 0) return ended > 0 ? end_commanded(w, true) : -1;
@@ -239,13 +250,24 @@ static int open_batch(struct predicting *w) {
     return 0;
 }
 
+/* Threads, where the spec has several and there is work for them. */
+static int open_lanes(struct predicting *w) {
+    const json_int_t asked = json_integer_value(json_object_get(json_object_get(w->p->order, "spec"), "threads"));
+    const int64_t pieces = (w->p->dataset->rows - w->first) / predict_lanes_piece(w->batch) + 1;
+    const int32_t threads = (int32_t)(asked < pieces ? asked : pieces);
+    struct bp_error error = {0};
+    if (threads < 2 || (w->lanes = predict_lanes_new(w->batch, threads, &error))) return 0;
+    return process_fail_rows(w->p, &error);
+}
+
 int process_predict(struct process *p) {
     struct predicting w = {.p = p};
     if (process_confine(p) != 0 || process_open_dataset(p) != 0 || !(w.model = process_model(p, WIRE_INIT, "calibration")) || open_batch(&w) != 0)
         return 1;
     p->started = clock_seconds();
     if (process_listen(p) != 0) return 1;
-    const int status = predict(&w);
+    const int status = open_lanes(&w) == 0 ? predict(&w) : -1;
+    predict_lanes_free(w.lanes);
     schema_batch_close(w.batch);
     schema_model_free(w.model);
     return status == 0 ? 0 : 1;

@@ -13,6 +13,7 @@ struct server {
     struct model_cache *model_cache; /* models loaded for predictions */
     struct drift *drift;             /* counts what is predicted; NULL: not counted */
     struct bfloat16 *bfloat16;       /* whether jobs can compute in it */
+    struct launchers *launchers;     /* where jobs can run; constant */
     struct supervisor *supervisor;   /* runs the jobs */
     struct http *_Atomic http;       /* NULL until it has started */
     struct auth *auth;               /* API keys; NULL: everyone may do everything */

@@ -21,6 +21,7 @@ int command_jobs(int argc, char **argv);
 int command_sweep(int argc, char **argv);
 int command_audit(int argc, char **argv);
 int command_backup(int argc, char **argv);
+int command_relay(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_import(int argc, char **argv);

@@ -152,8 +152,9 @@ static void report_confinement(void) {
     char said[4096];
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return;
-    const int none[CHILD_GIVEN] = {-1, -1, -1, -1, -1, -1};
-    const pid_t pid = child_start("confinement", none, ends[1]);
+    int none[CHILD_GIVEN];
+    for (int i = 0; i < CHILD_GIVEN; i++) none[i] = -1;
+    const pid_t pid = child_start(&(const struct child){.command = "confinement", .given = none, .errors = ends[1]});
     size_t n = 0;
     close(ends[1]);
     for (ssize_t got; pid > 0 && n < sizeof said - 1 && (got = read(ends[0], said + n, sizeof said - 1 - n)) > 0;) n += (size_t)got;

@@ -38,6 +38,7 @@ static const struct {
     {"jobs", command_jobs, .computes = false},
     {"keys", command_keys, .computes = false},
     {"predict", command_predict, .computes = true},
+    {"relay", command_relay, .computes = false, .hidden = true},
     {"restore", command_restore, .computes = true},
     {"serve", command_serve, .computes = true},
     {"sweep", command_sweep, .computes = false},

@@ -11,6 +11,7 @@
 #include "server/http/hub.h"
 #include "server/http/tls.h"
 #include "server/jobs/bfloat16.h"
+#include "server/jobs/launchers.h"
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
 #include "server/model_cache.h"
@@ -155,7 +156,8 @@ static int start(struct server *server, struct commits *commits, struct sweeper 
         (!(server->drift = drift_new(server->store)) || drift_start(server->drift, server->settings.drift_save_seconds, error) != 0))
         return bp_error_memory(error, "out of memory");
     if (!(server->bfloat16 = bfloat16_new())) return bp_error_memory(error, "out of memory");
-    if (!(server->supervisor = supervisor_new(server, error))) return -1;
+    if (!(server->launchers = calloc(1, sizeof *server->launchers))) return bp_error_memory(error, "out of memory");
+    if (launchers_read(server->launchers, &server->settings, error) != 0 || !(server->supervisor = supervisor_new(server, error))) return -1;
     if (tls_start(&server->settings, error) != 0) return -1;
     if (http_start(server, event_json, error) != 0) return -1;
     atomic_store(&commits->hub, http_hub(server->http));
@@ -207,6 +209,8 @@ int command_serve(int argc, char **argv) {
     http_stop(server.http);
     http_free(server.http);
     supervisor_free(server.supervisor);
+    if (server.launchers) launchers_clear(server.launchers);
+    free(server.launchers);
     bfloat16_free(server.bfloat16);
     model_cache_free(server.model_cache);
     drift_stop(server.drift);

@@ -76,7 +76,9 @@ static int ask(struct bp_error *error) {
     char said[sizeof error->message];
     if (pipe2(ends, O_CLOEXEC) != 0)
         return bp_error_io(error, "cannot open a pipe to the process that tests oneDNN, which they need: %s", strerror(errno));
-    const pid_t pid = child_start("bfloat16", (const int[CHILD_GIVEN]){ends[1], -1, -1, -1, -1, -1}, -1);
+    int given[CHILD_GIVEN];
+    for (int i = 0; i < CHILD_GIVEN; i++) given[i] = i == 0 ? ends[1] : -1;
+    const pid_t pid = child_start(&(const struct child){.command = "bfloat16", .given = given, .errors = -1});
     if (pid < 0) bp_error_io(error, "cannot start the process that tests oneDNN, which they need: %s", strerror(errno));
     close(ends[1]);
     if (pid > 0) {

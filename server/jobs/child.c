@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -41,7 +42,7 @@ static const char *const kept[] = {"BACKPROPD_BLAS_RESTARTED",
                                    "LLVM_PROFILE_FILE",
                                    "TSAN_OPTIONS",
                                    "UBSAN_OPTIONS"};
-enum { KEPT = sizeof kept / sizeof *kept, VARIABLES_MAX = KEPT + 16 };
+enum { KEPT = sizeof kept / sizeof *kept };
 
 static bool is_kept(const char *variable, size_t size) {
     const char *more = getenv("BACKPROPD_JOB_ENVIRONMENT");
@@ -55,27 +56,39 @@ static bool is_kept(const char *variable, size_t size) {
     return false;
 }
 
-/* Borrowed texts, NULL-terminated. */
-static void make_environment(char *variables[VARIABLES_MAX + 2]) {
+/* Borrowed texts, NULL-terminated; the array is the caller's. NULL: no memory. */
+static char **make_environment(bool launches) {
     extern char **environ;
-    int count = 0;
+    int count = 0, most = 0;
+    while (environ[most]) most++;
+    char **variables = calloc((size_t)most + 2, sizeof *variables);
+    if (!variables) return NULL;
     variables[count++] = (char *)"OPENBLAS_NUM_THREADS=1";
-    for (char **variable = environ; *variable && count <= VARIABLES_MAX; variable++)
-        if (is_kept(*variable, strcspn(*variable, "="))) variables[count++] = *variable;
-    variables[count] = NULL;
+    for (char **variable = environ; *variable; variable++) {
+        const bool setting = strncmp(*variable, "BACKPROPD_", strlen("BACKPROPD_")) == 0;
+        if (launches ? strncmp(*variable, "OPENBLAS_NUM_THREADS=", 21) == 0 || (setting && !is_kept(*variable, strcspn(*variable, "=")))
+                     : !is_kept(*variable, strcspn(*variable, "=")))
+            continue;
+        variables[count++] = *variable;
+    }
+    return variables;
 }
 
-pid_t child_start(const char *command, const int given[CHILD_GIVEN], int errors) {
-    char *const arguments[] = {(char *)"backpropd", (char *)command, NULL};
-    char *variables[VARIABLES_MAX + 2];
+pid_t child_start(const struct child *child) {
+    const int *const given = child->given;
+    char *const arguments[] = {(char *)"backpropd", (char *)(uintptr_t)child->command, NULL};
+    char **variables = make_environment(child->launches);
+    if (!variables) {
+        errno = ENOMEM;
+        return -1;
+    }
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t blocked;
     pid_t pid = -1;
     /* dup2 below must not overwrite a source: move all of them out of the way first. */
-    int high[CHILD_GIVEN], out = errors >= 0 ? fcntl(errors, F_DUPFD_CLOEXEC, WIRE_SOCKET + CHILD_GIVEN) : -1;
+    int high[CHILD_GIVEN], out = child->errors >= 0 ? fcntl(child->errors, F_DUPFD_CLOEXEC, WIRE_SOCKET + CHILD_GIVEN) : -1;
     for (int i = 0; i < CHILD_GIVEN; i++) high[i] = given[i] >= 0 ? fcntl(given[i], F_DUPFD_CLOEXEC, WIRE_SOCKET + CHILD_GIVEN) : -1;
-    make_environment(variables);
     servers_set(&blocked); /* until child_begin */
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
@@ -91,6 +104,7 @@ pid_t child_start(const char *command, const int given[CHILD_GIVEN], int errors)
     int code = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, variables);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
+    free(variables);
     for (int i = 0; i < CHILD_GIVEN; i++)
         if (high[i] >= 0) close(high[i]);
     if (out >= 0) close(out);

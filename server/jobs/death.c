@@ -59,12 +59,13 @@ static int64_t peak_of(const struct slot *slot, const struct rusage *used) {
     struct rusage own;
     const int64_t measured = slot->pulse ? (int64_t)atomic_load(&slot->pulse->peak_memory) : 0;
     int64_t most = (int64_t)used->ru_maxrss * 1024;
-    if (getrusage(RUSAGE_SELF, &own) != 0 || most <= (int64_t)own.ru_maxrss * 1024) most = 0;
+    if (slot->relayed || getrusage(RUSAGE_SELF, &own) != 0 || most <= (int64_t)own.ru_maxrss * 1024) most = 0;
     if (measured > most) most = measured;
     return most > 0 ? most : -1;
 }
 
 void death_record(struct slot *slot, int status, const struct rusage *used) {
+    if (slot->died) status = slot->status;
     static const char *const reasons[] = {[SLOT_CANCELLING] = "cancelled", [SLOT_STOPPING] = "server_stopped"};
     char text[400] = "";
     const char *reason = slot->phase == SLOT_CANCELLING || slot->phase == SLOT_STOPPING ? reasons[slot->phase]
@@ -83,8 +84,8 @@ void death_record(struct slot *slot, int status, const struct rusage *used) {
                                         .exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
                                         .signal = WIFSIGNALED(status) ? WTERMSIG(status) : -1,
                                         .peak_memory = peak_of(slot, used),
-                                        .user_ms = ms_of(used->ru_utime),
-                                        .system_ms = ms_of(used->ru_stime),
+                                        .user_ms = slot->relayed ? -1 : ms_of(used->ru_utime), /* of a process elsewhere it is not known */
+                                        .system_ms = slot->relayed ? -1 : ms_of(used->ru_stime),
                                         .log_cut = slot->output && slot->output->cut,
                                         .message = *text ? strdup(text) : NULL,
                                         .log = slot->output ? output_text(slot->output) : NULL};

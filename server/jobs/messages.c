@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { BLOB_MAX = 1000000000, DRAFTS_MAX = 4 }; /* SQLITE_MAX_LENGTH of Debian's build */
@@ -367,6 +368,49 @@ static int on_rung(struct server *server, struct slot *slot, const json_t *messa
     return 0;
 }
 
+/* ---- a process elsewhere -------------------------------------------------------------------------------------------------------------- */
+
+/* Where it runs, or what it waits for. */
+static int on_launch(struct server *server, const struct slot *slot, const json_t *message, struct bp_error *error) {
+    bool no_memory = false;
+    const json_t *launch = json_object_get(message, "launch");
+    const char *host = json_string_value(json_object_get(launch, "host"));
+    char *text = member_text(message, "launch", &no_memory);
+    enum store_result result = text ? store_job_launch(server->store, slot->job, slot->attempt, text, error) : STORE_STALE;
+    if (no_memory) bp_error_memory(error, "no memory for a report of the job"), result = STORE_FAILED;
+    if (result == STORE_OK && host) log_line(LOG_INFO, "job_connected", "job", slot->job, "launcher", slot->launcher->name, "host", host, NULL);
+    free(text);
+    return result == STORE_FAILED ? -1 : 0;
+}
+
+/* Its launcher has not started it, or its node was lost. */
+static int on_unreached(struct server *server, struct slot *slot, const json_t *message, struct bp_error *error) {
+    bool no_memory = false;
+    char *launch = member_text(message, "launch", &no_memory);
+    const char *why = json_string_value(json_object_get(message, "message"));
+    json_t *document = json_pack("{s:s, s:s}", "code", "waiting_for_launcher", "message", why ? why : "the launcher has failed");
+    char *text = schema_json_dump(document, JSON_COMPACT);
+    enum store_result result = STORE_FAILED;
+    if (no_memory || !text) bp_error_memory(error, "no memory for a report of the job");
+    else
+        result =
+            store_job_put_off(server->store, slot->job, slot->attempt, json_integer_value(json_object_get(message, "retry_ms")), launch, text, error);
+    if (result == STORE_OK) log_line(LOG_WARNING, "job_waits_for_launcher", "job", slot->job, "launcher", slot->launcher->name, "reason", why, NULL);
+    slot->ended = slot->ended || result != STORE_FAILED;
+    json_decref(document);
+    free(launch);
+    free(text);
+    return result == STORE_FAILED ? -1 : 0;
+}
+
+/* It has ended without a result; the end of its relay says nothing. */
+static void on_died(struct slot *slot, const json_t *message) {
+    const json_int_t signal = json_integer_value(json_object_get(message, "signal")),
+                     code = json_integer_value(json_object_get(message, "exit_code"));
+    slot->died = true;
+    slot->status = W_EXITCODE((int)(code & 255), (int)(signal & 127));
+}
+
 static int apply(struct server *server, struct slot *slot, const char *kind, const json_t *message, struct bp_error *error) {
     if (strcmp(kind, "report") == 0) return on_report(server, slot, message, error);
     if (strcmp(kind, "rung") == 0) return on_rung(server, slot, message, error);
@@ -379,6 +423,9 @@ static int apply(struct server *server, struct slot *slot, const char *kind, con
     if (strcmp(kind, "failed") == 0) return on_end(server, slot, message, STORE_JOB_FAILED, error);
     if (strcmp(kind, "cancelled") == 0) return on_end(server, slot, message, STORE_CANCELLED, error);
     if (strcmp(kind, "yield") == 0) return on_yield(server, slot, error);
+    if (strcmp(kind, "launch") == 0) return on_launch(server, slot, message, error);
+    if (strcmp(kind, "unreached") == 0) return on_unreached(server, slot, message, error);
+    if (strcmp(kind, "died") == 0) return on_died(slot, message), 0;
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #ifndef SERVER_MESSAGES_H
 #define SERVER_MESSAGES_H
 
+#include "server/jobs/launchers.h"
 #include "server/jobs/output.h"
 #include "server/jobs/watchdog.h"
 #include "server/jobs/wire.h"
@@ -21,6 +22,9 @@ enum phase {
 
 struct slot {
     enum phase phase;
+    const struct launcher *launcher;
+    bool relayed;      /* the process is a relay for one elsewhere */
+    int64_t cancel_ms; /* how long it may take to end after a cancel */
     pid_t pid;
     int fd;
     char job[STORE_ID_SIZE];
@@ -36,6 +40,8 @@ struct slot {
     int64_t retry_at, retry_ms; /* when again; the pause before that */
     int64_t complain_at;        /* no other log line before this time */
     bool gone;                  /* the process has closed its end */
+    bool died;                  /* the process elsewhere has ended without a result, with `status` as of waitpid */
+    int status;
 
     struct pulse *pulse;
     struct output *output;

@@ -35,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -49,14 +50,17 @@ enum {
     COMPLAIN_MS = 60000, /* between two log lines on the same trouble */
     SWEEP_MS = 5000,
     RETENTION_MS = 3600 * 1000, /* and when a job has ended */
-    SLOTS_MAX = 256
+    SLOTS_MAX = 2048,
+    RELAY_CANCEL_MS = 10000 /* beyond what the launcher's own command may take */
 };
 struct supervisor {
     struct server *server;
     pthread_t thread;
     int poke;
     int slots_count;  /* as many as there may ever be */
-    atomic_int limit; /* of those in use */
+    atomic_int limit; /* of those of the local launcher in use */
+    const struct launchers *launchers;
+    json_t *mpirun; /* the command that starts several processes of a job on this machine */
     struct slot *slots;
     atomic_int running;
     atomic_bool stopping;
@@ -137,13 +141,15 @@ static void complain(const char *event, const char *job, const struct bp_error *
 /* Of a dataset; bytes: of its file, which later versions go on with. */
 struct extent {
     int64_t rows, bytes;
+    char file[STORE_FILE_SIZE];
 };
 
 static int open_dataset(struct supervisor *s, const char *name, int64_t version, struct extent *extent, struct bp_error *error) {
     struct store_dataset row = {0};
     if (store_dataset_get(s->server->store, name, version, &row, error) != STORE_OK)
         return bp_error_set(error, "", "dataset %s@%lld no longer exists", name, (long long)version);
-    *extent = (struct extent){row.rows, row.bytes};
+    *extent = (struct extent){.rows = row.rows, .bytes = row.bytes};
+    memcpy(extent->file, row.file, sizeof extent->file);
     store_dataset_free(&row);
     const int fd = dataset_file_open(s->server->store, row.file, error);
     return fd >= 0 ? fd : bp_error_io(error, "dataset %s@%lld: %s", name, (long long)version, strerror(errno));
@@ -163,6 +169,7 @@ struct launch {
     bool resume;
     struct extent data[2]; /* the dataset, and the one that validates */
     char *results;         /* of a job that predicts: how far they are, JSON; else NULL */
+    char *remote;          /* for a relay, JSON; else NULL */
     struct slot slot;
 };
 
@@ -184,6 +191,8 @@ static int send_order(struct supervisor *s, const struct slot *slot, const struc
     schema_text_json_string(&text, s->server->settings.kernels);
     schema_text_string(&text, ",\"warnings\":");
     schema_text_string(&text, job->warnings ? job->warnings : "[]");
+    if (l->remote) schema_text_string(&text, ",\"remote\":");
+    if (l->remote) schema_text_string(&text, l->remote);
     schema_text_string(&text, ",\"spec\":");
     schema_text_string(&text, job->spec);
     schema_text_string(&text, "}");
@@ -265,6 +274,61 @@ static int open_all(struct supervisor *s, struct launch *l, const struct store_j
     return open_channels(s, l, job, error);
 }
 
+/* ---- elsewhere ----------------------------------------------------------------------------------------------------------------------------------
+ */
+
+/* A number that nobody can guess: by it a result shows that it is of this attempt. */
+static int new_token(char token[33]) {
+    unsigned char bytes[16];
+    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return -1;
+    for (int i = 0; i < 16; i++) snprintf(token + 2 * i, 3, "%02x", bytes[i]);
+    return 0;
+}
+
+static int64_t threads_of(const struct store_job *job) {
+    json_t *view = job->view ? schema_json_load(job->view, strlen(job->view), 0, NULL) : NULL;
+    const json_int_t threads = json_integer_value(json_object_get(json_object_get(view, "options"), "threads"));
+    json_decref(view);
+    return threads > 0 ? threads : 1;
+}
+
+/* The command with the program and its arguments, and that which cancels: members of what a relay gets. */
+static void add_commands(const struct supervisor *s, json_t *remote, const struct launcher *launcher, const struct store_job *job) {
+    const int64_t processes = job->requires.processes > 1 ? job->requires.processes : 1;
+    const struct launch_values values = {job->id, job->attempt, threads_of(job), job->requires.memory_mb, processes};
+    json_t *command = launcher_fill(launcher->command ? launcher->command : s->mpirun, &values);
+    const char *const arguments[] = {launcher->program, "job", "--stdio"};
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++) json_array_append_new(command, json_string(arguments[i]));
+    json_object_set_new(remote, "command", command);
+    if (launcher->cancel) json_object_set_new(remote, "cancel", launcher_fill(launcher->cancel, &values));
+}
+
+/* What a relay needs to know. */
+static int describe_remote(const struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
+    const struct launcher *launcher = l->slot.launcher;
+    char token[33];
+    if (new_token(token) != 0) return bp_error_io(error, "no random numbers: %s", strerror(errno));
+    json_t *remote =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:{s:s, s:s}}", "launcher", launcher->name, "token", token, "cache", launcher->cache,
+                  "shared", launcher->shared, "cache_mb", (json_int_t)launcher->cache_mb, "start_ms", (json_int_t)launcher->start_seconds * 1000,
+                  "cancel_ms", (json_int_t)launcher->cancel_seconds * 1000, "retry_ms", (json_int_t)launcher->retry_seconds * 1000, "again",
+                  job->attempt > 1, "files", "dataset", l->data[0].file, "validation", l->data[1].file);
+    if (remote) add_commands(s, remote, launcher, job);
+    l->remote = remote ? schema_json_dump(remote, JSON_COMPACT) : NULL;
+    json_decref(remote);
+    return l->remote ? 0 : bp_error_memory(error, "no memory for the job process");
+}
+
+/* Several processes of a job on this machine. */
+static json_t *mpirun_command(void) {
+    json_t *command = json_pack("[s, s, s, s, s, s]", "mpirun", "--oversubscribe", "--bind-to", "none", "-n", "{processes}");
+    if (geteuid() == 0) json_array_append_new(command, json_string("--allow-run-as-root"));
+    return command;
+}
+
+/* ---- a process ----------------------------------------------------------------------------------------------------------------------------------
+ */
+
 /* Nothing has started: releases what the supervisor would keep. */
 static void cancel_launch(struct supervisor *s, struct slot *slot) {
     if (slot->fd >= 0) close(slot->fd);
@@ -274,10 +338,23 @@ static void cancel_launch(struct supervisor *s, struct slot *slot) {
     checkpoint_files_remove_leftovers(s->server->store, slot->job, slot->attempt);
 }
 
-static void start(struct supervisor *s, struct slot *slot, const struct store_job *job) {
+/* The process, with what it is given. */
+static int start_process(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
+    struct slot *slot = &l->slot;
+    if (open_all(s, l, job, error) != 0 || (slot->relayed && describe_remote(s, l, job, error) != 0)) return -1;
+    const struct child child = {.command = slot->relayed ? "relay" : "job", .given = l->given, .errors = l->errors, .launches = slot->relayed};
+    slot->pid = child_start(&child);
+    return slot->pid >= 0 ? 0 : bp_error_io(error, "cannot start the job process: %s", strerror(errno));
+}
+
+static void start(struct supervisor *s, struct slot *slot, const struct launcher *launcher, const struct store_job *job) {
     struct bp_error error = {0}, failure = {0};
+    const bool relayed = launcher->command || job->requires.processes > 1;
     struct launch l = {.errors = -1,
                        .slot = {.phase = SLOT_RUNNING,
+                                .launcher = launcher,
+                                .relayed = relayed,
+                                .cancel_ms = relayed ? launcher->cancel_seconds * 1000 + RELAY_CANCEL_MS : CANCEL_GRACE_MS,
                                 .pid = -1,
                                 .fd = -1,
                                 .attempt = job->attempt,
@@ -287,13 +364,13 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
     char attempt[24], process[24];
     memcpy(l.slot.job, job->id, sizeof l.slot.job);
     for (int i = 0; i < CHILD_GIVEN; i++) l.given[i] = -1;
-    if (open_all(s, &l, job, &error) == 0 && (l.slot.pid = child_start("job", l.given, l.errors)) < 0)
-        bp_error_io(&error, "cannot start the job process: %s", strerror(errno));
+    start_process(s, &l, job, &error);
     for (int i = 0; i < CHILD_GIVEN; i++)
         if (l.given[i] >= 0) close(l.given[i]);
     if (l.errors >= 0) close(l.errors);
     if (l.slot.pid < 0) {
         free(l.results);
+        free(l.remote);
         cancel_launch(s, &l.slot);
         if (message_end_failed(s->server, job->id, job->attempt, "worker_start", error.message, &failure) != 0)
             complain("job_end_failed", job->id, &failure);
@@ -306,29 +383,50 @@ static void start(struct supervisor *s, struct slot *slot, const struct store_jo
     metrics_job_started(s->server->metrics, job);
     snprintf(attempt, sizeof attempt, "%lld", (long long)job->attempt);
     snprintf(process, sizeof process, "%ld", (long)slot->pid);
-    log_line(LOG_INFO, "job_started", "job", job->id, "attempt", attempt, "pid", process, "resumed", l.resume ? "true" : "false", NULL);
+    log_line(LOG_INFO, "job_started", "job", job->id, "attempt", attempt, "pid", process, "resumed", l.resume ? "true" : "false", "launcher",
+             launcher->name, NULL);
     send_order(s, slot, job, &l); /* a failure means that the process is dying, which its end reports */
     free(l.results);
+    free(l.remote);
 }
 
-static bool has_room(struct supervisor *s) {
-    return atomic_load(&s->running) < atomic_load(&s->limit);
+/* How many more jobs this launcher can run. */
+static int room_of(const struct supervisor *s, const struct launcher *launcher) {
+    int used = 0;
+    for (int i = 0; i < s->slots_count; i++) used += s->slots[i].phase != SLOT_FREE && s->slots[i].launcher == launcher;
+    return supervisor_slots_of(s, launcher) - used;
 }
 
-static void fill_slots(struct supervisor *s) {
-    for (int i = 0; i < s->slots_count && !atomic_load(&s->stopping); i++) {
+static struct slot *free_slot(struct supervisor *s) {
+    for (int i = 0; i < s->slots_count; i++)
+        if (s->slots[i].phase == SLOT_FREE) return &s->slots[i];
+    return NULL;
+}
+
+static bool launcher_accepts(const void *context, enum store_kind kind, const struct store_requirement *requirement) {
+    return launcher_takes(context, kind, requirement);
+}
+
+/* Starts what this launcher has room for. */
+static void fill_launcher(struct supervisor *s, const struct launcher *launcher) {
+    const struct store_taker taker = {.takes = launcher_accepts, .context = launcher};
+    struct slot *slot;
+    for (int room = room_of(s, launcher); room > 0 && !atomic_load(&s->stopping) && (slot = free_slot(s)); room--) {
         struct store_job job = {0};
         struct bp_error error = {0};
-        if (s->slots[i].phase != SLOT_FREE) continue;
-        if (!has_room(s)) return;
-        enum store_result result = store_job_claim(s->server->store, s->owner, LEASE_MS, &job, &error);
-        s->claim_at = result == STORE_NOT_FOUND && job.retry_at > 0 ? clock_ms() + (job.retry_at - store_now()) + 1 : 0;
-        if (result == STORE_OK) start(s, &s->slots[i], &job);
+        const enum store_result result = store_job_claim_for(s->server->store, s->owner, LEASE_MS, &taker, &job, &error);
+        if (result == STORE_NOT_FOUND && job.retry_at > 0) s->claim_at = clock_ms() + (job.retry_at - store_now()) + 1;
+        if (result == STORE_OK) start(s, slot, launcher, &job);
         else if (result != STORE_NOT_FOUND) complain("claim_failed", "", &error);
         store_job_free(&job);
         if (result != STORE_OK) return;
-        if (s->slots[i].phase == SLOT_FREE) i--; /* it could not be started: the slot is for the next one */
+        if (slot->phase == SLOT_FREE) room++; /* it could not be started: the room is for the next one */
     }
+}
+
+static void fill_slots(struct supervisor *s) {
+    s->claim_at = 0;
+    for (int i = 0; i < s->launchers->count; i++) fill_launcher(s, &s->launchers->items[i]);
 }
 
 /* ---- the end of a process ------------------------------------------------------------------------------------------------------------ */
@@ -516,7 +614,7 @@ static void look_for_commands(struct supervisor *s) {
         struct bp_error error = {0};
         if ((slot->phase != SLOT_RUNNING && slot->phase != SLOT_PAUSING) || slot->ended) continue;
         const bool found = store_job_get(s->server->store, slot->job, &job, &error) == STORE_OK;
-        if (found && job.status == STORE_CANCELLING) command(slot, "cancel", SLOT_CANCELLING, CANCEL_GRACE_MS);
+        if (found && job.status == STORE_CANCELLING) command(slot, "cancel", SLOT_CANCELLING, slot->cancel_ms);
         else if (found && job.status == STORE_PAUSING && slot->phase == SLOT_RUNNING) command(slot, "stop", SLOT_PAUSING, 0);
         store_job_free(&job);
     }
@@ -565,7 +663,7 @@ static void listen_once(struct supervisor *s) {
         slot_of[count] = i;
         fds[count++] = (struct pollfd){.fd = slot->fd, .events = POLLIN};
     }
-    if (has_room(s)) sooner(&wait, s->claim_at, now);
+    sooner(&wait, s->claim_at, now); /* set if a launcher has room */
     if (poll(fds, (nfds_t)count, (int)wait) <= 0) return;
     if (fds[0].revents) {
         uint64_t n;
@@ -619,6 +717,7 @@ void supervisor_free(struct supervisor *s) {
     if (!s) return;
     if (s->poke >= 0) close(s->poke);
     pthread_mutex_destroy(&s->lock);
+    json_decref(s->mpirun);
     free(s->troubles);
     free(s->slots);
     free(s);
@@ -632,6 +731,8 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
     }
     s->server = server;
     s->slots_count = SLOTS_MAX;
+    s->launchers = server->launchers;
+    s->mpirun = mpirun_command();
     supervisor_limit(s, server->settings.workers);
     s->slots = calloc((size_t)s->slots_count, sizeof *s->slots);
     s->troubles = calloc((size_t)s->slots_count, sizeof *s->troubles);
@@ -640,7 +741,7 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
     pthread_mutex_init(&s->lock, NULL);
     snprintf(s->owner, sizeof s->owner, "pid-%ld", (long)getpid());
     s->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (s->poke >= 0 && s->slots && s->troubles) return s;
+    if (s->poke >= 0 && s->slots && s->troubles && s->mpirun) return s;
     bp_error_io(error, "cannot create the supervisor: %s", strerror(errno));
     supervisor_free(s);
     return NULL;
@@ -649,7 +750,7 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
 void supervisor_limit(struct supervisor *s, int64_t workers) {
     int64_t limit = workers > 0 ? workers : sysconf(_SC_NPROCESSORS_ONLN);
     if (limit < 1) limit = 1;
-    atomic_store(&s->limit, limit < SLOTS_MAX ? (int)limit : SLOTS_MAX);
+    atomic_store(&s->limit, limit < SLOTS_MAX ? (int)limit : SLOTS_MAX); /* of the local launcher */
 }
 
 int supervisor_start(struct supervisor *s, struct bp_error *error) {
@@ -673,8 +774,28 @@ void supervisor_stop(struct supervisor *s) {
     s->started = false;
 }
 
+int supervisor_slots_of(const struct supervisor *s, const struct launcher *launcher) {
+    return launcher->slots ? (int)launcher->slots : atomic_load(&s->limit);
+}
+
 int supervisor_slots(struct supervisor *s) {
-    return atomic_load(&s->limit);
+    int slots = 0;
+    for (int i = 0; i < s->launchers->count; i++) slots += supervisor_slots_of(s, &s->launchers->items[i]);
+    return slots;
+}
+
+int supervisor_places(struct supervisor *s, struct supervisor_place *places, int most) {
+    int count = 0;
+    pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < s->slots_count && count < most; i++) {
+        const struct slot *slot = &s->slots[i];
+        if (slot->phase == SLOT_FREE) continue;
+        places[count].launcher = slot->launcher;
+        places[count].attempt = slot->attempt;
+        memcpy(places[count++].job, slot->job, sizeof slot->job);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return count;
 }
 
 int supervisor_running(struct supervisor *s) {

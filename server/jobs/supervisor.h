@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+struct launcher;
 struct supervisor;
 /* Created before HTTP starts, since requests call it; it runs jobs from supervisor_start on. NULL with the error. */
 struct supervisor *supervisor_new(struct server *server, struct bp_error *error);
@@ -22,9 +23,18 @@ bool supervisor_trouble(struct supervisor *supervisor, const char *job, char *te
 /* What the process of this attempt has written so far, and whether its beginning is not kept. The caller's; NULL: it does not run, or no memory. Any
  * thread. */
 char *supervisor_log(struct supervisor *supervisor, const char *job, int64_t attempt, bool *cut);
-/* How many jobs may run at once; 0: one per core. Those that run go on; supervisor_poke starts more. */
+/* How many jobs may run at once on this machine; 0: one per core. Those that run go on; supervisor_poke starts more. */
 void supervisor_limit(struct supervisor *supervisor, int64_t workers);
+/* How many jobs may run at once: by one launcher, and by all. */
+int supervisor_slots_of(const struct supervisor *supervisor, const struct launcher *launcher);
 int supervisor_slots(struct supervisor *supervisor);
+/* The jobs that run, with their launchers; how many there are, at most `most`. Any thread. */
+struct supervisor_place {
+    const struct launcher *launcher;
+    char job[STORE_ID_SIZE];
+    int64_t attempt;
+};
+int supervisor_places(struct supervisor *supervisor, struct supervisor_place *places, int most);
 int supervisor_running(struct supervisor *supervisor);
 /* When its thread last began a turn, ms of the monotonic clock: some seconds ago at most, unless it hangs. */
 int64_t supervisor_turned_at(const struct supervisor *supervisor);

@@ -53,6 +53,7 @@ void submission_describe(struct submission *s) {
     if (s->init.shown) json_object_set(view, "init", s->init.shown);
     if (s->calibrate) json_object_set(spec, "calibrate", s->calibrate);
     if (s->calibrate) json_object_set(view, "calibrate", s->calibrate);
+    if (json_is_object(json_object_get(s->body, "requires"))) json_object_set(view, "requires", json_object_get(s->body, "requires"));
     if (s->rungs) json_object_set(spec, "rungs", s->rungs);
     json_object_set_new(spec, "job", json_string(s->job.id));
     json_object_set_new(spec, "checkpoint_as_asked", json_boolean(t->options.checkpoint_every_given));

@@ -7,6 +7,7 @@
 #include "server/jobs/supervisor.h"
 #include "server/routes/history.h"
 #include "server/routes/job_query.h"
+#include "server/routes/placement.h"
 #include "server/routes/rows_job.h"
 
 #include <stdio.h>
@@ -70,6 +71,7 @@ json_t *job_json(const struct server *server, const struct store_job *j) {
                         j->publish == STORE_PUBLISH_IF_BETTER ? json_string(store_publish_names[j->publish])
                                                               : json_boolean(j->publish == STORE_PUBLISH));
     json_object_set_new(json, "publication", document_json(j->publication));
+    placement_show(json, j);
     job_show_remarks(json, server, j);
     json_object_set_new(json, "sweep", document_json(j->trial));
     json_object_update_missing(json, view);

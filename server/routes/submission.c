@@ -8,6 +8,7 @@
 #include "schema/resolve/folds.h"
 #include "server/jobs/bfloat16.h"
 #include "server/routes/missing.h"
+#include "server/routes/placement.h"
 #include "server/routes/rows_source.h"
 #include "server/routes/validation_data.h"
 #include "server/routes/version_view.h"
@@ -225,10 +226,10 @@ static void calibrate_check(struct submission *s) {
 }
 
 static void decode(struct submission *s) {
-    static const char *const others[] = {"model",          "definition",         "dataset", "target",     "task",    "features",  "metadata",
-                                         "sample_weight",  "class_weights",      "columns", "thresholds", "labels",  "transform", "clamp",
-                                         "positive_class", "priority",           "effort",  "ensemble",   "publish", "calibrate", "init_from",
-                                         "frozen",         "keep_preprocessing", NULL};
+    static const char *const others[] = {"model",          "definition",         "dataset",  "target",     "task",    "features",  "metadata",
+                                         "sample_weight",  "class_weights",      "columns",  "thresholds", "labels",  "transform", "clamp",
+                                         "positive_class", "priority",           "effort",   "ensemble",   "publish", "calibrate", "init_from",
+                                         "frozen",         "keep_preprocessing", "requires", NULL};
     const json_t *dataset = json_object_get(s->body, "dataset"), *metadata = json_object_get(s->body, "metadata");
     char got[80];
     schema_options_decode(s->body, "", others, &s->options, &s->problems);
@@ -240,6 +241,7 @@ static void decode(struct submission *s) {
     s->job.publish = publish_decode(json_object_get(s->body, "publish"), STORE_PUBLISH, &s->problems);
     s->job.actor = request_actor(s->request);
     calibrate_decode(s);
+    placement_decode(s->request->server, json_object_get(s->body, "requires"), &s->job, &s->problems);
     if (metadata) s->job.metadata = metadata_decode(metadata, &s->problems);
     if (!model || json_is_null(model) || (json_is_string(model) && strcmp(json_string_value(model), "auto") == 0)) {
         s->hidden_model = true;
@@ -356,6 +358,7 @@ void submission_open(struct submission *s) {
         bound_resident(s->members->families[f].training, s->dataset, server->settings.job_resident_max);
     warn_of_data(s, t);
     const int64_t need = submission_bytes(s);
+    placement_settle(server, need, &s->job, &s->problems);
     if (need <= server->settings.job_memory_max) return;
     schema_problem_add(&s->problems, s->model_pointer,
                        "this training needs about %lld MB, the limit is %lld MB (setting job_memory_max); use fewer units or a smaller batch",

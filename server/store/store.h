@@ -333,6 +333,14 @@ enum store_kind { STORE_TRAIN, STORE_PREDICT, STORE_EVALUATE, STORE_KIND_COUNT }
 extern const char *const store_kind_names[STORE_KIND_COUNT];                      /* "train", "predict", "evaluate" */
 bool store_kind_parse(const char *name, enum store_kind *kind);
 
+/* What a job needs of the place where it runs. */
+enum { STORE_LAUNCHER_SIZE = 64 };
+struct store_requirement {
+    char launcher[STORE_LAUNCHER_SIZE], label[STORE_LAUNCHER_SIZE]; /* "": any */
+    int64_t memory_mb;                                              /* of its process, 0: not known */
+    int64_t processes;                                              /* that train it together; 0 means 1 */
+};
+
 struct store_job {
     char id[STORE_ID_SIZE];
     enum store_kind kind;
@@ -369,6 +377,8 @@ struct store_job {
     struct store_actor actor;   /* who submitted it */
     char stop_reason[24];       /* "early_stopping", "max_seconds", "sweep"; "": it was not stopped before its last epoch */
     char *trial;                /* JSON object: of which sweep it is a trial, with its parameters; NULL: of none */
+    struct store_requirement requires;
+    char *launch; /* JSON object: where its last attempt runs, or what it waits for; "null": on this machine */
 };
 struct store_jobs {
     int32_t count;
@@ -469,6 +479,15 @@ enum store_result store_recover(struct store *store, struct bp_error *error);
 /* The first queued job (highest priority, then oldest, retries when they are due) becomes running with attempt + 1 and this owner, started_at set at
  * the first claim. STORE_NOT_FOUND: none; job->retry_at is when the first retry is due, 0: none waits. */
 enum store_result store_job_claim(struct store *store, const char *owner, int64_t lease_ms, struct store_job *job, struct bp_error *error);
+/* The same of those that `takes` accepts. In the thread of the store: it must not call the store. */
+struct store_taker {
+    bool (*takes)(const void *context, enum store_kind kind, const struct store_requirement *requirement);
+    const void *context;
+};
+enum store_result store_job_claim_for(struct store *store, const char *owner, int64_t lease_ms, const struct store_taker *taker,
+                                      struct store_job *job, struct bp_error *error);
+/* Where a running attempt runs, or what it waits for: a JSON object. */
+enum store_result store_job_launch(struct store *store, const char *id, int64_t attempt, const char *launch, struct bp_error *error);
 /* What a running attempt has to say. NULL fields: unchanged. Event ids, times, attempt are set by the store; type, level ("": info), epoch,
  * message, data are the caller's. Types status and end are the store's own: a report with one is refused. */
 struct store_report {
@@ -480,12 +499,16 @@ struct store_report {
 };
 enum store_result store_job_report(struct store *store, const char *id, int64_t attempt, const struct store_report *report, struct bp_error *error);
 /* Why an attempt ends without a result. */
-enum store_return { STORE_SERVER_STOPPED, STORE_CRASHED, STORE_PAUSE_REQUESTED };
+enum store_return { STORE_SERVER_STOPPED, STORE_CRASHED, STORE_PAUSE_REQUESTED, STORE_UNREACHED };
 /* Gives a running job back to the queue. STORE_CRASHED counts as a failure, and delays the next attempt. With failures == attempts_max it becomes
  * failed instead, with `error_document` and the code "quarantined". A cancelling one becomes cancelled, a pausing one paused. error_document (may be
  * NULL) is part of the status event. */
 enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, enum store_return why, const char *error_document,
                                       struct bp_error *error);
+/* Gives a job back whose launcher has not started it, or whose node was lost: it does not count as a failure, and the next attempt begins after
+ * delay_ms. launch: as of store_job_launch. */
+enum store_result store_job_put_off(struct store *store, const char *id, int64_t attempt, int64_t delay_ms, const char *launch,
+                                    const char *error_document, struct bp_error *error);
 /* The end of a running job. status: STORE_SUCCEEDED (with what a job of its kind makes), STORE_JOB_FAILED (with error_document) or STORE_CANCELLED. A
  * cancelling job may still succeed when its result came first; *version_number is set then. */
 struct store_comparison;

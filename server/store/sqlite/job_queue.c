@@ -57,12 +57,28 @@ enum store_result queue_positions(struct connection *c, struct store_job **jobs,
     return STORE_OK;
 }
 
-enum store_result queue_first(struct connection *c, char id[STORE_ID_SIZE], int64_t *retry_at, struct bp_error *error) {
+/* Whether this row, as queue_first selects it, is for the taker. */
+static bool is_taken(sqlite3_stmt *s, const struct store_taker *taker) {
+    struct store_requirement requirement = {.memory_mb = sqlite3_column_int64(s, 4), .processes = sqlite3_column_int64(s, 5)};
+    enum store_kind kind = STORE_TRAIN;
+    char name[16];
+    if (!taker) return true;
+    column_copy(s, 1, name, sizeof name);
+    column_copy(s, 2, requirement.launcher, sizeof requirement.launcher);
+    column_copy(s, 3, requirement.label, sizeof requirement.label);
+    return store_kind_parse(name, &kind) && taker->takes(taker->context, kind, &requirement);
+}
+
+enum store_result queue_first(struct connection *c, const struct store_taker *taker, char id[STORE_ID_SIZE], int64_t *retry_at,
+                              struct bp_error *error) {
     *retry_at = 0;
     sqlite3_stmt *s =
-        db_start(c, "SELECT id FROM jobs WHERE ?1 IS NULL AND status = 'queued' AND NOT " JOB_WAITS("retry_at") " ORDER BY priority DESC, id LIMIT 1",
+        db_start(c,
+                 "SELECT id, kind, launcher, label, memory_mb, processes FROM jobs WHERE ?1 IS NULL AND status = 'queued' AND NOT " JOB_WAITS(
+                     "retry_at") " ORDER BY priority DESC, id",
                  WITH(text(NULL), integer(store_now())));
-    const int code = s ? sqlite3_step(s) : SQLITE_ERROR;
+    int code = SQLITE_ERROR;
+    while (s && (code = sqlite3_step(s)) == SQLITE_ROW && !is_taken(s, taker)) continue;
     if (code == SQLITE_ROW) column_copy(s, 0, id, STORE_ID_SIZE);
     db_end(s);
     if (code == SQLITE_ROW) return STORE_OK;

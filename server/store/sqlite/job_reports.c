@@ -52,6 +52,7 @@ enum store_result store_recover(struct store *store, struct bp_error *error) {
 struct claim {
     const char *owner;
     int64_t lease_ms;
+    const struct store_taker *taker;
     struct store_job *job;
 };
 
@@ -70,7 +71,7 @@ static enum store_result claim(struct writer *writer, void *argument, struct bp_
     struct connection *c = writer_connection(writer);
     char id[STORE_ID_SIZE] = "";
     int64_t now = store_now();
-    enum store_result result = queue_first(c, id, &claim->job->retry_at, error);
+    enum store_result result = queue_first(c, claim->taker, id, &claim->job->retry_at, error);
     if (result == STORE_OK)
         result = db_run(c,
                         "UPDATE jobs SET status = 'running', owner = ?2, attempt = attempt + 1, lease_until = ?3, retry_at = 0, "
@@ -82,8 +83,13 @@ static enum store_result claim(struct writer *writer, void *argument, struct bp_
 }
 
 enum store_result store_job_claim(struct store *store, const char *owner, int64_t lease_ms, struct store_job *job, struct bp_error *error) {
+    return store_job_claim_for(store, owner, lease_ms, NULL, job, error);
+}
+
+enum store_result store_job_claim_for(struct store *store, const char *owner, int64_t lease_ms, const struct store_taker *taker,
+                                      struct store_job *job, struct bp_error *error) {
     *job = (struct store_job){0};
-    struct claim argument = {owner, lease_ms, job};
+    struct claim argument = {owner, lease_ms, taker, job};
     enum store_result result = writer_run(store, "claim a job", claim, &argument, error);
     if (result != STORE_OK) {
         const int64_t retry_at = result == STORE_NOT_FOUND ? job->retry_at : 0;
@@ -133,6 +139,26 @@ enum store_result store_job_report(struct store *store, const char *id, int64_t 
     return writer_run(store, "record the progress of a job", report, &argument, error);
 }
 
+/* ---- launch ---- */
+
+struct launching {
+    const char *id;
+    int64_t attempt;
+    const char *launch;
+};
+
+static enum store_result launch(struct writer *writer, void *argument, struct bp_error *error) {
+    const struct launching *l = argument;
+    struct connection *c = writer_connection(writer);
+    enum store_result result = attempt_check(c, l->id, l->attempt, error);
+    return result == STORE_OK ? db_run(c, "UPDATE jobs SET launch = ?2 WHERE id = ?1", WITH(text(l->id), text(l->launch)), error) : result;
+}
+
+enum store_result store_job_launch(struct store *store, const char *id, int64_t attempt, const char *document, struct bp_error *error) {
+    struct launching argument = {id, attempt, document};
+    return writer_run(store, "record where a job runs", launch, &argument, error);
+}
+
 /* ---- give back ---- */
 
 struct giving {
@@ -140,6 +166,8 @@ struct giving {
     int64_t attempt;
     enum store_return why;
     const char *error_document;
+    int64_t delay_ms;   /* of one that was not reached */
+    const char *launch; /* NULL: unchanged */
 };
 
 /* How long the next attempt waits after so many failures: doubled by each, up to RETRY_MAX_MS. */
@@ -185,11 +213,19 @@ static enum store_result give_back(struct writer *writer, void *argument, struct
     else if (status == STORE_PAUSING) move.to = STORE_PAUSED;
     else if (failure && writer_store(writer)->options.retry_ms > 0)
         move.retry_at = store_now() + retry_delay(writer_store(writer)->options.retry_ms, failures);
+    else if (giving->why == STORE_UNREACHED && giving->delay_ms > 0)
+        move.retry_at = store_now() + (giving->delay_ms < RETRY_MAX_MS ? giving->delay_ms : RETRY_MAX_MS);
     if (move.to == STORE_JOB_FAILED && !(move.error_document = quarantined = quarantine(c, giving->id, giving->error_document)))
         return out_of_memory(error);
     const bool paused = giving->why == STORE_PAUSE_REQUESTED || move.to == STORE_PAUSED;
-    const char *reason = failure ? "crashed" : move.to == STORE_CANCELLED ? "cancelled" : paused ? "paused" : "server_stopped";
+    const char *reason = failure                          ? "crashed"
+                         : giving->why == STORE_UNREACHED ? "lost"
+                         : move.to == STORE_CANCELLED     ? "cancelled"
+                         : paused                         ? "paused"
+                                                          : "server_stopped";
     result = attempt_close(c, giving->id, giving->attempt, reason, giving->error_document, error);
+    if (result == STORE_OK && giving->launch)
+        result = db_run(c, "UPDATE jobs SET launch = ?2 WHERE id = ?1", WITH(text(giving->id), text(giving->launch)), error);
     if (result == STORE_OK) result = job_move(writer, &move, error);
     free(quarantined);
     return result;
@@ -197,8 +233,14 @@ static enum store_result give_back(struct writer *writer, void *argument, struct
 
 enum store_result store_job_give_back(struct store *store, const char *id, int64_t attempt, enum store_return why, const char *error_document,
                                       struct bp_error *error) {
-    struct giving argument = {id, attempt, why, error_document};
+    struct giving argument = {.id = id, .attempt = attempt, .why = why, .error_document = error_document};
     return writer_run_vital(store, "requeue a job", give_back, &argument, error);
+}
+
+enum store_result store_job_put_off(struct store *store, const char *id, int64_t attempt, int64_t delay_ms, const char *launch,
+                                    const char *error_document, struct bp_error *error) {
+    struct giving argument = {id, attempt, STORE_UNREACHED, error_document, delay_ms, launch};
+    return writer_run_vital(store, "put a job off", give_back, &argument, error);
 }
 
 /* ---- end ---- */

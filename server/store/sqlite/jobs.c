@@ -178,13 +178,14 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
     result =
         db_run(c,
                "INSERT INTO jobs (id, status, model, dataset, dataset_version, validation_dataset, validation_version, created_at, attempts_max, "
-               "priority, progress, warnings, cross_validation, publish, key_id, key_name, kind, reads_version, compared_model, compared_version) "
-               "VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "priority, progress, warnings, cross_validation, publish, key_id, key_name, kind, reads_version, compared_model, compared_version, "
+               "launcher, label, memory_mb, processes) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                WITH(text(job->id), text(job->model), text(job->dataset), integer(job->dataset_version), text(validation),
                     integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max), integer(job->priority),
                     text(text_or(job->progress, "{}")), text(text_or(job->warnings, "[]")), text(text_or(job->cross_validation, "null")),
                     text(store_publish_names[job->publish]), text(job->actor.key_id), text(job->actor.key_name), text(store_kind_names[job->kind]),
-                    integer(job->reads_version), text(job->compared_model), integer(job->compared_version)),
+                    integer(job->reads_version), text(job->compared_model), integer(job->compared_version), text(job->requires.launcher),
+                    text(job->requires.label), integer(job->requires.memory_mb), integer(job->requires.processes > 0 ? job->requires.processes : 1)),
                error);
     if (result == STORE_OK)
         result =
@@ -244,6 +245,11 @@ bool job_read(sqlite3_stmt *s, void *item) {
     job->reads_version = sqlite3_column_int64(s, column++);
     column_copy(s, column++, job->compared_model, sizeof job->compared_model);
     job->compared_version = sqlite3_column_int64(s, column++);
+    column_copy(s, column++, job->requires.launcher, sizeof job->requires.launcher);
+    column_copy(s, column++, job->requires.label, sizeof job->requires.label);
+    job->requires.memory_mb = sqlite3_column_int64(s, column++);
+    job->requires.processes = sqlite3_column_int64(s, column++);
+    if (!column_keep(s, column++, &job->launch)) return false;
     if (!column_keep(s, column, &job->trial)) return false;
     if (!store_kind_parse(kind, &job->kind)) return false;
     while (job->publish < STORE_PUBLISH_COUNT - 1 && strcmp(store_publish_names[job->publish], publish) != 0) job->publish++;
@@ -291,7 +297,7 @@ enum store_result store_job_counts(struct store *store, int64_t counts[STORE_STA
 
 void store_job_free(struct store_job *job) {
     char **const documents[] = {&job->spec,  &job->view,     &job->metadata,         &job->progress,    &job->metrics, &job->best,
-                                &job->error, &job->warnings, &job->cross_validation, &job->publication, &job->trial};
+                                &job->error, &job->warnings, &job->cross_validation, &job->publication, &job->trial,   &job->launch};
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
         free(*documents[i]);
         *documents[i] = NULL;

@@ -255,7 +255,7 @@ enum store_result job_remove(struct writer *writer, const char *id, struct bp_er
     "finished_at, " queue_position ", attempt, failures, "                                                                                           \
     "attempts_max, resumed_from_epoch, model_version, priority, retry_at, training_ms, spec, view, metadata, progress, metrics, best, error, "       \
     "warnings, cross_validation, publication, stop_reason, publish, jobs.key_id, jobs.key_name, kind, reads_version, compared_model, "               \
-    "compared_version, " TRIAL_OF_JOB " "                                                                                                            \
+    "compared_version, launcher, label, memory_mb, processes, launch, " TRIAL_OF_JOB " "                                                             \
     "FROM jobs CROSS JOIN filings ON filings.job = jobs.id "
 bool job_read(sqlite3_stmt *statement, void *job);
 /* Whether a queued job waits for its retry. A time beyond the longest delay is of a clock that was set back: it does not count. */
@@ -265,8 +265,10 @@ bool job_read(sqlite3_stmt *statement, void *job);
 extern const char job_position_sql[];
 /* Fills the queue positions of jobs; the pointers are sorted by it. */
 enum store_result queue_positions(struct connection *c, struct store_job **jobs, int32_t count, struct bp_error *error);
-/* The queued job that runs next. STORE_NOT_FOUND (no message): none; *retry_at: when the first retry is due, 0: none waits. */
-enum store_result queue_first(struct connection *c, char id[STORE_ID_SIZE], int64_t *retry_at, struct bp_error *error);
+/* The queued job that runs next, of those that the taker accepts (NULL: all). STORE_NOT_FOUND (no message): none; *retry_at: when the first retry is
+ * due, 0: none waits. */
+enum store_result queue_first(struct connection *c, const struct store_taker *taker, char id[STORE_ID_SIZE], int64_t *retry_at,
+                              struct bp_error *error);
 /* STORE_NOT_FOUND with its message. */
 enum store_result job_missing(const char *id, struct bp_error *error);
 /* The row of an attempt that begins; older ones beyond the newest few are removed. */

@@ -294,8 +294,8 @@ static int64_t threads_of(const struct store_job *job) {
 
 /* The command with the program and its arguments, and that which cancels: members of what a relay gets. */
 static void add_commands(const struct supervisor *s, json_t *remote, const struct launcher *launcher, const struct store_job *job) {
-    const int64_t processes = job->requires.processes > 1 ? job->requires.processes : 1;
-    const struct launch_values values = {job->id, job->attempt, threads_of(job), job->requires.memory_mb, processes};
+    const int64_t processes = job->needs.processes > 1 ? job->needs.processes : 1;
+    const struct launch_values values = {job->id, job->attempt, threads_of(job), job->needs.memory_mb, processes};
     json_t *command = launcher_fill(launcher->command ? launcher->command : s->mpirun, &values);
     const char *const arguments[] = {launcher->program, "job", "--stdio"};
     for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++) json_array_append_new(command, json_string(arguments[i]));
@@ -349,7 +349,7 @@ static int start_process(struct supervisor *s, struct launch *l, const struct st
 
 static void start(struct supervisor *s, struct slot *slot, const struct launcher *launcher, const struct store_job *job) {
     struct bp_error error = {0}, failure = {0};
-    const bool relayed = launcher->command || job->requires.processes > 1;
+    const bool relayed = launcher->command || job->needs.processes > 1;
     struct launch l = {.errors = -1,
                        .slot = {.phase = SLOT_RUNNING,
                                 .launcher = launcher,

@@ -90,7 +90,7 @@ static void trim(const struct cache *c) {
     for (const struct dirent *d; entries && folder && count < FILES_MAX && (d = readdir(folder));) {
         struct stat info;
         if (strlen(d->d_name) != OBJECT_DIGEST_SIZE - 1 || fstatat(dirfd(folder), d->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        snprintf(entries[count].name, sizeof entries->name, "%s", d->d_name);
+        memcpy(entries[count].name, d->d_name, sizeof entries->name);
         entries[count].bytes = info.st_size;
         entries[count++].used = info.st_mtim;
         total += info.st_size;

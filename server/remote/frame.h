@@ -14,7 +14,7 @@
  *                                                  ◀── PULSE {phase, epoch, ...}, every second
  *                                                  ◀── EXIT {code or signal}, or ERROR {message}: the last one
  *
- * Whoever hears nothing for REMOTE_DEAD_MS takes the other side for dead. */
+ * A side that hears nothing for REMOTE_DEAD_MS takes the other one for dead. */
 #ifndef SERVER_FRAME_H
 #define SERVER_FRAME_H
 

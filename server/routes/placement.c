@@ -20,8 +20,8 @@ static void list_names(const struct launchers *launchers, char *text, size_t siz
     for (int i = 0; i < launchers->count && n < size; i++) n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "", launchers->items[i].name);
 }
 
-static void text_decode(const json_t *requires, const char *name, char text[STORE_LAUNCHER_SIZE], struct schema_problems *problems) {
-    const json_t *given = json_object_get(requires, name);
+static void text_decode(const json_t *asked, const char *name, char text[STORE_LAUNCHER_SIZE], struct schema_problems *problems) {
+    const json_t *given = json_object_get(asked, name);
     char place[80], got[80];
     if (!given || json_is_null(given)) return;
     if (json_is_string(given) && json_string_length(given) > 0 && json_string_length(given) < STORE_LAUNCHER_SIZE &&
@@ -32,33 +32,33 @@ static void text_decode(const json_t *requires, const char *name, char text[STOR
                            STORE_LAUNCHER_SIZE - 1, schema_json_text(given, got, sizeof got));
 }
 
-void placement_decode(const struct server *server, const json_t *requires, struct store_job *job, struct schema_problems *problems) {
+void placement_decode(const struct server *server, const json_t *asked, struct store_job *job, struct schema_problems *problems) {
     static const struct schema_names others = {texts, NULL};
     struct bp_value memory = {0};
     char names[500];
-    if (!requires || json_is_null(requires)) return;
-    schema_values_decode(requires, "/requires", &entry, &others, &memory, problems);
-    if (!json_is_object(requires)) return;
-    text_decode(requires, "launcher", job->requires.launcher, problems);
-    text_decode(requires, "label", job->requires.label, problems);
-    if (memory.given) job->requires.memory_mb = (int64_t)memory.number;
-    if (!job->requires.launcher[0] || launchers_find(server->launchers, job->requires.launcher)) return;
+    if (!asked || json_is_null(asked)) return;
+    schema_values_decode(asked, "/requires", &entry, &others, &memory, problems);
+    if (!json_is_object(asked)) return;
+    text_decode(asked, "launcher", job->needs.launcher, problems);
+    text_decode(asked, "label", job->needs.label, problems);
+    if (memory.given) job->needs.memory_mb = (int64_t)memory.number;
+    if (!job->needs.launcher[0] || launchers_find(server->launchers, job->needs.launcher)) return;
     list_names(server->launchers, names, sizeof names);
-    schema_problem_add(problems, "/requires/launcher", "there is no launcher \"%.60s\"; there are: %s", job->requires.launcher, names);
+    schema_problem_add(problems, "/requires/launcher", "there is no launcher \"%.60s\"; there are: %s", job->needs.launcher, names);
 }
 
 void placement_settle(const struct server *server, int64_t bytes, struct store_job *job, struct schema_problems *problems) {
     const struct launchers *launchers = server->launchers;
-    const bool asked = job->requires.memory_mb > 0;
+    const bool asked = job->needs.memory_mb > 0;
     char names[500];
-    if (!asked) job->requires.memory_mb = (bytes >> 20) + 1;
+    if (!asked) job->needs.memory_mb = (bytes >> 20) + 1;
     for (int i = 0; i < launchers->count; i++)
-        if (launcher_takes(&launchers->items[i], job->kind, &job->requires)) return;
-    if (job->requires.launcher[0] && !launchers_find(launchers, job->requires.launcher)) return; /* reported */
+        if (launcher_takes(&launchers->items[i], job->kind, &job->needs)) return;
+    if (job->needs.launcher[0] && !launchers_find(launchers, job->needs.launcher)) return; /* reported */
     list_names(launchers, names, sizeof names);
     schema_problem_add(problems, "/requires", "no launcher takes this job, which needs %lld MB of memory%s%.60s%s%s; there are: %s (GET /v1/workers)",
-                       (long long)job->requires.memory_mb, job->requires.label[0] ? " and the label \"" : "", job->requires.label,
-                       job->requires.label[0] ? "\"" : "", job->requires.processes > 1 ? " and several processes" : "", names);
+                       (long long)job->needs.memory_mb, job->needs.label[0] ? " and the label \"" : "", job->needs.label,
+                       job->needs.label[0] ? "\"" : "", job->needs.processes > 1 ? " and several processes" : "", names);
 }
 
 void placement_show(json_t *json, const struct store_job *job) {

@@ -377,7 +377,7 @@ struct store_job {
     struct store_actor actor;   /* who submitted it */
     char stop_reason[24];       /* "early_stopping", "max_seconds", "sweep"; "": it was not stopped before its last epoch */
     char *trial;                /* JSON object: of which sweep it is a trial, with its parameters; NULL: of none */
-    struct store_requirement requires;
+    struct store_requirement needs;
     char *launch; /* JSON object: where its last attempt runs, or what it waits for; "null": on this machine */
 };
 struct store_jobs {

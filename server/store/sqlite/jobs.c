@@ -184,8 +184,8 @@ static enum store_result create(struct writer *writer, void *argument, struct bp
                     integer(validation ? job->validation_version : 0), integer(job->created_at), integer(job->attempts_max), integer(job->priority),
                     text(text_or(job->progress, "{}")), text(text_or(job->warnings, "[]")), text(text_or(job->cross_validation, "null")),
                     text(store_publish_names[job->publish]), text(job->actor.key_id), text(job->actor.key_name), text(store_kind_names[job->kind]),
-                    integer(job->reads_version), text(job->compared_model), integer(job->compared_version), text(job->requires.launcher),
-                    text(job->requires.label), integer(job->requires.memory_mb), integer(job->requires.processes > 0 ? job->requires.processes : 1)),
+                    integer(job->reads_version), text(job->compared_model), integer(job->compared_version), text(job->needs.launcher),
+                    text(job->needs.label), integer(job->needs.memory_mb), integer(job->needs.processes > 0 ? job->needs.processes : 1)),
                error);
     if (result == STORE_OK)
         result =
@@ -245,10 +245,10 @@ bool job_read(sqlite3_stmt *s, void *item) {
     job->reads_version = sqlite3_column_int64(s, column++);
     column_copy(s, column++, job->compared_model, sizeof job->compared_model);
     job->compared_version = sqlite3_column_int64(s, column++);
-    column_copy(s, column++, job->requires.launcher, sizeof job->requires.launcher);
-    column_copy(s, column++, job->requires.label, sizeof job->requires.label);
-    job->requires.memory_mb = sqlite3_column_int64(s, column++);
-    job->requires.processes = sqlite3_column_int64(s, column++);
+    column_copy(s, column++, job->needs.launcher, sizeof job->needs.launcher);
+    column_copy(s, column++, job->needs.label, sizeof job->needs.label);
+    job->needs.memory_mb = sqlite3_column_int64(s, column++);
+    job->needs.processes = sqlite3_column_int64(s, column++);
     if (!column_keep(s, column++, &job->launch)) return false;
     if (!column_keep(s, column, &job->trial)) return false;
     if (!store_kind_parse(kind, &job->kind)) return false;

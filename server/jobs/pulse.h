@@ -22,11 +22,12 @@ enum pulse_phase {
 };
 
 struct pulse {
-    _Atomic uint32_t phase;       /* enum pulse_phase */
-    _Atomic uint64_t epoch;       /* in progress, counted from 1 over all fits; 0: none */
-    _Atomic uint64_t beats;       /* grows while the process runs at all */
-    _Atomic uint64_t progress;    /* grows while its work gets on */
-    _Atomic uint64_t peak_memory; /* resident, bytes; 0: not known */
+    _Atomic uint32_t phase;              /* enum pulse_phase */
+    _Atomic uint64_t epoch;              /* in progress, counted from 1 over all fits; 0: none */
+    _Atomic uint64_t beats;              /* grows while the process runs at all */
+    _Atomic uint64_t progress;           /* grows while its work gets on */
+    _Atomic uint64_t peak_memory;        /* resident, bytes; 0: not known */
+    _Atomic uint64_t user_ms, system_ms; /* of a process on another host that has ended */
 };
 
 /* "training"; of a number that is no phase: "unknown". And what the process does in it: "it was training". */

@@ -780,7 +780,10 @@ int supervisor_slots_of(const struct supervisor *s, const struct launcher *launc
 
 int supervisor_slots(struct supervisor *s) {
     int slots = 0;
-    for (int i = 0; i < s->launchers->count; i++) slots += supervisor_slots_of(s, &s->launchers->items[i]);
+    for (int i = 0; i < s->launchers->count; i++) {
+        const struct launcher *l = &s->launchers->items[i];
+        if (l->command || l->takes_all) slots += supervisor_slots_of(s, l);
+    }
     return slots;
 }
 

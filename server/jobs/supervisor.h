@@ -25,7 +25,7 @@ bool supervisor_trouble(struct supervisor *supervisor, const char *job, char *te
 char *supervisor_log(struct supervisor *supervisor, const char *job, int64_t attempt, bool *cut);
 /* How many jobs may run at once on this machine; 0: one per core. Those that run go on; supervisor_poke starts more. */
 void supervisor_limit(struct supervisor *supervisor, int64_t workers);
-/* How many jobs may run at once: by one launcher, and by all. */
+/* How many jobs may run at once: by one launcher, and by all that train whatever job there is. */
 int supervisor_slots_of(const struct supervisor *supervisor, const struct launcher *launcher);
 int supervisor_slots(struct supervisor *supervisor);
 /* The jobs that run, with their launchers; how many there are, at most `most`. Any thread. */

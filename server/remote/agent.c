@@ -211,12 +211,29 @@ static void pass_on(struct agent *a, json_t *message) {
     if (frame_send_json(&a->link, FRAME_TEXT, message) != 0) lose(a, "the connection to the server is closed");
 }
 
+/* How the process gets on; before it has started, that this side is alive. */
+static void send_pulse(struct agent *a) {
+    const struct pulse *p = atomic_load(&a->pulse);
+    if (!p) {
+        frame_send(&a->link, FRAME_PING, "", 0);
+        return;
+    }
+    json_t *json = json_pack("{s:I, s:I, s:I, s:I, s:I}", "phase", (json_int_t)atomic_load(&p->phase), "epoch", (json_int_t)atomic_load(&p->epoch),
+                             "beats", (json_int_t)atomic_load(&p->beats), "progress", (json_int_t)atomic_load(&p->progress), "peak_memory",
+                             (json_int_t)atomic_load(&p->peak_memory));
+    if (json) frame_send_json(&a->link, FRAME_PULSE, json);
+    json_decref(json);
+}
+
 /* How it has ended, and what it has used. */
 _Noreturn static void report_exit(struct agent *a) {
     int status = 0;
     struct rusage used = {0};
     while (wait4(a->pid, &status, 0, &used) < 0 && errno == EINTR) continue;
-    json_t *json = json_pack("{s:i}", WIFSIGNALED(status) ? "signal" : "exit_code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    send_pulse(a);
+    json_t *json = json_pack("{s:I, s:I, s:i}", "user_ms", (json_int_t)used.ru_utime.tv_sec * 1000 + used.ru_utime.tv_usec / 1000, "system_ms",
+                             (json_int_t)used.ru_stime.tv_sec * 1000 + used.ru_stime.tv_usec / 1000, WIFSIGNALED(status) ? "signal" : "exit_code",
+                             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     frame_send_json(&a->link, FRAME_EXIT, json);
     _exit(WIFSIGNALED(status) ? 1 : WEXITSTATUS(status));
 }
@@ -234,17 +251,9 @@ static void *listen_to_process(void *context) {
 }
 
 static void *send_pulses(void *context) {
-    struct agent *a = context;
     const struct timespec pause = {.tv_nsec = REMOTE_PULSE_MS % 1000 * 1000000, .tv_sec = REMOTE_PULSE_MS / 1000};
     for (;;) {
-        const struct pulse *p = atomic_load(&a->pulse);
-        if (!p) frame_send(&a->link, FRAME_PING, "", 0);
-        json_t *json = !p ? NULL
-                          : json_pack("{s:I, s:I, s:I, s:I, s:I}", "phase", (json_int_t)atomic_load(&p->phase), "epoch",
-                                      (json_int_t)atomic_load(&p->epoch), "beats", (json_int_t)atomic_load(&p->beats), "progress",
-                                      (json_int_t)atomic_load(&p->progress), "peak_memory", (json_int_t)atomic_load(&p->peak_memory));
-        if (json) frame_send_json(&a->link, FRAME_PULSE, json);
-        json_decref(json);
+        send_pulse(context);
         nanosleep(&pause, NULL);
     }
     return NULL;

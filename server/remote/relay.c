@@ -15,6 +15,7 @@
 #include "server/version.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,6 +169,8 @@ static int on_text(struct relay *r, const struct frame *frame, struct bp_error *
 /* The process on the other host has ended without a last message. */
 static void on_exit_of_process(struct relay *r, const struct frame *frame) {
     json_t *json = frame_json(frame);
+    atomic_store(&r->pulse->user_ms, (uint64_t)json_integer_value(json_object_get(json, "user_ms")));
+    atomic_store(&r->pulse->system_ms, (uint64_t)json_integer_value(json_object_get(json, "system_ms")));
     if (!r->final && json_object_size(json) > 0) {
         json_object_set_new(json, "kind", json_string("died"));
         relay_say(r, json);
@@ -320,6 +323,7 @@ int relay_run(void) {
     struct bp_error error = {0};
     child_begin();
     signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < CHILD_GIVEN; i++) fcntl(WIRE_SOCKET + i, F_SETFD, FD_CLOEXEC); /* they are not for the launcher */
     if (!(r.order = wire_receive(WIRE_SOCKET)) || !(r.remote = json_object_get(r.order, "remote")) || !(r.pulse = pulse_join(WIRE_PULSE))) {
         fprintf(stderr, "backpropd relay is started by `backpropd serve` only; see `backpropd help`\n");
         return 2;

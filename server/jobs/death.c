@@ -65,10 +65,9 @@ static int64_t peak_of(const struct slot *slot, const struct rusage *used) {
 }
 
 /* Processor time: of a process on another host as it was reported at its end, -1 if it was not. */
-static int64_t time_of(const struct slot *slot, int64_t own, const _Atomic uint64_t *reported) {
+static int64_t time_of(const struct slot *slot, int64_t own, uint64_t reported) {
     if (!slot->relayed) return own;
-    const uint64_t ms = reported ? atomic_load(reported) : 0;
-    return ms > 0 ? (int64_t)ms : -1;
+    return slot->pulse && atomic_load(&slot->pulse->ended) ? (int64_t)reported : -1;
 }
 
 void death_record(struct slot *slot, int status, const struct rusage *used) {
@@ -91,8 +90,8 @@ void death_record(struct slot *slot, int status, const struct rusage *used) {
                                         .exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
                                         .signal = WIFSIGNALED(status) ? WTERMSIG(status) : -1,
                                         .peak_memory = peak_of(slot, used),
-                                        .user_ms = time_of(slot, ms_of(used->ru_utime), slot->pulse ? &slot->pulse->user_ms : NULL),
-                                        .system_ms = time_of(slot, ms_of(used->ru_stime), slot->pulse ? &slot->pulse->system_ms : NULL),
+                                        .user_ms = time_of(slot, ms_of(used->ru_utime), slot->pulse ? atomic_load(&slot->pulse->user_ms) : 0),
+                                        .system_ms = time_of(slot, ms_of(used->ru_stime), slot->pulse ? atomic_load(&slot->pulse->system_ms) : 0),
                                         .log_cut = slot->output && slot->output->cut,
                                         .message = *text ? strdup(text) : NULL,
                                         .log = slot->output ? output_text(slot->output) : NULL};

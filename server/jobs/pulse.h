@@ -6,6 +6,7 @@
 #define SERVER_PULSE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum pulse_phase {
@@ -27,7 +28,8 @@ struct pulse {
     _Atomic uint64_t beats;              /* grows while the process runs at all */
     _Atomic uint64_t progress;           /* grows while its work gets on */
     _Atomic uint64_t peak_memory;        /* resident, bytes; 0: not known */
-    _Atomic uint64_t user_ms, system_ms; /* of a process on another host that has ended */
+    _Atomic uint64_t user_ms, system_ms; /* of a process on another host, if it has ended */
+    _Atomic bool ended;                  /* it has */
 };
 
 /* "training"; of a number that is no phase: "unknown". And what the process does in it: "it was training". */

@@ -171,6 +171,7 @@ static void on_exit_of_process(struct relay *r, const struct frame *frame) {
     json_t *json = frame_json(frame);
     atomic_store(&r->pulse->user_ms, (uint64_t)json_integer_value(json_object_get(json, "user_ms")));
     atomic_store(&r->pulse->system_ms, (uint64_t)json_integer_value(json_object_get(json, "system_ms")));
+    atomic_store(&r->pulse->ended, true);
     if (!r->final && json_object_size(json) > 0) {
         json_object_set_new(json, "kind", json_string("died"));
         relay_say(r, json);

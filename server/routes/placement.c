@@ -37,8 +37,12 @@ void placement_decode(const struct server *server, const json_t *asked, struct s
     struct bp_value memory = {0};
     char names[500];
     if (!asked || json_is_null(asked)) return;
+    if (!json_is_object(asked)) {
+        schema_problem_add(problems, "/requires", "requires must be an object such as {\"launcher\":\"big-memory\"}, got %s",
+                           schema_json_text(asked, names, sizeof names));
+        return;
+    }
     schema_values_decode(asked, "/requires", &entry, &others, &memory, problems);
-    if (!json_is_object(asked)) return;
     text_decode(asked, "launcher", job->needs.launcher, problems);
     text_decode(asked, "label", job->needs.label, problems);
     if (memory.given) job->needs.memory_mb = (int64_t)memory.number;

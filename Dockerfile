@@ -17,7 +17,7 @@ RUN make -j"$(nproc)" CFLAGS=-O3 && strip build/backpropd
 FROM debian:12-slim
 ARG ONEDNN=
 RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        libmicrohttpd12 libjansson4 libsqlite3-0 libopenblas0-pthread libseccomp2 libgnutls30 libnettle8 libzstd1 zlib1g $ONEDNN \
+        libmicrohttpd12 libjansson4 libsqlite3-0 libopenblas0-pthread libseccomp2 libgnutls30 libnettle8 libzstd1 zlib1g libcurl3-gnutls $ONEDNN \
     && rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/* \
     && useradd --system --uid 990 --home-dir /data --shell /usr/sbin/nologin backpropd \
     && install -d -o backpropd -g backpropd -m 700 /data

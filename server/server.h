@@ -3,6 +3,7 @@
 #define SERVER_SERVER_H
 
 #include "server/settings.h"
+#include "server/store/store.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
@@ -15,11 +16,13 @@ struct server {
     struct bfloat16 *bfloat16;       /* whether jobs can compute in it */
     struct launchers *launchers;     /* where jobs can run; constant */
     struct supervisor *supervisor;   /* runs the jobs */
+    struct follower *follower;       /* keeps a copy of another server's models; NULL: this is no replica */
     struct http *_Atomic http;       /* NULL until it has started */
     struct auth *auth;               /* API keys; NULL: everyone may do everything */
     struct metrics *metrics;         /* counted for /metrics; NULL: not counted */
     int64_t started_at, started_ms;  /* the date; and by clock.h */
     char address[128];               /* "127.0.0.1:8080", as bound */
+    char instance[STORE_ID_SIZE];    /* of this start: by it a replica knows itself */
     atomic_llong memory_reserved;    /* by requests in flight, bytes; http/memory.c */
     atomic_bool memory_freed;        /* a large request has ended */
     atomic_bool reload_failed;       /* the last reload found invalid settings */

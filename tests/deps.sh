@@ -11,7 +11,7 @@ fi
 # With the headers installed the packages do not matter.
 can_build() {
     command -v "${CC:-gcc}" >/dev/null 2>&1 &&
-        printf '#include <%s>\n' microhttpd.h gnutls/gnutls.h jansson.h sqlite3.h cblas.h yaml.h nettle/sha2.h zlib.h zstd.h stdio.h | "${CC:-gcc}" -E - >/dev/null 2>&1 &&
+        printf '#include <%s>\n' microhttpd.h gnutls/gnutls.h jansson.h sqlite3.h cblas.h yaml.h nettle/sha2.h zlib.h zstd.h curl/curl.h stdio.h | "${CC:-gcc}" -E - >/dev/null 2>&1 &&
         [ -r "${DYGRAPHS:-/usr/share/javascript/dygraphs/dygraph.min.js}" ]
 }
 if [ -n "$check" ] && can_build; then exit 0; fi

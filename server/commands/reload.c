@@ -4,6 +4,8 @@
 
 #include "engine/kernels/kernels.h"
 #include "server/auth/auth.h"
+#include "server/follow/fetch.h"
+#include "server/follow/follower.h"
 #include "server/http/tls.h"
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
@@ -40,6 +42,7 @@ static void pass_on(struct server *server) {
     store_limit(server->store, s->queue_max, s->retry_seconds * 1000);
     supervisor_limit(server->supervisor, s->workers);
     supervisor_poke(server->supervisor);
+    follower_poke(server->follower);
 }
 
 static int cors_check(const struct server_settings *settings, struct bp_error *error) {
@@ -57,6 +60,7 @@ int settings_check(const struct server_settings *s, struct bp_error *error) {
                             (const char *)s->kernels);
     if (!server_list_has("auto,true,false", s->job_confinement))
         return bp_error_set(error, "", "job_confinement must be auto, true or false, got \"%.40s\"", (const char *)s->job_confinement);
+    if (*s->follow && fetch_url_check(s->follow, error) != 0) return -1;
     return cors_check(s, error);
 }
 

@@ -7,6 +7,7 @@
 #include "engine/kernels/kernels.h"
 #include "server/auth/auth.h"
 #include "server/clock.h"
+#include "server/follow/follower.h"
 #include "server/http/http.h"
 #include "server/http/hub.h"
 #include "server/http/tls.h"
@@ -149,6 +150,7 @@ static int start(struct server *server, struct commits *commits, struct sweeper 
                                       .session_file = session_file,
                                       .wrong_keys_max = server->settings.wrong_keys_max};
     if (auth_new(&keys, &server->auth, error) != 0) return -1;
+    if (*server->settings.follow ? follower_new(server, &server->follower, error) != 0 : follower_promote(server, error) != 0) return -1;
     if (store_recover(server->store, error) != STORE_OK || store_answers_expire(server->store, error) != STORE_OK) return -1;
     if (!(server->metrics = metrics_new(routes_count))) return bp_error_memory(error, "out of memory");
     if (!(server->model_cache = model_cache_new(server->store, server->settings.models_memory_max))) return bp_error_memory(error, "out of memory");
@@ -159,8 +161,9 @@ static int start(struct server *server, struct commits *commits, struct sweeper 
     if (!(server->launchers = calloc(1, sizeof *server->launchers))) return bp_error_memory(error, "out of memory");
     if (launchers_read(server->launchers, &server->settings, error) != 0 || !(server->supervisor = supervisor_new(server, error))) return -1;
     if (tls_start(&server->settings, error) != 0) return -1;
-    if (http_start(server, event_json, error) != 0) return -1;
+    if (http_start(server, &event_views, error) != 0) return -1;
     atomic_store(&commits->hub, http_hub(server->http));
+    if (server->follower && follower_start(server->follower, error) != 0) return -1;
     if (supervisor_start(server->supervisor, error) != 0 || !(*sweeper = sweeper_start(server, error))) return -1;
     printf("backpropd listening on %s://%s\n", *server->settings.tls_cert ? "https" : "http", server->address);
     fflush(stdout);
@@ -187,6 +190,7 @@ int command_serve(int argc, char **argv) {
     struct commits commits = {.server = &server};
     struct sweeper *sweeper = NULL;
     struct bp_error error = {0};
+    store_new_id("srv", server.instance);
     if (server_settings_read(&server.settings, argc, argv, &error) != 0 || settings_check(&server.settings, &error) != 0) {
         fprintf(stderr, "backpropd serve: %s\n", error.message);
         server_settings_clear(&server.settings);
@@ -204,6 +208,7 @@ int command_serve(int argc, char **argv) {
     else log_line(LOG_INFO, "stopping", "signal", strsignal(wait_for_end(&server, argc, argv, terminal)), NULL);
     systemd_notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", (long long)(server.settings.drain_seconds + STOP_SECONDS) * 1000000);
     atomic_store(&server.draining, true);
+    follower_stop(server.follower);
     sweeper_stop(sweeper);
     supervisor_stop(server.supervisor);
     http_stop(server.http);
@@ -212,6 +217,7 @@ int command_serve(int argc, char **argv) {
     if (server.launchers) launchers_clear(server.launchers);
     free(server.launchers);
     bfloat16_free(server.bfloat16);
+    follower_free(server.follower);
     model_cache_free(server.model_cache);
     drift_stop(server.drift);
     drift_free(server.drift);

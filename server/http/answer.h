@@ -17,6 +17,8 @@ void answer_json(struct request *request, int status, json_t *json); /* takes js
 void answer_json_exact(struct request *request, int status, json_t *json);
 void answer_bytes(struct request *request, int status, const char *content_type, char *bytes, size_t size); /* takes bytes */
 void answer_header(struct request *request, const char *name, const char *value);
+/* What a replica cannot do: the address of the primary. */
+void answer_read_only(struct request *request);
 void answer_problem(struct request *request, enum problem code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* All problems of a request: 422, or 413/500 if they require it; clears them. */
 void answer_problems(struct request *request, struct schema_problems *problems);

@@ -77,6 +77,12 @@ int problem_status(enum problem code) {
     return problems_table[code].status;
 }
 
+/* Where a replica refers to; "": nowhere. */
+static const char *primary_of(const struct request *r, enum problem code) {
+    const bool refers = code == PROBLEM_read_only_replica || (code == PROBLEM_not_found && r->route);
+    return refers && r->server && r->server->follower ? r->server->settings.follow : "";
+}
+
 json_t *problem_json(const struct request *r, enum problem code, const char *detail, json_t *errors) {
     char type[80];
     snprintf(type, sizeof type, "urn:backpropd:problem:%s", problems_table[code].code);
@@ -87,6 +93,7 @@ json_t *problem_json(const struct request *r, enum problem code, const char *det
         json = json_pack("{s:s, s:i, s:s, s:s}", "type", type, "status", problems_table[code].status, "code", problems_table[code].code, "request_id",
                          r->id);
     if (errors) json_object_set_new(json, "errors", errors);
+    if (*primary_of(r, code)) json_object_set_new(json, "primary", json_string(primary_of(r, code)));
     return json;
 }
 
@@ -94,6 +101,12 @@ json_t *problem_json(const struct request *r, enum problem code, const char *det
 static void answer_with(struct request *r, enum problem code, const char *detail, json_t *errors) {
     if (schema_memory_failed()) code = PROBLEM_overloaded, detail = "out of memory; try again later";
     schema_memory_begin(); /* for the answer itself */
+    char longer[1500];
+    if (code == PROBLEM_not_found && *primary_of(r, code)) {
+        snprintf(longer, sizeof longer, "%.1000s; this server is a replica, which has models only and may be behind: the primary is %.400s", detail,
+                 primary_of(r, code));
+        detail = longer;
+    }
     metrics_problem(r->server ? r->server->metrics : NULL, (int)code);
     json_t *json = problem_json(r, code, detail, errors);
     char *text = json_line(json, JSON_COMPACT);
@@ -109,6 +122,18 @@ void answer_problem(struct request *r, enum problem code, const char *format, ..
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
     answer_with(r, code, detail, NULL);
+}
+
+void answer_read_only(struct request *r) {
+    char link[1500];
+    const char *primary = r->server->settings.follow;
+    const size_t size = strlen(primary), slash = size > 0 && primary[size - 1] == '/';
+    bool plain = true;
+    for (const char *c = r->path; *c; c++) plain = plain && *c > ' ' && *c < 127 && !strchr("<>\"\\%", *c);
+    snprintf(link, sizeof link, "<%.*s%.900s>; rel=\"edit\"", (int)(size - slash), primary, r->path);
+    if (plain) answer_header(r, "Link", link);
+    answer_problem(r, PROBLEM_read_only_replica, "this server is a read-only replica: send %s %.200s to the primary, %.400s", r->method, r->path,
+                   primary);
 }
 
 /* What a fault of that kind is to a client. */

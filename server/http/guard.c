@@ -189,6 +189,13 @@ bool guard_key(struct request *r) {
     return false;
 }
 
+bool guard_write(struct request *r) {
+    const struct route *route = r->route;
+    if (!r->server->follower || strcmp(route->method, "GET") == 0 || route->flags & (ROUTE_CHANGES_NOTHING | ROUTE_REPLICA)) return true;
+    answer_read_only(r);
+    return false;
+}
+
 void guard_refuse_key(struct request *r, enum auth_result result, int64_t wait) {
     char seconds[24];
     if (result == AUTH_THROTTLED) {

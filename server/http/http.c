@@ -257,7 +257,7 @@ static enum MHD_Result begin(struct request *r) {
         return send_answer(r);
     }
     if (!guard_check(r)) return refuse(r, r->keep_alive_off ? 1 : r->body_seen);
-    if (!router_match(r) || !guard_key(r) || !router_query(r)) return refuse(r, r->body_seen);
+    if (!router_match(r) || !guard_key(r) || !guard_write(r) || !router_query(r)) return refuse(r, r->body_seen);
     if (!guard_body(r, &length)) return refuse(r, length);
     if (r->route->body == ROUTE_JSON && !r->feeds && !memory_for_body(r, length)) return refuse(r, length);
     if (!read_idempotency_key(r)) return refuse(r, length);
@@ -463,7 +463,7 @@ static int open_listener(struct server *server, struct bp_error *error) {
     return given;
 }
 
-int http_start(struct server *server, json_t *(*render)(const struct store_event *event), struct bp_error *error) {
+int http_start(struct server *server, const struct page_views *views, struct bp_error *error) {
     struct http *http = calloc(1, sizeof *http);
     if (!http) return bp_error_memory(error, "out of memory");
     http->server = server;
@@ -476,7 +476,7 @@ int http_start(struct server *server, json_t *(*render)(const struct store_event
         bp_error_memory(error, "out of memory");
         goto failed;
     }
-    if (!(http->hub = hub_new(server, render)) || !(http->linger = linger_new())) {
+    if (!(http->hub = hub_new(server, views)) || !(http->linger = linger_new())) {
         bp_error_io(error, "cannot start the threads of streams and closing connections: %s", strerror(errno));
         goto failed;
     }

@@ -13,8 +13,8 @@ int http_listen_check(const char *address, bool has_key, struct bp_error *error)
 enum auth_result guard_identify(struct request *request, int64_t *wait);
 /* Answers 401 or 429 by a result that is not AUTH_OK. */
 void guard_refuse_key(struct request *request, enum auth_result result, int64_t wait);
-/* render: an event as JSON, the same in lists and in streams. */
-int http_start(struct server *server, json_t *(*render)(const struct store_event *event), struct bp_error *error);
+struct page_views;
+int http_start(struct server *server, const struct page_views *views, struct bp_error *error);
 /* Ends streams, lets requests in flight finish, ends its threads. The hub is left for the store's last commits: hub_free after store_close. */
 void http_stop(struct http *http);
 /* Releases it, after http_stop. NULL is fine, here and above. */

@@ -291,14 +291,14 @@ static void hub_close(struct hub *hub) {
     free(hub);
 }
 
-struct hub *hub_new(struct server *server, json_t *(*render)(const struct store_event *event)) {
+struct hub *hub_new(struct server *server, const struct page_views *views) {
     struct hub *hub = calloc(1, sizeof *hub);
     struct epoll_event event = {.events = EPOLLIN};
     if (!hub) return NULL;
     hub->server = server;
     pthread_mutex_init(&hub->lock, NULL);
     clock_condition_init(&hub->gone);
-    hub->pages = pages_new(server->store, render);
+    hub->pages = pages_new(server->store, views);
     hub->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     hub->set = epoll_create1(EPOLL_CLOEXEC);
     if (hub->pages && hub->wake >= 0 && hub->set >= 0 && epoll_ctl(hub->set, EPOLL_CTL_ADD, hub->wake, &event) == 0 &&

@@ -1,4 +1,4 @@
-/* hub.h - who waits for news of jobs: event streams and long polls.
+/* hub.h - who waits for news of jobs and models: event streams and long polls.
  *
  * A handler that has to wait calls hub_stream, or hub_wait_begin and hub_wait, and returns without an answer. Its work thread then calls hub_park, as
  * the last thing it does with the request: from there on the request is the hub's, until the hub resumes its connection. The connection is suspended
@@ -12,7 +12,8 @@
 #include "server/http/request.h"
 
 struct hub;
-struct hub *hub_new(struct server *server, json_t *(*render)(const struct store_event *event));
+struct page_views;
+struct hub *hub_new(struct server *server, const struct page_views *views);
 /* Something of this job was committed. Called by the store's writer thread; never blocks for long. */
 void hub_publish(struct hub *hub, const char *job);
 /* Ends all streams and long polls, waits up to 2 s for them to be gone. */
@@ -20,7 +21,9 @@ void hub_stop(struct hub *hub);
 void hub_free(struct hub *hub);
 int64_t hub_streams(struct hub *hub);
 
-/* Makes the request a stream of events with id > after; job NULL: of all jobs. Answers it when that cannot be. */
+/* Makes the request a stream of events with id > after; job NULL: of all jobs; STORE_CHANGES: of the changes of models. Answers it when that cannot
+ * be.
+ */
 void hub_stream(struct hub *hub, struct request *request, const char *job, int64_t after);
 
 /* Long poll. hub_wait_begin lists the request before the job is read, so that no change is missed. */

@@ -12,16 +12,16 @@ enum { KEPT = 32, EVENTS_MAX = 100, BYTES_ENOUGH = 64 << 10, BYTES_MAX = 64 << 2
 
 struct pages {
     struct store *store;
-    json_t *(*render)(const struct store_event *event);
+    struct page_views views;
     struct page *kept[KEPT]; /* with data, or empty: then nothing has come after it since the last news */
     int oldest;
 };
 
-struct pages *pages_new(struct store *store, json_t *(*render)(const struct store_event *event)) {
+struct pages *pages_new(struct store *store, const struct page_views *views) {
     struct pages *pages = calloc(1, sizeof *pages);
     if (!pages) return NULL;
     pages->store = store;
-    pages->render = render;
+    pages->views = *views;
     return pages;
 }
 
@@ -37,33 +37,67 @@ void pages_free(struct pages *pages) {
     free(pages);
 }
 
-/* Appends one event as "id: ...\nevent: ...\ndata: ...\n\n". */
-static void encode(const struct pages *pages, const struct store_event *event, struct schema_text *out) {
-    json_t *json = pages->render(event);
+/* What comes after a place: events, or changes. */
+struct news {
+    struct store_events events;
+    struct store_changes changes;
+    int32_t count;
+    bool has_more;
+};
+
+static bool is_feed(const char *job) {
+    return strcmp(job, STORE_CHANGES) == 0;
+}
+
+static enum store_result news_read(const struct pages *pages, const char *job, int64_t after, struct news *news, struct bp_error *error) {
+    *news = (struct news){0};
+    if (is_feed(job)) {
+        const enum store_result result = store_change_list(pages->store, after, EVENTS_MAX, &news->changes, error);
+        news->count = news->changes.count, news->has_more = news->changes.has_more;
+        return result;
+    }
+    const enum store_result result = store_event_list(pages->store, *job ? job : NULL, NULL, after, EVENTS_MAX, &news->events, error);
+    news->count = news->events.count, news->has_more = news->events.has_more;
+    return result;
+}
+
+static void news_free(struct news *news) {
+    store_events_free(&news->events);
+    store_changes_free(&news->changes);
+}
+
+/* Appends one event as "id: ...\nevent: ...\ndata: ...\n\n". Returns its id. */
+static int64_t encode(const struct pages *pages, const struct news *news, int32_t i, struct schema_text *out) {
+    const struct store_event *event = news->events.count ? &news->events.items[i] : NULL;
+    const struct store_change *change = event ? NULL : &news->changes.items[i];
+    char id[STORE_CURSOR_SIZE];
+    if (event) snprintf(id, sizeof id, "%lld", (long long)event->id);
+    else store_cursor_text(change->id, change->mark, id);
+    json_t *json = event ? pages->views.event(event) : pages->views.change(change);
     char *text = schema_json_dump(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(json);
     if (!text) out->failed = true;
-    else schema_text_format(out, "id: %lld\nevent: %s\ndata: %s\n\n", (long long)event->id, event->type, text);
+    else schema_text_format(out, "id: %s\nevent: %s\ndata: %s\n\n", id, event ? event->type : change->type, text);
     free(text);
+    return event ? event->id : change->id;
 }
 
-static struct page *make(const struct pages *pages, const char *job, int64_t after, const struct store_events *events) {
+static struct page *make(const struct pages *pages, const char *job, int64_t after, const struct news *news) {
     struct page *page = calloc(1, sizeof *page);
     if (!page) return NULL;
     struct schema_text out = {.limit = BYTES_MAX};
     page->references = 1;
     page->after = page->last = after;
-    page->has_more = events->has_more;
+    page->has_more = news->has_more;
     snprintf(page->job, sizeof page->job, "%s", job);
     schema_text_string(&out, "00000000\r\n");
-    for (int32_t i = 0; i < events->count && !out.failed; i++) {
+    for (int32_t i = 0; i < news->count && !out.failed; i++) {
         if (out.size > BYTES_ENOUGH) {
             page->has_more = true;
             break;
         }
-        encode(pages, &events->items[i], &out);
-        page->last = events->items[i].id;
-        if (*job && strcmp(events->items[i].type, "end") == 0) page->ends = true;
+        page->last = encode(pages, news, i, &out);
+        if (*job && news->events.count && strcmp(news->events.items[i].type, "end") == 0) page->ends = true;
     }
     page->data = CHUNK_HEAD;
     page->data_size = out.size - CHUNK_HEAD;
@@ -92,7 +126,7 @@ void pages_news(struct pages *pages) {
 static bool is_over(const struct pages *pages, const char *id) {
     struct store_job job = {0};
     struct bp_error error = {0};
-    if (!*id) return false;
+    if (!*id || is_feed(id)) return false;
     const enum store_result result = store_job_get(pages->store, id, &job, &error);
     const bool over = result == STORE_NOT_FOUND || (result == STORE_OK && store_status_final(job.status));
     if (result == STORE_OK) store_job_free(&job);
@@ -123,13 +157,13 @@ enum store_result pages_get(struct pages *pages, const char *job, int64_t after,
     *over = false;
     struct page *page = find(pages, job, after);
     if (!page) {
-        struct store_events events = {0};
+        struct news news;
         struct bp_error error = {0};
         schema_memory_begin();
-        const enum store_result result = store_event_list(pages->store, *job ? job : NULL, NULL, after, EVENTS_MAX, &events, &error);
+        const enum store_result result = news_read(pages, job, after, &news, &error);
         if (result != STORE_OK) return result;
-        page = events.count ? make(pages, job, after, &events) : make_empty(pages, job, after);
-        store_events_free(&events);
+        page = news.count ? make(pages, job, after, &news) : make_empty(pages, job, after);
+        news_free(&news);
         if (!page) return STORE_FAILED;
         page_release(pages->kept[pages->oldest]);
         pages->kept[pages->oldest] = page;

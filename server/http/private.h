@@ -10,6 +10,8 @@
 /* ---- guard.c: before anything else; false when answered ---- */
 bool guard_check(struct request *request);
 bool guard_key(struct request *request);
+/* Whether this server may do what the route does: a replica changes nothing. False: answered. */
+bool guard_write(struct request *request);
 bool guard_body(struct request *request, int64_t *length);
 /* Once the status is known: notes a change, or a refused key, in the audit log. */
 void guard_audit(struct request *request);

@@ -21,7 +21,8 @@ enum route_flags {
     ROUTE_CHANGES_NOTHING = 2, /* although its method is not GET: not in the audit log */
     ROUTE_IDEMPOTENT_KEY = 4,  /* honours Idempotency-Key */
     ROUTE_TICKET = 8,          /* a ticket in the query opens it, too */
-    ROUTE_OWN_TYPES = 16       /* of ROUTE_STREAM: its sink decides which Content-Types it takes */
+    ROUTE_OWN_TYPES = 16,      /* of ROUTE_STREAM: its sink decides which Content-Types it takes */
+    ROUTE_REPLICA = 32         /* a replica answers it, although it is no GET; those that change nothing it answers anyway */
 };
 
 struct request;

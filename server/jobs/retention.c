@@ -38,6 +38,7 @@ bool retention_sweep(struct server *server) {
     const int64_t versions = server->settings.keep_versions, days = server->settings.keep_jobs_days;
     int32_t count = 0;
     bool more = false;
+    if (server->follower) return false; /* it has what its primary has */
     if (versions > 0) {
         const enum store_result result = store_versions_expire(server->store, versions, expired, &count, &error);
         more = some(server, result, expired, count, &error);

@@ -68,6 +68,10 @@ static void answer_fault(struct evaluation *e, const struct bp_error *error) {
 static void submit(struct evaluation *e, const char *model) {
     struct request *r = e->request;
     struct store_job job = {.kind = STORE_EVALUATE, .reads_version = loaded_version(e->loaded), .dataset_version = e->rows.row.version};
+    if (r->server->follower && asks_for_job(e)) {
+        answer_read_only(r);
+        return;
+    }
     if (e->rows.upload) {
         answer_problem(r, PROBLEM_too_large,
                        "an evaluation of rows in the request is answered at once, and these take too long for that: store them as a dataset (POST "
@@ -254,7 +258,7 @@ const struct route route_evaluate = {
     .path = "/v1/models/{model}/evaluate",
     .scope = SCOPE_TRAIN,
     .body = ROUTE_JSON,
-    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY | ROUTE_REPLICA,
     .handle = evaluate_default,
 };
 const struct route route_evaluate_version = {
@@ -263,6 +267,6 @@ const struct route route_evaluate_version = {
     .path = "/v1/models/{model}/versions/{version}/evaluate",
     .scope = SCOPE_TRAIN,
     .body = ROUTE_JSON,
-    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY,
+    .flags = ROUTE_SLOW | ROUTE_IDEMPOTENT_KEY | ROUTE_REPLICA,
     .handle = evaluate_version,
 };

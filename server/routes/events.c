@@ -17,6 +17,8 @@ json_t *event_json(const struct store_event *e) {
                      document_json(e->data));
 }
 
+const struct page_views event_views = {.event = event_json, .change = change_json};
+
 static bool wants_stream(const struct request *r) {
     const char *accept = request_header(r, "Accept");
     return accept && strstr(accept, "text/event-stream");

@@ -1,5 +1,6 @@
 /* metrics.c - GET /metrics: what the server has counted and what it holds now, for Prometheus. One function for each source of
  * server/ops/metrics.def. */
+#include "server/follow/follower.h"
 #include "server/http/answer.h"
 #include "server/http/http.h"
 #include "server/http/request.h"
@@ -199,6 +200,37 @@ static void sweeps(const struct scrape *s) {
 
 static void workers_busy(const struct scrape *s) {
     value(s, supervisor_running(s->server->supervisor));
+}
+
+/* ---- a replica -----------------------------------------------------------------------------------------------------------------------------------
+ */
+
+static void replica_changes(const struct scrape *s) {
+    struct follower_status status;
+    if (!s->server->follower) return;
+    follower_status(s->server->follower, &status);
+    value(s, (double)status.behind_changes);
+}
+
+static void replica_connected(const struct scrape *s) {
+    struct follower_status status;
+    if (!s->server->follower) return;
+    follower_status(s->server->follower, &status);
+    value(s, status.connected);
+}
+
+static void replica_lag(const struct scrape *s) {
+    struct follower_status status;
+    if (!s->server->follower) return;
+    follower_status(s->server->follower, &status);
+    value(s, status.behind_seconds);
+}
+
+static void replica_errors(const struct scrape *s) {
+    struct follower_status status;
+    if (!s->server->follower) return;
+    follower_status(s->server->follower, &status);
+    value(s, (double)status.errors);
 }
 
 /* ---- models and disk -------------------------------------------------------------------------------------------------------------------------- */

@@ -68,7 +68,13 @@ static void open_sent(struct request *r, const json_t *object, const char *point
 
 void rows_source_open(struct request *r, const json_t *value, const char *pointer, const struct schema_model *model, struct rows_source *source,
                       struct schema_problems *problems) {
-    if (json_is_string(value)) rows_stored(r->server->store, json_string_value(value), pointer, &source->row, &source->dataset, problems);
+    if (json_is_string(value) && r->server->follower)
+        schema_problem_add(
+            problems, pointer,
+            "datasets are not copied to a read-only replica: send the rows in the request ({\"records\":[...]}), or the request to the "
+            "primary, %.400s",
+            (const char *)r->server->settings.follow);
+    else if (json_is_string(value)) rows_stored(r->server->store, json_string_value(value), pointer, &source->row, &source->dataset, problems);
     else if (json_is_object(value)) open_sent(r, value, pointer, model, source, problems);
     else
         schema_problem_add(problems, pointer, "%s is %s: the name of a dataset, or an object with the rows ({\"records\":[...]})", pointer + 1,

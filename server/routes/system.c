@@ -8,6 +8,7 @@
 #include "schema/json/values.h"
 #include "schema/memory.h"
 #include "server/clock.h"
+#include "server/follow/follower.h"
 #include "server/http/hub.h"
 #include "server/jobs/supervisor.h"
 #include "server/routes/openapi.h"
@@ -21,10 +22,21 @@ static void livez(struct request *r) {
     answer_json(r, 200, json_pack("{s:s}", "status", "alive"));
 }
 
+/* Once it has had everything it is ready, however far behind: an old answer is better than none, and the lag is in the answer. */
+static void readyz_replica(struct request *r) {
+    struct follower_status s;
+    follower_status(r->server->follower, &s);
+    if (s.complete) answer_json(r, 200, json_pack("{s:s, s:o}", "status", "ready", "following", follower_json(r->server->follower)));
+    else
+        answer_problem(r, PROBLEM_overloaded, "this replica has not copied all models of %.300s yet%s%.500s", s.primary,
+                       *s.error ? ", and tries again: " : "; it is on its way", s.error);
+}
+
 static void readyz(struct request *r) {
     struct bp_error error = {0};
     if (atomic_load(&r->server->draining)) answer_problem(r, PROBLEM_overloaded, "the server is stopping");
     else if (store_ping(r->server->store, &error) != STORE_OK) answer_problem(r, PROBLEM_overloaded, "the store does not respond: %s", error.message);
+    else if (r->server->follower) readyz_replica(r);
     else answer_json(r, 200, json_pack("{s:s}", "status", "ready"));
 }
 
@@ -74,6 +86,7 @@ static void server(struct request *r) {
                              (json_int_t)((clock_ms() - r->server->started_ms) / 1000), "kernels", bp_kernels_name(), "blas", bp_blas_name(),
                              "workers", "slots", supervisor_slots(r->server->supervisor), "running", supervisor_running(r->server->supervisor),
                              "streams", (json_int_t)hub_streams(http_hub(r->server->http)), "jobs", jobs, "limits", limits);
+    json_object_set_new(json, "following", r->server->follower ? follower_json(r->server->follower) : json_null());
     json_object_set_new(json, "memory", json_pack("{s:I}", "requests", (json_int_t)atomic_load(&r->server->memory_reserved)));
     answer_json(r, 200, json);
 }

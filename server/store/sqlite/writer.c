@@ -15,6 +15,7 @@
  * commit. Why a checkpoint of our own: the automatic one gives way to readers for ever, and the WAL grows without bound.
  *
  * Sections: lists kept for after the commit; one group; housekeeping; the thread; the callers' side. */
+#include "server/store/changes.h"
 #include "server/store/sqlite/sqlite.h"
 
 #include <signal.h>
@@ -75,6 +76,7 @@ struct writer {
     bool freed, vacuuming, checkpoint_due;
     bool versions_changed; /* in the current transaction */
     bool versions_moving;  /* it is being committed: versions_revision is odd */
+    bool feed_grown;       /* rows of changes were added */
 };
 
 struct connection *writer_connection(struct writer *writer) {
@@ -308,6 +310,17 @@ static void housekeeping(struct writer *w) {
     if (w->wal_pages > w->wal_pages_due || (w->checkpoint_due && !w->vacuuming)) checkpoint(w);
 }
 
+/* Triggers write these rows: no change has to say so. One that was undone is no harm. */
+static void row_changed(void *context, int operation, const char *database, const char *table, sqlite3_int64 row) {
+    struct writer *w = context;
+    (void)database, (void)row;
+    if (operation == SQLITE_INSERT && strcmp(table, "changes") == 0) w->feed_grown = true;
+}
+
+static void feed_notify(struct writer *w) {
+    if (w->feed_grown && writer_notify(w, STORE_CHANGES)) w->feed_grown = false;
+}
+
 /* ---- the thread ---- */
 
 /* All that is queued. NULL: nothing, because there is housekeeping to go on with, or because the writer stops. */
@@ -332,6 +345,7 @@ static void *writer_main(void *argument) {
         for (struct operation *op = first; op;) op = group_run(w, op);
         versions_move(w, false);
         operations_finish(w, first);
+        feed_notify(w);
         notices_tell(w);
         housekeeping(w);
     }
@@ -394,6 +408,7 @@ struct writer *writer_new(struct store *store, struct bp_error *error) {
     w->wal_pages_due = WAL_BYTES / w->page_size;
     w->vacuuming = true; /* a crash may have left free pages */
     sqlite3_wal_hook(w->connection.db, wal_grown, w);
+    sqlite3_update_hook(w->connection.db, row_changed, w);
     return w;
 }
 

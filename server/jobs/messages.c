@@ -374,9 +374,11 @@ static int on_rung(struct server *server, struct slot *slot, const json_t *messa
 static int on_launch(struct server *server, const struct slot *slot, const json_t *message, struct bp_error *error) {
     bool no_memory = false;
     const json_t *launch = json_object_get(message, "launch");
-    const char *host = json_string_value(json_object_get(launch, "host"));
-    char *text = member_text(message, "launch", &no_memory);
-    enum store_result result = text ? store_job_launch(server->store, slot->job, slot->attempt, text, error) : STORE_STALE;
+    const char *host = json_string_value(json_object_get(launch, "host")), *waits = json_string_value(json_object_get(launch, "message"));
+    char *text = member_text(message, "launch", &no_memory), line[500] = "";
+    if (host) snprintf(line, sizeof line, "runs on %.200s, by the launcher %s", host, slot->launcher->name);
+    else if (waits) snprintf(line, sizeof line, "waits for the launcher %s: %.300s", slot->launcher->name, waits);
+    enum store_result result = text ? store_job_launch(server->store, slot->job, slot->attempt, text, line[0] ? line : NULL, error) : STORE_STALE;
     if (no_memory) bp_error_memory(error, "no memory for a report of the job"), result = STORE_FAILED;
     if (result == STORE_OK && host) log_line(LOG_INFO, "job_connected", "job", slot->job, "launcher", slot->launcher->name, "host", host, NULL);
     free(text);

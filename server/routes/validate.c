@@ -69,29 +69,10 @@ static json_t *as_job(json_t *body, const char **pointer) {
 
 /* The names that such a request knows. */
 static void check_names(const json_t *job, struct schema_problems *problems) {
-    static const char *const own[] = {"model",
-                                      "definition",
-                                      "dataset",
-                                      "target",
-                                      "task",
-                                      "features",
-                                      "metadata",
-                                      "sample_weight",
-                                      "class_weights",
-                                      "columns",
-                                      "thresholds",
-                                      "labels",
-                                      "transform",
-                                      "clamp",
-                                      "positive_class",
-                                      "effort",
-                                      "ensemble",
-                                      "priority",
-                                      "init_from",
-                                      "frozen",
-                                      "keep_preprocessing",
-                                      "requires",
-                                      NULL};
+    static const char *const own[] = {"model",          "definition",    "dataset",   "target",     "task",      "features",  "metadata",
+                                      "sample_weight",  "class_weights", "columns",   "thresholds", "labels",    "transform", "clamp",
+                                      "positive_class", "effort",        "ensemble",  "priority",   "init_from", "frozen",    "keep_preprocessing",
+                                      "requires",       "publish",       "calibrate", NULL};
     const struct schema_names options = {schema_options_names, NULL}, known = {own, &options};
     static const struct bp_entry entry = {.name = "a request to validate"};
     struct bp_value none[1];

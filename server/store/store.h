@@ -486,8 +486,9 @@ struct store_taker {
 };
 enum store_result store_job_claim_for(struct store *store, const char *owner, int64_t lease_ms, const struct store_taker *taker,
                                       struct store_job *job, struct bp_error *error);
-/* Where a running attempt runs, or what it waits for: a JSON object. */
-enum store_result store_job_launch(struct store *store, const char *id, int64_t attempt, const char *launch, struct bp_error *error);
+/* Where a running attempt runs, or what it waits for: a JSON object, and a line for the log of the job, or NULL. */
+enum store_result store_job_launch(struct store *store, const char *id, int64_t attempt, const char *launch, const char *line,
+                                   struct bp_error *error);
 /* What a running attempt has to say. NULL fields: unchanged. Event ids, times, attempt are set by the store; type, level ("": info), epoch,
  * message, data are the caller's. Types status and end are the store's own: a report with one is refused. */
 struct store_report {

@@ -113,8 +113,10 @@ export default async function run(page) {
             ...(job.parameters ? [{label: "Parameters", value: number(job.parameters)}] : []),
         ]));
         refill(actions, [job.status, job.model_version], buttons);
-        refill(remarks, [job.status, job.error, job.warnings, job.stop_reason, job.queue_position, job.model_version, job.publication], () => [job.error ? h("div", {class: "alert bad", role: "alert"}, h("strong", null, "It failed. "), job.error.message ?? job.error.detail ?? value(job.error)) : null, warningBox(job.warnings),
+        refill(remarks, [job.status, job.error, job.warnings, job.stop_reason, job.queue_position, job.model_version, job.publication, job.worker], () => [job.error ? h("div", {class: "alert bad", role: "alert"}, h("strong", null, "It failed. "), job.error.message ?? job.error.detail ?? value(job.error)) : null, warningBox(job.warnings),
             job.stopped_early ? h("div", {class: "alert"}, job.stop_reason === "early_stopping" ? `Stopped early: ${metric ?? "val_loss"} had not improved for ${job.options?.early_stopping?.patience ?? "some"} epochs. The version has the weights of epoch ${job.best?.epoch ?? "–"}.` : `Stopped early: ${String(job.stop_reason).replaceAll("_", " ")}.`) : null,
+            job.worker?.state === "waiting_for_launcher" && !ENDED.includes(job.status) ? h("div", {class: "alert"}, `Waits for the launcher ${job.worker.launcher}: ${job.worker.message ?? "it has not started the job yet"}.`) : null,
+            job.status === "running" && job.worker?.host ? h("p", {class: "small muted"}, `Runs on ${job.worker.host}, by the launcher ${job.worker.launcher}.`) : null,
             job.status === "queued" && job.queue_position ? h("div", {class: "alert"}, job.queue_position === 1 ? "Next in the queue." : `Number ${job.queue_position} in the queue.`) : null,
             job.model_version ? h("div", {class: "alert good"}, "Stored as ", h("a", {href: `#/models/${encodeURIComponent(job.model)}?version=${job.model_version}`}, `${job.model} version ${job.model_version}`), job.publication ? (job.publication.published ? ", which answers predictions now. " : `, not published: ${job.publication.reason}. `) : ". ", h("a", {href: `#/models/${encodeURIComponent(job.model)}/try?version=${job.model_version}`}, "Try it")) : null]);
         drawNetwork();

@@ -42,6 +42,7 @@ export default async function server(page) {
     const figures = h("div");
     const working = h("div");
     const queue = h("div");
+    const launchers = h("div");
     const routes = h("div");
     const errors = h("div");
     const settings = h("div");
@@ -50,7 +51,7 @@ export default async function server(page) {
     let beforeAt = 0;
 
     async function refresh() {
-        const [about, text] = await Promise.all([get("/v1/server", page.signal), raw("GET", "/metrics", {signal: page.signal}).then((response) => response.text())]);
+        const [about, workers, text] = await Promise.all([get("/v1/server", page.signal), get("/v1/workers", page.signal), raw("GET", "/metrics", {signal: page.signal}).then((response) => response.text())]);
         const samples = parseMetrics(text);
         const one = (/** @type {string} */ name) => samples.find((sample) => sample.name === name)?.value;
         const counts = new Map(samples.filter((sample) => sample.name === "backpropd_http_request_duration_seconds_count").map((sample) => [`${sample.labels.method} ${sample.labels.route}`, sample.value]));
@@ -71,8 +72,19 @@ export default async function server(page) {
         fill(errors, problems.length + failed.length === 0 ? h("p", {class: "muted"}, "None since the start.") : [problems.length ? h("div", {class: "scroll"}, h("table", null, h("thead", null, h("tr", null, ["Code", "Count", "Meaning"].map((name) => h("th", {scope: "col"}, name)))), h("tbody", null, problems.map((sample) => h("tr", null, h("td", {class: "mono"}, sample.labels.code ?? ""), h("td", {class: "number"}, number(sample.value)), h("td", {class: "small"}, MEANINGS[sample.labels.code ?? ""] ?? "")))))) : null,
             failed.map((job) => h("p", {class: "small"}, h("a", {href: `#/runs/${job.id}`}, job.model || job.id), ` failed ${when(job.finished_at)}: `, job.error?.message ?? job.error?.detail ?? ""))]);
         fill(settings, h("div", {class: "scroll"}, h("table", null, h("caption", null, "Limits; each is a setting with a flag, a variable and a line in a file."), h("tbody", null, Object.entries(about.limits).map(([name, limit]) => h("tr", null, h("th", {scope: "row", class: "mono"}, name), h("td", {class: "number"}, /body_max|memory|upload_max/.test(name) ? bytes(/** @type {number} */ (limit)) : /timeout/.test(name) ? `${limit} s` : number(limit))))))), h("p", {class: "small muted", style: {"margin-top": "8px"}}, about.blas));
+        if (workers.data.length > 1) drawLaunchers(workers.data);
         before = counts;
         beforeAt = performance.now();
+    }
+
+    /**
+     * Where runs can be, when that is not this machine alone.
+     * @param {any[]} workers
+     */
+    function drawLaunchers(workers) {
+        refill(launchers, workers, () => [h("h3", null, "Launchers"), h("div", {class: "scroll"}, h("table", null, h("thead", null, h("tr", null, ["Name", "Command", "Busy", "Labels", "Memory", "Runs"].map((name, i) => h("th", {scope: "col", class: i === 2 || i === 4 ? "number" : ""}, name)))),
+            h("tbody", null, workers.map((worker) => h("tr", null, h("th", {scope: "row"}, worker.name), h("td", {class: "mono"}, worker.command ?? "this machine"), h("td", {class: "number"}, `${worker.running} of ${worker.slots}`), h("td", null, worker.labels.join(", ")), h("td", {class: "number"}, worker.memory_mb ? bytes(worker.memory_mb * 1048576) : "–"),
+                h("td", {class: "small"}, worker.jobs.map((/** @type {any} */ job) => h("div", null, h("a", {href: `#/runs/${job.id}`}, job.id.slice(-6)), ` ${job.host ? `on ${job.host}` : job.message ?? ""}`))))))))]);
     }
 
     /**
@@ -136,7 +148,7 @@ export default async function server(page) {
     if (who?.scope === "admin") get("/v1/keys", page.signal).then((answer) => fill(keys, answer.data.length === 0 ? h("p", {class: "muted"}, "There is no key.") : h("div", {class: "scroll"}, h("table", null, h("thead", null, h("tr", null, ["Name", "Scope", "Made", "Expires", "Last used"].map((name) => h("th", {scope: "col"}, name)))),
         h("tbody", null, answer.data.map((/** @type {any} */ key) => h("tr", null, h("th", {scope: "row"}, key.name), h("td", null, key.scope), h("td", null, when(key.created_at)), h("td", null, key.expires_at ? when(key.expires_at) : "never"), h("td", null, key.last_used_at ? `${when(key.last_used_at)} from ${key.last_address ?? "–"}` : "never"))))))), fail);
     show(page.main, head(page, "Server", {about: who?.key_required ? `Signed in with the key ${who.name}, scope ${who.scope}.` : "No key is needed: the server listens on this machine only."}), figures,
-        h("div", {class: "grid"}, h("section", {class: "card w6"}, h("h2", null, "Queue and workers"), working, queue), h("section", {class: "card w6"}, h("h2", null, "Errors and what they mean"), errors), h("section", {class: "card w8"}, h("h2", null, "Requests"), routes), h("section", {class: "card w4"}, h("h2", null, "Settings"), settings)),
+        h("div", {class: "grid"}, h("section", {class: "card w6"}, h("h2", null, "Queue and workers"), working, queue, launchers), h("section", {class: "card w6"}, h("h2", null, "Errors and what they mean"), errors), h("section", {class: "card w8"}, h("h2", null, "Requests"), routes), h("section", {class: "card w4"}, h("h2", null, "Settings"), settings)),
         h("section", {class: "card"}, h("h2", null, "Keys"), keys, h("p", {class: "small"}, "Keys are made and revoked on the machine of the server, never over HTTP:"), h("pre", {tabindex: "0"}, "backpropd keys create --name NAME --scope read|predict|train|admin\nbackpropd keys list\nbackpropd keys revoke ID")),
         curlBox(() => [{label: "The server", text: curl("GET", "/v1/server")}, {label: "Its metrics", text: curl("GET", "/metrics")}]));
     drawQueue();

@@ -144,18 +144,21 @@ enum store_result store_job_report(struct store *store, const char *id, int64_t 
 struct launching {
     const char *id;
     int64_t attempt;
-    const char *launch;
+    const char *launch, *line;
 };
 
 static enum store_result launch(struct writer *writer, void *argument, struct bp_error *error) {
     const struct launching *l = argument;
     struct connection *c = writer_connection(writer);
     enum store_result result = attempt_check(c, l->id, l->attempt, error);
-    return result == STORE_OK ? db_run(c, "UPDATE jobs SET launch = ?2 WHERE id = ?1", WITH(text(l->id), text(l->launch)), error) : result;
+    if (result == STORE_OK) result = db_run(c, "UPDATE jobs SET launch = ?2 WHERE id = ?1", WITH(text(l->id), text(l->launch)), error);
+    const struct store_event event = {.type = "log", .level = "info", .message = (char *)(uintptr_t)l->line};
+    return result == STORE_OK && l->line ? event_add(writer, l->id, l->attempt, &event, error) : result;
 }
 
-enum store_result store_job_launch(struct store *store, const char *id, int64_t attempt, const char *document, struct bp_error *error) {
-    struct launching argument = {id, attempt, document};
+enum store_result store_job_launch(struct store *store, const char *id, int64_t attempt, const char *document, const char *line,
+                                   struct bp_error *error) {
+    struct launching argument = {id, attempt, document, line};
     return writer_run(store, "record where a job runs", launch, &argument, error);
 }
 

@@ -202,7 +202,7 @@ static int converse(struct relay *r, struct bp_error *error) {
 /* ---- the start ----------------------------------------------------------------------------------------------------------------------------------
  */
 
-static int send_hello(struct relay *r) {
+static void send_hello(struct relay *r) {
     json_t *objects = json_array(), *files = json_object_get(r->remote, "files");
     for (int i = 0; i < RELAY_PLACES; i++) {
         const struct relay_object *o = &r->objects[i];
@@ -215,9 +215,8 @@ static int send_hello(struct relay *r) {
     json_t *hello = json_pack("{s:s, s:i, s:s, s:o, s:O?, s:O?, s:O?, s:o}", "version", BACKPROPD_VERSION, "protocol", FRAME_PROTOCOL, "token",
                               r->token, "objects", objects, "cache", json_object_get(r->remote, "cache"), "cache_mb",
                               json_object_get(r->remote, "cache_mb"), "shared", json_object_get(r->remote, "shared"), "order", order);
-    const int failed = hello ? frame_send_json(&r->link, FRAME_HELLO, hello) : -1;
+    if (hello) frame_send_json(&r->link, FRAME_HELLO, hello);
     json_decref(hello);
-    return failed;
 }
 
 static int accept_hello(struct relay *r, const json_t *hello, struct bp_error *error) {
@@ -262,7 +261,7 @@ static int connect_agent(struct relay *r, struct bp_error *error) {
     frame_link_begin(&r->link, r->launch.out, r->launch.in);
     snprintf(waiting, sizeof waiting, "%.100s has not started the job yet", json_string_value(json_array_get(command, 0)));
     say_state(r, "waiting_for_launcher", NULL, waiting);
-    if (send_hello(r) != 0) return bp_error_set(error, "", "the connection was closed");
+    send_hello(r); /* when it fails, what the other side has written says why */
     if (frame_receive(&r->link, &frame, 0, error) != 0) return -1;
     json_t *hello = frame_json(&frame);
     const int failed = frame.type == FRAME_ERROR   ? bp_error_set(error, "", "%.500s", frame.bytes)

@@ -169,9 +169,9 @@ def test_kills_end_with_the_same_bits(cluster, tmp_path):
     job = server.submit(**LONG)["id"]
     server.wait(job, lambda j: j["progress"]["epoch"] > 2)
     os.kill(harness.until(lambda: job_processes(server), what="the job's process")[0], signal.SIGKILL)
-    server.wait(job, lambda j: j["attempt"] == 2 and j["progress"]["epoch"] > 4)
+    server.wait(job, lambda j: j["attempt"] == 2 and j["progress"]["epoch"] > 4 and j["resumed_from_epoch"])
     assert not record.exists() or record.read_text() == "bp-%s\n" % job
-    os.kill(harness.until(lambda: agents(server), what="the agent")[0], signal.SIGKILL)
+    os.kill(harness.until(lambda: job_processes(server) and agents(server), what="the agent")[0], signal.SIGKILL)
     server.wait(job, lambda j: j["attempt"] == 3 and j["resumed_from_epoch"] and j["progress"]["epoch"] > 6)
     left = harness.until(lambda: job_processes(server) and node_processes(server), what="the job's process")
     server.restart(kill=True)

@@ -277,7 +277,7 @@ help:
 # The one list of packages.
 DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libopenblas-pthread-dev libseccomp-dev libgnutls28-dev nettle-dev libyaml-dev libzstd-dev zlib1g-dev libcurl4-gnutls-dev libjs-dygraphs
 DEPS_DEMO := curl jq
-DEPS_TEST := check chromium chromium-driver fonts-dejavu-core libdnnl2 openssl procps prometheus python3 python3-jsonschema python3-numpy python3-pytest python3-pytest-xdist python3-seccomp python3-selenium python3-sklearn systemd wrk
+DEPS_TEST := check chromium chromium-driver fonts-dejavu-core libdnnl2 libopenmpi3 openmpi-bin openssl procps prometheus python3 python3-jsonschema python3-numpy python3-pytest python3-pytest-xdist python3-seccomp python3-selenium python3-sklearn systemd wrk
 DEPS_LINT := clang clang-format git node-typescript shellcheck
 DEPS_FRESH := debootstrap
 DEPS_GOLDEN := python3-torch # only to make new golden values

@@ -1,4 +1,4 @@
-/* onednn_library.c - loads oneDNN: the only dlopen of the program. Nothing here decides when; nothing here computes. */
+/* onednn_library.c - loads oneDNN: the only dlopen of the engine. Nothing here decides when; nothing here computes. */
 #include "engine/kernels/onednn.h"
 
 #ifndef BP_DOUBLE

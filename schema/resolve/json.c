@@ -181,6 +181,7 @@ struct bp_train_options schema_training_options(const struct schema_training *t)
     struct bp_train_options options = {.epochs = o->epochs,
                                        .batch_size = o->batch_size,
                                        .threads = o->threads,
+                                       .processes = o->processes,
                                        .window = o->window_rows,
                                        .seed = schema_fold_seed(o->seed, t->fold + SCHEMA_FOLDS_SEEDS * t->repeat),
                                        .optimizer = o->optimizer,
@@ -235,15 +236,16 @@ static int32_t fits_of(const struct schema_training *t, const struct schema_data
 /* All but what is mapped of the data and kept of its rows: the program and its libraries, with its compiled kernels; the trainer; the numbers of the
  * rows, and while they are split their classes and marks. */
 static int64_t fixed_bytes(const struct schema_training *t, const struct bp_train_options *options, const struct fit *fit, int64_t row) {
-    enum { PROCESS = 10 << 20, ONEDNN = 12 << 20 };
+    enum { PROCESS = 10 << 20, ONEDNN = 12 << 20, MPI = 24 << 20 };
     const int64_t rows = fit->train + fit->held;
-    const int32_t shard = (options->batch_size + options->threads - 1) / options->threads;
+    const int32_t shards = bp_train_shards(options), shard = (options->batch_size + shards - 1) / shards;
     const bool half = options->precision == BP_PRECISION_BFLOAT16;
     const bool onednn = half || bp_onednn_repays(t->network, shard, (double)rows * options->epochs);
     const int64_t copies = half ? options->threads * bp_bfloat16_bytes(t->network, shard) : 0;
     struct bp_train_options of_fit = *options;
     of_fit.stop_early = fit->stops;
-    return (int64_t)bp_trainer_bytes(t->network, &of_fit, fit->train, fit->held) + rows * row + PROCESS + (onednn ? ONEDNN : 0) + copies;
+    return (int64_t)bp_trainer_bytes(t->network, &of_fit, fit->train, fit->held) + rows * row + PROCESS + (onednn ? ONEDNN : 0) + copies +
+           (options->processes > 1 ? MPI : 0);
 }
 
 /* Bytes of a row that is neither mapped nor stored; a split by a column sorts the rows. */

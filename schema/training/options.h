@@ -22,6 +22,7 @@ enum schema_precision { SCHEMA_PRECISION_FLOAT32 = BP_PRECISION_FLOAT32, SCHEMA_
 
 struct schema_options {
     int32_t epochs, batch_size, threads, checkpoint_every_epochs;
+    int32_t processes; /* that train together, each with so many threads */
     bool checkpoint_every_given, batch_size_given, threads_given, epochs_given;
     int64_t window_rows; /* shuffled together: train.h; 0: all */
     uint64_t seed;

@@ -56,8 +56,16 @@ static bool is_kept(const char *variable, size_t size) {
     return false;
 }
 
+/* What a launcher tells a process of how to find the others of its job: Open MPI, PMIx and its server, Slurm. */
+static bool is_of_processes(const char *variable) {
+    static const char *const prefixes[] = {"OMPI_", "OPAL_", "ORTE_", "PMI_", "PMIX_", "PRTE_", "SLURM_"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0) return true;
+    return strncmp(variable, "TMPDIR=", 7) == 0;
+}
+
 /* Borrowed texts, NULL-terminated; the array is the caller's. NULL: no memory. */
-static char **make_environment(bool launches) {
+static char **make_environment(bool launches, bool processes) {
     extern char **environ;
     int count = 0, most = 0;
     while (environ[most]) most++;
@@ -67,7 +75,7 @@ static char **make_environment(bool launches) {
     for (char **variable = environ; *variable; variable++) {
         const bool setting = strncmp(*variable, "BACKPROPD_", strlen("BACKPROPD_")) == 0;
         if (launches ? strncmp(*variable, "OPENBLAS_NUM_THREADS=", 21) == 0 || (setting && !is_kept(*variable, strcspn(*variable, "=")))
-                     : !is_kept(*variable, strcspn(*variable, "=")))
+                     : !is_kept(*variable, strcspn(*variable, "=")) && !(processes && is_of_processes(*variable)))
             continue;
         variables[count++] = *variable;
     }
@@ -77,7 +85,7 @@ static char **make_environment(bool launches) {
 pid_t child_start(const struct child *child) {
     const int *const given = child->given;
     char *const arguments[] = {(char *)"backpropd", (char *)(uintptr_t)child->command, NULL};
-    char **variables = make_environment(child->launches);
+    char **variables = make_environment(child->launches, child->processes);
     if (!variables) {
         errno = ENOMEM;
         return -1;

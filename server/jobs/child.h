@@ -13,6 +13,7 @@ struct child {
     const char *command; /* of this program */
     const int *given;    /* (CHILD_GIVEN) */
     int errors;          /* where its standard output and standard error go; -1: to this process's standard error */
+    bool processes;      /* it trains with others: it needs what the launcher tells it of them */
     bool launches;       /* it starts commands of others: they need the environment of this process, but for the settings */
 };
 /* Starts `backpropd <command>` with these descriptors, an environment of a few names unless it launches, and nothing else. -1 with errno. The caller

@@ -183,6 +183,7 @@ static int send_order(struct supervisor *s, const struct slot *slot, const struc
                        (long long)data[0].bytes);
     schema_text_format(&text, ",\"rows\":%lld,\"confinement\":\"%s\",\"nice\":%lld,\"cpu_seconds\":%lld", (long long)data[0].rows,
                        s->server->settings.job_confinement, (long long)s->server->settings.job_nice, (long long)s->server->settings.job_cpu_seconds);
+    schema_text_format(&text, ",\"processes\":%lld", (long long)(job->needs.processes > 1 ? job->needs.processes : 1));
     schema_text_format(&text, ",\"draft\":%s,\"publish\":\"%s\"", slot->drafts ? "true" : "false", store_publish_names[job->publish]);
     schema_text_format(&text, ",\"training_ms\":%lld,\"silence_ms\":%lld", (long long)job->training_ms, (long long)slot->silence_ms);
     schema_text_format(&text, ",\"kind\":\"%s\",\"compares\":%s,\"results\":%s", store_kind_names[job->kind],

@@ -1,7 +1,7 @@
 /* wire.h - framed JSON between the supervisor and a job process: 4 bytes of length, little-endian, then the text.
  *
  * supervisor → process: first
- * {"spec","job","attempt","dataset","bytes","resume","validation","rows","confinement","nice","cpu_seconds","draft","publish","training_ms","silence_ms","kernels",
+ * {"spec","job","attempt","dataset","bytes","resume","validation","rows","processes","confinement","nice","cpu_seconds","draft","publish","training_ms","silence_ms","kernels",
  * "warnings","kind","version","results"}
  * (validation: bytes of its dataset, or 0), later {"command":"cancel"},
  * {"command":"stop"}, {"command":"file","number"} with a descriptor, or with "error" and "errno", {"command":"served","version"} with a descriptor,

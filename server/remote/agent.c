@@ -329,6 +329,11 @@ static void answer_hello(struct agent *a) {
     if (failed || !same || error.message[0]) lose(a, !same ? "this program is not the version of the server" : error.message);
 }
 
+/* Whether the job is of several processes, of which this one's is the first. */
+static bool is_shared(const json_t *order) {
+    return json_integer_value(json_object_get(order, "processes")) > 1;
+}
+
 static void start_process(struct agent *a) {
     struct bp_error error = {0};
     int pair[2], draft;
@@ -342,7 +347,7 @@ static void start_process(struct agent *a) {
     }
     a->socket = pair[0];
     *given(a, WIRE_SOCKET) = pair[1];
-    const struct child child = {.command = "job", .given = a->given, .errors = -1};
+    const struct child child = {.command = "job", .given = a->given, .errors = -1, .processes = is_shared(order)};
     if ((a->pid = child_start(&child)) < 0) {
         bp_error_io(&error, "cannot start the job process: %s", strerror(errno));
         refuse(a, &error);

@@ -6,7 +6,7 @@
 #include "server/http/hub.h"
 #include "server/jobs/supervisor.h"
 #include "server/model_cache.h"
-#include "server/routes/submission.h"
+#include "server/routes/processes.h"
 
 /* The job after a change of it. */
 static void answer_changed(struct request *r, enum store_result result, struct bp_error *error) {
@@ -33,17 +33,38 @@ static void resume(struct request *r) {
     answer_changed(r, store_job_resume(r->server->store, r->params[0], NULL, &error), &error);
 }
 
+enum { PRIORITY, PROCESSES, MEMBERS };
+static const struct bp_param member_params[MEMBERS] = {
+    [PRIORITY] = {.name = "priority", .type = BP_PARAM_INTEGER, .min = -100, .max = 100, .help = "queued jobs with a higher priority run first"},
+    [PROCESSES] = {.name = "processes", .type = BP_PARAM_INTEGER, .preset = 1, .min = 1, .max = BP_PROCESSES_MAX, .help = "of its next attempt"},
+};
+static const struct bp_entry members = {.name = "job", .params = member_params, .params_count = MEMBERS};
+
+/* The job's processes, as POST /v1/jobs takes them. */
+static enum store_result change_processes(struct request *r, int64_t processes, struct schema_problems *problems, struct bp_error *error) {
+    struct store_job job = {0};
+    enum store_result result = store_job_get(r->server->store, r->params[0], &job, error);
+    if (result == STORE_OK) processes_check_change(r->server, &job, processes, problems);
+    store_job_free(&job);
+    if (result != STORE_OK || problems->total) return result;
+    return store_job_set_processes(r->server->store, r->params[0], processes, error);
+}
+
 static void update(struct request *r) {
     struct schema_problems problems = {0};
     struct bp_error error = {0};
-    struct bp_value priority = {0};
+    struct bp_value values[MEMBERS] = {{0}};
     json_t *body = request_json(r);
+    enum store_result result = STORE_OK;
     if (!body) return;
-    schema_values_decode(body, "", &job_entry, NULL, &priority, &problems);
-    if (problems.total == 0 && !priority.given)
-        schema_problem_add(&problems, "", "expected an object with \"priority\", the one member of a job that can be changed");
+    schema_values_decode(body, "", &members, NULL, values, &problems);
+    if (problems.total == 0 && !values[PRIORITY].given && !values[PROCESSES].given)
+        schema_problem_add(&problems, "", "expected an object with \"priority\" or \"processes\", the members of a job that can be changed");
+    if (problems.total == 0 && values[PROCESSES].given) result = change_processes(r, (int64_t)values[PROCESSES].number, &problems, &error);
+    if (problems.total == 0 && result == STORE_OK && values[PRIORITY].given)
+        result = store_job_set_priority(r->server->store, r->params[0], (int64_t)values[PRIORITY].number, &error);
     if (problems.total) answer_problems(r, &problems);
-    else answer_changed(r, store_job_set_priority(r->server->store, r->params[0], (int64_t)priority.number, &error), &error);
+    else answer_changed(r, result, &error);
     schema_problems_clear(&problems);
     json_decref(body);
 }

@@ -54,6 +54,8 @@ json_t *job_json(const struct server *server, const struct store_job *j) {
                   store_status_name(j->status), "model", j->model, "dataset", "name", j->dataset, "version", (json_int_t)j->dataset_version);
     json_t *view = document_json(j->view);
     schema_options_complete(json_object_get(view, "options"));
+    if (json_object_get(view, "options")) /* it may have been changed since */
+        json_object_set_new(json_object_get(view, "options"), "processes", json_integer(j->needs.processes));
     static const char *const first[] = {"target", "task", "features", "options"};
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)
         if (json_object_get(view, first[i])) json_object_set(json, first[i], json_object_get(view, first[i]));

@@ -9,6 +9,7 @@
 #include "server/jobs/bfloat16.h"
 #include "server/routes/missing.h"
 #include "server/routes/placement.h"
+#include "server/routes/processes.h"
 #include "server/routes/rows_source.h"
 #include "server/routes/validation_data.h"
 #include "server/routes/version_view.h"
@@ -120,7 +121,7 @@ static void inline_model(struct submission *s, const json_t *object) {
 
 static const struct bp_param job_params[] = {
     {.name = "priority", .type = BP_PARAM_INTEGER, .min = -100, .max = 100, .help = "queued jobs with a higher priority run first"}};
-const struct bp_entry job_entry = {.name = "job", .params = job_params, .params_count = 1};
+static const struct bp_entry job_entry = {.name = "job", .params = job_params, .params_count = 1};
 
 enum { EFFORT, ENSEMBLE, CHOICES };
 static const struct bp_param choice_params[CHOICES] = {
@@ -357,6 +358,7 @@ void submission_open(struct submission *s) {
     for (int32_t f = 1; s->members && f < s->members->families_count; f++)
         bound_resident(s->members->families[f].training, s->dataset, server->settings.job_resident_max);
     warn_of_data(s, t);
+    processes_settle(s);
     const int64_t need = submission_bytes(s);
     placement_settle(server, need, &s->job, &s->problems);
     if (need <= server->settings.job_memory_max) return;

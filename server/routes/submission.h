@@ -65,6 +65,4 @@ void submission_init_close(struct submission *submission);
 int64_t submission_bytes(const struct submission *submission);
 /* What is trained, for people: families, members, the choice in words. With members only. The caller's. */
 json_t *submission_ensemble_json(const struct submission *submission);
-/* The parameters of a job that can also be changed later: its priority. */
-extern const struct bp_entry job_entry;
 #endif

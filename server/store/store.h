@@ -431,6 +431,8 @@ enum store_result store_job_pause(struct store *store, const char *id, enum stor
 enum store_result store_job_resume(struct store *store, const char *id, enum store_status *status, struct bp_error *error);
 /* From -100 to 100. STORE_CONFLICT when the job has ended. */
 enum store_result store_job_set_priority(struct store *store, const char *id, int64_t priority, struct bp_error *error);
+/* At least 1, for its next attempt. STORE_CONFLICT unless the job is queued or paused. */
+enum store_result store_job_set_processes(struct store *store, const char *id, int64_t processes, struct bp_error *error);
 /* Only in a final status (else STORE_CONFLICT). Takes its events, checkpoints, hidden dataset and hidden model along. */
 enum store_result store_job_delete(struct store *store, const char *id, struct bp_error *error);
 void store_job_free(struct store_job *job);

@@ -37,6 +37,7 @@ void process_checkpoint_written(struct process *p, const struct checkpoint_writt
 }
 
 void process_checkpoint(struct process *p) {
+    if (process_follows(p)) return;
     struct bp_trainer_state state;
     struct bp_error error = {0};
     struct stat info;
@@ -47,6 +48,7 @@ void process_checkpoint(struct process *p) {
     bp_trainer_state(p->run.trainer, &state);
     json_t *notes = json_pack("{s:s, s:s, s:o, s:O?, s:I}", "kernels", bp_kernels_name(), "blas", bp_blas_name(), "best", run_best_json(&p->run),
                               "best_metrics", p->run.best_metrics, "threads", (json_int_t)p->training->options.threads);
+    json_object_set_new(notes, "processes", json_integer(p->team ? team_ranks(p->team) : 1));
     json_object_set_new(notes, "advice", advice_notes(&p->advice, &p->run));
     if (p->metrics) json_object_set(notes, "metrics", p->metrics);
     if (p->folds.folds) json_object_set_new(notes, "cross_validation", cross_validation_notes(&p->folds));
@@ -79,6 +81,18 @@ void process_compare_kernels(struct process *p, const json_t *notes) {
         "this job resumes with other kernels than it started with (another type of CPU): its last bits may differ from an uninterrupted run", NULL);
 }
 
+/* A checkpoint from before has one. */
+static void compare_processes(struct process *p, const json_t *notes) {
+    const json_t *before = json_object_get(notes, "processes");
+    const int64_t then = before ? json_integer_value(before) : 1, now = p->team ? team_ranks(p->team) : 1;
+    char text[300];
+    if (then == now) return;
+    snprintf(text, sizeof text,
+             "this job resumes with %lld process%s after %lld: sums have another order, so its last bits differ from those of an uninterrupted run%s",
+             (long long)now, now == 1 ? "" : "es", (long long)then, "; batch_norm takes its statistics from shards of another size");
+    process_warn(p, text);
+}
+
 /* What the run knew besides the trainer. */
 static void recall_notes(struct process *p, const json_t *notes) {
     const json_t *best = json_object_get(notes, "best");
@@ -90,6 +104,7 @@ static void recall_notes(struct process *p, const json_t *notes) {
     p->metrics = json_incref(json_object_get(notes, "metrics"));
     advice_recall(&p->advice, &p->run, json_object_get(notes, "advice"));
     process_compare_kernels(p, notes);
+    compare_processes(p, notes);
 }
 
 void process_start_over(struct process *p, const struct bp_error *error) {

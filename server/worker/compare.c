@@ -190,6 +190,7 @@ static struct bp_train_options options_of(const struct compare *c, const struct 
     options.epochs = 1;
     options.batch_size = c->batch_size;
     options.threads = own.threads;
+    options.processes = 1;
     options.window = 0;
     options.precision = BP_PRECISION_FLOAT32;
     options.schedule = options.dropout_schedule = options.decay_schedule = NULL;

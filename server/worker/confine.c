@@ -39,14 +39,15 @@ static void limit(int resource, rlim_t most) {
 }
 
 static void set_limits(const struct confinement *c) {
-    const rlim_t bytes = (rlim_t)c->memory_max + (256u << 20); /* plus stacks and the buffers of the BLAS */
+    const int32_t others = c->processes > 1 ? c->processes : 0;                              /* MPI has buffers and a few connections for each */
+    const rlim_t bytes = (rlim_t)c->memory_max + (256u << 20) + (rlim_t)others * (8u << 20); /* plus stacks and the buffers of the BLAS */
     const int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     char text[16];
     const int n = snprintf(text, sizeof text, "%d", OOM_SCORE); /* without memory the kernel ends a job, not the server */
     if (fd >= 0 && write(fd, text, (size_t)n) != n) errno = 0;
     if (fd >= 0) close(fd);
     limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_NOFILE, FILES_MAX);
+    limit(RLIMIT_NOFILE, FILES_MAX + 8 * (rlim_t)others);
     signal(SIGXFSZ, SIG_IGN);                                   /* EFBIG instead */
     if (c->memory_max > 0 && !SANITIZER && !THREAD_SANITIZER) { /* the sanitizers map terabytes of shadow memory */
         limit(RLIMIT_DATA, bytes);
@@ -144,15 +145,23 @@ static int to_itself(scmp_filter_ctx filter, int call, const struct confinement 
     return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 }
 
+/* Not called at all otherwise. */
+static int does_nothing(scmp_filter_ctx filter, int call, const struct confinement *c) {
+    return c->processes > 1 ? seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), call, 0) : 0;
+}
+
 static const struct {
     const char *name;
     condition *add; /* NULL: without condition */
     bool sanitizer; /* only in such a build */
+    bool processes; /* only in a job of several */
 } calls[] = {
-#define CALL(name, reason)           {#name, NULL, false},
-#define CALL_IF(name, when, reason)  {#name, when, false},
-#define CALL_SANITIZER(name, reason) {#name, NULL, true},
+#define CALL(name, reason)           {#name, NULL, false, false},
+#define CALL_IF(name, when, reason)  {#name, when, false, false},
+#define CALL_SANITIZER(name, reason) {#name, NULL, true, false},
+#define CALL_PROCESSES(name, reason) {#name, NULL, false, true},
 #include "server/worker/calls.def"
+#undef CALL_PROCESSES
 #undef CALL_SANITIZER
 #undef CALL_IF
 #undef CALL
@@ -163,7 +172,7 @@ static int add_calls(scmp_filter_ctx filter, const struct confinement *c) {
     for (size_t i = 0; i < sizeof calls / sizeof *calls && !failed; i++) {
         const int call = seccomp_syscall_resolve_name(calls[i].name);
         if (call == __NR_SCMP_ERROR) continue; /* an older library does not know it */
-        if (calls[i].sanitizer && !SANITIZER) continue;
+        if ((calls[i].sanitizer && !SANITIZER) || (calls[i].processes && c->processes < 2)) continue;
         failed = calls[i].add ? calls[i].add(filter, call, c) : seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
     }
     return failed;

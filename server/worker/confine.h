@@ -11,6 +11,7 @@ struct confinement {
     int64_t cpu_seconds; /* of processor time, 0: no limit */
     bool compiles;       /* oneDNN has started: memory may become code */
     bool writes_results; /* files of any size */
+    int32_t processes;   /* that train together; of several, each talks to the others over connections that are open by then */
 };
 
 /* What was achieved. */

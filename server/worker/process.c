@@ -91,7 +91,7 @@ static bool health_due(const struct process *p) {
 }
 
 /* Up to EPOCHS_KEPT epochs every one is reported, beyond that every k-th, and always the first of a fit; end_fit adds the best and the last. */
-static void epoch_ended(struct process *p) {
+void process_epoch_ended(struct process *p) {
     bool improved;
     int64_t every = (epochs_at_most(p) + EPOCHS_KEPT - 1) / EPOCHS_KEPT;
     p->epoch++;
@@ -105,10 +105,16 @@ static void epoch_ended(struct process *p) {
     p->last_emitted = p->epoch;
 }
 
-static void step_ended(struct process *p) {
+void process_step_ended(struct process *p) {
     struct bp_trainer_state state;
     bp_trainer_state(p->run.trainer, &state);
     p->position = state.epoch == p->epoch ? state.position : 0;
+}
+
+void process_report_due(struct process *p, bool epoch_ended, int64_t now) {
+    if (epoch_ended ? now - p->reported_ms < REPORT_MS && p->reported_ms != 0 : now - p->reported_ms < PROGRESS_MS) return;
+    process_step_ended(p);
+    process_report(p);
 }
 
 /* Trains until the end of the fit, a command, or divergence. Returns what ended it. */
@@ -120,15 +126,15 @@ static enum bp_train_event train(struct process *p) {
     for (;;) {
         if (p->epoch >= p->epochs) return BP_TRAIN_DONE; /* the last fit of a cross-validation may have fewer than its trainer knows of */
         if (process_rung_stops(p)) return run_cut(&p->run), BP_TRAIN_DONE;
-        if (process_commanded(p)) return step_ended(p), BP_TRAIN_STEP;
+        if (process_commanded(p)) return process_step_ended(p), BP_TRAIN_STEP;
         if (p->limit > 0 && run_is_cut(&p->run, p->epoch, process_seconds(p), p->limit)) return BP_TRAIN_DONE;
         enum bp_train_event event = bp_trainer_step(p->run.trainer);
         heartbeat_step();
         if (event == BP_TRAIN_DONE || event == BP_TRAIN_DIVERGED) return event;
         if (event == BP_TRAIN_EPOCH && process_damaged(p, NULL)) return BP_TRAIN_STEP; /* work() reports it */
-        if (event == BP_TRAIN_EPOCH) epoch_ended(p);
+        if (event == BP_TRAIN_EPOCH) process_epoch_ended(p);
         if (atomic_load_explicit(&p->command, memory_order_relaxed) != COMMAND_NONE) {
-            step_ended(p);
+            process_step_ended(p);
             return BP_TRAIN_STEP;
         }
         /* The clock is read at the end of an epoch, or now and then within one. */
@@ -136,12 +142,9 @@ static enum bp_train_event train(struct process *p) {
         int64_t now = clock_ms();
         if (event != BP_TRAIN_EPOCH && now == looked) continue;
         looked = now;
-        if (event == BP_TRAIN_EPOCH ? now - p->reported_ms >= REPORT_MS || p->reported_ms == 0 : now - p->reported_ms >= PROGRESS_MS) {
-            step_ended(p);
-            process_report(p);
-        }
+        process_report_due(p, event == BP_TRAIN_EPOCH, now);
         if (process_checkpoint_due(p, event == BP_TRAIN_EPOCH) && !process_damaged(p, NULL)) {
-            step_ended(p);
+            process_step_ended(p);
             process_checkpoint(p);
         }
     }
@@ -178,6 +181,7 @@ static const bp_real *end_fit(struct process *p) {
 
 bool process_commanded(void *context) {
     const struct process *p = context;
+    if (p->together) return p->agreed != COMMAND_NONE;
     return atomic_load_explicit(&p->command, memory_order_relaxed) != COMMAND_NONE;
 }
 
@@ -262,6 +266,7 @@ static int finish(struct process *p) {
         json_object_set_new(document, "metrics", cross_validation_metrics(&p->folds));
         json_object_set_new(document, "cross_validation", cross_validation_json(&p->folds));
     }
+    process_team_report(p, document);
     json_t *test = NULL;
     int ended = process_test(p, weights, document, &test);
     if (ended == 0 && schema_options_test(&p->training->options) && !test) ended = 1;
@@ -358,7 +363,9 @@ static int open_fit(struct process *p) {
     p->fit = p->training;
     if (fold && !(p->fit = schema_training_fold(json_object_get(p->order, "spec"), p->dataset, fold, &error))) return fit_failed(p, &error);
     p->fit->options.bfloat16 = p->training->options.bfloat16;
-    if (run_open(&p->run, p->fit, p->dataset, p->other, &error) != 0) return fit_failed(p, &error);
+    p->fit->options.processes = p->training->options.processes;
+    const struct bp_reducer *reducer = p->team ? team_reducer(p->team) : NULL;
+    if (run_open_together(&p->run, p->fit, p->dataset, p->other, reducer, &error) != 0) return fit_failed(p, &error);
     const json_t *init = json_object_get(json_object_get(p->order, "spec"), "init");
     if (init && run_begin_with(&p->run, WIRE_INIT, init, NULL, &error) != 0) return fit_failed(p, &error);
     p->epochs = p->training->options.epochs;
@@ -451,6 +458,7 @@ static int set_up(struct process *p) {
     p->reported_epochs = p->folds.epochs + p->epoch;
     heartbeat_phase(PULSE_TRAINING);
     heartbeat_epoch(p->folds.epochs + p->epoch + 1);
+    if (process_follows(p)) return 0;
     process_note("%lld rows train, %lld validate; %d thread%s, kernels %s, BLAS %s", (long long)p->run.split.train_count,
                  (long long)p->run.validation_count, (int)p->training->options.threads, p->training->options.threads == 1 ? "" : "s",
                  bp_kernels_name(), bp_blas_name());
@@ -463,7 +471,7 @@ static void find_rate(struct process *p) {
     char text[200];
     if (p->epoch > 0 || p->position > 0) return;
     heartbeat_phase(PULSE_RANGE_TEST);
-    json_t *found = run_find_rate(&p->run, process_commanded, p);
+    json_t *found = run_find_rate(&p->run, process_agrees, p);
     if (!found || process_commanded(p)) {
         json_decref(found);
         return;
@@ -487,6 +495,7 @@ static int confine_process(struct process *p) {
         .cpu_seconds = json_integer_value(json_object_get(p->order, "cpu_seconds")),
         .compiles = bp_onednn_name()[0] != 0,
         .writes_results = json_is_object(json_object_get(p->order, "results")),
+        .processes = p->team ? team_ranks(p->team) : 1,
     };
     struct confined confined;
     confine(&confinement, &confined);
@@ -508,6 +517,7 @@ int process_confine(struct process *p) {
 static int prepare(struct process *p) {
     struct bp_error error = {0};
     if (!(p->training = schema_training_decode(json_object_get(p->order, "spec"), &error))) return process_fail_error(p, &error);
+    p->training->options.processes = p->team ? team_ranks(p->team) : 1; /* the spec's may have been changed since */
     start_onednn(p);
     return process_confine(p);
 }
@@ -520,25 +530,29 @@ int process_listen(struct process *p) {
     return 0;
 }
 
-static int work(struct process *p) {
+int process_work(struct process *p) {
     const char *kind = json_string_value(json_object_get(p->order, "kind"));
     if (heartbeat_open() != 0) return process_fail(p, "internal", "cannot map the page of the heartbeat: %s", strerror(errno));
     if (kind && strcmp(kind, "predict") == 0) return process_predict(p);
     if (kind && strcmp(kind, "evaluate") == 0) return process_evaluate(p);
     const bool ensemble = json_object_get(json_object_get(p->order, "spec"), "ensemble") != NULL;
-    if (prepare(p) != 0 || open_data(p) != 0 || (!ensemble && set_up(p) != 0)) return 1;
-    if (process_listen(p) != 0) return 1;
+    const bool failed = prepare(p) != 0 || open_data(p) != 0 || (!ensemble && set_up(p) != 0);
+    if (p->team ? process_gather_team(p, failed) != 0 : failed) return 1;
+    if (!process_follows(p) && process_listen(p) != 0) return 1;
     if (ensemble) return process_ensemble(p);
     enum bp_train_event event;
     struct bp_error damage = {0};
     for (;;) {
         find_rate(p);
         if (p->resumed_from >= 0) process_report(p);
-        event = process_commanded(p) ? BP_TRAIN_STEP : train(p); /* a range test that was broken off is made again */
+        event = process_commanded(p) ? BP_TRAIN_STEP : p->team ? process_train_together(p) : train(p); /* a range test broken off is made again */
         if (process_damaged(p, &damage)) return process_fail_error(p, &damage);
+        if (p->damage) return process_fail(p, "damaged", "the data are damaged: another process of this job has read a part that was changed");
         if (event != BP_TRAIN_DONE || p->folds.fold == 0) break;
         if (next_fit(p) != 0) return 1;
     }
+    process_part(p);
+    if (process_follows(p)) return 0;
     if (event == BP_TRAIN_DONE) return finish(p);
     if (event == BP_TRAIN_DIVERGED) return diverge(p);
     return process_end_commanded(p);
@@ -565,7 +579,8 @@ int worker_run(void) {
     if (kernels && strcmp(kernels, "auto") != 0) bp_kernels_force(kernels);
     bp_engine_start();
     bp_flush_denormals();
-    int status = work(&p);
+    int status = process_join(&p) != 0 ? 1 : process_work(&p);
     heartbeat_phase(PULSE_ENDING);
+    if (p.team && status == 0) team_leave(p.team);
     worker_exit(status == 0 ? 0 : 1);
 }

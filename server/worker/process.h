@@ -7,6 +7,7 @@
 #include "server/worker/cross_validation.h"
 #include "server/worker/ensemble.h"
 #include "server/worker/run.h"
+#include "server/worker/team.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,6 +39,11 @@ struct process {
     json_t *order; /* the first frame */
     const char *job;
     int64_t attempt;
+    struct team *team;                      /* the processes that train together; NULL: it is the only one */
+    bool together;                          /* they are in lockstep, see together.c */
+    enum command agreed;                    /* then: what they end by */
+    bool damage;                            /* one of them has read damaged data */
+    char problem[400];                      /* of a follower: why it cannot go on */
     struct schema_training *training;       /* as the spec has it */
     struct schema_training *fit;            /* what is being trained: the same, or that of a fold */
     struct schema_dataset *dataset, *other; /* other: that validates, or NULL */
@@ -72,6 +78,11 @@ struct process {
     struct served served;
 };
 
+/* Whether this is a process that the job's own one has train with it: it reports nothing and writes no file. */
+static inline bool process_follows(const struct process *p) {
+    return p->team && team_rank(p->team) > 0;
+}
+
 /* report.c: what the supervisor gets to know. */
 /* A line for the log of the attempt, to standard error. */
 __attribute__((format(printf, 1, 2))) void process_note(const char *format, ...);
@@ -93,7 +104,7 @@ int process_fail_error(struct process *p, const struct bp_error *error);
 /* process.c */
 /* Whether a damaged part of the data was read: then nothing that came of it is kept. */
 bool process_damaged(const struct process *p, struct bp_error *error);
-/* Whether the supervisor wants an end. context: the process. */
+/* Whether the supervisor wants an end; in lockstep, whether that is agreed. context: the process. */
 bool process_commanded(void *context);
 /* The trained model, with the training in `fit`, as a file. A disk that is full or fails is waited for: what was trained stays in memory, and a
  * cancel or a stop ends the wait. 1: it did. */
@@ -105,6 +116,13 @@ int process_end_commanded(struct process *p);
 
 /* From the order to a confined process that is watched; memory_max and results as its spec says. */
 int process_confine(struct process *p);
+/* The whole work of a job process, and of one that follows; the exit status. */
+int process_work(struct process *p);
+/* After an epoch and after a step: what is reported. */
+void process_epoch_ended(struct process *p);
+void process_step_ended(struct process *p);
+/* A report and a progress of the training, when they are due. */
+void process_report_due(struct process *p, bool epoch_ended, int64_t now);
 /* Starts the thread that listens for commands. */
 int process_listen(struct process *p);
 
@@ -135,7 +153,24 @@ enum verdict { VERDICT_NONE, VERDICT_GO_ON, VERDICT_STOP };
 bool process_rung_is(const struct process *p, int64_t epoch);
 /* Asks at each rung that is reached and waits for the answer. True: the trial ends here. A command ends the wait. */
 bool process_rung_stops(struct process *p);
+/* Whether there is one to ask about; none is left to ask about up to this epoch. */
+bool process_rung_is_due(const struct process *p);
+void process_rung_pass(struct process *p);
 void process_rung_answered(struct process *p, const json_t *message);
+
+/* together.c */
+/* Finds the other processes of the job and gives them what they need. -1: the job has failed. */
+int process_join(struct process *p);
+/* All of them are set up, or (failed) this one has said why not. -1: the job has failed. */
+int process_gather_team(struct process *p, bool failed);
+/* As process.c trains alone. */
+enum bp_train_event process_train_together(struct process *p);
+/* The training has ended: each goes its own way. */
+void process_part(struct process *p);
+/* What it cost becomes an event, and part of the document of the model. */
+void process_team_report(struct process *p, json_t *document);
+/* A command, as it is agreed on in lockstep; for a wait, context: the process. */
+bool process_agrees(void *context);
 
 /* process_compare.c */
 void process_served_begin(struct process *p);

@@ -35,6 +35,10 @@ void process_say(const json_t *message) {
 }
 
 void process_event(struct process *p, const char *type, const char *level, int64_t epoch, const char *message, json_t *data) {
+    if (process_follows(p)) {
+        json_decref(data);
+        return;
+    }
     json_array_append_new(p->events, json_pack("{s:s, s:s, s:I, s:s?, s:o?}", "type", type, "level", level, "epoch", (json_int_t)epoch, "message",
                                                message, "data", data));
 }
@@ -145,6 +149,7 @@ json_t *process_gather(struct process *p) {
 }
 
 void process_report(struct process *p) {
+    if (process_follows(p)) return;
     json_t *message = json_pack("{s:s, s:o}", "kind", "report", "report", process_gather(p));
     process_say(message);
     json_decref(message);
@@ -156,6 +161,10 @@ int process_fail(struct process *p, const char *code, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    if (process_follows(p)) {
+        snprintf(p->problem, sizeof p->problem, "%.390s", text);
+        return 1;
+    }
     json_t *message = json_pack("{s:s, s:{s:s, s:s}}", "kind", "failed", "error", "code", code, "message", text);
     if (p->run.trainer || p->ensemble) json_object_set_new(message, "report", process_gather(p));
     process_say(message);

@@ -46,7 +46,7 @@ void run_start_onednn(struct schema_training *training, int64_t rows, bool alone
     const enum bp_onednn_mode mode = run_onednn_mode();
     const struct bp_train_options options = schema_training_options(training);
     const bool automatic = training->options.precision == SCHEMA_PRECISION_AUTO;
-    const int32_t shard = (options.batch_size + options.threads - 1) / options.threads;
+    const int32_t shards = bp_train_shards(&options), shard = (options.batch_size + shards - 1) / shards;
     bool half = options.precision == BP_PRECISION_BFLOAT16;
     if (alone || mode == BP_ONEDNN_OFF) {
         if (half || automatic) bp_error_unsupported(error, "", "oneDNN is disabled, or kernels were given by name");
@@ -71,12 +71,19 @@ static int open_other(struct run *run, struct bp_error *error) {
 
 int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
              struct bp_error *error) {
+    return run_open_together(run, training, dataset, other, NULL, error);
+}
+
+int run_open_together(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
+                      const struct bp_reducer *reducer, struct bp_error *error) {
     memset(run, 0, sizeof *run);
     run->training = training;
     run->dataset = dataset;
     run->other = other;
     run->stop_reason = "";
     run->options = schema_training_options(training);
+    run->options.reducer = reducer;
+    run->options.processes = reducer ? reducer->ranks : 1;
     if (!(run->view = schema_view_new(training->preprocessing, dataset, true, error))) return -1;
     if (schema_training_split(training, run->view, &run->split, error) != 0 || open_source(run, true, &run->train, error) != 0) return -1;
     run->train_batches = schema_source_batches(run->train);
@@ -203,6 +210,10 @@ static const char cut_by_sweep[] = "sweep";
  */
 static bool is_cut(const struct run *run) {
     return run->stop_reason == cut_by_time || (run->stop_reason == cut_by_sweep && bp_trainer_best_weights(run->trainer));
+}
+
+void run_cut_by_time(struct run *run) {
+    run->stop_reason = cut_by_time;
 }
 
 void run_cut(struct run *run) {

@@ -33,7 +33,9 @@ enum bp_onednn_mode run_onednn_mode(void);
  * by the training, its data, the CPU and run_onednn_mode alone, so that a resumed run has the same kernels; `alone`: not at all. error: what kept
  * it from starting where it was wanted; not set else. */
 void run_start_onednn(struct schema_training *training, int64_t rows, bool alone, struct bp_error *error);
-/* other: the dataset that validates, NULL for rows of the job's own. */
+/* other: the dataset that validates, NULL for rows of the job's own. reducer: of the processes that train together, NULL: one; borrowed. */
+int run_open_together(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
+                      const struct bp_reducer *reducer, struct bp_error *error);
 int run_open(struct run *run, struct schema_training *training, const struct schema_dataset *dataset, const struct schema_dataset *other,
              struct bp_error *error);
 /* After run_open, before a checkpoint is restored: begins with the weights of a model file, as spec["init"] says. The file is mapped from fd.
@@ -54,6 +56,8 @@ bool run_optimizer(const struct run *run, struct schema_model_optimizer *optimiz
 json_t *run_epoch(struct run *run, int64_t epoch, bool *improved);
 /* A training that is cut short: the time of max_seconds is over, and an epoch has ended. `seconds` have been spent. */
 bool run_is_cut(struct run *run, int64_t epochs, double seconds, double limit);
+/* That was decided elsewhere. */
+void run_cut_by_time(struct run *run);
 /* It is cut short by its sweep, after an epoch. */
 void run_cut(struct run *run);
 /* How the training has ended, after BP_TRAIN_DONE, with so many epochs of at most `most`: sets stop_reason, and gives the weights to keep. Borrowed.

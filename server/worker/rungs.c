@@ -15,6 +15,14 @@ bool process_rung_is(const struct process *p, int64_t epoch) {
     return false;
 }
 
+bool process_rung_is_due(const struct process *p) {
+    return p->rung < json_array_size(p->rungs) && rung_at(p, p->rung) <= p->epoch;
+}
+
+void process_rung_pass(struct process *p) {
+    while (process_rung_is_due(p)) p->rung++;
+}
+
 void process_rung_answered(struct process *p, const json_t *message) {
     atomic_store(&p->verdict, json_is_true(json_object_get(message, "stop")) ? VERDICT_STOP : VERDICT_GO_ON);
 }
@@ -34,7 +42,7 @@ static enum verdict ask(struct process *p, int64_t epoch) {
 }
 
 bool process_rung_stops(struct process *p) {
-    while (p->rung < json_array_size(p->rungs) && rung_at(p, p->rung) <= p->epoch) {
+    while (process_rung_is_due(p)) {
         const enum verdict verdict = ask(p, rung_at(p, p->rung));
         if (verdict != VERDICT_GO_ON) return verdict == VERDICT_STOP; /* else a command: the next attempt asks again */
         p->rung++;

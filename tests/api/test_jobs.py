@@ -32,7 +32,7 @@ def test_defaults_are_explicit_and_the_seed_is_selected(server):
     assert job["options"] == {"epochs": 200, "batch_size": 32, "seed": job["options"]["seed"], "threads": 1, "validation": {"fraction": 0.2},
                               "optimizer": {"type": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "amsgrad": False},
                               "schedule": None, "dropout_schedule": None, "weight_decay_schedule": None, "early_stopping": {"metric": "val_loss", "patience": 20, "min_delta": 0}, "l1": 0, "l2": 0, "max_norm": 0, "gradient_clip_norm": 0,
-                              "gradient_clip_value": 0, "gradient_accumulation_steps": 1, "ema": 0, "max_seconds": 0, "mixup": 0, "precision": "float32", "keep_optimizer_state": False, "checkpoint_every_epochs": 10, "window_rows": 0, "test": None}
+                              "gradient_clip_value": 0, "gradient_accumulation_steps": 1, "ema": 0, "max_seconds": 0, "mixup": 0, "precision": "float32", "processes": 1, "keep_optimizer_state": False, "checkpoint_every_epochs": 10, "window_rows": 0, "test": None}
     assert job["status"] == "queued" and job["attempt"] == 0 and job["task"] == "classification" and job["loss_unit"] == "nats"
     assert job["features"] == ["sepal_length", "sepal_width", "petal_length", "petal_width"]
     assert job["definition"]["layers"][-1]["units"] == 3 and job["definition"]["layers"][-1]["activation"] == "softmax"
@@ -50,7 +50,7 @@ def test_every_option_arrives(server):
              "optimizer": {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
              "schedule": {"type": "step", "warmup_epochs": 0.5, "step_size": 3, "gamma": 0.5}, "dropout_schedule": None, "weight_decay_schedule": None,
              "early_stopping": {"metric": "val_accuracy", "patience": 3, "min_delta": 0.001}, "l1": 0.00001, "l2": 0.0001, "max_norm": 3,
-             "gradient_clip_norm": 1, "gradient_clip_value": 0.5, "gradient_accumulation_steps": 2, "ema": 0.9, "max_seconds": 600.5, "mixup": 0.2, "precision": "float32", "keep_optimizer_state": True, "checkpoint_every_epochs": 2, "window_rows": 64, "test": None}
+             "gradient_clip_norm": 1, "gradient_clip_value": 0.5, "gradient_accumulation_steps": 2, "ema": 0.9, "max_seconds": 600.5, "mixup": 0.2, "precision": "float32", "processes": 1, "keep_optimizer_state": True, "checkpoint_every_epochs": 2, "window_rows": 64, "test": None}
     job = server.submit(**IRIS, **asked, features=["petal_width", "sepal_length"], task="classification", metadata={"who": "me", "ü": "🐧"})
     assert job["options"] == asked
     assert job["features"] == ["petal_width", "sepal_length"] and job["metadata"] == {"who": "me", "ü": "🐧"}

@@ -1,5 +1,5 @@
-/* job_actions.c - what a submitter does with a job after filing it: cancel, pause, resume, set its priority, delete. Each is idempotent: asked again,
- * it changes nothing and answers the same. The diagram is in jobs.c. */
+/* job_actions.c - what a submitter does with a job after filing it: cancel, pause, resume, set its priority or its processes, delete. Each is
+ * idempotent: asked again, it changes nothing and answers the same. The diagram is in jobs.c. */
 #include "server/store/sqlite/sqlite.h"
 
 #include <stdlib.h>
@@ -93,6 +93,31 @@ static enum store_result set_priority(struct writer *writer, void *argument, str
 enum store_result store_job_set_priority(struct store *store, const char *id, int64_t priority, struct bp_error *error) {
     struct prioritising argument = {id, priority};
     return writer_run(store, "set the priority of the job", set_priority, &argument, error);
+}
+
+struct sharing {
+    const char *id;
+    int64_t processes;
+};
+
+/* Those of an attempt that runs are what they are. */
+static enum store_result set_processes(struct writer *writer, void *argument, struct bp_error *error) {
+    const struct sharing *what = argument;
+    struct connection *c = writer_connection(writer);
+    enum store_status status;
+    enum store_result result = job_status(c, what->id, &status, error);
+    if (result != STORE_OK) return result;
+    if (status != STORE_QUEUED && status != STORE_PAUSED) {
+        bp_error_set(error, "", "job %s is %s; the processes of a job can be changed while it is queued or paused", what->id,
+                     store_status_name(status));
+        return STORE_CONFLICT;
+    }
+    return db_run(c, "UPDATE jobs SET processes = ?2 WHERE id = ?1", WITH(text(what->id), integer(what->processes)), error);
+}
+
+enum store_result store_job_set_processes(struct store *store, const char *id, int64_t processes, struct bp_error *error) {
+    struct sharing argument = {id, processes};
+    return writer_run(store, "set the processes of the job", set_processes, &argument, error);
 }
 
 /* ---- deleting ---- */

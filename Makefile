@@ -192,6 +192,12 @@ fresh:
 	$(Q)tests/fresh.sh
 # The API tests with the most threads, with ThreadSanitizer: any report fails its test.
 RACES := http events load keys tickets bounds slow_clients datasets aliases switch
+# Jobs on other hosts: Slurm and ssh in namespaces of the kernel, with what can break broken (as root).
+.PHONY: test-cluster
+test-cluster:
+	@tests/deps.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_CLUSTER)
+	$(Q)$(MAKE) all
+	$(Q)PYTHON=$(PYTHON) tests/cluster/run.sh $(B)/backpropd
 .PHONY: races screenshots
 # The pages of the dashboard as pictures, in build/screens, from the tests that walk through them; some for README and guides.
 screenshots: $(B)/backpropd
@@ -257,6 +263,7 @@ help:
 	@echo "make fresh      make demo and make test on a fresh Debian root (as root, with debootstrap)"
 	@echo "make lint       format, module dependencies, banned functions, words, warnings as errors"
 	@echo "make races      API tests with many threads, with ThreadSanitizer"
+	@echo "make test-cluster  jobs under Slurm and ssh in namespaces, with faults (as root; installs slurmd, munge, ...)"
 	@echo "make screenshots  the pages of the dashboard as pictures, in build/screens"
 	@echo "make soak       faults of the disk, mixed load, kills and mutated requests, SOAK_SECONDS=3600"
 	@echo "make bench      speed as ratios against floor and peers, table in tests/bench/README.md"
@@ -279,6 +286,7 @@ DEPS_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev lib
 DEPS_DEMO := curl jq
 DEPS_TEST := check chromium chromium-driver fonts-dejavu-core libdnnl2 libopenmpi3 openmpi-bin openssl procps prometheus python3 python3-jsonschema python3-numpy python3-pytest python3-pytest-xdist python3-seccomp python3-selenium python3-sklearn systemd wrk
 DEPS_LINT := clang clang-format git node-typescript shellcheck
+DEPS_CLUSTER := haproxy hostname iproute2 libfaketime munge mount openmpi-bin openssh-client openssh-server slurm-client slurm-wlm-basic-plugins slurmctld slurmd util-linux wrk
 DEPS_FRESH := debootstrap
 DEPS_GOLDEN := python3-torch # only to make new golden values
 DEPS := $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_TEST) $(DEPS_LINT) $(DEPS_FRESH)

@@ -1,5 +1,5 @@
 // app.js - the shell: which view a URL shows, the navigation, the connection, sign-in, light and dark.
-import {onUnauthorized, Problem} from "./lib/api.js";
+import {get, onUnauthorized, Problem} from "./lib/api.js";
 import {fill, h} from "./lib/dom.js";
 import {alertBox, fail} from "./lib/page.js";
 import {connect, disconnect, loadSession, on, state} from "./lib/state.js";
@@ -105,6 +105,15 @@ function bar() {
     fill(/** @type {Element} */ (document.getElementById("bar-end")), connection, account, themeButton());
 }
 
+/** Of a replica: where changes are made. A key that may not read has no banner. */
+async function replicaBanner() {
+    const banner = /** @type {HTMLElement} */ (document.getElementById("replica"));
+    const server = await get("/v1/server").catch(() => null);
+    const primary = server?.following?.primary;
+    banner.hidden = !primary;
+    if (primary) fill(banner, "This server is a read-only replica: it predicts. Datasets, runs and every change are at ", h("a", {href: primary, rel: "noopener"}, primary), ".");
+}
+
 let started = false;
 async function start() {
     try {
@@ -121,6 +130,7 @@ async function start() {
         return;
     }
     connect();
+    replicaBanner();
     if (!started) window.addEventListener("hashchange", route);
     started = true;
     await route();

@@ -230,3 +230,21 @@ def test_two_classes_have_a_threshold(fresh, window):
     before = browser.text(".w6 .tiles")
     browser.js("arguments[0].value = 1; arguments[0].dispatchEvent(new Event('input'))", slider)
     browser.until("return document.querySelector('.w6 .tiles').innerText !== arguments[0]", "the figures of another threshold", arguments=(before,))
+
+
+def test_a_replica_says_where_changes_are_made(fresh, window):
+    primary = fresh("--workers", "1")
+    primary.upload("penguins", harness.ROOT / "clients/examples/penguins.csv")
+    primary.train(model={"name": "birds", "layers": [{"type": "dense", "units": 4}]}, dataset="penguins", target="species", epochs=2)
+    replica = fresh("--follow", primary.url)
+    harness.until(lambda: replica.raw("GET", "/readyz").status == 200 and replica.get("/v1/models").json["data"], what="the copy")
+    one = window()
+    one.open(replica.url + "/")
+    assert primary.url in one.until("const p = document.getElementById('replica'); return !p.hidden && p.textContent", "the banner")
+    one.go("#/models", "Models")
+    assert "birds" in one.text()
+    for path in ("#/models/birds", "#/models/birds/try", "#/models/birds/explain", "#/data", "#/runs", "#/sweeps", "#/server"):
+        one.go(path)
+    two = window()
+    two.open(primary.url + "/")
+    assert two.js("return document.getElementById('replica').hidden")

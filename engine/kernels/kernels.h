@@ -92,6 +92,15 @@ struct bp_standard {
     double *z; /* (n), apart from v */
 };
 
+/* The nine significant digits of positive numbers: x is digits 10^(exponent - 8), rounded half to even, as printf("%.9g") prints it. Digits 0: x is
+ * outside 1e-14..1e9, or so close to a tie that more than a double is needed. */
+struct bp_nine {
+    size_t n;
+    const float *x;
+    int32_t *digits, *exponents; /* (n) */
+    uint64_t *first, *rest;      /* (n) the first digit; the others, one a byte, the second digit in the lowest */
+};
+
 struct bp_kernels {
     const char *name;
     int lanes; /* reals in one of its vectors */
@@ -127,7 +136,8 @@ struct bp_kernels {
     void (*max_pool_back)(const struct bp_max_pool *call);
     double (*sum_squares)(size_t n, const bp_real *x);
     bool (*finite)(size_t n, const bp_real *x);
-    bool (*standardise)(const struct bp_standard *call);                   /* true: no |z| is above most */
+    bool (*standardise)(const struct bp_standard *call); /* true: no |z| is above most */
+    void (*nine)(const struct bp_nine *call);
     bool (*outside)(size_t n, const double *v, double least, double most); /* whether some number is; NaN is not */
     void (*to_bfloat16)(size_t n, const bp_real *x, uint16_t *y);          /* to the nearest, ties to even; not a number stays so */
     void (*dropout_mask)(const struct bp_dropout_mask *call);

@@ -2,6 +2,7 @@
  * In this order: the arithmetic of the layout (shared with the reader), narrowing, groups, footer. */
 #include "schema/dataset/column_file.h"
 
+#include "schema/checksum.h"
 #include "schema/dataset/pixel.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 /* ---- layout ---- */
 
@@ -242,7 +242,7 @@ static int append(struct column_file *file, const void *bytes, size_t size, stru
 }
 
 static uint32_t checksum(const void *bytes, size_t size) {
-    return (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, size);
+    return schema_crc32(0, bytes, size);
 }
 
 int column_file_create(int fd, uint64_t end, struct column_file **file, struct bp_error *error) {
@@ -282,7 +282,7 @@ int column_file_set(struct column_file *file, int32_t columns_count, int64_t row
 /* Writes texts, or the padding after them. */
 static int write_texts(struct column_file *file, const void *bytes, size_t size, struct bp_error *error) {
     if (size == 0) return 0;
-    file->texts_crc = (uint32_t)crc32_z(file->texts_crc, bytes, size);
+    file->texts_crc = schema_crc32(file->texts_crc, bytes, size);
     file->texts_written += size;
     return write_all(file, bytes, size, error);
 }
@@ -380,7 +380,7 @@ int column_file_group(struct column_file *file, const struct column_values *colu
                                                                   .size = file->buffer_size,
                                                                   .texts = file->texts_written,
                                                                   .directory_crc = checksum(file->buffer, directory),
-                                                                  .crc = (uint32_t)crc32_z(file->texts_crc, file->buffer, file->buffer_size)};
+                                                                  .crc = schema_crc32(file->texts_crc, file->buffer, file->buffer_size)};
     file->texts_crc = 0, file->texts_written = 0;
     return write_all(file, file->buffer, file->buffer_size, error);
 }

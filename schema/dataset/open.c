@@ -1,6 +1,7 @@
 /* open.c - opens column files. The file may be damaged or hostile: everything is checked once, here, and offsets are not believed but
  * computed again from the kinds of the blocks. */
 #include "engine/base/utf8.h"
+#include "schema/checksum.h"
 #include "schema/dataset/cell.h"
 #include "schema/dataset/map.h"
 
@@ -10,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum { DIRECTORIES_MAPPED = 64 };
 
@@ -40,7 +40,7 @@ static char *take_text(struct footer *f, uint32_t size) {
 }
 
 static uint32_t checksum(const void *bytes, size_t size) {
-    return (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, size);
+    return schema_crc32(0, bytes, size);
 }
 /* The input was invalid or memory ran out; malloc's result distinguishes them. */
 static int damaged(struct bp_error *error, const char *what) {

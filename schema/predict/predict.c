@@ -407,6 +407,14 @@ static void write_prediction(struct schema_predictor *p, int64_t row) {
     schema_text_string(p->out, "}}");
 }
 
+int32_t schema_predict_class(const struct schema_predictor *p, int32_t row, int32_t k, float pair[2], const float **shares) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    const int32_t o = schema_target_output(pre, k), width = schema_output_multilabel(pre, o) ? 1 : p->widths[o];
+    const float *y = schema_predictor_numbers(p, o, k, row);
+    *shares = schema_predictor_shares(y, width, p->scores[o], pair);
+    return bp_class_of(y, width, p->scores[o], p->thresholds[pre->targets[k].thresholds_at]);
+}
+
 struct schema_predicted schema_predict_target(const struct schema_predictor *p, int32_t row, int32_t k) {
     const struct schema_preprocessing *pre = p->preprocessing;
     int32_t o = 0;
@@ -417,10 +425,10 @@ struct schema_predicted schema_predict_target(const struct schema_predictor *p, 
         const double point = point_of(p, o, y);
         return (struct schema_predicted){.label = -1, .value = schema_target_value(target, 0, point), .step = schema_target_step(target, 0, point)};
     }
-    const int32_t width = schema_output_multilabel(pre, o) ? 1 : p->widths[o],
-                  best = bp_class_of(y, width, p->scores[o], p->thresholds[target->thresholds_at]);
+    const float *shares;
     float pair[2];
-    return (struct schema_predicted){.label = best, .share = schema_predictor_shares(y, width, p->scores[o], pair)[best]};
+    const int32_t best = schema_predict_class(p, row, k, pair, &shares);
+    return (struct schema_predicted){.label = best, .share = shares[best]};
 }
 
 const float *schema_predict_shares(const struct schema_predictor *p, int32_t row, int32_t k, float pair[2]) {

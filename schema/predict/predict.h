@@ -49,6 +49,8 @@ struct schema_predicted {
 };
 /* The probabilities, or scores, of all classes of target k; pair: space for two. Borrowed until the next batch. */
 const float *schema_predict_shares(const struct schema_predictor *predictor, int32_t row, int32_t k, float pair[2]);
+/* The class of target k, and these. */
+int32_t schema_predict_class(const struct schema_predictor *predictor, int32_t row, int32_t k, float pair[2], const float **shares);
 /* Further values of a number, of a loss that gives several: the j-th; false: there are no more. */
 struct schema_predicted_detail {
     const char *kind; /* "quantiles" */

@@ -4,7 +4,6 @@
 #include "schema/text/number.h"
 #include "schema/text/number_print.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,27 @@ static int32_t output_of_target(const struct schema_preprocessing *p, int32_t k)
 }
 
 static void count_columns(struct schema_block *b);
+static void add_csv(struct schema_text *out, const char *text, size_t size);
+
+/* Labels are written in every row: with the quotes that they need. */
+static int quote_labels(struct schema_block *b) {
+    const struct schema_preprocessing *p = b->predictor->preprocessing;
+    int32_t count = 0;
+    for (int32_t k = 0; k < p->targets_count; k++) count += p->targets[k].labels_count;
+    b->labels.limit = LIMIT;
+    b->label = calloc((size_t)count + 1, sizeof *b->label);
+    b->label_first = calloc((size_t)p->targets_count + 1, sizeof *b->label_first);
+    if (!b->label || !b->label_first) return -1;
+    for (int32_t k = 0, i = 0; k < p->targets_count; k++) {
+        b->label_first[k] = i;
+        for (int32_t c = 0; c < p->targets[k].labels_count; c++, i++) {
+            const size_t at = b->labels.size;
+            add_csv(&b->labels, p->targets[k].labels[c], strlen(p->targets[k].labels[c]));
+            b->label[i] = (struct block_label){at, b->labels.size - at};
+        }
+    }
+    return b->labels.failed ? -1 : 0;
+}
 
 int schema_block_open(struct schema_block *b, struct schema_predictor *predictor, const struct schema_rows_options *options,
                       struct schema_problems *problems) {
@@ -47,6 +67,7 @@ int schema_block_open(struct schema_block *b, struct schema_predictor *predictor
     if (options->thresholds && schema_predictor_thresholds(predictor, options->thresholds, "/thresholds", problems) != 0) return -1;
     if (options->coverage && schema_predictor_coverage(predictor, options->coverage, "/coverage", problems) != 0) return -1;
     if (options->form == SCHEMA_FORM_CSV) count_columns(b);
+    if (options->form == SCHEMA_FORM_CSV && quote_labels(b) != 0) return schema_problem_no_memory(problems);
     if (options->form == SCHEMA_FORM_JSON) schema_text_format(&b->out, "{%s\"predictions\":[", options->head ? options->head : "");
     return 0;
 }
@@ -58,6 +79,9 @@ void schema_block_close(struct schema_block *b) {
     free(b->names);
     free(b->cell_start);
     free(b->cell_size);
+    free(b->labels.bytes);
+    free(b->label);
+    free(b->label_first);
     free(b->rows);
     *b = (struct schema_block){0};
 }
@@ -272,23 +296,6 @@ static void write_header(struct schema_block *b) {
     if (b->apart) schema_text_string(&b->failures, "row,column,value,error\n");
 }
 
-/* A comma and each of them. */
-static void write_shares(struct schema_text *out, const float *shares, int32_t count) {
-    enum { AT_ONCE = 64 };
-    for (int32_t c = 0; c < count;) {
-        const int32_t end = count - c > AT_ONCE ? c + AT_ONCE : count;
-        char *const from = schema_text_room(out, (size_t)(end - c) * (SCHEMA_NUMBER_DIGITS + 1)), *to = from;
-        if (!from) return;
-        for (; c < end; c++) {
-            *to++ = ',';
-            if (isfinite(shares[c])) to += schema_number_print_nine(shares[c], to);
-            else memcpy(to, "null", 4), to += 4;
-        }
-        out->size += (size_t)(to - from);
-        *to = '\0';
-    }
-}
-
 /* False: a number is not finite. */
 static bool write_number(struct schema_text *out, double value, double step) {
     char text[40];
@@ -313,7 +320,7 @@ static void write_labels(struct schema_block *b, int32_t o, int32_t row) {
     free(list.bytes);
     for (int32_t j = 0; j < schema_output_labels(pre, o); j++) {
         schema_predict_label(b->predictor, row, o, j, &probability);
-        write_shares(&b->out, &probability, 1);
+        schema_shares_write(&b->shares, &probability, 1, 0, &b->out);
     }
 }
 
@@ -341,18 +348,26 @@ static void write_bounds(struct schema_block *b, int32_t k, int32_t row, double 
     free(list.bytes);
 }
 
+/* How many shares of later rows follow those of this one in memory: in an output of one target with a number for each class. */
+static int64_t follow(const struct schema_block *b, int32_t k, int32_t row) {
+    const struct schema_preprocessing *pre = b->predictor->preprocessing;
+    const int32_t o = output_of_target(pre, k), width = b->predictor->widths[o];
+    return pre->outputs[o].count == 1 && width > 1 && width == pre->targets[k].labels_count ? (int64_t)(b->predictor->filled - row - 1) * width : 0;
+}
+
 static bool write_target(struct schema_block *b, int32_t k, int32_t row) {
     const struct schema_target *target = &b->predictor->preprocessing->targets[k];
-    const struct schema_predicted predicted = schema_predict_target(b->predictor, row, k);
     struct schema_predicted_detail detail;
     float pair[2];
-    if (predicted.label >= 0) {
-        const float *shares = schema_predict_shares(b->predictor, row, k, pair);
-        add_csv(&b->out, target->labels[predicted.label], strlen(target->labels[predicted.label]));
-        write_shares(&b->out, shares, target->labels_count);
-        write_bounds(b, k, row, 0);
+    if (target->classification) {
+        const float *shares;
+        const struct block_label *label = &b->label[b->label_first[k] + schema_predict_class(b->predictor, row, k, pair, &shares)];
+        schema_text_add(&b->out, b->labels.bytes + label->at, label->size);
+        schema_shares_write(&b->shares, shares, target->labels_count, follow(b, k, row), &b->out);
+        if (b->predictor->calibration) write_bounds(b, k, row, 0);
         return true;
     }
+    const struct schema_predicted predicted = schema_predict_target(b->predictor, row, k);
     bool good = write_number(&b->out, predicted.value, predicted.step);
     for (int32_t j = 0; good && schema_predict_detail(b->predictor, row, k, j, &detail); j++) {
         schema_text_add(&b->out, ",", 1);
@@ -453,6 +468,18 @@ static void write_whole(struct schema_text *out, int64_t n) {
     schema_text_add(out, text, schema_number_print((double)n, text));
 }
 
+/* CSV in front of a prediction: the number of the row, if failed rows are apart, and its kept cells. */
+static void begin_cells(const struct schema_block *b, const struct block_row *r, const char *kept, size_t size, struct schema_text *out) {
+    char *const start = schema_text_room(out, SCHEMA_NUMBER_PRINTED + size + 2), *to = start;
+    if (!start) return;
+    if (b->apart) to += schema_number_print((double)r->row, to), *to++ = ',';
+    memcpy(to, kept, size);
+    to += size;
+    if (b->names_count) *to++ = ',';
+    *to = '\0';
+    out->size += (size_t)(to - start);
+}
+
 /* The head of a line: its row, and the values that are kept. */
 static void begin_line(const struct schema_block *b, const struct block_row *r, struct schema_text *out, const char *kept, size_t kept_size) {
     schema_text_string(out, "{\"row\":");
@@ -490,12 +517,9 @@ static bool write_good(struct schema_block *b, const struct block_row *r, const 
     const size_t before = out->size;
     bool good;
     if (b->form == SCHEMA_FORM_CSV) {
-        if (b->apart) write_whole(out, r->row);
-        if (b->apart) schema_text_add(out, ",", 1);
-        schema_text_add(out, kept, kept_size);
-        if (b->names_count) schema_text_add(out, ",", 1);
+        begin_cells(b, r, kept, kept_size, out);
         good = write_cells(b, r->slot);
-        schema_text_string(out, b->apart ? "\n" : ",\n");
+        schema_text_add(out, b->apart ? "\n" : ",\n", b->apart ? 1 : 2);
     } else if (b->form == SCHEMA_FORM_NDJSON) {
         begin_line(b, r, out, kept, kept_size);
         schema_text_string(out, "\"prediction\":");
@@ -534,6 +558,7 @@ int schema_block_flush(struct schema_block *b, struct bp_error *error) {
     if (!b->begun) write_header(b);
     b->predictor->out = &b->out;
     schema_predictor_run(b->predictor);
+    schema_shares_clear(&b->shares);
     for (int32_t i = 0; i < b->count && !b->broken; i++) {
         write_row(b, &b->rows[i], kept, reason);
         kept = b->rows[i].kept_end, reason = b->rows[i].reason_end;

@@ -6,12 +6,18 @@
 #define SCHEMA_ROW_BLOCK_H
 
 #include "schema/predict/predictor.h"
+#include "schema/predict/shares.h"
 #include "schema/predict/stream.h"
 
 struct block_row {
     int64_t row;                 /* from 1 */
     int32_t slot;                /* in the workspace, -1: it failed */
     size_t kept_end, reason_end; /* where its part of the texts ends */
+};
+
+/* A label as a cell of CSV. */
+struct block_label {
+    size_t at, size; /* in `labels` */
 };
 
 struct schema_block {
@@ -22,11 +28,15 @@ struct schema_block {
     bool whole;   /* the kept cells of the row came at once */
     char **names; /* of the columns that are kept; owned */
     int32_t names_count, names_room;
-    int32_t columns; /* of a prediction, in CSV */
+    int32_t columns;           /* of a prediction, in CSV */
+    struct schema_text labels; /* CSV: of all targets that are classes, one after the other */
+    struct block_label *label; /* (labels_count of all targets) */
+    int32_t *label_first;      /* (targets_count) where the labels of a target begin in `label` */
     struct block_row *rows;
     int32_t count;
     struct schema_text kept, reasons; /* of all rows, one after the other */
     struct schema_text out, failures; /* what is written now */
+    struct schema_shares shares;      /* of what is written */
     struct schema_text scratch;       /* cells of the row that is being read */
     size_t *cell_start, *cell_size;   /* (names_room) of its kept cells in scratch; size 0: missing */
     int64_t good, failed;             /* rows */

@@ -105,6 +105,12 @@ static inline size_t write_point(const struct digits *d, int32_t k, int32_t coun
     return (size_t)(end - out) + 4;
 }
 
+size_t schema_number_write_nine(uint64_t first, uint64_t rest, int32_t exponent, char out[static SCHEMA_NUMBER_DIGITS]) {
+    const int32_t count = rest ? 9 - (int32_t)((unsigned)__builtin_clzll(rest) / 8) : 1;
+    const struct digits d = {(char)('0' + (char)first), rest + UINT64_C(0x3030303030303030)};
+    return write_point(&d, exponent, count, out);
+}
+
 size_t schema_number_print_nine(float number, char out[static SCHEMA_NUMBER_DIGITS]) {
     uint32_t bits;
     memcpy(&bits, &number, sizeof bits);
@@ -119,9 +125,6 @@ size_t schema_number_print_nine(float number, char out[static SCHEMA_NUMBER_DIGI
     int32_t k = guess + (bits >= tens[guess + 1 - LEAST]);
     uint32_t n = nine_digits((bits & 0x7FFFFF) | 0x800000, 8 - k, biased - 150 + 8 - k);
     if (n == 10 * EIGHT) n = EIGHT, k++; /* rounded up to the next power of ten */
-    const uint64_t rest = eight_digits(n % EIGHT);
-    const int32_t count = rest ? 9 - (int32_t)((unsigned)__builtin_clzll(rest) / 8) : 1;
-    const struct digits d = {(char)('0' + n / EIGHT), rest + UINT64_C(0x3030303030303030)};
     *out = '-';
-    return negative + write_point(&d, k, count, out + negative);
+    return negative + schema_number_write_nine(n / EIGHT, eight_digits(n % EIGHT), k, out + negative);
 }

@@ -145,12 +145,17 @@ static size_t write_decimal(struct decimal d, char *out) {
 }
 
 static size_t write_integer(int64_t number, char *out) {
-    char text[24], *end = text + sizeof text;
-    size_t size = 0;
-    if (number < 0) out[size++] = '-';
-    const char *digits = write_digits((uint64_t)(number < 0 ? -number : number), end);
-    memcpy(out + size, digits, (size_t)(end - digits));
-    return size + (size_t)(end - digits);
+    static const uint64_t tens[] = {10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+    uint64_t n = (uint64_t)(number < 0 ? -number : number);
+    char *const start = out;
+    if (number < 0) *out++ = '-';
+    if (n < 10) return *out = (char)('0' + n), (size_t)(out + 1 - start);
+    size_t count = 1;
+    while (count < 10 && n >= tens[count - 1]) count++;
+    if (count == 10)
+        for (uint64_t rest = n / UINT64_C(10000000000); rest > 0; rest /= 10) count++;
+    write_digits(n, out + count);
+    return (size_t)(out - start) + count;
 }
 
 /* No number is compared before it is known not to be subnormal. */

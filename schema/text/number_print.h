@@ -18,5 +18,8 @@ enum { SCHEMA_NUMBER_DIGITS = 40 };
 size_t schema_number_print_digits(double number, int digits, char out[static SCHEMA_NUMBER_DIGITS]);
 /* A finite float32 as "%.9g" writes it, faster still. Not NUL-terminated; any bytes of out may change. */
 size_t schema_number_print_nine(float number, char out[static SCHEMA_NUMBER_DIGITS]);
+/* The same of digits that are known: first (0..9) and rest (each in its byte, the first of them in the lowest) times 10^(exponent - 8), exponent from
+ * -19 to 8. */
+size_t schema_number_write_nine(uint64_t first, uint64_t rest, int32_t exponent, char out[static SCHEMA_NUMBER_DIGITS]);
 
 #endif

@@ -3,6 +3,7 @@
  * goes on from there, so the files end with the same bytes as without a break. */
 #include "server/worker/process.h"
 
+#include "schema/checksum.h"
 #include "schema/predict/batch.h"
 #include "server/clock.h"
 #include "server/jobs/wire.h"
@@ -16,7 +17,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum {
     SYNC_MIN_MS = 200, /* between two syncs: at least, and SYNC_COST times what one takes */
@@ -30,7 +30,7 @@ enum {
 struct result_file {
     int fd;
     int64_t bytes;
-    uLong crc;
+    uint32_t crc;
 };
 
 struct predicting {
@@ -82,7 +82,7 @@ static bool write_file(void *context, bool failures, const char *bytes, size_t s
             snprintf(w->cause, sizeof w->cause, "the predictions cannot be written: %s", strerror(errno));
             return false;
         }
-        file->crc = crc32(file->crc, (const Bytef *)bytes, (uInt)n);
+        file->crc = schema_crc32(file->crc, bytes, (size_t)n);
         bytes += n, size -= (size_t)n;
         file->bytes += n;
     }
@@ -92,8 +92,8 @@ static bool write_file(void *context, bool failures, const char *bytes, size_t s
 /* The file as the last attempt that was recorded left it. */
 static int open_file(struct predicting *w, int k, const json_t *place) {
     const json_int_t bytes = json_integer_value(json_array_get(place, 1));
-    w->files[k] = (struct result_file){k ? WIRE_FAILURES : WIRE_PREDICTIONS, bytes, (uLong)json_integer_value(json_array_get(place, 2))};
-    if (bytes == 0) w->files[k].crc = crc32(0, NULL, 0);
+    w->files[k] = (struct result_file){k ? WIRE_FAILURES : WIRE_PREDICTIONS, bytes, (uint32_t)json_integer_value(json_array_get(place, 2))};
+    if (bytes == 0) w->files[k].crc = 0;
     if (ftruncate(w->files[k].fd, bytes) == 0 && lseek(w->files[k].fd, bytes, SEEK_SET) == bytes) return 0;
     return process_fail(w->p, "storage", "the file of the results cannot be written: %s", strerror(errno)), -1;
 }

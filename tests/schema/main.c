@@ -7,6 +7,7 @@
     X(aliases) \
     X(allocations) \
     X(arrays) \
+    X(checksum) \
     X(column_types) \
     X(csv) \
     X(csv_dialect) \

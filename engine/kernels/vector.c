@@ -405,6 +405,7 @@ const struct bp_kernels BP_KERNELS = {
     .finite = all_finite,
     .standardise = standardise,
     .outside = any_outside,
+    .at_least = count_at_least,
     .nine = print_nine,
     .to_bfloat16 = to_bfloat16,
     .dropout_mask = dropout_mask,

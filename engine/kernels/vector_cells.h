@@ -25,6 +25,12 @@ static bool any_outside(size_t n, const double *v, double least, double most) {
     return outside != 0;
 }
 
+static size_t count_at_least(size_t n, const double *v, double least) {
+    int64_t count = 0;
+    for (size_t i = 0; i < n; i++) count += v[i] >= least ? 1 : 0;
+    return (size_t)count;
+}
+
 /* ---- digits ---- */
 
 enum { NINE_LEAST = -14, NINE_MOST = 9, NINE_TABLE = NINE_LEAST - 2, NINE_PIECE = 64 };

@@ -135,7 +135,24 @@ int32_t schema_predictor_put(struct schema_predictor *p) {
     schema_transform(p->preprocessing, p->cells, at);
     const int32_t unusable = schema_predictor_unusable(p, at, &where);
     if (unusable >= 0) return unusable;
-    schema_predictor_count(p);
+    schema_predictor_count(p, NULL);
+    p->rows++;
+    p->filled++;
+    return -1;
+}
+
+int32_t schema_predictor_put_some(struct schema_predictor *p, const bool *held, bool all) {
+    const struct schema_preprocessing *pre = p->preprocessing;
+    float *at[BP_INPUTS_MAX];
+    int64_t where;
+    input_rows(p, p->filled, at);
+    schema_transform_some(pre, p->cells, held, at);
+    if (all || schema_predictor_unusable_of(p, held, at) >= 0) {
+        schema_transform(pre, p->cells, at);
+        const int32_t unusable = schema_predictor_unusable(p, at, &where);
+        if (unusable >= 0) return unusable;
+    }
+    schema_predictor_count(p, held);
     p->rows++;
     p->filled++;
     return -1;

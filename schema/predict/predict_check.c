@@ -36,6 +36,13 @@ int32_t schema_predictor_unusable(const struct schema_predictor *p, float *const
     return -1;
 }
 
+int32_t schema_predictor_unusable_of(const struct schema_predictor *p, const bool *held, float *const *inputs) {
+    int64_t at;
+    for (int32_t i = 0; i < p->preprocessing->features_count; i++)
+        if (!held[i] && first_unusable(p, i, inputs, &at)) return i;
+    return -1;
+}
+
 const char *schema_predictor_why(const struct schema_predictor *p, int32_t i, double value, char text[static 300]) {
     const struct schema_feature *f = &p->preprocessing->features[i];
     if (p->indices[i])
@@ -174,9 +181,10 @@ const uint64_t *schema_predictor_observed(const struct schema_predictor *p, int6
     return p->live;
 }
 
-static void count_live(struct schema_predictor *p) {
+static void count_live(struct schema_predictor *p, const bool *held) {
     const struct schema_reference *r = p->model->reference;
     for (int32_t i = 0; i < r->features_count; i++) {
+        if (held && held[i]) continue;
         const struct schema_bins *bins = &r->features[i];
         const struct schema_feature_value *cell = &p->cells[i];
         if (!bins->count) continue;
@@ -196,10 +204,11 @@ void schema_predictor_count_outputs(struct schema_predictor *p, int32_t row) {
     }
 }
 
-void schema_predictor_count(struct schema_predictor *p) {
+void schema_predictor_count(struct schema_predictor *p, const bool *held) {
     const int64_t row = p->row_at ? p->row_at : p->counted + 1;
     int64_t at;
     for (int32_t i = 0; i < p->preprocessing->features_count; i++) {
+        if (held && held[i]) continue;
         const struct schema_feature_value *cell = &p->cells[i];
         if (cell->kind == SCHEMA_VALUE_MISSING) p->missing[i]++;
         if (cell->kind == SCHEMA_VALUE_TENSOR && cell->holes) p->holes[i]++;
@@ -207,7 +216,7 @@ void schema_predictor_count(struct schema_predictor *p) {
         else if (cell->kind == SCHEMA_VALUE_TENSOR && !p->indices[i] && schema_tensor_outside(&p->preprocessing->features[i], cell->tensor, &at))
             count_tensor(p, i, cell->tensor, at, row);
     }
-    if (p->live) count_live(p);
+    if (p->live) count_live(p, held);
     p->counted++;
 }
 

@@ -33,19 +33,25 @@ static int32_t count_nan(const double *v, int32_t n) {
     return (int32_t)count;
 }
 
-static void count_numbers(const struct reading *reading, const struct schema_view_cells *cells) {
+/* rows: their numbers; NULL: they begin with `first`. */
+static void count_outside(struct schema_predictor *p, int32_t feature, const double *v, int32_t n, const int64_t *rows, int64_t first) {
     enum { PIECE = 64 }; /* compared at once; few of them have a number outside */
-    struct schema_predictor *p = reading->p;
-    const struct schema_feature *f = &p->preprocessing->features[cells->feature];
-    const int64_t row = p->counted + cells->first - reading->first + 1;
-    if (p->indices[cells->feature]) return;
-    for (int32_t first = 0; first < cells->n; first += PIECE) {
-        const int32_t end = cells->n - first < PIECE ? cells->n : first + PIECE;
-        const double *v = cells->numbers;
-        if (!bp_kernels()->outside((size_t)(end - first), v + first, f->min, f->max)) continue;
-        for (int32_t r = first; r < end; r++)
-            if (v[r] < f->min || v[r] > f->max) schema_predictor_count_number(p, cells->feature, v[r], row + r);
+    const struct schema_feature *f = &p->preprocessing->features[feature];
+    if (p->indices[feature]) return;
+    for (int32_t from = 0; from < n; from += PIECE) {
+        const int32_t end = n - from < PIECE ? n : from + PIECE;
+        if (!bp_kernels()->outside((size_t)(end - from), v + from, f->min, f->max)) continue;
+        for (int32_t r = from; r < end; r++)
+            if (v[r] < f->min || v[r] > f->max) schema_predictor_count_number(p, feature, v[r], rows ? rows[r] : first + r);
     }
+}
+
+void schema_predictor_count_column(struct schema_predictor *p, int32_t feature, const double *v, int32_t n, const int64_t *rows) {
+    count_outside(p, feature, v, n, rows, 0);
+}
+
+static void count_numbers(const struct reading *reading, const struct schema_view_cells *cells) {
+    count_outside(reading->p, cells->feature, cells->numbers, cells->n, NULL, reading->p->counted + cells->first - reading->first + 1);
 }
 
 static void count_categories(const struct reading *reading, const struct schema_view_cells *cells) {

@@ -71,6 +71,9 @@ void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out)
 int32_t schema_predictor_row(struct schema_predictor *p);
 /* The same without running the batch, which is not to be full. */
 int32_t schema_predictor_put(struct schema_predictor *p);
+/* The same, but the numbers of features that are held (features_count) come later, with the rest of their columns; all: one of them may not be usable,
+ * so the row is looked at as a whole. */
+int32_t schema_predictor_put_some(struct schema_predictor *p, const bool *held, bool all);
 /* Runs the rows that wait, which stay until `filled` is set to 0. */
 void schema_predictor_run(struct schema_predictor *p);
 /* Appends the prediction of a row that was run to out; false: it is not finite (schema_predictor_not_finite says more), and out is to be cut back. */
@@ -103,8 +106,10 @@ bool schema_predictor_finite(struct schema_predictor *p, int32_t row);
 void schema_predictor_spoil(struct schema_predictor *p, int32_t row);
 /* The message about the row not_finite. Returns text. */
 const char *schema_predictor_not_finite(const struct schema_predictor *p, char text[static 300]);
-/* The cells of a usable row are counted for the warnings. */
-void schema_predictor_count(struct schema_predictor *p);
+/* The same of the features that are not held. */
+int32_t schema_predictor_unusable_of(const struct schema_predictor *p, const bool *held, float *const *inputs);
+/* The cells of a usable row are counted for the warnings, but for those of features that are held, if it is not NULL. */
+void schema_predictor_count(struct schema_predictor *p, const bool *held);
 /* A number of feature i, NaN: missing, of that row: whether it is outside the range of the training rows. */
 void schema_predictor_count_number(struct schema_predictor *p, int32_t i, double v, int64_t row);
 /* The row i of the workspace was predicted: its outputs are counted beside the reference. */
@@ -112,6 +117,8 @@ void schema_predictor_count_outputs(struct schema_predictor *p, int32_t row);
 /* ---- predict_rows.c ---- */
 /* The first n of these rows into the workspace; what their cells are is counted for the warnings, missing ones if `missing`. */
 void schema_predictor_read(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t n, bool missing);
+/* Numbers (n) of feature i in those rows, NaN: missing: which are outside the range of the training rows. */
+void schema_predictor_count_column(struct schema_predictor *p, int32_t i, const double *v, int32_t n, const int64_t *rows);
 /* The k-th number of a feature in a row, as the dataset holds it. */
 double schema_predictor_given(struct schema_predictor *p, const struct schema_view_rows *rows, int32_t feature, int64_t row, int64_t k);
 /* What another predictor of the same model has counted, of later rows, is counted here instead. Its rows are not. */

@@ -1,6 +1,7 @@
 /* row_stream.c - rows of a text through a model as its bytes arrive. A format (schema/formats) gives the cells, one row after another; here they
  * become features or are kept, and a block takes the row. Sections: columns, cells, rows, open to close. */
 #include "schema/predict/row_block.h"
+#include "schema/predict/row_columns.h"
 
 #include "schema/ingest/sink.h"
 #include "schema/memory.h"
@@ -21,6 +22,7 @@ struct schema_row_stream {
     struct schema_predictor *p;
     const struct schema_rows_options *options;
     struct schema_block block;
+    struct schema_row_columns held; /* numbers of the rows of the block */
     struct ingest_receiver receiver;
     struct schema_ingest *ingest;
     struct stream_column *columns;
@@ -281,8 +283,11 @@ static int32_t put(struct schema_row_stream *s) {
     struct schema_predictor *p = s->p;
     const struct schema_preprocessing *pre = p->preprocessing;
     const char *texts = s->texts.bytes ? s->texts.bytes : "";
+    if (p->filled == 0) row_columns_begin(&s->held, s->direct, s->refuses);
+    const bool usable = row_columns_hold(&s->held, s->numbers, s->rows);
     for (int32_t i = 0; i < pre->features_count; i++) {
         struct schema_feature_value *cell = &p->cells[i];
+        if (s->held.held[i] && usable) continue;
         if (cell->kind == SCHEMA_VALUE_TEXT) cell->text = texts + s->text_at[i];
         if (!s->direct[i]) continue;
         cell->kind = isnan(s->numbers[i]) ? SCHEMA_VALUE_MISSING : SCHEMA_VALUE_NUMBER;
@@ -291,7 +296,7 @@ static int32_t put(struct schema_row_stream *s) {
     if (s->refuses) check_missing(s);
     if (s->faulty) return -1;
     p->row_at = s->rows;
-    const int32_t unusable = schema_predictor_put(p);
+    const int32_t unusable = schema_predictor_put_some(p, s->held.held, !usable);
     if (unusable < 0) return p->filled - 1;
     struct schema_problems why = {0};
     schema_predictor_refuse(p, unusable, "", &why);
@@ -303,6 +308,7 @@ static int32_t put(struct schema_row_stream *s) {
 /* -1 with problems, or without: the writer has refused. */
 static int flush(struct schema_row_stream *s, struct schema_problems *problems) {
     struct bp_error error = {0};
+    row_columns_run(&s->held);
     if (schema_block_flush(&s->block, &error) == 0) return 0;
     if (error.message[0]) schema_problem_error(problems, NULL, &error);
     return -1;
@@ -388,7 +394,8 @@ static int open_block(struct schema_row_stream *s, struct schema_problems *probl
     s->given = calloc(features, sizeof *s->given);
     s->text_at = calloc(features, sizeof *s->text_at);
     s->texts.limit = 1 << 30;
-    if (!s->numbers || !s->direct || !s->seen || !s->given || !s->text_at) return schema_problem_no_memory(problems);
+    if (!s->numbers || !s->direct || !s->seen || !s->given || !s->text_at || row_columns_open(&s->held, s->p) != 0)
+        return schema_problem_no_memory(problems);
     for (int32_t i = 0; i < pre->features_count; i++)
         s->refuses = s->refuses || pre->features[i].options.missing == SCHEMA_MISSING_ERROR || pre->features[i].options.unseen == SCHEMA_UNSEEN_ERROR;
     return schema_block_open(&s->block, s->p, s->options, problems) || parse_keep(s, s->options->keep, problems) ? -1 : 0;
@@ -434,6 +441,7 @@ int schema_row_stream_feed(struct schema_row_stream *s, const char *bytes, size_
 int schema_row_stream_finish(struct schema_row_stream *s, struct schema_problems *problems) {
     struct bp_error error = {0};
     if (schema_ingest_finish(s->ingest, problems) != 0 || end_row(s, problems) != 0) return -1;
+    row_columns_run(&s->held);
     if (schema_block_finish(&s->block, &error) == 0) return 0;
     if (error.message[0]) schema_problem_error(problems, NULL, &error);
     return -1;
@@ -443,6 +451,7 @@ void schema_row_stream_close(struct schema_row_stream *s) {
     if (!s) return;
     schema_ingest_close(s->ingest);
     schema_block_close(&s->block);
+    row_columns_close(&s->held);
     for (int32_t i = 0; i < s->keep_count; i++) free(s->keep[i]);
     free(s->keep);
     free(s->types);
@@ -462,6 +471,6 @@ void schema_row_stream_counts(const struct schema_row_stream *s, struct schema_r
 
 int64_t schema_row_stream_memory(const struct schema_row_stream *s) {
     const size_t features = (size_t)s->p->preprocessing->features_count;
-    return schema_ingest_memory(s->ingest) + schema_block_memory(&s->block) +
+    return schema_ingest_memory(s->ingest) + schema_block_memory(&s->block) + row_columns_memory(&s->held) +
            (int64_t)(s->texts.capacity + features * 40 + (size_t)s->columns_room * (sizeof *s->columns + sizeof(double *)));
 }

@@ -119,10 +119,16 @@ void schema_transform_cell(const struct schema_preprocessing *p, int32_t i, cons
         memcpy(inputs[at[k].input] + at[k].offset, together + from, (size_t)at[k].width * sizeof *together);
 }
 
-void schema_transform(const struct schema_preprocessing *p, const struct schema_feature_value *cells, float *const *inputs) {
+void schema_transform_some(const struct schema_preprocessing *p, const struct schema_feature_value *cells, const bool *left_out,
+                           float *const *inputs) {
     for (int32_t k = 0; p->empty >> k; k++)
         if (p->empty >> k & 1) inputs[k][0] = 0;
-    for (int32_t i = 0; i < p->features_count; i++) schema_transform_cell(p, i, &cells[i], inputs);
+    for (int32_t i = 0; i < p->features_count; i++)
+        if (!left_out || !left_out[i]) schema_transform_cell(p, i, &cells[i], inputs);
+}
+
+void schema_transform(const struct schema_preprocessing *p, const struct schema_feature_value *cells, float *const *inputs) {
+    schema_transform_some(p, cells, NULL, inputs);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------------------- */

@@ -203,6 +203,9 @@ struct schema_preprocessing *schema_preprocessing_decode(const json_t *json, str
 
 /* Transforms one row: cells[features_count] into inputs[0..inputs_count), each the start of that row's numbers. */
 void schema_transform(const struct schema_preprocessing *preprocessing, const struct schema_feature_value *cells, float *const *inputs);
+/* The same, but for the features that are left out (features_count), whose numbers stay as they are. */
+void schema_transform_some(const struct schema_preprocessing *preprocessing, const struct schema_feature_value *cells, const bool *left_out,
+                           float *const *inputs);
 /* Index of a category by its text (numbers normalised: "6.0" is "6"), -1 when it was not in the training rows. */
 int32_t schema_feature_category(const struct schema_feature *feature, const char *text, size_t size);
 

@@ -139,7 +139,7 @@ struct bp_kernels {
     bool (*standardise)(const struct bp_standard *call); /* true: no |z| is above most */
     void (*nine)(const struct bp_nine *call);
     bool (*outside)(size_t n, const double *v, double least, double most); /* whether some number is; NaN is not */
-    size_t (*at_least)(size_t n, const double *v, double least); /* how many are; NaN is not */
+    size_t (*at_least)(size_t n, const double *v, double least);           /* how many are; NaN is not */
     void (*to_bfloat16)(size_t n, const bp_real *x, uint16_t *y);          /* to the nearest, ties to even; not a number stays so */
     void (*dropout_mask)(const struct bp_dropout_mask *call);
     void (*sgd)(const struct bp_step *step);

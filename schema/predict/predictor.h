@@ -71,8 +71,8 @@ void schema_predictor_reset(struct schema_predictor *p, struct schema_text *out)
 int32_t schema_predictor_row(struct schema_predictor *p);
 /* The same without running the batch, which is not to be full. */
 int32_t schema_predictor_put(struct schema_predictor *p);
-/* The same, but the numbers of features that are held (features_count) come later, with the rest of their columns; all: one of them may not be usable,
- * so the row is looked at as a whole. */
+/* The same, but the numbers of features that are held (features_count) come later, with the rest of their columns; all: one of them may not be
+ * usable, so the row is looked at as a whole. */
 int32_t schema_predictor_put_some(struct schema_predictor *p, const bool *held, bool all);
 /* Runs the rows that wait, which stay until `filled` is set to 0. */
 void schema_predictor_run(struct schema_predictor *p);

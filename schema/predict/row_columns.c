@@ -10,12 +10,17 @@
 /* Below LARGE, with a deviation above SMALL, (v - mean) / std is below 2e35, which float32 holds. */
 static const double LARGE = 1e15, SMALL = 1e-20;
 
+/* From one column to the next: with a power of two a row's numbers would compete for the same lines of the cache. */
+static int64_t stride(const struct schema_row_columns *c) {
+    return c->p->batch_max + 8;
+}
+
 int row_columns_open(struct schema_row_columns *c, struct schema_predictor *predictor) {
     const size_t features = (size_t)predictor->preprocessing->features_count;
     *c = (struct schema_row_columns){.p = predictor};
     c->held = calloc(features + 1, sizeof *c->held);
     c->features = calloc(features + 1, sizeof *c->features);
-    c->numbers = calloc(features * (size_t)predictor->batch_max + 1, sizeof *c->numbers);
+    c->numbers = calloc(features * (size_t)stride(c) + 1, sizeof *c->numbers);
     c->rows = calloc((size_t)predictor->batch_max, sizeof *c->rows);
     return c->held && c->features && c->numbers && c->rows ? 0 : -1;
 }
@@ -29,7 +34,7 @@ void row_columns_close(struct schema_row_columns *c) {
 
 int64_t row_columns_memory(const struct schema_row_columns *c) {
     const int64_t features = c->p ? c->p->preprocessing->features_count : 0;
-    return c->p ? c->p->batch_max * (int64_t)sizeof *c->rows * (features + 1) + features * (int64_t)(sizeof *c->held + sizeof *c->features) : 0;
+    return c->p ? stride(c) * (int64_t)sizeof *c->rows * (features + 1) + features * (int64_t)(sizeof *c->held + sizeof *c->features) : 0;
 }
 
 static bool can_wait(const struct schema_row_columns *c, int32_t i) {
@@ -48,10 +53,11 @@ void row_columns_begin(struct schema_row_columns *c, const bool *direct, bool no
 
 bool row_columns_hold(struct schema_row_columns *c, const double *numbers, int64_t row) {
     const int32_t slot = c->p->filled;
+    const int64_t step = stride(c);
     double *at = c->numbers + slot;
     bool usable = true;
     c->rows[slot] = row;
-    for (int32_t k = 0; k < c->count; k++, at += c->p->batch_max) {
+    for (int32_t k = 0; k < c->count; k++, at += step) {
         const double v = numbers[c->features[k]];
         usable &= !(fabs(v) > LARGE);
         *at = v;
@@ -79,7 +85,7 @@ void row_columns_run(struct schema_row_columns *c) {
     for (int32_t k = 0; k < c->count; k++) {
         const int32_t i = c->features[k], input = p->preprocessing->features[i].places[0].input;
         const struct schema_feature *f = &p->preprocessing->features[i];
-        const double *v = c->numbers + (int64_t)k * p->batch_max;
+        const double *v = c->numbers + k * stride(c);
         schema_scale_many(f, v, n, bp_workspace_input(p->workspace, input) + f->places[0].offset, p->input_sizes[input]);
         schema_predictor_count_column(p, i, v, n, c->rows);
         const int32_t missing = n - (int32_t)bp_kernels()->at_least((size_t)n, v, (double)-INFINITY);

@@ -1,5 +1,5 @@
-/* row_columns.h - numbers of the rows of a text, by column, until their block runs: then each column is scaled, compared with the range of the training
- * rows and counted beside the reference at once, as the columns of a dataset are. Private to predict/.
+/* row_columns.h - numbers of the rows of a text, by column, until their block runs: then each column is scaled, compared with the range of the
+ * training rows and counted beside the reference at once, as the columns of a dataset are. Private to predict/.
  *
  * Only numbers that certainly are finite once they are scaled can wait: a row with another one is looked at when it is read (row_columns_hold). */
 #ifndef SCHEMA_ROW_COLUMNS_H
@@ -12,7 +12,7 @@ struct schema_row_columns {
     bool *held;        /* (features_count) its numbers wait here */
     int32_t *features; /* (count) those */
     int32_t count;
-    double *numbers; /* (features_count, batch_max) one column after the other, in the order of `features`; NaN: missing */
+    double *numbers; /* (features_count, batch_max and some) one column after the other, in the order of `features`; NaN: missing */
     int64_t *rows;   /* (batch_max) the row in each slot, from 1 */
 };
 

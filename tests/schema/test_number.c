@@ -162,6 +162,32 @@ START_TEST(cells_are_lenient) {
 }
 END_TEST
 
+/* In a text that goes on, short numbers are read eight bytes at once: the same number, and the same end, as where the text ends with them. */
+START_TEST(short_numbers_in_a_text) {
+    static const char some[] = "0123456789012345678901234567890123456789..--+eE";
+    static const char ends[] = ",;\n }]\t\"x\x80\xff";
+    int read = 0;
+    for (int i = 0; i < 400000; i++) {
+        char text[40], alone[12];
+        const size_t size = 1 + next() % 9;
+        for (size_t k = 0; k < sizeof text; k++) text[k] = k < size ? some[next() % (sizeof some - 1)] : (char)(next() >> 40);
+        if (next() % 3 == 0) text[0] = '-';
+        if (next() % 3 && size > 2) text[1 + next() % (size - 1)] = '.';
+        text[size] = ends[next() % (sizeof ends - 1)];
+        memcpy(alone, text, size), alone[size] = '\0';
+        double got = -1, want = -1;
+        const size_t n = schema_number_json(text, sizeof text, &got);
+        ck_assert_msg(n == schema_number_json(alone, size, &want), "%s: %zu bytes", alone, n);
+        if (n == 0) continue;
+        alone[n] = '\0';
+        want = strtod(alone, NULL);
+        ck_assert_msg(memcmp(&got, &want, sizeof got) == 0, "%s: got %.17g, want %.17g", alone, got, want);
+        read++;
+    }
+    ck_assert_int_gt(read, 100000);
+}
+END_TEST
+
 START_TEST(a_very_long_number) {
     size_t size = 1 << 20;
     char *text = malloc(size);
@@ -253,6 +279,7 @@ Suite *suite_schema_number(void) {
     tcase_add_test(tests, json_is_strict);
     tcase_add_test(tests, cells_are_lenient);
     tcase_add_test(tests, a_very_long_number);
+    tcase_add_test(tests, short_numbers_in_a_text);
     tcase_add_test(tests, text_reads_back);
     tcase_add_test(tests, category_keys);
     suite_add_tcase(suite, tests);

@@ -330,8 +330,8 @@ static int64_t newest_change(const struct store_copy *here) {
     return newest;
 }
 
-/* Once, with the state as it was: *changed: it is another by now, since a version of it is gone. */
-static enum copy_result copy_once(const struct copier *copier, const char *name, bool whole, bool *changed, struct bp_error *error) {
+/* Once, with the state as it was: *changed: it is another by now, since a version of it is gone; or the model of this name is another one, *whole. */
+static enum copy_result copy_once(const struct copier *copier, const char *name, bool *whole, bool *changed, struct bp_error *error) {
     struct store_copy here = {0}, there = {0};
     struct bp_error ignored = {0};
     char path[200];
@@ -339,17 +339,20 @@ static enum copy_result copy_once(const struct copier *copier, const char *name,
     enum copy_result result;
     const enum store_result found = store_copy_read(copier->server->store, name, INT64_MAX, &here, &ignored);
     if (found != STORE_OK && found != STORE_NOT_FOUND) return *error = ignored, COPY_FAILED;
-    snprintf(path, sizeof path, "/v1/mirror/%s?history_after=%lld", name, whole ? 0LL : (long long)newest_change(&here));
+    snprintf(path, sizeof path, "/v1/mirror/%s?history_after=%lld", name, *whole ? 0LL : (long long)newest_change(&here));
     json_t *json = copy_get(copier, path, &status, &result, error);
     if (!json && status == 404) {
         *error = (struct bp_error){0};
         result = forget(copier, name, error);
     } else if (json && !take_state(json, name, &there)) {
         result = unusable(error, "the state", name);
+    } else if (json && !*whole && here.created_at && here.created_at != there.created_at) {
+        *whole = *changed = true;
+        result = COPY_UNUSABLE;
     } else if (json) {
-        result = copy_versions(copier, &there, &here, whole, error);
+        result = copy_versions(copier, &there, &here, *whole, error);
         *changed = result == COPY_UNUSABLE;
-        if (result == COPY_OK) result = of_store(store_copy_apply(copier->server->store, &there, whole, error));
+        if (result == COPY_OK) result = of_store(store_copy_apply(copier->server->store, &there, *whole, error));
         for (int32_t i = 0; i < here.versions_count && result == COPY_OK; i++)
             if (!version_here(&there, here.versions[i].version)) model_cache_deleted(copier->server->model_cache, name, here.versions[i].version);
     }
@@ -363,10 +366,10 @@ enum copy_result copy_model(const struct copier *copier, const char *name, bool 
     bool changed = true;
     enum copy_result result = COPY_UNUSABLE;
     if (!schema_name_valid(name)) return unusable(error, "the name", name);
-    for (int i = 0; i < 2 && result == COPY_UNUSABLE && changed; i++) { /* the second time with the state that it has by then */
+    for (int i = 0; i < 3 && result == COPY_UNUSABLE && changed; i++) { /* again with the state that it has by then */
         changed = false;
         *error = (struct bp_error){0};
-        result = copy_once(copier, name, whole, &changed, error);
+        result = copy_once(copier, name, &whole, &changed, error);
     }
     return result;
 }

@@ -157,6 +157,22 @@ def test_every_kind_of_change_is_copied(primary, replica):
     assert answer(replica, "/v1/models/%s/predict" % name, ROWS)[0] == 404
 
 
+def test_a_model_that_is_deleted_and_made_again_is_another_one(fresh):
+    """In one look of the replica: nothing is left of the first one, neither its versions nor the history of its aliases."""
+    primary = fresh("--workers", "1")
+    train(primary, "m")
+    train(primary, "m", seed=2)
+    replica = fresh("--follow", primary.url)
+    up_to_date(replica, primary)
+    replica.stop()
+    assert primary.delete("/v1/models/m").status == 204
+    train(primary, "m", seed=3)
+    replica.start(replica.port)
+    up_to_date(replica, primary)
+    all_the_same(replica, primary, "m")
+    assert "replica_gap" not in replica.log_text() and len(replica.get("/v1/models/m/aliases/default/history").json["data"]) == 1
+
+
 def test_imports_and_jobs_with_their_own_model(primary, replica):
     """A model of one job is nobody else's: it is not copied."""
     train(primary, "exported")

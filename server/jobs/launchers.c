@@ -164,7 +164,7 @@ static int take_member(struct launcher *l, const char *key, const json_t *value,
         int64_t *place, low, high;
     } numbers[] = {{"slots", &l->slots, 1, LAUNCHER_SLOTS_MAX},     {"memory_mb", &l->memory_mb, 0, 1 << 30},
                    {"cache_mb", &l->cache_mb, 0, 1 << 30},          {"start_seconds", &l->start_seconds, 1, 30 * 86400},
-                   {"cancel_seconds", &l->cancel_seconds, 1, 3600}, {"retry_seconds", &l->retry_seconds, 0, 3600}};
+                   {"cancel_seconds", &l->cancel_seconds, 1, 3600}, {"retry_seconds", &l->retry_seconds, 0, 60}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (strcmp(key, numbers[i].name) == 0) return take_number(l, key, value, numbers[i].place, numbers[i].low, numbers[i].high, error);
     if (strcmp(key, "command") == 0) return take_array(l, key, value, &l->command, true, error);

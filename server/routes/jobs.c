@@ -73,7 +73,7 @@ json_t *job_json(const struct server *server, const struct store_job *j) {
                         j->publish == STORE_PUBLISH_IF_BETTER ? json_string(store_publish_names[j->publish])
                                                               : json_boolean(j->publish == STORE_PUBLISH));
     json_object_set_new(json, "publication", document_json(j->publication));
-    placement_show(json, j);
+    placement_show(json, server, j);
     job_show_remarks(json, server, j);
     json_object_set_new(json, "sweep", document_json(j->trial));
     json_object_update_missing(json, view);

@@ -51,13 +51,18 @@ void placement_decode(const struct server *server, const json_t *asked, struct s
     schema_problem_add(problems, "/requires/launcher", "there is no launcher \"%.60s\"; there are: %s", job->needs.launcher, names);
 }
 
+static bool any_takes(const struct launchers *launchers, const struct store_job *job) {
+    for (int i = 0; i < launchers->count; i++)
+        if (launcher_takes(&launchers->items[i], job->kind, &job->needs)) return true;
+    return false;
+}
+
 void placement_settle(const struct server *server, int64_t bytes, struct store_job *job, struct schema_problems *problems) {
     const struct launchers *launchers = server->launchers;
     const bool asked = job->needs.memory_mb > 0;
     char names[500];
     if (!asked) job->needs.memory_mb = (bytes >> 20) + 1;
-    for (int i = 0; i < launchers->count; i++)
-        if (launcher_takes(&launchers->items[i], job->kind, &job->needs)) return;
+    if (any_takes(launchers, job)) return;
     if (job->needs.launcher[0] && !launchers_find(launchers, job->needs.launcher)) return; /* reported */
     list_names(launchers, names, sizeof names);
     schema_problem_add(problems, "/requires", "no launcher takes this job, which needs %lld MB of memory%s%.60s%s%s; there are: %s (GET /v1/workers)",
@@ -65,6 +70,15 @@ void placement_settle(const struct server *server, int64_t bytes, struct store_j
                        job->needs.label[0] ? "\"" : "", job->needs.processes > 1 ? " and several processes" : "", names);
 }
 
-void placement_show(json_t *json, const struct store_job *job) {
-    json_object_set_new(json, "worker", document_json(job->launch));
+void placement_show(json_t *json, const struct server *server, const struct store_job *job) {
+    char names[500], text[700];
+    if (job->status != STORE_QUEUED || any_takes(server->launchers, job)) {
+        json_object_set_new(json, "worker", document_json(job->launch));
+        return;
+    }
+    list_names(server->launchers, names, sizeof names); /* the settings have changed since it was submitted */
+    snprintf(text, sizeof text, "no launcher takes this job any more; there are: %s", names);
+    json_object_set_new(json, "worker",
+                        json_pack("{s:s, s:s, s:n, s:s}", "launcher", job->needs.launcher[0] ? job->needs.launcher : "any", "state",
+                                  "waiting_for_launcher", "host", "message", text));
 }

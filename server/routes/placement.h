@@ -13,6 +13,6 @@ void placement_decode(const struct server *server, const json_t *asked, struct s
  */
 void placement_settle(const struct server *server, int64_t bytes, struct store_job *job, struct schema_problems *problems);
 /* "worker": where it runs, or what it waits for. */
-void placement_show(json_t *json, const struct store_job *job);
+void placement_show(json_t *json, const struct server *server, const struct store_job *job);
 
 #endif

@@ -307,6 +307,18 @@ def test_requirements_choose_the_launcher(cluster):
     server.wait(running["id"], ("cancelled",))
 
 
+def test_a_launcher_that_is_gone_is_named(cluster):
+    server = cluster(node={"command": ["false"], "retry_seconds": 0}, local={})
+    job = server.submit(**harness.DIGITS, epochs=1, requires={"launcher": "node"})
+    server.stop()
+    server.flags = [f for f in server.flags if "launchers" not in f]
+    server.start()
+    shown = server.wait(job["id"], ("queued",))["worker"]
+    assert shown == {"launcher": "node", "state": "waiting_for_launcher", "host": None, "message": "no launcher takes this job any more; there are: local"}
+    server.post("/v1/jobs/%s/cancel" % job["id"])
+    server.wait(job["id"], ("cancelled",))
+
+
 def test_one_command_takes_all_trainings_and_slots_are_kept(fresh):
     server = fresh("--launcher", "env 'A B=c d' ", "--workers", "1")
     server.upload("digits", harness.DATA / "digits.csv")

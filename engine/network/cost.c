@@ -1,4 +1,5 @@
-/* cost.c - the share of a training that oneDNN would compute, to decide whether it repays its start, and the memory of its bfloat16 copies. */
+/* cost.c - the multiplications of a network; the share of a training that oneDNN would compute, to decide whether it repays its start, and the memory
+ * of its bfloat16 copies. */
 #include "engine/network/network.h"
 
 #include "engine/kernels/kernels.h"
@@ -23,6 +24,15 @@ static bool product_of(const struct bp_node *node, int32_t t, struct product *p)
     p->x = bp_shape_size(&node->in[0]);
     p->y = p->positions * kernel->dims[kernel->rank - 1];
     return true;
+}
+
+double bp_network_products(const struct bp_network *network) {
+    double work = 0;
+    struct product p;
+    for (int32_t i = network->inputs_count; i < network->nodes_count; i++)
+        for (int32_t t = 0; t < network->nodes[i].tensors_count; t++)
+            if (product_of(&network->nodes[i], t, &p)) work += (double)p.W * (double)p.positions;
+    return work;
 }
 
 bool bp_onednn_repays(const struct bp_network *network, int32_t batch, double samples) {

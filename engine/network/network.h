@@ -150,6 +150,8 @@ void bp_loss_backward(const struct bp_network *network, const bp_real *weights, 
 /* Whether training such a network on that many samples in all, `batch` of them to a shard, repays the start of oneDNN on this CPU. (It may be started
  * for bfloat16 in any case.) */
 bool bp_onednn_repays(const struct bp_network *network, int32_t batch, double samples);
+/* Multiplications in the products and convolutions of one sample, forward; backward has about twice as many. */
+double bp_network_products(const struct bp_network *network);
 /* Bytes of the copies in bfloat16 that a thread with shards of `batch` samples stores: of the largest factors of its products and convolutions. */
 int64_t bp_bfloat16_bytes(const struct bp_network *network, int32_t batch);
 

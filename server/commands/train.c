@@ -82,7 +82,11 @@ json_t *train_request(const char **values) {
     if (values[EFFORT]) json_object_set_new(object, "effort", json_string(values[EFFORT]));
     json_object_set_new(object, "target", json_string(values[TARGET]));
     if (values[TASK]) json_object_set_new(object, "task", json_string(values[TASK]));
-    return object;
+    const json_t *processes = json_object_get(object, "processes");
+    if (!processes || (json_is_integer(processes) && json_integer_value(processes) == 1)) return object;
+    fprintf(stderr, "backpropd train: this command trains in one process; leave \"processes\" out and use --threads, or submit a job to a server\n");
+    json_decref(object);
+    return NULL;
 }
 
 /* The definition in the file, or, without --definition, of the model that the training begins with. */

@@ -4,6 +4,7 @@
 
 #include "schema/memory.h"
 #include "schema/predict/model_file.h"
+#include "server/jobs/links.h"
 #include "server/jobs/results.h"
 #include "server/jobs/supervisor.h"
 #include "server/log.h"
@@ -413,6 +414,14 @@ static void on_died(struct slot *slot, const json_t *message) {
     slot->status = W_EXITCODE((int)(code & 255), (int)(signal & 127));
 }
 
+/* What processes of one job need for a sum. */
+static void on_link(const struct slot *slot, const json_t *message) {
+    const struct link link = {.processes = (int)json_integer_value(json_object_get(message, "processes")),
+                              .seconds = json_number_value(json_object_get(message, "seconds")),
+                              .seconds_per_byte = json_number_value(json_object_get(message, "seconds_per_byte"))};
+    if (slot->launcher && link.processes > 1 && link.seconds >= 0 && link.seconds_per_byte >= 0) links_note(slot->launcher->name, &link);
+}
+
 static int apply(struct server *server, struct slot *slot, const char *kind, const json_t *message, struct bp_error *error) {
     if (strcmp(kind, "report") == 0) return on_report(server, slot, message, error);
     if (strcmp(kind, "rung") == 0) return on_rung(server, slot, message, error);
@@ -428,6 +437,7 @@ static int apply(struct server *server, struct slot *slot, const char *kind, con
     if (strcmp(kind, "launch") == 0) return on_launch(server, slot, message, error);
     if (strcmp(kind, "unreached") == 0) return on_unreached(server, slot, message, error);
     if (strcmp(kind, "died") == 0) return on_died(slot, message), 0;
+    if (strcmp(kind, "link") == 0) return on_link(slot, message), 0;
     return 0;
 }
 

@@ -6,7 +6,7 @@
  * (validation: bytes of its dataset, or 0), later {"command":"cancel"},
  * {"command":"stop"}, {"command":"file","number"} with a descriptor, or with "error" and "errno", {"command":"served","version"} with a descriptor,
  * or with version 0 or "error", {"command":"rung","stop"} for a trial of a sweep. process → supervisor:
- * {"kind":"report"|"file"|"served"|"rung"|"checkpoint"|"results"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c documents what each
+ * {"kind":"report"|"file"|"served"|"rung"|"checkpoint"|"link"|"results"|"done"|"failed"|"yield"|"cancelled", ...}; messages.c documents what each
  * holds. "file" there is the number of a file that the supervisor has made. */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H

@@ -6,6 +6,8 @@
 
 /* After the training is resolved, before its place is settled. Adds problems and warnings. */
 void processes_settle(struct submission *submission);
+/* "processes" of a validation: whether several pay, by the estimate. NULL: it is of one. The caller's. */
+json_t *processes_json(const struct submission *submission);
 /* Whether a job that is stored may have as many. Adds problems. */
 void processes_check_change(const struct server *server, const struct store_job *job, int64_t processes, struct schema_problems *problems);
 

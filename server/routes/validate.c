@@ -7,7 +7,7 @@
 
 #include "schema/json/values.h"
 #include "schema/memory.h"
-#include "server/routes/submission.h"
+#include "server/routes/processes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +47,8 @@ static void validate_with_data(struct request *r, struct submission *s) {
     json_t *json = valid_json(s->training->network, submission_bytes(s));
     json_object_set(json, "warnings", s->training->warnings);
     if (s->members) json_object_set_new(json, "ensemble", submission_ensemble_json(s));
+    json_t *processes = processes_json(s);
+    if (processes) json_object_set_new(json, "processes", processes);
     json_object_set_new(json, "definition", schema_definition_encode(s->training->definition));
     answer_json(r, 200, json);
 }

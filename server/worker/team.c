@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <nettle/sha2.h>
 #include <pthread.h>
 #include <sched.h>
@@ -39,7 +40,9 @@ enum {
     LEAVE_MS = 20000,
     IDLE_MS = 250,
     OVERLAP_NS = 30000,
-    WAIT_NS = 50000
+    WAIT_NS = 50000,
+    PAUSES = 10000,
+    LONG_WAIT_NS = 2000000
 };
 
 struct sum {
@@ -89,9 +92,10 @@ static void begin_sum(struct team *t, void *values, size_t count, bool doubles) 
     t->use.bytes += (int64_t)(count * (doubles ? sizeof(double) : sizeof(bp_real)));
 }
 
-/* To the end. What waits long sleeps: another process may need the core, or write a model. */
+/* To the end. What waits long sleeps: another process may need the core, or write a model; what waits very long uses so little of it that it does not
+ * count as work (heartbeat.h). */
 static void wait_for_sums(struct team *t) {
-    const struct timespec pause = {.tv_nsec = WAIT_NS};
+    const struct timespec pause = {.tv_nsec = WAIT_NS}, longer = {.tv_nsec = LONG_WAIT_NS};
     for (int turn = 0;; turn++) {
         pthread_mutex_lock(&t->mutex);
         t->driven = true;
@@ -104,7 +108,7 @@ static void wait_for_sums(struct team *t) {
         if (done) return;
         if (turn < SPINS) continue;
         if (turn < SPINS + YIELDS) sched_yield();
-        else nanosleep(&pause, NULL);
+        else nanosleep(turn < SPINS + YIELDS + PAUSES ? &pause : &longer, NULL);
     }
 }
 
@@ -136,6 +140,35 @@ static void finish(void *context, double *numbers, size_t count) {
 double team_agree(struct team *t, double number) {
     finish(t, &number, 1);
     return number;
+}
+
+static double time_of_sum(struct team *t, bp_real *buffer, size_t count) {
+    enum { ROUNDS = 5 };
+    double least = INFINITY, number = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        const double began = clock_seconds();
+        if (count > 0) start(t, buffer, count);
+        finish(t, &number, 1);
+        const double seconds = clock_seconds() - began;
+        if (seconds < least) least = seconds;
+    }
+    return least;
+}
+
+int team_measure(struct team *t, double *seconds, double *seconds_per_byte) {
+    enum { REALS = 1 << 18 };
+    bp_real *buffer = calloc(REALS, sizeof *buffer);
+    const struct team_use before = t->use;
+    if (team_agree(t, buffer ? 0 : 1) > 0) {
+        free(buffer);
+        return -1;
+    }
+    *seconds = time_of_sum(t, buffer, 0);
+    const double more = time_of_sum(t, buffer, REALS) - *seconds;
+    *seconds_per_byte = more > 0 ? more / (REALS * sizeof *buffer) : 0;
+    free(buffer);
+    t->use = before;
+    return 0;
 }
 
 bool team_same(struct team *t, const void *bytes, size_t size) {

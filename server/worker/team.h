@@ -31,6 +31,8 @@ int team_watch(struct team *team, int64_t silence_ms);
 const struct bp_reducer *team_reducer(const struct team *team);
 /* The sum of what the processes say, in all of them. */
 double team_agree(struct team *team, double number);
+/* Seconds of a sum of one number, and more per byte of a large one; the least of a few. -1: no memory. */
+int team_measure(struct team *team, double *seconds, double *seconds_per_byte);
 /* Whether the bytes (size) are the same in all processes. */
 bool team_same(struct team *team, const void *bytes, size_t size);
 

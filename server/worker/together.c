@@ -42,6 +42,16 @@ static void check_kernels(struct process *p) {
              bp_kernels_name(), bp_blas_name(), kernels ? kernels : "others", blas ? blas : "others");
 }
 
+/* For estimates of whether several processes pay. */
+static void report_link(struct process *p) {
+    double seconds, seconds_per_byte;
+    if (team_measure(p->team, &seconds, &seconds_per_byte) != 0 || process_follows(p)) return;
+    json_t *message = json_pack("{s:s, s:i, s:f, s:f}", "kind", "link", "processes", (int)team_ranks(p->team), "seconds", seconds, "seconds_per_byte",
+                                seconds_per_byte);
+    process_say(message);
+    json_decref(message);
+}
+
 int process_gather_team(struct process *p, bool failed) {
     struct bp_error error = {0};
     const int64_t silence_ms = json_integer_value(json_object_get(p->order, "silence_ms"));
@@ -51,6 +61,7 @@ int process_gather_team(struct process *p, bool failed) {
     if (team_watch(p->team, silence_ms > SILENCE_LEAST_MS ? silence_ms : SILENCE_LEAST_MS) != 0)
         return process_fail(p, "internal", "cannot start a thread"), -1;
     p->together = true;
+    report_link(p);
     return 0;
 }
 

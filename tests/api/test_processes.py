@@ -305,3 +305,29 @@ void *dlopen(const char *name, int flags) {
     assert ended["status"] == "failed" and "install the Debian package libopenmpi3" in ended["error"]["message"], ended
     assert server.stop() == 0
     server.remove()
+
+
+# -- does it pay? ------------------------------------------------------------------------------------------------------------------------------------
+
+def test_the_estimate(server):
+    """A large step with a small gradient pays and a small one with a large gradient does not; the link is that of the last job."""
+    large = {**RUN, "batch_size": 1024, "model": {"layers": [{"type": "reshape", "target_shape": [8, 8, 1]}, {"type": "conv2d", "filters": 64, "kernel_size": 3, "padding": "same"},
+                                                             {"type": "conv2d", "filters": 64, "kernel_size": 3, "padding": "same"}, {"type": "global_average_pool"}]}}
+    small = {**RUN, "batch_size": 2, "model": {"layers": [{"type": "dense", "units": 2000}, {"type": "dense", "units": 1000}]}}
+    train(server, processes=2, epochs=1)
+    for job, pays in ((large, os.cpu_count() > 1), (small, False)):
+        answer = server.post("/v1/models/validate", {**job, "processes": 2})
+        assert answer.status == 200, answer
+        estimate, warnings = answer.json["processes"], answer.json["warnings"]
+        assert estimate["pays"] == pays and (estimate["speedup"] > 1) == pays, estimate
+        assert estimate["link_measured"] and estimate["link"] == 'measured by the last such job of the launcher "local"'
+        assert any(w.startswith("2 processes would take longer than one") for w in warnings) == (not pays)
+    weights = 64 * 2000 + 2000 + 2000 * 1000 + 1000 + 1000 * 10 + 10
+    assert 4 * weights <= estimate["gradient_bytes"] < 4 * weights * 1.01
+    assert "processes" not in server.post("/v1/models/validate", small).json
+
+
+def test_the_command_trains_in_one(tmp_path):
+    (tmp_path / "options.json").write_text('{"processes": 2}')
+    ran = harness.run("train", "--data", harness.DATA / "digits.csv", "--target", "digit", "--options", tmp_path / "options.json", "--out", tmp_path / "m.bpd")
+    assert ran.returncode != 0 and "trains in one process" in ran.stderr and not (tmp_path / "m.bpd").exists(), ran

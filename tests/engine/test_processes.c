@@ -411,6 +411,17 @@ START_TEST(refused_without_the_processes) {
 }
 END_TEST
 
+/* What an estimate of the time of a step counts: multiplications of a sample. */
+START_TEST(products_of_a_network) {
+    struct bp_network *dense = test_network("dense units=8; dense units=3", "mse", (struct bp_shape){1, {4}});
+    struct bp_network *image = test_network("conv2d filters=2 kernel_size=3; flatten; dense units=5", "mse", (struct bp_shape){3, {8, 8, 1}});
+    ck_assert(bp_network_products(dense) == 4 * 8 + 8 * 3);
+    ck_assert(bp_network_products(image) == 36 * 18 + 72 * 5); /* 36 positions of 3 x 3 x 1 to 2 channels */
+    bp_network_free(dense);
+    bp_network_free(image);
+}
+END_TEST
+
 Suite *suite_processes(void);
 Suite *suite_processes(void) {
     Suite *suite = suite_create("processes");
@@ -424,6 +435,7 @@ Suite *suite_processes(void) {
     tcase_add_loop_test(tests, sums_start_during_the_backward_pass, 1, 3);
     tcase_add_test(tests, a_loss_that_is_not_finite_ends_all);
     tcase_add_test(tests, refused_without_the_processes);
+    tcase_add_test(tests, products_of_a_network);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -20,8 +20,8 @@ static struct world live_until(struct life *life, int last) {
     return known;
 }
 
-/* Fills the log with what no job needs, until the disk has no space. */
-static void fill_up(void) {
+/* Fills the log with what no job needs, until the disk has no space: not even for a page. */
+static void fill_up(const char *job) {
     struct bp_error e = {0};
     bool created;
     int models = 0;
@@ -33,6 +33,7 @@ static void fill_up(void) {
         do snprintf(name, sizeof name, "filler-%d", models++);
         while (store_model_put(store, name, text, &created, NULL, &e) == STORE_OK && models < 5000);
     }
+    for (int i = 0; i < 5000 && store_job_set_priority(store, job, i % 50, &e) == STORE_OK; i++) continue;
     ck_assert_int_lt(models, 5000);
     ck_assert_ptr_nonnull(strstr(e.message, "free space on its disk"));
     disk_space(0);
@@ -43,7 +44,7 @@ START_TEST(a_job_ends_on_a_full_disk) {
     struct world known = live_until(&life, 7), world;
     char text[600] = "";
     ck_assert_int_eq(file_size("reserve"), RESERVE);
-    fill_up();
+    fill_up(life.job);
     struct bp_error e = {0};
     ck_assert_int_eq(life_step(&life, 6, &e), STORE_FAILED); /* a report is not vital: the process sends it again */
     OK(life_step(&life, 9, &error));
@@ -64,7 +65,7 @@ END_TEST
 START_TEST(the_reserve_is_taken_again) {
     struct life life = {.store = store};
     live_until(&life, 7);
-    fill_up();
+    fill_up(life.job);
     OK(life_step(&life, 9, &error));
     ck_assert_int_eq(file_size("reserve"), -1);
     disk_space(64 << 20);
@@ -89,7 +90,7 @@ START_TEST(actions_on_a_full_disk) {
     struct life life = {.store = store};
     enum store_status status;
     live_until(&life, 3);
-    fill_up();
+    fill_up(life.job);
     OK(store_job_pause(store, life.job, &status, &error));
     OK(store_job_give_back(store, life.job, life.attempt, false, NULL, &error));
     IS(life.job, "paused");

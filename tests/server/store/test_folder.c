@@ -152,6 +152,13 @@ START_TEST(an_older_database_is_brought_along) {
     OK(store_job_end(store, id, 1, &success, NULL, &error));
     job_new(id, 5);
     store_close(store);
+    ck_assert(
+        raw("DROP TRIGGER changes_model_new; DROP TRIGGER changes_model_set; DROP TRIGGER changes_model_gone; DROP TRIGGER changes_version_new; "
+            "DROP TRIGGER changes_version_set; DROP TRIGGER changes_version_gone; DROP TRIGGER changes_alias_set; DROP TRIGGER changes_alias_gone; "
+            "DROP TRIGGER changes_notes_new; DROP TRIGGER changes_notes_set; DROP TRIGGER changes_calibration_new; "
+            "DROP TRIGGER changes_calibration_set; DROP TABLE changes; DROP TABLE following"));
+    ck_assert(raw("ALTER TABLE jobs DROP COLUMN launcher; ALTER TABLE jobs DROP COLUMN label; ALTER TABLE jobs DROP COLUMN memory_mb; "
+                  "ALTER TABLE jobs DROP COLUMN processes; ALTER TABLE jobs DROP COLUMN launch"));
     ck_assert(raw("DROP TABLE rungs; DROP TABLE trials; DROP TABLE sweeps"));
     ck_assert(raw("DROP TABLE version_calibrations; DROP TABLE version_drift"));
     ck_assert(raw("DROP TABLE results; DROP TABLE evaluations; DROP TABLE version_tests; DROP INDEX jobs_by_kind; "

@@ -336,6 +336,11 @@ static void digest_of(struct sha256_ctx *sha, char text[65]) {
     for (int i = 0; i < SHA256_DIGEST_SIZE; i++) snprintf(text + 2 * i, 3, "%02x", digest[i]);
 }
 
+void team_tell(struct team *t, void *bytes, size_t size) {
+    (void)t;
+    mpi_broadcast(bytes, size);
+}
+
 int team_ready(struct team *t, const char *problem, struct bp_error *error) {
     char own[PROBLEM_SIZE];
     char *all = t->world.rank == 0 ? calloc((size_t)t->world.ranks, PROBLEM_SIZE) : NULL;

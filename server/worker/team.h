@@ -22,6 +22,8 @@ int32_t team_ranks(const struct team *team);
 int team_send(struct team *team, const json_t *order, struct bp_error *error);
 /* The others: takes them, and puts the files at the same descriptors. The order is the caller's. NULL with the error. */
 json_t *team_receive(struct team *team, struct bp_error *error);
+/* The bytes of rank 0 become those of all. Before team_watch. */
+void team_tell(struct team *team, void *bytes, size_t size);
 /* All have come so far, or have failed: with problem "" or why not. Rank 0: -1 with the first problem. The others: -1 if any has one. */
 int team_ready(struct team *team, const char *problem, struct bp_error *error);
 

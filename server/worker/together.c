@@ -24,22 +24,23 @@ int process_join(struct process *p) {
     const int64_t asked = json_integer_value(json_object_get(p->order, "processes"));
     if (asked < 2) return 0;
     if (!(p->team = team_join((int32_t)asked, &error))) return process_fail(p, "worker_start", "%s", error.message);
-    json_object_set_new(p->order, "kernels_in_use", json_string(bp_kernels_name()));
-    json_object_set_new(p->order, "blas_in_use", json_string(bp_blas_name()));
     if (team_send(p->team, p->order, &error) != 0) return process_fail(p, "worker_start", "%s", error.message);
     process_note("%d processes train together, by %s", (int)team_ranks(p->team), mpi_name());
     return 0;
 }
 
-/* Sums and updates have the same bits in all processes only when they compute alike. */
+/* Sums and updates have the same bits in all processes only when they compute alike: with the same kernels, BLAS and, where it has started, oneDNN.
+ */
 static void check_kernels(struct process *p) {
-    const char *kernels = json_string_value(json_object_get(p->order, "kernels_in_use")),
-               *blas = json_string_value(json_object_get(p->order, "blas_in_use"));
-    if (kernels && blas && strcmp(kernels, bp_kernels_name()) == 0 && strcmp(blas, bp_blas_name()) == 0) return;
+    char first[200], own[200];
+    snprintf(own, sizeof own, "kernels %s and BLAS %s", bp_kernels_name(), bp_blas_name());
+    memcpy(first, own, sizeof first);
+    team_tell(p->team, first, sizeof first);
+    if (p->problem[0] || strcmp(own, first) == 0) return;
     snprintf(p->problem, sizeof p->problem,
-             "this host computes with kernels %s and BLAS %s, the first process with %s and %s; use hosts with the same type of CPU (sbatch and srun "
-             "select them by --constraint)",
-             bp_kernels_name(), bp_blas_name(), kernels ? kernels : "others", blas ? blas : "others");
+             "this host computes with %.125s, the first process with %.125s; use hosts with the same type of CPU (sbatch and srun select them by "
+             "--constraint)",
+             own, first);
 }
 
 /* For estimates of whether several processes pay. */
@@ -56,7 +57,7 @@ int process_gather_team(struct process *p, bool failed) {
     struct bp_error error = {0};
     const int64_t silence_ms = json_integer_value(json_object_get(p->order, "silence_ms"));
     if (failed && !process_follows(p)) return -1; /* it has said why; its end is that of the others */
-    if (!failed && process_follows(p)) check_kernels(p);
+    check_kernels(p);
     if (team_ready(p->team, p->problem, &error) != 0) return process_fail(p, "worker_start", "%s", error.message), -1;
     if (team_watch(p->team, silence_ms > SILENCE_LEAST_MS ? silence_ms : SILENCE_LEAST_MS) != 0)
         return process_fail(p, "internal", "cannot start a thread"), -1;

@@ -307,6 +307,18 @@ void *dlopen(const char *name, int flags) {
     server.remove()
 
 
+def test_with_onednn():
+    """It starts in each process after they have found each other."""
+    if "oneDNN" not in harness.run("doctor").stdout:
+        pytest.skip("there is no oneDNN here")
+    server = harness.Server("--workers", "1", env={"BACKPROPD_ONEDNN": "on"})
+    server.upload("digits", harness.DATA / "digits.csv")
+    _, ended = train(server, processes=2, epochs=1)
+    assert "oneDNN" in log_of(server, ended["id"])
+    assert server.stop() == 0
+    server.remove()
+
+
 # -- does it pay? ------------------------------------------------------------------------------------------------------------------------------------
 
 def test_the_estimate(server):

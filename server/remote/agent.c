@@ -373,8 +373,12 @@ int agent_run(void) {
     for (int i = 0; i < CHILD_GIVEN; i++) a.given[i] = -1;
     for (int i = 0; i < DRAFTS_MAX; i++) a.drafts[i] = -1;
     take_standard_streams(&a);
-    if (frame_receive(&a.link, &frame, REMOTE_DEAD_MS, &error) != 0 || frame.type != FRAME_HELLO || !(a.hello = frame_json(&frame)))
-        lose(&a, error.message[0] ? error.message : "`backpropd job --stdio` is started by a launcher of `backpropd serve`");
+    if (frame_receive(&a.link, &frame, REMOTE_DEAD_MS, &error) != 0 || frame.type != FRAME_HELLO || !(a.hello = frame_json(&frame))) {
+        char why[700];
+        snprintf(why, sizeof why, "%s (`backpropd job --stdio` is started by a launcher of `backpropd serve`)",
+                 error.message[0] ? error.message : "the other side does not begin as a server does");
+        lose(&a, why);
+    }
     frame_free(&frame);
     a.token = json_string_value(json_object_get(a.hello, "token"));
     answer_hello(&a);

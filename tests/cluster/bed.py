@@ -18,36 +18,15 @@ FOLDER = pathlib.Path("/run/bed")
 SOCKET = "/run/munge/munge.socket.2"
 NEAR, FAR = ("w1", "w2"), ("n1", "n2")
 ADDRESS = {"n1": "10.77.0.11", "n2": "10.77.0.12"}
-CONFIGURATION = """
-ClusterName=bed
-SlurmctldHost=control(10.77.0.1)
-SlurmUser=root
-AuthType=auth/munge
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-MpiDefault=none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU_Memory
+GUIDE = (harness.ROOT / "clients/guides/clusters.md").read_text()
+# That of the guide, in the folder of the tests, without the user slurm and with two more nodes.
+CONFIGURATION = (re.search(r"^```\n(ClusterName=.*?)^```", GUIDE, re.M | re.S)[1].replace("SlurmUser=slurm", "SlurmUser=root")
+                 .replace("/var/lib/slurm/", "/run/bed/").replace("/var/log/slurm/", "/run/bed/").replace("=/run/slurm", "=/run/bed/slurm")) + """
 SlurmdParameters=config_overrides
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1
-ReturnToService=2
-SlurmctldTimeout=10
-SlurmdTimeout=20
-InactiveLimit=30
-KillWait=2
-MessageTimeout=10
-StateSaveLocation=/run/bed/state
-SlurmctldPidFile=/run/bed/slurmctld.pid
-SlurmctldLogFile=/run/bed/slurmctld.log
-SlurmdSpoolDir=/run/bed/spool-%n
-SlurmdPidFile=/run/bed/slurmd-%n.pid
-SlurmdLogFile=/run/bed/slurmd-%n.log
 NodeName=w[1-2] NodeHostname=control NodeAddr=10.77.0.1 Port=[17001-17002] CPUs=4 RealMemory=4000
-NodeName=n1 NodeAddr=10.77.0.11 CPUs=4 RealMemory=4000
-NodeName=n2 NodeAddr=10.77.0.12 CPUs=4 RealMemory=4000
 PartitionName=near Nodes=w[1-2] Default=YES
-PartitionName=far Nodes=n[1-2]
 """
 
 
@@ -137,7 +116,7 @@ class Slurm:
 
     def __init__(self, far=()):
         self.daemons = {}
-        (FOLDER / "state").mkdir(mode=0o700)
+        (FOLDER / "slurmctld").mkdir(mode=0o700)
         pathlib.Path("/etc/slurm/slurm.conf").write_text(CONFIGURATION)
         self.munge()
         self.start("slurmctld")
@@ -192,11 +171,38 @@ class Slurm:
             process.kill()
 
 
+# The launchers of the guide, in its words: {"slurm": ..., "n1": ..., "local": {}}.
+LAUNCHERS = json.loads(re.search(r"^```json\n(\{\n.*?)^```", GUIDE, re.M | re.S)[1])
+
+
 def srun(partition, *more):
-    """The members of a launcher: what the guide says (clients/guides/clusters.md)."""
-    return {"command": ["srun", "--quiet", "--unbuffered", "--ntasks=1", "--partition=" + partition, "--cpus-per-task={threads}", "--mem={memory_mb}",
-                        "--job-name=bp-{job}", "--comment=attempt={attempt}", "--dependency=singleton", "--input=0", *more],
-            "cancel": ["scancel", "--name=bp-{job}"], "slots": 8}
+    """The launcher of the guide, for a partition of the tests."""
+    command = ["--partition=" + partition if "--partition" in part else part for part in LAUNCHERS["slurm"]["command"]]
+    return {"command": [*command, *more], "cancel": LAUNCHERS["slurm"]["cancel"], "slots": 8}
+
+
+# ---- ssh --------------------------------------------------------------------------------------------------------------------------------------------
+
+# The command of the guide, with keys in the folder of the tests.
+SSH = [part.replace("/etc/backpropd/", "/run/bed/") for part in LAUNCHERS["n1"]["command"]]
+
+
+class Ssh(Host):
+    """n1 with an sshd. ssh_key may do anything there, jobs_key what the guide lets a key do."""
+
+    def __init__(self):
+        super().__init__("n1")
+        for key in "host", "ssh_key", "jobs_key":
+            call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", FOLDER / key)
+        (FOLDER / "known_hosts").write_text("n1 " + (FOLDER / "host.pub").read_text())
+        forced = re.search(r"^(restrict,command=.*?) ssh-ed25519", GUIDE, re.M)[1].replace("/usr/local/bin/backpropd", harness.BACKPROPD)
+        (FOLDER / "authorized_keys").write_text((FOLDER / "ssh_key.pub").read_text() + forced + " " + (FOLDER / "jobs_key.pub").read_text())
+        self.start()
+
+    def start(self):
+        self.boot("exec /usr/sbin/sshd -D -e -f /dev/null -o HostKey=/run/bed/host -o AuthorizedKeysFile=/run/bed/authorized_keys -o StrictModes=no "
+                  "-o UsePAM=no -o PidFile=none -o PermitRootLogin=yes -o PasswordAuthentication=no")
+        harness.until(lambda: call(*SSH, "echo up", check=False) == "up\n", what="sshd")
 
 
 # ---- jobs -------------------------------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh BACKPROPD [pytest's arguments] - runs the test files of this folder, three at a time, each with namespaces of its own, and ends with
 # `N passed, N failed, N skipped`. Exit status 0 only when all passed: where the kernel allows no namespaces, nothing is tested and that is a failure.
+# run.sh BACKPROPD --bench - tests/bench/launchers.py there, instead of the tests.
 # run.sh --inside FILE - in the namespaces.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,6 +20,7 @@ if [ "${1-}" = --inside ]; then
     ip link add bridge type bridge
     ip address add 10.77.0.1/24 dev bridge
     ip link set bridge up
+    case $2 in *launchers.py) exec "${PYTHON:-/usr/bin/python3}" "$2" ;; esac
     exec "${PYTHON:-/usr/bin/python3}" -m pytest -q -rs -p no:cacheprovider "${@:2}"
 fi
 
@@ -36,6 +38,10 @@ fi
 
 BACKPROPD=$(realpath "$1")
 shift
+if [ "${1-}" = --bench ]; then
+    export BACKPROPD
+    exec "${namespaces[@]}" "$here/run.sh" --inside "$here/../bench/launchers.py"
+fi
 logs=$(mktemp -d)
 export BACKPROPD here CLUSTER_SHARED=$logs
 trap 'rm -rf "$logs"' EXIT

@@ -1,4 +1,5 @@
 """Goal: a host that is reached by ssh runs jobs as Slurm does: watched, cancelled, paused; killed, alone or away, no job is lost and none finished twice."""
+import subprocess
 import time
 
 import pytest
@@ -9,26 +10,19 @@ import harness
 
 @pytest.fixture(scope="module")
 def host():
-    """n1 with an sshd: as clients/guides/clusters.md sets one up."""
-    one = bed.Host("n1")
-    bed.call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", bed.FOLDER / "host")
-    bed.call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", bed.FOLDER / "key")
-    (bed.FOLDER / "known_hosts").write_text("n1 " + (bed.FOLDER / "host.pub").read_text())
-    one.boot(SSHD)
-    harness.until(lambda: bed.call(*SSH, "true && echo up", check=False) == "up\n", what="sshd")
+    one = bed.Ssh()
     yield one
     one.crash()
 
 
-SSHD = ("exec /usr/sbin/sshd -D -e -f /dev/null -o HostKey=/run/bed/host -o AuthorizedKeysFile=/run/bed/key.pub -o StrictModes=no -o UsePAM=no "
-        "-o PidFile=none -o PermitRootLogin=yes -o PasswordAuthentication=no")
-SSH = ["ssh", "-T", "-i", "/run/bed/key", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/run/bed/known_hosts", "-o", "ConnectTimeout=5",
-       "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "n1"]
-LAUNCHER = {"command": SSH, "slots": 4}
+LAUNCHER = {"command": bed.SSH, "slots": 4}
 
 
 def test_watch_cancel_pause_and_drain(host, serve, undisturbed):
-    server = serve(n1=LAUNCHER)
+    """With a key that can start job processes only."""
+    forced = [part.replace("ssh_key", "jobs_key") for part in bed.SSH]
+    assert "is started by a launcher of" in subprocess.run([*forced, "id"], stdin=subprocess.DEVNULL, capture_output=True, text=True).stderr
+    server = serve(n1={**LAUNCHER, "command": forced})
     endless = server.submit(**{**bed.RUN, "epochs": 1000000})["id"]
     bed.reaches(server, endless, 2)
     assert len(bed.agents(host)) == 1 and len(bed.agents()) == 1
@@ -77,14 +71,14 @@ def test_away(host, serve, undisturbed):
     host.crash()
     words = bed.waits_because(server, job)
     assert words.startswith(("ssh", "the connection to its node was lost: ssh", "its node was not heard from", "nothing was heard")), words
-    host.boot(SSHD)
+    host.start()
     log = bed.succeed(server, job, undisturbed)
     assert log[0]["reason"] == "lost" and log[-1]["reason"] == "finished"
 
 
 def test_what_a_host_does_not_have(host, serve):
     """The program is missing there, or there is no such host: the job says so."""
-    server = serve(missing={**LAUNCHER, "program": "/opt/backpropd"}, unknown={"command": [*SSH[:-1], "nowhere"]})
+    server = serve(missing={**LAUNCHER, "program": "/opt/backpropd"}, unknown={"command": [*bed.SSH[:-1], "nowhere"]})
     jobs = {name: server.submit(**bed.RUN, requires={"launcher": name})["id"] for name in ("missing", "unknown")}
     assert "ended with exit code 127" in bed.waits_because(server, jobs["missing"])
     assert "ended with exit code 255" in bed.waits_because(server, jobs["unknown"])

@@ -54,7 +54,7 @@ passed=0 failed=0 skipped=0
 count() { grep -oE "[0-9]+ $1" "$log" | tail -n 1 | grep -oE '[0-9]+' || echo 0; }
 for file in "${files[@]}"; do
     log=$logs/$(basename "$file" .py)
-    status=$(cat "$log.status")
+    status=$(cat "$log.status" 2>/dev/null || echo 1)
     printf '== %s\n' "$(basename "$file" .py)"
     tail -n 80 "$log"
     bad=$(($(count failed) + $(count error)))

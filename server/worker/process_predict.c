@@ -250,14 +250,14 @@ static int open_batch(struct predicting *w) {
     return 0;
 }
 
-/* Threads, where the spec has several and there is work for them. */
-static int open_lanes(struct predicting *w) {
+/* Threads, where the spec has several and there is work for them. Without memory for them this thread predicts by itself. */
+static void open_lanes(struct predicting *w) {
     const json_int_t asked = json_integer_value(json_object_get(json_object_get(w->p->order, "spec"), "threads"));
     const int64_t pieces = (w->p->dataset->rows - w->first) / predict_lanes_piece(w->batch) + 1;
     const int32_t threads = (int32_t)(asked < pieces ? asked : pieces);
     struct bp_error error = {0};
-    if (threads < 2 || (w->lanes = predict_lanes_new(w->batch, threads, &error))) return 0;
-    return process_fail_rows(w->p, &error);
+    if (threads < 2 || (w->lanes = predict_lanes_new(w->batch, threads, &error))) return;
+    process_note("predicts in one thread: %s", error.message);
 }
 
 int process_predict(struct process *p) {
@@ -266,7 +266,8 @@ int process_predict(struct process *p) {
         return 1;
     p->started = clock_seconds();
     if (process_listen(p) != 0) return 1;
-    const int status = open_lanes(&w) == 0 ? predict(&w) : -1;
+    open_lanes(&w);
+    const int status = predict(&w);
     predict_lanes_free(w.lanes);
     schema_batch_close(w.batch);
     schema_model_free(w.model);

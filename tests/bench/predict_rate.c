@@ -1,5 +1,6 @@
 /* predict_rate.c MODEL.bpd [SECONDS] - the engine's own rate of predictions: the network of a model file on rows that lie in memory as it reads them,
- * 256 at a time, one thread. No rows are read, nothing is written. Prints {"rows_per_second":...}, by processor time. Run by predict_rows.py. */
+ * 256 at a time, one thread. No rows are read, nothing is written. Prints {"rows_per_second":...,"by_the_clock":...}, the first by processor time.
+ * Run by predict_rows.py. */
 #include "engine/kernels/kernels.h"
 #include "engine/network/network.h"
 #include "schema/predict/predict.h"
@@ -9,9 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-static double now(void) {
+static double now(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -49,12 +50,13 @@ int main(int argc, char **argv) {
     const double seconds = argc > 2 ? strtod(argv[2], NULL) : 1;
     double rows = 0;
     bp_predict(model->training->network, model->weights, workspace, SCHEMA_PREDICT_BATCH);
-    for (const double begun = now();;) {
+    const double clock = now(CLOCK_MONOTONIC);
+    for (const double begun = now(CLOCK_PROCESS_CPUTIME_ID);;) {
         bp_predict(model->training->network, model->weights, workspace, SCHEMA_PREDICT_BATCH);
         rows += SCHEMA_PREDICT_BATCH;
-        const double spent = now() - begun;
+        const double spent = now(CLOCK_PROCESS_CPUTIME_ID) - begun;
         if (spent < seconds) continue;
-        printf("{\"rows_per_second\":%.0f}\n", rows / spent);
+        printf("{\"rows_per_second\":%.0f,\"by_the_clock\":%.0f}\n", rows / spent, rows / (now(CLOCK_MONOTONIC) - clock));
         break;
     }
     bp_workspace_free(workspace);

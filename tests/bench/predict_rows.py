@@ -1,8 +1,10 @@
 """predict_rows.py BUILD_DIR - rows a second that are predicted from a text as it arrives, and from a stored dataset as a batch, against the rate of the
 engine alone (predict_rate.c: the same network, one thread, rows in memory). By processor time, all in one run; three rounds, the median of each round's
-ratios. Each way reads its rows, encodes them, predicts and writes all classes' probabilities. Called by bench.py; alone it prints a table.
+ratios. Each way reads its rows, encodes them, predicts and writes all classes' probabilities. A batch is measured by the clock as well, from its start to its
+end, with THREADS (2) threads, against one thread of the engine by the clock: on a busy machine that says little. Called by bench.py; alone it prints a table.
 
 ROWS: rows of each measurement by network, in thousands, times this (1)."""
+import datetime
 import http.client
 import json
 import os
@@ -19,6 +21,7 @@ import time
 
 BUILD = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve()
 SCALE = float(os.environ.get("ROWS", "1"))
+THREADS = int(os.environ.get("THREADS", "2"))
 # name: features, units of the hidden layers, classes, rows in thousands
 NETWORKS = {"small": (20, [64, 32], 3, 400), "medium": (20, [256, 256], 10, 100), "large": (20, [512, 512, 512], 10, 40),
             "images": (784, [512, 256], 10, 16)}
@@ -85,17 +88,22 @@ def children(pid):
     return (int(fields[13]) + int(fields[14])) / TICKS
 
 
-def batch(client, pid, name, count):
-    """Seconds of the processor that the process of a batch takes, its start included."""
+def seconds_of(job):
+    began, ended = (datetime.datetime.fromisoformat(job[k].replace("Z", "+00:00")) for k in ("started_at", "finished_at"))
+    return (ended - began).total_seconds()
+
+
+def batch(client, pid, name, count, threads=1):
+    """(seconds of the processor that the process of a batch takes, its start included; seconds from its start to its end)"""
     before = children(pid)
-    job = client.json("POST", "/v1/batches", {"model": name, "dataset": name + "-rows", "format": "csv"})
+    job = client.json("POST", "/v1/batches", {"model": name, "dataset": name + "-rows", "format": "csv", "threads": threads})
     job = client.wait(job)
     client.request("GET", "/v1/batches/%s/result" % job["id"])
     assert job["progress"]["rows"] == count
     for _ in range(100):
         used = children(pid) - before
         if used:
-            return used
+            return used, seconds_of(job)
         time.sleep(0.05)
     raise SystemExit("the process of the batch has not ended")
 
@@ -113,17 +121,21 @@ def measure_network(client, pid, folder, name):
     client.request("POST", "/v1/datasets?name=%s-rows&types=y:categorical" % name, csv, {"Content-Type": "text/csv"})
     path = "/v1/models/%s/predict" % name
     ratios, rates = {}, {}
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # an idle thread of the BLAS that spins would count
     for _ in range(3):
-        engine = json.loads(subprocess.check_output([BUILD / "bench" / "predict_rate", model, "0.5"]))["rows_per_second"]
+        measured = json.loads(subprocess.check_output([BUILD / "bench" / "predict_rate", model, "0.5"], env=alone))
+        engine = measured["rows_per_second"]
         rates.setdefault("engine", []).append(engine)
         for way, body, kind in (("CSV", csv, "text/csv"), ("JSON lines", ndjson, "application/x-ndjson")):
             used, _ = measure(pid, lambda: client.request("POST", path, body, {"Content-Type": kind}))
             rates.setdefault(way, []).append(count / used)
             ratios.setdefault(way, []).append(count / used / engine)
         if "--no-batches" not in sys.argv:
-            rate = count / batch(client, pid, name, count)
-            rates.setdefault("batch", []).append(rate)
-            ratios.setdefault("batch", []).append(rate / engine)
+            used, _ = batch(client, pid, name, count)
+            _, spent = batch(client, pid, name, count, THREADS)
+            for way, seconds, whole in (("batch", used, engine), ("batch by the clock", spent, measured["by_the_clock"])):
+                rates.setdefault(way, []).append(count / seconds)
+                ratios.setdefault(way, []).append(count / seconds / whole)
     return {"network": "%d-%s-%d" % (features, "-".join(map(str, units)), classes), "rates": {k: statistics.median(v) for k, v in rates.items()},
             "ratios": {k: statistics.median(v) for k, v in ratios.items()}, "megabytes": len(csv) / 1e6}
 
@@ -142,7 +154,7 @@ def run():
 
 
 def table(results):
-    ways = [w for w in ("CSV", "JSON lines", "batch") if w in results[0]["rates"]]
+    ways = [w for w in ("CSV", "JSON lines", "batch", "batch by the clock") if w in results[0]["rates"]]
     lines = ["| predicted rows a second of one processor | engine alone | %s |" % " | ".join("%s | share" % w for w in ways), "|---|---|" + "---|---|" * len(ways)]
     for r in results:
         cells = ["%s | %.0f %%" % (format(round(r["rates"][w]), ","), 100 * r["ratios"][w]) for w in ways]

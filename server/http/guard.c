@@ -282,7 +282,7 @@ void guard_cors(struct request *r) {
     allow(r, "Vary", "Origin");
     if (r->server->settings.cors_credentials) allow(r, "Access-Control-Allow-Credentials", "true");
     allow(r, "Access-Control-Expose-Headers",
-          "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Location, Retry-After, WWW-Authenticate, "
+          "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Link, Location, Retry-After, WWW-Authenticate, "
           "X-Failed-Rows, X-Model-Version, X-Request-Id, X-Rows, X-Warnings");
     if (strcmp(r->method, "OPTIONS") != 0) return;
     allow(r, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");

@@ -145,7 +145,12 @@ def test_a_folder_of_before_gets_its_lineage(fresh):
     job = train(server, "data", "m")
     assert server.stop() == 0
     with sqlite3.connect(server.folder + "/backpropd.db") as database:
-        database.executescript("DROP TABLE rungs; DROP TABLE trials; DROP TABLE sweeps; DROP TABLE version_drift; DROP TABLE version_calibrations; DROP TABLE results; DROP TABLE evaluations; DROP TABLE version_tests; DROP INDEX jobs_by_kind;"
+        database.executescript("DROP TRIGGER changes_model_new; DROP TRIGGER changes_model_set; DROP TRIGGER changes_model_gone; DROP TRIGGER changes_version_new;"
+                               "DROP TRIGGER changes_version_set; DROP TRIGGER changes_version_gone; DROP TRIGGER changes_alias_set; DROP TRIGGER changes_alias_gone;"
+                               "DROP TRIGGER changes_notes_new; DROP TRIGGER changes_notes_set; DROP TRIGGER changes_calibration_new; DROP TRIGGER changes_calibration_set;"
+                               "DROP TABLE changes; DROP TABLE following; ALTER TABLE jobs DROP COLUMN launcher; ALTER TABLE jobs DROP COLUMN label;"
+                               "ALTER TABLE jobs DROP COLUMN memory_mb; ALTER TABLE jobs DROP COLUMN processes; ALTER TABLE jobs DROP COLUMN launch;"
+                               "DROP TABLE rungs; DROP TABLE trials; DROP TABLE sweeps; DROP TABLE version_drift; DROP TABLE version_calibrations; DROP TABLE results; DROP TABLE evaluations; DROP TABLE version_tests; DROP INDEX jobs_by_kind;"
                                "DROP INDEX jobs_unfinished_by_version; DROP INDEX jobs_unfinished_by_compared; ALTER TABLE jobs DROP COLUMN kind; ALTER TABLE jobs DROP COLUMN reads_version;"
                                "ALTER TABLE jobs DROP COLUMN compared_model; ALTER TABLE jobs DROP COLUMN compared_version; DROP TABLE IF EXISTS job_inits; DROP TABLE aliases; DROP TABLE alias_changes; DROP TABLE version_notes; DROP TABLE version_tags; DROP INDEX jobs_ended; ALTER TABLE jobs DROP COLUMN publish;"
                                "ALTER TABLE jobs DROP COLUMN publication; ALTER TABLE jobs DROP COLUMN key_id; ALTER TABLE jobs DROP COLUMN key_name; DROP TABLE keys; DROP TABLE keys_revision; DROP TABLE audit; DROP TABLE attempts; DROP INDEX jobs_queue; DROP INDEX jobs_retries; ALTER TABLE jobs DROP COLUMN priority; ALTER TABLE jobs DROP COLUMN retry_at;"

@@ -118,6 +118,7 @@ class Slurm:
         self.daemons = {}
         (FOLDER / "slurmctld").mkdir(mode=0o700)
         pathlib.Path("/etc/slurm/slurm.conf").write_text(CONFIGURATION)
+        pathlib.Path("/etc/slurm/mpi.conf").write_text("PMIxCliTmpDirBase=/run/bed/pmix\n")
         self.munge()
         self.start("slurmctld")
         for node in NEAR:
@@ -152,7 +153,8 @@ class Slurm:
 
     def boot(self, host, environment=None):
         """With a munged of its own, which looks at the clock of the host."""
-        host.boot("mount -t tmpfs tmpfs /run/munge && { %s & } && while ! test -S %s; do sleep 0.05; done && exec slurmd -D -N %s"
+        (FOLDER / "pmix").mkdir(exist_ok=True)
+        host.boot("mount -t tmpfs tmpfs /run/bed/pmix && mount -t tmpfs tmpfs /run/munge && { %s & } && while ! test -S %s; do sleep 0.05; done && exec slurmd -D -N %s"
                   % (" ".join(self.munge_command("munge-" + host.name)), SOCKET, host.name), environment)
 
     def states(self):

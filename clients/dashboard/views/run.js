@@ -117,7 +117,7 @@ export default async function run(page) {
             job.stopped_early ? h("div", {class: "alert"}, job.stop_reason === "early_stopping" ? `Stopped early: ${metric ?? "val_loss"} had not improved for ${job.options?.early_stopping?.patience ?? "some"} epochs. The version has the weights of epoch ${job.best?.epoch ?? "–"}.` : `Stopped early: ${String(job.stop_reason).replaceAll("_", " ")}.`) : null,
             job.worker?.state === "waiting_for_launcher" && !ENDED.includes(job.status) ? h("div", {class: "alert"}, `Waits for the launcher ${job.worker.launcher}: ${job.worker.message ?? "it has not started the job yet"}.`) : null,
             job.status === "running" && job.worker?.host ? h("p", {class: "small muted"}, `Runs on ${job.worker.host}, by the launcher ${job.worker.launcher}.`) : null,
-            job.status === "queued" && job.queue_position ? h("div", {class: "alert"}, job.queue_position === 1 ? "Next in the queue." : `Number ${job.queue_position} in the queue.`) : null,
+            job.status === "queued" && job.queue_position && job.worker?.state !== "waiting_for_launcher" ? h("div", {class: "alert"}, job.queue_position === 1 ? "Next in the queue." : `Number ${job.queue_position} in the queue.`) : null,
             job.model_version ? h("div", {class: "alert good"}, "Stored as ", h("a", {href: `#/models/${encodeURIComponent(job.model)}?version=${job.model_version}`}, `${job.model} version ${job.model_version}`), job.publication ? (job.publication.published ? ", which answers predictions now. " : `, not published: ${job.publication.reason}. `) : ". ", h("a", {href: `#/models/${encodeURIComponent(job.model)}/try?version=${job.model_version}`}, "Try it")) : null]);
         drawNetwork();
     }
@@ -140,12 +140,27 @@ export default async function run(page) {
         return items;
     }
 
+    /**
+     * What the process wrote, with its times; a line without one, of another program, has that of the line before.
+     * @param {any} attempt
+     */
+    function timed(attempt) {
+        let at = attempt.started_at;
+        return attempt.lines.map((/** @type {string} */ line) => {
+            const match = /^(\d{4}-\d\d-\d\dT[\d:.]+Z) (.*)$/s.exec(line);
+            if (match) at = match[1];
+            return {at, text: match ? match[2] : line};
+        });
+    }
+
+    const used = (/** @type {any} */ attempt) => (attempt.user_seconds === null || attempt.system_seconds === null ? "" : ` (${duration(attempt.user_seconds + attempt.system_seconds)} of processor time, ${bytes(attempt.peak_memory_bytes)})`);
+
     async function drawLog() {
         try {
             const [events, log] = await Promise.all([list(`/v1/jobs/${id}/events?type=log`, 200), get(`/v1/jobs/${id}/log`, page.signal)]);
             const lines = [...events.map((event) => ({at: event.created_at, text: event.message ?? value(event.data)})), ...log.attempts.flatMap((/** @type {any} */ attempt) => [
-                {at: attempt.started_at, text: `process ${attempt.attempt} started`}, ...attempt.lines.map((/** @type {string} */ line) => ({at: line.slice(0, 24), text: line.slice(25)})),
-                ...(attempt.ended_at ? [{at: attempt.ended_at, text: `process ${attempt.attempt} ended: ${attempt.reason}${attempt.message ? `, ${attempt.message}` : ""} (${duration((attempt.user_seconds ?? 0) + (attempt.system_seconds ?? 0))} of processor time, ${bytes(attempt.peak_memory_bytes)})`}] : [])])].sort((a, b) => (a.at < b.at ? -1 : 1));
+                {at: attempt.started_at, text: `process ${attempt.attempt} started`}, ...timed(attempt),
+                ...(attempt.ended_at ? [{at: attempt.ended_at, text: `process ${attempt.attempt} ended: ${attempt.reason}${attempt.message ? `, ${attempt.message}` : ""}${used(attempt)}`}] : [])])].sort((a, b) => Number(a.at > b.at) - Number(a.at < b.at));
             fill(logPlace, lines.length ? h("ul", null, lines.map((line) => h("li", null, h("span", {class: "muted small mono"}, new Date(line.at).toLocaleTimeString()), " ", line.text))) : h("p", {class: "muted"}, "Nothing yet."));
         } catch (error) {
             fill(logPlace, alertBox(error));

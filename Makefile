@@ -191,7 +191,7 @@ test:
 fresh:
 	$(Q)tests/fresh.sh
 # The API tests with the most threads, with ThreadSanitizer: any report fails its test.
-RACES := http events load keys tickets bounds slow_clients datasets aliases switch
+RACES := aliases batch_values bounds datasets events http keys load replicas slow_clients switch tickets
 # Jobs on other hosts: Slurm and ssh in namespaces of the kernel, with what can break broken (as root).
 .PHONY: test-cluster
 test-cluster:

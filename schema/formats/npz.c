@@ -3,6 +3,7 @@
  *
  * The archive is read sequentially as it arrives, never by its directory at the end. Members arrive one after the other, but rows span them: so
  * the decoded values are spooled (spool.h) until all have arrived. In this order: members, the archive, rows. */
+#include "schema/checksum.h"
 #include "schema/formats/npy_header.h"
 #include "schema/formats/spool.h"
 
@@ -82,7 +83,7 @@ static int take(struct schema_ingest *ingest, struct npz *z, const char *bytes, 
     struct member *m = current(z);
     char text[96];
     if (size == 0) return 0;
-    z->crc = (uint32_t)crc32_z(z->crc, (const unsigned char *)bytes, size);
+    z->crc = schema_crc32(z->crc, bytes, size);
     z->unpacked += size;
     if (!m->known) {
         const size_t before = z->header_size, n = NPY_HEADER_MAX - before < size ? NPY_HEADER_MAX - before : size;
@@ -193,7 +194,7 @@ static int begin_member(struct npz *z, const unsigned char *r, struct schema_pro
     const size_t name = (size_t)number(r + 26, 2), extra = (size_t)number(r + 28, 2);
     char text[96];
     if (new_member(z, (const char *)r + 30, name, problems)) return -1;
-    z->header_size = 0, z->unpacked = 0, z->crc = (uint32_t)crc32_z(0, NULL, 0);
+    z->header_size = 0, z->unpacked = 0, z->crc = 0;
     z->crc_expected = (uint32_t)number(r + 14, 4), z->unpacked_expected = number(r + 22, 4);
     z->later = flags & 8, z->wide = false, z->deflated = method == 8;
     read_extra(z, r + 30 + name, extra, number(r + 18, 4));

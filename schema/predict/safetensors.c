@@ -1,5 +1,6 @@
 /* safetensors.c - writing and reading the container of tensors. */
 #include "schema/predict/safetensors.h"
+#include "schema/checksum.h"
 #include "schema/memory.h"
 
 #include <errno.h>
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum { HEADER_MAX = 100 << 20, ALIGNMENT = 64, TENSORS_MAX = 100000 };
 const char *const schema_dtype_names[SCHEMA_DTYPES] = {"F32", "F64", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"};
@@ -27,15 +27,15 @@ static char *digits_in(const void *header, size_t size) {
 
 /* CRC-32 (ISO 3309, as in zlib) of the whole file, its own digits counted as zeros. Continues from crc. */
 static uint32_t checksum_of_header(const char *header, size_t size, const char *digits) {
-    uint32_t crc = (uint32_t)crc32_z(0, (const unsigned char *)header, (size_t)(digits - header));
-    crc = (uint32_t)crc32_z(crc, (const unsigned char *)"00000000", DIGITS);
-    return (uint32_t)crc32_z(crc, (const unsigned char *)digits + DIGITS, (size_t)(header + size - digits) - DIGITS);
+    uint32_t crc = schema_crc32(0, header, (size_t)(digits - header));
+    crc = schema_crc32(crc, "00000000", DIGITS);
+    return schema_crc32(crc, digits + DIGITS, (size_t)(header + size - digits) - DIGITS);
 }
 
 static void put_checksum(char *header, size_t size, const struct schema_tensor *tensors, int32_t count) {
     char text[DIGITS + 1], *digits = digits_in(header, size);
     uint32_t crc = checksum_of_header(header, size, digits);
-    for (int32_t i = 0; i < count; i++) crc = (uint32_t)crc32_z(crc, tensors[i].data, tensors[i].bytes);
+    for (int32_t i = 0; i < count; i++) crc = schema_crc32(crc, tensors[i].data, tensors[i].bytes);
     snprintf(text, sizeof text, "%08x", crc);
     memcpy(digits, text, DIGITS);
 }
@@ -45,8 +45,7 @@ static int check_checksum(const char *file, size_t size, size_t header_size, str
     char text[DIGITS + 1];
     const char *digits = digits_in(file, header_size);
     if (!digits) return 0;
-    const uint32_t crc =
-        (uint32_t)crc32_z(checksum_of_header(file, header_size, digits), (const unsigned char *)file + header_size, size - header_size);
+    const uint32_t crc = schema_crc32(checksum_of_header(file, header_size, digits), (const char *)file + header_size, size - header_size);
     snprintf(text, sizeof text, "%08x", crc);
     if (memcmp(text, digits, DIGITS) == 0) return 0;
     return bp_error_damaged(error, "the file is damaged: its checksum is %.8s, its header says %.8s; restore it from a backup", text, digits);

@@ -1,6 +1,8 @@
 /* key.c - see key.h. */
 #include "server/auth/key.h"
 
+#include "server/hex.h"
+
 #include <nettle/memops.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
@@ -47,7 +49,7 @@ void key_hash(const char *text, unsigned char hash[KEY_HASH_SIZE]) {
 }
 
 void key_hash_hex(const unsigned char hash[KEY_HASH_SIZE], char hex[STORE_SHA256_SIZE]) {
-    for (size_t i = 0; i < KEY_HASH_SIZE; i++) snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    hex_text(hash, KEY_HASH_SIZE, hex);
 }
 
 bool key_hash_parse(const char *hex, unsigned char hash[KEY_HASH_SIZE]) {

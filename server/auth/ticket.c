@@ -1,6 +1,8 @@
 /* ticket.c - see ticket.h. The signature is HMAC-SHA256 over key, time and path, cut to 128 bits. */
 #include "server/auth/ticket.h"
 
+#include "server/hex.h"
+
 #include <nettle/hmac.h>
 #include <nettle/memops.h>
 #include <stdio.h>
@@ -17,7 +19,7 @@ void ticket_make(const unsigned char secret[TICKET_SECRET_SIZE], const char *key
     hmac_sha256_update(&context, (size_t)size, (const uint8_t *)text);
     hmac_sha256_update(&context, strlen(path), (const uint8_t *)path);
     hmac_sha256_digest(&context, sizeof mac, mac);
-    for (size_t i = 0; i < sizeof mac; i++) size += snprintf(text + size, TICKET_TEXT_SIZE - (size_t)size, "%02x", mac[i]);
+    hex_text(mac, sizeof mac, text + size);
 }
 
 bool ticket_read(const unsigned char secret[TICKET_SECRET_SIZE], const char *text, const char *path, int64_t now, char key[STORE_KEY_ID_SIZE]) {

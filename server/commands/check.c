@@ -1,6 +1,7 @@
 /* check.c - `backpropd check`: is everything in a data folder as it was written? */
 #include "server/commands/commands.h"
 
+#include "schema/checksum.h"
 #include "schema/dataset/dataset.h"
 #include "schema/predict/model_file.h"
 #include "schema/predict/safetensors.h"
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 /* What has been checked so far. */
 struct checking {
@@ -91,13 +91,13 @@ static void check_checkpoint(struct checking *c, const struct folder_item *item,
 /* What lies behind its bytes was written by a process that was killed. */
 static void check_result(struct checking *c, const struct folder_item *item, int fd) {
     unsigned char piece[65536];
-    uLong crc = crc32(0, NULL, 0);
+    uint32_t crc = 0;
     int64_t at = 0;
     c->results++;
     for (ssize_t n = 1; fd >= 0 && at < item->bytes && n > 0; at += n > 0 ? n : 0) {
         const int64_t left = item->bytes - at;
         n = pread(fd, piece, left < (int64_t)sizeof piece ? (size_t)left : sizeof piece, at);
-        if (n > 0) crc = crc32(crc, piece, (uInt)n);
+        if (n > 0) crc = schema_crc32(crc, piece, (size_t)n);
     }
     const char *fault = fd < 0 ? "cannot be opened" : at < item->bytes ? "is shorter than it was" : (int64_t)crc != item->crc ? "has changed" : NULL;
     if (!fault || !folder_has_still(c->folder, item)) return;

@@ -5,13 +5,14 @@
 #include "schema/memory.h"
 #include "schema/predict/model_file.h"
 #include "server/follow/follower.h"
+#include "server/hex.h"
 #include "server/model_cache.h"
 #include "server/store/changes.h"
 #include "server/store/files.h"
+#include "server/write.h"
 
 #include <errno.h>
 #include <jansson.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,22 +156,13 @@ static int store_piece(void *context, const char *bytes, size_t size, struct bp_
     struct download *d = context;
     sha256_update(&d->hash, size, (const uint8_t *)bytes);
     if ((d->size += (int64_t)size) > file_max) return bp_error_set(error, "", "a version came with more than %lld MB", (long long)(file_max >> 20));
-    while (size > 0) {
-        const ssize_t n = write(d->fd, bytes, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return bp_error_io(error, "a version cannot be written to the data folder: %s", n < 0 ? strerror(errno) : "nothing was taken");
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
+    return write_whole(d->fd, bytes, size) == size ? 0 : bp_error_io(error, "a version cannot be written to the data folder: %s", strerror(errno));
 }
 
 static bool has_tag(const struct download *d, const char *etag) {
     struct sha256_ctx hash = d->hash;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    char tag[2 * SHA256_DIGEST_SIZE + 1];
-    sha256_digest(&hash, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(tag + 2 * i, 3, "%02x", digest[i]);
+    char tag[HEX_SHA256_SIZE];
+    hex_sha256_end(&hash, tag);
     return strcmp(tag, etag) == 0;
 }
 

@@ -3,9 +3,10 @@
 #include <curl/curl.h>
 
 #include "server/follow/fetch.h"
+
+#include "server/library.h"
 #include "server/version.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,13 +48,6 @@ static struct {
 #undef MEMBER
 } curl;
 
-/* ISO C has no conversion from void * to a function: POSIX asks for this. */
-static bool find(void *library, const char *symbol, void *to) {
-    void *address = dlsym(library, symbol);
-    memcpy(to, &address, sizeof address);
-    return address != NULL;
-}
-
 int fetch_library(struct bp_error *error) {
     static const char *const names[] = {"libcurl-gnutls.so.4", "libcurl.so.4"};
     void *library = NULL;
@@ -62,7 +56,7 @@ int fetch_library(struct bp_error *error) {
     if (!library)
         return bp_error_unsupported(error, "", "--follow needs %s, which is not installed; the Debian package libcurl3-gnutls has it", names[0]);
 #define LOAD(name)                                                                                                                                   \
-    if (!find(library, "curl_" #name, &curl.name))                                                                                                   \
+    if (!library_find(library, "curl_" #name, &curl.name))                                                                                           \
         return bp_error_unsupported(error, "", "the installed libcurl has no function curl_" #name ": version 7.68 or later is needed");
     FUNCTIONS(LOAD)
 #undef LOAD
@@ -122,7 +116,6 @@ struct transfer {
     struct fetch_response *response;
     struct bp_error *error;
     bool failed; /* by sink, turn, or a body that is too large */
-    bool came;   /* bytes, since the last turn */
 };
 
 /* The value of a header without quotes and blanks at its ends, if the line has that name. */
@@ -137,9 +130,8 @@ static void keep_header(const char *line, size_t size, const char *name, char *v
 
 static size_t take_header(char *line, size_t size, size_t count, void *context) {
     struct transfer *t = context;
-    if (size * count > 5 && strncmp(line, "HTTP/", 5) == 0) t->response->etag[0] = t->response->type[0] = '\0'; /* of an interim response */
+    if (size * count > 5 && strncmp(line, "HTTP/", 5) == 0) t->response->etag[0] = '\0'; /* of an interim response */
     keep_header(line, size * count, "ETag", t->response->etag, sizeof t->response->etag);
-    keep_header(line, size * count, "Content-Type", t->response->type, sizeof t->response->type);
     return size * count;
 }
 
@@ -147,7 +139,6 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *context) {
     struct transfer *t = context;
     long status = 0;
     curl.easy_getinfo(t->fetch->easy, CURLINFO_RESPONSE_CODE, &status);
-    t->came = true;
     if (t->request->sink && status == 200) {
         t->failed = t->request->sink(t->request->context, bytes, size * count, t->error) != 0;
         return t->failed ? 0 : size * count;
@@ -192,7 +183,6 @@ static CURLcode perform(struct transfer *t) {
         for (CURLMsg *message; (message = curl.multi_info_read(f->multi, &left));)
             if (message->msg == CURLMSG_DONE) code = message->data.result;
         if (t->request->turn && t->response->body.size == 0 && !t->failed) t->failed = t->request->turn(t->request->context, t->error) != 0;
-        t->came = false;
         if (running && !t->failed) curl.multi_poll(f->multi, NULL, 0, ROUND_MS, NULL);
     }
     return code;

@@ -35,7 +35,6 @@ struct fetch_request {
 struct fetch_response {
     int status;
     char etag[80];           /* without quotes; "": none */
-    char type[80];           /* Content-Type */
     struct schema_text body; /* the caller's: free body.bytes */
 };
 /* 0: there is a response, of whatever status. -1: there is none, or the sink or turn has ended it; error says why, and is empty if `stop` did. */

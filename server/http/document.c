@@ -2,20 +2,16 @@
 #include "server/http/private.h"
 
 #include "schema/gzip.h"
+#include "server/hex.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 void document_prepare(struct document *d) {
-    struct sha256_ctx hash;
-    uint8_t digest[16];
     const char *out;
     size_t size, room = d->size + 1024;
-    sha256_init(&hash);
-    sha256_update(&hash, d->size, (const uint8_t *)d->bytes);
-    sha256_digest(&hash, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(d->etag + 2 * i, 3, "%02x", digest[i]);
+    hex_sha256(d->bytes, d->size, 16, d->etag);
     struct schema_gzip *gzip = schema_gzip_new();
     d->gzip = malloc(room);
     for (int end = 0; end < 2 && d->gzip; end++) {

@@ -2,6 +2,8 @@
  * still running 409. What was created and the fact that it was answered commit together (store.h), so a crash in between duplicates nothing. */
 #include "server/http/private.h"
 
+#include "server/hex.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,9 +58,7 @@ static void replay(struct request *r, struct store_answer *answer) {
 
 bool idempotency_begin(struct request *r) {
     if (!r->idempotency_key) return true;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_digest(&r->hash, sizeof digest, digest);
-    for (int i = 0; i < SHA256_DIGEST_SIZE; i++) snprintf(r->body_hash + 2 * i, 3, "%02x", digest[i]);
+    hex_sha256_end(&r->hash, r->body_hash);
     if (!hold(r)) {
         answer_problem(r, PROBLEM_idempotency_in_progress, "the first request with this Idempotency-Key is still running; try again later");
         answer_header(r, "Retry-After", "1");

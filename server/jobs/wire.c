@@ -8,6 +8,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+const struct wire_input wire_inputs[WIRE_INPUTS] = {
+    {"dataset", WIRE_DATASET, true}, {"validation", WIRE_VALIDATION, true}, {"checkpoint", WIRE_CHECKPOINT, false}, {"init", WIRE_INIT, false}};
+
+int wire_input_find(const char *name) {
+    for (int i = 0; i < WIRE_INPUTS; i++)
+        if (name && strcmp(wire_inputs[i].name, name) == 0) return i;
+    return -1;
+}
+
 static int send_all(int fd, const void *bytes, size_t size) {
     const char *at = bytes;
     while (size > 0) {

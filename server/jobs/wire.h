@@ -29,6 +29,17 @@ enum {
     WIRE_COMPARED = 12 /* the model that an evaluation compares it with */
 };
 
+/* The files that a training reads, by the names that frames and orders have for them. */
+struct wire_input {
+    const char *name;
+    int wire;    /* its descriptor */
+    bool shared; /* a dataset: many jobs read the same one */
+};
+enum { WIRE_INPUTS = 4 };
+extern const struct wire_input wire_inputs[WIRE_INPUTS];
+/* Which of them has this name; -1: none, or NULL. */
+int wire_input_find(const char *name);
+
 /* Writes one frame; blocks. -1 when the other side is gone. */
 int wire_send(int fd, const json_t *json);
 int wire_send_text(int fd, const char *text, size_t size);

@@ -69,20 +69,6 @@ _Noreturn static void refuse(struct agent *a, const struct bp_error *error) {
 /* ---- the files ----------------------------------------------------------------------------------------------------------------------------------
  */
 
-static const struct {
-    const char *place;
-    int wire;
-    bool cached; /* the same for many jobs */
-} places[] = {
-    {"dataset", WIRE_DATASET, true}, {"validation", WIRE_VALIDATION, true}, {"checkpoint", WIRE_CHECKPOINT, false}, {"init", WIRE_INIT, false}};
-enum { PLACES = sizeof places / sizeof *places };
-
-static int place_index(const char *place) {
-    for (int i = 0; i < PLACES; i++)
-        if (place && strcmp(places[i].place, place) == 0) return i;
-    return -1;
-}
-
 /* The dataset in the server's own folder, which this node sees; it is only read. -1: it is not there, or is not what it should be. */
 static int open_shared(const char *folder, const char *file, const char *digest, int64_t bytes) {
     char path[900], found[OBJECT_DIGEST_SIZE];
@@ -105,11 +91,11 @@ static json_t *find_objects(struct agent *a) {
         const char *place = json_string_value(json_object_get(object, "place")), *digest = json_string_value(json_object_get(object, "sha256")),
                    *file = json_string_value(json_object_get(object, "file"));
         const int64_t bytes = json_integer_value(json_object_get(object, "bytes"));
-        const int k = place_index(place);
+        const int k = wire_input_find(place);
         if (k < 0 || !digest) continue;
-        int fd = places[k].cached ? open_shared(shared, file, digest, bytes) : -1;
-        if (fd < 0 && places[k].cached) fd = cache_find(&a->cache, digest, bytes);
-        *given(a, places[k].wire) = fd;
+        int fd = wire_inputs[k].shared ? open_shared(shared, file, digest, bytes) : -1;
+        if (fd < 0 && wire_inputs[k].shared) fd = cache_find(&a->cache, digest, bytes);
+        *given(a, wire_inputs[k].wire) = fd;
         if (fd < 0) json_array_append_new(needs, json_string(place));
     }
     return needs;
@@ -141,16 +127,15 @@ static void add_data(struct agent *a, const struct frame *frame) {
     const int got = a->receives ? object_add(&a->incoming, frame->bytes, frame->size, &error) : -1;
     if (got < 0) refuse(a, &error);
     if (got == 0) return;
-    const int k = place_index(a->place);
+    const int k = wire_input_find(a->place);
     a->receives = false;
-    object_end(&a->incoming);
-    if (k >= 0 && places[k].cached) cache_keep(&a->cache, a->incoming.fd, a->incoming.digest);
+    if (k >= 0 && wire_inputs[k].shared) cache_keep(&a->cache, a->incoming.fd, a->incoming.digest);
     const int fd = read_only(a->incoming.fd);
     if (fd < 0) {
         bp_error_io(&error, "a file that has arrived cannot be opened: %s", strerror(errno));
         refuse(a, &error);
     }
-    if (k >= 0) *given(a, places[k].wire) = fd;
+    if (k >= 0) *given(a, wire_inputs[k].wire) = fd;
     else {
         if (a->served >= 0) close(a->served);
         a->served = fd;

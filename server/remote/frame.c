@@ -1,9 +1,11 @@
 /* frame.c - see frame.h. */
 #include "server/remote/frame.h"
 
+#include "schema/checksum.h"
 #include "schema/memory.h"
 #include "server/clock.h"
 #include "server/jobs/wire.h"
+#include "server/write.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -11,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum { HEAD = 16, NOISE_MAX = 65536 };
 static const unsigned char magic[4] = {0xB2, 'b', 'p', '1'};
@@ -34,26 +35,15 @@ static uint32_t get32(const unsigned char *at) {
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-static int write_all(int fd, const void *bytes, size_t size) {
-    for (const char *at = bytes; size > 0;) {
-        const ssize_t n = write(fd, at, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return -1;
-        at += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 int frame_send(struct frame_link *link, enum frame_type type, const void *bytes, size_t size) {
     unsigned char head[HEAD];
     if (size > WIRE_FRAME_MAX) return -1;
     memcpy(head, magic, sizeof magic);
     put32(head + 4, (uint32_t)type);
     put32(head + 8, (uint32_t)size);
-    put32(head + 12, (uint32_t)crc32_z(0, bytes, size));
+    put32(head + 12, schema_crc32(0, bytes, size));
     pthread_mutex_lock(&link->lock);
-    const int failed = write_all(link->out, head, sizeof head) != 0 || write_all(link->out, bytes, size) != 0 ? -1 : 0;
+    const int failed = write_whole(link->out, head, sizeof head) < sizeof head || write_whole(link->out, bytes, size) < size ? -1 : 0;
     pthread_mutex_unlock(&link->lock);
     return failed;
 }
@@ -85,7 +75,10 @@ static int read_all(struct frame_link *link, void *bytes, size_t size, int64_t d
         const ssize_t n = read(link->in, at, size);
         if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         if (n < 0) return bp_error_io(error, "%s", strerror(errno));
-        if (n == 0) return bp_error_set(error, "", "the connection was closed");
+        if (n == 0) {
+            link->closed = true;
+            return bp_error_set(error, "", "the connection was closed");
+        }
         atomic_store(&link->heard_at, clock_ms());
         at += n;
         size -= (size_t)n;
@@ -124,7 +117,7 @@ int frame_receive(struct frame_link *link, struct frame *frame, int64_t dead_ms,
         frame_free(frame);
         return -1;
     }
-    if (crc32_z(0, (const unsigned char *)frame->bytes, size) == get32(head + 12)) return 0;
+    if (schema_crc32(0, frame->bytes, size) == get32(head + 12)) return 0;
     frame_free(frame);
     return bp_error_set(error, "", "what was received is damaged: its checksum is wrong");
 }

@@ -34,6 +34,7 @@ struct frame_link {
     pthread_mutex_t lock;  /* of out */
     atomic_llong heard_at; /* ms of the monotonic clock: when the last bytes came */
     bool begun;            /* the first frame came: no other text is in between any more */
+    bool closed;           /* by the other side */
     char noise[400];       /* what came before it, by a login script or the launcher: its beginning */
     size_t noise_size;
 };

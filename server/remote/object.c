@@ -2,15 +2,10 @@
 #include "server/remote/object.h"
 
 #include <errno.h>
-#include <gnutls/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static void digest_text(const unsigned char *bytes, char digest[OBJECT_DIGEST_SIZE]) {
-    for (int i = 0; i < 32; i++) snprintf(digest + 2 * i, 3, "%02x", bytes[i]);
-}
 
 /* Reads up to `size` bytes at this place. */
 static ssize_t read_at(int fd, void *bytes, size_t size, int64_t at) {
@@ -20,25 +15,21 @@ static ssize_t read_at(int fd, void *bytes, size_t size, int64_t at) {
 }
 
 int object_digest(int fd, int64_t bytes, char digest[OBJECT_DIGEST_SIZE], struct bp_error *error) {
-    gnutls_hash_hd_t hash;
-    unsigned char sum[32];
+    struct sha256_ctx hash;
     char *piece = malloc(FRAME_DATA_MAX);
-    if (!piece || gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) != 0) {
-        free(piece);
-        return bp_error_memory(error, "no memory to compute a SHA-256");
-    }
+    if (!piece) return bp_error_memory(error, "no memory to compute a SHA-256");
+    sha256_init(&hash);
     int64_t at = 0;
     while (at < bytes) {
         const ssize_t n = read_at(fd, piece, bytes - at < FRAME_DATA_MAX ? (size_t)(bytes - at) : FRAME_DATA_MAX, at);
         if (n <= 0) break;
-        gnutls_hash(hash, piece, (size_t)n);
+        sha256_update(&hash, (size_t)n, (const uint8_t *)piece);
         at += n;
     }
     const int cause = errno;
-    gnutls_hash_deinit(hash, sum);
     free(piece);
     if (at < bytes) return bp_error_io(error, "a file has fewer than its %lld bytes, or cannot be read: %s", (long long)bytes, strerror(cause));
-    digest_text(sum, digest);
+    hex_sha256_end(&hash, digest);
     return 0;
 }
 
@@ -49,26 +40,21 @@ int object_begin(struct object_incoming *o, const json_t *head, int fd, struct b
     if (!digest || strlen(digest) != OBJECT_DIGEST_SIZE - 1 || !json_is_integer(bytes) || o->bytes < 0)
         return bp_error_set(error, "", "a file was announced without its size or its SHA-256");
     snprintf(o->digest, sizeof o->digest, "%s", digest);
-    gnutls_hash_hd_t hash;
-    if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) != 0) return bp_error_memory(error, "no memory to receive a file");
-    o->hash = hash;
+    sha256_init(&o->hash);
     return 0;
 }
 
 static int finish(struct object_incoming *o, struct bp_error *error) {
-    unsigned char sum[32];
     char digest[OBJECT_DIGEST_SIZE];
-    gnutls_hash_deinit(o->hash, sum);
-    o->hash = NULL;
-    digest_text(sum, digest);
+    hex_sha256_end(&o->hash, digest);
     if (strcmp(digest, o->digest) == 0) return 1;
     return bp_error_set(error, "", "a file of %lld bytes arrived damaged: its SHA-256 is %.16s..., and should be %.16s...", (long long)o->bytes,
                         digest, o->digest);
 }
 
 int object_add(struct object_incoming *o, const char *bytes, size_t size, struct bp_error *error) {
-    if (!o->hash || o->got + (int64_t)size > o->bytes) return bp_error_set(error, "", "more data came than was announced");
-    gnutls_hash(o->hash, bytes, size);
+    if (o->got + (int64_t)size > o->bytes) return bp_error_set(error, "", "more data came than was announced");
+    sha256_update(&o->hash, size, (const uint8_t *)bytes);
     for (size_t at = 0; at < size;) {
         const ssize_t n = pwrite(o->fd, bytes + at, size - at, (off_t)(o->got + (int64_t)at));
         if (n < 0 && (errno == EINTR || (o->again && o->again(o->context)))) continue;
@@ -77,11 +63,6 @@ int object_add(struct object_incoming *o, const char *bytes, size_t size, struct
     }
     o->got += (int64_t)size;
     return o->got == o->bytes ? finish(o, error) : 0;
-}
-
-void object_end(struct object_incoming *o) {
-    if (o->hash) gnutls_hash_deinit(o->hash, NULL);
-    o->hash = NULL;
 }
 
 int object_send(struct frame_link *link, json_t *head, int fd, int64_t bytes, const char *digest, struct bp_error *error) {

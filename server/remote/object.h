@@ -2,11 +2,12 @@
 #ifndef SERVER_OBJECT_H
 #define SERVER_OBJECT_H
 
+#include "server/hex.h"
 #include "server/remote/frame.h"
 
 #include <stdbool.h>
 
-enum { OBJECT_DIGEST_SIZE = 65 }; /* hexadecimal, with its NUL */
+enum { OBJECT_DIGEST_SIZE = HEX_SHA256_SIZE };
 
 /* Of the first `bytes` bytes of the file. -1 with the error. */
 int object_digest(int fd, int64_t bytes, char digest[OBJECT_DIGEST_SIZE], struct bp_error *error);
@@ -16,7 +17,7 @@ struct object_incoming {
     int64_t bytes; /* that are to come in all */
     int64_t got;
     char digest[OBJECT_DIGEST_SIZE]; /* that it must have */
-    void *hash;
+    struct sha256_ctx hash;
     /* Asked when the disk is full or fails: whether to try again, after a pause that it makes. NULL: no. */
     bool (*again)(void *context);
     void *context;
@@ -25,7 +26,6 @@ struct object_incoming {
 int object_begin(struct object_incoming *object, const json_t *head, int fd, struct bp_error *error);
 /* 1: it is complete, and as it should be; 0: more is to come; -1 with the error. */
 int object_add(struct object_incoming *object, const char *bytes, size_t size, struct bp_error *error);
-void object_end(struct object_incoming *object);
 /* Sends OBJECT and its DATA. head gets bytes and sha256. -1 with the error: the file cannot be read, or (errno EPIPE) the other side is gone. */
 int object_send(struct frame_link *link, json_t *head, int fd, int64_t bytes, const char *digest, struct bp_error *error);
 

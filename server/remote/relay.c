@@ -204,11 +204,11 @@ static int converse(struct relay *r, struct bp_error *error) {
 
 static void send_hello(struct relay *r) {
     json_t *objects = json_array(), *files = json_object_get(r->remote, "files");
-    for (int i = 0; i < RELAY_PLACES; i++) {
+    for (int i = 0; i < WIRE_INPUTS; i++) {
         const struct relay_object *o = &r->objects[i];
         if (o->fd >= 0)
-            json_array_append_new(objects, json_pack("{s:s, s:s, s:I, s:O?}", "place", o->place, "sha256", o->digest, "bytes", (json_int_t)o->bytes,
-                                                     "file", json_object_get(files, o->place)));
+            json_array_append_new(objects, json_pack("{s:s, s:s, s:I, s:O?}", "place", wire_inputs[i].name, "sha256", o->digest, "bytes",
+                                                     (json_int_t)o->bytes, "file", json_object_get(files, wire_inputs[i].name)));
     }
     json_t *order = json_copy(r->order);
     json_object_del(order, "remote");
@@ -232,8 +232,8 @@ static int accept_hello(struct relay *r, const json_t *hello, struct bp_error *e
     if (refusal) return bp_error_set(error, "", "%.100s: %.400s", host ? host : "the other host", refusal);
     if (!token || strcmp(token, r->token) != 0) return bp_error_set(error, "", "the process that was started is not of this attempt");
     json_array_foreach(json_object_get(hello, "needs"), i, place) {
-        for (int k = 0; k < RELAY_PLACES; k++)
-            if (json_is_string(place) && strcmp(json_string_value(place), r->objects[k].place) == 0) r->objects[k].needed = r->objects[k].fd >= 0;
+        const int k = wire_input_find(json_string_value(place));
+        if (k >= 0) r->objects[k].needed = r->objects[k].fd >= 0;
     }
     atomic_store(&r->state, RELAY_CONNECTED);
     say_state(r, "connected", host, NULL);
@@ -280,7 +280,7 @@ static void explain(struct relay *r, bool connected, const struct bp_error *erro
     const char *command = json_string_value(json_array_get(json_object_get(r->remote, "command"), 0));
     const int64_t start_s = json_integer_value(json_object_get(r->remote, "start_ms")) / 1000;
     char end[400] = "";
-    const bool closed = strstr(error->message, "connection was closed") != NULL;
+    const bool closed = r->link.closed;
     if (closed) launch_describe(&r->launch, command, end, sizeof end);
     for (size_t i = 0; i < r->link.noise_size; i++)
         if ((unsigned char)r->link.noise[i] < ' ') r->link.noise[i] = ' ';

@@ -3,6 +3,7 @@
 #define SERVER_RELAY_H
 
 #include "server/jobs/pulse.h"
+#include "server/jobs/wire.h"
 #include "server/remote/launch.h"
 #include "server/remote/object.h"
 
@@ -10,11 +11,9 @@
 
 enum relay_state { RELAY_WAITING, RELAY_CONNECTED, RELAY_OVER };
 enum relay_command { RELAY_NONE, RELAY_STOP, RELAY_CANCEL };
-enum { RELAY_DATASET, RELAY_VALIDATION, RELAY_CHECKPOINT, RELAY_INIT, RELAY_PLACES };
 
 struct relay_object {
-    const char *place; /* as in frames */
-    int fd;            /* -1: the job has none */
+    int fd; /* -1: the job has none */
     int64_t bytes;
     char digest[OBJECT_DIGEST_SIZE];
     bool needed;
@@ -26,9 +25,9 @@ struct relay {
     struct pulse *pulse;
     struct launch launch;
     struct frame_link link;
-    struct relay_object objects[RELAY_PLACES];
-    atomic_int state;   /* enum relay_state */
-    atomic_int command; /* enum relay_command: what the supervisor wants */
+    struct relay_object objects[WIRE_INPUTS]; /* as wire_inputs */
+    atomic_int state;                         /* enum relay_state */
+    atomic_int command;                       /* enum relay_command: what the supervisor wants */
     atomic_llong command_at;
     atomic_int held;       /* the supervisor is waited for: then silence of the other side means nothing */
     atomic_llong start_by; /* ms: when the launcher must have started the process */

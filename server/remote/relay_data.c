@@ -15,37 +15,35 @@
 /* ---- to the agent -------------------------------------------------------------------------------------------------------------------------------
  */
 
-/* Its size: of a dataset what belongs to the version, of others the whole file. */
-static int object_open(struct relay *r, int place, int fd, const char *name, int64_t bytes, struct bp_error *error) {
-    struct relay_object *o = &r->objects[place];
+/* A file that the job has: of a dataset what belongs to the version, of others the whole. */
+static int object_open(struct relay_object *o, const struct wire_input *input, int64_t version_bytes, struct bp_error *error) {
     struct stat info;
-    *o = (struct relay_object){.place = name, .fd = -1};
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return 0; /* /dev/null: the job has none */
-    if (bytes < 0) bytes = info.st_size;
+    *o = (struct relay_object){.fd = -1};
+    if (fstat(input->wire, &info) != 0 || !S_ISREG(info.st_mode)) return 0; /* /dev/null: the job has none */
+    const int64_t bytes = input->shared ? version_bytes : info.st_size;
     if (bytes == 0) return 0;
-    o->fd = fd;
+    o->fd = input->wire;
     o->bytes = bytes;
-    return object_digest(fd, bytes, o->digest, error);
+    return object_digest(o->fd, bytes, o->digest, error);
 }
 
 int relay_objects(struct relay *r, struct bp_error *error) {
-    const int64_t dataset = json_integer_value(json_object_get(r->order, "bytes")),
-                  validation = json_integer_value(json_object_get(r->order, "validation"));
-    if (object_open(r, RELAY_DATASET, WIRE_DATASET, "dataset", dataset, error) != 0 ||
-        object_open(r, RELAY_VALIDATION, WIRE_VALIDATION, "validation", validation, error) != 0 ||
-        object_open(r, RELAY_CHECKPOINT, WIRE_CHECKPOINT, "checkpoint", -1, error) != 0)
-        return -1;
-    return object_open(r, RELAY_INIT, WIRE_INIT, "init", -1, error);
+    for (int i = 0; i < WIRE_INPUTS; i++) {
+        const struct wire_input *input = &wire_inputs[i];
+        const char *size_of = input->wire == WIRE_DATASET ? "bytes" : "validation";
+        if (object_open(&r->objects[i], input, json_integer_value(json_object_get(r->order, size_of)), error) != 0) return -1;
+    }
+    return 0;
 }
 
 /* Ends the connection when a file cannot be read: the agent gets nothing that looks complete. */
 static void *send_objects(void *context) {
     struct relay *r = context;
     struct bp_error error = {0};
-    for (int i = 0; i < RELAY_PLACES; i++) {
+    for (int i = 0; i < WIRE_INPUTS; i++) {
         struct relay_object *o = &r->objects[i];
         if (!o->needed) continue;
-        json_t *head = json_pack("{s:s}", "place", o->place);
+        json_t *head = json_pack("{s:s}", "place", wire_inputs[i].name);
         const int failed = object_send(&r->link, head, o->fd, o->bytes, o->digest, &error);
         json_decref(head);
         if (failed) {
@@ -151,7 +149,6 @@ int relay_receive_data(struct relay *r, const struct frame *frame, struct bp_err
     if (got < 0) return -1;
     if (got == 0) return 0;
     r->receives = false;
-    object_end(&r->incoming);
     while (fsync(r->draft) != 0)
         if (!write_again(r)) return bp_error_io(error, "a file cannot be written: %s", strerror(errno));
     pthread_mutex_lock(&r->lock);

@@ -35,7 +35,7 @@ static void resume(struct request *r) {
 
 enum { PRIORITY, PROCESSES, MEMBERS };
 static const struct bp_param member_params[MEMBERS] = {
-    [PRIORITY] = {.name = "priority", .type = BP_PARAM_INTEGER, .min = -100, .max = 100, .help = "queued jobs with a higher priority run first"},
+    [PRIORITY] = JOB_PRIORITY_PARAM,
     [PROCESSES] = {.name = "processes", .type = BP_PARAM_INTEGER, .preset = 1, .min = 1, .max = BP_PROCESSES_MAX, .help = "of its next attempt"},
 };
 static const struct bp_entry members = {.name = "job", .params = member_params, .params_count = MEMBERS};

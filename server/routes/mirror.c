@@ -10,6 +10,7 @@
 #include "schema/memory.h"
 #include "schema/predict/safetensors.h"
 #include "server/follow/follower.h"
+#include "server/hex.h"
 #include "server/store/changes.h"
 
 #include <stdio.h>
@@ -93,13 +94,8 @@ static char *pack(const struct store_version *v, const char *test, const void *b
 
 /* Its entity tag is the SHA-256 of all of it, which the receiver computes too. */
 static void answer_packed(struct request *r, char *bytes, size_t size) {
-    struct sha256_ctx hash;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    char tag[2 * SHA256_DIGEST_SIZE + 1];
-    sha256_init(&hash);
-    sha256_update(&hash, size, (const uint8_t *)bytes);
-    sha256_digest(&hash, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(tag + 2 * i, 3, "%02x", digest[i]);
+    char tag[HEX_SHA256_SIZE];
+    hex_sha256(bytes, size, SHA256_DIGEST_SIZE, tag);
     answer_header(r, "Cache-Control", "private, max-age=31536000, immutable");
     if (answered_unchanged(r, tag)) free(bytes);
     else answer_bytes(r, 200, "application/octet-stream", bytes, size);

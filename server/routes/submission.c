@@ -119,8 +119,7 @@ static void inline_model(struct submission *s, const json_t *object) {
 
 /* ---- what is not about the training ---- */
 
-static const struct bp_param job_params[] = {
-    {.name = "priority", .type = BP_PARAM_INTEGER, .min = -100, .max = 100, .help = "queued jobs with a higher priority run first"}};
+static const struct bp_param job_params[] = {JOB_PRIORITY_PARAM};
 static const struct bp_entry job_entry = {.name = "job", .params = job_params, .params_count = 1};
 
 enum { EFFORT, ENSEMBLE, CHOICES };

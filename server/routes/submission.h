@@ -65,4 +65,8 @@ void submission_init_close(struct submission *submission);
 int64_t submission_bytes(const struct submission *submission);
 /* What is trained, for people: families, members, the choice in words. With members only. The caller's. */
 json_t *submission_ensemble_json(const struct submission *submission);
+/* The priority of a job, at its submission and later. */
+#define JOB_PRIORITY_PARAM                                                                                                                           \
+    { .name = "priority", .type = BP_PARAM_INTEGER, .min = -100, .max = 100, .help = "queued jobs with a higher priority run first" }
+
 #endif

@@ -4,6 +4,7 @@
 #include "schema/json/values.h"
 #include "schema/memory.h"
 #include "schema/training/options.h"
+#include "server/hex.h"
 #include "server/model_cache.h"
 #include "server/routes/missing.h"
 
@@ -80,12 +81,7 @@ static bool version_get(struct request *r, const char *name, const char *referen
 
 /* The entity tag is of the bytes, which the program's own version enters. */
 static void tag_of(const char *text, size_t size, char tag[33]) {
-    struct sha256_ctx hash;
-    uint8_t digest[16];
-    sha256_init(&hash);
-    sha256_update(&hash, size, (const uint8_t *)text);
-    sha256_digest(&hash, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(tag + 2 * i, 3, "%02x", digest[i]);
+    hex_sha256(text, size, 16, tag);
 }
 
 void answer_version(struct request *r, const char *name, const char *reference) {

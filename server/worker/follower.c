@@ -4,7 +4,6 @@
 #include "server/worker/process.h"
 #include "server/worker/worker.h"
 
-#include "engine/kernels/kernels.h"
 #include "server/jobs/child.h"
 #include "server/jobs/pulse.h"
 #include "server/jobs/wire.h"
@@ -50,16 +49,7 @@ void worker_follow(void) {
     if (take_descriptors() != 0) give_up(strerror(errno));
     if (!(p.team = team_join(0, &error))) give_up(error.message);
     if (!(p.order = team_receive(p.team, &error))) give_up(error.message);
-    p.job = json_string_value(json_object_get(p.order, "job"));
-    p.rungs = json_object_get(json_object_get(p.order, "spec"), "rungs");
-    p.events = json_array();
-    p.warnings = json_array();
-    process_served_begin(&p);
-    process_draft_begin(&p, false);
-    const char *kernels = json_string_value(json_object_get(p.order, "kernels"));
-    if (kernels && strcmp(kernels, "auto") != 0) bp_kernels_force(kernels);
-    bp_engine_start();
-    bp_flush_denormals();
+    process_begin(&p);
     if (process_work(&p) != 0) give_up(p.problem[0] ? p.problem : "this process cannot go on");
     team_leave(p.team);
     worker_exit(0);

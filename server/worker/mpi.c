@@ -4,7 +4,8 @@
  * addresses of symbols, MPI_IN_PLACE is 1, a status may be NULL. */
 #include "server/worker/mpi.h"
 
-#include <dlfcn.h>
+#include "server/library.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,13 +48,6 @@ int32_t mpi_rank_given(void) {
     return 0;
 }
 
-/* ISO C has no conversion from void * to a function: POSIX asks for this. */
-static bool find(void *from, const char *symbol, void *to) {
-    void *address = dlsym(from, symbol);
-    memcpy(to, &address, sizeof address);
-    return address != NULL;
-}
-
 /* Before the library reads them; what the operator has set remains.
  *
  * Shared memory and TCP only, without reading each other's memory, which a confined process does not allow; all connections at once, because it opens
@@ -80,7 +74,7 @@ static int load(struct bp_error *error) {
                                     "(and openmpi-bin, for mpirun) on every host that runs it",
                                     soname);
     bool complete = true;
-#define LOAD(symbol, parameters) complete = find(library, "MPI_" #symbol, &mpi.symbol) && complete;
+#define LOAD(symbol, parameters) complete = library_find(library, "MPI_" #symbol, &mpi.symbol) && complete;
     FUNCTIONS(LOAD)
 #undef LOAD
     mpi.world = dlsym(library, "ompi_mpi_comm_world");

@@ -558,6 +558,22 @@ int process_work(struct process *p) {
     return process_end_commanded(p);
 }
 
+void process_begin(struct process *p) {
+    const char *kernels = json_string_value(json_object_get(p->order, "kernels"));
+    p->job = json_string_value(json_object_get(p->order, "job"));
+    p->rungs = json_object_get(json_object_get(p->order, "spec"), "rungs");
+    p->attempt = json_integer_value(json_object_get(p->order, "attempt"));
+    process_served_begin(p);
+    process_draft_begin(p, !process_follows(p) && json_is_true(json_object_get(p->order, "draft")));
+    p->trained_before = (double)json_integer_value(json_object_get(p->order, "training_ms")) / 1000;
+    p->events = json_array();
+    p->warnings = json_object_get(p->order, "warnings");
+    if (!json_is_array(p->warnings)) p->warnings = json_array();
+    if (kernels && strcmp(kernels, "auto") != 0) bp_kernels_force(kernels);
+    bp_engine_start();
+    bp_flush_denormals();
+}
+
 int worker_run(void) {
     struct process p = {.resumed_from = -1};
     child_begin();
@@ -566,19 +582,7 @@ int worker_run(void) {
         fprintf(stderr, "backpropd job is started by `backpropd serve` only; see `backpropd help`\n");
         return 2;
     }
-    p.job = json_string_value(json_object_get(p.order, "job"));
-    p.rungs = json_object_get(json_object_get(p.order, "spec"), "rungs");
-    p.attempt = json_integer_value(json_object_get(p.order, "attempt"));
-    process_served_begin(&p);
-    process_draft_begin(&p, json_is_true(json_object_get(p.order, "draft")));
-    p.trained_before = (double)json_integer_value(json_object_get(p.order, "training_ms")) / 1000;
-    p.events = json_array();
-    p.warnings = json_object_get(p.order, "warnings");
-    if (!json_is_array(p.warnings)) p.warnings = json_array();
-    const char *kernels = json_string_value(json_object_get(p.order, "kernels"));
-    if (kernels && strcmp(kernels, "auto") != 0) bp_kernels_force(kernels);
-    bp_engine_start();
-    bp_flush_denormals();
+    process_begin(&p);
     int status = process_join(&p) != 0 ? 1 : process_work(&p);
     heartbeat_phase(PULSE_ENDING);
     if (p.team && status == 0) team_leave(p.team);

@@ -116,6 +116,8 @@ int process_end_commanded(struct process *p);
 
 /* From the order to a confined process that is watched; memory_max and results as its spec says. */
 int process_confine(struct process *p);
+/* What a process begins with, of its order; the engine starts. */
+void process_begin(struct process *p);
 /* The whole work of a job process, and of one that follows; the exit status. */
 int process_work(struct process *p);
 /* After an epoch and after a step: what is reported. */

@@ -10,16 +10,17 @@
 
 #include "schema/memory.h"
 #include "server/clock.h"
+#include "server/hex.h"
 #include "server/jobs/wire.h"
 #include "server/version.h"
 #include "server/worker/mpi.h"
 #include "server/worker/process.h"
 #include "server/worker/worker.h"
+#include "server/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <nettle/sha2.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -234,8 +235,7 @@ static void *look_after(void *context) {
         const bool idle = t->driven || get_on(t);
         exchange_beats(t, now);
         if (idle) {
-            const int64_t at = now + IDLE_MS;
-            const struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+            const struct timespec until = clock_after(IDLE_MS);
             pthread_cond_timedwait(&t->changed, &t->mutex, &until);
             continue;
         }
@@ -326,16 +326,6 @@ void team_leave(struct team *t) {
 
 enum { PIECE = 4 << 20, PROBLEM_SIZE = 400, TEXT_MAX = 256 << 20, MEMORY_FILE_MAX = 64 << 20 };
 
-/* Files of a job that followers need. */
-static const int files[] = {WIRE_DATASET, WIRE_VALIDATION, WIRE_CHECKPOINT, WIRE_INIT};
-enum { FILES = sizeof files / sizeof *files };
-
-static void digest_of(struct sha256_ctx *sha, char text[65]) {
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_digest(sha, sizeof digest, digest);
-    for (int i = 0; i < SHA256_DIGEST_SIZE; i++) snprintf(text + 2 * i, 3, "%02x", digest[i]);
-}
-
 void team_tell(struct team *t, void *bytes, size_t size) {
     (void)t;
     mpi_broadcast(bytes, size);
@@ -366,7 +356,7 @@ static int64_t file_size(int fd) {
 
 /* Piece by piece, with its SHA-256 at the end. A piece that cannot be read is zeros: the digest is then left empty, and all fail. */
 static void send_file(int fd, int64_t size, uint8_t *piece) {
-    char digest[65] = "";
+    char digest[HEX_SHA256_SIZE] = "";
     struct sha256_ctx sha;
     bool read_all = true;
     sha256_init(&sha);
@@ -380,7 +370,7 @@ static void send_file(int fd, int64_t size, uint8_t *piece) {
         mpi_broadcast(piece, n);
         at += (int64_t)n;
     }
-    if (read_all) digest_of(&sha, digest);
+    if (read_all) hex_sha256_end(&sha, digest);
     mpi_broadcast(digest, sizeof digest);
 }
 
@@ -392,10 +382,10 @@ int team_send(struct team *t, const json_t *order, struct bp_error *error) {
     mpi_broadcast(version, sizeof version);
     mpi_broadcast(&size, sizeof size);
     if (size > 0) mpi_broadcast(text, (size_t)size);
-    for (int i = 0; size > 0 && i < FILES; i++) {
-        int64_t bytes = file_size(files[i]);
+    for (int i = 0; size > 0 && i < WIRE_INPUTS; i++) {
+        int64_t bytes = file_size(wire_inputs[i].wire);
         mpi_broadcast(&bytes, sizeof bytes);
-        if (bytes > 0) send_file(files[i], bytes, piece);
+        if (bytes > 0) send_file(wire_inputs[i].wire, bytes, piece);
     }
     free(text);
     free(piece);
@@ -410,20 +400,9 @@ static int new_file(int64_t size) {
     return fd >= 0 ? fd : memfd_create("job-file", MFD_CLOEXEC);
 }
 
-static bool write_all(int fd, const uint8_t *bytes, size_t n) {
-    while (n > 0) {
-        const ssize_t wrote = write(fd, bytes, n);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote <= 0) return false;
-        bytes += wrote;
-        n -= (size_t)wrote;
-    }
-    return true;
-}
-
 /* Takes all pieces, also when one cannot be written. */
 static void receive_file(int wire, int64_t size, uint8_t *piece, char problem[PROBLEM_SIZE]) {
-    char digest[65] = "", expected[65] = "";
+    char digest[HEX_SHA256_SIZE] = "", expected[HEX_SHA256_SIZE] = "";
     struct sha256_ctx sha;
     const int fd = new_file(size);
     bool written = fd >= 0;
@@ -433,14 +412,14 @@ static void receive_file(int wire, int64_t size, uint8_t *piece, char problem[PR
         const size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
         mpi_broadcast(piece, n);
         sha256_update(&sha, n, piece);
-        if (written && !write_all(fd, piece, n)) {
+        if (written && write_whole(fd, piece, n) < n) {
             cause = errno;
             written = false;
         }
         at += (int64_t)n;
     }
     mpi_broadcast(expected, sizeof expected);
-    digest_of(&sha, digest);
+    hex_sha256_end(&sha, digest);
     if (!written) snprintf(problem, PROBLEM_SIZE, "no room for the job's files, %lld bytes: %s", (long long)size, strerror(cause));
     else if (strcmp(digest, expected) != 0) snprintf(problem, PROBLEM_SIZE, "a file of the job was changed on its way, or could not be read");
     if (fd >= 0 && dup2(fd, wire) < 0) snprintf(problem, PROBLEM_SIZE, "no descriptor: %s", strerror(errno));
@@ -457,10 +436,10 @@ json_t *team_receive(struct team *t, struct bp_error *error) {
     if (size > 0 && (!text || !piece)) worker_exit(4); /* it cannot even take part in the broadcast */
     if (size > 0) mpi_broadcast(text, (size_t)size);
     json_t *order = size > 0 ? json_loadb(text, (size_t)size, 0, NULL) : NULL;
-    for (int i = 0; size > 0 && i < FILES; i++) {
+    for (int i = 0; size > 0 && i < WIRE_INPUTS; i++) {
         int64_t bytes = 0;
         mpi_broadcast(&bytes, sizeof bytes);
-        if (bytes > 0) receive_file(files[i], bytes, piece, problem);
+        if (bytes > 0) receive_file(wire_inputs[i].wire, bytes, piece, problem);
     }
     free(text);
     free(piece);

@@ -271,13 +271,17 @@ class Server:
 
     def stream(self, path, last=None, seconds=60, headers=None):
         """Server-sent events as (id, type, data) as they arrive. Each is checked against the contract."""
+        for data in self.stream_of("Event", path, seconds, {**({} if last is None else {"Last-Event-ID": str(last)}), **(headers or {})}):
+            yield int(data["id"]), data["type"], data
+
+    def stream_of(self, component, path, seconds=60, headers=None):
+        """The data of server-sent events as they arrive, each checked against this part of the contract."""
         connection = self.connection(seconds)
         try:
-            sent = {"Accept": "text/event-stream", **({} if last is None else {"Last-Event-ID": str(last)}), **(headers or {})}
-            connection.request("GET", path, headers=sent)
+            connection.request("GET", path, headers={"Accept": "text/event-stream", **(headers or {})})
             response = connection.getresponse()
             assert response.status == 200, response.read()
-            assert response.headers["Content-Type"].startswith("text/event-stream")
+            assert response.headers["Content-Type"] == "text/event-stream"
             fields = {}
             for line in response:
                 line = line.decode().rstrip("\n")
@@ -288,9 +292,9 @@ class Server:
                     fields[name] = value
                 elif fields:
                     data = json.loads(fields["data"])
-                    check_component(self, "Event", data)
+                    check_component(self, component, data)
                     assert data["id"] == fields["id"] and data["type"] == fields["event"]
-                    yield int(fields["id"]), fields["event"], data
+                    yield data
                     fields = {}
         finally:
             connection.close()

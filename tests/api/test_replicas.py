@@ -650,28 +650,8 @@ def test_a_full_disk_stops_the_copies_and_not_the_answers(fresh, tmp_path):
 
 
 def events(server, after=None, headers=None):
-    """(id, type, data) of the stream, as they come."""
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=harness.patience(20))
-    connection.request("GET", "/v1/changes" + ("?after=" + after if after else ""), headers={"Accept": "text/event-stream", **(headers or {})})
-    response = connection.getresponse()
-    assert response.status == 200 and response.headers["Content-Type"] == "text/event-stream"
-    fields = {}
-    try:
-        for line in response:
-            line = line.decode().rstrip("\n")
-            if line.startswith(":"):
-                continue
-            if line:
-                name, _, value = line.partition(": ")
-                fields[name] = value
-            elif fields:
-                data = json.loads(fields["data"])
-                harness.check_component(server, "Change", data)
-                assert data["id"] == fields["id"] and data["type"] == fields["event"]
-                yield data
-                fields = {}
-    finally:
-        connection.close()
+    """The changes of the stream, as they come."""
+    return server.stream_of("Change", "/v1/changes" + ("?after=" + after if after else ""), harness.patience(20), headers)
 
 
 def test_the_feed_lists_and_streams_every_change_once(fresh):

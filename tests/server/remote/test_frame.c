@@ -181,25 +181,21 @@ START_TEST(a_file_arrives_whole_or_not_at_all) {
     ck_assert_int_eq(object_begin(&o, head, fd, &error), 0);
     ck_assert_int_eq(object_add(&o, "a", 1, &error), 0);
     ck_assert_int_eq(object_add(&o, "bc", 2, &error), 1);
-    object_end(&o);
     ck_assert_int_eq(pread(fd, got, 3, 0), 3);
     ck_assert_str_eq(got, "abc");
     ck_assert_int_eq(object_begin(&o, head, fd, &error), 0);
     ck_assert_int_eq(object_add(&o, "abx", 3, &error), -1);
     ck_assert(strstr(error.message, "arrived damaged"));
-    object_end(&o);
     error = (struct bp_error){0};
     ck_assert_int_eq(object_begin(&o, head, fd, &error), 0);
     ck_assert_int_eq(object_add(&o, "abcd", 4, &error), -1);
     ck_assert_str_eq(error.message, "more data came than was announced");
-    object_end(&o);
     json_decref(head);
     for (int i = 0; i < 3; i++) {
         error = (struct bp_error){0};
         json_t *wrong = i == 0 ? head_of("abc", 3) : i == 1 ? head_of(abc_digest, -1) : json_object();
         ck_assert_int_eq(object_begin(&o, wrong, fd, &error), -1);
         ck_assert(error.message[0]);
-        object_end(&o);
         json_decref(wrong);
     }
     close(fd);

@@ -145,20 +145,10 @@ static void on_file(struct server *server, struct slot *slot) {
 
 int message_version_file(struct server *server, const char *model, int64_t version, struct bp_error *error) {
     void *blob = NULL;
-    size_t size = 0, written = 0;
+    size_t size = 0;
     if (store_version_blob(server->store, model, version, &blob, &size, error) != STORE_OK) return -1;
-    int fd = scratch_file_new(server->store, error);
-    while (fd >= 0 && written < size) {
-        const ssize_t n = pwrite(fd, (const char *)blob + written, size - written, (off_t)written);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) {
-            bp_error_io(error, "%s", strerror(errno));
-            close(fd);
-            fd = -1;
-        } else {
-            written += (size_t)n;
-        }
-    }
+    const int fd = scratch_file_of(server->store, blob, size, error);
+    if (fd < 0 && !error->message[0]) bp_error_io(error, "%s", strerror(errno));
     free(blob);
     return fd;
 }

@@ -17,11 +17,10 @@
 
 #include "schema/memory.h"
 #include "server/clock.h"
-#include "server/jobs/child.h"
 #include "server/jobs/death.h"
 #include "server/jobs/messages.h"
-#include "server/jobs/results.h"
 #include "server/jobs/retention.h"
+#include "server/jobs/start.h"
 #include "server/log.h"
 #include "server/ops/metrics.h"
 #include "server/store/files.h"
@@ -42,7 +41,6 @@
 #include <unistd.h>
 
 enum {
-    CANCEL_GRACE_MS = 100,
     LEASE_MS = 60000,
     IDLE_POLL_MS = 5000,
     RETRY_MS = 500, /* doubled up to RETRY_MAX_MS */
@@ -50,8 +48,7 @@ enum {
     COMPLAIN_MS = 60000, /* between two log lines on the same trouble */
     SWEEP_MS = 5000,
     RETENTION_MS = 3600 * 1000, /* and when a job has ended */
-    SLOTS_MAX = 2048,
-    RELAY_CANCEL_MS = 10000 /* beyond what the launcher's own command may take */
+    SLOTS_MAX = 2048
 };
 struct supervisor {
     struct server *server;
@@ -60,7 +57,6 @@ struct supervisor {
     int slots_count;  /* as many as there may ever be */
     atomic_int limit; /* of those of the local launcher in use */
     const struct launchers *launchers;
-    json_t *mpirun; /* the command that starts several processes of a job on this machine */
     struct slot *slots;
     atomic_int running;
     atomic_bool stopping;
@@ -71,7 +67,8 @@ struct supervisor {
     int64_t sweep_at;
     int64_t retention_at;
     int64_t keep_versions, keep_jobs_days; /* as of the last sweep: a reload may change them */
-    int64_t claim_at;                      /* the first retry is due; 0: none waits */
+    bool may_claim;                        /* a job may have come, or room for one */
+    int64_t claim_at;                      /* ms: when to look all the same; the first retry is due, or some seconds have passed */
     pthread_mutex_t lock;                  /* guards troubles, and the job and output of slots, which other threads read */
     struct trouble *troubles;              /* one per slot */
 };
@@ -138,257 +135,19 @@ static void complain(const char *event, const char *job, const struct bp_error *
 
 /* ---- starting -------------------------------------------------------------------------------------------------------------------- */
 
-/* Of a dataset; bytes: of its file, which later versions go on with. */
-struct extent {
-    int64_t rows, bytes;
-    char file[STORE_FILE_SIZE];
-};
-
-static int open_dataset(struct supervisor *s, const char *name, int64_t version, struct extent *extent, struct bp_error *error) {
-    struct store_dataset row = {0};
-    if (store_dataset_get(s->server->store, name, version, &row, error) != STORE_OK)
-        return bp_error_set(error, "", "dataset %s@%lld no longer exists", name, (long long)version);
-    *extent = (struct extent){.rows = row.rows, .bytes = row.bytes};
-    memcpy(extent->file, row.file, sizeof extent->file);
-    store_dataset_free(&row);
-    const int fd = dataset_file_open(s->server->store, row.file, error);
-    return fd >= 0 ? fd : bp_error_io(error, "dataset %s@%lld: %s", name, (long long)version, strerror(errno));
-}
-
-static int open_checkpoint(struct supervisor *s, const struct store_job *job) {
-    struct store_checkpoint last = {0};
-    struct bp_error error = {0};
-    if (store_checkpoint_last(s->server->store, job->id, &last, &error) != STORE_OK) return -1;
-    return checkpoint_file_open(s->server->store, last.file);
-}
-
-/* What a process is started with: descriptors for it, which are closed here afterwards, and what the supervisor keeps of them. */
-struct launch {
-    int given[CHILD_GIVEN]; /* by place: the socket first */
-    int errors;             /* its standard error */
-    bool resume;
-    struct extent data[2]; /* the dataset, and the one that validates */
-    char *results;         /* of a job that predicts: how far they are, JSON; else NULL */
-    char *remote;          /* for a relay, JSON; else NULL */
-    struct slot slot;
-};
-
-/* The first frame. The spec is already text and is inserted unchanged. */
-static int send_order(struct supervisor *s, const struct slot *slot, const struct store_job *job, const struct launch *l) {
-    const struct extent *data = l->data;
-    const char *results = l->results;
-    struct schema_text text = {.limit = WIRE_FRAME_MAX};
-    schema_text_format(&text, "{\"job\":\"%s\",\"attempt\":%lld,\"resume\":%s,\"dataset\":{\"name\":\"%s\",\"version\":%lld},\"bytes\":%lld", job->id,
-                       (long long)job->attempt, l->resume ? "true" : "false", job->dataset, (long long)job->dataset_version,
-                       (long long)data[0].bytes);
-    schema_text_format(&text, ",\"rows\":%lld,\"confinement\":\"%s\",\"nice\":%lld,\"cpu_seconds\":%lld", (long long)data[0].rows,
-                       s->server->settings.job_confinement, (long long)s->server->settings.job_nice, (long long)s->server->settings.job_cpu_seconds);
-    schema_text_format(&text, ",\"processes\":%lld", (long long)(job->needs.processes > 1 ? job->needs.processes : 1));
-    schema_text_format(&text, ",\"draft\":%s,\"publish\":\"%s\"", slot->drafts ? "true" : "false", store_publish_names[job->publish]);
-    schema_text_format(&text, ",\"training_ms\":%lld,\"silence_ms\":%lld", (long long)job->training_ms, (long long)slot->silence_ms);
-    schema_text_format(&text, ",\"kind\":\"%s\",\"compares\":%s,\"results\":%s", store_kind_names[job->kind],
-                       job->compared_version > 0 ? "true" : "false", results ? results : "null");
-    schema_text_format(&text, ",\"validation\":%lld,\"kernels\":", (long long)data[1].bytes);
-    schema_text_json_string(&text, s->server->settings.kernels);
-    schema_text_string(&text, ",\"warnings\":");
-    schema_text_string(&text, job->warnings ? job->warnings : "[]");
-    if (l->remote) schema_text_string(&text, ",\"remote\":");
-    if (l->remote) schema_text_string(&text, l->remote);
-    schema_text_string(&text, ",\"spec\":");
-    schema_text_string(&text, job->spec);
-    schema_text_string(&text, "}");
-    int failed = text.failed ? -1 : wire_send_text(slot->fd, text.bytes, text.size);
-    free(text.bytes);
-    return failed;
-}
-
-static int *given(struct launch *l, int place) {
-    return &l->given[place - WIRE_SOCKET];
-}
-
-/* The ends of what supervisor and process talk over. */
-static int open_channels(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
-    int pair[2], ends[2];
-    struct timeval patience = {.tv_sec = 10};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        return bp_error_io(error, "cannot open a socket for the job process: %s", strerror(errno));
-    l->slot.fd = pair[0];
-    *given(l, WIRE_SOCKET) = pair[1];
-    setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (!(l->slot.pulse = pulse_new(given(l, WIRE_PULSE))))
-        return bp_error_io(error, "cannot share memory with the job process: %s", strerror(errno));
-    if (pipe2(ends, O_CLOEXEC) != 0) return bp_error_io(error, "cannot open a pipe for the job process: %s", strerror(errno));
-    l->errors = ends[1];
-    fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    if ((l->slot.output = calloc(1, sizeof *l->slot.output))) l->slot.output->fd = ends[0];
-    else close(ends[0]);
-    if (job->kind == STORE_TRAIN) *given(l, WIRE_DRAFT) = message_draft(s->server, &l->slot); /* without one, the process asks for it */
-    return l->slot.output ? 0 : bp_error_memory(error, "no memory for the job process");
-}
-
-/* The model file that the job begins with, as a file of its own; a job that resumes may need it, too: its checkpoint may be unusable. */
-static int open_init(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
-    void *bytes = NULL;
-    size_t size = 0;
-    if (store_job_init(s->server->store, job->id, &bytes, &size, error) != STORE_OK) return -1;
-    if (!bytes) return 0;
-    const int fd = *given(l, WIRE_INIT) = scratch_file_new(s->server->store, error);
-    for (size_t at = 0; fd >= 0 && at < size;) {
-        const ssize_t n = write(fd, (const char *)bytes + at, size - at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) {
-            bp_error_io(error, "what the job begins with cannot be written: %s", strerror(errno));
-            break;
-        }
-        at += (size_t)n;
-    }
-    free(bytes);
-    return error->message[0] ? -1 : 0;
-}
-
-/* Of a job that trains nothing: what it reads, and what it writes. */
-static int open_versions(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
-    int files[STORE_PARTS];
-    struct store_results results = {0};
-    if ((*given(l, WIRE_INIT) = message_version_file(s->server, job->model, job->reads_version, error)) < 0) return -1;
-    if (job->compared_version > 0 &&
-        (*given(l, WIRE_COMPARED) = message_version_file(s->server, job->compared_model, job->compared_version, error)) < 0)
-        return -1;
-    if (job->kind != STORE_PREDICT) return 0;
-    if (results_open(s->server, job, files, &results, error) != 0) return -1;
-    *given(l, WIRE_PREDICTIONS) = files[STORE_PREDICTIONS];
-    *given(l, WIRE_FAILURES) = files[STORE_FAILURES];
-    l->resume = results.parts[STORE_PREDICTIONS].rows + results.parts[STORE_FAILURES].rows > 0;
-    l->results = results_order(&results);
-    store_results_free(&results);
-    return l->results ? 0 : bp_error_memory(error, "no memory for the job process");
-}
-
-static int open_all(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
-    if ((*given(l, WIRE_DATASET) = open_dataset(s, job->dataset, job->dataset_version, &l->data[0], error)) < 0) return -1;
-    if (job->kind != STORE_TRAIN) return open_versions(s, l, job, error) == 0 ? open_channels(s, l, job, error) : -1;
-    if (job->validation_dataset[0] &&
-        (*given(l, WIRE_VALIDATION) = open_dataset(s, job->validation_dataset, job->validation_version, &l->data[1], error)) < 0)
-        return -1;
-    if (open_init(s, l, job, error) != 0) return -1;
-    l->resume = (*given(l, WIRE_CHECKPOINT) = open_checkpoint(s, job)) >= 0;
-    return open_channels(s, l, job, error);
-}
-
-/* ---- elsewhere ----------------------------------------------------------------------------------------------------------------------------------
- */
-
-/* A number that nobody can guess: by it a result shows that it is of this attempt. */
-static int new_token(char token[33]) {
-    unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return -1;
-    for (int i = 0; i < 16; i++) snprintf(token + 2 * i, 3, "%02x", bytes[i]);
-    return 0;
-}
-
-static int64_t threads_of(const struct store_job *job) {
-    json_t *view = job->view ? schema_json_load(job->view, strlen(job->view), 0, NULL) : NULL;
-    const json_int_t threads = json_integer_value(json_object_get(json_object_get(view, "options"), "threads"));
-    json_decref(view);
-    return threads > 0 ? threads : 1;
-}
-
-/* The command with the program and its arguments, and that which cancels: members of what a relay gets. */
-static void add_commands(const struct supervisor *s, json_t *remote, const struct launcher *launcher, const struct store_job *job) {
-    const int64_t processes = job->needs.processes > 1 ? job->needs.processes : 1;
-    const struct launch_values values = {job->id, job->attempt, threads_of(job), job->needs.memory_mb, processes};
-    json_t *command = launcher_fill(launcher->command ? launcher->command : s->mpirun, &values);
-    const char *const arguments[] = {launcher->program, "job", "--stdio"};
-    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++) json_array_append_new(command, json_string(arguments[i]));
-    json_object_set_new(remote, "command", command);
-    if (launcher->cancel) json_object_set_new(remote, "cancel", launcher_fill(launcher->cancel, &values));
-}
-
-/* What a relay needs to know. */
-static int describe_remote(const struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
-    const struct launcher *launcher = l->slot.launcher;
-    char token[33];
-    if (new_token(token) != 0) return bp_error_io(error, "no random numbers: %s", strerror(errno));
-    json_t *remote =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:{s:s, s:s}}", "launcher", launcher->name, "token", token, "cache", launcher->cache,
-                  "shared", launcher->shared, "cache_mb", (json_int_t)launcher->cache_mb, "start_ms", (json_int_t)launcher->start_seconds * 1000,
-                  "cancel_ms", (json_int_t)launcher->cancel_seconds * 1000, "retry_ms", (json_int_t)launcher->retry_seconds * 1000, "again",
-                  job->attempt > 1, "files", "dataset", l->data[0].file, "validation", l->data[1].file);
-    if (remote) add_commands(s, remote, launcher, job);
-    l->remote = remote ? schema_json_dump(remote, JSON_COMPACT) : NULL;
-    json_decref(remote);
-    return l->remote ? 0 : bp_error_memory(error, "no memory for the job process");
-}
-
-/* Several processes of a job on this machine. */
-static json_t *mpirun_command(void) {
-    json_t *command = json_pack("[s, s, s, s, s, s]", "mpirun", "--oversubscribe", "--bind-to", "none", "-n", "{processes}");
-    if (geteuid() == 0) json_array_append_new(command, json_string("--allow-run-as-root"));
-    return command;
-}
-
-/* ---- a process ----------------------------------------------------------------------------------------------------------------------------------
- */
-
-/* Nothing has started: releases what the supervisor would keep. */
-static void cancel_launch(struct supervisor *s, struct slot *slot) {
-    if (slot->fd >= 0) close(slot->fd);
-    if (slot->output) output_end(slot->output, slot->job);
-    free(slot->output);
-    pulse_free(slot->pulse);
-    checkpoint_files_remove_leftovers(s->server->store, slot->job, slot->attempt);
-}
-
-/* The process, with what it is given. */
-static int start_process(struct supervisor *s, struct launch *l, const struct store_job *job, struct bp_error *error) {
-    struct slot *slot = &l->slot;
-    if (open_all(s, l, job, error) != 0 || (slot->relayed && describe_remote(s, l, job, error) != 0)) return -1;
-    const struct child child = {.command = slot->relayed ? "relay" : "job", .given = l->given, .errors = l->errors, .launches = slot->relayed};
-    slot->pid = child_start(&child);
-    return slot->pid >= 0 ? 0 : bp_error_io(error, "cannot start the job process: %s", strerror(errno));
-}
-
 static void start(struct supervisor *s, struct slot *slot, const struct launcher *launcher, const struct store_job *job) {
     struct bp_error error = {0}, failure = {0};
-    const bool relayed = launcher->command || job->needs.processes > 1;
-    struct launch l = {.errors = -1,
-                       .slot = {.phase = SLOT_RUNNING,
-                                .launcher = launcher,
-                                .relayed = relayed,
-                                .cancel_ms = relayed ? launcher->cancel_seconds * 1000 + RELAY_CANCEL_MS : CANCEL_GRACE_MS,
-                                .pid = -1,
-                                .fd = -1,
-                                .attempt = job->attempt,
-                                .in = {.limit = WIRE_FRAME_MAX},
-                                .silence_ms = s->server->settings.job_silence_seconds * 1000,
-                                .watch = {.looked_at = clock_ms()}}};
-    char attempt[24], process[24];
-    memcpy(l.slot.job, job->id, sizeof l.slot.job);
-    for (int i = 0; i < CHILD_GIVEN; i++) l.given[i] = -1;
-    start_process(s, &l, job, &error);
-    for (int i = 0; i < CHILD_GIVEN; i++)
-        if (l.given[i] >= 0) close(l.given[i]);
-    if (l.errors >= 0) close(l.errors);
-    if (l.slot.pid < 0) {
-        free(l.results);
-        free(l.remote);
-        cancel_launch(s, &l.slot);
+    struct slot begun;
+    if (start_attempt(s->server, launcher, job, &begun, &error) != 0) {
         if (message_end_failed(s->server, job->id, job->attempt, "worker_start", error.message, &failure) != 0)
             complain("job_end_failed", job->id, &failure);
         return; /* the sweep takes it back when even that could not be stored */
     }
     pthread_mutex_lock(&s->lock);
-    *slot = l.slot;
+    *slot = begun;
     pthread_mutex_unlock(&s->lock);
     atomic_fetch_add(&s->running, 1);
     metrics_job_started(s->server->metrics, job);
-    snprintf(attempt, sizeof attempt, "%lld", (long long)job->attempt);
-    snprintf(process, sizeof process, "%ld", (long)slot->pid);
-    log_line(LOG_INFO, "job_started", "job", job->id, "attempt", attempt, "pid", process, "resumed", l.resume ? "true" : "false", "launcher",
-             launcher->name, NULL);
-    send_order(s, slot, job, &l); /* a failure means that the process is dying, which its end reports */
-    free(l.results);
-    free(l.remote);
 }
 
 /* How many more jobs this launcher can run. */
@@ -415,18 +174,26 @@ static void fill_launcher(struct supervisor *s, const struct launcher *launcher)
     for (int room = room_of(s, launcher); room > 0 && !atomic_load(&s->stopping) && (slot = free_slot(s)); room--) {
         struct store_job job = {0};
         struct bp_error error = {0};
-        const enum store_result result = store_job_claim_for(s->server->store, s->owner, LEASE_MS, &taker, &job, &error);
-        if (result == STORE_NOT_FOUND && job.retry_at > 0) s->claim_at = clock_ms() + (job.retry_at - store_now()) + 1;
+        const enum store_result result = store_job_claim(s->server->store, s->owner, LEASE_MS, &taker, &job, &error);
+        const int64_t due_at = result == STORE_NOT_FOUND && job.retry_at > 0 ? clock_ms() + (job.retry_at - store_now()) + 1 : INT64_MAX;
+        if (due_at < s->claim_at) s->claim_at = due_at;
         if (result == STORE_OK) start(s, slot, launcher, &job);
-        else if (result != STORE_NOT_FOUND) complain("claim_failed", "", &error);
+        else if (result != STORE_NOT_FOUND) {
+            complain("claim_failed", "", &error);
+            s->may_claim = true;
+        }
         store_job_free(&job);
         if (result != STORE_OK) return;
         if (slot->phase == SLOT_FREE) room++; /* it could not be started: the room is for the next one */
     }
 }
 
+/* Not in every turn: each message of a process makes one. */
 static void fill_slots(struct supervisor *s) {
-    s->claim_at = 0;
+    const int64_t now = clock_ms();
+    if (!s->may_claim && now < s->claim_at) return;
+    s->may_claim = false;
+    s->claim_at = now + IDLE_POLL_MS;
     for (int i = 0; i < s->launchers->count; i++) fill_launcher(s, &s->launchers->items[i]);
 }
 
@@ -459,6 +226,7 @@ static void slot_free(struct supervisor *s, struct slot *slot) {
     release(s, slot);
     count_end(s, slot);
     s->retention_at = 0;
+    s->may_claim = true;
     checkpoint_files_remove_leftovers(s->server->store, slot->job, slot->attempt);
     pthread_mutex_lock(&s->lock); /* supervisor_log reads slots */
     if (slot->output) output_end(slot->output, slot->job);
@@ -516,6 +284,7 @@ static void apply_messages(struct supervisor *s, struct slot *slot) {
             return;
         }
         release(s, slot);
+        s->may_claim = s->may_claim || slot->ended; /* it may be in the queue again */
         slot->held = NULL;
         json_decref(message);
     }
@@ -571,6 +340,7 @@ static void sweep(struct supervisor *s) {
         for (int32_t i = 0; i < found.count; i++) {
             const struct store_job *job = &found.items[i];
             if (has_slot(s, job->id)) continue;
+            s->may_claim = true;
             log_line(LOG_WARNING, "job_without_process", "job", job->id, "status", store_status_name(job->status), NULL);
             struct store_attempt end = {.attempt = job->attempt,
                                         .ended_at = store_now(),
@@ -664,13 +434,13 @@ static void listen_once(struct supervisor *s) {
         slot_of[count] = i;
         fds[count++] = (struct pollfd){.fd = slot->fd, .events = POLLIN};
     }
-    sooner(&wait, s->claim_at, now); /* set if a launcher has room */
+    sooner(&wait, s->claim_at, now);
     if (poll(fds, (nfds_t)count, (int)wait) <= 0) return;
     if (fds[0].revents) {
         uint64_t n;
         ssize_t ignored = read(s->poke, &n, sizeof n);
         (void)ignored;
-        s->check_commands = true;
+        s->check_commands = s->may_claim = true;
     }
     for (int i = 1; i < count; i++) {
         struct slot *slot = &s->slots[slot_of[i]];
@@ -718,7 +488,6 @@ void supervisor_free(struct supervisor *s) {
     if (!s) return;
     if (s->poke >= 0) close(s->poke);
     pthread_mutex_destroy(&s->lock);
-    json_decref(s->mpirun);
     free(s->troubles);
     free(s->slots);
     free(s);
@@ -733,7 +502,7 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
     s->server = server;
     s->slots_count = SLOTS_MAX;
     s->launchers = server->launchers;
-    s->mpirun = mpirun_command();
+    s->may_claim = true;
     supervisor_limit(s, server->settings.workers);
     s->slots = calloc((size_t)s->slots_count, sizeof *s->slots);
     s->troubles = calloc((size_t)s->slots_count, sizeof *s->troubles);
@@ -742,7 +511,7 @@ struct supervisor *supervisor_new(struct server *server, struct bp_error *error)
     pthread_mutex_init(&s->lock, NULL);
     snprintf(s->owner, sizeof s->owner, "pid-%ld", (long)getpid());
     s->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (s->poke >= 0 && s->slots && s->troubles && s->mpirun) return s;
+    if (s->poke >= 0 && s->slots && s->troubles) return s;
     bp_error_io(error, "cannot create the supervisor: %s", strerror(errno));
     supervisor_free(s);
     return NULL;

@@ -118,6 +118,22 @@ int scratch_file_new(const struct store *store, struct bp_error *error) {
     return fd;
 }
 
+int scratch_file_of(const struct store *store, const void *bytes, size_t size, struct bp_error *error) {
+    const int fd = scratch_file_new(store, error);
+    for (size_t written = 0; fd >= 0 && written < size;) {
+        const ssize_t n = pwrite(fd, (const char *)bytes + written, size - written, (off_t)written);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            const int cause = errno;
+            close(fd);
+            errno = cause;
+            return -1;
+        }
+        written += (size_t)n;
+    }
+    return fd;
+}
+
 /* ---- checkpoints --------------------------------------------------------------------------------------------------------------------- */
 
 static int checkpoint_folder(const struct store *store) {

@@ -43,6 +43,9 @@ void dataset_draft_discard(struct dataset_draft *draft);
  * the error. */
 int scratch_file_new(const struct store *store, struct bp_error *error);
 
+/* The same with these bytes in it; it is at its beginning. A failure to write them has no message, but errno. */
+int scratch_file_of(const struct store *store, const void *bytes, size_t size, struct bp_error *error);
+
 /* ---- checkpoints and results of job processes ---- */
 
 /* The name of a file that a job process writes, JOB.ATTEMPT.WHAT.tmp. The process has its descriptor only. */

@@ -478,16 +478,15 @@ struct store_events {
 
 /* Gives everything that was running back to the queue (cancelling: cancelled; pausing: paused), without counting a failure. At start-up. */
 enum store_result store_recover(struct store *store, struct bp_error *error);
-/* The first queued job (highest priority, then oldest, retries when they are due) becomes running with attempt + 1 and this owner, started_at set at
- * the first claim. STORE_NOT_FOUND: none; job->retry_at is when the first retry is due, 0: none waits. */
-enum store_result store_job_claim(struct store *store, const char *owner, int64_t lease_ms, struct store_job *job, struct bp_error *error);
-/* The same of those that `takes` accepts. In the thread of the store: it must not call the store. */
+/* Which jobs a place takes. takes is called in the thread of the store: it must not call the store. */
 struct store_taker {
     bool (*takes)(const void *context, enum store_kind kind, const struct store_requirement *requirement);
     const void *context;
 };
-enum store_result store_job_claim_for(struct store *store, const char *owner, int64_t lease_ms, const struct store_taker *taker,
-                                      struct store_job *job, struct bp_error *error);
+/* The first queued job that the taker takes (NULL: of all; highest priority, then oldest, retries when they are due) becomes running with attempt + 1
+ * and this owner, started_at set at the first claim. STORE_NOT_FOUND: none; job->retry_at is when the first retry is due, 0: none waits. */
+enum store_result store_job_claim(struct store *store, const char *owner, int64_t lease_ms, const struct store_taker *taker, struct store_job *job,
+                                  struct bp_error *error);
 /* Where a running attempt runs, or what it waits for: a JSON object, and a line for the log of the job, or NULL. */
 enum store_result store_job_launch(struct store *store, const char *id, int64_t attempt, const char *launch, const char *line,
                                    struct bp_error *error);

@@ -175,7 +175,7 @@ enum store_result life_step(struct life *l, int step, struct bp_error *error) {
     case MODEL: return store_model_put(l->store, model_name, "{\"layers\":[]}", &created, NULL, error);
     case JOB: snprintf(job.id, sizeof job.id, "%s", l->job); return store_job_create(l->store, &request, error);
     case CLAIM:
-        result = store_job_claim(l->store, "tester", 60000, &job, error);
+        result = store_job_claim(l->store, "tester", 60000, NULL, &job, error);
         if (result == STORE_OK) l->attempt = job.attempt;
         store_job_free(&job);
         return result;

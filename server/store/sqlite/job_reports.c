@@ -82,12 +82,8 @@ static enum store_result claim(struct writer *writer, void *argument, struct bp_
     return result == STORE_OK ? event_add_status(writer, id, NULL, error) : result;
 }
 
-enum store_result store_job_claim(struct store *store, const char *owner, int64_t lease_ms, struct store_job *job, struct bp_error *error) {
-    return store_job_claim_for(store, owner, lease_ms, NULL, job, error);
-}
-
-enum store_result store_job_claim_for(struct store *store, const char *owner, int64_t lease_ms, const struct store_taker *taker,
-                                      struct store_job *job, struct bp_error *error) {
+enum store_result store_job_claim(struct store *store, const char *owner, int64_t lease_ms, const struct store_taker *taker, struct store_job *job,
+                                  struct bp_error *error) {
     *job = (struct store_job){0};
     struct claim argument = {owner, lease_ms, taker, job};
     enum store_result result = writer_run(store, "claim a job", claim, &argument, error);

@@ -144,7 +144,7 @@ void job_new(char id[STORE_ID_SIZE], int64_t attempts_max) {
 
 void job_claim(char id[STORE_ID_SIZE]) {
     struct store_job job;
-    OK(store_job_claim(store, "tester", 60000, &job, &error));
+    OK(store_job_claim(store, "tester", 60000, NULL, &job, &error));
     memcpy(id, job.id, STORE_ID_SIZE);
     store_job_free(&job);
 }

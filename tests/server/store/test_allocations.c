@@ -41,7 +41,7 @@ static enum store_result step(struct life *l, int which, struct bp_error *e) {
     switch (which) {
     case 0: snprintf(job.id, sizeof job.id, "%s", l->id); return store_job_create(store, &request, e);
     case 1:
-        result = store_job_claim(store, "tester", 60000, &job, e);
+        result = store_job_claim(store, "tester", 60000, NULL, &job, e);
         if (result == STORE_OK) l->attempt = job.attempt;
         store_job_free(&job);
         return result;

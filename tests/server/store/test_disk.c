@@ -365,7 +365,7 @@ static int live(const char *id, bool *read) {
     struct store_events events;
     COPY(job.id, id);
     int step = 0;
-    if (store_job_create(store, &request, &e) == STORE_OK && ++step && store_job_claim(store, "x", 1, &got, &e) == STORE_OK && ++step &&
+    if (store_job_create(store, &request, &e) == STORE_OK && ++step && store_job_claim(store, "x", 1, NULL, &got, &e) == STORE_OK && ++step &&
         store_job_report(store, id, got.attempt, &report, &e) == STORE_OK && ++step &&
         store_job_end(store, id, got.attempt, &success, NULL, &e) == STORE_OK)
         step++;

@@ -330,7 +330,7 @@ START_TEST(a_queued_job_is_cancelled_at_once) {
     OK(store_job_get(store, id, &job, &error));
     ck_assert_int_ge(job.finished_at, job.created_at);
     store_job_free(&job);
-    GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1, &job, &error));
+    GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1, NULL, &job, &error));
     GIVES(STORE_NOT_FOUND, store_job_cancel(store, "job_x", &status, &error));
 }
 END_TEST
@@ -437,7 +437,7 @@ START_TEST(a_pause_ends_in_the_state_that_was_asked_for_last) {
     ck_assert_int_eq(number("SELECT owner = 'tester' FROM jobs"), 1);
     OK(store_job_give_back(store, id, 1, STORE_SERVER_STOPPED, NULL, &error));
     ck_assert_str_eq(events_of(id), "status:queued status:running status:pausing status:paused");
-    GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1, &job, &error));
+    GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1, NULL, &job, &error));
     OK(store_job_get(store, id, &job, &error));
     ck_assert_int_eq(job.queue_position, 0);
     store_job_free(&job);

@@ -9,10 +9,10 @@ static struct store_report metrics_report(struct store_event *event, int64_t epo
 START_TEST(a_claim_takes_the_oldest) {
     char first[STORE_ID_SIZE], second[STORE_ID_SIZE];
     struct store_job job;
-    GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1000, &job, &error));
+    GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1000, NULL, &job, &error));
     job_new(first, 5);
     job_new(second, 5);
-    OK(store_job_claim(store, "me", 1000, &job, &error));
+    OK(store_job_claim(store, "me", 1000, NULL, &job, &error));
     ck_assert_str_eq(job.id, first);
     ck_assert_int_eq(job.status, STORE_RUNNING);
     ck_assert_int_eq(job.attempt, 1);
@@ -24,7 +24,7 @@ START_TEST(a_claim_takes_the_oldest) {
 
     /* Requeued, it is the oldest again, and started long ago. */
     OK(store_job_give_back(store, first, 1, STORE_SERVER_STOPPED, NULL, &error));
-    OK(store_job_claim(store, "me", 1000, &job, &error));
+    OK(store_job_claim(store, "me", 1000, NULL, &job, &error));
     ck_assert_str_eq(job.id, first);
     ck_assert_int_eq(job.attempt, 2);
     ck_assert_int_eq(job.started_at, started);
@@ -194,7 +194,7 @@ START_TEST(retries_wait_longer_and_longer) {
         ck_assert_int_eq(job.queue_position, 1);
         const int64_t retry_at = job.retry_at;
         store_job_free(&job);
-        GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1000, &job, &error));
+        GIVES(STORE_NOT_FOUND, store_job_claim(store, "me", 1000, NULL, &job, &error));
         ck_assert_int_eq(job.retry_at, retry_at); /* when to ask again */
         if (i == 3) {                             /* a younger job runs in the meantime, though it is of lower priority */
             OK(store_job_set_priority(store, id, 50, &error));

@@ -36,7 +36,8 @@ static void *work(void *argument) {
             struct store_report report = {.resumed_from_epoch = -1, .events = events, .events_count = 2, .progress = "{\"epoch\":1}"};
             char owner[16];
             snprintf(owner, sizeof owner, "w%d", w->index);
-            if (store_job_claim(store, owner, 1000, &job, &e) != STORE_OK || store_job_report(store, job.id, job.attempt, &report, &e) != STORE_OK ||
+            if (store_job_claim(store, owner, 1000, NULL, &job, &e) != STORE_OK ||
+                store_job_report(store, job.id, job.attempt, &report, &e) != STORE_OK ||
                 store_job_end(store, job.id, job.attempt, &success, NULL, &e) != STORE_OK)
                 w->failures++;
             store_job_free(&job);

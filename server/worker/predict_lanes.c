@@ -8,12 +8,12 @@
 #include "server/worker/predict_lanes.h"
 
 #include "engine/kernels/kernels.h"
+#include "server/clock.h"
 #include "server/worker/heartbeat.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { PIECE_BLOCKS = 16 };
 enum lane_state { LANE_WORKING, LANE_WAITING, LANE_FAILED };
@@ -82,12 +82,8 @@ static void *work(void *context) {
 
 int predict_lanes_next(struct predict_lanes *p, int64_t wait_ms, struct bp_error *error) {
     struct lane *lane = &p->lane[p->turn];
-    struct timespec until;
+    const struct timespec until = clock_after(wait_ms);
     int result = 0;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += wait_ms % 1000 * 1000000;
-    until.tv_sec += wait_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&p->lock);
     while (lane->state == LANE_WORKING && result == 0) result = pthread_cond_timedwait(&p->changed, &p->lock, &until);
     if (lane->state == LANE_WORKING) {
@@ -119,12 +115,8 @@ struct predict_lanes *predict_lanes_new(struct schema_batch *batch, int32_t thre
     }
     schema_batch_place(batch, &place);
     p->batch = batch, p->start = place.row, p->rows = schema_batch_rows(batch), p->piece = predict_lanes_piece(batch);
-    pthread_condattr_t monotonic;
     pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&p->changed);
     p->count = threads;
     int failed = 0;
     for (int32_t i = 0; i < threads && !failed; i++) {

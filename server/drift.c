@@ -1,6 +1,7 @@
 /* drift.c - the counters of all versions, and the thread that stores them. Reports are in drift_report.c. */
 #include "server/drift_private.h"
 
+#include "server/clock.h"
 #include "server/log.h"
 
 #include <pthread.h>
@@ -18,11 +19,7 @@ struct drift *drift_new(struct store *store) {
     if (!d) return NULL;
     d->store = store;
     pthread_mutex_init(&d->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&d->woken, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&d->woken);
     return d;
 }
 
@@ -166,9 +163,7 @@ static void *work(void *context) {
     struct drift *d = context;
     pthread_mutex_lock(&d->lock);
     while (!d->stopped) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += d->save_seconds;
+        const struct timespec until = clock_after(d->save_seconds * 1000);
         pthread_cond_timedwait(&d->woken, &d->lock, &until);
         pthread_mutex_unlock(&d->lock);
         save_all(d);

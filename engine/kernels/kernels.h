@@ -52,13 +52,26 @@ struct bp_step {
     bool nesterov;
 };
 
-/* mask[i] = word i of the Philox stream from block `counter` on is below threshold ? 0 : value. */
+/* mask[i] = word i of the Philox stream from block `counter` on is below threshold ? 0 : value; y = x mask, unless x is NULL. */
 struct bp_dropout_mask {
     uint64_t seed, stream, counter;
     uint32_t threshold;
     bp_real value;
     size_t n;
     bp_real *mask;
+    const bp_real *x;
+    bp_real *y; /* may be x */
+};
+
+/* The piecewise linear embedding of `features` numbers, as the layer of that name defines it: z = P_t + r K_t, with the bin t of each and r in it. */
+struct bp_pieces {
+    size_t features, bins, width;
+    const bp_real *x;      /* (features) */
+    const bp_real *edges;  /* (features, bins + 1) ascending */
+    const bp_real *prefix; /* P (features, bins, width) */
+    const bp_real *kernel; /* K (features, bins, width) */
+    bp_real *places;       /* (features, 2) t and r; NULL: not wanted */
+    bp_real *z;            /* (features, width) */
 };
 
 /* `count` adjacent windows, each of `lines` lines of `line` reals, and a matrix whose rows they are. Lines from..until-1 are within the image; the
@@ -142,6 +155,7 @@ struct bp_kernels {
     size_t (*at_least)(size_t n, const double *v, double least);           /* how many are; NaN is not */
     void (*to_bfloat16)(size_t n, const bp_real *x, uint16_t *y);          /* to the nearest, ties to even; not a number stays so */
     void (*dropout_mask)(const struct bp_dropout_mask *call);
+    void (*pieces)(const struct bp_pieces *call);
     void (*sgd)(const struct bp_step *step);
     void (*adam)(const struct bp_step *step);
     void (*rmsprop)(const struct bp_step *step);

@@ -1,8 +1,8 @@
 /* vector.c - the kernels: plain C that GCC and clang turn into vector code at -O3. Compiled once per instruction set, with
  * -DBP_KERNELS=<the table's symbol> -DBP_KERNELS_NAME="<its name>"; chosen between at run time by kernels.c.
  * Sums are kept in a fixed number of lanes and added in a fixed order: the same call gives the same bits.
- * Order: bias and rectifiers, cells of tables (vector_cells.h), matrix products (vector_gemm.h), dropout (vector_random.h), windows
- * (vector_window.h), elementwise functions, softmax, rectifiers back, sums, bfloat16, optimizers, the table.
+ * Order: bias and rectifiers, cells of tables (vector_cells.h), matrix products (vector_gemm.h), embeddings of numbers (vector_pieces.h), dropout
+ * (vector_random.h), windows (vector_window.h), elementwise functions, softmax, rectifiers back, sums, bfloat16, optimizers, the table.
  */
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/vector_math.h"
@@ -50,6 +50,7 @@ static void rectify(size_t rows, size_t width, bp_real slope, const bp_real *b, 
 
 #include "engine/kernels/vector_cells.h"
 #include "engine/kernels/vector_gemm.h" /* which adds the bias and rectifies */
+#include "engine/kernels/vector_pieces.h"
 #include "engine/kernels/vector_random.h"
 #include "engine/kernels/vector_window.h"
 
@@ -409,6 +410,7 @@ const struct bp_kernels BP_KERNELS = {
     .nine = print_nine,
     .to_bfloat16 = to_bfloat16,
     .dropout_mask = dropout_mask,
+    .pieces = pieces,
     .sgd = sgd,
     .adam = adam,
     .rmsprop = rmsprop,

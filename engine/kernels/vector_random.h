@@ -13,6 +13,12 @@ enum { PHILOX_ROUNDS = 10, BLOCKS = 16 /* side by side */ };
 #define PHILOX_W0 UINT32_C(0x9E3779B9)
 #define PHILOX_W1 UINT32_C(0xBB67AE85)
 
+/* y = x mask of numbers from..from+n-1, where it is wanted. */
+static inline void drop_some(const struct bp_dropout_mask *call, size_t from, size_t n) {
+    const bp_real *mask = call->mask + from;
+    for (size_t i = 0; call->x && i < n; i++) call->y[from + i] = call->x[from + i] * mask[i];
+}
+
 #if defined(__AVX512F__) && !defined(BP_DOUBLE)
 enum { GROUPS = 2, EACH = 8 /* blocks of a group: its words are in the lower halves of 8 lanes, the upper halves are ignored */ };
 struct philox_lanes {
@@ -60,10 +66,12 @@ static void dropout_mask(const struct bp_dropout_mask *call) {
     for (; done + NUMBERS <= call->n; done += NUMBERS, counter += GROUPS * EACH) {
         mask_lanes(call, counter, mask);
         for (size_t i = 0; i < 2 * GROUPS; i++) store(call->mask + done + i * LANES, mask[i]);
+        for (size_t i = 0; call->x && i < 2 * GROUPS; i++) store(call->y + done + i * LANES, load(call->x + done + i * LANES) * mask[i]);
     }
     if (done == call->n) return;
     mask_lanes(call, counter, mask);
     memcpy(call->mask + done, mask, (call->n - done) * sizeof(bp_real));
+    drop_some(call, done, call->n - done);
 }
 #else
 /* The mask of `BLOCKS` blocks, 4 BLOCKS numbers. */
@@ -93,10 +101,14 @@ static void dropout_mask(const struct bp_dropout_mask *call) {
     bp_real last[NUMBERS];
     size_t done = 0;
     uint64_t counter = call->counter;
-    for (; done + NUMBERS <= call->n; done += NUMBERS, counter += BLOCKS) mask_of_blocks(call, counter, call->mask + done);
+    for (; done + NUMBERS <= call->n; done += NUMBERS, counter += BLOCKS) {
+        mask_of_blocks(call, counter, call->mask + done);
+        drop_some(call, done, NUMBERS);
+    }
     if (done == call->n) return;
     mask_of_blocks(call, counter, last);
     memcpy(call->mask + done, last, (call->n - done) * sizeof *last);
+    drop_some(call, done, call->n - done);
 }
 #endif
 

@@ -18,7 +18,7 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     return 0;
 }
 
-/* Draws the mask of one sample after the other and applies it at once, while it is in the first cache. */
+/* Draws the mask of one sample after the other and applies it at once. */
 static void drop(const struct bp_node *node, const struct bp_pass *pass, size_t size) {
     const double rate = bp_pass_rate(pass, node->values[RATE].number);
     uint32_t block[4];
@@ -29,8 +29,8 @@ static void drop(const struct bp_node *node, const struct bp_pass *pass, size_t 
         const size_t at = (size_t)i * size;
         call.stream = (uint64_t)(pass->first + i);
         call.mask = pass->memo + at;
+        call.x = pass->x[0] + at, call.y = pass->a + at;
         bp_kernels()->dropout_mask(&call);
-        bp_kernels()->multiply(size, pass->x[0] + at, call.mask, pass->a + at, false);
     }
 }
 

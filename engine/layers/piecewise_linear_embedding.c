@@ -8,6 +8,7 @@
  * Backward: with S_t, R_t the sums of d_a and r d_a over the numbers in bin t:  d_K_j = R_j + sum over t > j of S_t,  d_b = sum of S_t.
  *
  * `edges` (features, bins + 1) ascend; where quantiles are tied there are fewer, and the last one repeats. A constant feature has r = 0. */
+#include "engine/kernels/kernels.h"
 #include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
 
@@ -97,16 +98,6 @@ static void fit(const struct bp_node *node, const struct bp_fit *with) {
     }
 }
 
-/* The bin of x, and r in it. */
-static inline int32_t find_bin(const bp_real *restrict edges, int32_t bins, bp_real x, bp_real *r) {
-    const bp_real top = edges[bins], far = (bp_real)bins;
-    int32_t t = 0;
-    for (int32_t j = 1; j < bins; j++) t += (x >= edges[j]) & (edges[j] < top);
-    const bp_real width = edges[t + 1] - edges[t], part = width > 0 ? (x - edges[t]) / width : x - x;
-    *r = part < -far ? -far : part > far + 1 ? far + 1 : part;
-    return t;
-}
-
 /* ---- the pass ---------------------------------------------------------------------------------------------------- */
 
 struct sizes {
@@ -133,26 +124,21 @@ static bp_real *z_of(const struct bp_node *node, const struct bp_pass *pass, con
     return pass->memo && node->activation && node->activation->needs_z ? pass->memo + 2 * (size_t)pass->batch * s->features : pass->a;
 }
 
-static void embed_row(const struct sizes *s, const bp_real *x, const struct bp_pass *pass, bp_real *memo, bp_real *restrict z) {
-    const bp_real *restrict P = pass->shared_scratch, *restrict K = pass->W[KERNEL];
-    for (size_t f = 0; f < s->features; f++, z += s->width) {
-        bp_real r;
-        const int32_t t = find_bin(pass->W[EDGES] + f * (s->bins + 1), (int32_t)s->bins, x[f], &r);
-        const size_t at = (f * s->bins + (size_t)t) * s->width;
-        for (size_t d = 0; d < s->width; d++) z[d] = P[at + d] + r * K[at + d];
-        if (!memo) continue;
-        memo[2 * f] = (bp_real)t;
-        memo[2 * f + 1] = r;
-    }
-}
-
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node);
     const size_t rows = (size_t)pass->batch;
     bp_real *z = z_of(node, pass, &s); /* (B, out) */
     add_prefixes(&s, pass->W[KERNEL], bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL, pass->shared_scratch);
     for (size_t i = 0; i < rows; i++)
-        embed_row(&s, pass->x[0] + i * s.features, pass, pass->memo ? pass->memo + 2 * i * s.features : NULL, z + i * s.out);
+        bp_kernels()->pieces(&(struct bp_pieces){.features = s.features,
+                                                 .bins = s.bins,
+                                                 .width = s.width,
+                                                 .x = pass->x[0] + i * s.features,
+                                                 .edges = pass->W[EDGES],
+                                                 .prefix = pass->shared_scratch,
+                                                 .kernel = pass->W[KERNEL],
+                                                 .places = pass->memo ? pass->memo + 2 * i * s.features : NULL,
+                                                 .z = z + i * s.out});
     if (node->activation) bp_node_forward_activation(node, pass, (const size_t[]){rows, s.out}, z, pass->a);
 }
 

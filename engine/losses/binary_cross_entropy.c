@@ -21,18 +21,59 @@ static int check(const struct bp_value *values, const struct bp_shape *output, s
     return 0;
 }
 
+enum { BLOCK = 64 }; /* samples at once */
+
+/* e^-|z| of n samples. */
+static void exponentials(size_t n, const bp_real *z, bp_real e[BLOCK]) {
+    for (size_t i = 0; i < n; i++) e[i] = -(bp_real)fabs((double)z[i]);
+    bp_kernels()->exp(n, e, e);
+}
+
+/* The loss of a sample but for its ln(1 + e^-|z|). */
+static double without_logarithm(double z, double y) {
+    return y == 0 || y == 1 ? (z > 0 ? z : 0) - z * y : (double)NAN;
+}
+
+/* The sum over samples that count alike. One logarithm serves all of them: of the product of 1 + e, which is at most 2 for each. What is multiplied
+ * up is the product minus 1, so that a small loss keeps its digits. */
+static double sum_alike(size_t n, const bp_real *z, const bp_real *y) {
+    enum { LANES = 4 };
+    bp_real e[BLOCK];
+    double sum = 0, more[LANES] = {0}; /* products minus 1 */
+    exponentials(n, z, e);
+    for (size_t i = 0; i < n; i++) {
+        sum += without_logarithm((double)z[i], (double)y[i]);
+        more[i % LANES] += (double)e[i] + more[i % LANES] * (double)e[i];
+    }
+    for (int l = 1; l < LANES; l++) more[0] += more[l] + more[0] * more[l];
+    return sum + log1p(more[0]);
+}
+
+static double sum_weighted(const struct bp_loss_call *call, size_t first, size_t n) {
+    bp_real e[BLOCK];
+    double sum = 0;
+    exponentials(n, call->z + first, e);
+    for (size_t i = 0; i < n; i++) {
+        const double one = without_logarithm((double)call->z[first + i], (double)call->y[first + i]) + log1p((double)e[i]);
+        sum += bp_sample_weight(call->weights, first + i) * one;
+        bp_loss_count(call, first + i, one);
+    }
+    return sum;
+}
+
 static double evaluate(const struct bp_value *values, const struct bp_loss_call *call) {
     (void)values;
+    const size_t batch = (size_t)call->batch;
+    const bool alike = !call->weights && !call->counts;
     double loss = 0;
-    for (int32_t i = 0; i < call->batch; i++) {
-        const double z = (double)call->z[i], y = (double)call->y[i], weight = bp_sample_weight(call->weights, (size_t)i);
-        const double one = y == 0 || y == 1 ? (z > 0 ? z : 0) - z * y + log1p(exp(-fabs(z))) : (double)NAN;
-        loss += weight * one;
-        bp_loss_count(call, (size_t)i, one);
+    for (size_t first = 0; first < batch; first += BLOCK) {
+        const size_t n = batch - first < BLOCK ? batch - first : BLOCK;
+        loss += alike ? sum_alike(n, call->z + first, call->y + first) : sum_weighted(call, first, n);
     }
-    bp_kernels()->sigmoid((size_t)call->batch, call->z, call->z);
-    for (int32_t i = 0; call->d_z && i < call->batch; i++)
-        call->d_z[i] = (call->z[i] - call->y[i]) * (bp_real)(call->scale * bp_sample_weight(call->weights, (size_t)i));
+    if (alike && call->counted) *call->counted += loss;
+    bp_kernels()->sigmoid(batch, call->z, call->z);
+    for (size_t i = 0; call->d_z && i < batch; i++)
+        call->d_z[i] = (call->z[i] - call->y[i]) * (bp_real)(call->scale * bp_sample_weight(call->weights, i));
     return loss;
 }
 

@@ -10,7 +10,10 @@
 
 const char *const schema_efforts[] = {"fast", "balanced", "best", NULL};
 
-enum { FOLDS = 5, REPEATS_OF_ONE_SPLIT = 3, REPEATS_BEST = 2 };
+enum { FOLDS = 5, REPEATS_OF_ONE_SPLIT = 3, REPEATS_BEST = 3 };
+/* Layers of 64, four members, embeddings of 4 numbers: the papers' sizes (128 to 256, 8, 8) take five times as long and predict no better
+ * (clients/guides/decisions.md). */
+enum { UNITS = 64, UNITS_OF_TENSORS = 128 };
 
 struct making {
     const struct schema_auto *job;
@@ -107,10 +110,10 @@ static int64_t member_rows(const struct making *m) {
     return m->outline.rows * (FOLDS - 1) / FOLDS;
 }
 
-/* Two hidden layers of 128; input: what the first reads, NULL: what stands before it. */
-static void add_hidden(json_t *layers, const char *input) {
+/* Two hidden layers; input: what the first reads, NULL: what stands before it. */
+static void add_hidden(json_t *layers, int units, const char *input) {
     for (int i = 0; i < 2; i++) {
-        json_t *dense = json_pack("{s:s, s:i, s:s}", "type", "dense", "units", 128, "activation", "relu");
+        json_t *dense = json_pack("{s:s, s:i, s:s}", "type", "dense", "units", units, "activation", "relu");
         if (input && i == 0) json_object_set_new(dense, "inputs", json_pack("[s]", input));
         json_array_append_new(layers, dense);
         json_array_append_new(layers, json_pack("{s:s, s:f}", "type", "dropout", "rate", 0.1));
@@ -123,15 +126,15 @@ static json_t *hidden_options(int batch_size) {
                      0.002, "weight_decay", 3e-4, "early_stopping", stopping(20));
 }
 
-static void add_plain(struct making *m, json_t *layers, const char *input) {
-    add_hidden(layers, input);
+static void add_plain(struct making *m, json_t *layers, int units, const char *input) {
+    add_hidden(layers, units, input);
     add_family(m, "plain", json_pack("{s:o}", "layers", layers), hidden_options(64));
 }
 
-/* TabM-mini with embedded numbers (Gorishniy, Kotelnikov, Babenko 2025, arXiv 2410.24210): eight networks that share all but a factor for each input
+/* TabM-mini with embedded numbers (Gorishniy, Kotelnikov, Babenko 2025, arXiv 2410.24210): four networks that share all but a factor for each input
  * and the last layer. */
 static void add_tabm(struct making *m) {
-    enum { BINS = 16, WIDTH = 8, MEMBERS = 8 };
+    enum { BINS = 16, WIDTH = 4, MEMBERS = 4 };
     const int64_t rows = member_rows(m);
     json_t *layers = json_array();
     if (m->outline.numbers)
@@ -140,15 +143,14 @@ static void add_tabm(struct making *m) {
     const char *input = read_inputs(m, layers, "embedded");
     json_array_append_new(layers, json_pack("{s:s, s:i, s:i, s:[s]}", "type", "ensemble", "members", MEMBERS, "group_size",
                                             m->outline.numbers ? WIDTH : 1, "inputs", input));
-    add_hidden(layers, NULL);
+    add_hidden(layers, UNITS, NULL);
     json_array_append_new(layers, json_pack("{s:s, s:i, s:s}", "type", "ensemble_dense", "units", (int)m->width, "activation", head(m)));
-    add_family(m, "tabm", json_pack("{s:o}", "layers", layers), hidden_options(rows < 2800 ? 32 : rows < 4500 ? 64 : rows < 6400 ? 128 : 256));
+    add_family(m, "tabm", json_pack("{s:o}", "layers", layers), hidden_options(rows < 4500 ? 32 : rows < 9000 ? 64 : 128));
 }
 
-/* RealMLP (Holzmueller, Grinsztajn, Steinwart 2024, arXiv 2407.04491): wide layers in the neural tangent parametrisation, one trained factor for each
+/* RealMLP (Holzmueller, Grinsztajn, Steinwart 2024, arXiv 2407.04491): layers in the neural tangent parametrisation, one trained factor for each
  * input, and a learning rate in four waves. */
 static void add_realmlp(struct making *m) {
-    enum { UNITS = 256 };
     const int64_t rows = member_rows(m);
     const bool classes = m->outline.classes > 0;
     json_t *layers = json_array();
@@ -192,7 +194,7 @@ static bool add_table(struct making *m) {
     }
     json_t *layers = json_array();
     const char *input = read_inputs(m, layers, "numbers");
-    add_plain(m, layers, input);
+    add_plain(m, layers, UNITS, input);
     if (m->job->effort == SCHEMA_EFFORT_FAST) return true;
     add_tabm(m);
     add_realmlp(m);
@@ -223,7 +225,7 @@ static void add_families(struct making *m, char why[static 300]) {
     }
     if (!add_table(m)) {
         while (e->families_count > 0) schema_training_free(e->families[--e->families_count].training);
-        add_plain(m, m->outline.own_inputs ? json_pack("[{s:s}]", "type", "flatten") : json_array(), NULL);
+        add_plain(m, m->outline.own_inputs ? json_pack("[{s:s}]", "type", "flatten") : json_array(), UNITS_OF_TENSORS, NULL);
     }
     if (m->problems->total) return;
     snprintf(why, 300, "%s: %d famil%s of small networks, each trained %d times, whose predictions are averaged", schema_efforts[m->job->effort],
@@ -312,7 +314,7 @@ struct schema_ensemble *schema_auto_resolve(const struct schema_auto *job, const
     e->folds = (int32_t)json_integer_value(folds);
     e->repeats = job->network ? 1 : job->effort == SCHEMA_EFFORT_BEST ? REPEATS_BEST : 1;
     if (!e->folds) e->repeats *= REPEATS_OF_ONE_SPLIT;
-    if (e->folds * e->repeats > SCHEMA_ENSEMBLE_FOLDS_MAX) e->repeats = 1; /* many folds are as good as repeats */
+    while (e->folds * e->repeats > SCHEMA_ENSEMBLE_FOLDS_MAX && e->repeats > 1) e->repeats--; /* many folds are as good as repeats */
     chosen.sturdy = !job->network;
     add_families(&m, why);
     if (e->families_count > 0) check(&m);

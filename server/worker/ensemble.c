@@ -139,6 +139,7 @@ static void fit_member(struct ensemble *e, struct member *m) {
     struct bp_error error = {0};
     struct run run = {0};
     json_t *metrics = NULL;
+    const double began = clock_seconds();
     int failed = -1;
     pthread_mutex_lock(&e->lock); /* jansson counts references to the spec, and not all of that is atomic */
     struct schema_training *training = schema_ensemble_member(e->options.spec, e->plan, (int32_t)(m - e->members), &error);
@@ -154,6 +155,7 @@ static void fit_member(struct ensemble *e, struct member *m) {
     schema_training_free(training);
     pthread_mutex_lock(&e->lock);
     m->state = failed ? MEMBER_WAITING : MEMBER_FINISHED;
+    m->seconds = failed ? 0 : clock_seconds() - began;
     e->running--;
     if (failed < 0) {
         if (!e->error.message[0])
@@ -169,17 +171,30 @@ static void fit_member(struct ensemble *e, struct member *m) {
 
 /* ---- the threads ------------------------------------------------------------------------------------------------------------------------- */
 
-/* The next member to train, marked as under way; NULL: there is none, or no time for it. */
+/* What a member of that family takes: the longest that one has taken in this attempt. Until one has ended, more than any. Lock held. */
+static double seconds_of_family(const struct ensemble *e, int32_t family) {
+    double longest = 0;
+    for (int32_t i = 0; i < e->plan->members_count; i++)
+        if (e->plan->members[i].family == family && e->members[i].seconds > longest) longest = e->members[i].seconds;
+    return longest > 0 ? longest : (double)INFINITY;
+}
+
+/* The next member to train, marked as under way; NULL: there is none, or no time for it. Fold by fold if time is limited, so that what is done by
+ * then has members of all families; else the longest first, so that the threads end together. Which comes first changes no bit of the result. */
 static struct member *next_member(struct ensemble *e) {
     struct member *next = NULL;
     int32_t left = 0;
     pthread_mutex_lock(&e->lock);
-    for (int32_t i = e->plan->members_count; i-- > 0;)
-        if (e->members[i].state == MEMBER_WAITING) {
-            next = &e->members[i];
-            left++;
-        }
     const double most = e->options.max_seconds, seconds = seconds_now(e);
+    double longest = -1;
+    for (int32_t i = 0; i < e->plan->members_count; i++) {
+        if (e->members[i].state != MEMBER_WAITING) continue;
+        const double expected = most > 0 ? 0 : seconds_of_family(e, e->plan->members[i].family);
+        left++;
+        if (expected <= longest) continue;
+        next = &e->members[i];
+        longest = expected;
+    }
     if (is_stopped(e) || (next && most > 0 && seconds >= most && e->finished > 0)) next = NULL;
     if (next) {
         const double turns = (double)(left + e->threads_count - 1) / e->threads_count;

@@ -18,6 +18,7 @@ struct member {
     _Atomic int64_t epoch, train_rows;
     double limit; /* seconds of training in all attempts, 0: none */
     /* FINISHED */
+    double seconds;   /* that it took, 0: in an earlier attempt */
     bp_real *weights; /* (weights_count) */
     size_t weights_count;
     json_t *entry;

@@ -190,11 +190,24 @@ def ensemble(fair):
             walls.append(job["training_seconds"])
             busy.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         pathlib.Path(job_file).write_text(json.dumps(job))
-        done = subprocess.run([sys.executable, HERE / "peer_ensemble.py", job_file, table], capture_output=True, text=True, timeout=600, env=environment(fair))
+        found = [peer_ensemble(job_file, table, fair, threads) for threads in (1, 2)]
+    return {"wall": median(walls), "busy": median(busy), "epochs": sum(f["epochs"] for f in job["cross_validation"]["folds"]), "peer": best_of(found)}
+
+
+def peer_ensemble(job_file, table, fair, threads):
+    """PyTorch's seconds for each family with that many threads, [] if it failed."""
+    env = {**environment(fair), "OPENBLAS_NUM_THREADS": str(threads), "THREADS": str(threads)}
+    done = subprocess.run([sys.executable, HERE / "peer_ensemble.py", job_file, table], capture_output=True, text=True, timeout=600, env=env)
     if done.returncode != 0:
         log("peer_ensemble.py failed and is left out: %s" % done.stderr.strip().splitlines()[-1:])
-    peer = json.loads(done.stdout) if done.returncode == 0 else None
-    return {"wall": median(walls), "busy": median(busy), "epochs": sum(f["epochs"] for f in job["cross_validation"]["folds"]), "peer": peer}
+    return json.loads(done.stdout)["families"] if done.returncode == 0 else []
+
+
+def best_of(found):
+    """Each family with the number of threads that is fastest for it, and the least time of the processor; None if there is none."""
+    families = [min(same, key=lambda f: f["seconds"]) for same in zip(*filter(None, found))]
+    return families and {"families": families, "seconds": sum(f["seconds"] for f in families),
+                         "busy": sum(min(f["busy"] for f in same) for same in zip(*filter(None, found)))}
 
 
 def ensemble_table(found):

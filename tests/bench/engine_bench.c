@@ -36,11 +36,11 @@ static const struct workload workloads[] = {
     {"lstm", {2, {32, 16}}, {"lstm 64", "dense 10 linear"}, 10, 32, 4096},
     {"members",
      {1, {20}},
-     {"piecewise_linear_embedding 8", "ensemble 8", "dense 128 relu", "dropout", "dense 128 relu", "dropout", "ensemble_dense 2 linear"},
+     {"piecewise_linear_embedding 4", "ensemble 4", "dense 64 relu", "dropout", "dense 64 relu", "dropout", "ensemble_dense 2 linear"},
      2,
      32,
      4096},
-    {"member", {1, {20}}, {"piecewise_linear_embedding 8", "dense 128 relu", "dropout", "dense 128 relu", "dropout", "dense 2 linear"}, 2, 32, 4096},
+    {"member", {1, {20}}, {"piecewise_linear_embedding 4", "dense 64 relu", "dropout", "dense 64 relu", "dropout", "dense 2 linear"}, 2, 32, 4096},
 };
 
 struct data {

@@ -1,10 +1,11 @@
 """peer_ensemble.py JOB.json DATA.csv - the networks of a finished ensemble job in eager PyTorch: the same layers, folds, epochs, batch sizes and
-optimizers. Each family is trained for a few epochs with one thread and with two, with each implementation of the optimizer; the best of them is scaled up
-to the epochs that the job's members took. Prints one JSON line. SECONDS (2) is the least time of a measure."""
+optimizers. Each family is trained for a few epochs with each implementation of the optimizer; the best is scaled up to the epochs that the job's members
+took. Prints one JSON line. THREADS (1): of PyTorch; OPENBLAS_NUM_THREADS is to be the same. SECONDS (2) is the least time of a measure."""
 import json, os, resource, sys, time
 import numpy, torch, torch.nn as nn
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
+THREADS = int(os.environ.get("THREADS", "1"))
 ACTIVATIONS = {"relu": nn.ReLU, "selu": nn.SELU, "mish": nn.Mish}
 
 
@@ -112,8 +113,8 @@ def epoch(net, opt, loss, data, batch):
         return float(nn.functional.binary_cross_entropy(p.clamp(1e-7, 1 - 1e-7), Y_val)), float(((p > 0.5) == (Y_val > 0.5)).float().mean())
 
 
-def seconds_per_epoch(family, data, threads, foreach):
-    torch.set_num_threads(threads)
+def seconds_per_epoch(family, data, foreach):
+    torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     options, net = family["options"], network(family["definition"]["layers"], data[0])
     opt = optimizer(net, options["optimizer"], foreach)
@@ -136,15 +137,12 @@ def main():
     Y = torch.tensor([float(row[-1] == rows[0][-1]) for row in rows])
     X, cut = (X - X.mean(0)) / X.std(0), len(X) * 4 // 5
     data = (X[:cut], Y[:cut], X[cut:], Y[cut:])
-    total, busy, families = 0, 0, []
+    families = []
     for family in job["ensemble"]["families"]:
         epochs = sum(f["epochs"] for f in job["cross_validation"]["folds"] if f["family"] == family["name"])
-        found = [(*seconds_per_epoch(family, data, threads, foreach), threads, foreach) for threads in (1, 2) for foreach in (False, True)]
-        best = min(found)
-        total += best[0] * epochs
-        busy += min(f[1] for f in found) * epochs
-        families.append({"family": family["name"], "epochs": epochs, "seconds": best[0] * epochs, "threads": best[2], "foreach": best[3]})
-    print(json.dumps({"peer": "torch", "seconds": total, "busy": busy, "families": families}))
+        wall, busy = (min(found) for found in zip(*(seconds_per_epoch(family, data, foreach) for foreach in (False, True))))
+        families.append({"family": family["name"], "epochs": epochs, "seconds": wall * epochs, "busy": busy * epochs, "threads": THREADS})
+    print(json.dumps({"peer": "torch", "families": families}))
 
 
 main()

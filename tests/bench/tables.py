@@ -298,7 +298,7 @@ def main():
     parser = argparse.ArgumentParser(description="the program's default against scikit-learn on tables for development")
     parser.add_argument("--tables", type=pathlib.Path, help="a folder of the tables as CSV, instead of the Debian packages")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
-    parser.add_argument("--efforts", default="fast,balanced")
+    parser.add_argument("--efforts", default="fast,balanced,best")
     parser.add_argument("--keep", action="store_true", help="do not fit the peers again, if their scores are known")
     parser.add_argument("--guide", action="store_true", help="write the result into the guide")
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a table; default: all")

@@ -388,9 +388,12 @@ START_TEST(dropout_mask_is_philox) {
     const struct bp_kernels *k = table(_i);
     if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
     for (size_t s = 0; s < SIZES; s++) {
-        bp_real mask[ROOM];
-        mask[sizes[s]] = 77;
-        const struct bp_dropout_mask call = {.seed = UINT64_C(0x123456789abcdef0),
+        bp_real mask[ROOM], x[ROOM];
+        mask[sizes[s]] = x[sizes[s]] = 77;
+        for (size_t i = 0; i < sizes[s]; i++) x[i] = (bp_real)i + 1;
+        const struct bp_dropout_mask call = {.x = x,
+                                             .y = x,
+                                             .seed = UINT64_C(0x123456789abcdef0),
                                              .stream = UINT64_C(0xfedcba9876543210),
                                              .counter = UINT32_MAX - 2u,
                                              .threshold = 0x40000000u,
@@ -402,9 +405,47 @@ START_TEST(dropout_mask_is_philox) {
             uint32_t block[4];
             bp_random_block(call.seed, call.stream, call.counter + i / 4, block);
             ck_assert(mask[i] == (block[i % 4] < call.threshold ? 0 : 4));
+            ck_assert(x[i] == mask[i] * (bp_real)(i + 1));
         }
-        ck_assert(mask[sizes[s]] == 77);
+        ck_assert(mask[sizes[s]] == 77 && x[sizes[s]] == 77);
     }
+}
+END_TEST
+
+/* A piecewise linear embedding against its definition: numbers on edges, between, beyond and far beyond them, not finite ones; edges that are tied.
+ */
+START_TEST(pieces_of_any_bins) {
+    static const bp_real given[] = {-1000, -3, 0, 0.25f, 1, 1.5f, 2.999f, 3, 7, 20, 1000, (bp_real)INFINITY, (bp_real)-INFINITY, (bp_real)NAN};
+    enum { N = sizeof given / sizeof *given, BINS = 40, WIDTH = 9 };
+    const struct bp_kernels *k = table(_i);
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
+    for (size_t bins = 1; bins <= BINS; bins++)
+        for (size_t width = 1; width <= WIDTH; width += width == 1 ? 2 : 1)
+            for (size_t distinct = 1; distinct <= bins; distinct += distinct < 3 ? 1 : bins - 3 > 0 ? bins - 3 : 1) {
+                static bp_real edges[N * (BINS + 1)], P[N * BINS * WIDTH], K[N * BINS * WIDTH];
+                bp_real z[N * WIDTH + 1], places[2 * N + 1];
+                for (size_t f = 0; f < N; f++) /* edges 0, 1, 2 ...; the last one repeats */
+                    for (size_t j = 0; j <= bins; j++) edges[f * (bins + 1) + j] = (bp_real)(j < distinct ? j : distinct);
+                for (size_t i = 0; i < N * bins * width; i++) P[i] = (bp_real)(i % 97), K[i] = (bp_real)(i % 89) - 40;
+                z[N * width] = places[2 * N] = 77;
+                const struct bp_pieces call = {N, bins, width, given, edges, P, K, places, z};
+                k->pieces(&call);
+                for (size_t f = 0; f < N; f++) {
+                    const double x = (double)given[f], far = (double)bins;
+                    const size_t t = x >= (double)distinct ? distinct - 1 : x > 0 ? (size_t)x : 0;
+                    const double beyond = x - (double)t, r = beyond < -far ? -far : beyond > far + 1 ? far + 1 : beyond;
+                    ck_assert_msg(isnan(x) ? places[2 * f] == 0 && isnan(places[2 * f + 1])
+                                           : places[2 * f] == (bp_real)t && places[2 * f + 1] == (bp_real)r,
+                                  "%s, %zu bins, %zu of them distinct, x %g: bin %g, %g", isas[_i], bins, distinct, x, (double)places[2 * f],
+                                  (double)places[2 * f + 1]);
+                    for (size_t d = 0; d < width && !isnan(x); d++) {
+                        const size_t at = (f * bins + t) * width + d;
+                        const double want = (double)P[at] + r * (double)K[at];
+                        ck_assert(fabs((double)z[f * width + d] - want) <= 1e-6 * (100 + fabs(r * (double)K[at])));
+                    }
+                }
+                ck_assert(z[N * width] == 77 && places[2 * N] == 77);
+            }
 }
 END_TEST
 
@@ -492,6 +533,7 @@ Suite *suite_vector(void) {
     tcase_add_loop_test(tests, patches_there_and_back, 0, 3);
     tcase_add_loop_test(tests, pools_of_any_width, 0, 3);
     tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
+    tcase_add_loop_test(tests, pieces_of_any_bins, 0, 3);
     tcase_add_loop_test(tests, adam_of_any_length, 0, 3);
     tcase_add_test(tests, tables_match_their_description);
     suite_add_tcase(suite, tests);

@@ -57,10 +57,30 @@ static void scatter(const struct bp_patches *call) {
 
 /* ---- maximum ----------------------------------------------------------------------------------------------------- */
 
+#if defined(__AVX512F__) && !defined(BP_DOUBLE)
+typedef __mmask16 lanes_chosen;
+static inline lanes_chosen beats(vector x, vector top) {
+    return _mm512_cmp_ps_mask((__m512)x, (__m512)top, _CMP_GT_OQ) | _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_UNORD_Q);
+}
+static inline lanes_chosen equals(vector x, vector y) {
+    return _mm512_cmp_ps_mask((__m512)x, (__m512)y, _CMP_EQ_OQ);
+}
+static inline vector choose(lanes_chosen mask, vector yes, vector no) {
+    return (vector)_mm512_mask_blend_ps(mask, (__m512)no, (__m512)yes);
+}
+#else
+typedef bits lanes_chosen;
+static inline lanes_chosen beats(vector x, vector top) {
+    return (x > top) | (x != x);
+}
+static inline lanes_chosen equals(vector x, vector y) {
+    return x == y;
+}
 /* The numbers of `yes` where the mask is set, of `no` elsewhere. */
-static inline vector choose(bits mask, vector yes, vector no) {
+static inline vector choose(lanes_chosen mask, vector yes, vector no) {
     return (vector)((mask & (bits)yes) | (~mask & (bits)no));
 }
+#endif
 
 static inline vector everywhere(bp_real x) {
     return (vector){0} + x;
@@ -78,7 +98,7 @@ static void max_pool(const struct bp_max_pool *call) {
             for (int32_t i = 0, cell = 0; i < call->size[0]; i++)
                 for (int32_t j = 0; j < call->size[1]; j++, cell++) {
                     const vector x = load(window + (size_t)i * call->row + (size_t)j * C + c);
-                    const bits wins = (x > top) | (x != x);
+                    const lanes_chosen wins = beats(x, top);
                     top = choose(wins, x, top);
                     at = choose(wins, everywhere((bp_real)cell), at);
                 }
@@ -110,7 +130,7 @@ static void max_pool_back(const struct bp_max_pool *call) {
                 bp_real *d_x = call->d_x + p * call->step + (size_t)i * call->row + (size_t)j * C;
                 size_t c = 0;
                 for (; c + LANES <= C; c += LANES) {
-                    const bits here = load(which + c) == everywhere((bp_real)cell);
+                    const lanes_chosen here = equals(load(which + c), everywhere((bp_real)cell));
                     const vector d = choose(here, load(d_a + c), (vector){0});
                     store(d_x + c, call->add ? load(d_x + c) + d : d);
                 }

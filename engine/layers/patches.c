@@ -69,6 +69,17 @@ static struct bp_patches stretch(const struct bp_patching *p, struct bp_place pl
     return call;
 }
 
+/* A line of a window whose cells from..until-1 are within the image and side by side there; cells of n numbers, `line` all together. */
+static void patch_line(bp_real *x, int32_t from, int32_t until, int32_t n, bp_real *row, int32_t line, bool back) {
+    if (back) {
+        add_to(x, row + from * n, (until - from) * n);
+        return;
+    }
+    clear(row, from * n);
+    copy(row + from * n, x, (until - from) * n);
+    clear(row + until * n, line - until * n);
+}
+
 /* A window at the border, or with gaps: x -> row (width), or, when `back`, what the row holds is added to the cells it came from. */
 static void patch(const struct bp_patching *p, bp_real *x, int32_t group, struct bp_place place, bp_real *row, bool back) {
     const struct bp_window *w = &p->window;
@@ -80,6 +91,10 @@ static void patch(const struct bp_patching *p, bp_real *x, int32_t group, struct
         const bool outside = down < 0 || down >= w->in[0];
         const ptrdiff_t at = (((ptrdiff_t)place.image * w->in[0] + down) * w->in[1] + place.column) * C +
                              (ptrdiff_t)group * each; /* of the window's first cell, inside or not */
+        if (!outside && each == C && w->dilation[1] == 1 && from < until) {
+            patch_line(x + at + (ptrdiff_t)from * C, from, until, C, row, line, back);
+            continue;
+        }
         if (!back) clear(row, line);
         for (int32_t j = from; j < until && !outside; j++) {
             const ptrdiff_t cell = at + (ptrdiff_t)j * w->dilation[1] * C;
@@ -105,7 +120,7 @@ static void move(const struct bp_patching *p, bp_real *x, int32_t group, struct 
             bp_kernels()->gather(&run);
         }
         i += (int32_t)run.count;
-        for (size_t k = 0; k < run.count; k++) bp_window_advance(w, &place);
+        bp_window_skip(w, &place, (int32_t)run.count);
     }
 }
 

@@ -104,7 +104,7 @@ void bp_max_pool_forward(const struct bp_node *node, const struct bp_pass *pass)
         call.which = pass->memo ? pass->memo + position * C : NULL;
         bp_kernels()->max_pool(&call);
         position += call.count;
-        for (size_t i = 0; i < call.count; i++) bp_window_advance(&w, &place);
+        bp_window_skip(&w, &place, (int32_t)call.count);
     }
 }
 
@@ -139,7 +139,7 @@ void bp_max_pool_backward(const struct bp_node *node, const struct bp_pass *pass
         call.add = add;
         bp_kernels()->max_pool_back(&call);
         position += call.count;
-        for (size_t i = 0; i < call.count; i++) bp_window_advance(&w, &place);
+        bp_window_skip(&w, &place, (int32_t)call.count);
     }
 }
 

@@ -97,12 +97,12 @@ struct bp_max_pool {
     bool add;     /* to d_x instead of storing */
 };
 
-/* z = (v - mean) / std of n cells of a table; fill in the place of what is missing (NaN). */
+/* z = (v - mean) / std of n cells of a table, divided in double; fill in the place of what is missing (NaN). */
 struct bp_standard {
     size_t n;
     const double *v;
-    double fill, mean, std, most;
-    double *z; /* (n), apart from v */
+    double fill, mean, std, most; /* most: finite in float32 */
+    float *z;                     /* (n) */
 };
 
 /* The nine significant digits of positive numbers: x is digits 10^(exponent - 8), rounded half to even, as printf("%.9g") prints it. Digits 0: x is
@@ -149,7 +149,7 @@ struct bp_kernels {
     void (*max_pool_back)(const struct bp_max_pool *call);
     double (*sum_squares)(size_t n, const bp_real *x);
     bool (*finite)(size_t n, const bp_real *x);
-    bool (*standardise)(const struct bp_standard *call); /* true: no |z| is above most */
+    bool (*standardise)(const struct bp_standard *call); /* true: no |z| is above most; else z is not to be used */
     void (*nine)(const struct bp_nine *call);
     bool (*outside)(size_t n, const double *v, double least, double most); /* whether some number is; NaN is not */
     size_t (*at_least)(size_t n, const double *v, double least);           /* how many are; NaN is not */

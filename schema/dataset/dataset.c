@@ -169,6 +169,25 @@ void schema_dataset_numbers(const struct schema_dataset *d, int32_t column, int6
     }
 }
 
+const double *schema_dataset_numbers_at(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n, double *out) {
+    if (n > 0 && held_as(d, column, SCHEMA_HELD_AS_NUMBER) && holds(d, column, first)) {
+        const int64_t rows_per_group = dataset_set(d, column)->rows_per_group, at = first % rows_per_group;
+        const struct block b = block_at(d, column, first / rows_per_group);
+        if (b.kind == BLOCK_F64 && !b.bits && n <= b.rows - at) return (const double *)(const void *)b.values + at;
+    }
+    schema_dataset_numbers(d, column, first, n, out);
+    return out;
+}
+
+void schema_dataset_prefetch(const struct schema_dataset *d, int32_t column, int64_t first, int64_t n) {
+    enum { LINE = 64 };
+    if (!held_as(d, column, SCHEMA_HELD_AS_NUMBER) || !holds(d, column, first)) return;
+    const int64_t rows_per_group = dataset_set(d, column)->rows_per_group, at = first % rows_per_group;
+    const struct block b = place_of(d, column, first / rows_per_group);
+    const size_t each = column_kind_bytes(b.kind), bytes = each * (size_t)(n < b.rows - at ? n : b.rows - at);
+    for (size_t i = 0; i < bytes; i += LINE) __builtin_prefetch(b.values + (size_t)at * each + i, 0, 2 /* into the second cache */);
+}
+
 #define PICK(T)                                                                                                                                      \
     for (int64_t i = 0; i < n; i++) out[i] = (double)((const T *)(const void *)b->values)[rows[i] - first];                                          \
     break;

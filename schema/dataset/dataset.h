@@ -66,6 +66,10 @@ int32_t schema_dataset_find(const struct schema_dataset *dataset, const char *na
 double schema_dataset_number(const struct schema_dataset *dataset, int32_t column, int64_t row);
 /* The same for rows first..first+n, faster. */
 void schema_dataset_numbers(const struct schema_dataset *dataset, int32_t column, int64_t first, int64_t n, double *out);
+/* The same in the file itself, if they lie there one after the other and none is missing; else in out, which has room for them. */
+const double *schema_dataset_numbers_at(const struct schema_dataset *dataset, int32_t column, int64_t first, int64_t n, double *out);
+/* These will be read soon. */
+void schema_dataset_prefetch(const struct schema_dataset *dataset, int32_t column, int64_t first, int64_t n);
 /* The same for rows[0..n), in any order; fastest when neighbours are close together. */
 void schema_dataset_gather(const struct schema_dataset *dataset, int32_t column, const int64_t *rows, int64_t n, double *out);
 /* For data larger than memory: rows first..first+n of a column will be read soon, or not for a while: then their pages leave this process. Nothing

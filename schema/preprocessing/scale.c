@@ -81,13 +81,12 @@ void schema_scale_many(const struct schema_feature *f, const double *v, int32_t 
     for (int32_t i = 0; i < n && f->indicator; i++) out[i * stride + 1] = isnan(v[i]) ? 1.0f : 0.0f;
     for (int32_t first = 0; first < n && plain; first += PIECE) {
         const int32_t some = n - first < PIECE ? n - first : PIECE;
-        double z[PIECE];
-        float *to = out + first * stride;
+        float z[PIECE], *to = out + first * stride;
         const struct bp_standard call = {(size_t)some, v + first, f->fill, f->mean, f->std, half, z};
         if (bp_kernels()->standardise(&call))
-            for (int32_t i = 0; i < some; i++) to[i * stride] = (float)z[i];
+            for (int32_t i = 0; i < some; i++) to[i * stride] = z[i];
         else
-            for (int32_t i = 0; i < some; i++) to[i * stride] = schema_scale_float(schema_scale_clip(z[i], f->clip));
+            for (int32_t i = first; i < first + some; i++) out[i * stride] = schema_scale_float(schema_scale_apply(f, isnan(v[i]) ? f->fill : v[i]));
     }
     for (int32_t i = 0; i < n && !plain; i++) out[i * stride] = schema_scale_float(schema_scale_apply(f, isnan(v[i]) ? f->fill : v[i]));
 }

@@ -26,10 +26,11 @@ static void show(const struct schema_stretch *s, int32_t i, const double *number
 
 void schema_stretch_numbers(const struct schema_stretch *s, int32_t i, float *scratch) {
     const struct schema_feature *f = &s->view->preprocessing->features[i];
-    double numbers[SCHEMA_STRETCH];
+    double room[SCHEMA_STRETCH];
+    const double *numbers = room;
     (void)scratch;
-    if (s->together) schema_dataset_numbers(s->view->dataset, s->view->columns[i], s->rows[0], s->n, numbers);
-    else schema_dataset_gather(s->view->dataset, s->view->columns[i], s->rows, s->n, numbers);
+    if (s->together) numbers = schema_dataset_numbers_at(s->view->dataset, s->view->columns[i], s->rows[0], s->n, room);
+    else schema_dataset_gather(s->view->dataset, s->view->columns[i], s->rows, s->n, room);
     show(s, i, numbers, NULL);
     if (schema_type_of(f->type)->quantity && f->places_count == 1) {
         const int32_t input = f->places[0].input;
@@ -134,7 +135,10 @@ static void put_rows(struct schema_stretch *s, int32_t done, float *tensor, floa
     }
     for (int32_t k = 0; p->empty >> k; k++)
         for (int32_t r = 0; p->empty >> k & 1 && r < s->n; r++) s->inputs[k][r * s->widths[k]] = 0;
-    for (int32_t i = 0; i < p->features_count; i++) put_feature(s, i, tensor);
+    for (int32_t i = 0; i < p->features_count; i++) {
+        if (s->together && i + 4 < p->features_count) schema_dataset_prefetch(s->view->dataset, s->view->columns[i + 4], s->rows[0], s->n);
+        put_feature(s, i, tensor);
+    }
 }
 
 void schema_view_rows(const struct schema_view *view, const int64_t *rows, int32_t n, float *tensor, float *const *inputs) {

@@ -412,6 +412,53 @@ START_TEST(dropout_mask_is_philox) {
 }
 END_TEST
 
+/* A double of any sign and significand, its exponent between two. */
+static double any_double(uint64_t *state, int least, int most) {
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    const uint64_t mixed = (*state ^ *state >> 29) * UINT64_C(0xBF58476D1CE4E5B9);
+    const double significand = 1 + (double)(mixed >> 12) * 0x1p-52;
+    return ldexp(mixed & 1 ? -significand : significand, least + (int)(mixed >> 1 & 0x7FF) % (most - least + 1));
+}
+
+static void check_standard(const struct bp_kernels *k, size_t n, const double *v, double mean, double std) {
+    enum { MOST = 64 };
+    float z[MOST];
+    const struct bp_standard call = {n, v, 0.5, mean, std, (double)FLT_MAX, z};
+    bool fits = true;
+    if (k->standardise(&call)) {
+        for (size_t i = 0; i < n; i++) {
+            const float want = (float)(((isnan(v[i]) ? 0.5 : v[i]) - mean) / std);
+            ck_assert_msg(memcmp(&z[i], &want, sizeof want) == 0, "%s: (%a - %a) / %a is %a, not %a", k->name, v[i], mean, std, (double)want,
+                          (double)z[i]);
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; i++) fits = fits && fabs(((isnan(v[i]) ? 0.5 : v[i]) - mean) / std) <= (double)FLT_MAX;
+    ck_assert_msg(!fits || std < 1e-100 || std > 1e100, "%s: mean %a, std %a", k->name, mean, std);
+}
+
+/* Cells of a table are divided as the processor divides, whatever the quotient: near and far from ties, of zeros and tiny numbers, of a divisor whose
+ * significand is all ones. */
+START_TEST(standardised_as_by_division) {
+    static const double odd[] = {0.0, -0.0, 1e-320, -1e-300, 1e300, -1.7e308, (double)INFINITY, (double)-INFINITY, (double)NAN, 1, 3, -1};
+    enum { N = 64, ROUNDS = 20000, ODD = sizeof odd / sizeof *odd };
+    const struct bp_kernels *k = table(_i);
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
+    uint64_t state = 1;
+    for (int round = 0; round < ROUNDS; round++) {
+        double v[N];
+        const double std =
+            round % 5 == 0 ? ldexp(2 - 0x1p-52, round % 40 - 20) : fabs(any_double(&state, round % 3 ? -8 : -332, round % 3 ? 8 : 332));
+        for (size_t i = 0; i < N; i++) { /* quotients between two neighbours of float32, and others */
+            const double other = any_double(&state, -30, 30);
+            v[i] = i % 4 == 3 ? other : std * ((double)(float)other + (i % 2 ? 1 : -1) * ldexp(1, ilogb((double)(float)other) - 24));
+        }
+        check_standard(k, N, v, round % 2 ? 0 : any_double(&state, -10, 10), std);
+        for (size_t i = 0; i < ODD && round % 10 == 0; i++) check_standard(k, 1, &odd[i], 0, std);
+    }
+}
+END_TEST
+
 /* A piecewise linear embedding against its definition: numbers on edges, between, beyond and far beyond them, not finite ones; edges that are tied.
  */
 START_TEST(pieces_of_any_bins) {
@@ -534,6 +581,7 @@ Suite *suite_vector(void) {
     tcase_add_loop_test(tests, pools_of_any_width, 0, 3);
     tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
     tcase_add_loop_test(tests, pieces_of_any_bins, 0, 3);
+    tcase_add_loop_test(tests, standardised_as_by_division, 0, 3);
     tcase_add_loop_test(tests, adam_of_any_length, 0, 3);
     tcase_add_test(tests, tables_match_their_description);
     suite_add_tcase(suite, tests);

@@ -50,7 +50,10 @@ static int choose_kept(struct schema_batch *b, struct schema_problems *problems)
     const char *keep = b->lane.options->keep ? b->lane.options->keep : "extra";
     const bool all = strcmp(keep, "all") == 0, extra = strcmp(keep, "extra") == 0;
     const struct schema_dataset *d = b->lane.dataset;
-    if (strcmp(keep, "none") == 0) return 0;
+    const bool numbers = b->lane.options->form == SCHEMA_FORM_NPY;
+    if (numbers && b->lane.options->keep && !extra && strcmp(keep, "none") != 0)
+        return schema_problem_add(problems, "/keep", "an array has predictions only, in the order of the rows; keep columns with csv or ndjson");
+    if (strcmp(keep, "none") == 0 || numbers) return 0;
     if (!all && !extra) {
         struct schema_problems found = {0};
         const int failed = schema_dataset_columns_parse(d, keep, &b->keep, &b->lane.keep_count, &found);
@@ -98,6 +101,7 @@ struct schema_batch *schema_batch_open(const struct schema_model *model, const s
         failed = schema_problem_error(problems, "/dataset", &error);
     if (!failed) failed = schema_block_open(&b->lane.block, b->lane.p, options, problems);
     b->lane.view = b->view;
+    b->lane.block.total = dataset->rows;
     if (!failed) failed = choose_kept(b, problems);
     b->lane.keep = b->keep;
     if (!failed) return b;
@@ -148,6 +152,10 @@ int schema_batch_write(struct schema_batch *b, struct bp_error *error) {
 
 void schema_batch_place(const struct schema_batch *b, struct schema_batch_place *place) {
     *place = (struct schema_batch_place){b->lane.row, b->lane.block.good, b->lane.block.failed};
+}
+
+json_t *schema_batch_columns(const struct schema_batch *b) {
+    return b->lane.block.numbers ? schema_block_columns(&b->lane.block) : NULL;
 }
 
 int64_t schema_batch_rows(const struct schema_batch *b) {

@@ -9,7 +9,8 @@
 
 struct schema_batch;
 /* Model, dataset and options are borrowed until close; options: without csv, encoding and the limits. NULL with problems (places: /format, /keep,
- * /thresholds): columns that the model needs and the dataset lacks, or has as another type, a form that cannot hold the predictions. */
+ * /thresholds): columns that the model needs and the dataset lacks, or has as another type, a form that cannot hold the predictions or what is kept.
+ */
 struct schema_batch *schema_batch_open(const struct schema_model *model, const struct schema_dataset *dataset,
                                        const struct schema_rows_options *options, struct schema_problems *problems);
 void schema_batch_close(struct schema_batch *batch);
@@ -28,6 +29,8 @@ int schema_batch_next(struct schema_batch *batch, struct bp_error *error);
 /* Gives the writer what it has not had yet; at the end of the dataset also the end of the document. -1 as for next. */
 int schema_batch_write(struct schema_batch *batch, struct bp_error *error);
 void schema_batch_place(const struct schema_batch *batch, struct schema_batch_place *place);
+/* The names of the columns of an array, a new list; NULL: the form is another one, or no memory. */
+json_t *schema_batch_columns(const struct schema_batch *batch);
 /* Rows of the dataset, and rows of a block. */
 int64_t schema_batch_rows(const struct schema_batch *batch);
 int32_t schema_batch_block(const struct schema_batch *batch);

@@ -1,9 +1,10 @@
-/* row_block.c - see row_block.h. Sections: opening, cells that are kept, columns of a prediction, rows, blocks. */
+/* row_block.c - see row_block.h. Sections: opening, cells that are kept, columns of a prediction, numbers of an array, rows, blocks. */
 #include "schema/predict/row_block.h"
 
 #include "schema/text/number.h"
 #include "schema/text/number_print.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,10 +56,14 @@ int schema_block_open(struct schema_block *b, struct schema_predictor *predictor
                       struct schema_problems *problems) {
     const struct schema_preprocessing *p = predictor->preprocessing;
     *b = (struct schema_block){.predictor = predictor, .form = options->form, .apart = options->apart, .writer = options->writer};
-    for (int32_t k = 0; k < p->targets_count && options->form == SCHEMA_FORM_CSV; k++)
+    b->numbers = options->form == SCHEMA_FORM_NPY;
+    if (b->numbers) b->form = SCHEMA_FORM_CSV;
+    for (int32_t k = 0; k < p->targets_count && b->form == SCHEMA_FORM_CSV; k++)
         if (p->targets[k].shape.rank > 0 && !p->targets[k].multilabel)
-            return schema_problem_add(
-                problems, NULL, "the target \"%.80s\" is a tensor, which CSV cannot hold; use JSON lines (application/x-ndjson)", p->targets[k].name);
+            return schema_problem_add(problems, NULL, "the target \"%.80s\" is a tensor, which %s cannot hold; use JSON lines (application/x-ndjson)",
+                                      p->targets[k].name, b->numbers ? "the columns of an array" : "CSV");
+    if (b->numbers && options->thresholds)
+        return schema_problem_add(problems, "/thresholds", "thresholds choose classes, and an array has the probabilities only; use csv or ndjson");
     struct schema_text *const texts[] = {&b->kept, &b->reasons, &b->out, &b->failures, &b->scratch};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) texts[i]->limit = LIMIT;
     b->rows = malloc(ROWS_MAX * sizeof *b->rows);
@@ -66,8 +71,9 @@ int schema_block_open(struct schema_block *b, struct schema_predictor *predictor
     schema_predictor_reset(predictor, &b->out);
     if (options->thresholds && schema_predictor_thresholds(predictor, options->thresholds, "/thresholds", problems) != 0) return -1;
     if (options->coverage && schema_predictor_coverage(predictor, options->coverage, "/coverage", problems) != 0) return -1;
-    if (options->form == SCHEMA_FORM_CSV) count_columns(b);
-    if (options->form == SCHEMA_FORM_CSV && quote_labels(b) != 0) return schema_problem_no_memory(problems);
+    if (b->form == SCHEMA_FORM_CSV) count_columns(b);
+    if (b->form == SCHEMA_FORM_CSV && quote_labels(b) != 0) return schema_problem_no_memory(problems);
+    if (b->numbers && !(b->row_numbers = calloc((size_t)b->columns + 2, sizeof *b->row_numbers))) return schema_problem_no_memory(problems);
     if (options->form == SCHEMA_FORM_JSON) schema_text_format(&b->out, "{%s\"predictions\":[", options->head ? options->head : "");
     return 0;
 }
@@ -83,6 +89,7 @@ void schema_block_close(struct schema_block *b) {
     free(b->label);
     free(b->label_first);
     free(b->rows);
+    free(b->row_numbers);
     *b = (struct schema_block){0};
 }
 
@@ -205,10 +212,12 @@ struct naming {
     with_name *call;
     void *context;
     const char *target; /* NULL: there is one only */
+    bool numbers;       /* only columns of numbers */
 };
 
 static bool call_name(const struct naming *n, const char *what, const char *label) {
     char name[2400];
+    if (n->numbers && !label && (strcmp(what, "prediction") == 0 || strcmp(what, "set") == 0 || strcmp(what, "labels") == 0)) return false;
     snprintf(name, sizeof name, "%s%s%.1100s%s%.1100s", what, n->target ? "_" : "", n->target ? n->target : "", label ? "_" : "", label ? label : "");
     return n->call(n->context, name);
 }
@@ -242,11 +251,12 @@ static bool name_target(const struct schema_predictor *p, int32_t k, const struc
     return name_bounds(p, k, n);
 }
 
-static bool each_name(const struct schema_predictor *p, with_name *call, void *context) {
+static bool each_name(const struct schema_block *b, with_name *call, void *context) {
+    const struct schema_predictor *p = b->predictor;
     const struct schema_preprocessing *pre = p->preprocessing;
     for (int32_t k = 0; k < pre->targets_count; k++) {
         const int32_t o = output_of_target(pre, k);
-        const struct naming n = {call, context, pre->targets_count > 1 ? pre->targets[k].name : NULL};
+        const struct naming n = {call, context, pre->targets_count > 1 ? pre->targets[k].name : NULL, b->numbers};
         if (lists_labels(pre, o) ? name_labels(p, o, &n) : name_target(p, k, &n)) return true;
     }
     return false;
@@ -259,7 +269,18 @@ static bool count_name(void *context, const char *name) {
 }
 
 static void count_columns(struct schema_block *b) {
-    each_name(b->predictor, count_name, &b->columns);
+    each_name(b, count_name, &b->columns);
+}
+
+static bool list_name(void *context, const char *name) {
+    return json_array_append_new(context, json_string(name)) != 0;
+}
+
+json_t *schema_block_columns(const struct schema_block *b) {
+    json_t *names = json_array();
+    if (names && !each_name(b, list_name, names)) return names;
+    json_decref(names);
+    return NULL;
 }
 
 struct sought {
@@ -275,7 +296,7 @@ static bool is_sought(void *context, const char *name) {
 bool schema_block_has(const struct schema_block *b, const char *name, size_t size) {
     struct sought sought = {name, size};
     if (b->form != SCHEMA_FORM_CSV) return false;
-    return is_sought(&sought, b->apart ? "row" : "error") || each_name(b->predictor, is_sought, &sought);
+    return is_sought(&sought, b->apart ? "row" : "error") || each_name(b, is_sought, &sought);
 }
 
 static bool write_name(void *context, const char *name) {
@@ -285,14 +306,31 @@ static bool write_name(void *context, const char *name) {
     return false;
 }
 
+/* Version 1.0 of the format (NEP 1): its dictionary is filled up with spaces, so that the numbers begin at a multiple of 64 bytes. */
+static void write_npy_header(struct schema_block *b) {
+    enum { PREFIX = 10, ALIGNED = 64 };
+    const char order = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>';
+    char text[160];
+    const int size =
+        snprintf(text, sizeof text, "{'descr': '%cf8', 'fortran_order': False, 'shape': (%lld, %d), }", order, (long long)b->total, (int)b->columns);
+    const int whole = (PREFIX + size + 1 + ALIGNED - 1) / ALIGNED * ALIGNED - PREFIX;
+    schema_text_add(&b->out, "\x93NUMPY\x01\x00", 8);
+    schema_text_add(&b->out, (const char[]){(char)(whole & 255), (char)(whole >> 8)}, 2);
+    schema_text_format(&b->out, "%s%*s", text, whole - size, "\n");
+}
+
 static void write_header(struct schema_block *b) {
     b->begun = true;
     if (b->form != SCHEMA_FORM_CSV) return;
-    if (b->apart) write_name(&b->out, "row");
-    for (int32_t i = 0; i < b->names_count; i++) write_name(&b->out, b->names[i]);
-    each_name(b->predictor, write_name, &b->out);
-    if (!b->apart) write_name(&b->out, "error");
-    schema_text_add(&b->out, "\n", 1);
+    if (b->numbers) {
+        write_npy_header(b);
+    } else {
+        if (b->apart) write_name(&b->out, "row");
+        for (int32_t i = 0; i < b->names_count; i++) write_name(&b->out, b->names[i]);
+        each_name(b, write_name, &b->out);
+        if (!b->apart) write_name(&b->out, "error");
+        schema_text_add(&b->out, "\n", 1);
+    }
     if (b->apart) schema_text_string(&b->failures, "row,column,value,error\n");
 }
 
@@ -392,6 +430,57 @@ static bool write_cells(struct schema_block *b, int32_t row) {
     }
     if (b->predictor->live) schema_predictor_count_outputs(b->predictor, row);
     return true;
+}
+
+/* ---- numbers of an array ------------------------------------------------------------------------------------------------------------------------
+ */
+
+/* The numbers of target k to `to`: how many. */
+static int32_t target_numbers(struct schema_block *b, int32_t k, int32_t row, double *to) {
+    const struct schema_preprocessing *pre = b->predictor->preprocessing;
+    const struct schema_target *target = &pre->targets[k];
+    const int32_t o = output_of_target(pre, k);
+    const enum schema_conformal method =
+        b->predictor->model->calibration ? b->predictor->model->calibration->targets[k].method : SCHEMA_CONFORMAL_NONE;
+    struct schema_predicted_detail detail;
+    int32_t n = 0;
+    float pair[2];
+    if (lists_labels(pre, o)) {
+        for (int32_t j = 0; j < schema_output_labels(pre, o); j++, n++) {
+            schema_predict_label(b->predictor, row, o, j, pair);
+            to[n] = (double)pair[0];
+        }
+        return n;
+    }
+    if (target->classification) {
+        const float *shares = schema_predict_shares(b->predictor, row, k, pair);
+        for (int32_t c = 0; c < target->labels_count; c++) to[n++] = (double)shares[c];
+    } else {
+        to[n++] = schema_predict_target(b->predictor, row, k).value;
+        for (int32_t j = 0; schema_predict_detail(b->predictor, row, k, j, &detail); j++) to[n++] = detail.value;
+    }
+    if (method == SCHEMA_CONFORMAL_NONE || schema_conformal_is_set(method)) return n;
+    if (!schema_predict_interval(b->predictor, row, k, &to[n], &to[n + 1])) to[n] = to[n + 1] = (double)NAN;
+    return n + 2;
+}
+
+/* The row of the array; false: it is not finite. */
+static bool write_numbers(struct schema_block *b, int32_t row) {
+    char *to = schema_text_room(&b->out, (size_t)b->columns * sizeof(double) + 1);
+    if (!to) return true; /* the text has failed */
+    if (!schema_predictor_finite(b->predictor, row)) return false;
+    double *numbers = b->row_numbers;
+    for (int32_t k = 0, n = 0; k < b->predictor->preprocessing->targets_count; k++) n += target_numbers(b, k, row, numbers + n);
+    memcpy(to, numbers, (size_t)b->columns * sizeof(double));
+    to[(size_t)b->columns * sizeof(double)] = '\0';
+    b->out.size += (size_t)b->columns * sizeof(double);
+    if (b->predictor->live) schema_predictor_count_outputs(b->predictor, row);
+    return true;
+}
+
+static void write_no_numbers(struct schema_block *b) {
+    const double none = (double)NAN;
+    for (int32_t i = 0; i < b->columns; i++) schema_text_add(&b->out, (const char *)&none, sizeof none);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------------------------------- */
@@ -495,6 +584,7 @@ static void begin_line(const struct schema_block *b, const struct block_row *r, 
 static void write_failed(struct schema_block *b, const struct block_row *r, const char *kept, size_t kept_size, const char *reason, size_t size) {
     struct schema_text *out = b->apart ? &b->failures : &b->out;
     b->failed++;
+    if (b->numbers) write_no_numbers(b);
     if (b->form == SCHEMA_FORM_CSV && b->apart) {
         schema_text_format(out, "%lld,", (long long)r->row);
     } else if (b->form == SCHEMA_FORM_CSV) {
@@ -516,7 +606,9 @@ static bool write_good(struct schema_block *b, const struct block_row *r, const 
     struct schema_text *out = &b->out;
     const size_t before = out->size;
     bool good;
-    if (b->form == SCHEMA_FORM_CSV) {
+    if (b->numbers) {
+        good = write_numbers(b, r->slot);
+    } else if (b->form == SCHEMA_FORM_CSV) {
         begin_cells(b, r, kept, kept_size, out);
         good = write_cells(b, r->slot);
         schema_text_add(out, b->apart ? "\n" : ",\n", b->apart ? 1 : 2);

@@ -23,12 +23,14 @@ struct block_label {
 struct schema_block {
     struct schema_predictor *predictor;
     enum schema_rows_form form;
-    bool apart;   /* failed rows go to their own text, and each row has its number */
-    bool begun;   /* the header is written */
-    bool whole;   /* the kept cells of the row came at once */
-    char **names; /* of the columns that are kept; owned */
+    bool numbers;  /* NPY, whose failed rows are written as in CSV: form is CSV then */
+    int64_t total; /* NPY: rows in the array */
+    bool apart;    /* failed rows go to their own text, and each row has its number */
+    bool begun;    /* the header is written */
+    bool whole;    /* the kept cells of the row came at once */
+    char **names;  /* of the columns that are kept; owned */
     int32_t names_count, names_room;
-    int32_t columns;           /* of a prediction, in CSV */
+    int32_t columns;           /* of a prediction, in CSV or NPY */
     struct schema_text labels; /* CSV: of all targets that are classes, one after the other */
     struct block_label *label; /* (labels_count of all targets) */
     int32_t *label_first;      /* (targets_count) where the labels of a target begin in `label` */
@@ -39,6 +41,7 @@ struct schema_block {
     struct schema_shares shares;      /* of what is written */
     struct schema_text scratch;       /* cells of the row that is being read */
     size_t *cell_start, *cell_size;   /* (names_room) of its kept cells in scratch; size 0: missing */
+    double *row_numbers;              /* NPY: (columns + 2) of the row that is being written; owned */
     int64_t good, failed;             /* rows */
     bool broken;                      /* the writer has refused */
     struct schema_rows_writer writer; /* none: what is written is held */
@@ -50,6 +53,8 @@ int schema_block_open(struct schema_block *block, struct schema_predictor *predi
 void schema_block_close(struct schema_block *block);
 /* Whether the answer has a column of that name. */
 bool schema_block_has(const struct schema_block *block, const char *name, size_t size);
+/* The names of the columns of a prediction, a new list; NULL: no memory. */
+json_t *schema_block_columns(const struct schema_block *block);
 /* A column that is kept: its index, -1: no memory. Before the first row. */
 int32_t schema_block_keep(struct schema_block *block, const char *name, size_t size);
 

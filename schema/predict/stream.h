@@ -7,14 +7,17 @@
  *     labels, probability_LABEL ...        a list of labels
  * and of a calibrated model `set`, or `low` and `high`;
  * with "_TARGET" behind each name where there are several targets. JSON lines are {"row":1,"input":{kept},"prediction":{...}}, or "error" in the
- * place of "prediction"; JSON is {...,"predictions":[...],"rows","failed","warnings"} with {"error":...} in the place of a prediction. */
+ * place of "prediction"; JSON is {...,"predictions":[...],"rows","failed","warnings"} with {"error":...} in the place of a prediction.
+ *
+ * NPY, of a batch only, is an array of NumPy of float64 (rows, columns): the columns of CSV that are numbers. Nothing is kept beside them; a row that
+ * failed is not a number in all of them, and its reason is apart, as in CSV. */
 #ifndef SCHEMA_PREDICT_STREAM_H
 #define SCHEMA_PREDICT_STREAM_H
 
 #include "schema/ingest/ingest.h"
 #include "schema/predict/predict.h"
 
-enum schema_rows_form { SCHEMA_FORM_CSV, SCHEMA_FORM_NDJSON, SCHEMA_FORM_JSON };
+enum schema_rows_form { SCHEMA_FORM_CSV, SCHEMA_FORM_NDJSON, SCHEMA_FORM_JSON, SCHEMA_FORM_NPY };
 
 /* Takes what is written; failures: of rows that are kept apart. False: it cannot, and nothing more is written. */
 struct schema_rows_writer {

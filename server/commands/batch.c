@@ -42,7 +42,8 @@ enum {
 static const char *const names[] = {"model",    "data", "out",          "failures", "format",  "keep",     "thresholds",
                                     "coverage", "url",  "api-key-file", "ca-file",  "dataset", "priority", NULL};
 static const char *const switches[] = {"json", "lenient", "detach", NULL};
-static const char *const forms[] = {[SCHEMA_FORM_CSV] = "csv", [SCHEMA_FORM_NDJSON] = "ndjson", [SCHEMA_FORM_JSON] = "json"};
+static const char *const forms[] = {
+    [SCHEMA_FORM_CSV] = "csv", [SCHEMA_FORM_NDJSON] = "ndjson", [SCHEMA_FORM_JSON] = "json", [SCHEMA_FORM_NPY] = "npy"};
 enum { FORMS = sizeof forms / sizeof *forms, PIECE = 1 << 20, DOWNLOAD = 8 << 20, POLL_MS = 200 };
 
 static volatile sig_atomic_t interrupted;
@@ -406,12 +407,12 @@ int command_batch(int argc, char **argv) {
     int form = 0;
     if (local_flags("batch", argc, argv, names, switches, v) != 0) return 2;
     while (v[FORMAT] && form < FORMS && strcmp(v[FORMAT], forms[form]) != 0) form++;
-    const bool file = v[DATA] && !v[URL] && !v[DATASET] && !v[DETACH] && !v[PRIORITY] && !v[KEY_FILE] && !v[CA_FILE];
+    const bool file = v[DATA] && form != SCHEMA_FORM_NPY && !v[URL] && !v[DATASET] && !v[DETACH] && !v[PRIORITY] && !v[KEY_FILE] && !v[CA_FILE];
     const bool server = v[URL] && v[DATASET] && !v[DATA] && form != SCHEMA_FORM_JSON && !(v[DETACH] && (v[OUT] || v[FAILURES]));
     if (!v[MODEL] || (!file && !server) || form == FORMS) {
         fprintf(stderr,
                 "backpropd batch: expected --model FILE.bpd --data FILE (or -) [--format csv|ndjson|json], or --url URL --model MODEL --dataset "
-                "NAME [--format csv|ndjson]; see `backpropd help batch`\n");
+                "NAME [--format csv|ndjson|npy]; see `backpropd help batch`\n");
         return 2;
     }
     return server ? on_server(v) : over_file(v, form);

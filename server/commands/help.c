@@ -230,7 +230,7 @@ static void other_help(const char *topic) {
             "Example\n  backpropd audit --format json --limit 1000 --data-dir /var/lib/backpropd\n");
     else if (strcmp(topic, "batch") == 0)
         printf("backpropd batch --model FILE.bpd --data FILE|- [--out FILE] [--failures FILE] [--format csv|ndjson|json] [flags]\n"
-               "backpropd batch --url URL --model MODEL[@VERSION] --dataset NAME[@VERSION] [--out FILE] [--failures FILE] [--format csv|ndjson] "
+               "backpropd batch --url URL --model MODEL[@VERSION] --dataset NAME[@VERSION] [--out FILE] [--failures FILE] [--format csv|ndjson|npy] "
                "[flags]\n\n"
                "Any number of rows through a model. Rows of a CSV, TSV or JSON lines file (gzip, zstd) are predicted as they are read, in a few "
                "megabytes\n"

@@ -32,6 +32,7 @@ struct batch_request {
     struct loaded *loaded;
     struct schema_rows_options options;
     struct schema_text keep; /* names as schema_rows_options.keep has them */
+    json_t *columns;         /* of an array, NULL: it is none */
     int64_t threads;
 };
 
@@ -97,8 +98,9 @@ static void decode(struct batch_request *b) {
     if (json_is_null(b->options.thresholds)) b->options.thresholds = NULL;
     if (json_is_null(b->options.coverage)) b->options.coverage = NULL;
     if (strcmp(form, "ndjson") == 0) b->options.form = SCHEMA_FORM_NDJSON;
+    else if (strcmp(form, "npy") == 0) b->options.form = SCHEMA_FORM_NPY;
     else if (strcmp(form, "csv") != 0)
-        schema_problem_add(&b->problems, "/format", "format is \"csv\" or \"ndjson\", got %s", schema_json_text(format, got, sizeof got));
+        schema_problem_add(&b->problems, "/format", "format is \"csv\", \"ndjson\" or \"npy\", got %s", schema_json_text(format, got, sizeof got));
     if (strict && !json_is_boolean(strict))
         schema_problem_add(&b->problems, "/strict", "strict must be true or false, got %s", schema_json_text(strict, got, sizeof got));
     decode_keep(b);
@@ -121,18 +123,22 @@ static void check(struct batch_request *b) {
         schema_problem_error(&b->problems, "/model", &error);
         return;
     }
-    schema_batch_close(schema_batch_open(loaded_model(b->loaded), b->dataset, &b->options, &b->problems));
+    struct schema_batch *batch = schema_batch_open(loaded_model(b->loaded), b->dataset, &b->options, &b->problems);
+    b->columns = batch ? schema_batch_columns(batch) : NULL;
+    if (batch && !b->columns && b->options.form == SCHEMA_FORM_NPY) schema_problem_no_memory(&b->problems);
+    schema_batch_close(batch);
 }
 
 static void submit(struct batch_request *b) {
-    const char *form = b->options.form == SCHEMA_FORM_NDJSON ? "ndjson" : "csv";
+    const char *form = b->options.form == SCHEMA_FORM_NDJSON ? "ndjson" : b->options.form == SCHEMA_FORM_NPY ? "npy" : "csv";
     const json_t *keep = json_object_get(b->body, "keep"), *thresholds = b->options.thresholds;
     json_t *spec =
         json_pack("{s:s, s:b, s:s?, s:I}", "format", form, "strict", !b->options.lenient, "keep", b->options.keep, "threads", (json_int_t)b->threads);
     json_t *view = json_pack("{s:s, s:b, s:I}", "format", form, "strict", !b->options.lenient, "threads", (json_int_t)b->threads);
-    json_object_set_new(view, "keep", keep && !json_is_null(keep) ? json_deep_copy(keep) : json_string("extra"));
+    json_object_set_new(view, "keep", b->columns ? json_string("none") : keep && !json_is_null(keep) ? json_deep_copy(keep) : json_string("extra"));
     json_object_set_new(view, "thresholds", thresholds ? json_deep_copy(thresholds) : json_null());
     json_object_set_new(view, "coverage", b->options.coverage ? json_deep_copy(b->options.coverage) : json_null());
+    if (b->columns) json_object_set(view, "columns", b->columns);
     if (thresholds) json_object_set_new(spec, "thresholds", json_deep_copy(thresholds));
     if (b->options.coverage) json_object_set_new(spec, "coverage", json_deep_copy(b->options.coverage));
     rows_job_calibration(spec, "calibration", loaded_model(b->loaded));
@@ -160,6 +166,7 @@ static void create(struct request *r) {
     schema_dataset_free(b.dataset);
     store_dataset_free(&b.row);
     free(b.keep.bytes);
+    json_decref(b.columns);
     json_decref(body);
 }
 
@@ -224,7 +231,22 @@ static bool read_range(const struct request *r, const char *tag, int64_t size, i
     return false;
 }
 
-static void send_part(struct request *r, const struct store_job *job, const struct store_part_file *part, const char *what, bool csv) {
+/* How a file of results is sent. */
+struct result_form {
+    const char *suffix, *content_type;
+};
+
+static const struct result_form csv_form = {"csv", "text/csv; charset=utf-8; header=present"}, ndjson_form = {"ndjson", "application/x-ndjson"},
+                                npy_form = {"npy", "application/x-npy"};
+
+/* Failed rows of an array are in CSV. */
+static const struct result_form *form_of(const char *format, enum store_part which) {
+    if (format && strcmp(format, "ndjson") == 0) return &ndjson_form;
+    return format && strcmp(format, "npy") == 0 && which == STORE_PREDICTIONS ? &npy_form : &csv_form;
+}
+
+static void send_part(struct request *r, const struct store_job *job, const struct store_part_file *part, const char *what,
+                      const struct result_form *form) {
     char tag[60], text[100];
     struct stat info;
     int64_t first = 0, last = part->bytes - 1;
@@ -245,11 +267,11 @@ static void send_part(struct request *r, const struct store_job *job, const stru
     }
     snprintf(text, sizeof text, "bytes %lld-%lld/%lld", (long long)first, (long long)last, (long long)part->bytes);
     if (partial) answer_header(r, "Content-Range", text);
-    snprintf(text, sizeof text, "attachment; filename=\"%s-%s.%s\"", job->id, what, csv ? "csv" : "ndjson");
+    snprintf(text, sizeof text, "attachment; filename=\"%s-%s.%s\"", job->id, what, form->suffix);
     answer_header(r, "Content-Disposition", text);
     answer_header(r, "Accept-Ranges", "bytes");
     r->status = partial ? 206 : 200;
-    r->content_type = csv ? "text/csv; charset=utf-8; header=present" : "application/x-ndjson";
+    r->content_type = form->content_type;
 }
 
 static void download(struct request *r, enum store_part which) {
@@ -267,7 +289,7 @@ static void download(struct request *r, enum store_part which) {
     } else {
         const enum store_result result = store_results_get(r->server->store, job.id, &results, &error);
         if (result == STORE_OK)
-            send_part(r, &job, &results.parts[which], which == STORE_PREDICTIONS ? "predictions" : "failures", !format || strcmp(format, "csv") == 0);
+            send_part(r, &job, &results.parts[which], which == STORE_PREDICTIONS ? "predictions" : "failures", form_of(format, which));
         else answer_store(r, result, &error, "results of batch \"%s\"", job.id);
         store_results_free(&results);
     }

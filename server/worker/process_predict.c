@@ -227,7 +227,9 @@ static int open_batch(struct predicting *w) {
     const char *form = json_string_value(json_object_get(spec, "format"));
     struct schema_problems problems = {0};
     struct schema_batch_place place = {.good = json_integer_value(json_array_get(good, 0)), .failed = json_integer_value(json_array_get(failed, 0))};
-    w->options = (struct schema_rows_options){.form = form && strcmp(form, "ndjson") == 0 ? SCHEMA_FORM_NDJSON : SCHEMA_FORM_CSV,
+    w->options = (struct schema_rows_options){.form = form && strcmp(form, "ndjson") == 0 ? SCHEMA_FORM_NDJSON
+                                                      : form && strcmp(form, "npy") == 0  ? SCHEMA_FORM_NPY
+                                                                                          : SCHEMA_FORM_CSV,
                                               .apart = true,
                                               .keep = json_string_value(json_object_get(spec, "keep")),
                                               .lenient = json_is_false(json_object_get(spec, "strict")),

@@ -401,7 +401,7 @@ def serving():
     finally:
         server.stop()
     log("rows of texts and batches")
-    done = subprocess.run([sys.executable, ROOT / "tests/bench/predict_rows.py", BUILD], capture_output=True, text=True, env={**os.environ, "ROWS": "0.25"})
+    done = subprocess.run([sys.executable, ROOT / "tests/bench/predict_rows.py", BUILD], capture_output=True, text=True, env={**os.environ, "ROWS": "2"})
     figures["rows"] = done.stdout.splitlines() if done.returncode == 0 else []
     if done.returncode != 0:
         log("predict_rows.py has failed: " + done.stderr[-300:])

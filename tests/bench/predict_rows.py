@@ -1,7 +1,8 @@
-"""predict_rows.py BUILD_DIR - rows a second that are predicted from a text as it arrives, and from a stored dataset as a batch, against the rate of the
-engine alone (predict_rate.c: the same network, one thread, rows in memory). By processor time, all in one run; three rounds, the median of each round's
-ratios. Each way reads its rows, encodes them, predicts and writes all classes' probabilities. A batch is measured by the clock as well, from its start to its
-end, with THREADS (2) threads, against one thread of the engine by the clock: on a busy machine that says little. Called by bench.py; alone it prints a table.
+"""predict_rows.py BUILD_DIR - rows a second that are predicted from a text as it arrives, and from a stored dataset as a batch (to CSV, and to an array),
+against the rate of the engine alone (predict_rate.c: the same network, one thread, rows in memory). By processor time, all in one run; three rounds, the
+median of each round's ratios. Each way reads its rows, encodes them, predicts and writes all classes' probabilities. A batch is measured by the clock as
+well, from its start to its end, with THREADS (2) threads, against one thread of the engine by the clock: on a busy machine that says little. Called by
+bench.py; alone it prints a table.
 
 ROWS: rows of each measurement by network, in thousands, times this (1)."""
 import datetime
@@ -93,10 +94,10 @@ def seconds_of(job):
     return (ended - began).total_seconds()
 
 
-def batch(client, pid, name, count, threads=1):
+def batch(client, pid, name, count, threads=1, form="csv"):
     """(seconds of the processor that the process of a batch takes, its start included; seconds from its start to its end)"""
     before = children(pid)
-    job = client.json("POST", "/v1/batches", {"model": name, "dataset": name + "-rows", "format": "csv", "threads": threads})
+    job = client.json("POST", "/v1/batches", {"model": name, "dataset": name + "-rows", "format": form, "threads": threads})
     job = client.wait(job)
     client.request("GET", "/v1/batches/%s/result" % job["id"])
     assert job["progress"]["rows"] == count
@@ -133,7 +134,10 @@ def measure_network(client, pid, folder, name):
         if "--no-batches" not in sys.argv:
             used, _ = batch(client, pid, name, count)
             _, spent = batch(client, pid, name, count, THREADS)
-            for way, seconds, whole in (("batch", used, engine), ("batch by the clock", spent, measured["by_the_clock"])):
+            array, _ = batch(client, pid, name, count, form="npy")
+            _, quick = batch(client, pid, name, count, THREADS, "npy")
+            for way, seconds, whole in (("batch", used, engine), ("batch by the clock", spent, measured["by_the_clock"]),
+                                        ("to an array", array, engine), ("to an array by the clock", quick, measured["by_the_clock"])):
                 rates.setdefault(way, []).append(count / seconds)
                 ratios.setdefault(way, []).append(count / seconds / whole)
     return {"network": "%d-%s-%d" % (features, "-".join(map(str, units)), classes), "rates": {k: statistics.median(v) for k, v in rates.items()},
@@ -154,7 +158,7 @@ def run():
 
 
 def table(results):
-    ways = [w for w in ("CSV", "JSON lines", "batch", "batch by the clock") if w in results[0]["rates"]]
+    ways = [w for w in ("CSV", "JSON lines", "batch", "batch by the clock", "to an array", "to an array by the clock") if w in results[0]["rates"]]
     lines = ["| predicted rows a second of one processor | engine alone | %s |" % " | ".join("%s | share" % w for w in ways), "|---|---|" + "---|---|" * len(ways)]
     for r in results:
         cells = ["%s | %.0f %%" % (format(round(r["rates"][w]), ","), 100 * r["ratios"][w]) for w in ways]

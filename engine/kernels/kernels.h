@@ -151,9 +151,9 @@ struct bp_kernels {
     bool (*finite)(size_t n, const bp_real *x);
     bool (*standardise)(const struct bp_standard *call); /* true: no |z| is above most; else z is not to be used */
     void (*nine)(const struct bp_nine *call);
-    bool (*outside)(size_t n, const double *v, double least, double most); /* whether some number is; NaN is not */
-    size_t (*at_least)(size_t n, const double *v, double least);           /* how many are; NaN is not */
-    void (*to_bfloat16)(size_t n, const bp_real *x, uint16_t *y);          /* to the nearest, ties to even; not a number stays so */
+    uint64_t (*outside)(size_t n, const double *v, double least, double most); /* which of at most 64 numbers are, the first in bit 0; NaN is not */
+    size_t (*at_least)(size_t n, const double *v, double least);               /* how many are; NaN is not */
+    void (*to_bfloat16)(size_t n, const bp_real *x, uint16_t *y);              /* to the nearest, ties to even; not a number stays so */
     void (*dropout_mask)(const struct bp_dropout_mask *call);
     void (*pieces)(const struct bp_pieces *call);
     void (*sgd)(const struct bp_step *step);

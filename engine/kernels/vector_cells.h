@@ -6,6 +6,9 @@
 #include "engine/kernels/kernels.h"
 
 #include <math.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 /* a / b, with y = 1 / b rounded to nearest: where the processor multiplies and adds in one rounding, a product and two corrections are several times
  * as fast as its division, and give the same bits (Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor", 1990): the
@@ -35,11 +38,28 @@ static bool standardise(const struct bp_standard *call) {
     return beyond == 0;
 }
 
-static bool any_outside(size_t n, const double *v, double least, double most) {
-    int64_t outside = 0;
-    for (size_t i = 0; i < n; i++) outside |= (v[i] < least ? -1 : 0) | (v[i] > most ? -1 : 0);
-    return outside != 0;
+#if defined(__AVX512F__)
+static uint64_t outside(size_t n, const double *v, double least, double most) {
+    enum { EACH = 8 };
+    const __m512d low = _mm512_set1_pd(least), high = _mm512_set1_pd(most);
+    uint64_t found = 0;
+    for (size_t i = 0; i < n; i += EACH) {
+        const __mmask8 some = (__mmask8)(n - i < EACH ? (1u << (n - i)) - 1 : 0xFF);
+        const __m512d x = _mm512_maskz_loadu_pd(some, v + i);
+        const uint64_t here = _mm512_mask_cmp_pd_mask(some, x, low, _CMP_LT_OQ) | _mm512_mask_cmp_pd_mask(some, x, high, _CMP_GT_OQ);
+        found |= here << i;
+    }
+    return found;
 }
+#else
+static uint64_t outside(size_t n, const double *v, double least, double most) {
+    int64_t any = 0;
+    uint64_t found = 0;
+    for (size_t i = 0; i < n; i++) any |= (v[i] < least ? -1 : 0) | (v[i] > most ? -1 : 0);
+    for (size_t i = 0; any && i < n; i++) found |= (uint64_t)(v[i] < least || v[i] > most) << i;
+    return found;
+}
+#endif
 
 static size_t count_at_least(size_t n, const double *v, double least) {
     int64_t count = 0;

@@ -94,8 +94,8 @@ static bool looks_unusable(const struct schema_batch_lane *b, int32_t n) {
 
 int batch_lane_block(struct schema_batch_lane *b, int32_t n, struct bp_error *error) {
     schema_predictor_read(b->p, &(struct schema_view_rows){b->view, b->row, n}, n, true);
-    const bool checked = looks_unusable(b, n);
-    for (int32_t i = 0; i < n; i++) {
+    const bool checked = looks_unusable(b, n), all = !checked && b->keep_count == 0 && schema_block_all_good(&b->block, b->row + 1, n);
+    for (int32_t i = 0; i < n && !all; i++) {
         const int64_t row = b->row + i;
         schema_block_row(&b->block);
         if (keep_cells(b, error) != 0) return -1;

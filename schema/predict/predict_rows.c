@@ -1,5 +1,5 @@
 /* predict_rows.c - rows of a dataset into the workspace of a predictor, and what their cells count for the warnings: each column is read once, its
- * numbers compared with the range of the training rows all at once, and looked at one by one only where some number is outside. */
+ * numbers compared with the range of the training rows many at once, and only those outside of it are looked at one by one. */
 #include "schema/predict/predictor.h"
 
 #include "engine/kernels/kernels.h"
@@ -35,14 +35,16 @@ static int32_t count_nan(const double *v, int32_t n) {
 
 /* rows: their numbers; NULL: they begin with `first`. */
 static void count_outside(struct schema_predictor *p, int32_t feature, const double *v, int32_t n, const int64_t *rows, int64_t first) {
-    enum { PIECE = 64 }; /* compared at once; few of them have a number outside */
+    enum { PIECE = 64 }; /* compared at once */
     const struct schema_feature *f = &p->preprocessing->features[feature];
     if (p->indices[feature]) return;
     for (int32_t from = 0; from < n; from += PIECE) {
         const int32_t end = n - from < PIECE ? n : from + PIECE;
-        if (!bp_kernels()->outside((size_t)(end - from), v + from, f->min, f->max)) continue;
-        for (int32_t r = from; r < end; r++)
-            if (v[r] < f->min || v[r] > f->max) schema_predictor_count_number(p, feature, v[r], rows ? rows[r] : first + r);
+        uint64_t found = bp_kernels()->outside((size_t)(end - from), v + from, f->min, f->max);
+        for (; found; found &= found - 1) {
+            const int32_t r = from + __builtin_ctzll(found);
+            schema_predictor_count_number(p, feature, v[r], rows ? rows[r] : first + r);
+        }
     }
 }
 

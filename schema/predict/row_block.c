@@ -478,6 +478,24 @@ static bool write_numbers(struct schema_block *b, int32_t row) {
     return true;
 }
 
+/* All rows of the block at once, where the outputs of the network are the array: the shares of one target. False: row by row. */
+static bool write_all_numbers(struct schema_block *b) {
+    const struct schema_predictor *p = b->predictor;
+    const struct schema_target *target = &p->preprocessing->targets[0];
+    const size_t n = (size_t)b->columns * (size_t)b->count;
+    float pair[2];
+    if (p->live || !p->finite || p->preprocessing->targets_count > 1 || !target->classification || b->columns != target->labels_count) return false;
+    if (b->count < 2 || follow(b, 0, 0) != (int64_t)(b->count - 1) * b->columns) return false;
+    const float *shares = schema_predict_shares(p, 0, 0, pair);
+    char *to = schema_text_room(&b->out, n * sizeof(double) + 1);
+    for (size_t i = 0; to && i < n; i++, to += sizeof(double)) memcpy(to, &(double){(double)shares[i]}, sizeof(double));
+    if (!to) return true; /* the text has failed */
+    *to = '\0';
+    b->out.size += n * sizeof(double);
+    b->good += b->count;
+    return true;
+}
+
 static void write_no_numbers(struct schema_block *b) {
     const double none = (double)NAN;
     for (int32_t i = 0; i < b->columns; i++) schema_text_add(&b->out, (const char *)&none, sizeof none);
@@ -526,6 +544,14 @@ static void add_row(struct schema_block *b, int64_t row, int32_t slot) {
 
 void schema_block_good(struct schema_block *b, int64_t row, int32_t slot) {
     add_row(b, row, slot);
+}
+
+bool schema_block_all_good(struct schema_block *b, int64_t row, int32_t n) {
+    if (!b->numbers || b->count > 0 || n > ROWS_MAX) return false;
+    for (int32_t i = 0; i < n; i++) b->rows[i] = (struct block_row){row + i, i, 0, 0};
+    b->count = n;
+    b->all = true;
+    return true;
 }
 
 void schema_block_reason(struct schema_block *b, const struct block_fault *fault) {
@@ -651,13 +677,16 @@ int schema_block_flush(struct schema_block *b, struct bp_error *error) {
     b->predictor->out = &b->out;
     schema_predictor_run(b->predictor);
     schema_shares_clear(&b->shares);
-    for (int32_t i = 0; i < b->count && !b->broken; i++) {
+    const bool written = b->all && write_all_numbers(b);
+    if (written) write_out(b, false);
+    for (int32_t i = 0; i < b->count && !b->broken && !written; i++) {
         write_row(b, &b->rows[i], kept, reason);
         kept = b->rows[i].kept_end, reason = b->rows[i].reason_end;
         write_out(b, false);
     }
     const bool failed = b->kept.failed || b->reasons.failed || b->out.failed || b->failures.failed || b->scratch.failed;
     b->count = b->predictor->filled = 0;
+    b->all = false;
     b->kept.size = b->reasons.size = 0;
     if (failed) return bp_error_memory(error, "no memory for the predictions");
     return b->broken ? -1 : 0;

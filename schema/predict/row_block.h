@@ -28,6 +28,7 @@ struct schema_block {
     bool apart;    /* failed rows go to their own text, and each row has its number */
     bool begun;    /* the header is written */
     bool whole;    /* the kept cells of the row came at once */
+    bool all;      /* its rows are all there is in the workspace, one after the other */
     char **names;  /* of the columns that are kept; owned */
     int32_t names_count, names_room;
     int32_t columns;           /* of a prediction, in CSV or NPY */
@@ -69,6 +70,8 @@ void schema_block_cell_csv(struct schema_block *block, int32_t kept, const char 
 void schema_block_cells(struct schema_block *block, const char *bytes, size_t size);
 /* It is in that slot of the workspace. */
 void schema_block_good(struct schema_block *block, int64_t row, int32_t slot);
+/* Instead of all of this: rows row..row+n-1 are in the slots from 0 on, and nothing of them is kept. False: this form needs them one by one. */
+bool schema_block_all_good(struct schema_block *block, int64_t row, int32_t n);
 /* Why it cannot be predicted; followed by failed. column and value may be NULL. */
 struct block_fault {
     int64_t line; /* 0: not known */

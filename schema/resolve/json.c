@@ -236,7 +236,7 @@ static int32_t fits_of(const struct schema_training *t, const struct schema_data
 /* All but what is mapped of the data and kept of its rows: the program and its libraries, with its compiled kernels; the trainer; the numbers of the
  * rows, and while they are split their classes and marks. */
 static int64_t fixed_bytes(const struct schema_training *t, const struct bp_train_options *options, const struct fit *fit, int64_t row) {
-    enum { PROCESS = 10 << 20, ONEDNN = 12 << 20, MPI = 24 << 20 };
+    enum { PROCESS = 11 << 20, ONEDNN = 12 << 20, MPI = 24 << 20 };
     const int64_t rows = fit->train + fit->held;
     const int32_t shards = bp_train_shards(options), shard = (options->batch_size + shards - 1) / shards;
     const bool half = options->precision == BP_PRECISION_BFLOAT16;

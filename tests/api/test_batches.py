@@ -51,12 +51,12 @@ ROWS = 40000
 
 
 def slow(server, name="slow"):
-    """A model and a dataset whose batch takes about a second."""
+    """A model and a dataset whose batch takes some seconds of a processor."""
     draw = random.Random(2)
     lines = ["%d,%.6f,%s\n" % (i, draw.random(), draw.choice("ab")) for i in range(ROWS)]
     server.upload(name + "-train", "id,x,y\n" + "".join(lines[:100]))
     server.upload(name, "id,x,y\n" + "".join(lines))
-    server.train(model={"name": name, "layers": [{"type": "dense", "units": 800}] * 4}, dataset=name + "-train", target="y", epochs=1, features=["x"], validation={"fraction": 0})
+    server.train(model={"name": name, "layers": [{"type": "dense", "units": 1200}] * 4}, dataset=name + "-train", target="y", epochs=1, features=["x"], validation={"fraction": 0})
     return name
 
 

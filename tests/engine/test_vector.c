@@ -459,6 +459,23 @@ START_TEST(standardised_as_by_division) {
 }
 END_TEST
 
+/* Which numbers are outside of a range, at any length; NaN is not, nor are its ends. */
+START_TEST(numbers_outside_a_range) {
+    static const double some[] = {0, 1, -1, 0.999, 1.001, -1.001, (double)NAN, (double)INFINITY, (double)-INFINITY, -0.0, 1e300};
+    enum { N = 64, SOME = sizeof some / sizeof *some };
+    const struct bp_kernels *k = table(_i);
+    if (!k) SKIP_TEST("this CPU has no %s", isas[_i]);
+    for (size_t n = 0; n <= N; n++)
+        for (size_t shift = 0; shift < SOME; shift++) {
+            double v[N + 1];
+            uint64_t want = 0;
+            for (size_t i = 0; i <= N; i++) v[i] = i < n ? some[(i * 7 + shift) % SOME] : 99;
+            for (size_t i = 0; i < n; i++) want |= (uint64_t)(v[i] < -1 || v[i] > 1) << i;
+            ck_assert_msg(k->outside(n, v, -1, 1) == want, "%s: %zu numbers from %zu", k->name, n, shift);
+        }
+}
+END_TEST
+
 /* A piecewise linear embedding against its definition: numbers on edges, between, beyond and far beyond them, not finite ones; edges that are tied.
  */
 START_TEST(pieces_of_any_bins) {
@@ -582,6 +599,7 @@ Suite *suite_vector(void) {
     tcase_add_loop_test(tests, dropout_mask_is_philox, 0, 3);
     tcase_add_loop_test(tests, pieces_of_any_bins, 0, 3);
     tcase_add_loop_test(tests, standardised_as_by_division, 0, 3);
+    tcase_add_loop_test(tests, numbers_outside_a_range, 0, 3);
     tcase_add_loop_test(tests, adam_of_any_length, 0, 3);
     tcase_add_test(tests, tables_match_their_description);
     suite_add_tcase(suite, tests);

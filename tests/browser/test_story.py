@@ -190,7 +190,7 @@ def test_every_curl_line_works(fresh, window):
     count = 0
     for page, title in (("#/", "Start"), ("#/data", "Data"), ("#/data/penguins", "penguins"), ("#/train?dataset=penguins&target=sex", "Train"), ("#/runs", "Runs"), ("#/runs/" + job, "penguins"), ("#/models", "Models"),
                         ("#/models/penguins", "penguins"), ("#/models/penguins/evaluate", "penguins"), ("#/models/penguins/explain", "penguins"), ("#/models/penguins/try", "penguins"), ("#/inside", "Inside"),
-                        ("#/playground", "Playground"), ("#/server", "Server")):
+                        ("#/inside/penguins?version=1", "Inside penguins"), ("#/playground", "Playground"), ("#/server", "Server")):
         browser.go(page, title)
         browser.js("document.querySelectorAll('details.curl').forEach(d => { d.open = true; })")
         browser.until("return [...document.querySelectorAll('details.curl pre')].length", "the lines of " + page)

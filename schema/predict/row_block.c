@@ -1,4 +1,4 @@
-/* row_block.c - see row_block.h. Sections: opening, cells that are kept, columns of a prediction, numbers of an array, rows, blocks. */
+/* row_block.c - see row_block.h. Sections: forms, opening, cells that are kept, columns of a prediction, numbers of an array, rows, blocks. */
 #include "schema/predict/row_block.h"
 
 #include "schema/text/number.h"
@@ -16,6 +16,21 @@ enum {
     LIMIT = 1 << 30,     /* of one text, which a row of 16 MB stays far below */
     VALUE_SHOWN = 80     /* bytes of a faulty value */
 };
+
+/* ---- forms ------------------------------------------------------------------------------------------------------------------------------ */
+
+static const char *const forms[] = {
+    [SCHEMA_FORM_CSV] = "csv", [SCHEMA_FORM_NDJSON] = "ndjson", [SCHEMA_FORM_JSON] = "json", [SCHEMA_FORM_NPY] = "npy"};
+
+const char *schema_rows_form_name(enum schema_rows_form form) {
+    return forms[form];
+}
+
+int schema_rows_form_of(const char *name) {
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (strcmp(forms[i], name) == 0) return (int)i;
+    return -1;
+}
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -73,7 +88,7 @@ int schema_block_open(struct schema_block *b, struct schema_predictor *predictor
     if (options->coverage && schema_predictor_coverage(predictor, options->coverage, "/coverage", problems) != 0) return -1;
     if (b->form == SCHEMA_FORM_CSV) count_columns(b);
     if (b->form == SCHEMA_FORM_CSV && quote_labels(b) != 0) return schema_problem_no_memory(problems);
-    if (b->numbers && !(b->row_numbers = calloc((size_t)b->columns + 2, sizeof *b->row_numbers))) return schema_problem_no_memory(problems);
+    if (b->numbers && !(b->row_numbers = calloc((size_t)b->columns + 1, sizeof *b->row_numbers))) return schema_problem_no_memory(problems);
     if (options->form == SCHEMA_FORM_JSON) schema_text_format(&b->out, "{%s\"predictions\":[", options->head ? options->head : "");
     return 0;
 }
@@ -229,9 +244,13 @@ static bool name_labels(const struct schema_predictor *p, int32_t o, const struc
     return false;
 }
 
+static enum schema_conformal method_of(const struct schema_predictor *p, int32_t k) {
+    return p->model->calibration ? p->model->calibration->targets[k].method : SCHEMA_CONFORMAL_NONE;
+}
+
 /* The set or the interval of a calibrated model. */
 static bool name_bounds(const struct schema_predictor *p, int32_t k, const struct naming *n) {
-    const enum schema_conformal method = p->model->calibration ? p->model->calibration->targets[k].method : SCHEMA_CONFORMAL_NONE;
+    const enum schema_conformal method = method_of(p, k);
     if (schema_conformal_is_set(method)) return call_name(n, "set", NULL);
     return method && (call_name(n, "low", NULL) || call_name(n, "high", NULL));
 }
@@ -435,20 +454,19 @@ static bool write_cells(struct schema_block *b, int32_t row) {
 /* ---- numbers of an array ------------------------------------------------------------------------------------------------------------------------
  */
 
-/* The numbers of target k to `to`: how many. */
+/* The numbers of target k to `to`: how many; -1: one is not finite. An end that an interval does not have is not a number. */
 static int32_t target_numbers(struct schema_block *b, int32_t k, int32_t row, double *to) {
     const struct schema_preprocessing *pre = b->predictor->preprocessing;
     const struct schema_target *target = &pre->targets[k];
     const int32_t o = output_of_target(pre, k);
-    const enum schema_conformal method =
-        b->predictor->model->calibration ? b->predictor->model->calibration->targets[k].method : SCHEMA_CONFORMAL_NONE;
+    const enum schema_conformal method = method_of(b->predictor, k);
     struct schema_predicted_detail detail;
     int32_t n = 0;
     float pair[2];
     if (lists_labels(pre, o)) {
-        for (int32_t j = 0; j < schema_output_labels(pre, o); j++, n++) {
+        for (int32_t j = 0; j < schema_output_labels(pre, o); j++) {
             schema_predict_label(b->predictor, row, o, j, pair);
-            to[n] = (double)pair[0];
+            to[n++] = (double)pair[0];
         }
         return n;
     }
@@ -459,6 +477,8 @@ static int32_t target_numbers(struct schema_block *b, int32_t k, int32_t row, do
         to[n++] = schema_predict_target(b->predictor, row, k).value;
         for (int32_t j = 0; schema_predict_detail(b->predictor, row, k, j, &detail); j++) to[n++] = detail.value;
     }
+    for (int32_t i = 0; i < n; i++)
+        if (!isfinite(to[i])) return -1;
     if (method == SCHEMA_CONFORMAL_NONE || schema_conformal_is_set(method)) return n;
     if (!schema_predict_interval(b->predictor, row, k, &to[n], &to[n + 1])) to[n] = to[n + 1] = (double)NAN;
     return n + 2;
@@ -466,14 +486,14 @@ static int32_t target_numbers(struct schema_block *b, int32_t k, int32_t row, do
 
 /* The row of the array; false: it is not finite. */
 static bool write_numbers(struct schema_block *b, int32_t row) {
-    char *to = schema_text_room(&b->out, (size_t)b->columns * sizeof(double) + 1);
-    if (!to) return true; /* the text has failed */
+    const size_t size = (size_t)b->columns * sizeof(double);
     if (!schema_predictor_finite(b->predictor, row)) return false;
-    double *numbers = b->row_numbers;
-    for (int32_t k = 0, n = 0; k < b->predictor->preprocessing->targets_count; k++) n += target_numbers(b, k, row, numbers + n);
-    memcpy(to, numbers, (size_t)b->columns * sizeof(double));
-    to[(size_t)b->columns * sizeof(double)] = '\0';
-    b->out.size += (size_t)b->columns * sizeof(double);
+    for (int32_t k = 0, n = 0, more; k < b->predictor->preprocessing->targets_count; k++, n += more)
+        if ((more = target_numbers(b, k, row, b->row_numbers + n)) < 0) {
+            schema_predictor_spoil(b->predictor, row);
+            return false;
+        }
+    schema_text_add(&b->out, (const char *)b->row_numbers, size);
     if (b->predictor->live) schema_predictor_count_outputs(b->predictor, row);
     return true;
 }

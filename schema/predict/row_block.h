@@ -42,7 +42,7 @@ struct schema_block {
     struct schema_shares shares;      /* of what is written */
     struct schema_text scratch;       /* cells of the row that is being read */
     size_t *cell_start, *cell_size;   /* (names_room) of its kept cells in scratch; size 0: missing */
-    double *row_numbers;              /* NPY: (columns + 2) of the row that is being written; owned */
+    double *row_numbers;              /* NPY: (columns) of the row that is being written; owned */
     int64_t good, failed;             /* rows */
     bool broken;                      /* the writer has refused */
     struct schema_rows_writer writer; /* none: what is written is held */

@@ -18,6 +18,10 @@
 #include "schema/predict/predict.h"
 
 enum schema_rows_form { SCHEMA_FORM_CSV, SCHEMA_FORM_NDJSON, SCHEMA_FORM_JSON, SCHEMA_FORM_NPY };
+/* "csv", "ndjson", "json", "npy". */
+const char *schema_rows_form_name(enum schema_rows_form form);
+/* The form of that name, -1: there is none. */
+int schema_rows_form_of(const char *name);
 
 /* Takes what is written; failures: of rows that are kept apart. False: it cannot, and nothing more is written. */
 struct schema_rows_writer {

@@ -121,6 +121,17 @@ def test_rows_that_fail(server):
     assert part.status == 206 and part.body == whole[100:] and part.headers["Content-Type"] == "application/x-npy"
 
 
+def test_values_that_are_not_finite(server):
+    """The outputs of the network are finite, and what they mean in the unit of the target is not: such a row has failed, in both forms."""
+    name = unique("beyond")
+    server.upload(name, "x,y\n" + "".join("%.2f,%.3f\n" % (i / 100, 1 + i) for i in range(200)))
+    server.upload(name + "-rows", "x\n1\n1e30\n2\n-1e30\n")
+    server.train(model={"name": name, "layers": []}, dataset=name, target="y", transform="log", epochs=20, seed=1, columns={"x": {"scale": "none"}})
+    job, found = same(server, model=name, dataset=name + "-rows")
+    assert job["progress"]["failed_rows"] == 1 and sorted(numpy.isnan(found[[1, 3], 0])) == [False, True] and numpy.isfinite(found[[0, 2]]).all()
+    assert b"not a finite number" in raw(server, job, "failures").body
+
+
 def test_what_is_refused(server, data):
     model = unique("refused")
     server.train(model={"name": model, **NETWORK}, dataset=data, target="two", features=["x", "y"], epochs=1)

@@ -1,8 +1,8 @@
 /* dropout.c - in training each number becomes 0 with probability rate, and the others are divided by 1 - rate; else a = x.
  * The mask is a pure function of (seed, update, layer, position of the sample in the mini-batch), so it does not depend on shards:
  * one Philox block at (seed, layer, update) gives the key, under which sample s reads the stream s. */
-#include "engine/base/random.h"
 #include "engine/kernels/kernels.h"
+#include "engine/layers/drop.h"
 #include "engine/layers/gradient.h"
 #include "engine/layers/layer.h"
 
@@ -18,25 +18,9 @@ static int plan(struct bp_node *node, struct bp_error *error) {
     return 0;
 }
 
-/* Draws the mask of one sample after the other and applies it at once. */
-static void drop(const struct bp_node *node, const struct bp_pass *pass, size_t size) {
-    const double rate = bp_pass_rate(pass, node->values[RATE].number);
-    uint32_t block[4];
-    bp_random_block(pass->seed, (uint64_t)BP_STREAM_DROPOUT << 32 | node->index, pass->step, block);
-    struct bp_dropout_mask call = {
-        .seed = (uint64_t)block[0] << 32 | block[1], .threshold = (uint32_t)(rate * 0x1p32), .value = (bp_real)(1 / (1 - rate)), .n = size};
-    for (int32_t i = 0; i < pass->batch; i++) {
-        const size_t at = (size_t)i * size;
-        call.stream = (uint64_t)(pass->first + i);
-        call.mask = pass->memo + at;
-        call.x = pass->x[0] + at, call.y = pass->a + at;
-        bp_kernels()->dropout_mask(&call);
-    }
-}
-
 static void forward(const struct bp_node *node, const struct bp_pass *pass) {
     const size_t size = (size_t)bp_shape_size(&node->out), n = size * (size_t)pass->batch;
-    if (pass->training && pass->memo) drop(node, pass, size);
+    if (pass->training && pass->memo) bp_drop(node, pass, node->values[RATE].number, 0, size, pass->memo, pass->x[0], pass->a);
     else memcpy(pass->a, pass->x[0], n * sizeof *pass->a);
 }
 

@@ -54,6 +54,7 @@ static inline void bp_window_advance(const struct bp_window *w, struct bp_place 
     place->row = -w->before[0];
     place->image++;
 }
+
 /* To the position `count` further on, at most the first one of the next row. */
 static inline void bp_window_skip(const struct bp_window *w, struct bp_place *place, int32_t count) {
     place->out[1] += count - 1;

@@ -74,6 +74,10 @@ double schema_scale_apply(const struct schema_feature *f, double v) {
     return f->smooth ? schema_scale_squash(z, f->clip) : schema_scale_clip(z, f->clip);
 }
 
+static float scaled(const struct schema_feature *f, double v) {
+    return schema_scale_float(schema_scale_apply(f, isnan(v) ? f->fill : v));
+}
+
 void schema_scale_many(const struct schema_feature *f, const double *v, int32_t n, float *out, int64_t stride) {
     enum { PIECE = 128 };
     const double half = f->clip > 0 ? f->clip / 2 : (double)FLT_MAX;
@@ -86,9 +90,9 @@ void schema_scale_many(const struct schema_feature *f, const double *v, int32_t 
         if (bp_kernels()->standardise(&call))
             for (int32_t i = 0; i < some; i++) to[i * stride] = z[i];
         else
-            for (int32_t i = first; i < first + some; i++) out[i * stride] = schema_scale_float(schema_scale_apply(f, isnan(v[i]) ? f->fill : v[i]));
+            for (int32_t i = 0; i < some; i++) to[i * stride] = scaled(f, v[first + i]);
     }
-    for (int32_t i = 0; i < n && !plain; i++) out[i * stride] = schema_scale_float(schema_scale_apply(f, isnan(v[i]) ? f->fill : v[i]));
+    for (int32_t i = 0; i < n && !plain; i++) out[i * stride] = scaled(f, v[i]);
 }
 
 /* By median and quartiles; where the quartiles are one value, by half the range. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCATTERED = 64 /* rows that are read at once where they may be anywhere in the file */ };
+enum { SCATTERED = 64 /* rows that are read at once where they may be anywhere in the file */, AHEAD = 4 /* columns */ };
 
 /* ---- columns --------------------------------------------------------------------------------------------------------------------- */
 
@@ -136,7 +136,7 @@ static void put_rows(struct schema_stretch *s, int32_t done, float *tensor, floa
     for (int32_t k = 0; p->empty >> k; k++)
         for (int32_t r = 0; p->empty >> k & 1 && r < s->n; r++) s->inputs[k][r * s->widths[k]] = 0;
     for (int32_t i = 0; i < p->features_count; i++) {
-        if (s->together && i + 4 < p->features_count) schema_dataset_prefetch(s->view->dataset, s->view->columns[i + 4], s->rows[0], s->n);
+        if (s->together && i + AHEAD < p->features_count) schema_dataset_prefetch(s->view->dataset, s->view->columns[i + AHEAD], s->rows[0], s->n);
         put_feature(s, i, tensor);
     }
 }

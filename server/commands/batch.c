@@ -42,9 +42,7 @@ enum {
 static const char *const names[] = {"model",    "data", "out",          "failures", "format",  "keep",     "thresholds",
                                     "coverage", "url",  "api-key-file", "ca-file",  "dataset", "priority", NULL};
 static const char *const switches[] = {"json", "lenient", "detach", NULL};
-static const char *const forms[] = {
-    [SCHEMA_FORM_CSV] = "csv", [SCHEMA_FORM_NDJSON] = "ndjson", [SCHEMA_FORM_JSON] = "json", [SCHEMA_FORM_NPY] = "npy"};
-enum { FORMS = sizeof forms / sizeof *forms, PIECE = 1 << 20, DOWNLOAD = 8 << 20, POLL_MS = 200 };
+enum { PIECE = 1 << 20, DOWNLOAD = 8 << 20, POLL_MS = 200 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -404,12 +402,11 @@ static int on_server(const char **v) {
 
 int command_batch(int argc, char **argv) {
     const char *v[FLAGS_COUNT] = {0};
-    int form = 0;
     if (local_flags("batch", argc, argv, names, switches, v) != 0) return 2;
-    while (v[FORMAT] && form < FORMS && strcmp(v[FORMAT], forms[form]) != 0) form++;
+    const int form = v[FORMAT] ? schema_rows_form_of(v[FORMAT]) : SCHEMA_FORM_CSV;
     const bool file = v[DATA] && form != SCHEMA_FORM_NPY && !v[URL] && !v[DATASET] && !v[DETACH] && !v[PRIORITY] && !v[KEY_FILE] && !v[CA_FILE];
     const bool server = v[URL] && v[DATASET] && !v[DATA] && form != SCHEMA_FORM_JSON && !(v[DETACH] && (v[OUT] || v[FAILURES]));
-    if (!v[MODEL] || (!file && !server) || form == FORMS) {
+    if (!v[MODEL] || (!file && !server) || form < 0) {
         fprintf(stderr,
                 "backpropd batch: expected --model FILE.bpd --data FILE (or -) [--format csv|ndjson|json], or --url URL --model MODEL --dataset "
                 "NAME [--format csv|ndjson|npy]; see `backpropd help batch`\n");

@@ -97,10 +97,9 @@ static void decode(struct batch_request *b) {
                                               .coverage = json_object_get(b->body, "coverage")};
     if (json_is_null(b->options.thresholds)) b->options.thresholds = NULL;
     if (json_is_null(b->options.coverage)) b->options.coverage = NULL;
-    if (strcmp(form, "ndjson") == 0) b->options.form = SCHEMA_FORM_NDJSON;
-    else if (strcmp(form, "npy") == 0) b->options.form = SCHEMA_FORM_NPY;
-    else if (strcmp(form, "csv") != 0)
-        schema_problem_add(&b->problems, "/format", "format is \"csv\", \"ndjson\" or \"npy\", got %s", schema_json_text(format, got, sizeof got));
+    const int named = schema_rows_form_of(form);
+    if (named >= 0 && named != SCHEMA_FORM_JSON) b->options.form = (enum schema_rows_form)named;
+    else schema_problem_add(&b->problems, "/format", "format is \"csv\", \"ndjson\" or \"npy\", got %s", schema_json_text(format, got, sizeof got));
     if (strict && !json_is_boolean(strict))
         schema_problem_add(&b->problems, "/strict", "strict must be true or false, got %s", schema_json_text(strict, got, sizeof got));
     decode_keep(b);
@@ -130,7 +129,7 @@ static void check(struct batch_request *b) {
 }
 
 static void submit(struct batch_request *b) {
-    const char *form = b->options.form == SCHEMA_FORM_NDJSON ? "ndjson" : b->options.form == SCHEMA_FORM_NPY ? "npy" : "csv";
+    const char *form = schema_rows_form_name(b->options.form);
     const json_t *keep = json_object_get(b->body, "keep"), *thresholds = b->options.thresholds;
     json_t *spec =
         json_pack("{s:s, s:b, s:s?, s:I}", "format", form, "strict", !b->options.lenient, "keep", b->options.keep, "threads", (json_int_t)b->threads);
@@ -231,22 +230,18 @@ static bool read_range(const struct request *r, const char *tag, int64_t size, i
     return false;
 }
 
-/* How a file of results is sent. */
-struct result_form {
-    const char *suffix, *content_type;
-};
+static const char *const content_types[] = {[SCHEMA_FORM_CSV] = "text/csv; charset=utf-8; header=present",
+                                            [SCHEMA_FORM_NDJSON] = "application/x-ndjson",
+                                            [SCHEMA_FORM_NPY] = "application/x-npy"};
 
-static const struct result_form csv_form = {"csv", "text/csv; charset=utf-8; header=present"}, ndjson_form = {"ndjson", "application/x-ndjson"},
-                                npy_form = {"npy", "application/x-npy"};
-
-/* Failed rows of an array are in CSV. */
-static const struct result_form *form_of(const char *format, enum store_part which) {
-    if (format && strcmp(format, "ndjson") == 0) return &ndjson_form;
-    return format && strcmp(format, "npy") == 0 && which == STORE_PREDICTIONS ? &npy_form : &csv_form;
+/* Of a file of a batch with that format; failed rows of an array are in CSV. */
+static enum schema_rows_form form_of(const char *format, enum store_part which) {
+    const int form = format ? schema_rows_form_of(format) : SCHEMA_FORM_CSV;
+    return form < 0 || (form == SCHEMA_FORM_NPY && which == STORE_FAILURES) ? SCHEMA_FORM_CSV : (enum schema_rows_form)form;
 }
 
 static void send_part(struct request *r, const struct store_job *job, const struct store_part_file *part, const char *what,
-                      const struct result_form *form) {
+                      enum schema_rows_form form) {
     char tag[60], text[100];
     struct stat info;
     int64_t first = 0, last = part->bytes - 1;
@@ -267,11 +262,11 @@ static void send_part(struct request *r, const struct store_job *job, const stru
     }
     snprintf(text, sizeof text, "bytes %lld-%lld/%lld", (long long)first, (long long)last, (long long)part->bytes);
     if (partial) answer_header(r, "Content-Range", text);
-    snprintf(text, sizeof text, "attachment; filename=\"%s-%s.%s\"", job->id, what, form->suffix);
+    snprintf(text, sizeof text, "attachment; filename=\"%s-%s.%s\"", job->id, what, schema_rows_form_name(form));
     answer_header(r, "Content-Disposition", text);
     answer_header(r, "Accept-Ranges", "bytes");
     r->status = partial ? 206 : 200;
-    r->content_type = form->content_type;
+    r->content_type = content_types[form];
 }
 
 static void download(struct request *r, enum store_part which) {

@@ -225,11 +225,10 @@ static int open_batch(struct predicting *w) {
     const json_t *spec = json_object_get(w->p->order, "spec"), *results = json_object_get(w->p->order, "results");
     const json_t *good = json_object_get(results, "predictions"), *failed = json_object_get(results, "failures");
     const char *form = json_string_value(json_object_get(spec, "format"));
+    const int named = form ? schema_rows_form_of(form) : -1;
     struct schema_problems problems = {0};
     struct schema_batch_place place = {.good = json_integer_value(json_array_get(good, 0)), .failed = json_integer_value(json_array_get(failed, 0))};
-    w->options = (struct schema_rows_options){.form = form && strcmp(form, "ndjson") == 0 ? SCHEMA_FORM_NDJSON
-                                                      : form && strcmp(form, "npy") == 0  ? SCHEMA_FORM_NPY
-                                                                                          : SCHEMA_FORM_CSV,
+    w->options = (struct schema_rows_options){.form = named < 0 ? SCHEMA_FORM_CSV : (enum schema_rows_form)named,
                                               .apart = true,
                                               .keep = json_string_value(json_object_get(spec, "keep")),
                                               .lenient = json_is_false(json_object_get(spec, "strict")),

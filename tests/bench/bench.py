@@ -205,9 +205,11 @@ def peer_ensemble(job_file, table, fair, threads):
 
 def best_of(found):
     """Each family with the number of threads that is fastest for it, and the least time of the processor; None if there is none."""
-    families = [min(same, key=lambda f: f["seconds"]) for same in zip(*filter(None, found))]
-    return families and {"families": families, "seconds": sum(f["seconds"] for f in families),
-                         "busy": sum(min(f["busy"] for f in same) for same in zip(*filter(None, found)))}
+    families = list(zip(*filter(None, found)))
+    if not families:
+        return None
+    fastest = [min(same, key=lambda f: f["seconds"]) for same in families]
+    return {"families": fastest, "seconds": sum(f["seconds"] for f in fastest), "busy": sum(min(f["busy"] for f in same) for same in families)}
 
 
 def ensemble_table(found):

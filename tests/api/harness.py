@@ -3,6 +3,7 @@
 Every answer that goes through Server.request is checked against schema/openapi.yaml (as the running server tells it at /openapi.json): status,
 headers, Content-Type, body; so is every JSON body that was accepted. A route that answers well is noted in the file
 EXERCISED_ROUTES, so that test_routes.py can report the routes that no test has exercised. No answer may be a 5xx but the 503 of a limit."""
+import contextlib
 import functools
 import http.client
 import itertools
@@ -52,6 +53,24 @@ def preload_library(folder, name, source):
 def unique(prefix):
     """A name that no other test uses."""
     return "%s-%d" % (prefix, next(_numbers))
+
+
+class TooLate(AssertionError):
+    """A job has succeeded before the test could disturb it: nothing was tested."""
+
+
+def again_if_too_late(test):
+    """For a test that disturbs a job which has to end by itself afterwards, so that it cannot be endless: it is repeated if the test was held up until the
+    job was over. Only then: whatever else fails, fails at once. Servers of the first time stay until the end of the test."""
+    @functools.wraps(test)
+    def repeated(*arguments, **more):
+        for _ in range(3):
+            try:
+                return test(*arguments, **more)
+            except TooLate:
+                pass
+        return test(*arguments, **more)
+    return repeated
 
 
 class Answer:
@@ -349,13 +368,52 @@ class Server:
             if (until(job) if callable(until) else job["status"] in until):
                 return job
             if job["status"] in FINAL:
-                raise AssertionError("the job ended first: %r" % job)
+                raise (TooLate if job["status"] == "succeeded" else AssertionError)("the job ended first: %r" % job)
         raise AssertionError("not within %d s: %r" % (seconds, job))
 
     def train(self, **job):
         ended = self.wait(self.submit(**job)["id"])
         assert ended["status"] == "succeeded", ended
         return ended
+
+    def pause(self, job_id):
+        """The job when it is paused."""
+        answer = self.post("/v1/jobs/%s/pause" % job_id)
+        if answer.status == 409:
+            self.in_time(job_id)
+        assert answer.status == 200 and answer.json["status"] in ("pausing", "paused"), answer
+        return self.wait(job_id, ("paused",))
+
+    def in_time(self, job_id):
+        """Raises TooLate if the job has succeeded; otherwise the job."""
+        job = self.get("/v1/jobs/" + job_id).json
+        if job["status"] == "succeeded":
+            raise TooLate("nothing is left to disturb: %r" % job)
+        return job
+
+    def process_of(self, job_id):
+        """The id of the job process, of the only job that runs."""
+        (process,) = until(lambda: self.children() or not self.in_time(job_id), what="the job's process")
+        return process
+
+    @contextlib.contextmanager
+    def held(self, job_id):
+        """The process of the only job that runs stands still, before the end of the job."""
+        process = self.process_of(job_id)
+        os.kill(process, signal.SIGSTOP)
+        try:
+            self.in_time(job_id)
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+    def kill_process_of(self, job_id):
+        """kill -9 of the process of the only job that runs; the next attempt has begun when it returns."""
+        attempt = self.in_time(job_id)["attempt"]
+        with contextlib.suppress(ProcessLookupError):  # it has just ended: the job tells why
+            os.kill(self.process_of(job_id), signal.SIGKILL)
+        return self.wait(job_id, lambda j: j["attempt"] > attempt)
 
     def predict(self, model, instances):
         answer = self.post("/v1/models/%s/predict" % model, {"instances": instances})
@@ -437,6 +495,7 @@ def remarks(job):
 
 DIGITS = {"model": {"layers": [{"type": "dense", "units": 128, "activation": "relu"}]}, "dataset": "digits", "target": "digit"}
 ENDLESS = {**DIGITS, "epochs": 1000000, "early_stopping": False}
+SLOW = [{"type": "dense", "units": 512, "activation": "tanh"}] * 2  # a million epochs, the most there can be, take many minutes, of a few rows too
 
 
 def xor(**more):

@@ -1,9 +1,7 @@
 """Goal: the result of a batch as an array of NumPy has the numbers that CSV has, a row for each row of the dataset, whatever failed, was killed or ran side by side."""
 import csv
 import io
-import os
 import random
-import signal
 
 import numpy
 import pytest
@@ -150,6 +148,7 @@ def test_what_is_refused(server, data):
     assert refused.status == 422 and "tensor" in str(refused.json), refused.json
 
 
+@harness.again_if_too_late
 def test_kill_9_ends_with_the_same_bytes(fresh):
     server = fresh("--workers", "1", "--retry-seconds", "0")
     name = slow(server)
@@ -160,10 +159,10 @@ def test_kill_9_ends_with_the_same_bytes(fresh):
         job = submit(server, **body)["id"]
         harness.until(lambda: durable_rows(server, job) > 0, what="the first rows on disk")
         if kill == "process":
-            for pid in server.children():
-                os.kill(pid, signal.SIGKILL)
+            server.kill_process_of(job)
         else:
             server.restart(kill=True)
+            server.wait(job, lambda j: j["attempt"] > 1)
         ended = server.wait(job)
         assert ended["status"] == "succeeded" and ended["resumed_from_row"] > 0 and raw(server, ended).body == expected, ended
 

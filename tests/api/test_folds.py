@@ -1,13 +1,11 @@
 """Goal: {"folds":5} is a cross-validation as scikit-learn's: its folds, its spread, its scores; and one job, which nothing that is killed can change."""
-import os
-import signal
 import statistics
 import warnings
 
 import pytest
 
 import harness
-from harness import pointers, remarks, unique
+from harness import TooLate, pointers, remarks, unique
 
 DENSE = {"type": "dense", "units": 16, "activation": "relu"}
 ADAM = {"type": "adam", "learning_rate": 0.01}
@@ -152,14 +150,8 @@ def in_fold(server, job, fold, epochs=6):
                        and j["progress"]["epoch"] >= sum(f["epochs"] for f in j["cross_validation"]["folds"]) + epochs)
 
 
-def kill_process(server, job):
-    attempt = server.get("/v1/jobs/" + job).json["attempt"]
-    (process,) = harness.until(lambda: server.children(), what="the job's process")
-    os.kill(process, signal.SIGKILL)
-    server.wait(job, lambda j: j["attempt"] > attempt)
-
-
 @pytest.mark.parametrize("variant, disturb", [("plain", "server"), ("stopping", "process"), ("windows", "process")])
+@harness.again_if_too_late
 def test_kill_9_in_every_fit(fresh, undisturbed, variant, disturb):
     """Killed in the first fold, in the third and in the fit on all rows: no finished fold is trained again, and the bits are those of an unbroken run."""
     server = fresh("--workers", "1")
@@ -167,7 +159,7 @@ def test_kill_9_in_every_fit(fresh, undisturbed, variant, disturb):
     for count, fold in enumerate((1, 3, None)):
         before = in_fold(server, job, fold, 3 if fold is None else 6)
         if disturb == "process":
-            kill_process(server, job)
+            server.kill_process_of(job)
         else:
             server.restart(kill=True)
         now = server.wait(job, lambda j: j["attempt"] == count + 2 and j["resumed_from_epoch"] not in (None, before["resumed_from_epoch"]))
@@ -179,6 +171,7 @@ def test_kill_9_in_every_fit(fresh, undisturbed, variant, disturb):
     assert got == undisturbed[variant]
 
 
+@harness.again_if_too_late
 def test_sigterm_gives_the_fold_back(fresh, undisturbed):
     server = fresh("--workers", "1")
     name, job = submit(server, checkpoint_every_epochs=1000000)
@@ -186,12 +179,14 @@ def test_sigterm_gives_the_fold_back(fresh, undisturbed):
     at, samples = progress["epoch"], 3 * 40 * 1198 + 40 * 1797  # of all fits: two thirds of the rows three times, then all of them
     assert progress["epochs"] == 160 and -1e-9 < progress["fraction"] - at * 1198 / samples < 1199 / samples and progress["eta_seconds"] > 0
     server.restart()
+    server.wait(job, lambda j: j["attempt"] >= 2)
     got, ended = result(server, name, job)
     assert ended["attempt"] == 2 and ended["resumed_from_epoch"] >= at
     assert got["weights"] == undisturbed["plain"]["weights"] and got["folds"] == undisturbed["plain"]["folds"]
 
 
 @pytest.mark.parametrize("fold", [1, 2, None])
+@harness.again_if_too_late
 def test_cancelled_in_any_fit(fresh, fold):
     server = fresh("--workers", "1")
     _, job = submit(server, validation={"folds": 2})
@@ -199,6 +194,8 @@ def test_cancelled_in_any_fit(fresh, fold):
     server.wait(job, lambda j: j["status"] == "running" and len(j["cross_validation"]["folds"]) == finished and j["progress"]["fold"] == fold)
     assert server.post("/v1/jobs/%s/cancel" % job).status == 200
     ended = server.wait(job)
+    if len(ended["cross_validation"]["folds"]) > finished:
+        raise TooLate("another fold had ended before it was cancelled")
     assert ended["status"] == "cancelled" and ended["model_version"] is None and len(ended["cross_validation"]["folds"]) == finished
     assert (ended["cross_validation"]["mean"] is None) == (fold is not None)
 

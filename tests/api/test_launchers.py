@@ -1,5 +1,6 @@
 """Goal: a launcher's command starts job processes elsewhere, and everything about a job is as on this machine: its bits, its states, its end. What a
 launcher does wrong is said in words, and loses no job. The commands here stand in for srun and ssh; with Slurm: tests/cluster."""
+import contextlib
 import json
 import os
 import pathlib
@@ -76,6 +77,12 @@ def waits(server, job):
     return server.wait(job["id"], waiting)["worker"]["message"]
 
 
+def kill_one(server, job, processes):
+    """kill -9 of the first of what is found, once there is something."""
+    with contextlib.suppress(ProcessLookupError):  # it has just ended: the job tells why
+        os.kill(harness.until(lambda: processes(server) or not server.in_time(job), what="a process to kill")[0], signal.SIGKILL)
+
+
 def settled(server):
     """After the end: nothing is left of it anywhere."""
     harness.until(lambda: not server.children(), what="the end of the relays")
@@ -138,17 +145,18 @@ def test_a_served_version_goes_to_the_node_and_a_validation_dataset_too(cluster)
     assert other["metrics"]["val_loss"] > 0
 
 
+@harness.again_if_too_late
 def test_pause_resume_drain_and_cancel(cluster):
     server = cluster(node={"command": ["env"], "slots": 1})
     plain = server.train(**LONG, requires=None)
     job = server.submit(**LONG)
     server.wait(job["id"], lambda j: j["progress"]["epoch"] > 3)
-    server.post("/v1/jobs/%s/pause" % job["id"])
-    assert server.wait(job["id"], ("paused",))["progress"]["epoch"] < LONG["epochs"]
+    assert server.pause(job["id"])["progress"]["epoch"] < LONG["epochs"]
     settled(server)
     server.post("/v1/jobs/%s/resume" % job["id"])
     server.wait(job["id"], lambda j: j["attempt"] == 2 and j["status"] == "running" and j["resumed_from_epoch"] is not None)
     server.restart()
+    server.wait(job["id"], lambda j: j["attempt"] > 2)
     ended = server.wait(job["id"])
     assert ended["status"] == "succeeded" and ended["attempt"] == 3 and ended["resumed_from_epoch"] > 0, ended
     assert server.weights(ended["model"]) == server.weights(plain["model"])
@@ -161,20 +169,23 @@ def test_pause_resume_drain_and_cancel(cluster):
 
 # ---- faults ----
 
+@harness.again_if_too_late
 def test_kills_end_with_the_same_bits(cluster, tmp_path):
     """kill -9 of the job process, of its agent, of the relay and of the server."""
     record = tmp_path / "cancelled"
+    record.unlink(missing_ok=True)
     server = cluster(node={"command": ["env"], "cancel": ["sh", "-c", "echo bp-{job} >> %s" % record]})
     plain = server.train(**LONG)
     job = server.submit(**LONG)["id"]
     server.wait(job, lambda j: j["progress"]["epoch"] > 2)
-    os.kill(harness.until(lambda: job_processes(server), what="the job's process")[0], signal.SIGKILL)
+    kill_one(server, job, job_processes)
     server.wait(job, lambda j: j["attempt"] == 2 and j["progress"]["epoch"] > 4 and j["resumed_from_epoch"])
     assert not record.exists() or record.read_text() == "bp-%s\n" % job
-    os.kill(harness.until(lambda: job_processes(server) and agents(server), what="the agent")[0], signal.SIGKILL)
+    kill_one(server, job, lambda server: job_processes(server) and agents(server))
     server.wait(job, lambda j: j["attempt"] == 3 and j["resumed_from_epoch"] and j["progress"]["epoch"] > 6)
-    left = harness.until(lambda: job_processes(server) and node_processes(server), what="the job's process")
+    left = harness.until(lambda: job_processes(server) and node_processes(server) or not server.in_time(job), what="the job's process")
     server.restart(kill=True)
+    server.wait(job, lambda j: j["attempt"] > 3)
     harness.until(lambda: not any(words(pid)[-1:] in ([b"job"], [b"--stdio"]) for pid in left), what="the end of what the old server had started")
     ended = server.wait(job)
     assert ended["status"] == "succeeded" and ended["attempt"] == 4 and ended["resumed_from_epoch"] > 0, ended

@@ -1,8 +1,5 @@
 """Goal: max_seconds ends a training in time with its best epoch, says so everywhere, counts all attempts but no pause, and changes no bit of a run that it does
 not end."""
-import os
-import signal
-
 import pytest
 
 import harness
@@ -55,19 +52,19 @@ def test_a_run_that_is_not_cut_has_the_same_bits(fresh):
     assert got == expected
 
 
+@harness.again_if_too_late
 def test_all_attempts_count_and_pauses_do_not(fresh):
     server = fresh("--workers", "1", "--retry-seconds", "0")
     server.upload("digits", harness.DATA / "digits.csv")
     job = server.submit(**LONG, checkpoint_every_epochs=20, max_seconds=5)["id"]
     server.wait(job, lambda j: j["training_seconds"] > 0.5)
-    server.post("/v1/jobs/%s/pause" % job)
-    spent = server.wait(job, ("paused",))["training_seconds"]
+    spent = server.pause(job)["training_seconds"]
     harness.until(lambda: not server.children(), what="the end of the process")
     server.train(**harness.xor())
     assert 0.5 < spent < 5 and server.get("/v1/jobs/" + job).json["training_seconds"] == spent
     server.post("/v1/jobs/%s/resume" % job)
     more = server.wait(job, lambda j: j["attempt"] == 2 and j["training_seconds"] > spent + 0.3)["training_seconds"]
-    os.kill(server.children()[0], signal.SIGKILL)
+    server.kill_process_of(job)
     ended = server.wait(job)
     assert (ended["status"], ended["stop_reason"], ended["attempt"]) == ("succeeded", "max_seconds", 3) and ended["training_seconds"] >= max(5, more)
     assert version_of(server, ended)["epoch"] == min(history(server, ended).values(), key=lambda p: p["val_loss"])["epoch"]

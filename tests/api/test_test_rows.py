@@ -1,8 +1,6 @@
 """Goal: the rows of `test` are seen by nothing of the training, whatever its form, and the version is evaluated on exactly them at its end."""
 import json
-import os
 import random
-import signal
 import subprocess
 
 import pytest
@@ -107,6 +105,7 @@ def test_it_decides_nothing(server, data):
     assert (job["best"]["epoch"], job["progress"]["epoch"], job["stop_reason"]) == (other["best"]["epoch"], other["progress"]["epoch"], other["stop_reason"])
 
 
+@harness.again_if_too_late
 def test_a_job_goes_on_with_the_same_test(fresh):
     """The training process is killed; the report is that of a job that was not."""
     server = fresh("--workers", "1", "--retry-seconds", "0")
@@ -114,7 +113,7 @@ def test_a_job_goes_on_with_the_same_test(fresh):
     body = {"model": {"name": "killed", **NETWORK}, "dataset": "rows", **COMMON, "epochs": 3000, "batch_size": 8, "early_stopping": False, "test": {"fraction": 0.2}}
     job = server.post("/v1/jobs", body).json["id"]
     server.wait(job, until=("running",))
-    [os.kill(pid, signal.SIGKILL) for pid in server.children()]
+    server.kill_process_of(job)
     ended = server.wait(job)
     assert ended["status"] == "succeeded" and ended["attempt"] == 2
     server.train(**{**body, "model": {"name": "whole", **NETWORK}})

@@ -99,7 +99,7 @@ def test_warnings(server, jobs):
     none = server.train(model=network(4), dataset="sides", target="y", epochs=2, seed=1, validation={"fraction": 0})
     column = [server.train(model=network(4), dataset="sides", target="y", features=["a"], epochs=2, seed=s, validation={"time": "b", "fraction": 0.3}) for s in (1, 2)]
     focal = server.train(model=network(4, loss="focal"), dataset="sides", target="y", epochs=2, seed=1)
-    running = server.submit(model=network(4), dataset="sides", target="y", epochs=1000000, seed=1)
+    running = server.submit(model=network(2048), dataset="sides", target="y", epochs=1000000, seed=1)
     server.upload("sides", ROWS + "1,1,no\n", "&replace=1")
     newer = server.train(model=network(4), dataset="sides", target="y", epochs=2, seed=1)
     for other, words in ((seeds, "they differ in seed"), (share, "they differ in validation"), (none, "%s has no validation rows" % none["id"]), (newer, "they differ in dataset"),

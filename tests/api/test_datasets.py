@@ -491,7 +491,7 @@ def test_list_and_preview_paging(fresh):
 def test_used_dataset_cannot_be_deleted(server):
     name = unique("used")
     server.upload(name, harness.DATA / "iris.csv")
-    job = server.submit(model={"layers": [{"type": "dense", "units": 4}]}, dataset=name, target="class", epochs=1000000)["id"]
+    job = server.submit(model={"layers": harness.SLOW}, dataset=name, target="class", epochs=1000000)["id"]
     body = problem(server.delete("/v1/datasets/" + name), 409, "in_use")
     assert job in body["detail"]
     problem(server.delete("/v1/datasets/%s@1" % name), 409, "in_use")

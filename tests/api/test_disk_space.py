@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from harness import problem, run, until, xor
+from harness import SLOW, problem, run, until, xor
 
 TINY = {"layers": [{"type": "dense", "units": 1}]}
 
@@ -94,7 +94,7 @@ def test_data_in_use_is_kept_and_names_its_users(fresh):
     server = fresh("--workers", "1")
     server.post_json("data", x=[[1], [2]], y=[1.5, 2])
     server.upload("data", "x0,y\n1,2.5\n2,3\n", "&replace=1")
-    running = server.submit(model=TINY, dataset="data@1", target="y", task="regression", epochs=1000000, validation={"fraction": 0})["id"]
+    running = server.submit(model={"layers": SLOW}, dataset="data@1", target="y", task="regression", epochs=1000000, validation={"fraction": 0})["id"]
     queued = server.submit(model=TINY, dataset="data@1", target="y", task="regression", epochs=1, validation={"fraction": 0})["id"]
     server.wait(running, lambda job: job["status"] == "running")
     for reference in ("data", "data@1"):

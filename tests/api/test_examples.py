@@ -110,7 +110,7 @@ class Walk:
     def unfinished(self):
         """A job that is not at its end: only such a one can be changed."""
         self.server.upload("waiting", harness.DATA / "digits.csv", "&replace=1")
-        return self.server.submit(model={"layers": [{"type": "dense", "units": 64}]}, dataset="waiting", target="digit", epochs=100000)["id"]
+        return self.server.submit(model={"layers": [{"type": "dense", "units": 64}]}, dataset="waiting", target="digit", epochs=1000000)["id"]
 
     def prepare(self, template):
         """What rows and columns are added to has the columns of the examples."""

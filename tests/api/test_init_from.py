@@ -140,6 +140,7 @@ def test_wrong_requests(server, base, more, place, words):
     assert place in problems and words in problems[place], problems
 
 
+@harness.again_if_too_late
 def test_what_it_begins_with_outlives_the_version_and_a_kill(fresh):
     """The version is deleted while the job waits, the server is killed while it runs: it ends with the same bits as one that was left alone."""
     ends = []
@@ -147,13 +148,14 @@ def test_what_it_begins_with_outlives_the_version_and_a_kill(fresh):
         server = fresh("--workers", "1")
         server.upload("iris", IRIS)
         train(server, {"name": "base", "layers": HIDDEN})
-        blocker = server.submit(model={"layers": [{"type": "dense", "units": 256}]}, dataset="iris", target="class", epochs=100000) if disturbed else None
+        blocker = server.submit(model={"layers": harness.SLOW}, dataset="iris", target="class", epochs=1000000) if disturbed else None
         job = server.submit(model={"name": "fine", "layers": HIDDEN}, dataset="iris", target="class", init_from="base@1", frozen=["first"], epochs=4000, checkpoint_every_epochs=50, seed=9)
         if disturbed:
             assert server.delete("/v1/models/base").status == 204
             server.post("/v1/jobs/%s/cancel" % blocker["id"])
             server.wait(job["id"], until=lambda j: j["progress"]["epoch"] >= 100)
             server.restart(kill=True)
+            server.wait(job["id"], lambda j: j["attempt"] > 1)
         ended = server.wait(job["id"])
         assert ended["status"] == "succeeded", ended
         ends.append(server.weights("fine"))

@@ -30,7 +30,7 @@ def fleet():
                              optimizer={"type": "sgd", "learning_rate": 1000}, validation={"fraction": 0})["id"])
     for job in ids:
         server.wait(job)
-    endless = [server.submit(model="narrow", dataset="small", target="y", epochs=1000000, metadata={"team": "text"})["id"] for _ in range(2)]
+    endless = [server.submit(model="narrow", dataset="small", target="y", epochs=1000000, batch_size=1, metadata={"team": "text"})["id"] for _ in range(2)]
     for job in endless:  # the first is cancelled, the second stays paused
         server.wait(job, until=("running",))
         server.post("/v1/jobs/%s/%s" % (job, "cancel" if job == endless[0] else "pause"))
@@ -209,7 +209,7 @@ def test_values_are_bound(fleet, documents):
 def test_running_jobs_and_queue_positions(fresh):
     server = fresh("--workers", "1")
     server.upload("small", ROWS)
-    running = server.submit(model={"layers": [DENSE]}, dataset="small", target="y", epochs=1000000)["id"]
+    running = server.submit(model={"layers": harness.SLOW}, dataset="small", target="y", epochs=1000000)["id"]
     server.wait(running, until=lambda j: j["progress"]["epoch"] >= 1)
     queued = [server.submit(model={"layers": [DENSE]}, dataset="small", target="y", epochs=1, priority=p)["id"] for p in (0, 5, -3, 5)]
     listed = server.get("/v1/jobs?sort=-priority,created_at&status=queued&limit=3").json["data"]

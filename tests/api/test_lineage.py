@@ -4,6 +4,7 @@ import sqlite3
 
 import pytest
 
+import harness
 from harness import ENDLESS, problem, unique, xor
 
 TINY = {"layers": [{"type": "dense", "units": 1}]}
@@ -129,7 +130,7 @@ def test_wrong_dataset_of_a_list_of_jobs(server, dataset):
 def test_twenty_are_shown_all_are_counted(fresh):
     server = fresh("--workers", "1")
     server.post_json("data", x=[[1], [2]], y=[1.5, 2])
-    blocking = server.submit(model=TINY, dataset={"x": [[1], [2]], "y": [1.5, 2]}, target="y", epochs=1000000)
+    blocking = server.submit(model={"layers": harness.SLOW}, dataset={"x": [[1], [2]], "y": [1.5, 2]}, target="y", epochs=1000000)
     ids = [server.submit(model={"name": "m", **TINY}, dataset="data", target="y", epochs=1, validation={"fraction": 0})["id"] for _ in range(23)]
     told = used(server, "data")
     assert told["jobs_count"] == 23 and [j["id"] for j in told["jobs"]] == ids[:2:-1]

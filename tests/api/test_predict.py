@@ -70,7 +70,7 @@ def test_by_version_and_while_another_trains(server):
     assert one["predictions"] != two["predictions"] and (one["version"], two["version"]) == (1, 2)
     assert ask(server, name, body).json == two == server.post("/v1/models/%s/versions/latest/predict" % name, body).json
     assert ask(server, name + "@1", body).json == one
-    job = server.submit(model=name, dataset="iris", target="class", epochs=1000000)["id"]
+    job = server.submit(model=name, dataset="iris", target="class", epochs=1000000, batch_size=1)["id"]
     server.wait(job, lambda j: j["progress"]["epoch"] >= 1)
     assert ask(server, name, body).json == two  # while version 3 is being trained
     server.post("/v1/jobs/%s/cancel" % job)

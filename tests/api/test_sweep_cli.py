@@ -89,6 +89,7 @@ def test_a_bar_on_a_terminal_only(work):
 
 
 def test_ctrl_c_leaves_nothing(work):
+    (work / "net.json").write_text(json.dumps({"layers": [*NET["layers"], *harness.SLOW]}))
     process = subprocess.Popen([harness.BACKPROPD, *arguments(work, "--trials", "3", "--epochs", "1000000")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, **environment(work)})
     harness.until(lambda: list((work / "temporary").glob("*/data/checkpoints/*")), what="a running trial")

@@ -6,9 +6,7 @@ import io
 import json
 import os
 import random
-import signal
 import sqlite3
-import subprocess
 
 import pytest
 
@@ -184,6 +182,7 @@ def results_in(server):
     return sorted(os.listdir(server.folder + "/results"))
 
 
+@harness.again_if_too_late
 def test_kill_pause_restart_end_with_the_same_bytes(fresh):
     """kill -9 of the process, pause and resume, kill -9 and a stop of the server: the files are those of a batch that nothing disturbed."""
     server = fresh("--workers", "1", "--retry-seconds", "0")
@@ -200,18 +199,21 @@ def test_kill_pause_restart_end_with_the_same_bytes(fresh):
         assert digest(result(server, ended)) == expected and ended["progress"]["rows"] == ROWS
         return ended
 
-    assert disturbed(lambda job: [os.kill(pid, signal.SIGKILL) for pid in server.children()])["attempt"] == 2
+    assert disturbed(server.kill_process_of)["attempt"] == 2
 
     def pause(job):
-        assert server.post("/v1/jobs/%s/pause" % job).json["status"] in ("pausing", "paused")
-        paused = server.wait(job, until=("paused",))
+        paused = server.pause(job)
         harness.until(lambda: not server.children(), what="the end of the process")
         assert paused["progress"]["rows"] < ROWS
         server.post("/v1/jobs/%s/resume" % job)
 
     disturbed(pause)
-    disturbed(lambda job: server.restart(kill=True))
-    disturbed(lambda job: server.restart())
+    def restart(job, **how):
+        server.restart(**how)
+        server.wait(job, lambda j: j["attempt"] > 1)
+
+    disturbed(lambda job: restart(job, kill=True))
+    disturbed(restart)
 
 
 def durable_rows(server, job):
@@ -221,22 +223,24 @@ def durable_rows(server, job):
     return row[0] or 0
 
 
+@harness.again_if_too_late
 def test_cancelled_batches_leave_nothing(fresh):
     server = fresh("--workers", "1")
     name = slow(server)
     job = submit(server, model=name, dataset=name)["id"]
-    problem(server.get("/v1/batches/%s/result" % job), 409, "conflict")
-    queued = submit(server, model=name, dataset=name)
-    assert queued["status"] == "queued"
     harness.until(lambda: durable_rows(server, job) > 0, what="the first rows on disk")
-    assert len(results_in(server)) == 2
-    # what it reads stays
-    assert problem(server.delete("/v1/models/%s" % name), 409, "in_use")["detail"].startswith("the model is used by job_")
-    problem(server.delete("/v1/models/%s/versions/1" % name), 409, "in_use")
-    problem(server.delete("/v1/datasets/%s" % name), 409, "in_use")
-    assert server.post("/v1/jobs/%s/cancel" % queued["id"]).json["status"] == "cancelled"
+    with server.held(job):
+        problem(server.get("/v1/batches/%s/result" % job), 409, "conflict")
+        queued = submit(server, model=name, dataset=name)
+        assert queued["status"] == "queued"
+        assert len(results_in(server)) == 2
+        # what it reads stays
+        assert problem(server.delete("/v1/models/%s" % name), 409, "in_use")["detail"].startswith("the model is used by job_")
+        problem(server.delete("/v1/models/%s/versions/1" % name), 409, "in_use")
+        problem(server.delete("/v1/datasets/%s" % name), 409, "in_use")
+        assert server.post("/v1/jobs/%s/cancel" % queued["id"]).json["status"] == "cancelled"
     server.post("/v1/jobs/%s/cancel" % job)
-    assert server.wait(job)["status"] == "cancelled"
+    server.wait(job, ("cancelled",))
     harness.until(lambda: results_in(server) == [], what="the end of the files")
     assert "no results" in problem(server.get("/v1/batches/%s/result" % job), 409, "conflict")["detail"]
     ended = batch(server, model=name, dataset=name, keep="none")
@@ -245,6 +249,7 @@ def test_cancelled_batches_leave_nothing(fresh):
     assert server.delete("/v1/models/%s" % name).status == 204 and server.delete("/v1/datasets/%s" % name).status == 204
 
 
+@harness.again_if_too_late
 def test_lost_files_and_orphans(fresh, tmp_path):
     """`check` and `backup` know results; a batch whose file is lost starts over; a file without a row moves to lost/."""
     server = fresh("--workers", "1", "--retry-seconds", "0")
@@ -254,8 +259,7 @@ def test_lost_files_and_orphans(fresh, tmp_path):
     expected = digest(result(server, done))
     job = submit(server, **body)["id"]
     harness.until(lambda: durable_rows(server, job) > 0, what="the first rows on disk")
-    server.post("/v1/jobs/%s/pause" % job)
-    server.wait(job, until=("paused",))
+    server.pause(job)
 
     run = harness.run
     assert run("backup", tmp_path / "copy", "--data-dir", server.folder).returncode == 0
@@ -284,14 +288,18 @@ def test_lost_files_and_orphans(fresh, tmp_path):
 def test_batches_wait_in_the_queue(fresh):
     """By priority, and a training in between."""
     server = fresh("--workers", "1")
-    name = slow(server)
-    first = submit(server, model=name, dataset=name)["id"]
-    training = server.submit(model=name, dataset=name + "-train", target="y", epochs=1, features=["x"])["id"]
-    low, high = (submit(server, model=name, dataset=name, priority=p)["id"] for p in (-5, 5))
+    server.upload("digits", harness.DATA / "digits.csv")
+    server.train(model={"name": "m", **NETWORK}, dataset="digits", target="digit", epochs=1)
+    blocker = server.submit(**harness.ENDLESS)["id"]
+    server.wait(blocker, ("running",))
+    first = submit(server, model="m", dataset="digits")["id"]
+    training = server.submit(model="m", dataset="digits", target="digit", epochs=1)["id"]
+    low, high = (submit(server, model="m", dataset="digits", priority=p)["id"] for p in (-5, 5))
+    server.post("/v1/jobs/%s/cancel" % blocker)
     jobs = [server.wait(j) for j in (first, training, low, high)]
     assert [j["status"] for j in jobs] == ["succeeded"] * 4
     started = [j["started_at"] for j in jobs]
-    assert started[0] < started[3] < started[1] < started[2]
+    assert started[3] < started[0] < started[1] < started[2]
     assert jobs[0]["model_version"] == 1 and jobs[1]["model_version"] == 2
     kinds = [e["data"]["status"] for e in server.get("/v1/jobs/%s/events" % first).json["data"] if e["type"] == "status"]
     assert kinds == ["queued", "running", "succeeded"]
@@ -322,6 +330,7 @@ def test_an_evaluation_as_a_job(server, penguins):
     assert server.post(path, {**asked, "dataset": "iris", "async": True}).status == 422  # columns that are missing: found before it is a job
 
 
+@harness.again_if_too_late
 def test_an_evaluation_that_takes_long_becomes_a_job(fresh):
     """It is cancelled at once, and begins again after a kill of its process, with the report of an evaluation at once."""
     server = fresh("--workers", "1", "--retry-seconds", "0")
@@ -337,8 +346,7 @@ def test_an_evaluation_that_takes_long_becomes_a_job(fresh):
     asked = {"dataset": "long", "bootstrap": 300, "seed": 1}
     job = server.post("/v1/models/long/evaluate", {**asked, "async": True}).json["id"]
     server.wait(job, until=("running",))
-    pids = server.children()
-    [os.kill(pid, signal.SIGKILL) for pid in pids]
+    server.kill_process_of(job)
     ended = server.wait(job)
     assert ended["status"] == "succeeded" and ended["attempt"] == 2
     assert server.get("/v1/jobs/%s/evaluation" % job).json == server.post("/v1/models/long/evaluate", asked).json

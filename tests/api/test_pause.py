@@ -8,7 +8,7 @@ import time
 import pytest
 
 import harness
-from harness import pointers, problem, unique
+from harness import TooLate, pointers, problem, unique
 from test_folds import in_fold, result as folds_result, submit as submit_folds  # noqa: F401
 from test_kills import result, submit, undisturbed, wait_for_checkpoint  # noqa: F401
 
@@ -25,23 +25,18 @@ def act(server, job, action):
     return answer.status, after.json["status"] if after.status == 200 else "gone"
 
 
-def pause(server, job):
-    answer = server.post("/v1/jobs/%s/pause" % job)
-    assert answer.status == 200 and answer.json["status"] in ("pausing", "paused"), answer
-    return server.wait(job, ("paused",))
-
-
 def statuses(server, job):
     return [e["data"]["status"] for e in server.all_pages("/v1/jobs/%s/events?type=status" % job)]
 
 
 @pytest.mark.parametrize("variant, moments", [("plain", [3, 20, 41]), ("stopping", [30]), ("windows", [9]), ("threads", [15])], ids=str)
+@harness.again_if_too_late
 def test_the_bits_of_a_run_without_a_pause(fresh, undisturbed, variant, moments):  # noqa: F811
     server = fresh("--workers", "1")
     name, job = submit(server, variant)
     for count, epoch in enumerate(moments):
         wait_for_checkpoint(server, job, epoch)
-        paused = pause(server, job)
+        paused = server.pause(job)
         assert paused["attempt"] == count + 1 and paused["progress"]["epoch"] >= epoch and paused["progress"]["eta_seconds"] is None and paused["finished_at"] is None
         harness.until(lambda: not server.children() and server.get("/v1/server").json["workers"]["running"] == 0, what="a free slot")
         kept = server.get("/v1/jobs/%s/checkpoints" % job).json["data"]
@@ -53,14 +48,17 @@ def test_the_bits_of_a_run_without_a_pause(fresh, undisturbed, variant, moments)
     assert statuses(server, job) == ["queued", "running"] + ["pausing", "paused", "queued", "running"] * len(moments) + ["succeeded"]
 
 
+@harness.again_if_too_late
 def test_folds_are_paused_too(fresh):
     server, long = fresh("--workers", "1"), {"epochs": 120, "checkpoint_every_epochs": 10}
     undisturbed_result, _ = folds_result(server, *submit_folds(server, **long))
     name, job = submit_folds(server, **long)
     for count, fold in enumerate((1, 3, None)):
         in_fold(server, job, fold, 3)
-        paused = pause(server, job)
+        paused = server.pause(job)
         at = paused["progress"]["fold"]  # on a busy machine the next fold may have begun before the pause
+        if (at or 4) > (fold or 4) + 1:
+            raise TooLate("the pause came in fit %s instead of %s" % (at, fold))
         assert at in (fold, None if fold in (3, None) else fold + 1) and len(paused["cross_validation"]["folds"]) == (at or 4) - 1
         server.post("/v1/jobs/%s/resume" % job)
         server.wait(job, lambda j: j["attempt"] == count + 2 and j["resumed_from_epoch"] == paused["progress"]["epoch"])
@@ -68,12 +66,13 @@ def test_folds_are_paused_too(fresh):
     assert ended["attempt"] == 4 and got == undisturbed_result
 
 
+@harness.again_if_too_late
 def test_the_slot_is_free_and_restarts_keep_the_pause(fresh, undisturbed):  # noqa: F811
     server = fresh("--workers", "1")
     name, job = submit(server, "plain")
     waiting = server.submit(**harness.xor())["id"]
     wait_for_checkpoint(server, job, 4)
-    pause(server, job)
+    server.pause(job)
     assert server.wait(waiting)["status"] == "succeeded"
     server.restart()
     server.restart(kill=True)
@@ -145,7 +144,7 @@ def job_in(server, state):
         server.wait(blocker, ("running",))
     job = server.submit(**harness.ENDLESS)["id"]
     if blocker:
-        {"queued": lambda: None, "paused": lambda: pause(server, job), "cancelled": lambda: server.post("/v1/jobs/%s/cancel" % job)}[state]()
+        {"queued": lambda: None, "paused": lambda: server.pause(job), "cancelled": lambda: server.post("/v1/jobs/%s/cancel" % job)}[state]()
         return job
     server.wait(job, lambda j: j["status"] == "running" and server.children())
     (process,) = server.children()
@@ -178,12 +177,14 @@ def test_every_action_in_every_state_twice(fresh, state):
 
 # ---- retries ----
 
+@harness.again_if_too_late
 def test_five_kills_in_a_moment_do_not_end_a_job(fresh, undisturbed):  # noqa: F811
     """Each process is killed as soon as it exists, for 0.3 s and longer: the delays outlast that, and the job succeeds with its bits."""
     server = fresh("--workers", "1")
     name, job = submit(server, "plain")
     deadline, killed = time.monotonic() + 0.6, 0
     while time.monotonic() < deadline or killed < 2:
+        server.in_time(job)
         for process in server.children():
             try:
                 os.kill(process, signal.SIGKILL)
@@ -201,16 +202,17 @@ def test_the_delay_doubles_and_is_shown(fresh):
     server.upload("digits", harness.DATA / "digits.csv")
     job = server.submit(**harness.ENDLESS, checkpoint_every_epochs=1000000)["id"]
     for attempt in (1, 2):
-        server.wait(job, lambda j: j["status"] == "running" and j["attempt"] == attempt and server.children())
-        (process,) = server.children()
-        os.kill(process, signal.SIGKILL)
-        waiting = server.wait(job, ("queued",))
+        server.wait(job, lambda j: j["status"] == "running" and j["attempt"] == attempt)
+        other = server.submit(**harness.ENDLESS, priority=1)["id"]  # it runs while the first waits, and until that has been looked at
+        os.kill(server.process_of(job), signal.SIGKILL)
+        server.wait(other, ("running",))
+        waiting = server.get("/v1/jobs/" + job).json
+        assert waiting["status"] == "queued" and waiting["attempt"] == attempt
         assert waiting["retry_at"] > waiting["created_at"] and waiting["queue_position"] == 1
         (crash,) = [e for e in server.all_pages("/v1/jobs/%s/events?type=status" % job) if e["level"] == "warning"][attempt - 1:]
         assert crash["data"]["retry_at"] == waiting["retry_at"] and crash["data"]["failures"] == attempt
-        assert seconds_between(crash["created_at"], waiting["retry_at"]) == pytest.approx(attempt, abs=0.05)
-        if attempt == 1:  # others run while it waits
-            assert server.train(**harness.xor())["status"] == "succeeded"
+        assert attempt - 0.9 < seconds_between(crash["created_at"], waiting["retry_at"]) <= attempt  # the event is written a moment after the crash
+        server.post("/v1/jobs/%s/cancel" % other)
         running = server.wait(job, lambda j: j["status"] == "running")
         assert running["retry_at"] is None
         begun = server.all_pages("/v1/jobs/%s/events?type=status" % job)[-1]["created_at"]

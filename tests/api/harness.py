@@ -384,25 +384,28 @@ class Server:
         assert answer.status == 200 and answer.json["status"] in ("pausing", "paused"), answer
         return self.wait(job_id, ("paused",))
 
-    def in_time(self, job_id):
-        """Raises TooLate if the job has succeeded; otherwise the job."""
+    def in_time(self, job_id, end="succeeded"):
+        """Raises TooLate if the job has come to its end; otherwise the job."""
         job = self.get("/v1/jobs/" + job_id).json
-        if job["status"] == "succeeded":
+        if job["status"] == end:
             raise TooLate("nothing is left to disturb: %r" % job)
         return job
 
-    def process_of(self, job_id):
+    def process_of(self, job_id, end="succeeded"):
         """The id of the job process, of the only job that runs."""
-        (process,) = until(lambda: self.children() or not self.in_time(job_id), what="the job's process")
+        (process,) = until(lambda: self.children() or not self.in_time(job_id, end), what="the job's process")
         return process
 
     @contextlib.contextmanager
-    def held(self, job_id):
+    def held(self, job_id, end="succeeded"):
         """The process of the only job that runs stands still, before the end of the job."""
-        process = self.process_of(job_id)
-        os.kill(process, signal.SIGSTOP)
+        process = self.process_of(job_id, end)
         try:
-            self.in_time(job_id)
+            os.kill(process, signal.SIGSTOP)
+        except ProcessLookupError as gone:
+            raise TooLate("its process has just ended") from gone
+        try:
+            self.in_time(job_id, end)
             yield process
         finally:
             with contextlib.suppress(ProcessLookupError):

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import signal
-import time
 
 import numpy
 import pytest
@@ -203,8 +202,9 @@ def test_stopped_by_time(server):
     assert ended["status"] == "succeeded" and ended["stop_reason"] == "max_seconds", ended
 
 
-def test_a_killed_server_leaves_no_process(undisturbed):
-    server = harness.Server("--workers", "1")
+@harness.again_if_too_late
+def test_a_killed_server_leaves_no_process(fresh, undisturbed):
+    server = fresh("--workers", "1")
     server.upload("digits", harness.DATA / "digits.csv")
     name, job = submit(server, **LONG, processes=2)
     until_trains(server, job, 5, checkpoint=True)
@@ -217,7 +217,6 @@ def test_a_killed_server_leaves_no_process(undisturbed):
     assert server.wait(job)["status"] == "succeeded"
     assert server.weights(name) == undisturbed
     assert server.stop() == 0
-    server.remove()
 
 
 def test_diverged(server):

@@ -84,6 +84,20 @@ struct bp_patches {
     bp_real *matrix;  /* (count, lines line) */
 };
 
+/* The windows of a convolution over rows x columns positions, all of whose cells are there: each of `lines` lines of `line` reals. */
+struct bp_slide {
+    int32_t rows, columns, filters;
+    int32_t lines, line;
+    size_t down, across, apart; /* reals of x from a position to the one below and to the next, and from a line of a window to the next */
+    const bp_real *x;           /* under the first window */
+    const bp_real *W, *bias;    /* (lines line, filters), and (filters) or NULL */
+    bool add, rectify;          /* as in struct bp_gemm */
+    bp_real slope;
+    bp_real *y;         /* (rows, columns, filters) */
+    const bp_real *d_y; /* as y */
+    bp_real *d_W;       /* as W */
+};
+
 /* `count` adjacent windows within the image, of size[0] x size[1] cells of `channels` numbers. */
 struct bp_max_pool {
     size_t count, channels;
@@ -143,8 +157,11 @@ struct bp_kernels {
     void (*multiply)(size_t n, const bp_real *x, const bp_real *mask, bp_real *y, bool keep);   /* y (+)= x mask */
     void (*scaled_add)(size_t n, bp_real scale, const bp_real *x, bp_real *y);                  /* y += scale x */
     void (*scale)(size_t n, bp_real scale, bp_real *x);
-    void (*gather)(const struct bp_patches *call);  /* matrix = image */
-    void (*scatter)(const struct bp_patches *call); /* image += matrix */
+    void (*gather)(const struct bp_patches *call);   /* matrix = image */
+    void (*scatter)(const struct bp_patches *call);  /* image += matrix */
+    void (*slide)(const struct bp_slide *call);      /* y = f(x * W + bias) */
+    void (*slide_back)(const struct bp_slide *call); /* d_W += x^T d_y */
+    bool any_filters;                                /* for them; false: whole vectors only */
     void (*max_pool)(const struct bp_max_pool *call);
     void (*max_pool_back)(const struct bp_max_pool *call);
     double (*sum_squares)(size_t n, const bp_real *x);
@@ -205,6 +222,8 @@ enum bp_onednn_mode {
 int bp_onednn_start(enum bp_onednn_mode mode, bool bfloat16, struct bp_error *error);
 /* Multiplications from which it would take a product or a convolution on this CPU, by the table; INT64_MAX: none. */
 int64_t bp_onednn_least(bool convolution, bool bfloat16);
+/* Whether it is started and takes a product or convolution of that many multiplications. */
+bool bp_onednn_takes(bool convolution, bool bfloat16, int64_t work);
 /* "oneDNN 2.6.3 (isa 0xe7)"; "" unless started. */
 const char *bp_onednn_name(void);
 /* Products of bfloat16 numbers are offered where they are faster by far: with AMX, and on AMD's CPUs with AVX512-BF16. False with an error: not

@@ -157,8 +157,6 @@ void *bp_dnnl_attributes(bool add);
 
 /* ---- the choice, in onednn_choice.c ------------------------------------------------------------------------------ */
 
-/* Whether the table sends a product or convolution of that many multiplications to the library. */
-bool bp_onednn_takes(bool convolution, bool bfloat16, int64_t work);
 /* Whether the table has a row for this CPU. */
 bool bp_onednn_cpu_known(void);
 /* The instruction set (dnnl_cpu_isa_t) that computes in bfloat16 on this CPU, -1 with an error: none, or none that is faster. */

@@ -2,7 +2,8 @@
  * -DBP_KERNELS=<the table's symbol> -DBP_KERNELS_NAME="<its name>"; chosen between at run time by kernels.c.
  * Sums are kept in a fixed number of lanes and added in a fixed order: the same call gives the same bits.
  * Order: bias and rectifiers, cells of tables (vector_cells.h), matrix products (vector_gemm.h), embeddings of numbers (vector_pieces.h), dropout
- * (vector_random.h), windows (vector_window.h), elementwise functions, softmax, rectifiers back, sums, bfloat16, optimizers, the table.
+ * (vector_random.h), convolutions (vector_slide.h), windows (vector_window.h), elementwise functions, softmax, rectifiers back, sums, bfloat16,
+ * optimizers, the table.
  */
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/vector_math.h"
@@ -52,6 +53,7 @@ static void rectify(size_t rows, size_t width, bp_real slope, const bp_real *b, 
 #include "engine/kernels/vector_gemm.h" /* which adds the bias and rectifies */
 #include "engine/kernels/vector_pieces.h"
 #include "engine/kernels/vector_random.h"
+#include "engine/kernels/vector_slide.h"
 #include "engine/kernels/vector_window.h"
 
 /* ---- elementwise functions --------------------------------------------------------------------------------------- */
@@ -400,6 +402,9 @@ const struct bp_kernels BP_KERNELS = {
     .scale = scale_by,
     .gather = gather,
     .scatter = scatter,
+    .slide = slide,
+    .slide_back = slide_back,
+    .any_filters = MASKED,
     .max_pool = max_pool,
     .max_pool_back = max_pool_back,
     .sum_squares = sum_squares,

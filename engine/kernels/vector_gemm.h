@@ -1,9 +1,9 @@
 /* vector_gemm.h - matrix products of small shapes, on the registers of one instruction set. Only vector.c includes it.
  *
- * A tile of up to 8 rows by 2 vectors of C stays in registers while it walks k; it starts from the bias and is rectified as it is stored. A is read
- * number by number in place (strides handle transposition), B vector by vector: in place when it is row-major,
- * else from a packed panel of at most K_BLOCK rows on the stack. The last columns go through masks where the CPU has
- * them (AVX-512), else through a panel padded with zeros. Order: tiles, panels, few columns, batch 1. Vectors are GCC's (clang's too) `vector_size`.
+ * A tile of up to 8 rows by 2 vectors of C stays in registers while it walks k; it starts from the bias and is rectified as it is
+ * stored. A is read number by number in place (strides handle transposition), B vector by vector: in place when it is row-major, else from a packed
+ * panel of at most K_BLOCK rows on the stack. The last columns go through masks where the CPU has them (AVX-512), else through a panel padded with
+ * zeros. Order: tiles, panels, few columns, batch 1. Vectors are GCC's (clang's too) `vector_size`.
  */
 #ifndef BP_KERNELS_VECTOR_GEMM_H
 #define BP_KERNELS_VECTOR_GEMM_H
@@ -22,8 +22,9 @@
 #endif
 enum { LANES = VECTOR_BYTES / sizeof(bp_real), PANEL = 2 * LANES, K_BLOCK = 256, M_BLOCK = 512, REUSE = 32 /* rows from which a copy of B pays */ };
 enum { PACKED_ROWS = 240, FAR = 1024, LARGE_C = 1 << 20 };
+enum { TILE_ROWS_MAX = 8 };
 #if defined(__AVX512F__) || defined(__aarch64__)
-enum { TILE_ROWS = 8 }; /* 32 registers: 16 sums, 2 of B, 1 of A */
+enum { TILE_ROWS = TILE_ROWS_MAX }; /* 32 registers: 16 sums, 2 of B, 1 of A */
 #else
 enum { TILE_ROWS = 6 }; /* 16 registers: 12 sums, 2 of B, 1 of A */
 #endif
@@ -68,6 +69,10 @@ struct tile {
     const bp_real *a, *b;
     size_t a_row, a_step, b_step; /* reals from row to row of the tile, and from one k to the next */
     int32_t k;
+    size_t rows[TILE_ROWS_MAX]; /* SLIDING: reals from a to each row of the tile; each of `lines` lines of k; */
+    size_t a_line;              /* from the last k of a line to the first one of the next */
+    int32_t lines;
+    size_t below, high; /* FORM 3: reals from the first to the second half of the rows, and rows of a half */
     bp_real *c;
     size_t c_row;
     const bp_real *bias; /* (columns) the sums start from, or NULL for 0 */
@@ -78,109 +83,147 @@ struct tile {
 
 /* slope v where v is negative; 0 * infinity is not a number, so relu has a way of its own. */
 static inline ALWAYS_INLINE vector rectified(vector v, bp_real slope) {
+#if defined(__AVX512F__) && !defined(BP_DOUBLE)
+    const __m512 zero = _mm512_setzero_ps();
+    if (slope == 0) return (vector)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)v, zero, _CMP_NLT_UQ), (__m512)v);
+    return (vector)_mm512_mask_mul_ps((__m512)v, _mm512_cmp_ps_mask((__m512)v, zero, _CMP_LT_OQ), (__m512)v, _mm512_set1_ps(slope));
+#else
     const bits negative = v < 0;
     if (slope == 0) return (vector)((bits)v & ~negative);
     return (vector)(((bits)v & ~negative) | ((bits)(v * slope) & negative));
+#endif
 }
 
 #define ROWS1(X) X(0)
 #define ROWS2(X) ROWS1(X) X(1)
-#define ROWS4(X) ROWS2(X) X(2) X(3)
-#define ROWS6(X) ROWS4(X) X(4) X(5)
-#define ROWS8(X) ROWS6(X) X(6) X(7)
+#define ROWS3(X) ROWS2(X) X(2)
+#define ROWS4(X) ROWS3(X) X(3)
+#define ROWS5(X) ROWS4(X) X(4)
+#define ROWS6(X) ROWS5(X) X(5)
+#define ROWS7(X) ROWS6(X) X(6)
+#define ROWS8(X) ROWS7(X) X(7)
 
-#define LOAD_ALL(x)        load(x)
-#define STORE_ALL(x, v)    store(x, v)
-#define LOAD_MASKED(x)     load_some(x, mask)
-#define STORE_MASKED(x, v) store_some(x, v, mask)
-#define MASK_ALL
-#define MASK_MASKED const lanes_mask mask = mask_of(tile->last);
+/* The last vector of a row, of which there may be less than the whole. */
+#define LAST_ALL
+#define LAST_PART        const lanes_mask mask = mask_of(tile->last);
+#define LOAD_ALL(x)      load(x)
+#define LOAD_PART(x)     load_some(x, mask)
+#define STORE_ALL(x, v)  store(x, v)
+#define STORE_PART(x, v) store_some(x, v, mask)
 
-#define SUMS1(i)        vector s##i = start0;
-#define WALK1(i)        s##i += a[i * a_row] * b0;
-#define ADD0_ALL(i)     s##i += load(&c[i * c_row]);
-#define ADD0_MASKED(i)  s##i += load_some(&c[i * c_row], mask);
-#define CUT0(i)         s##i = rectified(s##i, slope);
-#define KEEP0_ALL(i)    store(&c[i * c_row], s##i);
-#define KEEP0_MASKED(i) store_some(&c[i * c_row], s##i, mask);
-#define SUMS2(i)        vector s##i = start0, t##i = start1;
-#define WALK2(i)                                                                                                                                     \
-    s##i += a[i * a_row] * b0;                                                                                                                       \
-    t##i += a[i * a_row] * b1;
-#define ADD1_ALL(i)     ADD0_ALL(i) t##i += load(&c[i * c_row + LANES]);
-#define ADD1_MASKED(i)  ADD0_ALL(i) t##i += load_some(&c[i * c_row + LANES], mask);
-#define CUT1(i)         CUT0(i) t##i = rectified(t##i, slope);
-#define KEEP1_ALL(i)    KEEP0_ALL(i) store(&c[i * c_row + LANES], t##i);
-#define KEEP1_MASKED(i) KEEP0_ALL(i) store_some(&c[i * c_row + LANES], t##i, mask);
+/* FORM 1: one vector wide. */
+#define BEGIN1(KIND)  const vector start0 = tile->bias ? LOAD_##KIND(tile->bias) : (vector){0};
+#define SUMS1(i)      vector s##i = start0;
+#define READ1(KIND)   const vector b0 = LOAD_##KIND(b);
+#define WALK1(i)      s##i += a[r##i] * b0;
+#define ADD1_ALL(i)   s##i += load(&c[i * c_row]);
+#define ADD1_PART(i)  s##i += load_some(&c[i * c_row], mask);
+#define CUT1(i)       s##i = rectified(s##i, slope);
+#define KEEP1_ALL(i)  store(&c[i * c_row], s##i);
+#define KEEP1_PART(i) store_some(&c[i * c_row], s##i, mask);
 
-/* One vector wide and two; KIND ALL or MASKED applies to the last vector. */
-#define TILE(rows, KIND, name)                                                                                                                       \
-    static UNCHECKED void tile_##rows##x1##name(const struct tile *tile) {                                                                           \
+/* FORM 2: two vectors wide. */
+#define BEGIN2(KIND)                                                                                                                                 \
+    const vector start0 = tile->bias ? load(tile->bias) : (vector){0}, start1 = tile->bias ? LOAD_##KIND(tile->bias + LANES) : (vector){0};
+#define SUMS2(i)      vector s##i = start0, t##i = start1;
+#define READ2(KIND)   const vector b0 = load(b), b1 = LOAD_##KIND(b + LANES);
+#define WALK2(i)      s##i += a[r##i] * b0, t##i += a[r##i] * b1;
+#define ADD2_ALL(i)   s##i += load(&c[i * c_row]), t##i += load(&c[i * c_row + LANES]);
+#define ADD2_PART(i)  s##i += load(&c[i * c_row]), t##i += load_some(&c[i * c_row + LANES], mask);
+#define CUT2(i)       s##i = rectified(s##i, slope), t##i = rectified(t##i, slope);
+#define KEEP2_ALL(i)  store(&c[i * c_row], s##i), store(&c[i * c_row + LANES], t##i);
+#define KEEP2_PART(i) store(&c[i * c_row], s##i), store_some(&c[i * c_row + LANES], t##i, mask);
+
+/* FORM 3: one vector wide, and twice the rows: so many sums that none waits for itself. For SLIDING only. */
+#define BEGIN3(KIND)                                                                                                                                 \
+    const vector start0 = tile->bias ? LOAD_##KIND(tile->bias) : (vector){0};                                                                        \
+    const size_t below = tile->below;                                                                                                                \
+    bp_real *const low = c + tile->high * c_row;
+#define SUMS3(i) vector s##i = start0, t##i = start0;
+#define READ3(KIND)                                                                                                                                  \
+    const vector b0 = LOAD_##KIND(b);                                                                                                                \
+    const bp_real *restrict under = a + below;
+#define WALK3(i)      s##i += a[r##i] * b0, t##i += under[r##i] * b0;
+#define ADD3_ALL(i)   s##i += load(&c[i * c_row]), t##i += load(&low[i * c_row]);
+#define ADD3_PART(i)  s##i += load_some(&c[i * c_row], mask), t##i += load_some(&low[i * c_row], mask);
+#define CUT3(i)       CUT2(i)
+#define KEEP3_ALL(i)  store(&c[i * c_row], s##i), store(&low[i * c_row], t##i);
+#define KEEP3_PART(i) store_some(&c[i * c_row], s##i, mask), store_some(&low[i * c_row], t##i, mask);
+
+/* WAY PLAIN: rows of A that lie a_row apart. SLIDING: rows anywhere, of several lines each. They are one loop, which is faster than one in another:
+ * the ends of short loops are often predicted wrongly. */
+#define BEGIN_PLAIN    const size_t a_row = tile->a_row, count = (size_t)tile->k;
+#define PLACE_PLAIN(i) const size_t r##i = i * a_row;
+#define STEP_PLAIN     a += a_step;
+#define BEGIN_SLIDING                                                                                                                                \
+    const size_t a_line = tile->a_line, line = (size_t)tile->k, count = (size_t)tile->lines * line;                                                  \
+    size_t left = line;
+#define PLACE_SLIDING(i) const size_t r##i = tile->rows[i];
+#define STEP_SLIDING                                                                                                                                 \
+    const bp_real *next = a + a_line;                                                                                                                \
+    a += a_step;                                                                                                                                     \
+    left--;                                                                                                                                          \
+    a = left ? a : next;                                                                                                                             \
+    left = left ? left : line;
+
+#define TILE(rows, FORM, KIND, WAY)                                                                                                                  \
+    static UNCHECKED void tile_##rows##x##FORM##_##KIND##_##WAY(const struct tile *tile) {                                                           \
         const bp_real *restrict a = tile->a, *restrict b = tile->b;                                                                                  \
-        const size_t a_row = tile->a_row, a_step = tile->a_step, b_step = tile->b_step, c_row = tile->c_row;                                         \
+        const size_t a_step = tile->a_step, b_step = tile->b_step, c_row = tile->c_row;                                                              \
         const bp_real slope = tile->slope;                                                                                                           \
         bp_real *c = tile->c;                                                                                                                        \
-        MASK_##KIND const vector start0 = tile->bias ? LOAD_##KIND(tile->bias) : (vector){0};                                                        \
-        (void)a_row, (void)c_row;                                                                                                                    \
-        ROWS##rows(SUMS1) for (int32_t p = 0; p < tile->k; p++, a += a_step, b += b_step) {                                                          \
-            const vector b0 = LOAD_##KIND(b);                                                                                                        \
-            ROWS##rows(WALK1)                                                                                                                        \
+        BEGIN_##WAY;                                                                                                                                 \
+        LAST_##KIND BEGIN##FORM(KIND) ROWS##rows(PLACE_##WAY) ROWS##rows(SUMS##FORM);                                                                \
+        (void)c_row;                                                                                                                                 \
+        for (size_t p = 0; p < count; p++, b += b_step) {                                                                                            \
+            READ##FORM(KIND) ROWS##rows(WALK##FORM);                                                                                                 \
+            STEP_##WAY                                                                                                                               \
         }                                                                                                                                            \
         if (tile->add) {                                                                                                                             \
-            ROWS##rows(ADD0_##KIND)                                                                                                                  \
+            ROWS##rows(ADD##FORM##_##KIND)                                                                                                           \
         }                                                                                                                                            \
         if (tile->rectify) {                                                                                                                         \
-            ROWS##rows(CUT0)                                                                                                                         \
+            ROWS##rows(CUT##FORM)                                                                                                                    \
         }                                                                                                                                            \
-        ROWS##rows(KEEP0_##KIND)                                                                                                                     \
-    }                                                                                                                                                \
-    static UNCHECKED void tile_##rows##x2##name(const struct tile *tile) {                                                                           \
-        const bp_real *restrict a = tile->a, *restrict b = tile->b;                                                                                  \
-        const size_t a_row = tile->a_row, a_step = tile->a_step, b_step = tile->b_step, c_row = tile->c_row;                                         \
-        const bp_real slope = tile->slope;                                                                                                           \
-        bp_real *c = tile->c;                                                                                                                        \
-        MASK_##KIND const vector start0 = tile->bias ? load(tile->bias) : (vector){0};                                                               \
-        const vector start1 = tile->bias ? LOAD_##KIND(tile->bias + LANES) : (vector){0};                                                            \
-        (void)a_row, (void)c_row;                                                                                                                    \
-        ROWS##rows(SUMS2) for (int32_t p = 0; p < tile->k; p++, a += a_step, b += b_step) {                                                          \
-            const vector b0 = load(b), b1 = LOAD_##KIND(b + LANES);                                                                                  \
-            ROWS##rows(WALK2)                                                                                                                        \
-        }                                                                                                                                            \
-        if (tile->add) {                                                                                                                             \
-            ROWS##rows(ADD1_##KIND)                                                                                                                  \
-        }                                                                                                                                            \
-        if (tile->rectify) {                                                                                                                         \
-            ROWS##rows(CUT1)                                                                                                                         \
-        }                                                                                                                                            \
-        ROWS##rows(KEEP1_##KIND)                                                                                                                     \
+        ROWS##rows(KEEP##FORM##_##KIND)                                                                                                              \
     }
-
-TILE(1, ALL, )
-TILE(2, ALL, )
-TILE(4, ALL, )
-TILE(6, ALL, )
-TILE(8, ALL, )
-
-/* Tiles by number of rows, 1 and 2 vectors wide. */
-static void (*const tiles[9][2])(const struct tile *) = {
-    [1] = {tile_1x1, tile_1x2}, [2] = {tile_2x1, tile_2x2}, [4] = {tile_4x1, tile_4x2}, [6] = {tile_6x1, tile_6x2}, [8] = {tile_8x1, tile_8x2},
-};
+#define TILES(FORM, KIND, WAY)                                                                                                                       \
+    TILE(1, FORM, KIND, WAY)                                                                                                                         \
+    TILE(2, FORM, KIND, WAY)                                                                                                                         \
+    TILE(3, FORM, KIND, WAY)                                                                                                                         \
+    TILE(4, FORM, KIND, WAY)                                                                                                                         \
+    TILE(5, FORM, KIND, WAY)                                                                                                                         \
+    TILE(6, FORM, KIND, WAY)                                                                                                                         \
+    TILE(7, FORM, KIND, WAY)                                                                                                                         \
+    TILE(8, FORM, KIND, WAY)
+#define TILE_NAME(rows, FORM, KIND, WAY) tile_##rows##x##FORM##_##KIND##_##WAY
+#define TILE_LIST(FORM, KIND, WAY)                                                                                                                   \
+    {                                                                                                                                                \
+        [1] = TILE_NAME(1, FORM, KIND, WAY), [2] = TILE_NAME(2, FORM, KIND, WAY), [3] = TILE_NAME(3, FORM, KIND, WAY),                               \
+        [4] = TILE_NAME(4, FORM, KIND, WAY), [5] = TILE_NAME(5, FORM, KIND, WAY), [6] = TILE_NAME(6, FORM, KIND, WAY),                               \
+        [7] = TILE_NAME(7, FORM, KIND, WAY), [8] = TILE_NAME(8, FORM, KIND, WAY),                                                                    \
+    }
+/* By form and number of rows. */
+enum { NARROW, WIDE, TALL, FORMS };
+typedef void (*const tile_table[FORMS][TILE_ROWS_MAX + 1])(const struct tile *);
+TILES(1, ALL, PLAIN)
+TILES(2, ALL, PLAIN)
+static tile_table tiles = {[NARROW] = TILE_LIST(1, ALL, PLAIN), [WIDE] = TILE_LIST(2, ALL, PLAIN)};
+TILES(1, ALL, SLIDING)
+TILES(2, ALL, SLIDING)
+TILES(3, ALL, SLIDING)
+static tile_table sliding_tiles = {[NARROW] = TILE_LIST(1, ALL, SLIDING), [WIDE] = TILE_LIST(2, ALL, SLIDING), [TALL] = TILE_LIST(3, ALL, SLIDING)};
 
 #if MASKED
-TILE(1, MASKED, _some)
-TILE(2, MASKED, _some)
-TILE(4, MASKED, _some)
-TILE(6, MASKED, _some)
-TILE(8, MASKED, _some)
-static void (*const tiles_some[9][2])(const struct tile *) = {
-    [1] = {tile_1x1_some, tile_1x2_some}, [2] = {tile_2x1_some, tile_2x2_some}, [4] = {tile_4x1_some, tile_4x2_some},
-    [6] = {tile_6x1_some, tile_6x2_some}, [8] = {tile_8x1_some, tile_8x2_some},
-};
+TILES(1, PART, PLAIN)
+TILES(2, PART, PLAIN)
+static tile_table tiles_some = {[NARROW] = TILE_LIST(1, PART, PLAIN), [WIDE] = TILE_LIST(2, PART, PLAIN)};
+TILES(1, PART, SLIDING)
+TILES(2, PART, SLIDING)
+TILES(3, PART, SLIDING)
+static tile_table sliding_tiles_some = {
+    [NARROW] = TILE_LIST(1, PART, SLIDING), [WIDE] = TILE_LIST(2, PART, SLIDING), [TALL] = TILE_LIST(3, PART, SLIDING)};
 #endif
-
-static inline int32_t tile_rows(int32_t left) {
-    return left >= TILE_ROWS ? TILE_ROWS : left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-}
 
 typedef bp_real quad __attribute__((vector_size(4 * sizeof(bp_real))));
 typedef bp_real quad_unaligned __attribute__((vector_size(4 * sizeof(bp_real)), aligned(sizeof(bp_real)), may_alias));
@@ -226,15 +269,16 @@ static void pack(const struct bp_gemm *call, bp_real *restrict panel, const int3
 
 #if !MASKED
 /* Rows of a tile whose last columns are not a vector, without masks: computed aside, then the numbers that there are. */
-static void cut_tile(const struct tile *tile, int32_t rows, int32_t columns, int32_t width) {
-    bp_real edge[8 * PANEL], bias[PANEL] = {0};
+static void cut_tile(const struct tile *tile, int32_t rows, int32_t columns, int form) {
+    bp_real edge[TILE_ROWS_MAX * PANEL], bias[PANEL] = {0};
+    const int32_t width = form == WIDE ? PANEL : LANES;
     struct tile aside = *tile;
     if (tile->bias) memcpy(bias, tile->bias, (size_t)columns * sizeof *bias);
     aside.bias = bias;
     aside.c = edge;
     aside.c_row = (size_t)width;
     aside.add = aside.rectify = false;
-    tiles[rows][width / LANES - 1](&aside);
+    tiles[form][rows](&aside);
     for (int32_t r = 0; r < rows; r++)
         for (int32_t j = 0; j < columns; j++) {
             bp_real *out = &tile->c[(size_t)r * tile->c_row + (size_t)j], sum = edge[r * width + j];
@@ -252,23 +296,27 @@ static inline void prefetch_below(const struct tile *tile, int32_t high) {
     }
 }
 
+/* That many rows of a tile of `columns` columns. */
+static inline void run_tile(const struct tile *tile, int32_t rows, int32_t columns) {
+    const int form = columns > LANES ? WIDE : NARROW;
+    if (columns == (form == WIDE ? PANEL : LANES)) tiles[form][rows](tile);
+#if MASKED
+    else tiles_some[form][rows](tile);
+#else
+    else cut_tile(tile, rows, columns, form);
+#endif
+}
+
 /* All `rows` of C below tile->a and tile->c, which end beyond them: `columns` columns, one block of k; `next`: reals of A from one tile of full
  * height to the one below. The tile is changed in place and the call never copied: a vector read of what has just been written byte by byte waits for
  * all of it. */
-static void walk_panel(struct tile *tile, int32_t rows, size_t next, const int32_t size[2], bool large) {
-    const int32_t columns = size[0], width = size[1];
-    const size_t wide = (size_t)(width / LANES - 1);
+static void walk_panel(struct tile *tile, int32_t rows, size_t next, int32_t columns, bool large) {
     while (rows) {
-        const int32_t high = tile_rows(rows);
+        const int32_t high = rows < TILE_ROWS ? rows : TILE_ROWS;
         if (large && rows >= high + TILE_ROWS) prefetch_below(tile, high);
-        if (columns == width) tiles[high][wide](tile);
-#if MASKED
-        else tiles_some[high][wide](tile);
-#else
-        else cut_tile(tile, high, columns, width);
-#endif
+        run_tile(tile, high, columns);
         rows -= high;
-        tile->a += high == TILE_ROWS ? next : (size_t)high * tile->a_row;
+        tile->a += next;
         tile->c += (size_t)high * tile->c_row;
     }
 }
@@ -284,10 +332,10 @@ static void pack_tiles(const bp_real *from, size_t lda, int32_t k, int32_t rows,
 /* Rows of C from `first`, `rows` of them: that part of A stays in the second cache while all panels of B pass by. packed: room for a copy of it, or
  * NULL: it is read in place. */
 static void walk_block(const struct bp_gemm *call, int32_t first, int32_t rows, bp_real *panel, bp_real *packed) {
-    const size_t lda = (size_t)call->lda, ldb = (size_t)call->ldb;
-    const bp_real *a = call->A + (size_t)first * (call->transpose_a ? 1 : lda);
+    const size_t lda = (size_t)call->lda, ldb = (size_t)call->ldb, a_row = call->transpose_a ? 1 : lda;
+    const bp_real *a = call->A + (size_t)first * a_row;
     bp_real *c = call->C + (size_t)first * (size_t)call->ldc;
-    struct tile tile = {.a_row = call->transpose_a ? 1 : lda,
+    struct tile tile = {.a_row = packed ? 1 : a_row,
                         .a_step = packed              ? TILE_ROWS
                                   : call->transpose_a ? lda
                                                       : 1,
@@ -299,7 +347,7 @@ static void walk_block(const struct bp_gemm *call, int32_t first, int32_t rows, 
         tile.add = call->add || p > 0;
         tile.rectify = call->rectify && p + tile.k == call->k;
         const bp_real *block = packed ? packed : a + (size_t)p * tile.a_step;
-        const size_t next = TILE_ROWS * (packed ? (size_t)tile.k : tile.a_row);
+        const size_t next = TILE_ROWS * (packed ? (size_t)tile.k : a_row);
         if (packed) pack_tiles(a + (size_t)p * lda, lda, tile.k, rows, packed);
         for (int32_t j = 0; j < call->n; j += PANEL) {
             const int32_t columns = call->n - j < PANEL ? call->n - j : PANEL;
@@ -316,7 +364,7 @@ static void walk_block(const struct bp_gemm *call, int32_t first, int32_t rows, 
                 tile.b = call->B + (size_t)p * ldb + (size_t)j;
                 tile.b_step = ldb;
             }
-            walk_panel(&tile, rows, next, (const int32_t[]){columns, width}, large);
+            walk_panel(&tile, rows, next, columns, large);
         }
     }
 }

@@ -87,32 +87,32 @@ static inline vector everywhere(bp_real x) {
 }
 
 /* Channels beyond the last whole vector go one by one. Not a number wins, so that it is not swallowed; among equals the first. */
-static void max_pool(const struct bp_max_pool *call) {
-    const size_t C = call->channels;
+static inline ALWAYS_INLINE void max_pool_of(const struct bp_max_pool *call, int32_t high, int32_t wide) {
+    const size_t C = call->channels, row = call->row, step = call->step;
     for (size_t p = 0; p < call->count; p++) {
-        const bp_real *window = call->x + p * call->step;
-        bp_real *a = call->a + p * C, *which = call->which ? call->which + p * C : NULL;
+        const bp_real *restrict window = call->x + p * step;
+        bp_real *restrict a = call->a + p * C, *restrict which = call->which ? call->which + p * C : NULL;
         size_t c = 0;
         for (; c + LANES <= C; c += LANES) {
             vector top = load(window + c), at = {0};
-            for (int32_t i = 0, cell = 0; i < call->size[0]; i++)
-                for (int32_t j = 0; j < call->size[1]; j++, cell++) {
-                    const vector x = load(window + (size_t)i * call->row + (size_t)j * C + c);
+            for (int32_t i = 0; i < high; i++)
+                for (int32_t j = 0; j < wide; j++) {
+                    const vector x = load(window + (size_t)i * row + (size_t)j * C + c);
                     const lanes_chosen wins = beats(x, top);
                     top = choose(wins, x, top);
-                    at = choose(wins, everywhere((bp_real)cell), at);
+                    at = choose(wins, everywhere((bp_real)(i * wide + j)), at);
                 }
             store(a + c, top);
             if (which) store(which + c, at);
         }
         for (; c < C; c++) {
             bp_real top = window[c], at = 0;
-            for (int32_t i = 0, cell = 0; i < call->size[0]; i++)
-                for (int32_t j = 0; j < call->size[1]; j++, cell++) {
-                    const bp_real x = window[(size_t)i * call->row + (size_t)j * C + c];
+            for (int32_t i = 0; i < high; i++)
+                for (int32_t j = 0; j < wide; j++) {
+                    const bp_real x = window[(size_t)i * row + (size_t)j * C + c];
                     if (!(x > top || x != x)) continue;
                     top = x;
-                    at = (bp_real)cell;
+                    at = (bp_real)(i * wide + j);
                 }
             a[c] = top;
             if (which) which[c] = at;
@@ -121,25 +121,45 @@ static void max_pool(const struct bp_max_pool *call) {
 }
 
 /* d_a goes to the cell that was the largest; the others get 0, or stay when `add`. */
-static void max_pool_back(const struct bp_max_pool *call) {
-    const size_t C = call->channels;
+static inline ALWAYS_INLINE void max_pool_back_of(const struct bp_max_pool *call, int32_t high, int32_t wide, bool add) {
+    const size_t C = call->channels, row = call->row, step = call->step;
     for (size_t p = 0; p < call->count; p++) {
-        const bp_real *d_a = call->d_a + p * C, *which = call->which + p * C;
-        for (int32_t i = 0, cell = 0; i < call->size[0]; i++)
-            for (int32_t j = 0; j < call->size[1]; j++, cell++) {
-                bp_real *d_x = call->d_x + p * call->step + (size_t)i * call->row + (size_t)j * C;
-                size_t c = 0;
-                for (; c + LANES <= C; c += LANES) {
-                    const lanes_chosen here = equals(load(which + c), everywhere((bp_real)cell));
-                    const vector d = choose(here, load(d_a + c), (vector){0});
-                    store(d_x + c, call->add ? load(d_x + c) + d : d);
+        const bp_real *restrict d_a = call->d_a + p * C, *restrict which = call->which + p * C;
+        bp_real *restrict window = call->d_x + p * step;
+        size_t c = 0;
+        for (; c + LANES <= C; c += LANES) {
+            const vector d_top = load(d_a + c), at = load(which + c);
+            for (int32_t i = 0; i < high; i++)
+                for (int32_t j = 0; j < wide; j++) {
+                    bp_real *d_x = window + (size_t)i * row + (size_t)j * C + c;
+                    const vector d = choose(equals(at, everywhere((bp_real)(i * wide + j))), d_top, (vector){0});
+                    store(d_x, add ? load(d_x) + d : d);
                 }
-                for (; c < C; c++) {
-                    const bp_real d = which[c] == (bp_real)cell ? d_a[c] : 0;
-                    d_x[c] = call->add ? d_x[c] + d : d;
+        }
+        for (; c < C; c++)
+            for (int32_t i = 0; i < high; i++)
+                for (int32_t j = 0; j < wide; j++) {
+                    bp_real *d_x = window + (size_t)i * row + (size_t)j * C + c;
+                    const bp_real d = which[c] == (bp_real)(i * wide + j) ? d_a[c] : 0;
+                    *d_x = add ? *d_x + d : d;
                 }
-            }
     }
+}
+
+static inline bool square(const struct bp_max_pool *call, int32_t size) {
+    return call->size[0] == size && call->size[1] == size;
+}
+
+/* Windows of 2 x 2 and 3 x 3 cells, which are the usual ones, have loops of their own. */
+static void max_pool(const struct bp_max_pool *call) {
+    if (square(call, 2)) max_pool_of(call, 2, 2);
+    else if (square(call, 3)) max_pool_of(call, 3, 3);
+    else max_pool_of(call, call->size[0], call->size[1]);
+}
+
+static void max_pool_back(const struct bp_max_pool *call) {
+    if (square(call, 2) && !call->add) max_pool_back_of(call, 2, 2, false);
+    else max_pool_back_of(call, call->size[0], call->size[1], call->add);
 }
 
 #endif

@@ -13,6 +13,7 @@ const struct bp_layer_ops bp_layer_average_pool1d = {
               .params_count = BP_POOL_PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .by_sample = true,
     .mask = BP_MASK_RENEW,
     .plan = plan,
     .forward = bp_average_pool_forward,

@@ -13,6 +13,7 @@ const struct bp_layer_ops bp_layer_average_pool2d = {
               .params_count = BP_POOL_PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .by_sample = true,
     .plan = plan,
     .forward = bp_average_pool_forward,
     .backward = bp_average_pool_backward,

@@ -18,6 +18,7 @@ const struct bp_layer_ops bp_layer_conv1d = {
               .params_count = BP_CONVOLUTION_PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .by_sample = true,
     .mask = BP_MASK_ZERO, /* with padding "same" and strides 1 */
     .plan = plan,
     .forward = bp_convolution_forward,

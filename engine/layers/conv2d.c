@@ -17,6 +17,7 @@ const struct bp_layer_ops bp_layer_conv2d = {
               .params_count = BP_CONVOLUTION_PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .by_sample = true,
     .plan = plan,
     .forward = bp_convolution_forward,
     .backward = bp_convolution_backward,

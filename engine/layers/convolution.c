@@ -1,10 +1,10 @@
 /* convolution.c - a = f(x * W + b), channels last: x (B, in..., C), W (size..., C / groups, filters), b (filters), a (B, out..., filters).
  *
- * The positions of the output, over the whole batch, go in tiles: the cells under the window become rows of a small matrix
- * (count, taps C / groups) that stays in cache (patches.h), and one product with W gives the tile's filters, to which bias and activation
- * are applied at once. Where oneDNN is started and takes it, it does the whole batch instead. A window of one cell needs no copy; one channel per
- * group and filter no product (depthwise.h).
- * Order: plan, products of a tile, forward and backward. */
+ * Windows of the usual shapes are read in place, image by image (sliding.h). For the others the positions of the output, over the whole batch, go in
+ * tiles: the cells under the window become rows of a small matrix (count, taps C / groups) that stays in cache (patches.h), and one product with W
+ * gives the tile's filters, to which bias and activation are applied at once. Where oneDNN is started and takes it, it does the whole batch instead.
+ * A window of one cell needs no copy; one channel per group and filter no product (depthwise.h).
+ * Order: plan, products of a tile, the whole batch, windows in place, forward and backward. */
 #include "engine/layers/convolution.h"
 
 #include "engine/activations/activation.h"
@@ -14,6 +14,7 @@
 #include "engine/layers/gradient.h"
 #include "engine/layers/linear.h"
 #include "engine/layers/patches.h"
+#include "engine/layers/sliding.h"
 
 #include <string.h>
 
@@ -73,6 +74,11 @@ static void add_tensors(struct bp_node *node, int32_t axes, const struct sizes *
     bias->fan_out = kernel->fan_out;
 }
 
+/* Whether the windows may be read in place, where kernels do it. */
+static bool slides(const struct sizes *s) {
+    return !s->direct && s->p.groups == 1 && bp_slides(&s->p.window, s->filters);
+}
+
 int bp_convolution_plan(struct bp_node *node, int32_t axes, struct bp_error *error) {
     struct sizes s;
     bp_node_activate(node, &node->values[BP_CONVOLUTION_ACTIVATION]);
@@ -82,6 +88,8 @@ int bp_convolution_plan(struct bp_node *node, int32_t axes, struct bp_error *err
     if (s.p.window.channels <= 0) return 0;
     add_tensors(node, axes, &s);
     if (!s.direct && !s.depthwise) node->shared_scratch = (size_t)s.p.tile * (size_t)s.p.width;
+    if (slides(&s) && bp_slide_scratch(&s.p.window, s.filters) > node->shared_scratch)
+        node->shared_scratch = bp_slide_scratch(&s.p.window, s.filters);
     if (node->activation && node->activation->needs_z) node->memo = (size_t)bp_shape_size(&node->out);
     return 0;
 }
@@ -189,14 +197,55 @@ static bool backward_whole(const struct bp_node *node, const struct sizes *s, co
     return true;
 }
 
+/* ---- windows in place --------------------------------------------------------------------------------------------- */
+
+static bool forward_sliding(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
+    const struct bp_activation_ops *f = node->activation;
+    const size_t F = (size_t)s->filters, in = (size_t)bp_shape_size(&node->in[0]), rows = (size_t)s->p.window.out[0] * (size_t)s->p.window.out[1];
+    if (pass->bfloat16 || !slides(s) || !bp_slides_forward(&s->p.window, s->filters)) return false;
+    struct bp_slide call = {.filters = s->filters,
+                            .W = pass->W[KERNEL],
+                            .bias = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL,
+                            .rectify = f && f->in_product,
+                            .slope = (bp_real)node->activation_numbers[0]};
+    for (size_t i = 0; i < (size_t)pass->batch; i++) {
+        bp_real *a = pass->a + i * rows * F;
+        call.y = node->memo && pass->memo && f ? pass->memo + i * rows * F : a;
+        bp_slide_forward(&s->p.window, pass->x[0] + i * in, &call, pass->shared_scratch);
+        if (f && !f->in_product) bp_node_forward_activation(node, pass, (const size_t[]){rows, F}, call.y, a);
+    }
+    return true;
+}
+
+static bool backward_sliding(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
+    const struct bp_activation_ops *f = node->activation;
+    const struct bp_window *w = &s->p.window;
+    const size_t F = (size_t)s->filters, in = (size_t)bp_shape_size(&node->in[0]), rows = (size_t)w->out[0] * (size_t)w->out[1];
+    if (pass->bfloat16 || !slides(s) || !bp_slides_back(w, s->filters, pass->d_x[0] != NULL)) return false;
+    bp_gradient_begin(pass->keep_W, (size_t)s->p.width * F, pass->d_W[KERNEL]);
+    if (pass->d_x[0]) bp_slide_turn(w, s->filters, pass->W[KERNEL], pass->shared_scratch);
+    for (size_t i = 0; i < (size_t)pass->batch; i++) {
+        const size_t at = i * rows * F;
+        bp_real *d_z = pass->d_a + at;
+        const struct bp_activated activated = {
+            .z = f && f->needs_z ? pass->memo + at : NULL, .a = pass->a + at, .d_a = d_z, .d_z = d_z, .more = i > 0};
+        if (f) bp_node_backward_activation(node, pass, (const size_t[]){rows, F}, &activated);
+        if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], pass->keep_W || i > 0);
+        bp_slide_weights(w, pass->x[0] + i * in, &(const struct bp_slide){.filters = s->filters, .d_y = d_z, .d_W = pass->d_W[KERNEL]},
+                         pass->shared_scratch);
+        if (pass->d_x[0]) bp_slide_input(w, s->filters, d_z, pass->keep_x[0], pass->d_x[0] + i * in, pass->shared_scratch);
+    }
+    return true;
+}
+
 void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node);
-    if (forward_whole(node, &s, pass)) return;
+    if (forward_whole(node, &s, pass) || forward_sliding(node, &s, pass)) return;
     const struct bp_activation_ops *f = node->activation;
     const bp_real *b = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL; /* (filters) */
     const size_t F = (size_t)s.filters;
-    for (struct bp_tile tile = bp_tile_next(&s.p, pass->batch, (struct bp_tile){0, 0}); tile.count > 0;
-         tile = bp_tile_next(&s.p, pass->batch, tile)) {
+    struct bp_tile (*const next)(const struct bp_patching *, int32_t, struct bp_tile) = pass->predicting ? bp_tile_next_alone : bp_tile_next;
+    for (struct bp_tile tile = next(&s.p, pass->batch, (struct bp_tile){0, 0}); tile.count > 0; tile = next(&s.p, pass->batch, tile)) {
         const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;
         bp_real *a = pass->a + at, *z = node->memo && pass->memo && f ? pass->memo + at : a; /* (count, filters) */
         for (int32_t group = 0; group < s.p.groups && !s.depthwise; group++) forward_product(node, &s, pass, group, tile, z);
@@ -208,7 +257,7 @@ void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pa
 
 void bp_convolution_backward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node);
-    if (backward_whole(node, &s, pass)) return;
+    if (backward_whole(node, &s, pass) || backward_sliding(node, &s, pass)) return;
     const struct bp_activation_ops *f = node->activation;
     const size_t F = (size_t)s.filters;
     if (s.depthwise) bp_gradient_begin(pass->keep_W, (size_t)s.p.width * F, pass->d_W[KERNEL]);

@@ -108,6 +108,7 @@ struct bp_layer_ops {
     enum bp_mask_rule mask; /* what plan may change for this node */
     enum bp_member_rule members;
     bool activation_only;       /* the output is the activation of the input, and nothing else happens */
+    bool by_sample;             /* one input; a pass over some samples is the part of that over the mini-batch, without random numbers */
     bool view;                  /* the output is the input's memory under another shape: no forward, no backward, nothing is copied */
     const struct bp_cell *cell; /* of a recurrent layer: one step of it (recurrent.h) */
     /* Determines out, tensors, memo, scratch from values and in. An unknown input shape gives an unknown output, not an

@@ -15,6 +15,7 @@ const struct bp_layer_ops bp_layer_max_pool1d = {
               .params_count = BP_POOL_PARAMS},
     .inputs_min = 1,
     .inputs_max = 1,
+    .by_sample = true,
     .mask = BP_MASK_RENEW,
     .plan = plan,
     .forward = bp_max_pool_forward,

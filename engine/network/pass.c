@@ -32,32 +32,103 @@ static void clear_hidden(const struct bp_node *node, const struct bp_pass *pass,
         if (pass->mask[k][i] == 0) memset(x + i * width, 0, width * sizeof *x);
 }
 
+/* ---- some samples at a time ---------------------------------------------------------------------------------------
+ *
+ * Layers that follow one another and treat each sample by itself (by_sample) do so for as many samples as leave their numbers in the second cache,
+ * instead of each layer for the whole mini-batch. */
+
+enum { STRETCH_BYTES = 3 << 19 };
+
+/* A convolution that oneDNN takes gets the whole mini-batch. */
+static bool taken(const struct bp_workspace *ws, const struct bp_node *node, int32_t batch) {
+    const struct bp_tensor *kernel = &node->tensors[0];
+    if (!node->tensors_count || kernel->product != BP_PRODUCT_CONVOLUTION) return false;
+    const int64_t work = bp_shape_size(&kernel->shape) * node->positions * batch;
+    return bp_onednn_takes(true, false, work) || (ws->bfloat16 && bp_onednn_takes(true, true, work));
+}
+
+static bool in_stretch(const struct bp_workspace *ws, int32_t i, int32_t batch) {
+    const struct bp_node *node = &ws->network->nodes[i];
+    return node->ops->by_sample && node->inputs_count == 1 && !ws->passes[i].mask[0] && !ws->passes[i].mask_out && !taken(ws, node, batch);
+}
+
+/* Behind the last node, before `to`, of the stretch that begins with node `from`. */
+static int32_t stretch_end(const struct bp_workspace *ws, int32_t from, int32_t to, int32_t batch) {
+    int32_t end = from + 1;
+    if (ws->watch || !in_stretch(ws, from, batch)) return end;
+    while (end < to && in_stretch(ws, end, batch) && ws->network->nodes[end].inputs[0] == end - 1) end++;
+    return end;
+}
+
+/* Numbers of the nodes from..end-1 that samples may have in that cache, each so many times. */
+static int32_t samples_at_once(const struct bp_workspace *ws, int32_t from, int32_t end, int64_t times) {
+    int64_t reals = 0;
+    for (int32_t i = from; i < end; i++) reals += times * bp_shape_size(&ws->network->nodes[i].out) + (int64_t)ws->network->nodes[i].memo;
+    const int64_t most = STRETCH_BYTES / (int64_t)sizeof(bp_real) / reals;
+    return most < 1 ? 1 : most > ws->batch_max ? ws->batch_max : (int32_t)most;
+}
+
+/* The pass for `most` samples from `first` on, or those that are left. */
+static struct bp_pass samples_of(const struct bp_node *node, const struct bp_pass *pass, int32_t first, int32_t most) {
+    struct bp_pass part = *pass;
+    if (first == 0 && most >= pass->batch) return part;
+    const size_t at = (size_t)first, in = at * (size_t)bp_shape_size(&node->in[0]), out = at * (size_t)bp_shape_size(&node->out);
+    part.batch = pass->batch - first < most ? pass->batch - first : most;
+    part.first += first;
+    part.x[0] += in;
+    part.a += out;
+    part.memo = pass->memo ? pass->memo + at * node->memo : NULL;
+    part.scratch += at * node->scratch;
+    part.d_a = pass->d_a ? pass->d_a + out : NULL;
+    part.d_x[0] = pass->d_x[0] ? pass->d_x[0] + in : NULL;
+    part.keep_W = pass->keep_W || first > 0;
+    return part;
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------------------ */
+
+static void prepare_forward(const struct bp_workspace *ws, const bp_real *weights, int32_t i, int32_t batch, const struct bp_draw *draw) {
+    const struct bp_node *node = &ws->network->nodes[i];
+    struct bp_pass *pass = &ws->passes[i];
+    pass->batch = batch;
+    pass->training = draw != NULL;
+    pass->predicting = ws->predicting;
+    pass->bfloat16 = pass->training && ws->bfloat16;
+    if (draw) {
+        pass->seed = draw->seed;
+        pass->step = draw->step;
+        pass->first = draw->first;
+        pass->eased = draw->eased;
+        pass->share = draw->share > 0 ? draw->share : 1;
+    }
+    for (int32_t t = 0; t < node->tensors_count; t++) pass->W[t] = weights + node->tensors[t].offset;
+    if (pass->mask_out && node->mask == BP_MASK_PASS) join_masks(node, pass);
+    for (int32_t k = 0; node->mask == BP_MASK_ZERO && k < node->inputs_count; k++)
+        if (pass->mask[k]) clear_hidden(node, pass, k, ws->a[node->inputs[k]]);
+}
+
+static void forward_stretch(const struct bp_workspace *ws, int32_t from, int32_t end, int32_t batch) {
+    const int32_t most = samples_at_once(ws, from, end, 1);
+    for (int32_t first = 0; first < batch; first += most)
+        for (int32_t i = from; i < end; i++) {
+            const struct bp_pass part = samples_of(&ws->network->nodes[i], &ws->passes[i], first, most);
+            ws->network->nodes[i].ops->forward(&ws->network->nodes[i], &part);
+        }
+}
+
 /* Through the nodes before `to`. */
 static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t batch, int32_t to, const struct bp_draw *draw) {
     const struct bp_network *net = ws->network;
-    for (int32_t i = net->inputs_count; i < to; i++) {
-        const struct bp_node *node = &net->nodes[i];
-        struct bp_pass *pass = &ws->passes[i];
-        if (node->ops->view) {
+    for (int32_t i = net->inputs_count, end; i < to; i = end) {
+        end = i + 1;
+        if (net->nodes[i].ops->view) {
             copy_view(ws, i, batch);
             continue;
         }
-        pass->batch = batch;
-        pass->training = draw != NULL;
-        pass->predicting = ws->predicting;
-        pass->bfloat16 = pass->training && ws->bfloat16;
-        if (draw) {
-            pass->seed = draw->seed;
-            pass->step = draw->step;
-            pass->first = draw->first;
-            pass->eased = draw->eased;
-            pass->share = draw->share > 0 ? draw->share : 1;
-        }
-        for (int32_t t = 0; t < node->tensors_count; t++) pass->W[t] = weights + node->tensors[t].offset;
-        if (pass->mask_out && node->mask == BP_MASK_PASS) join_masks(node, pass);
-        for (int32_t k = 0; node->mask == BP_MASK_ZERO && k < node->inputs_count; k++)
-            if (pass->mask[k]) clear_hidden(node, pass, k, ws->a[node->inputs[k]]);
-        node->ops->forward(node, pass);
+        end = stretch_end(ws, i, to, batch);
+        for (int32_t k = i; k < end; k++) prepare_forward(ws, weights, k, batch, draw);
+        if (end == i + 1) net->nodes[i].ops->forward(&net->nodes[i], &ws->passes[i]);
+        else forward_stretch(ws, i, end, batch);
     }
 }
 
@@ -214,34 +285,65 @@ static void backward_view(struct bp_workspace *ws, int32_t at, int32_t batch) {
     ws->written[owner] = true;
 }
 
+static void prepare_backward(struct bp_workspace *ws, int32_t i, bp_real *gradient, bool keep, bool input_gradients) {
+    const struct bp_node *node = &ws->network->nodes[i];
+    struct bp_pass *pass = &ws->passes[i];
+    for (int32_t k = 0; k < node->inputs_count; k++) {
+        const int32_t from = node->inputs[k], owner = ws->owner[from];
+        const bool needed = ws->learns[from] || input_gradients;
+        pass->d_x[k] = needed ? ws->d[from] : NULL;
+        pass->keep_x[k] = ws->written[owner];
+        ws->written[owner] = ws->written[owner] || needed;
+    }
+    for (int32_t t = 0; t < node->tensors_count; t++) pass->d_W[t] = gradient + node->tensors[t].offset;
+    pass->keep_W = keep;
+}
+
+static void backward_node(const struct bp_node *node, const struct bp_pass *pass) {
+    node->ops->backward(node, pass);
+    for (int32_t k = 0; node->mask == BP_MASK_ZERO && k < node->inputs_count; k++)
+        if (pass->mask[k] && pass->d_x[k]) clear_hidden(node, pass, k, pass->d_x[k]);
+}
+
+/* Gradients that only pass on within the stretch all take the place of the first samples'. */
+static void backward_stretch(const struct bp_workspace *ws, int32_t from, int32_t end) {
+    const int32_t most = samples_at_once(ws, from, end, 2);
+    for (int32_t first = 0; first < ws->batch; first += most)
+        for (int32_t i = end - 1; i >= from; i--) {
+            struct bp_pass part = samples_of(&ws->network->nodes[i], &ws->passes[i], first, most);
+            if (i + 1 < end && !ws->passes[i + 1].keep_x[0]) part.d_a = ws->d[i];
+            if (i > from && !part.keep_x[0]) part.d_x[0] = ws->d[i - 1];
+            ws->network->nodes[i].ops->backward(&ws->network->nodes[i], &part);
+        }
+}
+
+/* The first node of the stretch that ends with node `last`, of those that have a gradient. */
+static int32_t stretch_begin(const struct bp_workspace *ws, int32_t last, bool input_gradients) {
+    int32_t from = last;
+    while (from > ws->network->inputs_count && (ws->learns[from - 1] || input_gradients) &&
+           stretch_end(ws, from - 1, last + 1, ws->batch) == last + 1)
+        from--;
+    return from;
+}
+
 void bp_loss_backward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, bp_real *gradient, bool keep,
                       bool input_gradients) {
     struct bp_workspace *ws = workspace;
     (void)weights; /* forward has set them */
-    const int32_t batch = ws->batch;
     memset(ws->written, 0, (size_t)network->nodes_count * sizeof *ws->written);
     for (int32_t i = 0; i < network->outputs_count; i++) ws->written[network->outputs[i].node] = true; /* by the losses */
-    for (int32_t i = network->nodes_count - 1; i >= network->inputs_count; i--) {
-        const struct bp_node *node = &network->nodes[i];
-        struct bp_pass *pass = &ws->passes[i];
+    for (int32_t i = network->nodes_count - 1, from; i >= network->inputs_count; i = from - 1) {
+        from = i;
         if (!ws->learns[i] && !input_gradients) continue;
         if (ws->watch) ws->watch(ws->watcher, i);
-        if (node->ops->view) {
-            backward_view(ws, i, batch);
+        if (network->nodes[i].ops->view) {
+            backward_view(ws, i, ws->batch);
             continue;
         }
-        for (int32_t k = 0; k < node->inputs_count; k++) {
-            const int32_t from = node->inputs[k], owner = ws->owner[from];
-            const bool needed = ws->learns[from] || input_gradients;
-            pass->d_x[k] = needed ? ws->d[from] : NULL;
-            pass->keep_x[k] = ws->written[owner];
-            ws->written[owner] = ws->written[owner] || needed;
-        }
-        for (int32_t t = 0; t < node->tensors_count; t++) pass->d_W[t] = gradient + node->tensors[t].offset;
-        pass->keep_W = keep;
-        node->ops->backward(node, pass);
-        for (int32_t k = 0; node->mask == BP_MASK_ZERO && k < node->inputs_count; k++)
-            if (pass->mask[k] && pass->d_x[k]) clear_hidden(node, pass, k, pass->d_x[k]);
+        from = stretch_begin(ws, i, input_gradients);
+        for (int32_t k = i; k >= from; k--) prepare_backward(ws, k, gradient, keep, input_gradients);
+        if (from == i) backward_node(&network->nodes[i], &ws->passes[i]);
+        else backward_stretch(ws, from, i + 1);
     }
 }
 

@@ -22,7 +22,9 @@
     X(optimizers)                                                                                                                                    \
     X(schedules)                                                                                                                                     \
     X(network)                                                                                                                                       \
-    X(golden) X(outputs) X(train) X(train_memory) X(train_state) X(train_options) X(processes) X(search) X(range) X(windows) X(health) X(ensemble)
+    X(golden)                                                                                                                                        \
+    X(outputs)                                                                                                                                       \
+    X(train) X(train_memory) X(train_state) X(train_options) X(processes) X(search) X(range) X(windows) X(convolution) X(health) X(ensemble)
 
 #define DECLARE(name) Suite *suite_##name(void);
 SUITES(DECLARE)

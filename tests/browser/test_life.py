@@ -119,6 +119,17 @@ def test_an_automatic_run_has_a_name_and_folds_its_networks(fresh, window):
     job = server.get("/v1/jobs").json["data"][0]
     assert job["ensemble"] and job["model"] == "birds"
 
+    # what its version is, in words instead of a picture of dozens of layers
+    layers = server.get("/v1/models/birds/versions/1").json["layers"]
+    networks = {name for layer in layers if layer["type"] == "weighted_average" for name in layer["inputs"]} - {layer["name"] for layer in layers if layer["type"] == "weighted_average"}
+    browser.go("#/models/birds", "birds")
+    browser.sees("An ensemble: %d networks that were trained separately" % len(networks))
+    browser.sees("All %d layers" % len(layers))
+    assert len(networks) > 2 and not browser.js("return document.querySelector('svg.network')")
+    browser.screenshot("ensemble")
+    browser.go("#/inside/birds", "Inside")
+    browser.sees("This version is an ensemble: %d networks" % len(networks))
+
     # its settings again: automatic, under the same name
     browser.go("#/train?job=" + job["id"], "Train")
     assert browser.js("return document.querySelector('input[value=auto]').checked") and browser.control("Name of the model").get_attribute("value") == "birds"

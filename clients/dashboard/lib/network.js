@@ -25,6 +25,16 @@ export function judge(health) {
 }
 
 /**
+ * Networks that an ensemble averages; 0: the layers are those of one network.
+ * @param {Layer[] | undefined} layers
+ */
+export function networksAveraged(layers) {
+    const averages = (layers ?? []).filter((layer) => layer.type === "weighted_average");
+    const names = new Set(averages.map((layer) => layer.name));
+    return new Set(averages.flatMap((layer) => layer.inputs.filter((name) => !names.has(name)))).size;
+}
+
+/**
  * @param {Layer[]} layers
  * @param {Health[]} [health]
  */

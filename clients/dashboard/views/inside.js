@@ -4,6 +4,7 @@ import {field, fill, h, select} from "../lib/dom.js";
 import {number} from "../lib/format.js";
 import {alertBox, curlBox, fail, head, show} from "../lib/page.js";
 import {netDiagram} from "../lib/netdiagram.js";
+import {networksAveraged} from "../lib/network.js";
 import {plot} from "../lib/plots.js";
 import {flatten, isPlainDense, tensor, unitFormulas, updateLines, weightFormulas} from "../lib/tracing.js";
 
@@ -37,7 +38,8 @@ export default async function inside(page) {
     const reference = version?.dataset ? `${version.dataset.name}@${version.dataset.version}` : null;
     const rows = reference ? await get(`/v1/datasets/${encodeURIComponent(reference)}`, page.signal).then((data) => data.rows, () => 0) : 0;
 
-    const why = version?.ensemble ? "This version is an ensemble: networks that were trained separately and are averaged, so nothing flows back through it as a whole." : version && version.parameters > 10000 ? `This network has ${number(version.parameters)} parameters. A network of at most 10\u202f000 can be looked into number by number.` : "";
+    const averaged = networksAveraged(version?.layers);
+    const why = averaged ? `This version is an ensemble: ${averaged} networks that were trained separately and are averaged, so nothing flows back through it as a whole.` : version && version.parameters > 10000 ? `This network has ${number(version.parameters)} parameters. A network of at most 10\u202f000 can be looked into number by number.` : "";
     if (why) {
         show(page.main, head(page, `Inside ${name}`, {crumb: h("a", {href: "#/inside"}, "Inside")}), h("div", {class: "card empty"}, h("p", null, why), h("p", null, h("a", {class: "button primary", href: `#/train?dataset=${encodeURIComponent(version.dataset?.name ?? "")}`}, "Train a small network"), " ", h("a", {class: "button", href: `#/models/${encodeURIComponent(name)}/explain`}, "Explain this one"))));
         return;

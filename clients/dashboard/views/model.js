@@ -4,8 +4,20 @@ import {field, h} from "../lib/dom.js";
 import {bytes, number, when} from "../lib/format.js";
 import {action, confirmDialog, curlBox, download, head, notice, show} from "../lib/page.js";
 import {loadModel, modelTabs} from "../lib/model.js";
-import {networkPicture} from "../lib/network.js";
+import {networkPicture, networksAveraged} from "../lib/network.js";
 import {calibrationCard, driftCard} from "../lib/trust.js";
+
+/**
+ * A picture of a network; of an ensemble, which has dozens of layers or more, a sentence and their list.
+ * @param {any} version
+ * @param {any} model
+ */
+function networkOf(version, model) {
+    const averaged = networksAveraged(version?.layers);
+    if (averaged) return [h("p", null, `An ensemble: ${averaged} networks that were trained separately and whose predictions are averaged, ${number(version.parameters)} parameters together.`),
+        h("details", null, h("summary", null, `All ${version.layers.length} layers`), h("pre", {tabindex: "0"}, version.layers.map((/** @type {import("../lib/network.js").Layer} */ layer) => `${layer.name}: ${layer.type}${layer.parameters ? `, ${number(layer.parameters)} parameters` : ""}`).join("\n")))];
+    return version?.layers?.length ? networkPicture(version.layers) : h("pre", {tabindex: "0"}, JSON.stringify(model.definition, null, 2).slice(0, 3000));
+}
 
 /** @param {import("../lib/page.js").Page} page */
 export default async function modelView(page) {
@@ -45,7 +57,7 @@ export default async function modelView(page) {
         await again();
     }, {"aria-label": `Roll back ${alias}`}))), version ? h("div", {class: "row"}, field("New alias", newAlias, "A name that apps use; it can be moved later."), action(`Point at version ${version.version}`, () => put(newAlias.value.trim(), version.version))) : null,
     history.data.length ? [h("h3", {style: {"margin-top": "14px"}}, "Changes of default"), h("ul", {class: "small"}, history.data.map((/** @type {any} */ change) => h("li", null, `${when(change.changed_at)}: ${change.from ? `${change.from} → ` : ""}${change.to ?? "none"}, ${change.action}${change.changed_by ? ` by ${change.changed_by}` : ""}`)))] : null),
-    h("section", {class: "card w6"}, h("h2", null, version ? `Network of version ${version.version}` : "Network"), version?.layers?.length && !version.ensemble ? networkPicture(version.layers) : h("pre", {tabindex: "0"}, JSON.stringify(version?.ensemble ?? model.definition, null, 2).slice(0, 3000)),
+    h("section", {class: "card w6"}, h("h2", null, version ? `Network of version ${version.version}` : "Network"), networkOf(version, model),
         version ? [h("h3", {style: {"margin-top": "14px"}}, "Take it away"), h("div", {class: "row"}, [["bpd", "Model file"], ["safetensors", "safetensors"], ["json", "JSON"], ["c", "C source"]].map(([format, title]) => action(title, async () => {
             const response = await raw("GET", `${path}/versions/${version.version}/export?format=${format}`);
             const file = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? `${name}-${version.version}.${format}`;

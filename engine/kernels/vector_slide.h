@@ -27,7 +27,7 @@ static inline void run_sliding_tile(const struct tile *tile, int32_t rows, int32
 static void slide_rows(const struct bp_slide *call, struct tile *tile, int32_t positions, int32_t columns) {
     while (positions) {
         const int32_t high = share_rows(positions);
-        const bool tall = columns <= LANES && call->columns > TILE_ROWS && positions >= 2 * high;
+        const bool tall = columns <= LANES && positions >= 2 * high;
         const int32_t count = tall ? 2 * high : high;
         tile->high = (size_t)high;
         tile->below = tile->high * call->across;

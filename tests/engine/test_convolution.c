@@ -140,7 +140,7 @@ static const bp_real *weights_of(const struct run *run, int32_t layer, int32_t t
 static void check_tensor(const struct run *run, int32_t layer, int32_t tensor, const double *expected, const char *what) {
     const struct bp_tensor *t = tensor_of(run, layer, tensor);
     const double distance = test_distance(run->gradient + t->offset, expected, (size_t)bp_shape_size(&t->shape));
-    ck_assert_msg(distance < 3e-6, "%s: gradient of layer %d's tensor %d is off by %g", what, (int)layer, (int)tensor, distance);
+    ck_assert_msg(distance < 1e-5, "%s: gradient of layer %d's tensor %d is off by %g", what, (int)layer, (int)tensor, distance);
 }
 
 /* ---- one convolution ----------------------------------------------------------------------------------------------- */
@@ -186,13 +186,13 @@ static void check_convolution(const struct convolution *c, const char *isa) {
     convolve_back(s, run.x, weights_of(&run, 0, 0), run.d_out, d_x, d_W, d_bias);
     fill_input(&run);
     const double forward = test_distance(bp_predict(run.net, run.W, run.ws, s->batch), a, run.out);
-    ck_assert_msg(forward < 2e-6, "%s: the output is off by %g", what, forward);
+    ck_assert_msg(forward < 1e-5, "%s: the output is off by %g", what, forward);
     fill_input(&run);
     ck_assert_int_eq(bp_predict_gradient(run.net, run.W, run.ws, s->batch, 0, run.d, run.gradient), 0);
     check_tensor(&run, 0, 0, d_W, what);
     check_tensor(&run, 0, 1, d_bias, what);
     const double back = test_distance(bp_workspace_input_gradient(run.ws, 0), d_x, run.in);
-    ck_assert_msg(back < 2e-6, "%s: the gradient of the input is off by %g", what, back);
+    ck_assert_msg(back < 1e-5, "%s: the gradient of the input is off by %g", what, back);
     free(a);
     free(d_x);
     free(d_W);
@@ -243,7 +243,7 @@ static void check_stretch(const char *isa, bool again) {
     convolve_back(&first, run.x, weights_of(&run, 0, 0), d_a, d_x, d_W[0], d_bias[0]);
     fill_input(&run);
     const double forward = test_distance(bp_predict(run.net, run.W, run.ws, BATCH), y, small);
-    ck_assert_msg(forward < 2e-6, "%s: the output is off by %g", isa, forward);
+    ck_assert_msg(forward < 1e-5, "%s: the output is off by %g", isa, forward);
     fill_input(&run);
     ck_assert_int_eq(bp_predict_gradient(run.net, run.W, run.ws, BATCH, 0, run.d, run.gradient), 0);
     for (int32_t k = 0; k < 2; k++) {
@@ -253,7 +253,7 @@ static void check_stretch(const char *isa, bool again) {
         free(d_bias[k]);
     }
     const double back = test_distance(bp_workspace_input_gradient(run.ws, 0), d_x, run.in);
-    ck_assert_msg(back < 2e-6, "%s: the gradient of the input is off by %g", isa, back);
+    ck_assert_msg(back < 1e-5, "%s: the gradient of the input is off by %g", isa, back);
     double *const all[] = {a, p, c, y, d_p, d_a, d_x};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(which);

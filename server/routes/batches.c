@@ -201,33 +201,39 @@ static void list(struct request *r) {
 /* ---- downloading ---------------------------------------------------------------------------------------------------------------------------------
  */
 
-/* "bytes=FIRST-", "bytes=FIRST-LAST" or "bytes=-COUNT" of one range that there is; anything else is ignored, and all is sent (RFC 9110, 14.2). */
-static bool parse_range(const char *range, int64_t size, int64_t *first, int64_t *last) {
+/* What is asked for of a file: all of it, a part, or what lies behind its end. */
+enum span { SPAN_WHOLE, SPAN_PART, SPAN_BEYOND };
+
+/* "FIRST-", "FIRST-LAST" or "-COUNT", one range; anything else is ignored, and all is sent (RFC 9110, 14.1.2 and 14.2). */
+static enum span parse_range(const char *range, int64_t size, int64_t *first, int64_t *last) {
     char *end;
+    const bool suffix = *range == '-';
+    const char *digits = suffix ? range + 1 : range;
+    const long long number = strtoll(digits, &end, 10);
+    if (*digits < '0' || *digits > '9' || *end != (suffix ? '\0' : '-')) return SPAN_WHOLE;
     *last = size - 1;
-    if (*range == '-') {
-        const long long count = strtoll(range + 1, &end, 10);
-        *first = count < size ? size - count : 0;
-        return *end == '\0' && range[1] >= '0' && range[1] <= '9' && count > 0 && size > 0;
+    if (suffix) {
+        *first = number < size ? size - number : 0;
+        return number == 0 ? SPAN_BEYOND : size > 0 ? SPAN_PART : SPAN_WHOLE;
     }
-    *first = strtoll(range, &end, 10);
-    if (*range < '0' || *range > '9' || *end != '-' || *first >= size) return false;
-    if (!end[1]) return true;
-    const char *digits = end + 1;
-    const long long given = strtoll(digits, &end, 10);
-    if (*digits < '0' || *digits > '9' || *end || given < *first) return false;
-    if (given < *last) *last = given;
-    return true;
+    *first = number;
+    if (end[1]) {
+        digits = end + 1;
+        const long long given = strtoll(digits, &end, 10);
+        if (*digits < '0' || *digits > '9' || *end || given < number) return SPAN_WHOLE;
+        if (given < *last) *last = given;
+    }
+    return number < size ? SPAN_PART : SPAN_BEYOND;
 }
 
-static bool read_range(const struct request *r, const char *tag, int64_t size, int64_t *first, int64_t *last) {
+static enum span read_range(const struct request *r, const char *tag, int64_t size, int64_t *first, int64_t *last) {
     const char *range = request_header(r, "Range"), *condition = request_header(r, "If-Range");
     char quoted[80];
     snprintf(quoted, sizeof quoted, "\"%.70s\"", tag);
     const bool asked = range && strncmp(range, "bytes=", 6) == 0 && (!condition || strcmp(condition, quoted) == 0);
-    if (asked && parse_range(range + 6, size, first, last)) return true;
-    *first = 0, *last = size - 1;
-    return false;
+    const enum span span = asked ? parse_range(range + 6, size, first, last) : SPAN_WHOLE;
+    if (span == SPAN_WHOLE) *first = 0, *last = size - 1;
+    return span;
 }
 
 static const char *const content_types[] = {[SCHEMA_FORM_CSV] = "text/csv; charset=utf-8; header=present",
@@ -247,13 +253,21 @@ static void send_part(struct request *r, const struct store_job *job, const stru
     int64_t first = 0, last = part->bytes - 1;
     snprintf(tag, sizeof tag, "%s-%lld-%08llx", what, (long long)part->bytes, (unsigned long long)part->crc);
     if (answered_unchanged(r, tag)) return;
+    const enum span span = read_range(r, tag, part->bytes, &first, &last);
+    if (span == SPAN_BEYOND) {
+        snprintf(text, sizeof text, "bytes */%lld", (long long)part->bytes);
+        answer_header(r, "Content-Range", text);
+        answer_problem(r, PROBLEM_range_not_satisfiable,
+                       "the file of the %s has %lld bytes, and the range begins behind them: there is nothing left to send", what,
+                       (long long)part->bytes);
+        return;
+    }
     const int fd = result_file_open(r->server->store, part->file, false);
     if (fd < 0 || fstat(fd, &info) != 0 || info.st_size < part->bytes) {
         if (fd >= 0) close(fd);
         answer_problem(r, PROBLEM_damaged, "the file of the %s is missing or shorter than it was; submit the batch again", what);
         return;
     }
-    const bool partial = read_range(r, tag, part->bytes, &first, &last);
     r->stream = MHD_create_response_from_fd_at_offset64((uint64_t)(last - first + 1), fd, (uint64_t)first);
     if (!r->stream) {
         close(fd);
@@ -261,11 +275,11 @@ static void send_part(struct request *r, const struct store_job *job, const stru
         return;
     }
     snprintf(text, sizeof text, "bytes %lld-%lld/%lld", (long long)first, (long long)last, (long long)part->bytes);
-    if (partial) answer_header(r, "Content-Range", text);
+    if (span == SPAN_PART) answer_header(r, "Content-Range", text);
     snprintf(text, sizeof text, "attachment; filename=\"%s-%s.%s\"", job->id, what, schema_rows_form_name(form));
     answer_header(r, "Content-Disposition", text);
     answer_header(r, "Accept-Ranges", "bytes");
-    r->status = partial ? 206 : 200;
+    r->status = span == SPAN_PART ? 206 : 200;
     r->content_type = content_types[form];
 }
 

@@ -167,8 +167,12 @@ def test_downloads(server, penguins):
     for asked, first, last in (("bytes=10-19", 10, 19), ("bytes=100-", 100, size - 1), ("bytes=-7", size - 7, size - 1), ("bytes=5-999999999", 5, size - 1)):
         part = server.get(path, headers={"Range": asked})
         assert part.status == 206 and part.body == whole.body[first:last + 1] and part.headers["Content-Range"] == "bytes %d-%d/%d" % (first, last, size)
-    for ignored in ("bytes=9-3", "bytes=%d-" % size, "bytes=0-1,3-4", "lines=1-2", "bytes=", "bytes=-", "bytes=x-2"):
+    for ignored in ("bytes=9-3", "bytes=%d-3" % size, "bytes=0-1,3-4", "lines=1-2", "bytes=", "bytes=-", "bytes=x-2"):
         assert server.get(path, headers={"Range": ignored}).body == whole.body, ignored
+    for beyond in ("bytes=%d-" % size, "bytes=%d-%d" % (size + 5, size + 9), "bytes=999999999999999999999-", "bytes=-0"):
+        answer = server.get(path, headers={"Range": beyond})
+        assert "has %d bytes" % size in problem(answer, 416, "range_not_satisfiable")["detail"]
+        assert answer.headers["Content-Range"] == "bytes */%d" % size
     assert server.get(path, headers={"Range": "bytes=1-2", "If-Range": '"other"'}).status == 200
     assert server.get(path, headers={"Range": "bytes=1-2", "If-Range": whole.headers["ETag"]}).status == 206
     assert server.get(path, headers={"If-None-Match": whole.headers["ETag"]}).status == 304

@@ -15,7 +15,7 @@ const MEANINGS = {
     bad_request: "the request could not be read", conflict: "it contradicts the state of the thing, such as pausing a run that has ended", damaged: "a stored file does not have the bytes that were written", exists: "the name is taken",
     forbidden_host: "the Host header is not allowed (allow_host)", idempotency_mismatch: "an Idempotency-Key came back with another body", in_use: "something still uses it", insufficient_scope: "the key may not do that",
     internal: "a fault of the server", invalid: "values that do not fit; the answer names each place", method_not_allowed: "the path does not take that method", not_found: "there is no such thing", overloaded: "too much at once, or stopping; try again",
-    precondition_failed: "it was changed in between (If-Match)", queue_full: "too many runs wait (queue_max)", storage: "the disk is full or fails", timeout: "the client was too slow", too_large: "the body is over a limit", unauthorized: "no key, or a wrong one",
+    precondition_failed: "it was changed in between (If-Match)", queue_full: "too many runs wait (queue_max)", range_not_satisfiable: "a download was already complete", storage: "the disk is full or fails", timeout: "the client was too slow", too_large: "the body is over a limit", unauthorized: "no key, or a wrong one",
     unsupported_media_type: "the Content-Type is not one that this path takes", wrong_keys: "too many wrong keys from one address",
 };
 

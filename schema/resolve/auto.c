@@ -11,9 +11,9 @@
 const char *const schema_efforts[] = {"fast", "balanced", "best", NULL};
 
 enum { FOLDS = 5, REPEATS_OF_ONE_SPLIT = 3, REPEATS_BEST = 3 };
-/* Layers of 64, four members, embeddings of 4 numbers: the papers' sizes (128 to 256, 8, 8) take five times as long and predict no better
- * (clients/guides/decisions.md). */
-enum { UNITS = 64, UNITS_OF_TENSORS = 128 };
+/* Layers of 64, four members, embeddings of 4 numbers: for tables of some thousand rows the papers' sizes (128 to 256, 8, 8) take five times as long
+ * and predict no better. Many rows can train larger layers (clients/guides/decisions.md). */
+enum { UNITS = 64, UNITS_OF_MANY_ROWS = 128, MANY_ROWS = 10000, UNITS_OF_TENSORS = 128 };
 
 struct making {
     const struct schema_auto *job;
@@ -110,6 +110,10 @@ static int64_t member_rows(const struct making *m) {
     return m->outline.rows * (FOLDS - 1) / FOLDS;
 }
 
+static int units_of(const struct making *m) {
+    return m->outline.rows < MANY_ROWS ? UNITS : UNITS_OF_MANY_ROWS;
+}
+
 /* Two hidden layers; input: what the first reads, NULL: what stands before it. */
 static void add_hidden(json_t *layers, int units, const char *input) {
     for (int i = 0; i < 2; i++) {
@@ -143,7 +147,7 @@ static void add_tabm(struct making *m) {
     const char *input = read_inputs(m, layers, "embedded");
     json_array_append_new(layers, json_pack("{s:s, s:i, s:i, s:[s]}", "type", "ensemble", "members", MEMBERS, "group_size",
                                             m->outline.numbers ? WIDTH : 1, "inputs", input));
-    add_hidden(layers, UNITS, NULL);
+    add_hidden(layers, units_of(m), NULL);
     json_array_append_new(layers, json_pack("{s:s, s:i, s:s}", "type", "ensemble_dense", "units", (int)m->width, "activation", head(m)));
     add_family(m, "tabm", json_pack("{s:o}", "layers", layers), hidden_options(rows < 4500 ? 32 : rows < 9000 ? 64 : 128));
 }
@@ -157,8 +161,8 @@ static void add_realmlp(struct making *m) {
     const char *input = read_inputs(m, layers, "numbers");
     json_array_append_new(layers, json_pack("{s:s, s:f, s:[s]}", "type", "scale", "learning_rate_factor", 6.0, "inputs", input));
     for (int i = 0; i < 3; i++) {
-        json_array_append_new(layers, json_pack("{s:s, s:i, s:s, s:s, s:f}", "type", "dense", "units", UNITS, "activation", classes ? "selu" : "mish",
-                                                "parametrization", "ntk", "bias_learning_rate_factor", 0.1));
+        json_array_append_new(layers, json_pack("{s:s, s:i, s:s, s:s, s:f}", "type", "dense", "units", units_of(m), "activation",
+                                                classes ? "selu" : "mish", "parametrization", "ntk", "bias_learning_rate_factor", 0.1));
         json_array_append_new(layers, json_pack("{s:s, s:f}", "type", "dropout", "rate", 0.15));
     }
     json_array_append_new(layers, json_pack("{s:s, s:i, s:s, s:s, s:s, s:f}", "type", "dense", "units", (int)m->width, "activation", head(m),
@@ -194,7 +198,7 @@ static bool add_table(struct making *m) {
     }
     json_t *layers = json_array();
     const char *input = read_inputs(m, layers, "numbers");
-    add_plain(m, layers, UNITS, input);
+    add_plain(m, layers, units_of(m), input);
     if (m->job->effort == SCHEMA_EFFORT_FAST) return true;
     add_tabm(m);
     add_realmlp(m);

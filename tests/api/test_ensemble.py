@@ -202,6 +202,16 @@ def test_validate_says_what_would_be_trained(server):
     assert answer.json["memory_bytes"] > one["memory_bytes"] > 0
 
 
+def test_many_rows_train_larger_layers(server):
+    def sizes(rows):
+        name = harness.unique("line")
+        assert server.post_csv(name, "x,y\n" + "".join("%d,%d\n" % (i * 7919 % 10007, i * 7919 % 10007 * 3) for i in range(rows))).status == 201
+        families = server.post("/v1/models/validate", {"dataset": name, "target": "y"}).json["ensemble"]["families"]
+        return {f["name"]: {layer["units"] for layer in f["definition"]["layers"] if layer.get("units", 1) > 1} for f in families}
+    assert sizes(9999) == {"linear": set(), "plain": {64}, "tabm": {64}, "realmlp": {64}}
+    assert sizes(10000) == {"linear": set(), "plain": {128}, "tabm": {128}, "realmlp": {128}}
+
+
 def test_best_with_many_folds_repeats_them_less(server):
     found = {folds: server.post("/v1/models/validate", {"dataset": "penguins", "target": "species", "effort": "best", "validation": {"folds": folds}}).json for folds in (5, 6, 9, 16)}
     assert {folds: f["ensemble"]["members"] for folds, f in found.items()} == {5: 60, 6: 48, 9: 36, 16: 64}

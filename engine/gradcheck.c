@@ -7,7 +7,7 @@
 #include "engine/gradcheck.h"
 
 #include "engine/double_graph.h"
-#include "engine/network/network.h"
+#include "engine/network/workspace.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -182,8 +182,17 @@ static int make_room(struct check *check, struct bp_gradcheck_report *report, in
     return 0;
 }
 
+/* A gradient that is added to what was left in its place, instead of stored, shows. */
+static void spoil_gradients(struct check *check) {
+    const struct bp_network *net = check->net;
+    for (int32_t i = 0; i < net->nodes_count; i++)
+        for (int64_t k = 0; k < check->batch * bp_shape_size(&net->nodes[i].out); k++) check->ws->d[i][k] = NAN;
+    for (size_t k = 0; k < net->weights_count; k++) check->gradient[k] = NAN;
+}
+
 static void check_all(struct check *check, struct bp_gradcheck_report *report, int64_t entries_max) {
     const struct bp_network *net = check->net;
+    spoil_gradients(check);
     loss_of(check, true);
     bp_loss_backward(net, check->weights, check->ws, check->gradient, false, true);
     for (int32_t i = 0; i < net->nodes_count; i++) {

@@ -131,6 +131,7 @@ static void keep_backward(struct tracing *t) {
     t->trace->loss = forward(t, true);
     t->ws->watch = watch;
     t->ws->watcher = t;
+    t->ws->layer_by_layer = true;
     bp_loss_backward(t->net, t->trace->weights, t->ws, t->trace->gradient, false, true);
     t->ws->watch = NULL;
     for (int32_t i = 0; i < t->net->nodes_count; i++) through_activation(t, i);

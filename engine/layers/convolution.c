@@ -202,7 +202,7 @@ static bool backward_whole(const struct bp_node *node, const struct sizes *s, co
 static bool forward_sliding(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
     const struct bp_activation_ops *f = node->activation;
     const size_t F = (size_t)s->filters, in = (size_t)bp_shape_size(&node->in[0]), rows = (size_t)s->p.window.out[0] * (size_t)s->p.window.out[1];
-    if (pass->bfloat16 || !slides(s) || !bp_slides_forward(&s->p.window, s->filters)) return false;
+    if (pass->bfloat16 || !slides(s) || !bp_slides_ready(&s->p.window, s->filters)) return false;
     struct bp_slide call = {.filters = s->filters,
                             .W = pass->W[KERNEL],
                             .bias = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL,
@@ -217,13 +217,26 @@ static bool forward_sliding(const struct bp_node *node, const struct sizes *s, c
     return true;
 }
 
+/* d_x through the matrix, where a convolution of d_z would compute more. */
+static void input_through_matrix(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
+    const struct bp_patching *p = &s->p;
+    bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]), pass->d_x[0]);
+    for (struct bp_tile tile = bp_tile_next(p, pass->batch, (struct bp_tile){0, 0}); tile.count > 0; tile = bp_tile_next(p, pass->batch, tile)) {
+        const struct bp_linear product = {
+            .rows = tile.count, .in = p->width, .out = s->filters, .x_stride = p->width, .stride = s->filters, .W = pass->W[KERNEL]};
+        bp_linear_input(&product, false, pass->d_a + (ptrdiff_t)tile.first * s->filters, pass->shared_scratch);
+        bp_tile_scatter(p, pass->d_x[0], 0, tile, pass->shared_scratch);
+    }
+}
+
 static bool backward_sliding(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
     const struct bp_activation_ops *f = node->activation;
     const struct bp_window *w = &s->p.window;
     const size_t F = (size_t)s->filters, in = (size_t)bp_shape_size(&node->in[0]), rows = (size_t)w->out[0] * (size_t)w->out[1];
-    if (pass->bfloat16 || !slides(s) || !bp_slides_back(w, s->filters, pass->d_x[0] != NULL)) return false;
+    if (pass->bfloat16 || !slides(s) || !bp_slides_ready(w, s->filters)) return false;
+    const bool turn = pass->d_x[0] && bp_slides_input(w, s->filters);
     bp_gradient_begin(pass->keep_W, (size_t)s->p.width * F, pass->d_W[KERNEL]);
-    if (pass->d_x[0]) bp_slide_turn(w, s->filters, pass->W[KERNEL], pass->shared_scratch);
+    if (turn) bp_slide_turn(w, s->filters, pass->W[KERNEL], pass->shared_scratch);
     for (size_t i = 0; i < (size_t)pass->batch; i++) {
         const size_t at = i * rows * F;
         bp_real *d_z = pass->d_a + at;
@@ -233,8 +246,9 @@ static bool backward_sliding(const struct bp_node *node, const struct sizes *s, 
         if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], pass->keep_W || i > 0);
         bp_slide_weights(w, pass->x[0] + i * in, &(const struct bp_slide){.filters = s->filters, .d_y = d_z, .d_W = pass->d_W[KERNEL]},
                          pass->shared_scratch);
-        if (pass->d_x[0]) bp_slide_input(w, s->filters, d_z, pass->keep_x[0], pass->d_x[0] + i * in, pass->shared_scratch);
+        if (turn) bp_slide_input(w, s->filters, d_z, pass->keep_x[0], pass->d_x[0] + i * in, pass->shared_scratch);
     }
+    if (pass->d_x[0] && !turn) input_through_matrix(node, s, pass);
     return true;
 }
 
@@ -261,7 +275,8 @@ void bp_convolution_backward(const struct bp_node *node, const struct bp_pass *p
     const struct bp_activation_ops *f = node->activation;
     const size_t F = (size_t)s.filters;
     if (s.depthwise) bp_gradient_begin(pass->keep_W, (size_t)s.p.width * F, pass->d_W[KERNEL]);
-    if (pass->d_x[0] && !s.direct) bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]), pass->d_x[0]);
+    if (pass->d_x[0] && (!s.direct || s.depthwise)) /* is added to */
+        bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]), pass->d_x[0]);
     for (struct bp_tile tile = bp_tile_next(&s.p, pass->batch, (struct bp_tile){0, 0}); tile.count > 0;
          tile = bp_tile_next(&s.p, pass->batch, tile)) {
         const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;

@@ -69,14 +69,20 @@ static bool fits(int32_t filters) {
     return kernels->any_filters || filters % kernels->lanes == 0;
 }
 
-bool bp_slides_forward(const struct bp_window *window, int32_t filters) {
+bool bp_slides_ready(const struct bp_window *window, int32_t filters) {
     return bp_slides(window, filters) && fits(filters);
 }
 
-bool bp_slides_back(const struct bp_window *window, int32_t filters, bool input) {
-    if (!bp_slides_forward(window, filters)) return false;
-    if (!input) return true;
-    return turns(window, filters) && fits(window->channels) && 2 * window->channels >= bp_kernels()->lanes; /* else most of a vector is idle */
+/* The convolution computes whole vectors of channels at all positions of x, also where zeros are multiplied; the matrix has the channels at those of
+ * y, and is added to x, which takes about as long as SCATTER filters. */
+static bool pays(const struct bp_window *w, int32_t filters) {
+    enum { SCATTER = 24 };
+    const int64_t lanes = bp_kernels()->lanes, channels = (w->channels + lanes - 1) / lanes * lanes;
+    return channels * w->in[0] * w->in[1] * filters <= (int64_t)w->channels * w->out[0] * w->out[1] * (filters + SCATTER);
+}
+
+bool bp_slides_input(const struct bp_window *window, int32_t filters) {
+    return bp_slides_ready(window, filters) && turns(window, filters) && fits(window->channels) && pays(window, filters);
 }
 
 /* n cells of a line of the image, from `column` on, which may lie beside it, where zeros are. */

@@ -11,9 +11,9 @@
 bool bp_slides(const struct bp_window *window, int32_t filters);
 size_t bp_slide_scratch(const struct bp_window *window, int32_t filters);
 
-/* Whether the kernels in use do it: the product, and the way back with or without d_x. */
-bool bp_slides_forward(const struct bp_window *window, int32_t filters);
-bool bp_slides_back(const struct bp_window *window, int32_t filters, bool input);
+/* Whether the kernels in use do it: the product and d_W; and whether d_x is best computed so, too. */
+bool bp_slides_ready(const struct bp_window *window, int32_t filters);
+bool bp_slides_input(const struct bp_window *window, int32_t filters);
 
 /* Of one image: `call` has W, and bias, f and y, or d_y and d_W; x (in..., channels). d_W is added to. */
 void bp_slide_forward(const struct bp_window *window, const bp_real *x, const struct bp_slide *call, bp_real *scratch);

@@ -55,7 +55,7 @@ static bool in_stretch(const struct bp_workspace *ws, int32_t i, int32_t batch) 
 /* Behind the last node, before `to`, of the stretch that begins with node `from`. */
 static int32_t stretch_end(const struct bp_workspace *ws, int32_t from, int32_t to, int32_t batch) {
     int32_t end = from + 1;
-    if (ws->watch || !in_stretch(ws, from, batch)) return end;
+    if (ws->layer_by_layer || !in_stretch(ws, from, batch)) return end;
     while (end < to && in_stretch(ws, end, batch) && ws->network->nodes[end].inputs[0] == end - 1) end++;
     return end;
 }

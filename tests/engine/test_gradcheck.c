@@ -179,6 +179,11 @@ START_TEST(every_layer) {
          "name=d;"
          "add in=d,a; conv2d filters=1 kernel_size=2 dilation_rate=2,1",
          {3, {4, 3, 1}}},
+        {"conv2d", /* a window of one cell, alone in its group */
+         "dense units=4 activation=tanh name=a; conv2d filters=4 kernel_size=1 groups=4 in=a name=b; conv2d filters=4 kernel_size=1 groups=4 in=b "
+         "name=c;"
+         "add in=a,c; dense units=2",
+         {3, {3, 2, 2}}},
         {"conv1d",
          "conv1d filters=3 kernel_size=3 padding=causal activation=tanh; conv1d filters=2 kernel_size=2 padding=causal strides=2 dilation_rate=2",
          {2, {5, 2}}},

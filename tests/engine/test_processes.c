@@ -179,6 +179,33 @@ START_TEST(everything_at_once) {
 }
 END_TEST
 
+/* Layers that take some samples at a time (engine/network/pass.c) take as many whether sums start during the backward pass or not. */
+START_TEST(parts_of_a_mini_batch) {
+    static struct test_data train;
+    static struct team team;
+    test_spiral(&train, 96, 0);
+    struct bp_network *net =
+        test_network("dense units=2352 activation=tanh; reshape target_shape=28,28,3; conv2d filters=24 kernel_size=3 padding=same;"
+                     "max_pool2d pool_size=2; conv2d filters=20 kernel_size=3 groups=2 activation=relu; conv2d filters=20 "
+                     "kernel_size=3 strides=2; global_average_pool; dense units=3",
+                     "cross_entropy", (struct bp_shape){1, {2}});
+    struct bp_train_options options = test_options("sgd", "learning_rate=0.1", 2);
+    options.tasks[0].classes = 3;
+    options.batch_size = 48;
+    options.threads = 1;
+    open_team(&team, 2, net, options, &train, NULL);
+    options.threads = 2;
+    struct bp_trainer *one = test_trainer(net, &options, &train, NULL);
+    test_run(one);
+    play(&team, to_the_end);
+    compare_members(&team);
+    ck_assert_mem_eq(bp_trainer_result(one), bp_trainer_result(team.members[0].trainer), net->weights_count * sizeof(bp_real));
+    bp_trainer_free(one);
+    close_team(&team);
+    bp_network_free(net);
+}
+END_TEST
+
 /* Metrics that keep all samples or a mean, over training rows too; the last mini-batch has fewer rows than there are shards. */
 START_TEST(metrics_of_all_rows) {
     static struct test_data train, validation;
@@ -427,6 +454,7 @@ Suite *suite_processes(void) {
     Suite *suite = suite_create("processes");
     TCase *tests = tcase_create("processes");
     tcase_add_loop_test(tests, everything_at_once, 0, 6);
+    tcase_add_test(tests, parts_of_a_mini_batch);
     tcase_add_loop_test(tests, metrics_of_all_rows, 0, 4);
     tcase_add_loop_test(tests, optimizers_of_all_rows, 0, 2);
     tcase_add_test(tests, mean_gradient_by_hand);

@@ -182,17 +182,31 @@ static int make_room(struct check *check, struct bp_gradcheck_report *report, in
     return 0;
 }
 
-/* A gradient that is added to what was left in its place, instead of stored, shows. */
-static void spoil_gradients(struct check *check) {
+static void spoil(bp_real *x, size_t n) {
+    for (size_t k = 0; x && k < n; k++) x[k] = NAN;
+}
+
+/* What is read before it was written, or added to instead of stored, shows. */
+static void spoil_buffers(struct check *check) {
     const struct bp_network *net = check->net;
-    for (int32_t i = 0; i < net->nodes_count; i++)
-        for (int64_t k = 0; k < check->batch * bp_shape_size(&net->nodes[i].out); k++) check->ws->d[i][k] = NAN;
-    for (size_t k = 0; k < net->weights_count; k++) check->gradient[k] = NAN;
+    const size_t batch = (size_t)check->batch;
+    for (int32_t i = 0; i < net->nodes_count; i++) {
+        const struct bp_node *node = &net->nodes[i];
+        const struct bp_pass *pass = &check->ws->passes[i];
+        const size_t n = batch * (size_t)bp_shape_size(&node->out);
+        spoil(check->ws->d[i], n);
+        if (check->ws->owner[i] >= net->inputs_count) spoil(check->ws->a[i], n);
+        spoil(pass->memo, batch * node->memo);
+        spoil(pass->kept, node->kept);
+        spoil(pass->scratch, batch * node->scratch);
+        spoil(pass->shared_scratch, node->shared_scratch);
+    }
+    spoil(check->gradient, net->weights_count);
 }
 
 static void check_all(struct check *check, struct bp_gradcheck_report *report, int64_t entries_max) {
     const struct bp_network *net = check->net;
-    spoil_gradients(check);
+    spoil_buffers(check);
     loss_of(check, true);
     bp_loss_backward(net, check->weights, check->ws, check->gradient, false, true);
     for (int32_t i = 0; i < net->nodes_count; i++) {

@@ -203,26 +203,27 @@ static inline ALWAYS_INLINE vector rectified(vector v, bp_real slope) {
         [4] = TILE_NAME(4, FORM, KIND, WAY), [5] = TILE_NAME(5, FORM, KIND, WAY), [6] = TILE_NAME(6, FORM, KIND, WAY),                               \
         [7] = TILE_NAME(7, FORM, KIND, WAY), [8] = TILE_NAME(8, FORM, KIND, WAY),                                                                    \
     }
-/* By form and number of rows. */
-enum { NARROW, WIDE, TALL, FORMS };
-typedef void (*const tile_table[FORMS][TILE_ROWS_MAX + 1])(const struct tile *);
-TILES(1, ALL, PLAIN)
-TILES(2, ALL, PLAIN)
-static tile_table tiles = {[NARROW] = TILE_LIST(1, ALL, PLAIN), [WIDE] = TILE_LIST(2, ALL, PLAIN)};
-TILES(1, ALL, SLIDING)
-TILES(2, ALL, SLIDING)
-TILES(3, ALL, SLIDING)
-static tile_table sliding_tiles = {[NARROW] = TILE_LIST(1, ALL, SLIDING), [WIDE] = TILE_LIST(2, ALL, SLIDING), [TALL] = TILE_LIST(3, ALL, SLIDING)};
 
+/* Shapes: of FORM 1 and 2, PLAIN and SLIDING, and FORM 3. */
+enum { NARROW, WIDE, SLIDING_NARROW, SLIDING_WIDE, SLIDING_TALL, SHAPES };
+#define ALL_TILES(KIND)                                                                                                                              \
+    TILES(1, KIND, PLAIN)                                                                                                                            \
+    TILES(2, KIND, PLAIN)                                                                                                                            \
+    TILES(1, KIND, SLIDING)                                                                                                                          \
+    TILES(2, KIND, SLIDING)                                                                                                                          \
+    TILES(3, KIND, SLIDING)
+#define TILE_TABLE(KIND)                                                                                                                             \
+    {                                                                                                                                                \
+        [NARROW] = TILE_LIST(1, KIND, PLAIN), [WIDE] = TILE_LIST(2, KIND, PLAIN), [SLIDING_NARROW] = TILE_LIST(1, KIND, SLIDING),                    \
+        [SLIDING_WIDE] = TILE_LIST(2, KIND, SLIDING), [SLIDING_TALL] = TILE_LIST(3, KIND, SLIDING),                                                  \
+    }
+/* By shape and number of rows, of FORM 3 of half of them. */
+typedef void (*const tile_table[SHAPES][TILE_ROWS_MAX + 1])(const struct tile *);
+ALL_TILES(ALL)
+static tile_table tiles = TILE_TABLE(ALL);
 #if MASKED
-TILES(1, PART, PLAIN)
-TILES(2, PART, PLAIN)
-static tile_table tiles_some = {[NARROW] = TILE_LIST(1, PART, PLAIN), [WIDE] = TILE_LIST(2, PART, PLAIN)};
-TILES(1, PART, SLIDING)
-TILES(2, PART, SLIDING)
-TILES(3, PART, SLIDING)
-static tile_table sliding_tiles_some = {
-    [NARROW] = TILE_LIST(1, PART, SLIDING), [WIDE] = TILE_LIST(2, PART, SLIDING), [TALL] = TILE_LIST(3, PART, SLIDING)};
+ALL_TILES(PART)
+static tile_table tiles_some = TILE_TABLE(PART);
 #endif
 
 typedef bp_real quad __attribute__((vector_size(4 * sizeof(bp_real))));
@@ -269,16 +270,15 @@ static void pack(const struct bp_gemm *call, bp_real *restrict panel, const int3
 
 #if !MASKED
 /* Rows of a tile whose last columns are not a vector, without masks: computed aside, then the numbers that there are. */
-static void cut_tile(const struct tile *tile, int32_t rows, int32_t columns, int form) {
+static void cut_tile(const struct tile *tile, int32_t rows, int32_t columns, int shape, int32_t width) {
     bp_real edge[TILE_ROWS_MAX * PANEL], bias[PANEL] = {0};
-    const int32_t width = form == WIDE ? PANEL : LANES;
     struct tile aside = *tile;
     if (tile->bias) memcpy(bias, tile->bias, (size_t)columns * sizeof *bias);
     aside.bias = bias;
     aside.c = edge;
     aside.c_row = (size_t)width;
     aside.add = aside.rectify = false;
-    tiles[form][rows](&aside);
+    tiles[shape][rows](&aside);
     for (int32_t r = 0; r < rows; r++)
         for (int32_t j = 0; j < columns; j++) {
             bp_real *out = &tile->c[(size_t)r * tile->c_row + (size_t)j], sum = edge[r * width + j];
@@ -297,13 +297,13 @@ static inline void prefetch_below(const struct tile *tile, int32_t high) {
 }
 
 /* That many rows of a tile of `columns` columns. */
-static inline void run_tile(const struct tile *tile, int32_t rows, int32_t columns) {
-    const int form = columns > LANES ? WIDE : NARROW;
-    if (columns == (form == WIDE ? PANEL : LANES)) tiles[form][rows](tile);
+static inline void run_tile(const struct tile *tile, int32_t rows, int32_t columns, int shape) {
+    const int32_t width = shape == WIDE || shape == SLIDING_WIDE ? PANEL : LANES;
+    if (columns == width) tiles[shape][rows](tile);
 #if MASKED
-    else tiles_some[form][rows](tile);
+    else tiles_some[shape][rows](tile);
 #else
-    else cut_tile(tile, rows, columns, form);
+    else cut_tile(tile, rows, columns, shape, width); /* no sliding one: without masks those are of whole vectors (any_filters) */
 #endif
 }
 
@@ -314,7 +314,7 @@ static void walk_panel(struct tile *tile, int32_t rows, size_t next, int32_t col
     while (rows) {
         const int32_t high = rows < TILE_ROWS ? rows : TILE_ROWS;
         if (large && rows >= high + TILE_ROWS) prefetch_below(tile, high);
-        run_tile(tile, high, columns);
+        run_tile(tile, high, columns, columns > LANES ? WIDE : NARROW);
         rows -= high;
         tile->a += next;
         tile->c += (size_t)high * tile->c_row;

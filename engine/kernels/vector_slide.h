@@ -11,27 +11,27 @@ static inline int32_t share_rows(int32_t left) {
     return (left + tiles_left - 1) / tiles_left;
 }
 
-/* As run_tile; without masks whole vectors only. */
-static inline void run_sliding_tile(const struct tile *tile, int32_t rows, int32_t columns, int form) {
-#if MASKED
-    if (columns < (form == WIDE ? PANEL : LANES)) {
-        sliding_tiles_some[form][rows](tile);
-        return;
-    }
-#endif
-    (void)columns;
-    sliding_tiles[form][rows](tile);
+/* The columns of y and W from j on that a tile takes. */
+static inline int32_t take_columns(struct tile *tile, const struct bp_slide *call, int32_t j) {
+    const int32_t columns = call->filters - j < PANEL ? call->filters - j : PANEL;
+    tile->last = columns > LANES ? columns - LANES : columns;
+    return columns;
+}
+
+/* That many rows of them, or twice as many where one vector holds the columns and a second half lies `below` the first. */
+static int32_t run_sliding(struct tile *tile, int32_t rows, int32_t columns, bool twice, size_t below) {
+    const int shape = columns > LANES ? SLIDING_WIDE : twice ? SLIDING_TALL : SLIDING_NARROW;
+    tile->below = below;
+    tile->high = (size_t)rows;
+    run_tile(tile, rows, columns, shape);
+    return shape == SLIDING_TALL ? 2 * rows : rows;
 }
 
 /* Positions of one row of y, or of several rows that are shorter than a tile, below tile->a and tile->c. */
 static void slide_rows(const struct bp_slide *call, struct tile *tile, int32_t positions, int32_t columns) {
     while (positions) {
         const int32_t high = share_rows(positions);
-        const bool tall = columns <= LANES && positions >= 2 * high;
-        const int32_t count = tall ? 2 * high : high;
-        tile->high = (size_t)high;
-        tile->below = tile->high * call->across;
-        run_sliding_tile(tile, high, columns, tall ? TALL : columns <= LANES ? NARROW : WIDE);
+        const int32_t count = run_sliding(tile, high, columns, positions >= 2 * high, (size_t)high * call->across);
         positions -= count;
         tile->a += (size_t)count * call->across;
         tile->c += (size_t)count * tile->c_row;
@@ -52,10 +52,9 @@ static void slide(const struct bp_slide *call) {
                         .slope = call->slope};
     for (int32_t i = 0; i < TILE_ROWS_MAX; i++) tile.rows[i] = (size_t)(i / call->columns) * call->down + (size_t)(i % call->columns) * call->across;
     for (int32_t j = 0; j < call->filters; j += PANEL) {
-        const int32_t columns = call->filters - j < PANEL ? call->filters - j : PANEL;
+        const int32_t columns = take_columns(&tile, call, j);
         tile.b = call->W + j;
         tile.bias = call->bias ? call->bias + j : NULL;
-        tile.last = columns > LANES ? columns - LANES : columns;
         for (int32_t row = 0; row < call->rows; row += together) {
             const int32_t high = call->rows - row < together ? call->rows - row : together;
             tile.a = call->x + (size_t)row * call->down;
@@ -78,17 +77,13 @@ static void slide_back_rows(const struct bp_slide *call, const bp_real *x, int32
                         .c_row = F,
                         .add = true};
     for (int32_t j = 0; j < call->filters; j += PANEL) {
-        const int32_t columns = call->filters - j < PANEL ? call->filters - j : PANEL;
+        const int32_t columns = take_columns(&tile, call, j);
         tile.b = d_y + j;
-        tile.last = columns > LANES ? columns - LANES : columns;
-        for (int32_t t = 0, high; t < numbers; t += high) {
-            high = share_rows(numbers - t);
-            const bool tall = columns <= LANES && t % call->line + 2 * high <= call->line;
+        for (int32_t t = 0; t < numbers;) {
+            const int32_t high = share_rows(numbers - t);
             for (int32_t i = 0; i < high; i++) tile.rows[i] = (size_t)((t + i) / call->line) * call->apart + (size_t)((t + i) % call->line);
-            tile.below = tile.high = (size_t)high;
             tile.c = call->d_W + (size_t)t * F + j;
-            run_sliding_tile(&tile, high, columns, tall ? TALL : columns <= LANES ? NARROW : WIDE);
-            if (tall) high *= 2;
+            t += run_sliding(&tile, high, columns, t % call->line + 2 * high <= call->line, (size_t)high);
         }
     }
 }

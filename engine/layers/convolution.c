@@ -74,11 +74,6 @@ static void add_tensors(struct bp_node *node, int32_t axes, const struct sizes *
     bias->fan_out = kernel->fan_out;
 }
 
-/* Whether the windows may be read in place, where kernels do it. */
-static bool slides(const struct sizes *s) {
-    return !s->direct && s->p.groups == 1 && bp_slides(&s->p.window, s->filters);
-}
-
 int bp_convolution_plan(struct bp_node *node, int32_t axes, struct bp_error *error) {
     struct sizes s;
     bp_node_activate(node, &node->values[BP_CONVOLUTION_ACTIVATION]);
@@ -88,8 +83,10 @@ int bp_convolution_plan(struct bp_node *node, int32_t axes, struct bp_error *err
     if (s.p.window.channels <= 0) return 0;
     add_tensors(node, axes, &s);
     if (!s.direct && !s.depthwise) node->shared_scratch = (size_t)s.p.tile * (size_t)s.p.width;
-    if (slides(&s) && bp_slide_scratch(&s.p.window, s.filters) > node->shared_scratch)
-        node->shared_scratch = bp_slide_scratch(&s.p.window, s.filters);
+    if (!s.direct && s.p.groups == 1 && bp_slides(&s.p.window, s.filters)) {
+        const size_t sliding = bp_slide_scratch(&s.p.window, s.filters);
+        if (sliding > node->shared_scratch) node->shared_scratch = sliding;
+    }
     if (node->activation && node->activation->needs_z) node->memo = (size_t)bp_shape_size(&node->out);
     return 0;
 }
@@ -104,32 +101,39 @@ static struct bp_linear product_of(const struct sizes *s, const struct bp_pass *
                                 .x_stride = s->direct ? s->p.window.channels : s->p.width,
                                 .stride = s->filters,
                                 .bfloat16 = pass->bfloat16,
+                                .x = pass->shared_scratch,
                                 .W = pass->W[KERNEL] + (ptrdiff_t)group * s->filters_each};
-    if (s->direct) {
-        product.x = pass->x[0] + (ptrdiff_t)tile.first * s->p.window.channels + (ptrdiff_t)group * s->p.channels_each;
-        return product;
-    }
-    bp_tile_gather(&s->p, pass->x[0], group, tile, pass->shared_scratch);
-    product.x = pass->shared_scratch;
+    if (s->direct) product.x = pass->x[0] + (ptrdiff_t)tile.first * s->p.window.channels + (ptrdiff_t)group * s->p.channels_each;
     return product;
+}
+
+/* The same, with its rows in the matrix. */
+static struct bp_linear gathered_product(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct bp_tile tile) {
+    if (!s->direct) bp_tile_gather(&s->p, pass->x[0], group, tile, pass->shared_scratch);
+    return product_of(s, pass, group, tile);
 }
 
 /* z = rows W + b, rectified when that is the activation. */
 static void forward_product(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass, int32_t group, struct bp_tile tile,
                             bp_real *z) {
     const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
-    const struct bp_linear product = product_of(s, pass, group, tile);
+    const struct bp_linear product = gathered_product(s, pass, group, tile);
     bp_linear_forward(&product, node, bp_node_has(node, BIAS) ? pass->W[BIAS] + at : NULL, z + at);
 }
 
-/* dW += rows^T dz;  d_rows = dz W^T. */
-static void backward_products(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct bp_tile tile, const bp_real *d_z) {
+/* dW += rows^T dz. */
+static void weights_product(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct bp_tile tile, const bp_real *d_z) {
     const ptrdiff_t at = (ptrdiff_t)group * s->filters_each;
-    const struct bp_linear product = product_of(s, pass, group, tile);
+    const struct bp_linear product = gathered_product(s, pass, group, tile);
     bp_linear_weights(&product, pass->keep_W || tile.first > 0, d_z + at, pass->d_W[KERNEL] + at);
-    if (!pass->d_x[0]) return;
+}
+
+/* d_rows = dz W^T, added to d_x. */
+static void input_product(const struct sizes *s, const struct bp_pass *pass, int32_t group, struct bp_tile tile, const bp_real *d_z) {
+    const struct bp_linear product = product_of(s, pass, group, tile);
     const ptrdiff_t cell = (ptrdiff_t)tile.first * s->p.window.channels + (ptrdiff_t)group * s->p.channels_each;
-    bp_linear_input(&product, s->direct && pass->keep_x[0], d_z + at, s->direct ? pass->d_x[0] + cell : pass->shared_scratch);
+    d_z += (ptrdiff_t)group * s->filters_each;
+    bp_linear_input(&product, s->direct && pass->keep_x[0], d_z, s->direct ? pass->d_x[0] + cell : pass->shared_scratch);
     if (!s->direct) bp_tile_scatter(&s->p, pass->d_x[0], group, tile, pass->shared_scratch);
 }
 
@@ -139,6 +143,23 @@ static struct sizes sizes_of(const struct bp_node *node) {
     struct sizes s;
     plan_sizes(node, node->in[0].rank - 1, &s, NULL);
     return s;
+}
+
+/* z (positions, filters) from number `at` on: where the activation's backward pass looks for it, or in the place of a. */
+static bp_real *z_at(const struct bp_node *node, const struct bp_pass *pass, size_t at) {
+    return (node->memo && pass->memo && node->activation ? pass->memo : pass->a) + at;
+}
+
+/* d_z (rows, filters) in the place of d_a, of positions from `first` on, and the gradients of slopes and bias. */
+static bp_real *backward_activation(const struct bp_node *node, const struct bp_pass *pass, size_t first, size_t rows, size_t F) {
+    const struct bp_activation_ops *f = node->activation;
+    const size_t at = first * F;
+    bp_real *d_z = pass->d_a + at;
+    const struct bp_activated activated = {
+        .z = f && f->needs_z ? pass->memo + at : NULL, .a = pass->a + at, .d_a = d_z, .d_z = d_z, .more = first > 0};
+    if (f) bp_node_backward_activation(node, pass, (const size_t[]){rows, F}, &activated);
+    if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], pass->keep_W || first > 0);
+    return d_z;
 }
 
 /* The whole batch at once, for the library that may do it (kernels.h). */
@@ -152,7 +173,7 @@ static struct bp_convolution whole_of(const struct bp_node *node, const struct s
                                   .x = pass->x[0],
                                   .W = pass->W[KERNEL],
                                   .bias = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL,
-                                  .y = node->memo && pass->memo && node->activation ? pass->memo : pass->a,
+                                  .y = z_at(node, pass, 0),
                                   .d_y = pass->d_a,
                                   .d_x = pass->d_x[0],
                                   .d_W = pass->d_W[KERNEL]};
@@ -181,17 +202,11 @@ static bool forward_whole(const struct bp_node *node, const struct sizes *s, con
 }
 
 static bool backward_whole(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
-    const struct bp_activation_ops *f = node->activation;
     const struct bp_convolution call = whole_of(node, s, pass);
-    const size_t rows = rows_of(s, pass), F = (size_t)s->filters;
-    bp_real *d_z = pass->d_a; /* (B, out..., filters) */
     if (pass->keep_W || (call.d_x && pass->keep_x[0]) || !bp_convolution_ready(&call, BP_CONVOLUTION_BACK_WEIGHTS) ||
         (call.d_x && !bp_convolution_ready(&call, BP_CONVOLUTION_BACK_DATA)))
         return false;
-    if (f)
-        bp_node_backward_activation(node, pass, (const size_t[]){rows, F},
-                                    &(const struct bp_activated){.z = f->needs_z ? pass->memo : NULL, .a = pass->a, .d_a = d_z, .d_z = d_z});
-    if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], false);
+    backward_activation(node, pass, 0, rows_of(s, pass), (size_t)s->filters);
     bp_convolution_run(&call, BP_CONVOLUTION_BACK_WEIGHTS);
     if (call.d_x) bp_convolution_run(&call, BP_CONVOLUTION_BACK_DATA);
     return true;
@@ -199,53 +214,50 @@ static bool backward_whole(const struct bp_node *node, const struct sizes *s, co
 
 /* ---- windows in place --------------------------------------------------------------------------------------------- */
 
+static bool slides(const struct sizes *s, const struct bp_pass *pass) {
+    return !pass->bfloat16 && !s->direct && s->p.groups == 1 && bp_slides_ready(&s->p.window, s->filters);
+}
+
 static bool forward_sliding(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
     const struct bp_activation_ops *f = node->activation;
-    const size_t F = (size_t)s->filters, in = (size_t)bp_shape_size(&node->in[0]), rows = (size_t)s->p.window.out[0] * (size_t)s->p.window.out[1];
-    if (pass->bfloat16 || !slides(s) || !bp_slides_ready(&s->p.window, s->filters)) return false;
+    const size_t F = (size_t)s->filters, in = (size_t)bp_shape_size(&node->in[0]), rows = rows_of(s, pass) / (size_t)pass->batch; /* of an image */
+    if (!slides(s, pass)) return false;
     struct bp_slide call = {.filters = s->filters,
                             .W = pass->W[KERNEL],
                             .bias = bp_node_has(node, BIAS) ? pass->W[BIAS] : NULL,
                             .rectify = f && f->in_product,
                             .slope = (bp_real)node->activation_numbers[0]};
     for (size_t i = 0; i < (size_t)pass->batch; i++) {
-        bp_real *a = pass->a + i * rows * F;
-        call.y = node->memo && pass->memo && f ? pass->memo + i * rows * F : a;
+        call.y = z_at(node, pass, i * rows * F);
         bp_slide_forward(&s->p.window, pass->x[0] + i * in, &call, pass->shared_scratch);
-        if (f && !f->in_product) bp_node_forward_activation(node, pass, (const size_t[]){rows, F}, call.y, a);
+        if (f && !f->in_product) bp_node_forward_activation(node, pass, (const size_t[]){rows, F}, call.y, pass->a + i * rows * F);
     }
     return true;
 }
 
+static void begin_input_gradient(const struct bp_node *node, const struct bp_pass *pass) {
+    bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]), pass->d_x[0]);
+}
+
 /* d_x through the matrix, where a convolution of d_z would compute more. */
 static void input_through_matrix(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
-    const struct bp_patching *p = &s->p;
-    bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]), pass->d_x[0]);
-    for (struct bp_tile tile = bp_tile_next(p, pass->batch, (struct bp_tile){0, 0}); tile.count > 0; tile = bp_tile_next(p, pass->batch, tile)) {
-        const struct bp_linear product = {
-            .rows = tile.count, .in = p->width, .out = s->filters, .x_stride = p->width, .stride = s->filters, .W = pass->W[KERNEL]};
-        bp_linear_input(&product, false, pass->d_a + (ptrdiff_t)tile.first * s->filters, pass->shared_scratch);
-        bp_tile_scatter(p, pass->d_x[0], 0, tile, pass->shared_scratch);
-    }
+    begin_input_gradient(node, pass);
+    for (struct bp_tile tile = bp_tile_next(&s->p, pass->batch, (struct bp_tile){0, 0}); tile.count > 0;
+         tile = bp_tile_next(&s->p, pass->batch, tile))
+        input_product(s, pass, 0, tile, pass->d_a + (ptrdiff_t)tile.first * s->filters);
 }
 
 static bool backward_sliding(const struct bp_node *node, const struct sizes *s, const struct bp_pass *pass) {
-    const struct bp_activation_ops *f = node->activation;
     const struct bp_window *w = &s->p.window;
-    const size_t F = (size_t)s->filters, in = (size_t)bp_shape_size(&node->in[0]), rows = (size_t)w->out[0] * (size_t)w->out[1];
-    if (pass->bfloat16 || !slides(s) || !bp_slides_ready(w, s->filters)) return false;
+    const size_t F = (size_t)s->filters, in = (size_t)bp_shape_size(&node->in[0]), rows = rows_of(s, pass) / (size_t)pass->batch; /* of an image */
+    if (!slides(s, pass)) return false;
     const bool turn = pass->d_x[0] && bp_slides_input(w, s->filters);
     bp_gradient_begin(pass->keep_W, (size_t)s->p.width * F, pass->d_W[KERNEL]);
     if (turn) bp_slide_turn(w, s->filters, pass->W[KERNEL], pass->shared_scratch);
     for (size_t i = 0; i < (size_t)pass->batch; i++) {
-        const size_t at = i * rows * F;
-        bp_real *d_z = pass->d_a + at;
-        const struct bp_activated activated = {
-            .z = f && f->needs_z ? pass->memo + at : NULL, .a = pass->a + at, .d_a = d_z, .d_z = d_z, .more = i > 0};
-        if (f) bp_node_backward_activation(node, pass, (const size_t[]){rows, F}, &activated);
-        if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], pass->keep_W || i > 0);
-        bp_slide_weights(w, pass->x[0] + i * in, &(const struct bp_slide){.filters = s->filters, .d_y = d_z, .d_W = pass->d_W[KERNEL]},
-                         pass->shared_scratch);
+        const bp_real *d_z = backward_activation(node, pass, i * rows, rows, F);
+        const struct bp_slide call = {.filters = s->filters, .d_y = d_z, .d_W = pass->d_W[KERNEL]};
+        bp_slide_weights(w, pass->x[0] + i * in, &call, pass->shared_scratch);
         if (turn) bp_slide_input(w, s->filters, d_z, pass->keep_x[0], pass->d_x[0] + i * in, pass->shared_scratch);
     }
     if (pass->d_x[0] && !turn) input_through_matrix(node, s, pass);
@@ -261,7 +273,7 @@ void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pa
     struct bp_tile (*const next)(const struct bp_patching *, int32_t, struct bp_tile) = pass->predicting ? bp_tile_next_alone : bp_tile_next;
     for (struct bp_tile tile = next(&s.p, pass->batch, (struct bp_tile){0, 0}); tile.count > 0; tile = next(&s.p, pass->batch, tile)) {
         const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;
-        bp_real *a = pass->a + at, *z = node->memo && pass->memo && f ? pass->memo + at : a; /* (count, filters) */
+        bp_real *a = pass->a + at, *z = z_at(node, pass, at); /* (count, filters) */
         for (int32_t group = 0; group < s.p.groups && !s.depthwise; group++) forward_product(node, &s, pass, group, tile, z);
         if (s.depthwise) bp_depthwise_tile(&s.p.window, 1, pass, tile, z, NULL);
         if (s.depthwise && b) bp_kernels()->add_bias(rows, F, b, z);
@@ -272,22 +284,16 @@ void bp_convolution_forward(const struct bp_node *node, const struct bp_pass *pa
 void bp_convolution_backward(const struct bp_node *node, const struct bp_pass *pass) {
     const struct sizes s = sizes_of(node);
     if (backward_whole(node, &s, pass) || backward_sliding(node, &s, pass)) return;
-    const struct bp_activation_ops *f = node->activation;
     const size_t F = (size_t)s.filters;
     if (s.depthwise) bp_gradient_begin(pass->keep_W, (size_t)s.p.width * F, pass->d_W[KERNEL]);
-    if (pass->d_x[0] && (!s.direct || s.depthwise)) /* is added to */
-        bp_gradient_begin(pass->keep_x[0], (size_t)pass->batch * (size_t)bp_shape_size(&node->in[0]), pass->d_x[0]);
+    if (pass->d_x[0] && (!s.direct || s.depthwise)) begin_input_gradient(node, pass); /* is added to */
     for (struct bp_tile tile = bp_tile_next(&s.p, pass->batch, (struct bp_tile){0, 0}); tile.count > 0;
          tile = bp_tile_next(&s.p, pass->batch, tile)) {
-        const size_t at = (size_t)tile.first * F, rows = (size_t)tile.count;
-        bp_real *d_z = pass->d_a + at; /* (count, filters) */
-        if (f)
-            bp_node_backward_activation(
-                node, pass, (const size_t[]){rows, F},
-                &(const struct bp_activated){
-                    .z = f->needs_z ? pass->memo + at : NULL, .a = pass->a + at, .d_a = d_z, .d_z = d_z, .more = tile.first > 0});
-        if (bp_node_has(node, BIAS)) bp_kernels()->column_sums(rows, F, d_z, pass->d_W[BIAS], pass->keep_W || tile.first > 0);
-        for (int32_t group = 0; group < s.p.groups && !s.depthwise; group++) backward_products(&s, pass, group, tile, d_z);
+        const bp_real *d_z = backward_activation(node, pass, (size_t)tile.first, (size_t)tile.count, F); /* (count, filters) */
+        for (int32_t group = 0; group < s.p.groups && !s.depthwise; group++) {
+            weights_product(&s, pass, group, tile, d_z);
+            if (pass->d_x[0]) input_product(&s, pass, group, tile, d_z);
+        }
         if (s.depthwise) bp_depthwise_tile(&s.p.window, 1, pass, tile, NULL, d_z);
     }
 }

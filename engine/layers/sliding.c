@@ -56,10 +56,15 @@ bool bp_slides(const struct bp_window *window, int32_t filters) {
     return (int64_t)window->size[0] * window->size[1] * window->channels * filters <= WEIGHTS_MAX && stripe_rows(window) > 0;
 }
 
+/* W turned round lies before the stripes, where vectors of it are aligned. */
+static bp_real *stripes_of(const struct bp_window *w, int32_t filters, bp_real *scratch) {
+    return scratch + weights_of(w, filters);
+}
+
 size_t bp_slide_scratch(const struct bp_window *window, int32_t filters) {
     const struct bp_window back = turned(window, filters);
     const size_t forward = stripe_reals(window), input = turns(window, filters) ? stripe_reals(&back) : 0;
-    return (forward > input ? forward : input) + weights_of(window, filters);
+    return weights_of(window, filters) + (forward > input ? forward : input);
 }
 
 /* Vectors of four floats are left to the BLAS. */
@@ -82,7 +87,7 @@ static bool pays(const struct bp_window *w, int32_t filters) {
 }
 
 bool bp_slides_input(const struct bp_window *window, int32_t filters) {
-    return bp_slides_ready(window, filters) && turns(window, filters) && fits(window->channels) && pays(window, filters);
+    return turns(window, filters) && fits(window->channels) && pays(window, filters);
 }
 
 /* n cells of a line of the image, from `column` on, which may lie beside it, where zeros are. */
@@ -130,22 +135,17 @@ static void slide_over(const struct bp_window *w, const bp_real *x, const struct
 }
 
 void bp_slide_forward(const struct bp_window *window, const bp_real *x, const struct bp_slide *call, bp_real *scratch) {
-    slide_over(window, x, call, bp_kernels()->slide, scratch);
+    slide_over(window, x, call, bp_kernels()->slide, stripes_of(window, call->filters, scratch));
 }
 
 void bp_slide_weights(const struct bp_window *window, const bp_real *x, const struct bp_slide *call, bp_real *scratch) {
-    slide_over(window, x, call, bp_kernels()->slide_back, scratch);
-}
-
-/* Behind the stripes. */
-static bp_real *turned_weights(const struct bp_window *w, int32_t filters, bp_real *scratch) {
-    return scratch + bp_slide_scratch(w, filters) - weights_of(w, filters);
+    slide_over(window, x, call, bp_kernels()->slide_back, stripes_of(window, call->filters, scratch));
 }
 
 /* W (cells, channels, filters) -> (cells from the last to the first, filters, channels). */
 void bp_slide_turn(const struct bp_window *window, int32_t filters, const bp_real *W, bp_real *scratch) {
     const size_t cells = (size_t)window->size[0] * (size_t)window->size[1], C = (size_t)window->channels, F = (size_t)filters;
-    bp_real *restrict to = turned_weights(window, filters, scratch);
+    bp_real *restrict to = scratch;
     for (size_t cell = cells; cell-- > 0;)
         for (size_t f = 0; f < F; f++)
             for (size_t c = 0; c < C; c++) *to++ = W[(cell * C + c) * F + f];
@@ -153,6 +153,6 @@ void bp_slide_turn(const struct bp_window *window, int32_t filters, const bp_rea
 
 void bp_slide_input(const struct bp_window *window, int32_t filters, const bp_real *d_y, bool add, bp_real *d_x, bp_real *scratch) {
     const struct bp_window back = turned(window, filters);
-    const struct bp_slide call = {.filters = window->channels, .W = turned_weights(window, filters, scratch), .add = add, .y = d_x};
-    slide_over(&back, d_y, &call, bp_kernels()->slide, scratch);
+    const struct bp_slide call = {.filters = window->channels, .W = scratch, .add = add, .y = d_x};
+    slide_over(&back, d_y, &call, bp_kernels()->slide, stripes_of(window, filters, scratch));
 }

@@ -11,7 +11,7 @@
 bool bp_slides(const struct bp_window *window, int32_t filters);
 size_t bp_slide_scratch(const struct bp_window *window, int32_t filters);
 
-/* Whether the kernels in use do it: the product and d_W; and whether d_x is best computed so, too. */
+/* Whether shapes and the kernels in use allow the product and d_W; and whether then d_x is best computed so, too. */
 bool bp_slides_ready(const struct bp_window *window, int32_t filters);
 bool bp_slides_input(const struct bp_window *window, int32_t filters);
 

@@ -47,17 +47,15 @@ static bool taken(const struct bp_workspace *ws, const struct bp_node *node, int
     return bp_onednn_takes(true, false, work) || (ws->bfloat16 && bp_onednn_takes(true, true, work));
 }
 
-static bool in_stretch(const struct bp_workspace *ws, int32_t i, int32_t batch) {
+static bool by_sample(const struct bp_workspace *ws, int32_t i, int32_t batch) {
     const struct bp_node *node = &ws->network->nodes[i];
     return node->ops->by_sample && node->inputs_count == 1 && !ws->passes[i].mask[0] && !ws->passes[i].mask_out && !taken(ws, node, batch);
 }
 
-/* Behind the last node, before `to`, of the stretch that begins with node `from`. */
-static int32_t stretch_end(const struct bp_workspace *ws, int32_t from, int32_t to, int32_t batch) {
-    int32_t end = from + 1;
-    if (ws->layer_by_layer || !in_stretch(ws, from, batch)) return end;
-    while (end < to && in_stretch(ws, end, batch) && ws->network->nodes[end].inputs[0] == end - 1) end++;
-    return end;
+/* Whether node i goes on with the stretch of the node before it. */
+static bool goes_on(const struct bp_workspace *ws, int32_t i, int32_t batch) {
+    return !ws->layer_by_layer && i > ws->network->inputs_count && by_sample(ws, i, batch) && ws->network->nodes[i].inputs[0] == i - 1 &&
+           by_sample(ws, i - 1, batch);
 }
 
 /* Numbers of the nodes from..end-1 that samples may have in that cache, each so many times. */
@@ -71,14 +69,12 @@ static int32_t samples_at_once(const struct bp_workspace *ws, int32_t from, int3
 /* The pass for `most` samples from `first` on, or those that are left. */
 static struct bp_pass samples_of(const struct bp_node *node, const struct bp_pass *pass, int32_t first, int32_t most) {
     struct bp_pass part = *pass;
-    if (first == 0 && most >= pass->batch) return part;
     const size_t at = (size_t)first, in = at * (size_t)bp_shape_size(&node->in[0]), out = at * (size_t)bp_shape_size(&node->out);
     part.batch = pass->batch - first < most ? pass->batch - first : most;
     part.first += first;
     part.x[0] += in;
     part.a += out;
     part.memo = pass->memo ? pass->memo + at * node->memo : NULL;
-    part.scratch += at * node->scratch;
     part.d_a = pass->d_a ? pass->d_a + out : NULL;
     part.d_x[0] = pass->d_x[0] ? pass->d_x[0] + in : NULL;
     part.keep_W = pass->keep_W || first > 0;
@@ -125,7 +121,7 @@ static void forward(const bp_real *weights, struct bp_workspace *ws, int32_t bat
             copy_view(ws, i, batch);
             continue;
         }
-        end = stretch_end(ws, i, to, batch);
+        while (end < to && goes_on(ws, end, batch)) end++;
         for (int32_t k = i; k < end; k++) prepare_forward(ws, weights, k, batch, draw);
         if (end == i + 1) net->nodes[i].ops->forward(&net->nodes[i], &ws->passes[i]);
         else forward_stretch(ws, i, end, batch);
@@ -317,15 +313,6 @@ static void backward_stretch(const struct bp_workspace *ws, int32_t from, int32_
         }
 }
 
-/* The first node of the stretch that ends with node `last`, of those that have a gradient. */
-static int32_t stretch_begin(const struct bp_workspace *ws, int32_t last, bool input_gradients) {
-    int32_t from = last;
-    while (from > ws->network->inputs_count && (ws->learns[from - 1] || input_gradients) &&
-           stretch_end(ws, from - 1, last + 1, ws->batch) == last + 1)
-        from--;
-    return from;
-}
-
 void bp_loss_backward(const struct bp_network *network, const bp_real *weights, struct bp_workspace *workspace, bp_real *gradient, bool keep,
                       bool input_gradients) {
     struct bp_workspace *ws = workspace;
@@ -340,7 +327,7 @@ void bp_loss_backward(const struct bp_network *network, const bp_real *weights, 
             backward_view(ws, i, ws->batch);
             continue;
         }
-        from = stretch_begin(ws, i, input_gradients);
+        while (goes_on(ws, from, ws->batch) && (ws->learns[from - 1] || input_gradients)) from--;
         for (int32_t k = i; k >= from; k--) prepare_backward(ws, k, gradient, keep, input_gradients);
         if (from == i) backward_node(&network->nodes[i], &ws->passes[i]);
         else backward_stretch(ws, from, i + 1);

@@ -27,8 +27,8 @@ struct bp_workspace {
     bp_real **row_classes; /* [outputs] (B, positions) of the latter, else NULL */
     struct bp_members members[BP_OUTPUTS_MAX];
     bool *written; /* [nodes] during a backward pass: the gradient buffer of this owner holds something */
-    void (*watch)(void *watcher,
-                  int32_t node); /* called before the backward pass of a node, when those of all later ones are over; NULL: nobody watches */
+    /* Called before the backward pass of a node, when those of all later ones are over; NULL: nobody watches. */
+    void (*watch)(void *watcher, int32_t node);
     void *watcher;
     bool layer_by_layer; /* each for the whole mini-batch; then d has the gradient in the output of every node, until its own backward pass */
     bp_real *reals;      /* the one allocation for a, d, memo, scratch and masks */

@@ -16,6 +16,16 @@ struct shape {
     int32_t batch, in[2], channels, filters, size[2], stride[2], dilation[2], before[2], out[2];
 };
 
+/* By each table that this CPU has. */
+static void by_every_table(void (*check)(const char *isa)) {
+    for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
+        if (!bp_kernels_find(isas[k])) continue;
+        ck_assert_int_eq(bp_kernels_force(isas[k]), 0);
+        check(isas[k]);
+    }
+    bp_kernels_force(NULL);
+}
+
 static double random_number(uint64_t *state) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
     return (double)(*state >> 40) / (1 << 23) - 1;
@@ -200,13 +210,12 @@ static void check_convolution(const struct convolution *c, const char *isa) {
     end(&run);
 }
 
+static void check_convolutions(const char *isa) {
+    for (size_t i = 0; i < sizeof convolutions / sizeof *convolutions; i++) check_convolution(&convolutions[i], isa);
+}
+
 START_TEST(one_convolution) {
-    for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
-        if (!bp_kernels_find(isas[k])) continue;
-        ck_assert_int_eq(bp_kernels_force(isas[k]), 0);
-        for (size_t i = 0; i < sizeof convolutions / sizeof *convolutions; i++) check_convolution(&convolutions[i], isas[k]);
-    }
-    bp_kernels_force(NULL);
+    by_every_table(check_convolutions);
 }
 END_TEST
 
@@ -260,14 +269,13 @@ static void check_stretch(const char *isa, bool again) {
     end(&run);
 }
 
+static void check_stretches(const char *isa) {
+    check_stretch(isa, false);
+    check_stretch(isa, true);
+}
+
 START_TEST(parts_of_a_mini_batch) {
-    for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
-        if (!bp_kernels_find(isas[k])) continue;
-        ck_assert_int_eq(bp_kernels_force(isas[k]), 0);
-        check_stretch(isas[k], false);
-        check_stretch(isas[k], true);
-    }
-    bp_kernels_force(NULL);
+    by_every_table(check_stretches);
 }
 END_TEST
 
